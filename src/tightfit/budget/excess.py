@@ -1,0 +1,70 @@
+"""The words of a refused plan: the whole sum, and what would fit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tightfit.budget.parts import HeadLayer, LayerPlan, largest_uniform_rank, rank_price
+from tightfit.errors import BudgetError
+
+
+def over_budget(
+    layers: Sequence[LayerPlan], head_layers: Sequence[HeadLayer], *, total: int, cap: int
+) -> BudgetError:
+    """The error for a total over the cap.
+
+    Args:
+        layers: all adapters, none where the head trains alone or the whole model does.
+        head_layers: all layers of the head.
+        total: what would train; what adapters and head do not explain is the encoder's own.
+        cap: most trainable parameters allowed.
+    """
+    head = sum(layer.parameters for layer in head_layers)
+    own = total - head - sum(layer.parameters for layer in layers)
+    lines = _layer_lines(layers)
+    lines += [f"the encoder's own weights: {own:,}"] if own else []
+    lines += [f"head, {layer.name}: {layer.parameters:,}" for layer in head_layers]
+    lines += [f"total: {total:,}", f"cap: {cap:,}", f"excess: {total - cap:,}"]
+    allowed, next_step = _way_out(layers, head, total=total, cap=cap)
+    return BudgetError(
+        f"{total:,} parameters would train, {total - cap:,} more than the cap allows",
+        seen="\n           ".join(lines),
+        allowed=allowed,
+        next_step=next_step,
+    )
+
+
+def _layer_lines(layers: Sequence[LayerPlan]) -> list[str]:
+    """One line for all layers of a kind: their count, what one costs, and what all cost."""
+    kinds = Counter((_label(x), x.rank, x.in_features, x.out_features) for x in layers)
+    return [
+        f"{count} x {label}: {rank} x ({wide_in} + {wide_out}) = "
+        f"{count * rank * (wide_in + wide_out):,}"
+        for (label, rank, wide_in, wide_out), count in kinds.items()
+    ]
+
+
+def _label(layer: LayerPlan) -> str:
+    if not layer.roles:
+        return layer.name.rpartition(".")[2]
+    return "+".join(layer.roles) + (" (fused)" if len(layer.roles) > 1 else "")
+
+
+def _way_out(layers: Sequence[LayerPlan], head: int, *, total: int, cap: int) -> tuple[str, str]:
+    """What is allowed, and the next step."""
+    if not layers and total > head:
+        return f"a cap of {total:,} for every weight", "raise budget.cap, or adapters.method=lora"
+    best = largest_uniform_rank(layers, head=head, cap=cap) if layers else 0
+    if best:
+        return (
+            f"largest uniform rank that fits: {best}",
+            f"set adapters.rank={best}, adapt fewer layers, or raise budget.cap",
+        )
+    allowed = f"a cap of {head:,} for the head alone (recipe head-only)"
+    if layers:
+        allowed += f", of {head + rank_price(layers):,} for rank 1 on these layers; no rank fits"
+    if head > cap:
+        cure = "raise budget.cap, or choose a model of smaller hidden width"
+        return allowed, f"the cap is smaller than the head: {cure}"
+    return allowed, "use the recipe head-only, adapt fewer layers, or raise budget.cap"

@@ -1,0 +1,245 @@
+"""What trains, to the last parameter: a plan over its cap cannot be made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeVar, get_args
+
+from tightfit.budget.excess import over_budget
+from tightfit.budget.parts import HeadLayer, LayerPlan, largest_uniform_rank
+from tightfit.budget.shapes import EncoderShapes, HeadModule, LinearShape
+from tightfit.config import Role
+from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
+
+__all__ = ["HeadLayer", "LayerPlan", "Method", "Plan", "largest_uniform_rank", "make_plan"]
+
+T = TypeVar("T")
+
+Method = Literal["lora", "none", "full"]
+"""LoRA adapters and the head; the head alone; every weight of the model."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What trains in one model, and its price: the first of the four gates.
+
+    Raises:
+        BudgetError: the total is over the cap; the message prints the whole sum.
+        SettingsError: the layers contradict the method.
+        UsageError: there are fewer than two labels.
+    """
+
+    model: str
+    num_labels: int
+    budget: int | None
+    """The cap; None where none holds."""
+    method: Method
+    layers: tuple[LayerPlan, ...]
+    head_layers: tuple[HeadLayer, ...]
+    head_modules: tuple[str, ...]
+    """Modules that train and are saved whole; together they own the layers of the head."""
+    everything: int = 0
+    """Parameters of the whole model for the method ``full``, otherwise 0."""
+    frozen_constants: tuple[str, ...] = ()
+    """Tensors that are saved beside the trained ones and do not count."""
+
+    def __post_init__(self) -> None:
+        if self.num_labels < 2:
+            raise UsageError(
+                "a classifier needs at least two labels",
+                seen=self.num_labels,
+                allowed="2 or more",
+                next_step="give the number of classes, such as --labels 4",
+            )
+        if bool(self.layers) != (self.method == "lora"):
+            raise SettingsError(
+                f"the method {self.method} does not go with {len(self.layers)} adapters",
+                allowed="lora with one adapter or more, none and full without any",
+                next_step="set adapters.targets for lora, or adapters.method=none",
+            )
+        if self.budget is not None and self.total > self.budget:
+            raise over_budget(self.layers, self.head_layers, total=self.total, cap=self.budget)
+
+    @property
+    def adapters(self) -> int:
+        """Trained parameters outside the head: the adapters', or for ``full`` the encoder's own."""
+        if self.method == "full":
+            return self.everything - self.head
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def head(self) -> int:
+        """Parameters of the head."""
+        return sum(layer.parameters for layer in self.head_layers)
+
+    @property
+    def total(self) -> int:
+        """All that trains."""
+        return self.adapters + self.head
+
+    @property
+    def headroom(self) -> int | None:
+        """What the cap leaves unspent; None where no cap holds."""
+        return None if self.budget is None else self.budget - self.total
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as a JSON object; :meth:`from_json` gives an equal plan back."""
+        return {
+            "model": self.model,
+            "num_labels": self.num_labels,
+            "budget": self.budget,
+            "total": self.total,
+            "adapters": self.adapters,
+            "head": self.head,
+            "headroom": self.headroom,
+            "layers": [_layer_to_json(layer) for layer in self.layers],
+            "head_layers": [
+                {"name": layer.name, "parameters": layer.parameters} for layer in self.head_layers
+            ],
+            "method": self.method,
+            "head_modules": list(self.head_modules),
+            "everything": self.everything,
+            "frozen_constants": list(self.frozen_constants),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The plan that :meth:`to_json` wrote; sums are worked out anew and must agree.
+
+        Raises:
+            ArtefactError: something is missing, of the wrong type, over the cap, or a sum differs.
+        """
+        try:
+            plan = cls._parse(value)
+        except (KeyError, TypeError, TightfitError) as error:
+            raise _damaged(f"{type(error).__name__}: {error}") from error
+        again = plan.to_json()
+        differ = [key for key in {**again, **value} if again.get(key) != value.get(key)]
+        if differ:
+            raise _damaged(f"{differ[0]} = {value.get(differ[0])}, not {again.get(differ[0])}")
+        return plan
+
+    @classmethod
+    def _parse(cls, value: Mapping[str, Any]) -> Self:
+        budget = value["budget"]
+        if value["method"] not in get_args(Method):
+            raise TypeError(f"method {value['method']!r}")
+        return cls(
+            model=_typed(value["model"], str),
+            num_labels=_typed(value["num_labels"], int),
+            budget=None if budget is None else _typed(budget, int),
+            method=value["method"],
+            layers=tuple(map(_layer_from_json, value["layers"])),
+            head_layers=tuple(
+                HeadLayer(_typed(layer["name"], str), _typed(layer["parameters"], int))
+                for layer in value["head_layers"]
+            ),
+            head_modules=_names(value["head_modules"]),
+            everything=_typed(value["everything"], int),
+            frozen_constants=_names(value["frozen_constants"]),
+        )
+
+
+def make_plan(
+    shapes: EncoderShapes,
+    *,
+    model: str,
+    num_labels: int,
+    budget: int | None,
+    method: Method,
+    rank: int,
+    targets: Sequence[Role],
+) -> Plan:
+    """The plan that gives every targeted layer the same rank.
+
+    Args:
+        shapes: the model, with a head for ``num_labels``.
+        model: its name, as the user wrote it.
+        num_labels: logits that the head gives.
+        budget: most trainable parameters allowed; None where no cap holds.
+        method: what trains besides the head.
+        rank: of each adapter.
+        targets: roles to adapt. A layer that fuses several is adapted once, at its full width.
+
+    Raises:
+        BudgetError: the plan is over the cap.
+        SettingsError: a rank is too large for a layer, or the model has no layer of that role.
+    """
+    layers = _targeted(shapes, targets) if method == "lora" else []
+    return Plan(
+        model=model,
+        num_labels=num_labels,
+        budget=budget,
+        method=method,
+        layers=tuple(
+            LayerPlan(shape.name, rank, shape.in_features, shape.out_features, shape.roles)
+            for shape in layers
+        ),
+        head_layers=tuple(layer for module in shapes.head for layer in _head_layers(module)),
+        head_modules=tuple(module.module for module in shapes.head),
+        everything=shapes.parameters if method == "full" else 0,
+    )
+
+
+def _targeted(shapes: EncoderShapes, targets: Sequence[Role]) -> list[LinearShape]:
+    known = dict.fromkeys(role for shape in shapes.layers for role in shape.roles)
+    unknown = [role for role in targets if role not in known]
+    if unknown:
+        raise SettingsError(
+            f"{shapes.model_type} has no layer for a target",
+            seen=", ".join(unknown),
+            allowed=", ".join(known),
+            next_step="name other roles in adapters.targets",
+        )
+    return [shape for shape in shapes.layers if not set(targets).isdisjoint(shape.roles)]
+
+
+def _head_layers(module: HeadModule) -> list[HeadLayer]:
+    """Tensors joined to the layers that own them."""
+    layers: dict[str, int] = {}
+    for tensor, parameters in module.tensors:
+        owner = tensor.rpartition(".")[0]
+        layers[owner] = layers.get(owner, 0) + parameters
+    return [HeadLayer(name, parameters) for name, parameters in layers.items()]
+
+
+def _layer_to_json(layer: LayerPlan) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "rank": layer.rank,
+        "in": layer.in_features,
+        "out": layer.out_features,
+        "parameters": layer.parameters,
+        "roles": list(layer.roles),
+    }
+
+
+def _layer_from_json(value: Mapping[str, Any]) -> LayerPlan:
+    return LayerPlan(
+        name=_typed(value["name"], str),
+        rank=_typed(value["rank"], int),
+        in_features=_typed(value["in"], int),
+        out_features=_typed(value["out"], int),
+        roles=_names(value["roles"]),
+    )
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(_typed(name, str) for name in _typed(value, list))
+
+
+def _typed(value: Any, kind: type[T]) -> T:
+    """The value, if it is of exactly this type: JSON's true is no number here."""
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} where {kind.__name__} belongs")
+    return value
+
+
+def _damaged(seen: str) -> ArtefactError:
+    return ArtefactError(
+        "the plan is damaged or was changed",
+        seen=seen,
+        allowed="a plan as tightfit wrote it",
+        next_step="restore plan.json from a copy, or train again",
+    )

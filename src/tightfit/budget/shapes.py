@@ -1,0 +1,192 @@
+"""From a model's ``config.json`` to the sizes of its linear layers and of its head.
+
+Nothing is loaded: the families' table and a few integers say it all. A test builds every family
+on the meta device and compares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from tightfit.budget.families import FAMILIES, Family, HeadSpec
+from tightfit.budget.rest import rest_parameters
+from tightfit.budget.sizes import Sizes
+from tightfit.config import Role
+from tightfit.errors import ModelError
+
+LONGEST_HEADER = 100_000_000
+"""Bytes; the limit that the safetensors format itself sets."""
+
+
+@dataclass(frozen=True)
+class LinearShape:
+    """A linear layer of the encoder that can carry an adapter."""
+
+    name: str
+    """Dotted path in the ``transformers`` model for sequence classification."""
+    roles: tuple[Role, ...]
+    """What it does; a fused projection does several things at once."""
+    in_features: int
+    out_features: int
+    bias: bool
+
+    @property
+    def parameters(self) -> int:
+        """Of the frozen layer itself."""
+        return (self.in_features + self.bias) * self.out_features
+
+
+@dataclass(frozen=True)
+class HeadModule:
+    """A module that trains whole, beside or instead of adapters."""
+
+    module: str
+    """Dotted path of the module."""
+    tensors: tuple[tuple[str, int], ...]
+    """Full name and number of parameters of each tensor."""
+
+    @property
+    def parameters(self) -> int:
+        """Of all its tensors."""
+        return sum(count for _, count in self.tensors)
+
+
+@dataclass(frozen=True)
+class EncoderShapes:
+    """All that a plan needs to know about a model."""
+
+    model_type: str
+    hidden: int
+    layers: tuple[LinearShape, ...]
+    """In the order in which the encoder holds them; layers that it uses repeatedly occur once."""
+    head: tuple[HeadModule, ...]
+    """Modules that are new, or always trained: they train, count, and are saved."""
+    depth: int
+    """Blocks that a text passes through."""
+    parameters: int
+    """Of the whole classifier, head included."""
+
+
+def encoder_shapes(
+    config: Mapping[str, Any], num_labels: int, tensor_names: Collection[str] | None
+) -> EncoderShapes:
+    """Layers, head and size of the classifier that ``transformers`` builds from a configuration.
+
+    Args:
+        config: a parsed ``config.json``.
+        num_labels: logits that the head gives.
+        tensor_names: names in the checkpoint; None stands for those of published checkpoints.
+
+    Raises:
+        ModelError: the family is unknown, or the configuration lacks a size.
+    """
+    model_type = config.get("model_type")
+    family = FAMILIES.get(str(model_type))
+    if family is None:
+        raise ModelError(
+            "adapters are not known for this family of models",
+            seen=f"model_type {model_type!r}",
+            allowed=", ".join(FAMILIES),
+            next_step="choose an encoder of one of these families",
+        )
+    sizes = Sizes(config, family.renamed)
+    blocks = _blocks(family, sizes)
+    layers = tuple(_linear(family, sizes, b, path) for b in blocks for path in family.linears)
+    modules = [(spec, _head_module(spec, sizes, num_labels)) for spec in family.head]
+    return EncoderShapes(
+        model_type=str(model_type),
+        hidden=sizes.hidden,
+        layers=layers,
+        head=tuple(m for spec, m in modules if not _stored(spec, m, family, tensor_names)),
+        depth=sizes.depth,
+        parameters=rest_parameters(str(model_type), sizes, len(blocks))
+        + sum(layer.parameters for layer in layers)
+        + sum(module.parameters for _, module in modules),
+    )
+
+
+def safetensors_names(folder: Path) -> frozenset[str]:
+    """Names of all tensors in a model folder's ``*.safetensors``, read from their headers alone.
+
+    A file is 8 bytes with the length of the header (little-endian), the header as JSON, the data.
+
+    Raises:
+        ModelError: a file is cut short or not of this format.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    return frozenset(name for file in files for name in _header(file) if name != "__metadata__")
+
+
+def _blocks(family: Family, sizes: Sizes) -> list[str]:
+    counts = [sizes.count(key, default) for key, default in family.counters]
+    indices = product(*map(range, counts))
+    return [f"{family.encoder}.{family.block.format(*index)}" for index in indices]
+
+
+def _linear(family: Family, sizes: Sizes, block: str, path: str) -> LinearShape:
+    roles = family.linears[path]
+    wide_in, wide_out = sizes.hidden, sizes.hidden * len(roles)
+    if roles == ("mlp-in",):
+        wide_out = sizes.inner * (2 if family.gated else 1)
+    elif roles == ("mlp-out",):
+        wide_in = sizes.inner
+    setting = "mlp_bias" if roles[0].startswith("mlp") else "attention_bias"
+    bias = sizes.flag(setting, False) if family.optional_bias else True
+    return LinearShape(f"{block}.{path}", roles, wide_in, wide_out, bias)
+
+
+def _head_module(spec: HeadSpec, sizes: Sizes, num_labels: int) -> HeadModule:
+    tensors = []
+    for path, writes in spec.linears.items():
+        width = sizes.hidden if writes == "hidden" else num_labels
+        tensors.append((f"{path}.weight", sizes.hidden * width))
+        if not spec.optional_bias or sizes.flag("classifier_bias", False):
+            tensors.append((f"{path}.bias", width))
+    if spec.norm:
+        tensors.append((f"{spec.norm}.weight", sizes.hidden))
+        if not spec.optional_bias or sizes.flag("norm_bias", False):
+            tensors.append((f"{spec.norm}.bias", sizes.hidden))
+    return HeadModule(spec.module, tuple(tensors))
+
+
+def _stored(
+    spec: HeadSpec, module: HeadModule, family: Family, tensor_names: Collection[str] | None
+) -> bool:
+    """Whether the checkpoint brings this module already trained."""
+    if not spec.often_stored or tensor_names is None:
+        return spec.often_stored
+    # A checkpoint of the bare encoder lacks the prefix under which the classifier holds it.
+    prefix = f"{family.encoder}."
+    return all(
+        name in tensor_names or name.removeprefix(prefix) in tensor_names
+        for name, _ in module.tensors
+    )
+
+
+def _header(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > min(LONGEST_HEADER, file.stat().st_size - 8):
+            raise _damaged(file, f"a header of {length:,} bytes")
+        text = stream.read(length)
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise _damaged(file, error) from error
+    if not isinstance(header, dict):
+        raise _damaged(file, "a header that is no object")
+    return header
+
+
+def _damaged(file: Path, seen: object) -> ModelError:
+    return ModelError(
+        f"the weights in {file.name} are damaged",
+        seen=seen,
+        allowed="a whole safetensors file",
+        next_step=f"fetch it again: {file}",
+    )

@@ -1,0 +1,351 @@
+"""Every setting and its default, once: frozen typed models, filled from a recipe.
+
+A recipe is a TOML file beside this module; it gives every value and the reason for it. Overrides
+(``optim.lr=1e-4``) make a *new* :class:`Config`. All mistakes are reported at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import field_serializer, model_validator
+
+from tightfit.errors import SettingsError
+
+DEFAULT_RECIPE = "tight"
+
+Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
+"""What a linear layer does in an encoder; each model family maps roles to its own layers."""
+
+
+def _as_list(value: object) -> object:
+    """Let the command line write ``a,b`` for a list of names."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _none_word(value: object) -> object:
+    """TOML has no null: the word ``none`` stands for it."""
+    return None if value == "none" else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+CountOrShare = Annotated[float, Field(ge=0)]
+"""A count, or, below 1, a share of the whole."""
+
+
+class Section(BaseModel):
+    """One frozen group of settings; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Budget(Section):
+    """The hard cap and how it is spent."""
+
+    cap: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_none_word)]
+    """Most trainable parameters allowed; ``none`` means that no cap holds."""
+    allocation: Literal["uniform"] = "uniform"
+    """The same rank for every targeted layer."""
+
+    @field_serializer("cap")
+    def _cap_word(self, cap: int | None) -> int | str:
+        return "none" if cap is None else cap
+
+
+class Model(Section):
+    """The encoder that stays frozen."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """Hub name, folder, or the embedded ``all-MiniLM-L6-v2``."""
+    frozen_dropout: bool
+    """Whether the frozen encoder's own dropouts act while training."""
+
+
+class Adapters(Section):
+    """What is trained inside the encoder."""
+
+    method: Literal["lora", "none", "full"]
+    """LoRA (arXiv:2106.09685), nothing, or every weight of the model."""
+    rank: Annotated[int, Field(ge=1)] = 4
+    alpha: Annotated[float, Field(gt=0)] = 8.0
+    """The product B A is scaled by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """On the adapter's input."""
+    targets: Annotated[tuple[Role, ...], BeforeValidator(_as_list), Field(min_length=1)] = (
+        "query",
+        "value",
+    )
+
+
+class Head(Section):
+    """The layers that turn the encoder's state into one logit a class."""
+
+    kind: Literal["stock"]
+    """``stock``: the model class's own head."""
+
+
+class Data(Section):
+    """Which rows are used, and how texts become tokens."""
+
+    validation_rows: CountOrShare
+    """Rows held out, a count or (below 1) a share; unused when a validation file is given."""
+    stratify: bool
+    """Whether the held-out rows keep the shares of the classes."""
+    max_length: Annotated[int, Field(ge=4)]
+    """Longest text while training and validating, in tokens, special tokens included."""
+    long_text: Literal["head"] = "head"
+    """What is kept of a longer text."""
+    labels: Names = ()
+    """Label names in order, where the data does not say."""
+    text_column: Annotated[Names, Field(min_length=1)] = ("text",)
+    """Columns joined with a space."""
+    label_column: str = "label"
+    missing_text: Literal["refuse", "empty"] = "refuse"
+    """What a row without a text is: a fault, or an empty text."""
+
+
+class Optim(Section):
+    """AdamW (arXiv:1711.05101), a cosine schedule with warm-up, and the loss."""
+
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    """Not applied to biases and norms."""
+    warmup_steps: CountOrShare
+    """Optimiser steps of linear warm-up, a count or (below 1) a share of all steps."""
+    epochs: Annotated[float, Field(gt=0)]
+    batch: Annotated[int, Field(ge=1)]
+    """Rows in one forward pass."""
+    accumulate: Annotated[int, Field(ge=1)]
+    """Forward passes to one optimiser step."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    clip: Annotated[float, Field(ge=0)]
+    """Largest norm of the whole gradient; 0 turns clipping off."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """``balanced``: each row weighs by the inverse frequency of its own class."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+
+class Train(Section):
+    """How the loop runs; none of this changes what is learnt, rounding aside."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    """Of the forward pass; trainable weights and frozen weights are kept in fp32."""
+    checkpointing: Literal["off", "on", "reentrant"]
+    """Recompute activations instead of keeping them. ``reentrant`` cuts the gradient of adapters
+    below it and exists to rebuild the published failure."""
+    expect_dead: bool = False
+    """Declares that adapters will not learn, so that the failed proof is recorded, not raised."""
+    group_by_length: bool
+    """Put rows of like length into one batch."""
+    eval_every: Annotated[int, Field(ge=1)]
+    """Optimiser steps between evaluations; each also writes a checkpoint."""
+    eval_batch: Annotated[int, Field(ge=1)]
+    compile: Literal["off"] = "off"
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Ends training early, and shortens the schedule with it."""
+
+
+class Predict(Section):
+    """How a finished classifier is used."""
+
+    max_length: Annotated[int, Field(ge=4)]
+    """Longest text at inference, in tokens."""
+
+
+class Tracking(Section):
+    """Where metrics are logged besides the run folder."""
+
+    to: Literal["none", "tensorboard", "wandb", "mlflow"]
+
+
+class Choice(Section):
+    """Something that was decided automatically, once, and is kept with its reason."""
+
+    value: str
+    reason: str
+
+
+class Config(Section):
+    """All settings of one run."""
+
+    recipe: str
+    """The recipe that these settings started from."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    budget: Budget
+    model: Model
+    adapters: Adapters
+    head: Head
+    data: Data
+    optim: Optim
+    train: Train
+    predict: Predict
+    tracking: Tracking
+    choices: dict[str, Choice] = Field(default_factory=dict)
+    """What was decided automatically; not a setting, and so not open to overrides."""
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        faults = []
+        if self.train.checkpointing == "reentrant" and not self.train.expect_dead:
+            faults.append(
+                "train.checkpointing=reentrant leaves every adapter dead; "
+                "use train.checkpointing=on, or declare it with train.expect_dead=true"
+            )
+        if self.optim.warmup_steps >= 1 and self.optim.warmup_steps % 1:
+            faults.append("optim.warmup_steps must be a whole number, or a share below 1")
+        if self.data.validation_rows >= 1 and self.data.validation_rows % 1:
+            faults.append("data.validation_rows must be a whole number, or a share below 1")
+        if len(set(self.data.labels)) != len(self.data.labels):
+            faults.append("data.labels names a label twice")
+        if len(set(self.adapters.targets)) != len(self.adapters.targets):
+            faults.append("adapters.targets names a layer twice")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def with_values(self, values: Mapping[str, object]) -> Config:
+        """The same settings with some dotted names changed, checked anew."""
+        tree = self.model_dump()
+        for name, value in values.items():
+            section, _, key = name.rpartition(".")
+            (tree[section] if section else tree)[key] = value
+        return _build(tree, [])
+
+    def with_choice(self, name: str, choice: Choice) -> Config:
+        """The same settings with one more automatic choice on record."""
+        return self.model_copy(update={"choices": {**self.choices, name: choice}})
+
+    def to_toml(self) -> str:
+        """These settings as TOML; :func:`from_toml` gives an equal object back."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that ship with tightfit, sorted."""
+    folder = resources.files("tightfit") / "recipes"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def recipe_about(name: str) -> str:
+    """One line that says what the recipe is for."""
+    return str(_read_recipe(name)["about"])
+
+
+def load_config(recipe: str = DEFAULT_RECIPE, overrides: Sequence[str] = ()) -> Config:
+    """Settings of a recipe with overrides applied in order.
+
+    Args:
+        recipe: one of :func:`recipe_names`.
+        overrides: dotted assignments such as ``optim.lr=1e-4``; later ones win.
+
+    Raises:
+        SettingsError: with every mistake, and the nearest valid name for an unknown key.
+    """
+    values = _resolved(recipe)
+    mistakes = [fault for text in overrides if (fault := _assign(values, text))]
+    return _build(values, mistakes)
+
+
+def from_toml(text: str) -> Config:
+    """Read settings that :meth:`Config.to_toml` wrote.
+
+    Raises:
+        SettingsError: the text is not TOML, or not such settings.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError("the settings file is not TOML", seen=str(error)) from error
+    return _build(values, [])
+
+
+def setting_names() -> list[str]:
+    """Every dotted name that an override may assign, sorted."""
+    names = []
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            names += [f"{name}.{key}" for key in section.model_fields]
+    return sorted([*names, "seed"])
+
+
+def _read_recipe(name: str) -> dict[str, Any]:
+    if name not in recipe_names():
+        raise SettingsError(
+            "unknown recipe",
+            seen=name,
+            allowed=", ".join(recipe_names()),
+            next_step=_nearest(name, recipe_names()),
+        )
+    text = (resources.files("tightfit") / "recipes" / f"{name}.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def _resolved(name: str) -> dict[str, Any]:
+    """The recipe's values over those of the recipe that it extends."""
+    own = _read_recipe(name)
+    base = _resolved(str(own["extends"])) if "extends" in own else {}
+    for key, value in own.items():
+        if key not in ("about", "extends"):
+            base[key] = {**base.get(key, {}), **value} if isinstance(value, dict) else value
+    return {**base, "recipe": name}
+
+
+def _assign(values: dict[str, Any], text: str) -> str | None:
+    """Apply one ``a.b=c`` to ``values``; returns the mistake, if it is one."""
+    name, equals, raw = text.partition("=")
+    name = name.strip()
+    if not equals:
+        return f"{text!r} is not an assignment; write key=value"
+    if name not in setting_names():
+        hint = _nearest(name, setting_names())
+        return f"unknown setting {name!r}" + (f"; {hint}" if hint else "")
+    section, _, key = name.rpartition(".")
+    (values[section] if section else values)[key] = _parse(raw.strip())
+    return None
+
+
+def _parse(raw: str) -> object:
+    """A TOML value where it is one, else the bare word itself."""
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _nearest(name: str, allowed: Sequence[str]) -> str | None:
+    close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    if not close:
+        # A bare key, or one under the wrong section, is still recognisable by its last part.
+        close = [other for other in allowed if other.split(".")[-1] == name.split(".")[-1]][:1]
+    return f"did you mean {close[0]!r}?" if close else None
+
+
+def _build(values: Mapping[str, Any], mistakes: list[str]) -> Config:
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        mistakes = [*mistakes, *map(_explain, error.errors())]
+    if mistakes:
+        raise SettingsError(
+            "the settings have " + ("a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"),
+            seen="\n           ".join(mistakes),
+            next_step="correct them; recipes and settings are listed by 'tightfit train --help'",
+        )
+    return config
+
+
+def _explain(error: Any) -> str:
+    """One line for one finding of pydantic: where, what, and the value seen."""
+    where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where} = {error['input']!r}: {message}" if where else message

@@ -1,0 +1,164 @@
+"""Texts to tokens, tokens to padded batches. Pad id, longest length and truncation live here.
+
+Shapes: B rows of a batch, L tokens of its longest row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from tightfit.errors import ModelError
+
+TOKENISE_CHUNK = 1_000
+"""Texts handed to the tokenizer at once: enough to keep its threads busy, few enough for memory."""
+
+LENGTH_POOL = 50
+"""Batches whose rows are sorted by length together; larger pools pad less and shuffle less."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of many texts, ragged: text i is ``ids[offsets[i]:offsets[i + 1]]``."""
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    truncated: int
+    """How many texts were cut at ``max_length``."""
+    max_length: int
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text, special tokens included."""
+        return np.diff(self.offsets)
+
+    def select(self, rows: Sequence[int]) -> Tokens:
+        """The given texts, in the given order; ``truncated`` still counts the whole."""
+        parts = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        return Tokens(_joined(parts), _offsets(parts), self.truncated, self.max_length, self.pad_id)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded to the longest of them."""
+
+    ids_BL: torch.Tensor
+    mask_BL: torch.Tensor
+    """1 for a token, 0 for padding."""
+    labels_B: torch.Tensor | None
+    rows_B: torch.Tensor
+    """Position of each row in the tokens that the batch was made from."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device; the copy does not wait where memory is pinned."""
+        labels = None if self.labels_B is None else self.labels_B.to(device, non_blocking=True)
+        ids = self.ids_BL.to(device, non_blocking=True)
+        mask = self.mask_BL.to(device, non_blocking=True)
+        return Batch(ids, mask, labels, self.rows_B)
+
+
+def tokenise(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    max_length: int,
+    *,
+    advance: Callable[[int], None] | None = None,
+) -> Tokens:
+    """Turn texts into token ids, cut at ``max_length`` tokens.
+
+    Args:
+        tokenizer: a fast tokenizer (it runs in parallel threads of its own).
+        texts: any number of strings; an empty one becomes its special tokens.
+        max_length: longest row, special tokens included.
+        advance: told the number of texts done since the last call.
+
+    Raises:
+        ModelError: the tokenizer has no padding token, or is not a fast one.
+    """
+    pad_id = tokenizer.pad_token_id
+    if pad_id is None or not tokenizer.is_fast:
+        raise ModelError(
+            "the model's tokenizer cannot make batches",
+            seen="no padding token" if pad_id is None else "no fast tokenizer",
+            next_step="choose a model whose folder has a tokenizer.json with a padding token",
+        )
+    parts: list[NDArray[np.int32]] = []
+    truncated = 0
+    for start in range(0, len(texts), TOKENISE_CHUNK):
+        chunk = list(texts[start : start + TOKENISE_CHUNK])
+        encoded = tokenizer(chunk, truncation=True, max_length=max_length)
+        parts += [np.asarray(ids, dtype=np.int32) for ids in encoded["input_ids"]]
+        # Only a row of full length can have lost anything, and asking the others costs time.
+        full = (e for e in encoded.encodings or () if len(e.ids) == max_length)
+        truncated += sum(bool(encoding.overflowing) for encoding in full)
+        if advance is not None:
+            advance(len(chunk))
+    return Tokens(_joined(parts), _offsets(parts), truncated, max_length, int(pad_id))
+
+
+def collate(tokens: Tokens, rows: Sequence[int], labels: Sequence[int] | None = None) -> Batch:
+    """Pad the given rows to the longest of them.
+
+    Args:
+        tokens: all rows.
+        rows: positions of the batch's rows.
+        labels: label id of *every* row of ``tokens``, or None.
+    """
+    length = int(max(tokens.lengths[row] for row in rows))
+    ids_BL = torch.full((len(rows), length), tokens.pad_id, dtype=torch.long)
+    mask_BL = torch.zeros((len(rows), length), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
+        ids_BL[i, : len(ids)] = torch.from_numpy(ids.astype(np.int64))
+        mask_BL[i, : len(ids)] = 1
+    labels_B = None if labels is None else torch.tensor([labels[row] for row in rows])
+    return Batch(ids_BL, mask_BL, labels_B, torch.tensor(list(rows)))
+
+
+def batch_order(
+    lengths: NDArray[np.int64], *, batch: int, seed: int, epoch: int, group_by_length: bool
+) -> list[list[int]]:
+    """The batches of one epoch, as lists of rows: a pure function of its arguments.
+
+    Rows are shuffled; with ``group_by_length`` each pool of ``LENGTH_POOL`` batches is sorted by
+    length before it is cut, and then whole batches are shuffled. Every row appears exactly once.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    if group_by_length:
+        pool = batch * LENGTH_POOL
+        pools = [order[start : start + pool] for start in range(0, len(order), pool)]
+        order = np.concatenate([p[np.argsort(-lengths[p], kind="stable")] for p in pools])
+    batches = [order[start : start + batch].tolist() for start in range(0, len(order), batch)]
+    if group_by_length:
+        batches = [batches[i] for i in random.permutation(len(batches))]
+    return batches
+
+
+def length_sorted(lengths: NDArray[np.int64], batch: int) -> list[list[int]]:
+    """Batches with the least padding, longest first, so that memory runs out at once or never."""
+    order = np.argsort(-lengths, kind="stable")
+    return [order[start : start + batch].tolist() for start in range(0, len(order), batch)]
+
+
+def padding_share(lengths: NDArray[np.int64], batches: Sequence[Sequence[int]]) -> float:
+    """The share of token places in these batches that hold padding, from 0 to 1."""
+    places = sum(len(rows) * int(max(lengths[row] for row in rows)) for rows in batches)
+    return 1.0 - float(lengths.sum()) / places if places else 0.0
+
+
+def _joined(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
+
+
+def _offsets(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
+    return np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)

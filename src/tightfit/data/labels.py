@@ -1,0 +1,192 @@
+"""The label vocabulary: which raw label is which class, decided once and saved with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any
+
+from tightfit.data.rows import say_places
+from tightfit.data.table import Table
+from tightfit.errors import ArtefactError, DataError
+
+LABELS_NAMED = 20
+"""Labels that an error message lists one by one."""
+
+SUSPICIOUS_ROWS = 20
+"""From so many rows on, more classes than half the rows look like the wrong column."""
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The classes of a classifier; class id i has ``names[i]`` and the raw value ``values[i]``.
+
+    Raises:
+        DataError: two classes have the same name or value.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[int | str, ...]
+    """What stood in the label column of the training rows, or would have for an absent class."""
+
+    def __post_init__(self) -> None:
+        assert len(self.names) == len(self.values)
+        for group in (self.names, self.values):
+            if len(set(group)) != len(group):
+                raise DataError("two classes are called the same", seen=_listed(group))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def from_table(cls, table: Table, declared: tuple[str, ...] = ()) -> LabelSet:
+        """Fix the classes and their order from labelled rows.
+
+        The order is the source's own (ClassLabel), else ascending integers, else sorted names.
+
+        Args:
+            table: the training rows.
+            declared: names in order (setting ``data.labels``). They order the names that the rows
+                carry, or else name the integers that the rows carry.
+
+        Raises:
+            DataError: no labels, fewer than 2 classes, about a class a row, or ``declared`` does
+                not cover the labels.
+        """
+        labels = _labels(table)
+        present = sorted(set(labels), key=lambda label: (str(type(label)), label))
+        _check_classes(present, len(labels))
+        own = _own_classes(table, present)
+        return _declare(own, [own.names[own.values.index(x)] for x in present], declared)
+
+    def encode(self, table: Table) -> list[int]:
+        """Class ids of labelled rows.
+
+        Rows that carry names (strings, or a source with class names) are matched by name if any
+        of their names is known here, other rows by raw value.
+
+        Raises:
+            DataError: no labels, or labels that training did not see.
+        """
+        labels = _labels(table)
+        id_of = self._ids(table, labels)
+        unseen = [row for row, label in enumerate(labels) if label not in id_of]
+        if unseen:
+            raise DataError(
+                f"{table.source} has labels that the classifier does not know",
+                seen=f"{_listed(sorted({str(_name(table, labels[row])) for row in unseen}))} in "
+                f"{say_places(unseen, 'row')}; {len(unseen):,} of {len(labels):,} rows",
+                allowed=_listed(self.names),
+                next_step="remove these rows, or give their labels the names known here",
+            )
+        return [id_of[label] for label in labels]
+
+    def to_json(self) -> dict[str, list[Any]]:
+        """Plain lists; :meth:`from_json` gives an equal object back."""
+        return {"names": list(self.names), "values": list(self.values)}
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> LabelSet:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ArtefactError: it is something else.
+        """
+        names: Any = saved.get("names")
+        values: Any = saved.get("values")
+        whole = _is_list(names, str) and _is_list(values, int | str)
+        if not whole or not len(names) == len(values) == len(set(names)) == len(set(values)):
+            raise ArtefactError("the saved labels are damaged", seen=saved)
+        return cls(tuple(names), tuple(values))
+
+    def _ids(self, table: Table, labels: Sequence[int | str]) -> dict[int | str, int]:
+        """The id of each raw label of ``table`` that is known here."""
+        by_value = {value: index for index, value in enumerate(self.values)}
+        by_name = {name: index for index, name in enumerate(self.names)}
+        names = {label: _name(table, label) for label in set(labels)}
+        by_their_name = {x: by_name[name] for x, name in names.items() if name in by_name}
+        if table.label_names is None and isinstance(labels[0], int):
+            # Bare integers carry no names: "1" is at most a likeness, when no value fits.
+            return by_value if set(labels) & set(by_value) else by_their_name
+        # One shared name is enough: to match the rest by value could only swap classes silently.
+        return by_their_name or by_value
+
+
+def class_counts(ids: Sequence[int], classes: int) -> list[int]:
+    """How many rows each of the ``classes`` has."""
+    counts = [0] * classes
+    for index in ids:
+        counts[index] += 1
+    return counts
+
+
+def _is_list(value: object, kind: type | UnionType) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+def _labels(table: Table) -> list[int | str]:
+    if not table.labels:
+        raise DataError(
+            f"{table.source} has no labels", next_step="choose them with --label-column"
+        )
+    return table.labels
+
+
+def _name(table: Table, label: int | str) -> str:
+    if table.label_names is not None and isinstance(label, int):
+        return table.label_names[label]
+    return str(label)
+
+
+def _check_classes(present: Sequence[int | str], rows: int) -> None:
+    if len(present) < 2:
+        raise DataError(
+            "a classifier needs rows of at least 2 classes",
+            seen=f"{_listed(present)} in all {rows:,} rows",
+        )
+    if rows >= SUSPICIOUS_ROWS and len(present) > rows / 2:
+        raise DataError(
+            "nearly every row has a label of its own",
+            seen=f"{len(present):,} labels in {rows:,} rows",
+            next_step="choose the column of labels with --label-column",
+        )
+
+
+def _own_classes(table: Table, present: Sequence[int | str]) -> LabelSet:
+    """The classes as the rows themselves tell them."""
+    if table.label_names is not None:
+        return LabelSet(table.label_names, tuple(range(len(table.label_names))))
+    return LabelSet(tuple(map(str, present)), tuple(present))
+
+
+def _declare(own: LabelSet, present: Sequence[str], declared: tuple[str, ...]) -> LabelSet:
+    """``own`` in the declared order, or under the declared names.
+
+    Args:
+        own: the classes as the rows tell them.
+        present: names of those that have rows.
+        declared: names in order; none leaves ``own`` as it is.
+    """
+    if not declared:
+        return own
+    value_of = dict(zip(own.names, own.values, strict=True))
+    if set(present) <= set(declared):
+        return LabelSet(declared, tuple(value_of.get(name, name) for name in declared))
+    integers = [value for value in own.values if isinstance(value, int)]
+    unnamed = len(integers) == len(own) and not set(declared) & set(own.names)
+    if unnamed and integers[0] >= 0 and integers[-1] < len(declared):
+        return LabelSet(declared, tuple(range(len(declared))))
+    if unnamed and len(integers) == len(declared):
+        return LabelSet(declared, tuple(integers))
+    raise DataError(
+        "data.labels does not cover the labels of the rows",
+        seen=_listed(present),
+        allowed=_listed(declared),
+        next_step="set data.labels to all labels in order, or leave it out",
+    )
+
+
+def _listed(labels: Sequence[int | str]) -> str:
+    more = f" and {len(labels) - LABELS_NAMED:,} more" if len(labels) > LABELS_NAMED else ""
+    return ", ".join(map(str, labels[:LABELS_NAMED])) + more

@@ -1,0 +1,155 @@
+"""Parquet, Arrow tables, data sets and data frames; places are row numbers, from 0."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tightfit.data.rows import Chunk, Origin, Rows
+from tightfit.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Batches = Callable[[list[str], int], Iterator[pa.RecordBatch | pa.Table]]
+"""Reads the named columns, at most so many rows at a time, in order."""
+
+
+def open_parquet(path: Path, source: str) -> Rows:
+    """A Parquet file.
+
+    Raises:
+        DataError: it is no Parquet file, or is damaged.
+    """
+    origin = Origin(source, "row")
+    try:
+        with pq.ParquetFile(path) as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(origin, error) from error
+    return _open(schema, partial(_parquet_batches, path, origin), origin, rows)
+
+
+def open_arrow(table: pa.Table, source: str) -> Rows:
+    """An Arrow table; ClassLabel names stand in its schema as the datasets library writes them."""
+
+    def batches(columns: list[str], chunk_rows: int) -> Iterator[pa.RecordBatch]:
+        yield from table.select(columns).to_batches(max_chunksize=chunk_rows)
+
+    return _open(table.schema, batches, Origin(source, "row"), table.num_rows)
+
+
+def open_dataset(dataset: datasets.Dataset, source: str) -> Rows:
+    """One split of a data set, in the order that it has been shuffled or selected to."""
+
+    def batches(columns: list[str], chunk_rows: int) -> Iterator[pa.Table]:
+        yield from dataset.select_columns(columns).with_format("arrow").iter(chunk_rows)
+
+    origin = Origin(source, "row")
+    return _open(dataset.features.arrow_schema, batches, origin, len(dataset))
+
+
+def open_frame(frame: pd.DataFrame, source: str) -> Rows:
+    """A pandas data frame; its index is not read."""
+    origin = Origin(source, "row")
+    columns = tuple(str(name) for name in frame.columns)
+
+    # Not by way of Arrow, which refuses columns that mix strings and numbers.
+    def chunks(wanted: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
+        indices = [columns.index(name) for name in wanted]
+        for start in range(0, len(frame), chunk_rows):
+            part = frame.iloc[start : start + chunk_rows]
+            cells = [_frame_cells(part.iloc[:, index]) for index in indices]
+            yield Chunk(cells, range(start, start + len(part)), origin)
+
+    return Rows(origin, columns, chunks, count=len(frame))
+
+
+def _open(schema: pa.Schema, batches: Batches, origin: Origin, rows: int) -> Rows:
+    return Rows(
+        origin,
+        tuple(schema.names),
+        partial(_chunks, batches, origin),
+        class_names=_class_names(schema, origin),
+        count=rows,
+    )
+
+
+def _chunks(
+    batches: Batches, origin: Origin, wanted: Sequence[str], chunk_rows: int
+) -> Iterator[Chunk]:
+    start = 0
+    for batch in batches(list(dict.fromkeys(wanted)), chunk_rows):
+        places = range(start, start + batch.num_rows)
+        cells = [_cells(batch.column(name), places, origin) for name in wanted]
+        yield Chunk(cells, places, origin)
+        start = places.stop
+
+
+def _cells(column: pa.Array | pa.ChunkedArray, places: range, origin: Origin) -> list[Any]:
+    """Python values of a column; Arrow itself does not check that its strings are UTF-8."""
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError as error:
+        bad = [index for index, cell in zip(count(), column) if not _decodes(cell)]
+        fault = Chunk([], places, origin).fault(f"a string is not UTF-8: {error.reason}", bad)
+        raise fault from error
+
+
+def _decodes(cell: pa.Scalar) -> bool:
+    try:
+        cell.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _parquet_batches(
+    path: Path, origin: Origin, columns: list[str], chunk_rows: int
+) -> Iterator[pa.RecordBatch]:
+    try:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=chunk_rows, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(origin, error) from error
+
+
+def _damaged(origin: Origin, error: Exception) -> DataError:
+    return DataError(
+        f"{origin.source} is not a Parquet file, or is damaged",
+        seen=str(error).splitlines()[0],
+        next_step="write or download it again",
+    )
+
+
+def _frame_cells(column: pd.Series[Any]) -> list[Any]:
+    """Python values, with None for each of pandas' signs for a missing value."""
+    return [None if missing else cell for cell, missing in zip(column, column.isna(), strict=True)]
+
+
+def _class_names(schema: pa.Schema, origin: Origin) -> dict[str, tuple[str, ...]]:
+    """Names of the ClassLabel columns, from the metadata that the datasets library writes."""
+    raw = (schema.metadata or {}).get(b"huggingface")
+    if raw is None:
+        return {}
+    try:
+        features = json.loads(raw)["info"]["features"]
+        return {
+            column: tuple(feature["names"])
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{origin.source}: its ClassLabel names cannot be read",
+            seen=raw[:80].decode("utf-8", "replace"),
+            next_step="write the file again, with the datasets library or without its metadata",
+        ) from error

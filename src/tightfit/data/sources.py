@@ -1,0 +1,195 @@
+"""The front of all readers: a path, a Hub name, the sample or a Python object becomes a Table.
+
+Every source is opened as :class:`tightfit.data.rows.Rows`, which gives chunks of cells;
+:func:`read_table` takes them all, :func:`iter_texts` one at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import datasets
+import pyarrow as pa
+
+from tightfit.data.cells import read_labels, read_texts
+from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub
+from tightfit.data.readers_arrow import open_arrow, open_dataset, open_frame, open_parquet
+from tightfit.data.readers_text import AG_NEWS_NAMES, open_csv, open_jsonl
+from tightfit.data.rows import Rows, nearest
+from tightfit.data.table import Table
+from tightfit.data.unpickle import read_pickle
+from tightfit.errors import DataError, MachineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DataLike: TypeAlias = "str | Path | pd.DataFrame | datasets.Dataset | pa.Table | Table"
+"""What tightfit takes as data: a path, ``hf:...``, ``sample``, or rows in memory."""
+
+CHUNK_ROWS = 8192
+"""Rows in memory at a time while streaming."""
+
+SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
+SAMPLES = {"sample": "train.jsonl", "sample:test": "test.jsonl"}
+"""Names of the rows that ship inside the package, and their files."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns are read, and what a row without a text is."""
+
+    text: tuple[str, ...] = ("text",)
+    """Joined with a space."""
+    label: str = "label"
+    missing_text: Literal["refuse", "empty"] = "refuse"
+
+
+def read_table(data: DataLike, columns: Columns, *, labelled: bool) -> Table:
+    """Read all rows.
+
+    Args:
+        data: a path (CSV, TSV, JSON lines, Parquet, pickle), a Hub name
+            (``hf:NAME[@REVISION][:CONFIG[:SPLIT]]``), ``sample`` or ``sample:test``, a data
+            frame, a data set, an Arrow table, or a :class:`Table`, which is returned as it is.
+        columns: which columns hold text and label.
+        labelled: whether labels are needed; else the label column is not even looked for.
+
+    Raises:
+        DataError: the source cannot be read, lacks a column, has no rows, or has rows whose text
+            or label cannot be used; the message counts them and names the first few.
+        MachineError: the file may not be read.
+    """
+    if isinstance(data, Table):
+        return _labelled(data) if labelled else data
+    rows = _open(data)
+    texts = rows.resolve(columns.text, "--text-column")
+    label = rows.resolve((columns.label,), "--label-column") if labelled else ()
+    whole = rows.whole((*texts, *label), CHUNK_ROWS)
+    strings = read_texts(whole, len(texts), columns.missing_text)
+    if not label:
+        return Table(strings, source=rows.origin.source)
+    names = rows.class_names.get(label[0])
+    labels = read_labels(whole, whole.cells[-1], names, untyped=rows.untyped)
+    return Table(strings, labels, names, rows.origin.source)
+
+
+def iter_texts(
+    data: DataLike, columns: Columns, chunk_rows: int = CHUNK_ROWS
+) -> Iterator[list[str]]:
+    """Stream the texts; memory does not grow with the rows, except for a pickle.
+
+    Raises:
+        DataError: as :func:`read_table`; faults of the source and its columns at once, faults of
+            rows when their chunk is reached.
+        MachineError: the file may not be read.
+    """
+    if isinstance(data, Table):
+        texts = data.texts
+        return (texts[i : i + chunk_rows] for i in range(0, len(texts), chunk_rows))
+    rows = _open(data)
+    return _text_chunks(rows, rows.resolve(columns.text, "--text-column"), columns, chunk_rows)
+
+
+def count_rows(data: DataLike) -> int | None:
+    """How many rows there are, where that takes no reading (Parquet, rows in memory), else None.
+
+    Raises:
+        DataError: a Parquet file is missing or damaged.
+    """
+    if isinstance(data, Table):
+        return len(data)
+    if isinstance(data, str | Path) and Path(data).suffix.lower() != ".parquet":
+        return None
+    return _open(data).count
+
+
+def _labelled(table: Table) -> Table:
+    if table.labels is None:
+        raise DataError("labels are needed here", seen=f"{table.source} without labels")
+    return table
+
+
+def _text_chunks(
+    rows: Rows, names: tuple[str, ...], columns: Columns, chunk_rows: int
+) -> Iterator[list[str]]:
+    empty = True
+    for chunk in rows.chunks(names, chunk_rows):
+        empty = False
+        yield read_texts(chunk, len(names), columns.missing_text)
+    if empty:
+        raise rows.no_rows()
+
+
+def _open(data: str | Path | pd.DataFrame | datasets.Dataset | pa.Table) -> Rows:
+    if isinstance(data, str):
+        return _open_name(data)
+    if isinstance(data, Path):
+        return _open_file(data)
+    source = f"a {type(data).__name__}"
+    if isinstance(data, datasets.Dataset):
+        return open_dataset(data, source)
+    if isinstance(data, pa.Table):
+        return open_arrow(data, source)
+    if hasattr(data, "iloc") and hasattr(data, "columns"):
+        # A data frame, recognised without importing pandas.
+        return open_frame(data, source)
+    raise DataError(
+        "data of a kind that cannot be read",
+        seen=type(data).__name__,
+        allowed="a path, a pandas DataFrame, one split of a datasets.Dataset, a pyarrow.Table "
+        "or a tightfit Table",
+    )
+
+
+def _open_name(name: str) -> Rows:
+    if name.startswith(HUB_PREFIX):
+        return open_dataset(load_hub(name), name)
+    if name in SAMPLES:
+        return open_jsonl(SAMPLE_FOLDER / SAMPLES[name], name, class_names=AG_NEWS_NAMES)
+    return _open_file(Path(name))
+
+
+def _open_file(path: Path) -> Rows:
+    _check_file(path)
+    opener = _OPENERS.get(path.suffix.lower())
+    if opener is None:
+        raise DataError(
+            "a file of a kind that cannot be read",
+            seen=path,
+            allowed=f"{', '.join(_OPENERS)}; or {HUB_FORM}; or {', '.join(SAMPLES)}",
+        )
+    return opener(path, str(path))
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise DataError("a folder instead of a file of rows", seen=path)
+    if not path.exists():
+        around = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = nearest(path.name, around)
+        hint = f"did you mean {near!r}?" if near else None
+        raise DataError("no such file", seen=path, next_step=hint)
+    if not os.access(path, os.R_OK):
+        raise MachineError("the file may not be read", seen=path)
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty")
+
+
+def _open_pickle(path: Path, source: str) -> Rows:
+    return open_arrow(read_pickle(path), source)
+
+
+_OPENERS: dict[str, Callable[[Path, str], Rows]] = {
+    ".csv": open_csv,
+    ".tsv": partial(open_csv, delimiter="\t"),
+    ".jsonl": open_jsonl,
+    ".ndjson": open_jsonl,
+    ".parquet": open_parquet,
+    ".pkl": _open_pickle,
+    ".pickle": _open_pickle,
+}

@@ -1,0 +1,145 @@
+"""Which rows train, which validate, and which are left out by a limit; all seeded."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import datasets
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from tightfit.errors import DataError, UsageError
+
+SMALL_SHARE = 0.1
+"""Held out instead of a count that is more than this share of the rows."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row indices of two parts that have no row in common and together are all rows."""
+
+    train: list[int]
+    validation: list[int]
+    note: str | None = None
+    """What was decided against, or beyond, the settings; a sentence for people."""
+
+
+def split_rows(
+    label_ids: Sequence[int], *, validation_rows: float, stratify: bool, seed: int
+) -> Split:
+    """Hold out rows for validation.
+
+    Not stratified, the parts and their order are those of the datasets library's
+    ``train_test_split(test_size=..., seed=...)``.
+
+    Args:
+        label_ids: class id of each row.
+        validation_rows: a count, or, below 1, a share. A count above a tenth of the rows becomes
+            a tenth, rounded up.
+        stratify: keep the shares of the classes; a class with a single row then trains.
+        seed: of the shuffle.
+
+    Raises:
+        DataError: one of the two sides would be empty.
+    """
+    held_out, note = _held_out(len(label_ids), validation_rows)
+    if not stratify:
+        return _shuffled(range(len(label_ids)), held_out, seed, note)
+    return _stratified(label_ids, held_out, seed, note)
+
+
+def limit_rows(rows: Sequence[int], label_ids: Sequence[int], limit: int, seed: int) -> list[int]:
+    """A stratified sample of ``rows`` in their order, each of their classes at least once.
+
+    Args:
+        rows: row indices to choose from, such as the training side of a split.
+        label_ids: class id of every row of the table, so that ``label_ids[rows[0]]`` exists.
+        limit: how many to keep; all are kept if there are no more.
+        seed: of the choice.
+
+    Raises:
+        UsageError: ``limit`` is below the number of classes.
+    """
+    if limit >= len(rows):
+        return list(rows)
+    ids = np.asarray([label_ids[row] for row in rows])
+    classes, counts = np.unique(ids, return_counts=True)
+    if limit < len(classes):
+        raise UsageError(
+            "the limit of rows leaves a class without any",
+            seen=f"{limit} rows for {len(classes)} classes",
+            next_step=f"use a --limit of at least {len(classes)}",
+        )
+    random = np.random.default_rng(seed)
+    kept = [
+        random.choice(np.flatnonzero(ids == one), size=quota, replace=False)
+        for one, quota in zip(classes, _quotas(counts.tolist(), limit), strict=True)
+    ]
+    return [rows[position] for position in np.sort(np.concatenate(kept)).tolist()]
+
+
+def _held_out(rows: int, wanted: float) -> tuple[int, str | None]:
+    """How many rows to hold out, and the note if that is not what was wanted."""
+    share, note = wanted, None
+    if wanted >= 1 and wanted > rows * SMALL_SHARE:
+        share = SMALL_SHARE
+        note = (
+            f"{wanted:,.0f} validation rows are more than a tenth of {rows:,}: "
+            f"{math.ceil(rows * share):,} rows are held out instead"
+        )
+    held_out = int(share) if share >= 1 else math.ceil(rows * share)
+    if not 0 < held_out < rows:
+        raise DataError(
+            "the split leaves nothing to train on or nothing to validate on",
+            seen=f"{held_out:,} of {rows:,} rows for validation",
+            next_step="give more rows, another data.validation_rows, or a file of validation rows",
+        )
+    return held_out, note
+
+
+def _shuffled(rows: Sequence[int], held_out: int, seed: int, note: str | None) -> Split:
+    # The library itself, because published results depend on its very permutation.
+    table = datasets.Dataset.from_dict({"row": list(rows)})
+    parts = table.train_test_split(test_size=held_out, seed=seed)
+    return Split(parts["train"][:]["row"], parts["test"][:]["row"], note)
+
+
+def _stratified(label_ids: Sequence[int], held_out: int, seed: int, note: str | None) -> Split:
+    counts = Counter(label_ids)
+    single = [row for row, label in enumerate(label_ids) if counts[label] == 1]
+    rest = [row for row, label in enumerate(label_ids) if counts[label] > 1]
+    classes = len(counts) - len(single)
+    notes = [note] if note else []
+    if single:
+        notes.append(f"classes with a single row, which trains: {len(single):,}")
+    if len(rest) <= held_out:
+        raise DataError(
+            "too few rows to hold any out by class",
+            seen=f"{held_out:,} wanted of {len(rest):,} rows whose class has another row",
+            next_step="give more rows, or set data.stratify=false",
+        )
+    if min(held_out, len(rest) - held_out) < classes:
+        notes.append(f"one side is too small for all {classes:,} classes: not stratified")
+        split = _shuffled(rest, held_out, seed, None)
+    else:
+        ids = [label_ids[row] for row in rest]
+        train, validation = train_test_split(
+            rest, test_size=held_out, stratify=ids, random_state=seed
+        )
+        split = Split(train, validation)
+    return Split([*split.train, *single], split.validation, "; ".join(notes) or None)
+
+
+def _quotas(counts: Sequence[int], limit: int) -> list[int]:
+    """Split ``limit`` in proportion to ``counts``, at least 1 for each, by largest remainder."""
+    exact = [count * limit / sum(counts) for count in counts]
+    quotas = [max(1, math.floor(share)) for share in exact]
+    while (missing := limit - sum(quotas)) != 0:
+        step = 1 if missing > 0 else -1
+        # The class that is furthest on the wrong side; taking away never empties one.
+        movable = [i for i, quota in enumerate(quotas) if quota + step >= 1]
+        quotas[max(movable, key=lambda i: step * (exact[i] - quotas[i]))] += step
+    return quotas

@@ -1,0 +1,53 @@
+"""The one form that labelled or unlabelled rows take once they are read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tightfit.errors import DataError
+
+
+@dataclass(frozen=True)
+class Table:
+    """Texts and, where there are any, their labels; row i is ``texts[i]``, ``labels[i]``.
+
+    Raises:
+        DataError: there are labels, but not one for each text.
+    """
+
+    texts: list[str]
+    labels: list[int | str] | None = None
+    """Raw values as the source has them; all integers or all strings."""
+    label_names: tuple[str, ...] | None = None
+    """Class names that the source itself carries; the labels are then integers indexing it."""
+    source: str = "memory"
+    """Where the rows come from, as the user wrote it."""
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and len(self.labels) != len(self.texts):
+            raise DataError(
+                "a table needs one label for each text",
+                seen=f"{len(self.texts):,} texts and {len(self.labels):,} labels",
+            )
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def select(self, rows: Sequence[int]) -> Table:
+        """The given rows, in the given order."""
+        labels = None if self.labels is None else [self.labels[row] for row in rows]
+        return Table([self.texts[row] for row in rows], labels, self.label_names, self.source)
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the texts and raw labels in their order."""
+        digest = hashlib.sha256()
+        labels = self.labels if self.labels is not None else [None] * len(self)
+        for text, label in zip(self.texts, labels, strict=True):
+            # The length in front keeps "a" + "bc" apart from "ab" + "c"; repr keeps 1 from "1".
+            row = text.encode("utf-8", "surrogatepass") + repr(label).encode(
+                "utf-8", "surrogatepass"
+            )
+            digest.update(b"%d:%d:" % (len(text), len(row)) + row)
+        return digest.hexdigest()

@@ -1,0 +1,119 @@
+"""Everything that can go wrong for a user, as one short tree.
+
+    TightfitError
+    ├── UsageError      exit 2   an option or its value cannot be used as given
+    ├── SettingsError   exit 3   a recipe, key or value is unknown, or settings contradict
+    │   └── MissingExtraError    an optional package is not installed
+    ├── DataError       exit 4   rows, or files of rows, are faulty
+    ├── BudgetError     exit 5   the plan does not fit under the cap
+    ├── ModelError      exit 6   the encoder is unknown, unreachable or unfit
+    ├── ProofError      exit 7   a proof did not hold
+    ├── ArtefactError   exit 8   a run folder or artefact is incomplete or damaged
+    ├── MachineError    exit 9   disk, permission, lock
+    └── Interrupted     exit 130 (Ctrl-C) or 143 (SIGTERM), with a resumable checkpoint
+
+Each error also inherits the built-in that Python code would expect to catch. Each carries four
+things: what was wrong, the value seen, what is allowed, and the next step.
+"""
+
+from __future__ import annotations
+
+
+class TightfitError(Exception):
+    """A fault that the user can mend; never raised for a mistake of our own.
+
+    Args:
+        what: what was wrong, one sentence without a final full stop.
+        seen: the offending value, as the user would recognise it.
+        allowed: what would have been accepted.
+        next_step: what to do now, phrased as an instruction.
+    """
+
+    exit_code: int = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        seen: object = None,
+        allowed: str | None = None,
+        next_step: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.seen = seen
+        self.allowed = allowed
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.seen is not None:
+            lines.append(f"  seen:    {self.seen}")
+        if self.allowed is not None:
+            lines.append(f"  allowed: {self.allowed}")
+        if self.next_step is not None:
+            lines.append(f"  next:    {self.next_step}")
+        return "\n".join(lines)
+
+
+class UsageError(TightfitError, ValueError):
+    """An option or its value cannot be used as given, or a run folder exists already."""
+
+    exit_code = 2
+
+
+class SettingsError(TightfitError, ValueError):
+    """A recipe, key or value is unknown, or settings contradict each other."""
+
+    exit_code = 3
+
+
+class MissingExtraError(SettingsError, ImportError):
+    """An optional package is needed and not installed; the next step names the extra."""
+
+
+class DataError(TightfitError, ValueError):
+    """Rows, or files of rows, are faulty; unseen labels included."""
+
+    exit_code = 4
+
+
+class BudgetError(TightfitError, ValueError):
+    """The plan does not fit under the cap, or a gate counted something else than the plan."""
+
+    exit_code = 5
+
+
+class ModelError(TightfitError, ValueError):
+    """The encoder is unknown, unreachable, or not fit for classification."""
+
+    exit_code = 6
+
+
+class ProofError(TightfitError, RuntimeError):
+    """A proof did not hold: something that had to learn, or to agree, did not."""
+
+    exit_code = 7
+
+
+class ArtefactError(TightfitError, ValueError):
+    """A run folder or an exported artefact is incomplete or damaged."""
+
+    exit_code = 8
+
+
+class MachineError(TightfitError, OSError):
+    """The machine refused: disk full, permission denied, lock held."""
+
+    exit_code = 9
+
+
+class Interrupted(TightfitError, RuntimeError):
+    """Training was asked to stop by a signal, and has written a checkpoint."""
+
+    exit_code = 130
+
+    def __init__(self, what: str, *, signal_number: int, next_step: str) -> None:
+        super().__init__(what, next_step=next_step)
+        # Shells know a program that a signal ended by 128 + the signal's number.
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,86 @@
+"""Predictions of a finished classifier, for texts in memory.
+
+Shapes: N rows, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from tightfit.data.batches import tokenise
+from tightfit.errors import SettingsError
+from tightfit.model.classifier import Classifier, predict_logits
+from tightfit.voice import Voice
+
+PREDICT_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the classifier says of each text, in the order of the texts."""
+
+    probabilities_NK: NDArray[np.float64]
+    label_names: tuple[str, ...]
+    truncated: int
+    """Texts that were longer than the classifier reads."""
+
+    @property
+    def ids(self) -> list[int]:
+        """The most likely label of each row, as its position in ``label_names``."""
+        ids: list[int] = self.probabilities_NK.argmax(1).tolist()
+        return ids
+
+    @property
+    def labels(self) -> list[str]:
+        """The most likely label of each row, by name."""
+        return [self.label_names[i] for i in self.ids]
+
+    def __len__(self) -> int:
+        return len(self.probabilities_NK)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded classifier, and the longest text that it reads."""
+
+    classifier: Classifier
+    max_length: int
+
+    def logits(self, texts: Sequence[str], voice: Voice | None = None) -> NDArray[np.float32]:
+        """``logits_NK`` of the texts, in their order."""
+        return self._run(texts, voice or Voice())[0]
+
+    def predict(self, texts: Sequence[str], voice: Voice | None = None) -> Predictions:
+        """Probabilities and labels of the texts, in their order."""
+        logits_NK, truncated = self._run(texts, voice or Voice())
+        probabilities_NK = softmax(logits_NK.astype(np.float64), axis=1)
+        return Predictions(probabilities_NK, self.classifier.label_names, truncated)
+
+    def _run(self, texts: Sequence[str], voice: Voice) -> tuple[NDArray[np.float32], int]:
+        tokens = tokenise(self.classifier.tokenizer, texts, self.max_length)
+        with voice.track("predicting", len(texts)) as bar:
+            logits_NK = predict_logits(
+                self.classifier, tokens, batch=PREDICT_BATCH, advance=bar.advance
+            )
+        return logits_NK, tokens.truncated
+
+
+def check_max_length(asked: int, longest: int | None) -> int:
+    """The longest text to read, if the encoder has positions for it.
+
+    Raises:
+        SettingsError: it has not.
+    """
+    if longest is not None and asked > longest:
+        raise SettingsError(
+            "texts may not be longer than the encoder has positions for",
+            seen=f"max_length {asked}",
+            allowed=f"4 to {longest}",
+            next_step=f"give --max-length {longest} or less",
+        )
+    return asked

@@ -1,0 +1,227 @@
+"""Whether a classifier's confidence can be believed, and what to do where it cannot.
+
+Shapes: B rows, K classes. A confidence is the probability of the predicted class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import root_scalar
+from scipy.special import log_softmax, softmax
+from scipy.stats import beta
+
+from tightfit.errors import UsageError
+from tightfit.metrics.checks import class_rows, confidence_rows
+
+BINS = 15
+# From fewer rows, the temperature's standard error is a fifth of it and more.
+MIN_ROWS = 50
+# 1 / temperature is looked for between these; a minimum outside is no minimum but a trend.
+_SHARPEST, _FLATTEST = 1e3, 1e-3
+# A search for a threshold starts from each of these shares of the rows, most confident first.
+_STARTS = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The rows with a confidence above ``low`` and up to ``high``; at least one row."""
+
+    low: float
+    high: float
+    rows: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """What the logits are to be divided by; 1 with a reason where nothing could be fitted.
+
+    The log losses, in nats, are those of the rows it was fitted on, without and with it.
+    """
+
+    value: float
+    log_loss_before: float
+    log_loss_after: float
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, float | str | None]:
+        """Finite numbers under the names of the attributes."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A confidence from which on answers are right often enough.
+
+    Attributes:
+        value: rows with at least this confidence are answered, the others are left to people.
+        rows: rows it was chosen on.
+        answered: how many of them it answers.
+        error: share of the answered ones that are wrong.
+        error_bound: upper confidence bound of that share for rows not seen yet.
+    """
+
+    value: float
+    rows: int
+    answered: int
+    error: float
+    error_bound: float
+
+    def to_json(self) -> dict[str, float]:
+        """Finite numbers under the names of the attributes."""
+        return asdict(self)
+
+
+def reliability_bins(
+    confidences_B: ArrayLike, correct_B: ArrayLike, *, bins: int = BINS
+) -> tuple[ReliabilityBin, ...]:
+    """The points of a reliability diagram: mean confidence and accuracy of each bin that has rows.
+
+    The bins have equal widths and include their upper edge, as in Guo et al. 2017
+    (arXiv:1706.04599), so that the numbers compare with published ones.
+    """
+    confidence_B, right_B = confidence_rows(confidences_B, correct_B)
+    bin_B = np.clip(np.ceil(confidence_B * bins).astype(int) - 1, 0, bins - 1)
+    return tuple(
+        ReliabilityBin(
+            low=float(k / bins),
+            high=float((k + 1) / bins),
+            rows=int((bin_B == k).sum()),
+            confidence=float(confidence_B[bin_B == k].mean()),
+            accuracy=float(right_B[bin_B == k].mean()),
+        )
+        for k in np.unique(bin_B)
+    )
+
+
+def expected_calibration_error(
+    confidences_B: ArrayLike, correct_B: ArrayLike, *, bins: int = BINS
+) -> float:
+    """Mean distance between confidence and accuracy over the rows' bins, 0 to 1.
+
+    After Guo et al. 2017 (arXiv:1706.04599), with bins of equal width. On few rows it is biased
+    upwards: accuracy in a bin of few rows differs from confidence by chance alone.
+    """
+    points = reliability_bins(confidences_B, correct_B, bins=bins)
+    gaps = [point.rows * abs(point.accuracy - point.confidence) for point in points]
+    return sum(gaps) / sum(point.rows for point in points)
+
+
+def fit_temperature(logits_BK: ArrayLike, labels_B: ArrayLike) -> Temperature:
+    """The temperature with the least log loss on held-out rows (Guo et al. 2017, arXiv:1706.04599).
+
+    The loss is convex in 1 / temperature, so its slope has at most one zero, which bracketing
+    finds to the last digits. The predicted classes do not change.
+
+    Raises:
+        DataError: logits that are not finite, or no id of a class for each row.
+    """
+    true_B, scores_BK = class_rows(labels_B, logits_BK)
+
+    def slope(inverse: float) -> float:
+        """The derivative of the mean log loss by 1 / temperature."""
+        expected_B = (softmax(inverse * scores_BK, axis=1) * scores_BK).sum(axis=1)
+        return float((expected_B - scores_BK[np.arange(len(true_B)), true_B]).mean())
+
+    before = _log_loss(scores_BK, true_B)
+    reason = _nothing_to_fit(true_B, slope)
+    if reason is not None:
+        return Temperature(1.0, before, before, reason)
+    inverse = float(root_scalar(slope, bracket=(_FLATTEST, _SHARPEST), xtol=1e-12).root)
+    return Temperature(1 / inverse, before, _log_loss(inverse * scores_BK, true_B))
+
+
+def apply_temperature(logits_BK: ArrayLike, temperature: float) -> NDArray[np.float64]:
+    """The probabilities, of shape (B, K), of logits divided by a temperature above 0."""
+    if not 0 < temperature < np.inf:
+        raise UsageError(
+            "a temperature must be above 0 and finite", seen=temperature, allowed="0.5, 1, 2.3, …"
+        )
+    return np.asarray(softmax(np.asarray(logits_BK, dtype=np.float64) / temperature, axis=1))
+
+
+def abstain_threshold(
+    confidences_B: ArrayLike,
+    correct_B: ArrayLike,
+    *,
+    max_error: float,
+    confidence: float = 0.95,
+) -> Threshold | None:
+    """The lowest threshold that keeps the error of answered rows under a level, or None.
+
+    With probability ``confidence`` over the choice of these rows, at most ``max_error`` of the
+    rows that will be answered are wrong, provided that they come from the same source and that
+    error does not rise with confidence. Thresholds are tested from strict to lenient until the
+    Clopper-Pearson bound of one exceeds the level: fixed-sequence testing, which needs no
+    correction for the number of tests, here with four starts that share the risk equally (Learn
+    then Test, Angelopoulos et al. 2021, arXiv:2110.01052). One start alone would end at the first
+    chance error among the few most confident rows.
+
+    Raises:
+        UsageError: a level or confidence that does not lie between 0 and 1.
+        DataError: no rows, or confidences that are none.
+    """
+    if not 0 < max_error < 1 or not 0 < confidence < 1:
+        raise UsageError(
+            "max_error and confidence must lie between 0 and 1",
+            seen=f"max_error={max_error}, confidence={confidence}",
+        )
+    confidence_B, right_B = confidence_rows(confidences_B, correct_B)
+    falling = np.argsort(-confidence_B, kind="stable")
+    values = confidence_B[falling]
+    # Rows of equal confidence are answered together: a threshold stands after the last of them.
+    ends = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
+    answered, wrong = ends + 1, np.cumsum(~right_B[falling])[ends]
+    bounds = _error_bounds(wrong, answered, 1 - (1 - confidence) / len(_STARTS))
+    starts = np.searchsorted(answered, np.multiply(_STARTS, len(values)))
+    reached = _last_in_sequence(bounds <= max_error, starts)
+    if reached is None:
+        return None
+    return Threshold(
+        value=float(values[ends[reached]]),
+        rows=len(values),
+        answered=int(answered[reached]),
+        error=float(wrong[reached] / answered[reached]),
+        error_bound=float(bounds[reached]),
+    )
+
+
+def _nothing_to_fit(labels_B: NDArray[Any], slope: Callable[[float], float]) -> str | None:
+    """Why no temperature has a least loss worth having, or None where one has."""
+    if len(labels_B) < MIN_ROWS:
+        return f"{len(labels_B)} rows are too few; a fit needs {MIN_ROWS}"
+    if len(np.unique(labels_B)) < 2:
+        return f"all {len(labels_B)} rows are of one class"
+    if slope(_FLATTEST) >= 0:
+        return "the logits say nothing about these labels, at any temperature"
+    if slope(_SHARPEST) <= 0:
+        return "the loss only falls as the temperature nears 0, as where every row is right"
+    return None
+
+
+def _error_bounds(
+    wrong: NDArray[np.int64], answered: NDArray[np.int64], level: float
+) -> NDArray[np.float64]:
+    """Upper Clopper-Pearson bounds (1934, doi:10.2307/2331986), one for each pair of counts."""
+    # All rows wrong leaves no room: the beta distribution below is then not defined.
+    return np.where(
+        wrong < answered, beta.ppf(level, wrong + 1, np.maximum(answered - wrong, 1)), 1.0
+    )
+
+
+def _last_in_sequence(holds: NDArray[np.bool_], starts: NDArray[np.intp]) -> int | None:
+    """The furthest place that some start reaches without passing one that does not hold."""
+    fails = np.append(np.flatnonzero(~holds), len(holds))
+    last = fails[np.searchsorted(fails, starts)] - 1
+    reached = last[last >= starts]
+    return int(reached.max()) if reached.size else None
+
+
+def _log_loss(logits_BK: NDArray[np.float64], labels_B: NDArray[np.int64]) -> float:
+    return float(-log_softmax(logits_BK, axis=1)[np.arange(len(labels_B)), labels_B].mean())

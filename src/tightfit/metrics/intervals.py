@@ -1,0 +1,149 @@
+"""How far a number measured on some rows, or with some seeds, can be trusted.
+
+Shapes: C cells (kinds of rows), R resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from tightfit.errors import DataError
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+# Counts held at once while resampling: 32 MB, whatever the number of rows and classes.
+_BLOCK = 2**22
+
+Statistic = Callable[[NDArray[Any]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the ends of its confidence interval, all in the unit of the estimate."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float]:
+        """The three numbers under their own names."""
+        return asdict(self)
+
+
+def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """The Wilson score interval of a proportion (Wilson 1927, doi:10.2307/2276774).
+
+    It keeps inside 0 to 1 and has a width even where all of the rows, or none, are successes. No
+    rows at all know nothing: 0 with the interval 0 to 1.
+    """
+    if n == 0:
+        return Interval(0.0, 0.0, 1.0)
+    ends = stats.binomtest(int(successes), int(n)).proportion_ci(confidence, method="wilson")
+    return Interval(float(successes / n), float(ends.low), float(ends.high))
+
+
+def over_seeds(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """The mean over training seeds, with Student's t-interval, in the unit of the values.
+
+    The interval says how far the mean of these runs may lie from that of all seeds on the same
+    test rows; it does not cover the choice of the test rows, which `score` measures for each run.
+    It is not cut off at 0 or 1: two or three seeds can really leave that much open.
+
+    Raises:
+        DataError: with fewer than two values there is no spread to measure.
+    """
+    if len(values) < 2:
+        raise DataError(
+            "an interval over seeds needs at least two runs",
+            seen=f"{len(values)} values",
+            next_step="train with one more seed",
+        )
+    mean, error = float(np.mean(values)), float(stats.sem(values))
+    reach = error * float(stats.t.ppf((1 + confidence) / 2, df=len(values) - 1))
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def bootstrap(
+    statistic: Statistic,
+    counts_C: NDArray[Any],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """The BCa bootstrap interval of a statistic of rows (Efron 1987, doi:10.2307/2289144).
+
+    Rows that are alike for the statistic share a cell, such as those of one true and one predicted
+    class. Drawing n rows with replacement is then one multinomial draw over the cells: the same
+    distribution, at a cost that depends on the cells and not on the rows. With every count 1 the
+    cells are the rows themselves.
+
+    BCa rather than percentiles, because scores near 1 are skewed: for macro-F1 of 60 to 200 rows
+    the percentile interval covered 93-94%, this one 94-96%. Where every resample gives the same
+    value (one row, or no errors at all) the interval has no width, which says nothing: the caller
+    has to know better.
+
+    Args:
+        statistic: maps counts of shape (R, C) to R finite values.
+        counts_C: rows in each cell.
+        seed: of the draws; the same seed gives the same interval.
+        resamples: how many draws.
+        confidence: share of intervals that are to cover the truth.
+    """
+    rows = int(counts_C.sum())
+    value = float(statistic(counts_C[None, :])[0])
+    if rows < 2:
+        return Interval(value, value, value)
+    random, shares_C = np.random.default_rng(seed), counts_C / rows
+    draws_R = in_blocks(
+        lambda part: statistic(random.multinomial(rows, shares_C, size=part.stop - part.start)),
+        resamples,
+        len(counts_C),
+    )
+    # Equal values differ by rounding at times; they count half to either side.
+    ties_R = np.isclose(draws_R, value, rtol=1e-12, atol=1e-12)
+    share = np.mean((draws_R < value) & ~ties_R) + np.mean(ties_R) / 2
+    bias = stats.norm.ppf(np.clip(share, 1 / (resamples + 1), resamples / (resamples + 1)))
+    z = bias + stats.norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2])
+    # The acceleration is at most 1/6, so only confidence beyond 0.995 could reach the floor.
+    levels = stats.norm.cdf(bias + z / np.maximum(1 - _acceleration(statistic, counts_C) * z, 1e-9))
+    low, high = np.quantile(draws_R, levels)
+    return Interval(value, min(float(low), value), max(float(high), value))
+
+
+def in_blocks(
+    evaluate: Callable[[slice], NDArray[np.float64]], total: int, cells: int
+) -> NDArray[np.float64]:
+    """The values of ``total`` tables of so many cells, evaluated in parts that fit in memory."""
+    step = max(1, _BLOCK // cells)
+    parts = [slice(start, min(start + step, total)) for start in range(0, total, step)]
+    return np.concatenate([evaluate(part) for part in parts])
+
+
+def _acceleration(statistic: Statistic, counts_C: NDArray[Any]) -> float:
+    """A sixth of the skewness of the rows' influences, by leaving one row out of each cell."""
+    filled = np.flatnonzero(counts_C)
+    without_C = in_blocks(
+        lambda part: statistic(_leave_one_out(counts_C, filled[part])), len(filled), len(counts_C)
+    )
+    weights_C = counts_C[filled]
+    influence_C = np.average(without_C, weights=weights_C) - without_C
+    spread = float((weights_C * influence_C**2).sum())
+    # Rounding alone leaves about 1e-32 where no row has any influence.
+    if spread < 1e-24:
+        return 0.0
+    return float((weights_C * influence_C**3).sum()) / (6 * math.pow(spread, 1.5))
+
+
+def _leave_one_out(counts_C: NDArray[Any], cells: NDArray[np.intp]) -> NDArray[Any]:
+    """The counts once for each of the cells, with one row less in that cell."""
+    counts_RC = np.repeat(counts_C[None, :], len(cells), axis=0)
+    counts_RC[np.arange(len(cells)), cells] -= 1
+    return counts_RC

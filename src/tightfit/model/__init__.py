@@ -1,0 +1,1 @@
+"""The frozen encoder, its adapters and head, and the proofs that they learned."""

@@ -1,0 +1,134 @@
+"""LoRA (arXiv:2106.09685) on the planned layers, through PEFT, and who declares what trains.
+
+    h = W x + (alpha / r) B A dropout(x)      W (out, in) frozen, A (r, in), B (out, r), B = 0 at first
+
+Trainable tensors are named as in the saved file: the base model's own names, with ``lora_A.weight``
+and ``lora_B.weight`` below a layer. They are asked of the adapters and the head, never matched.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
+from torch import nn
+from transformers import PreTrainedModel
+
+from tightfit.budget.plan import Plan
+from tightfit.config import Adapters
+
+ADAPTER = "default"
+"""PEFT's name for a model's first adapter."""
+
+
+@dataclass(frozen=True)
+class AdapterPair:
+    """The two matrices that change one frozen layer."""
+
+    name: str
+    """Dotted path of the layer in the base model."""
+    a_RI: torch.Tensor
+    """Rank x in."""
+    b_OR: torch.Tensor
+    """Out x rank."""
+    scale: float
+
+    def change_norm(self) -> float:
+        """Frobenius norm of the change of the layer's weight, scale x B A.
+
+        ``|B A|^2 = trace((B^T B)(A A^T))``, so that no out x in matrix is made.
+        """
+        a_RI, b_OR = self.a_RI.detach().double(), self.b_OR.detach().double()
+        square = ((b_OR.T @ b_OR) * (a_RI @ a_RI.T)).sum().clamp(min=0)
+        return abs(self.scale) * float(square.sqrt())
+
+
+def attach(model: PreTrainedModel, plan: Plan, settings: Adapters) -> nn.Module:
+    """Freeze the model and make exactly the plan's parameters trainable.
+
+    Returns the PEFT model for LoRA, and the model itself where there are no adapters.
+    """
+    model.requires_grad_(plan.method == "full")
+    if plan.method == "lora":
+        return _with_lora(model, plan, settings)
+    for module in plan.head_modules:
+        model.get_submodule(module).requires_grad_(True)
+    return model
+
+
+def base_model(module: nn.Module) -> PreTrainedModel:
+    """The ``transformers`` model inside, adapters or not."""
+    inner = module.get_base_model() if isinstance(module, PeftModel) else module
+    assert isinstance(inner, PreTrainedModel)
+    return inner
+
+
+def adapter_pairs(module: nn.Module) -> list[AdapterPair]:
+    """Every adapter in the model, in the order of its layers."""
+    return [
+        AdapterPair(
+            name, layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight, layer.scaling[ADAPTER]
+        )
+        for name, layer in base_model(module).named_modules()
+        if isinstance(layer, LoraLayer)
+    ]
+
+
+def adapter_dropouts(module: nn.Module) -> list[nn.Module]:
+    """The dropouts on the adapters' inputs."""
+    layers = base_model(module).modules()
+    return [layer.lora_dropout for layer in layers if isinstance(layer, LoraLayer)]
+
+
+def trainable_tensors(module: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
+    """What trains, by the name under which it is saved, as adapters and head declare it."""
+    if plan.method == "full":
+        return dict(base_model(module).named_parameters())
+    return {**dict(_adapter_tensors(module)), **dict(_head_tensors(module, plan))}
+
+
+def _with_lora(model: PreTrainedModel, plan: Plan, settings: Adapters) -> PeftModel:
+    ranks = {layer.name: layer.rank for layer in plan.layers}
+    rank = max(ranks.values())
+    config = LoraConfig(
+        task_type="SEQ_CLS",
+        r=rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        bias="none",
+        target_modules=sorted(ranks),
+        rank_pattern={name: r for name, r in ranks.items() if r != rank},
+        modules_to_save=sorted(plan.head_modules),
+    )
+    with quiet_peft():
+        return get_peft_model(model, config)
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """PEFT asks models a question under a name that transformers has renamed, and is warned."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        yield
+
+
+def _adapter_tensors(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    for pair in adapter_pairs(module):
+        for tensor, letter in ((pair.a_RI, "A"), (pair.b_OR, "B")):
+            assert isinstance(tensor, nn.Parameter)
+            yield f"{pair.name}.lora_{letter}.weight", tensor
+
+
+def _head_tensors(module: nn.Module, plan: Plan) -> Iterator[tuple[str, nn.Parameter]]:
+    for path in plan.head_modules:
+        head = base_model(module).get_submodule(path)
+        if isinstance(head, ModulesToSaveWrapper):
+            head = head.modules_to_save[ADAPTER]
+        for name, parameter in head.named_parameters():
+            yield f"{path}.{name}", parameter

@@ -1,0 +1,126 @@
+"""What training leaves for the world: an adapter folder that plain PEFT loads, or its kin.
+
+    lora   a PEFT folder: adapter_config.json, adapter_model.safetensors (adapters and head)
+    none   head.safetensors, under the base model's own tensor names (PEFT has no form for it)
+    full   a whole ``transformers`` model folder
+
+Each also holds the tokenizer. The tensors in it are the fourth gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from tightfit.budget.gates import check_count
+from tightfit.budget.plan import Plan
+from tightfit.errors import ArtefactError
+from tightfit.model.adapters import base_model, quiet_peft
+from tightfit.model.classifier import Classifier
+from tightfit.model.encoders import load_encoder, load_tokenizer
+from tightfit.model.locate import Source
+
+ADAPTER_FILE = "adapter_model.safetensors"
+HEAD_FILE = "head.safetensors"
+PEFT_PREFIX = "base_model.model."
+"""What PEFT puts before the base model's own names."""
+
+
+def save_artefact(classifier: Classifier, folder: Path) -> int:
+    """Write the artefact and count its tensors: the fourth gate.
+
+    Returns the number of trainable parameters in the file.
+
+    Raises:
+        BudgetError: the file holds something else than the plan's parameters.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    match classifier.plan.method:
+        case "lora":
+            peft_model = classifier.module
+            assert isinstance(peft_model, PeftModel)
+            # Without this PEFT asks the Hub whether the base model's vocabulary has changed.
+            peft_model.save_pretrained(str(folder), save_embedding_layers=False)
+        case "none":
+            save_file(classifier.state(), folder / HEAD_FILE)
+        case "full":
+            base_model(classifier.module).save_pretrained(folder)
+    classifier.tokenizer.save_pretrained(folder)
+    return count_saved(classifier.plan, folder)
+
+
+def count_saved(plan: Plan, folder: Path) -> int:
+    """The fourth gate: parameters in the saved file, which are exactly the plan's.
+
+    Raises:
+        BudgetError: they are not.
+        ArtefactError: the file is missing or damaged.
+    """
+    counted = {
+        name: prod(shape)
+        for file in sorted(folder.glob("*.safetensors"))
+        for name, shape in tensor_shapes(file).items()
+        if name not in plan.frozen_constants
+    }
+    return check_count(plan, counted, f"the saved {folder.name}/")
+
+
+def load_artefact(
+    folder: Path, source: Source, plan: Plan, label_names: Sequence[str]
+) -> Classifier:
+    """The classifier that :func:`save_artefact` wrote, ready to predict.
+
+    Args:
+        folder: the artefact.
+        source: the base model; unused for a whole model, which is its own base.
+        plan: of the run.
+        label_names: of the run, in order.
+
+    Raises:
+        ArtefactError: the artefact is damaged or belongs to another base model.
+    """
+    base = Source(source.name, folder, source.name) if plan.method == "full" else source
+    model: nn.Module = load_encoder(base, plan, label_names)
+    try:
+        if plan.method == "lora":
+            with quiet_peft():
+                model = PeftModel.from_pretrained(model, str(folder))
+        elif plan.method == "none":
+            _put(model, load_file(folder / HEAD_FILE))
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ArtefactError(
+            "the artefact cannot be loaded onto its base model",
+            seen=f"{folder}: {error}",
+            next_step="check that it is complete and that the base model is the one it names",
+        ) from error
+    model.requires_grad_(False)
+    return Classifier(model.eval(), plan, load_tokenizer(base), tuple(label_names))
+
+
+def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor in a safetensors file, without the base-model prefix of PEFT.
+
+    Raises:
+        ArtefactError: it is missing or damaged.
+    """
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            return {
+                name.removeprefix(PEFT_PREFIX): tuple(tensors.get_slice(name).get_shape())
+                for name in tensors.keys()  # noqa: SIM118 - not a dict, and not iterable itself
+            }
+    except (OSError, SafetensorError) as error:
+        raise ArtefactError("a safetensors file cannot be read", seen=f"{file}: {error}") from error
+
+
+def _put(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    _, unexpected = model.load_state_dict(tensors, strict=False)
+    if unexpected:
+        raise ValueError(f"the base model has no {', '.join(unexpected)}")

@@ -1,0 +1,137 @@
+"""A frozen encoder, its adapters and its head, under one plan.
+
+Shapes: B rows, L tokens, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from tightfit.budget.gates import check_count
+from tightfit.budget.plan import Plan
+from tightfit.config import Config
+from tightfit.data.batches import Batch, Tokens, collate, length_sorted
+from tightfit.errors import BudgetError
+from tightfit.model.adapters import adapter_dropouts, attach, base_model, trainable_tensors
+from tightfit.model.encoders import load_encoder, load_tokenizer, recompute_layers
+from tightfit.model.locate import Source
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model that can train and predict; its trainable part is exactly the plan's."""
+
+    module: nn.Module
+    plan: Plan
+    tokenizer: PreTrainedTokenizerBase
+    label_names: tuple[str, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.module.parameters()).device
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The tensors that train, by the name under which they are saved."""
+        return trainable_tensors(self.module, self.plan)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """A copy, on the CPU, of everything that trains."""
+        return {name: p.detach().cpu().clone() for name, p in self.trainable().items()}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Put back what :meth:`state` gave; names must be the same."""
+        trainable = self.trainable()
+        assert trainable.keys() == state.keys(), "a state of another plan"
+        with torch.no_grad():
+            for name, parameter in trainable.items():
+                parameter.copy_(state[name])
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """One forward pass: ``logits_BK`` in fp32, whatever autocast is on."""
+        out = self.module(input_ids=batch.ids_BL, attention_mask=batch.mask_BL)
+        logits_BK: torch.Tensor = out.logits
+        return logits_BK.float()
+
+    def train_mode(self, *, frozen_dropout: bool) -> None:
+        """Switch dropouts on: everywhere, or only in what trains (adapters and head)."""
+        if frozen_dropout or self.plan.method == "full":
+            self.module.train()
+            return
+        self.module.eval()
+        model = base_model(self.module)
+        for child in model.children():
+            if child is not model.base_model:
+                child.train()
+        for dropout in adapter_dropouts(self.module):
+            dropout.train()
+
+
+def build(
+    source: Source, plan: Plan, config: Config, label_names: Sequence[str]
+) -> Classifier:
+    """Load the encoder, attach what the plan says, and count: the second gate.
+
+    The caller seeds torch first; new layers and adapters draw from its generator.
+
+    Raises:
+        BudgetError: what requires gradients is not exactly what the plan says.
+        ModelError: the encoder cannot be loaded or is not fit.
+    """
+    tokenizer = load_tokenizer(source)
+    model = load_encoder(source, plan, label_names)
+    classifier = Classifier(attach(model, plan, config.adapters), plan, tokenizer, tuple(label_names))
+    count_built(classifier)
+    if config.train.checkpointing != "off":
+        recompute_layers(model, reentrant=config.train.checkpointing == "reentrant")
+    return classifier
+
+
+def count_built(classifier: Classifier) -> int:
+    """The second gate: what requires gradients, counted, is what was declared and planned.
+
+    Raises:
+        BudgetError: it is not.
+    """
+    required = {id(p) for p in classifier.module.parameters() if p.requires_grad}
+    declared = classifier.trainable()
+    if required != {id(p) for p in declared.values()}:
+        raise BudgetError(
+            "the built model trains other parameters than its adapters and head declare",
+            seen=f"{len(required)} tensors require gradients, {len(declared)} are declared",
+            next_step="report this model family as unsupported",
+        )
+    counted = {name: p.numel() for name, p in declared.items()}
+    return check_count(classifier.plan, counted, "the built model")
+
+
+@torch.inference_mode()
+def predict_logits(
+    classifier: Classifier,
+    tokens: Tokens,
+    *,
+    batch: int,
+    autocast: AbstractContextManager[None] | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Logits of all rows, ``logits_NK``, in the order of the rows.
+
+    Rows are batched with others of their length, which changes the padding and nothing else.
+    """
+    classifier.module.eval()
+    logits_NK = np.empty((len(tokens), len(classifier.label_names)), dtype=np.float32)
+    for rows in length_sorted(tokens.lengths, batch):
+        with autocast or nullcontext():
+            part_BK = classifier.logits(collate(tokens, rows).to(classifier.device))
+        logits_NK[rows] = part_BK.cpu().numpy()
+        if advance is not None:
+            advance(len(rows))
+    return logits_NK

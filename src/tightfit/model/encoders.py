@@ -1,0 +1,142 @@
+"""Loads the encoder with its classification head, and its tokenizer, from a folder.
+
+Weights are always fp32: adapters and heads must not train in half precision, and autocast casts
+what it needs. No code from a model folder is ever run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from tightfit.budget.plan import Plan
+from tightfit.errors import ModelError
+from tightfit.model.locate import Source
+
+POSITIONS_AFTER_PAD = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
+"""Families that number positions from pad id + 1, and so have that many fewer for tokens."""
+
+UNBOUNDED = 100_000
+"""Tokenizers without a longest text say so with a number far beyond this."""
+
+
+def load_encoder(source: Source, plan: Plan, label_names: Sequence[str]) -> PreTrainedModel:
+    """The model class for sequence classification, in fp32, with the run's own labels.
+
+    Raises:
+        ModelError: the files cannot be loaded, or lack weights that the plan does not train.
+    """
+    names = dict(enumerate(label_names))
+    try:
+        with _quiet_transformers():
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                source.folder,
+                num_labels=len(names),
+                id2label=names,
+                label2id={name: i for i, name in names.items()},
+                problem_type="single_label_classification",
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(
+            "the model cannot be loaded as a sequence classifier",
+            seen=f"{source.name}: {error}",
+            next_step="try another encoder; 'tightfit plan --model' shows which are understood",
+        ) from error
+    _refuse_untrained(model, info, plan)
+    model.name_or_path = model.config.name_or_path = source.public_name
+    return model
+
+
+def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
+    """The model's own tokenizer.
+
+    Raises:
+        ModelError: the folder has none that can be loaded.
+    """
+    try:
+        with _quiet_transformers():
+            return AutoTokenizer.from_pretrained(
+                source.folder, local_files_only=True, trust_remote_code=False
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            "the model folder has no usable tokenizer",
+            seen=f"{source.folder}: {error}",
+            next_step="put tokenizer.json and tokenizer_config.json beside config.json",
+        ) from error
+
+
+def longest_text(source: Source, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Most tokens that the encoder has positions for, or None where it has no such limit."""
+    config = source.config()
+    positions = config.get("max_position_embeddings")
+    if positions is not None and config.get("model_type") in POSITIONS_AFTER_PAD:
+        positions -= int(config.get("pad_token_id", 1)) + 1
+    limits = [positions, tokenizer.model_max_length]
+    return min((int(n) for n in limits if n is not None and n < UNBOUNDED), default=None)
+
+
+def layer_stack(model: nn.Module) -> nn.ModuleList:
+    """The encoder's transformer layers, lowest first."""
+    return next(module for module in model.modules() if isinstance(module, nn.ModuleList))
+
+
+def recompute_layers(model: nn.Module, *, reentrant: bool) -> None:
+    """Keep only each layer's input for the backward pass, and compute the rest again.
+
+    Gradient checkpointing (arXiv:1604.06174) for every family alike, also those for which
+    ``transformers`` has none. The re-entrant form gives no gradient to parameters inside a layer
+    whose *input* needs none, which is the case below a frozen embedding: the published failure.
+    """
+    for layer in layer_stack(model):
+        layer.forward = partial(_recomputed, layer.forward, reentrant)
+
+
+def _recomputed(forward: Any, reentrant: bool, *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    # The re-entrant form takes no keyword arguments, so they travel inside the function.
+    return checkpoint(partial(forward, **kwargs), *args, use_reentrant=reentrant)
+
+
+def _refuse_untrained(model: nn.Module, info: dict[str, Any], plan: Plan) -> None:
+    """Every tensor that the checkpoint does not hold must be one that the plan trains."""
+    missing = set(info["missing_keys"]) | {entry[0] for entry in info["mismatched_keys"]}
+    planned = tuple(f"{module}." for module in plan.head_modules)
+    untrained = sorted(name for name in missing if not name.startswith(planned))
+    if untrained and plan.method != "full":
+        raise ModelError(
+            "the checkpoint lacks weights of the encoder itself",
+            seen=", ".join(untrained[:5]) + (" …" if len(untrained) > 5 else ""),
+            allowed=f"only {', '.join(plan.head_modules)} may be newly initialised",
+            next_step="use a complete checkpoint of the encoder",
+        )
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Its loading report repeats, less exactly, what the plan says."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

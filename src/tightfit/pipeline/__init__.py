@@ -1,0 +1,49 @@
+"""One short function a verb: the only package that knows the order of things.
+
+These functions are the Python API. Each is loaded when it is first asked for, so that ``plan``
+answers without waiting for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tightfit.pipeline.checking import audit, doctor
+    from tightfit.pipeline.fitting import TrainResult, train
+    from tightfit.pipeline.forecasting import Forecast, dry_run
+    from tightfit.pipeline.planning import plan
+    from tightfit.pipeline.predicting import PredictResult, Run, predict
+    from tightfit.pipeline.scoring import Evaluation, evaluate
+
+__all__ = [
+    "Evaluation",
+    "Forecast",
+    "PredictResult",
+    "Run",
+    "TrainResult",
+    "audit",
+    "doctor",
+    "dry_run",
+    "evaluate",
+    "plan",
+    "predict",
+    "train",
+]
+
+_HOMES = {
+    "planning": ("plan",),
+    "fitting": ("TrainResult", "train"),
+    "forecasting": ("Forecast", "dry_run"),
+    "scoring": ("Evaluation", "evaluate"),
+    "predicting": ("PredictResult", "Run", "predict"),
+    "checking": ("audit", "doctor"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

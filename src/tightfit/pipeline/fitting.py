@@ -1,0 +1,326 @@
+"""``tightfit train``: from rows to a sealed run."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from scipy.special import softmax
+
+from tightfit import runs
+from tightfit.config import DEFAULT_RECIPE, Config, from_toml
+from tightfit.errors import DataError, SettingsError
+from tightfit.metrics.scores import Scores, score
+from tightfit.model.adapters import adapter_pairs
+from tightfit.model.artefact import load_artefact, save_artefact
+from tightfit.model.card import write_card
+from tightfit.model.classifier import count_built, predict_logits
+from tightfit.model.locate import Source, locate
+from tightfit.model.proofs import GradientWatch, Proof, movement, never_called, round_trip
+from tightfit.pipeline.planning import settings_of
+from tightfit.training.checkpoint import CheckpointStore
+from tightfit.training.loop import Fitted, HistoryRow, Job, Loop
+from tightfit.training.prepare import Material, gather, make_job, plan_for
+from tightfit.training.signals import stop_on_signals
+from tightfit.training.tracking import log_row, make_accelerator
+from tightfit.voice import RichVoice, Voice
+
+ROUND_TRIP_ROWS = 64
+"""Validation rows on which the artefact must answer as the trained model does."""
+
+RECORDED_VERSIONS = ("tightfit", "torch", "transformers", "peft", "accelerate", "tokenizers")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished training is worth, and where it lies."""
+
+    run: Path
+    summary: dict[str, Any]
+    """The keys of the ``train`` contract, without ``run``."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``tightfit train --json`` prints."""
+        return {"run": str(self.run), **self.summary}
+
+
+def train(
+    data: Any,
+    *,
+    validation: Any = None,
+    model: str | None = None,
+    recipe: str = DEFAULT_RECIPE,
+    budget: int | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    max_steps: int | None = None,
+    limit: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    text_column: Sequence[str] | str | None = None,
+    label_column: str | None = None,
+    settings: Sequence[str] = (),
+    voice: Voice | None = None,
+) -> TrainResult:
+    """Train a classifier inside a budget, prove that it learned, and seal the run.
+
+    Args:
+        data: a path, ``hf:NAME``, ``sample``, a data frame or a ``datasets.Dataset``.
+        validation: rows to validate on, in any of these forms; None holds some of ``data`` out.
+        model: Hub name, folder, or the embedded model; None takes the recipe's.
+        recipe: where the settings start from.
+        budget: most trainable parameters allowed; None takes the recipe's cap.
+        out: the run folder; None takes the next ``runs/NNN``.
+        seed: of everything that is drawn at random.
+        max_steps: end after so many optimiser steps, and shorten the schedule with them.
+        limit: train on a stratified sample of this many rows.
+        resume: go on from the run's newest checkpoint; a finished run is left as it is.
+        overwrite: replace a run that is there.
+        text_column: column, or columns to join with a space.
+        label_column: column of the labels.
+        settings: dotted assignments such as ``optim.lr=1e-3``.
+        voice: how to speak to people; None speaks on stderr.
+
+    Raises:
+        TightfitError: its subclasses tell what is wrong; nothing half-written is left behind.
+    """
+    voice = voice or RichVoice()
+    config = settings_of(
+        recipe,
+        settings,
+        model=model,
+        budget=budget,
+        seed=seed,
+        max_steps=max_steps,
+        text_column=text_column,
+        label_column=label_column,
+    )
+    path = Path(out) if out is not None else runs.next_path()
+    if resume and runs.RunFolder(path).manifest.is_file():
+        voice.say(f"{path} is complete; nothing to resume")
+        return read_result(path)
+    if not resume:
+        runs.check_may_create(path, overwrite=overwrite)
+    _announce(config, voice)
+    stored = _stored_config(path) if resume else None
+    material = gather(config, data, validation, limit)
+    source = locate(config.model.name)
+    plan = plan_for(config, source, len(material.labels))
+    voice.say(f"{plan.total:,} parameters will train in {source.name}")
+    set_seed(config.seed)
+    if stored is not None:
+        config = config.model_copy(update={"choices": stored.choices})
+    job, facts = make_job(config, material, source, plan, voice=voice)
+    data_facts = {**material.facts, **facts}
+    if stored is None:
+        folder = _create(path, job, material, data_facts, overwrite=overwrite)
+    else:
+        folder = _reopen(path, job.config, stored, data_facts)
+    return _fit(folder, job, source, resume=stored is not None, voice=voice)
+
+
+def read_result(path: Path) -> TrainResult:
+    """The result of a finished run.
+
+    Raises:
+        ArtefactError: the run is incomplete or damaged.
+    """
+    folder = runs.open_run(path)
+    return TrainResult(path, runs.read_json(folder.metrics)["train"])
+
+
+def _announce(config: Config, voice: Voice) -> None:
+    if config.budget.cap is None:
+        voice.warn(f"recipe {config.recipe}: no cap holds; every trainable weight is counted only")
+    if config.train.expect_dead:
+        voice.warn(
+            f"recipe {config.recipe} leaves every adapter dead on purpose, to reproduce the "
+            "published number; use recipe paper for adapters that learn"
+        )
+
+
+def _fit(
+    folder: runs.RunFolder, job: Job, source: Source, *, resume: bool, voice: Voice
+) -> TrainResult:
+    """Train, prove, score, save and seal."""
+    expect_dead = job.config.train.expect_dead
+    start = job.classifier.state()
+    watch = _watch(job, source)
+    accelerator = make_accelerator(job.config, folder.derived / "tracking")
+    with stop_on_signals() as stop:
+        loop = Loop(job, CheckpointStore(folder.checkpoints), watch, voice=voice, stop=stop)
+        loop.on_row = lambda row: _keep_row(folder, loop.history, accelerator, row)
+        try:
+            fitted = loop.fit(resume=resume)
+            gradients = watch.finish()
+        finally:
+            accelerator.end_training()
+            runs.write_json(folder.proofs, {"gradients": watch.report().to_json()})
+    pairs = adapter_pairs(job.classifier.module)
+    moved = movement(start, job.classifier.state(), pairs, expect_dead=expect_dead)
+    artefact = folder.model if job.classifier.plan.method == "full" else folder.adapter
+    saved = save_artefact(job.classifier, artefact)
+    proofs = {
+        "gates": _gates(job, loop.optimizer_parameters, saved).to_json(),
+        "gradients": gradients.to_json(),
+        "movement": moved.to_json(),
+        "round_trip": _round_trip(job, artefact, source).to_json(),
+    }
+    runs.write_json(folder.proofs, proofs)
+    scores = _score_validation(job)
+    summary = _summary(job, fitted, scores, proofs)
+    runs.write_json(folder.metrics, {"train": summary, "validation": scores.to_json()})
+    write_card(
+        artefact,
+        job.config,
+        job.classifier.plan,
+        job.classifier.label_names,
+        scores=scores.to_json(),
+        source=source,
+    )
+    base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
+    runs.seal(folder, _versions(), base)
+    return TrainResult(folder.root, summary)
+
+
+def _watch(job: Job, source: Source) -> GradientWatch:
+    """A watch over what trains, less what cannot have a gradient."""
+    classifier = job.classifier
+    rows = range(min(2, len(job.train.tokens)))
+    sample = job.train.tokens.select(rows)
+    unused = never_called(classifier.module, lambda: predict_logits(classifier, sample, batch=2))
+    owners = {id(p): name for name, m in classifier.module.named_modules() for p in m.parameters(recurse=False)}
+    tensors = classifier.trainable()
+    # A key's bias adds the same number to all scores of a query, and softmax does not see it.
+    layers = source.shapes(len(classifier.label_names)).layers
+    key_biases = {f"{layer.name}.bias" for layer in layers if layer.roles == ("key",)}
+    return GradientWatch(
+        tensors,
+        late={f"{pair.name}.lora_A.weight" for pair in adapter_pairs(classifier.module)},
+        exempt={n for n, p in tensors.items() if owners[id(p)] in unused or n in key_biases},
+        expect_dead=job.config.train.expect_dead,
+    )
+
+
+def _keep_row(
+    folder: runs.RunFolder, history: list[HistoryRow], accelerator: Accelerator, row: HistoryRow
+) -> None:
+    runs.write_text(folder.history, "".join(json.dumps(each) + "\n" for each in history))
+    log_row(accelerator, row)
+
+
+def _gates(job: Job, optimizer: int, saved: int) -> Proof:
+    """The four counts; each was compared with the plan where it was made."""
+    counts = {
+        "plan": job.classifier.plan.total,
+        "built": count_built(job.classifier),
+        "optimizer": optimizer,
+        "saved": saved,
+        "cap": job.classifier.plan.budget,
+    }
+    return Proof("gates", ok=True, numbers=counts)
+
+
+def _round_trip(job: Job, artefact: Path, source: Source) -> Proof:
+    trained = job.classifier
+    tokens = job.validation.tokens.select(range(min(ROUND_TRIP_ROWS, len(job.validation.tokens))))
+    anew = load_artefact(artefact, source, trained.plan, trained.label_names)
+    anew.module.to(trained.device)
+    batch = job.config.train.eval_batch
+    return round_trip(
+        predict_logits(trained, tokens, batch=batch),
+        predict_logits(anew, tokens, batch=batch),
+        labels=(trained.label_names, anew.label_names),
+    )
+
+
+def _score_validation(job: Job) -> Scores:
+    """The best weights on the validation rows, in fp32."""
+    logits_NK = predict_logits(
+        job.classifier, job.validation.tokens, batch=job.config.train.eval_batch
+    )
+    return score(job.validation.labels, softmax(logits_NK, axis=1), job.classifier.label_names)
+
+
+def _summary(
+    job: Job, fitted: Fitted, scores: Scores, proofs: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    counters = fitted.counters
+    verdicts = {
+        name: {key: proof[key] for key in ("ok", "expected") if key in proof}
+        for name, proof in proofs.items()
+    }
+    return {
+        "total": job.classifier.plan.total,
+        "accuracy": scores.accuracy.value,
+        "macro_f1": scores.macro_f1.value,
+        "best_step": counters.best_step,
+        "steps": fitted.steps,
+        "epochs": fitted.steps / job.schedule.steps_per_epoch,
+        "examples": counters.rows,
+        "seconds": counters.seconds,
+        "examples_per_second": counters.rows / counters.train_seconds,
+        "tokens_per_second": counters.tokens / counters.train_seconds,
+        "proofs": verdicts,
+    }
+
+
+def _create(
+    path: Path, job: Job, material: Material, facts: dict[str, Any], *, overwrite: bool
+) -> runs.RunFolder:
+    folder = runs.create(path, overwrite=overwrite)
+    runs.write_text(folder.config, job.config.to_toml())
+    runs.write_json(folder.plan, job.classifier.plan.to_json())
+    runs.write_json(folder.labels, material.labels.to_json())
+    runs.write_json(folder.data, facts)
+    return folder
+
+
+def _stored_config(path: Path) -> Config | None:
+    """The settings of an unfinished run, or None where there is none to go on with."""
+    folder = runs.RunFolder(path)
+    return from_toml(folder.config.read_text("utf-8")) if folder.config.is_file() else None
+
+
+def _reopen(
+    path: Path, config: Config, stored: Config, facts: dict[str, Any]
+) -> runs.RunFolder:
+    """The folder of an unfinished run, if settings and rows are still those it began with."""
+    folder = runs.RunFolder(path)
+    if config != stored:
+        raise SettingsError(
+            "--resume needs the settings that the run began with",
+            seen=", ".join(_differing(config, stored)),
+            next_step="give the same options, or start anew with --overwrite",
+        )
+    before = runs.read_json(folder.data)
+    for part in ("train_fingerprint", "validation_fingerprint"):
+        if before[part] != facts[part]:
+            raise DataError(
+                "--resume needs the rows that the run began with",
+                seen=f"{part.split('_')[0]} rows have changed",
+                next_step="give the same data, or start anew with --overwrite",
+            )
+    return folder
+
+
+def _differing(one: Config, other: Config) -> list[str]:
+    before, now = other.model_dump(mode="json"), one.model_dump(mode="json")
+    names = []
+    for section, value in now.items():
+        if isinstance(value, dict) and section != "choices":
+            names += [f"{section}.{k}" for k, v in value.items() if v != before[section].get(k)]
+        elif value != before[section]:
+            names.append(section)
+    return names
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{n: version(n) for n in RECORDED_VERSIONS}}

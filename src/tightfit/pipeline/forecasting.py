@@ -1,0 +1,129 @@
+"""``tightfit train --dry-run``: everything but the training, and what it would take."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from accelerate.utils import set_seed
+
+from tightfit.budget.plan import Plan
+from tightfit.config import DEFAULT_RECIPE
+from tightfit.model.classifier import predict_logits
+from tightfit.model.locate import locate
+from tightfit.model.proofs import GradientWatch
+from tightfit.pipeline.planning import settings_of
+from tightfit.training.checkpoint import CheckpointStore
+from tightfit.training.loop import Job, Loop
+from tightfit.training.prepare import gather, make_job, plan_for
+from tightfit.voice import RichVoice, Voice
+
+REHEARSED_STEPS = 3
+"""Optimiser steps that are run to time them, after one on the longest rows."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a training would do, and take."""
+
+    plan: Plan
+    rows: int
+    """To train on."""
+    validation_rows: int
+    truncated: int
+    """Training texts that would be cut."""
+    steps: int
+    minutes: float
+    memory_bytes: int
+    """Highest memory use of this process in the rehearsal, the longest rows included."""
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``tightfit train --dry-run --json`` prints."""
+        return {
+            "plan": self.plan.to_json(),
+            "rows": self.rows,
+            "validation_rows": self.validation_rows,
+            "truncated": self.truncated,
+            "steps": self.steps,
+            "minutes": self.minutes,
+            "memory_bytes": self.memory_bytes,
+            "notes": list(self.notes),
+        }
+
+
+def dry_run(
+    data: Any,
+    *,
+    validation: Any = None,
+    model: str | None = None,
+    recipe: str = DEFAULT_RECIPE,
+    budget: int | None = None,
+    seed: int | None = None,
+    max_steps: int | None = None,
+    limit: int | None = None,
+    text_column: Sequence[str] | str | None = None,
+    label_column: str | None = None,
+    settings: Sequence[str] = (),
+    voice: Voice | None = None,
+) -> Forecast:
+    """What :func:`train` would do with these arguments, measured on a few steps.
+
+    Nothing is written. The arguments, and what is raised, are those of :func:`train`.
+    """
+    voice = voice or RichVoice()
+    config = settings_of(
+        recipe,
+        settings,
+        model=model,
+        budget=budget,
+        seed=seed,
+        max_steps=max_steps,
+        text_column=text_column,
+        label_column=label_column,
+    )
+    material = gather(config, data, validation, limit)
+    source = locate(config.model.name)
+    plan = plan_for(config, source, len(material.labels))
+    set_seed(config.seed)
+    job, facts = make_job(config, material, source, plan, voice=voice)
+    seconds = _rehearse(job)
+    notes = [material.facts["note"], job.config.choices["precision"].reason]
+    return Forecast(
+        plan=plan,
+        rows=len(material.train_ids),
+        validation_rows=len(material.validation_ids),
+        truncated=facts["tokens"]["truncated"],
+        steps=job.schedule.total,
+        minutes=seconds / 60,
+        memory_bytes=_peak_memory(),
+        notes=tuple(note for note in notes if note),
+    )
+
+
+def _rehearse(job: Job) -> float:
+    """Seconds that the whole training would take, from a few real steps and batches."""
+    with TemporaryDirectory() as nowhere:
+        loop = Loop(job, CheckpointStore(Path(nowhere)), GradientWatch({}))
+        step_seconds = loop.rehearse(REHEARSED_STEPS)
+    tokens = job.validation.tokens
+    # A middling stretch of lengths stands for all of them.
+    middle = np.argsort(tokens.lengths)[len(tokens) // 2 :][: job.config.train.eval_batch]
+    started = time.perf_counter()
+    predict_logits(job.classifier, tokens.select(middle), batch=len(middle))
+    evaluation_seconds = (time.perf_counter() - started) / len(middle) * len(tokens)
+    evaluations = 2 + job.schedule.total // job.config.train.eval_every
+    return step_seconds * job.schedule.total + evaluation_seconds * evaluations
+
+
+def _peak_memory() -> int:
+    """Bytes; Linux counts in kibibytes, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

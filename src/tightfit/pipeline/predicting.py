@@ -1,0 +1,141 @@
+"""``tightfit predict`` and :class:`Run`: from a sealed run to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tightfit import runs
+from tightfit.budget.plan import Plan
+from tightfit.config import Config, from_toml
+from tightfit.data.labels import LabelSet
+from tightfit.data.sources import Columns, count_rows, iter_texts
+from tightfit.errors import ArtefactError
+from tightfit.inference.predictor import Predictions, Predictor, check_max_length
+from tightfit.inference.stream import LabelFormat, check_out, predict_stream
+from tightfit.model.artefact import load_artefact
+from tightfit.model.encoders import longest_text
+from tightfit.model.locate import Source, locate
+from tightfit.voice import RichVoice, Voice
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, loaded and ready to predict."""
+
+    path: Path
+    config: Config
+    labels: LabelSet
+    plan: Plan
+    predictor: Predictor
+
+    @classmethod
+    def load(cls, path: str | Path, *, max_length: int | None = None) -> Run:
+        """Open a sealed run, check every byte of it, and load its classifier.
+
+        Args:
+            path: the run folder.
+            max_length: longest text to read, in tokens; None takes the run's own.
+
+        Raises:
+            ArtefactError: the run is incomplete or damaged, or its base model has changed.
+            ModelError: its base model cannot be found.
+            SettingsError: the encoder has not so many positions.
+        """
+        folder = runs.open_run(Path(path))
+        config = from_toml(folder.config.read_text("utf-8"))
+        labels = LabelSet.from_json(runs.read_json(folder.labels))
+        plan = Plan.from_json(runs.read_json(folder.plan))
+        full = plan.method == "full"
+        source = Source(config.model.name, folder.model, config.model.name) if full else _base(folder)
+        artefact = folder.model if full else folder.adapter
+        classifier = load_artefact(artefact, source, plan, labels.names)
+        length = max_length or config.predict.max_length
+        check_max_length(length, longest_text(source, classifier.tokenizer))
+        return cls(Path(path), config, labels, plan, Predictor(classifier, length))
+
+    def predict(self, texts: Sequence[str], voice: Voice | None = None) -> Predictions:
+        """Labels and probabilities of the texts, in their order."""
+        return self.predictor.predict(texts, voice)
+
+    def columns(
+        self, text_column: Sequence[str] | str | None = None, label_column: str | None = None
+    ) -> Columns:
+        """Where texts and labels are in new data: as in training, unless told otherwise."""
+        data = self.config.data
+        names = text_column.split(",") if isinstance(text_column, str) else text_column
+        return Columns(
+            tuple(names or data.text_column), label_column or data.label_column, data.missing_text
+        )
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """What was written."""
+
+    out: Path
+    rows: int
+    truncated: int
+    """Texts longer than the classifier reads."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``tightfit predict --json`` prints."""
+        return {"out": str(self.out), "rows": self.rows, "truncated": self.truncated}
+
+
+def predict(
+    run: str | Path,
+    data: Any,
+    out: str | Path,
+    *,
+    probabilities: bool = False,
+    label_format: LabelFormat = "id",
+    max_length: int | None = None,
+    text_column: Sequence[str] | str | None = None,
+    voice: Voice | None = None,
+) -> PredictResult:
+    """Predict every row of a file into a CSV, JSONL or Parquet file.
+
+    Args:
+        run: a run folder.
+        data: anything that ``train`` takes; labels are not looked at.
+        out: the file to write; it appears when it is complete.
+        probabilities: add one column a label.
+        label_format: the label's position, or its name.
+        max_length: longest text to read, in tokens.
+        text_column: column, or columns to join with a space.
+        voice: how to speak to people; None speaks on stderr.
+
+    Raises:
+        TightfitError: its subclasses tell what is wrong; no output file is left half-written.
+    """
+    voice = voice or RichVoice()
+    check_out(Path(out))
+    loaded = Run.load(run, max_length=max_length)
+    chunks = iter_texts(data, loaded.columns(text_column))
+    rows, truncated = predict_stream(
+        loaded.predictor,
+        chunks,
+        Path(out),
+        label_format=label_format,
+        probabilities=probabilities,
+        total=count_rows(data),
+        voice=voice,
+    )
+    return PredictResult(Path(out), rows, truncated)
+
+
+def _base(folder: runs.RunFolder) -> Source:
+    """The base model that the run was trained on, the very same weights."""
+    recorded = runs.read_manifest(folder).base
+    source = locate(recorded["name"])
+    if source.digest() != recorded["sha256"]:
+        raise ArtefactError(
+            "the base model has changed since the run was made",
+            seen=f"{source.folder}: other weights",
+            allowed=f"weights with digest {recorded['sha256'][:16]}…",
+            next_step=f"put back the {recorded['public_name']} that the run was trained on",
+        )
+    return source

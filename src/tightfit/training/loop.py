@@ -1,0 +1,311 @@
+"""The training loop: steps, evaluations, checkpoints; everything else is decided before it.
+
+Shapes: B rows of a batch, K labels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import clip_grad_norm_
+
+from tightfit.config import Config
+from tightfit.data.batches import Batch, Tokens, batch_order, collate, length_sorted
+from tightfit.errors import Interrupted, ProofError
+from tightfit.model.classifier import Classifier, predict_logits
+from tightfit.model.proofs import GradientWatch
+from tightfit.training.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    pack_optimizer,
+    random_states,
+    restore_random_states,
+    unpack_optimizer,
+)
+from tightfit.training.optim import Schedule, class_weights, make_optimizer, row_losses
+from tightfit.training.precision import Precision
+from tightfit.training.signals import StopRequest
+from tightfit.voice import Voice
+
+HistoryRow = dict[str, Any]
+"""step, epoch, lr, train_loss, train_accuracy, eval_loss, eval_accuracy, rows, tokens, seconds."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts as tokens, with the label id of each."""
+
+    tokens: Tokens
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that training needs to know, decided beforehand."""
+
+    classifier: Classifier
+    train: Rows
+    validation: Rows
+    config: Config
+    schedule: Schedule
+    precision: Precision
+
+
+@dataclass
+class Counters:
+    """What has been done so far; a checkpoint keeps it."""
+
+    rows: int = 0
+    tokens: int = 0
+    train_seconds: float = 0.0
+    """Time in steps alone."""
+    seconds: float = 0.0
+    """Time in steps and evaluations."""
+    best_step: int = 0
+    best_accuracy: float = -1.0
+    loss_sum: float = 0.0
+    """Of the rows since the last history row, as are the next two."""
+    correct: int = 0
+    summed: int = 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training leaves; the classifier itself holds the best weights."""
+
+    history: list[HistoryRow]
+    counters: Counters
+    steps: int
+
+
+@dataclass
+class Loop:
+    """One training run. ``fit`` is the whole story; the other methods are its verbs."""
+
+    job: Job
+    store: CheckpointStore
+    watch: GradientWatch
+    voice: Voice = field(default_factory=Voice)
+    on_row: Callable[[HistoryRow], None] = lambda row: None
+    """Told each history row as it is made."""
+    stop: StopRequest = field(default_factory=StopRequest)
+    """Looked at after each step: training writes a checkpoint and stops when it is asked to."""
+
+    def __post_init__(self) -> None:
+        """Move the model to its device and make the optimiser."""
+        config, classifier = self.job.config, self.job.classifier
+        self._trainable: dict[str, nn.Parameter] = classifier.trainable()
+        self._optimizer = make_optimizer(self._trainable, config.optim, classifier.plan)
+        self._scaler = self.job.precision.scaler(classifier.device)
+        self._weights_K = class_weights(
+            self.job.train.labels, len(classifier.label_names), config.optim.class_weights
+        ).to(classifier.device)
+        self._order: tuple[int, list[list[int]]] = (-1, [])
+        self._best: dict[str, torch.Tensor] = {}
+        self.counters = Counters()
+        self.history: list[HistoryRow] = []
+
+    @property
+    def optimizer_parameters(self) -> int:
+        """Parameters in the optimiser's groups: the third gate, checked when they were made."""
+        return sum(p.numel() for group in self._optimizer.param_groups for p in group["params"])
+
+    def fit(self, *, resume: bool = False) -> Fitted:
+        """Train to the end of the schedule and leave the best weights in the classifier.
+
+        Args:
+            resume: go on from the newest checkpoint, bit for bit, where there is one.
+
+        Raises:
+            ProofError: a tensor gets no gradient, or the loss is no longer a number.
+            Interrupted: a stop was asked for; a checkpoint is written.
+            MachineError: a checkpoint could not be written.
+        """
+        done = self._restore() if resume else 0
+        if done == 0:
+            self._evaluate(0)
+        total, every = self.job.schedule.total, self.job.config.train.eval_every
+        with self.voice.track("training", total, done) as bar:
+            for step in range(done + 1, total + 1):
+                self._train_step(step)
+                last = step == total
+                if last or step % every == 0:
+                    self._evaluate(step)
+                if last or step % every == 0 or self.stop.signal:
+                    self._save(step)
+                bar.advance(1, self._note())
+                if self.stop.signal and not last:
+                    raise Interrupted(
+                        f"stopped after step {step} of {total}, with a checkpoint",
+                        signal_number=self.stop.signal,
+                        next_step="give the same command with --resume to go on",
+                    )
+        self.job.classifier.load_state(self._best)
+        return Fitted(self.history, self.counters, total)
+
+    def rehearse(self, steps: int) -> float:
+        """Seconds an optimiser step takes, after one on the longest rows; spoils the weights."""
+        lengths = self.job.train.tokens.lengths
+        longest = length_sorted(lengths, self.job.config.optim.batch)[0]
+        self._backward(collate(self.job.train.tokens, longest, self.job.train.labels), len(longest))
+        steps = min(steps, self.job.schedule.total)
+        for step in range(1, steps + 1):
+            self._train_step(step)
+        return self.counters.train_seconds / steps
+
+    def _train_step(self, step: int) -> None:
+        """One optimiser step over its accumulated batches."""
+        started = time.perf_counter()
+        job, optim = self.job, self.job.config.optim
+        job.classifier.train_mode(frozen_dropout=job.config.model.frozen_dropout)
+        lr = self._set_rate(step)
+        batches = self._batches_of(step)
+        rows_in_step = sum(map(len, batches))
+        for rows in batches:
+            self._backward(collate(job.train.tokens, rows, job.train.labels), rows_in_step)
+        self._scaler.unscale_(self._optimizer)
+        norm = clip_grad_norm_(self._trainable.values(), optim.clip or torch.inf)
+        self._refuse_non_finite(norm, step)
+        scale = self._scaler.get_scale()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        if self._scaler.get_scale() >= scale:
+            self.watch.after_step(lr)
+        self._optimizer.zero_grad(set_to_none=True)
+        seconds = time.perf_counter() - started
+        self.counters.train_seconds += seconds
+        self.counters.seconds += seconds
+
+    def _backward(self, batch: Batch, rows_in_step: int) -> None:
+        """Forward and backward of one batch; its rows weigh as every row of the step does."""
+        classifier = self.job.classifier
+        batch = batch.to(classifier.device)
+        assert batch.labels_B is not None
+        with self.job.precision.autocast(classifier.device):
+            logits_BK = classifier.logits(batch)
+        losses_B = row_losses(logits_BK, batch.labels_B, self.job.config.optim.label_smoothing)
+        loss_sum = (losses_B * self._weights_K[batch.labels_B]).sum()
+        self._scaler.scale(loss_sum / rows_in_step).backward()
+        counters = self.counters
+        counters.loss_sum += float(loss_sum.detach())
+        counters.correct += int((logits_BK.argmax(1) == batch.labels_B).sum())
+        counters.summed += len(batch.labels_B)
+        counters.rows += len(batch.labels_B)
+        counters.tokens += int(batch.mask_BL.sum())
+
+    def _evaluate(self, step: int) -> None:
+        """Score the validation rows, keep the weights if they are the best, add a history row."""
+        started = time.perf_counter()
+        job, counters = self.job, self.counters
+        logits_NK = torch.from_numpy(
+            predict_logits(
+                job.classifier,
+                job.validation.tokens,
+                batch=job.config.train.eval_batch,
+                autocast=job.precision.autocast(job.classifier.device),
+            )
+        )
+        labels_N = torch.tensor(job.validation.labels)
+        accuracy = float((logits_NK.argmax(1) == labels_N).double().mean())
+        # The weights before the first step are scored for the record and never kept.
+        if step > 0 and accuracy > counters.best_accuracy:
+            counters.best_accuracy, counters.best_step = accuracy, step
+            self._best = job.classifier.state()
+        counters.seconds += time.perf_counter() - started
+        eval_loss = float(row_losses(logits_NK, labels_N, 0.0).mean())
+        self._add_row(step, eval_loss, accuracy)
+
+    def _add_row(self, step: int, eval_loss: float, eval_accuracy: float) -> None:
+        counters, summed = self.counters, self.counters.summed
+        row: HistoryRow = {
+            "step": step,
+            "epoch": step / self.job.schedule.steps_per_epoch,
+            "lr": self._optimizer.param_groups[0]["lr"] if step else 0.0,
+            "train_loss": counters.loss_sum / summed if summed else None,
+            "train_accuracy": counters.correct / summed if summed else None,
+            "eval_loss": eval_loss,
+            "eval_accuracy": eval_accuracy,
+            "rows": counters.rows,
+            "tokens": counters.tokens,
+            "seconds": round(counters.seconds, 3),
+        }
+        counters.loss_sum, counters.correct, counters.summed = 0.0, 0, 0
+        self.history.append(row)
+        self.on_row(row)
+
+    def _set_rate(self, step: int) -> float:
+        lr = self.job.config.optim.lr * self.job.schedule.scale(step - 1)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def _batches_of(self, step: int) -> list[list[int]]:
+        """The rows of each forward pass of an optimiser step."""
+        epoch, position = divmod(step - 1, self.job.schedule.steps_per_epoch)
+        optim = self.job.config.optim
+        if self._order[0] != epoch:
+            order = batch_order(
+                self.job.train.tokens.lengths,
+                batch=optim.batch,
+                seed=self.job.config.seed,
+                epoch=epoch,
+                group_by_length=self.job.config.train.group_by_length,
+            )
+            self._order = (epoch, order)
+        start = position * optim.accumulate
+        return self._order[1][start : start + optim.accumulate]
+
+    def _refuse_non_finite(self, norm: torch.Tensor, step: int) -> None:
+        # Under a loss scaler an overflow is ordinary: that step is skipped and the scale lowered.
+        if self._scaler.is_enabled() or bool(norm.isfinite()):
+            return
+        bad = [n for n, p in self._trainable.items() if p.grad is not None and not p.grad.isfinite().all()]
+        raise ProofError(
+            f"the gradient is not a number any more at step {step}",
+            seen=", ".join(bad[:4]),
+            next_step="lower optim.lr, or use train.precision=fp32",
+        )
+
+    def _note(self) -> str:
+        counters, row = self.counters, self.history[-1]
+        loss = counters.loss_sum / counters.summed if counters.summed else row["train_loss"]
+        speed = counters.rows / counters.train_seconds
+        return f"loss {loss:.3f}  validation {row['eval_accuracy']:.1%}  {speed:.0f} rows/s"
+
+    def _save(self, step: int) -> None:
+        groups = {
+            "trainable": self.job.classifier.state(),
+            "best": self._best,
+            "optimizer": pack_optimizer(self._optimizer),
+            "random": random_states(),
+        }
+        tensors = {f"{g}/{name}": t for g, group in groups.items() for name, t in group.items()}
+        state = {
+            "step": step,
+            "counters": asdict(self.counters),
+            "history": self.history,
+            "watch": self.watch.state(),
+            "scaler": self._scaler.state_dict(),
+        }
+        self.store.save(step, Checkpoint(tensors, state))
+
+    def _restore(self) -> int:
+        """Go back to the newest checkpoint; returns its step, or 0 where there is none."""
+        checkpoint = self.store.load()
+        if checkpoint is None:
+            return 0
+        state = checkpoint.state
+        self.job.classifier.load_state(checkpoint.group("trainable"))
+        self._best = checkpoint.group("best")
+        unpack_optimizer(self._optimizer, checkpoint.group("optimizer"))
+        restore_random_states(checkpoint.group("random"))
+        self.counters = Counters(**state["counters"])
+        self.history = list(state["history"])
+        self.watch.load_state(state["watch"])
+        self._scaler.load_state_dict(state["scaler"])
+        return int(state["step"])

@@ -1,0 +1,104 @@
+"""AdamW (arXiv:1711.05101) over the plan's parameters, the cosine schedule, and the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tightfit.budget.gates import check_count
+from tightfit.budget.plan import Plan
+from tightfit.config import Config, Optim
+
+SHORT_RUN_WARMUP = 0.1
+"""With ``train.max_steps`` warm-up takes at most this share of the steps."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up from zero, then half a cosine down to zero."""
+
+    total: int
+    """Optimiser steps."""
+    warmup: int
+    steps_per_epoch: int
+
+    def scale(self, step: int) -> float:
+        """Factor on the learning rate of the optimiser step that follows ``step`` others."""
+        if step < self.warmup:
+            return step / max(1, self.warmup)
+        progress = (step - self.warmup) / max(1, self.total - self.warmup)
+        return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
+
+
+def make_schedule(config: Config, batches_per_epoch: int) -> tuple[Schedule, str | None]:
+    """The schedule of a run, and what about it people should know.
+
+    Args:
+        config: its ``optim`` and ``train.max_steps``.
+        batches_per_epoch: forward passes in one epoch.
+    """
+    per_epoch = math.ceil(batches_per_epoch / config.optim.accumulate)
+    total = max(1, round(config.optim.epochs * per_epoch))
+    warmup = config.optim.warmup_steps
+    note = None
+    if config.train.max_steps is not None:
+        total = min(total, config.train.max_steps)
+    steps = round(warmup * total) if warmup < 1 else int(warmup)
+    if steps > SHORT_RUN_WARMUP * total and warmup >= 1:
+        steps = int(SHORT_RUN_WARMUP * total)
+        note = f"warm-up shortened from {warmup:.0f} to {steps} steps, 10% of the {total} in all"
+    return Schedule(total, steps, per_epoch), note
+
+
+def make_optimizer(
+    trainable: Mapping[str, nn.Parameter], settings: Optim, plan: Plan
+) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only; its groups are the third gate.
+
+    Raises:
+        BudgetError: the groups do not add up to the plan.
+    """
+    # Biases and the scales of norms are the tensors of one dimension.
+    matrices = [p for p in trainable.values() if p.ndim > 1]
+    vectors = [p for p in trainable.values() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=settings.lr,
+        betas=settings.betas,
+        eps=settings.eps,
+    )
+    counted = {
+        f"group {i}, tensor {j}": p.numel()
+        for i, group in enumerate(optimizer.param_groups)
+        for j, p in enumerate(group["params"])
+    }
+    check_count(plan, counted, "the optimiser's groups")
+    return optimizer
+
+
+def row_losses(
+    logits_BK: torch.Tensor, labels_B: torch.Tensor, label_smoothing: float
+) -> torch.Tensor:
+    """Cross-entropy of each row against its smoothed label (arXiv:1512.00567)."""
+    return F.cross_entropy(logits_BK, labels_B, reduction="none", label_smoothing=label_smoothing)
+
+
+def class_weights(labels: Sequence[int], num_labels: int, kind: str) -> torch.Tensor:
+    """The weight of a row by its own label, one number a class, 1 on average over rows.
+
+    Weighting rows leaves smoothed targets as they are; weighting the classes inside the
+    cross-entropy, as torch does, would bend them.
+    """
+    if kind == "none":
+        return torch.ones(num_labels)
+    counts = torch.bincount(torch.tensor(labels), minlength=num_labels)
+    return len(labels) / (num_labels * counts.clamp(min=1))

@@ -1,0 +1,179 @@
+"""From settings and a data set to a job that only needs to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from tightfit.budget.plan import Plan, make_plan
+from tightfit.config import Choice, Config
+from tightfit.data.batches import batch_order, padding_share, tokenise
+from tightfit.data.labels import LabelSet, class_counts
+from tightfit.data.sources import Columns, read_table
+from tightfit.data.splits import limit_rows, split_rows
+from tightfit.data.table import Table
+from tightfit.errors import DataError
+from tightfit.model.classifier import Classifier, build
+from tightfit.model.encoders import load_tokenizer, longest_text
+from tightfit.model.locate import Source
+from tightfit.training.loop import Job, Rows
+from tightfit.training.optim import make_schedule
+from tightfit.training.precision import decide_precision
+from tightfit.voice import Voice
+
+
+@dataclass(frozen=True)
+class Material:
+    """The rows of a run: which train, which validate, and what they are called."""
+
+    labels: LabelSet
+    train_texts: list[str]
+    train_ids: list[int]
+    validation_texts: list[str]
+    validation_ids: list[int]
+    facts: dict[str, Any]
+    """What ``data.json`` keeps."""
+
+
+def columns_of(config: Config) -> Columns:
+    """Where the settings say that texts and labels are."""
+    data = config.data
+    return Columns(data.text_column, data.label_column, data.missing_text)
+
+
+def gather(config: Config, data: Any, validation: Any, limit: int | None) -> Material:
+    """Read the rows, name the labels, and hold some rows out.
+
+    Args:
+        config: its ``data`` section and seed.
+        data: rows to train on, anything that :func:`read_table` takes.
+        validation: rows to validate on; None holds out some of ``data``.
+        limit: train on a stratified sample of this many rows, drawn after the split.
+
+    Raises:
+        DataError: rows are faulty, or too few.
+    """
+    table = read_table(data, columns_of(config), labelled=True)
+    labels = LabelSet.from_table(table, config.data.labels)
+    ids = labels.encode(table)
+    held: Table | None = None
+    note = None
+    if validation is None:
+        split = split_rows(
+            ids,
+            validation_rows=config.data.validation_rows,
+            stratify=config.data.stratify,
+            seed=config.seed,
+        )
+        rows, note, held = split.train, split.note, table.select(split.validation)
+        held_ids = [ids[row] for row in split.validation]
+    else:
+        rows = list(range(len(table)))
+        held = read_table(validation, columns_of(config), labelled=True)
+        held_ids = labels.encode(held)
+    if limit is not None:
+        rows = limit_rows(rows, ids, limit, config.seed)
+    train, train_ids = table.select(rows), [ids[row] for row in rows]
+    facts = {
+        "source": table.source,
+        "validation_source": held.source,
+        "held_out": validation is None,
+        "note": note,
+        "rows": len(table),
+        "train_rows": len(train),
+        "validation_rows": len(held),
+        "limit": limit,
+        "train_counts": dict(zip(labels.names, class_counts(train_ids, len(labels)), strict=True)),
+        "train_fingerprint": train.fingerprint(),
+        "validation_fingerprint": held.fingerprint(),
+    }
+    return Material(labels, train.texts, train_ids, held.texts, held_ids, facts)
+
+
+def plan_for(config: Config, source: Source, num_labels: int) -> Plan:
+    """The plan for this very model folder: the first gate.
+
+    Raises:
+        BudgetError: it does not fit under the cap.
+    """
+    return make_plan(
+        source.shapes(num_labels),
+        model=source.name,
+        num_labels=num_labels,
+        budget=config.budget.cap,
+        method=config.adapters.method,
+        rank=config.adapters.rank,
+        targets=config.adapters.targets,
+    )
+
+
+def fit_lengths(
+    config: Config, source: Source, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Config, str | None]:
+    """Settings whose text lengths the encoder has positions for, and what was changed."""
+    longest = longest_text(source, tokenizer)
+    asked = max(config.data.max_length, config.predict.max_length)
+    if longest is None or asked <= longest:
+        return config, None
+    lengths = {
+        name: min(length, longest)
+        for name, length in (
+            ("data.max_length", config.data.max_length),
+            ("predict.max_length", config.predict.max_length),
+        )
+    }
+    note = f"texts are cut at {longest} tokens, the most that {source.name} has positions for"
+    return config.with_values(lengths), note
+
+
+def make_job(
+    config: Config, material: Material, source: Source, plan: Plan, *, voice: Voice
+) -> tuple[Job, dict[str, Any]]:
+    """Tokenise, build the classifier, and decide what is decided automatically.
+
+    Returns the job, and what the tokens are like (for ``data.json``).
+    """
+    config, note = fit_lengths(config, source, load_tokenizer(source))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = decide_precision(config.train.precision, device)
+    classifier = build(source, plan, config, material.labels.names)
+    classifier.module.to(device)
+    train = _tokens(classifier, material.train_texts, material.train_ids, config, voice)
+    held = _tokens(classifier, material.validation_texts, material.validation_ids, config, voice)
+    order = batch_order(
+        train.tokens.lengths,
+        batch=config.optim.batch,
+        seed=config.seed,
+        epoch=0,
+        group_by_length=config.train.group_by_length,
+    )
+    schedule, schedule_note = make_schedule(config, len(order))
+    for sentence in (note, schedule_note):
+        if sentence:
+            voice.say(sentence)
+    voice.say(f"computing in {precision.format} on {device.type}: {precision.reason}")
+    config = config.with_choice("precision", Choice(value=precision.format, reason=precision.reason))
+    facts = {
+        "tokens": {
+            "max_length": train.tokens.max_length,
+            "mean": float(train.tokens.lengths.mean()),
+            "truncated": train.tokens.truncated,
+            "validation_truncated": held.tokens.truncated,
+            "padding_share": padding_share(train.tokens.lengths, order),
+        }
+    }
+    return Job(classifier, train, held, config, schedule, precision), facts
+
+
+def _tokens(
+    classifier: Classifier, texts: Sequence[str], ids: list[int], config: Config, voice: Voice
+) -> Rows:
+    with voice.track("tokenising", len(texts)) as bar:
+        tokens = tokenise(
+            classifier.tokenizer, texts, config.data.max_length, advance=bar.advance
+        )
+    return Rows(tokens, ids)

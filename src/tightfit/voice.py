@@ -1,0 +1,84 @@
+"""How long jobs speak to people: sentences, warnings and progress bars, all on stderr.
+
+A library call is silent unless it is given a voice; the command line gives :class:`RichVoice`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Bar:
+    """One running count; this one is silent."""
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Move on by ``count``; ``note`` is shown beside the bar."""
+
+
+class Voice:
+    """Says nothing; the base of all voices."""
+
+    def say(self, text: str) -> None:
+        """A sentence for people."""
+
+    def warn(self, text: str) -> None:
+        """A sentence that people should not miss."""
+
+    @contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """A progress bar over ``total`` units, ``done`` of which lie behind already."""
+        yield Bar()
+
+
+class RichVoice(Voice):
+    """Speaks on stderr, with colour and moving bars where stderr is a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print a sentence."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print a sentence in yellow, marked as a warning."""
+        self._console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+    @contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """A bar with counts, a note, time taken and time left; removed when it is full."""
+        progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            # In a log file a moving bar is a page of noise.
+            disable=not self._console.is_terminal,
+        )
+        with progress:
+            yield _RichBar(progress, progress.add_task(what, total=total, completed=done, note=""))
+
+
+class _RichBar(Bar):
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Move the bar."""
+        self._progress.update(self._task, advance=count, note=note)

@@ -1,0 +1,140 @@
+"""Tokens, padding and the order of batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests.toys import WORDS, toy_tokenizer
+from tightfit.data.batches import (
+    Tokens,
+    batch_order,
+    collate,
+    length_sorted,
+    padding_share,
+    tokenise,
+)
+from tightfit.errors import ModelError
+
+TEXTS = ["goal match", "stock", "", "the a of in on and for with new after"]
+
+
+def tokens_of(max_length: int = 8) -> Tokens:
+    """The texts above, cut at ``max_length``."""
+    return tokenise(toy_tokenizer(), TEXTS, max_length)
+
+
+def test_tokenise_agrees_with_one_text_at_a_time() -> None:
+    """Ragged storage holds what the tokenizer says of each text alone."""
+    tokens, tokenizer = tokens_of(), toy_tokenizer()
+    for i, text in enumerate(TEXTS):
+        alone = tokenizer(text, truncation=True, max_length=8)["input_ids"]
+        assert tokens.ids[tokens.offsets[i] : tokens.offsets[i + 1]].tolist() == alone
+
+
+def test_tokenise_counts_the_texts_it_cut() -> None:
+    """Ten words and two marks do not fit into eight places, but exactly into twelve."""
+    assert tokens_of(8).truncated == 1
+    assert tokens_of(12).truncated == 0
+
+
+def test_a_text_of_a_megabyte_is_cut_and_counted() -> None:
+    """Long input is no error."""
+    tokens = tokenise(toy_tokenizer(), ["goal " * 200_000], 16)
+    assert (tokens.lengths.tolist(), tokens.truncated) == ([16], 1)
+
+
+def test_tokenise_reports_progress_for_every_text() -> None:
+    """The counts told add up to the number of texts, over several chunks."""
+    told: list[int] = []
+    tokenise(toy_tokenizer(), ["goal"] * 2_500, 8, advance=told.append)
+    assert sum(told) == 2_500
+    assert len(told) == 3
+
+
+def test_a_tokenizer_without_padding_is_refused() -> None:
+    """Batches need a padding token; the message says which file to look for."""
+    tokenizer = toy_tokenizer()
+    tokenizer.pad_token = None
+    with pytest.raises(ModelError, match=r"cannot make batches(.|\n)*no padding token"):
+        tokenise(tokenizer, ["goal"], 8)
+
+
+def test_collate_pads_with_the_pad_id_and_masks_it() -> None:
+    """Rows keep their ids; the rest is padding under a zero mask."""
+    batch = collate(tokens_of(), [0, 1], labels=[1, 0, 1, 0])
+    assert batch.ids_BL.shape == (2, 4)
+    assert batch.ids_BL[1, 3] == 0
+    assert batch.mask_BL.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
+    assert batch.labels_B is not None
+    assert batch.labels_B.tolist() == [1, 0]
+    assert batch.rows_B.tolist() == [0, 1]
+
+
+def test_select_keeps_the_given_rows_in_order() -> None:
+    """Selecting rows and collating all is collating those rows."""
+    tokens = tokens_of()
+    picked = collate(tokens.select([3, 0]), [0, 1])
+    assert torch.equal(picked.ids_BL, collate(tokens, [3, 0]).ids_BL)
+
+
+LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=300)
+
+
+@given(LENGTHS, st.integers(1, 9), st.booleans())
+def test_every_row_is_in_exactly_one_batch(
+    lengths: list[int], batch: int, group_by_length: bool
+) -> None:
+    """An epoch is a partition of the rows into batches of at most ``batch``."""
+    order = batch_order(
+        np.array(lengths), batch=batch, seed=1, epoch=0, group_by_length=group_by_length
+    )
+    assert sorted(row for rows in order for row in rows) == list(range(len(lengths)))
+    assert max(map(len, order)) <= batch
+    assert sum(len(rows) < batch for rows in order) <= 1
+
+
+def random_lengths() -> NDArray[np.int64]:
+    """A thousand texts of 3 to 80 tokens."""
+    return np.random.default_rng(0).integers(3, 80, 1_000)
+
+
+def test_the_order_depends_on_seed_and_epoch_and_nothing_else() -> None:
+    """Equal arguments give equal orders; another epoch or seed gives another."""
+
+    def order(seed: int, epoch: int) -> list[list[int]]:
+        return batch_order(random_lengths(), batch=8, seed=seed, epoch=epoch, group_by_length=True)
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(1, 1)
+    assert order(1, 0) != order(2, 0)
+
+
+def test_grouping_by_length_saves_padding_and_still_shuffles() -> None:
+    """Grouped batches pad less than a third of what random ones pad, in no order of length."""
+    lengths = random_lengths()
+    grouped = batch_order(lengths, batch=8, seed=0, epoch=0, group_by_length=True)
+    plain = batch_order(lengths, batch=8, seed=0, epoch=0, group_by_length=False)
+    assert padding_share(lengths, grouped) < padding_share(lengths, plain) / 3
+    heads = [int(lengths[rows].max()) for rows in grouped]
+    assert heads != sorted(heads, reverse=True)
+
+
+def test_length_sorted_begins_with_the_longest() -> None:
+    """So that memory runs out in the first batch or never."""
+    order = length_sorted(np.array([3, 9, 5, 9]), 3)
+    assert order == [[1, 3, 2], [0]]
+
+
+def test_padding_share_counts_places() -> None:
+    """Lengths 2 and 4 in one batch fill 8 places with 6 tokens."""
+    assert padding_share(np.array([2, 4]), [[0, 1]]) == pytest.approx(0.25)
+
+
+def test_words_of_the_toy_tokenizer_are_single_tokens() -> None:
+    """The toys' premise: lengths are numbers of words plus two."""
+    assert tokenise(toy_tokenizer(), [" ".join(WORDS)], 64).lengths.tolist() == [len(WORDS) + 2]

@@ -1,0 +1,264 @@
+"""The house rules, read off the source itself: floors, imports, sizes, words.
+
+What ruff and mypy check (types, complexity, unused names) is left to them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tightfit import errors
+from tightfit.errors import TightfitError
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "tightfit"
+
+FLOORS = {
+    "errors": -1,  # the cellar: every floor may raise
+    "optional": 0,
+    "voice": 0,
+    "config": 1,
+    "runs": 1,
+    "data": 2,
+    "budget": 2,
+    "metrics": 2,
+    "model": 3,
+    "inference": 4,
+    "training": 5,
+    "evaluation": 6,
+    "report": 6,
+    "experiments": 6,
+    "serving": 6,
+    "doctor": 6,
+    "pipeline": 7,
+    "cli": 8,
+    "estimator": 8,
+    "": 9,  # tightfit/__init__.py shows the pipeline's functions to Python users, lazily
+}
+"""A module imports from floors below its own, or from its own package."""
+
+IMPORTS_IN_FUNCTIONS = {"optional", "cli", ""}
+"""Where an import may wait: optional packages, and what must not load torch for ``--help``."""
+
+WITHOUT_TORCH = ("budget", "metrics", "data.sources", "data.labels", "data.splits", "data.checks")
+"""What must answer in under a second, or work on numbers and rows alone."""
+
+MAX_FILE = 400
+MAX_BODY = 50
+MAX_BODY_OF_FIT = 60  # the training loop is to be read on one screen, whole
+MAX_MEDIAN_BODY = 12
+MAX_POSITIONAL = 4
+MAX_TEST_BODY = 15
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def modules(folder: Path = SOURCE) -> dict[str, Path]:
+    """Dotted name within the package (``data.table``; ``runs`` for its ``__init__``) to file."""
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+TEST_FILES = sorted((ROOT / "tests").glob("*.py"))
+each_module = pytest.mark.parametrize("name", MODULES)
+
+
+def tree_of(path: Path) -> ast.Module:
+    """The parsed source of a file."""
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def imports(path: Path) -> Iterator[tuple[str, ast.AST]]:
+    """Dotted names that a file imports, anywhere in it, each with its node."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from ((f"{node.module}.{alias.name}", node) for alias in node.names)
+
+
+def own_imports(path: Path) -> set[str]:
+    """The modules of our own package that a file imports, as keys of :data:`MODULES`."""
+    names = set()
+    for imported, _ in imports(path):
+        first, _, name = imported.partition(".")
+        if first == "tightfit":
+            # The last part may be a function or class; the module is the longest known prefix.
+            while name and name not in MODULES:
+                name = name.rpartition(".")[0]
+            names.add(name)
+    return names
+
+
+def functions(tree: ast.AST) -> list[Function]:
+    """Every function in a tree, methods and inner ones included."""
+    return [node for node in ast.walk(tree) if isinstance(node, Function)]
+
+
+def body_lines(function: Function) -> int:
+    """Lines of a function's body, the docstring left out."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def named(function: Function, path: Path) -> str:
+    """Where a function is, for a message."""
+    return f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
+
+
+@each_module
+def test_a_module_imports_only_from_floors_below(name: str) -> None:
+    """The floor table holds, imports inside functions included; no package is left out of it."""
+    package = name.partition(".")[0]
+    for other in own_imports(MODULES[name]):
+        other_package = other.partition(".")[0]
+        assert package == other_package or FLOORS[other_package] < FLOORS[package], (
+            f"{name or 'tightfit'} (floor {FLOORS[package]}) imports "
+            f"{other or 'tightfit'} (floor {FLOORS[other_package]})"
+        )
+
+
+def test_no_import_cycle() -> None:
+    """Modules can be ordered so that each comes after all that it imports."""
+    graph = {name: own_imports(path) - {name} for name, path in MODULES.items()}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+@each_module
+def test_imports_stand_at_the_top(name: str) -> None:
+    """An import inside a function hides what a module needs; the few exceptions are listed."""
+    if name.partition(".")[0] in IMPORTS_IN_FUNCTIONS:
+        return
+    tree = tree_of(MODULES[name])
+    hidden = [
+        named(function, MODULES[name])
+        for function in functions(tree)
+        if any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function))
+    ]
+    assert hidden == []
+
+
+def test_light_modules_never_reach_torch() -> None:
+    """Neither by themselves nor through anything of ours that they import."""
+    light = [name for name in MODULES if name.startswith(WITHOUT_TORCH)]
+    reached, waiting = set(light), list(light)
+    while waiting:
+        name = waiting.pop()
+        roots = {imported.partition(".")[0] for imported, _ in imports(MODULES[name])}
+        assert not roots & {"torch", "transformers", "peft", "accelerate"}, name
+        fresh = own_imports(MODULES[name]) - reached
+        reached |= fresh
+        waiting += fresh
+
+
+def test_planning_loads_nothing_heavy() -> None:
+    """A price is a sum of integers: asking for one must not wait for numpy, let alone torch."""
+    names = [f"tightfit.{name}".rstrip(".") for name in MODULES if name.startswith("budget")]
+    program = f"import sys, {', '.join(['tightfit.config', *names])}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert not {"torch", "numpy", "transformers"} & set(loaded.stdout.decode().split())
+
+
+@each_module
+def test_files_are_short(name: str) -> None:
+    """What does not fit is two things."""
+    assert len(MODULES[name].read_text("utf-8").splitlines()) <= MAX_FILE
+
+
+@each_module
+def test_function_bodies_are_short(name: str) -> None:
+    """The one loop that is allowed more is ``fit``."""
+    too_long = [
+        f"{named(function, MODULES[name])}: {body_lines(function)} lines"
+        for function in functions(tree_of(MODULES[name]))
+        if body_lines(function) > (MAX_BODY_OF_FIT if function.name == "fit" else MAX_BODY)
+    ]
+    assert too_long == []
+
+
+def test_most_functions_are_a_few_lines() -> None:
+    """The median over the whole package."""
+    bodies = [body_lines(f) for path in MODULES.values() for f in functions(tree_of(path))]
+    assert statistics.median(bodies) <= MAX_MEDIAN_BODY
+
+
+@each_module
+def test_few_positional_arguments(name: str) -> None:
+    """Beyond four, a call can no longer be read without names."""
+    for function in functions(tree_of(MODULES[name])):
+        given = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+        given = given[1:] if given[:1] in (["self"], ["cls"]) else given
+        assert len(given) <= MAX_POSITIONAL, named(function, MODULES[name])
+
+
+@each_module
+def test_public_names_have_docstrings(name: str) -> None:
+    """Modules, classes, functions and methods whose name, and whose class, is public."""
+    tree = tree_of(MODULES[name])
+    waiting: list[ast.Module | ast.ClassDef | Function] = [tree]
+    while waiting:
+        node = waiting.pop()
+        assert ast.get_docstring(node), f"{name}: {getattr(node, 'name', 'the module')}"
+        if not isinstance(node, Function):
+            waiting += [
+                child
+                for child in node.body
+                if isinstance(child, ast.ClassDef | Function) and not child.name.startswith("_")
+            ]
+
+
+@each_module
+def test_nothing_prints(name: str) -> None:
+    """Words for people go through a voice to stderr, results through the command line."""
+    calls = [node for node in ast.walk(tree_of(MODULES[name])) if isinstance(node, ast.Call)]
+    assert "print" not in {ast.unparse(call.func) for call in calls}
+
+
+def test_the_drawn_error_tree_is_the_real_one() -> None:
+    """Names, parents and exit codes in the docstring of ``errors`` are those of the classes."""
+    drawn: dict[str, tuple[str, int]] = {}
+    parents = ["TightfitError"]
+    for indent, name, code in re.findall(
+        r"^( *[│ ]*)[├└]── (\w+) *(?:exit (\d+))?", errors.__doc__ or "", re.MULTILINE
+    ):
+        depth = (len(indent) - 4) // 4
+        parents[depth + 1 :] = [name]
+        drawn[name] = (parents[depth], int(code) if code else drawn[parents[depth]][1])
+    real = {
+        name: (value.__bases__[0].__name__, value.exit_code)
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, TightfitError)
+    }
+    assert drawn == {name: told for name, told in real.items() if name != "TightfitError"}
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
+def test_test_bodies_are_short(path: Path) -> None:
+    """A test that needs more than fifteen lines tests more than one thing."""
+    too_long = [
+        f"{named(function, path)}: {body_lines(function)} lines"
+        for function in functions(tree_of(path))
+        if function.name.startswith("test_") and body_lines(function) > MAX_TEST_BODY
+    ]
+    assert too_long == []
+
+
+def test_every_test_runs_under_its_own_name() -> None:
+    """A second test of the same name in a file would replace the first in silence."""
+    for path in TEST_FILES:
+        names = [node.name for node in tree_of(path).body if isinstance(node, Function)]
+        assert len(names) == len(set(names)), path.name

@@ -1,0 +1,52 @@
+"""The number format is decided beforehand, with a reason."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tightfit.training.precision import Precision, decide_precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "reason"),
+    [
+        ("fp32", "fp32", "asked for"),
+        ("bf16", "bf16", "asked for"),
+        ("fp16", "fp32", "a CPU only emulates it"),
+        ("auto", "fp32", "a CPU computes fp32 well"),
+    ],
+)
+def test_on_a_cpu(asked: str, given: str, reason: str) -> None:
+    """fp16 falls back, and says so; bf16 is taken at the user's word."""
+    precision = decide_precision(asked, CPU)
+    assert precision.format == given
+    assert reason in precision.reason
+
+
+@pytest.mark.parametrize(("has_bf16", "given"), [(True, "bf16"), (False, "fp16")])
+def test_on_a_gpu_auto_takes_bf16_where_it_is_computed(
+    has_bf16: bool, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bf16 needs no loss scaling, so it comes first; emulated bf16 does not count."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has_bf16)
+    assert decide_precision("auto", torch.device("cuda")).format == given
+
+
+def test_autocast_sets_the_format_of_products() -> None:
+    """fp32 leaves products alone; the others change their result type."""
+    x = torch.ones(2, 2)
+    types = {}
+    for name in ("fp32", "bf16", "fp16"):
+        with Precision(name, "test").autocast(CPU):  # type: ignore[arg-type] # mypy widens the loop variable
+            types[name] = (x @ x).dtype
+    assert types == {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def test_only_fp16_scales_the_loss() -> None:
+    """bf16 has fp32's range, and fp32 needs no help."""
+    assert Precision("fp16", "").scaler(CPU).is_enabled()
+    assert not Precision("bf16", "").scaler(CPU).is_enabled()
+    assert not Precision("fp32", "").scaler(CPU).is_enabled()

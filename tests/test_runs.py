@@ -1,0 +1,420 @@
+"""Run folders: names, whole-or-nothing writes, the seal, and what is worked out later."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tightfit import runs
+from tightfit.errors import ArtefactError, MachineError, UsageError
+from tightfit.runs import RunFolder
+
+VERSIONS = {"torch": "2.13.0", "tightfit": "0.1.0"}
+BASE = {"name": "toy", "sha256": "0" * 64}
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    # Lone surrogates cannot be written as UTF-8; texts of rows are checked for them on reading.
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A small run, not sealed yet."""
+    folder = runs.create(tmp_path / "run")
+    runs.write_text(folder.config, "seed = 42\n")
+    runs.write_json(folder.labels, {"names": ["World", "Sports"]})
+    folder.adapter.mkdir()
+    runs.write_bytes(folder.adapter / "adapter_model.safetensors", bytes(range(16)))
+    return folder
+
+
+@pytest.fixture
+def sealed(folder: RunFolder) -> RunFolder:
+    """The same run, sealed."""
+    runs.seal(folder, VERSIONS, BASE)
+    return folder
+
+
+def flip(path: Path, place: int, bit: int = 1) -> None:
+    """Change one bit of one byte of a file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= bit
+    path.write_bytes(content)
+
+
+# --- names -----------------------------------------------------------------------------------
+
+
+def test_names_are_those_that_others_rely_on() -> None:
+    """Users' own scripts open these files."""
+    folder = RunFolder(Path("r"))
+    names = [
+        "config.toml plan.json labels.json data.json history.jsonl metrics.json proofs.json",
+        "adapter model checkpoints report.html derived manifest.json",
+    ]
+    properties = [name for name in vars(RunFolder) if isinstance(vars(RunFolder)[name], property)]
+    assert [getattr(folder, name).name for name in properties] == " ".join(names).split()
+    assert {getattr(folder, name).parent for name in properties} == {Path("r")}
+
+
+def test_next_path_counts_on_after_the_highest(tmp_path: Path) -> None:
+    """Gaps are not filled, so that numbers tell the order in time; other names do not count."""
+    assert runs.next_path(tmp_path / "none") == tmp_path / "none" / "001"
+    for name in ("001", "007", "demo", "9x"):
+        (tmp_path / name).mkdir()
+    assert runs.next_path(tmp_path) == tmp_path / "008"
+    (tmp_path / "1000").mkdir()
+    assert runs.next_path(tmp_path) == tmp_path / "1001"
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+@given(value=json_values)
+def test_json_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+    """Any JSON value survives writing and reading."""
+    path = tmp_path_factory.mktemp("json") / "value.json"
+    runs.write_json(path, value)
+    assert runs.read_json(path) == value
+
+
+def test_json_refuses_not_a_number(tmp_path: Path) -> None:
+    """JSON has no NaN; one that slipped in would break every strict reader."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        runs.write_json(tmp_path / "x.json", {"loss": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_failed_write_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Whatever call of the system fails, the old file stands and nothing lies beside it."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "metrics.json"
+    path.write_text("old")
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(MachineError, match=r"cannot write .*metrics\.json(.|\n)*free some space"):
+        runs.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interrupted_write_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control-C while writing goes through as it is, and leaves nothing half-written."""
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "metrics.json"
+    path.write_text("old")
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        runs.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_reaches_the_disk_before_its_name_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut between renaming and writing would leave an empty file under the right name."""
+    calls: list[str] = []
+
+    def spy(name: str, real: Callable[..., object], *given: object) -> object:
+        calls.append(name)
+        return real(*given)
+
+    monkeypatch.setattr(os, "fsync", partial(spy, "fsync", os.fsync))
+    monkeypatch.setattr(os, "replace", partial(spy, "replace", os.replace))
+    runs.write_text(tmp_path / "x", "new")
+    assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_write_says_what_is_in_the_way(tmp_path: Path) -> None:
+    """A folder, and a path through a file, are named as what they are."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(MachineError, match="this is a folder; choose another path"):
+        runs.write_text(tmp_path / "folder", "x")
+    (tmp_path / "file").touch()
+    with pytest.raises(MachineError, match="a part of this path is a file"):
+        runs.write_text(tmp_path / "file" / "x", "x")
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b""])
+def test_read_json_names_a_damaged_file(tmp_path: Path, content: bytes) -> None:
+    """Damage of any kind is the artefact's fault, never a traceback of the parser."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(content)
+    with pytest.raises(ArtefactError, match=r"plan\.json is damaged"):
+        runs.read_json(path)
+
+
+def test_read_json_names_a_missing_file(tmp_path: Path) -> None:
+    """A missing file is not a fault of the machine."""
+    with pytest.raises(ArtefactError, match=r"a file is missing\n.*plan\.json"):
+        runs.read_json(tmp_path / "plan.json")
+
+
+# --- creating --------------------------------------------------------------------------------
+
+
+def test_create_makes_parents_and_takes_an_empty_folder(tmp_path: Path) -> None:
+    """Nothing there, and nothing in it, are both free."""
+    path = tmp_path / "a" / "b"
+    assert runs.create(path).root == path
+    assert runs.create(path).root.is_dir()
+
+
+def test_create_refuses_a_run_that_exists(folder: RunFolder) -> None:
+    """The message names all three ways on, and the run stays as it is."""
+    with pytest.raises(UsageError, match=r"exists already(.|\n)*--resume.*--overwrite.*--out"):
+        runs.create(folder.root)
+    assert folder.config.read_text() == "seed = 42\n"
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_create_overwrites_a_run(folder: RunFolder, finished: bool) -> None:
+    """A run is replaced by an empty folder, whether it was finished or not."""
+    if finished:
+        runs.seal(folder, VERSIONS, BASE)
+    assert list(runs.create(folder.root, overwrite=True).root.iterdir()) == []
+    assert [path.name for path in folder.root.parent.iterdir()] == ["run"]
+
+
+def test_create_does_not_pull_away_the_folder_it_stands_in(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--out .`` is refused by the system, and the run stays whole."""
+    monkeypatch.chdir(folder.root)
+    with pytest.raises(MachineError, match=r"cannot make \."):
+        runs.create(Path("."), overwrite=True)
+    assert folder.config.read_text() == "seed = 42\n"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_create_never_deletes_what_is_not_a_run(
+    tmp_path: Path, folder: RunFolder, kind: str
+) -> None:
+    """A mistyped --out must not cost anybody their thesis."""
+    path = tmp_path / "thesis"
+    if kind == "file":
+        path.write_text("precious")
+    elif kind == "folder":
+        path.mkdir()
+        (path / "chapter1.txt").write_text("precious")
+    else:
+        path.symlink_to(folder.root)
+    with pytest.raises(UsageError, match=r"not a run folder, so it is not overwritten"):
+        runs.create(path, overwrite=True)
+    assert path.exists()
+    assert folder.config.exists()
+
+
+def test_create_says_when_a_parent_is_a_file(tmp_path: Path) -> None:
+    """Nothing is made."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(MachineError, match=r"cannot make(.|\n)*a part of this path is a file"):
+        runs.create(tmp_path / "file" / "run")
+    assert (tmp_path / "file").read_text() == "x"
+
+
+# --- the seal --------------------------------------------------------------------------------
+
+
+def test_a_sealed_run_opens_and_tells_what_it_is(sealed: RunFolder) -> None:
+    """The manifest lists every file with its size, the versions and the base model."""
+    assert runs.open_run(sealed.root) == sealed
+    manifest = runs.read_manifest(sealed)
+    sizes = {file.path: file.bytes for file in manifest.files}
+    assert sizes["adapter/adapter_model.safetensors"] == 16
+    assert set(sizes) == {"adapter/adapter_model.safetensors", "config.toml", "labels.json"}
+    assert (manifest.versions, manifest.base) == (VERSIONS, BASE)
+
+
+def test_every_flipped_byte_is_detected(sealed: RunFolder) -> None:
+    """In every file of the run, at every place; the manifest counts as one of them."""
+    files = [path for path in sealed.root.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    for path in files:
+        for place in range(path.stat().st_size):
+            flip(path, place)
+            with pytest.raises(ArtefactError, match=r"damaged|changed|not as it was sealed"):
+                runs.open_run(sealed.root)
+            flip(path, place)
+    assert runs.open_run(sealed.root) == sealed
+
+
+def test_a_change_that_json_does_not_see_is_detected(sealed: RunFolder) -> None:
+    """A space turned into a tab leaves the manifest's values as they were."""
+    sealed.manifest.write_text(sealed.manifest.read_text().replace(" ", "\t", 1))
+    with pytest.raises(ArtefactError, match="its digest does not match"):
+        runs.open_run(sealed.root)
+
+
+def test_open_tells_missing_changed_and_added_apart(sealed: RunFolder) -> None:
+    """All findings come at once."""
+    sealed.labels.unlink()
+    sealed.config.write_text("seed = 43\n")
+    (sealed.adapter / "extra").touch()
+    with pytest.raises(ArtefactError) as caught:
+        runs.open_run(sealed.root)
+    assert "missing: labels.json; added: adapter/extra; changed: config.toml" in str(caught.value)
+
+
+def test_open_without_verifying_still_sees_sizes(sealed: RunFolder) -> None:
+    """The quick look misses only a change that keeps the size."""
+    flip(sealed.config, 0)
+    runs.open_run(sealed.root, verify=False)
+    sealed.config.write_text("")
+    with pytest.raises(ArtefactError, match=r"changed: config\.toml"):
+        runs.open_run(sealed.root, verify=False)
+
+
+def test_checkpoints_and_derived_files_are_not_sealed(sealed: RunFolder) -> None:
+    """They may come and go; folders of the same name further down are sealed like any other."""
+    sealed.checkpoints.mkdir()
+    (sealed.checkpoints / "last").touch()
+    runs.write_derived(sealed, "evaluation", {"n": 1})
+    runs.open_run(sealed.root)
+    (sealed.adapter / "derived").mkdir()
+    (sealed.adapter / "derived" / "x").touch()
+    with pytest.raises(ArtefactError, match="added: adapter/derived/x"):
+        runs.open_run(sealed.root)
+
+
+def test_links_and_pipes_are_refused(sealed: RunFolder, folder: RunFolder) -> None:
+    """A link may lead anywhere; reading a pipe would wait for ever."""
+    for make in (lambda path: path.symlink_to(folder.config), os.mkfifo):
+        stranger = sealed.root / "stranger"
+        make(stranger)
+        with pytest.raises(ArtefactError, match="only plain files and folders"):
+            runs.open_run(sealed.root)
+        stranger.unlink()
+
+
+def test_a_listed_path_never_leads_out_of_the_run(folder: RunFolder) -> None:
+    """A forged manifest, with a right digest, cannot make us read another file."""
+    outside = folder.root.parent / "secret"
+    outside.write_text("secret")
+    runs.seal(folder, VERSIONS, BASE)
+    manifest = runs.read_manifest(folder)
+    for path in ("../secret", str(outside)):
+        files = [*manifest.files, manifest.files[0].model_copy(update={"path": path})]
+        value = manifest.model_copy(update={"files": files}).model_dump()
+        runs.files.write_digested(folder.manifest, value)
+        with pytest.raises(ArtefactError, match=f"missing: {path}"):
+            runs.open_run(folder.root)
+
+
+def test_a_manifest_of_another_shape_is_damaged(sealed: RunFolder) -> None:
+    """A right digest does not make a manifest."""
+    runs.files.write_digested(sealed.manifest, {"files": "none"})
+    with pytest.raises(ArtefactError, match=r"manifest\.json is damaged\n.*faulty entries"):
+        runs.open_run(sealed.root)
+
+
+def test_open_says_how_to_finish_an_unfinished_run(folder: RunFolder) -> None:
+    """The next step is a command."""
+    with pytest.raises(ArtefactError, match=r"not finished(.|\n)*train --resume --out .*run"):
+        runs.open_run(folder.root)
+
+
+def test_open_tells_no_folder_from_a_folder_of_something_else(tmp_path: Path) -> None:
+    """Neither can be mended by resuming."""
+    with pytest.raises(ArtefactError, match="there is no run folder here"):
+        runs.open_run(tmp_path / "nothing")
+    with pytest.raises(ArtefactError, match="this folder is not a run"):
+        runs.open_run(tmp_path)
+
+
+def test_sealing_sweeps_up_what_a_killed_write_left(folder: RunFolder) -> None:
+    """Such a file belongs to no run; it would otherwise be sealed with it."""
+    leftover = folder.adapter / f".x.1{runs.files.TEMPORARY_SUFFIX}"
+    leftover.touch()
+    runs.seal(folder, VERSIONS, BASE)
+    assert not leftover.exists()
+    runs.open_run(folder.root)
+
+
+def test_a_failed_seal_leaves_the_run_unsealed(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it can be sealed again."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(MachineError, match="free some space"):
+            runs.seal(folder, VERSIONS, BASE)
+    assert not folder.manifest.exists()
+    runs.seal(folder, VERSIONS, BASE)
+    runs.open_run(folder.root)
+
+
+def test_sealing_twice_is_our_own_mistake(sealed: RunFolder) -> None:
+    """A sealed run never changes."""
+    with pytest.raises(AssertionError, match="a sealed run never changes"):
+        runs.seal(sealed, VERSIONS, BASE)
+
+
+# --- derived ---------------------------------------------------------------------------------
+
+
+@given(value=st.dictionaries(st.text("abc"), json_values, max_size=3))
+def test_derived_comes_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
+) -> None:
+    """Any JSON object survives, and writing again replaces it."""
+    folder = RunFolder(tmp_path_factory.mktemp("run"))
+    for _ in range(2):
+        assert runs.write_derived(folder, "evaluation-1", value).parent == folder.derived
+    assert runs.read_derived(folder, "evaluation-1") == value
+
+
+def test_every_flipped_byte_of_a_derived_file_is_detected(sealed: RunFolder) -> None:
+    """Each derived file carries its own digest."""
+    path = runs.write_derived(sealed, "temperature", {"value": 1.25, "label": "Wörld"})
+    for place in range(path.stat().st_size):
+        flip(path, place)
+        with pytest.raises(ArtefactError, match=r"temperature\.json is damaged"):
+            runs.read_derived(sealed, "temperature")
+        flip(path, place)
+    assert runs.read_derived(sealed, "temperature")["value"] == 1.25
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"digest": 1}'])
+def test_a_derived_file_without_a_digest_is_damaged(sealed: RunFolder, content: str) -> None:
+    """A file written by hand is not one of ours."""
+    sealed.derived.mkdir()
+    (sealed.derived / "x.json").write_text(content)
+    with pytest.raises(ArtefactError, match="digest"):
+        runs.read_derived(sealed, "x")
+
+
+def test_derived_names_stay_inside(sealed: RunFolder) -> None:
+    """The names are ours, never a user's; a path in one is our own mistake."""
+    with pytest.raises(AssertionError, match=r"\.\./x"):
+        runs.write_derived(sealed, "../x", {})

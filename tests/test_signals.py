@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM become requests to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from tightfit.training.signals import stop_on_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks(number: signal.Signals) -> None:
+    """It is remembered, and nothing is interrupted."""
+    with stop_on_signals() as request:
+        assert request.signal is None
+        os.kill(os.getpid(), number)
+        assert request.signal == number
+
+
+def test_the_second_signal_interrupts() -> None:
+    """Whoever presses Ctrl-C twice means it."""
+    with stop_on_signals() as request, pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert request.signal == signal.SIGINT
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_handlers_are_put_back() -> None:
+    """Afterwards signals do what they did before."""
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_in_another_thread_nothing_is_caught() -> None:
+    """Python gives signals to the main thread alone; a request there is just never made."""
+    seen: list[object] = []
+
+    def work() -> None:
+        with stop_on_signals() as request:
+            seen.append(request.signal)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [None]

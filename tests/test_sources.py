@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -107,6 +108,19 @@ def test_streamed_texts_are_the_table_in_pieces(name: str, tmp_path: Path) -> No
     pieces = list(iter_texts(FILES[name](tmp_path / name, TEXTS, LABELS), EVERY_ROW, 2))
     assert [*chain(*pieces)] == TEXTS
     assert max(map(len, pieces)) == 2
+
+
+def test_streaming_a_parquet_file_does_not_fetch_the_whole(tmp_path: Path) -> None:
+    """Even if all is one row group. Random digits: compression halves them at best."""
+    digits = random.Random(1)
+    texts = pa.array([f"{digits.getrandbits(4_000):x}" for _ in range(20_000)])
+    pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", use_dictionary=False)
+    del texts
+    before = pa.total_allocated_bytes()
+    pieces = iter_texts(tmp_path / "a.parquet", EVERY_ROW, 10)
+    assert len(next(pieces)) == 10
+    assert (tmp_path / "a.parquet").stat().st_size > 9_000_000
+    assert pa.total_allocated_bytes() - before < 5_000_000
 
 
 @settings(
@@ -313,6 +327,7 @@ def test_damaged_names_are_reported() -> None:
     table = pa.table({"text": ["a"], "label": [0]}).replace_schema_metadata({"huggingface": "{}"})
     with pytest.raises(DataError, match=r"ClassLabel names cannot be read\n.*\{\}"):
         labelled(table)
+    assert unlabelled(table).texts == ["a"]
 
 
 def test_minus_one_is_a_row_without_a_label() -> None:
@@ -364,7 +379,6 @@ def test_every_part_of_a_hub_name_reaches_the_library(monkeypatch: pytest.Monkey
     assert calls == [(("a/b", "c"), {"split": "test", "revision": "v1"})]
 
 
-@pytest.mark.filterwarnings("default")
 def test_a_folder_is_loaded_as_the_hub_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

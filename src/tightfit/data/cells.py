@@ -15,15 +15,17 @@ _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0)?")
 write 2."""
 
 
-def read_texts(chunk: Chunk, columns: int, missing_text: Literal["refuse", "empty"]) -> list[str]:
-    """The first ``columns`` columns of a chunk as texts, joined with a space.
+def read_texts(
+    chunk: Chunk, columns: Sequence[list[Any]], missing_text: Literal["refuse", "empty"]
+) -> list[str]:
+    """Columns of a chunk as texts, joined with a space.
 
     Raises:
         DataError: a text is missing (unless ``missing_text`` is ``empty``), is neither a string
             nor a number, or cannot be written as UTF-8.
     """
-    parts = [_text_column(chunk, cells, missing_text) for cells in chunk.cells[:columns]]
-    return parts[0] if columns == 1 else [" ".join(row) for row in zip(*parts, strict=True)]
+    parts = [_text_column(chunk, cells, missing_text) for cells in columns]
+    return [" ".join(row) for row in zip(*parts, strict=True)]
 
 
 def read_labels(
@@ -42,11 +44,11 @@ def read_labels(
             or integers and strings are mixed.
     """
     _refuse_missing(chunk, cells)
-    labels = [_label(cell) for cell in cells]
+    labels = _integers_and_strings(chunk, cells)
     if untyped:
         labels = _integers(labels)
-    _refuse_odd(chunk, cells, labels)
-    return _indices(chunk, labels, names) if names else [x for x in labels if x is not None]
+    _refuse_mixed(chunk, labels)
+    return _indices(chunk, labels, names) if names else labels
 
 
 def _text_column(chunk: Chunk, cells: list[Any], missing_text: str) -> list[str]:
@@ -116,6 +118,21 @@ def _refuse_missing(chunk: Chunk, cells: list[Any]) -> None:
         )
 
 
+def _integers_and_strings(chunk: Chunk, cells: list[Any]) -> list[int | str]:
+    labels = [_label(cell) for cell in cells]
+    odd = [index for index, label in enumerate(labels) if label is None]
+    if odd:
+        raise chunk.fault(
+            f"a label is {_kind(cells[odd[0]])}",
+            odd,
+            allowed="integers, or strings",
+            next_step="write the classes as integers or names, or choose the column of labels "
+            "with --label-column",
+        )
+    _refuse_surrogates(chunk, labels, "a label")
+    return [label for label in labels if label is not None]
+
+
 def _label(cell: object) -> int | str | None:
     """An integer or a string; None for what cannot be a label."""
     if isinstance(cell, str):
@@ -127,21 +144,12 @@ def _label(cell: object) -> int | str | None:
     return None
 
 
-def _integers(labels: list[int | str | None]) -> list[int | str | None]:
+def _integers(labels: list[int | str]) -> list[int | str]:
     matches = [_INTEGER.fullmatch(str(label)) for label in labels]
-    return [int(m[1]) for m in matches if m] if all(matches) else labels
+    return [int(match[1]) for match in matches if match] if all(matches) else labels
 
 
-def _refuse_odd(chunk: Chunk, cells: list[Any], labels: list[int | str | None]) -> None:
-    odd = [index for index, label in enumerate(labels) if label is None]
-    if odd:
-        raise chunk.fault(
-            f"a label is {_kind(cells[odd[0]])}",
-            odd,
-            allowed="integers, or strings",
-            next_step="write the classes as integers or names, or choose the column of labels "
-            "with --label-column",
-        )
+def _refuse_mixed(chunk: Chunk, labels: Sequence[int | str]) -> None:
     words = [index for index, label in enumerate(labels) if isinstance(label, str)]
     if words and len(words) < len(labels):
         raise chunk.fault(
@@ -149,15 +157,12 @@ def _refuse_odd(chunk: Chunk, cells: list[Any], labels: list[int | str | None]) 
             words,
             allowed="all integers, or all strings",
         )
-    _refuse_surrogates(chunk, labels, "a label")
 
 
-def _indices(
-    chunk: Chunk, labels: list[int | str | None], names: tuple[str, ...]
-) -> list[int | str]:
+def _indices(chunk: Chunk, labels: Sequence[int | str], names: tuple[str, ...]) -> list[int | str]:
     """Labels, given as names or as indices, as indices of ``names``."""
     index_of = {name: index for index, name in enumerate(names)}
-    indices = [index_of.get(x, -1) if isinstance(x, str) else x for x in labels]
+    indices = [index_of.get(label, -1) if isinstance(label, str) else label for label in labels]
     unknown = [row for row, index in enumerate(indices) if index not in range(len(names))]
     if unknown:
         hint = " (the sign for a row without label)" if labels[unknown[0]] == -1 else ""
@@ -167,7 +172,7 @@ def _indices(
             allowed=", ".join(names),
             next_step="label or remove these rows",
         )
-    return [index for index in indices if index is not None]
+    return list(indices)
 
 
 def _kind(cell: object) -> str:

@@ -58,10 +58,10 @@ def load_hub(spec: str) -> datasets.Dataset:
     # Network, hub, file formats and builders each have exceptions of their own, without a common
     # base; for the user all of them mean that this name gives no rows.
     except Exception as error:
-        words = str(error).strip().splitlines() or [""]
+        first_line = str(error).strip().partition("\n")[0]
         raise DataError(
             f"{spec} could not be loaded from the Hub",
-            seen=f"{type(error).__name__}: {words[0]}",
+            seen=f"{type(error).__name__}: {first_line}",
             allowed=HUB_FORM,
             next_step="check the name, the configuration, the split and the network; without "
             "network, give the path of a file (Parquet, CSV, JSON lines) instead",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,9 @@ from tightfit.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+BUFFER_BYTES = 1 << 20
+"""Bytes of a Parquet column that are fetched at a time."""
 
 Batches = Callable[[list[str], int], Iterator[pa.RecordBatch | pa.Table]]
 """Reads the named columns, at most so many rows at a time, in order."""
@@ -78,7 +80,7 @@ def _open(schema: pa.Schema, batches: Batches, origin: Origin, rows: int) -> Row
         origin,
         tuple(schema.names),
         partial(_chunks, batches, origin),
-        class_names=_class_names(schema, origin),
+        class_names=partial(_class_names, schema, origin),
         count=rows,
     )
 
@@ -99,7 +101,7 @@ def _cells(column: pa.Array | pa.ChunkedArray, places: range, origin: Origin) ->
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError as error:
-        bad = [index for index, cell in zip(count(), column) if not _decodes(cell)]
+        bad = [index for index, cell in enumerate(column) if not _decodes(cell)]
         fault = Chunk([], places, origin).fault(f"a string is not UTF-8: {error.reason}", bad)
         raise fault from error
 
@@ -116,7 +118,8 @@ def _parquet_batches(
     path: Path, origin: Origin, columns: list[str], chunk_rows: int
 ) -> Iterator[pa.RecordBatch]:
     try:
-        with pq.ParquetFile(path) as file:
+        # Read as the rows are asked for: by default the whole file is fetched into memory first.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
             yield from file.iter_batches(batch_size=chunk_rows, columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(origin, error) from error
@@ -125,7 +128,7 @@ def _parquet_batches(
 def _damaged(origin: Origin, error: Exception) -> DataError:
     return DataError(
         f"{origin.source} is not a Parquet file, or is damaged",
-        seen=str(error).splitlines()[0],
+        seen=str(error).partition("\n")[0],
         next_step="write or download it again",
     )
 
@@ -135,18 +138,14 @@ def _frame_cells(column: pd.Series[Any]) -> list[Any]:
     return [None if missing else cell for cell, missing in zip(column, column.isna(), strict=True)]
 
 
-def _class_names(schema: pa.Schema, origin: Origin) -> dict[str, tuple[str, ...]]:
-    """Names of the ClassLabel columns, from the metadata that the datasets library writes."""
+def _class_names(schema: pa.Schema, origin: Origin, column: str) -> tuple[str, ...] | None:
+    """Names of a ClassLabel column, from the metadata that the datasets library writes."""
     raw = (schema.metadata or {}).get(b"huggingface")
     if raw is None:
-        return {}
+        return None
     try:
-        features = json.loads(raw)["info"]["features"]
-        return {
-            column: tuple(feature["names"])
-            for column, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-        }
+        feature = json.loads(raw)["info"]["features"].get(column, {})
+        return tuple(feature["names"]) if feature.get("_type") == "ClassLabel" else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{origin.source}: its ClassLabel names cannot be read",

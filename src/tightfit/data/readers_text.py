@@ -46,7 +46,7 @@ def open_csv(path: Path, source: str, delimiter: str = ",") -> Rows:
         origin,
         columns,
         _Csv(path, origin, delimiter, columns, 0 if headless else 1).chunks,
-        class_names={_AG_COLUMNS[0]: AG_NEWS_NAMES} if ag_news else {},
+        class_names=({_AG_COLUMNS[0]: AG_NEWS_NAMES} if ag_news else {}).get,
         aliases={"text": _AG_COLUMNS[1:], "label": _AG_COLUMNS[:1]} if ag_news else {},
         untyped=True,
     )
@@ -74,7 +74,7 @@ def open_jsonl(path: Path, source: str, class_names: tuple[str, ...] = ()) -> Ro
         origin,
         tuple(first[0][1]),
         partial(_jsonl_chunks, path, origin),
-        class_names={"label": class_names} if class_names else {},
+        class_names=({"label": class_names} if class_names else {}).get,
     )
 
 
@@ -147,7 +147,9 @@ def _csv_records(file: TextIO, origin: Origin, delimiter: str) -> Iterator[tuple
         raise DataError(
             f"{origin.source}: the row that begins on line {line:,} has broken quotes",
             seen=str(error),
-            allowed='a cell with quotes is quoted, its quotes doubled: "say ""hi"""',
+            allowed="a cell that begins with a quote ends with one, those between are doubled: "
+            '"say ""hi"""',
+            next_step="mend this row, or save the rows as JSON lines or Parquet",
         ) from error
 
 

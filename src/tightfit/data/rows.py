@@ -68,8 +68,8 @@ class Rows:
     columns: tuple[str, ...]
     chunks: Callable[[Sequence[str], int], Iterator[Chunk]]
     """Reads the named columns, so many rows at a time, from the start."""
-    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """For columns that hold a ClassLabel: the names of its integers."""
+    class_names: Callable[[str], tuple[str, ...] | None] = lambda _: None
+    """For a column that holds a ClassLabel: the names of its integers."""
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Columns that stand for a name which is not a column here."""
     untyped: bool = False

@@ -70,10 +70,10 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool) -> Table:
     texts = rows.resolve(columns.text, "--text-column")
     label = rows.resolve((columns.label,), "--label-column") if labelled else ()
     whole = rows.whole((*texts, *label), CHUNK_ROWS)
-    strings = read_texts(whole, len(texts), columns.missing_text)
+    strings = read_texts(whole, whole.cells[: len(texts)], columns.missing_text)
     if not label:
         return Table(strings, source=rows.origin.source)
-    names = rows.class_names.get(label[0])
+    names = rows.class_names(label[0])
     labels = read_labels(whole, whole.cells[-1], names, untyped=rows.untyped)
     return Table(strings, labels, names, rows.origin.source)
 
@@ -120,7 +120,7 @@ def _text_chunks(
     empty = True
     for chunk in rows.chunks(names, chunk_rows):
         empty = False
-        yield read_texts(chunk, len(names), columns.missing_text)
+        yield read_texts(chunk, chunk.cells, columns.missing_text)
     if empty:
         raise rows.no_rows()
 

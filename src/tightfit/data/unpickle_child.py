@@ -1,6 +1,6 @@
-"""The child process that reads one pickle: standard input to an Arrow stream on standard output.
+"""The process that reads one pickle: from standard input, to an Arrow stream on standard output.
 
-Started by `unpickle.read_pickle`, which see for the limits; never imported by it.
+`unpickle.read_pickle` starts it and says what its limits are.
 """
 
 from __future__ import annotations
@@ -14,8 +14,100 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from tightfit.data.unpickle import NO_SPACE, REFUSED, TOO_BIG
 from tightfit.data.unpickle_frames import frame_table
-from tightfit.data.unpickle_records import Recorder, is_record
+from tightfit.data.unpickle_records import Recorder, is_record, unexpected
 from tightfit.data.unpickle_tables import dataset_table
 from tightfit.errors import DataError
 
+if sys.platform != "win32":
+    import resource
+
+MAX_SEEN = 200
+"""Characters of what a pickle says that are shown to people."""
+
+
+def main() -> None:
+    """Read the limits off the command line, obey them, answer, and exit with the outcome."""
+    # Without this pyarrow would load pandas at the first Python value, to see whether it is one of
+    # pandas' own; that takes longer than the rest, and memory that the limit counts.
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # the way to forbid an import
+    limit(int(sys.argv[1]), float(sys.argv[2]))
+    sys.exit(answer(sys.stdin.buffer, sys.stdout.buffer))
+
+
+def limit(memory_bytes: int, seconds: float) -> None:
+    """Have the system end this process rather than let it grow, run on, or fill the disk.
+
+    Memory counts on top of what is mapped already, which for numpy and pyarrow is much more than
+    they use. Only Linux tells how much that is, and only there is memory limited; Windows has none
+    of these limits, so that only the parent's clock runs.
+    """
+    pa.set_cpu_count(1)  # a thread's stack counts against the memory, its work against the time
+    if sys.platform == "win32":
+        return
+    processor_seconds = math.ceil(seconds) + 1
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: processor_seconds,
+        resource.RLIMIT_FSIZE: memory_bytes,
+    }
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory_bytes
+    for which, most in limits.items():
+        resource.setrlimit(which, (most, most))
+
+
+def answer(source: BinaryIO, out: BinaryIO) -> int:
+    """Write the table of a pickle, or as JSON why it is refused; say which by the exit code."""
+    try:
+        table = read(source)
+    except DataError as fault:
+        return _refuse(out, fault.what, fault.seen)
+    except MemoryError:
+        return TOO_BIG
+    except Exception as error:  # hostile data ends in errors of every type, all with one meaning
+        what = "it is damaged, or of a layout that tightfit does not know"
+        return _refuse(out, what, f"{type(error).__name__}: {error}")
+    try:
+        with pa.ipc.new_stream(out, table.schema) as stream:
+            stream.write_table(table)
+        out.flush()
+    except OSError as error:
+        return TOO_BIG if error.errno == errno.EFBIG else NO_SPACE
+    return 0
+
+
+def read(source: BinaryIO) -> pa.Table:
+    """The rows of a pickled Dataset or DataFrame, validated in full.
+
+    Raises:
+        DataError: the pickle holds something else, or asks for something that is not allowed.
+    """
+    try:
+        held = Recorder(source).load()
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # the pickle machine raises whatever the bytes lead it to
+        raise DataError(
+            "it is not a pickle of a datasets.Dataset or pandas.DataFrame",
+            seen=f"{type(error).__name__}: {error}",
+        ) from error
+    if is_record(held, "Dataset"):
+        table = dataset_table(held)
+    elif is_record(held, "DataFrame"):
+        table = frame_table(held)
+    else:
+        raise unexpected("a datasets.Dataset or pandas.DataFrame", held)
+    table.validate(full=True)
+    return table
+
+
+def _refuse(out: BinaryIO, what: str, seen: object) -> int:
+    """Tell the parent why; what the pickle says reaches no terminal with its control characters."""
+    said = str(seen)[:MAX_SEEN]
+    shown = said if said.isprintable() else ascii(said)
+    out.write(json.dumps({"what": what, "seen": shown}).encode("ascii"))
+    out.flush()
+    return REFUSED

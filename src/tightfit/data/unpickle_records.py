@@ -157,8 +157,8 @@ def bytes_of(value: Any) -> bytes | bytearray:
         inner, *codec = value.args or (b"",)
         if isinstance(inner, str) and codec in (["latin1"], ["latin-1"]):
             return inner.encode("latin-1")
-        if isinstance(inner, bytes) and not codec:
-            return inner
+        if not codec:
+            return bytes_of(inner)
     raise unexpected("bytes", value)
 
 

@@ -231,6 +231,24 @@ def test_create_never_deletes_what_is_not_a_run(
     assert folder.config.exists()
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_looking_ahead_refuses_what_create_would(
+    tmp_path: Path, folder: RunFolder, overwrite: bool
+) -> None:
+    """Before the work begins, not after it; and nothing is made or deleted."""
+    (tmp_path / "file").touch()
+    runs.check_may_create(tmp_path / "new" / "run")
+    with pytest.raises(UsageError, match="not a run folder"):
+        runs.check_may_create(tmp_path / "file", overwrite=overwrite)
+    with pytest.raises(MachineError, match="a part of this path is a file"):
+        runs.check_may_create(tmp_path / "file" / "run", overwrite=overwrite)
+    if not overwrite:
+        with pytest.raises(UsageError, match="exists already"):
+            runs.check_may_create(folder.root)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "run"}
+    assert folder.config.exists()
+
+
 def test_create_says_when_a_parent_is_a_file(tmp_path: Path) -> None:
     """Nothing is made."""
     (tmp_path / "file").write_text("x")

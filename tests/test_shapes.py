@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
@@ -46,16 +47,16 @@ DEBERTA_OPTIONS = {
 BIASES = ("attention_bias", "mlp_bias", "norm_bias", "classifier_bias")
 
 CONFIGS: dict[str, Callable[[], Any]] = {
-    **{f"{family}-small": lambda f=family: toy_config(f) for family in FAMILIES},
-    **{f"{family}-default": lambda f=family: AutoConfig.for_model(f) for family in FAMILIES},
-    "albert-groups": lambda: toy_config("albert", num_hidden_groups=2, inner_group_num=2),
-    "electra-wide": lambda: toy_config("electra", embedding_size=32),
-    "electra-narrow": lambda: toy_config("electra", embedding_size=16),
-    "deberta-v2-options": lambda: toy_config("deberta-v2", **DEBERTA_OPTIONS),
-    "deberta-v2-shared": lambda: toy_config(
-        "deberta-v2", **DEBERTA_OPTIONS, share_att_key=True, max_relative_positions=7
+    **{f"{family}-small": partial(toy_config, family) for family in FAMILIES},
+    **{f"{family}-default": partial(AutoConfig.for_model, family) for family in FAMILIES},
+    "albert-groups": partial(toy_config, "albert", num_hidden_groups=2, inner_group_num=2),
+    "electra-wide": partial(toy_config, "electra", embedding_size=32),
+    "electra-narrow": partial(toy_config, "electra", embedding_size=16),
+    "deberta-v2-options": partial(toy_config, "deberta-v2", **DEBERTA_OPTIONS),
+    "deberta-v2-shared": partial(
+        toy_config, "deberta-v2", **DEBERTA_OPTIONS, share_att_key=True, max_relative_positions=7
     ),
-    "modernbert-biases": lambda: toy_config("modernbert", **dict.fromkeys(BIASES, True)),
+    "modernbert-biases": partial(toy_config, "modernbert", **dict.fromkeys(BIASES, True)),
 }
 each_config = pytest.mark.parametrize("make", CONFIGS.values(), ids=CONFIGS)
 each_family = pytest.mark.parametrize("family", FAMILIES)
@@ -281,13 +282,15 @@ def test_a_folder_without_weights_has_no_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "seen"),
     [
-        (b"", "cut short"),
-        (b"\x02\0\0", "cut short"),
-        (b"\x10" + bytes(7) + b"{}", "a header of 16 bytes"),
+        (b"", "a header of 0 bytes in a file of 0"),
+        (b"\x02\0\0", "in a file of 3"),
+        (b"\x10" + bytes(7) + b"{}", "a header of 16 bytes in a file of 10"),
         (b"\xff" * 200, "a header of 18,446,744,073,709,551,615 bytes"),
-        (b"\x02" + bytes(7) + b"{]", "Expecting property name"),
+        (b"\x02" + bytes(7) + b"{]", "cannot be read: Expecting property name"),
         (b"\x02" + bytes(7) + b"\xff\xff", "can't decode byte"),
-        (b"\x02" + bytes(7) + b"[]", "no object"),
+        (b"\x02" + bytes(7) + b"[1", "cannot be read"),
+        (b"\x03" + bytes(7) + b"[1]", "cannot be read"),
+        (b"\x09" + bytes(7) + b'{"a": {}}', "cannot be read: 'data_offsets'"),
     ],
 )
 def test_damaged_weights_are_refused(tmp_path: Path, content: bytes, seen: str) -> None:
@@ -297,12 +300,22 @@ def test_damaged_weights_are_refused(tmp_path: Path, content: bytes, seen: str) 
         safetensors_names(tmp_path)
 
 
+def test_a_download_that_broke_off_is_refused(tmp_path: Path) -> None:
+    """The header is whole, but the weights end before the place that it names."""
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(100)}, path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=r"damaged\n  seen: +(\d+) bytes instead of \d+"):
+        safetensors_names(tmp_path)
+
+
 def test_names_match_the_library_on_real_weights(tmp_path: Path) -> None:
     """The names that our reader finds are those that the model saved."""
     config = toy_config("roberta")
     model = AutoModelForSequenceClassification.from_config(config)
     model.save_pretrained(tmp_path)
     assert safetensors_names(tmp_path) == {name for name, _ in model.named_parameters()}
-    assert prod(model.classifier.dense.weight.shape) == head_of(shapes_of(config))[
-        "classifier.dense.weight"
-    ]
+    assert (
+        prod(model.classifier.dense.weight.shape)
+        == head_of(shapes_of(config))["classifier.dense.weight"]
+    )

@@ -1,9 +1,9 @@
 """tightfit fine-tunes a text classifier inside a hard trainable-parameter budget and ships it.
 
-    import tightfit
+import tightfit
 
-    result = tightfit.train(frame, budget=100_000)
-    tightfit.Run.load(result.run).predict(["Stocks fell for a third day"]).labels
+result = tightfit.train(frame, budget=100_000)
+tightfit.Run.load(result.run).predict(["Stocks fell for a third day"]).labels
 """
 
 from __future__ import annotations

@@ -13,8 +13,17 @@ from importlib import resources
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic import field_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tightfit.errors import SettingsError
 
@@ -31,14 +40,23 @@ def _as_list(value: object) -> object:
     return value
 
 
-def _none_word(value: object) -> object:
-    """TOML has no null: the word ``none`` stands for it."""
+def _from_word(value: object) -> object:
     return None if value == "none" else value
+
+
+def _to_word(value: int | None) -> int | str:
+    return "none" if value is None else value
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 CountOrShare = Annotated[float, Field(ge=0)]
 """A count, or, below 1, a share of the whole."""
+Limit = Annotated[
+    Annotated[int, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
+]
+"""A count, or ``none``: TOML has no null, so the word stands for it."""
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""What remains of a running mean after one step."""
 
 
 class Section(BaseModel):
@@ -46,18 +64,23 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, value: object, info: ValidationInfo) -> object:
+        """``seed=true`` is a slip, though Python would count it as 1."""
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError("true and false are not accepted here")
+        return value
+
 
 class Budget(Section):
     """The hard cap and how it is spent."""
 
-    cap: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_none_word)]
+    cap: Limit
     """Most trainable parameters allowed; ``none`` means that no cap holds."""
     allocation: Literal["uniform"] = "uniform"
     """The same rank for every targeted layer."""
-
-    @field_serializer("cap")
-    def _cap_word(self, cap: int | None) -> int | str:
-        return "none" if cap is None else cap
 
 
 class Model(Section):
@@ -130,8 +153,8 @@ class Optim(Section):
     """Largest norm of the whole gradient; 0 turns clipping off."""
     class_weights: Literal["none", "balanced"] = "none"
     """``balanced``: each row weighs by the inverse frequency of its own class."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0)] = 1e-8
 
 
 class Train(Section):
@@ -150,7 +173,7 @@ class Train(Section):
     """Optimiser steps between evaluations; each also writes a checkpoint."""
     eval_batch: Annotated[int, Field(ge=1)]
     compile: Literal["off"] = "off"
-    max_steps: Annotated[int, Field(ge=1)] | None = None
+    max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
 
 
@@ -226,13 +249,15 @@ class Config(Section):
 
     def to_toml(self) -> str:
         """These settings as TOML; :func:`from_toml` gives an equal object back."""
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        return tomli_w.dumps(self.model_dump(mode="json"))
 
 
 def recipe_names() -> list[str]:
     """Names of the recipes that ship with tightfit, sorted."""
     folder = resources.files("tightfit") / "recipes"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
 
 
 def recipe_about(name: str) -> str:
@@ -323,10 +348,9 @@ def _parse(raw: str) -> object:
 
 
 def _nearest(name: str, allowed: Sequence[str]) -> str | None:
-    close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    if not close:
-        # A bare key, or one under the wrong section, is still recognisable by its last part.
-        close = [other for other in allowed if other.split(".")[-1] == name.split(".")[-1]][:1]
+    # A bare key, or one under the wrong section, is recognisable by its last part.
+    close = [other for other in allowed if other.split(".")[-1] == name.split(".")[-1]]
+    close = close or difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else None
 
 
@@ -337,7 +361,8 @@ def _build(values: Mapping[str, Any], mistakes: list[str]) -> Config:
         mistakes = [*mistakes, *map(_explain, error.errors())]
     if mistakes:
         raise SettingsError(
-            "the settings have " + ("a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"),
+            "the settings have "
+            + ("a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"),
             seen="\n           ".join(mistakes),
             next_step="correct them; recipes and settings are listed by 'tightfit train --help'",
         )

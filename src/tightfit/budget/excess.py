@@ -37,6 +37,7 @@ def over_budget(
 
 def _layer_lines(layers: Sequence[LayerPlan]) -> list[str]:
     """One line for all layers of a kind: their count, what one costs, and what all cost."""
+    # Listed one by one, the layers of a deep model would bury the sum.
     kinds = Counter((_label(x), x.rank, x.in_features, x.out_features) for x in layers)
     return [
         f"{count} x {label}: {rank} x ({wide_in} + {wide_out}) = "
@@ -54,6 +55,7 @@ def _label(layer: LayerPlan) -> str:
 def _way_out(layers: Sequence[LayerPlan], head: int, *, total: int, cap: int) -> tuple[str, str]:
     """What is allowed, and the next step."""
     if not layers and total > head:
+        # Full fine-tuning: the head alone would be another method altogether.
         return f"a cap of {total:,} for every weight", "raise budget.cap, or adapters.method=lora"
     best = largest_uniform_rank(layers, head=head, cap=cap) if layers else 0
     if best:

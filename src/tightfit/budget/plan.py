@@ -65,6 +65,7 @@ class Plan:
     def adapters(self) -> int:
         """Trained parameters outside the head: the adapters', or for ``full`` the encoder's own."""
         if self.method == "full":
+            # Everything includes the head.
             return self.everything - self.head
         return sum(layer.parameters for layer in self.layers)
 
@@ -114,10 +115,12 @@ class Plan:
             plan = cls._parse(value)
         except (KeyError, TypeError, TightfitError) as error:
             raise _damaged(f"{type(error).__name__}: {error}") from error
+        # The sums are in the file for other readers; one that was edited must not be believed.
         again = plan.to_json()
-        differ = [key for key in {**again, **value} if again.get(key) != value.get(key)]
-        if differ:
-            raise _damaged(f"{differ[0]} = {value.get(differ[0])}, not {again.get(differ[0])}")
+        for key in {**again, **value}:
+            told, due = value.get(key, "nothing"), again.get(key, "nothing")
+            if told != due:
+                raise _damaged(f"{key} is {told} and should be {due}")
         return plan
 
     @classmethod

@@ -22,19 +22,19 @@ def rest_parameters(model_type: str, sizes: Sizes, blocks: int) -> int:
     return _REST.get(model_type, _bert)(sizes, blocks)
 
 
-def _bert(sizes: Sizes, blocks: int) -> int:
-    tables = sizes.count("vocab_size") + _positions(sizes) + sizes.count("type_vocab_size", 2)
-    return tables * sizes.hidden + _norms(sizes, 1 + 2 * blocks)
-
-
-def _distilbert(sizes: Sizes, blocks: int) -> int:
+def _plain(sizes: Sizes, blocks: int) -> int:
+    """Words and positions; a norm above them, and two in each block."""
     tables = sizes.count("vocab_size") + _positions(sizes)
     return tables * sizes.hidden + _norms(sizes, 1 + 2 * blocks)
 
 
+def _bert(sizes: Sizes, blocks: int) -> int:
+    return _plain(sizes, blocks) + sizes.count("type_vocab_size", 2) * sizes.hidden
+
+
 def _mpnet(sizes: Sizes, blocks: int) -> int:
     buckets = sizes.count("relative_attention_num_buckets", 32)
-    return _distilbert(sizes, blocks) + buckets * sizes.count("num_attention_heads")
+    return _plain(sizes, blocks) + buckets * sizes.count("num_attention_heads")
 
 
 def _electra(sizes: Sizes, blocks: int) -> int:
@@ -65,8 +65,8 @@ def _deberta(sizes: Sizes, blocks: int) -> int:
     tables += sizes.flag("position_biased_input", True) * _positions(sizes)
     widening = sizes.hidden * width if width != sizes.hidden else 0
     norms = _norms(sizes, 1 + 2 * blocks + ("layer_norm" in sizes.words("norm_rel_ebd")))
-    kernel = sizes.count("conv_kernel_size", 0)
-    groups = sizes.count("conv_groups", 1)
+    kernel, groups = sizes.count("conv_kernel_size", 0), sizes.count("conv_groups", 1)
+    # Besides the kernel: a bias, and the scale and shift of a norm.
     convolution = (kernel * sizes.hidden // groups + 3) * sizes.hidden if kernel else 0
     return tables * width + widening + norms + convolution + _deberta_relative(sizes, blocks)
 
@@ -75,6 +75,7 @@ def _deberta_relative(sizes: Sizes, blocks: int) -> int:
     """Relative positions: their embeddings, and projections unless content's own are shared."""
     if not sizes.flag("relative_attention", False):
         return 0
+    # One row for each distance to either side, unless far distances share rows (buckets).
     reach = max(sizes.signed("max_relative_positions", -1), 0) or _positions(sizes)
     rows = 2 * (max(sizes.signed("position_buckets", -1), 0) or reach)
     own = 0
@@ -93,7 +94,7 @@ def _norms(sizes: Sizes, count: int) -> int:
 
 
 _REST: Mapping[str, Callable[[Sizes, int], int]] = {
-    "distilbert": _distilbert,
+    "distilbert": _plain,
     "mpnet": _mpnet,
     "electra": _electra,
     "albert": _albert,

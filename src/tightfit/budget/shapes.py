@@ -119,7 +119,7 @@ def safetensors_names(folder: Path) -> frozenset[str]:
         ModelError: a file is cut short or not of this format.
     """
     files = sorted(folder.glob("*.safetensors"))
-    return frozenset(name for file in files for name in _header(file) if name != "__metadata__")
+    return frozenset(name for file in files for name in _header(file))
 
 
 def _blocks(family: Family, sizes: Sizes) -> list[str]:
@@ -130,13 +130,14 @@ def _blocks(family: Family, sizes: Sizes) -> list[str]:
 
 def _linear(family: Family, sizes: Sizes, block: str, path: str) -> LinearShape:
     roles = family.linears[path]
+    # A fused projection writes what each of its roles needs side by side.
     wide_in, wide_out = sizes.hidden, sizes.hidden * len(roles)
     if roles == ("mlp-in",):
         wide_out = sizes.inner * (2 if family.gated else 1)
     elif roles == ("mlp-out",):
         wide_in = sizes.inner
     setting = "mlp_bias" if roles[0].startswith("mlp") else "attention_bias"
-    bias = sizes.flag(setting, False) if family.optional_bias else True
+    bias = _has_bias(sizes, setting, optional=family.optional_bias)
     return LinearShape(f"{block}.{path}", roles, wide_in, wide_out, bias)
 
 
@@ -145,13 +146,17 @@ def _head_module(spec: HeadSpec, sizes: Sizes, num_labels: int) -> HeadModule:
     for path, writes in spec.linears.items():
         width = sizes.hidden if writes == "hidden" else num_labels
         tensors.append((f"{path}.weight", sizes.hidden * width))
-        if not spec.optional_bias or sizes.flag("classifier_bias", False):
+        if _has_bias(sizes, "classifier_bias", optional=spec.optional_bias):
             tensors.append((f"{path}.bias", width))
     if spec.norm:
         tensors.append((f"{spec.norm}.weight", sizes.hidden))
-        if not spec.optional_bias or sizes.flag("norm_bias", False):
+        if _has_bias(sizes, "norm_bias", optional=spec.optional_bias):
             tensors.append((f"{spec.norm}.bias", sizes.hidden))
     return HeadModule(spec.module, tuple(tensors))
+
+
+def _has_bias(sizes: Sizes, setting: str, *, optional: bool) -> bool:
+    return not optional or sizes.flag(setting, False)
 
 
 def _stored(
@@ -169,17 +174,22 @@ def _stored(
 
 
 def _header(file: Path) -> dict[str, Any]:
+    """The JSON header, after checking that the data which it promises is all there."""
+    size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if length > min(LONGEST_HEADER, file.stat().st_size - 8):
-            raise _damaged(file, f"a header of {length:,} bytes")
+        if length > min(LONGEST_HEADER, size - 8):
+            raise _damaged(file, f"a header of {length:,} bytes in a file of {size:,}")
         text = stream.read(length)
     try:
-        header = json.loads(text)
-    except ValueError as error:
-        raise _damaged(file, error) from error
-    if not isinstance(header, dict):
-        raise _damaged(file, "a header that is no object")
+        header = dict(json.loads(text))
+        header.pop("__metadata__", None)
+        data = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+    except (ValueError, TypeError, LookupError) as error:
+        raise _damaged(file, f"a header that cannot be read: {error}") from error
+    # A download that broke off has a whole header and too little behind it.
+    if size != 8 + length + data:
+        raise _damaged(file, f"{size:,} bytes instead of {8 + length + data:,}")
     return header
 
 

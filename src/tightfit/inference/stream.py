@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, Protocol
@@ -93,9 +93,7 @@ def check_out(out: Path) -> None:
 def _rows(
     predictions: Predictions, start: int, label_format: LabelFormat, *, probabilities: bool
 ) -> list[Row]:
-    labels: list[int] | list[str] = (
-        predictions.ids if label_format == "id" else predictions.labels
-    )
+    labels: Sequence[int | str] = predictions.ids if label_format == "id" else predictions.labels
     rows: list[Row] = [{"ID": start + i, "Label": label} for i, label in enumerate(labels)]
     if probabilities:
         names = [f"probability_{name}" for name in predictions.label_names]

@@ -57,24 +57,20 @@ class Paired:
     def sentence(self) -> str:
         """The finding in words; points are hundredths."""
         p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
+        shown = self.p_value < _ALPHA
+        sign = -1 if shown and self.difference < 0 else 1
         # Many rows can show a difference of less than a tenth of a point.
         digits = 1 if self.rows < 10_000 else 2
+        style = f".{digits}f" if shown else f"+.{digits}f"
         # Adding 0.0 turns a rounded -0.0 into 0.0.
-        value, low, high = (
-            round(100 * end, digits) + 0.0 for end in (self.difference, self.low, self.high)
+        value, *ends = (
+            round(100 * sign * one, digits) + 0.0 for one in (self.difference, self.low, self.high)
         )
-        if self.p_value < _ALPHA and self.difference > 0:
-            return (
-                f"better by {value:.{digits}f} points ({low:.{digits}f} to {high:.{digits}f}), {p}"
-            )
-        if self.p_value < _ALPHA:
-            size = f"{-value:.{digits}f} points ({-high:.{digits}f} to {-low:.{digits}f})"
-            return f"worse by {size}, {p}"
+        points, span = f"{value:{style}} points", f"{min(ends):{style}} to {max(ends):{style}}"
+        if shown:
+            return f"{'better' if sign > 0 else 'worse'} by {points} ({span}), {p}"
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        sentence = (
-            f"no difference that {rows} could show "
-            f"({value:+.{digits}f} points, {low:+.{digits}f} to {high:+.{digits}f}, {p})"
-        )
+        sentence = f"no difference that {rows} could show ({points}, {span}, {p})"
         if self.rows_needed is None:
             return sentence
         return f"{sentence}; about {_rounded(self.rows_needed):,} would be needed"

@@ -152,7 +152,8 @@ def _macro_f1_interval(
     if interval.low < interval.high:
         return interval
     # Resampling rows that are all right, or all wrong, shows no variation, and would claim to be
-    # certain. The mean of the classes' own ends holds however the classes' errors go together.
+    # certain. The mean of the classes' own ends is what they give if they err together, and
+    # too wide rather than too narrow if they do not.
     ends = [per_class[k].f1 for k in np.union1d(true_C, predicted_C)]
     low, high = np.mean([(f1.low, f1.high) for f1 in ends], axis=0)
     return Interval(interval.value, float(low), float(high))

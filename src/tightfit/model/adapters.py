@@ -1,6 +1,6 @@
 """LoRA (arXiv:2106.09685) on the planned layers, through PEFT, and who declares what trains.
 
-    h = W x + (alpha / r) B A dropout(x)      W (out, in) frozen, A (r, in), B (out, r), B = 0 at first
+    h = W x + (alpha / r) B A dropout(x)    W (out, in) frozen, A (r, in), B (out, r), B = 0 first
 
 Trainable tensors are named as in the saved file: the base model's own names, with ``lora_A.weight``
 and ``lora_B.weight`` below a layer. They are asked of the adapters and the head, never matched.

@@ -24,7 +24,7 @@ from tightfit.budget.plan import Plan
 from tightfit.errors import ArtefactError
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
-from tightfit.model.encoders import load_encoder, load_tokenizer
+from tightfit.model.encoders import load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
 
 ADAPTER_FILE = "adapter_model.safetensors"
@@ -51,7 +51,8 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
         case "none":
             save_file(classifier.state(), folder / HEAD_FILE)
         case "full":
-            base_model(classifier.module).save_pretrained(folder)
+            with quiet_transformers():
+                base_model(classifier.module).save_pretrained(folder)
     classifier.tokenizer.save_pretrained(folder)
     return count_saved(classifier.plan, folder)
 

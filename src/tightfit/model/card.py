@@ -16,13 +16,17 @@ LOADING = {
 from transformers import AutoModelForSequenceClassification
 
 labels = {labels}
-base = AutoModelForSequenceClassification.from_pretrained({base!r}, num_labels={count}, id2label=labels)
+base = AutoModelForSequenceClassification.from_pretrained(
+    {base!r}, num_labels={count}, id2label=labels
+)
 model = PeftModel.from_pretrained(base, "this folder").eval()""",
     "none": """from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 labels = {labels}
-model = AutoModelForSequenceClassification.from_pretrained({base!r}, num_labels={count}, id2label=labels)
+model = AutoModelForSequenceClassification.from_pretrained(
+    {base!r}, num_labels={count}, id2label=labels
+)
 model.load_state_dict(load_file("head.safetensors"), strict=False)""",
     "full": """from transformers import pipeline
 
@@ -57,7 +61,7 @@ def write_card(
         tags=["text-classification", "tightfit"],
     )
     cap = "no cap" if plan.budget is None else f"a cap of {plan.budget:,}"
-    accuracy = scores["accuracy"]
+    accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
     loading = LOADING[plan.method].format(
         labels=dict(enumerate(labels)), base=source.public_name, count=len(labels)
     )
@@ -73,7 +77,7 @@ the head. Recipe `{config.recipe}`, seed {config.seed}.
 | | |
 | --- | --- |
 | labels, in order | {", ".join(labels)} |
-| accuracy on {scores["n"]} validation rows | {accuracy["value"]:.1%} (95% interval {accuracy["low"]:.1%} to {accuracy["high"]:.1%}) |
+| accuracy on {scores["n"]} validation rows | {accuracy} |
 | macro F1 | {scores["macro_f1"]["value"]:.3f} |
 | longest text | {config.predict.max_length} tokens |
 

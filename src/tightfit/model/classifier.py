@@ -75,9 +75,7 @@ class Classifier:
             dropout.train()
 
 
-def build(
-    source: Source, plan: Plan, config: Config, label_names: Sequence[str]
-) -> Classifier:
+def build(source: Source, plan: Plan, config: Config, label_names: Sequence[str]) -> Classifier:
     """Load the encoder, attach what the plan says, and count: the second gate.
 
     The caller seeds torch first; new layers and adapters draw from its generator.
@@ -88,7 +86,9 @@ def build(
     """
     tokenizer = load_tokenizer(source)
     model = load_encoder(source, plan, label_names)
-    classifier = Classifier(attach(model, plan, config.adapters), plan, tokenizer, tuple(label_names))
+    classifier = Classifier(
+        attach(model, plan, config.adapters), plan, tokenizer, tuple(label_names)
+    )
     count_built(classifier)
     if config.train.checkpointing != "off":
         recompute_layers(model, reentrant=config.train.checkpointing == "reentrant")

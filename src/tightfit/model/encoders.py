@@ -6,6 +6,7 @@ what it needs. No code from a model folder is ever run.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,8 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
-from transformers import PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from tightfit.budget.plan import Plan
@@ -37,7 +42,7 @@ def load_encoder(source: Source, plan: Plan, label_names: Sequence[str]) -> PreT
     """
     names = dict(enumerate(label_names))
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 source.folder,
                 num_labels=len(names),
@@ -69,7 +74,7 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
         ModelError: the folder has none that can be loaded.
     """
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             return AutoTokenizer.from_pretrained(
                 source.folder, local_files_only=True, trust_remote_code=False
             )
@@ -110,8 +115,11 @@ def recompute_layers(model: nn.Module, *, reentrant: bool) -> None:
 def _recomputed(forward: Any, reentrant: bool, *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
-    # The re-entrant form takes no keyword arguments, so they travel inside the function.
-    return checkpoint(partial(forward, **kwargs), *args, use_reentrant=reentrant)
+    with warnings.catch_warnings():
+        # Whoever chooses the re-entrant form has declared what torch warns of here.
+        warnings.filterwarnings("ignore", "None of the inputs have requires_grad", UserWarning)
+        # The re-entrant form takes no keyword arguments, so they travel inside the function.
+        return checkpoint(partial(forward, **kwargs), *args, use_reentrant=reentrant)
 
 
 def _refuse_untrained(model: nn.Module, info: dict[str, Any], plan: Plan) -> None:
@@ -129,9 +137,12 @@ def _refuse_untrained(model: nn.Module, info: dict[str, Any], plan: Plan) -> Non
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Its loading report repeats, less exactly, what the plan says."""
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+def quiet_transformers() -> Iterator[None]:
+    """No reports and bars of ``transformers``: they repeat, less exactly, what the plan says."""
+    level, bars = (
+        transformers_logging.get_verbosity(),
+        transformers_logging.is_progress_bar_enabled(),
+    )
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:

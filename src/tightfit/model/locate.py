@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from huggingface_hub import hf_hub_download, snapshot_download
 
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
@@ -133,8 +132,8 @@ def file_sha256(path: Path) -> str:
 def _embedded(name: str) -> Source:
     ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
-    assert spec is not None and spec.origin is not None, "ensure() has just found the package"
-    folder = Path(spec.origin).parent / "model"
+    assert spec is not None, "ensure() has just found the package"
+    folder = Path(str(spec.origin)).parent / "model"
     seen = file_sha256(folder / "model.safetensors")
     if seen != EMBEDDED_SHA256:
         raise ModelError(

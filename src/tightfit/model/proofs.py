@@ -75,7 +75,8 @@ class GradientWatch:
         """Watch ``tensors``; those in ``late`` are A matrices, those in ``exempt`` never tested."""
         self._tensors = {name: p for name, p in tensors.items() if name not in exempt}
         self._late = set(late)
-        self._exempt = sorted(exempt)
+        self.exempt = sorted(exempt)
+        """Never tested: they cannot have a gradient."""
         self._expect_dead = expect_dead
         self.first_seen: dict[str, int] = {}
         """Step, counted from 1, at which each tensor first had a gradient."""
@@ -116,9 +117,11 @@ class GradientWatch:
             "first_step": dict(sorted(self.first_seen.items())),
             "never": sorted(overdue),
             "not_due": sorted(missing - overdue),
-            "exempt": self._exempt,
+            "exempt": self.exempt,
         }
-        return Proof("gradients", not overdue, numbers, expected=bool(overdue) and self._expect_dead)
+        return Proof(
+            "gradients", not overdue, numbers, expected=bool(overdue) and self._expect_dead
+        )
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -176,6 +179,7 @@ def movement(
     end: Mapping[str, torch.Tensor],
     pairs: Collection[AdapterPair],
     *,
+    exempt: Collection[str] = (),
     expect_dead: bool = False,
 ) -> Proof:
     """Every adapter changed its layer's weight, and every other tensor moved.
@@ -187,6 +191,8 @@ def movement(
         start: trainable tensors before the first step, by name.
         end: the same after the last.
         pairs: the adapters, which name their two tensors.
+        exempt: tensors that cannot have a gradient, as in :class:`GradientWatch`.
+        expect_dead: stillness was declared beforehand, and is recorded rather than raised.
 
     Raises:
         ProofError: something did not move.
@@ -196,9 +202,11 @@ def movement(
         names = [f"{pair.name}.lora_{letter}.weight" for letter in "AB"]
         in_pairs.update(names)
         (a0_RI, b0_OR), (a_RI, b_OR) = ([s[n] for n in names] for s in (start, end))
-        both = AdapterPair(pair.name, torch.cat([a_RI, a0_RI]), torch.cat([b_OR, -b0_OR], 1), pair.scale)
+        both = AdapterPair(
+            pair.name, torch.cat([a_RI, a0_RI]), torch.cat([b_OR, -b0_OR], 1), pair.scale
+        )
         changes[pair.name] = both.change_norm()
-    head = {n: float((end[n] - start[n]).norm()) for n in start.keys() - in_pairs}
+    head = {n: float((end[n] - start[n]).norm()) for n in start.keys() - in_pairs - set(exempt)}
     still = sorted(name for name, change in {**changes, **head}.items() if not change > 0)
     numbers = {"adapters": changes, "tensors": dict(sorted(head.items())), "still": still}
     proof = Proof("movement", not still, numbers, expected=bool(still) and expect_dead)

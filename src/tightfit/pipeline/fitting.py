@@ -164,7 +164,8 @@ def _fit(
             accelerator.end_training()
             runs.write_json(folder.proofs, {"gradients": watch.report().to_json()})
     pairs = adapter_pairs(job.classifier.module)
-    moved = movement(start, job.classifier.state(), pairs, expect_dead=expect_dead)
+    end = job.classifier.state()
+    moved = movement(start, end, pairs, exempt=watch.exempt, expect_dead=expect_dead)
     artefact = folder.model if job.classifier.plan.method == "full" else folder.adapter
     saved = save_artefact(job.classifier, artefact)
     proofs = {
@@ -196,7 +197,11 @@ def _watch(job: Job, source: Source) -> GradientWatch:
     rows = range(min(2, len(job.train.tokens)))
     sample = job.train.tokens.select(rows)
     unused = never_called(classifier.module, lambda: predict_logits(classifier, sample, batch=2))
-    owners = {id(p): name for name, m in classifier.module.named_modules() for p in m.parameters(recurse=False)}
+    owners = {
+        id(p): name
+        for name, m in classifier.module.named_modules()
+        for p in m.parameters(recurse=False)
+    }
     tensors = classifier.trainable()
     # A key's bias adds the same number to all scores of a query, and softmax does not see it.
     layers = source.shapes(len(classifier.label_names)).layers
@@ -289,9 +294,7 @@ def _stored_config(path: Path) -> Config | None:
     return from_toml(folder.config.read_text("utf-8")) if folder.config.is_file() else None
 
 
-def _reopen(
-    path: Path, config: Config, stored: Config, facts: dict[str, Any]
-) -> runs.RunFolder:
+def _reopen(path: Path, config: Config, stored: Config, facts: dict[str, Any]) -> runs.RunFolder:
     """The folder of an unfinished run, if settings and rows are still those it began with."""
     folder = runs.RunFolder(path)
     if config != stored:

@@ -115,7 +115,8 @@ def _rehearse(job: Job) -> float:
         step_seconds = loop.rehearse(REHEARSED_STEPS)
     tokens = job.validation.tokens
     # A middling stretch of lengths stands for all of them.
-    middle = np.argsort(tokens.lengths)[len(tokens) // 2 :][: job.config.train.eval_batch]
+    order: list[int] = np.argsort(tokens.lengths).tolist()
+    middle = order[len(order) // 2 :][: job.config.train.eval_batch]
     started = time.perf_counter()
     predict_logits(job.classifier, tokens.select(middle), batch=len(middle))
     evaluation_seconds = (time.perf_counter() - started) / len(middle) * len(tokens)

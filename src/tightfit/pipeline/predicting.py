@@ -49,7 +49,9 @@ class Run:
         labels = LabelSet.from_json(runs.read_json(folder.labels))
         plan = Plan.from_json(runs.read_json(folder.plan))
         full = plan.method == "full"
-        source = Source(config.model.name, folder.model, config.model.name) if full else _base(folder)
+        source = (
+            Source(config.model.name, folder.model, config.model.name) if full else _base(folder)
+        )
         artefact = folder.model if full else folder.adapter
         classifier = load_artefact(artefact, source, plan, labels.names)
         length = max_length or config.predict.max_length

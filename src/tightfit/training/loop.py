@@ -264,7 +264,11 @@ class Loop:
         # Under a loss scaler an overflow is ordinary: that step is skipped and the scale lowered.
         if self._scaler.is_enabled() or bool(norm.isfinite()):
             return
-        bad = [n for n, p in self._trainable.items() if p.grad is not None and not p.grad.isfinite().all()]
+        bad = [
+            n
+            for n, p in self._trainable.items()
+            if p.grad is not None and not p.grad.isfinite().all()
+        ]
         raise ProofError(
             f"the gradient is not a number any more at step {step}",
             seen=", ".join(bad[:4]),

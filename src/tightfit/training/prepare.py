@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -16,13 +16,12 @@ from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import limit_rows, split_rows
 from tightfit.data.table import Table
-from tightfit.errors import DataError
-from tightfit.model.classifier import Classifier, build
+from tightfit.model.classifier import build
 from tightfit.model.encoders import load_tokenizer, longest_text
 from tightfit.model.locate import Source
 from tightfit.training.loop import Job, Rows
 from tightfit.training.optim import make_schedule
-from tightfit.training.precision import decide_precision
+from tightfit.training.precision import Format, Precision, decide_precision
 from tightfit.voice import Voice
 
 
@@ -139,11 +138,15 @@ def make_job(
     """
     config, note = fit_lengths(config, source, load_tokenizer(source))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = decide_precision(config.train.precision, device)
+    precision = _precision(config, device)
     classifier = build(source, plan, config, material.labels.names)
     classifier.module.to(device)
-    train = _tokens(classifier, material.train_texts, material.train_ids, config, voice)
-    held = _tokens(classifier, material.validation_texts, material.validation_ids, config, voice)
+    with voice.track("tokenising", len(material.train_ids) + len(material.validation_ids)) as bar:
+        encode = partial(
+            tokenise, classifier.tokenizer, max_length=config.data.max_length, advance=bar.advance
+        )
+        train = Rows(encode(material.train_texts), material.train_ids)
+        held = Rows(encode(material.validation_texts), material.validation_ids)
     order = batch_order(
         train.tokens.lengths,
         batch=config.optim.batch,
@@ -156,7 +159,9 @@ def make_job(
         if sentence:
             voice.say(sentence)
     voice.say(f"computing in {precision.format} on {device.type}: {precision.reason}")
-    config = config.with_choice("precision", Choice(value=precision.format, reason=precision.reason))
+    config = config.with_choice(
+        "precision", Choice(value=precision.format, reason=precision.reason)
+    )
     facts = {
         "tokens": {
             "max_length": train.tokens.max_length,
@@ -169,11 +174,9 @@ def make_job(
     return Job(classifier, train, held, config, schedule, precision), facts
 
 
-def _tokens(
-    classifier: Classifier, texts: Sequence[str], ids: list[int], config: Config, voice: Voice
-) -> Rows:
-    with voice.track("tokenising", len(texts)) as bar:
-        tokens = tokenise(
-            classifier.tokenizer, texts, config.data.max_length, advance=bar.advance
-        )
-    return Rows(tokens, ids)
+def _precision(config: Config, device: torch.device) -> Precision:
+    """The choice on record where there is one, so that a resumed run computes as it began."""
+    if "precision" in config.choices:
+        choice = config.choices["precision"]
+        return Precision(cast(Format, choice.value), choice.reason)
+    return decide_precision(config.train.precision, device)

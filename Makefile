@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine: 'make demo' and 'make test'.
+
+PYTHON ?= python3
+# Test processes; each computes on one thread, since the toys are too small for more.
+JOBS ?= 2
+
+BIN := .venv/bin
+READY := .venv/installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help demo test lock
+
+help:
+	@echo 'make demo   install, then train, evaluate and predict on the sample that ships inside'
+	@echo 'make test   install, then run every check'
+	@echo 'make lock   renew requirements.lock'
+
+# Inside .venv, so that whoever deletes the environment deletes the claim that it is ready.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("tightfit needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo 'installing into .venv; the first time this takes some minutes'
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install -qq -r requirements.lock
+	@$(PIP) install -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The predictions lie beside the run, not in it: a sealed run never changes.
+demo: $(READY)
+	@rm -f runs/demo.csv
+	$(BIN)/tightfit train --data sample --out runs/demo --overwrite
+	$(BIN)/tightfit evaluate runs/demo --data sample:test
+	$(BIN)/tightfit predict runs/demo --data sample:test --out runs/demo.csv
+	@echo
+	@echo 'the run:         runs/demo'
+	@echo 'its predictions: runs/demo.csv'
+
+# Tests last: their closing line is the last word. They are offline by design; this makes sure.
+test: $(READY)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -q -n $(JOBS)
+
+lock: $(READY)
+	$(BIN)/python scripts/lock.py

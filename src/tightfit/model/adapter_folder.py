@@ -1,0 +1,155 @@
+"""Reads any PEFT LoRA adapter folder, whoever wrote it: names and numbers, nothing executed.
+
+Neither ``transformers`` nor ``peft`` is needed for it, nor the base model.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from tightfit import runs
+from tightfit.errors import ArtefactError
+
+# The same names as in model.artefact, which would load transformers and peft for them: seconds of
+# waiting before the first byte is looked at. A test compares the two.
+ADAPTER_FILE = "adapter_model.safetensors"
+HEAD_FILE = "head.safetensors"
+PEFT_PREFIX = "base_model.model."
+
+ADAPTER_CONFIG = "adapter_config.json"
+MODEL_CONFIG = "config.json"
+PICKLED = "adapter_model.bin"
+
+_FACTOR = re.compile(r"(.+)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)*")
+"""Layer and letter; some files put the adapter's name between these and ``weight`` or ``bias``."""
+
+_LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A tensor of the matrix A or B of one adapter."""
+
+    layer: str
+    """Dotted path in the base model."""
+    letter: str
+    rows: int
+    """Its first dimension, which is the rank in A."""
+    norm: float
+    """Frobenius norm; infinite or not a number where a value is."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a safetensors file holds."""
+
+    numbers: int
+    """Of all tensors together."""
+    factors: tuple[Factor, ...]
+    others: tuple[str, ...]
+    """Names of the tensors that are no part of an adapter's A or B."""
+
+
+def read_contents(path: Path) -> Contents:
+    """Count every tensor of a safetensors file, and measure the adapters.
+
+    Raises:
+        ArtefactError: the file is missing or damaged.
+    """
+    numbers, factors, others = 0, [], []
+    with _opened(path) as file:
+        # keys() belongs to safetensors: the file is no dict.
+        names: list[str] = file.keys()
+        for name in names:
+            numbers += math.prod(file.get_slice(name).get_shape())
+            plain = name.removeprefix(PEFT_PREFIX)
+            if match := _FACTOR.fullmatch(plain):
+                tensor = file.get_tensor(name)
+                norm = float(tensor.double().norm())
+                factors.append(Factor(match[1], match[2], len(tensor), norm))
+            else:
+                others.append(plain)
+    return Contents(numbers, tuple(factors), tuple(others))
+
+
+def read_adapter_config(folder: Path) -> Mapping[str, Any]:
+    """The parsed ``adapter_config.json``.
+
+    Raises:
+        ArtefactError: it is missing, damaged, or of another method than LoRA.
+    """
+    config = runs.read_json(folder / ADAPTER_CONFIG)
+    kind = config.get("peft_type") if isinstance(config, dict) else None
+    if kind != "LORA":
+        raise ArtefactError(
+            "this is not a LoRA adapter",
+            seen=f"peft_type {kind!r} in {folder / ADAPTER_CONFIG}",
+            allowed="peft_type 'LORA'",
+            next_step="give the folder of a LoRA adapter",
+        )
+    assert isinstance(config, dict)
+    return config
+
+
+def weights_file(folder: Path) -> Path:
+    """The adapter's weights, which must be in safetensors form.
+
+    Raises:
+        ArtefactError: they are missing, or pickled.
+    """
+    file = folder / ADAPTER_FILE
+    if file.is_file():
+        return file
+    if (folder / PICKLED).is_file():
+        raise ArtefactError(
+            "the adapter is pickled, and opening a pickle can run anything that is in it",
+            seen=folder / PICKLED,
+            allowed=ADAPTER_FILE,
+            next_step="where you trust it, convert it once: "
+            "PeftModel.from_pretrained(base, folder).save_pretrained(new_folder)",
+        )
+    raise ArtefactError(
+        "the adapter's weights are missing",
+        seen=file,
+        next_step="copy the whole folder, or save the adapter anew",
+    )
+
+
+def label_names(folder: Path) -> tuple[str, ...] | None:
+    """Names from a model's settings beside the weights, if there; PEFT itself keeps none."""
+    if not (folder / MODEL_CONFIG).is_file():
+        return None
+    config = runs.read_json(folder / MODEL_CONFIG)
+    names = config.get("id2label") if isinstance(config, dict) else None
+    if not isinstance(names, dict) or names.keys() != {str(i) for i in range(len(names))}:
+        return None
+    return tuple(str(names[str(i)]) for i in range(len(names)))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        pointer = _is_lfs_pointer(path)
+        raise ArtefactError(
+            "a safetensors file cannot be read",
+            seen=f"{path}: {'a Git LFS pointer, not the file itself' if pointer else error}",
+            next_step="git lfs pull" if pointer else "restore it from a copy, or save it anew",
+        ) from error
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_LFS_POINTER)) == _LFS_POINTER

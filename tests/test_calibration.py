@@ -1,0 +1,227 @@
+"""Calibration against the obvious way, against theory, and against simulated truth."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+from scipy.stats import binomtest
+from sklearn.metrics import log_loss
+
+from tightfit.errors import DataError, UsageError
+from tightfit.metrics.calibration import (
+    Temperature,
+    Threshold,
+    abstain_threshold,
+    apply_temperature,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_bins,
+)
+
+Floats = NDArray[np.float64]
+
+
+def toy_logits(n: int = 400, scale: float = 3.0) -> tuple[Floats, NDArray[np.int64]]:
+    """Logits that are ``scale`` times too sharp, and labels drawn from the honest ones."""
+    random = np.random.default_rng(0)
+    honest_BK = random.normal(scale=2, size=(n, 4))
+    labels_B = (softmax(honest_BK, axis=1).cumsum(axis=1) < random.random((n, 1))).sum(axis=1)
+    return scale * honest_BK, labels_B
+
+
+def toy_answers(n: int, seed: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Confidences from 0.5 to 1, and answers that are wrong as often as 1 - confidence says."""
+    random = np.random.default_rng(seed)
+    confidences_B = random.uniform(0.5, 1, n)
+    return confidences_B, random.random(n) > 1 - confidences_B
+
+
+def test_the_error_is_that_of_a_plain_loop() -> None:
+    """Guo et al. in a loop over 15 bins that include their upper edge."""
+    confidences_B, correct_B = toy_answers(500, seed=0)
+    expected = 0.0
+    for k in range(15):
+        rows = [i for i, c in enumerate(confidences_B) if k / 15 < c <= (k + 1) / 15]
+        if rows:
+            gap = np.mean(correct_B[rows]) - np.mean(confidences_B[rows])
+            expected += len(rows) / 500 * float(abs(gap))
+    assert expected_calibration_error(confidences_B, correct_B) == pytest.approx(expected, abs=1e-9)
+
+
+def test_bins_count_every_row_once() -> None:
+    """Empty bins are left out; 0 and 1 belong to the outer bins."""
+    bins = reliability_bins([0.0, 0.1, 0.95, 1.0, 1.0], [0, 0, 1, 1, 0], bins=10)
+    assert [(one.low, one.high, one.rows) for one in bins] == [(0.0, 0.1, 2), (0.9, 1.0, 3)]
+    assert bins[1].accuracy == pytest.approx(2 / 3)
+    assert bins[1].confidence == pytest.approx(2.95 / 3)
+
+
+def test_an_honest_classifier_has_a_small_error() -> None:
+    """And one that is always sure has its error rate."""
+    confidences_B, correct_B = toy_answers(20_000, seed=1)
+    assert expected_calibration_error(confidences_B, correct_B) < 0.02
+    sure = expected_calibration_error(np.ones(4), [1, 0, 0, 1])
+    assert sure == 0.5
+
+
+def test_the_temperature_is_the_least_log_loss() -> None:
+    """A search over temperatures finds no lower loss; to 1e-9 in the loss."""
+    logits_BK, labels_B = toy_logits()
+    found = fit_temperature(logits_BK, labels_B)
+
+    def loss(temperature: float) -> float:
+        return float(log_loss(labels_B, apply_temperature(logits_BK, temperature)))
+
+    expected = minimize_scalar(loss, bounds=(0.1, 10), method="bounded", options={"xatol": 1e-9})
+    assert found.log_loss_after == pytest.approx(expected.fun, abs=1e-9)
+    assert found.value == pytest.approx(expected.x, rel=1e-5)
+    assert found.log_loss_before == pytest.approx(loss(1.0), abs=1e-9)
+    assert found.reason is None
+
+
+def test_the_temperature_finds_the_sharpening_that_was_put_in() -> None:
+    """Scaling the logits scales the temperature with them, whatever their size."""
+    logits_BK, labels_B = toy_logits(4000)
+    value = fit_temperature(logits_BK, labels_B).value
+    assert value == pytest.approx(3.0, rel=0.1)
+    for scale in (0.02, 50):
+        scaled = fit_temperature((scale * logits_BK).astype(np.float32), labels_B)
+        assert scaled.value == pytest.approx(scale * value, rel=1e-4)
+
+
+def test_a_temperature_keeps_the_predicted_classes() -> None:
+    """It changes how sure the rows are, and nothing else."""
+    logits_BK, _ = toy_logits(50)
+    soft_BK = apply_temperature(logits_BK, 2.5)
+    assert soft_BK.argmax(axis=1).tolist() == logits_BK.argmax(axis=1).tolist()
+    assert soft_BK == pytest.approx(softmax(logits_BK / 2.5, axis=1), abs=1e-12)
+    assert soft_BK.sum(axis=1) == pytest.approx(np.ones(50))
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "reason"),
+    [
+        (np.eye(4)[:3], [0, 1, 3], "3 rows are too few; a fit needs 50"),
+        (np.ones((60, 2)), [1] * 60, "all 60 rows are of one class"),
+        (np.zeros((60, 2)), [0, 1] * 30, "the logits say nothing about these labels"),
+        (np.tile(np.eye(2)[::-1], (30, 1)), [0, 1] * 30, "the logits say nothing"),
+        (np.tile(np.eye(2), (30, 1)), [0, 1] * 30, "only falls as the temperature nears 0"),
+    ],
+)
+def test_where_nothing_can_be_fitted_the_temperature_is_one(
+    logits: Any, labels: list[int], reason: str
+) -> None:
+    """With the reason, and finite losses."""
+    found = fit_temperature(logits, labels)
+    assert found.value == 1.0
+    assert found.log_loss_before == found.log_loss_after
+    assert found.reason is not None
+    assert reason in found.reason
+    assert Temperature(**json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, np.inf, np.nan])
+def test_a_temperature_must_be_positive(temperature: float) -> None:
+    """The error shows the value."""
+    with pytest.raises(UsageError, match=rf"above 0 and finite\n  seen:    {temperature}"):
+        apply_temperature([[0.0, 1.0]], temperature)
+
+
+def test_the_threshold_keeps_its_own_bound() -> None:
+    """Counted anew from the rows it answers; the bound is scipy's at a quarter of the risk."""
+    confidences_B, correct_B = toy_answers(2000, seed=3)
+    found = abstain_threshold(confidences_B, correct_B, max_error=0.1)
+    assert found is not None
+    answered_B = confidences_B >= found.value
+    wrong = int((answered_B & ~correct_B).sum())
+    assert (found.answered, found.error) == (answered_B.sum(), wrong / answered_B.sum())
+    test = binomtest(wrong, found.answered, alternative="less")
+    bound = test.proportion_ci(1 - 0.05 / 4, method="exact").high
+    assert found.error_bound == pytest.approx(bound, abs=1e-9)
+    assert found.error < bound <= 0.1
+    assert Threshold(**json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_the_threshold_is_the_end_of_a_walk() -> None:
+    """The plain way: from each start, one row more at a time, until the bound is too high."""
+    confidences_B, correct_B = toy_answers(300, seed=4)
+    right = correct_B[np.argsort(-confidences_B)]
+    reached = 0
+    for start in (75, 150, 225, 300):
+        for answered in range(start, 301):
+            test = binomtest(int((~right[:answered]).sum()), answered, alternative="less")
+            if test.proportion_ci(1 - 0.05 / 4, method="exact").high > 0.15:
+                break
+            reached = max(reached, answered)
+    found = abstain_threshold(confidences_B, correct_B, max_error=0.15)
+    assert found is not None
+    assert found.answered == reached > 0
+
+
+def test_rows_of_one_confidence_are_answered_together() -> None:
+    """No threshold can tell them apart, so their errors count whole."""
+    correct_B = np.array([True] * 300 + [False] * 100)
+    assert abstain_threshold(np.full(400, 0.9), correct_B, max_error=0.1) is None
+    apart = abstain_threshold(np.repeat([0.9, 0.6], [300, 100]), correct_B, max_error=0.1)
+    assert apart is not None
+    assert (apart.value, apart.answered) == (0.9, 300)
+
+
+def test_flawless_answers_need_enough_rows() -> None:
+    """0 errors in 86 rows bound the error by 5% at 98.75% confidence; in 85 rows they do not."""
+    assert abstain_threshold(np.full(85, 0.9), np.ones(85), max_error=0.05) is None
+    enough = abstain_threshold(np.full(86, 0.9), np.ones(86), max_error=0.05)
+    assert enough is not None
+    assert (enough.value, enough.answered, enough.error) == (0.9, 86, 0.0)
+    assert abstain_threshold([0.9, 0.8], [False, False], max_error=0.5) is None
+
+
+def test_the_promise_is_kept() -> None:
+    """The true error of the answered rows exceeds the level in at most 5% of 1,000 draws.
+
+    Rows above a threshold t are wrong in (1 - t) / 2 of the cases. Were the bound at fault, three
+    standard errors of 5% (2 points) would be passed; without a bound it would be half of them.
+    """
+    found = [abstain_threshold(*toy_answers(400, seed), max_error=0.15) for seed in range(1000)]
+    thresholds = [one.value for one in found if one is not None]
+    assert len(thresholds) > 650
+    assert sum((1 - value) / 2 > 0.15 for value in thresholds) / 1000 < 0.07
+    assert np.median(thresholds) < 0.85
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1.5])
+def test_levels_must_lie_between_0_and_1(level: float) -> None:
+    """For the error and for the confidence alike."""
+    with pytest.raises(UsageError, match=rf"between 0 and 1\n  seen:    max_error={level}"):
+        abstain_threshold([0.9], [True], max_error=level)
+    with pytest.raises(UsageError, match=rf"confidence={level}"):
+        abstain_threshold([0.9], [True], max_error=0.1, confidence=level)
+
+
+@pytest.mark.parametrize(
+    ("confidences", "correct", "words"),
+    [
+        ([], [], r"one confidence for each row[\s\S]*0 confidences for 0 rows"),
+        ([0.5, 0.6], [True], r"2 confidences for 1 rows"),
+        ([0.5, np.nan], [True, True], r"1 of 2 rows[\s\S]*row 1: \[nan\][\s\S]*from 0 to 1"),
+        ([1.5], [True], r"row 0: \[1\.5\]"),
+    ],
+)
+def test_confidences_must_be_confidences(confidences: Any, correct: Any, words: str) -> None:
+    """The error shows the first faulty row."""
+    with pytest.raises(DataError, match=words):
+        expected_calibration_error(confidences, correct)
+    with pytest.raises(DataError, match=words):
+        abstain_threshold(confidences, correct, max_error=0.1)
+
+
+def test_logits_must_be_finite() -> None:
+    """An overflow in the model is not calibrated away."""
+    with pytest.raises(DataError, match=r"1 of 2 rows[\s\S]*row 0: \[inf, 0\.0\]"):
+        fit_temperature([[np.inf, 0.0], [0.0, 1.0]], [0, 1])

@@ -1,0 +1,250 @@
+"""Settings: recipes, overrides, mistakes, and the way to a file and back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tightfit.config import (
+    DEFAULT_RECIPE,
+    Choice,
+    Config,
+    from_toml,
+    load_config,
+    recipe_about,
+    recipe_names,
+    setting_names,
+)
+from tightfit.errors import SettingsError
+
+PUBLISHED = """
+budget.cap=1_000_000 model.name=roberta-base model.frozen_dropout=true adapters.method=lora
+adapters.rank=4 adapters.alpha=8 adapters.dropout=0.05 adapters.targets=query,value head.kind=stock
+data.validation_rows=640 data.stratify=false data.max_length=128 optim.lr=1e-5
+optim.weight_decay=0.01 optim.warmup_steps=500 optim.epochs=8 optim.batch=16 optim.accumulate=2
+optim.label_smoothing=0.1 optim.clip=1.0 optim.betas=[0.9,0.999] optim.eps=1e-8
+train.precision=fp16 train.checkpointing=on train.group_by_length=true train.eval_every=200
+train.eval_batch=64 predict.max_length=256 tracking.to=none seed=42
+"""
+"""The published system, written down a second time and apart from the recipe."""
+
+FIXED_NAMES = """
+budget.cap budget.allocation model.name model.frozen_dropout adapters.method adapters.rank
+adapters.alpha adapters.dropout adapters.targets head.kind data.validation_rows data.stratify
+data.max_length data.long_text data.labels optim.lr optim.weight_decay optim.warmup_steps
+optim.epochs optim.batch optim.accumulate optim.label_smoothing optim.clip train.precision
+train.checkpointing train.eval_every train.compile predict.max_length tracking.to seed
+"""
+"""Names that users' scripts rely on."""
+
+each_recipe = pytest.mark.parametrize("recipe", recipe_names())
+
+
+def changed(one: Config, other: Config) -> set[str]:
+    """Dotted names of the settings in which two configurations differ."""
+    first, second = one.model_dump(), other.model_dump()
+    names = {"seed" if name == "seed" else tuple(name.split(".")) for name in setting_names()}
+    return {
+        ".".join(name)
+        for name in names
+        if name != "seed" and first[name[0]][name[1]] != second[name[0]][name[1]]
+    } | ({"seed"} if one.seed != other.seed else set())
+
+
+# --- recipes ---------------------------------------------------------------------------------
+
+
+def test_the_recipes_are_those_that_are_promised() -> None:
+    """The default is one of them."""
+    assert recipe_names() == ["full", "head-only", "paper", "paper-as-run", "tight"]
+    assert load_config().recipe == DEFAULT_RECIPE == "tight"
+
+
+@each_recipe
+def test_every_recipe_comes_back_from_a_file(recipe: str) -> None:
+    """What a run stores is what it ran with."""
+    config = load_config(recipe)
+    assert config.recipe == recipe
+    assert from_toml(config.to_toml()) == config
+
+
+@each_recipe
+def test_every_recipe_says_what_it_is_for(recipe: str) -> None:
+    """One line for the listing."""
+    about = recipe_about(recipe)
+    assert about
+    assert "\n" not in about
+
+
+def test_paper_is_the_published_table() -> None:
+    """Assigning the published value of every setting changes nothing."""
+    assert load_config("paper", PUBLISHED.split()) == load_config("paper")
+
+
+def test_paper_as_run_differs_in_nothing_but_the_dead_adapters() -> None:
+    """Else its number would not be the published one."""
+    difference = changed(load_config("paper"), load_config("paper-as-run"))
+    assert difference == {"train.checkpointing", "train.expect_dead"}
+
+
+def test_full_has_no_cap_and_head_only_no_adapters() -> None:
+    """The two baselines."""
+    assert load_config("full").budget.cap is None
+    assert load_config("full").adapters.method == "full"
+    assert load_config("head-only").adapters.method == "none"
+
+
+def test_an_unknown_recipe_is_named_with_the_nearest() -> None:
+    """And all there are."""
+    with pytest.raises(SettingsError, match=r"unknown recipe\n.*papre\n.*tight\n.*mean 'paper'"):
+        load_config("papre")
+
+
+# --- overrides -------------------------------------------------------------------------------
+
+
+def test_fixed_names_exist() -> None:
+    """None of the names in the contract is missing."""
+    assert set(FIXED_NAMES.split()) <= set(setting_names())
+
+
+def test_later_overrides_win_and_change_nothing_else() -> None:
+    """Only the named setting differs from the recipe."""
+    config = load_config("tight", ["optim.lr=1", "optim.lr = 2e-3"])
+    assert config.optim.lr == 2e-3
+    assert changed(config, load_config("tight")) == {"optim.lr"}
+
+
+@pytest.mark.parametrize(
+    "text", ["adapters.targets=query,mlp-in", "adapters.targets = ['query', 'mlp-in']"]
+)
+def test_lists_are_written_as_words_or_as_toml(text: str) -> None:
+    """A shell's user writes the first, a file's the second."""
+    assert load_config("tight", [text]).adapters.targets == ("query", "mlp-in")
+
+
+@pytest.mark.parametrize("name", ["budget.cap", "train.max_steps"])
+def test_none_takes_a_limit_away(name: str) -> None:
+    """TOML has no null; the word survives the way to a file and back."""
+    config = load_config("tight", [f"{name}=5", f"{name}=none"])
+    assert (config.budget.cap if name == "budget.cap" else config.train.max_steps) is None
+    assert from_toml(config.to_toml()) == config
+
+
+def test_settings_cannot_be_changed_in_place() -> None:
+    """A run's settings are those that its file says."""
+    config = load_config("tight")
+    with pytest.raises(ValidationError, match="frozen"):
+        config.optim.lr = 1.0
+
+
+# --- mistakes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("optim", "'optim' is not an assignment; write key=value"),
+        ("optim=1", "unknown setting 'optim'"),
+        ("optim.learning_rate=1", "unknown setting 'optim.learning_rate'"),
+        ("train.chekpointing=on", "did you mean 'train.checkpointing'?"),
+        ("rank=8", "did you mean 'adapters.rank'?"),
+        ("optim.rank=8", "did you mean 'adapters.rank'?"),
+        ("choices=1", "unknown setting 'choices'"),
+        ("recipe=paper", "unknown setting 'recipe'"),
+        ("optim.lr=fast", "optim.lr = 'fast': Input should be a valid number"),
+        ("optim.lr=0", "optim.lr = 0: Input should be greater than 0"),
+        ("optim.lr=nan", "optim.lr = nan: Input should be a finite number"),
+        ("optim.lr=inf", "Input should be a finite number"),
+        ("optim.eps=0", "optim.eps = 0: Input should be greater than 0"),
+        ("optim.betas=[0.9, 1.0]", "optim.betas.1 = 1.0: Input should be less than 1"),
+        ("optim.batch=1.5", "optim.batch = 1.5: Input should be a valid integer"),
+        ("optim.batch=true", "optim.batch = True: true and false are not accepted here"),
+        ("seed=-1", "seed = -1: Input should be greater than or equal to 0"),
+        ("seed=true", "seed = True: true and false are not accepted here"),
+        ("seed=4294967296", "Input should be less than 4294967296"),
+        ("budget.cap=0", "budget.cap = 0: Input should be greater than 0"),
+        ("budget.cap=many", "budget.cap = 'many': Input should be a valid integer"),
+        ("adapters.method=dora", "Input should be 'lora', 'none' or 'full'"),
+        ("adapters.targets=query,gate", "adapters.targets.1 = 'gate': Input should be 'query'"),
+        ("adapters.targets=", "at least 1 item"),
+        ("model.name=", "model.name = '': String should have at least 1 character"),
+        ("data.stratify=maybe", "data.stratify = 'maybe': Input should be a valid boolean"),
+    ],
+)
+def test_a_mistake_says_where_what_and_how(text: str, message: str) -> None:
+    """The dotted name, the value seen, and what would have been accepted."""
+    with pytest.raises(SettingsError) as caught:
+        load_config("tight", [text])
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["train.checkpointing=reentrant"], "leaves every adapter dead"),
+        (["optim.warmup_steps=10.5"], "warmup_steps must be a whole number, or a share below 1"),
+        (["data.validation_rows=2.5"], "validation_rows must be a whole number, or a share"),
+        (["data.labels=a,b,a"], "data.labels names a label twice"),
+        (["adapters.targets=query,query"], "adapters.targets names a layer twice"),
+    ],
+)
+def test_contradictions_are_refused(texts: list[str], message: str) -> None:
+    """Each value alone would be fine."""
+    with pytest.raises(SettingsError) as caught:
+        load_config("tight", texts)
+    assert message in str(caught.value)
+
+
+def test_all_mistakes_come_at_once() -> None:
+    """Unknown names and wrong values together, so that nobody has to try four times."""
+    texts = ["nonsense=1", "optim", "optim.lr=fast", "seed=-1"]
+    with pytest.raises(SettingsError, match="the settings have 4 mistakes") as caught:
+        load_config("tight", texts)
+    for part in ("'nonsense'", "'optim'", "optim.lr = 'fast'", "seed = -1"):
+        assert part in str(caught.value)
+
+
+def test_a_damaged_settings_file_is_refused() -> None:
+    """Neither broken TOML nor an unknown key is passed over."""
+    with pytest.raises(SettingsError, match="the settings file is not TOML"):
+        from_toml("seed = ")
+    with pytest.raises(SettingsError, match=r"optim\.speed = 9: Extra inputs are not permitted"):
+        from_toml(load_config().to_toml().replace("[optim]", "[optim]\nspeed = 9"))
+
+
+# --- there and back --------------------------------------------------------------------------
+
+
+@given(
+    labels=st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True, max_size=4),
+    lr=st.floats(min_value=1e-12, max_value=10),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_settings_come_back_from_a_file(labels: list[str], lr: float, seed: int) -> None:
+    """Names with quotes, line ends or any script, and every float, survive."""
+    values = {"data.labels": labels, "optim.lr": lr, "seed": seed}
+    config = load_config("tight").with_values(values)
+    assert (config.data.labels, config.optim.lr, config.seed) == (tuple(labels), lr, seed)
+    assert from_toml(config.to_toml()) == config
+
+
+def test_with_values_makes_a_new_object_and_checks_it() -> None:
+    """The old one stays as it was."""
+    config = load_config("tight")
+    assert config.with_values({"optim.batch": 7}).optim.batch == 7
+    assert config.optim.batch == load_config("tight").optim.batch
+    with pytest.raises(SettingsError, match=r"optim\.batch = 0"):
+        config.with_values({"optim.batch": 0})
+
+
+def test_automatic_choices_are_kept_with_their_reason() -> None:
+    """They survive the way to a file and back, beside one another."""
+    config = load_config("paper").with_choice("precision", Choice(value="fp32", reason="no GPU"))
+    config = config.with_choice("threads", Choice(value="2", reason="two cores"))
+    stored = from_toml(config.to_toml())
+    assert stored.choices["precision"].reason == "no GPU"
+    assert list(stored.choices) == ["precision", "threads"]

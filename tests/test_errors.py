@@ -1,0 +1,73 @@
+"""The error tree: what each error tells people, shells and Python code."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from tightfit import errors
+from tightfit.errors import Interrupted, TightfitError
+
+CONTRACT = {
+    "UsageError": (2, ValueError),
+    "SettingsError": (3, ValueError),
+    "MissingExtraError": (3, ImportError),
+    "DataError": (4, ValueError),
+    "BudgetError": (5, ValueError),
+    "ModelError": (6, ValueError),
+    "ProofError": (7, RuntimeError),
+    "ArtefactError": (8, ValueError),
+    "MachineError": (9, OSError),
+}
+"""Exit codes and the built-in that each is, as users' scripts rely on them."""
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_exit_codes_and_built_ins(name: str) -> None:
+    """A shell tells errors apart by the code, Python code by the built-in."""
+    code, built_in = CONTRACT[name]
+    error = getattr(errors, name)("wrong")
+    assert error.exit_code == code
+    assert isinstance(error, TightfitError)
+    assert isinstance(error, built_in)
+
+
+def test_the_contract_lists_every_error() -> None:
+    """A new one must be given a code on purpose."""
+    classes = [
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, TightfitError)
+    ]
+    assert set(classes) == {*CONTRACT, "TightfitError", "Interrupted"}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_an_error_says_all_four_things(name: str) -> None:
+    """In this order, one line each."""
+    error = getattr(errors, name)("too big", seen=7, allowed="1 to 5", next_step="choose less")
+    assert str(error) == "too big\n  seen:    7\n  allowed: 1 to 5\n  next:    choose less"
+
+
+def test_what_is_not_given_is_not_said() -> None:
+    """But a value of 0, or an empty text, was seen."""
+    assert str(TightfitError("wrong")) == "wrong"
+    assert str(TightfitError("wrong", seen=0)) == "wrong\n  seen:    0"
+    assert str(TightfitError("wrong", seen="")) == "wrong\n  seen:    "
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_an_error_crosses_processes(name: str) -> None:
+    """Worker processes send their errors home by pickle."""
+    error = getattr(errors, name)("wrong", seen="x", next_step="mend it")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize(("signal_number", "code"), [(2, 130), (15, 143)])
+def test_an_interruption_exits_as_shells_expect(signal_number: int, code: int) -> None:
+    """128 plus the number of the signal; one interruption does not change the next."""
+    error = Interrupted("stopped", signal_number=signal_number, next_step="use --resume")
+    assert error.exit_code == code
+    assert Interrupted.exit_code == 130
+    assert str(error) == "stopped\n  next:    use --resume"

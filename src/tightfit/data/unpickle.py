@@ -37,16 +37,14 @@ from tightfit.data.unpickle_child import main
 main()
 """
 
-_KEPT_VARIABLES = ("DYLD_LIBRARY_PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
+_KEPT_VARIABLES = ("DYLD_LIBRARY_PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """What an interpreter may need to start and to find its libraries."""
 
 _SMALL_FOOTPRINT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1"}
 """Keeps the libraries from mapping memory ahead, which the limit would count."""
 
 
-def read_pickle(
-    path: Path, *, memory_bytes: int = 4 * 2**30, seconds: float = 120.0
-) -> pa.Table:
+def read_pickle(path: Path, *, memory_bytes: int = 4 * 2**30, seconds: float = 120.0) -> pa.Table:
     """The rows of a pickled `datasets.Dataset` or `pandas.DataFrame`, as an Arrow table.
 
     ClassLabel names of a Dataset stand in the schema's metadata under ``huggingface``, as the
@@ -62,30 +60,37 @@ def read_pickle(
         DataError: it is no such pickle, asks for anything else, or needs more than the limits.
         MachineError: it may not be read, or the temporary folder is full.
     """
-    if not path.is_file():
-        raise DataError(f"{path} is not a file", next_step="give the path of a pickle")
+    child, said = _read_in_child(path, memory_bytes, seconds)
+    if child.returncode == 0:
+        return _table(said)
+    if child.returncode == REFUSED:
+        raise _refusal(path, **json.loads(said))
+    raise _breakdown(path, child, memory_bytes=memory_bytes, seconds=seconds)
+
+
+def _read_in_child(
+    path: Path, memory_bytes: int, seconds: float
+) -> tuple[subprocess.CompletedProcess[bytes], bytes]:
+    """How the child ended, and what it wrote."""
     try:
+        if not path.is_file():
+            raise DataError(f"{path} is not a file", next_step="give the path of a pickle")
         with path.open("rb") as pickled, tempfile.TemporaryFile() as answer:
             child = subprocess.run(
                 _command(memory_bytes, seconds),
                 stdin=pickled,
-                stdout=answer,
+                stdout=answer,  # a file, since its size can be limited
                 stderr=subprocess.PIPE,
                 env=_environment(),
                 timeout=seconds,
                 check=False,
             )
             answer.seek(0)
-            said = answer.read()
+            return child, answer.read()
     except subprocess.TimeoutExpired as error:
         raise _too_slow(path, seconds) from error
     except OSError as error:
         raise MachineError(f"{path} cannot be read", seen=error) from error
-    if child.returncode == 0:
-        return _table(said)
-    if child.returncode == REFUSED:
-        raise _refusal(path, **json.loads(said))
-    raise _breakdown(path, child, memory_bytes=memory_bytes, seconds=seconds)
 
 
 def _command(memory_bytes: int, seconds: float) -> list[str]:

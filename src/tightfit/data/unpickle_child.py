@@ -23,6 +23,10 @@ from tightfit.errors import DataError
 if sys.platform != "win32":
     import resource
 
+MAX_VALUES = 100_000_000
+"""Cells of the table, entries of lists included. Arrow stores nulls without taking any room, so a
+small pickle could hold more of them than the caller has memory for."""
+
 MAX_SEEN = 200
 """Characters of what a pickle says that are shown to people."""
 
@@ -101,7 +105,19 @@ def read(source: BinaryIO) -> pa.Table:
     else:
         raise unexpected("a datasets.Dataset or pandas.DataFrame", held)
     table.validate(full=True)
+    values = sum(_values(chunk) for column in table.columns for chunk in column.chunks)
+    if values > MAX_VALUES:
+        raise DataError(f"it holds more than {MAX_VALUES:,} values", seen=f"{values:,}")
     return table
+
+
+def _values(array: pa.Array) -> int:
+    """Values of an array, with those of its lists and structs."""
+    if pa.types.is_struct(array.type):
+        return len(array) + sum(_values(array.field(i)) for i in range(array.type.num_fields))
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return len(array) + _values(array.values)
+    return len(array)
 
 
 def _refuse(out: BinaryIO, what: str, seen: object) -> int:

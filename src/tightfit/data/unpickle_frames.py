@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +20,13 @@ from tightfit.data.unpickle_records import Record, bytes_of, is_record, unexpect
 from tightfit.data.unpickle_tables import array_of
 from tightfit.errors import DataError
 
+_ARROW_ARRAYS = ("ArrowExtensionArray", "ArrowStringArray", "ArrowStringArrayNumpySemantics")
+
 _PLAIN_DTYPE = re.compile(r"[biufOU]\d{1,9}")
 _TIME_DTYPE = re.compile(r"[mM]8")
 _TIME_UNIT = re.compile(rb"s|ms|us|ns")
 
-Column = pa.Array | pa.ChunkedArray
+Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 def frame_table(frame: Record) -> pa.Table:
@@ -79,7 +81,7 @@ def _index(index: Any) -> Column:
 
 def _columns(values: Any) -> list[Column]:
     """The columns of one block; all kinds but plain numpy arrays hold a single one."""
-    if is_record(values, "ArrowExtensionArray", "ArrowStringArray", "ArrowStringArrayNumpySemantics"):
+    if is_record(values, *_ARROW_ARRAYS):
         state = values.state
         return [array_of(state["_pa_array"] if "_pa_array" in state else state["_data"])]
     if is_record(values, "BooleanArray", "FloatingArray", "IntegerArray"):
@@ -146,7 +148,7 @@ def _ndarray(record: Any) -> NDArray[Any]:
     else:
         raise unexpected("a numpy array", record)
     plain = _dtype(dtype)
-    if plain == object:
+    if plain.hasobject:
         return np.fromiter(data, plain, len(data)).reshape(shape)
     return np.frombuffer(bytes_of(data), plain).reshape(shape, order=order)
 
@@ -155,7 +157,7 @@ def _dtype(record: Any) -> np.dtype[Any]:
     """A pickled numpy type: a number, text, a time, or an object."""
     code, order = record.args[0], record.state[1]
     if _PLAIN_DTYPE.fullmatch(code):
-        return np.dtype(order + code)
+        return np.dtype(f"{order}{code}")
     if _TIME_DTYPE.fullmatch(code):
         unit, *steps = record.state[8][1]
         name = bytes_of(unit)

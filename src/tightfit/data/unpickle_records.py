@@ -20,19 +20,17 @@ _DTYPES = (
     *("UInt8Dtype", "UInt16Dtype", "UInt32Dtype", "UInt64Dtype"),
 )
 
-_NUMPY_1_AND_2 = {
-    f"numpy.{core}.{module}": names
-    for core in ("core", "_core")
-    for module, names in {"multiarray": ("_reconstruct", "scalar"), "numeric": ("_frombuffer",)}.items()
-}
-
 _NAMES_OF = {
     # Bytes and slices, as the older protocols spell them.
     "_codecs": ("encode",),
     "__builtin__": ("bytearray", "bytes", "slice"),
     "builtins": ("bytearray", "slice"),
     "numpy": ("dtype", "ndarray"),
-    **_NUMPY_1_AND_2,
+    # numpy 2 renamed its inner package.
+    "numpy._core.multiarray": ("_reconstruct", "scalar"),
+    "numpy._core.numeric": ("_frombuffer",),
+    "numpy.core.multiarray": ("_reconstruct", "scalar"),
+    "numpy.core.numeric": ("_frombuffer",),
     # pandas 3 gives its public classes short addresses; the longer ones are of pandas 1 and 2.
     "pandas": (
         *("ArrowDtype", "Categorical", "CategoricalDtype", "DataFrame", "NA", "StringDtype"),
@@ -101,6 +99,7 @@ class Record:
     state: Any
 
     def __new__(cls, *args: Any) -> Record:
+        """Note the arguments of a call; no allowed name takes any by keyword."""
         record = super().__new__(cls)
         record.args = args
         record.state = None
@@ -110,7 +109,7 @@ class Record:
         self.state = state
 
     def __setitem__(self, key: object, value: object) -> None:
-        """Forget an entry: of the allowed classes only `SplitDict` has any, and nothing reads it."""
+        """Forget an entry: only `SplitDict` has any, and nothing reads that."""
 
 
 class Recorder(pickle.Unpickler):

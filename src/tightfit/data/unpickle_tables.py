@@ -143,4 +143,3 @@ def _strings(values: list[Any]) -> list[str]:
         if not isinstance(value, str):
             raise DataError("it names a class by something else than a string", seen=value)
     return values
-

@@ -1,0 +1,60 @@
+"""``tightfit doctor``: what this machine has, and what can be reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from tightfit import pipeline
+from tightfit.cli import options
+from tightfit.cli.front import open_front
+from tightfit.cli.tables import tick, size
+
+if TYPE_CHECKING:
+    from tightfit.doctor import Devices, Report
+
+EXAMPLES = """\
+tightfit doctor
+tightfit doctor --json"""
+
+
+def doctor(*, as_json: options.AsJson = False, debug: options.Debug = False) -> None:
+    """Check versions, devices, compiler, extras, and where models can come from."""
+    with open_front(debug=debug) as front:
+        report = pipeline.doctor()
+        if as_json:
+            front.answer(report.to_json())
+        else:
+            front.show(_show(report, front.people))
+
+
+def _show(report: Report, console: Console) -> Group:
+    table = Table.grid(padding=(0, 2))
+    for ok, what, detail in _checks(report):
+        table.add_row(tick(ok, console), Text(what), Text(detail, overflow="fold"))
+    return Group(table, Text(""), Text(report.verdict))
+
+
+def _checks(report: Report) -> list[tuple[bool, str, str]]:
+    """Every line of the checklist: fine or not, what it is about, what was found."""
+    rows = [(v is not None, name, v or "missing") for name, v in report.versions.items()]
+    rows += [(True, what, detail) for what, detail in _device_lines(report.devices)]
+    compiler = report.compiler or "none: torch.compile will not work"
+    rows.append((report.compiler is not None, "C++ compiler", compiler))
+    rows += [(f.ok, f"extra {name}", f.detail) for name, f in report.extras.items()]
+    rows += [(f.ok, f"models: {name}", f.detail) for name, f in report.reachable.items()]
+    return rows
+
+
+def _device_lines(devices: Devices) -> list[tuple[str, str]]:
+    features = ", ".join(devices.cpu_features) or "no vector units known of"
+    return [
+        ("processor", f"{devices.cpu}: {features}"),
+        ("cores", f"{devices.cores}, of which torch uses {devices.torch_threads}"),
+        ("GPUs", "; ".join(devices.gpus) or "none"),
+        ("memory", "unknown" if devices.memory is None else size(devices.memory)),
+        ("free disk", size(devices.free_disk)),
+    ]

@@ -1,0 +1,117 @@
+"""Where a verb meets the world: words on stderr, the answer on stdout, the exit code.
+
+Standard output carries answers only: a JSON object, or predictions. Whatever else is printed while
+a verb works, by any library, goes to stderr. After an error standard output is empty, but for the
+predictions that were complete before it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from tightfit.errors import Interrupted, MachineError, TightfitError
+
+APOLOGY = (
+    "this is a mistake in tightfit, not yours. Please report it together with what "
+    "'tightfit doctor' prints and what the same command prints with --debug"
+)
+
+READER_GONE = 128 + 13
+"""Exit code when nobody reads the answer any more: what a shell reports for SIGPIPE."""
+
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
+
+
+@dataclass(frozen=True)
+class Front:
+    """The two mouths of a verb."""
+
+    people: Console
+    """Tables and sentences, on stderr."""
+    out: TextIO
+    """The answer, on standard output."""
+
+    def show(self, *parts: RenderableType) -> None:
+        """Print tables and sentences for people."""
+        for part in parts:
+            self.people.print(part, soft_wrap=isinstance(part, Text))
+
+    def answer(self, value: Mapping[str, Any]) -> None:
+        """Print the one JSON object of a verb; NaN and infinity are refused."""
+        self.lines([json.dumps(value, allow_nan=False)])
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Print lines of an answer, at once."""
+        self.out.writelines(f"{line}\n" for line in lines)
+        self.out.flush()
+
+
+@contextmanager
+def open_front(*, debug: bool = False) -> Iterator[Front]:
+    """Run a verb: any error becomes words on stderr and an exit code.
+
+    Args:
+        debug: print the traceback too.
+
+    Raises:
+        typer.Exit: after an error, with its code.
+    """
+    front = Front(Console(stderr=True, highlight=False), sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield front
+    except BrokenPipeError:
+        # The interpreter flushes standard output once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(READER_GONE) from None
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            front.show(Text("".join(traceback.format_exception(error))))
+        fault = _as_fault(error)
+        words = str(fault) if fault else f"{type(error).__name__}: {error}\n  {APOLOGY}"
+        front.show(Text.assemble(("error: ", "bold red"), words))
+        raise typer.Exit(fault.exit_code if fault else 1) from None
+
+
+def _as_fault(error: BaseException) -> TightfitError | None:
+    """The fault that the user can mend, or None for a mistake of our own."""
+    if isinstance(error, TightfitError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted(
+            "interrupted", signal_number=signal.SIGINT, next_step="give the same command again"
+        )
+    # torch has its own class for GPUs, and a bare RuntimeError for the CPU.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return _out_of_memory(error)
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return _out_of_memory(error)
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        return MachineError(
+            "the machine refused",
+            seen=error,
+            next_step="check permissions and free space, then try again",
+        )
+    return None
+
+
+def _out_of_memory(error: BaseException) -> MachineError:
+    return MachineError(
+        "there is not enough memory",
+        seen=str(error).partition("\n")[0] or None,
+        next_step="set a smaller optim.batch or data.max_length; "
+        "'tightfit train --dry-run' measures what a training needs",
+    )

@@ -1,0 +1,136 @@
+"""The options that several verbs share, each with its words once.
+
+Only what is needed to parse a command line and print help is imported here: no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DATA, SETTINGS, ANSWER = "Data", "Settings", "Answer"
+"""Headings in the help."""
+
+_COUNT = re.compile(r"(\d[\d_,]*)(?:\.(\d+))?([km]?)", re.IGNORECASE)
+_SCALE = {"": 0, "k": 3, "m": 6}
+
+
+def parse_count(text: str) -> int:
+    """A whole number above 0, also written ``100_000``, ``100,000``, ``100k`` or ``0.1M``.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    match = _COUNT.fullmatch(text.strip())
+    if match is not None:
+        whole, fraction, unit = re.sub("[_,]", "", match[1]), match[2] or "", match[3].lower()
+        if len(fraction) <= _SCALE[unit]:
+            count = int(whole + fraction.ljust(_SCALE[unit], "0"))
+            if count:
+                return count
+    raise typer.BadParameter(f"{text!r} is no whole number above 0; write 100000, 100_000 or 100k")
+
+
+def recipe_or_default(recipe: str | None) -> str:
+    """The recipe that was named, or else the default one."""
+    from tightfit.config import DEFAULT_RECIPE
+
+    return DEFAULT_RECIPE if recipe is None else recipe
+
+
+def complete_recipe() -> list[tuple[str, str]]:
+    """Recipes with what each is for, for the shell's completion."""
+    from tightfit.config import recipe_about, recipe_names
+
+    return [(name, recipe_about(name)) for name in recipe_names()]
+
+
+def complete_setting(incomplete: str) -> list[str]:
+    """Settings as the beginning of an assignment, for the shell's completion."""
+    from tightfit.config import setting_names
+
+    return [f"{name}=" for name in setting_names() if name.startswith(incomplete)]
+
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run, such as runs/001.")]
+
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="ROWS",
+        rich_help_panel=DATA,
+        help="A .csv, .tsv, .jsonl, .parquet or .pkl file; hf:NAME\\[@REVISION]\\[:CONFIG\\[:SPLIT]]; "
+        "or the built-in sample, sample:test.",
+    ),
+]
+
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B",
+        rich_help_panel=DATA,
+        help="Column of the text; several are joined with a space.",
+    ),
+]
+
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", rich_help_panel=DATA, help="Column of the label."),
+]
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=SETTINGS,
+        help="Encoder: a Hub name, a folder, or the embedded all-MiniLM-L6-v2.",
+    ),
+]
+
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=SETTINGS,
+        autocompletion=complete_recipe,
+        help="Where the settings start from; listed below.",
+    ),
+]
+
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_count,
+        metavar="N",
+        rich_help_panel=SETTINGS,
+        help="Most trainable parameters allowed: 741124, 750_000, 100k, 1M.",
+    ),
+]
+
+Settings = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="A.B=C",
+        rich_help_panel=SETTINGS,
+        autocompletion=complete_setting,
+        help="Any setting, such as optim.lr=1e-4; may be repeated; listed below.",
+    ),
+]
+
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        rich_help_panel=ANSWER,
+        help="One JSON object on standard output instead of a table; nothing there on an error.",
+    ),
+]
+
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", rich_help_panel=ANSWER, help="Show where in the program an error is."),
+]

@@ -1,0 +1,99 @@
+"""``tightfit plan``: what would train, to the last parameter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.text import Text
+
+from tightfit import pipeline
+from tightfit.cli import options
+from tightfit.cli.front import open_front
+from tightfit.cli.tables import add_row, bar, new_table, percent
+
+if TYPE_CHECKING:
+    from tightfit.budget.plan import Plan
+
+EXAMPLES = """\
+tightfit plan
+tightfit plan --model roberta-base --budget 1M
+tightfit plan --model roberta-base --recipe paper --labels 20
+tightfit plan --set adapters.rank=8 --set adapters.targets=query,key,value
+tightfit plan --model ./my-encoder --json"""
+
+
+def plan(
+    *,
+    model: options.Model = None,
+    labels: Annotated[
+        int, typer.Option(min=2, rich_help_panel=options.DATA, help="Number of classes.")
+    ] = 4,
+    budget: options.Budget = None,
+    recipe: options.Recipe = None,
+    settings: options.Settings = [],  # noqa: B006 - typer copies it
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show what would train in a model and what each part costs, against the cap.
+
+    Needs no weights, and for well-known models no network.
+    """
+    with open_front(debug=debug) as front:
+        made = pipeline.plan(
+            model,
+            labels=labels,
+            budget=budget,
+            recipe=options.recipe_or_default(recipe),
+            settings=settings,
+        )
+        if as_json:
+            front.answer(made.to_json())
+        else:
+            front.show(show_plan(made, front.people))
+
+
+def show_plan(plan: Plan, console: Console) -> Group:
+    """The plan as a table, like layers in one row, and the cap as a bar."""
+    title = f"{plan.model}, {plan.num_labels} labels"
+    table = new_table(title, "trains", "rank x (in + out)", ">parameters", "share of the total")
+    for part, price, parameters in _parts(plan):
+        share = parameters / max(plan.total, 1)
+        add_row(table, part, price, f"{parameters:,}", bar(share, console))
+    table.add_section()
+    add_row(table, "total", "", f"{plan.total:,}")
+    if plan.budget is None or plan.headroom is None:
+        return Group(table, Text("No cap holds: nothing limits what trains."))
+    add_row(table, "cap", "", f"{plan.budget:,}")
+    add_row(table, "headroom", "", f"{plan.headroom:,}")
+    return Group(table, _cap_line(plan.total, plan.budget, console))
+
+
+def _parts(plan: Plan) -> list[tuple[str, str, int]]:
+    """Name, price and parameters of each kind of layer and of each layer of the head."""
+    kinds = Counter(
+        (_kind(layer.roles, layer.name), layer.rank, layer.in_features, layer.out_features)
+        for layer in plan.layers
+    )
+    parts = [
+        (f"{count} x {kind}", f"{rank} x ({i} + {o})", count * rank * (i + o))
+        for (kind, rank, i, o), count in kinds.items()
+    ]
+    if plan.method == "full":
+        parts.append(("the encoder", "every weight", plan.adapters))
+    return parts + [(f"head: {layer.name}", "", layer.parameters) for layer in plan.head_layers]
+
+
+def _kind(roles: tuple[str, ...], name: str) -> str:
+    if not roles:
+        return name.rpartition(".")[2]
+    return " + ".join(roles) + (" (fused)" if len(roles) > 1 else "")
+
+
+def _cap_line(total: int, cap: int, console: Console) -> Text:
+    share = total / cap
+    return Text(f"{bar(share, console, width=40)} {percent(share)} of the cap is spent")
+
+

@@ -1,0 +1,57 @@
+"""How tables look: calm, readable at 80 columns, and without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+BAR_WIDTH = 20
+
+
+def new_table(title: str, *columns: str) -> Table:
+    """An empty table; a heading that begins with ``>`` is of a column of numbers."""
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
+    for column in columns:
+        heading = column.removeprefix(">")
+        table.add_column(heading, justify="right" if column != heading else "left", no_wrap=True)
+    return table
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Add cells as they are: a label called ``[red]`` is no markup."""
+    table.add_row(*map(Text, cells))
+
+
+def bar(share: float, console: Console, width: int = BAR_WIDTH) -> str:
+    """A share from 0 to 1 as a bar; anything above 0 shows."""
+    full, empty = ("#", ".") if console.options.ascii_only else ("█", "░")
+    filled = min(width, max(round(share * width), int(share > 0)))
+    return full * filled + empty * (width - filled)
+
+
+def tick(ok: bool, console: Console) -> str:
+    """A mark for what holds and what does not."""
+    if console.options.ascii_only:
+        return "ok" if ok else "no"
+    return "✓" if ok else "✗"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{share:.1%}"
+
+
+def size(count: float) -> str:
+    """Bytes in GiB, or in MiB where they are few."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def shared_path(names: Sequence[str]) -> str:
+    """The dotted path that all names begin with, final dot included; empty where there is none."""
+    first, last = min(names, default=""), max(names, default="")
+    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+    return first[: first.rfind(".", 0, length) + 1]

@@ -1,0 +1,197 @@
+"""``tightfit train``: from rows to a sealed run, or (``--dry-run``) to a forecast."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, Group
+from rich.text import Text
+
+from tightfit import pipeline
+from tightfit.cli import options
+from tightfit.cli.front import open_front
+from tightfit.cli.plan import show_plan
+from tightfit.cli.tables import percent, size, tick
+from tightfit.errors import UsageError
+from tightfit.voice import RichVoice
+
+if TYPE_CHECKING:
+    from tightfit.pipeline import Forecast, TrainResult
+
+RUN = "Run"
+"""Heading in the help."""
+
+EXAMPLES = """\
+tightfit train --data sample
+tightfit train --data train.csv --budget 100k --out runs/first
+tightfit train --data train.csv --text-column title,body --label-column topic
+tightfit train --data hf:ag_news --model roberta-base --recipe paper
+tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
+tightfit train --data train.csv --dry-run
+tightfit train --data train.csv --out runs/first --resume"""
+
+
+def train(
+    *,
+    data: options.Data,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWS",
+            rich_help_panel=options.DATA,
+            help="Rows to validate on, in any form of --data; else some of --data are held out.",
+        ),
+    ] = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel=options.DATA,
+            help="Train on a stratified sample of so many rows, drawn after the split.",
+        ),
+    ] = None,
+    model: options.Model = None,
+    recipe: options.Recipe = None,
+    budget: options.Budget = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, rich_help_panel=options.SETTINGS, help="Of everything drawn at random."
+        ),
+    ] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel=options.SETTINGS,
+            help="End after so many optimiser steps, and shorten the schedule with them.",
+        ),
+    ] = None,
+    settings: options.Settings = [],  # noqa: B006 - typer makes a new list
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", rich_help_panel=RUN, help="The run folder; else the next runs/NNN."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", rich_help_panel=RUN, help="Go on from the newest checkpoint in --out."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel=RUN, help="Replace the run in --out.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            rich_help_panel=RUN,
+            help="Write nothing; show plan, rows, and a forecast of minutes and memory.",
+        ),
+    ] = False,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train a classifier inside a budget, prove that it learned, and seal the run.
+
+    Ctrl-C stops after the step at hand and leaves a checkpoint to resume from.
+    """
+    with open_front(debug=debug) as front:
+        _refuse_contradictions(out, resume=resume, overwrite=overwrite, dry_run=dry_run)
+        shared: dict[str, Any] = {
+            "validation": validation,
+            "model": model,
+            "recipe": options.recipe_or_default(recipe),
+            "budget": budget,
+            "seed": seed,
+            "max_steps": max_steps,
+            "limit": limit,
+            "text_column": text_column,
+            "label_column": label_column,
+            "settings": settings,
+            "voice": RichVoice(),
+        }
+        if dry_run:
+            forecast = pipeline.dry_run(data, **shared)
+            answer, words = forecast.to_json(), _forecast_words(forecast, front.people)
+        else:
+            result = pipeline.train(data, out=out, resume=resume, overwrite=overwrite, **shared)
+            answer, words = result.to_json(), _closing_words(result, front.people)
+        if as_json:
+            front.answer(answer)
+        else:
+            front.show(words)
+
+
+def _refuse_contradictions(
+    out: Path | None, *, resume: bool, overwrite: bool, dry_run: bool
+) -> None:
+    if resume and overwrite:
+        raise UsageError(
+            "--resume goes on with a run and --overwrite deletes it",
+            next_step="give one of the two",
+        )
+    if resume and dry_run:
+        raise UsageError(
+            "--dry-run forecasts a whole training, not the rest of one",
+            next_step="leave out --resume or --dry-run",
+        )
+    if resume and out is None:
+        raise UsageError(
+            "--resume needs to know which run to go on with",
+            next_step="name it, such as --out runs/001",
+        )
+
+
+def _closing_words(result: TrainResult, console: Console) -> Group:
+    """What was reached, what was proven, and what to type next."""
+    found = result.to_json()
+    run = shlex.quote(str(result.run))
+    lines = [
+        "",
+        f"accuracy {percent(found['accuracy'])}, macro F1 {found['macro_f1']:.3f} on the "
+        "validation rows",
+        f"best at step {found['best_step']:,} of {found['steps']:,}; {found['total']:,} "
+        "parameters trained",
+        f"{found['examples']:,} texts in {found['seconds']:,.0f} seconds, "
+        f"{found['examples_per_second']:,.0f} a second",
+        "",
+        *(_proof_line(name, proof, console) for name, proof in found["proofs"].items()),
+        "",
+        f"the run is in {run}; next:",
+        f"  tightfit evaluate {run} --data TEST",
+        f"  tightfit predict {run} --text '…'",
+        f"  tightfit audit {run}",
+    ]
+    return Group(*(Text(line, overflow="fold") for line in lines))
+
+
+def _proof_line(name: str, proof: dict[str, Any], console: Console) -> str:
+    declared = "" if proof["ok"] else "  (declared by the recipe: these adapters stay dead)"
+    return f"{tick(proof['ok'], console)} {name.replace('_', ' ')}{declared}"
+
+
+def _forecast_words(forecast: Forecast, console: Console) -> Group:
+    lines = [
+        "",
+        f"{forecast.rows:,} rows to train on, {forecast.validation_rows:,} to validate on; "
+        f"{forecast.truncated:,} texts would be cut",
+        f"{forecast.steps:,} steps, about {_duration(forecast.minutes)}, "
+        f"{size(forecast.memory_bytes)} of memory",
+        *(f"note: {note}" for note in forecast.notes),
+        "nothing was trained or written; leave out --dry-run to train",
+    ]
+    return Group(show_plan(forecast.plan, console), *(Text(line) for line in lines))
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 1.5:
+        return f"{minutes * 60:.0f} seconds"
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"

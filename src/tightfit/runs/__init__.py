@@ -1,0 +1,31 @@
+"""The run folder: its names, whole-or-nothing writes, and the seal."""
+
+from tightfit.runs.files import read_json, write_bytes, write_json, write_text
+from tightfit.runs.folder import RunFolder, check_may_create, create, next_path
+from tightfit.runs.seal import (
+    Manifest,
+    SealedFile,
+    open_run,
+    read_derived,
+    read_manifest,
+    seal,
+    write_derived,
+)
+
+__all__ = [
+    "Manifest",
+    "RunFolder",
+    "SealedFile",
+    "check_may_create",
+    "create",
+    "next_path",
+    "open_run",
+    "read_derived",
+    "read_json",
+    "read_manifest",
+    "seal",
+    "write_bytes",
+    "write_derived",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,160 @@
+"""Whole-or-nothing files: whoever opens one sees the old content or the new, never a part.
+
+A file with a seal of its own (the manifest, everything in ``derived/``) carries a digest of its
+content, so that any later change to it shows.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tightfit.errors import ArtefactError, MachineError
+
+TEMPORARY_SUFFIX = ".tightfit-tmp"
+"""Ends the name of a file that is still being written."""
+
+_NEXT_STEP = {
+    errno.ENOSPC: "free some space on this disk, or choose a folder on another one",
+    errno.EDQUOT: "free some of your quota, or choose a folder on another disk",
+    errno.EACCES: "choose a folder that you may use, or change its permissions",
+    errno.EPERM: "choose a folder that you may use, or change its permissions",
+    errno.EROFS: "this disk is read-only; choose a folder on another one",
+    errno.ENOTDIR: "a part of this path is a file; choose another path",
+    errno.EEXIST: "something is there already; choose another path",
+    errno.EISDIR: "this is a folder; choose another path",
+}
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: whoever opens it sees the old content or the new.
+
+    Raises:
+        MachineError: the disk is full, the folder may not be written, and the like.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    with machine_errors(path, "write"):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, whole or not at all; raises as :func:`write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON, whole or not at all; raises as :func:`write_bytes`."""
+    write_text(path, _render(value))
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file of a run.
+
+    Raises:
+        ArtefactError: the file is missing, or is not JSON.
+        MachineError: it may not be read.
+    """
+    return _parse(path, _read(path))
+
+
+def write_digested(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object with its own SHA-256 as the last entry, ``digest``.
+
+    The digest is that of the same file without this entry. Raises as :func:`write_bytes`.
+    """
+    write_text(path, _with_digest(value))
+
+
+def read_digested(path: Path) -> dict[str, Any]:
+    """The value that :func:`write_digested` wrote.
+
+    Raises:
+        ArtefactError: the file is missing, or any byte of it has changed.
+        MachineError: it may not be read.
+    """
+    raw = _read(path)
+    value = _parse(path, raw)
+    if not isinstance(value, dict) or "digest" not in value:
+        raise damaged(path, "no digest in it")
+    content = {key: item for key, item in value.items() if key != "digest"}
+    # Comparing the text, not the digest alone, also shows changes that JSON does not see (spaces).
+    if raw != _with_digest(content).encode():
+        raise damaged(path, "its digest does not match")
+    return content
+
+
+def damaged(path: Path, seen: str) -> ArtefactError:
+    """The error for a file whose content cannot be what was written."""
+    return ArtefactError(
+        f"{path} is damaged", seen=seen, next_step="restore it from a copy, or make it again"
+    )
+
+
+@contextmanager
+def machine_errors(path: Path, verb: str) -> Iterator[None]:
+    """Turn what the operating system refuses into a MachineError about ``path``.
+
+    Args:
+        path: what is being worked on.
+        verb: what is done to it, such as ``write``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, MachineError):
+            raise
+        raise MachineError(
+            f"cannot {verb} {path}",
+            seen=error.strerror or str(error),
+            next_step=_NEXT_STEP.get(error.errno or 0, "look into the reason, then try again"),
+        ) from error
+
+
+def _render(value: object) -> str:
+    """The one way in which a value is written as JSON; not-a-number is refused."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _with_digest(value: Mapping[str, Any]) -> str:
+    assert "digest" not in value, "the digest is not the caller's to give"
+    digest = hashlib.sha256(_render(dict(value)).encode()).hexdigest()
+    return _render({**value, "digest": digest})
+
+
+def _parse(path: Path, raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"not JSON: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    with machine_errors(path, "read"):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise ArtefactError("a file is missing", seen=path) from error
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename survive a power cut; Windows has no such call and no need of it."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

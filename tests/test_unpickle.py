@@ -1,17 +1,10 @@
-"""Pickles: what real ones hold arrives whole, and what hostile ones ask for never happens."""
+"""What real pickles hold arrives whole, whichever version of the libraries wrote it."""
 
 from __future__ import annotations
 
 import base64
 import io
-import json
-import os
 import pickle
-import pickletools
-import signal
-import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,19 +15,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from sklearn.linear_model import LogisticRegression
 
-from tightfit.data import unpickle, unpickle_child
 from tightfit.data.unpickle import read_pickle
 from tightfit.data.unpickle_child import read
-from tightfit.data.unpickle_records import ALLOWED
 from tightfit.errors import DataError
 
 TEXTS = ["alpha", "bé\u6f22\U0001f600", "", "x\x00y", "gamma"]
 LABELS = [0, 1, 2, 3, 0]
 NAMES = ["World", "Sports", "Business", "Sci/Tech"]
 PROTOCOLS = (2, 3, 4, 5)
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory so")
 
 
 def loaded(value: Any, protocol: int = 4) -> pa.Table:
@@ -42,9 +31,10 @@ def loaded(value: Any, protocol: int = 4) -> pa.Table:
     return read(io.BytesIO(pickle.dumps(value, protocol=protocol)))
 
 
-def saved(path: Path, value: Any) -> Path:
-    """A pickle of the value; bytes are a pickle already."""
-    path.write_bytes(value if isinstance(value, bytes) else pickle.dumps(value, protocol=4))
+def saved(folder: Path, value: Any) -> Path:
+    """A file with the pickled value."""
+    path = folder / "rows.pkl"
+    path.write_bytes(pickle.dumps(value, protocol=4))
     return path
 
 
@@ -279,137 +269,38 @@ def test_old_layouts_arrive_whole(version: str) -> None:
 @pytest.mark.parametrize("value", [pd.DataFrame(FRAMES["str"]), labelled().shuffle(seed=3)])
 def test_the_child_hands_back_what_it_read(value: Any, tmp_path: Path) -> None:
     """The same table comes out of the child process as out of the reader inside it."""
-    table = read_pickle(saved(tmp_path / "rows.pkl", value))
+    table = read_pickle(saved(tmp_path, value))
     assert table.equals(loaded(value), check_metadata=True)
 
 
 def test_the_published_size_of_8000_rows(tmp_path: Path) -> None:
     """One column `text` and nothing else, as the competition's own file."""
     texts = [f"text {row} " + "word " * (row % 90) for row in range(8000)]
-    path = saved(tmp_path / "test_unlabelled.pkl", datasets.Dataset.from_dict({"text": texts}))
+    path = saved(tmp_path, datasets.Dataset.from_dict({"text": texts}))
     assert read_pickle(path).to_pydict() == {"text": texts}
 
 
-# Hostile pickles. Each would leave a marker, if anything of it ran.
+def test_the_child_is_deaf_to_its_surroundings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the current folder nor variables can slip it another numpy."""
+    path = saved(tmp_path, labelled())
+    for planted in ("numpy.py", "pyarrow.py", "sitecustomize.py"):
+        (tmp_path / planted).write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert read_pickle(path).num_rows == 5
 
 
-def name(module: str, attribute: str) -> bytes:
-    """Opcodes that look up a global."""
-    return f"c{module}\n{attribute}\n".encode()
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    """The front door says so itself, before any child starts."""
+    for path in (tmp_path / "none.pkl", tmp_path):
+        with pytest.raises(DataError, match="is not a file"):
+            read_pickle(path)
 
 
-def text(value: object) -> bytes:
-    """Opcodes of a string."""
-    data = str(value).encode()
-    return b"X" + struct.pack("<I", len(data)) + data
-
-
-def stack_name(module: str, attribute: str) -> bytes:
-    """Opcodes that look up a global by way of the stack, where a dotted name walks attributes."""
-    return text(module) + text(attribute) + b"\x93"
-
-
-def call(function: bytes, *args: bytes) -> bytes:
-    """Opcodes that call a function."""
-    return function + b"(" + b"".join(args) + b"tR"
-
-
-def touch(marker: Path) -> bytes:
-    """A shell command that leaves the marker."""
-    return text(f"touch {marker}")
-
-
-def python(marker: Path) -> bytes:
-    """Python that leaves the marker."""
-    return text(f"open({str(marker)!r}, 'w').close()")
-
-
-ATTACKS: dict[str, Callable[[Path], bytes]] = {
-    "os.system": lambda m: call(name("os", "system"), touch(m)),
-    "posix.system": lambda m: call(stack_name("posix", "system"), touch(m)),
-    "subprocess.Popen": lambda m: call(name("subprocess", "getoutput"), touch(m)),
-    "builtins.exec": lambda m: call(name("builtins", "exec"), python(m)),
-    "__builtin__.eval": lambda m: call(name("__builtin__", "eval"), python(m)),
-    "builtins.getattr": lambda m: call(
-        call(name("builtins", "getattr"), name("os", "path"), text("os.system")), touch(m)
-    ),
-    "getattr on an allowed class": lambda m: call(
-        call(name("builtins", "getattr"), name("pandas", "DataFrame"), text("eval")), touch(m)
-    ),
-    "dotted method": lambda m: call(stack_name("pandas", "DataFrame.to_csv"), touch(m)),
-    "dotted numpy": lambda m: call(stack_name("numpy", "ndarray.tofile"), touch(m)),
-    "dotted globals": lambda m: stack_name(
-        "datasets.features.features", "ClassLabel.__init__.__globals__"
-    ),
-    "dotted module": lambda m: call(stack_name("pandas.core", "frame.DataFrame"), touch(m)),
-    "copyreg": lambda m: call(
-        name("copy_reg", "_reconstructor"), name("os", "system"), touch(m)
-    ),
-    "functools.partial": lambda m: call(
-        call(name("functools", "partial"), name("os", "system"), touch(m))
-    ),
-    "operator.methodcaller": lambda m: call(
-        call(name("operator", "methodcaller"), text("system"), touch(m)), name("os", "system")
-    ),
-    "INST opcode": lambda m: b"(" + touch(m) + b"ios\nsystem\n",
-    "OBJ opcode": lambda m: b"(" + name("os", "system") + touch(m) + b"o",
-    "NEWOBJ opcode": lambda m: name("subprocess", "Popen") + touch(m) + b"\x85\x81",
-    "EXT1 opcode": lambda m: call(b"\x82\x01", touch(m)),
-    "EXT4 opcode": lambda m: call(b"\x84\x01\x00\x00\x00", touch(m)),
-    "PERSID opcode": lambda m: b"P" + str(m).encode() + b"\n",
-    "BINPERSID opcode": lambda m: touch(m) + b"Q",
-    "next buffer": lambda m: b"\x97",
-    "pandas.read_pickle": lambda m: call(name("pandas.io.pickle", "read_pickle"), text(m)),
-    "pandas.eval": lambda m: call(name("pandas.core.computation.eval", "eval"), python(m)),
-    "numpy.load": lambda m: call(name("numpy", "load"), text(m)),
-    "numpy.memmap": lambda m: call(name("numpy", "memmap"), text(m), text("b"), text("w+")),
-    "pyarrow.memory_map": lambda m: call(name("pyarrow.lib", "memory_map"), text(m), text("w")),
-    "pyarrow.create_memory_map": lambda m: call(
-        name("pyarrow.lib", "create_memory_map"), text(m), b"K\x09"
-    ),
-    "mapped table": lambda m: call(
-        name("datasets.table", "_memory_mapped_arrow_table_from_file"), text(m)
-    ),
-    "torch": lambda m: call(name("torch.storage", "_load_from_bytes"), touch(m)),
-    "attributes of a class": lambda m: (
-        name("pandas", "DataFrame") + b"}" + text("eval") + name("numpy", "dtype") + b"sb"
-    ),
-    "slots of a class": lambda m: (
-        name("pandas", "DataFrame") + b"N}" + text("__new__") + name("numpy", "dtype") + b"s\x86b"
-    ),
-    "an allowed call of a file": lambda m: call(name("pyarrow.lib", "py_buffer"), text(m)),
-    "an allowed codec": lambda m: call(name("_codecs", "encode"), python(m), text("os")),
-    "no pickle": lambda m: b"text,label\nhello,1\n",
-    "nothing": lambda m: b"",
-}
-
-
-def hostile(attack: str, marker: Path) -> bytes:
-    """The pickle of an attack."""
-    return b"\x80\x04" + ATTACKS[attack](marker) + b"."
-
-
-@pytest.mark.parametrize("attack", ["os.system", "builtins.exec", "INST opcode", "numpy.memmap"])
-def test_the_attacks_would_leave_their_marker(attack: str, tmp_path: Path) -> None:
-    """Shows that the tests below can fail: the plain unpickler runs the very same bytes."""
-    pickle.loads(hostile(attack, tmp_path / "marker"))
-    assert (tmp_path / "marker").exists()
-
-
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_nothing_of_an_attack_runs(attack: str, tmp_path: Path) -> None:
-    """Refused without a trace, here even without the child around it."""
-    with pytest.raises(DataError):
-        read(io.BytesIO(hostile(attack, tmp_path / "marker")))
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_is_refused_with_exit_code_4(attack: str, tmp_path: Path) -> None:
-    """The same by the front door."""
-    path = saved(tmp_path / "rows.pkl", hostile(attack, tmp_path / "marker"))
-    with pytest.raises(DataError, match=r"is refused: .*; nothing of it was run") as caught:
-        read_pickle(path)
-    assert caught.value.exit_code == 4
-    assert list(tmp_path.iterdir()) == [path]
+def test_half_a_character_is_a_fault_of_the_rows() -> None:
+    """Python strings may hold lone surrogates, which no Arrow table and no tokenizer takes."""
+    frame = pd.DataFrame({"text": pd.Series(["a", "\ud83d"], dtype=object)})
+    with pytest.raises(DataError, match="lone surrogate"):
+        loaded(frame)

@@ -47,8 +47,8 @@ def audit(
         if found.dead:
             raise ProofError(
                 found.verdict,
-                next_step="train again; adapters stay dead where no gradient reaches them, as below "
-                "re-entrant gradient checkpointing over a frozen embedding",
+                next_step="train again; adapters stay dead where no gradient reaches them, as with "
+                "re-entrant gradient checkpointing over frozen embeddings",
             )
 
 
@@ -70,7 +70,9 @@ def _table(found: Audit, title: str) -> Table:
     heading = f"adapter of {shared}…" if shared else "adapter of"
     table = new_table(title, "", heading, ">rank", ">norm of A", ">norm of B")
     for adapter in found.adapters:
-        norms = ["not finite" if n is None else f"{n:.4g}" for n in (adapter.norm_a, adapter.norm_b)]
+        norms = [
+            "not finite" if n is None else f"{n:.4g}" for n in (adapter.norm_a, adapter.norm_b)
+        ]
         mark = "DEAD" if adapter.dead else ""
         add_row(table, mark, adapter.name.removeprefix(shared), str(adapter.rank), *norms)
     return table

@@ -11,7 +11,7 @@ from rich.text import Text
 from tightfit import pipeline
 from tightfit.cli import options
 from tightfit.cli.front import open_front
-from tightfit.cli.tables import tick, size
+from tightfit.cli.tables import size, tick
 
 if TYPE_CHECKING:
     from tightfit.doctor import Devices, Report
@@ -34,17 +34,20 @@ def doctor(*, as_json: options.AsJson = False, debug: options.Debug = False) -> 
 def _show(report: Report, console: Console) -> Group:
     table = Table.grid(padding=(0, 2))
     for ok, what, detail in _checks(report):
-        table.add_row(tick(ok, console), Text(what), Text(detail, overflow="fold"))
+        mark = "-" if ok is None else tick(ok, console)
+        table.add_row(mark, Text(what), Text(detail, overflow="fold"))
     return Group(table, Text(""), Text(report.verdict))
 
 
-def _checks(report: Report) -> list[tuple[bool, str, str]]:
-    """Every line of the checklist: fine or not, what it is about, what was found."""
-    rows = [(v is not None, name, v or "missing") for name, v in report.versions.items()]
+def _checks(report: Report) -> list[tuple[bool | None, str, str]]:
+    """Every line of the checklist: fine or not (None: not needed), its subject, what was found."""
+    rows: list[tuple[bool | None, str, str]] = [
+        (found is not None, name, found or "missing") for name, found in report.versions.items()
+    ]
     rows += [(True, what, detail) for what, detail in _device_lines(report.devices)]
     compiler = report.compiler or "none: torch.compile will not work"
-    rows.append((report.compiler is not None, "C++ compiler", compiler))
-    rows += [(f.ok, f"extra {name}", f.detail) for name, f in report.extras.items()]
+    rows.append((report.compiler is not None or None, "C++ compiler", compiler))
+    rows += [(f.ok or None, f"extra {name}", f.detail) for name, f in report.extras.items()]
     rows += [(f.ok, f"models: {name}", f.detail) for name, f in report.reachable.items()]
     return rows
 

@@ -30,7 +30,7 @@ class SettingsHelp(TyperCommand):
 def _listing() -> str:
     from tightfit.config import recipe_about, recipe_names, setting_names
 
-    recipes = [f"  {name:13} {recipe_about(name)}" for name in recipe_names()]
+    recipes = [_folded(f"{name:13} {recipe_about(name)}", 14) for name in recipe_names()]
     sections: dict[str, list[str]] = {}
     for name in setting_names():
         section, _, key = name.rpartition(".")
@@ -39,8 +39,15 @@ def _listing() -> str:
         f"{section}.{{{', '.join(keys)}}}" if section else ", ".join(keys)
         for section, keys in sections.items()
     ]
-    folded = [
-        textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
-        for line in settings
-    ]
+    folded = [_folded(line, 2) for line in settings]
     return escape("\n".join(["Recipes", "", *recipes, "", "Settings", "", *folded]))
+
+
+def _folded(line: str, indent: int) -> str:
+    return textwrap.fill(
+        line,
+        WIDTH,
+        initial_indent="  ",
+        subsequent_indent="  " + " " * indent,
+        break_on_hyphens=False,
+    )

@@ -62,8 +62,9 @@ Data = Annotated[
     typer.Option(
         metavar="ROWS",
         rich_help_panel=DATA,
-        help="A .csv, .tsv, .jsonl, .parquet or .pkl file; hf:NAME\\[@REVISION]\\[:CONFIG\\[:SPLIT]]; "
-        "or the built-in sample, sample:test.",
+        # The backslashes keep rich from reading these brackets as its own.
+        help="A .csv, .tsv, .jsonl, .parquet or .pkl file; hf:NAME\\[@REVISION]"
+        "\\[:CONFIG\\[:SPLIT]]; or the built-in sample, sample:test.",
     ),
 ]
 
@@ -111,7 +112,7 @@ Budget = Annotated[
 ]
 
 Settings = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--set",
         metavar="A.B=C",

@@ -33,7 +33,7 @@ def plan(
     ] = 4,
     budget: options.Budget = None,
     recipe: options.Recipe = None,
-    settings: options.Settings = [],  # noqa: B006 - typer copies it
+    settings: options.Settings = None,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
@@ -47,7 +47,7 @@ def plan(
             labels=labels,
             budget=budget,
             recipe=options.recipe_or_default(recipe),
-            settings=settings,
+            settings=settings or (),
         )
         if as_json:
             front.answer(made.to_json())
@@ -58,7 +58,7 @@ def plan(
 def show_plan(plan: Plan, console: Console) -> Group:
     """The plan as a table, like layers in one row, and the cap as a bar."""
     title = f"{plan.model}, {plan.num_labels} labels"
-    table = new_table(title, "trains", "rank x (in + out)", ">parameters", "share of the total")
+    table = new_table(title, "trains", "rank x (in + out)", ">parameters", "share")
     for part, price, parameters in _parts(plan):
         share = parameters / max(plan.total, 1)
         add_row(table, part, price, f"{parameters:,}", bar(share, console))
@@ -95,5 +95,3 @@ def _kind(roles: tuple[str, ...], name: str) -> str:
 def _cap_line(total: int, cap: int, console: Console) -> Text:
     share = total / cap
     return Text(f"{bar(share, console, width=40)} {percent(share)} of the cap is spent")
-
-

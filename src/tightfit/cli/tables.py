@@ -9,15 +9,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-BAR_WIDTH = 20
+BAR_WIDTH = 12
 
 
 def new_table(title: str, *columns: str) -> Table:
-    """An empty table; a heading that begins with ``>`` is of a column of numbers."""
+    """An empty table; a heading that begins with ``>`` is of a column of numbers.
+
+    Where the terminal is too narrow, words fold. Numbers do not: cut short, they would lie.
+    """
     table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
     for column in columns:
-        heading = column.removeprefix(">")
-        table.add_column(heading, justify="right" if column != heading else "left", no_wrap=True)
+        if column.startswith(">"):
+            table.add_column(column[1:], justify="right", no_wrap=True)
+        else:
+            table.add_column(column, overflow="fold")
     return table
 
 

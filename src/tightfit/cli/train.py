@@ -72,7 +72,7 @@ def train(
             help="End after so many optimiser steps, and shorten the schedule with them.",
         ),
     ] = None,
-    settings: options.Settings = [],  # noqa: B006 - typer makes a new list
+    settings: options.Settings = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -115,7 +115,7 @@ def train(
             "limit": limit,
             "text_column": text_column,
             "label_column": label_column,
-            "settings": settings,
+            "settings": settings or (),
             "voice": RichVoice(),
         }
         if dry_run:

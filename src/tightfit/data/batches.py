@@ -21,6 +21,9 @@ TOKENISE_CHUNK = 1_000
 LENGTH_POOL = 50
 """Batches whose rows are sorted by length together; larger pools pad less and shuffle less."""
 
+HISTOGRAM_BINS = 32
+"""Bins that a histogram of lengths has at most."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -154,6 +157,17 @@ def padding_share(lengths: NDArray[np.int64], batches: Sequence[Sequence[int]]) 
     """The share of token places in these batches that hold padding, from 0 to 1."""
     places = sum(len(rows) * int(max(lengths[row] for row in rows)) for rows in batches)
     return 1.0 - float(lengths.sum()) / places if places else 0.0
+
+
+def length_histogram(lengths: NDArray[np.int64]) -> dict[str, list[int]]:
+    """How many texts have how many tokens: ``edges`` of the bins, and ``counts`` one fewer.
+
+    The bins have equal widths; each includes its lower edge.
+    """
+    width = max(1, -(-(int(lengths.max(initial=0)) + 1) // HISTOGRAM_BINS))
+    counts_B = np.bincount(lengths // width)
+    edges = [width * i for i in range(len(counts_B) + 1)]
+    return {"edges": edges, "counts": counts_B.tolist()}
 
 
 def _joined(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:

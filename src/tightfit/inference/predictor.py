@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from tightfit.data.batches import tokenise
 from tightfit.errors import SettingsError
+from tightfit.metrics.calibration import apply_temperature
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.voice import Voice
 
@@ -28,6 +28,14 @@ class Predictions:
     label_names: tuple[str, ...]
     truncated: int
     """Texts that were longer than the classifier reads."""
+    threshold: float = 0.0
+    """The confidence from which on an answer is to be relied upon."""
+
+    @property
+    def answered(self) -> list[bool]:
+        """Whether each row's confidence reaches the threshold."""
+        reached: list[bool] = (self.probabilities_NK.max(1) >= self.threshold).tolist()
+        return reached
 
     @property
     def ids(self) -> list[int]:
@@ -50,6 +58,10 @@ class Predictor:
 
     classifier: Classifier
     max_length: int
+    temperature: float = 1.0
+    """What logits are divided by; it changes probabilities and no label."""
+    threshold: float = 0.0
+    """The confidence from which on an answer counts as one."""
 
     def logits(self, texts: Sequence[str], voice: Voice | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
@@ -58,8 +70,9 @@ class Predictor:
     def predict(self, texts: Sequence[str], voice: Voice | None = None) -> Predictions:
         """Probabilities and labels of the texts, in their order."""
         logits_NK, truncated = self._run(texts, voice or Voice())
-        probabilities_NK = softmax(logits_NK.astype(np.float64), axis=1)
-        return Predictions(probabilities_NK, self.classifier.label_names, truncated)
+        probabilities_NK = apply_temperature(logits_NK, self.temperature)
+        names = self.classifier.label_names
+        return Predictions(probabilities_NK, names, truncated, self.threshold)
 
     def _run(self, texts: Sequence[str], voice: Voice) -> tuple[NDArray[np.float32], int]:
         tokens = tokenise(self.classifier.tokenizer, texts, self.max_length)

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
@@ -21,17 +22,28 @@ from tightfit.inference.predictor import Predictions, Predictor
 from tightfit.voice import Voice
 
 LabelFormat = Literal["id", "name"]
-Row = dict[str, int | str | float]
+Row = dict[str, int | str | float | None]
 
 
 class Writer(Protocol):
-    """Takes rows, in order; the columns are those of the first."""
+    """Takes rows, in order; the columns are those of the schema it was made with."""
 
     def write(self, rows: list[Row]) -> None:
         """Append rows."""
 
     def close(self) -> None:
         """Finish the file."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many rows were written."""
+
+    rows: int
+    truncated: int
+    """Texts longer than the classifier reads."""
+    abstained: int
+    """Texts that were left without a label."""
 
 
 def predict_stream(
@@ -43,10 +55,11 @@ def predict_stream(
     probabilities: bool = False,
     total: int | None = None,
     voice: Voice | None = None,
-) -> tuple[int, int]:
-    """Write a prediction for every text; returns the rows written and the texts cut short.
+) -> Written:
+    """Write a line for every text.
 
-    The columns are ``ID`` (0, 1, …) and ``Label``, then one probability a label on request.
+    The columns are ``ID`` (0, 1, …) and ``Label``, then one probability a label on request. The
+    label is empty (CSV) or null where the predictor's confidence does not reach its threshold.
 
     Args:
         predictor: the classifier.
@@ -61,16 +74,22 @@ def predict_stream(
         UsageError: the suffix of ``out`` is none of these.
         MachineError: the file cannot be written.
     """
-    done = truncated = 0
-    with _whole_file(out) as writer, (voice or Voice()).track("predicting", total or 0) as bar:
+    done = truncated = answered = 0
+    names = predictor.classifier.label_names if probabilities else ()
+    schema = _schema(names, label_format)
+    with (
+        _whole_file(out, schema) as writer,
+        (voice or Voice()).track("predicting", total or 0) as bar,
+    ):
         for texts in chunks:
             predictions = predictor.predict(texts)
             rows = _rows(predictions, done, label_format, probabilities=probabilities)
             writer.write(rows)
             done += len(rows)
             truncated += predictions.truncated
+            answered += sum(predictions.answered)
             bar.advance(len(rows))
-    return done, truncated
+    return Written(done, truncated, done - answered)
 
 
 def check_out(out: Path) -> None:
@@ -90,11 +109,21 @@ def check_out(out: Path) -> None:
         raise UsageError("the output is a folder", seen=out, next_step="give --out a file's name")
 
 
+def _schema(names: Sequence[str], label_format: LabelFormat) -> pa.Schema:
+    """Known before the first row, which may have no label to tell a type from."""
+    label = pa.int64() if label_format == "id" else pa.string()
+    columns = [("ID", pa.int64()), ("Label", label)]
+    return pa.schema([*columns, *((f"probability_{name}", pa.float64()) for name in names)])
+
+
 def _rows(
     predictions: Predictions, start: int, label_format: LabelFormat, *, probabilities: bool
 ) -> list[Row]:
     labels: Sequence[int | str] = predictions.ids if label_format == "id" else predictions.labels
-    rows: list[Row] = [{"ID": start + i, "Label": label} for i, label in enumerate(labels)]
+    rows: list[Row] = [
+        {"ID": start + i, "Label": label if answered else None}
+        for i, (label, answered) in enumerate(zip(labels, predictions.answered, strict=True))
+    ]
     if probabilities:
         names = [f"probability_{name}" for name in predictions.label_names]
         for row, values in zip(rows, predictions.probabilities_NK.tolist(), strict=True):
@@ -103,13 +132,13 @@ def _rows(
 
 
 @contextmanager
-def _whole_file(out: Path) -> Iterator[Writer]:
+def _whole_file(out: Path, schema: pa.Schema) -> Iterator[Writer]:
     """A writer whose file gets its name only if nothing fails; its parts are removed otherwise."""
     check_out(out)
     partial = out.with_name(out.name + ".partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        writer = WRITERS[out.suffix](partial / out.name)
+        writer = WRITERS[out.suffix](partial / out.name, schema)
         try:
             yield writer
         finally:
@@ -128,18 +157,15 @@ def _whole_file(out: Path) -> Iterator[Writer]:
 class CsvWriter:
     """Comma-separated values, quoted where needed, Unix line ends."""
 
-    def __init__(self, path: Path) -> None:
-        """Open ``path`` for writing."""
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        """Open ``path`` for writing, and write the header."""
         self._file: IO[str] = path.open("w", encoding="utf-8", newline="")
-        self._writer: csv.DictWriter[str] | None = None
+        self._writer = csv.DictWriter(self._file, schema.names, lineterminator="\n")
+        self._writer.writeheader()
 
     def write(self, rows: list[Row]) -> None:
-        """Append rows, below a header."""
-        if self._writer is None and rows:
-            self._writer = csv.DictWriter(self._file, list(rows[0]), lineterminator="\n")
-            self._writer.writeheader()
-        if self._writer is not None:
-            self._writer.writerows(rows)
+        """Append rows."""
+        self._writer.writerows(rows)
 
     def close(self) -> None:
         """Close the file."""
@@ -149,7 +175,7 @@ class CsvWriter:
 class JsonlWriter:
     """One JSON object a line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
         """Open ``path`` for writing."""
         self._file = path.open("w", encoding="utf-8")
 
@@ -163,24 +189,20 @@ class JsonlWriter:
 
 
 class ParquetWriter:
-    """Parquet; the schema is that of the first rows."""
+    """Parquet, one row group a chunk."""
 
-    def __init__(self, path: Path) -> None:
-        """Write to ``path`` once there are rows."""
-        self._path = path
-        self._writer: pq.ParquetWriter | None = None
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        """Open ``path`` for writing."""
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema)
 
     def write(self, rows: list[Row]) -> None:
         """Append a row group."""
-        table = pa.Table.from_pylist(rows)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema)
-        self._writer.write_table(table)
+        self._writer.write_table(pa.Table.from_pylist(rows, self._schema))
 
     def close(self) -> None:
         """Write the footer."""
-        if self._writer is not None:
-            self._writer.close()
+        self._writer.close()
 
 
 WRITERS: dict[str, type[CsvWriter | JsonlWriter | ParquetWriter]] = {

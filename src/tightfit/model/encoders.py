@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import (
@@ -29,6 +30,9 @@ from tightfit.model.locate import Source
 
 POSITIONS_AFTER_PAD = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 """Families that number positions from pad id + 1, and so have that many fewer for tokens."""
+
+MPNET_PAD_ID = 1
+"""MPNet numbers positions as if this were its pad id, whatever its settings say."""
 
 UNBOUNDED = 100_000
 """Tokenizers without a longest text say so with a number far beyond this."""
@@ -56,7 +60,7 @@ def load_encoder(source: Source, plan: Plan, label_names: Sequence[str]) -> PreT
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(
             "the model cannot be loaded as a sequence classifier",
             seen=f"{source.name}: {error}",
@@ -75,23 +79,24 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     """
     try:
         with quiet_transformers():
-            return AutoTokenizer.from_pretrained(
+            tokenizer = AutoTokenizer.from_pretrained(
                 source.folder, local_files_only=True, trust_remote_code=False
             )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            "the model folder has no usable tokenizer",
-            seen=f"{source.folder}: {error}",
-            next_step="put tokenizer.json and tokenizer_config.json beside config.json",
-        ) from error
+    except Exception as error:  # The tokenizers library raises nothing more precise.
+        raise _no_tokenizer(source, str(error)) from error
+    # Without the files transformers 5 makes an empty tokenizer, to which every word is unknown.
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
+        raise _no_tokenizer(source, "its vocabulary is empty")
+    return tokenizer
 
 
 def longest_text(source: Source, tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Most tokens that the encoder has positions for, or None where it has no such limit."""
     config = source.config()
-    positions = config.get("max_position_embeddings")
-    if positions is not None and config.get("model_type") in POSITIONS_AFTER_PAD:
-        positions -= int(config.get("pad_token_id", 1)) + 1
+    positions, family = config.get("max_position_embeddings"), config.get("model_type")
+    if positions is not None and family in POSITIONS_AFTER_PAD:
+        pad_id = MPNET_PAD_ID if family == "mpnet" else int(config.get("pad_token_id", 1))
+        positions -= pad_id + 1
     limits = [positions, tokenizer.model_max_length]
     return min((int(n) for n in limits if n is not None and n < UNBOUNDED), default=None)
 
@@ -120,6 +125,14 @@ def _recomputed(forward: Any, reentrant: bool, *args: Any, **kwargs: Any) -> Any
         warnings.filterwarnings("ignore", "None of the inputs have requires_grad", UserWarning)
         # The re-entrant form takes no keyword arguments, so they travel inside the function.
         return checkpoint(partial(forward, **kwargs), *args, use_reentrant=reentrant)
+
+
+def _no_tokenizer(source: Source, seen: str) -> ModelError:
+    return ModelError(
+        "the model folder has no usable tokenizer",
+        seen=f"{source.folder}: {seen}",
+        next_step="put tokenizer.json and tokenizer_config.json beside config.json",
+    )
 
 
 def _refuse_untrained(model: nn.Module, info: dict[str, Any], plan: Plan) -> None:

@@ -156,9 +156,10 @@ def _hub_config(name: str) -> dict[str, Any]:
     if name.startswith((".", "/", "~")):
         locate(name)
     try:
-        return read_config(Path(hf_hub_download(name, "config.json")).parent)
+        file = hf_hub_download(name, "config.json")
     except (OSError, ValueError) as error:
         raise _unreachable(name, error) from error
+    return read_config(Path(file).parent)
 
 
 def _unreachable(name: str, error: Exception) -> ModelError:

@@ -16,7 +16,10 @@ from scipy.special import softmax
 
 from tightfit import runs
 from tightfit.config import DEFAULT_RECIPE, Config, from_toml
+from tightfit.data.batches import length_histogram
 from tightfit.errors import DataError, SettingsError
+from tightfit.inference.calibration import DERIVED_NAME, calibrate
+from tightfit.inference.outcomes import Outcomes
 from tightfit.metrics.scores import Scores, score
 from tightfit.model.adapters import adapter_pairs
 from tightfit.model.artefact import load_artefact, save_artefact
@@ -25,6 +28,8 @@ from tightfit.model.classifier import count_built, predict_logits
 from tightfit.model.locate import Source, locate
 from tightfit.model.proofs import GradientWatch, Proof, movement, never_called, round_trip
 from tightfit.pipeline.planning import settings_of
+from tightfit.report.facts import read_facts
+from tightfit.report.page import render
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.loop import Fitted, HistoryRow, Job, Loop
 from tightfit.training.prepare import Material, gather, make_job, plan_for
@@ -118,12 +123,14 @@ def train(
     if stored is not None:
         config = config.model_copy(update={"choices": stored.choices})
     job, facts = make_job(config, material, source, plan, voice=voice)
+    facts["tokens"]["lengths"] = length_histogram(job.train.tokens.lengths)
     data_facts = {**material.facts, **facts}
     if stored is None:
         folder = _create(path, job, material, data_facts, overwrite=overwrite)
     else:
         folder = _reopen(path, job.config, stored, data_facts)
-    return _fit(folder, job, source, resume=stored is not None, voice=voice)
+    fit = _fit(folder, job, source, resume=stored is not None, voice=voice)
+    return _finish(folder, job, source, fit=fit, texts=material.validation_texts)
 
 
 def read_result(path: Path) -> TrainResult:
@@ -146,10 +153,19 @@ def _announce(config: Config, voice: Voice) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Fit:
+    """A training that is over, proven and saved, but not scored and sealed."""
+
+    fitted: Fitted
+    proofs: dict[str, dict[str, Any]]
+    artefact: Path
+
+
 def _fit(
     folder: runs.RunFolder, job: Job, source: Source, *, resume: bool, voice: Voice
-) -> TrainResult:
-    """Train, prove, score, save and seal."""
+) -> _Fit:
+    """Train, save and prove."""
     expect_dead = job.config.train.expect_dead
     start = job.classifier.state()
     watch = _watch(job, source)
@@ -169,25 +185,38 @@ def _fit(
     artefact = folder.model if job.classifier.plan.method == "full" else folder.adapter
     saved = save_artefact(job.classifier, artefact)
     proofs = {
-        "gates": _gates(job, loop.optimizer_parameters, saved).to_json(),
+        "gates": _gates(job, source, loop.optimizer_parameters, saved).to_json(),
         "gradients": gradients.to_json(),
         "movement": moved.to_json(),
         "round_trip": _round_trip(job, artefact, source).to_json(),
     }
     runs.write_json(folder.proofs, proofs)
-    scores = _score_validation(job)
-    summary = _summary(job, fitted, scores, proofs)
+    return _Fit(fitted, proofs, artefact)
+
+
+def _finish(
+    folder: runs.RunFolder, job: Job, source: Source, *, fit: _Fit, texts: Sequence[str]
+) -> TrainResult:
+    """Score, calibrate, tell about it, and seal."""
+    outcomes, scores = _score_validation(job, texts)
+    outcomes.write(folder.validation)
+    runs.write_derived(folder, DERIVED_NAME, calibrate(outcomes).to_json())
+    summary = _summary(job, fit.fitted, scores, fit.proofs)
     runs.write_json(folder.metrics, {"train": summary, "validation": scores.to_json()})
     write_card(
-        artefact,
+        fit.artefact,
         job.config,
         job.classifier.plan,
         job.classifier.label_names,
         scores=scores.to_json(),
         source=source,
+        data=runs.read_json(folder.data),
+        proofs=fit.proofs,
     )
     base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
-    runs.seal(folder, _versions(), base)
+    versions = _versions()
+    runs.write_text(folder.report, render(read_facts(folder, versions, base)))
+    runs.seal(folder, versions, base)
     return TrainResult(folder.root, summary)
 
 
@@ -221,14 +250,17 @@ def _keep_row(
     log_row(accelerator, row)
 
 
-def _gates(job: Job, optimizer: int, saved: int) -> Proof:
+def _gates(job: Job, source: Source, optimizer: int, saved: int) -> Proof:
     """The four counts; each was compared with the plan where it was made."""
+    plan = job.classifier.plan
+    whole = source.shapes(plan.num_labels).parameters
     counts = {
-        "plan": job.classifier.plan.total,
+        "plan": plan.total,
         "built": count_built(job.classifier),
         "optimizer": optimizer,
         "saved": saved,
-        "cap": job.classifier.plan.budget,
+        "cap": plan.budget,
+        "frozen": 0 if plan.method == "full" else whole - plan.head,
     }
     return Proof("gates", ok=True, numbers=counts)
 
@@ -246,12 +278,14 @@ def _round_trip(job: Job, artefact: Path, source: Source) -> Proof:
     )
 
 
-def _score_validation(job: Job) -> Scores:
+def _score_validation(job: Job, texts: Sequence[str]) -> tuple[Outcomes, Scores]:
     """The best weights on the validation rows, in fp32."""
     logits_NK = predict_logits(
         job.classifier, job.validation.tokens, batch=job.config.train.eval_batch
     )
-    return score(job.validation.labels, softmax(logits_NK, axis=1), job.classifier.label_names)
+    labels, names = job.validation.labels, job.classifier.label_names
+    scores = score(labels, softmax(logits_NK, axis=1), names)
+    return Outcomes.gather(logits_NK, labels, texts), scores
 
 
 def _summary(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from tightfit.config import Config, from_toml
 from tightfit.data.labels import LabelSet
 from tightfit.data.sources import Columns, count_rows, iter_texts
 from tightfit.errors import ArtefactError
+from tightfit.inference.calibration import choose_threshold, read_calibration
+from tightfit.inference.outcomes import read_outcomes
 from tightfit.inference.predictor import Predictions, Predictor, check_max_length
 from tightfit.inference.stream import LabelFormat, check_out, predict_stream
 from tightfit.model.artefact import load_artefact
@@ -32,19 +34,26 @@ class Run:
     predictor: Predictor
 
     @classmethod
-    def load(cls, path: str | Path, *, max_length: int | None = None) -> Run:
+    def load(
+        cls, path: str | Path, *, max_length: int | None = None, max_error: float | None = None
+    ) -> Run:
         """Open a sealed run, check every byte of it, and load its classifier.
 
         Args:
             path: the run folder.
             max_length: longest text to read, in tokens; None takes the run's own.
+            max_error: the share of wrong answers not to be exceeded, with 95% confidence; texts
+                of which the classifier is not sure enough count as not ``answered``. None
+                answers all.
 
         Raises:
             ArtefactError: the run is incomplete or damaged, or its base model has changed.
+            UsageError: its validation rows cannot show so small an error.
             ModelError: its base model cannot be found.
             SettingsError: the encoder has not so many positions.
         """
         folder = runs.open_run(Path(path))
+        temperature, threshold = _confidence(folder, max_error)
         config = from_toml(folder.config.read_text("utf-8"))
         labels = LabelSet.from_json(runs.read_json(folder.labels))
         plan = Plan.from_json(runs.read_json(folder.plan))
@@ -56,7 +65,8 @@ class Run:
         classifier = load_artefact(artefact, source, plan, labels.names)
         length = max_length or config.predict.max_length
         check_max_length(length, longest_text(source, classifier.tokenizer))
-        return cls(Path(path), config, labels, plan, Predictor(classifier, length))
+        predictor = Predictor(classifier, length, temperature, threshold)
+        return cls(Path(path), config, labels, plan, predictor)
 
     def predict(self, texts: Sequence[str], voice: Voice | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order."""
@@ -81,10 +91,14 @@ class PredictResult:
     rows: int
     truncated: int
     """Texts longer than the classifier reads."""
+    abstained: int = 0
+    """Texts left without a label, to keep the error under the level that was asked for."""
+    threshold: float = 0.0
+    """The least confidence of an answer."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit predict --json`` prints."""
-        return {"out": str(self.out), "rows": self.rows, "truncated": self.truncated}
+        return {**asdict(self), "out": str(self.out)}
 
 
 def predict(
@@ -95,6 +109,7 @@ def predict(
     probabilities: bool = False,
     label_format: LabelFormat = "id",
     max_length: int | None = None,
+    max_error: float | None = None,
     text_column: Sequence[str] | str | None = None,
     voice: Voice | None = None,
 ) -> PredictResult:
@@ -104,9 +119,11 @@ def predict(
         run: a run folder.
         data: anything that ``train`` takes; labels are not looked at.
         out: the file to write; it appears when it is complete.
-        probabilities: add one column a label.
+        probabilities: add one column a label; they are calibrated on the run's validation rows.
         label_format: the label's position, or its name.
         max_length: longest text to read, in tokens.
+        max_error: leave a text without a label where that is needed to keep the share of wrong
+            labels under this level, with 95% confidence.
         text_column: column, or columns to join with a space.
         voice: how to speak to people; None speaks on stderr.
 
@@ -115,9 +132,9 @@ def predict(
     """
     voice = voice or RichVoice()
     check_out(Path(out))
-    loaded = Run.load(run, max_length=max_length)
+    loaded = Run.load(run, max_length=max_length, max_error=max_error)
     chunks = iter_texts(data, loaded.columns(text_column))
-    rows, truncated = predict_stream(
+    written = predict_stream(
         loaded.predictor,
         chunks,
         Path(out),
@@ -126,7 +143,17 @@ def predict(
         total=count_rows(data),
         voice=voice,
     )
-    return PredictResult(Path(out), rows, truncated)
+    return PredictResult(Path(out), threshold=loaded.predictor.threshold, **asdict(written))
+
+
+def _confidence(folder: runs.RunFolder, max_error: float | None) -> tuple[float, float]:
+    """The temperature of a run, and the least confidence of an answer."""
+    calibration = read_calibration(folder)
+    temperature = 1.0 if calibration is None else calibration.temperature
+    if max_error is None:
+        return temperature, 0.0
+    outcomes = read_outcomes(folder.validation)
+    return temperature, choose_threshold(outcomes, temperature, max_error).value
 
 
 def _base(folder: runs.RunFolder) -> Source:

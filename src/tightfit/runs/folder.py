@@ -50,6 +50,11 @@ class RunFolder:
         return self.root / "metrics.json"
 
     @property
+    def validation(self) -> Path:
+        """Logits and true labels of the validation rows, and texts of confident mistakes."""
+        return self.root / "validation.parquet"
+
+    @property
     def proofs(self) -> Path:
         """The proofs with their numbers."""
         return self.root / "proofs.json"

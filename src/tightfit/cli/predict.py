@@ -1,0 +1,213 @@
+"""``tightfit predict``: labels for a file of texts, for a few texts, or for a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
+
+import typer
+from rich.text import Text
+
+from tightfit import pipeline
+from tightfit.cli import options
+from tightfit.cli.front import Front, open_front
+from tightfit.errors import DataError, UsageError
+from tightfit.voice import RichVoice
+
+if TYPE_CHECKING:
+    from tightfit.inference.predictor import Predictions
+
+LabelFormat = Literal["id", "name"]
+
+LINES_AT_ONCE = 1024
+"""Lines of standard input that are answered together, so that memory stays flat."""
+
+EXAMPLES = """\
+tightfit predict runs/001 --data test.csv --out predictions.csv
+tightfit predict runs/001 --data test.csv --out p.jsonl --probabilities
+tightfit predict runs/001 --text 'Stocks fell for a third day'
+tightfit predict runs/001 --text 'Stocks fell' --text 'Goal!' --json
+head -n 5 headlines.txt | tightfit predict runs/001"""
+
+
+def predict(
+    run: options.Run,
+    *,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWS",
+            rich_help_panel=options.DATA,
+            help="Rows to predict, in any form that train takes; needs --out.",
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=options.DATA,
+            help="A text to predict; may be repeated. Without --data and --text, every line of "
+            "standard input is one.",
+        ),
+    ] = None,
+    text_column: options.TextColumn = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=options.ANSWER,
+            help="The .csv, .jsonl or .parquet file to write; it appears when it is complete.",
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities",
+            rich_help_panel=options.ANSWER,
+            help="Give the probability of every label too.",
+        ),
+    ] = False,
+    label_format: Annotated[
+        LabelFormat | None,
+        typer.Option(
+            rich_help_panel=options.ANSWER,
+            help="Labels by position or by name; else id in a file, name on standard output.",
+        ),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            min=4,
+            rich_help_panel=options.SETTINGS,
+            help="Longest text to read, in tokens; else the run's own.",
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
+) -> None:
+    """Predict the labels of texts: of a file, of the command line, or of standard input.
+
+    Texts from the command line and standard input are answered on standard output, one line a
+    text: the label, a tab, its probability.
+    """
+    with open_front(debug=debug) as front:
+        _refuse_contradictions(data=data, out=out, text=text, text_column=text_column)
+        if data is not None and out is not None:
+            found = pipeline.predict(
+                run,
+                data,
+                out,
+                probabilities=probabilities,
+                label_format=label_format or "id",
+                max_length=max_length,
+                text_column=text_column,
+                voice=RichVoice(),
+            )
+            if as_json:
+                front.answer(found.to_json())
+            else:
+                front.show(Text(f"wrote {found.rows:,} predictions to {found.out}"))
+            _tell_truncated(front, found.truncated)
+            return
+        texts = map(_checked, text) if text else _lines_of(sys.stdin.buffer)
+        loaded = pipeline.Run.load(run, max_length=max_length)
+        by_name = label_format != "id"
+        chunks = (_read(loaded.predict(chunk), by_name) for chunk in _chunks(texts))
+        if as_json:
+            front.answer({"predictions": list(_objects(chunks, probabilities))})
+        else:
+            for chunk in chunks:
+                front.lines(_line(answer, probabilities) for answer in chunk)
+
+
+def _refuse_contradictions(
+    *, data: str | None, out: Path | None, text: list[str] | None, text_column: str | None
+) -> None:
+    if data is not None and text:
+        raise UsageError("--data and --text exclude each other", next_step="give one of the two")
+    if (data is None) != (out is None):
+        given, missing = ("--out", "--data ROWS") if data is None else ("--data", "--out FILE.csv")
+        raise UsageError(
+            f"{given} needs {missing.split()[0]}",
+            next_step=f"add {missing}, or use --text '…' for an answer on standard output",
+        )
+    if text_column is not None and data is None:
+        raise UsageError("--text-column is for --data", next_step="leave it out, or add --data")
+    if data is None and not text and (sys.stdin is None or sys.stdin.isatty()):
+        raise UsageError(
+            "there is nothing to predict",
+            allowed="--data ROWS --out FILE, --text '…', or lines on standard input",
+            next_step="add one of these",
+        )
+
+
+def _tell_truncated(front: Front, truncated: int) -> None:
+    if truncated:
+        front.show(Text(f"note: {truncated:,} texts were longer than is read, and were cut"))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    label: str | int
+    probability: float
+    probabilities: dict[str, float]
+
+
+def _read(found: Predictions, by_name: bool) -> list[_Answer]:
+    labels: list[Any] = list(found.labels if by_name else found.ids)
+    rows = found.probabilities_NK.tolist()
+    return [
+        _Answer(label, max(row), dict(zip(found.label_names, row, strict=True)))
+        for label, row in zip(labels, rows, strict=True)
+    ]
+
+
+def _objects(chunks: Iterable[list[_Answer]], probabilities: bool) -> Iterator[dict[str, Any]]:
+    for number, answer in enumerate(chain.from_iterable(chunks)):
+        more = {"probabilities": answer.probabilities} if probabilities else {}
+        yield {"ID": number, "Label": answer.label, **more}
+
+
+def _line(answer: _Answer, probabilities: bool) -> str:
+    cells = [str(answer.label), f"{answer.probability:.4f}"]
+    if probabilities:
+        cells += [f"{name}={value:.4f}" for name, value in answer.probabilities.items()]
+    return "\t".join(cells)
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    waiting = iter(texts)
+    while chunk := list(islice(waiting, LINES_AT_ONCE)):
+        yield chunk
+
+
+def _checked(text: str) -> str:
+    """A text of the command line, which may be bytes that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("a text is not UTF-8", seen=ascii(text)) from error
+    return text
+
+
+def _lines_of(stream: BinaryIO) -> Iterator[str]:
+    """Every line is one text, empty ones too, so that answers and lines stay side by side."""
+    number = 0
+    for number, line in enumerate(stream, start=1):
+        try:
+            # Some programs begin their output with a byte-order mark.
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                "standard input is not UTF-8",
+                seen=f"line {number}, byte {error.start + 1}",
+                next_step="convert it, for instance with iconv -t UTF-8",
+            ) from error
+        yield text.rstrip("\r\n")
+    if number == 0:
+        raise DataError(
+            "standard input is empty", next_step="pipe texts into it, or give --text or --data"
+        )

@@ -1,0 +1,244 @@
+"""The same logits with less work: one forward pass for all encoders built like BERT.
+
+Against the model's own forward pass it leaves out what changes nothing:
+
+- query, key and value are one product, and so are their adapters' A matrices;
+- where the head reads only the first token, the last layer computes keys and values for all
+  tokens and everything else for the first alone;
+- below the lowest adapter nothing is kept for the backward pass;
+- frozen weights are put into the format of the products once, not at every step.
+
+Shapes: B rows, L tokens, H hidden width, D width of an attention head, T = B x L tokens, I and O
+widths in and out, R ranks of all adapters of a product together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from tightfit.budget.families import FAMILIES
+from tightfit.config import Role
+from tightfit.data.batches import Batch
+from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model
+from tightfit.model.encoders import layer_stack
+
+BERT_PARTS = ("attention.output.LayerNorm", "intermediate.intermediate_act_fn", "output.LayerNorm")
+PARTS = {
+    "bert": BERT_PARTS,
+    "roberta": BERT_PARTS,
+    "xlm-roberta": BERT_PARTS,
+    "camembert": BERT_PARTS,
+    "mpnet": ("attention.LayerNorm", "intermediate.intermediate_act_fn", "output.LayerNorm"),
+    "distilbert": ("sa_layer_norm", "ffn.activation", "output_layer_norm"),
+}
+"""By family: a block's norm after attention, its activation, and its norm after the MLP."""
+
+
+class AdaptedProduct(torch.autograd.Function):
+    """``y = x W' + b + (x A') B'`` with W and b frozen: gradients for x, A and B only.
+
+    By hand because the gradient of x is then one product added onto the other in place.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *args: torch.Tensor) -> torch.Tensor:
+        """Shapes: x (T, I), W (O, I), b (O), A (R, I), B (O, R); gives (T, O)."""
+        x_TI, weight_OI, bias_O, a_RI, b_OR = args
+        low_TR = x_TI @ a_RI.T
+        ctx.save_for_backward(x_TI, weight_OI, a_RI, b_OR, low_TR)
+        return torch.addmm(F.linear(x_TI, weight_OI, bias_O), low_TR, b_OR.T)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients in the order of ``forward``'s arguments."""
+        x_TI, weight_OI, a_RI, b_OR, low_TR = ctx.saved_tensors
+        (grad_TO,) = grads
+        grad_low_TR = grad_TO @ b_OR
+        grad_x_TI = None
+        if ctx.needs_input_grad[0]:
+            grad_x_TI = torch.addmm(grad_TO @ weight_OI, grad_low_TR, a_RI)
+        return grad_x_TI, None, None, grad_low_TR.T @ x_TI, grad_TO.T @ low_TR
+
+
+class Projection:
+    """Linear layers that read the same input, as one product, with their adapters."""
+
+    def __init__(self, linears: Sequence[nn.Module], dtype: torch.dtype) -> None:
+        """Take the frozen weights of ``linears`` (plain or adapted) in the given format."""
+        bare = [m.get_base_layer() if isinstance(m, LoraLayer) else m for m in linears]
+        self.weight_OI = torch.cat([m.weight.detach() for m in bare]).to(dtype)
+        self.bias_O = torch.cat([m.bias.detach() for m in bare]).to(dtype)
+        starts = [sum(m.out_features for m in bare[:i]) for i in range(len(bare))]
+        self._adapted = [
+            (start, m) for start, m in zip(starts, linears, strict=True) if isinstance(m, LoraLayer)
+        ]
+
+    @property
+    def adapted(self) -> bool:
+        """Whether any of the layers has an adapter."""
+        return bool(self._adapted)
+
+    def __call__(self, x_TI: torch.Tensor) -> torch.Tensor:
+        """All outputs side by side, (T, O)."""
+        if not self._adapted:
+            return F.linear(x_TI, self.weight_OI, self.bias_O)
+        a_RI, b_OR = self._adapters(x_TI.dtype)
+        product: torch.Tensor = AdaptedProduct.apply(x_TI, self.weight_OI, self.bias_O, a_RI, b_OR)
+        return product
+
+    def _adapters(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """All A matrices one above the other, and the scaled B matrices in their own places."""
+        a_RI = torch.cat([m.lora_A[ADAPTER].weight for _, m in self._adapted])
+        b_OR = a_RI.new_zeros(len(self.weight_OI), len(a_RI))
+        column = 0
+        for start, m in self._adapted:
+            b = m.lora_B[ADAPTER].weight * m.scaling[ADAPTER]
+            b_OR[start : start + b.shape[0], column : column + b.shape[1]] = b
+            column += b.shape[1]
+        return a_RI.to(dtype), b_OR.to(dtype)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One transformer layer, normalised after each half (arXiv:1706.03762)."""
+
+    query_key_value: Projection
+    attention_output: Projection
+    mlp_in: Projection
+    mlp_out: Projection
+    attention_norm: nn.LayerNorm
+    activation: Callable[[torch.Tensor], torch.Tensor]
+    mlp_norm: nn.LayerNorm
+    heads: int
+
+    @property
+    def adapted(self) -> bool:
+        """Whether anything in it trains."""
+        parts = (self.query_key_value, self.attention_output, self.mlp_in, self.mlp_out)
+        return any(part.adapted for part in parts)
+
+    def __call__(
+        self, x_BLH: torch.Tensor, bias: torch.Tensor | None, *, first_only: bool = False
+    ) -> torch.Tensor:
+        """The layer's output, (B, L, H), or with ``first_only`` that of the first token, (B, 1, H).
+
+        Args:
+            x_BLH: the layer below.
+            bias: added to attention scores, broadcastable to (B, heads, L, L); None adds nothing.
+            first_only: compute no more than the first token's state needs.
+        """
+        rows, length, width = x_BLH.shape
+        fused = self.query_key_value(x_BLH.reshape(-1, width))
+        split = fused.view(rows, length, 3, self.heads, width // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        if first_only:
+            query, x_BLH = query[:, :, :1], x_BLH[:, :1]
+            bias = None if bias is None else bias[:, :, :1]
+        mixed = attend(query, key, value, bias).transpose(1, 2).reshape(-1, width)
+        x_TH = _norm(self.attention_norm, self.attention_output(mixed) + x_BLH.reshape(-1, width))
+        inner = self.activation(self.mlp_in(x_TH))
+        out_TH = _norm(self.mlp_norm, self.mlp_out(inner) + x_TH)
+        return out_TH.view(rows, -1, width)
+
+
+class LeanEncoder:
+    """The forward pass of a classifier whose frozen encoder has no dropout."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+        """Look the parts up in ``module``; the caller has asked :func:`why_not_lean`."""
+        model = base_model(module)
+        self._model, self._dtype = model, dtype
+        self._blocks = [_block(model, layer, dtype) for layer in layer_stack(model)]
+        adapted = [i for i, block in enumerate(self._blocks) if block.adapted]
+        self.frozen_depth = adapted[0] if adapted else len(self._blocks)
+        """Layers below the lowest adapter."""
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """``logits_BK`` in fp32."""
+        with torch.no_grad():
+            x_BLH = self._model.base_model.embeddings(input_ids=batch.ids_BL).to(self._dtype)
+            bias = self._bias(batch, x_BLH)
+        last = len(self._blocks) - 1
+        for depth, block in enumerate(self._blocks):
+            with torch.no_grad() if depth < self.frozen_depth else nullcontext():
+                x_BLH = block(x_BLH, bias, first_only=depth == last)
+        return _head(self._model, x_BLH.float())
+
+    def _bias(self, batch: Batch, x_BLH: torch.Tensor) -> torch.Tensor | None:
+        """What is added to attention scores: minus infinity at padding, MPNet's positions."""
+        bias = None
+        if self._model.config.model_type == "mpnet":
+            bias = self._model.base_model.encoder.compute_position_bias(x_BLH).to(self._dtype)
+        if not bool(batch.mask_BL.all()):
+            lowest = torch.finfo(self._dtype).min
+            hidden = (1 - batch.mask_BL)[:, None, None, :].to(self._dtype) * lowest
+            bias = hidden if bias is None else bias + hidden
+        return bias
+
+
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """Scaled dot-product attention over (B, heads, L, D)."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+
+
+def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool) -> str | None:
+    """The reason why a model must use its own forward pass, or None where it need not."""
+    model = base_model(module)
+    if model.config.model_type not in PARTS:
+        return f"{model.config.model_type} is not built like BERT"
+    if frozen_dropout:
+        return "model.frozen_dropout=true"
+    if any(not isinstance(d[ADAPTER], nn.Identity) for d in adapter_dropouts(module)):
+        return "adapters.dropout is not 0"
+    if checkpointing:
+        return "train.checkpointing recomputes the model's own layers"
+    return None
+
+
+def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype) -> Block:
+    family = model.config.model_type
+    roles: dict[Role, nn.Module] = {
+        roles[0]: layer.get_submodule(path) for path, roles in FAMILIES[family].linears.items()
+    }
+    attention_norm, activation, mlp_norm = (layer.get_submodule(p) for p in PARTS[family])
+    assert isinstance(attention_norm, nn.LayerNorm)
+    assert isinstance(mlp_norm, nn.LayerNorm)
+    return Block(
+        Projection([roles["query"], roles["key"], roles["value"]], dtype),
+        Projection([roles["attention-output"]], dtype),
+        Projection([roles["mlp-in"]], dtype),
+        Projection([roles["mlp-out"]], dtype),
+        attention_norm,
+        activation,
+        mlp_norm,
+        heads=model.config.num_attention_heads,
+    )
+
+
+def _norm(norm: nn.LayerNorm, x_TH: torch.Tensor) -> torch.Tensor:
+    weight, bias = (p.detach().to(x_TH.dtype) for p in (norm.weight, norm.bias))
+    return F.layer_norm(x_TH, norm.normalized_shape, weight, bias, norm.eps)
+
+
+def _head(model: Any, first_B1H: torch.Tensor) -> torch.Tensor:
+    """The model's own head on the first token's state."""
+    match model.config.model_type:
+        case "bert":
+            logits = model.classifier(model.dropout(model.bert.pooler(first_B1H)))
+        case "distilbert":
+            hidden_BH = torch.relu(model.pre_classifier(first_B1H[:, 0]))
+            logits = model.classifier(model.dropout(hidden_BH))
+        case _:
+            logits = model.classifier(first_B1H)
+    return logits  # type: ignore[no-any-return]

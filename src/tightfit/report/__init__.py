@@ -1,0 +1,1 @@
+"""The page about a run: facts from its folder, a view of them, a template."""

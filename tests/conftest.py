@@ -1,0 +1,74 @@
+"""What many tests share: no network, one thread, toy encoders, and one finished toy run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+
+from tests.toy_jobs import SHORT
+from tests.toys import toy_encoder, toy_rows, write_jsonl
+from tightfit.pipeline import TrainResult, train
+from tightfit.voice import Voice
+
+Encoders = Callable[[str], Path]
+"""Gives the folder of a toy encoder of a family."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def offline() -> Iterator[None]:
+    """The Hub is not asked for anything, whether it could be reached or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Toy products are too small to share, and sums in one order give the same bits everywhere."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> Encoders:
+    """Toy encoders of any family, each made once; not to be changed."""
+    root = tmp_path_factory.mktemp("encoders")
+    return cache(lambda family: toy_encoder(root / family, family))
+
+
+@pytest.fixture(scope="session")
+def bert(encoders: Encoders) -> Path:
+    """A toy BERT, whose head is one linear layer."""
+    return encoders("bert")
+
+
+@pytest.fixture(scope="session")
+def roberta(encoders: Encoders) -> Path:
+    """A toy RoBERTa, the family of the published system."""
+    return encoders("roberta")
+
+
+@pytest.fixture(scope="session")
+def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 toy rows in a file."""
+    return write_jsonl(tmp_path_factory.mktemp("rows") / "rows.jsonl", toy_rows(120))
+
+
+@pytest.fixture(scope="session")
+def finished(
+    bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> TrainResult:
+    """A run of 12 steps with the default recipe, evaluated every 4; not to be changed."""
+    return train(
+        rows_file,
+        model=str(bert),
+        out=tmp_path_factory.mktemp("runs") / "finished",
+        max_steps=12,
+        settings=[*SHORT, "train.eval_every=4", "optim.lr=1e-2"],
+        voice=Voice(),
+    )

@@ -1,0 +1,43 @@
+"""The notebook runs from top to bottom, offline, on the sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOK = Path(__file__).parent.parent / "examples" / "ag_news.ipynb"
+
+
+def output_text(cell: nbformat.NotebookNode) -> str:
+    """What a cell printed and gave, as one text."""
+    parts = []
+    for output in cell.get("outputs", []):
+        parts.append(output.get("text", ""))
+        parts.append(output.get("data", {}).get("text/plain", ""))
+    return "".join(parts)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_notebook_runs_on_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every cell runs; the sum, the proofs and the submission come out as the text says."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    shown = "\n".join(map(output_text, notebook.cells))
+    assert "largest uniform rank that fits: 11" in shown
+    assert "'gradients': True, 'movement': True, 'round_trip': True" in shown
+    assert "alive" in shown
+    lines = (tmp_path / "submission.csv").read_text().splitlines()
+    assert lines[0] == "ID,Label"
+    assert len(lines) == 121
+
+
+def test_the_notebook_is_committed_without_outputs() -> None:
+    """Outputs belong to whoever runs it."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells)

@@ -12,7 +12,7 @@ import torch
 
 from tests.toy_jobs import SHORT
 from tests.toys import toy_encoder, toy_rows, write_jsonl
-from tightfit.pipeline import TrainResult, train
+from tightfit import pipeline
 from tightfit.voice import Voice
 
 Encoders = Callable[[str], Path]
@@ -62,9 +62,9 @@ def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(
     bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> TrainResult:
+) -> pipeline.TrainResult:
     """A run of 12 steps with the default recipe, evaluated every 4; not to be changed."""
-    return train(
+    return pipeline.train(
         rows_file,
         model=str(bert),
         out=tmp_path_factory.mktemp("runs") / "finished",

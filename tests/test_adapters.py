@@ -58,9 +58,7 @@ def test_exactly_the_plan_requires_gradients(
 
 @pytest.mark.parametrize("role", ["query", "key", "value", "attention-output", "mlp-in", "mlp-out"])
 @each_family
-def test_any_role_can_be_adapted(
-    family: str, role: str, encoders: Callable[[str], Path]
-) -> None:
+def test_any_role_can_be_adapted(family: str, role: str, encoders: Callable[[str], Path]) -> None:
     """The names in the plan are those of the layers that PEFT adapts, and no others."""
     classifier = toy_classifier(encoders(family), f"adapters.targets={role}")
     named = [pair.name for pair in adapter_pairs(classifier.module)]

@@ -188,7 +188,7 @@ def test_a_local_model_is_priced_by_its_own_files(bert: Path) -> None:
 def test_only_the_settings_of_a_hub_model_are_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A price needs no weights; none are known, so the family's usual ones are taken for granted."""
+    """A price needs no weights: the family's usual ones are taken for granted."""
     toy_config("bert", num_hidden_layers=5).save_pretrained(tmp_path)
     monkeypatch.setattr(module, "snapshot_download", unreachable)
     monkeypatch.setattr(module, "hf_hub_download", lambda name, file: str(tmp_path / file))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import pickle
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import tightfit
+from tightfit.data import unpickle
 from tightfit.data.unpickle import read_pickle
 from tightfit.data.unpickle_child import read
 from tightfit.errors import DataError
@@ -67,7 +70,10 @@ FRAMES: dict[str, dict[str, Any]] = {
         "f": pd.Series([0.5, None], dtype="Float32"),
     },
     "numbers": {"f": [0.5, float("nan")], "b": [True, False], "i": np.array([1, 2], "int8")},
-    "times": {"d": pd.to_datetime(["2020-01-01", None]), "t": pd.to_timedelta([1, 2], unit="s")},
+    "times": {
+        "d": pd.to_datetime(pd.Series(["2020-01-01", None])),
+        "t": pd.to_timedelta([1, 2], unit="s"),
+    },
     "numpy scalars": {"s": pd.Series([np.str_("é"), np.int64(3).astype(str)], dtype=object)},
     "bytes": {"b": [b"a", b"\xff"]},
     "lists": {"tokens": [["a", "b"], ["c"]]},
@@ -290,6 +296,22 @@ def test_the_child_is_deaf_to_its_surroundings(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert read_pickle(path).num_rows == 5
+
+
+def test_the_child_runs_this_very_tightfit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Found where this one lies, be it installed or on PYTHONPATH, and before any other."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setattr(
+        unpickle,
+        "_START",
+        unpickle._START.replace("main()", "").rstrip()
+        + """
+import tightfit
+raise SystemExit(tightfit.__file__)
+""",
+    )
+    with pytest.raises(DataError, match=re.escape(tightfit.__file__)):
+        read_pickle(saved(tmp_path, []))
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from tightfit.voice import Bar, Voice
 LABELS = ("money", "sport")
 """Of the toy rows, in the order of their ids."""
 
-SHORT = ["data.max_length=32", "predict.max_length=32"]
-"""Toy encoders have few positions."""
+SHORT = ["data.max_length=32", "predict.max_length=32", "train.precision=fp32"]
+"""Toy encoders have few positions, and tests compare digits."""
 
 TEXTS = ["goal match in the team", "stock", "bank profit with a new price on market", "striker of"]
 

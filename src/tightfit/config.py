@@ -172,6 +172,8 @@ class Train(Section):
     eval_every: Annotated[int, Field(ge=1)]
     """Optimiser steps between evaluations; each also writes a checkpoint."""
     eval_batch: Annotated[int, Field(ge=1)]
+    forward: Literal["auto", "own"] = "auto"
+    """``auto``: the lean forward pass where the model has one; ``own``: always the model's own."""
     compile: Literal["off"] = "off"
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""

@@ -14,6 +14,10 @@ EXTRA_OF = {
     "wandb": "wandb",
     "mlflow": "mlflow",
     "pandas": "pandas",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "datasketch": "checks",
+    "cleanlab": "checks",
 }
 """Import name of each optional package, and the extra of tightfit that installs it."""
 
@@ -24,7 +28,7 @@ def available(package: str) -> bool:
 
 
 def require(package: str, purpose: str) -> ModuleType:
-    """Import an optional package.
+    """Import an optional package, or a module of one by its dotted name.
 
     Raises:
         MissingExtraError: it is not installed; the message gives the ``pip`` command.
@@ -39,9 +43,10 @@ def ensure(package: str, purpose: str) -> None:
     Raises:
         MissingExtraError: it is not installed; the message gives the ``pip`` command.
     """
-    if not available(package):
+    top = package.partition(".")[0]
+    if not available(top):
         raise MissingExtraError(
             f"{purpose} needs an optional package",
-            seen=f"{package} is not installed",
-            next_step=f"pip install 'tightfit[{EXTRA_OF[package]}]'",
+            seen=f"{top} is not installed",
+            next_step=f"pip install 'tightfit[{EXTRA_OF[top]}]'",
         )

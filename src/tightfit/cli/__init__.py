@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import tightfit
-from tightfit.cli import audit, doctor, evaluate, plan, predict, train
+from tightfit.cli import audit, doctor, evaluate, export, plan, predict, report, train
 from tightfit.cli.help import SettingsHelp, examples
 
 EXAMPLES = """\
@@ -43,7 +43,9 @@ app.command(cls=SettingsHelp, epilog=examples(plan.EXAMPLES))(plan.plan)
 app.command(cls=SettingsHelp, epilog=examples(train.EXAMPLES))(train.train)
 app.command(epilog=examples(evaluate.EXAMPLES))(evaluate.evaluate)
 app.command(epilog=examples(predict.EXAMPLES))(predict.predict)
+app.command(epilog=examples(export.EXAMPLES))(export.export)
 app.command(epilog=examples(audit.EXAMPLES))(audit.audit)
+app.command(epilog=examples(report.EXAMPLES))(report.report)
 app.command(epilog=examples(doctor.EXAMPLES))(doctor.doctor)
 
 

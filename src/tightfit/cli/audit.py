@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Group
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -43,7 +43,7 @@ def audit(
         if as_json:
             front.answer(found.to_json())
         else:
-            front.show(_show(found, str(path)))
+            front.show(*_show(found, str(path)))
         if found.dead:
             raise ProofError(
                 found.verdict,
@@ -52,7 +52,7 @@ def audit(
             )
 
 
-def _show(found: Audit, title: str) -> Group:
+def _show(found: Audit, title: str) -> list[RenderableType]:
     words = [
         f"{found.trainable:,} trained numbers in the file; the head is "
         f"{'among' if found.head_saved else 'not among'} them",
@@ -61,7 +61,7 @@ def _show(found: Audit, title: str) -> Group:
     if not found.dead:
         words.append(found.verdict)
     tables = [_table(found, title)] if found.adapters else [Text(title)]
-    return Group(*tables, *(Text(line) for line in words))
+    return [*tables, *(Text(line) for line in words)]
 
 
 def _table(found: Audit, title: str) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -28,15 +28,15 @@ def doctor(*, as_json: options.AsJson = False, debug: options.Debug = False) -> 
         if as_json:
             front.answer(report.to_json())
         else:
-            front.show(_show(report, front.people))
+            front.show(*_show(report, front.people))
 
 
-def _show(report: Report, console: Console) -> Group:
+def _show(report: Report, console: Console) -> list[RenderableType]:
     table = Table.grid(padding=(0, 2))
     for ok, what, detail in _checks(report):
         mark = "-" if ok is None else tick(ok, console)
         table.add_row(mark, Text(what), Text(detail, overflow="fold"))
-    return Group(table, Text(""), Text(report.verdict))
+    return [table, Text(""), Text(report.verdict)]
 
 
 def _checks(report: Report) -> list[tuple[bool | None, str, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Group
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -67,15 +67,15 @@ def evaluate(
         if as_json:
             front.answer(found.to_json())
         else:
-            front.show(_show(found, f"{run} on {data}", f"{run} against {against}"))
+            front.show(*_show(found, f"{run} on {data}", f"{run} against {against}"))
 
 
-def _show(found: Evaluation, title: str, pair: str) -> Group:
+def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     scores = found.scores
     confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
-    parts = [_score_table(scores, title), _class_table(scores), confusions(scores)]
+    tables = [_score_table(scores, title), _class_table(scores), confusions(scores)]
     paired = [] if found.paired is None else [Text(f"{pair}: {found.paired.sentence}")]
-    return Group(*parts, *paired)
+    return [*tables, *paired]
 
 
 def _score_table(scores: Scores, title: str) -> Table:

@@ -45,7 +45,7 @@ class Front:
     """The answer, on standard output."""
 
     def show(self, *parts: RenderableType) -> None:
-        """Print tables and sentences for people."""
+        """Print tables and sentences for people; sentences are left to the terminal to fold."""
         for part in parts:
             self.people.print(part, soft_wrap=isinstance(part, Text))
 

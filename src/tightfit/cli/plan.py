@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from tightfit import pipeline
@@ -52,10 +52,10 @@ def plan(
         if as_json:
             front.answer(made.to_json())
         else:
-            front.show(show_plan(made, front.people))
+            front.show(*show_plan(made, front.people))
 
 
-def show_plan(plan: Plan, console: Console) -> Group:
+def show_plan(plan: Plan, console: Console) -> list[RenderableType]:
     """The plan as a table, like layers in one row, and the cap as a bar."""
     title = f"{plan.model}, {plan.num_labels} labels"
     table = new_table(title, "trains", "rank x (in + out)", ">parameters", "share")
@@ -65,10 +65,10 @@ def show_plan(plan: Plan, console: Console) -> Group:
     table.add_section()
     add_row(table, "total", "", f"{plan.total:,}")
     if plan.budget is None or plan.headroom is None:
-        return Group(table, Text("No cap holds: nothing limits what trains."))
+        return [table, Text("No cap holds: nothing limits what trains.")]
     add_row(table, "cap", "", f"{plan.budget:,}")
     add_row(table, "headroom", "", f"{plan.headroom:,}")
-    return Group(table, _cap_line(plan.total, plan.budget, console))
+    return [table, _cap_line(plan.total, plan.budget, console)]
 
 
 def _parts(plan: Plan) -> list[tuple[str, str, int]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
@@ -20,6 +20,7 @@ from tightfit.voice import RichVoice
 
 if TYPE_CHECKING:
     from tightfit.inference.predictor import Predictions
+    from tightfit.pipeline import Run
 
 LabelFormat = Literal["id", "name"]
 
@@ -112,15 +113,10 @@ def predict(
                 front.show(Text(f"wrote {found.rows:,} predictions to {found.out}"))
             _tell_truncated(front, found.truncated)
             return
-        texts = map(_checked, text) if text else _lines_of(sys.stdin.buffer)
+        texts = [_checked(each) for each in text] if text else _lines_of(sys.stdin.buffer)
         loaded = pipeline.Run.load(run, max_length=max_length)
-        by_name = label_format != "id"
-        chunks = (_read(loaded.predict(chunk), by_name) for chunk in _chunks(texts))
-        if as_json:
-            front.answer({"predictions": list(_objects(chunks, probabilities))})
-        else:
-            for chunk in chunks:
-                front.lines(_line(answer, probabilities) for answer in chunk)
+        style = _Style(as_json, label_format != "id", probabilities)
+        _answer_texts(front, loaded, texts, style)
 
 
 def _refuse_contradictions(
@@ -136,7 +132,7 @@ def _refuse_contradictions(
         )
     if text_column is not None and data is None:
         raise UsageError("--text-column is for --data", next_step="leave it out, or add --data")
-    if data is None and not text and (sys.stdin is None or sys.stdin.isatty()):
+    if data is None and not text and _is_terminal():
         raise UsageError(
             "there is nothing to predict",
             allowed="--data ROWS --out FILE, --text '…', or lines on standard input",
@@ -144,38 +140,60 @@ def _refuse_contradictions(
         )
 
 
+def _is_terminal() -> bool:
+    """Whether nobody pipes anything in; a program without standard input counts as well."""
+    return sys.stdin is None or sys.stdin.isatty()
+
+
 def _tell_truncated(front: Front, truncated: int) -> None:
     if truncated:
-        front.show(Text(f"note: {truncated:,} texts were longer than is read, and were cut"))
+        texts = "1 text was" if truncated == 1 else f"{truncated:,} texts were"
+        front.show(Text(f"note: {texts} longer than is read, and cut"))
 
 
 @dataclass(frozen=True)
-class _Answer:
-    label: str | int
-    probability: float
-    probabilities: dict[str, float]
+class _Style:
+    """How texts are answered on standard output."""
+
+    as_json: bool
+    by_name: bool
+    probabilities: bool
 
 
-def _read(found: Predictions, by_name: bool) -> list[_Answer]:
-    labels: list[Any] = list(found.labels if by_name else found.ids)
+def _answer_texts(front: Front, run: Run, texts: Iterable[str], style: _Style) -> None:
+    """Lines as they come, or one object in the end."""
+    objects: list[dict[str, Any]] = []
+    truncated = 0
+    for chunk in _chunks(texts):
+        found = run.predict(chunk)
+        truncated += found.truncated
+        if style.as_json:
+            objects += _objects(found, len(objects), style)
+        else:
+            front.lines(_lines(found, style))
+    if style.as_json:
+        front.answer({"predictions": objects})
+    _tell_truncated(front, truncated)
+
+
+def _objects(found: Predictions, start: int, style: _Style) -> Iterator[dict[str, Any]]:
     rows = found.probabilities_NK.tolist()
-    return [
-        _Answer(label, max(row), dict(zip(found.label_names, row, strict=True)))
-        for label, row in zip(labels, rows, strict=True)
-    ]
+    for number, (label, row) in enumerate(zip(_labels(found, style), rows, strict=True), start):
+        named = {"probabilities": dict(zip(found.label_names, row, strict=True))}
+        yield {"ID": number, "Label": label, **(named if style.probabilities else {})}
 
 
-def _objects(chunks: Iterable[list[_Answer]], probabilities: bool) -> Iterator[dict[str, Any]]:
-    for number, answer in enumerate(chain.from_iterable(chunks)):
-        more = {"probabilities": answer.probabilities} if probabilities else {}
-        yield {"ID": number, "Label": answer.label, **more}
+def _lines(found: Predictions, style: _Style) -> Iterator[str]:
+    for label, row in zip(_labels(found, style), found.probabilities_NK.tolist(), strict=True):
+        cells = [str(label), f"{max(row):.4f}"]
+        if style.probabilities:
+            pairs = zip(found.label_names, row, strict=True)
+            cells += [f"{name}={value:.4f}" for name, value in pairs]
+        yield "\t".join(cells)
 
 
-def _line(answer: _Answer, probabilities: bool) -> str:
-    cells = [str(answer.label), f"{answer.probability:.4f}"]
-    if probabilities:
-        cells += [f"{name}={value:.4f}" for name, value in answer.probabilities.items()]
-    return "\t".join(cells)
+def _labels(found: Predictions, style: _Style) -> Sequence[str | int]:
+    return found.labels if style.by_name else found.ids
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from rich import box
 from rich.console import Console
@@ -57,6 +58,6 @@ def size(count: float) -> str:
 
 def shared_path(names: Sequence[str]) -> str:
     """The dotted path that all names begin with, final dot included; empty where there is none."""
-    first, last = min(names, default=""), max(names, default="")
-    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
-    return first[: first.rfind(".", 0, length) + 1]
+    folders = [name.split(".")[:-1] for name in names]
+    shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
+    return "".join(f"{parts[0]}." for parts in shared)

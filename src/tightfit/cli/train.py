@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from tightfit import pipeline
@@ -127,7 +127,7 @@ def train(
         if as_json:
             front.answer(answer)
         else:
-            front.show(words)
+            front.show(*words)
 
 
 def _refuse_contradictions(
@@ -150,7 +150,7 @@ def _refuse_contradictions(
         )
 
 
-def _closing_words(result: TrainResult, console: Console) -> Group:
+def _closing_words(result: TrainResult, console: Console) -> list[RenderableType]:
     """What was reached, what was proven, and what to type next."""
     found = result.to_json()
     run = shlex.quote(str(result.run))
@@ -170,7 +170,7 @@ def _closing_words(result: TrainResult, console: Console) -> Group:
         f"  tightfit predict {run} --text '…'",
         f"  tightfit audit {run}",
     ]
-    return Group(*(Text(line, overflow="fold") for line in lines))
+    return [Text(line) for line in lines]
 
 
 def _proof_line(name: str, proof: dict[str, Any], console: Console) -> str:
@@ -178,7 +178,7 @@ def _proof_line(name: str, proof: dict[str, Any], console: Console) -> str:
     return f"{tick(proof['ok'], console)} {name.replace('_', ' ')}{declared}"
 
 
-def _forecast_words(forecast: Forecast, console: Console) -> Group:
+def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType]:
     lines = [
         "",
         f"{forecast.rows:,} rows to train on, {forecast.validation_rows:,} to validate on; "
@@ -188,7 +188,7 @@ def _forecast_words(forecast: Forecast, console: Console) -> Group:
         *(f"note: {note}" for note in forecast.notes),
         "nothing was trained or written; leave out --dry-run to train",
     ]
-    return Group(show_plan(forecast.plan, console), *(Text(line) for line in lines))
+    return [*show_plan(forecast.plan, console), *(Text(line) for line in lines)]
 
 
 def _duration(minutes: float) -> str:

@@ -54,10 +54,9 @@ class LabelSet:
             DataError: no labels, fewer than 2 classes, about a class a row, or ``declared`` does
                 not cover the labels.
         """
-        labels = _labels(table)
-        present = sorted(set(labels), key=lambda label: (str(type(label)), label))
-        _check_classes(present, len(labels))
-        own = _own_classes(table, present)
+        present = _present(_labels(table))
+        _check_classes(present, len(table))
+        own = own_classes(table)
         return _declare(own, [own.names[own.values.index(x)] for x in present], declared)
 
     def encode(self, table: Table) -> list[int]:
@@ -113,6 +112,18 @@ class LabelSet:
         return by_their_name or by_value
 
 
+def own_classes(table: Table) -> LabelSet:
+    """The classes as labelled rows themselves tell them, however few or many those are.
+
+    Raises:
+        DataError: there are no labels, or the source gives two classes the same name.
+    """
+    present = _present(_labels(table))
+    if table.label_names is not None:
+        return LabelSet(table.label_names, tuple(range(len(table.label_names))))
+    return LabelSet(tuple(map(str, present)), tuple(present))
+
+
 def class_counts(ids: Sequence[int], classes: int) -> list[int]:
     """How many rows each of the ``classes`` has."""
     counts = [0] * classes
@@ -133,6 +144,11 @@ def _labels(table: Table) -> list[int | str]:
     return table.labels
 
 
+def _present(labels: Sequence[int | str]) -> list[int | str]:
+    """The different labels: ascending integers, or sorted strings."""
+    return sorted(set(labels), key=lambda label: (str(type(label)), label))
+
+
 def _name(table: Table, label: int | str) -> str:
     if table.label_names is not None and isinstance(label, int):
         return table.label_names[label]
@@ -151,13 +167,6 @@ def _check_classes(present: Sequence[int | str], rows: int) -> None:
             seen=f"{len(present):,} labels in {rows:,} rows",
             next_step="choose the column of labels with --label-column",
         )
-
-
-def _own_classes(table: Table, present: Sequence[int | str]) -> LabelSet:
-    """The classes as the rows themselves tell them."""
-    if table.label_names is not None:
-        return LabelSet(table.label_names, tuple(range(len(table.label_names))))
-    return LabelSet(tuple(map(str, present)), tuple(present))
 
 
 def _declare(own: LabelSet, present: Sequence[str], declared: tuple[str, ...]) -> LabelSet:

@@ -6,9 +6,10 @@ A pickle is a program, so three walls stand around it:
   leads to stand-ins that note the call and do nothing;
 - `unpickle_tables` and `unpickle_frames` rebuild the columns from those notes, and validate each
   one before anything reads it. Files that a pickle points to are never opened;
-- all that happens in a process of its own, with limits on memory, time and the size of its answer.
-  Bombs and crashes end that process, not this one. Memory is limited on Linux only; the processor
-  time and the answer on Windows not either. The clock holds everywhere.
+- all that happens in a process of its own, with limits on memory, time and the size of its answer:
+  bombs and crashes end that process, not this one. The clock runs on every system. Memory is
+  limited on Linux only; processor time and the answer wherever Python has `resource`, so not on
+  Windows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy
 import pyarrow as pa
@@ -32,7 +32,7 @@ REFUSED, TOO_BIG, NO_SPACE = 4, 5, 9
 
 _START = """
 import sys
-sys.path += sys.argv[3:]
+sys.path[:0] = [root for root in sys.argv[3:] if root not in sys.path]
 from tightfit.data.unpickle_child import main
 main()
 """
@@ -62,7 +62,7 @@ def read_pickle(path: Path, *, memory_bytes: int = 4 * 2**30, seconds: float = 1
     """
     child, said = _read_in_child(path, memory_bytes, seconds)
     if child.returncode == 0:
-        return _table(said)
+        return _table(path, said)
     if child.returncode == REFUSED:
         raise _refusal(path, **json.loads(said))
     raise _breakdown(path, child, memory_bytes=memory_bytes, seconds=seconds)
@@ -86,7 +86,8 @@ def _read_in_child(
                 check=False,
             )
             answer.seek(0)
-            return child, answer.read()
+            # What a child wrote before it failed may be as large as the limit, and is of no use.
+            return child, answer.read() if child.returncode in (0, REFUSED) else b""
     except subprocess.TimeoutExpired as error:
         raise _too_slow(path, seconds) from error
     except OSError as error:
@@ -106,14 +107,19 @@ def _environment() -> dict[str, str]:
     return kept | _SMALL_FOOTPRINT
 
 
-def _table(stream: bytes) -> pa.Table:
-    with pa.ipc.open_stream(stream) as reader:
-        table = reader.read_all()
-    table.validate(full=True)  # the child did; a second look costs little
+def _table(path: Path, stream: bytes) -> pa.Table:
+    try:
+        with pa.ipc.open_stream(stream) as reader:
+            table = reader.read_all()
+        table.validate(full=True)  # the child did; a second look costs little
+    except pa.ArrowInvalid as error:
+        raise _refusal(path, "its rows are not sound", str(error)) from error
     return table
 
 
-def _refusal(path: Path, what: str, seen: Any = None) -> DataError:
+def _refusal(path: Path, what: str, seen: str | None = None) -> DataError:
+    if seen is not None and not seen.isprintable():
+        seen = ascii(seen)  # a pickle's control characters are not for the terminal
     return DataError(
         f"{path} is refused: {what}; nothing of it was run",
         seen=seen,

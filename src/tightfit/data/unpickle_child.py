@@ -57,7 +57,10 @@ def limit(memory_bytes: int, seconds: float) -> None:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
         limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory_bytes
     for which, most in limits.items():
-        resource.setrlimit(which, (most, most))
+        allowed = resource.getrlimit(which)[1]
+        if allowed == resource.RLIM_INFINITY or most < allowed:  # else a stricter limit stands
+            # One more for the hard limit: at that of time the signal would not name its cause.
+            resource.setrlimit(which, (most, most + 1))
 
 
 def answer(source: BinaryIO, out: BinaryIO) -> int:
@@ -75,6 +78,8 @@ def answer(source: BinaryIO, out: BinaryIO) -> int:
         with pa.ipc.new_stream(out, table.schema) as stream:
             stream.write_table(table)
         out.flush()
+    except MemoryError:
+        return TOO_BIG
     except OSError as error:
         return TOO_BIG if error.errno == errno.EFBIG else NO_SPACE
     return 0
@@ -118,9 +123,8 @@ def _values(array: pa.Array) -> int:
 
 
 def _refuse(out: BinaryIO, what: str, seen: object) -> int:
-    """Tell the parent why; what the pickle says reaches no terminal with its control characters."""
-    said = str(seen)[:MAX_SEEN]
-    shown = said if said.isprintable() else ascii(said)
+    # Only strings: to spell out another value could take as long as the pickle likes.
+    shown = seen[:MAX_SEEN] if isinstance(seen, str) else None
     out.write(json.dumps({"what": what, "seen": shown}).encode("ascii"))
     out.flush()
     return REFUSED

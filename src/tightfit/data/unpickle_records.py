@@ -14,11 +14,8 @@ from typing import Any, BinaryIO, ClassVar
 
 from tightfit.errors import DataError
 
-_DTYPES = (
-    *("BooleanDtype", "Float32Dtype", "Float64Dtype"),
-    *("Int8Dtype", "Int16Dtype", "Int32Dtype", "Int64Dtype"),
-    *("UInt8Dtype", "UInt16Dtype", "UInt32Dtype", "UInt64Dtype"),
-)
+_FLOATS = ("Float32Dtype", "Float64Dtype")
+_INTEGERS = tuple(f"{sign}nt{bits}Dtype" for sign in ("I", "UI") for bits in (8, 16, 32, 64))
 
 _NAMES_OF = {
     # Bytes and slices, as the older protocols spell them.
@@ -35,7 +32,7 @@ _NAMES_OF = {
     "pandas": (
         *("ArrowDtype", "Categorical", "CategoricalDtype", "DataFrame", "NA", "StringDtype"),
         *("CategoricalIndex", "DatetimeIndex", "Index", "MultiIndex", "RangeIndex"),
-        *_DTYPES,
+        *("BooleanDtype", *_FLOATS, *_INTEGERS),
     ),
     "pandas.arrays": (
         *("ArrowExtensionArray", "ArrowStringArray", "BooleanArray", "DatetimeArray"),
@@ -50,8 +47,8 @@ _NAMES_OF = {
     "pandas.core.arrays.boolean": ("BooleanArray", "BooleanDtype"),
     "pandas.core.arrays.categorical": ("Categorical",),
     "pandas.core.arrays.datetimes": ("DatetimeArray",),
-    "pandas.core.arrays.floating": ("FloatingArray", *_DTYPES),
-    "pandas.core.arrays.integer": ("IntegerArray", *_DTYPES),
+    "pandas.core.arrays.floating": ("FloatingArray", *_FLOATS),
+    "pandas.core.arrays.integer": ("IntegerArray", *_INTEGERS),
     "pandas.core.arrays.string_": ("StringArray", "StringArrayNumpySemantics", "StringDtype"),
     "pandas.core.arrays.string_arrow": ("ArrowStringArray", "ArrowStringArrayNumpySemantics"),
     "pandas.core.arrays.timedeltas": ("TimedeltaArray",),

@@ -141,5 +141,5 @@ def _class_labels(info: Record) -> dict[str, str] | None:
 def _strings(values: list[Any]) -> list[str]:
     for value in values:
         if not isinstance(value, str):
-            raise DataError("it names a class by something else than a string", seen=value)
+            raise DataError("it names a class by something else than a string")
     return values

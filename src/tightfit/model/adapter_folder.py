@@ -31,6 +31,11 @@ PICKLED = "adapter_model.bin"
 _FACTOR = re.compile(r"(.+)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)*")
 """Layer and letter; some files put the adapter's name between these and ``weight`` or ``bias``."""
 
+_WRAPPERS = ("modules_to_save", "default")
+"""Parts of names that tell how PEFT wrapped a module, not which."""
+
+_FROZEN_COPY = ".original_module."
+
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -66,11 +71,10 @@ def read_contents(path: Path) -> Contents:
     """
     numbers, factors, others = 0, [], []
     with _opened(path) as file:
-        # keys() belongs to safetensors: the file is no dict.
-        names: list[str] = file.keys()
-        for name in names:
+        # With bias="all" PEFT writes the head's bias three times over; it trained once.
+        names = {_plain(name): name for name in file.keys() if _FROZEN_COPY not in name}  # noqa: SIM118
+        for plain, name in names.items():
             numbers += math.prod(file.get_slice(name).get_shape())
-            plain = name.removeprefix(PEFT_PREFIX)
             if match := _FACTOR.fullmatch(plain):
                 tensor = file.get_tensor(name)
                 norm = float(tensor.double().norm())
@@ -78,6 +82,12 @@ def read_contents(path: Path) -> Contents:
             else:
                 others.append(plain)
     return Contents(numbers, tuple(factors), tuple(others))
+
+
+def _plain(name: str) -> str:
+    """A tensor's name in the base model, or below one of its layers."""
+    parts = name.removeprefix(PEFT_PREFIX).split(".")
+    return ".".join(part for part in parts if part not in _WRAPPERS)
 
 
 def read_adapter_config(folder: Path) -> Mapping[str, Any]:

@@ -1,11 +1,12 @@
-"""The model card: what the adapter folder is, for people and for the Hub."""
+"""The model card: what the artefact is, for people and for the Hub."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.plan import Plan
 from tightfit.config import Config
@@ -19,7 +20,7 @@ labels = {labels}
 base = AutoModelForSequenceClassification.from_pretrained(
     {base!r}, num_labels={count}, id2label=labels
 )
-model = PeftModel.from_pretrained(base, "this folder").eval()""",
+model = PeftModel.from_pretrained(base, {folder!r}).eval()""",
     "none": """from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
@@ -27,12 +28,29 @@ labels = {labels}
 model = AutoModelForSequenceClassification.from_pretrained(
     {base!r}, num_labels={count}, id2label=labels
 )
-model.load_state_dict(load_file("head.safetensors"), strict=False)""",
+model.load_state_dict(load_file({folder!r} + "/head.safetensors"), strict=False)
+model.eval()""",
     "full": """from transformers import pipeline
 
-classify = pipeline("text-classification", "this folder")""",
+classify = pipeline("text-classification", {folder!r})""",
 }
 """How to load each kind of artefact without tightfit."""
+
+LISTED_LABELS = 50
+"""More label names than that are left to the adapter's own files."""
+
+
+def loading_code(plan: Plan, labels: Sequence[str], base: str, folder: str) -> str:
+    """Python that loads the artefact without tightfit.
+
+    Args:
+        plan: of the run.
+        labels: names, in order.
+        base: name or folder of the base model.
+        folder: of the artefact, as the code should say it.
+    """
+    names = dict(enumerate(labels))
+    return LOADING[plan.method].format(labels=names, base=base, count=len(names), folder=folder)
 
 
 def write_card(
@@ -41,8 +59,10 @@ def write_card(
     plan: Plan,
     labels: tuple[str, ...],
     *,
-    scores: dict[str, Any],
+    scores: Mapping[str, Any],
     source: Source,
+    data: Mapping[str, Any] | None = None,
+    proofs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write ``README.md`` with metadata that the Hub reads.
 
@@ -53,38 +73,126 @@ def write_card(
         labels: names, in order.
         scores: on the validation rows, as ``metrics.json`` has them.
         source: the base model.
+        data: where the rows came from, as ``data.json`` has it; None where that is not known.
+        proofs: as ``proofs.json`` has them; None where there were none.
     """
-    data = ModelCardData(
-        base_model=source.public_name if "/" in source.public_name else None,
-        library_name="transformers" if plan.method == "full" else "peft",
+    parts = [
+        _opening(config, plan, source),
+        "## Results\n\n" + _results(config, labels, scores),
+        "## Loading it\n\n```python\n"
+        + loading_code(plan, labels, source.public_name, "path/to/this/folder")
+        + "\n```",
+        "## Training\n\n" + _training(config, plan, data),
+        "## Proofs\n\n" + _proofs(proofs) if proofs else "",
+        "## Limits\n\n" + _limits(config, scores),
+    ]
+    metadata = _metadata(plan, scores, source, data)
+    text = "\n\n".join(part for part in parts if part)
+    ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}\n").save(folder / "README.md")
+
+
+def _metadata(
+    plan: Plan, scores: Mapping[str, Any], source: Source, data: Mapping[str, Any] | None
+) -> ModelCardData:
+    rows = {
+        "task_type": "text-classification",
+        "dataset_name": _plain(data["validation_source"] if data else "validation rows"),
+        "dataset_type": "text",
+        "dataset_split": "validation",
+    }
+    results = [
+        EvalResult(metric_type=kind, metric_name=name, metric_value=round(value, 6), **rows)
+        for kind, name, value in (
+            ("accuracy", "Accuracy", scores["accuracy"]["value"]),
+            ("f1", "Macro F1", scores["macro_f1"]["value"]),
+        )
+    ]
+    return ModelCardData(
+        model_name=_plain(f"{Path(source.public_name).name} text classifier"),
+        # A folder on somebody's disk is no model of the Hub.
+        base_model=source.public_name if _is_hub_name(source) else None,
+        base_model_relation="adapter" if plan.method == "lora" else "finetune",
+        library_name="peft" if plan.method == "lora" else "transformers",
         pipeline_tag="text-classification",
-        tags=["text-classification", "tightfit"],
+        tags=["text-classification", "tightfit", *(["lora"] if plan.method == "lora" else [])],
+        eval_results=results,
     )
+
+
+def _opening(config: Config, plan: Plan, source: Source) -> str:
     cap = "no cap" if plan.budget is None else f"a cap of {plan.budget:,}"
-    accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
-    loading = LOADING[plan.method].format(
-        labels=dict(enumerate(labels)), base=source.public_name, count=len(labels)
+    name = _plain(source.public_name)
+    return (
+        f"# Text classifier on {name}\n\n"
+        f"{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in "
+        f"{'the encoder' if plan.method == 'full' else 'adapters'}, {plan.head:,} in the head. "
+        f"Made with tightfit, recipe `{config.recipe}`, seed {config.seed}."
     )
-    text = f"""---
-{data.to_yaml()}
----
 
-# Text classifier on {source.public_name}
 
-{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in adapters, {plan.head:,} in
-the head. Recipe `{config.recipe}`, seed {config.seed}.
-
-| | |
+def _results(config: Config, labels: Sequence[str], scores: Mapping[str, Any]) -> str:
+    listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
+    more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
+    accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
+    return f"""| | |
 | --- | --- |
-| labels, in order | {", ".join(labels)} |
-| accuracy on {scores["n"]} validation rows | {accuracy} |
+| labels, in order | {listed}{more} |
+| accuracy on {scores["n"]:,} validation rows | {accuracy} |
 | macro F1 | {scores["macro_f1"]["value"]:.3f} |
-| longest text | {config.predict.max_length} tokens |
+| longest text | {config.predict.max_length} tokens |"""
 
-## Loading it
 
-```python
-{loading}
-```
-"""
-    ModelCard(text).save(folder / "README.md")
+def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str:
+    optim = config.optim
+    how = (
+        f"AdamW, rate {optim.lr:g}, {optim.epochs:g} epochs, batch {optim.batch * optim.accumulate}"
+    )
+    if plan.method == "lora":
+        adapters = config.adapters
+        how += (
+            f"; LoRA of rank {adapters.rank} and alpha {adapters.alpha:g} on "
+            f"{', '.join(adapters.targets)}"
+        )
+    if data is None:
+        return f"{how}."
+    counts = ", ".join(
+        f"{_plain(name)} {count:,}" for name, count in list(data["train_counts"].items())[:20]
+    )
+    return (
+        f"{data['train_rows']:,} rows of {_plain(data['source'])} ({counts}); "
+        f"{data['validation_rows']:,} rows to validate on. {how}."
+    )
+
+
+def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
+    return "\n".join(
+        f"- {name.replace('_', ' ')}: "
+        + (
+            "holds"
+            if proof["ok"]
+            else "does not hold" + ", as declared" * bool(proof.get("expected"))
+        )
+        for name, proof in proofs.items()
+    )
+
+
+def _limits(config: Config, scores: Mapping[str, Any]) -> str:
+    weakest = min(scores["per_class"], key=lambda each: each["f1"]["value"])
+    return (
+        "The accuracy is that of rows like the validation rows, on which the best step was chosen; "
+        "other sources, times and languages were not measured. "
+        f"Its weakest label is {_plain(weakest['name'])} (F1 {weakest['f1']['value']:.2f}). "
+        f"Texts are cut at {config.predict.max_length} tokens, and every text gets one of these "
+        "labels, whether any fits or not. The weights of the base model keep their own licence; "
+        "this card claims none for the adapter."
+    )
+
+
+def _is_hub_name(source: Source) -> bool:
+    return source.public_name.count("/") == 1 and not Path(source.public_name).exists()
+
+
+def _plain(words: str) -> str:
+    """Words as Markdown shows them: labels and file names may hold anything."""
+    flat = " ".join(words.split())
+    return "".join(f"\\{c}" if c in r"\`*_[]<>|#" else c for c in flat)

@@ -6,7 +6,6 @@ Shapes: B rows, L tokens, K labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,18 +118,25 @@ def predict_logits(
     tokens: Tokens,
     *,
     batch: int,
-    autocast: AbstractContextManager[None] | None = None,
+    forward: Callable[[Batch], torch.Tensor] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Logits of all rows, ``logits_NK``, in the order of the rows.
 
     Rows are batched with others of their length, which changes the padding and nothing else.
+
+    Args:
+        classifier: put into evaluation mode.
+        tokens: the rows.
+        batch: rows in one forward pass.
+        forward: another way to ``logits_BK`` than the classifier's own, in fp32.
+        advance: told the number of rows done since the last call.
     """
     classifier.module.eval()
+    forward = forward or classifier.logits
     logits_NK = np.empty((len(tokens), len(classifier.label_names)), dtype=np.float32)
     for rows in length_sorted(tokens.lengths, batch):
-        with autocast or nullcontext():
-            part_BK = classifier.logits(collate(tokens, rows).to(classifier.device))
+        part_BK = forward(collate(tokens, rows).to(classifier.device))
         logits_NK[rows] = part_BK.cpu().numpy()
         if advance is not None:
             advance(len(rows))

@@ -197,6 +197,8 @@ def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool
     model = base_model(module)
     if model.config.model_type not in PARTS:
         return f"{model.config.model_type} is not built like BERT"
+    if any(p.requires_grad for p in model.base_model.embeddings.parameters()):
+        return "every weight trains"
     if frozen_dropout:
         return "model.frozen_dropout=true"
     if any(not isinstance(d[ADAPTER], nn.Identity) for d in adapter_dropouts(module)):

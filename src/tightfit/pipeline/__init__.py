@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tightfit.pipeline.checking import audit, doctor
+    from tightfit.pipeline.exporting import ExportResult, export
     from tightfit.pipeline.fitting import TrainResult, train
     from tightfit.pipeline.forecasting import Forecast, dry_run
     from tightfit.pipeline.planning import plan
     from tightfit.pipeline.predicting import PredictResult, Run, predict
+    from tightfit.pipeline.reporting import report
     from tightfit.pipeline.scoring import Evaluation, evaluate
 
 __all__ = [
     "Evaluation",
+    "ExportResult",
     "Forecast",
     "PredictResult",
     "Run",
@@ -27,8 +30,10 @@ __all__ = [
     "doctor",
     "dry_run",
     "evaluate",
+    "export",
     "plan",
     "predict",
+    "report",
     "train",
 ]
 
@@ -38,6 +43,8 @@ _HOMES = {
     "forecasting": ("Forecast", "dry_run"),
     "scoring": ("Evaluation", "evaluate"),
     "predicting": ("PredictResult", "Run", "predict"),
+    "exporting": ("ExportResult", "export"),
+    "reporting": ("report",),
     "checking": ("audit", "doctor"),
 }
 

@@ -162,9 +162,7 @@ class _Fit:
     artefact: Path
 
 
-def _fit(
-    folder: runs.RunFolder, job: Job, source: Source, *, resume: bool, voice: Voice
-) -> _Fit:
+def _fit(folder: runs.RunFolder, job: Job, source: Source, *, resume: bool, voice: Voice) -> _Fit:
     """Train, save and prove."""
     expect_dead = job.config.train.expect_dead
     start = job.classifier.state()

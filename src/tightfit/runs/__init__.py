@@ -5,6 +5,7 @@ from tightfit.runs.folder import RunFolder, check_may_create, create, next_path
 from tightfit.runs.seal import (
     Manifest,
     SealedFile,
+    make_folder,
     open_run,
     read_derived,
     read_manifest,
@@ -18,6 +19,7 @@ __all__ = [
     "SealedFile",
     "check_may_create",
     "create",
+    "make_folder",
     "next_path",
     "open_run",
     "read_derived",

@@ -115,6 +115,16 @@ def read_manifest(folder: RunFolder) -> Manifest:
         raise damaged(folder.manifest, f"{error.error_count()} faulty entries") from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        MachineError: it cannot be made.
+    """
+    with machine_errors(path, "make"):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def write_derived(folder: RunFolder, name: str, value: Mapping[str, Any]) -> Path:
     """Keep something that was worked out after sealing, in ``derived/NAME.json``; returns the path.
 
@@ -122,8 +132,7 @@ def write_derived(folder: RunFolder, name: str, value: Mapping[str, Any]) -> Pat
         MachineError: it cannot be written.
     """
     path = _derived_path(folder, name)
-    with machine_errors(path, "write"):
-        folder.derived.mkdir(exist_ok=True)
+    make_folder(folder.derived)
     write_digested(path, value)
     return path
 

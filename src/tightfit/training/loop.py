@@ -18,6 +18,7 @@ from tightfit.config import Config
 from tightfit.data.batches import Batch, Tokens, batch_order, collate, length_sorted
 from tightfit.errors import Interrupted, ProofError
 from tightfit.model.classifier import Classifier, predict_logits
+from tightfit.model.lean import LeanEncoder
 from tightfit.model.proofs import GradientWatch
 from tightfit.training.checkpoint import (
     Checkpoint,
@@ -54,6 +55,15 @@ class Job:
     config: Config
     schedule: Schedule
     precision: Precision
+    lean: LeanEncoder | None = None
+    """The leaner forward pass, where the model has one."""
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """One forward pass of training, ``logits_BK`` in fp32."""
+        if self.lean is not None:
+            return self.lean.logits(batch)
+        with self.precision.autocast(self.classifier.device):
+            return self.classifier.logits(batch)
 
 
 @dataclass
@@ -186,8 +196,7 @@ class Loop:
         classifier = self.job.classifier
         batch = batch.to(classifier.device)
         assert batch.labels_B is not None
-        with self.job.precision.autocast(classifier.device):
-            logits_BK = classifier.logits(batch)
+        logits_BK = self.job.logits(batch)
         losses_B = row_losses(logits_BK, batch.labels_B, self.job.config.optim.label_smoothing)
         loss_sum = (losses_B * self._weights_K[batch.labels_B]).sum()
         self._scaler.scale(loss_sum / rows_in_step).backward()
@@ -207,7 +216,7 @@ class Loop:
                 job.classifier,
                 job.validation.tokens,
                 batch=job.config.train.eval_batch,
-                autocast=job.precision.autocast(job.classifier.device),
+                forward=job.logits,
             )
         )
         labels_N = torch.tensor(job.validation.labels)

@@ -16,13 +16,16 @@ from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import limit_rows, split_rows
 from tightfit.data.table import Table
-from tightfit.model.classifier import build
+from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import load_tokenizer, longest_text
+from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
 from tightfit.training.loop import Job, Rows
 from tightfit.training.optim import make_schedule
 from tightfit.training.precision import Format, Precision, decide_precision
 from tightfit.voice import Voice
+
+LEAN_REASON = "the same logits with less work"
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,11 @@ def make_job(
     Returns the job, and what the tokens are like (for ``data.json``).
     """
     config, note = fit_lengths(config, source, load_tokenizer(source))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = _precision(config, device)
     classifier = build(source, plan, config, material.labels.names)
-    classifier.module.to(device)
+    classifier.module.to("cuda" if torch.cuda.is_available() else "cpu")
+    own_path = _why_own_path(config, classifier)
+    precision = _precision(config, classifier.device, lean=own_path is None)
+    lean = LeanEncoder(classifier.module, precision.dtype) if own_path is None else None
     with voice.track("tokenising", len(material.train_ids) + len(material.validation_ids)) as bar:
         encode = partial(
             tokenise, classifier.tokenizer, max_length=config.data.max_length, advance=bar.advance
@@ -158,10 +162,12 @@ def make_job(
     for sentence in (note, schedule_note):
         if sentence:
             voice.say(sentence)
-    voice.say(f"computing in {precision.format} on {device.type}: {precision.reason}")
+    voice.say(f"computing in {precision.format}: {precision.reason}")
     config = config.with_choice(
         "precision", Choice(value=precision.format, reason=precision.reason)
     )
+    path = Choice(value="own" if own_path else "lean", reason=own_path or LEAN_REASON)
+    config = config.with_choice("forward", path)
     facts = {
         "tokens": {
             "max_length": train.tokens.max_length,
@@ -171,12 +177,25 @@ def make_job(
             "padding_share": padding_share(train.tokens.lengths, order),
         }
     }
-    return Job(classifier, train, held, config, schedule, precision), facts
+    return Job(classifier, train, held, config, schedule, precision, lean), facts
 
 
-def _precision(config: Config, device: torch.device) -> Precision:
+def _why_own_path(config: Config, classifier: Classifier) -> str | None:
+    """The reason to use the model's own forward pass, or None where the lean one serves."""
+    if config.train.forward == "own":
+        return "asked for"
+    if config.train.precision == "fp16":
+        return "train.precision=fp16 runs under autocast"
+    return why_not_lean(
+        classifier.module,
+        frozen_dropout=config.model.frozen_dropout,
+        checkpointing=config.train.checkpointing != "off",
+    )
+
+
+def _precision(config: Config, device: torch.device, *, lean: bool) -> Precision:
     """The choice on record where there is one, so that a resumed run computes as it began."""
     if "precision" in config.choices:
         choice = config.choices["precision"]
         return Precision(cast(Format, choice.value), choice.reason)
-    return decide_precision(config.train.precision, device)
+    return decide_precision(config.train.precision, device, lean=lean)

@@ -1,0 +1,117 @@
+"""What people use instead, written as its documentation shows: the one home of the peers' code.
+
+Run as a process of its own, so that imports, tokenising and peak memory count:
+
+    python -m benchmarks.peers --setup best --data rows.jsonl --validation held.jsonl --json out.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+PUBLISHED, BEST = "published", "best"
+SETUPS = {
+    PUBLISHED: {
+        "per_device_train_batch_size": 16,
+        "gradient_accumulation_steps": 2,
+        "gradient_checkpointing": True,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+    },
+    BEST: {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 1},
+}
+"""Trainer + PEFT as published (its adapters kept alive), and in its fastest settings here."""
+
+
+def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
+    """LoRA on query and value through ``transformers.Trainer``; returns what was measured."""
+    from datasets import Dataset
+    from peft import LoraConfig, get_peft_model
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )
+
+    set_seed(args.seed)
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+
+    def tokenise(path: str) -> Any:
+        rows = Dataset.from_json(path)
+        return rows.map(
+            lambda batch: tokenizer(batch["text"], truncation=True, max_length=128),
+            batched=True,
+            remove_columns=["text"],
+        )
+
+    train, held = tokenise(args.data), tokenise(args.validation)
+    model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=args.labels)
+    targets = ["query", "value"] if model.config.model_type != "mpnet" else ["attn.q", "attn.v"]
+    model = get_peft_model(
+        model, LoraConfig(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=targets)
+    )
+    settings = TrainingArguments(
+        output_dir=args.work,
+        learning_rate=args.lr,
+        num_train_epochs=args.epochs,
+        max_steps=args.max_steps or -1,
+        lr_scheduler_type="cosine",
+        warmup_steps=args.warmup,
+        weight_decay=0.01,
+        train_sampling_strategy="group_by_length",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        logging_strategy="no",
+        use_cpu=True,
+        seed=args.seed,
+        per_device_eval_batch_size=64,
+        **SETUPS[args.setup],
+    )
+    trainer = Trainer(
+        model=model,
+        args=settings,
+        train_dataset=train,
+        eval_dataset=held,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=lambda p: {"accuracy": float((p[0].argmax(1) == p[1]).mean())},
+    )
+    started = time.perf_counter()
+    outcome = trainer.train()
+    train_seconds = time.perf_counter() - started
+    steps = outcome.global_step
+    rows_a_step = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+    return {
+        "examples": min(steps * rows_a_step, round(args.epochs * len(train)) or len(train)),
+        "train_seconds": train_seconds,
+        "accuracy": trainer.evaluate()["eval_accuracy"],
+    }
+
+
+def main() -> None:
+    """Parse the command line, train, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--setup", choices=SETUPS, required=True)
+    parser.add_argument("--data", required=True, help="JSON lines with text and label")
+    parser.add_argument("--validation", required=True)
+    parser.add_argument("--model", required=True, help="a model folder")
+    parser.add_argument("--labels", type=int, default=4)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--max-steps", type=int, default=0)
+    parser.add_argument("--warmup", type=float, default=0.06)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--work", default="/tmp/peers", help="Trainer's own folder")
+    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    args = parser.parse_args()
+    args.json.write_text(json.dumps(train_with_trainer(args)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Texts with nothing to read, and texts whose characters were lost or misread on the way."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+"""Unicode categories of controls, formats (zero-width ones among them) and separators."""
+
+# UTF-8 read as Latin-1 or Windows-1252: the bytes 80 to BF, which continue a character, appear as
+# these; 80 to 9F are controls in the one and marks in the other.
+_NEXT = "[\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore") + "]"
+_MISREAD = f"[Â-ß]{_NEXT}|[à-ï]{_NEXT}{{2}}|[ð-ô]{_NEXT}{{3}}"
+
+# One misread character is proof only where its letters do not meet in any language: the word CAFÉ
+# in angle quotes ends like a misread one. Two in a row are proof anyway.
+_MOJIBAKE = f"[ÂÃ]{_NEXT}|â{_NEXT}{{2}}|â€|ðŸ|ï»¿|ï¿½|(?:{_MISREAD}){{2}}"
+
+_LOST = re.compile(
+    f"(?P<replaced>[\ufffd\ufffe\uffff])|(?P<mojibake>{_MOJIBAKE})"
+    "|(?P<control>[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f])"
+)
+
+
+def is_empty(text: str) -> bool:
+    """Whether no character of the text is visible."""
+    return all(unicodedata.category(character) in _INVISIBLE for character in text)
+
+
+def find_undecodable(text: str) -> tuple[int, str] | None:
+    """The first place where characters were lost or misread, and what it is; None if there is none.
+
+    That is the replacement character U+FFFD, UTF-8 that was read as Windows-1252 or Latin-1
+    (``â€™`` for an apostrophe), or a control character other than tab and line end.
+    """
+    match = None if text.isascii() and text.isprintable() else _LOST.search(text)
+    if match is None:
+        return None
+    if match.lastgroup == "mojibake":
+        return match.start(), f"UTF-8 read as another encoding: {match[0]!r}"
+    what = "replacement" if match.lastgroup == "replaced" else "control"
+    return match.start(), f"{what} character U+{ord(match[0]):04X}"

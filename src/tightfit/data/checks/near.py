@@ -1,0 +1,189 @@
+"""Near duplicates: MinHash signatures find candidates (LSH), their exact likeness decides.
+
+The likeness of two texts is the Jaccard index of their sets of 5-character pieces, case,
+punctuation and markup aside. Signatures and their banding: Broder 1997, "On the resemblance and
+containment of documents"; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", ch. 3.
+Shapes: N texts, P permutations.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.data.checks.markup import decode_markup
+from tightfit.optional import require
+
+ALIKE = 0.7
+"""Least likeness of near duplicates: a sentence of ten words with one of them replaced."""
+
+PIECE = 5
+"""Characters of a piece; pieces need no words, and so suit every script."""
+
+BANDS, BAND = 32, 4
+"""32 bands of 4 permutations miss a pair of likeness 0.7 with a chance of 1 - (1 - 0.7^4)^32, or
+1 in 6,500, and one of 0.8 hardly ever; unrelated texts are hardly ever compared."""
+
+BANDS_AT_ONCE = 8
+"""The index of all bands at once would take four times the memory and find the same."""
+
+SLACK = 0.15
+"""A likeness estimated from 128 permutations is as far off once in 10,000 times."""
+
+CROWD = 500
+"""A text with so many candidates is not indexed itself: it stands among a crowd of look-alikes
+(one template, filled in), where comparing all with all would take hours."""
+
+TRIES = 20
+"""Candidates of one text, the likeliest first, whose exact likeness is computed."""
+
+PIECES_AT_ONCE = 4096
+"""Pieces hashed together; a text of a megabyte has a million."""
+
+STRIDE = 500
+"""Texts between two reports of progress."""
+
+_NO_LETTERS = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True)
+class Match:
+    """Another text that is nearly the same."""
+
+    other: int
+    """Its position among the texts that were searched."""
+    likeness: float
+    """Jaccard index, from ``ALIKE`` to 1; 1 where only case, punctuation or markup differ."""
+
+
+@dataclass(frozen=True)
+class Near:
+    """For each text that has one: an earlier text, and a held-out text, that is like it."""
+
+    earlier: dict[int, Match]
+    held: dict[int, Match]
+
+
+def find_near(
+    texts: Sequence[str],
+    held: Sequence[str] = (),
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Near:
+    """Search texts for near duplicates among themselves and of held-out texts.
+
+    Texts without letters or digits are like none. In a crowd of more than ``CROWD`` texts that
+    are all alike some pairs may be missed.
+
+    Args:
+        texts: no two of them the same.
+        held: texts that are searched, but not among themselves.
+        advance: told the number of texts done since the last call; :func:`near_steps` in all.
+
+    Raises:
+        MissingExtraError: ``datasketch`` is not installed.
+    """
+    datasketch = require("datasketch", "the search for near duplicates")
+    forms = [plain_form(text) for text in (*held, *texts)]
+    signatures_NP = _signatures(datasketch, forms, advance)
+    search = _Search(forms, signatures_NP, len(held), Near({}, {}))
+    for first in range(0, BANDS * BAND, BANDS_AT_ONCE * BAND):
+        search.some_bands(datasketch, slice(first, first + BANDS_AT_ONCE * BAND), advance)
+    return search.found
+
+
+def near_steps(texts: int, held: int) -> int:
+    """What :func:`find_near` advances by in all: once for signatures, once for each index."""
+    return (texts + held) * (1 + BANDS // BANDS_AT_ONCE)
+
+
+def plain_form(text: str) -> str:
+    """A text as it is compared: markup decoded, no case, letters and digits only."""
+    folded = unicodedata.normalize("NFKC", decode_markup(text)).casefold()
+    return _NO_LETTERS.sub(" ", folded).strip()
+
+
+def likeness(form: str, other: str) -> float:
+    """The Jaccard index of the pieces of two plain forms, from 0 to 1."""
+    one, two = set(_pieces(form)), set(_pieces(other))
+    shared = len(one & two)
+    return shared / (len(one) + len(two) - shared)
+
+
+def _pieces(form: str) -> Iterator[str]:
+    """Every 5 consecutive characters; a shorter text is one piece."""
+    return (form[i : i + PIECE] for i in range(max(len(form) - PIECE + 1, 1)))
+
+
+def _signatures(
+    datasketch: Any, forms: Sequence[str], advance: Callable[[int], None]
+) -> NDArray[np.uint32]:
+    sketch = datasketch.MinHash(num_perm=BANDS * BAND, hashfunc=zlib.crc32)
+    signatures_NP = np.empty((len(forms), BANDS * BAND), dtype=np.uint32)
+    for row, form in enumerate(forms):
+        if row % STRIDE == 0:
+            advance(min(STRIDE, len(forms) - row))
+        sketch.clear()
+        pieces = iter(set(_pieces(form)))
+        while some := [piece.encode() for piece in islice(pieces, PIECES_AT_ONCE)]:
+            sketch.update_batch(some)
+        signatures_NP[row] = sketch.hashvalues
+    return signatures_NP
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Held-out texts first, then the others, each compared with those before it."""
+
+    forms: Sequence[str]
+    signatures_NP: NDArray[np.uint32]
+    held: int
+    found: Near
+
+    def some_bands(self, datasketch: Any, bands: slice, advance: Callable[[int], None]) -> None:
+        """Compare the texts that agree in at least one of these bands."""
+        width = BANDS_AT_ONCE * BAND
+        sketch = datasketch.MinHash(num_perm=width)
+        held, earlier = (
+            datasketch.MinHashLSH(num_perm=width, params=(BANDS_AT_ONCE, BAND)) for _ in range(2)
+        )
+        for row, form in enumerate(self.forms):
+            if row % STRIDE == 0:
+                advance(min(STRIDE, len(self.forms) - row))
+            if not form:
+                continue
+            sketch.hashvalues = self.signatures_NP[row, bands]
+            index = held if row < self.held else earlier
+            candidates = index.query(sketch)
+            if row >= self.held:
+                self._keep(self.found.earlier, row, candidates)
+                self._keep(self.found.held, row, held.query(sketch))
+            if len(candidates) < CROWD:
+                index.insert(row, sketch, check_duplication=False)
+
+    def _keep(self, matches: dict[int, Match], row: int, candidates: list[int]) -> None:
+        """Remember the closest candidate, if it is close, unless earlier bands found one."""
+        text = row - self.held
+        if candidates and text not in matches:
+            closest = self._closest(row, np.sort(candidates))
+            if closest is not None:
+                matches[text] = closest
+
+    def _closest(self, row: int, candidates: NDArray[np.int64]) -> Match | None:
+        agreement = (self.signatures_NP[candidates] == self.signatures_NP[row]).mean(axis=1)
+        for place in np.argsort(-agreement, kind="stable")[:TRIES]:
+            if agreement[place] < ALIKE - SLACK:
+                break
+            other = int(candidates[place])
+            exact = likeness(self.forms[row], self.forms[other])
+            if exact >= ALIKE:
+                return Match(other - self.held if other >= self.held else other, exact)
+        return None

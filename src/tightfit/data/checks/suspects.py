@@ -1,0 +1,98 @@
+"""Likely label errors: labels that a simple classifier, trained on the other rows, speaks against.
+
+Confident learning (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068) as ``cleanlab`` has it, on
+out-of-fold probabilities of TF-IDF and logistic regression. Shapes: B rows, K classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+
+from tightfit.optional import require
+
+FOLDS = 5
+
+_WORD = re.compile(r"\w+")
+"""scikit-learn's own pattern leaves out words of one character, and so whole scripts."""
+
+MOST_ROUNDS = 1000
+"""Of the solver; it needs about 30."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A row whose label is likely wrong."""
+
+    row: int
+    likely: int
+    """The class id that the other rows speak for."""
+    confidence: float
+    """Probability of that class, out of fold."""
+
+
+def find_suspects(texts: Sequence[str], label_ids: Sequence[int], *, seed: int) -> list[Suspect]:
+    """Rows whose label is likely wrong, the most suspect first.
+
+    Nothing can be learnt of texts without a word, or of classes with fewer rows than ``FOLDS``:
+    both are left out. Without two other classes there are no suspects.
+
+    Args:
+        texts: no two of them the same, since a copy in another fold would give the label away.
+        label_ids: class id of each text.
+        seed: of the folds.
+
+    Raises:
+        MissingExtraError: ``cleanlab`` is not installed.
+    """
+    cleanlab = require("cleanlab.filter", "the search for label errors")
+    rows_B = judgeable_rows(texts, label_ids)
+    if not rows_B.size:
+        return []
+    classes_K, labels_B = np.unique(np.asarray(label_ids)[rows_B], return_inverse=True)
+    probabilities_BK = _out_of_fold([texts[row] for row in rows_B], labels_B, seed)
+    # Both of the paper's ways to prune must agree: the more precise choice.
+    worst = cleanlab.find_label_issues(
+        labels_B,
+        probabilities_BK,
+        filter_by="both",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+    )
+    likely_B = probabilities_BK.argmax(axis=1)
+    return [
+        Suspect(int(rows_B[i]), int(classes_K[likely_B[i]]), float(probabilities_BK[i].max()))
+        for i in worst
+    ]
+
+
+def judgeable_rows(texts: Sequence[str], label_ids: Sequence[int]) -> NDArray[np.int64]:
+    """Rows with a word, of classes with such a row for each fold; none without two such classes."""
+    rows_B = np.array([row for row, text in enumerate(texts) if _WORD.search(text)], dtype=np.int64)
+    ids_B = np.asarray(label_ids, dtype=np.int64)[rows_B]
+    classes_K, counts_K = np.unique(ids_B, return_counts=True)
+    large_K = classes_K[counts_K >= FOLDS]
+    return rows_B[np.isin(ids_B, large_K if len(large_K) > 1 else [])]
+
+
+def _out_of_fold(
+    texts: Sequence[str], labels_B: NDArray[np.int64], seed: int
+) -> NDArray[np.float64]:
+    """Probabilities of each class for each row, by models that did not see the row."""
+    model = make_pipeline(
+        TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD.pattern, dtype=np.float32),
+        LogisticRegression(max_iter=MOST_ROUNDS),
+    )
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    return np.asarray(
+        cross_val_predict(model, texts, labels_B, cv=folds, method="predict_proba"),
+        dtype=np.float64,
+    )

@@ -1,0 +1,138 @@
+"""Errors become words on stderr and exit codes; standard output carries answers only."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.command import Recorder, like_result, replace, tightfit
+from tightfit import errors
+from tightfit.cli.front import APOLOGY
+
+FAULTS = [
+    (errors.UsageError("what", seen="x", allowed="y", next_step="z"), 2),
+    (errors.SettingsError("what"), 3),
+    (errors.MissingExtraError("what"), 3),
+    (errors.DataError("what"), 4),
+    (errors.BudgetError("what"), 5),
+    (errors.ModelError("what"), 6),
+    (errors.ProofError("what"), 7),
+    (errors.ArtefactError("what"), 8),
+    (errors.MachineError("what"), 9),
+    (errors.Interrupted("what", signal_number=15, next_step="resume"), 143),
+]
+
+
+@pytest.mark.parametrize(("fault", "code"), FAULTS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_faults_of_users(
+    monkeypatch: pytest.MonkeyPatch, fault: errors.TightfitError, code: int, as_json: list[str]
+) -> None:
+    """The error's own words, its own code, no traceback, and no answer."""
+    replace(monkeypatch, "plan", Recorder(fault))
+    result = tightfit("plan", *as_json)
+    assert result.exit_code == code
+    assert result.stderr == f"error: {fault}\n"
+    assert result.stdout == ""
+
+
+def test_a_mistake_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An apology, what it was, how to report it; the traceback only on request."""
+    replace(monkeypatch, "plan", Recorder(ZeroDivisionError("division by zero")))
+    result = tightfit("plan")
+    assert result.exit_code == 1
+    assert result.stderr == f"error: ZeroDivisionError: division by zero\n  {APOLOGY}\n"
+    assert "Traceback" in tightfit("plan", "--debug").stderr
+
+
+def test_debug_shows_where_a_users_fault_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traceback comes first, so that the words stay in sight."""
+    replace(monkeypatch, "plan", Recorder(errors.DataError("no rows")))
+    result = tightfit("plan", "--debug")
+    assert result.exit_code == 4
+    assert result.stderr.startswith("Traceback (most recent call last)")
+    assert result.stderr.endswith("error: no rows\n")
+
+
+class OutOfMemoryError(RuntimeError):
+    """torch's own for GPUs has this name."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 9, "there is not enough memory\n  next:    set a smaller optim.batch"),
+        (OutOfMemoryError("CUDA out of memory.\nTried"), 9, "seen:    CUDA out of memory.\n  next"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 9, "can't all"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs"), 9, "denied: 'runs'\n  next"),
+        (OSError(errno.ENOSPC, "No space left on device"), 9, "No space left on device"),
+    ],
+)
+def test_what_the_machine_and_the_keyboard_do(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, words: str
+) -> None:
+    """No mistake of ours, and no apology for it."""
+    replace(monkeypatch, "plan", Recorder(error))
+    result = tightfit("plan")
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert APOLOGY not in result.stderr
+
+
+def test_a_missing_file_is_our_own_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where users can miss a file, an error of ours says so; any other one is a bug."""
+    replace(monkeypatch, "plan", Recorder(FileNotFoundError(errno.ENOENT, "gone", "x")))
+    assert tightfit("plan").exit_code == 1
+
+
+def test_what_libraries_print_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trackers, for one, greet on standard output."""
+
+    def noisy(*arguments: object, **options: object) -> object:
+        sys.stdout.write("View run at https://example.org\n")
+        return like_result({"total": 3})
+
+    replace(monkeypatch, "plan", noisy)
+    result = tightfit("plan", "--json")
+    assert json.loads(result.stdout) == {"total": 3}
+    assert "View run" in result.stderr
+
+
+def test_not_a_number_is_never_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would write NaN, which is no JSON."""
+    replace(monkeypatch, "plan", Recorder(like_result({"total": float("nan")})))
+    result = tightfit("plan", "--json")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "not JSON compliant" in result.stderr
+
+
+def test_markup_in_errors_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path or label may contain brackets that look like rich's markup."""
+    replace(monkeypatch, "plan", Recorder(errors.DataError("no [red]column[/red] [x]")))
+    assert tightfit("plan").stderr == "error: no [red]column[/red] [x]\n"
+
+
+def test_long_lines_are_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths must survive being copied out of a log."""
+    path = "/long" * 40
+    replace(monkeypatch, "plan", Recorder(errors.DataError("no file", seen=path)))
+    assert path in tightfit("plan").stderr
+
+
+def test_a_reader_that_goes_away() -> None:
+    """``tightfit … | head`` ends quietly, with the code that shells give for a broken pipe."""
+    command = [sys.executable, "-m", "tightfit.cli", "plan", "--model", "roberta-base", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    words = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 141
+    assert words == b""

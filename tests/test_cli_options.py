@@ -1,0 +1,131 @@
+"""Help, version, mistyped words, and how numbers may be written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from tests.command import Recorder, like_result, replace, tightfit
+from tightfit import __version__, config
+from tightfit.cli.options import complete_recipe, complete_setting, parse_count
+
+VERBS = ["plan", "train", "evaluate", "predict", "audit", "doctor"]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("1", 1),
+        ("741124", 741_124),
+        ("750_000", 750_000),
+        ("1,000,000", 1_000_000),
+        ("100k", 100_000),
+        ("1M", 1_000_000),
+        ("0.5m", 500_000),
+        ("1.25K", 1_250),
+        (" 7 ", 7),
+    ],
+)
+def test_counts(text: str, count: int) -> None:
+    """As people write them."""
+    assert parse_count(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "0", "0k", "-5", "1.5", "1.2345k", "k", "1g", "1e6", "x"])
+def test_what_is_no_count(text: str) -> None:
+    """The message repeats what was written."""
+    with pytest.raises(typer.BadParameter, match=f"'{text}' is no whole number above 0"):
+        parse_count(text)
+
+
+def test_the_budget_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is parsed before the pipeline sees it, and a bad one is a mistake of usage."""
+    recorder = Recorder(like_result({}))
+    replace(monkeypatch, "plan", recorder)
+    assert tightfit("plan", "--json", "--budget", "0.1M").exit_code == 0
+    assert recorder.options["budget"] == 100_000
+    result = tightfit("plan", "--budget", "much")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'much' is no whole number above 0" in result.stderr
+
+
+def test_version() -> None:
+    """One line."""
+    result = tightfit("--version")
+    assert (result.exit_code, result.stdout) == (0, f"tightfit {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["train", "-h"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    """It answers in a moment, also on a machine where torch takes seconds to load."""
+    program = (
+        "import sys\nfrom tightfit.cli import main\n"
+        f"sys.argv = ['tightfit', *{arguments}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    loaded = set(shown.stderr.decode().split())
+    assert not {"torch", "transformers", "peft", "numpy", "huggingface_hub"} & loaded
+    if arguments == ["--help"]:
+        assert "pydantic" not in loaded
+    assert b"Usage: tightfit" in shown.stdout
+
+
+def test_planning_loads_no_torch() -> None:
+    """The verb itself, not only its help."""
+    program = (
+        "import sys\nfrom tightfit.cli import app\n"
+        "app(['plan', '--model', 'roberta-base'], standalone_mode=False)\n"
+        "print(*sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert not {"torch", "transformers", "peft", "numpy"} & set(shown.stdout.decode().split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], "Did you mean 'train'?"),
+        (["evalute", "runs/001"], "Did you mean 'evaluate'?"),
+        (["train", "--dta", "x"], "--data"),
+        (["plan", "--bugdet", "5"], "--budget"),
+        (["train"], "Missing option '--data'"),
+        (["evaluate"], "Missing argument 'RUN'"),
+        (["plan", "--labels", "1"], "greater than or equal to 2"),
+        (["train", "--data", "sample", "--limit", "0"], "greater than or equal to 1"),
+        (["train", "--data", "sample", "--max-steps", "many"], "--max-steps"),
+        (["predict", "runs/001", "--label-format", "nam"], "'name'"),
+    ],
+)
+def test_mistyped_words(arguments: list[str], words: str) -> None:
+    """Code 2, nothing on standard output, and the word that was meant."""
+    result = tightfit(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("verb", ["plan", "train"])
+def test_help_lists_recipes_and_settings(verb: str) -> None:
+    """Every one, since errors about settings send their readers there."""
+    page = tightfit(verb, "--help").stdout
+    for recipe in config.recipe_names():
+        assert f"  {recipe} " in page
+    words = page.replace("{", " ").replace("}", " ").replace(",", " ").split()
+    for name in config.setting_names():
+        assert name.rpartition(".")[2] in words, name
+
+
+def test_help_is_the_same_when_asked_twice() -> None:
+    """The listing is put in once."""
+    assert tightfit("train", "--help").stdout == tightfit("train", "--help").stdout
+    assert tightfit("train", "--help").stdout.count("paper-as-run") == 1
+
+
+def test_completion() -> None:
+    """Shells are offered recipes with their purpose, and settings ready for a value."""
+    assert ("tight", config.recipe_about("tight")) in complete_recipe()
+    assert complete_setting("optim.l") == ["optim.label_smoothing=", "optim.lr="]

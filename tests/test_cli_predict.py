@@ -1,0 +1,193 @@
+"""The verb ``predict``: files, texts on the command line, and pipes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.command import Recorder, like_result, replace, tightfit
+from tightfit.cli import predict as verb
+from tightfit.inference.predictor import Predictions
+
+NAMES = ("money", "sport")
+
+
+class ToyRun:
+    """A run that calls texts with a ``g`` in them sport."""
+
+    def __init__(self) -> None:
+        self.chunks: list[list[str]] = []
+        self.loaded: tuple[Any, ...] = ()
+
+    def load(self, path: Path, *, max_length: int | None) -> ToyRun:
+        """Stands for Run.load."""
+        self.loaded = (path, max_length)
+        return self
+
+    def predict(self, texts: list[str]) -> Predictions:
+        """0.75 for one label, 0.25 for the other; texts beyond 99 letters count as cut."""
+        self.chunks.append(texts)
+        sport_N = np.array([0.75 if "g" in text else 0.25 for text in texts])
+        return Predictions(
+            np.stack([1 - sport_N, sport_N], axis=1), NAMES, sum(len(text) > 99 for text in texts)
+        )
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> ToyRun:
+    """In the place of every run."""
+    toy = ToyRun()
+    replace(monkeypatch, "Run", toy)
+    return toy
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """In the place of the prediction of files."""
+    found = {"out": "p.csv", "rows": 7600, "truncated": 12}
+    recorder = Recorder(like_result(found, **found))
+    replace(monkeypatch, "predict", recorder)
+    return recorder
+
+
+# --- texts -------------------------------------------------------------------------------------
+
+
+def test_texts_in_words(run: ToyRun) -> None:
+    """One line a text: label, tab, probability."""
+    result = tightfit("predict", "r", "--text", "goal", "--text", "bank", "--max-length", "64")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "sport\t0.7500\nmoney\t0.7500\n"
+    assert run.loaded == (Path("r"), 64)
+
+
+@pytest.mark.usefixtures("run")
+def test_texts_as_an_object() -> None:
+    """Rows as in the file, with names."""
+    result = tightfit("predict", "r", "--text", "goal", "--text", "bank", "--json")
+    assert json.loads(result.stdout) == {
+        "predictions": [{"ID": 0, "Label": "sport"}, {"ID": 1, "Label": "money"}]
+    }
+
+
+@pytest.mark.usefixtures("run")
+def test_probabilities_and_ids() -> None:
+    """Both on request, in both forms."""
+    options = ["--text", "goal", "--probabilities", "--label-format", "id"]
+    assert tightfit("predict", "r", *options).stdout == "1\t0.7500\tmoney=0.2500\tsport=0.7500\n"
+    [row] = json.loads(tightfit("predict", "r", *options, "--json").stdout)["predictions"]
+    assert row == {"ID": 0, "Label": 1, "probabilities": {"money": 0.25, "sport": 0.75}}
+
+
+@pytest.mark.usefixtures("run")
+def test_cut_texts_are_told() -> None:
+    """On stderr, in both forms."""
+    for more in ([], ["--json"]):
+        result = tightfit("predict", "r", "--text", "g" * 100, *more)
+        assert "1 text was longer than is read, and cut" in result.stderr
+
+
+# --- standard input ----------------------------------------------------------------------------
+
+
+def test_a_pipe(run: ToyRun) -> None:
+    """One text a line; an empty line is answered too, so that lines stay side by side."""
+    result = tightfit("predict", "r", stdin="goal\r\n\nbank")
+    assert result.stdout == "sport\t0.7500\nmoney\t0.7500\nmoney\t0.7500\n"
+    assert run.chunks == [["goal", "", "bank"]]
+
+
+def test_a_long_pipe(run: ToyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are read as they are answered, and numbered through."""
+    monkeypatch.setattr(verb, "LINES_AT_ONCE", 2)
+    result = tightfit("predict", "r", "--json", stdin="a\nb\nc\nd\ne\n")
+    assert run.chunks == [["a", "b"], ["c", "d"], ["e"]]
+    assert [row["ID"] for row in json.loads(result.stdout)["predictions"]] == [0, 1, 2, 3, 4]
+
+
+def test_a_byte_order_mark_is_no_text(run: ToyRun) -> None:
+    """Some programs begin with one."""
+    tightfit("predict", "r", stdin=b"\xef\xbb\xbfgoal\n")
+    assert run.chunks == [["goal"]]
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize(
+    ("stdin", "words"),
+    [
+        (b"", "standard input is empty"),
+        (b"goal\nb\xff\n", "not UTF-8\n  seen:    line 2, byte 2\n"),
+    ],
+)
+def test_faulty_pipes(stdin: bytes, words: str) -> None:
+    """Faults of rows: code 4."""
+    result = tightfit("predict", "r", stdin=stdin)
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert words in result.stderr
+
+
+@pytest.mark.usefixtures("run")
+def test_answers_before_a_fault_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe is answered as it comes; an object is whole or not there."""
+    monkeypatch.setattr(verb, "LINES_AT_ONCE", 1)
+    assert tightfit("predict", "r", stdin=b"goal\n\xff\n").stdout == "sport\t0.7500\n"
+    assert tightfit("predict", "r", "--json", stdin=b"goal\n\xff\n").stdout == ""
+
+
+def test_a_terminal_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for somebody to type would look like hanging."""
+    monkeypatch.setattr(verb, "_is_terminal", lambda: True)
+    result = tightfit("predict", "r")
+    assert result.exit_code == 2
+    assert "there is nothing to predict\n  allowed: --data ROWS --out FILE" in result.stderr
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def test_a_file(files: Recorder) -> None:
+    """Everything is passed on; the default form is the competition's."""
+    result = tightfit("predict", "r", "--data", "d", "--out", "p.csv")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "wrote 7,600 predictions to p.csv" in result.stderr
+    assert "12 texts were longer than is read, and cut" in result.stderr
+    assert files.arguments == (Path("r"), "d", Path("p.csv"))
+    assert files.options["label_format"] == "id"
+    assert files.options["probabilities"] is False
+
+
+def test_a_file_with_options(files: Recorder) -> None:
+    """The object, and what else can be asked for."""
+    more = "--probabilities --label-format name --max-length 64 --text-column a,b --json"
+    result = tightfit("predict", "r", "--data", "d", "--out", "p.csv", *more.split())
+    assert json.loads(result.stdout) == {"out": "p.csv", "rows": 7600, "truncated": 12}
+    options = {k: v for k, v in files.options.items() if k != "voice"}
+    assert options == {
+        "probabilities": True,
+        "label_format": "name",
+        "max_length": 64,
+        "text_column": "a,b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--data", "d"], "--data needs --out\n  next:    add --out FILE.csv"),
+        (["--out", "p.csv"], "--out needs --data\n  next:    add --data ROWS"),
+        (["--out", "p.csv", "--text", "goal"], "--out needs --data"),
+        (["--data", "d", "--out", "p.csv", "--text", "goal"], "exclude each other"),
+        (["--text", "goal", "--text-column", "t"], "--text-column is for --data"),
+        (["--text", "\udcff"], "a text is not UTF-8\n  seen:    '\\udcff'"),
+    ],
+)
+def test_contradictions(files: Recorder, run: ToyRun, options: list[str], words: str) -> None:
+    """Refused before anything is loaded, with the next step."""
+    result = tightfit("predict", "r", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert (files.arguments, run.chunks) == ((), [])

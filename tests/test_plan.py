@@ -141,6 +141,8 @@ def test_a_cap_between_head_and_rank_1() -> None:
     )
     assert plan_of(budget=rank_1, rank=1).headroom == 0
     assert plan_of(budget=HEAD, method="none").headroom == 0
+    with pytest.raises(BudgetError, match="next: +use the recipe head-only"):
+        plan_of(budget=HEAD)
 
 
 @pytest.mark.parametrize("method", ["lora", "none"])
@@ -205,7 +207,8 @@ def test_contradictions_are_refused() -> None:
 def test_what_was_checked_stays_so() -> None:
     """Neither a plan nor anything that it was priced from can be changed afterwards."""
     shapes, plan = roberta(), plan_of()
-    for checked in (plan, *plan.layers[:1], *plan.head_layers[:1], shapes, *shapes.layers[:1]):
+    parts = (plan.layers[0], plan.head_layers[0], shapes.layers[0], shapes.head[0])
+    for checked in (plan, shapes, *parts):
         with pytest.raises(FrozenInstanceError):
             setattr(checked, "name", "another")  # noqa: B010 - an assignment that mypy lets pass
 

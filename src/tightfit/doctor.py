@@ -49,7 +49,10 @@ CPU_FEATURES = {
     "asimd": "NEON",
     "bf16": "NEON bf16",
 }
-"""Flags of Linux's ``/proc/cpuinfo`` that make matrices multiply faster, by their usual names."""
+"""Flags of Linux's list of processors that make matrices multiply faster, by their usual names."""
+
+CPU_INFO = Path("/proc/cpuinfo")
+CGROUP = Path("/sys/fs/cgroup")
 
 COMPILERS = ("g++", "c++", "clang++", "cl")
 
@@ -158,9 +161,9 @@ def _devices() -> Devices:
 
 
 def _cpu_info() -> dict[str, str]:
-    """The first processor of ``/proc/cpuinfo``; empty where there is no such file."""
+    """The first processor in Linux's list; empty where there is none."""
     try:
-        text = Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
+        text = CPU_INFO.read_text("utf-8", errors="replace")
     except OSError:
         return {}
     lines = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
@@ -187,7 +190,7 @@ def _memory() -> int | None:
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     # Inside a container the limit of its control group counts, not what the machine has.
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        limit = Path("/sys/fs/cgroup", name)
+        limit = CGROUP / name
         words = limit.read_text("ascii").strip() if limit.is_file() else ""
         sizes += [int(words)] if words.isdigit() else []
     return min(sizes)

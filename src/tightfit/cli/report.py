@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from tightfit import pipeline
 from tightfit.cli import options
@@ -35,11 +34,11 @@ def report(
     """Write a page about a run: budget, learning, results, confidence, mistakes, proofs.
 
     Training leaves such a page in the run; this one also tells what was evaluated since. It is one
-    file that needs no network.
+    file that needs no network. Its path is printed.
     """
     with open_front(debug=debug) as front:
         path = pipeline.report(run, out=out)
         if as_json:
             front.answer({"report": str(path)})
         else:
-            front.show(Text(f"the page is {path}"))
+            front.lines([str(path)])

@@ -27,7 +27,7 @@ RUN = "Run"
 EXAMPLES = """\
 tightfit train --data sample
 tightfit train --data train.csv --budget 100k --out runs/first
-tightfit train --data train.csv --text-column title,body --label-column topic
+tightfit train --data news.csv --text-column title,body --label-column topic
 tightfit train --data hf:ag_news --model roberta-base --recipe paper
 tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
 tightfit train --data train.csv --dry-run

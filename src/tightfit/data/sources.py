@@ -49,7 +49,7 @@ class Columns:
     missing_text: Literal["refuse", "empty"] = "refuse"
 
 
-def read_table(data: DataLike, columns: Columns, *, labelled: bool) -> Table:
+def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:
     """Read all rows.
 
     Args:
@@ -57,7 +57,8 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool) -> Table:
             (``hf:NAME[@REVISION][:CONFIG[:SPLIT]]``), ``sample`` or ``sample:test``, a data
             frame, a data set, an Arrow table, or a :class:`Table`, which is returned as it is.
         columns: which columns hold text and label.
-        labelled: whether labels are needed; else the label column is not even looked for.
+        labelled: whether labels are needed; if not, the label column is not even looked for. None
+            takes the labels where there is such a column.
 
     Raises:
         DataError: the source cannot be read, lacks a column, has no rows, or has rows whose text
@@ -67,6 +68,8 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool) -> Table:
     if isinstance(data, Table):
         return _labelled(data) if labelled else data
     rows = _open(data)
+    if labelled is None:
+        labelled = columns.label in (*rows.columns, *rows.aliases)
     texts = rows.resolve(columns.text, "--text-column")
     label = rows.resolve((columns.label,), "--label-column") if labelled else ()
     whole = rows.whole((*texts, *label), CHUNK_ROWS)

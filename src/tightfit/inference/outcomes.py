@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from tightfit import runs
 from tightfit.errors import ArtefactError
+from tightfit.metrics.calibration import apply_temperature, fit_temperature
 
 KEPT_VALUES = 1_000_000
 """Logits that are kept, 4 MB: of more rows than that, a sample decides as well."""
@@ -49,14 +49,16 @@ class Outcomes:
         if len(rows_N) > most:
             rows_N = np.sort(np.random.default_rng(0).choice(rows_N, most, replace=False))
         logits_NK, labels_N = logits_NK[rows_N], labels_N[rows_N]
-        shown = set(_most_confident_mistakes(logits_NK, labels_N)[:KEPT_TEXTS])
-        kept = tuple(_cut(texts[row]) if i in shown else None for i, row in enumerate(rows_N))
+        temperature = fit_temperature(logits_NK, labels_N).value
+        shown = set(_mistakes(logits_NK, labels_N, temperature)[:KEPT_TEXTS])
+        kept = tuple(
+            _cut(texts[row]) if i in shown else None for i, row in enumerate(rows_N.tolist())
+        )
         return cls(logits_NK, labels_N, rows_N, kept)
 
-    @property
-    def mistakes(self) -> list[int]:
+    def mistakes(self, temperature: float) -> list[int]:
         """Positions of the rows that were answered wrongly, the most confident first."""
-        return _most_confident_mistakes(self.logits_NK, self.labels_N)
+        return _mistakes(self.logits_NK, self.labels_N, temperature)
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -103,10 +105,10 @@ def read_outcomes(path: Path) -> Outcomes | None:
     return Outcomes(logits_NK, labels_N, rows_N, tuple(table["text"].to_pylist()))
 
 
-def _most_confident_mistakes(
-    logits_NK: NDArray[np.float32], labels_N: NDArray[np.int64]
+def _mistakes(
+    logits_NK: NDArray[np.float32], labels_N: NDArray[np.int64], temperature: float
 ) -> list[int]:
-    probabilities_NK = softmax(logits_NK.astype(np.float64), axis=1)
+    probabilities_NK = apply_temperature(logits_NK, temperature)
     wrong = np.flatnonzero(probabilities_NK.argmax(axis=1) != labels_N)
     order = np.argsort(-probabilities_NK.max(axis=1)[wrong], kind="stable")
     positions: list[int] = wrong[order].tolist()

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from tightfit.pipeline.exporting import ExportResult, export
     from tightfit.pipeline.fitting import TrainResult, train
     from tightfit.pipeline.forecasting import Forecast, dry_run
+    from tightfit.pipeline.inspecting import CheckResult, check
     from tightfit.pipeline.planning import plan
     from tightfit.pipeline.predicting import PredictResult, Run, predict
     from tightfit.pipeline.reporting import report
     from tightfit.pipeline.scoring import Evaluation, evaluate
 
 __all__ = [
+    "CheckResult",
     "Evaluation",
     "ExportResult",
     "Forecast",
@@ -27,6 +29,7 @@ __all__ = [
     "Run",
     "TrainResult",
     "audit",
+    "check",
     "doctor",
     "dry_run",
     "evaluate",
@@ -45,6 +48,7 @@ _HOMES = {
     "predicting": ("PredictResult", "Run", "predict"),
     "exporting": ("ExportResult", "export"),
     "reporting": ("report",),
+    "inspecting": ("CheckResult", "check"),
     "checking": ("audit", "doctor"),
 }
 

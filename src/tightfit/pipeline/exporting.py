@@ -86,12 +86,13 @@ def export(
             "give --data to measure it"
         )
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
-        exported = export_classifier(_subject(loaded), known, folder, rows, voice=voice)
+        exported = export_classifier(subject_of(loaded), known, folder, rows, voice=voice)
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     return ExportResult(out, tuple(files), exported)
 
 
-def _subject(run: Run) -> Subject:
+def subject_of(run: Run) -> Subject:
+    """What the exporting functions need of a loaded run."""
     folder = runs.RunFolder(run.path)
     if run.plan.method == "full":
         name = run.config.model.name

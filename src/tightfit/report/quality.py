@@ -43,6 +43,8 @@ class Verdict:
     majority: float
     """Accuracy of always giving the most frequent label."""
     majority_label: str
+    spent: str
+    """Budget and adapters as a sentence."""
     sound: bool
     """Whether every proof holds."""
 
@@ -109,13 +111,16 @@ def verdict(facts: RunFacts) -> Verdict:
     cap = "" if plan.budget is None else f" of {plan.budget:,}"
     supports = [each["support"] for each in scores["per_class"]]
     most = max(supports)
+    learned = adapter_words(facts)
+    of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
     return Verdict(
         accuracy=accuracy,
         rows=scores["n"],
         sentence=f"{accuracy.words} on {scores['n']:,} rows · {plan.total:,}{cap} parameters · "
-        f"{adapter_words(facts)}",
+        f"{learned}",
         majority=most / scores["n"],
         majority_label=facts.labels[supports.index(most)],
+        spent=f"It trained {plan.total:,} {of_cap}; {learned}.",
         sound=all(proof.get("ok") for proof in facts.proofs.values()),
     )
 

@@ -69,7 +69,7 @@ def rows(facts: RunFacts) -> Rows:
         labels_left_out=len(counts) - len(shown),
         lengths=_lengths(facts.data["tokens"]),
         mistakes=_mistakes(facts),
-        wrong=len(facts.outcomes.mistakes) if facts.outcomes else 0,
+        wrong=len(facts.outcomes.mistakes(1.0)) if facts.outcomes else 0,
     )
 
 
@@ -80,8 +80,8 @@ def warnings(facts: RunFacts) -> list[str]:
         found.append(str(data["note"]))
     if data["validation_rows"] < FEW_ROWS:
         found.append(
-            f"{data['validation_rows']:,} validation rows leave much to chance: "
-            "the interval is as wide as that."
+            f"Only {data['validation_rows']:,} validation rows: the interval at the top is wide, "
+            "and so are those of the labels."
         )
     counts = {name: count for name, count in data["train_counts"].items()}
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
@@ -156,7 +156,7 @@ def _mistakes(facts: RunFacts) -> tuple[Mistake, ...]:
     temperature = facts.calibration.temperature if facts.calibration else 1.0
     return tuple(
         _mistake(facts.labels, outcomes, temperature, place)
-        for place in outcomes.mistakes[:LISTED]
+        for place in outcomes.mistakes(temperature)[:LISTED]
         if outcomes.texts[place] is not None
     )
 

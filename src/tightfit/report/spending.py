@@ -39,6 +39,8 @@ class Spending:
     """Of the whole model: what trained and what stayed frozen."""
     total: int
     cap: int | None
+    learned: str
+    """How many of the adapters did."""
     charts: tuple[Chart, ...]
     dead: tuple[str, ...]
 
@@ -66,6 +68,7 @@ def spending(facts: RunFacts) -> Spending:
         model=_model(facts),
         total=plan.total,
         cap=plan.budget,
+        learned=_learned(facts),
         charts=_charts(facts, groups, tones),
         dead=tuple(facts.dead),
     )
@@ -85,17 +88,19 @@ def adapter_words(facts: RunFacts) -> str:
     return f"all {count} adapters learned" if count > 1 else "the one adapter learned"
 
 
+def _learned(facts: RunFacts) -> str:
+    count = len(facts.plan.layers)
+    if not count or not facts.changes:
+        return "unproven" if count else "none"
+    return f"{count - len(facts.dead)} of {count} learned"
+
+
 def _words(facts: RunFacts) -> str:
     plan = facts.plan
     if plan.budget is None:
-        spent = f"{plan.total:,} parameters trained; no cap was set."
-    else:
-        spent = f"{plan.total:,} of {plan.budget:,} parameters were spent "
-        spent += f"({plan.total / plan.budget:.1%})."
-    if facts.frozen:
-        share = plan.total / (plan.total + facts.frozen)
-        return f"{spent} That is {share:.2%} of the model; the rest stayed as it was."
-    return spent
+        return f"{plan.total:,} parameters trained; no cap was set."
+    rest = " The rest of the model stayed as it was." if facts.frozen else ""
+    return f"{plan.total:,} of {plan.budget:,} parameters were spent.{rest}"
 
 
 def _model(facts: RunFacts) -> tuple[Part, ...]:
@@ -149,7 +154,7 @@ def _charts(
 
 @dataclass(frozen=True)
 class _Column:
-    """One column, in the units of its chart; ``left`` and ``width`` are shares of a layer's slot."""
+    """One column in the units of its chart; ``left`` and ``width`` are shares of a layer's slot."""
 
     layer: int
     left: float

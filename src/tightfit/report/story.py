@@ -52,6 +52,7 @@ class Story:
 def story(facts: RunFacts) -> Story:
     """The closing parts of the page about a run."""
     run = shlex.quote(facts.path)
+    kind = "model" if facts.plan.method == "full" else "adapter"
     base = facts.base.get("public_name", facts.plan.model)
     return Story(
         proofs=tuple(_proven(name, proof) for name, proof in facts.proofs.items()),
@@ -69,7 +70,7 @@ def story(facts: RunFacts) -> Story:
         f"run = tightfit.Run.load({facts.path!r})\n"
         'found = run.predict(["…"])\n'
         "found.labels, found.probabilities_NK",
-        loading=loading_code(facts.plan, facts.labels, base, "the run's folder adapter"),
+        loading=loading_code(facts.plan, facts.labels, base, f"{facts.path}/{kind}"),
     )
 
 
@@ -101,9 +102,11 @@ def _movement(proof: Mapping[str, Any]) -> str:
 
 
 def _round_trip(proof: Mapping[str, Any]) -> str:
+    difference = proof["max_abs_difference"]
+    how = f"logits within {difference:.1g}" if difference else "to the last digit"
     return (
-        f"The saved artefact, loaded anew, answers {proof['rows']} rows as the trained model does "
-        f"(logits within {proof['max_abs_difference']:.1g})."
+        "The saved artefact, loaded anew, answers as the trained model does: "
+        f"{how}, on {proof['rows']} rows."
     )
 
 

@@ -146,13 +146,15 @@ class Loop:
                 last = step == total
                 if last or step % every == 0:
                     self._evaluate(step)
-                if last or step % every == 0 or self.stop.signal:
+                # Asked once: a signal that comes later must find a checkpoint of its own step.
+                asked = self.stop.signal
+                if last or step % every == 0 or asked:
                     self._save(step)
                 bar.advance(1, self._note())
-                if self.stop.signal and not last:
+                if asked and not last:
                     raise Interrupted(
                         f"stopped after step {step} of {total}, with a checkpoint",
-                        signal_number=self.stop.signal,
+                        signal_number=asked,
                         next_step="give the same command with --resume to go on",
                     )
         self.job.classifier.load_state(self._best)
@@ -171,7 +173,7 @@ class Loop:
     def _train_step(self, step: int) -> None:
         """One optimiser step over its accumulated batches."""
         started = time.perf_counter()
-        job, optim = self.job, self.job.config.optim
+        job = self.job
         job.classifier.train_mode(frozen_dropout=job.config.model.frozen_dropout)
         lr = self._set_rate(step)
         batches = self._batches_of(step)
@@ -179,8 +181,7 @@ class Loop:
         for rows in batches:
             self._backward(collate(job.train.tokens, rows, job.train.labels), rows_in_step)
         self._scaler.unscale_(self._optimizer)
-        norm = clip_grad_norm_(self._trainable.values(), optim.clip or torch.inf)
-        self._refuse_non_finite(norm, step)
+        self._clip(step)
         scale = self._scaler.get_scale()
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -269,20 +270,21 @@ class Loop:
         start = position * optim.accumulate
         return self._order[1][start : start + optim.accumulate]
 
-    def _refuse_non_finite(self, norm: torch.Tensor, step: int) -> None:
+    def _clip(self, step: int) -> None:
+        """Keep the norm of the whole gradient within its limit."""
+        limit = self.job.config.optim.clip or torch.inf
         # Under a loss scaler an overflow is ordinary: that step is skipped and the scale lowered.
-        if self._scaler.is_enabled() or bool(norm.isfinite()):
-            return
-        bad = [
-            n
-            for n, p in self._trainable.items()
-            if p.grad is not None and not p.grad.isfinite().all()
-        ]
-        raise ProofError(
-            f"the gradient is not a number any more at step {step}",
-            seen=", ".join(bad[:4]),
-            next_step="lower optim.lr, or use train.precision=fp32",
-        )
+        strict = not self._scaler.is_enabled()
+        try:
+            clip_grad_norm_(self._trainable.values(), limit, error_if_nonfinite=strict)
+        except RuntimeError as error:
+            gradients = {n: p.grad for n, p in self._trainable.items() if p.grad is not None}
+            bad = [n for n, gradient in gradients.items() if not gradient.isfinite().all()]
+            raise ProofError(
+                f"the gradient is not a number any more at step {step}",
+                seen=", ".join(bad[:4]) or str(error),
+                next_step="lower optim.lr, or use train.precision=fp32",
+            ) from error
 
     def _note(self) -> str:
         counters, row = self.counters, self.history[-1]

@@ -19,7 +19,7 @@ _MOJIBAKE = f"[ÂÃ]{_NEXT}|â{_NEXT}{{2}}|â€|ðŸ|ï»¿|ï¿½|(?:{_MISREAD
 
 _LOST = re.compile(
     f"(?P<replaced>[\ufffd\ufffe\uffff])|(?P<mojibake>{_MOJIBAKE})"
-    "|(?P<control>[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f])"
+    "|(?P<control>[\x00-\x08\x0e-\x1f\x7f-\x9f])"
 )
 
 
@@ -32,7 +32,8 @@ def find_undecodable(text: str) -> tuple[int, str] | None:
     """The first place where characters were lost or misread, and what it is; None if there is none.
 
     That is the replacement character U+FFFD, UTF-8 that was read as Windows-1252 or Latin-1
-    (``â€™`` for an apostrophe), or a control character other than tab and line end.
+    (``â€™`` for an apostrophe), or a control character other than tabs and
+    the ends of lines and pages.
     """
     match = None if text.isascii() and text.isprintable() else _LOST.search(text)
     if match is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,6 +15,7 @@ from tightfit.data.checks.repeats import alike_rows, contradictory_rows, repeate
 from tightfit.data.checks.suspects import Suspect, find_suspects, judgeable_rows
 from tightfit.data.labels import class_counts, own_classes
 from tightfit.data.table import Table
+from tightfit.optional import ensure
 from tightfit.voice import Voice
 
 EXAMPLES = 3
@@ -56,6 +58,9 @@ def check_table(
     Raises:
         MissingExtraError: the extra ``checks`` is not installed.
     """
+    ensure("datasketch", "checking rows")
+    if label_errors:
+        ensure("cleanlab", "the search for label errors (--no-label-errors goes without it)")
     rows = _Rows.of(table, examples, voice or Voice())
     found = {
         **rows.repeats(),
@@ -182,4 +187,6 @@ class _Rows:
 
 
 def _as_other(match: Match, what: str) -> str:
-    return f"{match.likeness:.0%} as in {what} {match.other:,}"
+    # Rounding must not promise more than there is.
+    alike = "as in" if match.likeness == 1 else f"{math.floor(100 * match.likeness)}% like"
+    return f"{alike} {what} {match.other:,}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -34,6 +35,8 @@ MEANING: dict[Kind, str] = {
 
 EXCERPT = 72
 """Characters of a text that an example shows."""
+
+_SPACES = re.compile(r"[ \t\r\n]+")
 
 
 @dataclass(frozen=True)
@@ -99,18 +102,15 @@ class Findings:
 
 
 def excerpt(text: str, start: int = 0) -> str:
-    """A printable piece of a text of at most about ``EXCERPT`` characters around ``start``.
+    """A printable piece of a text, of about ``EXCERPT`` characters, around position ``start``.
 
-    Spaces of any kind become one space; what cannot be seen is written as an escape.
+    Runs of spaces and line ends become one space; what cannot be seen is written as an escape.
     """
     # A little of what stands before helps to find the place, unless that is the beginning anyway.
     first = start - EXCERPT // 4 if start > EXCERPT // 2 else 0
-    piece = " ".join(text[first : first + EXCERPT].split(" "))
-    visible = "".join(_visible(character) for character in piece)
+    piece = _SPACES.sub(" ", text[first : first + EXCERPT]).strip(" ")
+    visible = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in piece
+    )
     return ("…" if first else "") + visible + ("…" if len(text) > first + EXCERPT else "")
-
-
-def _visible(character: str) -> str:
-    if character in "\n\r\t":
-        return " "
-    return character if character.isprintable() else character.encode("unicode_escape").decode()

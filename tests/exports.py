@@ -1,0 +1,55 @@
+"""Runs to export: sealed without training, with weights large enough that every token counts."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.toy_jobs import toy_settings
+from tests.toys import WORDS, toy_encoder
+from tightfit import runs
+from tightfit.data.labels import LabelSet
+from tightfit.model.artefact import save_artefact
+from tightfit.model.classifier import build
+from tightfit.model.locate import locate
+from tightfit.training.prepare import plan_for
+
+NAMES = ("money, etc.", 'sport "x"', "wörld 🙂")
+"""Labels that a careless writer of files would break."""
+
+LENGTH = 48
+
+
+def wide_encoder(folder: Path, family: str = "bert", **more: Any) -> Path:
+    """A toy encoder whose attention matters: the usual first weights are nearly zero."""
+    return toy_encoder(folder, family, **{"initializer_range": 0.5, **more})
+
+
+def toy_run(encoder: Path, out: Path, *settings: str, recipe: str = "tight") -> Path:
+    """Seal a run whose trainable weights are random, as if it had been trained."""
+    lengths = [f"data.max_length={LENGTH}", f"predict.max_length={LENGTH}"]
+    config = toy_settings(encoder, *lengths, *settings, recipe=recipe)
+    source = locate(str(encoder))
+    plan = plan_for(config, source, len(NAMES))
+    torch.manual_seed(1)
+    classifier = build(source, plan, config, NAMES)
+    with torch.no_grad():
+        for parameter in classifier.trainable().values():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    folder = runs.create(out)
+    runs.write_text(folder.config, config.to_toml())
+    runs.write_json(folder.plan, plan.to_json())
+    runs.write_json(folder.labels, LabelSet(NAMES, (0, 1, 2)).to_json())
+    save_artefact(classifier, folder.model if plan.method == "full" else folder.adapter)
+    base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
+    runs.seal(folder, {}, base)
+    return out
+
+
+def toy_texts(count: int = 40, longest: int = 60) -> list[str]:
+    """Random words; some texts are empty, and some longer than is read."""
+    chance = random.Random(3)
+    return [" ".join(chance.choices(WORDS, k=chance.randint(0, longest))) for _ in range(count)]

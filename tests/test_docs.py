@@ -1,0 +1,63 @@
+"""The documentation knows every verb and recipe, and its examples run."""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from tests.command import Recorder, replace, tightfit
+from tightfit import config, pipeline
+from tightfit.cli import app
+
+README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+
+COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
+VERBS = {verb: importlib.import_module(f"tightfit.cli.{verb}") for verb in COMMANDS}
+EXAMPLES = [line for module in VERBS.values() for line in module.EXAMPLES.splitlines()]
+
+
+class Reached(Exception):
+    """An example got through to the pipeline."""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    """A sentence of what it does, words for every option, and examples of its own."""
+    command = COMMANDS[verb]
+    assert command.help[0].isupper()
+    assert all(option.help for option in command.params)
+    page = tightfit(verb, "--help").stdout
+    lines = [line.strip() for line in page.splitlines()]
+    for example in VERBS[verb].EXAMPLES.splitlines():
+        assert f"tightfit {verb}" in example
+        assert example in lines, "an example is folded, and cannot be copied"
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_in_the_help_run(monkeypatch: pytest.MonkeyPatch, example: str) -> None:
+    """Their options exist and go together: each gets as far as the pipeline."""
+    for name in pipeline.__all__:
+        recorder: Any = Recorder(Reached("here"))
+        recorder.load = recorder
+        replace(monkeypatch, name, recorder)
+    before, _, after = example.partition("tightfit ")
+    words = shlex.split(after.partition(" > ")[0])
+    result = tightfit(*words, "--debug", stdin="a text\n" if before else None)
+    assert "Reached: here" in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_in_the_readme(verb: str) -> None:
+    """By an example that begins with it."""
+    assert f"tightfit {verb}" in README
+
+
+@pytest.mark.parametrize("recipe", config.recipe_names())
+def test_every_recipe_is_in_the_readme(recipe: str) -> None:
+    """By its name, set as code."""
+    assert f"`{recipe}`" in README

@@ -1,0 +1,131 @@
+"""The lean forward pass gives what the model's own gives, with less work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.conftest import Encoders
+from tests.toy_jobs import TEXTS, toy_classifier, toy_job, toy_loop
+from tightfit.data.batches import Batch, collate, tokenise
+from tightfit.model.classifier import Classifier
+from tightfit.model.lean import PARTS, AdaptedProduct, LeanEncoder, why_not_lean
+
+ALL_LINEAR = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
+
+
+def busy_classifier(encoder: Path, *settings: str) -> Classifier:
+    """A toy whose adapters all change something: B is drawn at random."""
+    classifier = toy_classifier(encoder, *settings)
+    for name, tensor in classifier.trainable().items():
+        if name.endswith("lora_B.weight"):
+            torch.nn.init.normal_(tensor, std=0.2)
+    classifier.module.eval()
+    return classifier
+
+
+def batch_of(classifier: Classifier, texts: list[str]) -> Batch:
+    """All texts in one batch."""
+    return collate(tokenise(classifier.tokenizer, texts, 32), range(len(texts)), [0, 1, 1, 0])
+
+
+def gradients(classifier: Classifier, logits_BK: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Of everything that trains, for a loss on these logits."""
+    classifier.module.zero_grad()
+    F.cross_entropy(logits_BK, torch.tensor([0, 1, 1, 0])).backward()
+    return {n: torch.zeros(1) if p.grad is None else p.grad for n, p in classifier.trainable().items()}
+
+
+@pytest.mark.parametrize("family", PARTS)
+@pytest.mark.parametrize("targets", ["adapters.targets=query,value", ALL_LINEAR])
+def test_logits_and_gradients_are_those_of_the_own_path(
+    family: str, targets: str, encoders: Encoders
+) -> None:
+    """Padded rows, every kind of adapter, every family built like BERT."""
+    classifier = busy_classifier(encoders(family), targets)
+    batch = batch_of(classifier, TEXTS)
+    own = classifier.logits(batch)
+    expected = gradients(classifier, own)
+    lean = LeanEncoder(classifier.module, torch.float32).logits(batch)
+    torch.testing.assert_close(lean, own, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(gradients(classifier, lean), expected, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("texts", [["goal"] * 4, [TEXTS[0]] * 4])
+def test_batches_without_padding_agree_too(texts: list[str], bert: Path) -> None:
+    """Then no mask is made at all."""
+    classifier = busy_classifier(bert)
+    batch = batch_of(classifier, texts)
+    lean = LeanEncoder(classifier.module, torch.float32).logits(batch)
+    torch.testing.assert_close(lean, classifier.logits(batch), atol=1e-6, rtol=1e-5)
+
+
+def test_a_head_alone_needs_no_graph_in_the_encoder(bert: Path) -> None:
+    """Without adapters every layer is below the lowest one."""
+    classifier = busy_classifier(bert, "adapters.method=none")
+    lean = LeanEncoder(classifier.module, torch.float32)
+    batch = batch_of(classifier, TEXTS)
+    assert lean.frozen_depth == 2
+    torch.testing.assert_close(lean.logits(batch), classifier.logits(batch), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "mpnet"])
+def test_bf16_is_close_and_trains_the_same_tensors(family: str, encoders: Encoders) -> None:
+    """Half precision keeps two digits; masked places stay without weight."""
+    classifier = busy_classifier(encoders(family))
+    batch = batch_of(classifier, TEXTS)
+    own = classifier.logits(batch)
+    lean = LeanEncoder(classifier.module, torch.bfloat16).logits(batch)
+    torch.testing.assert_close(lean, own, atol=0.03, rtol=0.03)
+    grads = gradients(classifier, lean)
+    assert all(g.dtype == torch.float32 and bool(g.any()) for g in grads.values())
+
+
+def test_the_product_has_the_gradients_that_autograd_finds() -> None:
+    """Against numerical differences, in double precision."""
+    shapes = [(5, 4), (6, 4), (6,), (3, 4), (6, 3)]
+    x, weight, bias, a, b = (torch.randn(s, dtype=torch.double) for s in shapes)
+    trained = [t.requires_grad_() for t in (x, a, b)]
+    assert torch.autograd.gradcheck(
+        lambda x, a, b: AdaptedProduct.apply(x, weight, bias, a, b), trained
+    )
+
+
+def test_losses_stay_the_same_over_a_hundred_steps(bert: Path, tmp_path: Path) -> None:
+    """Rounding does not pile up: every training loss of 100 steps agrees to 1e-4."""
+    losses = {}
+    for path in ("own", "auto"):
+        settings = ["train.max_steps=100", "optim.epochs=100", "train.eval_every=1"]
+        job = toy_job(bert, f"train.forward={path}", "optim.lr=1e-2", *settings)
+        assert (job.lean is None) == (path == "own")
+        history = toy_loop(job, tmp_path / path).fit().history
+        losses[path] = [row["train_loss"] for row in history[1:]]
+    assert len(losses["own"]) == 100
+    assert losses["auto"] == pytest.approx(losses["own"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "reason"),
+    [
+        ("modernbert", [], "modernbert is not built like BERT"),
+        ("bert", ["adapters.dropout=0.1"], "adapters.dropout is not 0"),
+        ("bert", ["adapters.method=full"], "every weight trains"),
+    ],
+)
+def test_why_a_model_uses_its_own_path(
+    family: str, settings: list[str], reason: str, encoders: Encoders
+) -> None:
+    """The reason is kept with the run, so it has to be a sentence."""
+    module = toy_classifier(encoders(family), *settings).module
+    assert why_not_lean(module, frozen_dropout=False, checkpointing=False) == reason
+
+
+def test_dropout_and_recomputation_need_the_own_path(bert: Path) -> None:
+    """The lean path has neither."""
+    module = toy_classifier(bert).module
+    assert why_not_lean(module, frozen_dropout=False, checkpointing=False) is None
+    assert "frozen_dropout" in str(why_not_lean(module, frozen_dropout=True, checkpointing=False))
+    assert "recomputes" in str(why_not_lean(module, frozen_dropout=False, checkpointing=True))

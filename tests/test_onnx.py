@@ -1,0 +1,247 @@
+"""ONNX graphs: sound for every family, batch and length; int8 only where it costs little."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from tests.exports import LENGTH, NAMES, toy_run, toy_texts, wide_encoder
+from tests.toys import SMALL
+from tightfit import optional
+from tightfit.errors import ArtefactError, MissingExtraError, ProofError
+from tightfit.inference import onnx_graph
+from tightfit.inference.engines import OnnxEngine, TorchEngine, all_logits
+from tightfit.inference.export import Rows, export
+from tightfit.inference.forms import Subject, check_format, merged_model
+from tightfit.inference.parity import compare, joined, probes, refuse_difference
+from tightfit.pipeline import Run
+from tightfit.pipeline.exporting import subject_of
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TEXTS = toy_texts()
+ROWS = Rows(TEXTS, None, "toys")
+
+MORE: dict[str, dict[str, Any]] = {
+    # Windows and buckets shorter than the texts, as in the published checkpoints.
+    "modernbert": {"local_attention": 8},
+    "deberta-v2": {"position_buckets": 8, "pos_att_type": ["p2c", "c2p"], "share_att_key": True},
+}
+
+Runs = Callable[[str], Run]
+
+
+@pytest.fixture(scope="module")
+def runs_of(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """A loaded run of a family, each made once."""
+    root = tmp_path_factory.mktemp("runs")
+
+    def make(family: str) -> Run:
+        encoder = wide_encoder(root / family, family, **MORE.get(family, {}))
+        return Run.load(toy_run(encoder, root / f"run-{family}"))
+
+    return cache(make)
+
+
+@pytest.fixture
+def subject(runs_of: Runs) -> Subject:
+    """A toy BERT."""
+    return subject_of(runs_of("bert"))
+
+
+def onnx_logits(folder: Path) -> NDArray[np.float32]:
+    """Logits by the folder alone, in padded batches of seven."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    session = OnnxEngine.open(folder / "model.onnx").session
+    parts = []
+    for start in range(0, len(TEXTS), 7):
+        rows = tokenizer.encode_batch(TEXTS[start : start + 7])
+        ids_BL, mask_BL = (
+            np.array([getattr(row, name) for row in rows]) for name in ("ids", "attention_mask")
+        )
+        parts.append(session.run(None, {"input_ids": ids_BL, "attention_mask": mask_BL})[0])
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_the_graph_answers_as_the_run(family: str, runs_of: Runs, tmp_path: Path) -> None:
+    """Labels, logits and probabilities, in order."""
+    run = runs_of(family)
+    export(subject_of(run), "onnx", tmp_path, ROWS)
+    logits_NK, wanted = onnx_logits(tmp_path), run.predict(TEXTS)
+    assert np.abs(logits_NK - run.predictor.logits(TEXTS)).max() < 1e-4
+    probabilities_NK = torch.tensor(logits_NK, dtype=torch.float64).softmax(1).numpy()
+    assert np.abs(probabilities_NK - wanted.probabilities_NK).max() < 1e-5
+    assert [NAMES[i] for i in logits_NK.argmax(1)] == wanted.labels
+    assert len(set(wanted.labels)) > 1
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_the_graph_takes_any_batch_and_length(family: str, runs_of: Runs, tmp_path: Path) -> None:
+    """From one token to the longest text, however far from what was traced."""
+    model = merged_model(runs_of(family).predictor.classifier)
+    onnx_graph.write_graph(model, tmp_path / "g.onnx", pad_id=0)
+    graph, own = OnnxEngine.open(tmp_path / "g.onnx"), TorchEngine(model)
+    for longest in (1, 2, 3, 9, 17, LENGTH, 63):
+        tokens = probes(vocabulary=25, pad_id=0, max_length=longest)
+        refuse_difference(compare(own, graph, tokens))
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_int8_is_smaller_and_close(family: str, runs_of: Runs, tmp_path: Path) -> None:
+    """The figures are those of the file that was kept, and no other graph is left there."""
+    run = runs_of(family)
+    found = export(subject_of(run), "onnx-int8", tmp_path, loose(run))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "export.json",
+        "labels.json",
+        "model.onnx",
+        "tokenizer.json",
+    ]
+    operators = {node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node}
+    assert operators & {"MatMulInteger", "DynamicQuantizeMatMul"}
+    difference = np.abs(onnx_logits(tmp_path) - run.predictor.logits(TEXTS)).max()
+    assert 1e-4 < difference <= found.parity.max_abs_difference + 1e-4
+    assert found.int8 is not None and found.int8["accuracy_loss"] <= 0.003
+
+
+def loose(run: Run) -> Rows:
+    """Rows on which the run is always wrong, so that int8 can lose nothing on them.
+
+    Random weights of this size make the worst case for 8 bits: their labels do flip.
+    """
+    return Rows(TEXTS, [(i + 1) % 3 for i in run.predict(TEXTS).ids], "toys")
+
+
+def test_a_mask_of_ones_loses_the_mask(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why the example has padding: without it the same tracer drops the mask, and it is found."""
+    ones = torch.ones(2, 16, dtype=torch.long)
+    monkeypatch.setattr(onnx_graph, "_example", lambda *_: (3 * ones, ones))
+    model = merged_model(subject.classifier)
+    # In this form of attention transformers takes the shortcut.
+    monkeypatch.setattr(type(model), "set_attn_implementation", lambda *_: None)
+    onnx_graph.write_graph(model, tmp_path / "g.onnx", pad_id=0)
+    batches = probes(vocabulary=25, pad_id=0, max_length=LENGTH)
+    graph = OnnxEngine.open(tmp_path / "g.onnx")
+    found = compare(TorchEngine(model), graph, batches)
+    with pytest.raises(ProofError, match="padded rows: logits off by"):
+        refuse_difference(found)
+
+
+def test_int8_that_costs_accuracy_is_refused(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every variant is tried, and each is named with what it costs."""
+    right = Rows(TEXTS, subject.predictor.predict(TEXTS).ids, "toys")
+    monkeypatch.setattr("tightfit.inference.export.ACCURACY_LOSS", -0.001)
+    with pytest.raises(ProofError, match="int8 costs too much accuracy") as caught:
+        export(subject, "onnx-int8", tmp_path, right)
+    assert all(variant.name in str(caught.value) for variant in onnx_graph.VARIANTS)
+    assert caught.value.exit_code == 7
+
+
+def test_the_variants_differ(subject: Subject, tmp_path: Path) -> None:
+    """Seven bits or eight, signed or not: three files, none of them exact."""
+    graph = tmp_path / "model.onnx"
+    onnx_graph.write_graph(merged_model(subject.classifier), graph, pad_id=0)
+    batches = probes(vocabulary=25, pad_id=0, max_length=LENGTH)
+    own = TorchEngine(subject.classifier.module)
+    differences = [
+        joined(list(compare(own, OnnxEngine.open(path), batches).values())).max_abs_difference
+        for _, path in onnx_graph.quantised(graph)
+    ]
+    assert len(set(differences)) == len(onnx_graph.VARIANTS) and min(differences) > 1e-4
+
+
+def test_the_run_is_left_as_it_was(subject: Subject, tmp_path: Path) -> None:
+    """Tracing switches the kind of attention, on a copy."""
+    own = TorchEngine(subject.classifier.module)
+    tokens = probes(vocabulary=25, pad_id=0, max_length=LENGTH)["padded"]
+    kind = subject.classifier.module.config._attn_implementation
+    before = all_logits(own, tokens)
+    export(subject, "onnx", tmp_path, ROWS)
+    assert subject.classifier.module.config._attn_implementation == kind != "eager"
+    assert np.array_equal(all_logits(own, tokens), before)
+    assert subject.classifier.tokenizer.backend_tokenizer.padding is None
+
+
+def test_the_tokenizer_cuts_and_pads_by_itself(subject: Subject, tmp_path: Path) -> None:
+    """No other settings are needed to use it."""
+    onnx_graph.write_tokenizer(subject.classifier.tokenizer, tmp_path / "t.json", 6)
+    rows = Tokenizer.from_file(str(tmp_path / "t.json")).encode_batch(["goal", "goal " * 9])
+    assert [row.ids for row in rows] == [[2, 4, 3, 0, 0, 0], [2, 4, 4, 4, 4, 3]]
+    assert rows[0].attention_mask == [1, 1, 1, 0, 0, 0]
+
+
+def test_a_damaged_graph_is_named(tmp_path: Path) -> None:
+    """Cut short, empty, or missing."""
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ArtefactError, match="the ONNX graph cannot be used"):
+        OnnxEngine.open(path)
+    path.write_bytes(b"\x08\x08" * 40)
+    with pytest.raises(ArtefactError, match=r"model\.onnx.*\n.*allowed") as caught:
+        OnnxEngine.open(path)
+    assert caught.value.exit_code == 8
+
+
+def test_a_graph_with_other_inputs_is_refused(tmp_path: Path) -> None:
+    """Somebody else's model, under the same name."""
+    info = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    graph = onnx.helper.make_graph([node], "g", [info], [out])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "m.onnx")
+    with pytest.raises(ArtefactError, match="inputs x"):
+        OnnxEngine.open(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("form", ["onnx", "onnx-int8"])
+def test_missing_packages_are_named(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the run is even loaded."""
+    monkeypatch.setattr(optional, "available", lambda _: False)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[onnx\]'"):
+        check_format(form)
+    assert check_format("merged") == "merged"
+
+
+def test_the_example_runs_it(subject: Subject, tmp_path: Path) -> None:
+    """With onnxruntime and tokenizers alone; it is short enough to copy."""
+    export(subject, "onnx", tmp_path, ROWS)
+    program = ROOT / "examples" / "run_onnx.py"
+    assert len(program.read_text("utf-8").splitlines()) <= 30
+    blocked = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'tightfit']));"
+    )
+    run_it = f"sys.argv = sys.argv[1:]; exec(open(sys.argv[0]).read())"
+    command = [sys.executable, "-c", f"{blocked} {run_it}", str(program), str(tmp_path)]
+    lines = "\n".join(TEXTS) + "\n"
+    found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    labels, scores = zip(*(line.split("\t") for line in found.stdout.splitlines()), strict=True)
+    wanted = subject.predictor.predict(TEXTS)
+    assert list(labels) == wanted.labels
+    assert np.abs(np.array(scores, float) - wanted.probabilities_NK.max(1)).max() < 1e-4
+
+
+def test_the_figures_of_int8_are_kept(subject: Subject, tmp_path: Path) -> None:
+    """Which variant, what it costs, on how many rows, by what measure."""
+    rows = Rows(TEXTS, [(i + 1) % 3 for i in subject.predictor.predict(TEXTS).ids], "toys")
+    found = export(subject, "onnx-int8", tmp_path, rows)
+    facts = json.loads((tmp_path / "export.json").read_text("utf-8"))
+    assert facts["int8"] == found.int8
+    assert facts["int8"]["variant"] == onnx_graph.VARIANTS[0].name
+    assert facts["int8"]["by"] == "labels" and facts["int8"]["rows"] == len(TEXTS)

@@ -2,7 +2,7 @@
 
 Run as a process of its own, so that imports, tokenising and peak memory count:
 
-    python -m benchmarks.peers --setup best --data rows.jsonl --validation held.jsonl --json out.json
+    python -m benchmarks.peers --setup best --data a.jsonl --validation b.jsonl --json out.json
 """
 
 from __future__ import annotations

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 
 from tests.toy_jobs import LABELS, toy_classifier, toy_plan, toy_settings
 from tests.toys import SMALL
 from tightfit.budget.plan import LayerPlan, Plan
+from tightfit.errors import SettingsError
 from tightfit.model.adapters import (
     AdapterPair,
     adapter_dropouts,
@@ -24,7 +26,7 @@ from tightfit.model.adapters import (
     trainable_tensors,
 )
 from tightfit.model.classifier import Classifier
-from tightfit.model.encoders import load_encoder, load_tokenizer
+from tightfit.model.encoders import layer_stack, load_encoder, load_tokenizer
 from tightfit.model.locate import locate
 
 each_family = pytest.mark.parametrize("family", SMALL)
@@ -63,6 +65,21 @@ def test_any_role_can_be_adapted(family: str, role: str, encoders: Callable[[str
     classifier = toy_classifier(encoders(family), f"adapters.targets={role}")
     named = [pair.name for pair in adapter_pairs(classifier.module)]
     assert named == [layer.name for layer in classifier.plan.layers]
+
+
+@each_family
+def test_upper_layers_alone_can_be_adapted(family: str, encoders: Callable[[str], Path]) -> None:
+    """What requires gradients is the plan's, and nothing of the lower block is among it."""
+    if family == "albert":
+        with pytest.raises(SettingsError, match="share one block"):
+            toy_plan(encoders(family), "adapters.layers=1")
+        return
+    classifier = toy_classifier(encoders(family), "adapters.layers=1")
+    upper = layer_stack(base_model(classifier.module))[1]
+    named = [pair.name for pair in adapter_pairs(classifier.module)]
+    assert named == [layer.name for layer in classifier.plan.layers]
+    assert sum(isinstance(m, LoraLayer) for m in upper.modules()) == len(named) > 0
+    assert sum(required(classifier).values()) == classifier.plan.total
 
 
 def test_each_layer_has_its_own_rank(roberta: Path) -> None:

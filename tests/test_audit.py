@@ -18,7 +18,6 @@ from tests.toys import toy_config
 from tightfit import runs
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
-from tightfit.model import adapter_folder, artefact
 from tightfit.model.audit import Audit, audit_folder
 
 PREFIX = "base_model.model."
@@ -360,9 +359,3 @@ def test_a_run_that_was_changed(tmp_path: Path) -> None:
     save(run / "adapter", pair(QUERY, 2.0))
     with pytest.raises(ArtefactError, match=r"changed: adapter/adapter_model\.safetensors"):
         audit_folder(run)
-
-
-def test_names_are_those_of_the_artefact() -> None:
-    """They stand twice so that an audit need not load PEFT; here they are compared."""
-    for name in ("ADAPTER_FILE", "HEAD_FILE", "PEFT_PREFIX"):
-        assert getattr(adapter_folder, name) == getattr(artefact, name)

@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> CheckpointStore:
 
 def names(store: CheckpointStore) -> list[str]:
     """What lies in the store's folder."""
-    return sorted(path.name for path in store._folder.iterdir())
+    return sorted(path.name for path in store.folder.iterdir())
 
 
 def test_every_tensor_and_value_comes_back(store: CheckpointStore) -> None:
@@ -100,7 +100,7 @@ def test_a_step_can_be_written_again(store: CheckpointStore) -> None:
 def test_no_pickle_is_written(store: CheckpointStore) -> None:
     """Tensors in safetensors, the rest in JSON."""
     store.save(1, made_up())
-    folder = store._folder / "step-00000001"
+    folder = store.folder / "step-00000001"
     assert sorted(path.name for path in folder.iterdir()) == [STATE, TENSORS]
     assert json.loads((folder / STATE).read_text()) == made_up().state
 
@@ -110,7 +110,7 @@ def test_no_pickle_is_written(store: CheckpointStore) -> None:
 def test_damage_is_told(name: str, fault: str, store: CheckpointStore) -> None:
     """Whatever happened to either file, with the way out."""
     store.save(3, made_up())
-    file = store._folder / "step-00000003" / name
+    file = store.folder / "step-00000003" / name
     content = file.read_bytes()
     spoilt = {"cut": content[:-9], "empty": b"", "noise": b"\xff" * 64}
     file.unlink()
@@ -153,7 +153,7 @@ def test_a_folder_that_cannot_be_made_is_a_fault_of_the_machine(tmp_path: Path) 
 def test_what_a_crash_left_half_written_is_passed_over(store: CheckpointStore) -> None:
     """It is neither loaded nor in the way."""
     store.save(1, made_up())
-    (store._folder / "step-00000002.partial").mkdir()
+    (store.folder / "step-00000002.partial").mkdir()
     found = store.load()
     assert found is not None
     assert found.state["step"] == 7

@@ -23,18 +23,18 @@ class ToyRun:
         self.chunks: list[list[str]] = []
         self.loaded: tuple[Any, ...] = ()
 
-    def load(self, path: Path, *, max_length: int | None) -> ToyRun:
-        """Stands for Run.load."""
-        self.loaded = (path, max_length)
+    def load(self, path: Path, **options: Any) -> ToyRun:
+        """Stands for Run.load; who asks for few errors gets answers from a confidence of 0.8 on."""
+        self.loaded = (path, options)
+        self.threshold = 0.8 if options["max_error"] else 0.0
         return self
 
     def predict(self, texts: list[str]) -> Predictions:
         """0.75 for one label, 0.25 for the other; texts beyond 99 letters count as cut."""
         self.chunks.append(texts)
         sport_N = np.array([0.75 if "g" in text else 0.25 for text in texts])
-        return Predictions(
-            np.stack([1 - sport_N, sport_N], axis=1), NAMES, sum(len(text) > 99 for text in texts)
-        )
+        cut = sum(len(text) > 99 for text in texts)
+        return Predictions(np.stack([1 - sport_N, sport_N], axis=1), NAMES, cut, self.threshold)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> ToyRun:
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """In the place of the prediction of files."""
-    found = {"out": "p.csv", "rows": 7600, "truncated": 12}
+    found = {"out": "p.csv", "rows": 7600, "truncated": 12, "abstained": 3, "threshold": 0.8}
     recorder = Recorder(like_result(found, **found))
     replace(monkeypatch, "predict", recorder)
     return recorder
@@ -62,7 +62,7 @@ def test_texts_in_words(run: ToyRun) -> None:
     result = tightfit("predict", "r", "--text", "goal", "--text", "bank", "--max-length", "64")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "sport\t0.7500\nmoney\t0.7500\n"
-    assert run.loaded == (Path("r"), 64)
+    assert run.loaded == (Path("r"), {"max_length": 64, "max_error": None})
 
 
 @pytest.mark.usefixtures("run")
@@ -81,6 +81,15 @@ def test_probabilities_and_ids() -> None:
     assert tightfit("predict", "r", *options).stdout == "1\t0.7500\tmoney=0.2500\tsport=0.7500\n"
     [row] = json.loads(tightfit("predict", "r", *options, "--json").stdout)["predictions"]
     assert row == {"ID": 0, "Label": 1, "probabilities": {"money": 0.25, "sport": 0.75}}
+
+
+@pytest.mark.usefixtures("run")
+def test_texts_without_an_answer() -> None:
+    """No label where the classifier is not sure enough; the probability stays."""
+    options = ["--text", "goal", "--max-error", "0.02"]
+    assert tightfit("predict", "r", *options).stdout == "\t0.7500\n"
+    [row] = json.loads(tightfit("predict", "r", *options, "--json").stdout)["predictions"]
+    assert row == {"ID": 0, "Label": None}
 
 
 @pytest.mark.usefixtures("run")
@@ -155,6 +164,7 @@ def test_a_file(files: Recorder) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert "wrote 7,600 predictions to p.csv" in result.stderr
     assert "12 texts were longer than is read, and cut" in result.stderr
+    assert "3 texts have no label: the classifier is less than 80.0% sure" in result.stderr
     assert files.arguments == (Path("r"), "d", Path("p.csv"))
     assert files.options["label_format"] == "id"
     assert files.options["probabilities"] is False
@@ -162,15 +172,18 @@ def test_a_file(files: Recorder) -> None:
 
 def test_a_file_with_options(files: Recorder) -> None:
     """The object, and what else can be asked for."""
-    more = "--probabilities --label-format name --max-length 64 --text-column a,b --json"
-    result = tightfit("predict", "r", "--data", "d", "--out", "p.csv", *more.split())
-    assert json.loads(result.stdout) == {"out": "p.csv", "rows": 7600, "truncated": 12}
+    more = "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b"
+    more += " --shard 2/3"
+    result = tightfit("predict", "r", "--data", "d", "--out", "p.csv", "--json", *more.split())
+    assert json.loads(result.stdout) == files.result.to_json()
     options = {k: v for k, v in files.options.items() if k != "voice"}
     assert options == {
         "probabilities": True,
         "label_format": "name",
         "max_length": 64,
+        "max_error": 0.02,
         "text_column": "a,b",
+        "shard": "2/3",
     }
 
 
@@ -182,6 +195,7 @@ def test_a_file_with_options(files: Recorder) -> None:
         (["--out", "p.csv", "--text", "goal"], "--out needs --data"),
         (["--data", "d", "--out", "p.csv", "--text", "goal"], "exclude each other"),
         (["--text", "goal", "--text-column", "t"], "--text-column is for --data"),
+        (["--text", "goal", "--shard", "1/2"], "--shard is for --data"),
         (["--text", "\udcff"], "a text is not UTF-8\n  seen:    '\\udcff'"),
     ],
 )

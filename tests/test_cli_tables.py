@@ -49,6 +49,13 @@ def test_numbers_are_never_cut_short() -> None:
     assert max(map(len, page.splitlines())) <= 30
 
 
+def test_titles_stay_on_one_line() -> None:
+    """Also above a narrow table."""
+    assert (
+        shown(console(), new_table("a title wider than its table", "x")).count("title wider") == 1
+    )
+
+
 def test_labels_are_no_markup() -> None:
     """A label may be called [red]."""
     table = new_table("of [b]runs[/b]", "label")

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from tests.command import Recorder, like_result, replace, tightfit
+from tightfit.cli.train import _duration
 from tightfit.metrics.paired import compare_accuracy
 from tightfit.metrics.scores import Scores, score
 from tightfit.model.audit import AdapterState, Audit
+from tightfit.pipeline import planning
 from tightfit.voice import RichVoice
 
 PLAN_KEYS = "model num_labels budget total adapters head headroom layers head_layers".split()
@@ -137,7 +139,7 @@ def test_train_object(trainer: Recorder) -> None:
 def test_train_words() -> None:
     """What was reached and proven, and commands that can be copied."""
     page = words("train", "--data", "sample")
-    assert "accuracy 88.1%, macro F1 0.880" in page
+    assert "accuracy 88.1%, macro F1 88.0%" in page
     assert "best at step 1,200 of 3,730; 741,124 parameters trained" in page
     assert "✓ gates\n" in page
     assert "✗ movement  (declared by the recipe: these adapters stay dead)" in page
@@ -158,38 +160,41 @@ def test_train_contradictions(trainer: Recorder, options: list[str], fault: str)
     assert trainer.options == {}
 
 
-def test_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The forecast instead of a training; the run folder is of no concern."""
-    from tightfit.pipeline.planning import plan
-
-    value = {"steps": 36, "minutes": 150.0}
+@pytest.fixture
+def forecaster(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """A forecast."""
     forecast = like_result(
-        value,
-        plan=plan(),
-        rows=1800,
-        validation_rows=200,
-        truncated=3,
-        steps=36,
-        minutes=150.0,
-        memory_bytes=2**31,
-        notes=("fp32 on a CPU",),
+        {"steps": 36},
+        **{"plan": planning.plan(), "rows": 1800, "validation_rows": 200, "truncated": 3},
+        **{"steps": 36, "minutes": 150.0, "memory_bytes": 2**31, "notes": ("fp32 on a CPU",)},
     )
     recorder = Recorder(forecast)
     replace(monkeypatch, "dry_run", recorder)
-    assert answer("train", "--data", "d", "--dry-run", "--out", "r", "--overwrite") == value
-    assert not {"out", "resume", "overwrite"} & recorder.options.keys()
+    return recorder
+
+
+def test_dry_run_object(forecaster: Recorder) -> None:
+    """The forecast instead of a training; the run folder is of no concern."""
+    found = answer("train", "--data", "d", "--dry-run", "--out", "r", "--overwrite")
+    assert found == {"steps": 36}
+    assert not {"out", "resume", "overwrite"} & forecaster.options.keys()
+
+
+@pytest.mark.usefixtures("forecaster")
+def test_dry_run_words() -> None:
+    """The plan, the rows, and what it would take."""
     page = words("train", "--data", "d", "--dry-run")
+    assert "38,404" in page
     assert "1,800 rows to train on, 200 to validate on; 3 texts would be cut" in page
     assert "36 steps, about 2.5 hours, 2.0 GiB of memory" in page
     assert "note: fp32 on a CPU" in page
-    assert "38,404" in page
 
 
-@pytest.mark.parametrize(("minutes", "said"), [(0.5, "30 seconds"), (90.0, "90 minutes")])
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(0.005, "0.3 seconds"), (1.4, "84 seconds"), (90.0, "90 minutes")]
+)
 def test_durations(minutes: float, said: str) -> None:
     """In the unit that fits."""
-    from tightfit.cli.train import _duration
-
     assert _duration(minutes) == said
 
 
@@ -303,24 +308,33 @@ def test_audit_without_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- doctor ------------------------------------------------------------------------------------
 
 
-def test_doctor_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is fine, what is missing, what is not needed; the verdict last."""
-    finding = SimpleNamespace
-    devices = finding(
-        cpu="EPYC", cores=2, torch_threads=2, cpu_features=(), gpus=(), memory=None, free_disk=2**31
-    )
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without PEFT, compiler, tracker and network."""
+    what: Any = SimpleNamespace
+    devices = what(cpu="EPYC", cores=2, torch_threads=2, cpu_features=(), gpus=(), memory=None)
+    devices.free_disk = 2**31
     report = like_result(
-        {"verdict": "ready"},
-        versions={"torch": "2.13.0", "peft": None},
-        devices=devices,
-        compiler=None,
-        extras={"wandb": finding(ok=False, detail="pip install 'tightfit[wandb]'")},
-        reachable={"hub": finding(ok=False, detail="ConnectError")},
+        {"verdict": "not ready"},
+        **{"versions": {"torch": "2.13.0", "peft": None}, "devices": devices, "compiler": None},
+        extras={"wandb": what(ok=False, detail="pip install 'tightfit[wandb]'")},
+        reachable={"hub": what(ok=False, detail="ConnectError")},
         verdict="not ready: pip install peft",
     )
     replace(monkeypatch, "doctor", Recorder(report))
+
+
+@pytest.mark.usefixtures("patient")
+def test_doctor_words() -> None:
+    """What is fine, what is missing, what is not needed; the verdict last."""
     lines = [" ".join(line.split()) for line in words("doctor").splitlines()]
     assert {"✓ torch 2.13.0", "✗ peft missing", "✗ models: hub ConnectError"} <= set(lines)
     assert "- extra wandb pip install 'tightfit[wandb]'" in lines
+    assert "✓ memory unknown" in lines
     assert lines[-1] == "not ready: pip install peft"
-    assert answer("doctor") == {"verdict": "ready"}
+
+
+@pytest.mark.usefixtures("patient")
+def test_doctor_object() -> None:
+    """As the doctor gives it; a machine that is not ready is no error."""
+    assert answer("doctor") == {"verdict": "not ready"}

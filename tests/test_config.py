@@ -133,6 +133,14 @@ def test_none_takes_a_limit_away(name: str) -> None:
     assert from_toml(config.to_toml()) == config
 
 
+@pytest.mark.parametrize(("text", "count"), [("all", None), ("3", 3)])
+def test_how_many_layers_are_adapted(text: str, count: int | None) -> None:
+    """A number or the word for every one; both come back from a file."""
+    config = load_config("tight", [f"adapters.layers={text}"])
+    assert config.adapters.layers == count
+    assert from_toml(config.to_toml()) == config
+
+
 def test_settings_cannot_be_changed_in_place() -> None:
     """A run's settings are those that its file says."""
     config = load_config("tight")
@@ -170,6 +178,8 @@ def test_settings_cannot_be_changed_in_place() -> None:
         ("adapters.method=dora", "Input should be 'lora', 'none' or 'full'"),
         ("adapters.targets=query,gate", "adapters.targets.1 = 'gate': Input should be 'query'"),
         ("adapters.targets=", "at least 1 item"),
+        ("adapters.layers=0", "adapters.layers = 0: Input should be greater than 0"),
+        ("adapters.layers=none", "adapters.layers = 'none': Input should be a valid integer"),
         ("model.name=", "model.name = '': String should have at least 1 character"),
         ("data.stratify=maybe", "data.stratify = 'maybe': Input should be a valid boolean"),
     ],

@@ -84,7 +84,7 @@ def assert_same(logits_NK: Any, run: Run) -> None:
     assert np.abs(softmax(logits_NK) - wanted.probabilities_NK).max() < 1e-5
     assert [NAMES[i] for i in logits_NK.argmax(1)] == wanted.labels
     # Else one answer for all texts would do.
-    assert len(set(wanted.labels)) > 1
+    assert np.ptp(wanted.probabilities_NK, axis=0).max() > 0.05
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -157,10 +157,11 @@ def test_the_facts_beside_it(runs_of: Runs, tmp_path: Path) -> None:
     run = runs_of("bert")
     found = export(subject_of(run), "merged", tmp_path, ROWS)
     facts = json.loads((tmp_path / "export.json").read_text("utf-8"))
-    assert facts["format"] == "merged" and facts["base_model"] == run.plan.model
+    assert (facts["format"], facts["base_model"]) == ("merged", run.plan.model)
     assert [facts[key] for key in ("max_length", "pad_id", "temperature")] == [LENGTH, 0, 1.0]
-    assert facts["parity"] == found.parity.to_json() and facts["compared_on"] == "toys"
-    assert found.parity.rows == len(TEXTS) + 10 and found.examples_per_second > 0
+    assert (facts["parity"], facts["compared_on"]) == (found.parity.to_json(), "toys")
+    assert found.parity.rows == len(TEXTS) + 10
+    assert found.examples_per_second > 0
     assert json.loads((tmp_path / "labels.json").read_text("utf-8"))["names"] == list(NAMES)
 
 
@@ -174,7 +175,7 @@ def test_weights_that_differ_are_refused(
         wrong.get_submodule(run.plan.layers[0].name).weight.mul_(1.01)
     monkeypatch.setattr("tightfit.inference.forms.merged_model", lambda _: wrong)
     with pytest.raises(
-        ProofError, match="(?s)does not answer as the run does.*maximum-length"
+        ProofError, match=r"(?s)does not answer as the run does.*maximum-length"
     ) as e:
         export(subject_of(run), "merged", tmp_path, ROWS)
     assert e.value.exit_code == 7
@@ -200,7 +201,7 @@ def test_no_peft_folder_without_adapters(recipe: str, runs_of: Runs) -> None:
     """And the words say which form there is."""
     classifier = runs_of("bert", recipe).predictor.classifier
     assert check_format("merged", classifier) == "merged"
-    with pytest.raises(UsageError, match="(?s)PEFT has no form.*--format merged") as caught:
+    with pytest.raises(UsageError, match=r"(?s)PEFT has no form.*--format merged") as caught:
         check_format("peft", classifier)
     assert caught.value.exit_code == 2
 

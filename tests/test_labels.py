@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightfit.data.labels import LabelSet, class_counts
+from tightfit.data.labels import LabelSet, class_counts, own_classes
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError
@@ -120,11 +120,18 @@ def test_a_class_for_every_row_is_the_wrong_column() -> None:
     assert len(LabelSet.from_table(table(["a", "b", "c"]))) == 3
 
 
+def test_the_classes_of_rows_whatever_their_number() -> None:
+    """To look at rows before anyone can learn from them: the order is the same."""
+    assert own_classes(table([3, 3])) == LabelSet(("3",), (3,))
+    assert own_classes(table([0], ("ham", "spam"))) == LabelSet(("ham", "spam"), (0, 1))
+    assert own_classes(table([*range(30)])).values == tuple(range(30))
+
+
 @pytest.mark.parametrize("labels", [None, []])
 def test_labels_are_needed(labels: list[Any] | None) -> None:
     """To learn the classes, and to use them."""
     bare = Table([] if labels == [] else ["a"], labels, source="toy")
-    for use in (LabelSet.from_table, NAMED.encode):
+    for use in (LabelSet.from_table, own_classes, NAMED.encode):
         with pytest.raises(DataError, match=r"toy has no labels\n.*--label-column"):
             use(bare)
 

@@ -36,7 +36,9 @@ def gradients(classifier: Classifier, logits_BK: torch.Tensor) -> dict[str, torc
     """Of everything that trains, for a loss on these logits."""
     classifier.module.zero_grad()
     F.cross_entropy(logits_BK, torch.tensor([0, 1, 1, 0])).backward()
-    return {n: torch.zeros(1) if p.grad is None else p.grad for n, p in classifier.trainable().items()}
+    return {
+        n: torch.zeros(1) if p.grad is None else p.grad for n, p in classifier.trainable().items()
+    }
 
 
 @pytest.mark.parametrize("family", PARTS)
@@ -70,6 +72,20 @@ def test_a_head_alone_needs_no_graph_in_the_encoder(bert: Path) -> None:
     batch = batch_of(classifier, TEXTS)
     assert lean.frozen_depth == 2
     torch.testing.assert_close(lean.logits(batch), classifier.logits(batch), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", PARTS)
+def test_below_the_lowest_adapter_nothing_trains(family: str, encoders: Encoders) -> None:
+    """Logits and gradients of a plan for the upper half are still those of the own path."""
+    classifier = busy_classifier(encoders(family), "adapters.layers=1")
+    batch = batch_of(classifier, TEXTS)
+    own = classifier.logits(batch)
+    expected = gradients(classifier, own)
+    lean = LeanEncoder(classifier.module, torch.float32)
+    assert lean.frozen_depth == 1
+    torch.testing.assert_close(lean.logits(batch), own, atol=1e-6, rtol=1e-5)
+    found = gradients(classifier, lean.logits(batch))
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["bert", "mpnet"])

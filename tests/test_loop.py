@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toy_jobs import CountingBar, toy_job, toy_loop
+from tests.toy_jobs import CountingBar, Speaker, toy_job, toy_loop
 from tightfit.errors import MachineError, ProofError
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
@@ -22,7 +20,6 @@ from tightfit.training import checkpoint
 from tightfit.training.checkpoint import CheckpointStore, pack_optimizer
 from tightfit.training.loop import Job, Loop
 from tightfit.training.precision import Precision
-from tightfit.voice import Bar, Voice
 
 COLUMNS = (
     "step epoch lr train_loss train_accuracy eval_loss eval_accuracy rows tokens seconds"
@@ -101,18 +98,6 @@ def test_the_bar_is_moved_once_a_step(bert: Path, tmp_path: Path) -> None:
     toy_loop(toy_job(bert, "train.max_steps=3"), tmp_path, voice=Speaker(bar)).fit()
     assert bar.count == 3
     assert all("loss " in n and "validation " in n and " rows/s" in n for n in bar.notes)
-
-
-@dataclass
-class Speaker(Voice):
-    """Gives out one bar."""
-
-    bar: Bar
-
-    @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
-        """The bar, whatever is tracked."""
-        yield self.bar
 
 
 QUIET = ["optim.clip=0", "train.group_by_length=false", "optim.warmup_steps=0", "optim.epochs=1"]

@@ -12,10 +12,12 @@ from tightfit.data.batches import Batch
 from tightfit.errors import ProofError
 from tightfit.inference.engines import all_logits
 from tightfit.inference.parity import (
+    Loss,
     Parity,
-    accuracy_loss,
     compare,
     joined,
+    loss_by_labels,
+    loss_by_probabilities,
     parity_of,
     probes,
     refuse_difference,
@@ -50,7 +52,8 @@ def test_the_probes_have_the_four_forms(max_length: int) -> None:
     lengths = {name: tokens.lengths.tolist() for name, tokens in batches.items()}
     assert list(lengths) == FORMS
     assert len(set(lengths["padded"])) > 1
-    assert len(lengths["unpadded"]) > 1 and len(set(lengths["unpadded"])) == 1
+    assert len(lengths["unpadded"]) > 1
+    assert len(set(lengths["unpadded"])) == 1
     assert lengths["length-1"] == [1]
     assert max(lengths["maximum-length"]) == max_length == max(map(max, lengths.values()))
 
@@ -59,7 +62,8 @@ def test_the_probes_have_the_four_forms(max_length: int) -> None:
 def test_the_probes_hold_no_padding_inside(pad_id: int) -> None:
     """RoBERTa numbers its positions by where the pad id is not."""
     for tokens in probes(vocabulary=25, pad_id=pad_id, max_length=300).values():
-        assert pad_id not in tokens.ids and 0 <= tokens.ids.min() <= tokens.ids.max() < 25
+        assert pad_id not in tokens.ids
+        assert 0 <= tokens.ids.min() <= tokens.ids.max() < 25
 
 
 def test_a_graph_without_a_mask_is_found_out() -> None:
@@ -69,7 +73,8 @@ def test_a_graph_without_a_mask_is_found_out() -> None:
     assert [name for name, p in found.items() if p.max_abs_difference] == [FORMS[0], FORMS[3]]
     with pytest.raises(ProofError, match="padded rows: logits off by") as caught:
         refuse_difference(found)
-    assert "unpadded" not in str(caught.value) and caught.value.exit_code == 7
+    assert "unpadded" not in str(caught.value)
+    assert caught.value.exit_code == 7
 
 
 def test_equal_engines_pass() -> None:
@@ -92,7 +97,7 @@ def test_figures_of_two_sets_of_logits() -> None:
     found = parity_of(logits((1, 2), (3, 1), (0, 5)), logits((1, 2.5), (1, 3), (0, 5)))
     assert (found.max_abs_difference, found.agreement, found.rows) == (2.0, 2 / 3, 3)
     both = joined([found, Parity(0.25, 1.0, 7)])
-    assert both.max_abs_difference == 2.0 and both.rows == 10
+    assert (both.max_abs_difference, both.rows) == (2.0, 10)
     assert both.agreement == pytest.approx(0.9)
 
 
@@ -108,15 +113,16 @@ def test_what_is_no_number_is_refused(value: float) -> None:
 def test_loss_by_labels() -> None:
     """Two of four right before, one after; a gain is negative."""
     run, export = logits((1, 0), (0, 1), (1, 0), (1, 0)), logits((0, 1), (0, 1), (1, 0), (1, 0))
-    assert accuracy_loss(run, export, [0, 1, 1, 1]).accuracy == pytest.approx(0.25)
-    assert accuracy_loss(export, run, [0, 1, 1, 1]).accuracy == pytest.approx(-0.25)
-    assert accuracy_loss(run, run, [0, 1, 1, 1]).by == "labels"
+    assert loss_by_labels(run, export, [0, 1, 1, 1]) == Loss(0.25, "labels")
+    assert loss_by_labels(export, run, [0, 1, 1, 1]) == Loss(-0.25, "labels")
 
 
 def test_loss_by_probabilities() -> None:
-    """A flip costs what the run believed of the label that it gave, less of the other one."""
-    run = logits((math.log(9), 0), (0, 0.0001))
-    loss = accuracy_loss(run, logits((0, 1), (1, 0)), None)
+    """A flip costs what the run believed of its label, less what of the other one."""
+    run, flipped = logits((math.log(9), 0), (0, 0.0001)), logits((0, 1), (1, 0))
+    loss = loss_by_probabilities(run, flipped)
     assert loss.by == "probabilities"
     assert loss.accuracy == pytest.approx((0.9 - 0.1) / 2, abs=1e-4)
-    assert accuracy_loss(run, run, None).accuracy == 0
+    assert loss_by_probabilities(run, run).accuracy == 0
+    cooled = loss_by_probabilities(run, flipped, temperature=2.0)
+    assert cooled.accuracy == pytest.approx((0.75 - 0.25) / 2, abs=1e-4)

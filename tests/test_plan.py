@@ -141,7 +141,7 @@ def test_a_cap_between_head_and_rank_1() -> None:
     )
     assert plan_of(budget=rank_1, rank=1).headroom == 0
     assert plan_of(budget=HEAD, method="none").headroom == 0
-    with pytest.raises(BudgetError, match="next: +use the recipe head-only"):
+    with pytest.raises(BudgetError, match=r"next: +use the recipe head-only"):
         plan_of(budget=HEAD)
 
 
@@ -240,6 +240,38 @@ def test_targets_are_adapted_in_the_models_order() -> None:
     plan = plan_of(targets=("mlp-out", "mlp-in", "query"), rank=1)
     assert [layer.roles for layer in plan.layers[:3]] == [("query",), ("mlp-in",), ("mlp-out",)]
     assert plan.adapters == 12 * ((768 + 768) + 2 * (768 + 3072))
+
+
+@pytest.mark.parametrize("uppermost", [1, 5, 12])
+def test_only_the_uppermost_blocks_are_adapted(uppermost: int) -> None:
+    """Counted out: two layers a block, from the top down."""
+    plan = plan_of(uppermost=uppermost)
+    blocks = sorted({int(layer.name.split(".")[3]) for layer in plan.layers})
+    assert blocks == list(range(12 - uppermost, 12))
+    assert plan.adapters == uppermost * 2 * 4 * (768 + 768)
+
+
+def test_the_uppermost_of_all_blocks_is_the_plan_of_all() -> None:
+    """Whichever way it is said."""
+    assert plan_of(uppermost=12) == plan_of(uppermost=None)
+
+
+def test_more_blocks_than_there_are_is_refused() -> None:
+    """With the number that there is."""
+    with pytest.raises(SettingsError, match=r"(?s)fewer layers.*adapters\.layers=13.*1 to 12"):
+        plan_of(uppermost=13)
+
+
+def test_shared_blocks_have_no_upper_ones() -> None:
+    """ALBERT's one block is the lowest and the uppermost; more than one group is no way out."""
+    config = {**published_config("bert-base-uncased"), "model_type": "albert"}  # type: ignore[dict-item]
+    config["embedding_size"] = 128
+    with pytest.raises(SettingsError, match=r"its 12 layers share one block(?s:.*)allowed: all"):
+        plan_of(encoder_shapes(config, 4, None), uppermost=1)
+    shapes = encoder_shapes({**config, "num_hidden_groups": 2}, 4, None)
+    with pytest.raises(SettingsError, match="share 2 blocks"):
+        plan_of(shapes, uppermost=1)
+    assert len(plan_of(shapes).layers) == 2 * 2
 
 
 # --- sums and files --------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def test_autocast_sets_the_format_of_products() -> None:
     x = torch.ones(2, 2)
     types = {}
     for name in ("fp32", "bf16", "fp16"):
-        with Precision(name, "test").autocast(CPU):  # type: ignore[arg-type] # mypy widens the loop variable
+        with Precision(name, "test").autocast(CPU):
             types[name] = (x @ x).dtype
     assert types == {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def give(tensors: Mapping[str, nn.Parameter], *names: str, value: float = 1.0) -
         parameter.grad = torch.full_like(parameter, value) if name in names else None
 
 
-def watched(**more: bool) -> tuple[dict[str, nn.Parameter], GradientWatch]:
+def watched(**more: Any) -> tuple[dict[str, nn.Parameter], GradientWatch]:
     """Tensors under a watch that knows which is an A matrix."""
     tensors = parameters()
     return tensors, GradientWatch(tensors, late=[A], **more)
@@ -230,7 +231,7 @@ def test_the_hooks_are_removed_after_a_failure() -> None:
 State = dict[str, torch.Tensor]
 
 
-def moved(start: State, end: State, **more: bool) -> Proof:
+def moved(start: State, end: State, **more: Any) -> Proof:
     """The movement between two states of one adapter and a head."""
     pair = AdapterPair("layer", nn.Parameter(end[A]), nn.Parameter(end[B]), scale=2.0)
     return movement(start, end, [pair], **more)

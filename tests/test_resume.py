@@ -1,308 +1,302 @@
-"""A run that was stopped and resumed is the run that was never stopped, to the bit."""
+"""Long predictions: work ahead, finished chunks that survive a kill, and shards."""
 
 from __future__ import annotations
 
-import json
-import shutil
+import os
+import random
 import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
 
-from tests.toy_jobs import SHORT, Notes, toy_job, toy_loop
-from tests.toys import toy_rows, write_jsonl
-from tightfit.errors import ArtefactError, DataError, Interrupted, SettingsError, UsageError
-from tightfit.pipeline import TrainResult, fitting, train
-from tightfit.runs import RunFolder
-from tightfit.training.loop import Fitted, HistoryRow, Loop
-from tightfit.training.signals import StopRequest
-from tightfit.voice import Bar, Voice
+from tests.exports import toy_run, wide_encoder
+from tests.toy_jobs import Notes
+from tests.toys import WORDS, write_jsonl
+from tightfit.errors import DataError, UsageError
+from tightfit.inference import stream
+from tightfit.inference.ahead import ahead
+from tightfit.inference.journal import Journal, fingerprint
+from tightfit.inference.predictor import Predictions, Predictor
+from tightfit.inference.shard import Shard
+from tightfit.inference.stream import predict_stream
+from tightfit.pipeline import Run, predict
 
-STEPS = 10
-SETTINGS = ["optim.batch=5", "optim.accumulate=2", "train.eval_every=3", "optim.lr=1e-2"]
-"""Four steps an epoch, the last of them ragged; evaluations after 3, 6, 9 and 10."""
+JOB = {"run": "one", "max_length": 48}
 
-WAYS = {
-    "dropouts on": ["model.frozen_dropout=true", "adapters.dropout=0.1"],
-    "recomputed": ["model.frozen_dropout=true", "train.checkpointing=on"],
-    "lean": ["train.forward=auto"],
-}
+PROGRAM = """
+import sys
+import tightfit
+from tightfit.pipeline import predicting
+from tightfit.voice import Voice
 
-
-class StopAt(Voice, Bar):
-    """Asks to stop while the given step is on its way, as a signal would."""
-
-    def __init__(self, step: int, stop: StopRequest) -> None:
-        """Count the steps on the progress bar; the first one is asked for beforehand."""
-        self.left, self.stop = step, stop
-        if step == 1:
-            stop.signal = signal.SIGTERM
-
-    @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
-        """A bar that counts down."""
-        self.left -= done
-        yield self if what == "training" else Bar()
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """A step is complete; asking now stops after the next one."""
-        self.left -= count
-        if self.left == 1:
-            self.stop.signal = signal.SIGTERM
+predicting.STREAM_ROWS = 50
+run, data, out = sys.argv[1:]
+tightfit.predict(run, data, out, probabilities=True, voice=Voice())
+"""
 
 
-def timeless(history: list[HistoryRow]) -> list[HistoryRow]:
-    """Rows without the time that they took."""
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sealed run; not to be changed."""
+    encoder = wide_encoder(tmp_path_factory.mktemp("encoder"))
+    return toy_run(encoder, tmp_path_factory.mktemp("runs") / "run")
 
 
-def outcome(loop: Loop, fitted: Fitted) -> dict[str, Any]:
-    """All that must not depend on stopping; weights as they were after the last step."""
-    last = loop.store.load()
-    assert last is not None
-    counters = {k: v for k, v in asdict(fitted.counters).items() if "seconds" not in k}
-    kept = {k: v for k, v in last.state.items() if k not in ("history", "counters")}
-    return {
-        "tensors": last.tensors,
-        "best": loop.job.classifier.state(),
-        "history": timeless(fitted.history),
-        "state": {**kept, "counters": counters},
-    }
+@pytest.fixture(scope="module")
+def predictor(run: Path) -> Predictor:
+    """Its classifier."""
+    return Run.load(run).predictor
 
 
-def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Tensors bit for bit, everything else equal."""
-    assert (one["history"], one["state"]) == (other["history"], other["state"])
-    for group in ("tensors", "best"):
-        assert one[group].keys() == other[group].keys()
-        for name, tensor in one[group].items():
-            assert torch.equal(tensor, other[group][name]), name
+def chunks_of(count: int, rows: int = 5) -> list[list[str]]:
+    """Chunks of random texts."""
+    chance = random.Random(4)
+    texts = [" ".join(chance.choices(WORDS, k=chance.randint(0, 30))) for _ in range(count * rows)]
+    return [texts[i : i + rows] for i in range(0, len(texts), rows)]
 
 
-def toy(bert: Path, folder: Path, way: str, **more: Any) -> Loop:
-    """A loop over the same rows with the same seed."""
-    job = toy_job(bert, *SETTINGS, f"train.max_steps={STEPS}", *WAYS[way])
-    return toy_loop(job, folder, **more)
+CHUNKS = chunks_of(6)
 
 
-@cache
-def uninterrupted(bert: Path, folder: Path, way: str) -> dict[str, Any]:
-    """What a run gives that nobody stopped."""
-    loop = toy(bert, folder / way, way)
-    return outcome(loop, loop.fit())
+class Counter:
+    """Counts the chunks that the model computes, and fails at one of them."""
+
+    def __init__(self, predictor: Predictor, fail_at: int | None = None) -> None:
+        self.computed = 0
+        self._predictor, self._fail_at = predictor, fail_at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictor, name)
+
+    def predict_tokens(self, tokens: Any) -> Predictions:
+        """As the predictor does."""
+        if self.computed == self._fail_at:
+            raise KeyboardInterrupt
+        self.computed += 1
+        return self._predictor.predict_tokens(tokens)
 
 
-def stopped_at(step: int, loop: Loop) -> None:
-    """Run until the stop."""
-    loop.voice = StopAt(step, loop.stop)
-    with pytest.raises(Interrupted, match=f"stopped after step {step} of 10, with a checkpoint"):
-        loop.fit()
+def write(predictor: Any, out: Path, chunks: Any = CHUNKS, **options: Any) -> bytes:
+    """Predict and read back."""
+    predict_stream(predictor, chunks, out, probabilities=True, **{"job": JOB, **options})
+    return out.read_bytes()
 
 
-@pytest.mark.parametrize("step", range(1, STEPS))
-def test_a_run_can_be_stopped_after_any_step(
-    step: int, bert: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+def interrupt(predictor: Predictor, out: Path, after: int) -> None:
+    """Predict some chunks, and stop as Ctrl-C does."""
+    with pytest.raises(KeyboardInterrupt):
+        write(Counter(predictor, fail_at=after), out)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_the_file_is_the_same_to_the_byte(
+    suffix: str, after: int, predictor: Predictor, tmp_path: Path
 ) -> None:
-    """In the middle of an epoch, at its end, between evaluations and at one; dropouts on."""
-    stopped_at(step, toy(bert, tmp_path, "dropouts on"))
-    again = toy(bert, tmp_path, "dropouts on")
-    resumed = outcome(again, again.fit(resume=True))
-    straight = uninterrupted(bert, tmp_path_factory.getbasetemp() / "straight", "dropouts on")
-    assert_same(resumed, straight)
+    """And no finished chunk is computed again; nothing is left beside the file."""
+    whole = write(predictor, tmp_path / f"whole{suffix}")
+    out = tmp_path / f"out{suffix}"
+    interrupt(predictor, out, after)
+    assert not out.exists()
+    assert [path.name for path in (tmp_path / f"out{suffix}.partial").iterdir()] == ["done"]
+    counter = Counter(predictor)
+    assert write(counter, out) == whole
+    assert counter.computed == len(CHUNKS) - after
+    assert sorted(path.name for path in tmp_path.iterdir()) == [out.name, f"whole{suffix}"]
 
 
-@pytest.mark.parametrize("way", ["recomputed", "lean"])
-def test_every_forward_pass_can_be_resumed(
-    way: str, bert: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+def test_changed_rows_are_predicted_again(predictor: Predictor, tmp_path: Path) -> None:
+    """Those chunks and no others: the row that was at fault was mended meanwhile."""
+    interrupt(predictor, tmp_path / "out.csv", 4)
+    mended = [*CHUNKS[:2], ["goal", *CHUNKS[2][1:]], *CHUNKS[3:]]
+    counter = Counter(predictor)
+    found = write(counter, tmp_path / "out.csv", mended)
+    assert found == write(predictor, tmp_path / "whole.csv", mended)
+    assert counter.computed == 1 + 2
+
+
+@pytest.mark.parametrize("change", [{"run": "two"}, {"max_length": 16}])
+def test_another_job_begins_anew(change: Any, predictor: Predictor, tmp_path: Path) -> None:
+    """Another run, or texts read otherwise."""
+    interrupt(predictor, tmp_path / "out.csv", 4)
+    counter = Counter(predictor)
+    write(counter, tmp_path / "out.csv", job={**JOB, **change})
+    assert counter.computed == len(CHUNKS)
+
+
+def test_what_is_told_may_change(predictor: Predictor, tmp_path: Path) -> None:
+    """Names for ids, or a threshold: the finished chunks still serve."""
+    interrupt(predictor, tmp_path / "out.csv", 4)
+    strict = Predictor(predictor.classifier, predictor.max_length, threshold=0.9)
+    counter = Counter(strict)
+    found = write(counter, tmp_path / "out.csv", label_format="name")
+    assert counter.computed == 2
+    assert found == write(strict, tmp_path / "whole.csv", label_format="name")
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and no more", b"text"])
+def test_a_damaged_chunk_is_predicted_again(
+    damage: bytes, predictor: Predictor, tmp_path: Path
 ) -> None:
-    """Stopped twice, at steps without an evaluation."""
-    for step in (4, 8):
-        loop = toy(bert, tmp_path, way)
-        loop.voice = StopAt(step, loop.stop)
-        with pytest.raises(Interrupted, match=f"after step {step} of"):
-            loop.fit(resume=True)
-    again = toy(bert, tmp_path, way)
-    straight = uninterrupted(bert, tmp_path_factory.getbasetemp() / "straight", way)
-    assert_same(outcome(again, again.fit(resume=True)), straight)
+    """Whatever happened to it."""
+    interrupt(predictor, tmp_path / "out.csv", 4)
+    for path in (tmp_path / "out.csv.partial" / "done").glob("chunk-00000001.*"):
+        path.write_bytes(damage)
+    counter = Counter(predictor)
+    assert write(counter, tmp_path / "out.csv") == write(predictor, tmp_path / "whole.csv")
+    assert counter.computed == 2 + 1
 
 
-def test_dropouts_do_act_in_these_runs(bert: Path, tmp_path: Path) -> None:
-    """Otherwise the tests above would say nothing of random states: another draw shows at once."""
-    losses = []
-    for draw in (False, True):
-        loop = toy(bert, tmp_path / str(draw), "dropouts on")
-        torch.rand(int(draw))
-        losses.append([row["train_loss"] for row in loop.fit().history])
-    assert losses[0] != losses[1]
+def test_a_journal_keeps_every_bit(tmp_path: Path) -> None:
+    """Probabilities, names and counts; other texts get nothing."""
+    values = np.random.default_rng(0).random((2, 3))
+    found = Predictions(values, ("a,b", "ö 🙂", "c\n"), 1)
+    journal = Journal(tmp_path / "j", JOB)
+    journal.write(7, ["x", "y"], found)
+    again = Journal(tmp_path / "j", JOB).read(7, ["x", "y"])
+    assert again is not None
+    assert np.array_equal(again.probabilities_NK, values)
+    assert (again.label_names, again.truncated) == (found.label_names, 1)
+    assert journal.read(7, ["x", "z"]) is None
+    assert journal.read(8, ["x", "y"]) is None
+    assert fingerprint(["ab", "c"]) != fingerprint(["a", "bc"])
 
 
-def test_resuming_where_nothing_is_begins_at_the_start(bert: Path, tmp_path: Path) -> None:
-    """With the evaluation before the first step."""
-    fitted = toy(bert, tmp_path, "lean").fit(resume=True)
-    assert [row["step"] for row in fitted.history] == [0, 3, 6, 9, 10]
+def test_a_fault_of_the_rows_keeps_what_was_done(predictor: Predictor, tmp_path: Path) -> None:
+    """Hours of work must not be lost to row 9,000,000."""
+
+    def faulty() -> Iterator[list[str]]:
+        yield from CHUNKS[:3]
+        raise DataError("row 15 has no text")
+
+    with pytest.raises(DataError, match="row 15"):
+        write(predictor, tmp_path / "out.csv", faulty())
+    counter = Counter(predictor)
+    write(counter, tmp_path / "out.csv")
+    assert counter.computed == 3
 
 
-def test_resuming_after_the_last_step_only_restores(bert: Path, tmp_path: Path) -> None:
-    """A run may be stopped between its last step and its seal."""
-    loop = toy(bert, tmp_path, "lean")
-    first = outcome(loop, loop.fit())
-    again = toy(bert, tmp_path, "lean")
-    assert_same(outcome(again, again.fit(resume=True)), first)
+# --- a real kill -----------------------------------------------------------------------------
 
 
-def test_a_stop_during_the_last_step_lets_the_run_end(bert: Path, tmp_path: Path) -> None:
-    """There is nothing left to stop."""
-    loop = toy(bert, tmp_path, "lean")
-    loop.voice = StopAt(STEPS, loop.stop)
-    assert loop.fit().steps == STEPS
-    assert loop.stop.signal == signal.SIGTERM
+@pytest.mark.slow
+def test_killed_at_a_random_moment(run: Path, tmp_path: Path) -> None:
+    """SIGKILL cannot be caught: whatever is on the disk then must do."""
+    texts = [text for chunk in chunks_of(30, 50) for text in chunk]
+    data = write_jsonl(tmp_path / "rows.jsonl", [{"text": text or "the"} for text in texts])
+    out, done = tmp_path / "out.csv", tmp_path / "out.csv.partial" / "done"
+    command = [sys.executable, "-c", PROGRAM, str(run), str(data)]
+    enough = random.randint(2, 20)
+    process = subprocess.Popen([*command, str(out)], stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(list(done.glob("*.npz"))) >= enough)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    assert any(done.glob("*.npz"))
+    subprocess.run([*command, str(out)], check=True)
+    subprocess.run([*command, str(tmp_path / "whole.csv")], check=True)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not done.exists()
 
 
-def test_a_signal_late_in_a_step_stops_after_the_next(bert: Path, tmp_path: Path) -> None:
-    """It came after the checkpoint of its own step was due: what is told must be on the disk."""
-    loop = toy(bert, tmp_path, "lean")
-    stopped_at(2, loop)
-    checkpoint = loop.store.load()
-    assert checkpoint is not None
-    assert checkpoint.state["step"] == 2
+def wait_for(ready: Any, seconds: float = 60) -> None:
+    """Look again and again."""
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
-def test_the_exit_code_is_that_of_the_signal(bert: Path, tmp_path: Path) -> None:
-    """As shells know it; and the message says how to go on."""
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        loop = toy(bert, tmp_path / number.name, "lean")
-        loop.stop.signal = number
-        with pytest.raises(Interrupted, match="after step 1 of 10") as caught:
-            loop.fit()
-        assert caught.value.exit_code == code
-        assert "--resume" in str(caught.value)
+# --- working ahead ---------------------------------------------------------------------------
 
 
-@pytest.fixture
-def stop(monkeypatch: pytest.MonkeyPatch) -> StopRequest:
-    """The request that the pipeline gives its loop, in our hands."""
-    request = StopRequest()
+def test_ahead_is_map_with_one_item_under_way() -> None:
+    """The second result is worked out while the first is used."""
+    begun = [threading.Event() for _ in range(3)]
 
-    @contextmanager
-    def ours() -> Iterator[StopRequest]:
-        yield request
+    def work(i: int) -> int:
+        begun[i].set()
+        return i * i
 
-    monkeypatch.setattr(fitting, "stop_on_signals", ours)
-    return request
-
-
-def run(bert: Path, rows: Path, out: Path, *settings: str, **more: Any) -> TrainResult:
-    """A training of the pipeline, with dropouts."""
-    values = [*SHORT, *SETTINGS, *WAYS["dropouts on"], f"train.max_steps={STEPS}", *settings]
-    return train(rows, model=str(bert), out=out, settings=values, **{"voice": Voice(), **more})
+    results = ahead(range(3), work)
+    assert next(results) == 0
+    assert begun[1].wait(5)
+    assert not begun[2].is_set()
+    assert list(results) == [1, 4]
 
 
-def interrupted(bert: Path, rows: Path, out: Path, stop: StopRequest) -> None:
-    """The same, stopped after its fifth step."""
-    with pytest.raises(Interrupted, match="stopped after step 5 of 10"):
-        run(bert, rows, out, voice=StopAt(5, stop))
-    stop.signal = None
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
+def test_ahead_hands_errors_on(error: BaseException) -> None:
+    """Where the result would have come, and the error itself."""
+
+    def work(i: int) -> int:
+        if i == 1:
+            raise error
+        return i
+
+    results = ahead(range(3), work)
+    assert next(results) == 0
+    with pytest.raises(type(error)) as caught:
+        next(results)
+    assert caught.value is error
 
 
-def test_a_resumed_training_leaves_the_same_run(
-    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
-) -> None:
-    """Weights, history, scores and proofs, times aside."""
-    straight, resumed = RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "resumed")
-    run(bert, rows_file, straight.root)
-    interrupted(bert, rows_file, resumed.root, stop)
-    assert not resumed.manifest.exists()
-    run(bert, rows_file, resumed.root, resume=True)
-    one, other = (load_file(f.adapter / "adapter_model.safetensors") for f in (straight, resumed))
-    assert all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
-    for path in ("config", "data", "plan", "labels", "proofs"):
-        assert getattr(straight, path).read_text() == getattr(resumed, path).read_text()
-    assert without_times(straight) == without_times(resumed)
+def test_ahead_leaves_no_thread() -> None:
+    """Neither at the end nor when it is given up."""
+    list(ahead(range(3), abs))
+    early = ahead(range(3), abs)
+    next(early)
+    early.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("tightfit-ahead")]
 
 
-def without_times(folder: RunFolder) -> object:
-    """History and metrics, less what a clock says."""
-    history = [json.loads(line) for line in folder.history.read_text().splitlines()]
-    metrics = json.loads(folder.metrics.read_text())
-    summary = {k: v for k, v in metrics["train"].items() if "second" not in k}
-    return timeless(history), {**metrics, "train": summary}
+# --- shards ----------------------------------------------------------------------------------
 
 
-def test_resuming_a_finished_run_returns_its_result(
-    bert: Path, rows_file: Path, tmp_path: Path
-) -> None:
-    """Without a step, and without touching a file."""
-    first = run(bert, rows_file, tmp_path / "run")
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
-    notes = Notes()
-    assert run(bert, rows_file, tmp_path / "run", resume=True, voice=notes) == first
-    assert notes.said == [f"{tmp_path / 'run'} is complete; nothing to resume"]
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")} == before
+@pytest.mark.parametrize("count", [1, 2, 4, 9])
+def test_shards_together_are_the_whole(count: int, predictor: Predictor, tmp_path: Path) -> None:
+    """Each row once, under its own ID; a shard without rows is a file without any."""
+    whole = write(predictor, tmp_path / "whole.csv").decode().splitlines()
+    lines = []
+    for number in range(1, count + 1):
+        found = write(predictor, tmp_path / f"{number}.csv", shard=Shard(number, count))
+        header, *rows = found.decode().splitlines()
+        assert header == whole[0]
+        lines += rows
+    assert sorted(lines, key=lambda line: int(line.split(",")[0])) == whole[1:]
 
 
-def test_resuming_what_never_began_begins(bert: Path, rows_file: Path, tmp_path: Path) -> None:
-    """A script may always say ``--resume``."""
-    assert run(bert, rows_file, tmp_path / "run", resume=True).summary["steps"] == STEPS
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0/8", "there is no such shard"),
+        ("9/8", "allowed: 1/8 to 8/8"),
+        ("1/0", "there is no such shard"),
+        ("3", "this is no shard"),
+        ("-1/8", "this is no shard"),
+        ("a/b", "such as 3/8"),
+    ],
+)
+def test_a_shard_out_of_range_is_refused(text: str, words: str) -> None:
+    """With those that there are."""
+    with pytest.raises(UsageError, match=words) as caught:
+        Shard.parse(text)
+    assert caught.value.exit_code == 2
+    assert Shard.parse("3/8") == Shard(3, 8)
 
 
-def test_changed_settings_are_refused(
-    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
-) -> None:
-    """All of them are named, and the run can still be resumed afterwards."""
-    interrupted(bert, rows_file, tmp_path / "run", stop)
-    with pytest.raises(SettingsError, match="needs the settings that the run began with") as caught:
-        run(bert, rows_file, tmp_path / "run", "optim.lr=1", "optim.clip=3", resume=True, seed=1)
-    assert caught.value.seen == "seed, optim.lr, optim.clip"
-    assert "--overwrite" in str(caught.value)
-    assert run(bert, rows_file, tmp_path / "run", resume=True).summary["steps"] == STEPS
-
-
-def test_changed_rows_are_refused(
-    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
-) -> None:
-    """Which of them have changed is told."""
-    interrupted(bert, rows_file, tmp_path / "run", stop)
-    other = write_jsonl(tmp_path / "other.jsonl", toy_rows(120, seed=1))
-    with pytest.raises(DataError, match="needs the rows that the run began with") as caught:
-        run(bert, other, tmp_path / "run", resume=True)
-    assert caught.value.seen == "train rows have changed"
-    with pytest.raises(DataError, match="rows have changed"):
-        run(bert, rows_file, tmp_path / "run", resume=True, validation=rows_file)
-
-
-def test_an_unfinished_run_is_neither_replaced_nor_read(
-    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
-) -> None:
-    """Without ``--resume`` it is in the way, and says so."""
-    interrupted(bert, rows_file, tmp_path / "run", stop)
-    with pytest.raises(UsageError, match=r"exists already(.|\n)*--resume"):
-        run(bert, rows_file, tmp_path / "run")
-    with pytest.raises(ArtefactError, match=r"not finished|incomplete"):
-        fitting.read_result(tmp_path / "run")
-
-
-def test_a_damaged_checkpoint_is_told(
-    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
-) -> None:
-    """And ``--overwrite`` starts anew."""
-    interrupted(bert, rows_file, tmp_path / "run", stop)
-    (tmp_path / "run" / "checkpoints" / "step-00000005" / "state.json").write_text("{")
-    with pytest.raises(ArtefactError, match="the checkpoint is damaged"):
-        run(bert, rows_file, tmp_path / "run", resume=True)
-    assert run(bert, rows_file, tmp_path / "run", overwrite=True).summary["steps"] == STEPS
-
-
-def test_a_run_can_be_moved_before_it_is_resumed(
-    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
-) -> None:
-    """Nothing in it names its own place."""
-    interrupted(bert, rows_file, tmp_path / "here", stop)
-    shutil.move(tmp_path / "here", tmp_path / "there")
-    assert run(bert, rows_file, tmp_path / "there", resume=True).summary["steps"] == STEPS
+def test_predict_takes_a_shard(run: Path, tmp_path: Path) -> None:
+    """Faults of it show before the run is loaded."""
+    rows = [{"text": "goal"}] * (stream.STREAM_ROWS + 5)
+    data = write_jsonl(tmp_path / "rows.jsonl", rows)
+    assert predict(run, data, tmp_path / "o.csv", shard="2/2", voice=Notes()).rows == 5
+    assert (tmp_path / "o.csv").read_text().splitlines()[1].startswith(f"{stream.STREAM_ROWS},")
+    with pytest.raises(UsageError, match="no such shard"):
+        predict("no run", data, tmp_path / "o.csv", shard="3/2", voice=Notes())

@@ -64,7 +64,8 @@ def test_names_are_those_that_others_rely_on() -> None:
     """Users' own scripts open these files."""
     folder = RunFolder(Path("r"))
     names = [
-        "config.toml plan.json labels.json data.json history.jsonl metrics.json proofs.json",
+        "config.toml plan.json labels.json data.json history.jsonl metrics.json",
+        "validation.parquet proofs.json",
         "adapter model checkpoints report.html derived manifest.json",
     ]
     properties = [name for name in vars(RunFolder) if isinstance(vars(RunFolder)[name], property)]

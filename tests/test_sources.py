@@ -94,6 +94,24 @@ def spam(labels: Sequence[int] = (1, 0, 1)) -> datasets.Dataset:
 # Files that are right
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet"])
+def test_labels_are_taken_where_there_are_any(tmp_path: Path, name: str) -> None:
+    """The column is looked for; a text column that is missing is still a fault."""
+    path = FILES[name](tmp_path / name, ["a", "b"], [1, 0])
+    assert read_table(path, Columns(), labelled=None).labels == [1, 0]
+    assert read_table(path, Columns(label="other"), labelled=None).labels is None
+    with pytest.raises(DataError, match="has no column 'other'"):
+        read_table(path, Columns(text=("other",)), labelled=None)
+
+
+def test_labels_are_taken_where_a_column_stands_for_them(tmp_path: Path) -> None:
+    """AG News's own form has them under another name; a table in memory as it is."""
+    (tmp_path / "ag.csv").write_text('"3","Title","Words"\n', "utf-8")
+    assert read_table(tmp_path / "ag.csv", Columns(), labelled=None).labels == [2]
+    bare = Table(["a"])
+    assert read_table(bare, Columns(), labelled=None) is bare
+
+
 @each_file
 def test_a_file_gives_back_what_was_written(name: str, tmp_path: Path) -> None:
     """Quotes, line breaks, NUL, emoji and integers survive every format."""

@@ -55,6 +55,12 @@ Limit = Annotated[
     Annotated[int, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
 ]
 """A count, or ``none``: TOML has no null, so the word stands for it."""
+Depth = Annotated[
+    Annotated[int, Field(gt=0)] | None,
+    BeforeValidator(lambda value: None if value == "all" else value),
+    PlainSerializer(lambda value: "all" if value is None else value),
+]
+"""A count of blocks, or ``all``."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """What remains of a running mean after one step."""
 
@@ -106,6 +112,8 @@ class Adapters(Section):
         "query",
         "value",
     )
+    layers: Depth = None
+    """Adapt only so many blocks of the encoder, the uppermost; ``all`` adapts every one."""
 
 
 class Head(Section):

@@ -153,6 +153,7 @@ def make_plan(
     method: Method,
     rank: int,
     targets: Sequence[Role],
+    uppermost: int | None = None,
 ) -> Plan:
     """The plan that gives every targeted layer the same rank.
 
@@ -164,12 +165,14 @@ def make_plan(
         method: what trains besides the head.
         rank: of each adapter.
         targets: roles to adapt. A layer that fuses several is adapted once, at its full width.
+        uppermost: adapt only so many blocks, counted from above; None adapts all.
 
     Raises:
         BudgetError: the plan is over the cap.
-        SettingsError: a rank is too large for a layer, or the model has no layer of that role.
+        SettingsError: a rank is too large for a layer, or the model has no layer of that role or
+            not so many blocks.
     """
-    layers = _targeted(shapes, targets) if method == "lora" else []
+    layers = _targeted(shapes, targets, uppermost) if method == "lora" else []
     return Plan(
         model=model,
         num_labels=num_labels,
@@ -185,7 +188,9 @@ def make_plan(
     )
 
 
-def _targeted(shapes: EncoderShapes, targets: Sequence[Role]) -> list[LinearShape]:
+def _targeted(
+    shapes: EncoderShapes, targets: Sequence[Role], uppermost: int | None
+) -> list[LinearShape]:
     known = dict.fromkeys(role for shape in shapes.layers for role in shape.roles)
     unknown = [role for role in targets if role not in known]
     if unknown:
@@ -195,7 +200,33 @@ def _targeted(shapes: EncoderShapes, targets: Sequence[Role]) -> list[LinearShap
             allowed=", ".join(known),
             next_step="name other roles in adapters.targets",
         )
-    return [shape for shape in shapes.layers if not set(targets).isdisjoint(shape.roles)]
+    lowest = 0 if uppermost is None else _lowest_block(shapes, uppermost)
+    return [
+        shape
+        for shape in shapes.layers
+        if shape.block >= lowest and not set(targets).isdisjoint(shape.roles)
+    ]
+
+
+def _lowest_block(shapes: EncoderShapes, uppermost: int) -> int:
+    """The lowest of the ``uppermost`` blocks, counted from below."""
+    blocks = len({shape.block for shape in shapes.layers})
+    if blocks < shapes.depth:
+        raise SettingsError(
+            f"{shapes.model_type} has no upper layers to adapt: its {shapes.depth} layers share "
+            + ("one block" if blocks == 1 else f"{blocks} blocks"),
+            seen=f"adapters.layers={uppermost}",
+            allowed="all",
+            next_step="leave adapters.layers=all, or choose an encoder of another family",
+        )
+    if uppermost > blocks:
+        raise SettingsError(
+            "the encoder has fewer layers than are to be adapted",
+            seen=f"adapters.layers={uppermost}",
+            allowed=f"1 to {blocks}, or all",
+            next_step="set adapters.layers within that range",
+        )
+    return blocks - uppermost
 
 
 def _head_layers(module: HeadModule) -> list[HeadLayer]:

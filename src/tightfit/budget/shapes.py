@@ -34,6 +34,8 @@ class LinearShape:
     in_features: int
     out_features: int
     bias: bool
+    block: int
+    """Which of the encoder's blocks holds it, counted from below."""
 
     @property
     def parameters(self) -> int:
@@ -96,7 +98,11 @@ def encoder_shapes(
         )
     sizes = Sizes(config, family.renamed)
     blocks = _blocks(family, sizes)
-    layers = tuple(_linear(family, sizes, b, path) for b in blocks for path in family.linears)
+    layers = tuple(
+        _linear(family, sizes, path, number=number, block=block)
+        for number, block in enumerate(blocks)
+        for path in family.linears
+    )
     modules = [(spec, _head_module(spec, sizes, num_labels)) for spec in family.head]
     return EncoderShapes(
         model_type=str(model_type),
@@ -128,7 +134,7 @@ def _blocks(family: Family, sizes: Sizes) -> list[str]:
     return [f"{family.encoder}.{family.block.format(*index)}" for index in indices]
 
 
-def _linear(family: Family, sizes: Sizes, block: str, path: str) -> LinearShape:
+def _linear(family: Family, sizes: Sizes, path: str, *, number: int, block: str) -> LinearShape:
     roles = family.linears[path]
     # A fused projection writes what each of its roles needs side by side.
     wide_in, wide_out = sizes.hidden, sizes.hidden * len(roles)
@@ -138,7 +144,7 @@ def _linear(family: Family, sizes: Sizes, block: str, path: str) -> LinearShape:
         wide_in = sizes.inner
     setting = "mlp_bias" if roles[0].startswith("mlp") else "attention_bias"
     bias = _has_bias(sizes, setting, optional=family.optional_bias)
-    return LinearShape(f"{block}.{path}", roles, wide_in, wide_out, bias)
+    return LinearShape(f"{block}.{path}", roles, wide_in, wide_out, bias, number)
 
 
 def _head_module(spec: HeadSpec, sizes: Sizes, num_labels: int) -> HeadModule:

@@ -6,12 +6,23 @@ functions, which need torch, are loaded by its own package when a verb first ask
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-import tightfit
-from tightfit.cli import audit, doctor, evaluate, export, plan, predict, report, train
+from tightfit.cli import (
+    audit,
+    check,
+    doctor,
+    evaluate,
+    export,
+    import_,
+    plan,
+    predict,
+    report,
+    train,
+)
 from tightfit.cli.help import SettingsHelp, examples
 
 EXAMPLES = """\
@@ -44,20 +55,22 @@ app.command(cls=SettingsHelp, epilog=examples(train.EXAMPLES))(train.train)
 app.command(epilog=examples(evaluate.EXAMPLES))(evaluate.evaluate)
 app.command(epilog=examples(predict.EXAMPLES))(predict.predict)
 app.command(epilog=examples(export.EXAMPLES))(export.export)
+app.command("import", epilog=examples(import_.EXAMPLES))(import_.import_adapter)
 app.command(epilog=examples(audit.EXAMPLES))(audit.audit)
+app.command(epilog=examples(check.EXAMPLES))(check.check)
 app.command(epilog=examples(report.EXAMPLES))(report.report)
 app.command(epilog=examples(doctor.EXAMPLES))(doctor.doctor)
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"tightfit {tightfit.__version__}")
+        typer.echo(f"tightfit {version('tightfit')}")
         raise typer.Exit
 
 
 @app.callback()
 def _tightfit(
-    version: Annotated[
+    show_version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -115,11 +114,13 @@ def _show(result: CheckResult, data: str, console: Console) -> Group:
     parts = [_counts(findings, data)]
     if findings.label_counts:
         parts.append(_labels(findings, console))
-    lines = [*_examples(findings), *_closing(result, data)]
+    lines = [*_examples(findings), *_closing(result)]
     return Group(*parts, *(Text(line, overflow="fold") for line in lines))
 
 
 def _counts(findings: Findings, data: str) -> Table:
+    from tightfit.data.checks.findings import MEANING
+
     table = new_table(f"{data}: {findings.rows:,} rows", "rows with", ">rows", ">share", "that is")
     for kind, finding in findings.found.items():
         words = kind.replace("_", " ")
@@ -127,7 +128,7 @@ def _counts(findings: Findings, data: str) -> Table:
             add_row(table, words, "-", "", f"not looked for: {finding.skipped}")
         else:
             count = len(finding.rows)
-            add_row(table, words, f"{count:,}", percent(count / findings.rows), finding.meaning)
+            add_row(table, words, f"{count:,}", percent(count / findings.rows), MEANING[kind])
     return table
 
 
@@ -153,16 +154,27 @@ def _examples(findings: Findings) -> Iterator[str]:
             yield ""
 
 
-def _closing(result: CheckResult, data: str) -> Iterator[str]:
+def _closing(result: CheckResult) -> Iterator[str]:
     """What was written, or how to have it written."""
     if any(finding.examples for finding in result.findings.found.values()):
-        yield "rows are counted from 0, the header left out"
-    if result.cleaned is None:
-        yield f"nothing was changed; a cleaned copy: tightfit check --data {shlex.quote(data)} "
-        yield "  --fix duplicates,contradictory,markup --out clean.parquet"
-        return
-    for fix, count in result.cleaned.removed.items():
-        yield f"{fix}: {count:,} rows removed"
-    if result.cleaned.decoded is not None:
-        yield f"markup: {result.cleaned.decoded:,} rows decoded"
-    yield f"{len(result.cleaned.table):,} rows are in {result.out}, as columns text and label"
+        yield "rows are counted from 0, a header left out"
+    if result.cleaned is not None:
+        for fix, count in result.cleaned.removed.items():
+            yield f"{fix}: removed {count:,}"
+        if result.cleaned.decoded is not None:
+            yield f"markup: decoded {result.cleaned.decoded:,}"
+        yield f"{len(result.cleaned.table):,} rows are in {result.out}, in columns text and label"
+    elif fixes := _suggested(result.findings):
+        yield "nothing was changed; to write a cleaned copy, give the same command with"
+        yield f"  --fix {','.join(fixes)} --out clean.parquet"
+
+
+def _suggested(findings: Findings) -> list[str]:
+    """The fixes that would do something and that nobody needs to think about twice."""
+    from tightfit.data.checks.cleaning import MENDS
+
+    return [
+        fix
+        for fix, kind in MENDS.items()
+        if findings.count(kind) and fix not in ("near", "suspects")
+    ]

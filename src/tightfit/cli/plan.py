@@ -22,6 +22,7 @@ tightfit plan
 tightfit plan --model roberta-base --budget 1M
 tightfit plan --model roberta-base --recipe paper --labels 20
 tightfit plan --set adapters.rank=8 --set adapters.targets=query,key,value
+tightfit plan --set adapters.layers=3
 tightfit plan --model ./my-encoder --json"""
 
 

@@ -30,6 +30,7 @@ LINES_AT_ONCE = 1024
 EXAMPLES = """\
 tightfit predict runs/001 --data test.csv --out predictions.csv
 tightfit predict runs/001 --data test.csv --out p.jsonl --probabilities
+tightfit predict runs/001 --data test.csv --out sure.csv --max-error 0.02
 tightfit predict runs/001 --text 'Stocks fell for a third day'
 tightfit predict runs/001 --text 'Stocks fell' --text 'Goal!' --json
 head -n 5 headlines.txt | tightfit predict runs/001"""
@@ -55,6 +56,15 @@ def predict(
         ),
     ] = None,
     text_column: options.TextColumn = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            rich_help_panel=options.DATA,
+            help="Predict one of N shares of the rows, such as 3/8, under their own IDs; other "
+            "processes do the others.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -68,7 +78,8 @@ def predict(
         typer.Option(
             "--probabilities",
             rich_help_panel=options.ANSWER,
-            help="Give the probability of every label too.",
+            help="Give the probability of every label too, calibrated on the run's validation "
+            "rows.",
         ),
     ] = False,
     label_format: Annotated[
@@ -76,6 +87,15 @@ def predict(
         typer.Option(
             rich_help_panel=options.ANSWER,
             help="Labels by position or by name; else id in a file, name on standard output.",
+        ),
+    ] = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            rich_help_panel=options.ANSWER,
+            help="Leave a text without a label where that keeps the share of wrong labels under "
+            "this level, such as 0.02, with 95% confidence.",
         ),
     ] = None,
     max_length: Annotated[
@@ -92,10 +112,11 @@ def predict(
     """Predict the labels of texts: of a file, of the command line, or of standard input.
 
     Texts from the command line and standard input are answered on standard output, one line a
-    text: the label, a tab, its probability.
+    text: the label, a tab, its probability. With --max-error the label is empty, or null in JSON,
+    where the classifier is not sure enough.
     """
     with open_front(debug=debug) as front:
-        _refuse_contradictions(data=data, out=out, text=text, text_column=text_column)
+        _refuse_contradictions(data=data, out=out, text=text, text_column=text_column, shard=shard)
         if data is not None and out is not None:
             found = pipeline.predict(
                 run,
@@ -104,7 +125,9 @@ def predict(
                 probabilities=probabilities,
                 label_format=label_format or "id",
                 max_length=max_length,
+                max_error=max_error,
                 text_column=text_column,
+                shard=shard,
                 voice=RichVoice(),
             )
             if as_json:
@@ -112,15 +135,21 @@ def predict(
             else:
                 front.show(Text(f"wrote {found.rows:,} predictions to {found.out}"))
             _tell_truncated(front, found.truncated)
+            _tell_abstained(front, found.abstained, found.threshold)
             return
         texts = [_checked(each) for each in text] if text else _lines_of(sys.stdin.buffer)
-        loaded = pipeline.Run.load(run, max_length=max_length)
+        loaded = pipeline.Run.load(run, max_length=max_length, max_error=max_error)
         style = _Style(as_json, label_format != "id", probabilities)
         _answer_texts(front, loaded, texts, style)
 
 
 def _refuse_contradictions(
-    *, data: str | None, out: Path | None, text: list[str] | None, text_column: str | None
+    *,
+    data: str | None,
+    out: Path | None,
+    text: list[str] | None,
+    text_column: str | None,
+    shard: str | None,
 ) -> None:
     if data is not None and text:
         raise UsageError("--data and --text exclude each other", next_step="give one of the two")
@@ -130,8 +159,10 @@ def _refuse_contradictions(
             f"{given} needs {missing.split()[0]}",
             next_step=f"add {missing}, or use --text '…' for an answer on standard output",
         )
-    if text_column is not None and data is None:
-        raise UsageError("--text-column is for --data", next_step="leave it out, or add --data")
+    for_data = {"--text-column": text_column, "--shard": shard}
+    stray = [name for name, value in for_data.items() if value is not None and data is None]
+    if stray:
+        raise UsageError(f"{stray[0]} is for --data", next_step="leave it out, or add --data")
     if data is None and not text and _is_terminal():
         raise UsageError(
             "there is nothing to predict",
@@ -149,6 +180,12 @@ def _tell_truncated(front: Front, truncated: int) -> None:
     if truncated:
         texts = "1 text was" if truncated == 1 else f"{truncated:,} texts were"
         front.show(Text(f"note: {texts} longer than is read, and cut"))
+
+
+def _tell_abstained(front: Front, abstained: int, threshold: float) -> None:
+    if threshold:
+        texts = "1 text has" if abstained == 1 else f"{abstained:,} texts have"
+        front.show(Text(f"{texts} no label: the classifier is less than {threshold:.1%} sure"))
 
 
 @dataclass(frozen=True)
@@ -185,15 +222,17 @@ def _objects(found: Predictions, start: int, style: _Style) -> Iterator[dict[str
 
 def _lines(found: Predictions, style: _Style) -> Iterator[str]:
     for label, row in zip(_labels(found, style), found.probabilities_NK.tolist(), strict=True):
-        cells = [str(label), f"{max(row):.4f}"]
+        cells = ["" if label is None else str(label), f"{max(row):.4f}"]
         if style.probabilities:
             pairs = zip(found.label_names, row, strict=True)
             cells += [f"{name}={value:.4f}" for name, value in pairs]
         yield "\t".join(cells)
 
 
-def _labels(found: Predictions, style: _Style) -> Sequence[str | int]:
-    return found.labels if style.by_name else found.ids
+def _labels(found: Predictions, style: _Style) -> list[str | int | None]:
+    labels: Sequence[str | int] = found.labels if style.by_name else found.ids
+    pairs = zip(labels, found.answered, strict=True)
+    return [label if answered else None for label, answered in pairs]
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +20,8 @@ def new_table(title: str, *columns: str) -> Table:
     Where the terminal is too narrow, words fold. Numbers do not: cut short, they would lie.
     """
     table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
+    # A title is folded at the width of its table.
+    table.min_width = cell_len(title)
     for column in columns:
         if column.startswith(">"):
             table.add_column(column[1:], justify="right", no_wrap=True)

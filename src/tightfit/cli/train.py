@@ -156,11 +156,11 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
     run = shlex.quote(str(result.run))
     lines = [
         "",
-        f"accuracy {percent(found['accuracy'])}, macro F1 {found['macro_f1']:.3f} on the "
+        f"accuracy {percent(found['accuracy'])}, macro F1 {percent(found['macro_f1'])} on the "
         "validation rows",
         f"best at step {found['best_step']:,} of {found['steps']:,}; {found['total']:,} "
         "parameters trained",
-        f"{found['examples']:,} texts in {found['seconds']:,.0f} seconds, "
+        f"{found['examples']:,} texts in {_duration(found['seconds'] / 60)}, "
         f"{found['examples_per_second']:,.0f} a second",
         "",
         *(_proof_line(name, proof, console) for name, proof in found["proofs"].items()),
@@ -193,5 +193,5 @@ def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType
 
 def _duration(minutes: float) -> str:
     if minutes < 1.5:
-        return f"{minutes * 60:.0f} seconds"
+        return f"{minutes * 60:.2g} seconds"
     return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"

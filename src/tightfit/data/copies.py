@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tightfit import runs
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
+from tightfit.runs.files import machine_errors
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -25,13 +26,16 @@ def write_table(table: Table, path: Path) -> None:
 
     Args:
         table: the rows.
-        path: a name ending in .csv, .jsonl or .parquet; replaced if it exists, whole or not at all.
+        path: a name ending in .csv, .jsonl or .parquet; replaced if it exists, whole or not at all;
+            its folder is made.
 
     Raises:
         UsageError: it has another ending, or is a folder.
         MachineError: it cannot be written.
     """
     check_copy(path)
+    with machine_errors(path, "write"):
+        path.parent.mkdir(parents=True, exist_ok=True)
     runs.write_bytes(path, _FORMATS[path.suffix](table))
 
 
@@ -39,8 +43,7 @@ def check_copy(path: Path) -> None:
     """Refuse a name that :func:`write_table` cannot write to.
 
     Raises:
-        UsageError: its ending is none that can be written, it is a folder, or its own folder is
-            missing.
+        UsageError: its ending is none that can be written, or it is a folder.
     """
     if path.suffix not in _FORMATS:
         raise UsageError(
@@ -51,8 +54,6 @@ def check_copy(path: Path) -> None:
         )
     if path.is_dir():
         raise UsageError("the output is a folder", seen=path, next_step="give a file's name")
-    if not path.absolute().parent.is_dir():
-        raise UsageError("there is no such folder to write to", seen=path.parent)
 
 
 def _columns(table: Table) -> dict[str, list[str] | list[int | str]]:

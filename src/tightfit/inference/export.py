@@ -33,9 +33,10 @@ from tightfit.inference.parity import (
     ACCURACY_LOSS,
     Loss,
     Parity,
-    accuracy_loss,
     compare,
     joined,
+    loss_by_labels,
+    loss_by_probabilities,
     parity_of,
     probes,
     refuse_difference,
@@ -117,6 +118,7 @@ class Comparison:
         classifier, length = subject.classifier, subject.predictor.max_length
         self._run = TorchEngine(classifier.module)
         self._rows, self._voice = rows, voice
+        self._temperature = subject.predictor.temperature
         self._tokens = tokenise(classifier.tokenizer, rows.texts, length)
         self._run_NK = self._all(self._run, "the run")
         self._probes = probes(
@@ -159,7 +161,9 @@ class Comparison:
     def loss(self, engine: Engine) -> Loss:
         """What accuracy the engine loses on the rows."""
         export_NK = self._all(engine, "the export in int8")
-        return accuracy_loss(self._run_NK, export_NK, self._rows.label_ids)
+        if self._rows.label_ids is not None:
+            return loss_by_labels(self._run_NK, export_NK, self._rows.label_ids)
+        return loss_by_probabilities(self._run_NK, export_NK, self._temperature)
 
     def _all(self, engine: Engine, who: str) -> NDArray[np.float32]:
         with self._voice.track(f"predicting with {who}", len(self._tokens)) as bar:
@@ -199,7 +203,7 @@ def _facts(subject: Subject, form: Format, rows: Rows, exported: Exported) -> di
         "base_model": subject.source.public_name,
         "max_length": subject.predictor.max_length,
         "pad_id": int(subject.classifier.tokenizer.pad_token_id),
-        "temperature": subject.temperature,
+        "temperature": subject.predictor.temperature,
         "parity": exported.parity.to_json(),
         "compared_on": rows.name,
         "examples_per_second": exported.examples_per_second,

@@ -56,8 +56,6 @@ class Subject:
     """The base model."""
     artefact: Path
     """The run's own adapter folder."""
-    temperature: float = 1.0
-    """Logits are divided by it before they become probabilities."""
 
     @property
     def classifier(self) -> Classifier:

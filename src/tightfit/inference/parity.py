@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from tightfit.data.batches import Tokens
 from tightfit.errors import ProofError
 from tightfit.inference.engines import Engine, all_logits
+from tightfit.metrics.calibration import apply_temperature
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between the run and an export in fp32."""
@@ -119,20 +119,23 @@ def refuse_difference(parities: Mapping[str, Parity], tolerance: float = TOLERAN
         )
 
 
-def accuracy_loss(
-    run_NK: NDArray[np.float32],
-    export_NK: NDArray[np.float32],
-    label_ids: Sequence[int] | None,
+def loss_by_labels(
+    run_NK: NDArray[np.float32], export_NK: NDArray[np.float32], label_ids: Sequence[int]
 ) -> Loss:
-    """What accuracy an export loses on some rows.
+    """What accuracy an export loses on rows whose labels are known."""
+    right = np.asarray(label_ids)
+    lost = (run_NK.argmax(1) == right).mean() - (export_NK.argmax(1) == right).mean()
+    return Loss(float(lost), "labels")
 
-    Without labels, each row's truth is taken to be as likely as the run's probabilities say; a
-    label that flips between two that are equally likely then costs nothing, as it does on average.
+
+def loss_by_probabilities(
+    run_NK: NDArray[np.float32], export_NK: NDArray[np.float32], temperature: float = 1.0
+) -> Loss:
+    """What accuracy an export is to be expected to lose, on rows without labels.
+
+    Each row's truth is taken to be as likely as the run's probabilities say. A label that flips
+    between two that are equally likely then costs nothing, as it does on average.
     """
-    if label_ids is not None:
-        right = np.asarray(label_ids)
-        lost = (run_NK.argmax(1) == right).mean() - (export_NK.argmax(1) == right).mean()
-        return Loss(float(lost), "labels")
-    likely_NK = softmax(run_NK.astype(np.float64), axis=1)
+    likely_NK = apply_temperature(run_NK, temperature)
     chosen_N = np.take_along_axis(likely_NK, export_NK.argmax(1)[:, None], axis=1)[:, 0]
     return Loss(float((likely_NK.max(1) - chosen_N).mean()), "probabilities")

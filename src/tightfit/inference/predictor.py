@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.data.batches import tokenise
+from tightfit.data.batches import Tokens, tokenise
 from tightfit.errors import SettingsError
 from tightfit.metrics.calibration import apply_temperature
 from tightfit.model.classifier import Classifier, predict_logits
@@ -65,22 +65,25 @@ class Predictor:
 
     def logits(self, texts: Sequence[str], voice: Voice | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
-        return self._run(texts, voice or Voice())[0]
+        return self._logits(self.tokens(texts), voice)
 
     def predict(self, texts: Sequence[str], voice: Voice | None = None) -> Predictions:
         """Probabilities and labels of the texts, in their order."""
-        logits_NK, truncated = self._run(texts, voice or Voice())
-        probabilities_NK = apply_temperature(logits_NK, self.temperature)
-        names = self.classifier.label_names
-        return Predictions(probabilities_NK, names, truncated, self.threshold)
+        return self.predict_tokens(self.tokens(texts), voice)
 
-    def _run(self, texts: Sequence[str], voice: Voice) -> tuple[NDArray[np.float32], int]:
-        tokens = tokenise(self.classifier.tokenizer, texts, self.max_length)
-        with voice.track("predicting", len(texts)) as bar:
-            logits_NK = predict_logits(
-                self.classifier, tokens, batch=PREDICT_BATCH, advance=bar.advance
-            )
-        return logits_NK, tokens.truncated
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """The texts as the classifier reads them."""
+        return tokenise(self.classifier.tokenizer, texts, self.max_length)
+
+    def predict_tokens(self, tokens: Tokens, voice: Voice | None = None) -> Predictions:
+        """Probabilities and labels of texts that :meth:`tokens` has read."""
+        probabilities_NK = apply_temperature(self._logits(tokens, voice), self.temperature)
+        names = self.classifier.label_names
+        return Predictions(probabilities_NK, names, tokens.truncated, self.threshold)
+
+    def _logits(self, tokens: Tokens, voice: Voice | None) -> NDArray[np.float32]:
+        with (voice or Voice()).track("predicting", len(tokens)) as bar:
+            return predict_logits(self.classifier, tokens, batch=PREDICT_BATCH, advance=bar.advance)
 
 
 def check_max_length(asked: int, longest: int | None) -> int:

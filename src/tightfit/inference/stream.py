@@ -1,38 +1,35 @@
 """Predicts a whole file, chunk by chunk, into a file that appears only when it is complete.
 
-Memory holds one chunk of rows at a time, whatever the file's size.
+Memory holds two chunks of rows at a time, whatever the file's size: while the model computes one,
+the next is read and tokenised. Inside a chunk, rows of like length share a batch.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from tightfit.data.batches import Tokens
 from tightfit.errors import MachineError, UsageError
+from tightfit.inference.ahead import ahead
+from tightfit.inference.journal import Journal
 from tightfit.inference.predictor import Predictions, Predictor
+from tightfit.inference.shard import WHOLE, Shard
+from tightfit.inference.writers import WRITERS, Row, Writer
+from tightfit.runs.whole import PARTIAL_SUFFIX
 from tightfit.voice import Voice
 
 LabelFormat = Literal["id", "name"]
-Row = dict[str, int | str | float | None]
 
 
-class Writer(Protocol):
-    """Takes rows, in order; the columns are those of the schema it was made with."""
-
-    def write(self, rows: list[Row]) -> None:
-        """Append rows."""
-
-    def close(self) -> None:
-        """Finish the file."""
+STREAM_ROWS = 2048
+"""Rows of a chunk: what a kill costs at most, and enough of them to find rows of like length."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,8 @@ def predict_stream(
     label_format: LabelFormat = "id",
     probabilities: bool = False,
     total: int | None = None,
+    shard: Shard = WHOLE,
+    job: Mapping[str, object] | None = None,
     voice: Voice | None = None,
 ) -> Written:
     """Write a line for every text.
@@ -68,28 +67,77 @@ def predict_stream(
         label_format: the label's position or its name.
         probabilities: add a column ``probability_NAME`` for each label.
         total: rows to come, where known, for the progress bar.
+        shard: predict these chunks only; the IDs are still those of the whole.
+        job: what the predictions depend on besides the texts, such as the run. Where it is given,
+            finished chunks stay in ``OUT.partial`` if this ends early, and the same job goes on
+            from there.
         voice: how to show progress.
 
     Raises:
         UsageError: the suffix of ``out`` is none of these.
         MachineError: the file cannot be written.
     """
+    voice = voice or Voice()
     done = truncated = answered = 0
     names = predictor.classifier.label_names if probabilities else ()
     schema = _schema(names, label_format)
+    check_out(out)
+    journal = None if job is None else Journal(_partial(out) / "done", job)
     with (
-        _whole_file(out, schema) as writer,
-        (voice or Voice()).track("predicting", total or 0) as bar,
+        _whole_file(out, schema, keep=journal is not None) as writer,
+        voice.track("predicting", total or 0) as bar,
+        closing(_predicted(predictor, chunks, shard, journal)) as parts,
     ):
-        for texts in chunks:
-            predictions = predictor.predict(texts)
-            rows = _rows(predictions, done, label_format, probabilities=probabilities)
+        for start, predictions in parts:
+            rows = _rows(predictions, start, label_format, probabilities=probabilities)
             writer.write(rows)
             done += len(rows)
             truncated += predictions.truncated
             answered += sum(predictions.answered)
             bar.advance(len(rows))
     return Written(done, truncated, done - answered)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A chunk with its place, and its tokens where it must still be predicted."""
+
+    number: int
+    start: int
+    texts: list[str]
+    found: Predictions | None
+    tokens: Tokens | None
+
+
+def _predicted(
+    predictor: Predictor, chunks: Iterable[list[str]], shard: Shard, journal: Journal | None
+) -> Generator[tuple[int, Predictions]]:
+    """The first row and the predictions of each chunk of the shard, in order."""
+
+    def prepare(part: _Part) -> _Part:
+        found = None if journal is None else journal.read(part.number, part.texts)
+        if found is not None:
+            # The threshold is no part of the job: it decides what is told, not what was found.
+            return replace(part, found=replace(found, threshold=predictor.threshold))
+        return replace(part, tokens=predictor.tokens(part.texts))
+
+    with closing(ahead(_numbered(chunks, shard), prepare)) as parts:
+        for part in parts:
+            found = part.found
+            if found is None:
+                assert part.tokens is not None
+                found = predictor.predict_tokens(part.tokens)
+                if journal is not None:
+                    journal.write(part.number, part.texts, found)
+            yield part.start, found
+
+
+def _numbered(chunks: Iterable[list[str]], shard: Shard) -> Iterator[_Part]:
+    start = 0
+    for number, texts in enumerate(chunks):
+        if shard.holds(number):
+            yield _Part(number, start, texts, None, None)
+        start += len(texts)
 
 
 def check_out(out: Path) -> None:
@@ -131,11 +179,17 @@ def _rows(
     return rows
 
 
+def _partial(out: Path) -> Path:
+    return out.with_name(out.name + PARTIAL_SUFFIX)
+
+
 @contextmanager
-def _whole_file(out: Path, schema: pa.Schema) -> Iterator[Writer]:
-    """A writer whose file gets its name only if nothing fails; its parts are removed otherwise."""
-    check_out(out)
-    partial = out.with_name(out.name + ".partial")
+def _whole_file(out: Path, schema: pa.Schema, *, keep: bool) -> Iterator[Writer]:
+    """A writer whose file gets its name only if nothing fails.
+
+    Otherwise it is removed; with ``keep``, what else lies beside it stays.
+    """
+    partial = _partial(out)
     try:
         partial.mkdir(parents=True, exist_ok=True)
         writer = WRITERS[out.suffix](partial / out.name, schema)
@@ -144,70 +198,17 @@ def _whole_file(out: Path, schema: pa.Schema) -> Iterator[Writer]:
         finally:
             writer.close()
         (partial / out.name).replace(out)
+        shutil.rmtree(partial)
     except OSError as error:
+        if isinstance(error, MachineError):
+            raise  # of the rows that are read meanwhile
         raise MachineError(
             "the predictions could not be written",
             seen=f"{out}: {error}",
             next_step="check the folder, its permissions and the free space",
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-class CsvWriter:
-    """Comma-separated values, quoted where needed, Unix line ends."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        """Open ``path`` for writing, and write the header."""
-        self._file: IO[str] = path.open("w", encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(self._file, schema.names, lineterminator="\n")
-        self._writer.writeheader()
-
-    def write(self, rows: list[Row]) -> None:
-        """Append rows."""
-        self._writer.writerows(rows)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-class JsonlWriter:
-    """One JSON object a line."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        """Open ``path`` for writing."""
-        self._file = path.open("w", encoding="utf-8")
-
-    def write(self, rows: list[Row]) -> None:
-        """Append rows."""
-        self._file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-class ParquetWriter:
-    """Parquet, one row group a chunk."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        """Open ``path`` for writing."""
-        self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema)
-
-    def write(self, rows: list[Row]) -> None:
-        """Append a row group."""
-        self._writer.write_table(pa.Table.from_pylist(rows, self._schema))
-
-    def close(self) -> None:
-        """Write the footer."""
-        self._writer.close()
-
-
-WRITERS: dict[str, type[CsvWriter | JsonlWriter | ParquetWriter]] = {
-    ".csv": CsvWriter,
-    ".jsonl": JsonlWriter,
-    ".parquet": ParquetWriter,
-}
-"""By the suffix of the output file."""
+        with suppress(OSError):
+            (partial / out.name).unlink()
+        if partial.is_dir() and not (keep and any(partial.iterdir())):
+            shutil.rmtree(partial, ignore_errors=True)

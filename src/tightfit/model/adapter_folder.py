@@ -18,11 +18,11 @@ from safetensors import SafetensorError, safe_open
 from tightfit import runs
 from tightfit.errors import ArtefactError
 
-# The same names as in model.artefact, which would load transformers and peft for them: seconds of
-# waiting before the first byte is looked at. A test compares the two.
 ADAPTER_FILE = "adapter_model.safetensors"
 HEAD_FILE = "head.safetensors"
+"""Where a run without adapters keeps its head, under the base model's own tensor names."""
 PEFT_PREFIX = "base_model.model."
+"""What PEFT puts before the base model's own names."""
 
 ADAPTER_CONFIG = "adapter_config.json"
 MODEL_CONFIG = "config.json"

@@ -22,15 +22,11 @@ from torch import nn
 from tightfit.budget.gates import check_count
 from tightfit.budget.plan import Plan
 from tightfit.errors import ArtefactError
+from tightfit.model.adapter_folder import HEAD_FILE, PEFT_PREFIX
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
-
-ADAPTER_FILE = "adapter_model.safetensors"
-HEAD_FILE = "head.safetensors"
-PEFT_PREFIX = "base_model.model."
-"""What PEFT puts before the base model's own names."""
 
 
 def save_artefact(classifier: Classifier, folder: Path) -> int:

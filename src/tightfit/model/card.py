@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ model.eval()""",
 classify = pipeline("text-classification", {folder!r})""",
 }
 """How to load each kind of artefact without tightfit."""
+
+HUB = "hf:"
+"""Begins the name of a data set on the Hub."""
 
 LISTED_LABELS = 50
 """More label names than that are left to the adapter's own files."""
@@ -94,21 +98,23 @@ def write_card(
 def _metadata(
     plan: Plan, scores: Mapping[str, Any], source: Source, data: Mapping[str, Any] | None
 ) -> ModelCardData:
+    origin = data["validation_source"] if data else ""
+    name = _public(origin) or "validation rows"
     rows = {
         "task_type": "text-classification",
-        "dataset_name": _plain(data["validation_source"] if data else "validation rows"),
-        "dataset_type": "text",
+        "dataset_name": name,
+        "dataset_type": name if origin.startswith(HUB) else "text",
         "dataset_split": "validation",
     }
     results = [
-        EvalResult(metric_type=kind, metric_name=name, metric_value=round(value, 6), **rows)
-        for kind, name, value in (
+        EvalResult(metric_type=kind, metric_name=metric, metric_value=round(value, 6), **rows)
+        for kind, metric, value in (
             ("accuracy", "Accuracy", scores["accuracy"]["value"]),
             ("f1", "Macro F1", scores["macro_f1"]["value"]),
         )
     ]
     return ModelCardData(
-        model_name=_plain(f"{Path(source.public_name).name} text classifier"),
+        model_name=f"{Path(source.public_name).name} text classifier",
         # A folder on somebody's disk is no model of the Hub.
         base_model=source.public_name if _is_hub_name(source) else None,
         base_model_relation="adapter" if plan.method == "lora" else "finetune",
@@ -121,9 +127,9 @@ def _metadata(
 
 def _opening(config: Config, plan: Plan, source: Source) -> str:
     cap = "no cap" if plan.budget is None else f"a cap of {plan.budget:,}"
-    name = _plain(source.public_name)
+    name = source.public_name if _is_hub_name(source) else Path(source.public_name).name
     return (
-        f"# Text classifier on {name}\n\n"
+        f"# Text classifier on {_plain(name)}\n\n"
         f"{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in "
         f"{'the encoder' if plan.method == 'full' else 'adapters'}, {plan.head:,} in the head. "
         f"Made with tightfit, recipe `{config.recipe}`, seed {config.seed}."
@@ -159,7 +165,7 @@ def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str
         f"{_plain(name)} {count:,}" for name, count in list(data["train_counts"].items())[:20]
     )
     return (
-        f"{data['train_rows']:,} rows of {_plain(data['source'])} ({counts}); "
+        f"{data['train_rows']:,} rows of {_plain(_public(data['source']))} ({counts}); "
         f"{data['validation_rows']:,} rows to validate on. {how}."
     )
 
@@ -186,6 +192,13 @@ def _limits(config: Config, scores: Mapping[str, Any]) -> str:
         "labels, whether any fits or not. The weights of the base model keep their own licence; "
         "this card claims none for the adapter."
     )
+
+
+def _public(source: str) -> str:
+    """A data set's name on the Hub, or a file's name: whose disk it was on is nobody's business."""
+    if source.startswith(HUB):
+        return re.split("[@:]", source.removeprefix(HUB))[0]
+    return Path(source).name
 
 
 def _is_hub_name(source: Source) -> bool:

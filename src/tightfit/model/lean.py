@@ -253,4 +253,5 @@ def _head(model: Any, first_B1H: torch.Tensor) -> torch.Tensor:
             logits = model.classifier(model.dropout(hidden_BH))
         case _:
             logits = model.classifier(first_B1H)
-    return logits  # type: ignore[no-any-return]
+    assert isinstance(logits, torch.Tensor)
+    return logits

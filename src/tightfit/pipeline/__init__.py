@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tightfit.pipeline.exporting import ExportResult, export
     from tightfit.pipeline.fitting import TrainResult, train
     from tightfit.pipeline.forecasting import Forecast, dry_run
+    from tightfit.pipeline.importing import ImportResult, import_adapter
     from tightfit.pipeline.inspecting import CheckResult, check
     from tightfit.pipeline.planning import plan
     from tightfit.pipeline.predicting import PredictResult, Run, predict
@@ -25,6 +26,7 @@ __all__ = [
     "Evaluation",
     "ExportResult",
     "Forecast",
+    "ImportResult",
     "PredictResult",
     "Run",
     "TrainResult",
@@ -34,6 +36,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "export",
+    "import_adapter",
     "plan",
     "predict",
     "report",
@@ -46,6 +49,7 @@ _HOMES = {
     "forecasting": ("Forecast", "dry_run"),
     "scoring": ("Evaluation", "evaluate"),
     "predicting": ("PredictResult", "Run", "predict"),
+    "importing": ("ImportResult", "import_adapter"),
     "exporting": ("ExportResult", "export"),
     "reporting": ("report",),
     "inspecting": ("CheckResult", "check"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from scipy.special import softmax
 from tightfit import runs
 from tightfit.config import DEFAULT_RECIPE, Config, from_toml
 from tightfit.data.batches import length_histogram
-from tightfit.errors import DataError, SettingsError
+from tightfit.errors import DataError, MachineError, SettingsError
 from tightfit.inference.calibration import DERIVED_NAME, calibrate
 from tightfit.inference.outcomes import Outcomes
 from tightfit.metrics.scores import Scores, score
@@ -34,7 +35,7 @@ from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.loop import Fitted, HistoryRow, Job, Loop
 from tightfit.training.prepare import Material, gather, make_job, plan_for
 from tightfit.training.signals import stop_on_signals
-from tightfit.training.tracking import log_row, make_accelerator
+from tightfit.training.tracking import check_tracker, log_row, make_accelerator
 from tightfit.voice import RichVoice, Voice
 
 ROUND_TRIP_ROWS = 64
@@ -113,6 +114,7 @@ def train(
         return read_result(path)
     if not resume:
         runs.check_may_create(path, overwrite=overwrite)
+    check_tracker(config)
     _announce(config, voice)
     stored = _stored_config(path) if resume else None
     material = gather(config, data, validation, limit)
@@ -313,10 +315,15 @@ def _create(
     path: Path, job: Job, material: Material, facts: dict[str, Any], *, overwrite: bool
 ) -> runs.RunFolder:
     folder = runs.create(path, overwrite=overwrite)
-    runs.write_text(folder.config, job.config.to_toml())
-    runs.write_json(folder.plan, job.classifier.plan.to_json())
-    runs.write_json(folder.labels, material.labels.to_json())
-    runs.write_json(folder.data, facts)
+    try:
+        runs.write_text(folder.config, job.config.to_toml())
+        runs.write_json(folder.plan, job.classifier.plan.to_json())
+        runs.write_json(folder.labels, material.labels.to_json())
+        runs.write_json(folder.data, facts)
+    except MachineError:
+        # There is nothing to resume yet, and half a beginning would be in the way of the next try.
+        shutil.rmtree(path, ignore_errors=True)
+        raise
     return folder
 
 

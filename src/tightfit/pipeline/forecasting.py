@@ -118,7 +118,7 @@ def _rehearse(job: Job) -> float:
     order: list[int] = np.argsort(tokens.lengths).tolist()
     middle = order[len(order) // 2 :][: job.config.train.eval_batch]
     started = time.perf_counter()
-    predict_logits(job.classifier, tokens.select(middle), batch=len(middle))
+    predict_logits(job.classifier, tokens.select(middle), batch=len(middle), forward=job.logits)
     evaluation_seconds = (time.perf_counter() - started) / len(middle) * len(tokens)
     evaluations = 2 + job.schedule.total // job.config.train.eval_every
     return step_seconds * job.schedule.total + evaluation_seconds * evaluations

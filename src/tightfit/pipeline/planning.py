@@ -72,6 +72,7 @@ def plan(
         method=config.adapters.method,
         rank=config.adapters.rank,
         targets=config.adapters.targets,
+        uppermost=config.adapters.layers,
     )
 
 

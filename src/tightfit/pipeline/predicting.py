@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from tightfit.errors import ArtefactError
 from tightfit.inference.calibration import choose_threshold, read_calibration
 from tightfit.inference.outcomes import read_outcomes
 from tightfit.inference.predictor import Predictions, Predictor, check_max_length
-from tightfit.inference.stream import LabelFormat, check_out, predict_stream
+from tightfit.inference.shard import WHOLE, Shard
+from tightfit.inference.stream import STREAM_ROWS, LabelFormat, check_out, predict_stream
 from tightfit.model.artefact import load_artefact
 from tightfit.model.encoders import longest_text
-from tightfit.model.locate import Source, locate
+from tightfit.model.locate import Source, file_sha256, locate
 from tightfit.voice import RichVoice, Voice
 
 
@@ -111,9 +113,13 @@ def predict(
     max_length: int | None = None,
     max_error: float | None = None,
     text_column: Sequence[str] | str | None = None,
+    shard: str | None = None,
     voice: Voice | None = None,
 ) -> PredictResult:
     """Predict every row of a file into a CSV, JSONL or Parquet file.
+
+    What ends early, by a kill or a fault, keeps its finished chunks in ``OUT.partial``, and the
+    same call goes on from there; the file is then the same to the byte.
 
     Args:
         run: a run folder.
@@ -125,6 +131,7 @@ def predict(
         max_error: leave a text without a label where that is needed to keep the share of wrong
             labels under this level, with 95% confidence.
         text_column: column, or columns to join with a space.
+        shard: ``3/8`` predicts the third of eight shares of the rows, under their own IDs.
         voice: how to speak to people; None speaks on stderr.
 
     Raises:
@@ -132,8 +139,9 @@ def predict(
     """
     voice = voice or RichVoice()
     check_out(Path(out))
+    share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.load(run, max_length=max_length, max_error=max_error)
-    chunks = iter_texts(data, loaded.columns(text_column))
+    chunks = iter_texts(data, loaded.columns(text_column), STREAM_ROWS)
     written = predict_stream(
         loaded.predictor,
         chunks,
@@ -141,9 +149,21 @@ def predict(
         label_format=label_format,
         probabilities=probabilities,
         total=count_rows(data),
+        shard=share,
+        job=_job(loaded),
         voice=voice,
     )
     return PredictResult(Path(out), threshold=loaded.predictor.threshold, **asdict(written))
+
+
+def _job(run: Run) -> dict[str, object]:
+    """What predictions depend on, besides the texts; the manifest stands for the whole run."""
+    return {
+        "run": file_sha256(runs.RunFolder(run.path).manifest),
+        "max_length": run.predictor.max_length,
+        "temperature": run.predictor.temperature,
+        "versions": {name: version(name) for name in ("torch", "transformers", "tightfit")},
+    }
 
 
 def _confidence(folder: runs.RunFolder, max_error: float | None) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tightfit.inference.calibration import Calibration, confidences
 from tightfit.inference.outcomes import Outcomes
 from tightfit.metrics.calibration import ReliabilityBin, abstain_threshold, reliability_bins
-from tightfit.report.drawing import Chart, Dot, Line, Tick, percent, x_scale, y_scale
+from tightfit.report.drawing import Chart, Dot, Line, Tick, nice_range, percent, x_scale, y_scale
 from tightfit.report.facts import RunFacts
 
 LEVELS = (0.01, 0.02, 0.05, 0.1)
@@ -49,8 +49,8 @@ def confidence(facts: RunFacts) -> Confidence | None:
     bins = [reliability_bins(*confidences(facts.outcomes, value)) for _, value in named]
     lowest = min(min(point.confidence, point.accuracy) for points in bins for point in points)
     # Both diagrams share their scale, or else they could not be compared.
-    start = min(math.floor(lowest * 10 + 1e-9) / 10, 0.9)
-    charts = (_chart(title, points, start) for (title, _), points in zip(named, bins, strict=True))
+    places = nice_range([min(lowest, 0.9), 1.0], floor=0.0, ceiling=1.0)
+    charts = (_chart(title, points, places) for (title, _), points in zip(named, bins, strict=True))
     return Confidence(
         words=_words(facts.calibration),
         calibration=facts.calibration,
@@ -70,7 +70,8 @@ def _words(calibration: Calibration) -> str:
     )
 
 
-def _chart(title: str, points: tuple[ReliabilityBin, ...], start: float) -> Chart:
+def _chart(title: str, points: tuple[ReliabilityBin, ...], places: list[float]) -> Chart:
+    start = places[0]
     across, up = x_scale(start, 1.0), y_scale(start, 1.0)
     rows = sum(point.rows for point in points)
     dots = tuple(
@@ -84,13 +85,12 @@ def _chart(title: str, points: tuple[ReliabilityBin, ...], start: float) -> Char
         )
         for point in points
     )
-    places = [start + (1 - start) * i / 5 for i in range(6)]
     return Chart(
         title=title,
         about=f"accuracy by confidence in {len(points)} bins; perfect is the diagonal",
         x_name="confidence",
-        x_ticks=tuple(Tick(across(place), percent(place, 0)) for place in places),
-        y_ticks=tuple(Tick(up(place), percent(place, 0)) for place in places),
+        x_ticks=tuple(Tick(across(place), f"{100 * place:.4g}%") for place in places),
+        y_ticks=tuple(Tick(up(place), f"{100 * place:.4g}%") for place in places),
         lines=(Line("", "guide", ((across(start), up(start)), (across(1.0), up(1.0))), False),),
         dots=dots,
     )

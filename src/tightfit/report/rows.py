@@ -14,8 +14,6 @@ LISTED = 20
 """Labels, and mistakes, that are shown of very many."""
 FEW_ROWS = 200
 """From fewer validation rows the interval of an accuracy of 90% is over 8 points wide."""
-LOPSIDED = 5.0
-"""Ratio of the largest class to the smallest that deserves a word."""
 MANY_CUT = 0.05
 """Share of cut texts that deserves a word."""
 
@@ -75,21 +73,13 @@ def rows(facts: RunFacts) -> Rows:
 
 def warnings(facts: RunFacts) -> list[str]:
     """What to beware of in these rows, one sentence each."""
-    data, found = facts.data, [str(each) for each in facts.data.get("warnings", ())]
-    if data["note"]:
-        found.append(str(data["note"]))
+    data = facts.data
+    # Those of the data checks, then what only the finished run can tell.
+    found = [_sentence(each) for each in (*data.get("warnings", ()), data["note"]) if each]
     if data["validation_rows"] < FEW_ROWS:
         found.append(
             f"Only {data['validation_rows']:,} validation rows: the interval at the top is wide, "
             "and so are those of the labels."
-        )
-    counts = {name: count for name, count in data["train_counts"].items()}
-    most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
-    if not counts[least]:
-        found.append(f"No training row is labelled {least}.")
-    elif counts[most] / counts[least] >= LOPSIDED:
-        found.append(
-            f"{most} has {counts[most] / counts[least]:.0f} times as many training rows as {least}."
         )
     untested = [each["name"] for each in facts.scores["per_class"] if not each["support"]]
     if untested:
@@ -101,6 +91,10 @@ def warnings(facts: RunFacts) -> list[str]:
             f"{data['tokens']['max_length']} tokens; their ends were never read."
         )
     return found
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
 
 
 def _words(facts: RunFacts) -> str:

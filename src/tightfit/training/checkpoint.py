@@ -44,7 +44,7 @@ class CheckpointStore:
 
     def __init__(self, folder: Path) -> None:
         """Use ``folder``, which need not exist yet."""
-        self._folder = folder
+        self.folder = folder
 
     def save(self, step: int, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then remove the older ones.
@@ -52,7 +52,7 @@ class CheckpointStore:
         Raises:
             MachineError: the disk is full or refuses.
         """
-        final = self._folder / f"step-{step:08d}"
+        final = self.folder / f"step-{step:08d}"
         partial = final.with_suffix(".partial")
         try:
             shutil.rmtree(partial, ignore_errors=True)
@@ -94,10 +94,10 @@ class CheckpointStore:
 
     def clear(self) -> None:
         """Remove all checkpoints."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _complete(self) -> list[Path]:
-        return sorted(p for p in self._folder.glob("step-*") if p.suffix != ".partial")
+        return sorted(p for p in self.folder.glob("step-*") if p.suffix != ".partial")
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

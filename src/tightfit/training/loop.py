@@ -155,7 +155,8 @@ class Loop:
                     raise Interrupted(
                         f"stopped after step {step} of {total}, with a checkpoint",
                         signal_number=asked,
-                        next_step="give the same command with --resume to go on",
+                        next_step="to go on, give the same command with "
+                        f"--resume --out {self.store.folder.parent}",
                     )
         self.job.classifier.load_state(self._best)
         return Fitted(self.history, self.counters, total)

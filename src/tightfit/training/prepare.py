@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.plan import Plan, make_plan
 from tightfit.config import Choice, Config
 from tightfit.data.batches import batch_order, padding_share, tokenise
+from tightfit.data.checks import quick_warnings
 from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import limit_rows, split_rows
@@ -92,6 +93,9 @@ def gather(config: Config, data: Any, validation: Any, limit: int | None) -> Mat
         "train_counts": dict(zip(labels.names, class_counts(train_ids, len(labels)), strict=True)),
         "train_fingerprint": train.fingerprint(),
         "validation_fingerprint": held.fingerprint(),
+        "warnings": quick_warnings(
+            train.texts, label_ids=train_ids, names=labels.names, held=held.texts
+        ),
     }
     return Material(labels, train.texts, train_ids, held.texts, held_ids, facts)
 
@@ -110,6 +114,7 @@ def plan_for(config: Config, source: Source, num_labels: int) -> Plan:
         method=config.adapters.method,
         rank=config.adapters.rank,
         targets=config.adapters.targets,
+        uppermost=config.adapters.layers,
     )
 
 
@@ -139,6 +144,10 @@ def make_job(
 
     Returns the job, and what the tokens are like (for ``data.json``).
     """
+    for warning in material.facts["warnings"]:
+        voice.warn(warning)
+    if material.facts["warnings"]:
+        voice.say("'tightfit check' shows such rows, and can write a cleaned copy")
     config, note = fit_lengths(config, source, load_tokenizer(source))
     classifier = build(source, plan, config, material.labels.names)
     classifier.module.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -159,7 +168,7 @@ def make_job(
         group_by_length=config.train.group_by_length,
     )
     schedule, schedule_note = make_schedule(config, len(order))
-    for sentence in (note, schedule_note):
+    for sentence in (material.facts["note"], note, schedule_note):
         if sentence:
             voice.say(sentence)
     voice.say(f"computing in {precision.format}: {precision.reason}")

@@ -15,6 +15,16 @@ from tightfit.optional import ensure
 PROJECT = "tightfit"
 
 
+def check_tracker(config: Config) -> None:
+    """Refuse early what :func:`make_accelerator` would refuse when the run has begun.
+
+    Raises:
+        MissingExtraError: the tracker's package is not installed.
+    """
+    if config.tracking.to != "none":
+        ensure(config.tracking.to, f"tracking.to={config.tracking.to}")
+
+
 def make_accelerator(config: Config, folder: Path) -> Accelerator:
     """An accelerator with the tracker that ``tracking.to`` names, if any.
 
@@ -27,10 +37,10 @@ def make_accelerator(config: Config, folder: Path) -> Accelerator:
     Raises:
         MissingExtraError: the tracker's package is not installed.
     """
+    check_tracker(config)
     tracker = config.tracking.to
     if tracker == "none":
         return Accelerator(mixed_precision="no")
-    ensure(tracker, f"tracking.to={tracker}")
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(mixed_precision="no", log_with=tracker, project_dir=str(folder))
     # Trackers take flat tables of plain values.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tightfit.data.checks.characters import find_undecodable, is_empty
-from tightfit.data.checks.findings import Example, Finding, Findings, Kind, excerpt
+from tightfit.data.checks.findings import KINDS, Example, Finding, Findings, Kind, excerpt
 from tightfit.data.checks.markup import find_markup
 from tightfit.data.checks.near import Match
 from tightfit.data.checks.repeats import alike_rows, contradictory_rows, repeated_rows, text_key
@@ -62,14 +62,15 @@ def check_table(
     if label_errors:
         ensure("cleanlab", "the search for label errors (--no-label-errors goes without it)")
     rows = _Rows.of(table, examples, voice or Voice())
-    found = {
+    found: dict[Kind, Finding] = {
         **rows.repeats(),
         **rows.alike(test),
         "suspect_labels": rows.suspects(seed) if label_errors else Finding(skipped="not asked for"),
         "truncated": rows.truncated(count_tokens, max_length),
         **rows.characters(),
     }
-    return Findings(len(table), dict(zip(rows.names, rows.counts(), strict=True)), found)
+    counts = dict(zip(rows.names, rows.counts(), strict=True))
+    return Findings(len(table), counts, {kind: found[kind] for kind in KINDS})
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,11 @@ class _Rows:
     def alike(self, test: Table | None) -> dict[Kind, Finding]:
         test_keys = [text_key(text) for text in test.texts] if test is not None else []
         alike = alike_rows(self.keys, test_keys, voice=self.voice)
-        shared = self._finding(alike.shared, lambda match: _as_other(match, "test row"))
+        shared = self._finding(alike.shared, lambda match: _as_other(match, "test row", exact=True))
         return {
-            "near_duplicates": self._finding(alike.near, lambda match: _as_other(match, "row")),
+            "near_duplicates": self._finding(
+                alike.near, lambda match: _as_other(match, "row", exact=False)
+            ),
             "shared": shared if test is not None else Finding(skipped="no test rows were given"),
         }
 
@@ -186,7 +189,9 @@ class _Rows:
         )
 
 
-def _as_other(match: Match, what: str) -> str:
+def _as_other(match: Match, what: str, *, exact: bool) -> str:
+    if match.likeness == 1:
+        rest = "" if exact else ", but for case, punctuation or markup"
+        return f"as in {what} {match.other:,}{rest}"
     # Rounding must not promise more than there is.
-    alike = "as in" if match.likeness == 1 else f"{math.floor(100 * match.likeness)}% like"
-    return f"{alike} {what} {match.other:,}"
+    return f"{math.floor(100 * match.likeness)}% like {what} {match.other:,}"

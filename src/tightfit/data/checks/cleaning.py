@@ -19,14 +19,16 @@ FIXES: tuple[Fix, ...] = get_args(Fix)
 
 # In the order in which they are applied: a row is counted where it goes first. Contradictory rows
 # go before duplicates, since one copy of a contradiction is no better than two.
-_REMOVES: dict[Fix, Kind] = {
+MENDS: dict[Fix, Kind] = {
     "empty": "empty",
     "shared": "shared",
     "contradictory": "contradictory",
     "duplicates": "exact_duplicates",
     "near": "near_duplicates",
     "suspects": "suspect_labels",
+    "markup": "markup",
 }
+"""The finding that each fix is for."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Cleaned:
     table: Table
     removed: dict[Fix, int]
     """Rows that each action removed, for each that was asked for."""
-    decoded: int
-    """Rows that were left, and whose markup was decoded."""
+    decoded: int | None = None
+    """Rows whose markup was decoded; None if that was not asked for."""
 
 
 def cleaned(table: Table, findings: Findings, fixes: Sequence[Fix]) -> Cleaned:
@@ -54,13 +56,13 @@ def cleaned(table: Table, findings: Findings, fixes: Sequence[Fix]) -> Cleaned:
     assert findings.rows == len(table), "these findings are about other rows"
     gone: set[int] = set()
     removed: dict[Fix, int] = {}
-    for fix, kind in _REMOVES.items():
-        if fix in fixes:
+    for fix, kind in MENDS.items():
+        if fix in fixes and fix != "markup":
             fresh = set(findings.found[kind].rows) - gone
             gone |= fresh
             removed[fix] = len(fresh)
     left = table.select([row for row in range(len(table)) if row not in gone])
-    decoded = 0
+    decoded = None
     if "markup" in fixes:
         left, decoded = _decoded(left)
         left = _without_new_repeats(left, removed)

@@ -24,6 +24,11 @@ FOLDS = 5
 _WORD = re.compile(r"\w+")
 """scikit-learn's own pattern leaves out words of one character, and so whole scripts."""
 
+ODDS = 2.0
+"""How many times as probable as the given class another must be. On few rows, or on texts whose
+words say little, the classifier sways between classes; its guesses are no evidence then. Where it
+is sure, as on thousands of rows of news, this drops nothing."""
+
 MOST_ROUNDS = 1000
 """Of the solver; it needs about 30."""
 
@@ -67,10 +72,12 @@ def find_suspects(texts: Sequence[str], label_ids: Sequence[int], *, seed: int) 
         return_indices_ranked_by="self_confidence",
         n_jobs=1,
     )
-    likely_B = probabilities_BK.argmax(axis=1)
+    likely_B, confidence_B = probabilities_BK.argmax(axis=1), probabilities_BK.max(axis=1)
+    given_B = probabilities_BK[np.arange(len(labels_B)), labels_B]
     return [
-        Suspect(int(rows_B[i]), int(classes_K[likely_B[i]]), float(probabilities_BK[i].max()))
+        Suspect(int(rows_B[i]), int(classes_K[likely_B[i]]), float(confidence_B[i]))
         for i in worst
+        if confidence_B[i] >= ODDS * given_B[i]
     ]
 
 

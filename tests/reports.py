@@ -1,0 +1,72 @@
+"""Facts about a run for the page's tests: a real toy run's, with parts replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tightfit import runs
+from tightfit.inference.calibration import calibrate
+from tightfit.inference.outcomes import Outcomes
+from tightfit.metrics.calibration import apply_temperature
+from tightfit.metrics.scores import score
+from tightfit.report.facts import RunFacts, read_facts
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</style></title><img src=x onerror=alert(2)>",
+    "\"'><svg onload=alert(3)>",
+    "\u202egnp.exe\u202c\u200f {{ 7 * 7 }} {% raw %} &lt;b&gt;",
+    "javascript:alert(4)//\x00\x1b\ud800",
+)
+"""Texts and labels that try to run, to close what they stand in, or to turn the line around."""
+
+
+def facts_of(run: Path) -> RunFacts:
+    """What the page of a sealed run is made from."""
+    folder = runs.open_run(run)
+    manifest = runs.read_manifest(folder)
+    return read_facts(folder, manifest.versions, manifest.base)
+
+
+def with_outcomes(facts: RunFacts, labels: Sequence[str], texts: Sequence[str]) -> RunFacts:
+    """The same run with these label names, every text of it answered wrongly or rightly by turns.
+
+    Args:
+        facts: of any run.
+        labels: names, two or more.
+        texts: the first of them are mistakes, one a label; they are repeated as often as needed.
+    """
+    rows = max(80, 2 * len(labels))
+    true_N = np.arange(rows) % len(labels)
+    given_N = np.where(np.arange(rows) < rows // 4, (true_N + 1) % len(labels), true_N)
+    logits_NK = np.eye(len(labels), dtype=np.float32)[given_N] * 3
+    outcomes = Outcomes.gather(logits_NK, true_N.tolist(), [*texts] * rows)
+    scores = score(true_N, apply_temperature(logits_NK, 1.0), tuple(labels)).to_json()
+    data: dict[str, Any] = {**facts.data, "train_counts": dict.fromkeys(labels, 7)}
+    return replace(
+        facts,
+        labels=tuple(labels),
+        outcomes=outcomes,
+        calibration=calibrate(outcomes),
+        scores=scores,
+        data=data,
+    )
+
+
+def hostile(facts: RunFacts) -> RunFacts:
+    """The same run with every name and text that a user can choose turned against the page."""
+    facts = with_outcomes(facts, HOSTILE, HOSTILE)
+    data = {**facts.data, "source": HOSTILE[0], "note": HOSTILE[1], "warnings": list(HOSTILE)}
+    evaluation = {**facts.scores, "data": HOSTILE[2]}
+    return replace(
+        facts,
+        path=f"runs/{HOSTILE[1]}",
+        data=data,
+        base={**facts.base, "public_name": HOSTILE[0]},
+        evaluations=[evaluation],
+    )

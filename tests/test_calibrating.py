@@ -1,0 +1,234 @@
+"""The record of the validation rows, the temperature from it, and keeping silent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+
+from tests.command import tightfit
+from tests.toys import toy_rows, write_jsonl
+from tightfit import runs
+from tightfit.errors import ArtefactError, UsageError
+from tightfit.inference import outcomes as outcomes_module
+from tightfit.inference.calibration import (
+    Calibration,
+    calibrate,
+    choose_threshold,
+    confidences,
+    read_calibration,
+)
+from tightfit.inference.outcomes import KEPT_CHARACTERS, KEPT_TEXTS, Outcomes, read_outcomes
+from tightfit.pipeline import Run, TrainResult, predict
+
+
+def overconfident(rows: int = 2000, *, sharpness: float = 3.0, seed: int = 0) -> Outcomes:
+    """Rows whose labels are drawn from softmax(z), answered with logits ``sharpness`` x z."""
+    random = np.random.default_rng(seed)
+    z_NK = random.normal(size=(rows, 4)) * 2
+    chances_NK = softmax(z_NK, axis=1).cumsum(axis=1)
+    labels_N = (random.random((rows, 1)) > chances_NK).sum(axis=1)
+    logits_NK = (sharpness * z_NK).astype(np.float32)
+    return Outcomes.gather(logits_NK, labels_N.tolist(), [f"text {i}" for i in range(rows)])
+
+
+def without_calibration(run: Path, folder: Path) -> Path:
+    """A copy of a run whose ``derived/`` is gone."""
+    copy = Path(shutil.copytree(run, folder / "copy"))
+    shutil.rmtree(copy / "derived")
+    return copy
+
+
+def test_outcomes_survive_the_file(tmp_path: Path) -> None:
+    """Bit for bit, kept texts included."""
+    before = overconfident(300)
+    before.write(tmp_path / "validation.parquet")
+    after = read_outcomes(tmp_path / "validation.parquet")
+    assert after is not None
+    np.testing.assert_array_equal(after.logits_NK, before.logits_NK)
+    np.testing.assert_array_equal(after.labels_N, before.labels_N)
+    np.testing.assert_array_equal(after.rows_N, before.rows_N)
+    assert after.texts == before.texts
+
+
+def test_other_programs_read_the_file(tmp_path: Path) -> None:
+    """Four columns, the logits of a row as a list."""
+    overconfident(60).write(tmp_path / "validation.parquet")
+    frame = pd.read_parquet(tmp_path / "validation.parquet")
+    assert list(frame) == ["row", "label", "logits", "text"]
+    assert len(frame["logits"][0]) == 4
+
+
+def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
+    """Rather than a run without a record."""
+    path = tmp_path / "validation.parquet"
+    assert read_outcomes(path) is None
+    for frame in (None, pd.DataFrame({"row": [1]})):
+        path.write_bytes(b"no Parquet") if frame is None else frame.to_parquet(path)
+        with pytest.raises(ArtefactError, match="record of the validation rows cannot be read"):
+            read_outcomes(path)
+
+
+def test_only_the_most_confident_mistakes_keep_their_text() -> None:
+    """So many, and so much of each; right answers keep none."""
+    found = overconfident()
+    texts = [i for i, text in enumerate(found.texts) if text is not None]
+    mistakes = found.mistakes(calibrate(found).temperature)
+    assert sorted(mistakes[:KEPT_TEXTS]) == texts
+    right_N = found.logits_NK.argmax(axis=1) == found.labels_N
+    assert not right_N[mistakes].any()
+    assert len(mistakes) == (~right_N).sum()
+
+
+def test_long_and_impossible_texts_are_kept_in_part() -> None:
+    """A lone surrogate cannot be written, and a novel is not a record."""
+    logits_NK = np.array([[1.0, 0.0], [1.0, 0.0]], dtype=np.float32)
+    found = Outcomes.gather(logits_NK, [1, 1], ["x" * 5000, "\ud800 broken"])
+    assert found.texts == ("x" * (KEPT_CHARACTERS - 1) + "…", "? broken")
+
+
+def test_very_many_rows_become_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same one every time, with each row's place in the whole."""
+    monkeypatch.setattr(outcomes_module, "KEPT_VALUES", 400)
+    logits_NK = np.arange(2000, dtype=np.float32).reshape(500, 4)
+    one, other = (Outcomes.gather(logits_NK, [0] * 500, [""] * 500) for _ in range(2))
+    assert len(one) == 100
+    np.testing.assert_array_equal(one.rows_N, other.rows_N)
+    np.testing.assert_array_equal(one.logits_NK, logits_NK[one.rows_N])
+
+
+def test_calibration_finds_the_temperature() -> None:
+    """Logits three times too sharp want a temperature of 3; the error falls to chance."""
+    found = calibrate(overconfident())
+    # The standard error of the fit on 2,000 rows is about 0.1.
+    assert found.temperature == pytest.approx(3.0, abs=0.4)
+    assert found.ece_after < found.ece_before / 4
+    assert found.log_loss_after < found.log_loss_before
+    assert found.reason is None
+    assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_few_rows_leave_probabilities_as_they_are() -> None:
+    """And say why."""
+    found = calibrate(overconfident(20))
+    assert (found.temperature, found.ece_before) == (1.0, found.ece_after)
+    assert found.reason == "20 rows are too few; a fit needs 50"
+
+
+@pytest.mark.parametrize("saved", [{}, {"temperature": 1.0, "more": 2}])
+def test_a_damaged_calibration_is_an_error(saved: dict[str, float]) -> None:
+    """Other keys than those that were written."""
+    with pytest.raises(ArtefactError, match="the saved calibration is damaged"):
+        Calibration.from_json(saved)
+
+
+def test_an_impossible_temperature_is_an_error() -> None:
+    """Dividing by it would make no probabilities."""
+    saved = {**calibrate(overconfident(60)).to_json(), "temperature": 0.0}
+    with pytest.raises(ArtefactError, match=r"temperature 0\.0"):
+        Calibration.from_json(saved)
+
+
+def test_a_threshold_keeps_the_error_under_the_level() -> None:
+    """On rows of the same source that it was not chosen on."""
+    chosen = choose_threshold(overconfident(), 3.0, max_error=0.2)
+    confidences_N, right_N = confidences(overconfident(50_000, seed=1), 3.0)
+    answered_N = confidences_N >= chosen.value
+    assert 0.2 < answered_N.mean() < 0.95
+    assert 0.1 < (~right_N[answered_N]).mean() <= 0.2
+
+
+def test_a_level_that_cannot_be_kept_is_refused() -> None:
+    """With the least that these rows could show."""
+    found = overconfident()
+    with pytest.raises(UsageError, match=r"cannot show that at most 0\.01% of the") as caught:
+        choose_threshold(found, 3.0, max_error=0.0001)
+    allowed = float(str(caught.value.allowed).split()[0])
+    assert choose_threshold(found, 3.0, max_error=allowed).error_bound <= allowed
+    with pytest.raises(UsageError, match="no validation rows on record"):
+        choose_threshold(None, 1.0, max_error=0.1)
+    with pytest.raises(UsageError, match="must lie between 0 and 1"):
+        choose_threshold(found, 1.0, max_error=2.0)
+
+
+def test_training_keeps_what_calibration_needs(finished: TrainResult) -> None:
+    """In the sealed run the rows, in ``derived/`` what was made of them."""
+    folder = runs.open_run(finished.run)
+    found = read_outcomes(folder.validation)
+    assert found is not None
+    metrics = runs.read_json(folder.metrics)["validation"]
+    accuracy = (found.logits_NK.argmax(axis=1) == found.labels_N).mean()
+    assert accuracy == pytest.approx(metrics["accuracy"]["value"])
+    assert read_calibration(folder) == calibrate(found)
+    assert (folder.derived / "calibration.json").is_file()
+
+
+def test_a_lost_calibration_is_worked_out_anew(finished: TrainResult, tmp_path: Path) -> None:
+    """Without writing: a run may lie where nothing can be written."""
+    copy = without_calibration(finished.run, tmp_path)
+    assert read_calibration(runs.RunFolder(copy)) == read_calibration(runs.RunFolder(finished.run))
+    assert not (copy / "derived").exists()
+    (copy / "validation.parquet").unlink()
+    assert read_calibration(runs.RunFolder(copy)) is None
+
+
+@pytest.fixture
+def hot(finished: TrainResult, tmp_path: Path) -> Path:
+    """A run whose calibration on record says 4."""
+    copy = without_calibration(finished.run, tmp_path)
+    found = calibrate(overconfident(60))
+    told = {**found.to_json(), "temperature": 4.0, "reason": None}
+    runs.write_derived(runs.RunFolder(copy), "calibration", told)
+    return copy
+
+
+def test_predict_divides_by_the_temperature(finished: TrainResult, hot: Path) -> None:
+    """Probabilities are those of the divided logits, and labels stay."""
+    texts = [row["text"] for row in toy_rows(40, seed=5)]
+    plain, calibrated = Run.load(finished.run), Run.load(hot)
+    logits_NK = plain.predictor.logits(texts).astype(np.float64)
+    found = calibrated.predict(texts)
+    np.testing.assert_allclose(found.probabilities_NK, softmax(logits_NK / 4, axis=1), atol=1e-6)
+    assert found.ids == plain.predict(texts).ids
+    assert all(found.answered)
+
+
+def test_the_file_leaves_unsure_texts_without_a_label(
+    monkeypatch: pytest.MonkeyPatch, hot: Path, tmp_path: Path
+) -> None:
+    """Empty in CSV, null in the others, the same rows in all; probabilities are still given."""
+    monkeypatch.setattr("tightfit.pipeline.predicting._confidence", lambda *_: (4.0, 0.9))
+    rows = write_jsonl(tmp_path / "rows.jsonl", toy_rows(40, seed=5))
+    frames = []
+    for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
+        out = tmp_path / f"out{suffix}"
+        result = predict(hot, rows, out, probabilities=True, max_error=0.1)
+        frames.append(read(out))
+        sure = frames[-1].iloc[:, 2:].max(axis=1) >= 0.9
+        assert (frames[-1]["Label"].notna() == sure).all()
+        assert result.to_json()["abstained"] == (~sure).sum() > 0
+    lines = [frame["Label"].astype("Float64").to_list() for frame in frames]
+    assert str(lines[0]) == str(lines[1])
+
+
+def test_the_verb_refuses_what_the_run_cannot_show(finished: TrainResult) -> None:
+    """Twelve validation rows show next to nothing."""
+    told = tightfit("predict", str(finished.run), "--text", "goal", "--max-error", "0.001")
+    assert told.exit_code == 2
+    assert "12 validation rows cannot show that at most 0.10% of the answers" in told.stderr
+
+
+def test_an_unsure_answer_is_an_empty_one(
+    monkeypatch: pytest.MonkeyPatch, finished: TrainResult
+) -> None:
+    """On a line the label is missing, in JSON it is null."""
+    monkeypatch.setattr("tightfit.pipeline.predicting._confidence", lambda *_: (100.0, 0.99))
+    told = tightfit("predict", str(finished.run), "--text", "goal", "--max-error", "0.1")
+    assert told.stdout.startswith("\t0.5")
+    told = tightfit("predict", str(finished.run), "--text", "goal", "--max-error", "0.1", "--json")
+    assert json.loads(told.stdout) == {"predictions": [{"ID": 0, "Label": None}]}

@@ -1,0 +1,262 @@
+"""From settings and rows to a job: the split, the lengths, the choices and what is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from tests.toy_jobs import (
+    LABELS,
+    Notes,
+    toy_job,
+    toy_settings,
+    toy_table,
+)
+from tests.toys import toy_encoder, toy_tokenizer
+from tightfit.config import Choice, Config, load_config
+from tightfit.data.batches import batch_order, padding_share
+from tightfit.data.sources import Columns
+from tightfit.data.table import Table
+from tightfit.errors import BudgetError, DataError, ModelError
+from tightfit.model.locate import locate
+from tightfit.training.prepare import (
+    Material,
+    columns_of,
+    fit_lengths,
+    gather,
+    make_job,
+    plan_for,
+)
+from tightfit.voice import Voice
+
+
+def gathered(bert: Path, *settings: str, recipe: str = "tight", **more: Any) -> Material:
+    """Rows of a recipe; 64 toy rows unless given."""
+    config = toy_settings(bert, *settings, recipe=recipe)
+    given = {"data": toy_table(), "validation": None, "limit": None, **more}
+    return gather(config, given["data"], given["validation"], given["limit"])
+
+
+def test_columns_are_those_of_the_settings() -> None:
+    """Several texts, another label, and what a missing text is."""
+    config = load_config(
+        "tight", ["data.text_column=a,b", "data.label_column=y", "data.missing_text=empty"]
+    )
+    assert columns_of(config) == Columns(("a", "b"), "y", "empty")
+
+
+def test_rows_are_split_and_labelled(bert: Path) -> None:
+    """A quarter is held out; every row is on one side, with the id of its own label."""
+    material = gathered(bert, "data.validation_rows=0.25")
+    table = toy_table()
+    assert table.labels is not None
+    ids = [LABELS.index(str(label)) for label in table.labels]
+    texts = material.train_texts + material.validation_texts
+    found = material.train_ids + material.validation_ids
+    assert sorted(zip(texts, found, strict=True)) == sorted(zip(table.texts, ids, strict=True))
+    assert material.labels.names == LABELS
+    assert (len(material.train_ids), len(material.validation_ids)) == (48, 16)
+    assert sum(material.validation_ids) == 8
+
+
+def test_the_recipe_paper_splits_as_published(bert: Path) -> None:
+    """Exactly as the library that was used does it."""
+    table = Table([f"row {i}" for i in range(6400)], [i % 2 for i in range(6400)], source="made up")
+    material = gathered(bert, recipe="paper", data=table)
+    theirs = datasets.Dataset.from_dict({"text": table.texts}).train_test_split(
+        test_size=640, seed=42
+    )
+    assert material.train_texts == list(theirs["train"]["text"])
+    assert material.validation_texts == list(theirs["test"]["text"])
+    assert material.facts["note"] is None
+
+
+def test_too_few_rows_for_640_are_noted(bert: Path) -> None:
+    """A tenth of them is held out instead, and the run remembers that it was."""
+    material = gathered(bert, recipe="paper")
+    assert len(material.validation_ids) == 7
+    assert material.facts["note"].startswith("640 validation rows are more than a tenth of 64")
+    notes = Notes()
+    toy_job(bert, "data.validation_rows=640", recipe="paper", voice=notes)
+    assert material.facts["note"] in notes.said
+
+
+def test_validation_rows_of_their_own_hold_nothing_out(bert: Path) -> None:
+    """All rows train."""
+    material = gathered(bert, validation=toy_table(10))
+    assert (len(material.train_ids), len(material.validation_ids)) == (64, 10)
+    assert material.facts["held_out"] is False
+
+
+def test_a_label_unseen_in_training_is_refused_in_validation(bert: Path) -> None:
+    """With the row and the labels that there are."""
+    other = Table(["goal"], ["weather"], source="other rows")
+    with pytest.raises(DataError, match="weather") as caught:
+        gathered(bert, validation=other)
+    assert "money, sport" in str(caught.value)
+
+
+def test_a_limit_is_drawn_after_the_split(bert: Path) -> None:
+    """The same rows validate; of the others a stratified sample trains."""
+    whole, limited = gathered(bert), gathered(bert, limit=10)
+    assert limited.validation_texts == whole.validation_texts
+    assert len(limited.train_texts) == 10
+    assert sum(limited.train_ids) == 5
+    assert set(limited.train_texts) <= set(whole.train_texts)
+    assert limited.facts["limit"] == 10
+
+
+def test_the_facts_tell_rows_apart(bert: Path) -> None:
+    """Counts for people; fingerprints for a resumed run, which must see the same rows."""
+    facts = gathered(bert).facts
+    assert facts["rows"] == facts["train_rows"] + facts["validation_rows"] == 64
+    assert facts["train_counts"] == {"money": 28, "sport": 29}
+    assert facts["source"] == facts["validation_source"] == "toys"
+    again, other = gathered(bert).facts, gathered(bert, "seed=1").facts
+    for part in ("train_fingerprint", "validation_fingerprint"):
+        assert again[part] == facts[part] != other[part]
+
+
+def test_faults_of_the_rows_are_told_and_kept(bert: Path) -> None:
+    """Before anything else is done: a repeat, and a row that also validates."""
+    texts = [*toy_table().texts, toy_table().texts[0]]
+    labels = [*(toy_table().labels or []), (toy_table().labels or [])[0]]
+    notes = Notes()
+    held = toy_table().select([1, 2])
+    config = toy_settings(bert)
+    material = gather(config, Table(texts, labels), held, None)
+    assert material.facts["warnings"] == [
+        "1 of 65 training rows repeat an earlier row",
+        "2 of 65 training rows are also validation rows, which flatters the score",
+    ]
+    source = locate(str(bert))
+    make_job(config, material, source, plan_for(config, source, 2), voice=notes)
+    assert notes.warned == material.facts["warnings"]
+    assert "'tightfit check' shows such rows, and can write a cleaned copy" in notes.said
+
+
+def test_the_plan_is_that_of_the_folder(roberta: Path) -> None:
+    """Named as the user wrote it, under the cap of the settings."""
+    config = toy_settings(roberta, "budget.cap=2146")
+    plan = plan_for(config, locate(str(roberta)), 2)
+    assert (plan.model, plan.total, plan.headroom) == (str(roberta), 2146, 0)
+    with pytest.raises(BudgetError, match=r"2,146"):
+        plan_for(toy_settings(roberta, "budget.cap=2145"), locate(str(roberta)), 2)
+
+
+def long_settings(bert: Path, *settings: str) -> Config:
+    """The lengths of the recipe, which are more than a toy has positions for."""
+    return load_config("tight", [f"model.name={bert}", *settings])
+
+
+def test_lengths_are_clamped_to_the_positions_and_it_is_said(bert: Path) -> None:
+    """64 of the toy tokenizer; both lengths, each only if it is too long."""
+    config, note = fit_lengths(long_settings(bert), locate(str(bert)), toy_tokenizer())
+    assert (config.data.max_length, config.predict.max_length) == (64, 64)
+    assert note == f"texts are cut at 64 tokens, the most that {bert} has positions for"
+    short = long_settings(bert, "data.max_length=20")
+    config, note = fit_lengths(short, locate(str(bert)), toy_tokenizer())
+    assert (config.data.max_length, config.predict.max_length) == (20, 64)
+    assert note is not None
+
+
+def test_lengths_that_fit_stay(bert: Path) -> None:
+    """Exactly as many tokens as there are positions."""
+    given = long_settings(bert, "data.max_length=64", "predict.max_length=64")
+    assert fit_lengths(given, locate(str(bert)), toy_tokenizer()) == (given, None)
+
+
+def test_the_note_on_lengths_reaches_people(bert: Path) -> None:
+    """And the clamped lengths are those of the job."""
+    notes = Notes()
+    job = toy_job(bert, "data.max_length=128", "train.max_steps=1", voice=notes)
+    assert any(said.startswith("texts are cut at 64 tokens") for said in notes.said)
+    assert job.config.data.max_length == job.train.tokens.max_length == 64
+
+
+def test_a_shortened_warm_up_is_told(bert: Path) -> None:
+    """And nothing is, where nothing was changed."""
+    notes, quiet = Notes(), Notes()
+    toy_job(bert, "optim.warmup_steps=50", "train.max_steps=9", voice=notes)
+    assert any("warm-up shortened from 50 to 0 steps" in said for said in notes.said)
+    toy_job(bert, voice=quiet)
+    assert len(quiet.said) == 1
+
+
+def test_the_number_format_is_told_with_its_reason(bert: Path) -> None:
+    """fp16 is not to be had on a CPU; the choice and its reason are on record."""
+    notes = Notes()
+    job = toy_job(bert, "train.precision=fp16", voice=notes)
+    assert any("fp32" in said and "a CPU only emulates it" in said for said in notes.said)
+    assert job.precision.format == job.config.choices["precision"].value == "fp32"
+    assert "a CPU only emulates it" in job.config.choices["precision"].reason
+
+
+def test_a_choice_on_record_is_kept(bert: Path) -> None:
+    """A resumed run computes as it began, whatever it would choose today."""
+    config = toy_settings(bert, "train.precision=auto")
+    config = config.with_choice("precision", Choice(value="bf16", reason="measured then"))
+    source = locate(str(bert))
+    material = gather(config, toy_table(), None, None)
+    job, _ = make_job(config, material, source, plan_for(config, source, 2), voice=Voice())
+    assert (job.precision.format, job.precision.reason) == ("bf16", "measured then")
+
+
+@pytest.mark.parametrize(
+    ("setting", "way", "reason"),
+    [
+        ("train.forward=auto", "lean", "less work"),
+        ("train.forward=own", "own", "asked for"),
+        ("train.checkpointing=on", "own", "recomputes"),
+        ("model.frozen_dropout=true", "own", "frozen_dropout"),
+    ],
+)
+def test_the_forward_pass_is_chosen_with_a_reason(
+    setting: str, way: str, reason: str, bert: Path
+) -> None:
+    """On record, and in the job."""
+    job = toy_job(bert, setting)
+    choice = job.config.choices["forward"]
+    assert choice.value == way == ("own" if job.lean is None else "lean")
+    assert reason in choice.reason
+
+
+def test_the_facts_of_the_tokens(bert: Path) -> None:
+    """How long the texts are, how many are cut on either side, and how much is padding."""
+    config = toy_settings(bert, "data.max_length=8", "data.validation_rows=16")
+    source, material = locate(str(bert)), gather(config, toy_table(), None, None)
+    job, facts = make_job(config, material, source, plan_for(config, source, 2), voice=Voice())
+    told, lengths = facts["tokens"], job.train.tokens.lengths
+    words = [len(text.split()) + 2 for text in material.train_texts]
+    assert told["truncated"] == sum(length > 8 for length in words) > 0
+    held = [len(text.split()) + 2 for text in material.validation_texts]
+    assert told["validation_truncated"] == sum(length > 8 for length in held) > 0
+    assert told["mean"] == pytest.approx(float(lengths.mean()))
+    order = batch_order(lengths, batch=16, seed=42, epoch=0, group_by_length=True)
+    assert told["padding_share"] == pytest.approx(padding_share(lengths, order))
+
+
+def test_the_schedule_follows_from_the_rows(bert: Path) -> None:
+    """48 rows in batches of 5 and steps of 3: 10 batches, 4 steps an epoch."""
+    job = toy_job(bert, "optim.batch=5", "optim.accumulate=3", "optim.epochs=2")
+    assert (job.schedule.total, job.schedule.steps_per_epoch) == (8, 4)
+
+
+def test_labels_keep_their_order_and_names(bert: Path) -> None:
+    """The classifier's logits are those of the label set."""
+    job = toy_job(bert)
+    assert job.classifier.label_names == LABELS
+    assert set(job.train.labels) == {0, 1}
+
+
+def test_a_tokenizer_without_padding_is_refused(tmp_path: Path) -> None:
+    """Before anything is trained."""
+    folder = toy_encoder(tmp_path)
+    tokenizer = toy_tokenizer()
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match="no padding token"):
+        toy_job(folder)

@@ -1,0 +1,268 @@
+"""The page about a run: true to the run's files, one file, harmless, and whole for odd runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import tightfit
+from tests.reports import HOSTILE, facts_of, hostile, with_outcomes
+from tightfit import runs
+from tightfit.errors import ArtefactError, UsageError
+from tightfit.pipeline import TrainResult, evaluate, report
+from tightfit.report.drawing import MOST_POINTS, nice_range, short, thinned
+from tightfit.report.facts import RunFacts
+from tightfit.report.page import render
+from tightfit.report.rows import warnings
+from tightfit.report.spending import spending
+
+
+@pytest.fixture(scope="module")
+def facts(finished: TrainResult) -> RunFacts:
+    """Of the toy run."""
+    return facts_of(finished.run)
+
+
+class Parsed(HTMLParser):
+    """The tags of a page with their attributes, and its visible words."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep a tag."""
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        """Keep words."""
+        self.words += data
+
+
+def words_of(facts: RunFacts) -> str:
+    """What the page says, on one line."""
+    return " ".join(Parsed(render(facts)).words.split())
+
+
+def without(facts: RunFacts, part: str) -> RunFacts:
+    """The same run with one of its proofs not recorded."""
+    return replace(facts, proofs={n: p for n, p in facts.proofs.items() if n != part})
+
+
+def dead(facts: RunFacts, *, expected: bool) -> RunFacts:
+    """The same run with its first adapter dead."""
+    movement = facts.proofs["movement"]
+    name = next(iter(movement["adapters"]))
+    adapters = {**movement["adapters"], name: 0.0}
+    proof = {**movement, "ok": False, "still": [name], "adapters": adapters}
+    return replace(facts, proofs={**facts.proofs, "movement": {**proof, "expected": expected}})
+
+
+def test_training_leaves_a_page_in_the_sealed_run(finished: TrainResult) -> None:
+    """It is one of the files that the seal covers."""
+    folder = runs.open_run(finished.run)
+    assert "report.html" in {file.path for file in runs.read_manifest(folder).files}
+    assert folder.report.read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_the_page_says_what_the_run_says(facts: RunFacts) -> None:
+    """Accuracy with its interval, the budget, the adapters, each proof."""
+    words, accuracy = words_of(facts), facts.scores["accuracy"]
+    assert f"lies between {accuracy['low']:.1%} and {accuracy['high']:.1%}" in words
+    assert f"{facts.plan.total:,} of 1,000,000 parameters; all 4 adapters learned" in words
+    assert "4 of 4 proofs hold" in words
+    assert "answers as the trained model does" in words
+    for name, setting in (("lr", facts.config.optim.lr), ("rank", facts.config.adapters.rank)):
+        assert f"{name}{setting}" in words
+
+
+def test_the_page_is_one_file_without_a_script(facts: RunFacts) -> None:
+    """Nothing in it refers to anything else, and its own policy forbids the rest."""
+    parsed = Parsed(render(facts))
+    names = {tag for tag, _ in parsed.tags}
+    assert not names & {"script", "iframe", "img", "object", "embed", "form", "base"}
+    links = [a[key] for _, a in parsed.tags for key in ("href", "src") if key in a]
+    assert all(link and link.startswith(("#", "data:,")) for link in links)
+    policy = next(a["content"] for _, a in parsed.tags if "http-equiv" in a)
+    assert policy is not None
+    assert "default-src 'none'" in policy
+
+
+def test_nothing_that_a_user_wrote_becomes_markup(facts: RunFacts) -> None:
+    """The same tags as for harmless names; every hostile text stands there as it was written."""
+    harmless = Parsed(render(with_outcomes(facts, list("abcde"), list("abcde"))))
+    parsed = Parsed(render(hostile(facts)))
+    assert {tag for tag, _ in parsed.tags} == {tag for tag, _ in harmless.tags} | {"li"}
+    attributes = {name for _, given in parsed.tags for name in given}
+    assert not {name for name in attributes if name.startswith("on")}
+    assert all(text.encode("utf-8", "replace").decode() in parsed.words for text in HOSTILE)
+
+
+def test_turned_text_stays_in_its_place(facts: RunFacts) -> None:
+    """Marks that turn the direction of writing end with the element they are in."""
+    page = render(hostile(facts))
+    turned = [m.start() for m in re.finditer("\u202e", page)]
+    before = [page[:at].rstrip()[-12:] for at in turned]
+    isolated = ("<bdi>", 'dir="auto">', "<pre", '"', ">")
+    assert turned
+    assert all(any(mark in text for mark in isolated) for text in before)
+
+
+def test_a_dead_adapter_stands_out(facts: RunFacts) -> None:
+    """At the top, by name, and in the picture."""
+    page = render(dead(facts, expected=False))
+    assert "Not everything learned." in page
+    assert "1 of 4 adapters never learned" in page
+    assert "bar alert" in page
+    assert "the recipe declares it" not in page
+    assert "bar alert" not in render(facts)
+
+
+def test_a_declared_failure_is_called_declared(facts: RunFacts) -> None:
+    """The published failure, rebuilt on purpose."""
+    assert "Declared beforehand by the recipe." in words_of(dead(facts, expected=True))
+
+
+def test_a_run_of_before_keeps_its_page(facts: RunFacts) -> None:
+    """Without the record of its rows, or of what was measured later, the rest is told."""
+    data = {**facts.data, "tokens": {**facts.data["tokens"]}}
+    data["tokens"].pop("lengths")
+    words = words_of(replace(without(facts, "gates"), outcomes=None, calibration=None, data=data))
+    assert "The validation rows are not on record." in words
+    assert "Can its confidence be believed?" not in words
+
+
+@pytest.mark.parametrize("labels", [2, 12, 13, 300])
+def test_any_number_of_labels_has_a_page(facts: RunFacts, labels: int) -> None:
+    """Few make a matrix; many a list of the weakest, and a page that is no larger for it."""
+    page = render(with_outcomes(facts, [f"label {i}" for i in range(labels)], ["text"]))
+    assert ("Most frequent confusions" in page) == (labels > 12)
+    assert ("The weakest labels" in page) == (labels > 20)
+    assert len(page) < 150_000
+
+
+def test_one_history_row_is_enough(facts: RunFacts) -> None:
+    """A loss that was never a number leaves its picture out."""
+    row = {**facts.history[-1], "eval_loss": float("nan"), "train_loss": None}
+    words = words_of(replace(facts, history=[row]))
+    assert "Accuracyvalidationtraining" in words.replace(" ", "")
+    assert "Lossvalidation" not in words.replace(" ", "")
+
+
+def test_all_right_and_all_wrong_have_a_page(facts: RunFacts) -> None:
+    """Neither divides by zero."""
+    for share in (0.0, 1.0):
+        interval = {"value": share, "low": share, "high": share}
+        scores = {**facts.scores, "accuracy": interval, "macro_f1": interval}
+        assert f"{100 * share:.1f}" in words_of(replace(facts, scores=scores))
+
+
+def test_warnings_are_those_of_the_rows(facts: RunFacts) -> None:
+    """From the data checks, from the split, and from what was cut."""
+    tokens = {**facts.data["tokens"], "truncated": facts.data["train_rows"] // 2}
+    data = {**facts.data, "warnings": ["3 rows are odd"], "note": "held out 10%", "tokens": tokens}
+    found = warnings(replace(facts, data=data))
+    assert found[:2] == ["3 rows are odd.", "Held out 10%."]
+    assert "Only 12 validation rows" in found[2]
+    assert "50.0% of the training texts are longer than 32 tokens" in found[3]
+
+
+def test_the_parts_of_the_budget_add_up(facts: RunFacts) -> None:
+    """To the cap, and to the model."""
+    found = spending(facts)
+    assert sum(part.parameters for part in found.parts) == found.cap
+    assert sum(part.share for part in found.parts) == pytest.approx(1.0)
+    trained = sum(part.parameters for part in found.parts if part.tone != "free")
+    assert trained == found.model[0].parameters == facts.plan.total
+    assert found.parts[0].sum == "2 x 4 x (32 + 32)"
+
+
+def test_a_fresh_page_tells_what_was_evaluated_since(
+    finished: TrainResult, rows_file: Path, tmp_path: Path
+) -> None:
+    """The run's own page stays as it was sealed."""
+    before = (finished.run / "report.html").read_bytes()
+    evaluate(finished.run, rows_file)
+    assert report(finished.run) == finished.run / "derived" / "report.html"
+    page = report(finished.run, out=tmp_path / "new" / "page.html").read_text("utf-8")
+    assert "On other rows, since" in page
+    assert str(rows_file) in page
+    assert (finished.run / "report.html").read_bytes() == before
+    runs.open_run(finished.run)
+
+
+def test_the_page_of_a_run_is_not_replaced(finished: TrainResult, tmp_path: Path) -> None:
+    """Nor any other file of it, nor a folder."""
+    with pytest.raises(UsageError, match="a sealed run never changes"):
+        report(finished.run, out=finished.run / "report.html")
+    with pytest.raises(UsageError, match="is to be a file"):
+        report(finished.run, out=tmp_path)
+    with pytest.raises(ArtefactError, match="there is no run folder here"):
+        report(tmp_path / "none")
+
+
+def test_the_verb_prints_where_the_page_is(finished: TrainResult, tmp_path: Path) -> None:
+    """As a line, or as JSON."""
+    out = tmp_path / "page.html"
+    assert tightfit("report", str(finished.run), "--out", str(out)).stdout == f"{out}\n"
+    told = tightfit("report", str(finished.run), "--json")
+    assert json.loads(told.stdout) == {"report": str(finished.run / "derived" / "report.html")}
+    assert tightfit("report", str(tmp_path / "none")).exit_code == 8
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds", "places"),
+    [
+        ([0.0, 1.0], (0.0, 1.0), [0.0, 0.25, 0.5, 0.75, 1.0]),
+        ([0.93, 0.97], (0.0, 1.0), [0.93, 0.94, 0.95, 0.96, 0.97]),
+        ([0.0, 69.0], (0.0, 69.0), [0.0, 20.0, 40.0, 60.0, 69.0]),
+        ([5.0], (0.0, 100.0), [4.0, 6.0]),
+        ([0.0], (0.0, 1.0), [0.0, 0.25]),
+    ],
+)
+def test_axes_have_round_numbers(
+    values: list[float], bounds: tuple[float, float], places: list[float]
+) -> None:
+    """Around the values, and within what is possible."""
+    found = nice_range(values, floor=bounds[0], ceiling=bounds[1])
+    assert found == sorted(found)
+    assert found == pytest.approx(places)
+    assert found[0] <= min(values)
+    assert found[-1] >= min(max(values), bounds[1])
+
+
+def test_long_lines_are_thinned() -> None:
+    """To a bounded number of points, both ends among them."""
+    points = [(float(i), 0.0) for i in range(30_001)]
+    kept = thinned(points)
+    assert len(kept) <= MOST_POINTS + 1
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    assert thinned(points[:3]) == points[:3]
+    assert thinned([]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "0"), (0.05, "0.05"), (1200.0, "1.2k"), (1234.0, "1234"), (2.5e6, "2.5M")],
+)
+def test_numbers_on_an_axis_are_short(value: float, words: str) -> None:
+    """No needless zeros, thousands as k."""
+    assert short(value) == words
+
+
+def test_json_files_are_read_as_written(finished: TrainResult, facts: RunFacts) -> None:
+    """Nothing is lost between the run and the page."""
+    metrics: dict[str, Any] = json.loads((finished.run / "metrics.json").read_text())
+    assert facts.scores == metrics["validation"]
+    assert len(facts.changes) == len(facts.plan.layers) == 4
+    assert facts.frozen is not None
+    assert facts.outcomes is not None
+    assert len(facts.outcomes) == metrics["validation"]["n"]

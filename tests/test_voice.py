@@ -1,0 +1,64 @@
+"""Words for people go to stderr, and a library call is silent unless given a voice."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tightfit import voice as module
+from tightfit.voice import Bar, RichVoice, Voice
+
+
+def test_the_base_voice_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    """It still gives a bar to whoever tracks something."""
+    voice = Voice()
+    voice.say("words")
+    voice.warn("more")
+    with voice.track("counting", 3) as bar:
+        bar.advance(2, "note")
+    assert isinstance(bar, Bar)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_words_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard output belongs to results."""
+    voice = RichVoice()
+    voice.say("741,124 parameters will train")
+    voice.warn("no cap holds")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "741,124 parameters will train\nwarning: no cap holds\n"
+
+
+def test_nothing_in_a_sentence_is_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    """A path or a label may hold brackets; long lines are not broken up."""
+    text = "[red]runs/[1]/x[/red] [link=x] " + "long " * 60
+    RichVoice().say(text)
+    assert capsys.readouterr().err == text + "\n"
+
+
+def test_a_log_file_gets_no_bars(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where stderr is no terminal a moving bar is a page of noise."""
+    with RichVoice().track("training", 10) as bar:
+        for _ in range(10):
+            bar.advance(1, "loss 0.1")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_shows_count_and_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Description, units done, of how many, and the note; from where the work was taken up."""
+    terminal = io.StringIO()
+    monkeypatch.setattr(
+        module,
+        "Console",
+        lambda **options: Console(file=terminal, force_terminal=True, width=120, **options),
+    )
+    with RichVoice().track("training", 10, done=4) as bar:
+        bar.advance(2, "loss 0.123")
+    shown = terminal.getvalue()
+    assert "training" in shown
+    assert "6/10" in shown
+    assert "loss 0.123" in shown
+    assert "4/10" in shown or "0/10" not in shown

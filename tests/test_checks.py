@@ -101,32 +101,36 @@ def test_planted_label_errors_in_the_check() -> None:
 # --- each kind ---------------------------------------------------------------------------------
 
 
+ROWS: list[tuple[str, int | str]] = [
+    ("the quick brown fox jumps over the lazy dog", "x"),
+    ("the quick brown fox jumps over the lazy dog", "x"),
+    ("The quick brown fox jumps over the lazy dog!", "x"),
+    ("a second one", "x"),
+    ("a second one", "y"),
+    ("\u200b ", "x"),
+    ("lost \ufffd", "x"),
+    ("so <b>bold", "x"),
+    ("something of the test", "y"),
+]
+WHY = {
+    "exact_duplicates": [(1, "as in row 0")],
+    "near_duplicates": [(2, "as in row 0, but for case, punctuation or markup")],
+    "shared": [(8, "as in test row 1")],
+    "contradictory": [(3, "x here, y in row 4"), (4, "y here, x in row 3")],
+    "suspect_labels": [],
+    "truncated": [],
+    "empty": [(5, "2 invisible characters")],
+    "undecodable": [(6, "replacement character U+FFFD")],
+    "markup": [(7, "<b>")],
+}
+
+
 def test_examples_say_what_is_wrong() -> None:
-    """For each kind: the row, an excerpt, and what it repeats, contradicts or holds."""
-    texts = [
-        "the quick brown fox jumps over the lazy dog",
-        "the quick brown fox jumps over the lazy dog",
-        "The quick brown fox jumps over the lazy dog!",
-        "a second one",
-        "a second one",
-        "\u200b ",
-        "lost \ufffd",
-        "so <b>bold",
-        "something of the test",
-    ]
-    table = Table(texts, ["x", "x", "x", "x", "y", "x", "x", "x", "y"])
+    """For each kind: the row, and what it repeats, contradicts or holds."""
+    table = Table([text for text, _ in ROWS], [label for _, label in ROWS])
     found = check_table(table, test=Table(["a", "something of the test"])).found
-    assert {kind: [(e.row, e.why) for e in found[kind].examples] for kind in KINDS} == {
-        "exact_duplicates": [(1, "as in row 0")],
-        "near_duplicates": [(2, "as in row 0, but for case, punctuation or markup")],
-        "shared": [(8, "as in test row 1")],
-        "contradictory": [(3, "x here, y in row 4"), (4, "y here, x in row 3")],
-        "suspect_labels": [],
-        "truncated": [],
-        "empty": [(5, "2 invisible characters")],
-        "undecodable": [(6, "replacement character U+FFFD")],
-        "markup": [(7, "<b>")],
-    }
+    assert {kind: [(e.row, e.why) for e in found[kind].examples] for kind in KINDS} == WHY
+    assert found["markup"].examples[0].text == "so <b>bold"
 
 
 def test_near_duplicates_say_how_near() -> None:

@@ -180,6 +180,8 @@ def test_settings_cannot_be_changed_in_place() -> None:
         ("adapters.targets=", "at least 1 item"),
         ("adapters.layers=0", "adapters.layers = 0: Input should be greater than 0"),
         ("adapters.layers=none", "adapters.layers = 'none': Input should be a valid integer"),
+        ("train.prefix_cache=on", "train.prefix_cache = 'on': Input should be 'auto' or 'off'"),
+        ("train.prefix_cache_gb=0", "train.prefix_cache_gb = 0: Input should be greater than 0"),
         ("model.name=", "model.name = '': String should have at least 1 character"),
         ("data.stratify=maybe", "data.stratify = 'maybe': Input should be a valid boolean"),
     ],

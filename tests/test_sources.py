@@ -443,7 +443,9 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:
     """And the other ways to name data."""
-    with pytest.raises(DataError, match=r"\.xlsx\n.*\.csv, \.tsv, .*\.pickle; or hf:.*; or sample"):
+    with pytest.raises(
+        DataError, match=r"\.xlsx\n.*\.csv, \.tsv, .*\.pickle; text also.*; or hf:.*; or sample"
+    ):
         unlabelled(put(tmp_path / "a.xlsx", "x"))
 
 

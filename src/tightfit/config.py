@@ -182,6 +182,10 @@ class Train(Section):
     eval_batch: Annotated[int, Field(ge=1)]
     forward: Literal["auto", "own"] = "auto"
     """``auto``: the lean forward pass where the model has one; ``own``: always the model's own."""
+    prefix_cache: Literal["auto", "off"] = "auto"
+    """``auto``: keep what lies below the lowest adapter on disk, where epochs would repeat it."""
+    prefix_cache_gb: Annotated[float, Field(gt=0)] = 4.0
+    """Most that this may take, in gigabytes (10^9 bytes)."""
     compile: Literal["off"] = "off"
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""

@@ -15,7 +15,7 @@ from tightfit.voice import RichVoice
 
 EXAMPLES = """\
 tightfit import ./someone-elses-lora --base roberta-base --out runs/theirs
-tightfit import ./lora --base ./my-encoder --labels World,Sports,Business,Sci/Tech
+tightfit import ./lora --base ./my-encoder --labels World,Sports,Business
 tightfit evaluate runs/theirs --data test.csv"""
 
 

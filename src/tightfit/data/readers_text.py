@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from tightfit.data.compressed import open_bytes
 from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.errors import DataError
 
@@ -82,7 +84,10 @@ def open_jsonl(path: Path, source: str, class_names: tuple[str, ...] = ()) -> Ro
 def _open_text(path: Path, origin: Origin, *, newline: Literal["", "\n"]) -> Iterator[TextIO]:
     """The file as UTF-8, with or without a byte order mark."""
     try:
-        with path.open(encoding="utf-8-sig", newline=newline) as file:
+        with (
+            open_bytes(path) as raw,
+            TextIOWrapper(raw, encoding="utf-8-sig", newline=newline) as file,
+        ):
             yield file
     except UnicodeDecodeError as error:
         raise _undecodable(path, origin) from error
@@ -91,7 +96,7 @@ def _open_text(path: Path, origin: Origin, *, newline: Literal["", "\n"]) -> Ite
 def _undecodable(path: Path, origin: Origin) -> DataError:
     """Find the byte: the decoder worked on blocks and does not know its place in the file."""
     start = 0
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         for number, line in enumerate(file, start=1):
             try:
                 line.decode()

@@ -17,7 +17,9 @@ import datasets
 import pyarrow as pa
 
 from tightfit.data.cells import read_labels, read_texts
+from tightfit.data.compressed import COMPRESSED, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub
+from tightfit.data.many import files_of, is_many, joined
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_frame, open_parquet
 from tightfit.data.readers_text import AG_NEWS_NAMES, open_csv, open_jsonl
 from tightfit.data.rows import Rows, nearest
@@ -53,7 +55,8 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     """Read all rows.
 
     Args:
-        data: a path (CSV, TSV, JSON lines, Parquet, pickle), a Hub name
+        data: a path (CSV, TSV, JSON lines, Parquet, pickle; text also compressed as .gz, .bz2 or
+            .xz; a folder or a pattern of such files), a Hub name
             (``hf:NAME[@REVISION][:CONFIG[:SPLIT]]``), ``sample`` or ``sample:test``, a data
             frame, a data set, an Arrow table, or a :class:`Table`, which is returned as it is.
         columns: which columns hold text and label.
@@ -158,20 +161,22 @@ def _open_name(name: str) -> Rows:
 
 
 def _open_file(path: Path) -> Rows:
+    if is_many(path):
+        return joined([_open_file(file) for file in files_of(path, _OPENERS)], str(path))
     _check_file(path)
-    opener = _OPENERS.get(path.suffix.lower())
-    if opener is None:
+    suffix = plain_suffix(path)
+    opener = _OPENERS.get(suffix)
+    if opener is None or (suffix != path.suffix.lower() and suffix not in COMPRESSIBLE):
         raise DataError(
             "a file of a kind that cannot be read",
             seen=path,
-            allowed=f"{', '.join(_OPENERS)}; or {HUB_FORM}; or {', '.join(SAMPLES)}",
+            allowed=f"{', '.join(_OPENERS)}; text also with {', '.join(COMPRESSED)} after it; "
+            f"a folder or a pattern of such files; or {HUB_FORM}; or {', '.join(SAMPLES)}",
         )
     return opener(path, str(path))
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise DataError("a folder instead of a file of rows", seen=path)
     if not path.exists():
         around = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         near = nearest(path.name, around)
@@ -196,3 +201,6 @@ _OPENERS: dict[str, Callable[[Path, str], Rows]] = {
     ".pkl": _open_pickle,
     ".pickle": _open_pickle,
 }
+
+COMPRESSIBLE = (".csv", ".tsv", ".jsonl", ".ndjson")
+"""Formats of text; Parquet compresses by itself, and a pickle is opened with care enough."""

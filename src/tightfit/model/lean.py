@@ -15,7 +15,6 @@ widths in and out, R ranks of all adapters of a product together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,31 +155,53 @@ class LeanEncoder:
     def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
         """Look the parts up in ``module``; the caller has asked :func:`why_not_lean`."""
         model = base_model(module)
-        self._model, self._dtype = model, dtype
+        self._model, self.dtype = model, dtype
         self._blocks = [_block(model, layer, dtype) for layer in layer_stack(model)]
         adapted = [i for i, block in enumerate(self._blocks) if block.adapted]
         self.frozen_depth = adapted[0] if adapted else len(self._blocks)
         """Layers below the lowest adapter."""
 
+    @property
+    def model(self) -> PreTrainedModel:
+        """The ``transformers`` model inside."""
+        return self._model
+
+    @property
+    def prefix_is_pooled(self) -> bool:
+        """Whether nothing but the head trains, so that a prefix is the first token's state."""
+        return self.frozen_depth == len(self._blocks)
+
     def logits(self, batch: Batch) -> torch.Tensor:
         """``logits_BK`` in fp32."""
+        return self.suffix(self.prefix(batch), batch)
+
+    def prefix(self, batch: Batch) -> torch.Tensor:
+        """What the lowest adapted layer reads, (B, L, H): always the same for the same texts."""
         with torch.no_grad():
-            x_BLH = self._model.base_model.embeddings(input_ids=batch.ids_BL).to(self._dtype)
-            bias = self._bias(batch, x_BLH)
-        last = len(self._blocks) - 1
-        for depth, block in enumerate(self._blocks):
-            with torch.no_grad() if depth < self.frozen_depth else nullcontext():
-                x_BLH = block(x_BLH, bias, first_only=depth == last)
+            x_BLH = self._model.base_model.embeddings(input_ids=batch.ids_BL).to(self.dtype)
+            return self._through(range(self.frozen_depth), x_BLH, batch)
+
+    def suffix(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """``logits_BK`` in fp32 from what :meth:`prefix` gave; padded places may hold anything."""
+        layers = range(self.frozen_depth, len(self._blocks))
+        x_BLH = self._through(layers, x_BLH.to(self.dtype), batch)
         return _head(self._model, x_BLH.float())
+
+    def _through(self, layers: range, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
+        bias = self._bias(batch, x_BLH) if layers else None
+        for depth in layers:
+            last = depth == len(self._blocks) - 1
+            x_BLH = self._blocks[depth](x_BLH, bias, first_only=last)
+        return x_BLH
 
     def _bias(self, batch: Batch, x_BLH: torch.Tensor) -> torch.Tensor | None:
         """What is added to attention scores: minus infinity at padding, MPNet's positions."""
         bias = None
         if self._model.config.model_type == "mpnet":
-            bias = self._model.base_model.encoder.compute_position_bias(x_BLH).to(self._dtype)
+            bias = self._model.base_model.encoder.compute_position_bias(x_BLH).to(self.dtype)
         if not bool(batch.mask_BL.all()):
-            lowest = torch.finfo(self._dtype).min
-            hidden = (1 - batch.mask_BL)[:, None, None, :].to(self._dtype) * lowest
+            lowest = torch.finfo(self.dtype).min
+            hidden = (1 - batch.mask_BL)[:, None, None, :].to(self.dtype) * lowest
             bias = hidden if bias is None else bias + hidden
         return bias
 

@@ -33,7 +33,7 @@ from tightfit.report.facts import read_facts
 from tightfit.report.page import render
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.loop import Fitted, HistoryRow, Job, Loop
-from tightfit.training.prepare import Material, gather, make_job, plan_for
+from tightfit.training.prepare import Material, gather, make_job, plan_for, tell_about
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.tracking import check_tracker, log_row, make_accelerator
 from tightfit.voice import RichVoice, Voice
@@ -118,6 +118,7 @@ def train(
     _announce(config, voice)
     stored = _stored_config(path) if resume else None
     material = gather(config, data, validation, limit)
+    tell_about(material, voice)
     source = locate(config.model.name)
     plan = plan_for(config, source, len(material.labels))
     voice.say(f"{plan.total:,} parameters will train in {source.name}")

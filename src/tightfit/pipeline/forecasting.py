@@ -22,7 +22,7 @@ from tightfit.model.proofs import GradientWatch
 from tightfit.pipeline.planning import settings_of
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.loop import Job, Loop
-from tightfit.training.prepare import gather, make_job, plan_for
+from tightfit.training.prepare import gather, make_job, plan_for, tell_about
 from tightfit.voice import RichVoice, Voice
 
 REHEARSED_STEPS = 3
@@ -90,12 +90,13 @@ def dry_run(
         label_column=label_column,
     )
     material = gather(config, data, validation, limit)
+    tell_about(material, voice)
     source = locate(config.model.name)
     plan = plan_for(config, source, len(material.labels))
     set_seed(config.seed)
     job, facts = make_job(config, material, source, plan, voice=voice)
     seconds = _rehearse(job)
-    notes = [material.facts["note"], job.config.choices["precision"].reason]
+    notes = [material.facts["note"], *material.facts["warnings"]]
     return Forecast(
         plan=plan,
         rows=len(material.train_ids),

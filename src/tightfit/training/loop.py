@@ -5,9 +5,11 @@ Shapes: B rows of a batch, K labels.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from tightfit.data.batches import Batch, Tokens, batch_order, collate, length_so
 from tightfit.errors import Interrupted, ProofError
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.lean import LeanEncoder
+from tightfit.model.prefix import PrefixStates, store_prefix
 from tightfit.model.proofs import GradientWatch
 from tightfit.training.checkpoint import (
     Checkpoint,
@@ -31,7 +34,10 @@ from tightfit.training.checkpoint import (
 from tightfit.training.optim import Schedule, class_weights, make_optimizer, row_losses
 from tightfit.training.precision import Precision
 from tightfit.training.signals import StopRequest
-from tightfit.voice import Voice
+from tightfit.voice import Bar, Voice
+
+PREFIX_FOLDER = "prefix"
+"""Beside the checkpoints: it goes with the run, and a resumed run finds it."""
 
 HistoryRow = dict[str, Any]
 """step, epoch, lr, train_loss, train_accuracy, eval_loss, eval_accuracy, rows, tokens, seconds."""
@@ -43,6 +49,8 @@ class Rows:
 
     tokens: Tokens
     labels: list[int]
+    states: PrefixStates | None = None
+    """What the layers below the lowest adapter make of them, where that is kept."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +66,12 @@ class Job:
     lean: LeanEncoder | None = None
     """The leaner forward pass, where the model has one."""
 
-    def logits(self, batch: Batch) -> torch.Tensor:
-        """One forward pass of training, ``logits_BK`` in fp32."""
+    def logits(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
+        """One forward pass of training, ``logits_BK`` in fp32, from stored states where given."""
         if self.lean is not None:
-            return self.lean.logits(batch)
+            if states is None:
+                return self.lean.logits(batch)
+            return self.lean.suffix(states.of(batch).to(batch.ids_BL.device), batch)
         with self.precision.autocast(self.classifier.device):
             return self.classifier.logits(batch)
 
@@ -73,9 +83,11 @@ class Counters:
     rows: int = 0
     tokens: int = 0
     train_seconds: float = 0.0
-    """Time in steps alone."""
+    """Time in steps, and in what was computed once for all of them."""
+    prefix_seconds: float = 0.0
+    """Time in computing once what lies below the lowest adapter."""
     seconds: float = 0.0
-    """Time in steps and evaluations."""
+    """All of this and evaluations."""
     best_step: int = 0
     best_accuracy: float = -1.0
     loss_sum: float = 0.0
@@ -137,6 +149,7 @@ class Loop:
             MachineError: a checkpoint could not be written.
         """
         done = self._restore() if resume else 0
+        self._keep_prefix()
         if done == 0:
             self._evaluate(0)
         total, every = self.job.schedule.total, self.job.config.train.eval_every
@@ -159,6 +172,7 @@ class Loop:
                         f"--resume --out {self.store.folder.parent}",
                     )
         self.job.classifier.load_state(self._best)
+        self._drop_prefix()
         return Fitted(self.history, self.counters, total)
 
     def rehearse(self, steps: int) -> float:
@@ -170,6 +184,53 @@ class Loop:
         for step in range(1, steps + 1):
             self._train_step(step)
         return self.counters.train_seconds / steps
+
+    def _keep_prefix(self) -> None:
+        """Compute the frozen layers' states of all rows once, where that was decided."""
+        job = self.job
+        if job.lean is None or job.config.choices["prefix_cache"].value != "on":
+            return
+        started = time.perf_counter()
+        both = (job.train, job.validation)
+        with self.voice.track("frozen layers", sum(len(rows.tokens) for rows in both)) as bar:
+            store = partial(
+                store_prefix,
+                job.lean,
+                folder=self.store.folder / PREFIX_FOLDER,
+                batch=job.config.train.eval_batch,
+                advance=lambda count: self._advance_prefix(bar, count),
+            )
+            try:
+                kept = [replace(rows, states=store(rows.tokens)) for rows in both]
+            except OSError as error:
+                self._drop_prefix()
+                self.voice.warn(
+                    "what the frozen layers compute could not be stored "
+                    f"({error.strerror or error}); every epoch computes it again"
+                )
+            else:
+                self.job = replace(job, train=kept[0], validation=kept[1])
+        seconds = time.perf_counter() - started
+        self.counters.prefix_seconds += seconds
+        self.counters.train_seconds += seconds
+        self.counters.seconds += seconds
+
+    def _advance_prefix(self, bar: Bar, count: int) -> None:
+        bar.advance(count)
+        if self.stop.signal:
+            raise Interrupted(
+                "stopped before the first step of this session",
+                signal_number=self.stop.signal,
+                next_step="to go on, give the same command with "
+                f"--resume --out {self.store.folder.parent}",
+            )
+
+    def _drop_prefix(self) -> None:
+        """Stored states are large, and can be computed again."""
+        for rows in (self.job.train, self.job.validation):
+            if rows.states is not None:
+                rows.states.close()
+        shutil.rmtree(self.store.folder / PREFIX_FOLDER, ignore_errors=True)
 
     def _train_step(self, step: int) -> None:
         """One optimiser step over its accumulated batches."""
@@ -198,7 +259,7 @@ class Loop:
         classifier = self.job.classifier
         batch = batch.to(classifier.device)
         assert batch.labels_B is not None
-        logits_BK = self.job.logits(batch)
+        logits_BK = self.job.logits(batch, self.job.train.states)
         losses_B = row_losses(logits_BK, batch.labels_B, self.job.config.optim.label_smoothing)
         loss_sum = (losses_B * self._weights_K[batch.labels_B]).sum()
         self._scaler.scale(loss_sum / rows_in_step).backward()
@@ -218,7 +279,7 @@ class Loop:
                 job.classifier,
                 job.validation.tokens,
                 batch=job.config.train.eval_batch,
-                forward=job.logits,
+                forward=partial(job.logits, states=job.validation.states),
             )
         )
         labels_N = torch.tensor(job.validation.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -11,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.plan import Plan, make_plan
 from tightfit.config import Choice, Config
-from tightfit.data.batches import batch_order, padding_share, tokenise
+from tightfit.data.batches import Tokens, batch_order, padding_share, tokenise
 from tightfit.data.checks import quick_warnings
 from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.sources import Columns, read_table
@@ -21,8 +22,9 @@ from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import load_tokenizer, longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
+from tightfit.model.prefix import prefix_bytes, stored_dtype
 from tightfit.training.loop import Job, Rows
-from tightfit.training.optim import make_schedule
+from tightfit.training.optim import Schedule, make_schedule
 from tightfit.training.precision import Format, Precision, decide_precision
 from tightfit.voice import Voice
 
@@ -100,6 +102,16 @@ def gather(config: Config, data: Any, validation: Any, limit: int | None) -> Mat
     return Material(labels, train.texts, train_ids, held.texts, held_ids, facts)
 
 
+def tell_about(material: Material, voice: Voice) -> None:
+    """Say what was decided about the rows, and warn of what looks wrong with them."""
+    if material.facts["note"]:
+        voice.say(material.facts["note"])
+    for warning in material.facts["warnings"]:
+        voice.warn(warning)
+    if material.facts["warnings"]:
+        voice.say("'tightfit check' shows such rows, and can write a cleaned copy")
+
+
 def plan_for(config: Config, source: Source, num_labels: int) -> Plan:
     """The plan for this very model folder: the first gate.
 
@@ -144,10 +156,6 @@ def make_job(
 
     Returns the job, and what the tokens are like (for ``data.json``).
     """
-    for warning in material.facts["warnings"]:
-        voice.warn(warning)
-    if material.facts["warnings"]:
-        voice.say("'tightfit check' shows such rows, and can write a cleaned copy")
     config, note = fit_lengths(config, source, load_tokenizer(source))
     classifier = build(source, plan, config, material.labels.names)
     classifier.module.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -168,7 +176,7 @@ def make_job(
         group_by_length=config.train.group_by_length,
     )
     schedule, schedule_note = make_schedule(config, len(order))
-    for sentence in (material.facts["note"], note, schedule_note):
+    for sentence in (note, schedule_note):
         if sentence:
             voice.say(sentence)
     voice.say(f"computing in {precision.format}: {precision.reason}")
@@ -177,6 +185,10 @@ def make_job(
     )
     path = Choice(value="own" if own_path else "lean", reason=own_path or LEAN_REASON)
     config = config.with_choice("forward", path)
+    prefix = _prefix_cache(config, lean, schedule, (train.tokens, held.tokens))
+    config = config.with_choice("prefix_cache", prefix)
+    if lean is not None and lean.frozen_depth > 0:
+        voice.say(f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}")
     facts = {
         "tokens": {
             "max_length": train.tokens.max_length,
@@ -200,6 +212,28 @@ def _why_own_path(config: Config, classifier: Classifier) -> str | None:
         frozen_dropout=config.model.frozen_dropout,
         checkpointing=config.train.checkpointing != "off",
     )
+
+
+def _prefix_cache(
+    config: Config, lean: LeanEncoder | None, schedule: Schedule, rows: Sequence[Tokens]
+) -> Choice:
+    """Whether the states below the lowest adapter are kept on disk while training."""
+    if "prefix_cache" in config.choices:
+        return config.choices["prefix_cache"]
+    if config.train.prefix_cache == "off":
+        return Choice(value="off", reason="asked for")
+    if lean is None:
+        return Choice(value="off", reason="only the lean forward pass can start half-way")
+    if lean.frozen_depth == 0:
+        return Choice(value="off", reason="the lowest layer has an adapter")
+    if schedule.total <= schedule.steps_per_epoch:
+        return Choice(value="off", reason="no row is seen twice")
+    size, limit = sum(prefix_bytes(lean, tokens) for tokens in rows) / 1e9, config.train
+    kept = f"{lean.frozen_depth} layers, {size:.3g} GB in {str(stored_dtype(lean))[6:]}"
+    if size > limit.prefix_cache_gb:
+        excess = f"more than train.prefix_cache_gb={limit.prefix_cache_gb:g}"
+        return Choice(value="off", reason=f"{kept}, {excess}")
+    return Choice(value="on", reason=f"{kept}, computed once")
 
 
 def _precision(config: Config, device: torch.device, *, lean: bool) -> Precision:

@@ -3,16 +3,19 @@
 PYTHON ?= python3
 # Test processes; each computes on one thread, since the toys are too small for more.
 JOBS ?= 2
+# Options of the speed comparison.
+BENCH ?=
 
 BIN := .venv/bin
 READY := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test lock
+.PHONY: help demo test bench lock
 
 help:
 	@echo 'make demo   install, then train, evaluate and predict on the sample that ships inside'
 	@echo 'make test   install, then run every check'
+	@echo 'make bench  install, then measure training against Trainer + PEFT (BENCH="--rows 20000 …")'
 	@echo 'make lock   renew requirements.lock'
 
 # Inside .venv, so that whoever deletes the environment deletes the claim that it is ready.
@@ -40,6 +43,10 @@ test: $(READY)
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/mypy
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -q -n $(JOBS)
+
+# Takes some minutes as it stands; 'python -m benchmarks.speed --help' lists the sizes.
+bench: $(READY)
+	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 lock: $(READY)
 	$(BIN)/python scripts/lock.py

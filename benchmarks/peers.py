@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 PUBLISHED, BEST = "published", "best"
-SETUPS = {
+SETUPS: dict[str, dict[str, Any]] = {
     PUBLISHED: {
         "per_device_train_batch_size": 16,
         "gradient_accumulation_steps": 2,
@@ -65,6 +66,8 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
         warmup_steps=args.warmup,
         weight_decay=0.01,
         train_sampling_strategy="group_by_length",
+        eval_strategy="steps" if args.eval_every else "no",
+        eval_steps=args.eval_every or None,
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
@@ -82,16 +85,37 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_metrics=lambda p: {"accuracy": float((p[0].argmax(1) == p[1]).mean())},
     )
+    counted = _count_places(model)
     started = time.perf_counter()
-    outcome = trainer.train()
-    train_seconds = time.perf_counter() - started
-    steps = outcome.global_step
-    rows_a_step = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+    steps = trainer.train().global_step
+    seconds = time.perf_counter() - started
+    evaluations = [row for row in trainer.state.log_history if "eval_accuracy" in row]
+    # Evaluations took part of that time; steps are as good as equally long.
+    step_seconds = (seconds - sum(row["eval_runtime"] for row in evaluations)) / steps
+    history, so_far = [], 0.0
+    for row in evaluations:
+        so_far += row["eval_runtime"]
+        history.append((so_far + row["step"] * step_seconds, row["eval_accuracy"]))
     return {
-        "examples": min(steps * rows_a_step, round(args.epochs * len(train)) or len(train)),
-        "train_seconds": train_seconds,
+        **counted,
+        "train_seconds": step_seconds * steps,
+        "history": history,
         "accuracy": trainer.evaluate()["eval_accuracy"],
     }
+
+
+def _count_places(model: Any) -> dict[str, int]:
+    """Counts, from now on, the rows, tokens and token places that the model is trained on."""
+    counted = {"examples": 0, "tokens": 0, "places": 0}
+
+    def count(module: Any, positional: Any, given: dict[str, Any]) -> None:
+        if module.training:
+            counted["examples"] += len(given["attention_mask"])
+            counted["tokens"] += int(given["attention_mask"].sum())
+            counted["places"] += given["attention_mask"].numel()
+
+    model.register_forward_pre_hook(count, with_kwargs=True)
+    return counted
 
 
 def main() -> None:
@@ -106,10 +130,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--max-steps", type=int, default=0)
     parser.add_argument("--warmup", type=float, default=0.06)
+    parser.add_argument("--eval-every", type=int, default=0, help="steps; 0 evaluates at the end")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--work", default="/tmp/peers", help="Trainer's own folder")
     parser.add_argument("--json", type=Path, required=True, help="where the figures go")
     args = parser.parse_args()
+    warnings.simplefilter("ignore")  # of its libraries about one another
     args.json.write_text(json.dumps(train_with_trainer(args)))
 
 

@@ -98,6 +98,47 @@ def test_every_row_is_in_exactly_one_batch(
     assert sum(len(rows) < batch for rows in order) <= 1
 
 
+@given(LENGTHS, st.integers(1, 9), st.integers(0, 3))
+def test_batches_by_tokens_hold_every_row_once_in_as_many_batches(
+    lengths: list[int], batch: int, epoch: int
+) -> None:
+    """Whatever the epoch and however unequal the rows, the schedule stays as it is."""
+    ways = [
+        batch_order(
+            np.array(lengths),
+            batch=batch,
+            seed=1,
+            epoch=epoch,
+            group_by_length=True,
+            by_tokens=by_tokens,
+        )
+        for by_tokens in (False, True)
+    ]
+    assert len(ways[0]) == len(ways[1]) == -(-len(lengths) // batch)
+    assert sorted(row for rows in ways[1] for row in rows) == list(range(len(lengths)))
+    assert all(ways[1])
+
+
+def test_batches_by_tokens_are_of_one_size() -> None:
+    """By rows the largest batch takes twice the mean; by tokens hardly more than the mean."""
+    lengths, largest = random_lengths(), {}
+    for by_tokens in (False, True):
+        order = batch_order(
+            lengths, batch=16, seed=0, epoch=0, group_by_length=True, by_tokens=by_tokens
+        )
+        places = [len(rows) * int(lengths[rows].max()) for rows in order]
+        largest[by_tokens] = max(places) / np.mean(places)
+    assert largest[True] < 1.2 < 1.8 < largest[False]
+
+
+def test_a_row_longer_than_a_batch_has_one_of_its_own() -> None:
+    """One text of a thousand tokens among short ones leaves no batch empty and none too full."""
+    lengths = np.array([4] * 30 + [1_000] + [4] * 9)
+    order = batch_order(lengths, batch=8, seed=0, epoch=0, group_by_length=True, by_tokens=True)
+    assert [30] in order
+    assert len(order) == 5
+
+
 def random_lengths() -> NDArray[np.int64]:
     """A thousand texts of 3 to 80 tokens."""
     return np.random.default_rng(0).integers(3, 80, 1_000)

@@ -202,6 +202,7 @@ def test_a_mistake_says_where_what_and_how(text: str, message: str) -> None:
         (["data.validation_rows=2.5"], "validation_rows must be a whole number, or a share"),
         (["data.labels=a,b,a"], "data.labels names a label twice"),
         (["adapters.targets=query,query"], "adapters.targets names a layer twice"),
+        (["train.batch_by=tokens", "train.group_by_length=false"], "batch_by=tokens needs"),
     ],
 )
 def test_contradictions_are_refused(texts: list[str], message: str) -> None:

@@ -29,6 +29,7 @@ from tightfit.training.prepare import (
     gather,
     make_job,
     plan_for,
+    tell_about,
 )
 from tightfit.voice import Voice
 
@@ -80,7 +81,7 @@ def test_too_few_rows_for_640_are_noted(bert: Path) -> None:
     assert len(material.validation_ids) == 7
     assert material.facts["note"].startswith("640 validation rows are more than a tenth of 64")
     notes = Notes()
-    toy_job(bert, "data.validation_rows=640", recipe="paper", voice=notes)
+    tell_about(material, notes)
     assert material.facts["note"] in notes.said
 
 
@@ -121,21 +122,17 @@ def test_the_facts_tell_rows_apart(bert: Path) -> None:
 
 
 def test_faults_of_the_rows_are_told_and_kept(bert: Path) -> None:
-    """Before anything else is done: a repeat, and a row that also validates."""
-    texts = [*toy_table().texts, toy_table().texts[0]]
-    labels = [*(toy_table().labels or []), (toy_table().labels or [])[0]]
-    notes = Notes()
-    held = toy_table().select([1, 2])
-    config = toy_settings(bert)
-    material = gather(config, Table(texts, labels), held, None)
+    """A repeat, and two rows that also validate: said before the work begins, and on record."""
+    table, notes = toy_table(), Notes()
+    repeated = table.select([*range(len(table)), 0])
+    material = gather(toy_settings(bert), repeated, table.select([1, 2]), None)
     assert material.facts["warnings"] == [
         "1 of 65 training rows repeat an earlier row",
         "2 of 65 training rows are also validation rows, which flatters the score",
     ]
-    source = locate(str(bert))
-    make_job(config, material, source, plan_for(config, source, 2), voice=notes)
+    tell_about(material, notes)
     assert notes.warned == material.facts["warnings"]
-    assert "'tightfit check' shows such rows, and can write a cleaned copy" in notes.said
+    assert notes.said == ["'tightfit check' shows such rows, and can write a cleaned copy"]
 
 
 def test_the_plan_is_that_of_the_folder(roberta: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from accelerate.state import AcceleratorState, PartialState
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from tests.toy_jobs import SHORT, toy_settings
 from tightfit.errors import MissingExtraError, SettingsError
@@ -49,10 +50,27 @@ def test_without_a_tracker_nothing_is_made(bert: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "tracking").exists()
 
 
+@pytest.fixture
+def fresh_state() -> Iterator[None]:
+    """Accelerate's one state of the process, as if it had just begun."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("fresh_state")
 def test_precision_stays_ours(bert: Path, tmp_path: Path) -> None:
     """Accelerate would fall back without a word; it is not asked."""
     config = toy_settings(bert, "train.precision=fp16")
     assert make_accelerator(config, tmp_path).mixed_precision == "no"
+    assert make_accelerator(config, tmp_path).trackers == []
+
+
+@pytest.mark.usefixtures("fresh_state")
+def test_an_accelerator_of_somebody_else_is_no_hindrance(bert: Path, tmp_path: Path) -> None:
+    """A notebook may have made one in another precision, which must not end our training."""
+    Accelerator(mixed_precision="bf16")
+    assert make_accelerator(toy_settings(bert), tmp_path).mixed_precision == "bf16"
 
 
 @with_tensorboard
@@ -167,12 +185,3 @@ def test_trackers_are_ended_after_a_fault(
             voice=Voice(),
         )
     assert ended == [True]
-
-
-def test_accelerate_s_state_does_not_leak(bert: Path, tmp_path: Path) -> None:
-    """Two trainings in one process, each with its own tracker, or none."""
-    make_accelerator(toy_settings(bert), tmp_path).end_training()
-    assert make_accelerator(toy_settings(bert), tmp_path).trackers == []
-    assert AcceleratorState._shared_state
-    assert PartialState().num_processes == 1
-    assert os.environ.get("ACCELERATE_MIXED_PRECISION", "no") == "no"

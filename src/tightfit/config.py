@@ -177,6 +177,9 @@ class Train(Section):
     """Declares that adapters will not learn, so that the failed proof is recorded, not raised."""
     group_by_length: bool
     """Put rows of like length into one batch."""
+    batch_by: Literal["rows", "tokens"] = "rows"
+    """``tokens``: batches of equal tokens, so that long rows take no more memory than short ones;
+    a step then weighs a long row more."""
     eval_every: Annotated[int, Field(ge=1)]
     """Optimiser steps between evaluations; each also writes a checkpoint."""
     eval_batch: Annotated[int, Field(ge=1)]
@@ -241,6 +244,8 @@ class Config(Section):
             faults.append("optim.warmup_steps must be a whole number, or a share below 1")
         if self.data.validation_rows >= 1 and self.data.validation_rows % 1:
             faults.append("data.validation_rows must be a whole number, or a share below 1")
+        if self.train.batch_by == "tokens" and not self.train.group_by_length:
+            faults.append("train.batch_by=tokens needs train.group_by_length=true")
         if len(set(self.data.labels)) != len(self.data.labels):
             faults.append("data.labels names a label twice")
         if len(set(self.adapters.targets)) != len(self.adapters.targets):

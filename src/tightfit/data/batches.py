@@ -5,6 +5,7 @@ Shapes: B rows of a batch, L tokens of its longest row.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -128,23 +129,41 @@ def collate(tokens: Tokens, rows: Sequence[int], labels: Sequence[int] | None = 
 
 
 def batch_order(
-    lengths: NDArray[np.int64], *, batch: int, seed: int, epoch: int, group_by_length: bool
+    lengths: NDArray[np.int64],
+    *,
+    batch: int,
+    seed: int,
+    epoch: int,
+    group_by_length: bool,
+    by_tokens: bool = False,
 ) -> list[list[int]]:
     """The batches of one epoch, as lists of rows: a pure function of its arguments.
 
     Rows are shuffled; with ``group_by_length`` each pool of ``LENGTH_POOL`` batches is sorted by
     length before it is cut, and then whole batches are shuffled. Every row appears exactly once.
+
+    Args:
+        lengths: tokens of each row.
+        batch: rows in a batch; with ``by_tokens`` the mean number of them.
+        seed: of the shuffling.
+        epoch: counted from 0; each has another order, and all have as many batches.
+        group_by_length: put rows of like length into one batch.
+        by_tokens: cut each pool into as many batches as ever, but of equal places, padding
+            included: few long rows, or many short ones. No batch then takes more memory than
+            another.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
-    if group_by_length:
-        pool = batch * LENGTH_POOL
-        pools = [order[start : start + pool] for start in range(0, len(order), pool)]
-        order = np.concatenate([p[np.argsort(-lengths[p], kind="stable")] for p in pools])
-    batches = [order[start : start + batch].tolist() for start in range(0, len(order), batch)]
-    if group_by_length:
-        batches = [batches[i] for i in random.permutation(len(batches))]
-    return batches
+    if not group_by_length:
+        return [rows.tolist() for rows in np.split(order, range(batch, len(order), batch))]
+    batches: list[list[int]] = []
+    for pool in np.split(order, range(batch * LENGTH_POOL, len(order), batch * LENGTH_POOL)):
+        rows = pool[np.argsort(-lengths[pool], kind="stable")]
+        cuts = list(range(batch, len(rows), batch))
+        if by_tokens:
+            cuts = _equal_cuts(lengths[rows], len(cuts) + 1)
+        batches += [part.tolist() for part in np.split(rows, cuts)]
+    return [batches[i] for i in random.permutation(len(batches))]
 
 
 def length_sorted(lengths: NDArray[np.int64], batch: int) -> list[list[int]]:
@@ -168,6 +187,27 @@ def length_histogram(lengths: NDArray[np.int64]) -> dict[str, list[int]]:
     counts_B = np.bincount(lengths // width)
     edges = [width * i for i in range(len(counts_B) + 1)]
     return {"edges": edges, "counts": counts_B.tolist()}
+
+
+def _equal_cuts(lengths: NDArray[np.int64], parts: int) -> list[int]:
+    """Where to cut rows, longest first, so that the largest part has as few places as can be."""
+
+    def fits(places: int) -> bool:
+        last = _cuts(lengths, places, parts)[-1:] or [0]
+        return int(lengths[last[0]]) * (len(lengths) - last[0]) <= places
+
+    most = int(lengths[0]) * len(lengths)
+    return _cuts(lengths, bisect_left(range(most), True, key=fits), parts)
+
+
+def _cuts(lengths: NDArray[np.int64], places: int, parts: int) -> list[int]:
+    """Each part takes the rows that fit into its places, and leaves one for each part to come."""
+    cuts, start = [], 0
+    for left in range(parts - 1, 0, -1):
+        fitting = max(1, places // int(lengths[start]))
+        start += min(fitting, len(lengths) - start - left)
+        cuts.append(start)
+    return cuts
 
 
 def _joined(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:

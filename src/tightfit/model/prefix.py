@@ -132,8 +132,8 @@ def fingerprint(encoder: LeanEncoder, tokens: Tokens) -> str:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy())
     # What the tokenizer made of the texts stands for both.
-    digest.update(np.ascontiguousarray(tokens.ids))
-    digest.update(np.ascontiguousarray(tokens.offsets))
+    digest.update(tokens.ids.tobytes())
+    digest.update(tokens.offsets.tobytes())
     return digest.hexdigest()
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens, batch_order, collate, length_sorted
+from tightfit.data.batches import Batch, Tokens, batch_order, collate
 from tightfit.errors import Interrupted, ProofError
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.lean import LeanEncoder
@@ -176,9 +176,9 @@ class Loop:
         return Fitted(self.history, self.counters, total)
 
     def rehearse(self, steps: int) -> float:
-        """Seconds an optimiser step takes, after one on the longest rows; spoils the weights."""
+        """Seconds an optimiser step takes, after one on the largest batch; spoils the weights."""
         lengths = self.job.train.tokens.lengths
-        longest = length_sorted(lengths, self.job.config.optim.batch)[0]
+        longest = max(self._order_of(0), key=lambda rows: len(rows) * int(lengths[rows].max()))
         self._backward(collate(self.job.train.tokens, longest, self.job.train.labels), len(longest))
         steps = min(steps, self.job.schedule.total)
         for step in range(1, steps + 1):
@@ -319,18 +319,22 @@ class Loop:
     def _batches_of(self, step: int) -> list[list[int]]:
         """The rows of each forward pass of an optimiser step."""
         epoch, position = divmod(step - 1, self.job.schedule.steps_per_epoch)
-        optim = self.job.config.optim
         if self._order[0] != epoch:
-            order = batch_order(
-                self.job.train.tokens.lengths,
-                batch=optim.batch,
-                seed=self.job.config.seed,
-                epoch=epoch,
-                group_by_length=self.job.config.train.group_by_length,
-            )
-            self._order = (epoch, order)
-        start = position * optim.accumulate
-        return self._order[1][start : start + optim.accumulate]
+            self._order = (epoch, self._order_of(epoch))
+        accumulate = self.job.config.optim.accumulate
+        start = position * accumulate
+        return self._order[1][start : start + accumulate]
+
+    def _order_of(self, epoch: int) -> list[list[int]]:
+        config = self.job.config
+        return batch_order(
+            self.job.train.tokens.lengths,
+            batch=config.optim.batch,
+            seed=config.seed,
+            epoch=epoch,
+            group_by_length=config.train.group_by_length,
+            by_tokens=config.train.batch_by == "tokens",
+        )
 
     def _clip(self, step: int) -> None:
         """Keep the norm of the whole gradient within its limit."""
@@ -344,7 +348,7 @@ class Loop:
             bad = [n for n, gradient in gradients.items() if not gradient.isfinite().all()]
             raise ProofError(
                 f"the gradient is not a number any more at step {step}",
-                seen=", ".join(bad[:4]) or str(error),
+                seen=", ".join(bad[:4]) or "numbers so large that their norm is none",
                 next_step="lower optim.lr, or use train.precision=fp32",
             ) from error
 

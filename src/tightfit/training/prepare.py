@@ -174,6 +174,7 @@ def make_job(
         seed=config.seed,
         epoch=0,
         group_by_length=config.train.group_by_length,
+        by_tokens=config.train.batch_by == "tokens",
     )
     schedule, schedule_note = make_schedule(config, len(order))
     for sentence in (note, schedule_note):

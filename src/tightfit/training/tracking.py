@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.state import is_initialized
 
 from tightfit.config import Config
 from tightfit.optional import ensure
@@ -39,10 +40,12 @@ def make_accelerator(config: Config, folder: Path) -> Accelerator:
     """
     check_tracker(config)
     tracker = config.tracking.to
+    # Whoever shares this process may have made one of another precision, and there is only one.
+    precision = None if is_initialized() else "no"
     if tracker == "none":
-        return Accelerator(mixed_precision="no")
+        return Accelerator(mixed_precision=precision)
     folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(mixed_precision="no", log_with=tracker, project_dir=str(folder))
+    accelerator = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=str(folder))
     # Trackers take flat tables of plain values.
     settings = {
         f"{section}.{key}": value if isinstance(value, int | float | str) else json.dumps(value)

@@ -1,0 +1,84 @@
+"""What the machine can do, and what a process took of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+CEILING_SIZES = (1024, 2048)
+"""Square products that are tried; the best of them is the ceiling."""
+
+CEILING_TRIALS = 4
+
+LIBRARIES = ("torch", "transformers", "peft", "accelerate")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that has ended well."""
+
+    seconds: float
+    """From its start to its end: imports, tokenising, everything."""
+    peak_bytes: int
+    """Highest resident memory of the process, or of any process that it started."""
+
+
+def run_process(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
+    """Run a command to its end; what it says goes to ``log``.
+
+    Raises:
+        SystemExit: it failed; with the end of what it said.
+    """
+    with log.open("w") as words:
+        started = time.perf_counter()
+        child = subprocess.Popen(
+            command, env={**os.environ, **environment}, stdout=words, stderr=subprocess.STDOUT
+        )
+        # wait4 and not wait: it tells the memory of this very child and its own children.
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - started
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)}\nfailed:\n{log.read_text()[-2000:]}")
+    # Linux counts in kibibytes, macOS in bytes.
+    return Process(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+
+def ceiling() -> float:
+    """Floating-point operations a second of the best square fp32 product, on torch's threads."""
+    best = 0.0
+    for size in CEILING_SIZES:
+        left, right = torch.ones(size, size), torch.ones(size, size)
+        for _ in range(CEILING_TRIALS):
+            started = time.perf_counter()
+            torch.mm(left, right)
+            best = max(best, 2 * size**3 / (time.perf_counter() - started))
+    return best
+
+
+def facts(threads: int) -> str:
+    """The machine and the libraries in one sentence."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    return (
+        f"{_processor()}, {threads} of {os.cpu_count()} threads, "
+        f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB; "
+        f"Python {platform.python_version()}, {libraries}"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

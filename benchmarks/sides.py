@@ -1,0 +1,190 @@
+"""The sides of the speed comparison: how each is run, and how its figures are read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tightfit.budget.shapes import EncoderShapes
+
+BATCH = 32
+"""Rows in an optimiser step, on every side."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one run of one side gave, as its own process measured it."""
+
+    examples: int
+    tokens: int
+    step_seconds: float
+    """In optimiser steps alone: no imports, tokenising, evaluations or filling of caches."""
+    accuracy: float
+    """On the validation rows."""
+    history: list[tuple[float, float]]
+    """Seconds of training, evaluations included, and the validation accuracy reached then."""
+    padding: float
+    """Share of the training batches' token places."""
+    format: str
+    """Of the products."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to train the same classifier on the same rows."""
+
+    name: str
+    adapted: float
+    """Share of the layers that have adapters, counted from above."""
+    cached: bool
+    """Whether the layers below the adapters are computed once for all epochs."""
+    command: Callable[[argparse.Namespace, Path], list[str]]
+    """From the options and an empty folder."""
+    read: Callable[[Path], Figures]
+    """From that folder, once the command has ended."""
+
+    def operations(self, shapes: EncoderShapes) -> int:
+        """Floating-point operations a token in the frozen linear layers, in one training step.
+
+        Two for each weight forward, and two backward, to the activations only; below the lowest
+        adapter there is nothing to go back to, and with a cache nothing to go through either.
+        """
+        lowest = shapes.depth - self.layers(shapes)
+        forward = sum(
+            layer.in_features * layer.out_features
+            for layer in shapes.layers
+            if layer.block >= lowest or not self.cached
+        )
+        backward = sum(
+            layer.in_features * layer.out_features
+            for layer in shapes.layers
+            if layer.block >= lowest
+        )
+        return 2 * forward + 2 * backward
+
+    def layers(self, shapes: EncoderShapes) -> int:
+        """How many layers have adapters."""
+        return max(1, round(self.adapted * shapes.depth))
+
+
+def _tightfit(args: argparse.Namespace, folder: Path, settings: list[str]) -> list[str]:
+    """The same adapters, optimiser and batches as the peers have, spelt out."""
+    values = [
+        *("adapters.method=lora", "adapters.rank=4", "adapters.alpha=8", "adapters.dropout=0"),
+        *("adapters.targets=query,value", "head.kind=stock", "data.max_length=128"),
+        *("model.frozen_dropout=false", f"optim.batch={BATCH}", "optim.accumulate=1"),
+        *(f"optim.lr={args.lr}", "optim.weight_decay=0.01", "optim.warmup_steps=0.06"),
+        *(f"optim.epochs={args.epochs}", f"train.eval_every={args.eval_every}"),
+        *("train.eval_batch=64", "train.group_by_length=true", f"train.precision={args.precision}"),
+        *(*settings, *args.set),
+    ]
+    command = [sys.executable, "-m", "tightfit.cli", "train", "--json", "--model", args.model]
+    command += ["--data", str(args.train), "--validation", str(args.held)]
+    command += ["--seed", str(args.seed), "--out", str(folder / "run")]
+    return [*command, *(word for value in values for word in ("--set", value))]
+
+
+def _upper(args: argparse.Namespace, folder: Path, cache: str) -> list[str]:
+    settings = [f"adapters.layers={args.upper}", f"train.prefix_cache={cache}"]
+    return _tightfit(args, folder, settings)
+
+
+def _read_run(folder: Path) -> Figures:
+    """From the run folder; the newest checkpoint keeps the counters."""
+    run = folder / "run"
+    (state,) = run.glob("checkpoints/step-*/state.json")
+    counters = json.loads(state.read_text())["counters"]
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    return Figures(
+        examples=counters["rows"],
+        tokens=counters["tokens"],
+        step_seconds=counters["train_seconds"] - counters["prefix_seconds"],
+        accuracy=json.loads((run / "metrics.json").read_text())["train"]["accuracy"],
+        history=[(row["seconds"], row["eval_accuracy"]) for row in rows],
+        padding=json.loads((run / "data.json").read_text())["tokens"]["padding_share"],
+        format=_format_of(run),
+    )
+
+
+def _format_of(run: Path) -> str:
+    # The other sections of the file are of no interest here.
+    after = (run / "config.toml").read_text().partition("[choices.precision]")[2]
+    return after.partition('value = "')[2].partition('"')[0]
+
+
+def _peer(args: argparse.Namespace, folder: Path, setup: str) -> list[str]:
+    given: dict[str, Any] = {
+        "setup": setup,
+        "data": args.train,
+        "validation": args.held,
+        "model": args.model_folder,
+        "labels": args.labels,
+        "lr": args.lr,
+        "epochs": args.epochs,
+        "eval-every": args.eval_every,
+        "seed": args.seed,
+        "work": folder / "work",
+        "json": folder / "figures.json",
+    }
+    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "benchmarks.peers", *words]
+
+
+def _read_peer(folder: Path) -> Figures:
+    found = json.loads((folder / "figures.json").read_text())
+    return Figures(
+        examples=found["examples"],
+        tokens=found["tokens"],
+        step_seconds=found["train_seconds"],
+        accuracy=found["accuracy"],
+        history=[(seconds, accuracy) for seconds, accuracy in found["history"]],
+        padding=1 - found["tokens"] / found["places"],
+        format="fp32",
+    )
+
+
+BASELINE = "trainer-best"
+"""The side that the others are compared with."""
+
+SIDES = {
+    "tightfit": Side(
+        "tightfit, all layers adapted",
+        adapted=1.0,
+        cached=False,
+        command=lambda args, folder: _tightfit(args, folder, []),
+        read=_read_run,
+    ),
+    "upper-cached": Side(
+        "tightfit, upper half adapted, cached",
+        adapted=0.5,
+        cached=True,
+        command=lambda args, folder: _upper(args, folder, "auto"),
+        read=_read_run,
+    ),
+    "upper-uncached": Side(
+        "tightfit, upper half adapted, not cached",
+        adapted=0.5,
+        cached=False,
+        command=lambda args, folder: _upper(args, folder, "off"),
+        read=_read_run,
+    ),
+    BASELINE: Side(
+        "Trainer + PEFT, best settings",
+        adapted=1.0,
+        cached=False,
+        command=lambda args, folder: _peer(args, folder, "best"),
+        read=_read_peer,
+    ),
+    "trainer-published": Side(
+        "Trainer + PEFT, as published",
+        adapted=1.0,
+        cached=False,
+        command=lambda args, folder: _peer(args, folder, "published"),
+        read=_read_peer,
+    ),
+}

@@ -1,0 +1,259 @@
+"""``make bench``: how fast training is, against what people would use instead.
+
+    python -m benchmarks.speed --data sample --rows 480
+    python -m benchmarks.speed --data train.parquet --rows 20000 --validation 1000 --repeats 3
+
+Every side is a process of its own: wall time and memory count from its start to its end. The runs
+are interleaved, and before each of them the best square fp32 product is measured, so that a busy
+hour slows all sides and the ceiling alike. Medians are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from benchmarks.machine import ceiling, facts, run_process
+from benchmarks.picture import draw
+from benchmarks.results import RESULTS, table, write_section
+from benchmarks.sides import BASELINE, BATCH, SIDES, Figures
+from tightfit.budget.shapes import EncoderShapes
+from tightfit.data.labels import LabelSet
+from tightfit.data.sources import Columns, read_table
+from tightfit.model.locate import locate
+
+TITLE = "Training speed"
+
+HEADER = (
+    *("", "whole run, s", "rows/s", "steady rows/s", "steady tokens/s", "against best Trainer"),
+    *("share of ceiling", "peak memory, MB", "padding", "accuracy", "s to target"),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one side."""
+
+    side: str
+    seconds: float
+    """Of the whole process."""
+    peak_bytes: int
+    figures: Figures
+
+    def seconds_to(self, target: float) -> float | None:
+        """Training time, evaluations included, until the accuracy was first reached."""
+        return next((s for s, accuracy in self.figures.history if accuracy >= target), None)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The medians of one side's runs."""
+
+    side: str
+    seconds: float
+    rows_per_second: float
+    """Over the whole process."""
+    steady_rows: float
+    """A second, in optimiser steps alone."""
+    steady_tokens: float
+    share: float
+    """Of the ceiling."""
+    peak_bytes: float
+    padding: float
+    accuracy: float
+    target_seconds: float | None
+    format: str
+
+
+def summarise(
+    runs: Sequence[Run], *, operations: float, best_product: float, target: float
+) -> Summary:
+    """Medians over the runs of one side.
+
+    Args:
+        runs: of one side, at least one.
+        operations: floating-point operations a token that the layers need in a step.
+        best_product: floating-point operations a second of the machine.
+        target: accuracy to reach.
+    """
+    found = [run.figures for run in runs]
+    tokens = median(each.tokens / each.step_seconds for each in found)
+    reached = [seconds for run in runs if (seconds := run.seconds_to(target)) is not None]
+    return Summary(
+        side=runs[0].side,
+        seconds=median(run.seconds for run in runs),
+        rows_per_second=median(run.figures.examples / run.seconds for run in runs),
+        steady_rows=median(each.examples / each.step_seconds for each in found),
+        steady_tokens=tokens,
+        share=operations * tokens / best_product,
+        peak_bytes=median(run.peak_bytes for run in runs),
+        padding=median(each.padding for each in found),
+        accuracy=median(each.accuracy for each in found),
+        # A side that misses the target in half of its runs has no median time to it.
+        target_seconds=median(reached) if len(reached) * 2 > len(runs) else None,
+        format=found[0].format,
+    )
+
+
+def measure(args: argparse.Namespace, folder: Path) -> tuple[list[Run], float]:
+    """All runs, interleaved, and the best product seen between them."""
+    environment = {
+        "OMP_NUM_THREADS": str(args.threads),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "true" if args.threads > 1 else "false",
+    }
+    runs, best = [], 0.0
+    for repeat in range(args.repeats):
+        for name in args.sides:
+            best = max(best, ceiling())
+            place = folder / f"{name}-{repeat}"
+            place.mkdir()
+            process = run_process(SIDES[name].command(args, place), environment, place / "said.txt")
+            figures = SIDES[name].read(place)
+            runs.append(Run(name, process.seconds, process.peak_bytes, figures))
+            print(
+                f"{SIDES[name].name}: {process.seconds:.1f} s, "
+                f"{figures.examples / figures.step_seconds:.1f} rows/s in steps",
+                file=sys.stderr,
+            )
+    return runs, max(best, ceiling())
+
+
+def write_rows(args: argparse.Namespace, folder: Path) -> None:
+    """The rows of both sides as JSON lines, drawn at random; adds paths and sizes to ``args``."""
+    rows = read_table(args.data, Columns(), labelled=True)
+    labels = LabelSet.from_table(rows, ())
+    ids = labels.encode(rows)
+    order = random.Random(args.seed).sample(
+        range(len(rows)), min(args.rows + args.validation, len(rows))
+    )
+    args.train, args.held, args.labels = folder / "train.jsonl", folder / "held.jsonl", len(labels)
+    parts = {args.held: order[: args.validation], args.train: order[args.validation :]}
+    for path, part in parts.items():
+        lines = (json.dumps({"text": rows.texts[row], "label": ids[row]}) for row in part)
+        path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    args.rows = len(parts[args.train])
+
+
+def results_table(summaries: Sequence[Summary]) -> str:
+    """The Markdown table."""
+    base = next((each for each in summaries if each.side == BASELINE), None)
+    return table(HEADER, [_cells(each, base) for each in summaries])
+
+
+def _cells(found: Summary, base: Summary | None) -> list[str]:
+    against = "" if base is None else f"{found.steady_rows / base.steady_rows:.2f}x"
+    target = "never" if found.target_seconds is None else f"{found.target_seconds:.1f}"
+    return [
+        f"{SIDES[found.side].name} ({found.format})",
+        *(f"{found.seconds:.1f}", f"{found.rows_per_second:.1f}", f"{found.steady_rows:.1f}"),
+        *(f"{found.steady_tokens:,.0f}", against, f"{found.share:.0%}"),
+        *(f"{found.peak_bytes / 1e6:,.0f}", f"{found.padding:.1%}"),
+        *(f"{found.accuracy:.2%}", target),
+    ]
+
+
+def report(args: argparse.Namespace, words: Sequence[str], runs: list[Run], best: float) -> str:
+    """The section for RESULTS.md; also draws the picture."""
+    shapes = locate(args.model).shapes(args.labels)
+    by_side = {name: [run for run in runs if run.side == name] for name in args.sides}
+    target = args.target or min(
+        median(run.figures.accuracy for run in group) for group in by_side.values()
+    )
+    summaries = [
+        summarise(
+            group,
+            operations=SIDES[name].operations(shapes),
+            best_product=best,
+            target=target,
+        )
+        for name, group in by_side.items()
+    ]
+    draw(summaries, args.out.with_name("speed.svg"))
+    if args.json:
+        args.json.write_text(json.dumps([asdict(each) for each in summaries], indent=2))
+    return _section(args, words, shapes, results_table(summaries), (best, target))
+
+
+def _section(
+    args: argparse.Namespace,
+    words: Sequence[str],
+    shapes: EncoderShapes,
+    rows: str,
+    measured: tuple[float, float],
+) -> str:
+    best, target = measured
+    return f"""\
+    python -m benchmarks.speed {shlex.join(words)}
+
+{facts(args.threads)}. Best square fp32 product between the runs: {best / 1e9:,.0f} GFLOP/s.
+
+{args.model} ({shapes.depth} layers of width {shapes.hidden}), LoRA of rank 4 on query and value,
+{args.rows:,} rows to train on and {args.validation:,} to validate on, {args.epochs:g} epochs in
+steps of {BATCH} rows, evaluated every {args.eval_every} steps. Medians of {args.repeats} runs,
+interleaved.
+
+{rows}
+
+![rows a second](speed.svg)
+
+*Whole run*: the process from start to end, imports, tokenising, evaluations and saving included.
+*Steady*: optimiser steps alone. *Share of ceiling*: operations of real tokens through the frozen
+linear layers that the plan needs, over time and the best fp32 product; products in bf16 can exceed
+it. *Peak memory*: resident, of the process or its largest child. *Target*: {target:.2%} on the
+validation rows, in seconds of training and evaluating."""
+
+
+def options(words: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="sample", help="rows, in any form of tightfit's --data")
+    parser.add_argument("--rows", type=int, default=480, help="to train on")
+    parser.add_argument("--validation", type=int, default=120, help="rows to validate on")
+    parser.add_argument("--model", default="all-MiniLM-L6-v2")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--eval-every", type=int, default=0, help="steps; 0: twice an epoch")
+    parser.add_argument("--target", type=float, default=0.0, help="0: what the last side reaches")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--precision", default="auto", help="tightfit's train.precision")
+    parser.add_argument("--set", action="append", default=[], help="a setting for tightfit")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the picture goes beside it")
+    parser.add_argument("--json", type=Path, help="also write the medians here")
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, and write table and picture."""
+    words = sys.argv[1:] if words is None else words
+    args: Any = options(words)
+    torch.set_num_threads(args.threads)
+    source = locate(args.model)
+    args.model_folder = source.folder
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rows(args, folder)
+        args.upper = SIDES["upper-cached"].layers(source.shapes(args.labels))
+        args.eval_every = args.eval_every or max(1, -(-args.rows // BATCH) // 2)
+        section = report(args, words, *measure(args, folder))
+    write_section(TITLE, section, args.out)
+    print(section)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,308 @@
+"""A run that was stopped and resumed is the run that was never stopped, to the bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.toy_jobs import SHORT, Notes, toy_job, toy_loop
+from tests.toys import toy_rows, write_jsonl
+from tightfit.errors import ArtefactError, DataError, Interrupted, SettingsError, UsageError
+from tightfit.pipeline import TrainResult, fitting, train
+from tightfit.runs import RunFolder
+from tightfit.training.loop import Fitted, HistoryRow, Loop
+from tightfit.training.signals import StopRequest
+from tightfit.voice import Bar, Voice
+
+STEPS = 10
+SETTINGS = ["optim.batch=5", "optim.accumulate=2", "train.eval_every=3", "optim.lr=1e-2"]
+"""Four steps an epoch, the last of them ragged; evaluations after 3, 6, 9 and 10."""
+
+WAYS = {
+    "dropouts on": ["model.frozen_dropout=true", "adapters.dropout=0.1"],
+    "recomputed": ["model.frozen_dropout=true", "train.checkpointing=on"],
+    "lean": ["train.forward=auto"],
+}
+
+
+class StopAt(Voice, Bar):
+    """Asks to stop while the given step is on its way, as a signal would."""
+
+    def __init__(self, step: int, stop: StopRequest) -> None:
+        """Count the steps on the progress bar; the first one is asked for beforehand."""
+        self.left, self.stop = step, stop
+        if step == 1:
+            stop.signal = signal.SIGTERM
+
+    @contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """A bar that counts down."""
+        self.left -= done
+        yield self if what == "training" else Bar()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """A step is complete; asking now stops after the next one."""
+        self.left -= count
+        if self.left == 1:
+            self.stop.signal = signal.SIGTERM
+
+
+def timeless(history: list[HistoryRow]) -> list[HistoryRow]:
+    """Rows without the time that they took."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+
+
+def outcome(loop: Loop, fitted: Fitted) -> dict[str, Any]:
+    """All that must not depend on stopping; weights as they were after the last step."""
+    last = loop.store.load()
+    assert last is not None
+    counters = {k: v for k, v in asdict(fitted.counters).items() if "seconds" not in k}
+    kept = {k: v for k, v in last.state.items() if k not in ("history", "counters")}
+    return {
+        "tensors": last.tensors,
+        "best": loop.job.classifier.state(),
+        "history": timeless(fitted.history),
+        "state": {**kept, "counters": counters},
+    }
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Tensors bit for bit, everything else equal."""
+    assert (one["history"], one["state"]) == (other["history"], other["state"])
+    for group in ("tensors", "best"):
+        assert one[group].keys() == other[group].keys()
+        for name, tensor in one[group].items():
+            assert torch.equal(tensor, other[group][name]), name
+
+
+def toy(bert: Path, folder: Path, way: str, **more: Any) -> Loop:
+    """A loop over the same rows with the same seed."""
+    job = toy_job(bert, *SETTINGS, f"train.max_steps={STEPS}", *WAYS[way])
+    return toy_loop(job, folder, **more)
+
+
+@cache
+def uninterrupted(bert: Path, folder: Path, way: str) -> dict[str, Any]:
+    """What a run gives that nobody stopped."""
+    loop = toy(bert, folder / way, way)
+    return outcome(loop, loop.fit())
+
+
+def stopped_at(step: int, loop: Loop) -> None:
+    """Run until the stop."""
+    loop.voice = StopAt(step, loop.stop)
+    with pytest.raises(Interrupted, match=f"stopped after step {step} of 10, with a checkpoint"):
+        loop.fit()
+
+
+@pytest.mark.parametrize("step", range(1, STEPS))
+def test_a_run_can_be_stopped_after_any_step(
+    step: int, bert: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """In the middle of an epoch, at its end, between evaluations and at one; dropouts on."""
+    stopped_at(step, toy(bert, tmp_path, "dropouts on"))
+    again = toy(bert, tmp_path, "dropouts on")
+    resumed = outcome(again, again.fit(resume=True))
+    straight = uninterrupted(bert, tmp_path_factory.getbasetemp() / "straight", "dropouts on")
+    assert_same(resumed, straight)
+
+
+@pytest.mark.parametrize("way", ["recomputed", "lean"])
+def test_every_forward_pass_can_be_resumed(
+    way: str, bert: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Stopped twice, at steps without an evaluation."""
+    for step in (4, 8):
+        loop = toy(bert, tmp_path, way)
+        loop.voice = StopAt(step, loop.stop)
+        with pytest.raises(Interrupted, match=f"after step {step} of"):
+            loop.fit(resume=True)
+    again = toy(bert, tmp_path, way)
+    straight = uninterrupted(bert, tmp_path_factory.getbasetemp() / "straight", way)
+    assert_same(outcome(again, again.fit(resume=True)), straight)
+
+
+def test_dropouts_do_act_in_these_runs(bert: Path, tmp_path: Path) -> None:
+    """Otherwise the tests above would say nothing of random states: another draw shows at once."""
+    losses = []
+    for draw in (False, True):
+        loop = toy(bert, tmp_path / str(draw), "dropouts on")
+        torch.rand(int(draw))
+        losses.append([row["train_loss"] for row in loop.fit().history])
+    assert losses[0] != losses[1]
+
+
+def test_resuming_where_nothing_is_begins_at_the_start(bert: Path, tmp_path: Path) -> None:
+    """With the evaluation before the first step."""
+    fitted = toy(bert, tmp_path, "lean").fit(resume=True)
+    assert [row["step"] for row in fitted.history] == [0, 3, 6, 9, 10]
+
+
+def test_resuming_after_the_last_step_only_restores(bert: Path, tmp_path: Path) -> None:
+    """A run may be stopped between its last step and its seal."""
+    loop = toy(bert, tmp_path, "lean")
+    first = outcome(loop, loop.fit())
+    again = toy(bert, tmp_path, "lean")
+    assert_same(outcome(again, again.fit(resume=True)), first)
+
+
+def test_a_stop_during_the_last_step_lets_the_run_end(bert: Path, tmp_path: Path) -> None:
+    """There is nothing left to stop."""
+    loop = toy(bert, tmp_path, "lean")
+    loop.voice = StopAt(STEPS, loop.stop)
+    assert loop.fit().steps == STEPS
+    assert loop.stop.signal == signal.SIGTERM
+
+
+def test_a_signal_late_in_a_step_stops_after_the_next(bert: Path, tmp_path: Path) -> None:
+    """It came after the checkpoint of its own step was due: what is told must be on the disk."""
+    loop = toy(bert, tmp_path, "lean")
+    stopped_at(2, loop)
+    checkpoint = loop.store.load()
+    assert checkpoint is not None
+    assert checkpoint.state["step"] == 2
+
+
+def test_the_exit_code_is_that_of_the_signal(bert: Path, tmp_path: Path) -> None:
+    """As shells know it; and the message says how to go on."""
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        loop = toy(bert, tmp_path / number.name, "lean")
+        loop.stop.signal = number
+        with pytest.raises(Interrupted, match="after step 1 of 10") as caught:
+            loop.fit()
+        assert caught.value.exit_code == code
+        assert "--resume" in str(caught.value)
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> StopRequest:
+    """The request that the pipeline gives its loop, in our hands."""
+    request = StopRequest()
+
+    @contextmanager
+    def ours() -> Iterator[StopRequest]:
+        yield request
+
+    monkeypatch.setattr(fitting, "stop_on_signals", ours)
+    return request
+
+
+def run(bert: Path, rows: Path, out: Path, *settings: str, **more: Any) -> TrainResult:
+    """A training of the pipeline, with dropouts."""
+    values = [*SHORT, *SETTINGS, *WAYS["dropouts on"], f"train.max_steps={STEPS}", *settings]
+    return train(rows, model=str(bert), out=out, settings=values, **{"voice": Voice(), **more})
+
+
+def interrupted(bert: Path, rows: Path, out: Path, stop: StopRequest) -> None:
+    """The same, stopped after its fifth step."""
+    with pytest.raises(Interrupted, match="stopped after step 5 of 10"):
+        run(bert, rows, out, voice=StopAt(5, stop))
+    stop.signal = None
+
+
+def test_a_resumed_training_leaves_the_same_run(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
+) -> None:
+    """Weights, history, scores and proofs, times aside."""
+    straight, resumed = RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "resumed")
+    run(bert, rows_file, straight.root)
+    interrupted(bert, rows_file, resumed.root, stop)
+    assert not resumed.manifest.exists()
+    run(bert, rows_file, resumed.root, resume=True)
+    one, other = (load_file(f.adapter / "adapter_model.safetensors") for f in (straight, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
+    for path in ("config", "data", "plan", "labels", "proofs"):
+        assert getattr(straight, path).read_text() == getattr(resumed, path).read_text()
+    assert without_times(straight) == without_times(resumed)
+
+
+def without_times(folder: RunFolder) -> object:
+    """History and metrics, less what a clock says."""
+    history = [json.loads(line) for line in folder.history.read_text().splitlines()]
+    metrics = json.loads(folder.metrics.read_text())
+    summary = {k: v for k, v in metrics["train"].items() if "second" not in k}
+    return timeless(history), {**metrics, "train": summary}
+
+
+def test_resuming_a_finished_run_returns_its_result(
+    bert: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    """Without a step, and without touching a file."""
+    first = run(bert, rows_file, tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
+    notes = Notes()
+    assert run(bert, rows_file, tmp_path / "run", resume=True, voice=notes) == first
+    assert notes.said == [f"{tmp_path / 'run'} is complete; nothing to resume"]
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")} == before
+
+
+def test_resuming_what_never_began_begins(bert: Path, rows_file: Path, tmp_path: Path) -> None:
+    """A script may always say ``--resume``."""
+    assert run(bert, rows_file, tmp_path / "run", resume=True).summary["steps"] == STEPS
+
+
+def test_changed_settings_are_refused(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
+) -> None:
+    """All of them are named, and the run can still be resumed afterwards."""
+    interrupted(bert, rows_file, tmp_path / "run", stop)
+    with pytest.raises(SettingsError, match="needs the settings that the run began with") as caught:
+        run(bert, rows_file, tmp_path / "run", "optim.lr=1", "optim.clip=3", resume=True, seed=1)
+    assert caught.value.seen == "seed, optim.lr, optim.clip"
+    assert "--overwrite" in str(caught.value)
+    assert run(bert, rows_file, tmp_path / "run", resume=True).summary["steps"] == STEPS
+
+
+def test_changed_rows_are_refused(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
+) -> None:
+    """Which of them have changed is told."""
+    interrupted(bert, rows_file, tmp_path / "run", stop)
+    other = write_jsonl(tmp_path / "other.jsonl", toy_rows(120, seed=1))
+    with pytest.raises(DataError, match="needs the rows that the run began with") as caught:
+        run(bert, other, tmp_path / "run", resume=True)
+    assert caught.value.seen == "train rows have changed"
+    with pytest.raises(DataError, match="rows have changed"):
+        run(bert, rows_file, tmp_path / "run", resume=True, validation=rows_file)
+
+
+def test_an_unfinished_run_is_neither_replaced_nor_read(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
+) -> None:
+    """Without ``--resume`` it is in the way, and says so."""
+    interrupted(bert, rows_file, tmp_path / "run", stop)
+    with pytest.raises(UsageError, match=r"exists already(.|\n)*--resume"):
+        run(bert, rows_file, tmp_path / "run")
+    with pytest.raises(ArtefactError, match=r"not finished|incomplete"):
+        fitting.read_result(tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_told(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
+) -> None:
+    """And ``--overwrite`` starts anew."""
+    interrupted(bert, rows_file, tmp_path / "run", stop)
+    (tmp_path / "run" / "checkpoints" / "step-00000005" / "state.json").write_text("{")
+    with pytest.raises(ArtefactError, match="the checkpoint is damaged"):
+        run(bert, rows_file, tmp_path / "run", resume=True)
+    assert run(bert, rows_file, tmp_path / "run", overwrite=True).summary["steps"] == STEPS
+
+
+def test_a_run_can_be_moved_before_it_is_resumed(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
+) -> None:
+    """Nothing in it names its own place."""
+    interrupted(bert, rows_file, tmp_path / "here", stop)
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    assert run(bert, rows_file, tmp_path / "there", resume=True).summary["steps"] == STEPS

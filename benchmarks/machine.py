@@ -28,6 +28,8 @@ class Process:
 
     seconds: float
     """From its start to its end: imports, tokenising, everything."""
+    cpu_seconds: float
+    """Of all its threads and children; other people's work does not add to it."""
     peak_bytes: int
     """Highest resident memory of the process, or of any process that it started."""
 
@@ -50,7 +52,8 @@ def run_process(command: Sequence[str], environment: Mapping[str, str], log: Pat
     if child.returncode:
         raise SystemExit(f"{' '.join(command)}\nfailed:\n{log.read_text()[-2000:]}")
     # Linux counts in kibibytes, macOS in bytes.
-    return Process(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Process(seconds, usage.ru_utime + usage.ru_stime, peak)
 
 
 def ceiling() -> float:

@@ -187,7 +187,6 @@ def test_dry_run_words() -> None:
     assert "38,404" in page
     assert "1,800 rows to train on, 200 to validate on; 3 texts would be cut" in page
     assert "36 steps, about 2.5 hours, 2.0 GiB of memory" in page
-    assert "note: fp32 on a CPU" in page
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_what_was_decided_is_in_the_notes(bert: Path, rows_file: Path) -> None:
     """Rows held out against the settings, and why this number format."""
     notes = forecast(bert, rows_file, recipe="paper").notes
     assert any("12 rows are held out instead" in note for note in notes)
-    assert "asked for" in notes
+    assert "computing in fp32: asked for" in notes
 
 
 def test_a_dry_run_of_one_step_works(bert: Path, rows_file: Path) -> None:

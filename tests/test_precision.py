@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tightfit.training.precision import Precision, decide_precision
+from tightfit.training.precision import Precision, bf16_gain, decide_precision
 
 CPU = torch.device("cpu")
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
         ("fp32", "fp32", "asked for"),
         ("bf16", "bf16", "asked for"),
         ("fp16", "fp32", "a CPU only emulates it"),
-        ("auto", "fp32", "a CPU computes fp32 well"),
+        ("auto", "fp32", "a CPU computes the model's own forward pass best in fp32"),
     ],
 )
 def test_on_a_cpu(asked: str, given: str, reason: str) -> None:
@@ -24,6 +24,22 @@ def test_on_a_cpu(asked: str, given: str, reason: str) -> None:
     precision = decide_precision(asked, CPU)
     assert precision.format == given
     assert reason in precision.reason
+
+
+@pytest.mark.parametrize(("gain", "given"), [(2.4, "bf16"), (1.1, "fp32"), (0.01, "fp32")])
+def test_the_lean_path_takes_bf16_where_it_is_measured_to_be_faster(
+    gain: float, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor without bf16 emulates it, at a small fraction of the speed."""
+    monkeypatch.setattr("tightfit.training.precision.bf16_gain", lambda: gain)
+    precision = decide_precision("auto", CPU, lean=True)
+    assert precision.format == given
+    assert f"multiplies bf16 {gain:.1f} times as fast" in precision.reason
+
+
+def test_the_gain_is_a_ratio_of_two_measured_times() -> None:
+    """Whatever the processor, both products run and take time."""
+    assert bf16_gain() > 0
 
 
 @pytest.mark.parametrize(("has_bf16", "given"), [(True, "bf16"), (False, "fp16")])

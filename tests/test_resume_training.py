@@ -33,6 +33,8 @@ WAYS = {
     "dropouts on": ["model.frozen_dropout=true", "adapters.dropout=0.1"],
     "recomputed": ["model.frozen_dropout=true", "train.checkpointing=on"],
     "lean": ["train.forward=auto"],
+    "frozen layers kept": ["adapters.layers=1"],
+    "by tokens": ["train.batch_by=tokens"],
 }
 
 
@@ -118,7 +120,7 @@ def test_a_run_can_be_stopped_after_any_step(
     assert_same(resumed, straight)
 
 
-@pytest.mark.parametrize("way", ["recomputed", "lean"])
+@pytest.mark.parametrize("way", ["recomputed", "lean", "frozen layers kept", "by tokens"])
 def test_every_forward_pass_can_be_resumed(
     way: str, bert: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -129,6 +131,7 @@ def test_every_forward_pass_can_be_resumed(
         with pytest.raises(Interrupted, match=f"after step {step} of"):
             loop.fit(resume=True)
     again = toy(bert, tmp_path, way)
+    assert again.job.config.choices["prefix_cache"].value == ("on" if "kept" in way else "off")
     straight = uninterrupted(bert, tmp_path_factory.getbasetemp() / "straight", way)
     assert_same(outcome(again, again.fit(resume=True)), straight)
 

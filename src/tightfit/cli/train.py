@@ -185,7 +185,6 @@ def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType
         f"{forecast.truncated:,} texts would be cut",
         f"{forecast.steps:,} steps, about {_duration(forecast.minutes)}, "
         f"{size(forecast.memory_bytes)} of memory",
-        *(f"note: {note}" for note in forecast.notes),
         "nothing was trained or written; leave out --dry-run to train",
     ]
     return [*show_plan(forecast.plan, console), *(Text(line) for line in lines)]

@@ -96,7 +96,12 @@ def dry_run(
     set_seed(config.seed)
     job, facts = make_job(config, material, source, plan, voice=voice)
     seconds = _rehearse(job)
-    notes = [material.facts["note"], *material.facts["warnings"]]
+    precision = job.config.choices["precision"]
+    notes = [
+        material.facts["note"],
+        f"computing in {precision.value}: {precision.reason}",
+        *material.facts["warnings"],
+    ]
     return Forecast(
         plan=plan,
         rows=len(material.train_ids),

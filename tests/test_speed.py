@@ -106,7 +106,7 @@ def test_rows_are_drawn_once_for_all_sides(tmp_path: Path) -> None:
 
 
 def test_a_process_is_timed_and_weighed(tmp_path: Path) -> None:
-    """Ten million numbers take 80 MB; a failure shows what was said."""
+    """Its own memory, not ours, and its own words; a failure shows them."""
     words = ["python3", "-c", "import os; x = bytearray(200_000_000); print(os.environ['WHO'])"]
     found = run_process(words, {"WHO": "me"}, tmp_path / "said.txt")
     assert found.peak_bytes > 200_000_000

@@ -84,6 +84,7 @@ def test_tensorboard_gets_the_history(bert: Path, rows_file: Path, tmp_path: Pat
         wanted = {row["step"]: row[name] for row in history if row[name] is not None}
         assert events[name] == pytest.approx(wanted, rel=1e-6), name
     assert 0 not in events["train_loss"]
+    assert "step" not in events
 
 
 def read_events(folder: Path) -> dict[str, dict[int, float]]:

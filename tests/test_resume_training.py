@@ -18,10 +18,12 @@ from safetensors.torch import load_file
 
 from tests.toy_jobs import SHORT, Notes, toy_job, toy_loop
 from tests.toys import toy_rows, write_jsonl
+from tightfit.config import from_toml
 from tightfit.errors import ArtefactError, DataError, Interrupted, SettingsError, UsageError
 from tightfit.pipeline import TrainResult, fitting, train
 from tightfit.runs import RunFolder
 from tightfit.training.loop import Fitted, HistoryRow, Loop
+from tightfit.training.precision import Precision
 from tightfit.training.signals import StopRequest
 from tightfit.voice import Bar, Voice
 
@@ -207,10 +209,10 @@ def run(bert: Path, rows: Path, out: Path, *settings: str, **more: Any) -> Train
     return train(rows, model=str(bert), out=out, settings=values, **{"voice": Voice(), **more})
 
 
-def interrupted(bert: Path, rows: Path, out: Path, stop: StopRequest) -> None:
+def interrupted(bert: Path, rows: Path, out: Path, stop: StopRequest, *settings: str) -> None:
     """The same, stopped after its fifth step."""
     with pytest.raises(Interrupted, match="stopped after step 5 of 10"):
-        run(bert, rows, out, voice=StopAt(5, stop))
+        run(bert, rows, out, *settings, voice=StopAt(5, stop))
     stop.signal = None
 
 
@@ -253,6 +255,19 @@ def test_resuming_a_finished_run_returns_its_result(
 def test_resuming_what_never_began_begins(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """A script may always say ``--resume``."""
     assert run(bert, rows_file, tmp_path / "run", resume=True).summary["steps"] == STEPS
+
+
+def test_automatic_choices_are_those_of_the_beginning(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine would decide otherwise; the run goes on as it began."""
+    decide = "tightfit.training.prepare.decide_precision"
+    monkeypatch.setattr(decide, lambda *a, **k: Precision("bf16", "measured there"))
+    interrupted(bert, rows_file, tmp_path / "run", stop, "train.precision=auto")
+    monkeypatch.setattr(decide, lambda *a, **k: Precision("fp32", "measured here"))
+    run(bert, rows_file, tmp_path / "run", "train.precision=auto", resume=True)
+    config = from_toml((tmp_path / "run" / "config.toml").read_text())
+    assert config.choices["precision"].reason == "measured there"
 
 
 def test_changed_settings_are_refused(

@@ -335,3 +335,20 @@ def test_every_file_is_sealed(finished: TrainResult) -> None:
     assert sealed == present - loose - {"manifest.json"}
     with safe_open(finished.run / "adapter" / "adapter_model.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
+
+
+def test_a_run_finds_its_base_from_another_folder(
+    bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base was named relative to where training was started."""
+    monkeypatch.chdir(bert.parent)
+    run = train(
+        rows_file,
+        model=bert.name,
+        out=tmp_path / "run",
+        max_steps=1,
+        settings=SHORT,
+        voice=Voice(),
+    ).run
+    monkeypatch.chdir(tmp_path)
+    assert Run.load(run).predict(["goal"]).labels[0] in ("money", "sport")

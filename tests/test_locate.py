@@ -100,7 +100,7 @@ def test_a_folder_of_the_embedded_name_comes_first(
     shutil.copytree(bert, tmp_path / EMBEDDED)
     monkeypatch.chdir(tmp_path)
     source = locate(EMBEDDED)
-    assert (source.folder, source.public_name) == (Path(EMBEDDED), EMBEDDED)
+    assert (source.folder, source.public_name) == (Path(EMBEDDED), str(Path(EMBEDDED).resolve()))
 
 
 def test_a_folder_is_taken_as_it_is(bert: Path, no_hub: None) -> None:

@@ -38,7 +38,7 @@ class Source:
     """As the user wrote it."""
     folder: Path
     public_name: str
-    """Hub name where there is one, else the folder: what an adapter names as its base."""
+    """Hub name where there is one, else the folder's full path: an adapter's base by name."""
 
     def config(self) -> dict[str, Any]:
         """The parsed ``config.json``."""
@@ -81,7 +81,7 @@ def locate(name: str) -> Source:
                 seen=folder,
                 next_step="give the folder that save_pretrained wrote",
             )
-        return Source(name, folder, name)
+        return Source(name, folder, str(folder.resolve()))
     if folder.exists() or name.startswith((".", "/", "~")):
         raise ModelError(
             "there is no model folder at this path",

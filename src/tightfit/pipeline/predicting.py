@@ -179,7 +179,9 @@ def _confidence(folder: runs.RunFolder, max_error: float | None) -> tuple[float,
 def _base(folder: runs.RunFolder) -> Source:
     """The base model that the run was trained on, the very same weights."""
     recorded = runs.read_manifest(folder).base
-    source = locate(recorded["name"])
+    # A folder may have been named from where training was started, and this be elsewhere.
+    here = Path(recorded["name"]).is_dir()
+    source = locate(recorded["name" if here else "public_name"])
     if source.digest() != recorded["sha256"]:
         raise ArtefactError(
             "the base model has changed since the run was made",

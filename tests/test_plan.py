@@ -264,7 +264,9 @@ def test_more_blocks_than_there_are_is_refused() -> None:
 
 def test_shared_blocks_have_no_upper_ones() -> None:
     """ALBERT's one block is the lowest and the uppermost; more than one group is no way out."""
-    config = {**published_config("bert-base-uncased"), "model_type": "albert"}  # type: ignore[dict-item]
+    published = published_config("bert-base-uncased")
+    assert published is not None
+    config = {**published, "model_type": "albert"}
     config["embedding_size"] = 128
     with pytest.raises(SettingsError, match=r"its 12 layers share one block(?s:.*)allowed: all"):
         plan_of(encoder_shapes(config, 4, None), uppermost=1)

@@ -72,6 +72,7 @@ def read_contents(path: Path) -> Contents:
     numbers, factors, others = 0, [], []
     with _opened(path) as file:
         # With bias="all" PEFT writes the head's bias three times over; it trained once.
+        # The open file is no dict, and cannot be iterated itself.
         names = {_plain(name): name for name in file.keys() if _FROZEN_COPY not in name}  # noqa: SIM118
         for plain, name in names.items():
             numbers += math.prod(file.get_slice(name).get_shape())

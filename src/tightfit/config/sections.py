@@ -1,15 +1,8 @@
-"""Every setting and its default, once: frozen typed models, filled from a recipe.
-
-A recipe is a TOML file beside this module; it gives every value and the reason for it. Overrides
-(``optim.lr=1e-4``) make a *new* :class:`Config`. All mistakes are reported at once.
-"""
+"""The settings as frozen typed models. Values come from a recipe; see :mod:`tightfit.config`."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
@@ -26,8 +19,6 @@ from pydantic import (
 )
 
 from tightfit.errors import SettingsError
-
-DEFAULT_RECIPE = "tight"
 
 Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
 """What a linear layer does in an encoder; each model family maps roles to its own layers."""
@@ -260,120 +251,23 @@ class Config(Section):
         for name, value in values.items():
             section, _, key = name.rpartition(".")
             (tree[section] if section else tree)[key] = value
-        return _build(tree, [])
+        return build_config(tree, [])
 
     def with_choice(self, name: str, choice: Choice) -> Config:
         """The same settings with one more automatic choice on record."""
         return self.model_copy(update={"choices": {**self.choices, name: choice}})
 
     def to_toml(self) -> str:
-        """These settings as TOML; :func:`from_toml` gives an equal object back."""
+        """These settings as TOML; :func:`tightfit.config.from_toml` gives an equal object back."""
         return tomli_w.dumps(self.model_dump(mode="json"))
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes that ship with tightfit, sorted."""
-    folder = resources.files("tightfit") / "recipes"
-    return sorted(
-        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
-    )
-
-
-def recipe_about(name: str) -> str:
-    """One line that says what the recipe is for."""
-    return str(_read_recipe(name)["about"])
-
-
-def load_config(recipe: str = DEFAULT_RECIPE, overrides: Sequence[str] = ()) -> Config:
-    """Settings of a recipe with overrides applied in order.
-
-    Args:
-        recipe: one of :func:`recipe_names`.
-        overrides: dotted assignments such as ``optim.lr=1e-4``; later ones win.
+def build_config(values: Mapping[str, Any], mistakes: list[str]) -> Config:
+    """Settings from a tree of values, checked.
 
     Raises:
-        SettingsError: with every mistake, and the nearest valid name for an unknown key.
+        SettingsError: with ``mistakes``, and with every one that the check finds.
     """
-    values = _resolved(recipe)
-    mistakes = [fault for text in overrides if (fault := _assign(values, text))]
-    return _build(values, mistakes)
-
-
-def from_toml(text: str) -> Config:
-    """Read settings that :meth:`Config.to_toml` wrote.
-
-    Raises:
-        SettingsError: the text is not TOML, or not such settings.
-    """
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError("the settings file is not TOML", seen=str(error)) from error
-    return _build(values, [])
-
-
-def setting_names() -> list[str]:
-    """Every dotted name that an override may assign, sorted."""
-    names = []
-    for name, field in Config.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, Section):
-            names += [f"{name}.{key}" for key in section.model_fields]
-    return sorted([*names, "seed"])
-
-
-def _read_recipe(name: str) -> dict[str, Any]:
-    if name not in recipe_names():
-        raise SettingsError(
-            "unknown recipe",
-            seen=name,
-            allowed=", ".join(recipe_names()),
-            next_step=_nearest(name, recipe_names()),
-        )
-    text = (resources.files("tightfit") / "recipes" / f"{name}.toml").read_text("utf-8")
-    return tomllib.loads(text)
-
-
-def _resolved(name: str) -> dict[str, Any]:
-    """The recipe's values over those of the recipe that it extends."""
-    own = _read_recipe(name)
-    base = _resolved(str(own["extends"])) if "extends" in own else {}
-    for key, value in own.items():
-        if key not in ("about", "extends"):
-            base[key] = {**base.get(key, {}), **value} if isinstance(value, dict) else value
-    return {**base, "recipe": name}
-
-
-def _assign(values: dict[str, Any], text: str) -> str | None:
-    """Apply one ``a.b=c`` to ``values``; returns the mistake, if it is one."""
-    name, equals, raw = text.partition("=")
-    name = name.strip()
-    if not equals:
-        return f"{text!r} is not an assignment; write key=value"
-    if name not in setting_names():
-        hint = _nearest(name, setting_names())
-        return f"unknown setting {name!r}" + (f"; {hint}" if hint else "")
-    section, _, key = name.rpartition(".")
-    (values[section] if section else values)[key] = _parse(raw.strip())
-    return None
-
-
-def _parse(raw: str) -> object:
-    """A TOML value where it is one, else the bare word itself."""
-    try:
-        return tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
-        return raw
-
-
-def _nearest(name: str, allowed: Sequence[str]) -> str | None:
-    # A bare key, or one under the wrong section, is recognisable by its last part.
-    close = [other for other in allowed if other.split(".")[-1] == name.split(".")[-1]]
-    close = close or difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else None
-
-
-def _build(values: Mapping[str, Any], mistakes: list[str]) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:

@@ -18,7 +18,8 @@ from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.training import checkpoint
 from tightfit.training.checkpoint import CheckpointStore, pack_optimizer
-from tightfit.training.loop import Job, Loop
+from tightfit.training.job import Job
+from tightfit.training.loop import Loop
 from tightfit.training.precision import Precision
 
 COLUMNS = (

@@ -22,7 +22,9 @@ from tightfit.errors import Interrupted
 from tightfit.model import prefix
 from tightfit.model.lean import PARTS, LeanEncoder
 from tightfit.model.prefix import fingerprint, prefix_bytes, store_prefix
-from tightfit.training.loop import PREFIX_FOLDER, Job, Loop
+from tightfit.training.job import Job
+from tightfit.training.loop import Loop
+from tightfit.training.prefix_cache import PREFIX_FOLDER
 
 UPPER = ["adapters.layers=1", "optim.epochs=3", "train.eval_every=1", "optim.lr=1e-2"]
 """One of two layers is frozen; every step is evaluated."""

@@ -22,7 +22,8 @@ from tightfit.config import from_toml
 from tightfit.errors import ArtefactError, DataError, Interrupted, SettingsError, UsageError
 from tightfit.pipeline import TrainResult, fitting, train
 from tightfit.runs import RunFolder
-from tightfit.training.loop import Fitted, HistoryRow, Loop
+from tightfit.training.job import Fitted, HistoryRow
+from tightfit.training.loop import Loop
 from tightfit.training.precision import Precision
 from tightfit.training.signals import StopRequest
 from tightfit.voice import Bar, Voice

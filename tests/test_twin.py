@@ -16,7 +16,7 @@ from tests.toy_jobs import toy_job, toy_loop
 from tests.toys import toy_encoder
 from tightfit.data.batches import batch_order
 from tightfit.model.encoders import quiet_transformers
-from tightfit.training.loop import Job
+from tightfit.training.job import Job
 
 STEPS = 50
 SETTINGS = [

@@ -20,7 +20,8 @@ from tightfit.model.classifier import Classifier, build
 from tightfit.model.locate import locate
 from tightfit.model.proofs import GradientWatch
 from tightfit.training.checkpoint import CheckpointStore
-from tightfit.training.loop import Job, Loop
+from tightfit.training.job import Job
+from tightfit.training.loop import Loop
 from tightfit.training.prepare import gather, make_job, plan_for
 from tightfit.voice import Bar, Voice
 

@@ -32,7 +32,8 @@ from tightfit.pipeline.planning import settings_of
 from tightfit.report.facts import read_facts
 from tightfit.report.page import render
 from tightfit.training.checkpoint import CheckpointStore
-from tightfit.training.loop import Fitted, HistoryRow, Job, Loop
+from tightfit.training.job import Fitted, HistoryRow, Job
+from tightfit.training.loop import Loop
 from tightfit.training.prepare import Material, gather, make_job, plan_for, tell_about
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.tracking import check_tracker, log_row, make_accelerator

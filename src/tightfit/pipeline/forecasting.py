@@ -21,7 +21,8 @@ from tightfit.model.locate import locate
 from tightfit.model.proofs import GradientWatch
 from tightfit.pipeline.planning import settings_of
 from tightfit.training.checkpoint import CheckpointStore
-from tightfit.training.loop import Job, Loop
+from tightfit.training.job import Job
+from tightfit.training.loop import Loop
 from tightfit.training.prepare import gather, make_job, plan_for, tell_about
 from tightfit.voice import RichVoice, Voice
 

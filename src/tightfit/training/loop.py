@@ -5,23 +5,18 @@ Shapes: B rows of a batch, K labels.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens, batch_order, collate
+from tightfit.data.batches import Batch, batch_order, collate
 from tightfit.errors import Interrupted, ProofError
-from tightfit.model.classifier import Classifier, predict_logits
-from tightfit.model.lean import LeanEncoder
-from tightfit.model.prefix import PrefixStates, store_prefix
+from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.training.checkpoint import (
     Checkpoint,
@@ -31,78 +26,11 @@ from tightfit.training.checkpoint import (
     restore_random_states,
     unpack_optimizer,
 )
-from tightfit.training.optim import Schedule, class_weights, make_optimizer, row_losses
-from tightfit.training.precision import Precision
+from tightfit.training.job import Counters, Fitted, HistoryRow, Job
+from tightfit.training.optim import class_weights, make_optimizer, row_losses
+from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.signals import StopRequest
-from tightfit.voice import Bar, Voice
-
-PREFIX_FOLDER = "prefix"
-"""Beside the checkpoints: it goes with the run, and a resumed run finds it."""
-
-HistoryRow = dict[str, Any]
-"""step, epoch, lr, train_loss, train_accuracy, eval_loss, eval_accuracy, rows, tokens, seconds."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Texts as tokens, with the label id of each."""
-
-    tokens: Tokens
-    labels: list[int]
-    states: PrefixStates | None = None
-    """What the layers below the lowest adapter make of them, where that is kept."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that training needs to know, decided beforehand."""
-
-    classifier: Classifier
-    train: Rows
-    validation: Rows
-    config: Config
-    schedule: Schedule
-    precision: Precision
-    lean: LeanEncoder | None = None
-    """The leaner forward pass, where the model has one."""
-
-    def logits(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
-        """One forward pass of training, ``logits_BK`` in fp32, from stored states where given."""
-        if self.lean is not None:
-            if states is None:
-                return self.lean.logits(batch)
-            return self.lean.suffix(states.of(batch).to(batch.ids_BL.device), batch)
-        with self.precision.autocast(self.classifier.device):
-            return self.classifier.logits(batch)
-
-
-@dataclass
-class Counters:
-    """What has been done so far; a checkpoint keeps it."""
-
-    rows: int = 0
-    tokens: int = 0
-    train_seconds: float = 0.0
-    """Time in steps, and in what was computed once for all of them."""
-    prefix_seconds: float = 0.0
-    """Time in computing once what lies below the lowest adapter."""
-    seconds: float = 0.0
-    """All of this and evaluations."""
-    best_step: int = 0
-    best_accuracy: float = -1.0
-    loss_sum: float = 0.0
-    """Of the rows since the last history row, as are the next two."""
-    correct: int = 0
-    summed: int = 0
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What training leaves; the classifier itself holds the best weights."""
-
-    history: list[HistoryRow]
-    counters: Counters
-    steps: int
+from tightfit.voice import Voice
 
 
 @dataclass
@@ -172,7 +100,7 @@ class Loop:
                         f"--resume --out {self.store.folder.parent}",
                     )
         self.job.classifier.load_state(self._best)
-        self._drop_prefix()
+        drop_prefix(self.job, self.store.folder)
         return Fitted(self.history, self.counters, total)
 
     def rehearse(self, steps: int) -> float:
@@ -186,51 +114,10 @@ class Loop:
         return self.counters.train_seconds / steps
 
     def _keep_prefix(self) -> None:
-        """Compute the frozen layers' states of all rows once, where that was decided."""
-        job = self.job
-        if job.lean is None or job.config.choices["prefix_cache"].value != "on":
-            return
-        started = time.perf_counter()
-        both = (job.train, job.validation)
-        with self.voice.track("frozen layers", sum(len(rows.tokens) for rows in both)) as bar:
-            store = partial(
-                store_prefix,
-                job.lean,
-                folder=self.store.folder / PREFIX_FOLDER,
-                batch=job.config.train.eval_batch,
-                advance=lambda count: self._advance_prefix(bar, count),
-            )
-            try:
-                kept = [replace(rows, states=store(rows.tokens)) for rows in both]
-            except OSError as error:
-                self._drop_prefix()
-                self.voice.warn(
-                    "what the frozen layers compute could not be stored "
-                    f"({error.strerror or error}); every epoch computes it again"
-                )
-            else:
-                self.job = replace(job, train=kept[0], validation=kept[1])
-        seconds = time.perf_counter() - started
+        self.job, seconds = keep_prefix(self.job, self.store.folder, self.voice, self.stop)
         self.counters.prefix_seconds += seconds
         self.counters.train_seconds += seconds
         self.counters.seconds += seconds
-
-    def _advance_prefix(self, bar: Bar, count: int) -> None:
-        bar.advance(count)
-        if self.stop.signal:
-            raise Interrupted(
-                "stopped before the first step of this session",
-                signal_number=self.stop.signal,
-                next_step="to go on, give the same command with "
-                f"--resume --out {self.store.folder.parent}",
-            )
-
-    def _drop_prefix(self) -> None:
-        """Stored states are large, and can be computed again."""
-        for rows in (self.job.train, self.job.validation):
-            if rows.states is not None:
-                rows.states.close()
-        shutil.rmtree(self.store.folder / PREFIX_FOLDER, ignore_errors=True)
 
     def _train_step(self, step: int) -> None:
         """One optimiser step over its accumulated batches."""

@@ -23,7 +23,7 @@ from tightfit.model.encoders import load_tokenizer, longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
 from tightfit.model.prefix import prefix_bytes, stored_dtype
-from tightfit.training.loop import Job, Rows
+from tightfit.training.job import Job, Rows
 from tightfit.training.optim import Schedule, make_schedule
 from tightfit.training.precision import Format, Precision, decide_precision
 from tightfit.voice import Voice

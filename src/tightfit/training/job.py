@@ -1,0 +1,84 @@
+"""What one training run is given, counts, and leaves.
+
+Shapes: B rows of a batch, K labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tightfit.config import Config
+from tightfit.data.batches import Batch, Tokens
+from tightfit.model.classifier import Classifier
+from tightfit.model.lean import LeanEncoder
+from tightfit.model.prefix import PrefixStates
+from tightfit.training.optim import Schedule
+from tightfit.training.precision import Precision
+
+HistoryRow = dict[str, Any]
+"""step, epoch, lr, train_loss, train_accuracy, eval_loss, eval_accuracy, rows, tokens, seconds."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts as tokens, with the label id of each."""
+
+    tokens: Tokens
+    labels: list[int]
+    states: PrefixStates | None = None
+    """What the layers below the lowest adapter make of them, where that is kept."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that training needs to know, decided beforehand."""
+
+    classifier: Classifier
+    train: Rows
+    validation: Rows
+    config: Config
+    schedule: Schedule
+    precision: Precision
+    lean: LeanEncoder | None = None
+    """The leaner forward pass, where the model has one."""
+
+    def logits(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
+        """One forward pass of training, ``logits_BK`` in fp32, from stored states where given."""
+        if self.lean is not None:
+            if states is None:
+                return self.lean.logits(batch)
+            return self.lean.suffix(states.of(batch).to(batch.ids_BL.device), batch)
+        with self.precision.autocast(self.classifier.device):
+            return self.classifier.logits(batch)
+
+
+@dataclass
+class Counters:
+    """What has been done so far; a checkpoint keeps it."""
+
+    rows: int = 0
+    tokens: int = 0
+    train_seconds: float = 0.0
+    """Time in steps, and in what was computed once for all of them."""
+    prefix_seconds: float = 0.0
+    """Time in computing once what lies below the lowest adapter."""
+    seconds: float = 0.0
+    """All of this and evaluations."""
+    best_step: int = 0
+    best_accuracy: float = -1.0
+    loss_sum: float = 0.0
+    """Of the rows since the last history row, as are the next two."""
+    correct: int = 0
+    summed: int = 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training leaves; the classifier itself holds the best weights."""
+
+    history: list[HistoryRow]
+    counters: Counters
+    steps: int

@@ -112,6 +112,9 @@ class Head(Section):
 
     kind: Literal["stock"]
     """``stock``: the model class's own head."""
+    start: Literal["random", "probe"] = "random"
+    """Where the output layer starts: at random, or at the solution of a linear classifier on the
+    frozen features (arXiv:2202.10054)."""
 
 
 class Data(Section):

@@ -93,6 +93,19 @@ def trainable_tensors(module: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
     return {**dict(_adapter_tensors(module)), **dict(_head_tensors(module, plan))}
 
 
+def output_layer(module: nn.Module, plan: Plan) -> nn.Linear:
+    """The head's last layer, which writes the logits; it is the last that the plan lists."""
+    name = plan.head_layers[-1].name
+    layer = next(
+        parts.get_submodule(name.removeprefix(path).removeprefix("."))
+        for path, parts in _head_modules(module, plan)
+        if f"{name}.".startswith(f"{path}.")
+    )
+    assert isinstance(layer, nn.Linear)
+    assert layer.out_features == plan.num_labels
+    return layer
+
+
 def _with_lora(model: PreTrainedModel, plan: Plan, settings: Adapters) -> PeftModel:
     ranks = {layer.name: layer.rank for layer in plan.layers}
     rank = max(ranks.values())
@@ -126,9 +139,15 @@ def _adapter_tensors(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def _head_tensors(module: nn.Module, plan: Plan) -> Iterator[tuple[str, nn.Parameter]]:
+    for path, head in _head_modules(module, plan):
+        for name, parameter in head.named_parameters():
+            yield f"{path}.{name}", parameter
+
+
+def _head_modules(module: nn.Module, plan: Plan) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of the head that train, by their paths in the base model."""
     for path in plan.head_modules:
         head = base_model(module).get_submodule(path)
         if isinstance(head, ModulesToSaveWrapper):
             head = head.modules_to_save[ADAPTER]
-        for name, parameter in head.named_parameters():
-            yield f"{path}.{name}", parameter
+        yield path, head

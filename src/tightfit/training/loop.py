@@ -29,6 +29,7 @@ from tightfit.training.checkpoint import (
 from tightfit.training.job import Counters, Fitted, HistoryRow, Job
 from tightfit.training.optim import class_weights, make_optimizer, row_losses
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
+from tightfit.training.probe import start_at_probe
 from tightfit.training.signals import StopRequest
 from tightfit.voice import Voice
 
@@ -79,6 +80,7 @@ class Loop:
         done = self._restore() if resume else 0
         self._keep_prefix()
         if done == 0:
+            self._start_head()
             self._evaluate(0)
         total, every = self.job.schedule.total, self.job.config.train.eval_every
         with self.voice.track("training", total, done) as bar:
@@ -118,6 +120,12 @@ class Loop:
         self.counters.prefix_seconds += seconds
         self.counters.train_seconds += seconds
         self.counters.seconds += seconds
+
+    def _start_head(self) -> None:
+        started = time.perf_counter()
+        if self.job.config.head.start == "probe":
+            start_at_probe(self.job, self.voice)
+        self.counters.seconds += time.perf_counter() - started
 
     def _train_step(self, step: int) -> None:
         """One optimiser step over its accumulated batches."""

@@ -1,0 +1,131 @@
+"""The head's start: the same solution as scikit-learn's, put where training begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tests.conftest import Encoders
+from tests.toy_jobs import Notes, toy_job, toy_loop
+from tightfit.data.batches import collate
+from tightfit.model.adapters import output_layer
+from tightfit.training import probe
+from tightfit.training.prefix_cache import keep_prefix
+from tightfit.training.probe import fit_probe, frozen_features, start_at_probe
+from tightfit.training.signals import StopRequest
+
+PROBE = "head.start=probe"
+
+
+def blobs(labels: int, rows: int = 90, width: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Features of unequal scale and offset, around one centre a label."""
+    rng = np.random.default_rng(7)
+    labels_N = np.arange(rows) % labels
+    centres_KF = rng.normal(size=(labels, width))
+    noise_NF = rng.normal(size=(rows, width))
+    features_NF = (centres_KF[labels_N] + noise_NF) * 10.0 ** np.arange(-2, width - 2) + 3
+    return features_NF.astype(np.float32), labels_N
+
+
+@pytest.mark.parametrize("labels", [2, 3, 7])
+def test_the_map_gives_what_scikit_learn_predicts(
+    labels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probabilities of the raw features, two labels or more."""
+    monkeypatch.setattr(probe, "STRENGTHS", (0.03,))
+    features_NF, labels_N = blobs(labels)
+    found = fit_probe(features_NF, labels_N, num_labels=labels)
+    peer = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=300))
+    due_NK = peer.fit(features_NF.astype(np.float64), labels_N).predict_proba(features_NF)
+    logits_NK = features_NF @ found.weight_KF.T + found.bias_K
+    np.testing.assert_allclose(softmax(logits_NK, axis=1), due_NK, atol=1e-3)
+
+
+def test_the_strength_is_the_best_on_held_rows() -> None:
+    """On pure noise the strongest penalty wins; on clean blobs a weaker one does."""
+    features_NF, labels_N = blobs(3, rows=300)
+    shuffled_N = np.random.default_rng(1).permutation(labels_N)
+    noise = fit_probe(features_NF, shuffled_N, num_labels=3)
+    clean = fit_probe(features_NF, labels_N, num_labels=3)
+    spread = features_NF.std(axis=0)
+    assert np.abs(noise.weight_KF * spread).max() < 0.1 * np.abs(clean.weight_KF * spread).max()
+
+
+def test_a_label_without_rows_starts_below_all_others() -> None:
+    """It can still be learnt: its weights are zero and its bias is low, not infinite."""
+    features_NF, labels_N = blobs(3)
+    found = fit_probe(features_NF, np.where(labels_N == 2, 3, labels_N), num_labels=5)
+    assert not found.weight_KF[[2, 4]].any()
+    assert np.isfinite(found.bias_K).all()
+    logits_NK = features_NF @ found.weight_KF.T + found.bias_K
+    assert set(logits_NK.argmax(1)) == {0, 1, 3}
+
+
+def test_rows_of_a_single_label_give_no_weights() -> None:
+    """scikit-learn would refuse them; training can go on."""
+    features_NF, _ = blobs(2)
+    found = fit_probe(features_NF, np.ones(len(features_NF), dtype=np.int64), num_labels=2)
+    assert not found.weight_KF.any()
+    assert found.bias_K[1] > found.bias_K[0]
+
+
+def test_balanced_rows_lift_the_rare_label() -> None:
+    """As class weights do while training."""
+    features_NF, labels_N = blobs(2, rows=200)
+    keep = (labels_N == 0) | (np.arange(200) < 30)
+    features_NF, labels_N = features_NF[keep], labels_N[keep]
+    plain = fit_probe(features_NF, labels_N, num_labels=2)
+    fair = fit_probe(features_NF, labels_N, num_labels=2, balanced=True)
+
+    def rare(found: probe.LinearMap) -> int:
+        logits_NK = features_NF @ found.weight_KF.T + found.bias_K
+        return int((logits_NK.argmax(1) == 1).sum())
+
+    assert rare(fair) > rare(plain)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "mpnet", "albert"])
+@pytest.mark.parametrize("method", ["lora", "none"])
+def test_features_are_what_the_output_layer_reads(
+    family: str, method: str, encoders: Encoders
+) -> None:
+    """Row by row, without padding, through the model's own forward pass."""
+    job = toy_job(encoders(family), f"adapters.method={method}")
+    rows_N = np.array([5, 0, 31, 17, 2])
+    features_NF = frozen_features(job, rows_N)
+    layer = output_layer(job.classifier.module, job.classifier.plan)
+    job.classifier.module.eval()
+    for feature_F, row in zip(features_NF, rows_N, strict=True):
+        logits_BK = job.classifier.logits(collate(job.train.tokens, [int(row)]))
+        again_K = layer(torch.from_numpy(feature_F))
+        torch.testing.assert_close(again_K, logits_BK[0], atol=1e-5, rtol=1e-5)
+
+
+def test_training_starts_where_the_probe_ends(bert: Path, tmp_path: Path) -> None:
+    """The row of step 0 has the probe's own score, and a random head does not."""
+    job = toy_job(bert, PROBE, "optim.epochs=1")
+    first = toy_loop(job, tmp_path / "probe").fit().history[0]
+    at_random = toy_job(bert, "head.start=random", "optim.epochs=1")
+    other = toy_loop(at_random, tmp_path / "random").fit().history[0]
+    assert first["eval_loss"] < other["eval_loss"] - 0.05
+    again = toy_job(bert, PROBE, "optim.epochs=1")
+    state = torch.get_rng_state()
+    start_at_probe(again, Notes())
+    assert torch.equal(torch.get_rng_state(), state), "training would draw other numbers"
+
+
+def test_stored_states_give_the_same_features(bert: Path, tmp_path: Path) -> None:
+    """With the head alone training reads what the frozen layers gave once, rounded to fp16."""
+    loop = toy_loop(toy_job(bert, PROBE, "adapters.method=none"), tmp_path)
+    rows_N = np.arange(10)
+    computed_NF = frozen_features(loop.job, rows_N)
+    kept, _ = keep_prefix(loop.job, tmp_path, Notes(), StopRequest())
+    assert kept.train.states is not None
+    np.testing.assert_allclose(frozen_features(kept, rows_N), computed_NF, atol=1e-3)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.command import tightfit
+from tests.toy_jobs import PLAIN
 from tests.toys import toy_encoder, toy_rows, write_jsonl
 
 TRAIN_KEYS = (
@@ -32,7 +33,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(home: Path, run: str, *more: str) -> list[str]:
     """The beginning of a command that trains the toy."""
     data = ["--data", str(home / "train.jsonl"), "--model", str(home / "toy")]
-    return ["train", *data, "--out", str(home / run), *more]
+    plain = [part for setting in PLAIN for part in ("--set", setting)]
+    return ["train", *data, "--out", str(home / run), *plain, *more]
 
 
 def answer(*arguments: str, code: int = 0) -> Any:

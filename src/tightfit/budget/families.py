@@ -8,7 +8,7 @@ left out: projections of the embeddings, poolers, and DeBERTa's projections of p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tightfit.config import Role
@@ -27,6 +27,8 @@ class HeadSpec:
     """Full path of a norm in the module."""
     optional_bias: bool = False
     """Biases are there only if ``classifier_bias`` and ``norm_bias`` say so."""
+    tanh: bool = False
+    """Its hidden layer is followed by a tanh, which near zero changes nothing."""
     often_stored: bool = False
     """Published checkpoints hold it, trained: new, and so in the head, only where one does not."""
 
@@ -64,21 +66,25 @@ _BERT_BLOCK = _six(
 )
 _ONE_LAYER = HeadSpec("classifier", {"classifier": "labels"})
 _TWO_LAYERS = HeadSpec(
-    "classifier", {"classifier.dense": "hidden", "classifier.out_proj": "labels"}
+    "classifier", {"classifier.dense": "hidden", "classifier.out_proj": "labels"}, tanh=True
 )
+_TWO_LAYERS_GELU = replace(_TWO_LAYERS, tanh=False)
 _ROBERTA = Family("roberta", _BERT_BLOCK, (_TWO_LAYERS,))
 
 FAMILIES: Mapping[str, Family] = {
     "bert": Family(
         "bert",
         _BERT_BLOCK,
-        (HeadSpec("bert.pooler", {"bert.pooler.dense": "hidden"}, often_stored=True), _ONE_LAYER),
+        (
+            HeadSpec("bert.pooler", {"bert.pooler.dense": "hidden"}, tanh=True, often_stored=True),
+            _ONE_LAYER,
+        ),
     ),
     "roberta": _ROBERTA,
     # XLM-R and CamemBERT are RoBERTa on other texts, down to the names of the modules.
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
-    "electra": Family("electra", _BERT_BLOCK, (_TWO_LAYERS,)),
+    "electra": Family("electra", _BERT_BLOCK, (_TWO_LAYERS_GELU,)),
     "distilbert": Family(
         "distilbert",
         _six(
@@ -153,7 +159,10 @@ FAMILIES: Mapping[str, Family] = {
             "ffn",
             "ffn_output",
         ),
-        (HeadSpec("albert.pooler", {"albert.pooler": "hidden"}, often_stored=True), _ONE_LAYER),
+        (
+            HeadSpec("albert.pooler", {"albert.pooler": "hidden"}, tanh=True, often_stored=True),
+            _ONE_LAYER,
+        ),
         # ALBERT goes through the same few blocks again and again (arXiv:1909.11942).
         block="encoder.albert_layer_groups.{}.albert_layers.{}",
         counters=(("num_hidden_groups", 1), ("inner_group_num", 1)),

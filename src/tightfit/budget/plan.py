@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar, get_args
 
+from tightfit.budget.allocate import Allocation, largest_that_fits, same_rank
 from tightfit.budget.excess import over_budget
 from tightfit.budget.parts import HeadLayer, LayerPlan, largest_uniform_rank
-from tightfit.budget.shapes import EncoderShapes, HeadModule, LinearShape
+from tightfit.budget.shapes import EncoderShapes, LinearShape
 from tightfit.config import Role
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
 
@@ -18,6 +19,9 @@ T = TypeVar("T")
 
 Method = Literal["lora", "none", "full"]
 """LoRA adapters and the head; the head alone; every weight of the model."""
+
+HeadKind = Literal["stock", "linear", "auto"]
+"""The model's own head; only its output layer; that where the model's head allows it."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Plan:
     """Parameters of the whole model for the method ``full``, otherwise 0."""
     frozen_constants: tuple[str, ...] = ()
     """Tensors that are saved beside the trained ones and do not count."""
+    why: str = ""
+    """The reason for these ranks, where the settings left them open."""
 
     def __post_init__(self) -> None:
         if self.num_labels < 2:
@@ -102,6 +108,7 @@ class Plan:
             "head_modules": list(self.head_modules),
             "everything": self.everything,
             "frozen_constants": list(self.frozen_constants),
+            "why": self.why,
         }
 
     @classmethod
@@ -141,6 +148,7 @@ class Plan:
             head_modules=_names(value["head_modules"]),
             everything=_typed(value["everything"], int),
             frozen_constants=_names(value["frozen_constants"]),
+            why=_typed(value["why"], str),
         )
 
 
@@ -151,9 +159,10 @@ def make_plan(
     num_labels: int,
     budget: int | None,
     method: Method,
-    rank: int,
+    rank: int | None,
     targets: Sequence[Role],
     uppermost: int | None = None,
+    head: HeadKind = "stock",
 ) -> Plan:
     """The plan that gives every targeted layer the same rank.
 
@@ -163,28 +172,39 @@ def make_plan(
         num_labels: logits that the head gives.
         budget: most trainable parameters allowed; None where no cap holds.
         method: what trains besides the head.
-        rank: of each adapter.
+        rank: of each adapter; None spends the cap as :func:`largest_that_fits` does, and where it
+            cannot pay a single adapter the plan is that of the method ``none``.
         targets: roles to adapt. A layer that fuses several is adapted once, at its full width.
         uppermost: adapt only so many blocks, counted from above; None adapts all.
+        head: whether the head's new hidden layers train, or stand frozen near the identity.
 
     Raises:
         BudgetError: the plan is over the cap.
-        SettingsError: a rank is too large for a layer, or the model has no layer of that role or
-            not so many blocks.
+        SettingsError: a rank is too large for a layer, or the model has no layer of that role, not
+            so many blocks, or a head that cannot be linear.
     """
-    layers = _targeted(shapes, targets, uppermost) if method == "lora" else []
+    constants = _constants(shapes, head) if method != "full" else ()
+    head_layers = _head_layers(shapes, constants)
+    chosen = Allocation((), "")
+    if method == "lora":
+        layers = _targeted(shapes, targets, uppermost)
+        if rank is None:
+            spent = sum(layer.parameters for layer in head_layers)
+            chosen = largest_that_fits(layers, head=spent, cap=budget)
+            method = "lora" if chosen.layers else "none"
+        else:
+            chosen = Allocation(same_rank(layers, rank), "")
     return Plan(
         model=model,
         num_labels=num_labels,
         budget=budget,
         method=method,
-        layers=tuple(
-            LayerPlan(shape.name, rank, shape.in_features, shape.out_features, shape.roles)
-            for shape in layers
-        ),
-        head_layers=tuple(layer for module in shapes.head for layer in _head_layers(module)),
+        layers=chosen.layers,
+        head_layers=head_layers,
         head_modules=tuple(module.module for module in shapes.head),
         everything=shapes.parameters if method == "full" else 0,
+        frozen_constants=constants,
+        why=chosen.why,
     )
 
 
@@ -229,13 +249,30 @@ def _lowest_block(shapes: EncoderShapes, uppermost: int) -> int:
     return blocks - uppermost
 
 
-def _head_layers(module: HeadModule) -> list[HeadLayer]:
-    """Tensors joined to the layers that own them."""
+def _constants(shapes: EncoderShapes, kind: HeadKind) -> tuple[str, ...]:
+    """The head's tensors that stand frozen near the identity; empty where its own layers train."""
+    output = shapes.head[-1].tensors[-1][0].rpartition(".")[0]
+    hidden = [n for m in shapes.head for n, _ in m.tensors if not n.startswith(f"{output}.")]
+    replaceable = tuple(name for module in shapes.head for name in module.replaceable)
+    fixed = sorted(set(hidden) - set(replaceable))
+    if kind == "linear" and fixed:
+        raise SettingsError(
+            f"the head of {shapes.model_type} cannot be linear",
+            seen=f"{', '.join(fixed)}: what follows is no tanh",
+            allowed="stock or auto",
+            next_step="set head.kind=auto",
+        )
+    return () if kind == "stock" or fixed else replaceable
+
+
+def _head_layers(shapes: EncoderShapes, constants: Sequence[str]) -> tuple[HeadLayer, ...]:
+    """The head's trained tensors joined to the layers that own them."""
     layers: dict[str, int] = {}
-    for tensor, parameters in module.tensors:
-        owner = tensor.rpartition(".")[0]
-        layers[owner] = layers.get(owner, 0) + parameters
-    return [HeadLayer(name, parameters) for name, parameters in layers.items()]
+    for tensor, parameters in (pair for module in shapes.head for pair in module.tensors):
+        if tensor not in constants:
+            owner = tensor.rpartition(".")[0]
+            layers[owner] = layers.get(owner, 0) + parameters
+    return tuple(HeadLayer(name, parameters) for name, parameters in layers.items())
 
 
 def _layer_to_json(layer: LayerPlan) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class HeadModule:
     """Dotted path of the module."""
     tensors: tuple[tuple[str, int], ...]
     """Full name and number of parameters of each tensor."""
+    replaceable: tuple[str, ...] = ()
+    """Tensors of a hidden layer before a tanh: a small multiple of the identity can stand there."""
 
     @property
     def parameters(self) -> int:
@@ -158,7 +160,10 @@ def _head_module(spec: HeadSpec, sizes: Sizes, num_labels: int) -> HeadModule:
         tensors.append((f"{spec.norm}.weight", sizes.hidden))
         if _has_bias(sizes, "norm_bias", optional=spec.optional_bias):
             tensors.append((f"{spec.norm}.bias", sizes.hidden))
-    return HeadModule(spec.module, tuple(tensors))
+    hidden = [path for path, writes in spec.linears.items() if writes == "hidden" and spec.tanh]
+    owners = tuple(f"{path}." for path in hidden)
+    replaceable = tuple(name for name, _ in tensors if owners and name.startswith(owners))
+    return HeadModule(spec.module, tuple(tensors), replaceable)
 
 
 def _has_bias(sizes: Sizes, setting: str, *, optional: bool) -> bool:

@@ -65,11 +65,12 @@ def show_plan(plan: Plan, console: Console) -> list[RenderableType]:
         add_row(table, part, price, f"{parameters:,}", bar(share, console))
     table.add_section()
     add_row(table, "total", "", f"{plan.total:,}")
+    why = [Text(f"Ranks: {plan.why}.")] if plan.why else []
     if plan.budget is None or plan.headroom is None:
-        return [table, Text("No cap holds: nothing limits what trains.")]
+        return [table, Text("No cap holds: nothing limits what trains."), *why]
     add_row(table, "cap", "", f"{plan.budget:,}")
     add_row(table, "headroom", "", f"{plan.headroom:,}")
-    return [table, _cap_line(plan.total, plan.budget, console)]
+    return [table, _cap_line(plan.total, plan.budget, console), *why]
 
 
 def _parts(plan: Plan) -> list[tuple[str, str, int]]:

@@ -52,6 +52,12 @@ Depth = Annotated[
     PlainSerializer(lambda value: "all" if value is None else value),
 ]
 """A count of blocks, or ``all``."""
+Rank = Annotated[
+    Annotated[int, Field(ge=1)] | None,
+    BeforeValidator(lambda value: None if value == "auto" else value),
+    PlainSerializer(lambda value: "auto" if value is None else value),
+]
+"""A rank, or ``auto``: as large as the cap allows."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """What remains of a running mean after one step."""
 
@@ -94,9 +100,11 @@ class Adapters(Section):
 
     method: Literal["lora", "none", "full"]
     """LoRA (arXiv:2106.09685), nothing, or every weight of the model."""
-    rank: Annotated[int, Field(ge=1)] = 4
+    rank: Rank = None
     alpha: Annotated[float, Field(gt=0)] = 8.0
-    """The product B A is scaled by alpha / rank."""
+    """The product B A is scaled by alpha / rank, or with ``rslora`` by alpha / sqrt(rank)."""
+    rslora: bool = False
+    """Rank-stabilised scaling (arXiv:2312.03732): one learning rate suits every rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """On the adapter's input."""
     targets: Annotated[tuple[Role, ...], BeforeValidator(_as_list), Field(min_length=1)] = (
@@ -110,8 +118,10 @@ class Adapters(Section):
 class Head(Section):
     """The layers that turn the encoder's state into one logit a class."""
 
-    kind: Literal["stock"]
-    """``stock``: the model class's own head."""
+    kind: Literal["stock", "linear", "auto"]
+    """``stock``: the model class's own head. ``linear``: the same head, of which only the output
+    layer trains; hidden layers that the checkpoint lacks are frozen near the identity, and plain
+    ``transformers`` loads it all the same. ``auto``: linear where the model's head can be."""
     start: Literal["random", "probe"] = "random"
     """Where the output layer starts: at random, or at the solution of a linear classifier on the
     frozen features (arXiv:2202.10054)."""

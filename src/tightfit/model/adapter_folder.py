@@ -57,7 +57,7 @@ class Contents:
     """What a safetensors file holds."""
 
     numbers: int
-    """Of all tensors together."""
+    """Of all tensors together, without those that a linear head keeps constant."""
     factors: tuple[Factor, ...]
     others: tuple[str, ...]
     """Names of the tensors that are no part of an adapter's A or B."""
@@ -74,8 +74,10 @@ def read_contents(path: Path) -> Contents:
         # With bias="all" PEFT writes the head's bias three times over; it trained once.
         # The open file is no dict, and cannot be iterated itself.
         names = {_plain(name): name for name in file.keys() if _FROZEN_COPY not in name}  # noqa: SIM118
+        constants = tuple(p.rpartition(".")[0] for p, n in names.items() if _is_scalar(file, n))
         for plain, name in names.items():
-            numbers += math.prod(file.get_slice(name).get_shape())
+            if plain.rpartition(".")[0] not in constants:
+                numbers += math.prod(file.get_slice(name).get_shape())
             if match := _FACTOR.fullmatch(plain):
                 tensor = file.get_tensor(name)
                 norm = float(tensor.double().norm())
@@ -83,6 +85,15 @@ def read_contents(path: Path) -> Contents:
             else:
                 others.append(plain)
     return Contents(numbers, tuple(factors), tuple(others))
+
+
+def _is_scalar(file: Any, name: str) -> bool:
+    """Whether a matrix is a multiple of the identity, which no training leaves."""
+    shape = file.get_slice(name).get_shape()
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 1:
+        return False
+    matrix = file.get_tensor(name)
+    return bool((matrix == matrix[0, 0] * matrix.new_ones(len(matrix)).diag()).all())
 
 
 def _plain(name: str) -> str:

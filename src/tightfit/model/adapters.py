@@ -27,6 +27,10 @@ ADAPTER = "default"
 """PEFT's name for a model's first adapter."""
 
 
+NEAR_IDENTITY = 0.01
+"""What multiplies the identity: normalised states reach some 20, and tanh(0.2) is 0.197."""
+
+
 @dataclass(frozen=True)
 class AdapterPair:
     """The two matrices that change one frozen layer."""
@@ -55,11 +59,16 @@ def attach(model: PreTrainedModel, plan: Plan, settings: Adapters) -> nn.Module:
     Returns the PEFT model for LoRA, and the model itself where there are no adapters.
     """
     model.requires_grad_(plan.method == "full")
+    _put_constants(model, plan)
+    whole: nn.Module = model
     if plan.method == "lora":
-        return _with_lora(model, plan, settings)
-    for module in plan.head_modules:
-        model.get_submodule(module).requires_grad_(True)
-    return model
+        whole = _with_lora(model, plan, settings)
+    if plan.method != "full":
+        for _, head in _head_modules(whole, plan):
+            head.requires_grad_(False)
+        for _, parameter in _head_tensors(whole, plan):
+            parameter.requires_grad_(True)
+    return whole
 
 
 def base_model(module: nn.Module) -> PreTrainedModel:
@@ -113,6 +122,7 @@ def _with_lora(model: PreTrainedModel, plan: Plan, settings: Adapters) -> PeftMo
         task_type="SEQ_CLS",
         r=rank,
         lora_alpha=settings.alpha,
+        use_rslora=settings.rslora,
         lora_dropout=settings.dropout,
         bias="none",
         target_modules=sorted(ranks),
@@ -141,7 +151,22 @@ def _adapter_tensors(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 def _head_tensors(module: nn.Module, plan: Plan) -> Iterator[tuple[str, nn.Parameter]]:
     for path, head in _head_modules(module, plan):
         for name, parameter in head.named_parameters():
-            yield f"{path}.{name}", parameter
+            if f"{path}.{name}" not in plan.frozen_constants:
+                yield f"{path}.{name}", parameter
+
+
+def _put_constants(model: nn.Module, plan: Plan) -> None:
+    """Hidden layers of the head that do not train become a small multiple of the identity.
+
+    ``tanh(s x)`` is ``s x`` to a part in 3 / (s x)^2, and the output layer undoes the factor. So a
+    head with a dense layer is a linear one, and still the one that the model class knows.
+    """
+    with torch.no_grad():
+        for name in plan.frozen_constants:
+            tensor = model.get_parameter(name)
+            tensor.zero_()
+            if tensor.ndim == 2:
+                tensor.fill_diagonal_(NEAR_IDENTITY)
 
 
 def _head_modules(module: nn.Module, plan: Plan) -> Iterator[tuple[str, nn.Module]]:

@@ -45,7 +45,7 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
             # Without this PEFT asks the Hub whether the base model's vocabulary has changed.
             peft_model.save_pretrained(str(folder), save_embedding_layers=False)
         case "none":
-            save_file(classifier.state(), folder / HEAD_FILE)
+            save_file(classifier.state() | constants(classifier), folder / HEAD_FILE)
         case "full":
             with quiet_transformers():
                 base_model(classifier.module).save_pretrained(folder)
@@ -99,6 +99,12 @@ def load_artefact(
         ) from error
     model.requires_grad_(False)
     return Classifier(model.eval(), plan, load_tokenizer(base), tuple(label_names))
+
+
+def constants(classifier: Classifier) -> dict[str, torch.Tensor]:
+    """The head's tensors that do not train; without them plain ``transformers`` would draw them."""
+    model = base_model(classifier.module)
+    return {name: model.get_parameter(name) for name in classifier.plan.frozen_constants}
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:

@@ -156,8 +156,8 @@ def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str
     if plan.method == "lora":
         adapters = config.adapters
         how += (
-            f"; LoRA of rank {adapters.rank} and alpha {adapters.alpha:g} on "
-            f"{', '.join(adapters.targets)}"
+            f"; LoRA of rank {_ranks(plan)} and alpha {adapters.alpha:g} on "
+            f"{', '.join(_roles(plan))}"
         )
     if data is None:
         return f"{how}."
@@ -168,6 +168,17 @@ def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str
         f"{data['train_rows']:,} rows of {_plain(_public(data['source']))} ({counts}); "
         f"{data['validation_rows']:,} rows to validate on. {how}."
     )
+
+
+def _ranks(plan: Plan) -> str:
+    lowest, highest = (pick(layer.rank for layer in plan.layers) for pick in (min, max))
+    return str(lowest) if lowest == highest else f"{lowest} to {highest}"
+
+
+def _roles(plan: Plan) -> list[str]:
+    """What the adapted layers do, or for foreign adapters their names."""
+    names = [layer.roles or (layer.name.rpartition(".")[2],) for layer in plan.layers]
+    return list(dict.fromkeys(name for some in names for name in some))
 
 
 def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:

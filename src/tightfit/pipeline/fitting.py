@@ -122,7 +122,8 @@ def train(
     tell_about(material, voice)
     source = locate(config.model.name)
     plan = plan_for(config, source, len(material.labels))
-    voice.say(f"{plan.total:,} parameters will train in {source.name}")
+    reason = f": {plan.why}" if plan.why else ""
+    voice.say(f"{plan.total:,} parameters will train in {source.name}{reason}")
     set_seed(config.seed)
     if stored is not None:
         config = config.model_copy(update={"choices": stored.choices})

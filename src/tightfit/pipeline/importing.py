@@ -208,6 +208,7 @@ def _config(
             "model.name": source.name,
             "adapters.rank": max(ranks, default=1),
             "adapters.alpha": told.get("lora_alpha", defaults.adapters.alpha),
+            "adapters.rslora": bool(told.get("use_rslora", False)),
             "adapters.dropout": told.get("lora_dropout", 0.0),
             "data.labels": names,
             "data.max_length": length,

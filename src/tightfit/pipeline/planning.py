@@ -73,6 +73,7 @@ def plan(
         rank=config.adapters.rank,
         targets=config.adapters.targets,
         uppermost=config.adapters.layers,
+        head=config.head.kind,
     )
 
 

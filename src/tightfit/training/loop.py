@@ -27,7 +27,7 @@ from tightfit.training.checkpoint import (
     unpack_optimizer,
 )
 from tightfit.training.job import Counters, Fitted, HistoryRow, Job
-from tightfit.training.optim import class_weights, make_optimizer, row_losses
+from tightfit.training.optim import RATE, class_weights, make_optimizer, row_losses
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
 from tightfit.training.signals import StopRequest
@@ -57,6 +57,7 @@ class Loop:
             self.job.train.labels, len(classifier.label_names), config.optim.class_weights
         ).to(classifier.device)
         self._order: tuple[int, list[list[int]]] = (-1, [])
+        self._rate = 0.0
         self._best: dict[str, torch.Tensor] = {}
         self.counters = Counters()
         self.history: list[HistoryRow] = []
@@ -192,7 +193,7 @@ class Loop:
         row: HistoryRow = {
             "step": step,
             "epoch": step / self.job.schedule.steps_per_epoch,
-            "lr": self._optimizer.param_groups[0]["lr"] if step else 0.0,
+            "lr": self._rate if step else 0.0,
             "train_loss": counters.loss_sum / summed if summed else None,
             "train_accuracy": counters.correct / summed if summed else None,
             "eval_loss": eval_loss,
@@ -208,7 +209,8 @@ class Loop:
     def _set_rate(self, step: int) -> float:
         lr = self.job.config.optim.lr * self.job.schedule.scale(step - 1)
         for group in self._optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group[RATE]
+        self._rate = lr
         return lr
 
     def _batches_of(self, step: int) -> list[list[int]]:

@@ -13,6 +13,10 @@ from torch.nn import functional as F
 from tightfit.budget.gates import check_count
 from tightfit.budget.plan import Plan
 from tightfit.config import Config, Optim
+from tightfit.model.adapters import NEAR_IDENTITY
+
+RATE = "rate"
+"""Key of a group of the optimiser: what multiplies the learning rate of its tensors."""
 
 SHORT_RUN_WARMUP = 0.1
 """With ``train.max_steps`` warm-up takes at most this share of the steps."""
@@ -63,12 +67,20 @@ def make_optimizer(
     Raises:
         BudgetError: the groups do not add up to the plan.
     """
+    # Behind a hidden layer of s times the identity weights are 1 / s times as large as they would
+    # be on the states themselves, and so are their steps: AdamW then trains the same function.
+    scaled = [f"{plan.head_layers[-1].name}.weight"] if plan.frozen_constants else []
     # Biases and the scales of norms are the tensors of one dimension.
-    matrices = [p for p in trainable.values() if p.ndim > 1]
+    matrices = [p for name, p in trainable.items() if p.ndim > 1 and name not in scaled]
     vectors = [p for p in trainable.values() if p.ndim <= 1]
     groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": settings.weight_decay, RATE: 1.0},
+        {"params": vectors, "weight_decay": 0.0, RATE: 1.0},
+        {
+            "params": [trainable[name] for name in scaled],
+            "weight_decay": settings.weight_decay * NEAR_IDENTITY,
+            RATE: 1.0 / NEAR_IDENTITY,
+        },
     ]
     optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]],

@@ -127,6 +127,7 @@ def plan_for(config: Config, source: Source, num_labels: int) -> Plan:
         rank=config.adapters.rank,
         targets=config.adapters.targets,
         uppermost=config.adapters.layers,
+        head=config.head.kind,
     )
 
 

@@ -1,0 +1,86 @@
+"""Which layers get an adapter, and of which rank, when the settings leave that to the cap.
+
+The same rank everywhere, as large as the cap allows; where not even rank 1 everywhere fits, fewer
+kinds of layers, then only the uppermost blocks, then the head alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tightfit.budget.parts import LayerPlan, largest_rank, largest_uniform_rank, rank_price
+from tightfit.budget.shapes import LinearShape
+from tightfit.config import Role
+
+MOST_RANK = 64
+"""Enough that more parameters than this were never seen to help a classifier."""
+
+STOP = f"equal ranks stop at {MOST_RANK}"
+
+NARROWER: tuple[tuple[Role, ...], ...] = (("query", "value"), ("value",))
+"""What is adapted where the cap is too small for all that was asked for (arXiv:2106.09685)."""
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The adapters, none where the head trains alone, and why these."""
+
+    layers: tuple[LayerPlan, ...]
+    why: str
+
+
+def same_rank(layers: Sequence[LinearShape], rank: int) -> tuple[LayerPlan, ...]:
+    """An adapter of this rank on each layer.
+
+    Raises:
+        SettingsError: the rank is too large for a layer.
+    """
+    return tuple(LayerPlan(x.name, rank, x.in_features, x.out_features, x.roles) for x in layers)
+
+
+def largest_that_fits(layers: Sequence[LinearShape], *, head: int, cap: int | None) -> Allocation:
+    """The largest equal rank on these layers, or on the most of them that the cap can pay.
+
+    Args:
+        layers: what the settings name, at least one.
+        head: parameters of the head, which are spent first.
+        cap: most trainable parameters allowed; None where no cap holds.
+    """
+    if cap is None:
+        rank = min(MOST_RANK, *map(largest_rank, layers))
+        return Allocation(same_rank(layers, rank), f"no cap holds: {STOP}")
+    for some, words in _narrower(layers, cap - head):
+        rank = largest_uniform_rank(some, head=head, cap=cap) if some else 0
+        if rank > MOST_RANK:
+            return Allocation(same_rank(some, MOST_RANK), STOP)
+        if rank:
+            return Allocation(same_rank(some, rank), f"the largest equal rank that fits{words}")
+    cheapest, left = min(x.in_features + x.out_features for x in layers), max(0, cap - head)
+    return Allocation((), f"the head leaves {left:,}, and the cheapest adapter costs {cheapest:,}")
+
+
+def _narrower(
+    layers: Sequence[LinearShape], affordable: int
+) -> Iterator[tuple[list[LinearShape], str]]:
+    """Ever fewer layers, with what is to be said of them."""
+    yield list(layers), ""
+    lacks = f"; rank 1 on all {len(layers)} layers costs {rank_price(layers):,}"
+    advice = ", and budget.allocation=importance would choose among them"
+    groups = [[x for x in layers if not set(roles).isdisjoint(x.roles)] for roles in NARROWER]
+    for some, roles in zip(groups, NARROWER, strict=True):
+        yield some, f" on {' and '.join(roles)} alone{lacks}{advice}"
+    for some in (*groups, list(layers)):
+        for kept in _uppermost(some, affordable):
+            count = len({x.block for x in kept})
+            blocks = "block" if count == 1 else f"{count} blocks"
+            yield kept, f" in the uppermost {blocks} alone{lacks}{advice}"
+
+
+def _uppermost(layers: Sequence[LinearShape], affordable: int) -> Iterator[list[LinearShape]]:
+    """As many of the uppermost blocks as rank 1 can be paid for."""
+    for lowest in sorted({x.block for x in layers}):
+        some = [x for x in layers if x.block >= lowest]
+        if rank_price(some) <= affordable:
+            yield some
+            return

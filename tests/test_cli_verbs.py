@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,15 +119,24 @@ def trainer(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_train_arguments(trainer: Recorder) -> None:
     """Every option of the contract arrives under its name."""
     line = "train --data d --validation v --model m --recipe paper --budget 1M --out o --seed 7"
-    more = "--max-steps 8 --limit 9 --overwrite --set a.b=c --text-column t,u --label-column l"
-    answer(*line.split(), *more.split())
+    rows = "--limit 9 --text-column t,u --label-column l"
+    answer(*line.split(), *rows.split(), *"--max-steps 8 --overwrite --set a.b=c".split())
     assert isinstance(trainer.options.pop("voice"), RichVoice)
+    assert trainer.options.pop("started") < time.monotonic()
     assert trainer.arguments == ("d",)
     assert trainer.options == {
         **{"validation": "v", "model": "m", "recipe": "paper", "budget": 1_000_000},
         **{"out": Path("o"), "seed": 7, "max_steps": 8, "limit": 9, "resume": False},
         **{"overwrite": True, "settings": ["a.b=c"], "text_column": "t,u", "label_column": "l"},
+        "minutes": None,
     }
+
+
+def test_train_minutes(trainer: Recorder) -> None:
+    """The time of the whole command, whose clock began before anything slow was imported."""
+    answer(*"train --data d --minutes 4.5".split())
+    assert trainer.options["minutes"] == 4.5
+    assert "minutes" in words(*"train --data d --minutes 0".split(), code=2)
 
 
 def test_train_object(trainer: Recorder) -> None:

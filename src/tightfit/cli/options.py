@@ -6,10 +6,14 @@ Only what is needed to parse a command line and print help is imported here: no 
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+STARTED = time.monotonic()
+"""When this module was imported, which is before anything that takes time."""
 
 DATA, SETTINGS, ANSWER = "Data", "Settings", "Answer"
 """Headings in the help."""

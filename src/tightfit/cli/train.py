@@ -30,6 +30,7 @@ tightfit train --data train.csv --budget 100k --out runs/first
 tightfit train --data news.csv --text-column title,body --label-column topic
 tightfit train --data hf:ag_news --model roberta-base --recipe paper
 tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
+tightfit train --data train.csv --minutes 10
 tightfit train --data train.csv --dry-run
 tightfit train --data train.csv --out runs/first --resume"""
 
@@ -70,6 +71,15 @@ def train(
             min=1,
             rich_help_panel=options.SETTINGS,
             help="End after so many optimiser steps, and shorten the schedule with them.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            rich_help_panel=options.SETTINGS,
+            help="The best classifier within this time of the whole command, final scoring "
+            "excluded: steps are timed, and the schedule is cut to what fits.",
         ),
     ] = None,
     settings: options.Settings = None,
@@ -113,6 +123,8 @@ def train(
             "seed": seed,
             "max_steps": max_steps,
             "limit": limit,
+            "minutes": minutes,
+            "started": options.STARTED,
             "text_column": text_column,
             "label_column": label_column,
             "settings": settings or (),

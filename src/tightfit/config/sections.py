@@ -35,7 +35,7 @@ def _from_word(value: object) -> object:
     return None if value == "none" else value
 
 
-def _to_word(value: int | None) -> int | str:
+def _to_word(value: float | None) -> Any:
     return "none" if value is None else value
 
 
@@ -46,6 +46,10 @@ Limit = Annotated[
     Annotated[int, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
 ]
 """A count, or ``none``: TOML has no null, so the word stands for it."""
+Minutes = Annotated[
+    Annotated[float, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
+]
+"""A time, or ``none``."""
 Depth = Annotated[
     Annotated[int, Field(gt=0)] | None,
     BeforeValidator(lambda value: None if value == "all" else value),
@@ -186,6 +190,9 @@ class Train(Section):
     a step then weighs a long row more."""
     eval_every: Annotated[int, Field(ge=1)]
     """Optimiser steps between evaluations; each also writes a checkpoint."""
+    eval_rows: Limit = None
+    """Most validation rows that an evaluation while training scores, a sample drawn once; the
+    final scores are always those of all rows."""
     eval_batch: Annotated[int, Field(ge=1)]
     forward: Literal["auto", "own"] = "auto"
     """``auto``: the lean forward pass where the model has one; ``own``: always the model's own."""
@@ -196,6 +203,8 @@ class Train(Section):
     compile: Literal["off"] = "off"
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
+    minutes: Minutes = None
+    """Wall clock of the whole command, final scoring excluded; the schedule is cut to fit."""
 
 
 class Predict(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,6 +35,7 @@ from tightfit.report.page import render
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.job import Fitted, HistoryRow, Job
 from tightfit.training.loop import Loop
+from tightfit.training.pace import TimeLimit, fit_into
 from tightfit.training.prepare import Material, gather, make_job, plan_for, tell_about
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.tracking import check_tracker, log_row, make_accelerator
@@ -69,6 +71,8 @@ def train(
     seed: int | None = None,
     max_steps: int | None = None,
     limit: int | None = None,
+    minutes: float | None = None,
+    started: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
     text_column: Sequence[str] | str | None = None,
@@ -88,6 +92,8 @@ def train(
         seed: of everything that is drawn at random.
         max_steps: end after so many optimiser steps, and shorten the schedule with them.
         limit: train on a stratified sample of this many rows.
+        minutes: fit the training into this wall clock of the whole call, final scoring excluded.
+        started: when that clock began, by :func:`time.monotonic`; None is now.
         resume: go on from the run's newest checkpoint; a finished run is left as it is.
         overwrite: replace a run that is there.
         text_column: column, or columns to join with a space.
@@ -98,7 +104,7 @@ def train(
     Raises:
         TightfitError: its subclasses tell what is wrong; nothing half-written is left behind.
     """
-    voice = voice or RichVoice()
+    voice, began = voice or RichVoice(), time.monotonic() if started is None else started
     config = settings_of(
         recipe,
         settings,
@@ -106,6 +112,7 @@ def train(
         budget=budget,
         seed=seed,
         max_steps=max_steps,
+        minutes=minutes,
         text_column=text_column,
         label_column=label_column,
     )
@@ -128,6 +135,9 @@ def train(
     if stored is not None:
         config = config.model_copy(update={"choices": stored.choices})
     job, facts = make_job(config, material, source, plan, voice=voice)
+    if config.train.minutes is not None:
+        job = fit_into(job, TimeLimit(config.train.minutes, began), voice)
+        set_seed(config.seed)
     facts["tokens"]["lengths"] = length_histogram(job.train.tokens.lengths)
     data_facts = {**material.facts, **facts}
     if stored is None:

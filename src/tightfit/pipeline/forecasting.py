@@ -7,27 +7,17 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 from accelerate.utils import set_seed
 
 from tightfit.budget.plan import Plan
 from tightfit.config import DEFAULT_RECIPE
-from tightfit.model.classifier import predict_logits
 from tightfit.model.locate import locate
-from tightfit.model.proofs import GradientWatch
 from tightfit.pipeline.planning import settings_of
-from tightfit.training.checkpoint import CheckpointStore
-from tightfit.training.job import Job
-from tightfit.training.loop import Loop
+from tightfit.training.pace import TimeLimit, fit_into, rehearse
 from tightfit.training.prepare import gather, make_job, plan_for, tell_about
 from tightfit.voice import RichVoice, Voice
-
-REHEARSED_STEPS = 3
-"""Optimiser steps that are run to time them, after one on the longest rows."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +60,8 @@ def dry_run(
     seed: int | None = None,
     max_steps: int | None = None,
     limit: int | None = None,
+    minutes: float | None = None,
+    started: float | None = None,
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
     settings: Sequence[str] = (),
@@ -79,7 +71,7 @@ def dry_run(
 
     Nothing is written. The arguments, and what is raised, are those of :func:`train`.
     """
-    voice = voice or RichVoice()
+    voice, began = voice or RichVoice(), time.monotonic() if started is None else started
     config = settings_of(
         recipe,
         settings,
@@ -87,6 +79,7 @@ def dry_run(
         budget=budget,
         seed=seed,
         max_steps=max_steps,
+        minutes=minutes,
         text_column=text_column,
         label_column=label_column,
     )
@@ -96,7 +89,9 @@ def dry_run(
     plan = plan_for(config, source, len(material.labels))
     set_seed(config.seed)
     job, facts = make_job(config, material, source, plan, voice=voice)
-    seconds = _rehearse(job)
+    if config.train.minutes is not None:
+        job = fit_into(job, TimeLimit(config.train.minutes, began), voice)
+    seconds = rehearse(job).seconds(job.schedule.total, job.config.train.eval_every)
     precision = job.config.choices["precision"]
     notes = [
         material.facts["note"],
@@ -113,22 +108,6 @@ def dry_run(
         memory_bytes=_peak_memory(),
         notes=tuple(note for note in notes if note),
     )
-
-
-def _rehearse(job: Job) -> float:
-    """Seconds that the whole training would take, from a few real steps and batches."""
-    with TemporaryDirectory() as nowhere:
-        loop = Loop(job, CheckpointStore(Path(nowhere)), GradientWatch({}))
-        step_seconds = loop.rehearse(REHEARSED_STEPS)
-    tokens = job.validation.tokens
-    # A middling stretch of lengths stands for all of them.
-    order: list[int] = np.argsort(tokens.lengths).tolist()
-    middle = order[len(order) // 2 :][: job.config.train.eval_batch]
-    started = time.perf_counter()
-    predict_logits(job.classifier, tokens.select(middle), batch=len(middle), forward=job.logits)
-    evaluation_seconds = (time.perf_counter() - started) / len(middle) * len(tokens)
-    evaluations = 2 + job.schedule.total // job.config.train.eval_every
-    return step_seconds * job.schedule.total + evaluation_seconds * evaluations
 
 
 def _peak_memory() -> int:

@@ -34,6 +34,7 @@ OPTIONS = {
     "budget": "budget.cap",
     "seed": "seed",
     "max_steps": "train.max_steps",
+    "minutes": "train.minutes",
     "text_column": "data.text_column",
     "label_column": "data.label_column",
 }

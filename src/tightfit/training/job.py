@@ -5,6 +5,7 @@ Shapes: B rows of a batch, K labels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +43,13 @@ class Job:
     config: Config
     schedule: Schedule
     precision: Precision
+    watched: Rows
+    """The validation rows that evaluations while training score: all of them, or a sample."""
     lean: LeanEncoder | None = None
     """The leaner forward pass, where the model has one."""
+
+    deadline: float = math.inf
+    """Reading of :func:`time.monotonic` after which no further step is taken."""
 
     def logits(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
         """One forward pass of training, ``logits_BK`` in fp32, from stored states where given."""

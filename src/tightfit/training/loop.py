@@ -84,10 +84,11 @@ class Loop:
             self._start_head()
             self._evaluate(0)
         total, every = self.job.schedule.total, self.job.config.train.eval_every
+        step = done
         with self.voice.track("training", total, done) as bar:
             for step in range(done + 1, total + 1):
                 self._train_step(step)
-                last = step == total
+                last = step == total or time.monotonic() > self.job.deadline
                 if last or step % every == 0:
                     self._evaluate(step)
                 # Asked once: a signal that comes later must find a checkpoint of its own step.
@@ -102,9 +103,11 @@ class Loop:
                         next_step="to go on, give the same command with "
                         f"--resume --out {self.store.folder.parent}",
                     )
+                if last:
+                    break
         self.job.classifier.load_state(self._best)
         drop_prefix(self.job, self.store.folder)
-        return Fitted(self.history, self.counters, total)
+        return Fitted(self.history, self.counters, step)
 
     def rehearse(self, steps: int) -> float:
         """Seconds an optimiser step takes, after one on the largest batch; spoils the weights."""
@@ -167,18 +170,18 @@ class Loop:
         counters.tokens += int(batch.mask_BL.sum())
 
     def _evaluate(self, step: int) -> None:
-        """Score the validation rows, keep the weights if they are the best, add a history row."""
+        """Score the watched rows, keep the weights if they are the best, add a history row."""
         started = time.perf_counter()
         job, counters = self.job, self.counters
         logits_NK = torch.from_numpy(
             predict_logits(
                 job.classifier,
-                job.validation.tokens,
+                job.watched.tokens,
                 batch=job.config.train.eval_batch,
-                forward=partial(job.logits, states=job.validation.states),
+                forward=partial(job.logits, states=job.watched.states),
             )
         )
-        labels_N = torch.tensor(job.validation.labels)
+        labels_N = torch.tensor(job.watched.labels)
         accuracy = float((logits_NK.argmax(1) == labels_N).double().mean())
         # The weights before the first step are scored for the record and never kept.
         if step > 0 and accuracy > counters.best_accuracy:

@@ -29,7 +29,7 @@ def keep_prefix(job: Job, checkpoints: Path, voice: Voice, stop: StopRequest) ->
     if job.lean is None or job.config.choices["prefix_cache"].value != "on":
         return job, 0.0
     started = time.perf_counter()
-    both = (job.train, job.validation)
+    both = (job.train, job.watched)
     with voice.track("frozen layers", sum(len(rows.tokens) for rows in both)) as bar:
 
         def advance(count: int) -> None:
@@ -50,7 +50,7 @@ def keep_prefix(job: Job, checkpoints: Path, voice: Voice, stop: StopRequest) ->
             advance=advance,
         )
         try:
-            train, validation = (replace(rows, states=store(rows.tokens)) for rows in both)
+            train, watched = (replace(rows, states=store(rows.tokens)) for rows in both)
         except OSError as error:
             drop_prefix(job, checkpoints)
             voice.warn(
@@ -58,13 +58,13 @@ def keep_prefix(job: Job, checkpoints: Path, voice: Voice, stop: StopRequest) ->
                 f"({error.strerror or error}); every epoch computes it again"
             )
         else:
-            job = replace(job, train=train, validation=validation)
+            job = replace(job, train=train, watched=watched)
     return job, time.perf_counter() - started
 
 
 def drop_prefix(job: Job, checkpoints: Path) -> None:
     """Stored states are large, and can be computed again."""
-    for rows in (job.train, job.validation):
+    for rows in (job.train, job.watched):
         if rows.states is not None:
             rows.states.close()
     shutil.rmtree(checkpoints / PREFIX_FOLDER, ignore_errors=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -187,7 +188,8 @@ def make_job(
     )
     path = Choice(value="own" if own_path else "lean", reason=own_path or LEAN_REASON)
     config = config.with_choice("forward", path)
-    prefix = _prefix_cache(config, lean, schedule, (train.tokens, held.tokens))
+    watched = _watched(held, config)
+    prefix = _prefix_cache(config, lean, schedule, (train.tokens, watched.tokens))
     config = config.with_choice("prefix_cache", prefix)
     if lean is not None and lean.frozen_depth > 0:
         voice.say(f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}")
@@ -200,7 +202,17 @@ def make_job(
             "padding_share": padding_share(train.tokens.lengths, order),
         }
     }
-    return Job(classifier, train, held, config, schedule, precision, lean), facts
+    return Job(classifier, train, held, config, schedule, precision, watched, lean), facts
+
+
+def _watched(held: Rows, config: Config) -> Rows:
+    """The same sample at every evaluation, so that evaluations can be compared."""
+    most = config.train.eval_rows
+    if most is None or most >= len(held.labels):
+        return held
+    drawn = np.random.default_rng(config.seed).permutation(len(held.labels))[:most]
+    rows = sorted(drawn.tolist())
+    return Rows(held.tokens.select(rows), [held.labels[row] for row in rows])
 
 
 def _why_own_path(config: Config, classifier: Classifier) -> str | None:

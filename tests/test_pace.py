@@ -1,0 +1,127 @@
+"""Fitting a training into a time: what is chosen, what goes on record, and the end in time."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.toy_jobs import SHORT, Notes, toy_job, toy_loop
+from tightfit import pipeline
+from tightfit.errors import UsageError
+from tightfit.training import pace
+from tightfit.training.job import Job
+from tightfit.training.pace import Pace, TimeLimit, fit_into, rehearse
+
+
+def limit(minutes: float) -> TimeLimit:
+    """A clock that begins now."""
+    return TimeLimit(minutes, time.monotonic())
+
+
+def fitted(
+    job: Job, monkeypatch: pytest.MonkeyPatch, minutes: float, found: Pace | None = None
+) -> tuple[Job, Notes]:
+    """The job after fitting, at a pace of one second a step."""
+    voice = Notes()
+    monkeypatch.setattr(pace, "rehearse", lambda _: found or Pace(1.0, 0.0, 0.0))
+    return fit_into(job, limit(minutes), voice), voice
+
+
+@pytest.mark.parametrize("every", [1, 7, 200])
+def test_the_most_steps_that_fit(every: int) -> None:
+    """One more would be too long, counted with every evaluation and the head's start."""
+    cost = Pace(step=0.5, evaluation=2.0, probe=3.0)
+    steps = cost.steps_in(100.0, every)
+    assert cost.seconds(steps, every) <= 100.0
+    assert cost.seconds(steps + every, every) > 100.0
+
+
+def test_no_step_fits_when_evaluations_do_not() -> None:
+    """Never a negative number."""
+    assert Pace(1.0, 60.0, 0.0).steps_in(100.0, 10) == 0
+
+
+def test_a_long_time_changes_nothing(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All steps, and a word on it."""
+    job = toy_job(bert)
+    long, voice = fitted(job, monkeypatch, 60)
+    assert long.schedule == job.schedule
+    assert "all of them fit into 60 minutes" in voice.said[-1]
+
+
+def test_more_epochs_than_one_are_cut(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """48 rows in batches of 16: 3 steps an epoch, 9 in all; 5 fit."""
+    short, voice = fitted(toy_job(bert), monkeypatch, 5.9 / 60 / 0.9)
+    assert short.schedule.total == 5
+    assert "1.7 epochs, the most that fits" in voice.said[-1]
+
+
+def test_less_than_an_epoch_is_fewer_rows(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of an epoch is drawn over all rows, so that its beginning is a sample of them."""
+    short, voice = fitted(toy_job(bert), monkeypatch, 2.9 / 60 / 0.9)
+    assert (short.schedule.total, short.schedule.warmup) == (2, 0)
+    assert "32 of 48 rows" in voice.said[-1]
+
+
+def test_the_choice_on_record_is_kept(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed run neither times anything again nor changes its schedule."""
+    short, _ = fitted(toy_job(bert), monkeypatch, 5.9 / 60 / 0.9)
+    again = replace(toy_job(bert), config=short.config)
+    found, _ = fitted(again, monkeypatch, 60, Pace(math.nan, math.nan, math.nan))
+    assert found.schedule == short.schedule
+
+
+def test_too_short_a_time_is_refused(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what was spent already, and what would be needed."""
+    with pytest.raises(UsageError) as caught:
+        fitted(toy_job(bert), monkeypatch, 0.01, Pace(60.0, 0.0, 0.0))
+    assert "0.01 minutes leave no time to train" in str(caught.value)
+    assert "allowed: 1.1 minutes or more" in str(caught.value)
+
+
+def test_a_rehearsal_leaves_the_weights(bert: Path) -> None:
+    """It takes real steps, and puts everything back."""
+    job = toy_job(bert, "head.start=probe")
+    before = job.classifier.state()
+    found = rehearse(job)
+    assert all(torch.equal(before[name], p) for name, p in job.classifier.state().items())
+    assert 0 < found.step < 10
+    assert 0 < found.evaluation < 10
+    assert 0 < found.probe < 10
+
+
+def test_training_ends_at_the_deadline(bert: Path, tmp_path: Path) -> None:
+    """A machine that became slow: the step at hand is the last, and it is evaluated and saved."""
+    job = replace(toy_job(bert), deadline=time.monotonic() - 1)
+    done = toy_loop(job, tmp_path).fit()
+    assert (done.steps, done.counters.best_step) == (1, 1)
+    assert [row["step"] for row in done.history] == [0, 1]
+
+
+def test_a_run_within_minutes(bert: Path, rows_file: Path, tmp_path: Path) -> None:
+    """The whole way: 2 seconds are too few for 4,000 epochs, and the run is complete."""
+    result = pipeline.train(
+        rows_file,
+        model=str(bert),
+        out=tmp_path / "run",
+        minutes=2 / 60,
+        settings=[*SHORT, "optim.epochs=4000", "optim.lr=1e-2"],
+        voice=Notes(),
+    ).to_json()
+    whole = 4000 * math.ceil(180 / 16)
+    assert 0 < result["steps"] < whole
+    assert result["seconds"] < 2
+
+
+def test_evaluations_score_a_sample(bert: Path, tmp_path: Path) -> None:
+    """The same rows each time, while the job keeps them all for the end."""
+    job = toy_job(bert, "train.eval_rows=5")
+    assert (len(job.watched.labels), len(job.validation.labels)) == (5, 16)
+    history = toy_loop(job, tmp_path).fit().history
+    assert all(round(row["eval_accuracy"] * 5, 6).is_integer() for row in history)
+    assert toy_job(bert, "train.eval_rows=16").watched.labels == job.validation.labels

@@ -1,7 +1,7 @@
 """Which layers get an adapter, and of which rank, when the settings leave that to the cap.
 
-The same rank everywhere, as large as the cap allows; where not even rank 1 everywhere fits, fewer
-kinds of layers, then only the uppermost blocks, then the head alone.
+The same rank everywhere, as large as the cap allows; where not even rank 1 everywhere
+fits, fewer kinds of layers, then only the uppermost blocks, then the head alone.
 """
 
 from __future__ import annotations

@@ -187,7 +187,7 @@ def make_plan(
     head_layers = _head_layers(shapes, constants)
     chosen = Allocation((), "")
     if method == "lora":
-        layers = _targeted(shapes, targets, uppermost)
+        layers = targeted(shapes, targets, uppermost)
         if rank is None:
             spent = sum(layer.parameters for layer in head_layers)
             chosen = largest_that_fits(layers, head=spent, cap=budget)
@@ -208,9 +208,14 @@ def make_plan(
     )
 
 
-def _targeted(
+def targeted(
     shapes: EncoderShapes, targets: Sequence[Role], uppermost: int | None
 ) -> list[LinearShape]:
+    """The layers that can carry an adapter: those of the roles, in the uppermost blocks.
+
+    Raises:
+        SettingsError: the model has no layer of a role, or not so many blocks.
+    """
     known = dict.fromkeys(role for shape in shapes.layers for role in shape.roles)
     unknown = [role for role in targets if role not in known]
     if unknown:

@@ -86,8 +86,9 @@ class Budget(Section):
 
     cap: Limit
     """Most trainable parameters allowed; ``none`` means that no cap holds."""
-    allocation: Literal["uniform"] = "uniform"
-    """The same rank for every targeted layer."""
+    allocation: Literal["uniform", "importance"] = "uniform"
+    """``uniform``: the same rank for every adapted layer. ``importance``: with
+    ``adapters.rank=auto``, ranks by what the gradient on a few batches says they are worth."""
 
 
 class Model(Section):
@@ -263,6 +264,8 @@ class Config(Section):
             faults.append("data.labels names a label twice")
         if len(set(self.adapters.targets)) != len(self.adapters.targets):
             faults.append("adapters.targets names a layer twice")
+        if self.budget.allocation == "importance" and self.adapters.rank is not None:
+            faults.append("budget.allocation=importance decides the ranks; set adapters.rank=auto")
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -17,6 +17,7 @@ from accelerate.utils import set_seed
 from scipy.special import softmax
 
 from tightfit import runs
+from tightfit.budget.plan import Plan
 from tightfit.config import DEFAULT_RECIPE, Config, from_toml
 from tightfit.data.batches import length_histogram
 from tightfit.errors import DataError, MachineError, SettingsError
@@ -33,10 +34,11 @@ from tightfit.pipeline.planning import settings_of
 from tightfit.report.facts import read_facts
 from tightfit.report.page import render
 from tightfit.training.checkpoint import CheckpointStore
+from tightfit.training.importance import decide_plan
 from tightfit.training.job import Fitted, HistoryRow, Job
 from tightfit.training.loop import Loop
 from tightfit.training.pace import TimeLimit, fit_into
-from tightfit.training.prepare import Material, gather, make_job, plan_for, tell_about
+from tightfit.training.prepare import Material, gather, make_job, tell_about
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.tracking import check_tracker, log_row, make_accelerator
 from tightfit.voice import RichVoice, Voice
@@ -128,7 +130,10 @@ def train(
     material = gather(config, data, validation, limit)
     tell_about(material, voice)
     source = locate(config.model.name)
-    plan = plan_for(config, source, len(material.labels))
+    if stored is None:
+        plan = decide_plan(config, material, source, voice)
+    else:
+        plan = Plan.from_json(runs.read_json(runs.RunFolder(path).plan))
     reason = f": {plan.why}" if plan.why else ""
     voice.say(f"{plan.total:,} parameters will train in {source.name}{reason}")
     set_seed(config.seed)

@@ -15,8 +15,9 @@ from tightfit.budget.plan import Plan
 from tightfit.config import DEFAULT_RECIPE
 from tightfit.model.locate import locate
 from tightfit.pipeline.planning import settings_of
+from tightfit.training.importance import decide_plan
 from tightfit.training.pace import TimeLimit, fit_into, rehearse
-from tightfit.training.prepare import gather, make_job, plan_for, tell_about
+from tightfit.training.prepare import gather, make_job, tell_about
 from tightfit.voice import RichVoice, Voice
 
 
@@ -86,7 +87,7 @@ def dry_run(
     material = gather(config, data, validation, limit)
     tell_about(material, voice)
     source = locate(config.model.name)
-    plan = plan_for(config, source, len(material.labels))
+    plan = decide_plan(config, material, source, voice)
     set_seed(config.seed)
     job, facts = make_job(config, material, source, plan, voice=voice)
     if config.train.minutes is not None:

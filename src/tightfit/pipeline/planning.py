@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tightfit.budget.plan import Plan, make_plan
 from tightfit.config import DEFAULT_RECIPE, Config, load_config
@@ -65,7 +66,7 @@ def plan(
     """
     config = settings_of(recipe, settings, model=model, budget=budget)
     shapes = shapes_by_name(config.model.name, labels)
-    return make_plan(
+    made = make_plan(
         shapes,
         model=config.model.name,
         num_labels=labels,
@@ -76,6 +77,9 @@ def plan(
         uppermost=config.adapters.layers,
         head=config.head.kind,
     )
+    if config.budget.allocation == "importance":
+        return replace(made, why=f"{made.why}; training rows will decide, by importance")
+    return made
 
 
 def _word(value: object) -> str:

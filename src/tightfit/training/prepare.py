@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from tightfit.budget.plan import Plan, make_plan
+from tightfit.budget.plan import Plan, make_plan, targeted
+from tightfit.budget.shapes import LinearShape
 from tightfit.config import Choice, Config
 from tightfit.data.batches import Tokens, batch_order, padding_share, tokenise
 from tightfit.data.checks import quick_warnings
@@ -130,6 +131,14 @@ def plan_for(config: Config, source: Source, num_labels: int) -> Plan:
         uppermost=config.adapters.layers,
         head=config.head.kind,
     )
+
+
+def targeted_layers(config: Config, source: Source, num_labels: int) -> list[LinearShape]:
+    """The layers that the settings offer to adapters; none for the other methods."""
+    if config.adapters.method != "lora":
+        return []
+    adapters = config.adapters
+    return targeted(source.shapes(num_labels), adapters.targets, adapters.layers)
 
 
 def fit_lengths(

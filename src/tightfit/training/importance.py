@@ -1,0 +1,114 @@
+"""Which layers are worth adapting, by the gradient of the loss at the frozen weights.
+
+Near its start a LoRA adapter of rank r can follow the gradient G of its layer's weight in r
+directions; the best r are G's leading singular vectors, and the loss then falls in proportion to
+the sum of their squared singular values (LoRA-GA, arXiv:2407.05000, starts adapters there). So the
+i-th rank of a layer is worth the square of the i-th singular value, and the budget goes where the
+next rank is worth the most (compare GoRA, arXiv:2502.12171).
+
+Shapes: O and I widths of a layer out and in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from tightfit.budget.allocate import MOST_RANK
+from tightfit.budget.plan import Plan
+from tightfit.budget.shapes import LinearShape
+from tightfit.config import Config
+from tightfit.data.batches import collate
+from tightfit.model.adapters import base_model
+from tightfit.model.locate import Source
+from tightfit.training.job import Job
+from tightfit.training.knapsack import most_valuable
+from tightfit.training.optim import row_losses
+from tightfit.training.prepare import Material, make_job, plan_for, targeted_layers
+from tightfit.training.probe import start_at_probe
+from tightfit.voice import Voice
+
+PROBED_ROWS = 1000
+"""Rows that the head is fitted on, so that the gradient is not that of a random head."""
+
+GRADIENT_ROWS = 128
+"""Rows that the gradient is summed over."""
+
+
+def decide_plan(config: Config, material: Material, source: Source, voice: Voice) -> Plan:
+    """What trains: by the settings alone, or where the gradient says that a rank is worth the most.
+
+    Raises:
+        BudgetError: not even the head fits under the cap.
+    """
+    plan = plan_for(config, source, len(material.labels))
+    layers = targeted_layers(config, source, len(material.labels))
+    if config.budget.allocation == "uniform" or not layers or plan.budget is None:
+        return plan
+    alone = config.with_values({"adapters.method": "none", "head.start": "probe"})
+    sample = _sample(material, config.seed)
+    head = plan_for(alone, source, len(material.labels))
+    job, _ = make_job(alone, sample, source, head, voice=Voice())
+    start_at_probe(job, voice)
+    gains = layer_gains(job, layers, voice)
+    chosen = most_valuable(layers, gains, head=head.head, cap=plan.budget)
+    return replace(
+        plan,
+        method="lora" if chosen.layers else "none",
+        layers=chosen.layers,
+        why=chosen.why,
+    )
+
+
+def layer_gains(job: Job, layers: Sequence[LinearShape], voice: Voice) -> dict[str, list[float]]:
+    """By layer, the squared singular values of the loss's gradient, largest first."""
+    model = base_model(job.classifier.module)
+    weights = {layer.name: _weight(model, layer.name) for layer in layers}
+    for weight in weights.values():
+        weight.requires_grad_(True)
+    job.classifier.module.eval()
+    rows = np.arange(min(GRADIENT_ROWS, len(job.train.labels)))
+    parts = np.array_split(rows, max(1, len(rows) // job.config.optim.batch))
+    with voice.track("importance", len(rows)) as bar:
+        for part in parts:
+            batch = collate(job.train.tokens, part.tolist(), job.train.labels)
+            batch = batch.to(job.classifier.device)
+            assert batch.labels_B is not None
+            losses_B = row_losses(job.classifier.logits(batch), batch.labels_B, 0.0)
+            losses_B.sum().backward()
+            bar.advance(len(part))
+    gains = {name: _squares(weight) for name, weight in weights.items()}
+    for weight in weights.values():
+        weight.requires_grad_(False)
+        weight.grad = None
+    return gains
+
+
+def _weight(model: nn.Module, name: str) -> nn.Parameter:
+    return model.get_parameter(f"{name}.weight")
+
+
+def _squares(weight_OI: nn.Parameter) -> list[float]:
+    """Squared singular values of the gradient: the eigenvalues of its smaller Gram matrix."""
+    gradient_OI = weight_OI.grad
+    assert gradient_OI is not None
+    wide = gradient_OI.double()
+    gram = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
+    values: list[float] = torch.linalg.eigvalsh(gram).clamp(min=0).flip(0)[:MOST_RANK].tolist()
+    return values
+
+
+def _sample(material: Material, seed: int) -> Material:
+    """A few training rows in random order; the validation rows are not looked at."""
+    drawn = np.random.default_rng(seed).permutation(len(material.train_ids))[:PROBED_ROWS].tolist()
+    return replace(
+        material,
+        train_texts=[material.train_texts[row] for row in drawn],
+        train_ids=[material.train_ids[row] for row in drawn],
+        validation_texts=material.validation_texts[:1],
+        validation_ids=material.validation_ids[:1],
+    )

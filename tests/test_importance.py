@@ -1,0 +1,140 @@
+"""The budget by importance: exact against brute force, and gradients against autograd's own."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.toy_jobs import Notes, toy_job, toy_settings, toy_table
+from tightfit import pipeline
+from tightfit.budget.shapes import LinearShape
+from tightfit.data.batches import collate
+from tightfit.errors import SettingsError
+from tightfit.model.adapters import base_model
+from tightfit.model.locate import locate
+from tightfit.training.importance import decide_plan, layer_gains
+from tightfit.training.knapsack import most_valuable
+from tightfit.training.prepare import gather, targeted_layers
+
+IMPORTANCE = ("budget.allocation=importance", "adapters.rank=auto")
+
+
+def linear(index: int, widths: tuple[int, int]) -> LinearShape:
+    """One layer of these widths, in a block of its own."""
+    return LinearShape(f"x.{index}", ("query",), *widths, bias=True, block=index)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.tuples(st.integers(1, 9), st.integers(1, 9)),
+            st.lists(st.integers(0, 50), min_size=1, max_size=3),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(0, 60),
+    st.integers(0, 10),
+)
+def test_the_knapsack_is_solved_exactly(
+    drawn: list[tuple[tuple[int, int], list[int]]], cap: int, head: int
+) -> None:
+    """No choice of ranks under the cap is worth more."""
+    layers = [linear(i, widths) for i, (widths, _) in enumerate(drawn)]
+    gains = {f"x.{i}": sorted(map(float, own), reverse=True) for i, (_, own) in enumerate(drawn)}
+    chosen = most_valuable(layers, gains, head=head, cap=cap).layers
+    found = {layer.name: layer.rank for layer in chosen}
+    ranks = tuple(found.get(x.name, 0) for x in layers)
+    most = [range(1 + min(x.in_features, x.out_features, len(gains[x.name]))) for x in layers]
+    affordable = [r for r in product(*most) if price(layers, r) <= max(0, cap - head)]
+    assert ranks in affordable
+    assert worth(layers, gains, ranks) == max(worth(layers, gains, r) for r in affordable)
+
+
+def worth(
+    layers: list[LinearShape], gains: dict[str, list[float]], ranks: tuple[int, ...]
+) -> float:
+    """Of these ranks together."""
+    return sum(sum(gains[x.name][:r]) for x, r in zip(layers, ranks, strict=True))
+
+
+def price(layers: list[LinearShape], ranks: tuple[int, ...]) -> int:
+    """In parameters."""
+    pairs = zip(layers, ranks, strict=True)
+    return sum(r * (x.in_features + x.out_features) for x, r in pairs)
+
+
+def test_a_gain_is_a_squared_singular_value(bert: Path) -> None:
+    """Against the gradient of one batch with all rows, and torch's own SVD."""
+    job = toy_job(bert, "adapters.method=none", rows=16)
+    config = toy_settings(bert)
+    layers = targeted_layers(config, locate(str(bert)), 2)
+    gains = layer_gains(job, layers, Notes())
+    batch = collate(job.train.tokens, range(len(job.train.labels)), job.train.labels)
+    name = layers[0].name
+    weight = base_model(job.classifier.module).get_parameter(f"{name}.weight")
+    weight.requires_grad_(True)
+    logits_BK = job.classifier.logits(batch)
+    torch.nn.functional.cross_entropy(logits_BK, batch.labels_B, reduction="sum").backward()
+    assert weight.grad is not None
+    due = torch.linalg.svdvals(weight.grad.double()) ** 2
+    assert gains[name] == pytest.approx(due.tolist(), rel=1e-4, abs=1e-9)
+    assert len(gains) == len(layers)
+
+
+def test_nothing_of_the_look_stays_behind(bert: Path) -> None:
+    """Frozen weights are frozen again, without gradients."""
+    job = toy_job(bert, "adapters.method=none", rows=16)
+    layers = targeted_layers(toy_settings(bert), locate(str(bert)), 2)
+    layer_gains(job, layers, Notes())
+    for layer in layers:
+        weight = base_model(job.classifier.module).get_parameter(f"{layer.name}.weight")
+        assert (weight.requires_grad, weight.grad) == (False, None)
+
+
+@pytest.mark.parametrize("cap", [70, 300, 1_000, 5_000])
+def test_any_cap_is_kept(bert: Path, cap: int) -> None:
+    """From the head alone to ranks on every layer; what is left pays for no rank of use."""
+    config = toy_settings(bert, *IMPORTANCE, f"budget.cap={cap}")
+    material = gather(config, toy_table(), None, None)
+    plan = decide_plan(config, material, locate(str(bert)), Notes())
+    assert plan.total <= cap
+    assert plan.method == ("lora" if plan.layers else "none")
+    assert "the most valuable ranks under the cap" in plan.why
+    again = decide_plan(config, material, locate(str(bert)), Notes())
+    assert again == plan
+
+
+def test_a_run_by_importance_trains_and_resumes(
+    bert: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    """Its ranks are in the plan, and every proof holds."""
+    values = ["data.max_length=32", "predict.max_length=32", "optim.lr=1e-2", *IMPORTANCE]
+    result = pipeline.train(
+        rows_file,
+        model=str(bert),
+        out=tmp_path / "run",
+        budget=2_000,
+        settings=values,
+        voice=Notes(),
+    ).to_json()
+    assert result["total"] <= 2_000
+    assert all(proof["ok"] for proof in result["proofs"].values())
+
+
+def test_an_explicit_rank_contradicts_importance(bert: Path) -> None:
+    """One of the two must decide."""
+    with pytest.raises(SettingsError, match="importance decides the ranks"):
+        toy_settings(bert, "budget.allocation=importance", "adapters.rank=2")
+
+
+def test_a_plan_without_rows_says_what_it_lacks() -> None:
+    """The command that needs no data shows equal ranks, and that rows will decide."""
+    made = pipeline.plan(settings=["budget.allocation=importance"])
+    assert made.why.endswith("training rows will decide, by importance")

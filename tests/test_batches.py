@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tests.toys import WORDS, toy_tokenizer
 from tightfit.data.batches import (
+    LongText,
     Tokens,
     batch_order,
     collate,
@@ -42,9 +43,28 @@ def test_tokenise_counts_the_texts_it_cut() -> None:
     assert tokens_of(12).truncated == 0
 
 
-def test_a_text_of_a_megabyte_is_cut_and_counted() -> None:
+def test_head_and_tail_keep_both_ends() -> None:
+    """Of 40 words ten places hold the marks, the first two and the last six."""
+    words = (WORDS * 3)[:40]
+    tokens = tokenise(toy_tokenizer(), [" ".join(words), "goal match"], 10, long_text="head+tail")
+    kept = toy_tokenizer().convert_ids_to_tokens(tokens.ids[:10].tolist())
+    assert kept[1:-1] == words[:2] + words[-6:]
+    whole = tokenise(toy_tokenizer(), ["goal match"], 10)
+    assert tokens.ids[10:].tolist() == whole.ids.tolist()
+    assert (tokens.lengths.tolist(), tokens.truncated) == ([10, 4], 1)
+
+
+def test_head_and_tail_of_short_texts_are_the_texts() -> None:
+    """Nothing is cut, so that both ways give the same tokens."""
+    both = tokenise(toy_tokenizer(), TEXTS, 12, long_text="head+tail")
+    assert both.ids.tolist() == tokens_of(12).ids.tolist()
+    assert both.truncated == 0
+
+
+@pytest.mark.parametrize("long_text", ["head", "head+tail"])
+def test_a_text_of_a_megabyte_is_cut_and_counted(long_text: LongText) -> None:
     """Long input is no error."""
-    tokens = tokenise(toy_tokenizer(), ["goal " * 200_000], 16)
+    tokens = tokenise(toy_tokenizer(), ["goal " * 200_000], 16, long_text=long_text)
     assert (tokens.lengths.tolist(), tokens.truncated) == ([16], 1)
 
 

@@ -257,3 +257,34 @@ def test_a_tokenizer_without_padding_is_refused(tmp_path: Path) -> None:
     tokenizer.save_pretrained(folder)
     with pytest.raises(ModelError, match="no padding token"):
         toy_job(folder)
+
+
+def long_table(share: float, count: int = 40) -> Table:
+    """Rows of which a share has 40 words, more than a toy encoder reads."""
+    words = [40 if i < share * count else 3 for i in range(count)]
+    texts = [" ".join(["goal", "bank"][i % 2] for _ in range(n)) for i, n in enumerate(words)]
+    return Table(texts, [LABELS[i % 2] for i in range(count)], source="long and short")
+
+
+@pytest.mark.parametrize(
+    ("asked", "share", "kept", "words"),
+    [
+        ("auto", 0.5, "head+tail", "of the training texts are cut"),
+        ("auto", 0.0, "head", None),
+        ("head", 0.5, "head", "of long texts head is kept: asked for"),
+        ("head+tail", 0.5, "head+tail", "of long texts head+tail is kept: asked for"),
+    ],
+)
+def test_the_data_decide_what_is_kept_of_long_texts(
+    bert: Path, asked: str, share: float, kept: str, words: str | None
+) -> None:
+    """On record for whoever uses the run, and said where anything was cut."""
+    config = toy_settings(bert, f"data.long_text={asked}", "data.validation_rows=0.25")
+    material = gather(config, long_table(share), None, None)
+    source, voice = locate(str(bert)), Notes()
+    plan = plan_for(config, source, 2)
+    job, facts = make_job(config, material, source, plan, voice=voice)
+    assert job.config.long_text == kept
+    assert (facts["tokens"]["truncated"] > 0) == (share > 0)
+    said = [text for text in voice.said if "of long texts" in text]
+    assert [words in text for text in said if words] == ([True] if words else [])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.data.batches import Tokens, tokenise
+from tightfit.data.batches import LongText, Tokens, tokenise
 from tightfit.errors import SettingsError
 from tightfit.metrics.calibration import apply_temperature
 from tightfit.model.classifier import Classifier, predict_logits
@@ -62,6 +62,8 @@ class Predictor:
     """What logits are divided by; it changes probabilities and no label."""
     threshold: float = 0.0
     """The confidence from which on an answer counts as one."""
+    long_text: LongText = "head"
+    """What is kept of a longer text."""
 
     def logits(self, texts: Sequence[str], voice: Voice | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
@@ -73,7 +75,8 @@ class Predictor:
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """The texts as the classifier reads them."""
-        return tokenise(self.classifier.tokenizer, texts, self.max_length)
+        tokenizer = self.classifier.tokenizer
+        return tokenise(tokenizer, texts, self.max_length, long_text=self.long_text)
 
     def predict_tokens(self, tokens: Tokens, voice: Voice | None = None) -> Predictions:
         """Probabilities and labels of texts that :meth:`tokens` has read."""

@@ -85,6 +85,11 @@ def export(
             "no labelled rows were given: what int8 costs is estimated on the texts of the sample; "
             "give --data to measure it"
         )
+    if loaded.config.long_text != "head":
+        voice.warn(
+            f"the run reads head and tail of texts longer than {loaded.predictor.max_length} "
+            "tokens, and other tools their head alone: of such texts they may think otherwise"
+        )
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
         exported = export_classifier(subject_of(loaded), known, folder, rows, voice=voice)
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())

@@ -67,7 +67,7 @@ class Run:
         classifier = load_artefact(artefact, source, plan, labels.names)
         length = max_length or config.predict.max_length
         check_max_length(length, longest_text(source, classifier.tokenizer))
-        predictor = Predictor(classifier, length, temperature, threshold)
+        predictor = Predictor(classifier, length, temperature, threshold, config.long_text)
         return cls(Path(path), config, labels, plan, predictor)
 
     def predict(self, texts: Sequence[str], voice: Voice | None = None) -> Predictions:

@@ -30,6 +30,9 @@ from tightfit.training.optim import Schedule, make_schedule
 from tightfit.training.precision import Format, Precision, decide_precision
 from tightfit.voice import Voice
 
+MANY_CUT = 0.05
+"""Share of training texts that are cut from which on their tails are read as well."""
+
 LEAN_REASON = "the same logits with less work"
 
 
@@ -173,12 +176,7 @@ def make_job(
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, classifier.device, lean=own_path is None)
     lean = LeanEncoder(classifier.module, precision.dtype) if own_path is None else None
-    with voice.track("tokenising", len(material.train_ids) + len(material.validation_ids)) as bar:
-        encode = partial(
-            tokenise, classifier.tokenizer, max_length=config.data.max_length, advance=bar.advance
-        )
-        train = Rows(encode(material.train_texts), material.train_ids)
-        held = Rows(encode(material.validation_texts), material.validation_ids)
+    config, train, held = _read(config, material, classifier.tokenizer, voice)
     order = batch_order(
         train.tokens.lengths,
         batch=config.optim.batch,
@@ -188,7 +186,9 @@ def make_job(
         by_tokens=config.train.batch_by == "tokens",
     )
     schedule, schedule_note = make_schedule(config, len(order))
-    for sentence in (note, schedule_note):
+    choice = config.choices["long_text"]
+    cut_note = f"of long texts {choice.value} is kept: {choice.reason}"
+    for sentence in (note, schedule_note, cut_note if train.tokens.truncated else None):
         if sentence:
             voice.say(sentence)
     voice.say(f"computing in {precision.format}: {precision.reason}")
@@ -214,6 +214,21 @@ def make_job(
     return Job(classifier, train, held, config, schedule, precision, watched, lean), facts
 
 
+def _read(
+    config: Config, material: Material, tokenizer: PreTrainedTokenizerBase, voice: Voice
+) -> tuple[Config, Rows, Rows]:
+    """All texts as tokens, and what is kept of long ones on record."""
+    encode = partial(tokenise, tokenizer, max_length=config.data.max_length)
+    with voice.track("tokenising", len(material.train_ids) + len(material.validation_ids)) as bar:
+        tokens = encode(material.train_texts, advance=bar.advance)
+        config = config.with_choice("long_text", _long_text(config, tokens))
+        kept = config.long_text
+        if kept != "head":
+            tokens = encode(material.train_texts, long_text=kept)
+        held = encode(material.validation_texts, long_text=kept, advance=bar.advance)
+    return config, Rows(tokens, material.train_ids), Rows(held, material.validation_ids)
+
+
 def _watched(held: Rows, config: Config) -> Rows:
     """The same sample at every evaluation, so that evaluations can be compared."""
     most = config.train.eval_rows
@@ -222,6 +237,17 @@ def _watched(held: Rows, config: Config) -> Rows:
     drawn = np.random.default_rng(config.seed).permutation(len(held.labels))[:most]
     rows = sorted(drawn.tolist())
     return Rows(held.tokens.select(rows), [held.labels[row] for row in rows])
+
+
+def _long_text(config: Config, tokens: Tokens) -> Choice:
+    """What is kept of texts that are too long, by how many training texts are."""
+    if "long_text" in config.choices:
+        return config.choices["long_text"]
+    if config.data.long_text != "auto":
+        return Choice(value=config.data.long_text, reason="asked for")
+    share = tokens.truncated / max(1, len(tokens))
+    value = "head" if share < MANY_CUT else "head+tail"
+    return Choice(value=value, reason=f"{share:.1%} of the training texts are cut")
 
 
 def _why_own_path(config: Config, classifier: Classifier) -> str | None:

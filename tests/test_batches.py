@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -180,7 +183,8 @@ def test_grouping_by_length_saves_padding_and_still_shuffles() -> None:
     lengths = random_lengths()
     grouped = batch_order(lengths, batch=8, seed=0, epoch=0, group_by_length=True)
     plain = batch_order(lengths, batch=8, seed=0, epoch=0, group_by_length=False)
-    assert padding_share(lengths, grouped) < padding_share(lengths, plain) / 3
+    tokens = of_lengths(lengths)
+    assert padding_share(tokens, grouped) < padding_share(tokens, plain) / 3
     heads = [int(lengths[rows].max()) for rows in grouped]
     assert heads != sorted(heads, reverse=True)
 
@@ -193,7 +197,22 @@ def test_length_sorted_begins_with_the_longest() -> None:
 
 def test_padding_share_counts_places() -> None:
     """Lengths 2 and 4 in one batch fill 8 places with 6 tokens."""
-    assert padding_share(np.array([2, 4]), [[0, 1]]) == pytest.approx(0.25)
+    assert padding_share(of_lengths([2, 4]), [[0, 1]]) == pytest.approx(0.25)
+
+
+def test_batches_have_few_lengths_where_that_is_asked_for() -> None:
+    """Up to the next multiple, or to the longest text allowed where that comes first."""
+    tokens = replace(of_lengths([2, 9, 16, 17, 20]), multiple=8, max_length=20)
+    padded = [collate(tokens, [row]).ids_BL.shape[1] for row in range(5)]
+    assert padded == [8, 16, 16, 20, 20]
+    assert collate(tokens, [0]).mask_BL.sum() == 2
+    assert padding_share(tokens, [[row] for row in range(5)]) == pytest.approx(1 - 64 / 80)
+
+
+def of_lengths(lengths: Sequence[int] | NDArray[np.int64]) -> Tokens:
+    """Rows of nothing but the same token."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Tokens(np.ones(offsets[-1], dtype=np.int32), offsets, 0, 100, 0)
 
 
 def test_words_of_the_toy_tokenizer_are_single_tokens() -> None:

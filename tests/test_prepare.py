@@ -233,7 +233,7 @@ def test_the_facts_of_the_tokens(bert: Path) -> None:
     assert told["validation_truncated"] == sum(length > 8 for length in held) > 0
     assert told["mean"] == pytest.approx(float(lengths.mean()))
     order = batch_order(lengths, batch=16, seed=42, epoch=0, group_by_length=True)
-    assert told["padding_share"] == pytest.approx(padding_share(lengths, order))
+    assert told["padding_share"] == pytest.approx(padding_share(job.train.tokens, order))
 
 
 def test_the_schedule_follows_from_the_rows(bert: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -42,6 +42,8 @@ class Tokens:
     """How many texts were cut at ``max_length``."""
     max_length: int
     pad_id: int
+    multiple: int = 1
+    """Batches are padded to a length that this divides, as long as ``max_length`` allows it."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -54,7 +56,13 @@ class Tokens:
     def select(self, rows: Sequence[int]) -> Tokens:
         """The given texts, in the given order; ``truncated`` still counts the whole."""
         parts = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
-        return Tokens(_joined(parts), _offsets(parts), self.truncated, self.max_length, self.pad_id)
+        return replace(self, ids=_joined(parts), offsets=_offsets(parts))
+
+    def padded(self, rows: Sequence[int]) -> int:
+        """The length to which a batch of these rows is padded."""
+        rows_B = np.asarray(rows)
+        longest = int((self.offsets[rows_B + 1] - self.offsets[rows_B]).max())
+        return max(longest, min(-(-longest // self.multiple) * self.multiple, self.max_length))
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,7 @@ def collate(tokens: Tokens, rows: Sequence[int], labels: Sequence[int] | None = 
         rows: positions of the batch's rows.
         labels: label id of *every* row of ``tokens``, or None.
     """
-    length = int(max(tokens.lengths[row] for row in rows))
+    length = tokens.padded(rows)
     ids_BL = torch.full((len(rows), length), tokens.pad_id, dtype=torch.long)
     mask_BL = torch.zeros((len(rows), length), dtype=torch.long)
     for i, row in enumerate(rows):
@@ -213,10 +221,10 @@ def length_sorted(lengths: NDArray[np.int64], batch: int) -> list[list[int]]:
     return [order[start : start + batch].tolist() for start in range(0, len(order), batch)]
 
 
-def padding_share(lengths: NDArray[np.int64], batches: Sequence[Sequence[int]]) -> float:
+def padding_share(tokens: Tokens, batches: Sequence[Sequence[int]]) -> float:
     """The share of token places in these batches that hold padding, from 0 to 1."""
-    places = sum(len(rows) * int(max(lengths[row] for row in rows)) for rows in batches)
-    return 1.0 - float(lengths.sum()) / places if places else 0.0
+    places = sum(len(rows) * tokens.padded(rows) for rows in batches)
+    return 1.0 - float(tokens.lengths.sum()) / places if places else 0.0
 
 
 def length_histogram(lengths: NDArray[np.int64]) -> dict[str, list[int]]:

@@ -36,6 +36,7 @@ class PrefixStates:
     def __init__(self, path: Path, encoder: LeanEncoder, tokens: Tokens) -> None:
         """Open a file that :func:`store_prefix` wrote for these very rows."""
         self._dtype, self._hidden = stored_dtype(encoder), encoder.model.config.hidden_size
+        self._pooled = encoder.prefix_is_pooled
         self._lengths_N = _stored_lengths(encoder, tokens)
         order_N = np.argsort(-tokens.lengths, kind="stable")
         self._starts_N = np.empty_like(order_N)
@@ -46,7 +47,8 @@ class PrefixStates:
     def of(self, batch: Batch) -> torch.Tensor:
         """The states ``x_BLH`` of a batch of these rows, on the CPU; zeros at padding."""
         rows = batch.rows_B.numpy()
-        longest = int(self._lengths_N[rows].max())
+        # Where only the first token's state is kept there is nothing to pad.
+        longest = 1 if self._pooled else batch.ids_BL.shape[1]
         # NumPy has no bf16; the bits travel as integers.
         x_BLH = np.zeros((len(rows), longest, self._hidden), dtype=np.int16)
         stored = np.frombuffer(self._map, dtype=np.int16, offset=HEADER_BYTES)

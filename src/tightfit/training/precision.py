@@ -27,6 +27,14 @@ class Precision:
         """Of the products."""
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.format]
 
+    def length_multiple(self, device: torch.device) -> int:
+        """Lengths that batches should have, so that few shapes occur.
+
+        On a CPU oneDNN compiles its bf16 products once for each shape and keeps them all: with
+        batches of any length training took 1.6 times the memory and 1.2 times the processor time.
+        """
+        return 8 if self.format == "bf16" and device.type == "cpu" else 1
+
     def autocast(self, device: torch.device) -> AbstractContextManager[None]:
         """A context in which products run in this format."""
         if self.format == "fp32":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -176,7 +176,13 @@ def make_job(
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, classifier.device, lean=own_path is None)
     lean = LeanEncoder(classifier.module, precision.dtype) if own_path is None else None
-    config, train, held = _read(config, material, classifier.tokenizer, voice)
+    config, train, held = _read(
+        config,
+        material,
+        classifier.tokenizer,
+        multiple=precision.length_multiple(classifier.device),
+        voice=voice,
+    )
     order = batch_order(
         train.tokens.lengths,
         batch=config.optim.batch,
@@ -208,14 +214,19 @@ def make_job(
             "mean": float(train.tokens.lengths.mean()),
             "truncated": train.tokens.truncated,
             "validation_truncated": held.tokens.truncated,
-            "padding_share": padding_share(train.tokens.lengths, order),
+            "padding_share": padding_share(train.tokens, order),
         }
     }
     return Job(classifier, train, held, config, schedule, precision, watched, lean), facts
 
 
 def _read(
-    config: Config, material: Material, tokenizer: PreTrainedTokenizerBase, voice: Voice
+    config: Config,
+    material: Material,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    multiple: int,
+    voice: Voice,
 ) -> tuple[Config, Rows, Rows]:
     """All texts as tokens, and what is kept of long ones on record."""
     encode = partial(tokenise, tokenizer, max_length=config.data.max_length)
@@ -226,7 +237,8 @@ def _read(
         if kept != "head":
             tokens = encode(material.train_texts, long_text=kept)
         held = encode(material.validation_texts, long_text=kept, advance=bar.advance)
-    return config, Rows(tokens, material.train_ids), Rows(held, material.validation_ids)
+    train, held = (replace(some, multiple=multiple) for some in (tokens, held))
+    return config, Rows(train, material.train_ids), Rows(held, material.validation_ids)
 
 
 def _watched(held: Rows, config: Config) -> Rows:

@@ -7,8 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
+from tests.toy_jobs import Notes
 from tightfit import voice as module
-from tightfit.voice import Bar, RichVoice, Voice
+from tightfit.voice import Bar, Once, RichVoice, Voice
 
 
 def test_the_base_voice_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,3 +63,13 @@ def test_a_terminal_shows_count_and_note(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "6/10" in shown
     assert "loss 0.123" in shown
     assert "4/10" in shown or "0/10" not in shown
+
+
+def test_once_says_nothing_twice() -> None:
+    """A second sentence is new again; warnings are counted with the sentences."""
+    notes = Notes()
+    once = Once(notes)
+    for text in ("a", "b", "a"):
+        once.say(text)
+        once.warn(f"{text}!")
+    assert (notes.said, notes.warned) == (["a", "b"], ["a!", "b!"])

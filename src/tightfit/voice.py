@@ -82,3 +82,32 @@ class _RichBar(Bar):
     def advance(self, count: int = 1, note: str = "") -> None:
         """Move the bar."""
         self._progress.update(self._task, advance=count, note=note)
+
+
+class Once(Voice):
+    """Passes on each sentence and warning the first time only: for jobs made of similar jobs."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._heard: set[str] = set()
+
+    def say(self, text: str) -> None:
+        """Say it, unless it was said before."""
+        if self._is_new(text):
+            self._voice.say(text)
+
+    def warn(self, text: str) -> None:
+        """Warn of it, unless that was done before."""
+        if self._is_new(text):
+            self._voice.warn(text)
+
+    @contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """The other voice's bar."""
+        with self._voice.track(what, total, done) as bar:
+            yield bar
+
+    def _is_new(self, text: str) -> bool:
+        is_new = text not in self._heard
+        self._heard.add(text)
+        return is_new

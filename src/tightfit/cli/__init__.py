@@ -14,6 +14,7 @@ import typer
 from tightfit.cli import (
     audit,
     check,
+    compare,
     doctor,
     evaluate,
     export,
@@ -58,6 +59,7 @@ app.command(epilog=examples(export.EXAMPLES))(export.export)
 app.command("import", epilog=examples(import_.EXAMPLES))(import_.import_adapter)
 app.command(epilog=examples(audit.EXAMPLES))(audit.audit)
 app.command(epilog=examples(check.EXAMPLES))(check.check)
+app.command(cls=SettingsHelp, epilog=examples(compare.EXAMPLES))(compare.compare)
 app.command(epilog=examples(report.EXAMPLES))(report.report)
 app.command(epilog=examples(doctor.EXAMPLES))(doctor.doctor)
 

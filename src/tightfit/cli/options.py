@@ -86,6 +86,38 @@ LabelColumn = Annotated[
     typer.Option(metavar="NAME", rich_help_panel=DATA, help="Column of the label."),
 ]
 
+Validation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROWS",
+        rich_help_panel=DATA,
+        help="Rows to validate on, in any form of --data; else some of --data are held out.",
+    ),
+]
+
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        rich_help_panel=DATA,
+        help="Train on a stratified sample of so many rows, drawn after the split.",
+    ),
+]
+
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, rich_help_panel=SETTINGS, help="Of everything drawn at random."),
+]
+
+MaxSteps = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        rich_help_panel=SETTINGS,
+        help="End after so many optimiser steps, and shorten the schedule with them.",
+    ),
+]
+
 Model = Annotated[
     str | None,
     typer.Option(

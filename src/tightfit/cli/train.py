@@ -38,41 +38,15 @@ tightfit train --data train.csv --out runs/first --resume"""
 def train(
     *,
     data: options.Data,
-    validation: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ROWS",
-            rich_help_panel=options.DATA,
-            help="Rows to validate on, in any form of --data; else some of --data are held out.",
-        ),
-    ] = None,
+    validation: options.Validation = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            rich_help_panel=options.DATA,
-            help="Train on a stratified sample of so many rows, drawn after the split.",
-        ),
-    ] = None,
+    limit: options.Limit = None,
     model: options.Model = None,
     recipe: options.Recipe = None,
     budget: options.Budget = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            min=0, rich_help_panel=options.SETTINGS, help="Of everything drawn at random."
-        ),
-    ] = None,
-    max_steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            rich_help_panel=options.SETTINGS,
-            help="End after so many optimiser steps, and shorten the schedule with them.",
-        ),
-    ] = None,
+    seed: options.Seed = None,
+    max_steps: options.MaxSteps = None,
     minutes: Annotated[
         float | None,
         typer.Option(

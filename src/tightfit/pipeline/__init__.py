@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tightfit.pipeline.checking import audit, doctor
+    from tightfit.pipeline.comparing import Comparison, compare
     from tightfit.pipeline.exporting import ExportResult, export
     from tightfit.pipeline.fitting import TrainResult, train
     from tightfit.pipeline.forecasting import Forecast, dry_run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckResult",
+    "Comparison",
     "Evaluation",
     "ExportResult",
     "Forecast",
@@ -32,6 +34,7 @@ __all__ = [
     "TrainResult",
     "audit",
     "check",
+    "compare",
     "doctor",
     "dry_run",
     "evaluate",
@@ -50,6 +53,7 @@ _HOMES = {
     "scoring": ("Evaluation", "evaluate"),
     "predicting": ("PredictResult", "Run", "predict"),
     "importing": ("ImportResult", "import_adapter"),
+    "comparing": ("Comparison", "compare"),
     "exporting": ("ExportResult", "export"),
     "reporting": ("report",),
     "inspecting": ("CheckResult", "check"),

@@ -26,8 +26,12 @@ def settings_of(
     Raises:
         SettingsError: with every mistake.
     """
-    options = [f"{OPTIONS[k]}={_word(v)}" for k, v in named.items() if v is not None]
-    return load_config(recipe, [*settings, *options])
+    return load_config(recipe, [*settings, *assignments(**named)])
+
+
+def assignments(**named: object) -> list[str]:
+    """The named values that are not None, as assignments; see ``OPTIONS`` for the names."""
+    return [f"{OPTIONS[k]}={_word(v)}" for k, v in named.items() if v is not None]
 
 
 OPTIONS = {

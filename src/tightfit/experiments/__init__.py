@@ -1,0 +1,1 @@
+"""Comparisons: which cells there are, what each is worth, and what was found already."""

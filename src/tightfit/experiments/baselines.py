@@ -1,0 +1,92 @@
+"""What needs no encoder: the most frequent label, and words counted by a linear model.
+
+Shapes: B rows, K classes, P classes that occur among the training rows.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from tightfit.errors import DataError
+from tightfit.experiments.cells import Row
+from tightfit.metrics.scores import score
+from tightfit.training.prepare import Material
+
+MAJORITY, TFIDF = "majority class", "tf-idf + logistic regression"
+BASELINES = (MAJORITY, TFIDF)
+
+MAX_ITERATIONS = 1000
+"""Of L-BFGS; scikit-learn's own 100 are too few for some thousand rows."""
+
+
+def tfidf_pipeline() -> Pipeline:
+    """Words and pairs of words, damped counts, and a linear model at scikit-learn's strength."""
+    return make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        LogisticRegression(max_iter=MAX_ITERATIONS),
+    )
+
+
+def run_baseline(name: str, material: Material) -> Row:
+    """Fit a baseline on the training rows and score it on the validation rows.
+
+    Args:
+        name: one of :data:`BASELINES`.
+        material: the rows.
+
+    Raises:
+        DataError: the training rows have a single class, or no word at all.
+    """
+    started = time.perf_counter()
+    model = DummyClassifier(strategy="most_frequent") if name == MAJORITY else tfidf_pipeline()
+    if name == TFIDF:
+        _check_rows(material)
+    model.fit(material.train_texts, material.train_ids)
+    found_BP = model.predict_proba(material.validation_texts)
+    probabilities_BK = _spread(found_BP, model.classes_, len(material.labels))
+    seconds = time.perf_counter() - started
+    scores = score(material.validation_ids, probabilities_BK, material.labels.names)
+    weights = [] if name == MAJORITY else [model[-1].coef_, model[-1].intercept_]
+    return Row(
+        name=name,
+        trainable=sum(array.size for array in weights),
+        accuracy=scores.accuracy,
+        macro_f1=scores.macro_f1,
+        seconds=seconds,
+        bytes=len(pickle.dumps(model)),
+    )
+
+
+def _spread(
+    found_BP: NDArray[np.float64], present: Sequence[int], classes: int
+) -> NDArray[np.float64]:
+    """Columns for all classes: one without a training row has no probability."""
+    probabilities_BK = np.zeros((len(found_BP), classes))
+    probabilities_BK[:, present] = found_BP
+    return probabilities_BK
+
+
+def _check_rows(material: Material) -> None:
+    """Refuse what scikit-learn would refuse in words of its own."""
+    if len(set(material.train_ids)) < 2:
+        raise DataError(
+            "the training rows have a single class, and nothing can be learned from them",
+            seen=material.labels.names[material.train_ids[0]],
+            next_step="give more rows, or set data.stratify=true",
+        )
+    words = TfidfVectorizer().build_analyzer()
+    if not any(words(text) for text in material.train_texts):
+        raise DataError(
+            "the training texts have no word of two letters or more",
+            seen=repr(material.train_texts[0][:40]),
+            next_step="check --text-column",
+        )

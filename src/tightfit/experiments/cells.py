@@ -1,0 +1,192 @@
+"""The cells of a comparison: their settings, their rows, and the files that keep these."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from tightfit import runs
+from tightfit.config import Config, setting_names
+from tightfit.errors import ArtefactError, SettingsError
+from tightfit.metrics.intervals import Interval
+from tightfit.voice import Voice
+
+RECIPE = "tight"
+"""Whose rows, seed and encoder all cells share, and which an ablation starts from."""
+
+SHORT_NAMES = {
+    "rank": "adapters.rank",
+    "alpha": "adapters.alpha",
+    "dropout": "adapters.dropout",
+    "targets": "adapters.targets",
+    "head": "head.kind",
+    "layers": "adapters.layers",
+    "lr": "optim.lr",
+    "epochs": "optim.epochs",
+    "budget": "budget.cap",
+}
+"""What ``--ablate`` calls the settings that are ablated most."""
+
+SHARED = (
+    *("seed", "model.name", "data.validation_rows", "data.stratify", "data.labels"),
+    *("data.text_column", "data.label_column", "data.missing_text", "train.minutes"),
+)
+"""What is the same in every cell: with another value, rows, encoders or times would differ."""
+
+Amount = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a comparison: its name in the table, a recipe, and settings on top."""
+
+    name: str
+    recipe: str
+    settings: tuple[str, ...]
+
+
+RECIPES = (
+    Cell("head-only", "head-only", ("adapters.method=none",)),
+    Cell("paper", "paper", ("adapters.method=lora", "train.expect_dead=false")),
+    Cell(RECIPE, RECIPE, ("adapters.method=lora",)),
+    # What --budget and --set say of the cap is for the others: this one has none.
+    Cell("full fine-tuning", "full", ("adapters.method=full", "budget.cap=none")),
+)
+"""Each is what its name says, whatever is set for all of them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one cell is worth on the validation rows.
+
+    Attributes:
+        name: of the cell.
+        trainable: parameters, or coefficients.
+        accuracy: with its Wilson interval.
+        macro_f1: with its bootstrap interval.
+        seconds: of training; of the baselines, of fitting and scoring together.
+        bytes: of what would be shipped: the artefact's folder, or the baseline as a pickle.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    name: str
+    trainable: Amount
+    accuracy: Interval
+    macro_f1: Interval
+    seconds: float
+    bytes: Amount
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers under the names of the attributes."""
+        return asdict(self)
+
+
+_ROW = TypeAdapter(Row)
+
+
+def ablated(ablations: Sequence[str]) -> tuple[Cell, ...]:
+    """The recipe as it is, and one cell for each value of each ablation.
+
+    Args:
+        ablations: such as ``rank=1,2,4`` or ``adapters.targets=query,query+value``.
+
+    Raises:
+        SettingsError: an ablation is not of this form, or its key is unknown or shared.
+    """
+    plain = next(cell for cell in RECIPES if cell.name == RECIPE)
+    cells = [plain]
+    for text in ablations:
+        key, equals, values = (part.strip() for part in text.partition("="))
+        parts = [value.strip() for value in values.split(",")]
+        if not equals or not all(parts):
+            raise SettingsError(
+                "this is not an ablation",
+                seen=text,
+                allowed="key=v1,v2",
+                next_step="write it like --ablate rank=1,2,4",
+            )
+        setting = _setting(key)
+        cells += [
+            Cell(f"{key}={v}", RECIPE, (*plain.settings, f"{setting}={v.replace('+', ',')}"))
+            for v in parts
+        ]
+    return tuple(dict.fromkeys(cells))
+
+
+def shared_settings(config: Config) -> list[str]:
+    """Assignments that give every recipe the rows and the seed of ``config``."""
+    data = config.data
+    return [
+        f"seed={config.seed}",
+        f"model.name={config.model.name}",
+        f"data.validation_rows={data.validation_rows}",
+        f"data.stratify={json.dumps(data.stratify)}",
+    ]
+
+
+def fingerprint(**parts: object) -> str:
+    """SHA-256, in hex, of all that a cell's row depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def cell_name(name: str, key: str) -> str:
+    """What the files of a cell with this fingerprint are called."""
+    return f"{re.sub('[^a-z0-9.]+', '-', name.lower())}-{key[:16]}"
+
+
+def write_row(path: Path, row: Row, key: str) -> None:
+    """Keep a row, whole or not at all.
+
+    Raises:
+        MachineError: the disk is full, the folder may not be written, and the like.
+    """
+    runs.write_json(path, {"fingerprint": key, "row": row.to_json()})
+
+
+def read_row(path: Path, name: str, key: str, voice: Voice) -> Row | None:
+    """The row that was kept, or None where there is none, or none that can be used.
+
+    Raises:
+        MachineError: the file may not be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        kept = runs.read_json(path)
+        row = _ROW.validate_python(kept["row"])
+        if (kept["fingerprint"], row.name) == (key, name):
+            return row
+        fault = "is of another cell"
+    except (ArtefactError, ValidationError, KeyError, TypeError):
+        fault = "is damaged"
+    voice.warn(f"{path} {fault}; {name} is computed again")
+    return None
+
+
+def _setting(key: str) -> str:
+    """The dotted name that an ablation means."""
+    setting = SHORT_NAMES.get(key, key)
+    known = [name for name in (*SHORT_NAMES, *setting_names()) if name not in SHARED]
+    if setting in known:
+        return setting
+    if setting in SHARED:
+        raise SettingsError(
+            "all cells of a comparison share this setting", seen=key, next_step=f"--set {key}=…"
+        )
+    close = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
+    close = close or difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    raise SettingsError(
+        "unknown key to ablate",
+        seen=key,
+        allowed=f"{', '.join(SHORT_NAMES)}, or the full name of a setting",
+        next_step=f"did you mean {close[0]!r}?" if close else None,
+    )

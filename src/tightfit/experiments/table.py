@@ -1,0 +1,47 @@
+"""A comparison as a Markdown table, to paste where results are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tightfit.experiments.cells import Row
+from tightfit.metrics.intervals import Interval
+
+HEADINGS = (
+    *("", "trainable", "accuracy (95% interval)", "macro F1 (95% interval)"),
+    *("seconds", "kB"),
+)
+
+
+def markdown(rows: Sequence[Row], left_out: Mapping[str, str]) -> str:
+    """The table, and below it what it lacks.
+
+    Args:
+        rows: in the order of the table.
+        left_out: names of cells without a row, each with the reason.
+    """
+    lines = [_line(HEADINGS), _line(["---", *["---:"] * (len(HEADINGS) - 1)])]
+    lines += [_line(_cells(row)) for row in rows]
+    if left_out:
+        lines += ["", *(f"Left out: {name}: {reason}." for name, reason in left_out.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        # A setting's value may hold the character that ends a cell.
+        row.name.replace("|", "\\|"),
+        f"{row.trainable:,}",
+        _with_ends(row.accuracy),
+        _with_ends(row.macro_f1),
+        f"{row.seconds:,.1f}",
+        f"{row.bytes / 1000:,.1f}",
+    ]
+
+
+def _with_ends(interval: Interval) -> str:
+    return f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%})"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,292 @@
+"""``tightfit compare``: recipes, baselines and ablations on the same rows, in one table."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tightfit import runs
+from tightfit.config import Config
+from tightfit.errors import BudgetError, Interrupted, UsageError
+from tightfit.experiments.baselines import BASELINES, run_baseline
+from tightfit.experiments.cells import (
+    RECIPE,
+    RECIPES,
+    Cell,
+    Row,
+    ablated,
+    cell_name,
+    fingerprint,
+    read_row,
+    shared_settings,
+    write_row,
+)
+from tightfit.experiments.table import markdown
+from tightfit.metrics.intervals import Interval
+from tightfit.model.locate import Source, locate
+from tightfit.pipeline.fitting import TrainResult, train
+from tightfit.pipeline.forecasting import dry_run
+from tightfit.pipeline.planning import assignments, settings_of
+from tightfit.training.prepare import Material, gather, plan_for
+from tightfit.voice import Once, RichVoice, Voice
+
+CELLS, RUNS = "cells", "runs"
+"""What a comparison's folder holds: the rows of its cells, and their runs."""
+
+RESULT_NAMES = ("comparison.json", "comparison.md")
+"""Its table, for programs and for people."""
+
+ROW_FACTS = ("train_fingerprint", "validation_fingerprint")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rows of a comparison in their order, and the cells that have none, with the reason."""
+
+    folder: Path
+    validation_rows: int
+    rows: tuple[Row, ...]
+    left_out: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``tightfit compare --json`` prints."""
+        return {
+            "folder": str(self.folder),
+            "validation_rows": self.validation_rows,
+            "rows": [row.to_json() for row in self.rows],
+            "left_out": dict(self.left_out),
+        }
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One cell: what its row depends on, how to get it, and how long that takes."""
+
+    name: str
+    key: str
+    run: Callable[[], Row]
+    seconds: Callable[[], float]
+    """A forecast; only asked for where time is short."""
+
+
+def compare(
+    data: Any,
+    *,
+    ablate: Sequence[str] = (),
+    validation: Any = None,
+    model: str | None = None,
+    budget: int | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    max_steps: int | None = None,
+    limit: int | None = None,
+    minutes: float | None = None,
+    started: float | None = None,
+    text_column: Sequence[str] | str | None = None,
+    label_column: str | None = None,
+    settings: Sequence[str] = (),
+    voice: Voice | None = None,
+) -> Comparison:
+    """Train recipes and baselines, or an ablation, on the same rows with the same seed.
+
+    A cell that is finished in ``out`` is read, and never computed again; one that was interrupted
+    goes on from its checkpoint.
+
+    Args:
+        data: anything that ``train`` takes.
+        ablate: such as ``rank=1,2,4``: recipe ``tight`` with each value, instead of the baselines.
+        validation: rows to score on, in any of these forms; None holds some of ``data`` out.
+        model: the encoder of every cell; None takes that of recipe ``tight``.
+        budget: most trainable parameters allowed, except in full fine-tuning; None takes the
+            recipes' caps.
+        out: the folder of the comparison; None takes the next ``runs/NNN``.
+        seed: of everything that is drawn at random.
+        max_steps: end each training after so many optimiser steps.
+        limit: train on a stratified sample of this many rows.
+        minutes: leave out the cells that would take longer than what is left of this time.
+        started: when that time began, by :func:`time.monotonic`; None is now.
+        text_column: column, or columns to join with a space.
+        label_column: column of the labels.
+        settings: dotted assignments for every cell, such as ``optim.epochs=1``.
+        voice: how to speak to people; None speaks on stderr.
+
+    Raises:
+        TightfitError: its subclasses tell what is wrong; finished cells are kept.
+    """
+    began = time.monotonic() if started is None else started
+    deadline = None if minutes is None else began + 60 * minutes
+    voice = Once(voice or RichVoice())
+    words = [
+        *settings,
+        *assignments(
+            model=model,
+            budget=budget,
+            seed=seed,
+            max_steps=max_steps,
+            text_column=text_column,
+            label_column=label_column,
+        ),
+    ]
+    config = settings_of(RECIPE, words)
+    words += shared_settings(config)
+    cells = ablated(ablate) if ablate else RECIPES
+    configs = {cell: settings_of(cell.recipe, [*words, *cell.settings]) for cell in cells}
+    folder = Path(out) if out is not None else runs.next_path()
+    _check_folder(folder)
+    material = gather(config, data, validation, limit)
+    source = locate(config.model.name)
+    left_out = _over_the_cap(configs, source, len(material.labels))
+    facts = {name: material.facts[name] for name in ROW_FACTS} | {"labels": material.labels.names}
+    tasks = [] if ablate else [_baseline(name, material, facts) for name in BASELINES]
+    for cell, settled in configs.items():
+        if cell.name not in left_out:
+            key = fingerprint(
+                **facts, settings=settled.model_dump(mode="json"), encoder=source.digest()
+            )
+            rows = {"data": data, "validation": validation, "limit": limit}
+            shared = {**rows, "recipe": cell.recipe, "settings": [*words, *cell.settings]}
+            tasks.append(_training(cell.name, key, folder, shared=shared, voice=voice))
+    for part in (CELLS, RUNS):
+        runs.make_folder(folder / part)
+    voice.say(f"the comparison is in {folder}")
+    with _kept_on_interrupt(folder):
+        return _run_all(
+            tasks,
+            Comparison(folder, len(material.validation_ids), (), left_out),
+            deadline=deadline,
+            voice=voice,
+        )
+
+
+def _run_all(
+    tasks: Sequence[_Task], found: Comparison, *, deadline: float | None, voice: Voice
+) -> Comparison:
+    """Run what was not run before and fits into the time; the table is kept after each cell."""
+    for number, task in enumerate(tasks, 1):
+        path = found.folder / CELLS / f"{cell_name(task.name, task.key)}.json"
+        row = read_row(path, task.name, task.key, voice)
+        if row is None:
+            reason = _no_time(task, deadline)
+            if reason is not None:
+                voice.say(f"{task.name} is left out: {reason}")
+                found = replace(found, left_out={**found.left_out, task.name: reason})
+                continue
+            voice.say(f"{number} of {len(tasks)}: {task.name}")
+            row = task.run()
+            write_row(path, row, task.key)
+        else:
+            voice.say(f"{number} of {len(tasks)}: {task.name} was finished before")
+        found = replace(found, rows=(*found.rows, row))
+        _write(found)
+    _write(found)
+    return found
+
+
+def _write(found: Comparison) -> None:
+    """The table so far, for programs and for people."""
+    as_json, as_markdown = (found.folder / name for name in RESULT_NAMES)
+    runs.write_json(as_json, found.to_json())
+    runs.write_text(as_markdown, markdown(found.rows, found.left_out))
+
+
+def _no_time(task: _Task, deadline: float | None) -> str | None:
+    """Why a cell cannot be finished in time, or None where it can."""
+    if deadline is None:
+        return None
+    if deadline <= time.monotonic():
+        return "no time was left"
+    needed, left = task.seconds() / 60, (deadline - time.monotonic()) / 60
+    if needed <= left:
+        return None
+    return f"it would take about {needed:.2g} minutes, and {max(left, 0):.2g} were left"
+
+
+def _baseline(name: str, material: Material, facts: Mapping[str, Any]) -> _Task:
+    key = fingerprint(**facts, baseline=name)
+    return _Task(name, key, lambda: run_baseline(name, material), lambda: 0.0)
+
+
+def _training(
+    name: str, key: str, folder: Path, *, shared: Mapping[str, Any], voice: Voice
+) -> _Task:
+    """A cell that trains, in a run folder of its own, from a checkpoint where there is one."""
+    run = folder / RUNS / cell_name(name, key)
+
+    def forecast() -> float:
+        started = time.monotonic()
+        minutes = dry_run(**shared, voice=Voice()).minutes
+        # What the rehearsal took beside its steps stands for loading, proofs and final scores.
+        return 60 * minutes + time.monotonic() - started
+
+    return _Task(
+        name,
+        key,
+        lambda: _row(name, train(**shared, out=run, resume=True, voice=voice)),
+        forecast,
+    )
+
+
+def _row(name: str, result: TrainResult) -> Row:
+    """What a finished run is worth."""
+    folder = runs.RunFolder(result.run)
+    scores = runs.read_json(folder.metrics)["validation"]
+    artefact = folder.model if folder.model.is_dir() else folder.adapter
+    return Row(
+        name=name,
+        trainable=result.summary["total"],
+        accuracy=Interval(**scores["accuracy"]),
+        macro_f1=Interval(**scores["macro_f1"]),
+        seconds=result.summary["seconds"],
+        bytes=sum(file.stat().st_size for file in artefact.rglob("*") if file.is_file()),
+    )
+
+
+def _over_the_cap(
+    configs: Mapping[Cell, Config], source: Source, num_labels: int
+) -> dict[str, str]:
+    """The cells whose plan cannot be made, each with the excess.
+
+    Raises:
+        BudgetError: the recipe itself does not fit, so that there is nothing to compare.
+    """
+    over = {}
+    for cell, config in configs.items():
+        try:
+            plan_for(config, source, num_labels)
+        except BudgetError as error:
+            if cell.name == RECIPE:
+                raise
+            over[cell.name] = error.what
+    return over
+
+
+@contextmanager
+def _kept_on_interrupt(folder: Path) -> Iterator[None]:
+    """Say how to go on, with this folder and not with the run of a single cell."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        code = error.exit_code if isinstance(error, Interrupted) else 128 + signal.SIGINT
+        raise Interrupted(
+            "the comparison was interrupted; finished cells are kept",
+            signal_number=code - 128,
+            next_step=f"give the same command with --out {folder} to go on",
+        ) from error
+
+
+def _check_folder(folder: Path) -> None:
+    """Take a new or empty folder, or one of a comparison."""
+    if not os.path.lexists(folder) or (folder / CELLS).is_dir():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise UsageError(
+            "the output path exists and is not the folder of a comparison",
+            seen=folder,
+            next_step="choose another --out",
+        )

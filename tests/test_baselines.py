@@ -1,0 +1,71 @@
+"""Baselines without an encoder, against scikit-learn and against counting by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from tests.toys import toy_rows
+from tightfit.data.labels import LabelSet
+from tightfit.errors import DataError
+from tightfit.experiments.baselines import MAJORITY, TFIDF, run_baseline
+from tightfit.training.prepare import Material
+
+NAMES = ("money", "sport", "never")
+
+
+def material(texts: list[str], ids: list[int], held: list[str], held_ids: list[int]) -> Material:
+    """Rows of three labels, the last of which need not occur."""
+    return Material(LabelSet(NAMES, NAMES), texts, ids, held, held_ids, {})
+
+
+def toy_material(train: int = 40, held: int = 40) -> Material:
+    """Toy rows; the labels alternate."""
+    texts = [row["text"] for row in toy_rows(train + held)]
+    ids = [number % 2 for number in range(train + held)]
+    return material(texts[:train], ids[:train], texts[train:], ids[train:])
+
+
+def test_the_majority_is_counted() -> None:
+    """Three of four training rows are sport, so that is what every row is called."""
+    rows = material(["a", "b", "c", "d"], [1, 0, 1, 1], ["x"] * 5, [1, 1, 0, 2, 0])
+    row = run_baseline(MAJORITY, rows)
+    assert (row.trainable, row.accuracy.value) == (0, 0.4)
+
+
+def test_words_are_those_of_scikit_learn() -> None:
+    """The same classifier by hand gets the same rows right, with as many coefficients."""
+    rows = toy_material()
+    row = run_baseline(TFIDF, rows)
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    counted = words.fit_transform(rows.train_texts)
+    model = LogisticRegression(max_iter=1000).fit(counted, rows.train_ids)
+    hits = model.predict(words.transform(rows.validation_texts)) == np.array(rows.validation_ids)
+    assert row.accuracy.value == hits.mean() > 0.9
+    # Of two classes one is the other's opposite: one weight a word, and one intercept.
+    assert row.trainable == len(words.vocabulary_) + 1
+
+
+def test_a_label_without_training_rows_is_never_predicted() -> None:
+    """Its rows are wrong, and nothing else goes wrong."""
+    rows = toy_material()
+    lost = material(
+        rows.train_texts, rows.train_ids, ["goal match", "season"], [NAMES.index("never")] * 2
+    )
+    assert run_baseline(TFIDF, lost).accuracy.value == 0.0
+
+
+def test_rows_of_one_class_teach_nothing() -> None:
+    """Named, before scikit-learn says it in its own words."""
+    with pytest.raises(DataError, match="single class") as caught:
+        run_baseline(TFIDF, material(["goal", "match"], [1, 1], ["x"], [1]))
+    assert "sport" in str(caught.value)
+
+
+def test_texts_without_words() -> None:
+    """A column of numbers or signs is probably the wrong column."""
+    with pytest.raises(DataError, match="no word of two letters") as caught:
+        run_baseline(TFIDF, material(["!", "?"], [0, 1], ["x"], [1]))
+    assert "--text-column" in str(caught.value)

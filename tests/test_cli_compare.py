@@ -1,0 +1,93 @@
+"""``tightfit compare``: what it asks of the pipeline, its table, its object."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import Recorder, replace, tightfit
+from tightfit.errors import SettingsError
+from tightfit.experiments.cells import Row
+from tightfit.metrics.intervals import Interval
+from tightfit.pipeline import Comparison
+
+HALF, MOST = Interval(0.5, 0.469, 0.531), Interval(0.889, 0.868, 0.907)
+FOUND = Comparison(
+    folder=Path("runs/my table"),
+    validation_rows=1000,
+    rows=(
+        Row("tf-idf + logistic regression", 183_204, HALF, HALF, 1.6, 1),
+        Row("tight", 22_741_124, MOST, Interval(0.88, 0.86, 0.9), 1234.5, 900_000),
+    ),
+    left_out={"full fine-tuning": "it would take about 60 minutes, and 2 were left"},
+)
+
+OPTIONS: dict[str, Any] = {
+    **{"ablate": ["rank=1,2", "lr=1e-3"], "validation": "v.csv", "model": "m"},
+    **{"budget": 100_000, "out": Path("o"), "seed": 7, "max_steps": 5, "limit": 400},
+    **{"minutes": 2.5, "text_column": "a,b", "label_column": "c", "settings": ["optim.epochs=1"]},
+}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """In place of the comparison."""
+    recorder = Recorder(FOUND)
+    replace(monkeypatch, "compare", recorder)
+    return recorder
+
+
+def test_options_reach_the_pipeline(asked: Recorder) -> None:
+    """Each under its own name; counts may be written short."""
+    line = (
+        "compare --data d.csv --ablate rank=1,2 --ablate lr=1e-3 --validation v.csv --model m "
+        "--budget 100k --out o --seed 7 --max-steps 5 --limit 400 --minutes 2.5 "
+        "--text-column a,b --label-column c --set optim.epochs=1"
+    )
+    assert tightfit(*line.split()).exit_code == 0
+    assert asked.arguments == ("d.csv",)
+    assert {name: asked.options[name] for name in OPTIONS} == OPTIONS
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_table_for_people() -> None:
+    """Intervals, bars, sizes, what is missing, and where it is kept; nothing on stdout."""
+    result = tightfit("compare", "--data", "d.csv")
+    assert (result.exit_code, result.stdout) == (0, "")
+    page = result.stderr
+    for part in (
+        *("88.9 (86.8-90.7)", "22,741,124", "1,234", "0.9", "1,000 validation rows"),
+        "left out: full fine-tuning: it would take about 60 minutes",
+        "'runs/my table/comparison.md'",
+    ):
+        assert part in page
+    assert max(map(len, page.splitlines())) <= 80
+
+
+@pytest.mark.usefixtures("asked")
+def test_bars_are_as_long_as_the_accuracy() -> None:
+    """Half of the width for one half, five sixths for 0.889."""
+    lines = tightfit("compare", "--data", "d.csv").stderr.splitlines()
+    bars = [sum(line.count(mark) for mark in "█#") for line in lines]
+    assert [length for length in bars if length] == [3, 5]
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_object() -> None:
+    """The keys that others rely on."""
+    result = tightfit("compare", "--data", "d.csv", "--json")
+    told = json.loads(result.stdout)
+    assert told == FOUND.to_json()
+    assert list(told["rows"][1]) == "name trainable accuracy macro_f1 seconds bytes".split()
+    assert told["rows"][1]["accuracy"] == {"value": 0.889, "low": 0.868, "high": 0.907}
+
+
+def test_a_mistake_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And standard output stays empty."""
+    replace(monkeypatch, "compare", Recorder(SettingsError("unknown key to ablate", seen="rnak")))
+    result = tightfit("compare", "--data", "d.csv", "--ablate", "rnak=1", "--json")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "seen:    rnak" in result.stderr

@@ -1,0 +1,278 @@
+"""A comparison: the same rows in every cell, finished cells kept, and words for what is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.toy_jobs import Notes
+from tests.toys import toy_rows
+from tightfit import pipeline
+from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
+from tightfit.pipeline import Comparison, comparing
+from tightfit.runs import RunFolder
+from tightfit.voice import Voice
+
+NAMES = [
+    *("majority class", "tf-idf + logistic regression", "head-only", "paper", "tight"),
+    "full fine-tuning",
+]
+SHORT = [
+    *("data.max_length=32", "predict.max_length=32", "train.precision=fp32", "optim.lr=1e-2"),
+    *("adapters.rank=2", "data.validation_rows=0.25"),
+]
+
+
+def run(encoder: Path, rows: Any, out: Path, *settings: str, **more: Any) -> Comparison:
+    """A comparison of trainings of six steps."""
+    options = {"max_steps": 6, "voice": Voice(), **more}
+    return pipeline.compare(
+        rows, model=str(encoder), out=out, settings=[*SHORT, *settings], **options
+    )
+
+
+@pytest.fixture(scope="module")
+def compared(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """All rows on the toy encoder; not to be changed."""
+    return run(bert, rows_file, tmp_path_factory.mktemp("compared") / "all")
+
+
+@pytest.fixture
+def copied(compared: Comparison, tmp_path: Path) -> Path:
+    """A copy of that comparison's folder."""
+    return Path(shutil.copytree(compared.folder, tmp_path / "copied"))
+
+
+def test_the_rows_are_those_of_the_contract(compared: Comparison) -> None:
+    """Every baseline and recipe, in order, under the fixed keys; nothing is left out."""
+    told = compared.to_json()
+    assert [row["name"] for row in told["rows"]] == NAMES
+    keys = ["name", "trainable", "accuracy", "macro_f1", "seconds", "bytes"]
+    for row in told["rows"]:
+        assert list(row) == keys
+        assert row["accuracy"]["low"] <= row["accuracy"]["value"] <= row["accuracy"]["high"]
+        assert row["macro_f1"]["low"] <= row["macro_f1"]["value"] <= row["macro_f1"]["high"]
+        assert row["seconds"] > 0
+        assert row["bytes"] > 0
+    assert told["left_out"] == {}
+    json.dumps(told, allow_nan=False)
+
+
+def test_what_trains_is_counted(compared: Comparison) -> None:
+    """The head alone, adapters more, all weights most; the majority class knows nothing."""
+    trainable = {row.name: row.trainable for row in compared.rows}
+    assert trainable["majority class"] == 0
+    # 32 inputs and a bias for each of two labels.
+    assert trainable["head-only"] == 66
+    assert 66 < trainable["paper"] < trainable["tight"] < trainable["full fine-tuning"]
+
+
+def test_baselines_score_as_counted_by_hand(compared: Comparison) -> None:
+    """Half of the 30 validation rows have either label; words tell the toy labels apart."""
+    scores = {row.name: row.accuracy.value for row in compared.rows}
+    assert compared.validation_rows == 30
+    assert scores["majority class"] == 0.5
+    assert scores["tf-idf + logistic regression"] > 0.9
+
+
+def test_all_trainings_share_rows_and_seed(compared: Comparison) -> None:
+    """Their run folders say so; the recipes of their own would have held out other rows."""
+    folders = sorted((compared.folder / "runs").iterdir())
+    assert len(folders) == 4
+    facts = [json.loads(RunFolder(each).data.read_text()) for each in folders]
+    for key in ("train_fingerprint", "validation_fingerprint"):
+        assert len({fact[key] for fact in facts}) == 1
+
+
+def test_a_row_is_what_its_run_says(compared: Comparison) -> None:
+    """Accuracy, time and size of the sealed artefact."""
+    (folder,) = (compared.folder / "runs").glob("tight-*")
+    row = next(row for row in compared.rows if row.name == "tight")
+    metrics = json.loads(RunFolder(folder).metrics.read_text())
+    assert row.accuracy.to_json() == metrics["validation"]["accuracy"]
+    assert row.seconds == metrics["train"]["seconds"]
+    manifest = json.loads(RunFolder(folder).manifest.read_text())
+    sizes = {f["path"]: f["bytes"] for f in manifest["files"]}
+    assert row.bytes == sum(n for path, n in sizes.items() if path.startswith("adapter/"))
+
+
+def test_the_table_is_kept(compared: Comparison) -> None:
+    """As the same JSON, and as Markdown with every name."""
+    kept = json.loads((compared.folder / "comparison.json").read_text())
+    assert kept == compared.to_json()
+    page = (compared.folder / "comparison.md").read_text()
+    assert page.startswith("|  | trainable | accuracy (95% interval) |")
+    assert all(f"| {name} |" in page for name in NAMES)
+
+
+def test_finished_cells_are_not_computed_again(
+    compared: Comparison, copied: Path, bert: Path, rows_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing left to train with, the same command gives the same rows."""
+    for name in ("train", "run_baseline"):
+        monkeypatch.delattr(comparing, name)
+    notes = Notes()
+    again = run(bert, rows_file, copied, voice=notes)
+    assert again.rows == compared.rows
+    assert "6 of 6: full fine-tuning was finished before" in notes.said
+
+
+def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Path) -> None:
+    """Only what does not depend on them is kept: the baselines."""
+    notes = Notes()
+    run(bert, rows_file, copied, "optim.lr=1e-3", voice=notes)
+    kept = [said for said in notes.said if said.endswith("was finished before")]
+    assert kept == [
+        "1 of 6: majority class was finished before",
+        "2 of 6: tf-idf + logistic regression was finished before",
+    ]
+
+
+def test_a_damaged_row_is_computed_again(
+    compared: Comparison, copied: Path, bert: Path, rows_file: Path
+) -> None:
+    """From its run, which is whole; and a warning says which."""
+    (path,) = (copied / "cells").glob("tight-*")
+    path.write_text(path.read_text().replace("trainable", "trained"))
+    notes = Notes()
+    again = run(bert, rows_file, copied, voice=notes)
+    assert again.rows == compared.rows
+    assert any("is damaged; tight is computed again" in warned for warned in notes.warned)
+
+
+def test_an_interrupt_keeps_what_is_finished(
+    bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words tell how to go on, and going on starts with the cell that was cut short."""
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        patch.setattr(comparing, "train", stop)
+        with pytest.raises(Interrupted, match=f"with --out {out} to go on") as caught:
+            run(bert, rows_file, out)
+    assert caught.value.exit_code == 130
+    assert "majority class" in (out / "comparison.md").read_text()
+    assert [row.name for row in run(bert, rows_file, out).rows] == NAMES
+
+
+def test_a_stopped_training_goes_on_from_its_checkpoint(
+    bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each cell is trained with resume, in a folder of its own."""
+    seen: list[dict[str, Any]] = []
+
+    def look(*_: Any, **options: Any) -> None:
+        seen.append(options)
+        raise Interrupted("stopped", signal_number=15, next_step="resume")
+
+    monkeypatch.setattr(comparing, "train", look)
+    with pytest.raises(Interrupted) as caught:
+        run(bert, rows_file, tmp_path / "stopped")
+    assert caught.value.exit_code == 143
+    assert seen[0]["resume"] is True
+    assert seen[0]["out"].parent == tmp_path / "stopped" / "runs"
+
+
+def test_an_ablation_replaces_the_baselines(bert: Path, rows_file: Path, tmp_path: Path) -> None:
+    """The recipe as it is, then a row for each value, each with what it trains."""
+    ablate = ["rank=1,4", "targets=query,query+value"]
+    found = run(bert, rows_file, tmp_path / "a", ablate=ablate, max_steps=3)
+    trainable = {row.name: row.trainable for row in found.rows}
+    assert list(trainable) == ["tight", "rank=1", "rank=4", "targets=query", "targets=query+value"]
+    assert (trainable["rank=1"] - 66) * 4 == trainable["rank=4"] - 66
+    assert (trainable["targets=query"] - 66) * 2 == trainable["targets=query+value"] - 66
+
+
+def test_what_does_not_fit_under_the_cap_is_named(
+    bert: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    """With the excess; the rest is compared."""
+    found = run(bert, rows_file, tmp_path / "a", ablate=["rank=1,16"], budget=2500, max_steps=3)
+    assert [row.name for row in found.rows] == ["tight", "rank=1"]
+    assert "more than the cap allows" in found.left_out["rank=16"]
+    assert "Left out: rank=16: " in (found.folder / "comparison.md").read_text()
+
+
+def test_nothing_is_compared_where_the_recipe_does_not_fit(
+    bert: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    """There would be nothing to compare with; and nothing is written."""
+    with pytest.raises(BudgetError, match="66"):
+        run(bert, rows_file, tmp_path / "a", budget=60)
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_does_not_fit_into_the_time_is_named(
+    bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forecast of an hour is too long for a minute; more time, and the cell is made."""
+    out, real = tmp_path / "a", pipeline.dry_run
+
+    class Hour:
+        minutes = 60.0
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        return Hour() if options["recipe"] == "full" else real(*arguments, **options)
+
+    monkeypatch.setattr(comparing, "dry_run", slow)
+    found = run(bert, rows_file, out, minutes=2)
+    assert [row.name for row in found.rows] == NAMES[:-1]
+    assert found.left_out["full fine-tuning"].startswith("it would take about 60 minutes, and ")
+    assert [row.name for row in run(bert, rows_file, out, minutes=100).rows] == NAMES
+
+
+def test_no_time_at_all(bert: Path, rows_file: Path, tmp_path: Path) -> None:
+    """Everything is named, and the empty table is written."""
+    found = run(bert, rows_file, tmp_path / "a", minutes=1e-6)
+    assert found.rows == ()
+    assert found.left_out == dict.fromkeys(NAMES, "no time was left")
+
+
+@pytest.mark.parametrize(
+    ("ablation", "words"),
+    [
+        ("rnak=1,2", "did you mean 'rank'"),
+        ("optim.rank=1", "did you mean 'rank'"),
+        ("rank", "write it like --ablate rank=1,2,4"),
+        ("rank=1,,2", "allowed: key=v1,v2"),
+        ("seed=1,2", "--set seed="),
+        ("rank=one", "adapters.rank = 'one'"),
+    ],
+)
+def test_mistaken_ablations(
+    bert: Path, rows_file: Path, tmp_path: Path, ablation: str, words: str
+) -> None:
+    """Refused before anything is read or written, with what was meant."""
+    with pytest.raises(SettingsError) as caught:
+        run(bert, rows_file, tmp_path / "a", ablate=[ablation])
+    assert words in str(caught.value)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    bert: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    """Whether a file or a folder."""
+    (tmp_path / "notes.txt").write_text("mine")
+    for path in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(UsageError, match="not the folder of a comparison"):
+            run(bert, rows_file, path)
+    assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_warnings_are_not_repeated(bert: Path, tmp_path: Path) -> None:
+    """Four trainings see the same fault of the rows, and one warning tells of it."""
+    rows = [*toy_rows(40), *toy_rows(40)]
+    notes = Notes()
+    data = {"text": [r["text"] for r in rows], "label": [r["label"] for r in rows]}
+    run(bert, pd.DataFrame(data), tmp_path / "a", voice=notes, max_steps=1)
+    assert notes.warned
+    assert len(notes.warned) == len(set(notes.warned))

@@ -14,7 +14,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-PUBLISHED, BEST = "published", "best"
+STARTED = time.perf_counter()
+
+PUBLISHED, BEST, DOCUMENTED = "published", "best", "documented"
 SETUPS: dict[str, dict[str, Any]] = {
     PUBLISHED: {
         "per_device_train_batch_size": 16,
@@ -23,8 +25,10 @@ SETUPS: dict[str, dict[str, Any]] = {
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
     },
     BEST: {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 1},
+    DOCUMENTED: {"lr_scheduler_type": "linear", "weight_decay": 0.0},
 }
-"""Trainer + PEFT as published (its adapters kept alive), and in its fastest settings here."""
+"""Trainer + PEFT as published (its adapters kept alive), in its fastest settings here, and with
+the defaults of both libraries."""
 
 
 def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
@@ -55,17 +59,22 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
     model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=args.labels)
     targets = ["query", "value"] if model.config.model_type != "mpnet" else ["attn.q", "attn.v"]
     model = get_peft_model(
-        model, LoraConfig(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=targets)
+        model,
+        LoraConfig(task_type="SEQ_CLS")
+        if args.setup == DOCUMENTED
+        else LoraConfig(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=targets),
     )
+    usual: dict[str, Any] = {
+        "lr_scheduler_type": "cosine",
+        "weight_decay": 0.01,
+        "train_sampling_strategy": "group_by_length",
+    }
     settings = TrainingArguments(
         output_dir=args.work,
         learning_rate=args.lr,
         num_train_epochs=args.epochs,
         max_steps=args.max_steps or -1,
-        lr_scheduler_type="cosine",
         warmup_steps=args.warmup,
-        weight_decay=0.01,
-        train_sampling_strategy="group_by_length",
         eval_strategy="steps" if args.eval_every else "no",
         eval_steps=args.eval_every or None,
         save_strategy="no",
@@ -75,6 +84,7 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
         use_cpu=True,
         seed=args.seed,
         per_device_eval_batch_size=64,
+        **(usual if args.setup != DOCUMENTED else {}),
         **SETUPS[args.setup],
     )
     trainer = Trainer(
@@ -85,6 +95,8 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_metrics=lambda p: {"accuracy": float((p[0].argmax(1) == p[1]).mean())},
     )
+    if args.seconds:
+        trainer.add_callback(_stop_after(args.seconds))
     counted = _count_places(model)
     started = time.perf_counter()
     steps = trainer.train().global_step
@@ -98,10 +110,26 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
         history.append((so_far + row["step"] * step_seconds, row["eval_accuracy"]))
     return {
         **counted,
+        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "train_seconds": step_seconds * steps,
         "history": history,
         "accuracy": trainer.evaluate()["eval_accuracy"],
     }
+
+
+def _stop_after(seconds: float) -> Any:
+    """A callback that ends training so long after this process began to import."""
+    from transformers import TrainerCallback
+
+    class Stop(TrainerCallback):
+        """Looks at the clock after each step."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> Any:
+            """Ask for the end once the time is up."""
+            control.should_training_stop |= time.perf_counter() - STARTED > seconds
+            return control
+
+    return Stop()
 
 
 def _count_places(model: Any) -> dict[str, int]:
@@ -131,6 +159,7 @@ def main() -> None:
     parser.add_argument("--max-steps", type=int, default=0)
     parser.add_argument("--warmup", type=float, default=0.06)
     parser.add_argument("--eval-every", type=int, default=0, help="steps; 0 evaluates at the end")
+    parser.add_argument("--seconds", type=float, default=0, help="end so long after the start")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--work", default="/tmp/peers", help="Trainer's own folder")
     parser.add_argument("--json", type=Path, required=True, help="where the figures go")

@@ -152,9 +152,9 @@ def _table(args: argparse.Namespace, cells: dict[tuple[str, str], Cell]) -> str:
     lines = [
         "# Accuracy on seven data sets\n",
         f"Embedded encoder, at most {args.rows:,} rows to train on, seed {args.seed}; accuracy "
-        "with its 95% interval (Wilson). `tight` has its untouched defaults; `paper` (adapters alive) "
-        "and Trainer + PEFT (the settings their documentation begins with) train for the wall "
-        "clock that `tight` took. Made by `python -m benchmarks.datasets`.\n",
+        "with its 95% interval (Wilson). `tight` has its untouched defaults; `paper` (with live "
+        "adapters) and Trainer + PEFT (the settings their documentation begins with) train for "
+        "the wall clock that `tight` took. Made by `python -m benchmarks.datasets`.\n",
         f"| data set | scored rows | {' | '.join(SYSTEMS)} |",
         f"| --- | ---: |{' ---: |' * len(SYSTEMS)}",
     ]

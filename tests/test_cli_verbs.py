@@ -13,10 +13,12 @@ import pytest
 
 from tests.command import Recorder, like_result, replace, tightfit
 from tightfit.cli.train import _duration
+from tightfit.metrics.intervals import Interval
 from tightfit.metrics.paired import compare_accuracy
 from tightfit.metrics.scores import Scores, score
 from tightfit.model.audit import AdapterState, Audit
-from tightfit.pipeline import planning
+from tightfit.pipeline import Evaluation, planning
+from tightfit.pipeline.scoring import Calibrated, OverSeeds
 from tightfit.voice import RichVoice
 
 PLAN_KEYS = "model num_labels budget total adapters head headroom layers head_layers".split()
@@ -219,11 +221,14 @@ def scores_of(names: list[str], rows: int = 40) -> Scores:
     return score(labels_B, probabilities_BK, names)
 
 
+CALIBRATED = Calibrated(1.25, 0.081, 0.042, 0.5, 0.4)
+
+
 @pytest.fixture
 def evaluator(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """An evaluation on two labels."""
     scores = scores_of(["money", "[red]"])
-    recorder = Recorder(like_result(scores.to_json(), scores=scores, paired=None))
+    recorder = Recorder(Evaluation(scores, CALIBRATED))
     replace(monkeypatch, "evaluate", recorder)
     return recorder
 
@@ -247,14 +252,29 @@ def test_evaluate_words(evaluator: Recorder) -> None:
     rows = [" ".join(line.split()) for line in page.splitlines()]
     assert f"accuracy {a.value:.1%} {a.low:.1%} to {a.high:.1%}" in rows
     assert f"[red] {scores.confusion[1][0]} {scores.confusion[1][1]}" in rows
+    assert "before calibration 8.1%" in rows
+    assert "temperature 1.25" in rows
     assert max(map(len, page.splitlines())) <= 80
+
+
+def test_evaluate_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs that were named reach the pipeline; the mean has an interval of its own."""
+    mean = Interval(0.9, 0.85, 0.95)
+    seeds = OverSeeds(("r", "s", "t"), mean, mean, Interval(0.4, 0.3, 0.5), mean)
+    recorder = Recorder(Evaluation(scores_of(["money", "sport"]), CALIBRATED, seeds=seeds))
+    replace(monkeypatch, "evaluate", recorder)
+    page = words("evaluate", "r", "--data", "d", "--also", "s", "--also", "t")
+    rows = [" ".join(line.split()) for line in page.splitlines()]
+    assert recorder.options["also"] == [Path("s"), Path("t")]
+    assert "mean of 3 runs on the same rows" in page
+    assert {"accuracy 90.0% 85.0% to 95.0%", "log loss 0.400 0.300 to 0.500"} <= set(rows)
 
 
 def test_evaluate_against(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison in one sentence."""
     scores = scores_of(["money", "sport"])
     paired = compare_accuracy([0, 1, 1, 0], [0, 1, 1, 0], [1, 1, 1, 1])
-    replace(monkeypatch, "evaluate", Recorder(SimpleNamespace(scores=scores, paired=paired)))
+    replace(monkeypatch, "evaluate", Recorder(Evaluation(scores, CALIBRATED, paired)))
     page = words("evaluate", "r", "--data", "d", "--against", "s")
     assert f"r against s: {paired.sentence}" in page
 
@@ -262,7 +282,7 @@ def test_evaluate_against(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_evaluate_many_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty columns do not fit: the worst confusions are listed, the largest first."""
     scores = scores_of([f"a long label name {i}" for i in range(20)], rows=2000)
-    replace(monkeypatch, "evaluate", Recorder(SimpleNamespace(scores=scores, paired=None)))
+    replace(monkeypatch, "evaluate", Recorder(Evaluation(scores, CALIBRATED)))
     page = words("evaluate", "r", "--data", "d")
     worst = max(c for t, row in enumerate(scores.confusion) for p, c in enumerate(row) if t != p)
     listed = page.partition("most frequent confusions")[2].split("\n")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 COMPARISON = "Comparison"
 """Heading in the help."""
 
-BAR = 6
+BAR = 5
 """Characters; with the numbers beside it there is no room for more in 80 columns."""
 
 EXAMPLES = """\

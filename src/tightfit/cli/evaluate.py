@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tightfit.metrics.intervals import Interval
     from tightfit.metrics.scores import Scores
     from tightfit.pipeline import Evaluation
+    from tightfit.pipeline.scoring import OverSeeds
 
 MATRIX_COLUMNS = 8
 """A wider confusion matrix does not fit a terminal; its largest confusions are listed instead."""
@@ -33,6 +34,7 @@ EXAMPLES = """\
 tightfit evaluate runs/001 --data sample:test
 tightfit evaluate runs/001 --data test.csv
 tightfit evaluate runs/002 --data test.csv --against runs/001
+tightfit evaluate runs/001 --data test.csv --also runs/002 --also runs/003
 tightfit evaluate runs/001 --data test.parquet --json > scores.json"""
 
 
@@ -44,6 +46,13 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="RUN", help="Another run, compared on the same rows by a paired test."
+        ),
+    ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN",
+            help="A run with another seed; may be repeated. Means over all of them are shown too.",
         ),
     ] = None,
     text_column: options.TextColumn = None,
@@ -60,6 +69,7 @@ def evaluate(
             run,
             data,
             against=against,
+            also=also or (),
             text_column=text_column,
             label_column=label_column,
             voice=RichVoice(),
@@ -73,17 +83,32 @@ def evaluate(
 def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     scores = found.scores
     confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
-    tables = [_score_table(scores, title), _class_table(scores), confusions(scores)]
+    tables = [_score_table(found, title), _class_table(scores), confusions(scores)]
     paired = [] if found.paired is None else [Text(f"{pair}: {found.paired.sentence}")]
-    return [*tables, *paired]
+    seeds = [] if found.seeds is None else [_seed_table(found.seeds)]
+    return [*tables, *seeds, *paired]
 
 
-def _score_table(scores: Scores, title: str) -> Table:
+def _score_table(found: Evaluation, title: str) -> Table:
+    scores, calibration = found.scores, found.calibration
     table = new_table(f"{title}: {scores.n:,} rows", "score", ">value", "95% interval")
     add_row(table, "accuracy", percent(scores.accuracy.value), _ends(scores.accuracy))
     add_row(table, "macro F1", percent(scores.macro_f1.value), _ends(scores.macro_f1))
     add_row(table, "log loss", f"{scores.log_loss:.3f}")
     add_row(table, "calibration error", percent(scores.ece))
+    add_row(table, "  before calibration", percent(calibration.ece_before))
+    add_row(table, "temperature", f"{calibration.temperature:.3g}")
+    return table
+
+
+def _seed_table(seeds: OverSeeds) -> Table:
+    title = f"mean of {len(seeds.runs)} runs on the same rows"
+    table = new_table(title, "score", ">mean", "95% interval over seeds")
+    add_row(table, "accuracy", percent(seeds.accuracy.value), _ends(seeds.accuracy))
+    add_row(table, "macro F1", percent(seeds.macro_f1.value), _ends(seeds.macro_f1))
+    low, high = (f"{end:.3f}" for end in (seeds.log_loss.low, seeds.log_loss.high))
+    add_row(table, "log loss", f"{seeds.log_loss.value:.3f}", f"{low} to {high}")
+    add_row(table, "calibration error", percent(seeds.ece.value), _ends(seeds.ece))
     return table
 
 

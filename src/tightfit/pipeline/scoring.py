@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tightfit import runs
 from tightfit.data.sources import read_table
-from tightfit.errors import DataError
+from tightfit.errors import DataError, UsageError
+from tightfit.metrics.calibration import apply_temperature
+from tightfit.metrics.intervals import Interval, over_seeds
 from tightfit.metrics.paired import Paired, compare_accuracy
 from tightfit.metrics.scores import Scores, score
 from tightfit.pipeline.predicting import Run
@@ -17,16 +22,54 @@ from tightfit.voice import RichVoice, Voice
 
 
 @dataclass(frozen=True)
+class Calibrated:
+    """What the run's temperature does to its confidence on these rows.
+
+    Attributes:
+        temperature: fitted on the run's validation rows, never on these.
+        ece_before: expected calibration error of the bare softmax.
+        ece_after: the same with the temperature, as in the scores.
+        log_loss_before: in nats.
+        log_loss_after: in nats.
+    """
+
+    temperature: float
+    ece_before: float
+    ece_after: float
+    log_loss_before: float
+    log_loss_after: float
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """Means over runs that differ in their seed, on the same rows, with Student's t-intervals."""
+
+    runs: tuple[str, ...]
+    accuracy: Interval
+    macro_f1: Interval
+    log_loss: Interval
+    ece: Interval
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Scores of a run, and, where it was compared, the paired difference."""
+    """Scores of a run, and, where it was compared or combined with others, what came of that."""
 
     scores: Scores
-    paired: Paired | None
+    calibration: Calibrated
+    paired: Paired | None = None
+    seeds: OverSeeds | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit evaluate --json`` prints."""
         paired = {} if self.paired is None else {"paired": self.paired.to_json()}
-        return {**self.scores.to_json(), **paired}
+        seeds = {} if self.seeds is None else {"seeds": asdict(self.seeds)}
+        return {
+            **self.scores.to_json(),
+            "calibration": asdict(self.calibration),
+            **paired,
+            **seeds,
+        }
 
 
 def evaluate(
@@ -34,6 +77,7 @@ def evaluate(
     data: Any,
     *,
     against: str | Path | None = None,
+    also: Sequence[str | Path] = (),
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
     voice: Voice | None = None,
@@ -44,6 +88,7 @@ def evaluate(
         run: a run folder.
         data: anything that ``train`` takes.
         against: another run, compared on the same rows by a paired test.
+        also: runs that differ from the first in their seed: the means over all of them are told.
         text_column: column, or columns to join with a space.
         label_column: column of the labels.
         voice: how to speak to people; None speaks on stderr.
@@ -56,22 +101,65 @@ def evaluate(
     loaded = Run.load(run)
     table = read_table(data, loaded.columns(text_column, label_column), labelled=True)
     label_ids = loaded.labels.encode(table)
-    predictions = loaded.predict(table.texts, voice)
-    scores = score(label_ids, predictions.probabilities_NK, loaded.labels.names)
+    logits_NK = loaded.predictor.logits(table.texts, voice)
+    scores, calibration = _score(loaded, logits_NK, label_ids)
     paired = None
     if against is not None:
-        other = Run.load(against)
-        if other.labels.names != loaded.labels.names:
-            raise DataError(
-                "the two runs have different labels and cannot be compared",
-                seen=f"{', '.join(other.labels.names)} in {against}",
-                allowed=", ".join(loaded.labels.names),
-                next_step="compare runs that were trained on the same labels",
-            )
-        paired = compare_accuracy(label_ids, predictions.ids, other.predict(table.texts, voice).ids)
-    evaluation = Evaluation(scores, paired)
+        theirs = _load_alike(against, loaded).predict(table.texts, voice).ids
+        paired = compare_accuracy(label_ids, logits_NK.argmax(axis=1), theirs)
+    others = [_load_alike(path, loaded) for path in also]
+    all_scores = [scores]
+    for other in others:
+        all_scores.append(_score(other, other.predictor.logits(table.texts, voice), label_ids)[0])
+    seeds = _over_seeds([run, *also], all_scores) if also else None
+    evaluation = Evaluation(scores, calibration, paired, seeds)
     _keep(runs.RunFolder(Path(run)), evaluation, table.source, table.fingerprint())
     return evaluation
+
+
+def _score(
+    run: Run, logits_NK: NDArray[np.float32], label_ids: Sequence[int]
+) -> tuple[Scores, Calibrated]:
+    """Scores with the run's temperature, and what it changes."""
+    temperature, names = run.predictor.temperature, run.labels.names
+    bare = score(label_ids, apply_temperature(logits_NK, 1.0), names)
+    scores = score(label_ids, apply_temperature(logits_NK, temperature), names)
+    return scores, Calibrated(temperature, bare.ece, scores.ece, bare.log_loss, scores.log_loss)
+
+
+def _load_alike(path: str | Path, first: Run) -> Run:
+    """Another run, if it has the labels of the first."""
+    other = Run.load(path)
+    if other.labels.names != first.labels.names:
+        raise DataError(
+            "the two runs have different labels and cannot be compared",
+            seen=f"{', '.join(other.labels.names)} in {path}",
+            allowed=", ".join(first.labels.names),
+            next_step="compare runs that were trained on the same labels",
+        )
+    return other
+
+
+def _over_seeds(paths: Sequence[str | Path], found: Sequence[Scores]) -> OverSeeds:
+    """Means and their intervals.
+
+    Raises:
+        UsageError: a run is named twice, which would make the interval narrower than it is.
+    """
+    names = tuple(str(path) for path in paths)
+    if len({Path(name).resolve() for name in names}) < len(names):
+        raise UsageError(
+            "a run is named twice, and counts once",
+            seen=", ".join(names),
+            next_step="give each run once",
+        )
+    return OverSeeds(
+        runs=names,
+        accuracy=over_seeds([each.accuracy.value for each in found]),
+        macro_f1=over_seeds([each.macro_f1.value for each in found]),
+        log_loss=over_seeds([each.log_loss for each in found]),
+        ece=over_seeds([each.ece for each in found]),
+    )
 
 
 def _keep(folder: runs.RunFolder, evaluation: Evaluation, source: str, fingerprint: str) -> None:

@@ -1,0 +1,126 @@
+"""Evaluating runs: alone, with their temperature, against another, and over seeds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, log_loss
+
+from tests.toy_jobs import LABELS, SHORT
+from tests.toys import toy_rows, write_jsonl
+from tightfit.errors import DataError, UsageError
+from tightfit.inference.calibration import DERIVED_NAME
+from tightfit.metrics.intervals import over_seeds
+from tightfit.pipeline import Run, TrainResult, evaluate, train
+from tightfit.runs import RunFolder, read_derived
+from tightfit.voice import Voice
+
+
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 rows that no run has seen."""
+    return write_jsonl(tmp_path_factory.mktemp("test") / "test.jsonl", toy_rows(200, seed=7))
+
+
+@pytest.fixture(scope="module")
+def seeds(
+    bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, ...]:
+    """Three short trainings that differ in their seed, on many validation rows."""
+    root = tmp_path_factory.mktemp("seeds")
+    settings = [*SHORT, "optim.lr=1e-2", "data.validation_rows=0.5"]
+    for seed in (1, 2, 3):
+        train(
+            rows_file,
+            model=str(bert),
+            out=root / str(seed),
+            seed=seed,
+            max_steps=12,
+            settings=settings,
+            voice=Voice(),
+        )
+    return tuple(root / str(seed) for seed in (1, 2, 3))
+
+
+def test_scores_are_those_of_the_predictions(seeds: tuple[Path, ...], unseen: Path) -> None:
+    """Accuracy and log loss by scikit-learn, from what the run predicts."""
+    found = evaluate(seeds[0], unseen, voice=Voice())
+    rows = toy_rows(200, seed=7)
+    predicted = Run.load(seeds[0]).predict([row["text"] for row in rows])
+    truth = [predicted.label_names.index(row["label"]) for row in rows]
+    assert found.scores.accuracy.value == accuracy_score(truth, predicted.ids)
+    assert found.scores.log_loss == pytest.approx(log_loss(truth, predicted.probabilities_NK))
+
+
+def test_the_temperature_is_shown_before_and_after(seeds: tuple[Path, ...], unseen: Path) -> None:
+    """It is the run's own; the scores are those after it, and the log loss differs before."""
+    found = evaluate(seeds[0], unseen, voice=Voice())
+    kept = read_derived(RunFolder(seeds[0]), DERIVED_NAME)
+    calibration = found.calibration
+    assert calibration.temperature == kept["temperature"] != 1.0
+    assert (calibration.ece_after, calibration.log_loss_after) == (
+        found.scores.ece,
+        found.scores.log_loss,
+    )
+    predictor = Run.load(seeds[0]).predictor
+    logits_NK = predictor.logits([row["text"] for row in toy_rows(200, seed=7)])
+    bare_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(axis=1, keepdims=True)
+    truth = [LABELS.index(row["label"]) for row in toy_rows(200, seed=7)]
+    assert calibration.log_loss_before == pytest.approx(log_loss(truth, bare_NK), rel=1e-6)
+
+
+def test_seeds_are_combined(seeds: tuple[Path, ...], unseen: Path) -> None:
+    """Mean and Student's interval of what each run scores by itself on the same rows."""
+    alone = [evaluate(run, unseen, voice=Voice()).scores for run in seeds]
+    found = evaluate(seeds[0], unseen, also=seeds[1:], voice=Voice()).seeds
+    assert found is not None
+    assert found.accuracy == over_seeds([each.accuracy.value for each in alone])
+    assert found.log_loss == over_seeds([each.log_loss for each in alone])
+    assert found.runs == tuple(map(str, seeds))
+
+
+def test_seeds_are_in_the_object(seeds: tuple[Path, ...], unseen: Path) -> None:
+    """And only where they were asked for."""
+    told = evaluate(seeds[0], unseen, also=seeds[1:], voice=Voice()).to_json()
+    assert list(told["seeds"]) == ["runs", "accuracy", "macro_f1", "log_loss", "ece"]
+    assert list(told["seeds"]["accuracy"]) == ["value", "low", "high"]
+    assert "seeds" not in evaluate(seeds[0], unseen, voice=Voice()).to_json()
+
+
+def test_a_run_counts_once(seeds: tuple[Path, ...], unseen: Path) -> None:
+    """The same run twice would make the interval narrower than it is."""
+    with pytest.raises(UsageError, match="named twice"):
+        evaluate(seeds[0], unseen, also=[seeds[0] / ".." / seeds[0].name], voice=Voice())
+
+
+def test_runs_must_have_the_same_labels(
+    seeds: tuple[Path, ...], bert: Path, unseen: Path, tmp_path: Path
+) -> None:
+    """Whether they are compared or combined."""
+    rows = [{**row, "label": row["label"].upper()} for row in toy_rows(60)]
+    other = train(
+        write_jsonl(tmp_path / "upper.jsonl", rows),
+        model=str(bert),
+        out=tmp_path / "other",
+        max_steps=1,
+        settings=SHORT,
+        voice=Voice(),
+    ).run
+    with pytest.raises(DataError, match="different labels"):
+        evaluate(seeds[0], unseen, also=[other], voice=Voice())
+    with pytest.raises(DataError, match="MONEY, SPORT"):
+        evaluate(seeds[0], unseen, against=other, voice=Voice())
+
+
+def test_the_record_beside_the_run_says_the_same(
+    finished: TrainResult, unseen: Path, tmp_path: Path
+) -> None:
+    """In ``derived/``, with the rows' digest."""
+    run = Path(shutil.copytree(finished.run, tmp_path / "run"))
+    found = evaluate(run, unseen, voice=Voice())
+    (record,) = (run / "derived").glob("evaluation-*.json")
+    kept = read_derived(RunFolder(run), record.stem)
+    assert {key: kept[key] for key in found.to_json()} == found.to_json()

@@ -10,11 +10,12 @@ BIN := .venv/bin
 READY := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test bench lock
+.PHONY: help demo test test-faults bench lock
 
 help:
 	@echo 'make demo   install, then train, evaluate and predict on the sample that ships inside'
 	@echo 'make test   install, then run every check'
+	@echo 'make test-faults  install, then kill training at 30 moments (KILLS=30), each time resuming it'
 	@echo 'make bench  install, then measure training against Trainer + PEFT (BENCH="--rows 20000 …")'
 	@echo 'make lock   renew requirements.lock'
 
@@ -43,6 +44,11 @@ test: $(READY)
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/mypy
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -q -n $(JOBS)
+
+# One process after the other: each moment costs two trainings of their own.
+KILLS ?= 30
+test-faults: $(READY)
+	TIGHTFIT_KILLS=$(KILLS) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -q tests/faults
 
 # Takes some minutes as it stands; 'python -m benchmarks.speed --help' lists the sizes.
 bench: $(READY)

@@ -72,7 +72,7 @@ def modules(folder: Path = SOURCE) -> dict[str, Path]:
 
 
 MODULES = modules()
-TEST_FILES = sorted((ROOT / "tests").glob("*.py"))
+TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
 each_module = pytest.mark.parametrize("name", MODULES)
 
 

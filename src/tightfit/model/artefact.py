@@ -42,6 +42,9 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
         case "lora":
             peft_model = classifier.module
             assert isinstance(peft_model, PeftModel)
+            for settings in peft_model.peft_config.values():
+                # A set, whose order another process would write differently.
+                settings.target_modules = sorted(settings.target_modules)
             # Without this PEFT asks the Hub whether the base model's vocabulary has changed.
             peft_model.save_pretrained(str(folder), save_embedding_layers=False)
         case "none":

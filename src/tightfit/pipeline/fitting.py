@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ from scipy.special import softmax
 
 from tightfit import runs
 from tightfit.budget.plan import Plan
-from tightfit.config import DEFAULT_RECIPE, Config, from_toml
+from tightfit.config import DEFAULT_RECIPE, Config
 from tightfit.data.batches import length_histogram
-from tightfit.errors import DataError, MachineError, SettingsError
 from tightfit.inference.calibration import DERIVED_NAME, calibrate
 from tightfit.inference.outcomes import Outcomes
 from tightfit.metrics.scores import Scores, score
@@ -30,6 +28,7 @@ from tightfit.model.card import write_card
 from tightfit.model.classifier import count_built, predict_logits
 from tightfit.model.locate import Source, locate
 from tightfit.model.proofs import GradientWatch, Proof, movement, never_called, round_trip
+from tightfit.pipeline.beginning import Beginning
 from tightfit.pipeline.planning import settings_of
 from tightfit.report.facts import read_facts
 from tightfit.report.page import render
@@ -119,21 +118,32 @@ def train(
         label_column=label_column,
     )
     path = Path(out) if out is not None else runs.next_path()
-    if resume and runs.RunFolder(path).manifest.is_file():
+    begin = Beginning(path, resume=resume, overwrite=overwrite)
+    if begin.finished:
         voice.say(f"{path} is complete; nothing to resume")
         return read_result(path)
     if not resume:
         runs.check_may_create(path, overwrite=overwrite)
     check_tracker(config)
     _announce(config, voice)
-    stored = _stored_config(path) if resume else None
-    material = gather(config, data, validation, limit)
-    tell_about(material, voice)
+    with runs.lock_run(path):
+        if begin.finished:  # by a process that held it until now
+            return read_result(path)
+        material = gather(config, data, validation, limit)
+        tell_about(material, voice)
+        return _train(begin, config, material, began=began, voice=voice)
+
+
+def _train(
+    begin: Beginning, config: Config, material: Material, *, began: float, voice: Voice
+) -> TrainResult:
+    """Train into a folder that this process holds."""
+    stored = begin.stored_config()
     source = locate(config.model.name)
     if stored is None:
         plan = decide_plan(config, material, source, voice)
     else:
-        plan = Plan.from_json(runs.read_json(runs.RunFolder(path).plan))
+        plan = Plan.from_json(runs.read_json(begin.folder.plan))
     reason = f": {plan.why}" if plan.why else ""
     voice.say(f"{plan.total:,} parameters will train in {source.name}{reason}")
     set_seed(config.seed)
@@ -146,9 +156,9 @@ def train(
     facts["tokens"]["lengths"] = length_histogram(job.train.tokens.lengths)
     data_facts = {**material.facts, **facts}
     if stored is None:
-        folder = _create(path, job, material, data_facts, overwrite=overwrite)
+        folder = begin.create(job, material, data_facts)
     else:
-        folder = _reopen(path, job.config, stored, data_facts)
+        folder = begin.reopen(job.config, stored, data_facts)
     fit = _fit(folder, job, source, resume=stored is not None, voice=voice)
     return _finish(folder, job, source, fit=fit, texts=material.validation_texts)
 
@@ -327,59 +337,6 @@ def _summary(
         "tokens_per_second": counters.tokens / counters.train_seconds,
         "proofs": verdicts,
     }
-
-
-def _create(
-    path: Path, job: Job, material: Material, facts: dict[str, Any], *, overwrite: bool
-) -> runs.RunFolder:
-    folder = runs.create(path, overwrite=overwrite)
-    try:
-        runs.write_text(folder.config, job.config.to_toml())
-        runs.write_json(folder.plan, job.classifier.plan.to_json())
-        runs.write_json(folder.labels, material.labels.to_json())
-        runs.write_json(folder.data, facts)
-    except MachineError:
-        # There is nothing to resume yet, and half a beginning would be in the way of the next try.
-        shutil.rmtree(path, ignore_errors=True)
-        raise
-    return folder
-
-
-def _stored_config(path: Path) -> Config | None:
-    """The settings of an unfinished run, or None where there is none to go on with."""
-    folder = runs.RunFolder(path)
-    return from_toml(folder.config.read_text("utf-8")) if folder.config.is_file() else None
-
-
-def _reopen(path: Path, config: Config, stored: Config, facts: dict[str, Any]) -> runs.RunFolder:
-    """The folder of an unfinished run, if settings and rows are still those it began with."""
-    folder = runs.RunFolder(path)
-    if config != stored:
-        raise SettingsError(
-            "--resume needs the settings that the run began with",
-            seen=", ".join(_differing(config, stored)),
-            next_step="give the same options, or start anew with --overwrite",
-        )
-    before = runs.read_json(folder.data)
-    for part in ("train_fingerprint", "validation_fingerprint"):
-        if before[part] != facts[part]:
-            raise DataError(
-                "--resume needs the rows that the run began with",
-                seen=f"{part.split('_')[0]} rows have changed",
-                next_step="give the same data, or start anew with --overwrite",
-            )
-    return folder
-
-
-def _differing(one: Config, other: Config) -> list[str]:
-    before, now = other.model_dump(mode="json"), one.model_dump(mode="json")
-    names = []
-    for section, value in now.items():
-        if isinstance(value, dict) and section != "choices":
-            names += [f"{section}.{k}" for k, v in value.items() if v != before[section].get(k)]
-        elif value != before[section]:
-            names.append(section)
-    return names
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,14 @@
-"""The run folder: its names, whole-or-nothing writes, and the seal."""
+"""The run folder: its names, whole-or-nothing writes, the lock, and the seal."""
 
 from tightfit.runs.files import read_json, write_bytes, write_json, write_text
-from tightfit.runs.folder import RunFolder, check_may_create, create, next_path
+from tightfit.runs.folder import (
+    RunFolder,
+    check_may_create,
+    clear_beginning,
+    create,
+    next_path,
+)
+from tightfit.runs.lock import lock_run
 from tightfit.runs.seal import (
     Manifest,
     SealedFile,
@@ -18,7 +25,9 @@ __all__ = [
     "RunFolder",
     "SealedFile",
     "check_may_create",
+    "clear_beginning",
     "create",
+    "lock_run",
     "make_folder",
     "next_path",
     "open_run",

@@ -138,6 +138,20 @@ def create(path: Path, *, overwrite: bool = False) -> RunFolder:
     return folder
 
 
+def clear_beginning(folder: RunFolder) -> None:
+    """Remove what a kill left of a run that had not yet begun; anything else is left as it is.
+
+    Raises:
+        MachineError: the folder cannot be looked at, or a file not be removed.
+    """
+    names = {folder.plan.name, folder.labels.name, folder.data.name}
+    with machine_errors(folder.root, "clear"):
+        found = list(folder.root.iterdir()) if folder.root.is_dir() else []
+        if all(p.name in names or p.name.endswith(TEMPORARY_SUFFIX) for p in found):
+            for path in found:
+                path.unlink()
+
+
 def _check_may_replace(folder: RunFolder, overwrite: bool) -> None:
     is_run = folder.config.is_file() or folder.manifest.is_file()
     if folder.root.is_symlink() or not is_run:

@@ -1,0 +1,84 @@
+"""How a training finds its folder: none yet, an unfinished run, or what a kill left of one."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tightfit import runs
+from tightfit.config import Config, from_toml
+from tightfit.errors import DataError, MachineError, SettingsError
+from tightfit.training.job import Job
+from tightfit.training.prepare import Material
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where a training is to lie, and what may be done to what is there."""
+
+    path: Path
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def folder(self) -> runs.RunFolder:
+        """The run's files."""
+        return runs.RunFolder(self.path)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to resume."""
+        return self.resume and self.folder.manifest.is_file()
+
+    def stored_config(self) -> Config | None:
+        """The settings of an unfinished run, or None where there is none to go on with."""
+        config = self.folder.config
+        return from_toml(config.read_text("utf-8")) if self.resume and config.is_file() else None
+
+    def create(self, job: Job, material: Material, facts: dict[str, Any]) -> runs.RunFolder:
+        """A new folder, in which a training can begin and resume."""
+        if self.resume:
+            runs.clear_beginning(self.folder)
+        folder = runs.create(self.path, overwrite=self.overwrite)
+        try:
+            runs.write_json(folder.plan, job.classifier.plan.to_json())
+            runs.write_json(folder.labels, material.labels.to_json())
+            runs.write_json(folder.data, facts)
+            # Last: where the settings are, everything is that a resumed training reads.
+            runs.write_text(folder.config, job.config.to_toml())
+        except MachineError:
+            # There is nothing to resume yet, and half a beginning would be in the way of the next.
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+        return folder
+
+    def reopen(self, config: Config, stored: Config, facts: dict[str, Any]) -> runs.RunFolder:
+        """The folder of an unfinished run, if settings and rows are still those it began with."""
+        if config != stored:
+            raise SettingsError(
+                "--resume needs the settings that the run began with",
+                seen=", ".join(_differing(config, stored)),
+                next_step="give the same options, or start anew with --overwrite",
+            )
+        before = runs.read_json(self.folder.data)
+        for part in ("train_fingerprint", "validation_fingerprint"):
+            if before[part] != facts[part]:
+                raise DataError(
+                    "--resume needs the rows that the run began with",
+                    seen=f"{part.split('_')[0]} rows have changed",
+                    next_step="give the same data, or start anew with --overwrite",
+                )
+        return self.folder
+
+
+def _differing(one: Config, other: Config) -> list[str]:
+    before, now = other.model_dump(mode="json"), one.model_dump(mode="json")
+    names = []
+    for section, value in now.items():
+        if isinstance(value, dict) and section != "choices":
+            names += [f"{section}.{k}" for k, v in value.items() if v != before[section].get(k)]
+        elif value != before[section]:
+            names.append(section)
+    return names

@@ -1,0 +1,98 @@
+"""``tightfit train`` as a process of its own, to be killed; and what may not depend on that."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.toy_jobs import SHORT
+from tests.toys import toy_encoder, toy_rows, write_jsonl
+
+STEPS, EVERY = 60, 5
+SETTINGS = [
+    *SHORT,
+    *("optim.batch=8", f"train.max_steps={STEPS}", f"train.eval_every={EVERY}", "optim.lr=1e-2"),
+    *("optim.epochs=20", "model.frozen_dropout=true", "adapters.dropout=0.1"),
+]
+"""Twelve checkpoints; dropouts are on, so that every random number counts."""
+
+UNLIKE = {"report.html", "manifest.json", "README.md"}
+"""Files that tell of times, or of files that do; the rest of a run is compared byte by byte."""
+
+TIMES = {"seconds", "examples_per_second", "tokens_per_second"}
+
+
+def make_home(folder: Path) -> Path:
+    """A folder with a toy encoder and rows."""
+    toy_encoder(folder / "toy")
+    write_jsonl(folder / "rows.jsonl", toy_rows(120))
+    return folder
+
+
+def command(home: Path, run: Path, *more: str) -> list[str]:
+    """The words that train the toy into ``run``."""
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    data = ["--data", str(home / "rows.jsonl"), "--model", str(home / "toy"), "--out", str(run)]
+    return [sys.executable, "-m", "tightfit.cli", "train", *data, *settings, *more]
+
+
+def start(home: Path, run: Path, *more: str) -> subprocess.Popen[str]:
+    """Begin to train."""
+    return subprocess.Popen(
+        command(home, run, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(home: Path, run: Path, *more: str) -> str:
+    """Train to the end; what was said."""
+    done = subprocess.run(command(home, run, *more), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def wait_for(
+    ready: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 100
+) -> None:
+    """Look again and again, as long as the process lives."""
+    end = time.monotonic() + seconds
+    while not ready():
+        assert process.poll() is None, f"ended too early: {process.communicate()[1]}"
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def step_of(run: Path) -> int:
+    """The newest checkpoint's step; 1 where settings are written, 0 a bare folder, -1 nothing."""
+    steps = [int(path.name[5:]) for path in (run / "checkpoints").glob("step-????????")]
+    return max(steps, default=int(run.exists()) + int((run / "config.toml").exists()) - 1)
+
+
+def traces(run: Path) -> dict[str, Any]:
+    """Everything in a finished run that may not depend on having been killed."""
+    files = [path for path in run.rglob("*") if path.is_file()]
+    kept = [path for path in files if path.relative_to(run).parts[0] != "checkpoints"]
+    found: dict[str, Any] = {str(path.relative_to(run)): _content(path) for path in kept}
+    # The checkpoint of the last step: moments, random states and weights as they were then.
+    (last,) = (run / "checkpoints").glob("step-*/tensors.safetensors")
+    return {**found, "checkpoint": last.read_bytes()}
+
+
+def _content(path: Path) -> Any:
+    if path.name in UNLIKE:
+        return None
+    if path.name == "history.jsonl":
+        return [_timeless(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    if path.name == "metrics.json":
+        return _timeless(json.loads(path.read_text("utf-8")))
+    return path.read_bytes()
+
+
+def _timeless(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _timeless(item) for key, item in value.items() if key not in TIMES}

@@ -1,0 +1,98 @@
+"""One process at a time trains into a run folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pytest
+
+from tests.toy_jobs import toy_table
+from tightfit.errors import MachineError
+from tightfit.pipeline import train
+from tightfit.runs import lock_run, read_json
+from tightfit.voice import Voice
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from tightfit.runs import lock_run
+with lock_run(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_holder_is_refused(tmp_path: Path) -> None:
+    """With the first one's process, host and time; through a link as well."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    with lock_run(tmp_path / "run"):
+        since = read_json(tmp_path / ".run.holder.json")["since"]
+        assert (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() < 60
+        for path in (tmp_path / "run", tmp_path / "link" / "run"):
+            with pytest.raises(MachineError, match="another process is training") as caught:
+                lock_run(path).__enter__()
+            told = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
+            assert (caught.value.seen, caught.value.exit_code) == (told, 9)
+
+
+def test_the_lock_leaves_nothing(tmp_path: Path) -> None:
+    """Whether the work succeeded or not; other runs beside it were free all the while."""
+    with pytest.raises(ZeroDivisionError), lock_run(tmp_path / "a"), lock_run(tmp_path / "b"):
+        _ = 1 / 0
+    assert list(tmp_path.iterdir()) == []
+    with lock_run(tmp_path / "a"):
+        pass
+
+
+def test_a_kill_frees_the_lock(tmp_path: Path) -> None:
+    """What it leaves on the disk is in nobody's way."""
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(MachineError, match=f"process {process.pid} on"):
+        lock_run(tmp_path / "run").__enter__()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    with lock_run(tmp_path / "run"):
+        assert read_json(tmp_path / ".run.holder.json")["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"pid": 1}'])
+def test_a_holder_that_says_nothing(content: str | None, tmp_path: Path) -> None:
+    """It is refused all the same: it has not come to it yet, or is at its end."""
+    with lock_run(tmp_path / "run"):
+        (tmp_path / ".run.holder.json").unlink()
+        if content is not None:
+            (tmp_path / ".run.holder.json").write_text(content, "utf-8")
+        with pytest.raises(MachineError, match="only just begun, or is ending"):
+            lock_run(tmp_path / "run").__enter__()
+
+
+def test_a_disk_that_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Told as what it is, not as a lock that is held."""
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    with pytest.raises(MachineError, match="cannot lock") as caught:
+        lock_run(tmp_path / "run").__enter__()
+    assert caught.value.seen == "Permission denied"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_train_asks_for_the_lock(resume: bool, bert: Path, tmp_path: Path) -> None:
+    """Before it reads a row; the folder of the other is not touched."""
+    held = pytest.raises(MachineError, match="another process is training")
+    with lock_run(tmp_path / "run"), held:
+        train(toy_table(), model=str(bert), out=tmp_path / "run", resume=resume, voice=Voice())
+    assert list(tmp_path.iterdir()) == []

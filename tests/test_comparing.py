@@ -20,7 +20,7 @@ from tightfit.voice import Voice
 
 NAMES = [
     *("majority class", "tf-idf + logistic regression", "head-only", "paper", "tight"),
-    "full fine-tuning",
+    *("bias tuning", "full fine-tuning"),
 ]
 SHORT = [
     *("data.max_length=32", "predict.max_length=32", "train.precision=fp32", "optim.lr=1e-2"),
@@ -70,6 +70,7 @@ def test_what_trains_is_counted(compared: Comparison) -> None:
     # 32 inputs and a bias for each of two labels.
     assert trainable["head-only"] == 66
     assert 66 < trainable["paper"] < trainable["tight"] < trainable["full fine-tuning"]
+    assert trainable["bias tuning"] == 66 + 2 * (4 * 32 + 64)
 
 
 def test_baselines_score_as_counted_by_hand(compared: Comparison) -> None:
@@ -83,7 +84,7 @@ def test_baselines_score_as_counted_by_hand(compared: Comparison) -> None:
 def test_all_trainings_share_rows_and_seed(compared: Comparison) -> None:
     """Their run folders say so; the recipes of their own would have held out other rows."""
     folders = sorted((compared.folder / "runs").iterdir())
-    assert len(folders) == 4
+    assert len(folders) == 5
     facts = [json.loads(RunFolder(each).data.read_text()) for each in folders]
     for key in ("train_fingerprint", "validation_fingerprint"):
         assert len({fact[key] for fact in facts}) == 1
@@ -119,7 +120,7 @@ def test_finished_cells_are_not_computed_again(
     notes = Notes()
     again = run(bert, rows_file, copied, voice=notes)
     assert again.rows == compared.rows
-    assert "6 of 6: full fine-tuning was finished before" in notes.said
+    assert "7 of 7: full fine-tuning was finished before" in notes.said
 
 
 def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Path) -> None:
@@ -128,8 +129,8 @@ def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Pat
     run(bert, rows_file, copied, "optim.lr=1e-3", voice=notes)
     kept = [said for said in notes.said if said.endswith("was finished before")]
     assert kept == [
-        "1 of 6: majority class was finished before",
-        "2 of 6: tf-idf + logistic regression was finished before",
+        "1 of 7: majority class was finished before",
+        "2 of 7: tf-idf + logistic regression was finished before",
     ]
 
 

@@ -55,8 +55,9 @@ def _label(layer: LayerPlan) -> str:
 def _way_out(layers: Sequence[LayerPlan], head: int, *, total: int, cap: int) -> tuple[str, str]:
     """What is allowed, and the next step."""
     if not layers and total > head:
-        # Full fine-tuning: the head alone would be another method altogether.
-        return f"a cap of {total:,} for every weight", "raise budget.cap, or adapters.method=lora"
+        # The encoder's own weights: the head alone would be another method altogether.
+        allowed = f"a cap of {total:,} for every weight that trains"
+        return allowed, "raise budget.cap, or adapters.method=lora"
     best = largest_uniform_rank(layers, head=head, cap=cap) if layers else 0
     if best:
         return (

@@ -59,6 +59,15 @@ class LayerPlan:
 
 
 @dataclass(frozen=True)
+class BiasPlan:
+    """The bias of one frozen layer, which trains by itself (BitFit, arXiv:2106.10199)."""
+
+    name: str
+    """Of the tensor."""
+    parameters: int
+
+
+@dataclass(frozen=True)
 class HeadLayer:
     """One layer of the head, biases included."""
 

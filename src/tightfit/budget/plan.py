@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, TypeVar, get_args
 
 from tightfit.budget.allocate import Allocation, largest_that_fits, same_rank
 from tightfit.budget.excess import over_budget
-from tightfit.budget.parts import HeadLayer, LayerPlan, largest_uniform_rank
+from tightfit.budget.parts import BiasPlan, HeadLayer, LayerPlan, largest_uniform_rank
 from tightfit.budget.shapes import EncoderShapes, LinearShape
 from tightfit.config import Role
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
 
-__all__ = ["HeadLayer", "LayerPlan", "Method", "Plan", "largest_uniform_rank", "make_plan"]
+__all__ = [
+    "BiasPlan",
+    "HeadLayer",
+    "LayerPlan",
+    "Method",
+    "Plan",
+    "largest_uniform_rank",
+    "make_plan",
+]
 
 T = TypeVar("T")
 
-Method = Literal["lora", "none", "full"]
-"""LoRA adapters and the head; the head alone; every weight of the model."""
+Method = Literal["lora", "bias", "none", "full"]
+"""LoRA adapters and the head; biases and the head; the head alone; every weight of the model."""
 
 HeadKind = Literal["stock", "linear", "auto"]
 """The model's own head; only its output layer; that where the model's head allows it."""
@@ -49,6 +57,8 @@ class Plan:
     """Tensors that are saved beside the trained ones and do not count."""
     why: str = ""
     """The reason for these ranks, where the settings left them open."""
+    biases: tuple[BiasPlan, ...] = ()
+    """What trains in the encoder for the method ``bias``."""
 
     def __post_init__(self) -> None:
         if self.num_labels < 2:
@@ -58,10 +68,17 @@ class Plan:
                 allowed="2 or more",
                 next_step="give the number of classes, such as --labels 4",
             )
+        if bool(self.biases) != (self.method == "bias"):
+            raise SettingsError(
+                f"the method {self.method} does not go with {len(self.biases)} biases",
+                allowed="bias with one or more, the other methods without any",
+                next_step="name layers that have a bias in adapters.targets; of a key it does "
+                "nothing",
+            )
         if bool(self.layers) != (self.method == "lora"):
             raise SettingsError(
                 f"the method {self.method} does not go with {len(self.layers)} adapters",
-                allowed="lora with one adapter or more, none and full without any",
+                allowed="lora with one adapter or more, the other methods without any",
                 next_step="set adapters.targets for lora, or adapters.method=none",
             )
         if self.budget is not None and self.total > self.budget:
@@ -69,11 +86,12 @@ class Plan:
 
     @property
     def adapters(self) -> int:
-        """Trained parameters outside the head: the adapters', or for ``full`` the encoder's own."""
+        """Trained parameters outside the head: the adapters', or the encoder's own."""
         if self.method == "full":
             # Everything includes the head.
             return self.everything - self.head
-        return sum(layer.parameters for layer in self.layers)
+        biases = sum(bias.parameters for bias in self.biases)
+        return biases + sum(layer.parameters for layer in self.layers)
 
     @property
     def head(self) -> int:
@@ -109,6 +127,8 @@ class Plan:
             "everything": self.everything,
             "frozen_constants": list(self.frozen_constants),
             "why": self.why,
+            # Plans of older runs have no such entry, and stay valid.
+            **({"biases": list(map(asdict, self.biases))} if self.biases else {}),
         }
 
     @classmethod
@@ -149,6 +169,10 @@ class Plan:
             everything=_typed(value["everything"], int),
             frozen_constants=_names(value["frozen_constants"]),
             why=_typed(value["why"], str),
+            biases=tuple(
+                BiasPlan(_typed(bias["name"], str), _typed(bias["parameters"], int))
+                for bias in value.get("biases", [])
+            ),
         )
 
 
@@ -205,6 +229,16 @@ def make_plan(
         everything=shapes.parameters if method == "full" else 0,
         frozen_constants=constants,
         why=chosen.why,
+        biases=_biases(targeted(shapes, targets, uppermost)) if method == "bias" else (),
+    )
+
+
+def _biases(layers: Sequence[LinearShape]) -> tuple[BiasPlan, ...]:
+    """Of all these layers but the keys: softmax does not see what is added to every score alike."""
+    return tuple(
+        BiasPlan(f"{layer.name}.bias", layer.out_features)
+        for layer in layers
+        if layer.bias and layer.roles != ("key",)
     )
 
 

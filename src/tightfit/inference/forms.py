@@ -82,7 +82,7 @@ def check_format(name: str, classifier: Classifier | None = None) -> Format:
         onnx_graph.ensure_installed()
     if found == "peft" and classifier is not None and classifier.plan.method != "lora":
         raise UsageError(
-            "PEFT has no form for a run without adapters",
+            "PEFT has no form for a run without LoRA adapters",
             seen=f"method {classifier.plan.method}",
             allowed=", ".join(FORMATS[1:]),
             next_step="export it as --format merged, which any transformers program loads",

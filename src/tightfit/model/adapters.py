@@ -66,7 +66,7 @@ def attach(model: PreTrainedModel, plan: Plan, settings: Adapters) -> nn.Module:
     if plan.method != "full":
         for _, head in _head_modules(whole, plan):
             head.requires_grad_(False)
-        for _, parameter in _head_tensors(whole, plan):
+        for parameter in trainable_tensors(whole, plan).values():
             parameter.requires_grad_(True)
     return whole
 
@@ -99,7 +99,8 @@ def trainable_tensors(module: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
     """What trains, by the name under which it is saved, as adapters and head declare it."""
     if plan.method == "full":
         return dict(base_model(module).named_parameters())
-    return {**dict(_adapter_tensors(module)), **dict(_head_tensors(module, plan))}
+    biases = {bias.name: base_model(module).get_parameter(bias.name) for bias in plan.biases}
+    return {**biases, **dict(_adapter_tensors(module)), **dict(_head_tensors(module, plan))}
 
 
 def output_layer(module: nn.Module, plan: Plan) -> nn.Linear:

@@ -2,6 +2,7 @@
 
     lora   a PEFT folder: adapter_config.json, adapter_model.safetensors (adapters and head)
     none   head.safetensors, under the base model's own tensor names (PEFT has no form for it)
+    bias   the same, with the biases of the encoder that trained
     full   a whole ``transformers`` model folder
 
 Each also holds the tokenizer. The tensors in it are the fourth gate.
@@ -47,7 +48,7 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
                 settings.target_modules = sorted(settings.target_modules)
             # Without this PEFT asks the Hub whether the base model's vocabulary has changed.
             peft_model.save_pretrained(str(folder), save_embedding_layers=False)
-        case "none":
+        case "none" | "bias":
             save_file(classifier.state() | constants(classifier), folder / HEAD_FILE)
         case "full":
             with quiet_transformers():
@@ -92,7 +93,7 @@ def load_artefact(
         if plan.method == "lora":
             with quiet_peft():
                 model = PeftModel.from_pretrained(model, str(folder))
-        elif plan.method == "none":
+        elif plan.method in ("none", "bias"):
             _put(model, load_file(folder / HEAD_FILE))
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ArtefactError(

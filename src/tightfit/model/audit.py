@@ -121,8 +121,14 @@ def _audit_run(path: Path) -> Audit:
 
 
 def _audit_head(folder: Path, labels: tuple[str, ...] | None) -> Audit:
-    numbers = read_contents(folder / HEAD_FILE).numbers
-    return Audit(numbers, (), True, labels, "no adapters: a head-only classifier")
+    contents = read_contents(folder / HEAD_FILE)
+    names = set(contents.others)
+    # A layer of the head is saved whole; of the encoder's layers only the bias is.
+    biases = [n for n in names if n.endswith(".bias") and n[:-4] + "weight" not in names]
+    kind = (
+        f"{len(biases)} biases of the encoder and the head" if biases else "a head-only classifier"
+    )
+    return Audit(contents.numbers, (), True, labels, f"no adapters: {kind}")
 
 
 def _audit_adapter(folder: Path, labels: tuple[str, ...] | None) -> Audit:

@@ -37,6 +37,9 @@ classify = pipeline("text-classification", {folder!r})""",
 }
 """How to load each kind of artefact without tightfit."""
 
+WHERE = {"full": "the encoder", "bias": "biases of the encoder"}
+"""What trains besides the head, where it is not adapters."""
+
 HUB = "hf:"
 """Begins the name of a data set on the Hub."""
 
@@ -54,7 +57,9 @@ def loading_code(plan: Plan, labels: Sequence[str], base: str, folder: str) -> s
         folder: of the artefact, as the code should say it.
     """
     names = dict(enumerate(labels))
-    return LOADING[plan.method].format(labels=names, base=base, count=len(names), folder=folder)
+    # Biases lie in the same file as the head, under names of their own.
+    kind = "none" if plan.method == "bias" else plan.method
+    return LOADING[kind].format(labels=names, base=base, count=len(names), folder=folder)
 
 
 def write_card(
@@ -131,7 +136,7 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
     return (
         f"# Text classifier on {_plain(name)}\n\n"
         f"{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in "
-        f"{'the encoder' if plan.method == 'full' else 'adapters'}, {plan.head:,} in the head. "
+        f"{WHERE.get(plan.method, 'adapters')}, {plan.head:,} in the head. "
         f"Made with tightfit, recipe `{config.recipe}`, seed {config.seed}."
     )
 

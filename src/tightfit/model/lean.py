@@ -230,6 +230,9 @@ def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool
         return f"{model.config.model_type} is not built like BERT"
     if any(p.requires_grad for p in model.base_model.embeddings.parameters()):
         return "every weight trains"
+    # An adapter's tensors are matrices; those of one dimension are the encoder's own.
+    if any(p.requires_grad and p.ndim == 1 for p in layer_stack(model).parameters()):
+        return "biases of the encoder train"
     if frozen_dropout:
         return "model.frozen_dropout=true"
     if any(not isinstance(d[ADAPTER], nn.Identity) for d in adapter_dropouts(module)):

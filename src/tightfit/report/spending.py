@@ -58,6 +58,9 @@ def spending(facts: RunFacts) -> Spending:
     ]
     if plan.method == "full":
         parts.append(Part("encoder", plan.adapters, plan.adapters / whole, TONES[0]))
+    if plan.method == "bias":
+        words = f"{len(plan.biases)} biases of the encoder"
+        parts.append(Part("biases", plan.adapters, plan.adapters / whole, TONES[0], words))
     head = " + ".join(f"{layer.name} {layer.parameters:,}" for layer in plan.head_layers)
     parts.append(Part("head", plan.head, plan.head / whole, "head", head))
     if plan.headroom is not None:
@@ -79,6 +82,8 @@ def adapter_words(facts: RunFacts) -> str:
     count, dead = len(facts.plan.layers), len(facts.dead)
     if facts.plan.method == "full":
         return "every weight trained"
+    if facts.plan.method == "bias":
+        return f"{len(facts.plan.biases)} biases of the encoder and the head"
     if not count:
         return "no adapters, the head alone"
     if not facts.changes:

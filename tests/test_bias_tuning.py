@@ -1,0 +1,165 @@
+"""Bias tuning (BitFit): priced exactly, trained by the model's own path, saved beside the head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.command import tightfit
+from tests.toy_jobs import SHORT, TEXTS, toy_classifier, toy_job, toy_plan
+from tests.toys import SMALL
+from tightfit.budget.plan import Plan
+from tightfit.errors import BudgetError, SettingsError, UsageError
+from tightfit.model.artefact import load_artefact
+from tightfit.model.audit import audit_folder
+from tightfit.model.lean import why_not_lean
+from tightfit.model.locate import locate
+from tightfit.pipeline import Run, TrainResult, export, train
+from tightfit.runs import RunFolder
+from tightfit.voice import Voice
+
+BIAS = "adapters.method=bias"
+EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
+WITHOUT = ("modernbert",)
+"""Families whose linear layers have no bias."""
+
+
+@pytest.fixture(scope="module")
+def run(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A short training of biases on all layers."""
+    settings = [*SHORT, BIAS, EVERYWHERE, "optim.lr=1e-2"]
+    out = tmp_path_factory.mktemp("bias") / "run"
+    return train(rows_file, model=str(bert), out=out, settings=settings, max_steps=6, voice=Voice())
+
+
+@pytest.mark.parametrize("family", sorted(set(SMALL) - set(WITHOUT)))
+def test_the_price_is_that_of_the_built_model(family: str, encoders: Callable[[str], Path]) -> None:
+    """Biases of the targeted layers but the keys' train, and what trains is what is planned."""
+    classifier = toy_classifier(encoders(family), BIAS, EVERYWHERE)
+    plan, trained = classifier.plan, classifier.trainable()
+    assert sum(p.numel() for p in trained.values()) == plan.total
+    assert plan.adapters == sum(trained[bias.name].numel() for bias in plan.biases) > 0
+    required = {n for n, p in classifier.module.named_parameters() if p.requires_grad}
+    assert required == trained.keys()
+
+
+def test_the_sum_by_hand(bert: Path) -> None:
+    """Two blocks: query, value, both outputs 32 wide, the inner layer 64; two labels on 32."""
+    plan = toy_plan(bert, BIAS, EVERYWHERE)
+    assert plan.adapters == 2 * (4 * 32 + 64)
+    assert plan.total == plan.adapters + 2 * 32 + 2
+
+
+def test_the_table_of_the_plan() -> None:
+    """Five biases in each of the embedded encoder's six blocks: 4 x 384 + 1,536 wide."""
+    lines = tightfit("plan", "--set", BIAS).stderr.splitlines()
+    assert any(line.split()[:6] == ["30", "x", "bias", "width", "out", "18,432"] for line in lines)
+
+
+def test_the_plan_survives_its_file(bert: Path) -> None:
+    """And one with an edited bias does not; a plan without biases does not mention them."""
+    plan = toy_plan(bert, BIAS)
+    assert Plan.from_json(plan.to_json()) == plan
+    spoilt = plan.to_json()
+    spoilt["biases"][0]["parameters"] += 1
+    with pytest.raises(ValueError, match="damaged"):
+        Plan.from_json(spoilt)
+    assert "biases" not in toy_plan(bert).to_json()
+
+
+def test_the_cap_holds(bert: Path) -> None:
+    """One parameter less is refused, with the sum."""
+    total = toy_plan(bert, BIAS).total
+    assert toy_plan(bert, BIAS, f"budget.cap={total}").headroom == 0
+    with pytest.raises(BudgetError, match="1 more than the cap allows") as caught:
+        toy_plan(bert, BIAS, f"budget.cap={total - 1}")
+    assert f"the encoder's own weights: {total - 66}" in str(caught.value)
+
+
+@pytest.mark.parametrize(("family", "targets"), [("modernbert", "query"), ("bert", "key")])
+def test_where_there_is_no_bias(family: str, targets: str, encoders: Callable[[str], Path]) -> None:
+    """Of a key it adds the same to every score, and softmax does not see it."""
+    with pytest.raises(SettingsError, match="does not go with 0 biases"):
+        toy_plan(encoders(family), BIAS, f"adapters.targets={targets}")
+
+
+def test_the_lean_path_refuses(bert: Path) -> None:
+    """It keeps the encoder's own weights as constants; the reason goes on record."""
+    module = toy_classifier(bert, BIAS).module
+    reason = why_not_lean(module, frozen_dropout=False, checkpointing=False)
+    assert reason == "biases of the encoder train"
+    job = toy_job(bert, BIAS)
+    assert job.lean is None
+    assert job.config.choices["forward"].value == "own"
+    assert job.config.choices["forward"].reason == reason
+
+
+def test_every_bias_moved(run: TrainResult) -> None:
+    """All proofs hold, and in the file no bias is that of the frozen encoder."""
+    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
+    classifier = Run.load(run.run).predictor.classifier
+    start = load_file(Path(classifier.plan.model) / "model.safetensors")
+    for bias in classifier.plan.biases:
+        frozen = start[bias.name.removeprefix("bert.")]
+        assert not torch.equal(saved[bias.name], frozen)
+
+
+def test_nothing_else_is_saved(run: TrainResult) -> None:
+    """The file holds the plan's total: biases and the head."""
+    saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
+    assert sum(tensor.numel() for tensor in saved.values()) == run.summary["total"]
+
+
+def test_saved_and_loaded_biases_answer_alike(run: TrainResult, bert: Path) -> None:
+    """The folder alone, on the base model; without its biases the answers are others."""
+    loaded = Run.load(run.run)
+    plan = loaded.plan
+    anew = load_artefact(RunFolder(run.run).adapter, locate(str(bert)), plan, loaded.labels.names)
+    with torch.no_grad():
+        before = loaded.predictor.logits(TEXTS)
+        for bias in plan.biases:
+            anew.module.get_parameter(bias.name).add_(1.0)
+    assert loaded.predictor.logits(TEXTS).tolist() == before.tolist()
+    changed = type(loaded.predictor)(anew, loaded.predictor.max_length).logits(TEXTS)
+    assert abs(changed - before).max() > 1e-3
+
+
+def test_the_audit_tells_what_trained(run: TrainResult) -> None:
+    """Ten biases in two blocks."""
+    found = audit_folder(run.run)
+    assert found.verdict == "no adapters: 10 biases of the encoder and the head"
+    assert (found.trainable, found.dead) == (run.summary["total"], 0)
+
+
+def test_a_linear_head_is_no_bias(roberta: Path, rows_file: Path, tmp_path: Path) -> None:
+    """Its frozen layers lie in the same file, and are not counted among the encoder's."""
+    settings = [*SHORT, BIAS, "head.kind=linear", "optim.lr=1e-2"]
+    out = tmp_path / "run"
+    train(rows_file, model=str(roberta), out=out, settings=settings, max_steps=3, voice=Voice())
+    assert audit_folder(out).verdict == "no adapters: 4 biases of the encoder and the head"
+
+
+def test_the_report_and_the_card_name_them(run: TrainResult) -> None:
+    """Where each parameter went."""
+    page = (run.run / "report.html").read_text()
+    assert "10 biases of the encoder" in page
+    card = (RunFolder(run.run).adapter / "README.md").read_text()
+    assert "384 in biases of the encoder" in card
+    assert "head.safetensors" in card
+
+
+@pytest.mark.parametrize("form", ["merged", "peft"])
+def test_exports(run: TrainResult, tmp_path: Path, form: Any) -> None:
+    """A whole model says the same; PEFT has no form for it."""
+    if form == "peft":
+        with pytest.raises(UsageError, match="without LoRA adapters"):
+            export(run.run, form, out=tmp_path / form, voice=Voice())
+        return
+    exported = export(run.run, form, out=tmp_path / form, voice=Voice())
+    assert exported.to_json()["parity"]["max_abs_difference"] < 1e-4

@@ -14,7 +14,7 @@ import pytest
 from tests.command import Recorder, like_result, replace, tightfit
 from tightfit.cli.train import _duration
 from tightfit.metrics.intervals import Interval
-from tightfit.metrics.paired import compare_accuracy
+from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores, score
 from tightfit.model.audit import AdapterState, Audit
 from tightfit.pipeline import Evaluation, planning
@@ -273,10 +273,12 @@ def test_evaluate_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_evaluate_against(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison in one sentence."""
     scores = scores_of(["money", "sport"])
-    paired = compare_accuracy([0, 1, 1, 0], [0, 1, 1, 0], [1, 1, 1, 1])
-    replace(monkeypatch, "evaluate", Recorder(Evaluation(scores, CALIBRATED, paired)))
+    lists = [[0, 1, 1, 0], [0, 1, 1, 0], [1, 1, 1, 1]]
+    paired, macro_f1 = compare_accuracy(*lists), compare_macro_f1(*lists)
+    replace(monkeypatch, "evaluate", Recorder(Evaluation(scores, CALIBRATED, paired, macro_f1)))
     page = words("evaluate", "r", "--data", "d", "--against", "s")
     assert f"r against s: {paired.sentence}" in page
+    assert f"r against s, macro F1: {macro_f1.sentence}" in page
 
 
 def test_evaluate_many_labels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tests.toys import toy_rows, write_jsonl
 from tightfit.errors import DataError, UsageError
 from tightfit.inference.calibration import DERIVED_NAME
 from tightfit.metrics.intervals import over_seeds
+from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
 from tightfit.pipeline import Run, TrainResult, evaluate, train
 from tightfit.runs import RunFolder, read_derived
 from tightfit.voice import Voice
@@ -124,3 +127,51 @@ def test_the_record_beside_the_run_says_the_same(
     (record,) = (run / "derived").glob("evaluation-*.json")
     kept = read_derived(RunFolder(run), record.stem)
     assert {key: kept[key] for key in found.to_json()} == found.to_json()
+
+
+def test_two_runs_are_compared_on_the_same_rows(seeds: tuple[Path, ...], unseen: Path) -> None:
+    """By the tests of the metrics, on what each predicts; accuracy and macro F1."""
+    texts = [row["text"] for row in toy_rows(200, seed=7)]
+    truth = [LABELS.index(row["label"]) for row in toy_rows(200, seed=7)]
+    ours, theirs = (Run.load(run).predict(texts).ids for run in seeds[:2])
+    found = evaluate(seeds[0], unseen, against=seeds[1], voice=Voice())
+    assert found.paired == compare_accuracy(truth, ours, theirs)
+    assert found.paired_macro_f1 == compare_macro_f1(truth, ours, theirs)
+    assert {"difference", "low", "high", "p_value", "test"} <= found.to_json()["paired"].keys()
+
+
+SPORT, MONEY = {"text": "goal striker league", "label": "sport"}, {"text": "a", "label": "money"}
+
+
+@pytest.mark.parametrize(
+    "rows", [[SPORT], [SPORT] * 20, [MONEY] * 2], ids=["one row", "one class", "two rows"]
+)
+def test_poor_test_rows_are_scored_without_nan(
+    seeds: tuple[Path, ...], tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    """One row, a missing class: numbers with wide intervals, against a run and over seeds too."""
+    file = write_jsonl(tmp_path / "few.jsonl", rows)
+    found = evaluate(seeds[0], file, against=seeds[1], also=seeds[1:], voice=Voice())
+    told = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert told["n"] == len(rows)
+    accuracy = told["accuracy"]
+    assert 0 <= accuracy["low"] <= accuracy["value"] <= accuracy["high"] <= 1
+    assert accuracy["low"] < accuracy["high"]
+
+
+def test_all_wrong_is_scored_without_nan(seeds: tuple[Path, ...], tmp_path: Path) -> None:
+    """Every row gets the label that the run does not give it."""
+    texts = [row["text"] for row in toy_rows(30, seed=9)]
+    said = Run.load(seeds[0]).predict(texts).ids
+    rows = [{"text": t, "label": LABELS[1 - i]} for t, i in zip(texts, said, strict=True)]
+    found = evaluate(seeds[0], write_jsonl(tmp_path / "w.jsonl", rows), voice=Voice())
+    json.dumps(found.to_json(), allow_nan=False)
+    assert (found.scores.accuracy.value, found.scores.macro_f1.value) == (0.0, 0.0)
+    assert found.scores.accuracy.high > 0.05
+
+
+def test_an_unseen_label_is_named(seeds: tuple[Path, ...], tmp_path: Path) -> None:
+    """With those that the run knows."""
+    file = write_jsonl(tmp_path / "new.jsonl", [SPORT, {"text": "x", "label": "weather"}])
+    with pytest.raises(DataError, match="weather"):
+        evaluate(seeds[0], file, voice=Voice())

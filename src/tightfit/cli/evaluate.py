@@ -84,7 +84,8 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     scores = found.scores
     confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
     tables = [_score_table(found, title), _class_table(scores), confusions(scores)]
-    paired = [] if found.paired is None else [Text(f"{pair}: {found.paired.sentence}")]
+    tests = {"": found.paired, ", macro F1": found.paired_macro_f1}
+    paired = [Text(f"{pair}{of}: {test.sentence}") for of, test in tests.items() if test]
     seeds = [] if found.seeds is None else [_seed_table(found.seeds)]
     return [*tables, *seeds, *paired]
 

@@ -15,7 +15,7 @@ from tightfit.data.sources import read_table
 from tightfit.errors import DataError, UsageError
 from tightfit.metrics.calibration import apply_temperature
 from tightfit.metrics.intervals import Interval, over_seeds
-from tightfit.metrics.paired import Paired, compare_accuracy
+from tightfit.metrics.paired import Paired, compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores, score
 from tightfit.pipeline.predicting import Run
 from tightfit.voice import RichVoice, Voice
@@ -58,18 +58,19 @@ class Evaluation:
     scores: Scores
     calibration: Calibrated
     paired: Paired | None = None
+    """Of accuracy."""
+    paired_macro_f1: Paired | None = None
     seeds: OverSeeds | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit evaluate --json`` prints."""
-        paired = {} if self.paired is None else {"paired": self.paired.to_json()}
-        seeds = {} if self.seeds is None else {"seeds": asdict(self.seeds)}
-        return {
-            **self.scores.to_json(),
-            "calibration": asdict(self.calibration),
-            **paired,
-            **seeds,
-        }
+        told = {**self.scores.to_json(), "calibration": asdict(self.calibration)}
+        if self.paired is not None and self.paired_macro_f1 is not None:
+            told["paired"] = self.paired.to_json()
+            told["paired_macro_f1"] = self.paired_macro_f1.to_json()
+        if self.seeds is not None:
+            told["seeds"] = asdict(self.seeds)
+        return told
 
 
 def evaluate(
@@ -103,16 +104,18 @@ def evaluate(
     label_ids = loaded.labels.encode(table)
     logits_NK = loaded.predictor.logits(table.texts, voice)
     scores, calibration = _score(loaded, logits_NK, label_ids)
-    paired = None
+    paired = paired_macro_f1 = None
     if against is not None:
+        ours = logits_NK.argmax(axis=1)
         theirs = _load_alike(against, loaded).predict(table.texts, voice).ids
-        paired = compare_accuracy(label_ids, logits_NK.argmax(axis=1), theirs)
+        paired = compare_accuracy(label_ids, ours, theirs)
+        paired_macro_f1 = compare_macro_f1(label_ids, ours, theirs)
     others = [_load_alike(path, loaded) for path in also]
     all_scores = [scores]
     for other in others:
         all_scores.append(_score(other, other.predictor.logits(table.texts, voice), label_ids)[0])
     seeds = _over_seeds([run, *also], all_scores) if also else None
-    evaluation = Evaluation(scores, calibration, paired, seeds)
+    evaluation = Evaluation(scores, calibration, paired, paired_macro_f1, seeds)
     _keep(runs.RunFolder(Path(run)), evaluation, table.source, table.fingerprint())
     return evaluation
 

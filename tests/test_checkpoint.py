@@ -14,6 +14,7 @@ from torch import nn
 from tightfit.errors import ArtefactError, MachineError
 from tightfit.training import checkpoint as module
 from tightfit.training.checkpoint import (
+    DIGESTS,
     STATE,
     TENSORS,
     Checkpoint,
@@ -101,18 +102,19 @@ def test_no_pickle_is_written(store: CheckpointStore) -> None:
     """Tensors in safetensors, the rest in JSON."""
     store.save(1, made_up())
     folder = store.folder / "step-00000001"
-    assert sorted(path.name for path in folder.iterdir()) == [STATE, TENSORS]
+    assert sorted(path.name for path in folder.iterdir()) == [DIGESTS, STATE, TENSORS]
     assert json.loads((folder / STATE).read_text()) == made_up().state
 
 
-@pytest.mark.parametrize("name", [TENSORS, STATE])
-@pytest.mark.parametrize("fault", ["missing", "cut", "empty", "noise"])
+@pytest.mark.parametrize("name", [TENSORS, STATE, DIGESTS])
+@pytest.mark.parametrize("fault", ["missing", "cut", "empty", "noise", "one bit"])
 def test_damage_is_told(name: str, fault: str, store: CheckpointStore) -> None:
-    """Whatever happened to either file, with the way out."""
+    """Whatever happened to a file, with the way out."""
     store.save(3, made_up())
     file = store.folder / "step-00000003" / name
     content = file.read_bytes()
     spoilt = {"cut": content[:-9], "empty": b"", "noise": b"\xff" * 64}
+    spoilt["one bit"] = content[:-4] + bytes([content[-4] ^ 1]) + content[-3:]
     file.unlink()
     if fault in spoilt:
         file.write_bytes(spoilt[fault])

@@ -33,9 +33,16 @@ class Beginning:
         return self.resume and self.folder.manifest.is_file()
 
     def stored_config(self) -> Config | None:
-        """The settings of an unfinished run, or None where there is none to go on with."""
-        config = self.folder.config
-        return from_toml(config.read_text("utf-8")) if self.resume and config.is_file() else None
+        """The settings of an unfinished run, or None where there is none to go on with.
+
+        Raises:
+            ArtefactError: what it began with has changed since.
+        """
+        folder = self.folder
+        if not (self.resume and folder.beginning.is_file()):
+            return None
+        runs.check_digests(folder.beginning, folder.root)
+        return from_toml(folder.config.read_text("utf-8"))
 
     def create(self, job: Job, material: Material, facts: dict[str, Any]) -> runs.RunFolder:
         """A new folder, in which a training can begin and resume."""
@@ -46,8 +53,11 @@ class Beginning:
             runs.write_json(folder.plan, job.classifier.plan.to_json())
             runs.write_json(folder.labels, material.labels.to_json())
             runs.write_json(folder.data, facts)
-            # Last: where the settings are, everything is that a resumed training reads.
             runs.write_text(folder.config, job.config.to_toml())
+            runs.make_folder(folder.checkpoints)
+            written = [folder.config, folder.plan, folder.labels, folder.data]
+            # Last: where it is, everything is that a resumed training reads.
+            runs.write_digests(folder.beginning, written)
         except MachineError:
             # There is nothing to resume yet, and half a beginning would be in the way of the next.
             shutil.rmtree(self.path, ignore_errors=True)

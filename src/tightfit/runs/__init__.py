@@ -1,6 +1,13 @@
 """The run folder: its names, whole-or-nothing writes, the lock, and the seal."""
 
-from tightfit.runs.files import read_json, write_bytes, write_json, write_text
+from tightfit.runs.files import (
+    check_digests,
+    read_json,
+    write_bytes,
+    write_digests,
+    write_json,
+    write_text,
+)
 from tightfit.runs.folder import (
     RunFolder,
     check_may_create,
@@ -24,6 +31,7 @@ __all__ = [
     "Manifest",
     "RunFolder",
     "SealedFile",
+    "check_digests",
     "check_may_create",
     "clear_beginning",
     "create",
@@ -37,6 +45,7 @@ __all__ = [
     "seal",
     "write_bytes",
     "write_derived",
+    "write_digests",
     "write_json",
     "write_text",
 ]

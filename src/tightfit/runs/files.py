@@ -10,7 +10,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,33 @@ def read_digested(path: Path) -> dict[str, Any]:
     if raw != _with_digest(content).encode():
         raise damaged(path, "its digest does not match")
     return content
+
+
+def write_digests(path: Path, files: Sequence[Path]) -> None:
+    """Put files on the disk for good, and their SHA-256 into a digested file beside or below them.
+
+    Raises:
+        MachineError: one cannot be read or written.
+    """
+    digests = {}
+    with machine_errors(path, "write"):
+        for each in files:
+            with each.open("rb") as file:
+                os.fsync(file.fileno())
+                digests[each.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    write_digested(path, digests)
+
+
+def check_digests(path: Path, folder: Path) -> None:
+    """Compare files in a folder with what :func:`write_digests` wrote of them.
+
+    Raises:
+        ArtefactError: one of them, or ``path`` itself, is missing or has changed.
+        MachineError: one may not be read.
+    """
+    for name, digest in read_digested(path).items():
+        if hashlib.sha256(_read(folder / name)).hexdigest() != digest:
+            raise damaged(folder / name, "its digest does not match")
 
 
 def damaged(path: Path, seen: str) -> ArtefactError:

@@ -75,6 +75,11 @@ class RunFolder:
         return self.root / "checkpoints"
 
     @property
+    def beginning(self) -> Path:
+        """Digests of what was written before the first step; where it is, a run can resume."""
+        return self.checkpoints / "beginning.json"
+
+    @property
     def report(self) -> Path:
         """The page about the run."""
         return self.root / "report.html"
@@ -144,12 +149,11 @@ def clear_beginning(folder: RunFolder) -> None:
     Raises:
         MachineError: the folder cannot be looked at, or a file not be removed.
     """
-    names = {folder.plan.name, folder.labels.name, folder.data.name}
+    ours = {folder.config, folder.plan, folder.labels, folder.data}
     with machine_errors(folder.root, "clear"):
-        found = list(folder.root.iterdir()) if folder.root.is_dir() else []
-        if all(p.name in names or p.name.endswith(TEMPORARY_SUFFIX) for p in found):
-            for path in found:
-                path.unlink()
+        found = [path for path in folder.root.rglob("*") if not path.is_dir()]
+        if all(path in ours or path.name.endswith(TEMPORARY_SUFFIX) for path in found):
+            shutil.rmtree(folder.root, ignore_errors=not folder.root.exists())
 
 
 def _check_may_replace(folder: RunFolder, overwrite: bool) -> None:

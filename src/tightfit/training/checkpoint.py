@@ -1,7 +1,8 @@
 """Checkpoints: safetensors and JSON of our own, whole or absent, never a pickle.
 
 One folder holds everything that training needs to go on: what trains, the optimiser's moments,
-the best weights so far, random states, and the counters. It appears under its name when complete.
+the best weights so far, random states, and the counters. It appears under its name when complete
+and on the disk, and carries the digests of its files: a damaged one is never resumed from.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from tightfit import runs
 from tightfit.errors import ArtefactError, MachineError
 
 TENSORS = "tensors.safetensors"
 STATE = "state.json"
+DIGESTS = "digests.json"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class CheckpointStore:
             partial.mkdir(parents=True)
             save_file({n: t.contiguous() for n, t in checkpoint.tensors.items()}, partial / TENSORS)
             (partial / STATE).write_text(json.dumps(checkpoint.state), "utf-8")
+            runs.write_digests(partial / DIGESTS, [partial / TENSORS, partial / STATE])
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
         except (OSError, SafetensorError) as error:
@@ -82,6 +86,7 @@ class CheckpointStore:
         if not complete:
             return None
         try:
+            runs.check_digests(complete[-1] / DIGESTS, complete[-1])
             tensors = load_file(complete[-1] / TENSORS)
             state = json.loads((complete[-1] / STATE).read_text("utf-8"))
         except (OSError, ValueError, SafetensorError) as error:

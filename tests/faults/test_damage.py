@@ -1,0 +1,178 @@
+"""Whatever happens to a byte of a run folder, no command takes the folder for sound."""
+
+from __future__ import annotations
+
+import errno
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+
+from tests.command import tightfit
+from tests.toy_jobs import SHORT, Notes, toy_table
+from tightfit.errors import Interrupted, MachineError, TightfitError
+from tightfit.pipeline import TrainResult, train
+from tightfit.runs import RunFolder
+from tightfit.training import checkpoint
+from tightfit.training.loop import Loop
+
+Damage = Callable[[bytes], bytes | None]
+
+
+def flip(place: float) -> Damage:
+    """One bit of the byte at this share of the file."""
+
+    def damage(content: bytes) -> bytes:
+        spoilt = bytearray(content)
+        spoilt[int(place * (len(content) - 1))] ^= 1 << random.Random(len(content)).randrange(8)
+        return bytes(spoilt)
+
+    return damage
+
+
+DAMAGES: dict[str, Damage] = {
+    **{f"bit flipped at {place:.0%}": flip(place) for place in (0, 0.03, 0.31, 0.5, 0.77, 1)},
+    "a byte lost": lambda content: content[:-1],
+    "half of it lost": lambda content: content[: len(content) // 2],
+    "emptied": lambda content: b"",
+    "a byte added": lambda content: content + b"\n",
+    "deleted": lambda content: None,
+}
+
+
+def spoilt(path: Path, whole: bytes) -> Iterator[str]:
+    """Damage a file in one way after the other, and mend it at the end."""
+    for name, damage in DAMAGES.items():
+        content = damage(whole)
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
+        if content != whole:
+            yield name
+    path.write_bytes(whole)
+
+
+@pytest.fixture
+def run(finished: TrainResult, tmp_path: Path) -> RunFolder:
+    """A copy of a finished run, to be damaged."""
+    shutil.copytree(finished.run, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def verbs(run: Path, rows: Path) -> dict[str, list[str]]:
+    """Everything that opens a run."""
+    beside = run.parent
+    return {
+        "predict": ["predict", str(run), "--text", "goal"],
+        "evaluate": ["evaluate", str(run), "--data", str(rows)],
+        "report": ["report", str(run), "--out", str(beside / "page.html")],
+        "export": ["export", str(run), "--format", "peft", "--out", str(beside / "export")],
+        "audit": ["audit", str(run)],
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "report", "export", "audit"])
+def test_no_damaged_run_opens(verb: str, run: RunFolder, rows_file: Path) -> None:
+    """Every file, in every way: exit code 8 each time, and nothing is written."""
+    words = verbs(run.root, rows_file)[verb]
+    opened, tried = [], 0
+    for path in read_by(verb, run):
+        for name in spoilt(path, path.read_bytes()):
+            tried += 1
+            # What was worked out after sealing may be there or not: without it, none was.
+            absent = run.derived in path.parents and name == "deleted"
+            if not absent and tightfit(*words).exit_code != 8:
+                opened.append(f"{path.relative_to(run.root)}: {name}")
+    assert opened == []
+    assert tried > 100
+    assert [path.name for path in run.root.parent.iterdir()] == ["run"]
+
+
+def read_by(verb: str, run: RunFolder) -> list[Path]:
+    """The files that a command relies on: all but checkpoints, and for audit the temperature."""
+    left_out = {run.checkpoints, *([run.derived] if verb == "audit" else [])}
+    files = [path for path in run.root.rglob("*") if path.is_file()]
+    return [path for path in files if not left_out & set(path.parents)]
+
+
+# --- a run that is not finished ----------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A run that stopped after a checkpoint."""
+    save = Loop._save
+
+    def stop(loop: Loop, step: int) -> None:
+        save(loop, step)
+        raise Interrupted("stopped", signal_number=2, next_step="go on")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_save", stop)
+        with pytest.raises(Interrupted):
+            again(bert, tmp_path / "run", resume=False)
+    return RunFolder(tmp_path / "run")
+
+
+def again(bert: Path, run: Path, *, resume: bool = True) -> TrainResult:
+    """Train, or go on."""
+    settings = [*SHORT, "train.max_steps=4", "train.eval_every=2"]
+    table = toy_table()
+    return train(table, model=str(bert), out=run, settings=settings, resume=resume, voice=Notes())
+
+
+def test_no_damaged_run_resumes(stopped: RunFolder, bert: Path) -> None:
+    """Its beginning and its checkpoint, in every way; mended, it goes on."""
+    files = [*stopped.root.glob("*.*"), *stopped.checkpoints.rglob("*.*")]
+    read = [p for p in files if p.is_file() and p not in (stopped.history, stopped.proofs)]
+    assert len(read) == 8
+    for path in read:
+        for name in spoilt(path, path.read_bytes()):
+            # Without the digests of its beginning a folder is in the way, with them it is damaged.
+            code = 2 if path == stopped.beginning and name == "deleted" else 8
+            with pytest.raises(TightfitError) as caught:
+                again(bert, stopped.root)
+            assert caught.value.exit_code == code, (path, name)
+    again(bert, stopped.root)
+    assert stopped.manifest.is_file()
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_disk_that_is_full_while_training(
+    at: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first checkpoint, or a later one: told, and what there is resumes."""
+    write, written = save_file, []
+
+    def fill(tensors: object, path: Path) -> None:
+        written.append(path)
+        if len(written) > at:
+            path.write_bytes(b"a part")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(tensors, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", fill)
+        with pytest.raises(MachineError, match="No space left") as caught:
+            again(bert, tmp_path / "run", resume=False)
+    assert (caught.value.exit_code, "--resume" in str(caught.value)) == (9, True)
+    again(bert, tmp_path / "run")
+    assert RunFolder(tmp_path / "run").manifest.is_file()
+
+
+@pytest.mark.parametrize("jump", [-86400.0, 86400.0])
+def test_a_clock_that_jumps(
+    jump: float, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of day decides nothing: only the monotonic clock does."""
+    real, calls = time.time, iter(range(10**9))
+    monkeypatch.setattr(time, "time", lambda: real() + jump * (next(calls) % 2))
+    result = again(bert, tmp_path / "run", resume=False)
+    assert result.summary["steps"] == 4
+    assert 0 <= result.summary["seconds"] < 3600

@@ -66,7 +66,7 @@ def test_names_are_those_that_others_rely_on() -> None:
     names = [
         "config.toml plan.json labels.json data.json history.jsonl metrics.json",
         "validation.parquet proofs.json",
-        "adapter model checkpoints beginning.json report.html derived manifest.json",
+        "adapter model checkpoints report.html derived manifest.json",
     ]
     properties = [name for name in vars(RunFolder) if isinstance(vars(RunFolder)[name], property)]
     assert [getattr(folder, name).name for name in properties] == " ".join(names).split()

@@ -28,6 +28,11 @@ class Beginning:
         return runs.RunFolder(self.path)
 
     @property
+    def digests(self) -> Path:
+        """Where it is, everything is that a resumed training reads."""
+        return self.folder.checkpoints / runs.BEGINNING
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to resume."""
         return self.resume and self.folder.manifest.is_file()
@@ -39,9 +44,9 @@ class Beginning:
             ArtefactError: what it began with has changed since.
         """
         folder = self.folder
-        if not (self.resume and folder.beginning.is_file()):
+        if not (self.resume and self.digests.is_file()):
             return None
-        runs.check_digests(folder.beginning, folder.root)
+        runs.check_digests(self.digests, folder.root)
         return from_toml(folder.config.read_text("utf-8"))
 
     def create(self, job: Job, material: Material, facts: dict[str, Any]) -> runs.RunFolder:
@@ -56,8 +61,7 @@ class Beginning:
             runs.write_text(folder.config, job.config.to_toml())
             runs.make_folder(folder.checkpoints)
             written = [folder.config, folder.plan, folder.labels, folder.data]
-            # Last: where it is, everything is that a resumed training reads.
-            runs.write_digests(folder.beginning, written)
+            runs.write_digests(self.digests, written)
         except MachineError:
             # There is nothing to resume yet, and half a beginning would be in the way of the next.
             shutil.rmtree(self.path, ignore_errors=True)

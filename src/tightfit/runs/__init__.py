@@ -9,6 +9,7 @@ from tightfit.runs.files import (
     write_text,
 )
 from tightfit.runs.folder import (
+    BEGINNING,
     RunFolder,
     check_may_create,
     clear_beginning,
@@ -28,6 +29,7 @@ from tightfit.runs.seal import (
 )
 
 __all__ = [
+    "BEGINNING",
     "Manifest",
     "RunFolder",
     "SealedFile",

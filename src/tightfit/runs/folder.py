@@ -12,6 +12,9 @@ from pathlib import Path
 from tightfit.errors import UsageError
 from tightfit.runs.files import TEMPORARY_SUFFIX, machine_errors
 
+BEGINNING = "beginning.json"
+"""Among the checkpoints: digests of what was written before the first step."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -73,11 +76,6 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """What training resumes from; not sealed."""
         return self.root / "checkpoints"
-
-    @property
-    def beginning(self) -> Path:
-        """Digests of what was written before the first step; where it is, a run can resume."""
-        return self.checkpoints / "beginning.json"
 
     @property
     def report(self) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from tests.command import tightfit
@@ -143,22 +144,28 @@ def test_no_damaged_run_resumes(stopped: RunFolder, bert: Path) -> None:
     assert stopped.manifest.is_file()
 
 
+class Filling:
+    """Writes tensors as long as the disk has room, which is ``room`` times."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def __call__(self, tensors: dict[str, torch.Tensor], path: Path) -> None:
+        """Write all of them, or a part."""
+        self.room -= 1
+        if self.room < 0:
+            path.write_bytes(b"a part")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save_file(tensors, path)
+
+
 @pytest.mark.parametrize("at", [0, 1])
 def test_a_disk_that_is_full_while_training(
     at: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the first checkpoint, or a later one: told, and what there is resumes."""
-    write, written = save_file, []
-
-    def fill(tensors: object, path: Path) -> None:
-        written.append(path)
-        if len(written) > at:
-            path.write_bytes(b"a part")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write(tensors, path)
-
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", fill)
+        patch.setattr(checkpoint, "save_file", Filling(at))
         with pytest.raises(MachineError, match="No space left") as caught:
             again(bert, tmp_path / "run", resume=False)
     assert (caught.value.exit_code, "--resume" in str(caught.value)) == (9, True)

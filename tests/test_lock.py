@@ -45,7 +45,8 @@ def test_a_second_holder_is_refused(tmp_path: Path) -> None:
 
 def test_the_lock_leaves_nothing(tmp_path: Path) -> None:
     """Whether the work succeeded or not; other runs beside it were free all the while."""
-    with pytest.raises(ZeroDivisionError), lock_run(tmp_path / "a"), lock_run(tmp_path / "b"):
+    a, b = tmp_path / "new" / "folders" / "a", tmp_path / "b"
+    with pytest.raises(ZeroDivisionError), lock_run(a), lock_run(b):
         _ = 1 / 0
     assert list(tmp_path.iterdir()) == []
     with lock_run(tmp_path / "a"):

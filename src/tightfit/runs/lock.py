@@ -29,6 +29,7 @@ def lock_run(path: Path) -> Iterator[None]:
     # One folder has one lock, whatever links lead to it.
     whole = Path(os.path.realpath(path))
     lock, holder = (whole.with_name(f".{whole.name}.{end}") for end in ("lock", "holder.json"))
+    made = [folder for folder in lock.parents if not folder.exists()]
     with machine_errors(path, "lock"):
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
@@ -51,6 +52,10 @@ def lock_run(path: Path) -> Iterator[None]:
                 # While it is held: whoever opened it before finds that it is gone, and makes anew.
                 lock.unlink(missing_ok=True)
             held.release()
+            # A training that was refused leaves nothing; one that began left its folder in them.
+            for folder in made:
+                if not any(folder.iterdir()):
+                    folder.rmdir()
 
 
 def _tell(holder: Path) -> str:

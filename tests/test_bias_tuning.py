@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from tests.command import tightfit
 from tests.toy_jobs import SHORT, TEXTS, toy_classifier, toy_job, toy_plan
 from tests.toys import SMALL
+from tightfit.budget.gates import check_count
 from tightfit.budget.plan import Plan
 from tightfit.errors import BudgetError, SettingsError, UsageError
 from tightfit.model.artefact import load_artefact
@@ -163,3 +164,16 @@ def test_exports(run: TrainResult, tmp_path: Path, form: Any) -> None:
         return
     exported = export(run.run, form, out=tmp_path / form, voice=Voice())
     assert exported.to_json()["parity"]["max_abs_difference"] < 1e-4
+
+
+def test_a_gate_names_the_bias_that_is_missing(bert: Path) -> None:
+    """And none of those that are there."""
+    plan = toy_plan(bert, BIAS, EVERYWHERE)
+    counted = {bias.name: bias.parameters for bias in plan.biases}
+    counted |= {f"{layer.name}.weight": layer.parameters for layer in plan.head_layers}
+    missing = plan.biases[0].name
+    del counted[missing]
+    with pytest.raises(BudgetError) as caught:
+        check_count(plan, counted, "the file")
+    assert f"{missing}: 0 instead of 32" in str(caught.value)
+    assert plan.biases[1].name not in str(caught.value)

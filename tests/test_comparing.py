@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.conftest import Encoders
 from tests.toy_jobs import Notes
 from tests.toys import toy_rows
 from tightfit import pipeline
@@ -200,6 +201,23 @@ def test_what_does_not_fit_under_the_cap_is_named(
     assert [row.name for row in found.rows] == ["tight", "rank=1"]
     assert "more than the cap allows" in found.left_out["rank=16"]
     assert "Left out: rank=16: " in (found.folder / "comparison.md").read_text()
+
+
+def test_what_the_model_lacks_is_named(encoders: Encoders, rows_file: Path, tmp_path: Path) -> None:
+    """ModernBERT has no biases to tune; everything else is compared."""
+    found = run(encoders("modernbert"), rows_file, tmp_path / "a", max_steps=1)
+    assert [row.name for row in found.rows] == [n for n in NAMES if n != "bias tuning"]
+    assert found.left_out == {"bias tuning": "the method bias does not go with 0 biases"}
+
+
+def test_a_value_that_does_not_suit_the_model_is_a_mistake(
+    bert: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    """Before anything is trained, with what would be allowed."""
+    with pytest.raises(SettingsError, match="fewer layers") as caught:
+        run(bert, rows_file, tmp_path / "a", ablate=["layers=1,3"])
+    assert "1 to 2, or all" in str(caught.value)
+    assert not (tmp_path / "a").exists()
 
 
 def test_nothing_is_compared_where_the_recipe_does_not_fit(

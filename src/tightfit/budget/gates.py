@@ -43,7 +43,7 @@ def _differences(plan: Plan, counted: Mapping[str, int]) -> list[str]:
     strays = {}
     for tensor, parameters in counted.items():
         # Whole path components: "classifier" must not claim "pre_classifier.weight".
-        owner = next((name for name in planned if f".{name}." in f".{tensor}"), None)
+        owner = next((name for name in planned if f".{name}." in f".{tensor}."), None)
         if owner is None:
             strays[tensor] = parameters
         else:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tightfit import runs
 from tightfit.config import Config
-from tightfit.errors import BudgetError, Interrupted, UsageError
+from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
 from tightfit.experiments.baselines import BASELINES, run_baseline
 from tightfit.experiments.cells import (
     RECIPE,
@@ -141,7 +141,7 @@ def compare(
     _check_folder(folder)
     material = gather(config, data, validation, limit)
     source = locate(config.model.name)
-    left_out = _over_the_cap(configs, source, len(material.labels))
+    left_out = _impossible(configs, source, len(material.labels))
     facts = {name: material.facts[name] for name in ROW_FACTS} | {"labels": material.labels.names}
     tasks = [] if ablate else [_baseline(name, material, facts) for name in BASELINES]
     for cell, settled in configs.items():
@@ -247,20 +247,21 @@ def _row(name: str, result: TrainResult) -> Row:
     )
 
 
-def _over_the_cap(
-    configs: Mapping[Cell, Config], source: Source, num_labels: int
-) -> dict[str, str]:
-    """The cells whose plan cannot be made, each with the excess.
+def _impossible(configs: Mapping[Cell, Config], source: Source, num_labels: int) -> dict[str, str]:
+    """The cells whose plan cannot be made, each with the reason.
 
     Raises:
         BudgetError: the recipe itself does not fit, so that there is nothing to compare.
+        SettingsError: it, or a value that was asked for, does not suit the model.
     """
     over = {}
     for cell, config in configs.items():
         try:
             plan_for(config, source, num_labels)
-        except BudgetError as error:
-            if cell.name == RECIPE:
+        except (BudgetError, SettingsError) as error:
+            # A model may lack what a baseline needs, such as biases; that is nobody's mistake.
+            mistaken = isinstance(error, SettingsError) and cell not in RECIPES
+            if cell.name == RECIPE or mistaken:
                 raise
             over[cell.name] = error.what
     return over

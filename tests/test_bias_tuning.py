@@ -44,7 +44,7 @@ def test_the_price_is_that_of_the_built_model(family: str, encoders: Callable[[s
     classifier = toy_classifier(encoders(family), BIAS, EVERYWHERE)
     plan, trained = classifier.plan, classifier.trainable()
     assert sum(p.numel() for p in trained.values()) == plan.total
-    assert plan.adapters == sum(trained[bias.name].numel() for bias in plan.biases) > 0
+    assert plan.adapters == sum(trained[bias.name].numel() for bias in plan.vectors) > 0
     required = {n for n, p in classifier.module.named_parameters() if p.requires_grad}
     assert required == trained.keys()
 
@@ -67,10 +67,10 @@ def test_the_plan_survives_its_file(bert: Path) -> None:
     plan = toy_plan(bert, BIAS)
     assert Plan.from_json(plan.to_json()) == plan
     spoilt = plan.to_json()
-    spoilt["biases"][0]["parameters"] += 1
+    spoilt["vectors"][0]["parameters"] += 1
     with pytest.raises(ValueError, match="damaged"):
         Plan.from_json(spoilt)
-    assert "biases" not in toy_plan(bert).to_json()
+    assert "vectors" not in toy_plan(bert).to_json()
 
 
 def test_the_cap_holds(bert: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_cap_holds(bert: Path) -> None:
 @pytest.mark.parametrize(("family", "targets"), [("modernbert", "query"), ("bert", "key")])
 def test_where_there_is_no_bias(family: str, targets: str, encoders: Callable[[str], Path]) -> None:
     """Of a key it adds the same to every score, and softmax does not see it."""
-    with pytest.raises(SettingsError, match="does not go with 0 biases"):
+    with pytest.raises(SettingsError, match="does not go with 0 vectors"):
         toy_plan(encoders(family), BIAS, f"adapters.targets={targets}")
 
 
@@ -106,7 +106,7 @@ def test_every_bias_moved(run: TrainResult) -> None:
     saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
     classifier = Run.load(run.run).predictor.classifier
     start = load_file(Path(classifier.plan.model) / "model.safetensors")
-    for bias in classifier.plan.biases:
+    for bias in classifier.plan.vectors:
         frozen = start[bias.name.removeprefix("bert.")]
         assert not torch.equal(saved[bias.name], frozen)
 
@@ -124,7 +124,7 @@ def test_saved_and_loaded_biases_answer_alike(run: TrainResult, bert: Path) -> N
     anew = load_artefact(RunFolder(run.run).adapter, locate(str(bert)), plan, loaded.labels.names)
     with torch.no_grad():
         before = loaded.predictor.logits(TEXTS)
-        for bias in plan.biases:
+        for bias in plan.vectors:
             anew.module.get_parameter(bias.name).add_(1.0)
     assert loaded.predictor.logits(TEXTS).tolist() == before.tolist()
     changed = type(loaded.predictor)(anew, loaded.predictor.max_length).logits(TEXTS)
@@ -159,7 +159,7 @@ def test_the_report_and_the_card_name_them(run: TrainResult) -> None:
 def test_exports(run: TrainResult, tmp_path: Path, form: Any) -> None:
     """A whole model says the same; PEFT has no form for it."""
     if form == "peft":
-        with pytest.raises(UsageError, match="without LoRA adapters"):
+        with pytest.raises(UsageError, match="without adapters"):
             export(run.run, form, out=tmp_path / form, voice=Voice())
         return
     exported = export(run.run, form, out=tmp_path / form, voice=Voice())
@@ -169,11 +169,11 @@ def test_exports(run: TrainResult, tmp_path: Path, form: Any) -> None:
 def test_a_gate_names_the_bias_that_is_missing(bert: Path) -> None:
     """And none of those that are there."""
     plan = toy_plan(bert, BIAS, EVERYWHERE)
-    counted = {bias.name: bias.parameters for bias in plan.biases}
+    counted = {bias.name: bias.parameters for bias in plan.vectors}
     counted |= {f"{layer.name}.weight": layer.parameters for layer in plan.head_layers}
-    missing = plan.biases[0].name
+    missing = plan.vectors[0].name
     del counted[missing]
     with pytest.raises(BudgetError) as caught:
         check_count(plan, counted, "the file")
     assert f"{missing}: 0 instead of 32" in str(caught.value)
-    assert plan.biases[1].name not in str(caught.value)
+    assert plan.vectors[1].name not in str(caught.value)

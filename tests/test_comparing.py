@@ -21,7 +21,7 @@ from tightfit.voice import Voice
 
 NAMES = [
     *("majority class", "tf-idf + logistic regression", "head-only", "paper", "tight"),
-    *("bias tuning", "full fine-tuning"),
+    *("IA3", "bias tuning", "full fine-tuning"),
 ]
 SHORT = [
     *("data.max_length=32", "predict.max_length=32", "train.precision=fp32", "optim.lr=1e-2"),
@@ -72,6 +72,7 @@ def test_what_trains_is_counted(compared: Comparison) -> None:
     assert trainable["head-only"] == 66
     assert 66 < trainable["paper"] < trainable["tight"] < trainable["full fine-tuning"]
     assert trainable["bias tuning"] == 66 + 2 * (4 * 32 + 64)
+    assert trainable["IA3"] == 66 + 2 * (5 * 32 + 64)
 
 
 def test_baselines_score_as_counted_by_hand(compared: Comparison) -> None:
@@ -85,7 +86,7 @@ def test_baselines_score_as_counted_by_hand(compared: Comparison) -> None:
 def test_all_trainings_share_rows_and_seed(compared: Comparison) -> None:
     """Their run folders say so; the recipes of their own would have held out other rows."""
     folders = sorted((compared.folder / "runs").iterdir())
-    assert len(folders) == 5
+    assert len(folders) == 6
     facts = [json.loads(RunFolder(each).data.read_text()) for each in folders]
     for key in ("train_fingerprint", "validation_fingerprint"):
         assert len({fact[key] for fact in facts}) == 1
@@ -121,7 +122,7 @@ def test_finished_cells_are_not_computed_again(
     notes = Notes()
     again = run(bert, rows_file, copied, voice=notes)
     assert again.rows == compared.rows
-    assert "7 of 7: full fine-tuning was finished before" in notes.said
+    assert "8 of 8: full fine-tuning was finished before" in notes.said
 
 
 def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Path) -> None:
@@ -130,8 +131,8 @@ def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Pat
     run(bert, rows_file, copied, "optim.lr=1e-3", voice=notes)
     kept = [said for said in notes.said if said.endswith("was finished before")]
     assert kept == [
-        "1 of 7: majority class was finished before",
-        "2 of 7: tf-idf + logistic regression was finished before",
+        "1 of 8: majority class was finished before",
+        "2 of 8: tf-idf + logistic regression was finished before",
     ]
 
 
@@ -207,7 +208,7 @@ def test_what_the_model_lacks_is_named(encoders: Encoders, rows_file: Path, tmp_
     """ModernBERT has no biases to tune; everything else is compared."""
     found = run(encoders("modernbert"), rows_file, tmp_path / "a", max_steps=1)
     assert [row.name for row in found.rows] == [n for n in NAMES if n != "bias tuning"]
-    assert found.left_out == {"bias tuning": "the method bias does not go with 0 biases"}
+    assert found.left_out == {"bias tuning": "the method bias does not go with 0 vectors"}
 
 
 def test_a_value_that_does_not_suit_the_model_is_a_mistake(

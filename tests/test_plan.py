@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from tightfit.budget.parts import rank_price
 from tightfit.budget.plan import (
-    BiasPlan,
+    VECTORS,
     HeadLayer,
     LayerPlan,
     Method,
     Plan,
+    VectorPlan,
     largest_uniform_rank,
     make_plan,
 )
@@ -68,7 +69,7 @@ def plans(draw: st.DrawFn) -> Plan:
     sizes = draw(st.lists(st.integers(0, 9_999), min_size=1, max_size=4))
     head_layers = tuple(HeadLayer(f"head.{i}", size) for i, size in enumerate(sizes))
     few = st.lists(st.integers(1, 999), min_size=1, max_size=4)
-    biases = [BiasPlan(f"b.{n}", n) for n in (draw(few) if method == "bias" else [])]
+    biases = [VectorPlan(f"b.{n}", n) for n in (draw(few) if method in VECTORS else [])]
     own = draw(st.integers(0, 10**9)) if method == "full" else sum(x.parameters for x in biases)
     total = own + sum(sizes) + sum(layer.parameters for layer in layers)
     return Plan(
@@ -81,7 +82,7 @@ def plans(draw: st.DrawFn) -> Plan:
         head_modules=("head",),
         everything=total if method == "full" else 0,
         frozen_constants=draw(st.sampled_from([(), ("centres",)])),
-        biases=tuple(biases),
+        vectors=tuple(biases),
     )
 
 
@@ -296,7 +297,7 @@ def test_the_total_is_the_sum_of_its_parts(plan: Plan) -> None:
     adapters = sum(x.rank * x.in_features + x.out_features * x.rank for x in plan.layers)
     head = sum(layer.parameters for layer in plan.head_layers)
     own = plan.everything - head if plan.method == "full" else 0
-    own += sum(bias.parameters for bias in plan.biases)
+    own += sum(bias.parameters for bias in plan.vectors)
     assert plan.total == adapters + own + head == plan.adapters + plan.head
     assert plan.headroom is None or plan.headroom == (plan.budget or 0) - plan.total >= 0
 

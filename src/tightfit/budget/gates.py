@@ -37,7 +37,7 @@ def check_count(plan: Plan, counted: Mapping[str, int], where: str) -> int:
 def _differences(plan: Plan, counted: Mapping[str, int]) -> list[str]:
     """Layers that hold more or less than planned, and tensors that belong to none."""
     planned = {layer.name: layer.parameters for layer in plan.layers}
-    planned |= {bias.name: bias.parameters for bias in plan.biases}
+    planned |= {vector.name: vector.parameters for vector in plan.vectors}
     planned |= {layer.name: layer.parameters for layer in plan.head_layers}
     found = dict.fromkeys(planned, 0)
     strays = {}

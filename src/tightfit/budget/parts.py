@@ -59,11 +59,11 @@ class LayerPlan:
 
 
 @dataclass(frozen=True)
-class BiasPlan:
-    """The bias of one frozen layer, which trains by itself (BitFit, arXiv:2106.10199)."""
+class VectorPlan:
+    """A vector that trains beside a frozen matrix: its bias, or factors on what it gives."""
 
     name: str
-    """Of the tensor."""
+    """Of the tensor, as it is saved."""
     parameters: int
 
 

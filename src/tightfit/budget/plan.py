@@ -8,25 +8,29 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 from tightfit.budget.allocate import Allocation, largest_that_fits, same_rank
 from tightfit.budget.excess import over_budget
-from tightfit.budget.parts import BiasPlan, HeadLayer, LayerPlan, largest_uniform_rank
+from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan, largest_uniform_rank
 from tightfit.budget.shapes import EncoderShapes, LinearShape
 from tightfit.config import Role
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
 
 __all__ = [
-    "BiasPlan",
     "HeadLayer",
     "LayerPlan",
     "Method",
     "Plan",
+    "VectorPlan",
     "largest_uniform_rank",
     "make_plan",
 ]
 
 T = TypeVar("T")
 
-Method = Literal["lora", "bias", "none", "full"]
-"""LoRA adapters and the head; biases and the head; the head alone; every weight of the model."""
+Method = Literal["lora", "ia3", "bias", "none", "full"]
+"""LoRA adapters and the head; factors and the head; biases and the head; the head alone; every
+weight of the model."""
+
+VECTORS: Mapping[Method, str] = {"ia3": "ia3_l", "bias": "bias"}
+"""What a layer's vector is called, for the methods that train vectors."""
 
 HeadKind = Literal["stock", "linear", "auto"]
 """The model's own head; only its output layer; that where the model's head allows it."""
@@ -57,8 +61,8 @@ class Plan:
     """Tensors that are saved beside the trained ones and do not count."""
     why: str = ""
     """The reason for these ranks, where the settings left them open."""
-    biases: tuple[BiasPlan, ...] = ()
-    """What trains in the encoder for the method ``bias``."""
+    vectors: tuple[VectorPlan, ...] = ()
+    """What trains in the encoder for the methods ``ia3`` and ``bias``."""
 
     def __post_init__(self) -> None:
         if self.num_labels < 2:
@@ -68,10 +72,10 @@ class Plan:
                 allowed="2 or more",
                 next_step="give the number of classes, such as --labels 4",
             )
-        if bool(self.biases) != (self.method == "bias"):
+        if bool(self.vectors) != (self.method in VECTORS):
             raise SettingsError(
-                f"the method {self.method} does not go with {len(self.biases)} biases",
-                allowed="bias with one or more, the other methods without any",
+                f"the method {self.method} does not go with {len(self.vectors)} vectors",
+                allowed="ia3 and bias with one or more, the other methods without any",
                 next_step="name layers that have a bias in adapters.targets; of a key it does "
                 "nothing",
             )
@@ -90,8 +94,8 @@ class Plan:
         if self.method == "full":
             # Everything includes the head.
             return self.everything - self.head
-        biases = sum(bias.parameters for bias in self.biases)
-        return biases + sum(layer.parameters for layer in self.layers)
+        vectors = sum(vector.parameters for vector in self.vectors)
+        return vectors + sum(layer.parameters for layer in self.layers)
 
     @property
     def head(self) -> int:
@@ -128,7 +132,7 @@ class Plan:
             "frozen_constants": list(self.frozen_constants),
             "why": self.why,
             # Plans of older runs have no such entry, and stay valid.
-            **({"biases": list(map(asdict, self.biases))} if self.biases else {}),
+            **({"vectors": list(map(asdict, self.vectors))} if self.vectors else {}),
         }
 
     @classmethod
@@ -169,9 +173,9 @@ class Plan:
             everything=_typed(value["everything"], int),
             frozen_constants=_names(value["frozen_constants"]),
             why=_typed(value["why"], str),
-            biases=tuple(
-                BiasPlan(_typed(bias["name"], str), _typed(bias["parameters"], int))
-                for bias in value.get("biases", [])
+            vectors=tuple(
+                VectorPlan(_typed(vector["name"], str), _typed(vector["parameters"], int))
+                for vector in value.get("vectors", [])
             ),
         )
 
@@ -229,17 +233,15 @@ def make_plan(
         everything=shapes.parameters if method == "full" else 0,
         frozen_constants=constants,
         why=chosen.why,
-        biases=_biases(targeted(shapes, targets, uppermost)) if method == "bias" else (),
+        vectors=_vectors(targeted(shapes, targets, uppermost), method) if method in VECTORS else (),
     )
 
 
-def _biases(layers: Sequence[LinearShape]) -> tuple[BiasPlan, ...]:
-    """Of all these layers but the keys: softmax does not see what is added to every score alike."""
-    return tuple(
-        BiasPlan(f"{layer.name}.bias", layer.out_features)
-        for layer in layers
-        if layer.bias and layer.roles != ("key",)
-    )
+def _vectors(layers: Sequence[LinearShape], method: Method) -> tuple[VectorPlan, ...]:
+    """One as wide as its layer's output, for all layers that can have it."""
+    # Softmax does not see a bias of the keys, which is added to every score alike.
+    able = [x for x in layers if method == "ia3" or (x.bias and x.roles != ("key",))]
+    return tuple(VectorPlan(f"{x.name}.{VECTORS[method]}", x.out_features) for x in able)
 
 
 def targeted(

@@ -85,8 +85,9 @@ def _parts(plan: Plan) -> list[tuple[str, str, int]]:
     ]
     if plan.method == "full":
         parts.append(("the encoder", "every weight", plan.adapters))
-    if plan.biases:
-        parts.append((f"{len(plan.biases)} x bias", "width out", plan.adapters))
+    if plan.vectors:
+        kind = "bias" if plan.method == "bias" else "factors"
+        parts.append((f"{len(plan.vectors)} x {kind}", "width out", plan.adapters))
     return parts + [(f"head: {layer.name}", "", layer.parameters) for layer in plan.head_layers]
 
 

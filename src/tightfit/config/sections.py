@@ -103,9 +103,9 @@ class Model(Section):
 class Adapters(Section):
     """What is trained inside the encoder."""
 
-    method: Literal["lora", "bias", "none", "full"]
-    """LoRA (arXiv:2106.09685), the biases of the targets (BitFit, arXiv:2106.10199), nothing, or
-    every weight of the model."""
+    method: Literal["lora", "ia3", "bias", "none", "full"]
+    """LoRA (arXiv:2106.09685), a factor on each output of the targets (IA3, arXiv:2205.05638),
+    their biases (BitFit, arXiv:2106.10199), nothing, or every weight of the model."""
     rank: Rank = None
     alpha: Annotated[float, Field(gt=0)] = 8.0
     """The product B A is scaled by alpha / rank, or with ``rslora`` by alpha / sqrt(rank)."""

@@ -80,9 +80,9 @@ def check_format(name: str, classifier: Classifier | None = None) -> Format:
         )
     if found.startswith("onnx"):
         onnx_graph.ensure_installed()
-    if found == "peft" and classifier is not None and classifier.plan.method != "lora":
+    if found == "peft" and classifier is not None and classifier.plan.method not in ("lora", "ia3"):
         raise UsageError(
-            "PEFT has no form for a run without LoRA adapters",
+            "PEFT has no form for a run without adapters",
             seen=f"method {classifier.plan.method}",
             allowed=", ".join(FORMATS[1:]),
             next_step="export it as --format merged, which any transformers program loads",

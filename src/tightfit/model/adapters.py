@@ -1,5 +1,7 @@
 """LoRA (arXiv:2106.09685) on the planned layers, through PEFT, and who declares what trains.
 
+IA3 (arXiv:2205.05638) and bias tuning (arXiv:2106.10199) are here to be compared with.
+
     h = W x + (alpha / r) B A dropout(x)    W (out, in) frozen, A (r, in), B (out, r), B = 0 first
 
 Trainable tensors are named as in the saved file: the base model's own names, with ``lora_A.weight``
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
@@ -63,6 +65,8 @@ def attach(model: PreTrainedModel, plan: Plan, settings: Adapters) -> nn.Module:
     whole: nn.Module = model
     if plan.method == "lora":
         whole = _with_lora(model, plan, settings)
+    elif plan.method == "ia3":
+        whole = _with_factors(model, plan)
     if plan.method != "full":
         for _, head in _head_modules(whole, plan):
             head.requires_grad_(False)
@@ -99,8 +103,11 @@ def trainable_tensors(module: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
     """What trains, by the name under which it is saved, as adapters and head declare it."""
     if plan.method == "full":
         return dict(base_model(module).named_parameters())
-    biases = {bias.name: base_model(module).get_parameter(bias.name) for bias in plan.biases}
-    return {**biases, **dict(_adapter_tensors(module)), **dict(_head_tensors(module, plan))}
+    return {
+        **dict(_vectors(module, plan)),
+        **dict(_adapter_tensors(module)),
+        **dict(_head_tensors(module, plan)),
+    }
 
 
 def output_layer(module: nn.Module, plan: Plan) -> nn.Linear:
@@ -134,12 +141,33 @@ def _with_lora(model: PreTrainedModel, plan: Plan, settings: Adapters) -> PeftMo
         return get_peft_model(model, config)
 
 
+def _with_factors(model: PreTrainedModel, plan: Plan) -> PeftModel:
+    config = IA3Config(
+        task_type="SEQ_CLS",
+        target_modules=sorted(vector.name.rpartition(".")[0] for vector in plan.vectors),
+        # These would get their factors before the layer; here all have them behind it.
+        feedforward_modules=[],
+        modules_to_save=sorted(plan.head_modules),
+    )
+    with quiet_peft():
+        return get_peft_model(model, config)
+
+
 @contextmanager
 def quiet_peft() -> Iterator[None]:
     """PEFT asks models a question under a name that transformers has renamed, and is warned."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         yield
+
+
+def _vectors(module: nn.Module, plan: Plan) -> Iterator[tuple[str, nn.Parameter]]:
+    """The encoder's vectors that train, by the names under which they are saved."""
+    for vector in plan.vectors:
+        path, _, kind = vector.name.rpartition(".")
+        tensor = getattr(base_model(module).get_submodule(path), kind)
+        # PEFT keeps a factor for each adapter by name, and saves it under that of the layer.
+        yield vector.name, tensor if isinstance(tensor, nn.Parameter) else tensor[ADAPTER]
 
 
 def _adapter_tensors(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -1,8 +1,9 @@
 """What training leaves for the world: an adapter folder that plain PEFT loads, or its kin.
 
     lora   a PEFT folder: adapter_config.json, adapter_model.safetensors (adapters and head)
+    ia3    the same, with factors in place of adapters
     none   head.safetensors, under the base model's own tensor names (PEFT has no form for it)
-    bias   the same, with the biases of the encoder that trained
+    bias   head.safetensors, with the biases of the encoder that trained
     full   a whole ``transformers`` model folder
 
 Each also holds the tokenizer. The tensors in it are the fourth gate.
@@ -40,7 +41,7 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
     """
     folder.mkdir(parents=True, exist_ok=True)
     match classifier.plan.method:
-        case "lora":
+        case "lora" | "ia3":
             peft_model = classifier.module
             assert isinstance(peft_model, PeftModel)
             for settings in peft_model.peft_config.values():
@@ -90,7 +91,7 @@ def load_artefact(
     base = Source(source.name, folder, source.name) if plan.method == "full" else source
     model: nn.Module = load_encoder(base, plan, label_names)
     try:
-        if plan.method == "lora":
+        if plan.method in ("lora", "ia3"):
             with quiet_peft():
                 model = PeftModel.from_pretrained(model, str(folder))
         elif plan.method in ("none", "bias"):

@@ -13,13 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
+
 from tightfit import runs
+from tightfit.budget.plan import VECTORS
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
 from tightfit.model.adapter_folder import (
     ADAPTER_CONFIG,
     ADAPTER_FILE,
     HEAD_FILE,
+    PEFT_PREFIX,
     Factor,
     label_names,
     read_adapter_config,
@@ -115,9 +119,11 @@ def _audit_run(path: Path) -> Audit:
     if folder.model.is_dir():
         numbers = sum(read_contents(f).numbers for f in sorted(folder.model.glob("*.safetensors")))
         return Audit(numbers, (), True, labels, "no adapters: every weight of the model trained")
-    if (folder.adapter / ADAPTER_CONFIG).is_file():
-        return _audit_adapter(folder.adapter, labels)
-    return _audit_head(folder.adapter, labels)
+    if not (folder.adapter / ADAPTER_CONFIG).is_file():
+        return _audit_head(folder.adapter, labels)
+    if runs.read_json(folder.adapter / ADAPTER_CONFIG).get("peft_type") == "IA3":
+        return _audit_factors(folder.adapter, labels)
+    return _audit_adapter(folder.adapter, labels)
 
 
 def _audit_head(folder: Path, labels: tuple[str, ...] | None) -> Audit:
@@ -129,6 +135,28 @@ def _audit_head(folder: Path, labels: tuple[str, ...] | None) -> Audit:
         f"{len(biases)} biases of the encoder and the head" if biases else "a head-only classifier"
     )
     return Audit(contents.numbers, (), True, labels, f"no adapters: {kind}")
+
+
+def _audit_factors(folder: Path, labels: tuple[str, ...] | None) -> Audit:
+    """IA3: a factor that is still 1 everywhere changes nothing.
+
+    In place of A and B stand the factors themselves and their distance from 1.
+    """
+    tensors = load_file(weights_file(folder))
+    states = []
+    for name, factors in tensors.items():
+        if name.endswith(f".{VECTORS['ia3']}"):
+            norm, change = (float(t.double().norm()) for t in (factors, factors - 1))
+            alive = math.isfinite(norm) and change > 0
+            a, b = (n if math.isfinite(n) else None for n in (norm, change))
+            path = name.removeprefix(PEFT_PREFIX).rpartition(".")[0]
+            states.append(AdapterState(path, 1, a, b, dead=not alive))
+    count, dead = len(states), sum(state.dead for state in states)
+    verdict = f"alive: all {count} factors changed their layer"
+    if dead:
+        verdict = f"dead: {dead} of {count} factors are 1 still, or not finite"
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    return Audit(numbers, tuple(states), True, labels, verdict)
 
 
 def _audit_adapter(folder: Path, labels: tuple[str, ...] | None) -> Audit:

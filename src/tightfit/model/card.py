@@ -37,7 +37,14 @@ classify = pipeline("text-classification", {folder!r})""",
 }
 """How to load each kind of artefact without tightfit."""
 
-WHERE = {"full": "the encoder", "bias": "biases of the encoder"}
+ALIKE: Mapping[str, str] = {"ia3": "lora", "bias": "none"}
+"""Methods whose artefact is loaded like that of another: PEFT's folder, or the head's file."""
+
+WHERE = {
+    "full": "the encoder",
+    "ia3": "factors on outputs of the encoder's layers",
+    "bias": "biases of the encoder",
+}
 """What trains besides the head, where it is not adapters."""
 
 HUB = "hf:"
@@ -57,9 +64,9 @@ def loading_code(plan: Plan, labels: Sequence[str], base: str, folder: str) -> s
         folder: of the artefact, as the code should say it.
     """
     names = dict(enumerate(labels))
-    # Biases lie in the same file as the head, under names of their own.
-    kind = "none" if plan.method == "bias" else plan.method
-    return LOADING[kind].format(labels=names, base=base, count=len(names), folder=folder)
+    return LOADING[ALIKE.get(plan.method, plan.method)].format(
+        labels=names, base=base, count=len(names), folder=folder
+    )
 
 
 def write_card(
@@ -118,14 +125,15 @@ def _metadata(
             ("f1", "Macro F1", scores["macro_f1"]["value"]),
         )
     ]
+    is_peft = plan.method in ("lora", "ia3")
     return ModelCardData(
         model_name=f"{Path(source.public_name).name} text classifier",
         # A folder on somebody's disk is no model of the Hub.
         base_model=source.public_name if _is_hub_name(source) else None,
-        base_model_relation="adapter" if plan.method == "lora" else "finetune",
-        library_name="peft" if plan.method == "lora" else "transformers",
+        base_model_relation="adapter" if is_peft else "finetune",
+        library_name="peft" if is_peft else "transformers",
         pipeline_tag="text-classification",
-        tags=["text-classification", "tightfit", *(["lora"] if plan.method == "lora" else [])],
+        tags=["text-classification", "tightfit", *([plan.method] if is_peft else [])],
         eval_results=results,
     )
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
@@ -230,6 +231,9 @@ def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool
         return f"{model.config.model_type} is not built like BERT"
     if any(p.requires_grad for p in model.base_model.embeddings.parameters()):
         return "every weight trains"
+    tuners = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
+    if any(not isinstance(m, LoraLayer) for m in tuners):
+        return "adapters are not those of LoRA"
     # An adapter's tensors are matrices; those of one dimension are the encoder's own.
     if any(p.requires_grad and p.ndim == 1 for p in layer_stack(model).parameters()):
         return "biases of the encoder train"

@@ -14,6 +14,7 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from scipy.special import softmax
+from torch import nn
 
 from tightfit import runs
 from tightfit.budget.plan import Plan
@@ -255,7 +256,8 @@ def _watch(job: Job, source: Source) -> GradientWatch:
     sample = job.train.tokens.select(rows)
     unused = never_called(classifier.module, lambda: predict_logits(classifier, sample, batch=2))
     owners = {
-        id(p): name
+        # A dictionary of parameters is never called; the layer that holds it is.
+        id(p): name.rpartition(".")[0] if isinstance(m, nn.ParameterDict) else name
         for name, m in classifier.module.named_modules()
         for p in m.parameters(recurse=False)
     }

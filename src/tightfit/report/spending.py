@@ -11,6 +11,9 @@ from tightfit.budget.parts import LayerPlan
 from tightfit.report.drawing import Bar, Chart, Scale, Tick, nice_range, short, x_scale, y_scale
 from tightfit.report.facts import RunFacts
 
+VECTORS = {"ia3": "factors", "bias": "biases"}
+"""What the vectors of a method are."""
+
 TONES = ("tone-1", "tone-2", "tone-3", "tone-4", "tone-5", "tone-6")
 """Shades of the one accent colour, strongest first."""
 
@@ -58,9 +61,10 @@ def spending(facts: RunFacts) -> Spending:
     ]
     if plan.method == "full":
         parts.append(Part("encoder", plan.adapters, plan.adapters / whole, TONES[0]))
-    if plan.method == "bias":
-        words = f"{len(plan.biases)} biases of the encoder"
-        parts.append(Part("biases", plan.adapters, plan.adapters / whole, TONES[0], words))
+    if plan.vectors:
+        words = f"{len(plan.vectors)} {VECTORS[plan.method]} of the encoder"
+        share = plan.adapters / whole
+        parts.append(Part(VECTORS[plan.method], plan.adapters, share, TONES[0], words))
     head = " + ".join(f"{layer.name} {layer.parameters:,}" for layer in plan.head_layers)
     parts.append(Part("head", plan.head, plan.head / whole, "head", head))
     if plan.headroom is not None:
@@ -82,8 +86,8 @@ def adapter_words(facts: RunFacts) -> str:
     count, dead = len(facts.plan.layers), len(facts.dead)
     if facts.plan.method == "full":
         return "every weight trained"
-    if facts.plan.method == "bias":
-        return f"{len(facts.plan.biases)} biases of the encoder and the head"
+    if facts.plan.vectors:
+        return f"{len(facts.plan.vectors)} {VECTORS[facts.plan.method]} of the encoder and the head"
     if not count:
         return "no adapters, the head alone"
     if not facts.changes:

@@ -70,9 +70,11 @@ def make_optimizer(
     # Behind a hidden layer of s times the identity weights are 1 / s times as large as they would
     # be on the states themselves, and so are their steps: AdamW then trains the same function.
     scaled = [f"{plan.head_layers[-1].name}.weight"] if plan.frozen_constants else []
-    # Biases and the scales of norms are the tensors of one dimension.
-    matrices = [p for name, p in trainable.items() if p.ndim > 1 and name not in scaled]
-    vectors = [p for p in trainable.values() if p.ndim <= 1]
+    # Biases and the scales of norms are the tensors of one dimension; PEFT's factors have two.
+    planned = {vector.name for vector in plan.vectors}
+    flat = {name for name, p in trainable.items() if p.ndim <= 1 or name in planned}
+    matrices = [p for name, p in trainable.items() if name not in flat and name not in scaled]
+    vectors = [p for name, p in trainable.items() if name in flat]
     groups = [
         {"params": matrices, "weight_decay": settings.weight_decay, RATE: 1.0},
         {"params": vectors, "weight_decay": 0.0, RATE: 1.0},

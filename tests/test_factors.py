@@ -1,0 +1,136 @@
+"""IA3: a factor on each output, priced exactly, never decayed, and PEFT's own folder at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification
+
+from tests.toy_jobs import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_plan
+from tests.toys import SMALL, toy_tokenizer
+from tightfit.errors import BudgetError
+from tightfit.model.adapters import quiet_peft
+from tightfit.model.audit import _audit_factors, audit_folder
+from tightfit.model.encoders import quiet_transformers
+from tightfit.pipeline import Run, TrainResult, export, train
+from tightfit.runs import RunFolder, read_json
+from tightfit.training.optim import make_optimizer
+from tightfit.voice import Voice
+
+IA3 = "adapters.method=ia3"
+EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
+FUSED = {"modernbert": "adapters.targets=query,attention-output,mlp-in,mlp-out"}
+
+
+@pytest.fixture(scope="module")
+def run(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A short training of factors on all layers."""
+    settings = [*SHORT, IA3, EVERYWHERE, "optim.lr=1e-2"]
+    out = tmp_path_factory.mktemp("factors") / "run"
+    return train(rows_file, model=str(bert), out=out, settings=settings, max_steps=6, voice=Voice())
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_the_price_is_that_of_the_built_model(family: str, encoders: Callable[[str], Path]) -> None:
+    """What requires gradients is what is declared, and as many numbers as are planned."""
+    classifier = toy_classifier(encoders(family), IA3, FUSED.get(family, EVERYWHERE))
+    trained = classifier.trainable()
+    assert sum(p.numel() for p in trained.values()) == classifier.plan.total
+    for vector in classifier.plan.vectors:
+        assert trained[vector.name].numel() == vector.parameters
+    required = {id(p) for p in classifier.module.parameters() if p.requires_grad}
+    assert required == {id(p) for p in trained.values()}
+
+
+def test_the_sum_by_hand_and_the_cap(bert: Path) -> None:
+    """Two blocks of five outputs 32 wide and one of 64; one parameter less is refused."""
+    plan = toy_plan(bert, IA3, EVERYWHERE)
+    assert plan.adapters == 2 * (5 * 32 + 64)
+    with pytest.raises(BudgetError, match="1 more than the cap allows"):
+        toy_plan(bert, IA3, EVERYWHERE, f"budget.cap={plan.total - 1}")
+
+
+def test_factors_start_without_an_effect(bert: Path) -> None:
+    """At 1 everywhere, the logits are those of the head alone."""
+    ours, plain = toy_classifier(bert, IA3), toy_classifier(bert, "adapters.method=none")
+    ours.load_state({**ours.state(), **plain.state()})
+    ids = torch.tensor([[2, 5, 6, 3]])
+    with torch.no_grad():
+        found = [c.module.eval()(input_ids=ids).logits for c in (ours, plain)]
+    assert torch.allclose(*found, atol=1e-6)
+
+
+def test_factors_are_not_decayed(bert: Path) -> None:
+    """Decay would pull them to 0, where a layer is cut off; the head's matrix is decayed."""
+    job = toy_job(bert, IA3)
+    plan, trained = job.classifier.plan, job.classifier.trainable()
+    optimizer = make_optimizer(trained, job.config.optim, plan)
+    decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert {decay[id(trained[v.name])] for v in plan.vectors} == {0.0}
+    assert decay[id(trained["classifier.weight"])] > 0
+
+
+def test_the_lean_path_refuses(bert: Path) -> None:
+    """It knows LoRA's product alone; the reason goes on record."""
+    job = toy_job(bert, IA3)
+    assert job.lean is None
+    assert job.config.choices["forward"].reason == "adapters are not those of LoRA"
+
+
+def test_every_factor_is_watched_and_moved(run: TrainResult) -> None:
+    """None is exempt from the proofs, and none is 1 in the file."""
+    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    proofs = read_json(RunFolder(run.run).proofs)
+    plan = Run.load(run.run).plan
+    assert {v.name for v in plan.vectors} <= proofs["movement"]["tensors"].keys()
+    saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
+    factors = [t for name, t in saved.items() if name.endswith("ia3_l")]
+    assert len(factors) == len(plan.vectors) == 12
+    assert not any(bool((t == 1).all()) for t in factors)
+
+
+def test_plain_peft_loads_the_folder(run: TrainResult, bert: Path) -> None:
+    """Onto the base model, with the run's own logits."""
+    with quiet_transformers(), quiet_peft():
+        base = AutoModelForSequenceClassification.from_pretrained(bert, num_labels=len(LABELS))
+        model = PeftModel.from_pretrained(base, str(RunFolder(run.run).adapter)).eval()
+    batch = toy_tokenizer()(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    assert logits.numpy() == pytest.approx(Run.load(run.run).predictor.logits(TEXTS), abs=1e-4)
+
+
+def test_the_audit_tells_alive_from_dead(run: TrainResult, tmp_path: Path) -> None:
+    """A factor that is 1 everywhere is named."""
+    found = audit_folder(run.run)
+    assert found.verdict == "alive: all 12 factors changed their layer"
+    assert found.trainable == run.summary["total"]
+    saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
+    name = next(name for name in saved if name.endswith("ia3_l"))
+    save_file({**saved, name: torch.ones_like(saved[name])}, tmp_path / "adapter_model.safetensors")
+    dead = _audit_factors(tmp_path, None)
+    assert dead.verdict.startswith("dead: 1 of 12 factors")
+    assert [state.name for state in dead.adapters if state.dead] == [
+        name.removeprefix("base_model.model.").removesuffix(".ia3_l")
+    ]
+
+
+def test_the_report_and_the_card_name_them(run: TrainResult) -> None:
+    """Where each parameter went, and PEFT's lines."""
+    assert "12 factors of the encoder" in (run.run / "report.html").read_text()
+    card = (RunFolder(run.run).adapter / "README.md").read_text()
+    assert "448 in factors on outputs of the encoder's layers" in card
+    assert "PeftModel.from_pretrained" in card
+
+
+@pytest.mark.parametrize("form", ["merged", "peft"])
+def test_exports_answer_alike(run: TrainResult, tmp_path: Path, form: Any) -> None:
+    """The factors go into the weights, or stay in PEFT's folder."""
+    exported = export(run.run, form, out=tmp_path / form, voice=Voice())
+    assert exported.to_json()["parity"]["max_abs_difference"] < 1e-4

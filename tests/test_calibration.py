@@ -19,6 +19,7 @@ from tightfit.metrics.calibration import (
     Threshold,
     abstain_threshold,
     apply_temperature,
+    calibration_error_by_chance,
     expected_calibration_error,
     fit_temperature,
     reliability_bins,
@@ -52,6 +53,18 @@ def test_the_error_is_that_of_a_plain_loop() -> None:
             gap = np.mean(correct_B[rows]) - np.mean(confidences_B[rows])
             expected += len(rows) / 500 * float(abs(gap))
     assert expected_calibration_error(confidences_B, correct_B) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("rows", [60, 2000])
+def test_the_error_by_chance_is_that_of_honest_answers(rows: int) -> None:
+    """The mean over 400 classifiers that are right as often as they say; its error is about 2%."""
+    confidences_B, _ = toy_answers(rows, seed=3)
+    random = np.random.default_rng(4)
+    drawn = [
+        expected_calibration_error(confidences_B, random.random(rows) < confidences_B)
+        for _ in range(400)
+    ]
+    assert calibration_error_by_chance(confidences_B) == pytest.approx(np.mean(drawn), rel=0.06)
 
 
 def test_bins_count_every_row_once() -> None:

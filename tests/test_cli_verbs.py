@@ -221,7 +221,7 @@ def scores_of(names: list[str], rows: int = 40) -> Scores:
     return score(labels_B, probabilities_BK, names)
 
 
-CALIBRATED = Calibrated(1.25, 0.081, 0.042, 0.5, 0.4)
+CALIBRATED = Calibrated(1.25, 0.081, 0.042, 0.02, 0.5, 0.4, "too few rows")
 
 
 @pytest.fixture
@@ -254,6 +254,7 @@ def test_evaluate_words(evaluator: Recorder) -> None:
     assert f"[red] {scores.confusion[1][0]} {scores.confusion[1][1]}" in rows
     assert "before calibration 8.1%" in rows
     assert "temperature 1.25" in rows
+    assert "the calibration error was not halved: too few rows" in rows
     assert max(map(len, page.splitlines())) <= 80
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tightfit.inference.calibration import DERIVED_NAME
 from tightfit.metrics.intervals import over_seeds
 from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
 from tightfit.pipeline import Run, TrainResult, evaluate, train
+from tightfit.pipeline.scoring import _why_not_halved
 from tightfit.runs import RunFolder, read_derived
 from tightfit.voice import Voice
 
@@ -175,3 +177,24 @@ def test_an_unseen_label_is_named(seeds: tuple[Path, ...], tmp_path: Path) -> No
     file = write_jsonl(tmp_path / "new.jsonl", [SPORT, {"text": "x", "label": "weather"}])
     with pytest.raises(DataError, match="weather"):
         evaluate(seeds[0], file, voice=Voice())
+
+
+@pytest.mark.parametrize(
+    ("temperature", "before", "words"),
+    [
+        (1.4, 0.019, "there was little to mend: a perfectly calibrated classifier would show 1.0%"),
+        (1.02, 0.1, r"near 1 \(1.02\): confidence is too high in some places"),
+        (1.4, 0.1, "what the temperature of 1.4 leaves differs from one confidence to another"),
+    ],
+)
+def test_why_the_error_was_not_halved(temperature: float, before: float, words: str) -> None:
+    """Nothing to mend, nothing that a temperature mends, or other rows."""
+    assert re.search(words, _why_not_halved(temperature, before, 0.01))
+
+
+def test_a_halved_error_needs_no_reason(seeds: tuple[Path, ...], unseen: Path) -> None:
+    """And one that is not halved has one."""
+    for run in seeds:
+        told = evaluate(run, unseen, voice=Voice()).calibration
+        assert (told.reason is None) == (told.ece_after <= told.ece_before / 2)
+        assert 0 < told.ece_by_chance < 0.2

@@ -87,7 +87,9 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     tests = {"": found.paired, ", macro F1": found.paired_macro_f1}
     paired = [Text(f"{pair}{of}: {test.sentence}") for of, test in tests.items() if test]
     seeds = [] if found.seeds is None else [_seed_table(found.seeds)]
-    return [*tables, *seeds, *paired]
+    reason = found.calibration.reason
+    why = [Text(f"the calibration error was not halved: {reason}")] if reason else []
+    return [*tables, *why, *seeds, *paired]
 
 
 def _score_table(found: Evaluation, title: str) -> Table:

@@ -113,6 +113,18 @@ def expected_calibration_error(
     return sum(gaps) / sum(point.rows for point in points)
 
 
+def calibration_error_by_chance(confidences_B: ArrayLike, *, bins: int = BINS) -> float:
+    """The error that a perfectly calibrated classifier would show on rows of these confidences.
+
+    The right answers of a bin then have variance ``v = sum(p (1 - p))`` about the sum of its
+    confidences; their mean distance is ``sqrt(2 v / pi)`` where they are near a normal law.
+    """
+    confidence_B, _ = confidence_rows(confidences_B, np.ones(np.shape(confidences_B), dtype=bool))
+    bin_B = np.clip(np.ceil(confidence_B * bins).astype(int) - 1, 0, bins - 1)
+    variance_K = np.bincount(bin_B, weights=confidence_B * (1 - confidence_B))
+    return float(np.sqrt(2 * variance_K / np.pi).sum() / len(confidence_B))
+
+
 def fit_temperature(logits_BK: ArrayLike, labels_B: ArrayLike) -> Temperature:
     """The temperature with the least log loss on held-out rows (Guo et al. 2017, arXiv:1706.04599).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +14,16 @@ from numpy.typing import NDArray
 from tightfit import runs
 from tightfit.data.sources import read_table
 from tightfit.errors import DataError, UsageError
-from tightfit.metrics.calibration import apply_temperature
+from tightfit.inference.calibration import read_calibration
+from tightfit.metrics.calibration import apply_temperature, calibration_error_by_chance
 from tightfit.metrics.intervals import Interval, over_seeds
 from tightfit.metrics.paired import Paired, compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores, score
 from tightfit.pipeline.predicting import Run
 from tightfit.voice import RichVoice, Voice
+
+NEAR_ONE = 0.1
+"""Temperatures whose logarithm is less than this change hardly anything."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +34,19 @@ class Calibrated:
         temperature: fitted on the run's validation rows, never on these.
         ece_before: expected calibration error of the bare softmax.
         ece_after: the same with the temperature, as in the scores.
+        ece_by_chance: what a perfectly calibrated classifier would show on so many rows.
         log_loss_before: in nats.
         log_loss_after: in nats.
+        reason: why the error was not halved; None where it was.
     """
 
     temperature: float
     ece_before: float
     ece_after: float
+    ece_by_chance: float
     log_loss_before: float
     log_loss_after: float
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,38 @@ def _score(
     temperature, names = run.predictor.temperature, run.labels.names
     bare = score(label_ids, apply_temperature(logits_NK, 1.0), names)
     scores = score(label_ids, apply_temperature(logits_NK, temperature), names)
-    return scores, Calibrated(temperature, bare.ece, scores.ece, bare.log_loss, scores.log_loss)
+    by_chance = calibration_error_by_chance(apply_temperature(logits_NK, temperature).max(axis=1))
+    reason = None
+    if scores.ece > bare.ece / 2:
+        kept = read_calibration(runs.RunFolder(run.path))
+        reason = (kept and kept.reason) or _why_not_halved(temperature, bare.ece, by_chance)
+    return scores, Calibrated(
+        temperature=temperature,
+        ece_before=bare.ece,
+        ece_after=scores.ece,
+        ece_by_chance=by_chance,
+        log_loss_before=bare.log_loss,
+        log_loss_after=scores.log_loss,
+        reason=reason,
+    )
+
+
+def _why_not_halved(temperature: float, before: float, by_chance: float) -> str:
+    """In words; a temperature mends confidence that is too high, or too low, throughout."""
+    if before <= 2 * by_chance:
+        return (
+            "there was little to mend: a perfectly calibrated classifier would show "
+            f"{by_chance:.1%} on so many rows"
+        )
+    if abs(math.log(temperature)) < NEAR_ONE:
+        return (
+            f"the validation rows ask for a temperature near 1 ({temperature:.3g}): confidence is "
+            "too high in some places and too low in others, which one temperature cannot mend"
+        )
+    return (
+        f"what the temperature of {temperature:.3g} leaves differs from one confidence to "
+        "another, or these rows are unlike the validation rows"
+    )
 
 
 def _load_alike(path: str | Path, first: Run) -> Run:

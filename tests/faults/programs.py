@@ -27,9 +27,9 @@ UNLIKE = {"report.html", "manifest.json", "README.md"}
 TIMES = {"seconds", "examples_per_second", "tokens_per_second"}
 
 
-def make_home(folder: Path) -> Path:
-    """A folder with a toy encoder and rows."""
-    toy_encoder(folder / "toy")
+def make_home(folder: Path, **more: Any) -> Path:
+    """A folder with a toy encoder, whose configuration has ``more``, and rows."""
+    toy_encoder(folder / "toy", **more)
     write_jsonl(folder / "rows.jsonl", toy_rows(120))
     return folder
 

@@ -14,7 +14,6 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from scipy.special import softmax
-from torch import nn
 
 from tightfit import runs
 from tightfit.budget.plan import Plan
@@ -28,8 +27,9 @@ from tightfit.model.artefact import load_artefact, save_artefact
 from tightfit.model.card import write_card
 from tightfit.model.classifier import count_built, predict_logits
 from tightfit.model.locate import Source, locate
-from tightfit.model.proofs import GradientWatch, Proof, movement, never_called, round_trip
+from tightfit.model.proofs import Proof, movement, round_trip
 from tightfit.pipeline.beginning import Beginning
+from tightfit.pipeline.following import Told, check_parallel, follow, watch_over
 from tightfit.pipeline.planning import settings_of
 from tightfit.report.facts import read_facts
 from tightfit.report.page import render
@@ -38,6 +38,7 @@ from tightfit.training.importance import decide_plan
 from tightfit.training.job import Fitted, HistoryRow, Job
 from tightfit.training.loop import Loop
 from tightfit.training.pace import TimeLimit, fit_into
+from tightfit.training.parallel import Peers, join_peers
 from tightfit.training.prepare import Material, gather, make_job, tell_about
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.tracking import check_tracker, log_row, make_accelerator
@@ -55,7 +56,7 @@ class TrainResult:
 
     run: Path
     summary: dict[str, Any]
-    """The keys of the ``train`` contract, without ``run``."""
+    """The keys of the ``train`` contract, without ``run``; none in a process that only helped."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit train --json`` prints."""
@@ -118,6 +119,10 @@ def train(
         text_column=text_column,
         label_column=label_column,
     )
+    peers = join_peers()
+    check_parallel(config, peers)
+    if peers.rank > 0:
+        return TrainResult(follow(config, gather(config, data, validation, limit), peers), {})
     path = Path(out) if out is not None else runs.next_path()
     begin = Beginning(path, resume=resume, overwrite=overwrite)
     if begin.finished:
@@ -132,11 +137,17 @@ def train(
             return read_result(path)
         material = gather(config, data, validation, limit)
         tell_about(material, voice)
-        return _train(begin, config, material, began=began, voice=voice)
+        return _train(begin, config, material, peers, began=began, voice=voice)
 
 
 def _train(
-    begin: Beginning, config: Config, material: Material, *, began: float, voice: Voice
+    begin: Beginning,
+    config: Config,
+    material: Material,
+    peers: Peers,
+    *,
+    began: float,
+    voice: Voice,
 ) -> TrainResult:
     """Train into a folder that this process holds."""
     stored = begin.stored_config()
@@ -160,7 +171,9 @@ def _train(
         folder = begin.create(job, material, data_facts)
     else:
         folder = begin.reopen(job.config, stored, data_facts)
-    fit = _fit(folder, job, source, resume=stored is not None, voice=voice)
+    resume = stored is not None
+    peers.share(Told(folder.root, plan.to_json(), job.config.to_toml(), resume))
+    fit = _fit(folder, job, source, peers, resume=resume, voice=voice)
     return _finish(folder, job, source, fit=fit, texts=material.validation_texts)
 
 
@@ -193,14 +206,17 @@ class _Fit:
     artefact: Path
 
 
-def _fit(folder: runs.RunFolder, job: Job, source: Source, *, resume: bool, voice: Voice) -> _Fit:
+def _fit(
+    folder: runs.RunFolder, job: Job, source: Source, peers: Peers, *, resume: bool, voice: Voice
+) -> _Fit:
     """Train, save and prove."""
     expect_dead = job.config.train.expect_dead
     start = job.classifier.state()
-    watch = _watch(job, source)
+    watch = watch_over(job, source)
     accelerator = make_accelerator(job.config, folder.derived / "tracking")
     with stop_on_signals() as stop:
-        loop = Loop(job, CheckpointStore(folder.checkpoints), watch, voice=voice, stop=stop)
+        store = CheckpointStore(folder.checkpoints)
+        loop = Loop(job, store, watch, voice=voice, stop=stop, peers=peers)
         loop.on_row = lambda row: _keep_row(folder, loop.history, accelerator, row)
         try:
             fitted = loop.fit(resume=resume)
@@ -247,30 +263,6 @@ def _finish(
     runs.write_text(folder.report, render(read_facts(folder, versions, base)))
     runs.seal(folder, versions, base)
     return TrainResult(folder.root, summary)
-
-
-def _watch(job: Job, source: Source) -> GradientWatch:
-    """A watch over what trains, less what cannot have a gradient."""
-    classifier = job.classifier
-    rows = range(min(2, len(job.train.tokens)))
-    sample = job.train.tokens.select(rows)
-    unused = never_called(classifier.module, lambda: predict_logits(classifier, sample, batch=2))
-    owners = {
-        # A dictionary of parameters is never called; the layer that holds it is.
-        id(p): name.rpartition(".")[0] if isinstance(m, nn.ParameterDict) else name
-        for name, m in classifier.module.named_modules()
-        for p in m.parameters(recurse=False)
-    }
-    tensors = classifier.trainable()
-    # A key's bias adds the same number to all scores of a query, and softmax does not see it.
-    layers = source.shapes(len(classifier.label_names)).layers
-    key_biases = {f"{layer.name}.bias" for layer in layers if layer.roles == ("key",)}
-    return GradientWatch(
-        tensors,
-        late={f"{pair.name}.lora_A.weight" for pair in adapter_pairs(classifier.module)},
-        exempt={n for n, p in tensors.items() if owners[id(p)] in unused or n in key_biases},
-        expect_dead=job.config.train.expect_dead,
-    )
 
 
 def _keep_row(

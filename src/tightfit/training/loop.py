@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 import torch
@@ -22,12 +22,11 @@ from tightfit.training.checkpoint import (
     Checkpoint,
     CheckpointStore,
     pack_optimizer,
-    random_states,
-    restore_random_states,
     unpack_optimizer,
 )
 from tightfit.training.job import Counters, Fitted, HistoryRow, Job
 from tightfit.training.optim import RATE, class_weights, make_optimizer, row_losses
+from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
 from tightfit.training.signals import StopRequest
@@ -46,6 +45,8 @@ class Loop:
     """Told each history row as it is made."""
     stop: StopRequest = field(default_factory=StopRequest)
     """Looked at after each step: training writes a checkpoint and stops when it is asked to."""
+    peers: Peers = field(default_factory=Peers)
+    """The processes that train together; the first one writes."""
 
     def __post_init__(self) -> None:
         """Move the model to its device and make the optimiser."""
@@ -82,6 +83,7 @@ class Loop:
         self._keep_prefix()
         if done == 0:
             self._start_head()
+            self.peers.share_weights(self._trainable.values())
             self._evaluate(0)
         total, every = self.job.schedule.total, self.job.config.train.eval_every
         step = done
@@ -92,7 +94,7 @@ class Loop:
                 if last or step % every == 0:
                     self._evaluate(step)
                 # Asked once: a signal that comes later must find a checkpoint of its own step.
-                asked = self.stop.signal
+                asked = self.peers.agree(self.stop.signal)
                 if last or step % every == 0 or asked:
                     self._save(step)
                 bar.advance(1, self._note())
@@ -120,6 +122,8 @@ class Loop:
         return self.counters.train_seconds / steps
 
     def _keep_prefix(self) -> None:
+        if self.peers.size > 1:
+            return  # each process would need a store of its own
         self.job, seconds = keep_prefix(self.job, self.store.folder, self.voice, self.stop)
         self.counters.prefix_seconds += seconds
         self.counters.train_seconds += seconds
@@ -139,8 +143,11 @@ class Loop:
         lr = self._set_rate(step)
         batches = self._batches_of(step)
         rows_in_step = sum(map(len, batches))
-        for rows in batches:
+        before = replace(self.counters)
+        for rows in filter(None, map(self.peers.rows_of, batches)):
             self._backward(collate(job.train.tokens, rows, job.train.labels), rows_in_step)
+        self.peers.add_gradients(self._trainable.values())
+        self.peers.add_counts(self.counters, before)
         self._scaler.unscale_(self._optimizer)
         self._clip(step)
         scale = self._scaler.get_scale()
@@ -173,22 +180,23 @@ class Loop:
         """Score the watched rows, keep the weights if they are the best, add a history row."""
         started = time.perf_counter()
         job, counters = self.job, self.counters
+        rows = self.peers.rows_of(range(len(job.watched.tokens)))
         logits_NK = torch.from_numpy(
             predict_logits(
                 job.classifier,
-                job.watched.tokens,
+                job.watched.tokens.select(rows) if self.peers.size > 1 else job.watched.tokens,
                 batch=job.config.train.eval_batch,
                 forward=partial(job.logits, states=job.watched.states),
             )
         )
-        labels_N = torch.tensor(job.watched.labels)
-        accuracy = float((logits_NK.argmax(1) == labels_N).double().mean())
+        labels_N = torch.tensor([job.watched.labels[row] for row in rows])
+        accuracy = self.peers.mean((logits_NK.argmax(1) == labels_N).double())
         # The weights before the first step are scored for the record and never kept.
         if step > 0 and accuracy > counters.best_accuracy:
             counters.best_accuracy, counters.best_step = accuracy, step
             self._best = job.classifier.state()
         counters.seconds += time.perf_counter() - started
-        eval_loss = float(row_losses(logits_NK, labels_N, 0.0).mean())
+        eval_loss = self.peers.mean(row_losses(logits_NK, labels_N, 0.0))
         self._add_row(step, eval_loss, accuracy)
 
     def _add_row(self, step: int, eval_loss: float, eval_accuracy: float) -> None:
@@ -263,7 +271,7 @@ class Loop:
             "trainable": self.job.classifier.state(),
             "best": self._best,
             "optimizer": pack_optimizer(self._optimizer),
-            "random": random_states(),
+            "random": self.peers.random_states(),
         }
         tensors = {f"{g}/{name}": t for g, group in groups.items() for name, t in group.items()}
         state = {
@@ -273,18 +281,19 @@ class Loop:
             "watch": self.watch.state(),
             "scaler": self._scaler.state_dict(),
         }
-        self.store.save(step, Checkpoint(tensors, state))
+        if self.peers.rank == 0:
+            self.store.save(step, Checkpoint(tensors, state))
 
     def _restore(self) -> int:
         """Go back to the newest checkpoint; returns its step, or 0 where there is none."""
-        checkpoint = self.store.load()
+        checkpoint = self.peers.share(self.store.load() if self.peers.rank == 0 else None)
         if checkpoint is None:
             return 0
         state = checkpoint.state
         self.job.classifier.load_state(checkpoint.group("trainable"))
         self._best = checkpoint.group("best")
         unpack_optimizer(self._optimizer, checkpoint.group("optimizer"))
-        restore_random_states(checkpoint.group("random"))
+        self.peers.restore_random_states(checkpoint.group("random"))
         self.counters = Counters(**state["counters"])
         self.history = list(state["history"])
         self.watch.load_state(state["watch"])

@@ -1,0 +1,108 @@
+"""Several processes train as one would, end together, and resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.faults.programs import make_home, step_of, wait_for
+from tests.toy_jobs import SHORT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+STEPS = 50
+SETTINGS = [
+    *SHORT,
+    *("optim.batch=7", "optim.accumulate=2", f"train.max_steps={STEPS}", "train.eval_every=1"),
+    *(
+        "optim.lr=2e-2",
+        "optim.warmup_steps=0",
+        "optim.epochs=20",
+        "adapters.dropout=0",
+        "model.frozen_dropout=false",
+    ),
+]
+"""Ragged batches, no dropouts, and each step's loss on record."""
+
+TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def command(home: Path, run: Path, *more: str, processes: bool = True) -> list[str]:
+    """Train the toy with two processes, or with one."""
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    data = ["--data", str(home / "rows.jsonl"), "--model", str(home / "toy"), "--out", str(run)]
+    launch = TWO if processes else []
+    tightfit = ["-m", "tightfit.cli", "train", "--json", *data, *settings, *more]
+    return [sys.executable, *launch, *tightfit]
+
+
+def finish(command: list[str]) -> Any:
+    """The answer on standard output, of which there must be one."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def history(run: Path) -> list[dict[str, Any]]:
+    """Its rows."""
+    return [json.loads(line) for line in (run / "history.jsonl").read_text("utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training by one process and by two."""
+    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    home = make_home(tmp_path_factory.mktemp("home"), **no_dropout)
+    for name, processes in (("one", False), ("two", True)):
+        said = finish(command(home, home / name, processes=processes))
+        assert all(proof["ok"] for proof in said["proofs"].values())
+    return home
+
+
+def test_two_processes_are_one(home: Path) -> None:
+    """Losses of 50 steps and weights to 1e-5; rows and tokens exactly."""
+    one, two = history(home / "one"), history(home / "two")
+    assert len(one) == len(two) == STEPS + 1
+    for key in ("step", "rows", "tokens", "lr", "train_accuracy", "eval_accuracy"):
+        assert [row[key] for row in one] == [row[key] for row in two], key
+    for key in ("train_loss", "eval_loss"):
+        losses = np.array([[row[key] for row in rows[1:]] for rows in (one, two)])
+        np.testing.assert_allclose(losses[0], losses[1], atol=1e-5, rtol=0)
+    file = "adapter/adapter_model.safetensors"
+    weights = [load_file(home / name / file) for name in ("one", "two")]
+    for name, tensor in weights[0].items():
+        np.testing.assert_allclose(tensor, weights[1][name], atol=1e-5)
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """The workers that a launcher has started."""
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("utf-8")
+    return [int(pid) for pid in found.split()]
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_ends_the_job(victim: int, home: Path, tmp_path: Path) -> None:
+    """Within a minute, whichever it is; and the last checkpoint resumes to the same bits."""
+    run = tmp_path / "run"
+    process = subprocess.Popen(command(home, run), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: step_of(run) >= 10, process)
+    killed = time.monotonic()
+    os.kill(children(process)[victim], signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert time.monotonic() - killed < 60
+    finish(command(home, run, "--resume"))
+    for rows in zip(history(run), history(home / "two"), strict=True):
+        assert {**rows[0], "seconds": 0} == {**rows[1], "seconds": 0}
+    names = [path / "adapter" / "adapter_model.safetensors" for path in (run, home / "two")]
+    assert names[0].read_bytes() == names[1].read_bytes()

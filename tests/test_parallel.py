@@ -1,0 +1,119 @@
+"""What the processes of one training hand each other; whole trainings are in ``tests/faults``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from tests.toy_jobs import toy_settings
+from tightfit.errors import ArtefactError, MachineError, SettingsError
+from tightfit.pipeline.following import check_parallel
+from tightfit.training.job import Counters
+from tightfit.training.parallel import Group, Peers, join_peers
+
+
+@pytest.fixture
+def group(monkeypatch: pytest.MonkeyPatch) -> Iterator[Group]:
+    """The messages of a group, in one process: it hears itself."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    found = join_peers()
+    assert isinstance(found, Group)
+    yield found
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def test_alone_by_itself() -> None:
+    """Without torchrun nothing is handed to anybody."""
+    peers = join_peers()
+    assert (type(peers), peers.rank, peers.size) == (Peers, 0, 1)
+    assert (peers.rows_of([3, 1, 2]), peers.agree(None), peers.agree(2)) == ([3, 1, 2], None, 2)
+
+
+@pytest.mark.parametrize("rows", [[], [4], [5, 3, 9, 1, 7]])
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_each_row_goes_to_one_process(rows: list[int], size: int) -> None:
+    """None twice, none left out, and none has two more than another."""
+    shares = []
+    for rank in range(size):
+        peers = Peers()
+        peers.rank, peers.size = rank, size
+        shares.append(peers.rows_of(rows))
+    assert sorted(row for share in shares for row in share) == sorted(rows)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_gradients_come_back_in_their_places(group: Group) -> None:
+    """A tensor without one gets zeros, so that the optimiser steps alike everywhere."""
+    parameters = [nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(4))]
+    parameters[0].grad = torch.arange(6.0).view(2, 3)
+    group.add_gradients(parameters)
+    assert torch.equal(parameters[0].grad, torch.arange(6.0).view(2, 3))
+    assert parameters[1].grad is not None
+    assert torch.equal(parameters[1].grad, torch.zeros(4))
+
+
+def test_counts_add_to_what_was_there(group: Group) -> None:
+    """Whole numbers stay whole, and times are nobody else's."""
+    before = Counters(rows=5, tokens=50, loss_sum=1.5, correct=2, summed=5, seconds=1.0)
+    now = Counters(rows=2**40, tokens=60, loss_sum=2.0, correct=3, summed=9, seconds=7.0)
+    group.add_counts(now, before)
+    assert now == Counters(rows=2**40, tokens=60, loss_sum=2.0, correct=3, summed=9, seconds=7.0)
+    assert isinstance(now.rows, int)
+
+
+def test_a_mean_is_that_of_all_values(group: Group) -> None:
+    """As one process would have it."""
+    values_N = torch.tensor([1.0, 0.0, 1.0, 1.0])
+    assert group.mean(values_N) == Peers().mean(values_N) == 0.75
+
+
+def test_random_states_are_each_ones_own(group: Group) -> None:
+    """Restored, the same numbers follow."""
+    states = group.random_states()
+    first = torch.rand(3)
+    group.restore_random_states(states)
+    assert torch.equal(torch.rand(3), first)
+    assert list(states) == ["peer0.cpu"]
+
+
+def test_another_number_of_processes_is_refused(group: Group) -> None:
+    """One cannot go on with the random numbers of two, nor two with those of one."""
+    for peers, states in (
+        (Peers(), {"peer0.cpu": torch.get_rng_state()}),
+        (group, Peers().random_states()),
+        (group, {"peer0.cpu": torch.get_rng_state(), "peer1.cpu": torch.get_rng_state()}),
+    ):
+        with pytest.raises(ArtefactError, match="another number of processes"):
+            peers.restore_random_states(states)
+
+
+def test_a_silent_peer_is_a_fault_of_the_machine(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 9 and the way on, not a traceback of the network."""
+
+    def broken(*arguments: object, **options: object) -> None:
+        raise RuntimeError("Connection closed by peer\nand a hundred lines more")
+
+    monkeypatch.setattr(dist, "all_reduce", broken)
+    with pytest.raises(MachineError, match="does not answer any more") as caught:
+        group.agree(1)
+    assert caught.value.seen == "Connection closed by peer"
+    assert "--resume" in str(caught.value)
+
+
+def test_minutes_need_one_process(bert: Path) -> None:
+    """What is timed there is the step of one."""
+    two = Peers()
+    two.size = 2
+    config = toy_settings(bert, "train.minutes=5")
+    check_parallel(config, Peers())
+    with pytest.raises(SettingsError, match="--minutes times the steps of one process"):
+        check_parallel(config, two)

@@ -109,9 +109,10 @@ def train(
             answer, words = forecast.to_json(), _forecast_words(forecast, front.people)
         else:
             result = pipeline.train(data, out=out, resume=resume, overwrite=overwrite, **shared)
-            if not result.summary:
+            answer = result.to_json()
+            if answer.keys() == {"run"}:
                 return  # of several processes the first one answers
-            answer, words = result.to_json(), _closing_words(result, front.people)
+            words = _closing_words(result, front.people)
         if as_json:
             front.answer(answer)
         else:

@@ -264,9 +264,26 @@ def full_after_a_while(*args: Any) -> Iterator[memoryview]:
     full_disk()
 
 
+class FullOnce:
+    """Refuses the first time; checkpoints, which come later, find space."""
+
+    def __init__(self) -> None:
+        self.left = 1
+
+    def __call__(self, *args: Any) -> None:
+        """Write nothing, with an error or without."""
+        self.left -= 1
+        if self.left == 0:
+            full_disk()
+
+
 @pytest.mark.parametrize(
     ("place", "broken"),
-    [("os.posix_fallocate", full_disk), ("_computed", full_after_a_while), ("os.fsync", full_disk)],
+    [
+        ("os.posix_fallocate", full_disk),
+        ("_computed", full_after_a_while),
+        ("os.fsync", FullOnce()),
+    ],
 )
 def test_a_full_disk_means_no_cache_and_one_warning(
     place: str, broken: Any, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

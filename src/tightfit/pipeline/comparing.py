@@ -143,12 +143,11 @@ def compare(
     source = locate(config.model.name)
     left_out = _impossible(configs, source, len(material.labels))
     facts = {name: material.facts[name] for name in ROW_FACTS} | {"labels": material.labels.names}
+    encoder = source.digest()
     tasks = [] if ablate else [_baseline(name, material, facts) for name in BASELINES]
     for cell, settled in configs.items():
         if cell.name not in left_out:
-            key = fingerprint(
-                **facts, settings=settled.model_dump(mode="json"), encoder=source.digest()
-            )
+            key = fingerprint(**facts, settings=settled.model_dump(mode="json"), encoder=encoder)
             rows = {"data": data, "validation": validation, "limit": limit}
             shared = {**rows, "recipe": cell.recipe, "settings": [*words, *cell.settings]}
             tasks.append(_training(cell.name, key, folder, shared=shared, voice=voice))

@@ -5,6 +5,7 @@ Shapes: B rows of a batch, K labels.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +16,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from tightfit.data.batches import Batch, batch_order, collate
-from tightfit.errors import Interrupted, ProofError
+from tightfit.errors import Interrupted
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.training.checkpoint import (
@@ -30,6 +31,7 @@ from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
 from tightfit.training.signals import StopRequest
+from tightfit.training.trouble import diverges, in_fp32, not_a_number
 from tightfit.voice import Voice
 
 
@@ -59,8 +61,9 @@ class Loop:
         ).to(classifier.device)
         self._order: tuple[int, list[list[int]]] = (-1, [])
         self._rate = 0.0
+        self._warned = False
         self._best: dict[str, torch.Tensor] = {}
-        self.counters = Counters()
+        self.counters = self._before = Counters()
         self.history: list[HistoryRow] = []
 
     @property
@@ -142,14 +145,9 @@ class Loop:
         job.classifier.train_mode(frozen_dropout=job.config.model.frozen_dropout)
         lr = self._set_rate(step)
         batches = self._batches_of(step)
-        rows_in_step = sum(map(len, batches))
-        before = replace(self.counters)
-        for rows in filter(None, map(self.peers.rows_of, batches)):
-            self._backward(collate(job.train.tokens, rows, job.train.labels), rows_in_step)
-        self.peers.add_gradients(self._trainable.values())
-        self.peers.add_counts(self.counters, before)
-        self._scaler.unscale_(self._optimizer)
-        self._clip(step)
+        self._gradients(batches)
+        if not self._clip() and not self._again_in_fp32(step, batches):
+            raise not_a_number(self.job, step, batches, self._trainable)
         scale = self._scaler.get_scale()
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -159,6 +157,16 @@ class Loop:
         seconds = time.perf_counter() - started
         self.counters.train_seconds += seconds
         self.counters.seconds += seconds
+
+    def _gradients(self, batches: list[list[int]]) -> None:
+        """The gradient of a whole step, over all its batches and all processes."""
+        train, rows_in_step = self.job.train, sum(map(len, batches))
+        self._before = replace(self.counters)
+        for rows in filter(None, map(self.peers.rows_of, batches)):
+            self._backward(collate(train.tokens, rows, train.labels), rows_in_step)
+        self.peers.add_gradients(self._trainable.values())
+        self.peers.add_counts(self.counters, self._before)
+        self._scaler.unscale_(self._optimizer)
 
     def _backward(self, batch: Batch, rows_in_step: int) -> None:
         """Forward and backward of one batch; its rows weigh as every row of the step does."""
@@ -216,6 +224,10 @@ class Loop:
         counters.loss_sum, counters.correct, counters.summed = 0.0, 0, 0
         self.history.append(row)
         self.on_row(row)
+        words = diverges(self.history, len(self.job.classifier.label_names))
+        if words and not self._warned:
+            self.voice.warn(words)
+            self._warned = True
 
     def _set_rate(self, step: int) -> float:
         lr = self.job.config.optim.lr * self.job.schedule.scale(step - 1)
@@ -244,21 +256,30 @@ class Loop:
             by_tokens=config.train.batch_by == "tokens",
         )
 
-    def _clip(self, step: int) -> None:
-        """Keep the norm of the whole gradient within its limit."""
+    def _clip(self) -> bool:
+        """Keep the gradient's norm within its limit; whether it and the loss are numbers."""
         limit = self.job.config.optim.clip or torch.inf
         # Under a loss scaler an overflow is ordinary: that step is skipped and the scale lowered.
         strict = not self._scaler.is_enabled()
         try:
             clip_grad_norm_(self._trainable.values(), limit, error_if_nonfinite=strict)
-        except RuntimeError as error:
-            gradients = {n: p.grad for n, p in self._trainable.items() if p.grad is not None}
-            bad = [n for n, gradient in gradients.items() if not gradient.isfinite().all()]
-            raise ProofError(
-                f"the gradient is not a number any more at step {step}",
-                seen=", ".join(bad[:4]) or "numbers so large that their norm is none",
-                next_step="lower optim.lr, or use train.precision=fp32",
-            ) from error
+        except RuntimeError:  # raised before any gradient is changed
+            return False
+        return not strict or math.isfinite(self.counters.loss_sum)
+
+    def _again_in_fp32(self, step: int, batches: list[list[int]]) -> bool:
+        """Where half precision was in use, this step and all that follow are computed in fp32."""
+        if self.job.precision.format == "fp32":
+            return False
+        self._to_fp32(f"{self.job.precision.format} gave no finite gradient at step {step}")
+        self.voice.warn(f"{self.job.precision.reason}; from this step on it is fp32")
+        self._optimizer.zero_grad(set_to_none=True)
+        self.counters = self._before
+        self._gradients(batches)
+        return self._clip()
+
+    def _to_fp32(self, reason: str) -> None:
+        self.job = in_fp32(self.job, reason)
 
     def _note(self) -> str:
         counters, row = self.counters, self.history[-1]
@@ -280,6 +301,7 @@ class Loop:
             "history": self.history,
             "watch": self.watch.state(),
             "scaler": self._scaler.state_dict(),
+            "precision": [self.job.precision.format, self.job.precision.reason],
         }
         if self.peers.rank == 0:
             self.store.save(step, Checkpoint(tensors, state))
@@ -290,6 +312,9 @@ class Loop:
         if checkpoint is None:
             return 0
         state = checkpoint.state
+        form, reason = state["precision"]
+        if form != self.job.precision.format:
+            self._to_fp32(reason)
         self.job.classifier.load_state(checkpoint.group("trainable"))
         self._best = checkpoint.group("best")
         unpack_optimizer(self._optimizer, checkpoint.group("optimizer"))

@@ -53,7 +53,8 @@ def test_findings_in_words(faulty: Path) -> None:
     result = check("--data", faulty)
     assert result.stdout == ""
     lines = [" ".join(line.split()) for line in result.stderr.splitlines()]
-    assert f"{faulty}: 8 rows" in result.stderr.replace("\n", "").replace("  ", " ")
+    # A long path may be broken over lines anywhere.
+    assert f"{faulty}:8rows" in "".join(result.stderr.split())
     assert any(line.startswith("exact duplicates 1 12.5% text and label of an") for line in lines)
     assert any(line.startswith("shared - not looked for: no test rows") for line in lines)
     assert "row 6 (as in row 0)" in lines

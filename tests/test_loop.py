@@ -205,6 +205,15 @@ def test_weights_before_the_first_step_are_never_the_best(bert: Path, tmp_path: 
     assert fitted.counters.best_step == 1
 
 
+def test_a_step_at_rate_zero_is_never_the_best(bert: Path, tmp_path: Path) -> None:
+    """Warm-up begins there, and the weights it leaves are the first ones."""
+    rates = ["train.max_steps=4", "optim.warmup_steps=0.5", "optim.lr=1e-9"]
+    fitted = toy_loop(toy_job(bert, *rates, "train.eval_every=1"), tmp_path).fit()
+    assert fitted.history[1]["lr"] == 0.0
+    assert len({row["eval_accuracy"] for row in fitted.history}) == 1
+    assert fitted.counters.best_step == 2
+
+
 def test_training_teaches(bert: Path, tmp_path: Path) -> None:
     """The two classes differ in their words; chance is one half."""
     job = toy_job(bert, "optim.lr=2e-2", "optim.epochs=20", rows=96)

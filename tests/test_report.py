@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -189,14 +190,15 @@ def test_a_fresh_page_tells_what_was_evaluated_since(
     finished: TrainResult, rows_file: Path, tmp_path: Path
 ) -> None:
     """The run's own page stays as it was sealed."""
-    before = (finished.run / "report.html").read_bytes()
-    evaluate(finished.run, rows_file)
-    assert report(finished.run) == finished.run / "derived" / "report.html"
-    page = report(finished.run, out=tmp_path / "new" / "page.html").read_text("utf-8")
+    run = Path(shutil.copytree(finished.run, tmp_path / "run"))
+    before = (run / "report.html").read_bytes()
+    evaluate(run, rows_file)
+    assert report(run) == run / "derived" / "report.html"
+    page = report(run, out=tmp_path / "new" / "page.html").read_text("utf-8")
     assert "On other rows, since" in page
     assert str(rows_file) in page
-    assert (finished.run / "report.html").read_bytes() == before
-    runs.open_run(finished.run)
+    assert (run / "report.html").read_bytes() == before
+    runs.open_run(run)
 
 
 def test_the_page_of_a_run_is_not_replaced(finished: TrainResult, tmp_path: Path) -> None:

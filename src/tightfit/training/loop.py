@@ -110,7 +110,8 @@ class Loop:
                     )
                 if last:
                     break
-        self.job.classifier.load_state(self._best)
+        if self._best:
+            self.job.classifier.load_state(self._best)
         drop_prefix(self.job, self.store.folder)
         return Fitted(self.history, self.counters, step)
 
@@ -199,8 +200,9 @@ class Loop:
         )
         labels_N = torch.tensor([job.watched.labels[row] for row in rows])
         accuracy = self.peers.mean((logits_NK.argmax(1) == labels_N).double())
-        # The weights before the first step are scored for the record and never kept.
-        if step > 0 and accuracy > counters.best_accuracy:
+        # Weights that no step has moved yet (warm-up begins at a rate of zero) are scored for
+        # the record and never kept.
+        if self._rate > 0 and accuracy > counters.best_accuracy:
             counters.best_accuracy, counters.best_step = accuracy, step
             self._best = job.classifier.state()
         counters.seconds += time.perf_counter() - started

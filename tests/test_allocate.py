@@ -59,10 +59,12 @@ def test_the_uppermost_blocks_are_kept() -> None:
 
 
 def test_a_cap_below_the_head_names_the_smallest() -> None:
-    """With the linear head that is 3,076, and not the 593,668 of RoBERTa's own."""
+    """A linear head costs 3,076, one of rank 1 no more than 776, and RoBERTa's own 593,668."""
     assert auto(OUTPUT).total == OUTPUT
     with pytest.raises(BudgetError, match=f"a cap of {OUTPUT:,} for the head alone"):
-        auto(OUTPUT - 1)
+        auto(OUTPUT - 1, head="linear")
+    with pytest.raises(BudgetError, match="a cap of 776 for the head alone"):
+        auto(775)
     with pytest.raises(BudgetError, match="a cap of 593,668 for the head alone"):
         auto(OUTPUT, head="stock")
 

@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification
 
 from tests.toys import toy_config
 from tightfit import runs
+from tightfit.budget.plan import HeadLayer, Plan
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
 from tightfit.model.audit import Audit, audit_folder
@@ -320,6 +321,8 @@ def sealed_run(root: Path, fill: Callable[[runs.RunFolder], object]) -> Path:
     """A run with two labels and whatever else ``fill`` puts there."""
     folder = runs.create(root)
     runs.write_text(folder.config, "seed = 42\n")
+    plan = Plan("toy", 2, None, "none", (), (HeadLayer("head", 18),), ("head",))
+    runs.write_json(folder.plan, plan.to_json())
     runs.write_json(folder.labels, LabelSet(("money", "sport"), (0, 1)).to_json())
     folder.adapter.mkdir()
     fill(folder)

@@ -16,7 +16,7 @@ from tests.toy_jobs import (
     toy_table,
 )
 from tests.toys import toy_encoder, toy_tokenizer
-from tightfit.config import Choice, Config, load_config
+from tightfit.config import Choice, Config, from_toml, load_config
 from tightfit.data.batches import batch_order, padding_share
 from tightfit.data.sources import Columns
 from tightfit.data.table import Table
@@ -25,6 +25,7 @@ from tightfit.model.locate import locate
 from tightfit.training.prepare import (
     Material,
     columns_of,
+    decide_epochs,
     fit_lengths,
     gather,
     make_job,
@@ -264,6 +265,21 @@ def long_table(share: float, count: int = 40) -> Table:
     words = [40 if i < share * count else 3 for i in range(count)]
     texts = [" ".join(["goal", "bank"][i % 2] for _ in range(n)) for i, n in enumerate(words)]
     return Table(texts, [LABELS[i % 2] for i in range(count)], source="long and short")
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "epochs"),
+    [
+        *((100_000, "auto", 3), (20_000, "auto", 3), (8_000, "auto", 4), (1_000, "auto", 7)),
+        *((200, "auto", 10), (20, "auto", 10), (200, "2", 2), (200, "0.5", 0.5)),
+    ],
+)
+def test_few_rows_are_passed_more_often(rows: int, asked: str, epochs: float) -> None:
+    """Between 3 and 10 times, unless the settings say how often."""
+    config = load_config("tight", [f"optim.epochs={asked}"])
+    config = config.with_choice("epochs", decide_epochs(config, rows))
+    assert config.epochs == epochs
+    assert from_toml(config.to_toml()).epochs == epochs
 
 
 @pytest.mark.parametrize(

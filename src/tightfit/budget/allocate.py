@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tightfit.budget.parts import LayerPlan, largest_rank, largest_uniform_rank, rank_price
+from tightfit.budget.parts import (
+    HeadLayer,
+    LayerPlan,
+    largest_rank,
+    largest_uniform_rank,
+    rank_price,
+)
 from tightfit.budget.shapes import LinearShape
 from tightfit.config import Role
 
@@ -17,6 +23,9 @@ MOST_RANK = 64
 """Enough that more parameters than this were never seen to help a classifier."""
 
 STOP = f"equal ranks stop at {MOST_RANK}"
+
+HEAD_SHARE = 0.5
+"""Of a cap that the whole head does not fit under, before adapters get theirs."""
 
 NARROWER: tuple[tuple[Role, ...], ...] = (("query", "value"), ("value",))
 """What is adapted where the cap is too small for all that was asked for (arXiv:2106.09685)."""
@@ -58,6 +67,30 @@ def largest_that_fits(layers: Sequence[LinearShape], *, head: int, cap: int | No
             return Allocation(same_rank(some, rank), f"the largest equal rank that fits{words}")
     cheapest, left = min(x.in_features + x.out_features for x in layers), max(0, cap - head)
     return Allocation((), f"the head leaves {left:,}, and the cheapest adapter costs {cheapest:,}")
+
+
+def narrow_head(
+    head: Sequence[HeadLayer], widths: tuple[int, int], cap: int, share: float = 1.0
+) -> tuple[HeadLayer, ...]:
+    """The head as it is where it fits under a cap, else with an output layer of low rank.
+
+    The rank is the largest that a share of the cap pays, and at least 1, which may still be too
+    much.
+
+    Args:
+        head: its layers, the output layer last.
+        widths: what the output layer reads, and writes.
+        cap: parameters that the head may have.
+        share: of the cap, for a head of low rank.
+    """
+    *inner, output = head
+    others = sum(layer.parameters for layer in inner)
+    if others + output.parameters <= cap:
+        return tuple(head)
+    price = sum(widths)
+    bias = output.parameters - widths[0] * widths[1]
+    rank = max(1, int(cap * share - others - bias) // price)
+    return (*inner, HeadLayer(output.name, rank * price + bias, rank))
 
 
 def _narrower(

@@ -24,15 +24,21 @@ def over_budget(
     own = total - head - sum(layer.parameters for layer in layers)
     lines = _layer_lines(layers)
     lines += [f"the encoder's own weights: {own:,}"] if own else []
-    lines += [f"head, {layer.name}: {layer.parameters:,}" for layer in head_layers]
+    lines += [f"head, {head_words(layer)}: {layer.parameters:,}" for layer in head_layers]
     lines += [f"total: {total:,}", f"cap: {cap:,}", f"excess: {total - cap:,}"]
-    allowed, next_step = _way_out(layers, head, total=total, cap=cap)
+    whole = all(layer.rank is None for layer in head_layers)
+    allowed, next_step = _way_out(layers, head, total=total, cap=cap, whole=whole)
     return BudgetError(
         f"{total:,} parameters would train, {total - cap:,} more than the cap allows",
         seen="\n           ".join(lines),
         allowed=allowed,
         next_step=next_step,
     )
+
+
+def head_words(layer: HeadLayer) -> str:
+    """Its name, and the rank where it has one."""
+    return layer.name if layer.rank is None else f"{layer.name} (rank {layer.rank})"
 
 
 def _layer_lines(layers: Sequence[LayerPlan]) -> list[str]:
@@ -52,7 +58,9 @@ def _label(layer: LayerPlan) -> str:
     return "+".join(layer.roles) + (" (fused)" if len(layer.roles) > 1 else "")
 
 
-def _way_out(layers: Sequence[LayerPlan], head: int, *, total: int, cap: int) -> tuple[str, str]:
+def _way_out(
+    layers: Sequence[LayerPlan], head: int, *, total: int, cap: int, whole: bool
+) -> tuple[str, str]:
     """What is allowed, and the next step."""
     if not layers and total > head:
         # The encoder's own weights: the head alone would be another method altogether.
@@ -68,6 +76,7 @@ def _way_out(layers: Sequence[LayerPlan], head: int, *, total: int, cap: int) ->
     if layers:
         allowed += f", of {head + rank_price(layers):,} for rank 1 on these layers; no rank fits"
     if head > cap:
-        cure = "raise budget.cap, or choose a model of smaller hidden width"
+        narrow = "set head.kind=auto (a head of low rank where need be), " if whole else ""
+        cure = f"raise budget.cap, {narrow}or choose a model of smaller hidden width"
         return allowed, f"the cap is smaller than the head: {cure}"
     return allowed, "use the recipe head-only, adapt fewer layers, or raise budget.cap"

@@ -73,6 +73,8 @@ class HeadLayer:
 
     name: str
     parameters: int
+    rank: int | None = None
+    """Of a weight that is the product of two narrow ones; None where each of its numbers trains."""
 
 
 def rank_price(layers: Sequence[LinearSize]) -> int:

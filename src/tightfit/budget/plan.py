@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, TypeVar, get_args
 
-from tightfit.budget.allocate import Allocation, largest_that_fits, same_rank
+from tightfit.budget.allocate import (
+    HEAD_SHARE,
+    Allocation,
+    largest_that_fits,
+    narrow_head,
+    same_rank,
+)
 from tightfit.budget.excess import over_budget
 from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan, largest_uniform_rank
 from tightfit.budget.shapes import EncoderShapes, LinearShape
@@ -33,7 +39,8 @@ VECTORS: Mapping[Method, str] = {"ia3": "ia3_l", "bias": "bias"}
 """What a layer's vector is called, for the methods that train vectors."""
 
 HeadKind = Literal["stock", "linear", "auto"]
-"""The model's own head; only its output layer; that where the model's head allows it."""
+"""The model's own head; only its output layer; that where the model's head allows it, and of low
+rank where the cap is too small for it."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,11 @@ class Plan:
         """What the cap leaves unspent; None where no cap holds."""
         return None if self.budget is None else self.budget - self.total
 
+    @property
+    def head_ranks(self) -> dict[str, int]:
+        """Ranks of the head's weights that are products of two narrow ones, by tensor."""
+        return {f"{layer.name}.weight": layer.rank for layer in self.head_layers if layer.rank}
+
     def to_json(self) -> dict[str, Any]:
         """The plan as a JSON object; :meth:`from_json` gives an equal plan back."""
         return {
@@ -124,7 +136,9 @@ class Plan:
             "headroom": self.headroom,
             "layers": [_layer_to_json(layer) for layer in self.layers],
             "head_layers": [
-                {"name": layer.name, "parameters": layer.parameters} for layer in self.head_layers
+                # A rank is named only where there is one: most plans have none.
+                {key: value for key, value in asdict(layer).items() if value is not None}
+                for layer in self.head_layers
             ],
             "method": self.method,
             "head_modules": list(self.head_modules),
@@ -165,10 +179,7 @@ class Plan:
             budget=None if budget is None else _typed(budget, int),
             method=value["method"],
             layers=tuple(map(_layer_from_json, value["layers"])),
-            head_layers=tuple(
-                HeadLayer(_typed(layer["name"], str), _typed(layer["parameters"], int))
-                for layer in value["head_layers"]
-            ),
+            head_layers=tuple(map(_head_layer_from_json, value["head_layers"])),
             head_modules=_names(value["head_modules"]),
             everything=_typed(value["everything"], int),
             frozen_constants=_names(value["frozen_constants"]),
@@ -212,29 +223,41 @@ def make_plan(
             so many blocks, or a head that cannot be linear.
     """
     constants = _constants(shapes, head) if method != "full" else ()
-    head_layers = _head_layers(shapes, constants)
+    whole = _head_layers(shapes, constants)
+    widths = (shapes.hidden, num_labels)
+    cap = budget if head == "auto" and method != "full" else None
+    kept = whole if cap is None else narrow_head(whole, widths, cap, HEAD_SHARE)
     chosen = Allocation((), "")
     if method == "lora":
         layers = targeted(shapes, targets, uppermost)
         if rank is None:
-            spent = sum(layer.parameters for layer in head_layers)
-            chosen = largest_that_fits(layers, head=spent, cap=budget)
+            chosen = largest_that_fits(layers, head=sum(x.parameters for x in kept), cap=budget)
             method = "lora" if chosen.layers else "none"
         else:
             chosen = Allocation(same_rank(layers, rank), "")
+    vectors = _vectors(targeted(shapes, targets, uppermost), method) if method in VECTORS else ()
+    if cap is not None and kept[-1].rank is not None:
+        spent = sum(x.parameters for x in chosen.layers) + sum(x.parameters for x in vectors)
+        kept = narrow_head(whole, widths, cap - spent)
     return Plan(
         model=model,
         num_labels=num_labels,
         budget=budget,
         method=method,
         layers=chosen.layers,
-        head_layers=head_layers,
+        head_layers=kept,
         head_modules=tuple(module.module for module in shapes.head),
         everything=shapes.parameters if method == "full" else 0,
         frozen_constants=constants,
-        why=chosen.why,
-        vectors=_vectors(targeted(shapes, targets, uppermost), method) if method in VECTORS else (),
+        why="; ".join(filter(None, [chosen.why, _why_narrow(whole[-1], kept[-1])])),
+        vectors=vectors,
     )
+
+
+def _why_narrow(whole: HeadLayer, kept: HeadLayer) -> str:
+    if kept.rank is None:
+        return ""
+    return f"the head's weight has rank {kept.rank}: whole it would cost {whole.parameters:,}"
 
 
 def _vectors(layers: Sequence[LinearShape], method: Method) -> tuple[VectorPlan, ...]:
@@ -334,6 +357,15 @@ def _layer_from_json(value: Mapping[str, Any]) -> LayerPlan:
         in_features=_typed(value["in"], int),
         out_features=_typed(value["out"], int),
         roles=_names(value["roles"]),
+    )
+
+
+def _head_layer_from_json(value: Mapping[str, Any]) -> HeadLayer:
+    rank = value.get("rank")
+    return HeadLayer(
+        _typed(value["name"], str),
+        _typed(value["parameters"], int),
+        None if rank is None else _typed(rank, int),
     )
 
 

@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from tightfit import pipeline
+from tightfit.budget.excess import head_words
 from tightfit.cli import options
 from tightfit.cli.front import open_front
 from tightfit.cli.tables import add_row, bar, new_table, percent
@@ -88,7 +89,9 @@ def _parts(plan: Plan) -> list[tuple[str, str, int]]:
     if plan.vectors:
         kind = "bias" if plan.method == "bias" else "factors"
         parts.append((f"{len(plan.vectors)} x {kind}", "width out", plan.adapters))
-    return parts + [(f"head: {layer.name}", "", layer.parameters) for layer in plan.head_layers]
+    return parts + [
+        (f"head: {head_words(layer)}", "", layer.parameters) for layer in plan.head_layers
+    ]
 
 
 def _kind(roles: tuple[str, ...], name: str) -> str:

@@ -62,6 +62,12 @@ Rank = Annotated[
     PlainSerializer(lambda value: "auto" if value is None else value),
 ]
 """A rank, or ``auto``: as large as the cap allows."""
+Epochs = Annotated[
+    Annotated[float, Field(gt=0)] | None,
+    BeforeValidator(lambda value: None if value == "auto" else value),
+    PlainSerializer(lambda value: "auto" if value is None else value),
+]
+"""Passes over the rows, or ``auto``: more of them where rows are few."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """What remains of a running mean after one step."""
 
@@ -163,7 +169,7 @@ class Optim(Section):
     """Not applied to biases and norms."""
     warmup_steps: CountOrShare
     """Optimiser steps of linear warm-up, a count or (below 1) a share of all steps."""
-    epochs: Annotated[float, Field(gt=0)]
+    epochs: Epochs
     batch: Annotated[int, Field(ge=1)]
     """Rows in one forward pass."""
     accumulate: Annotated[int, Field(ge=1)]
@@ -272,6 +278,12 @@ class Config(Section):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training rows, decided or asked for."""
+        asked = self.optim.epochs
+        return float(self.choices["epochs"].value) if asked is None else asked
 
     @property
     def long_text(self) -> Literal["head", "head+tail"]:

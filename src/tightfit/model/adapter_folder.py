@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from tightfit import runs
@@ -85,6 +86,20 @@ def read_contents(path: Path) -> Contents:
             else:
                 others.append(plain)
     return Contents(numbers, tuple(factors), tuple(others))
+
+
+def read_tensor(path: Path, name: str) -> torch.Tensor:
+    """One tensor of a safetensors file, by its name in the base model.
+
+    Raises:
+        ArtefactError: the file is missing or damaged, or has no such tensor.
+    """
+    with _opened(path) as file:
+        full = next((n for n in file.keys() if n.removeprefix(PEFT_PREFIX) == name), None)  # noqa: SIM118
+        if full is None:
+            raise ArtefactError("a tensor is missing", seen=f"no {name} in {path}")
+        tensor: torch.Tensor = file.get_tensor(full)
+    return tensor
 
 
 def _is_scalar(file: Any, name: str) -> bool:

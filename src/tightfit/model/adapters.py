@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 
 from tightfit.budget.plan import Plan
 from tightfit.config import Adapters
+from tightfit.model.low_rank import LowRankLinear
 
 ADAPTER = "default"
 """PEFT's name for a model's first adapter."""
@@ -62,6 +63,7 @@ def attach(model: PreTrainedModel, plan: Plan, settings: Adapters) -> nn.Module:
     """
     model.requires_grad_(plan.method == "full")
     _put_constants(model, plan)
+    _narrow(model, plan)
     whole: nn.Module = model
     if plan.method == "lora":
         whole = _with_lora(model, plan, settings)
@@ -110,7 +112,7 @@ def trainable_tensors(module: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
     }
 
 
-def output_layer(module: nn.Module, plan: Plan) -> nn.Linear:
+def output_layer(module: nn.Module, plan: Plan) -> nn.Linear | LowRankLinear:
     """The head's last layer, which writes the logits; it is the last that the plan lists."""
     name = plan.head_layers[-1].name
     layer = next(
@@ -118,7 +120,7 @@ def output_layer(module: nn.Module, plan: Plan) -> nn.Linear:
         for path, parts in _head_modules(module, plan)
         if f"{name}.".startswith(f"{path}.")
     )
-    assert isinstance(layer, nn.Linear)
+    assert isinstance(layer, nn.Linear | LowRankLinear)
     assert layer.out_features == plan.num_labels
     return layer
 
@@ -196,6 +198,14 @@ def _put_constants(model: nn.Module, plan: Plan) -> None:
             tensor.zero_()
             if tensor.ndim == 2:
                 tensor.fill_diagonal_(NEAR_IDENTITY)
+
+
+def _narrow(model: nn.Module, plan: Plan) -> None:
+    """Layers of the head for which the plan names a rank."""
+    for layer in plan.head_layers:
+        if layer.rank is not None:
+            scale = NEAR_IDENTITY if plan.frozen_constants else 1.0
+            LowRankLinear.at(model, layer.name, layer.rank, scale)
 
 
 def _head_modules(module: nn.Module, plan: Plan) -> Iterator[tuple[str, nn.Module]]:

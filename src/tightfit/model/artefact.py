@@ -24,11 +24,12 @@ from torch import nn
 from tightfit.budget.gates import check_count
 from tightfit.budget.plan import Plan
 from tightfit.errors import ArtefactError
-from tightfit.model.adapter_folder import HEAD_FILE, PEFT_PREFIX
+from tightfit.model.adapter_folder import HEAD_FILE, PEFT_PREFIX, read_tensor
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
+from tightfit.model.low_rank import numbers_of
 
 
 def save_artefact(classifier: Classifier, folder: Path) -> int:
@@ -50,7 +51,7 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
             # Without this PEFT asks the Hub whether the base model's vocabulary has changed.
             peft_model.save_pretrained(str(folder), save_embedding_layers=False)
         case "none" | "bias":
-            save_file(classifier.state() | constants(classifier), folder / HEAD_FILE)
+            save_file(_plain_state(classifier) | constants(classifier), folder / HEAD_FILE)
         case "full":
             with quiet_transformers():
                 base_model(classifier.module).save_pretrained(folder)
@@ -65,12 +66,13 @@ def count_saved(plan: Plan, folder: Path) -> int:
         BudgetError: they are not.
         ArtefactError: the file is missing or damaged.
     """
-    counted = {
-        name: prod(shape)
-        for file in sorted(folder.glob("*.safetensors"))
-        for name, shape in tensor_shapes(file).items()
-        if name not in plan.frozen_constants
-    }
+    ranks = plan.head_ranks
+    counted: dict[str, int] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        shapes = tensor_shapes(file)
+        counted |= {n: prod(shape) for n, shape in shapes.items() if n not in plan.frozen_constants}
+        for name in ranks.keys() & shapes.keys():
+            counted[name] = numbers_of(read_tensor(file, name), ranks[name])
     return check_count(plan, counted, f"the saved {folder.name}/")
 
 
@@ -126,6 +128,15 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
             }
     except (OSError, SafetensorError) as error:
         raise ArtefactError("a safetensors file cannot be read", seen=f"{file}: {error}") from error
+
+
+def _plain_state(classifier: Classifier) -> dict[str, torch.Tensor]:
+    """What trained, under the base model's own names: products in place of their factors."""
+    state = classifier.state()
+    for name in classifier.plan.head_ranks:
+        up, down = (state.pop(name.removesuffix("weight") + factor) for factor in ("up", "down"))
+        state[name] = up @ down
+    return state
 
 
 def _put(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 
 from tightfit import runs
-from tightfit.budget.plan import VECTORS
+from tightfit.budget.plan import VECTORS, Plan
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
 from tightfit.model.adapter_folder import (
@@ -28,8 +28,10 @@ from tightfit.model.adapter_folder import (
     label_names,
     read_adapter_config,
     read_contents,
+    read_tensor,
     weights_file,
 )
+from tightfit.model.low_rank import numbers_of
 
 HEADS = ("classifier", "score")
 """Modules that PEFT saves whole for any classification task, besides ``modules_to_save``."""
@@ -116,6 +118,18 @@ def audit_folder(path: str | Path) -> Audit:
 def _audit_run(path: Path) -> Audit:
     folder = runs.open_run(path)
     labels = LabelSet.from_json(runs.read_json(folder.labels)).names
+    found = _audit_artefact(folder, labels)
+    ranks = Plan.from_json(runs.read_json(folder.plan)).head_ranks
+    if not ranks:
+        return found
+    # Saved as products, which anything can load; their factors are what trained.
+    file = _weights(folder.adapter)
+    products = {name: read_tensor(file, name) for name in ranks}
+    excess = sum(t.numel() - numbers_of(t, ranks[name]) for name, t in products.items())
+    return replace(found, trainable=found.trainable - excess)
+
+
+def _audit_artefact(folder: runs.RunFolder, labels: tuple[str, ...]) -> Audit:
     if folder.model.is_dir():
         numbers = sum(read_contents(f).numbers for f in sorted(folder.model.glob("*.safetensors")))
         return Audit(numbers, (), True, labels, "no adapters: every weight of the model trained")
@@ -124,6 +138,12 @@ def _audit_run(path: Path) -> Audit:
     if runs.read_json(folder.adapter / ADAPTER_CONFIG).get("peft_type") == "IA3":
         return _audit_factors(folder.adapter, labels)
     return _audit_adapter(folder.adapter, labels)
+
+
+def _weights(folder: Path) -> Path:
+    """The file that an artefact of trained parts keeps them in."""
+    head = folder / HEAD_FILE
+    return head if head.is_file() else weights_file(folder)
 
 
 def _audit_head(folder: Path, labels: tuple[str, ...] | None) -> Audit:

@@ -163,9 +163,8 @@ def _results(config: Config, labels: Sequence[str], scores: Mapping[str, Any]) -
 
 def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str:
     optim = config.optim
-    how = (
-        f"AdamW, rate {optim.lr:g}, {optim.epochs:g} epochs, batch {optim.batch * optim.accumulate}"
-    )
+    batch = optim.batch * optim.accumulate
+    how = f"AdamW, rate {optim.lr:g}, {config.epochs:g} epochs, batch {batch}"
     if plan.method == "lora":
         adapters = config.adapters
         how += (

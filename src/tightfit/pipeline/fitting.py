@@ -275,14 +275,19 @@ def _keep_row(
 def _gates(job: Job, source: Source, optimizer: int, saved: int) -> Proof:
     """The four counts; each was compared with the plan where it was made."""
     plan = job.classifier.plan
-    whole = source.shapes(plan.num_labels).parameters
+    shapes = source.shapes(plan.num_labels)
+    # What a head of low rank does without.
+    spared = sum(
+        shapes.hidden * plan.num_labels - rank * (shapes.hidden + plan.num_labels)
+        for rank in plan.head_ranks.values()
+    )
     counts = {
         "plan": plan.total,
         "built": count_built(job.classifier),
         "optimizer": optimizer,
         "saved": saved,
         "cap": plan.budget,
-        "frozen": 0 if plan.method == "full" else whole - plan.head,
+        "frozen": 0 if plan.method == "full" else shapes.parameters - plan.head - spared,
     }
     return Proof("gates", ok=True, numbers=counts)
 

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
+from tightfit.budget.excess import head_words
 from tightfit.budget.parts import LayerPlan
 from tightfit.report.drawing import Bar, Chart, Scale, Tick, nice_range, short, x_scale, y_scale
 from tightfit.report.facts import RunFacts
@@ -65,7 +66,7 @@ def spending(facts: RunFacts) -> Spending:
         words = f"{len(plan.vectors)} {VECTORS[plan.method]} of the encoder"
         share = plan.adapters / whole
         parts.append(Part(VECTORS[plan.method], plan.adapters, share, TONES[0], words))
-    head = " + ".join(f"{layer.name} {layer.parameters:,}" for layer in plan.head_layers)
+    head = " + ".join(f"{head_words(layer)} {layer.parameters:,}" for layer in plan.head_layers)
     parts.append(Part("head", plan.head, plan.head / whole, "head", head))
     if plan.headroom is not None:
         parts.append(Part("left under the cap", plan.headroom, plan.headroom / whole, "free"))

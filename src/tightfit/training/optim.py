@@ -43,11 +43,11 @@ def make_schedule(config: Config, batches_per_epoch: int) -> tuple[Schedule, str
     """The schedule of a run, and what about it people should know.
 
     Args:
-        config: its ``optim`` and ``train.max_steps``.
+        config: its ``optim``, ``train.max_steps``, and the epochs decided.
         batches_per_epoch: forward passes in one epoch.
     """
     per_epoch = math.ceil(batches_per_epoch / config.optim.accumulate)
-    total = max(1, round(config.optim.epochs * per_epoch))
+    total = max(1, round(config.epochs * per_epoch))
     warmup = config.optim.warmup_steps
     note = None
     if config.train.max_steps is not None:
@@ -69,7 +69,8 @@ def make_optimizer(
     """
     # Behind a hidden layer of s times the identity weights are 1 / s times as large as they would
     # be on the states themselves, and so are their steps: AdamW then trains the same function.
-    scaled = [f"{plan.head_layers[-1].name}.weight"] if plan.frozen_constants else []
+    output = plan.head_layers[-1] if plan.frozen_constants else None
+    scaled = [f"{output.name}.{'weight' if output.rank is None else 'down'}"] if output else []
     # Biases and the scales of norms are the tensors of one dimension; PEFT's factors have two.
     planned = {vector.name for vector in plan.vectors}
     flat = {name for name, p in trainable.items() if p.ndim <= 1 or name in planned}

@@ -33,6 +33,12 @@ from tightfit.voice import Voice
 MANY_CUT = 0.05
 """Share of training texts that are cut from which on their tails are read as well."""
 
+LEAST_EPOCHS, MOST_EPOCHS = 3, 10
+"""More epochs over many rows, or over few, were not seen to help."""
+
+MANY_ROWS, ROWS_POWER = 20_000, 0.3
+"""From so many rows on the least epochs suffice; below, epochs grow with this power."""
+
 LEAN_REASON = "the same logits with less work"
 
 
@@ -191,6 +197,7 @@ def make_job(
         group_by_length=config.train.group_by_length,
         by_tokens=config.train.batch_by == "tokens",
     )
+    config = config.with_choice("epochs", decide_epochs(config, len(train.labels)))
     schedule, schedule_note = make_schedule(config, len(order))
     choice = config.choices["long_text"]
     cut_note = f"of long texts {choice.value} is kept: {choice.reason}"
@@ -260,6 +267,15 @@ def _long_text(config: Config, tokens: Tokens) -> Choice:
     share = tokens.truncated / max(1, len(tokens))
     value = "head" if share < MANY_CUT else "head+tail"
     return Choice(value=value, reason=f"{share:.1%} of the training texts are cut")
+
+
+def decide_epochs(config: Config, rows: int) -> Choice:
+    """Passes over the training rows: many over few, since a step teaches the same in both."""
+    if config.optim.epochs is not None:
+        return Choice(value=f"{config.optim.epochs:g}", reason="asked for")
+    epochs = round(LEAST_EPOCHS * (MANY_ROWS / rows) ** ROWS_POWER)
+    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, epochs))
+    return Choice(value=f"{epochs}", reason=f"{rows:,} rows to train on")
 
 
 def _why_own_path(config: Config, classifier: Classifier) -> str | None:

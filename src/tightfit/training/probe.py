@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tightfit.data.batches import collate, length_sorted
 from tightfit.model.adapters import output_layer
+from tightfit.model.low_rank import LowRankLinear
 from tightfit.training.job import Job
 from tightfit.voice import Voice
 
@@ -67,9 +68,13 @@ def start_at_probe(job: Job, voice: Voice) -> None:
         balanced=job.config.optim.class_weights == "balanced",
     )
     layer = output_layer(job.classifier.module, job.classifier.plan)
+    weight_KF = torch.from_numpy(found.weight_KF)
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(found.weight_KF))
         layer.bias.copy_(torch.from_numpy(found.bias_K))
+        if isinstance(layer, LowRankLinear):
+            layer.put(weight_KF)
+        else:
+            layer.weight.copy_(weight_KF)
 
 
 @torch.inference_mode()

@@ -1,0 +1,188 @@
+"""A head of low rank: priced, trained and saved as such, and an ordinary layer for the world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from tests.toy_jobs import SHORT
+from tests.toys import toy_rows, write_jsonl
+from tightfit import Run
+from tightfit.budget.plan import Plan, make_plan
+from tightfit.budget.shapes import encoder_shapes
+from tightfit.errors import BudgetError
+from tightfit.model.adapters import NEAR_IDENTITY, quiet_peft
+from tightfit.model.artefact import count_saved
+from tightfit.model.audit import audit_folder
+from tightfit.model.low_rank import LowRankLinear, numbers_of
+from tightfit.pipeline import train
+from tightfit.runs import RunFolder, read_json
+from tightfit.voice import Voice
+
+MINILM = {
+    **{"model_type": "bert", "hidden_size": 384, "num_hidden_layers": 6},
+    **{"intermediate_size": 1536, "vocab_size": 30522, "max_position_embeddings": 512},
+}
+
+
+def planned(budget: int, *, labels: int = 77, method: str = "lora", head: str = "auto") -> Plan:
+    """For an encoder of 384 features, on all its layers."""
+    return make_plan(
+        encoder_shapes(MINILM, labels, None),
+        model="toy",
+        num_labels=labels,
+        budget=budget,
+        method=method,  # type: ignore[arg-type]
+        rank=None,
+        targets=["query", "key", "value", "attention-output", "mlp-in", "mlp-out"],
+        head=head,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("cap", [*range(538, 29_645, 997), 25_000, 29_644])
+def test_any_cap_from_rank_one_on_is_spent_exactly(cap: int) -> None:
+    """461 r + 77 for the head, what is left for adapters, and the rest for the head again."""
+    plan = planned(cap)
+    (head,) = plan.head_layers
+    assert head.rank is not None
+    assert head.parameters == 461 * head.rank + 77
+    assert cap - 461 < plan.total <= cap
+    assert Plan.from_json(plan.to_json()) == plan
+    assert f"rank {head.rank}: whole it would cost 29,645" in plan.why
+
+
+def test_a_head_that_fits_stays_whole() -> None:
+    """At its very price."""
+    plan = planned(29_645)
+    assert plan.head_layers[0].rank is None
+    assert "rank" not in plan.to_json()["head_layers"][0]
+
+
+def test_too_small_for_rank_one() -> None:
+    """The smallest cap is named."""
+    with pytest.raises(BudgetError, match="a cap of 538 for the head alone"):
+        planned(537)
+
+
+def test_other_heads_are_never_narrowed() -> None:
+    """But the message says which would be."""
+    with pytest.raises(BudgetError, match=r"set head.kind=auto \(a head of low rank"):
+        planned(25_000, head="linear")
+
+
+def test_biases_and_factors_leave_the_rest_to_the_head() -> None:
+    """As adapters do."""
+    plan = planned(25_000, method="bias")
+    assert 25_000 - 461 < plan.total <= 25_000
+
+
+@pytest.mark.parametrize("scale", [1.0, NEAR_IDENTITY])
+def test_it_begins_at_the_nearest_weight(scale: float) -> None:
+    """By Eckart and Young: the error is the singular values that were dropped."""
+    torch.manual_seed(0)
+    layer = nn.Linear(12, 7)
+    narrow = LowRankLinear(layer, 3, scale)
+    dropped = torch.linalg.svdvals(layer.weight)[3:].square().sum().sqrt()
+    error = torch.linalg.matrix_norm(narrow.weight - layer.weight)
+    torch.testing.assert_close(error, dropped)
+    x = torch.randn(5, 12)
+    expected = x @ narrow.weight.T + layer.bias
+    torch.testing.assert_close(narrow(x), expected)
+
+
+def test_factors_are_balanced_on_the_features_as_they_would_be() -> None:
+    """So that one learning rate suits both."""
+    torch.manual_seed(0)
+    layer = nn.Linear(12, 7)
+    small = nn.Linear(12, 7)
+    with torch.no_grad():
+        small.weight.copy_(layer.weight / NEAR_IDENTITY)
+    plain, scaled = LowRankLinear(layer, 3), LowRankLinear(small, 3, NEAR_IDENTITY)
+    assert torch.allclose(plain.up.norm(), plain.down.norm())
+    torch.testing.assert_close(scaled.up.norm(), plain.up.norm())
+    torch.testing.assert_close(scaled.down * NEAR_IDENTITY, plain.down.sign() * plain.down.abs())
+
+
+def test_its_state_is_that_of_a_linear_layer() -> None:
+    """A fresh layer takes it."""
+    torch.manual_seed(0)
+    narrow, fresh = LowRankLinear(nn.Linear(12, 7), 3), nn.Linear(12, 7)
+    fresh.load_state_dict(narrow.state_dict())
+    x = torch.randn(5, 12)
+    torch.testing.assert_close(fresh(x), narrow(x))
+
+
+def test_a_weight_of_higher_rank_counts_in_full() -> None:
+    """Whoever saved more than was planned is found out."""
+    torch.manual_seed(0)
+    product = torch.randn(40, 3) @ torch.randn(3, 30)
+    assert numbers_of(product, 3) == 3 * 70
+    assert numbers_of(product, 2) == 1200
+    assert numbers_of(torch.randn(40, 30), 3) == 1200
+
+
+@pytest.fixture(scope="module", params=["bert", "roberta"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three labels whose head has rank 2, behind a pooler and behind a dense layer."""
+    folder = tmp_path_factory.mktemp("narrow")
+    rows = [{**row, "label": f"{row['label']}{i % 4}"} for i, row in enumerate(toy_rows(96))]
+    settings = [*SHORT, "head.kind=auto", "head.start=probe", "adapters.rank=auto"]
+    labels = len({row["label"] for row in rows})
+    whole = 32 * labels + labels
+    return train(
+        write_jsonl(folder / "rows.jsonl", rows),
+        model=str(request.getfixturevalue(request.param)),
+        out=folder / "run",
+        budget=whole - 1,
+        settings=settings,
+        voice=Voice(),
+    ).run
+
+
+def test_all_gates_agree(run: Path) -> None:
+    """Planned, built, optimised, saved and audited."""
+    plan = Plan.from_json(read_json(RunFolder(run).plan))
+    assert plan.head_layers[-1].rank is not None
+    gates = read_json(RunFolder(run).proofs)["gates"]
+    assert gates["ok"]
+    assert {gates[gate] for gate in ("plan", "built", "optimizer", "saved")} == {plan.total}
+    assert audit_folder(run).trainable == plan.total
+
+
+def test_the_fourth_gate_sees_a_head_that_grew(run: Path, tmp_path: Path) -> None:
+    """A weight of full rank in the file is over the plan."""
+    plan = Plan.from_json(read_json(RunFolder(run).plan))
+    (file,) = RunFolder(run).adapter.glob("*.safetensors")
+    (name,) = (n for n in load_file(file) if n.endswith(next(iter(plan.head_ranks))))
+    torch.manual_seed(0)
+    tensors = load_file(file)
+    tensors[name] = torch.randn_like(tensors[name])
+    save_file(tensors, tmp_path / file.name)
+    with pytest.raises(BudgetError, match="against the plan"):
+        count_saved(plan, tmp_path)
+    assert count_saved(plan, RunFolder(run).adapter) == plan.total
+
+
+def test_plain_peft_loads_it(run: Path) -> None:
+    """And answers alike."""
+    loaded = Run.load(run)
+    texts = ["goal match in the team", "stock"]
+    labels = len(loaded.labels)
+    folder = RunFolder(run).adapter
+    config = read_json(folder / "adapter_config.json")
+    base = AutoModelForSequenceClassification.from_pretrained(
+        config["base_model_name_or_path"], num_labels=labels
+    )
+    with quiet_peft():
+        model = PeftModel.from_pretrained(base, str(folder)).eval()
+    tokens = AutoTokenizer.from_pretrained(folder)(texts, return_tensors="pt", padding=True)
+    with torch.inference_mode():
+        theirs_NK = model(**tokens).logits.softmax(1).numpy()
+    np.testing.assert_allclose(loaded.predict(texts).probabilities_NK, theirs_NK, atol=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
 
 from tests.toys import WORDS, toy_tokenizer
 from tightfit.data.batches import (
@@ -69,6 +71,44 @@ def test_a_text_of_a_megabyte_is_cut_and_counted(long_text: LongText) -> None:
     """Long input is no error."""
     tokens = tokenise(toy_tokenizer(), ["goal " * 200_000], 16, long_text=long_text)
     assert (tokens.lengths.tolist(), tokens.truncated) == ([16], 1)
+
+
+ENDLESS = {
+    "words": "goal match in a " * 20_000,
+    "blanks first": " " * 300_000 + "goal match " * 9,
+    "few words in blanks": ("goal" + " " * 30_000) * 9,
+    "one word": "x" * 300_000,
+    "words, then one": "goal match " * 2_000 + "x" * 300_000,
+    "one word, then words": "x" * 300_000 + " goal match" * 9,
+}
+"""Texts of many times the characters that are read at first."""
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("max_length", [8, 64])
+def test_what_is_left_unread_changes_nothing(name: str, max_length: int) -> None:
+    """The same tokens as from the whole text, between neighbours that keep theirs."""
+    texts, tokenizer = ["stock", ENDLESS[name], "goal match"], toy_tokenizer()
+    whole = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+    alone = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    tokens = tokenise(tokenizer, texts, max_length)
+    assert np.split(tokens.ids, tokens.offsets[1:-1])[1].tolist() == alone[1]
+    assert tokens.ids.tolist() == [token for ids in alone for token in ids]
+    assert tokens.truncated == sum(len(ids) > max_length for ids in whole)
+
+
+def test_a_long_text_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real tokenizer takes most of a minute, and two gigabytes, for ten megabytes."""
+    read: list[int] = []
+    call = PreTrainedTokenizerFast.__call__
+
+    def count(self: Any, texts: list[str], **more: Any) -> Any:
+        read.append(sum(map(len, texts)))
+        return call(self, texts, **more)
+
+    monkeypatch.setattr(PreTrainedTokenizerFast, "__call__", count)
+    assert tokenise(toy_tokenizer(), ["goal match " * 10**6], 64).truncated == 1
+    assert 0 < sum(read) < 10**5
 
 
 def test_tokenise_reports_progress_for_every_text() -> None:

@@ -173,12 +173,13 @@ def test_a_file(files: Recorder) -> None:
 def test_a_file_with_options(files: Recorder) -> None:
     """The object, and what else can be asked for."""
     more = "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b"
-    more += " --shard 2/3"
+    more += " --shard 2/3 --escape-formulas"
     result = tightfit("predict", "r", "--data", "d", "--out", "p.csv", "--json", *more.split())
     assert json.loads(result.stdout) == files.result.to_json()
     options = {k: v for k, v in files.options.items() if k != "voice"}
     assert options == {
         "probabilities": True,
+        "escape_formulas": True,
         "label_format": "name",
         "max_length": 64,
         "max_error": 0.02,
@@ -196,6 +197,7 @@ def test_a_file_with_options(files: Recorder) -> None:
         (["--data", "d", "--out", "p.csv", "--text", "goal"], "exclude each other"),
         (["--text", "goal", "--text-column", "t"], "--text-column is for --data"),
         (["--text", "goal", "--shard", "1/2"], "--shard is for --data"),
+        (["--text", "goal", "--escape-formulas"], "--escape-formulas is for --data"),
         (["--text", "\udcff"], "a text is not UTF-8\n  seen:    '\\udcff'"),
     ],
 )

@@ -150,6 +150,59 @@ def test_code_in_a_model_folder_is_not_run(bert: Path, tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+def test_a_model_that_is_its_own_code_is_refused(bert: Path, tmp_path: Path) -> None:
+    """With the reason why no setting allows it."""
+    folder = shutil.copytree(bert, tmp_path / "copy")
+    code = {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}
+    (folder / "config.json").write_text(json.dumps(code))
+    (folder / "code.py").write_text("raise SystemExit('executed')")
+    with pytest.raises(ModelError, match="code of its own, which is never run") as caught:
+        loaded(folder)
+    assert "no setting allows the code" in str(caught.value)
+    assert "model_type 'mine' with auto_map" in str(caught.value)
+
+
+def sharded(bert: Path, folder: Path, **places: str) -> Path:
+    """The toy in two files, which the index says to be at these places."""
+    shutil.copytree(bert, folder)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(tensors)
+    parts = {"one.safetensors": names[:5], "two.safetensors": names[5:]}
+    for file, held in parts.items():
+        save_file({name: tensors[name] for name in held}, folder / file, {"format": "pt"})
+    where = {name: places.get(f[:3], f) for f, held in parts.items() for name in held}
+    index = {"metadata": {}, "weight_map": where}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_a_sharded_checkpoint_is_the_whole_one(bert: Path, tmp_path: Path) -> None:
+    """The same logits from two files."""
+    again = loaded(sharded(bert, tmp_path / "shards"))
+    torch.testing.assert_close(logits_of(again.eval()), logits_of(loaded(bert).eval()))
+
+
+@pytest.mark.parametrize("place", ["../two.safetensors", "below/two.safetensors", "{root}/two"])
+def test_shards_outside_the_model_folder_are_refused(
+    place: str, bert: Path, tmp_path: Path
+) -> None:
+    """Transformers would load them, while no digest of the model covers them."""
+    folder = sharded(bert, tmp_path / "shards", two=place.format(root=tmp_path))
+    with pytest.raises(ModelError, match="leads out of the model folder") as caught:
+        loaded(folder)
+    assert caught.value.exit_code == 6
+
+
+@pytest.mark.parametrize("index", ["", "[]", "{}", '{"weight_map": 1}', '{"weight_map": {"a": 1}}'])
+def test_a_damaged_index_is_refused(index: str, bert: Path, tmp_path: Path) -> None:
+    """Whatever else stands in its place."""
+    folder = sharded(bert, tmp_path / "shards")
+    (folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ModelError, match="index of the weights is damaged"):
+        loaded(folder)
+
+
 @each_family
 def test_a_folder_without_tokenizer_is_refused(family: str, tmp_path: Path) -> None:
     """Most families would get an empty one, to which every word is unknown."""

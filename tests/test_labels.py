@@ -216,6 +216,13 @@ def test_many_unseen_labels_are_cut_short() -> None:
         NAMED.encode(table(list(range(100, 300))))
 
 
+def test_a_label_as_long_as_a_text_is_cut_short() -> None:
+    """Ten megabytes of it do not go to the terminal."""
+    with pytest.raises(DataError, match="at least 2 classes") as caught:
+        LabelSet.from_table(Table(["a"], ["goal " * 2_000_000]))
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("known", [DIGITS, NAMED, WORDS])
 def test_every_classifier_reads_the_ag_news_file(known: LabelSet, tmp_path: Path) -> None:
     """Its headless CSV, whatever the form of the rows that the classifier was trained on."""

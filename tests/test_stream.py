@@ -8,23 +8,37 @@ import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.toy_jobs import TEXTS, CountingBar, Speaker, toy_classifier
 from tests.toys import toy_rows
 from tightfit import pipeline
 from tightfit.errors import DataError, MachineError, UsageError
-from tightfit.inference.predictor import Predictor
+from tightfit.inference.predictor import Predictions, Predictor
+from tightfit.inference.shard import Shard
 from tightfit.inference.stream import predict_stream
 from tightfit.inference.writers import WRITERS
 from tightfit.voice import Voice
 
-STRANGE = ('a, "quoted" one', "two\nlines", "🙂 ünï", "-1", "=1+1", "back\\slash", "tab\t", " ")
+STRANGE = (
+    'a, "quoted" one',
+    "two\nlines",
+    "a\rreturn",
+    "🙂 ünï",
+    "-1",
+    "=1+1",
+    "back\\slash",
+    "tab\t",
+    " ",
+)
 """Label names that formats get wrong."""
 
 formats = pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
@@ -129,6 +143,57 @@ def test_texts_that_were_cut_are_counted_over_chunks(predictor: Predictor, tmp_p
     long = "goal " * 40
     written = predict_stream(predictor, [[long, "a"], [long, long]], tmp_path / "out.csv")
     assert written.truncated == 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 30), max_size=6),
+    count=st.integers(1, 5),
+    label_format=st.sampled_from(["id", "name"]),
+)
+def test_any_chunks_and_shards_give_the_same_file(
+    sizes: list[int], count: int, label_format: Any, predictor: Predictor, many: list[str]
+) -> None:
+    """However the rows are cut and dealt out, their lines put together are those of one piece."""
+    ends = [min(sum(sizes[:i]), len(many)) for i in range(len(sizes) + 1)]
+    chunks = [many[a:b] for a, b in zip(ends, [*ends[1:], len(many)], strict=True) if a < b]
+    with TemporaryDirectory() as folder:
+        whole = Path(folder, "whole.jsonl")
+        predict_stream(predictor, [many], whole, label_format=label_format)
+        lines = []
+        for number in range(1, count + 1):
+            out, shard = Path(folder, f"{number}.jsonl"), Shard(number, count)
+            predict_stream(predictor, chunks, out, label_format=label_format, shard=shard)
+            lines += out.read_text("utf-8").splitlines()
+        lines.sort(key=lambda line: int(json.loads(line)["ID"]))
+        assert lines == whole.read_text("utf-8").splitlines()
+
+
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a=1", "'=1")
+"""Label names, of which a spreadsheet would run all but the last two."""
+
+
+def test_formulas_are_escaped_where_that_is_asked_for(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind an apostrophe; other names stay as they are."""
+    predictor = Predictor(toy_classifier(bert, labels=FORMULAS), max_length=16)
+    each = Predictions(np.eye(len(FORMULAS)), FORMULAS, 0)
+    monkeypatch.setattr(Predictor, "predict_tokens", lambda *_: each)
+    for escape, due in (
+        (False, FORMULAS),
+        (True, (*(f"'{n}" for n in FORMULAS[:6]), "a=1", "'=1")),
+    ):
+        options: dict[str, Any] = {"label_format": "name", "escape_formulas": escape}
+        predict_stream(predictor, [["goal"] * len(FORMULAS)], tmp_path / "out.csv", **options)
+        assert tuple(row["Label"] for row in read_back(tmp_path / "out.csv")) == due
+
+
+def test_formulas_are_no_matter_in_other_formats(predictor: Predictor, tmp_path: Path) -> None:
+    """JSON lines and Parquet would only be spoilt."""
+    with pytest.raises(UsageError, match="escaped in CSV only") as caught:
+        predict_stream(predictor, [TEXTS], tmp_path / "out.jsonl", escape_formulas=True)
+    assert (caught.value.exit_code, list(tmp_path.iterdir())) == (2, [])
 
 
 def test_no_rows_leave_a_file_with_columns(predictor: Predictor, tmp_path: Path) -> None:

@@ -92,6 +92,14 @@ def encoder_shapes(
     model_type = config.get("model_type")
     family = FAMILIES.get(str(model_type))
     if family is None:
+        if "auto_map" in config:
+            raise ModelError(
+                "the model brings code of its own, which is never run: it could do anything",
+                seen=f"model_type {model_type!r} with auto_map in its config.json",
+                allowed=", ".join(FAMILIES),
+                next_step="choose an encoder of one of these families; no setting allows the code, "
+                "since the layers of such a model would not be known either",
+            )
         raise ModelError(
             "adapters are not known for this family of models",
             seen=f"model_type {model_type!r}",

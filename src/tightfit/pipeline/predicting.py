@@ -109,6 +109,7 @@ def predict(
     out: str | Path,
     *,
     probabilities: bool = False,
+    escape_formulas: bool = False,
     label_format: LabelFormat = "id",
     max_length: int | None = None,
     max_error: float | None = None,
@@ -126,6 +127,8 @@ def predict(
         data: anything that ``train`` takes; labels are not looked at.
         out: the file to write; it appears when it is complete.
         probabilities: add one column a label; they are calibrated on the run's validation rows.
+        escape_formulas: in a CSV, put an apostrophe before label names that a spreadsheet would
+            run as formulas.
         label_format: the label's position, or its name.
         max_length: longest text to read, in tokens.
         max_error: leave a text without a label where that is needed to keep the share of wrong
@@ -138,7 +141,7 @@ def predict(
         TightfitError: its subclasses tell what is wrong; no output file is left half-written.
     """
     voice = voice or RichVoice()
-    check_out(Path(out))
+    check_out(Path(out), escape_formulas=escape_formulas)
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.load(run, max_length=max_length, max_error=max_error)
     chunks = iter_texts(data, loaded.columns(text_column), STREAM_ROWS)
@@ -148,6 +151,7 @@ def predict(
         Path(out),
         label_format=label_format,
         probabilities=probabilities,
+        escape_formulas=escape_formulas,
         total=count_rows(data),
         shard=share,
         job=_job(loaded),

@@ -48,7 +48,7 @@ def main() -> None:
     cells: dict[tuple[str, str], Cell] = {}
     for name in args.sets:
         folder = args.work / f"{name}-{args.rows}-{args.seed}"
-        train, held = _rows(args, name, folder)
+        train, held = write_rows(args, name, folder)
         for system, run in SYSTEMS.items():
             path = folder / f"{system}.json"
             if not path.is_file():
@@ -60,7 +60,7 @@ def main() -> None:
         args.out.write_text(_table(args, cells))
 
 
-def _rows(args: argparse.Namespace, name: str, folder: Path) -> tuple[Path, Path]:
+def write_rows(args: argparse.Namespace, name: str, folder: Path) -> tuple[Path, Path]:
     """The rows to train on and to score on, as JSON lines."""
     paths = folder / "train.jsonl", folder / "held.jsonl"
     if not all(path.is_file() for path in paths):
@@ -90,7 +90,7 @@ def _tfidf(train: Path, held: Path, folder: Path, seed: int, seconds: float) -> 
     return {"right": right, "rows": len(held_labels), "seconds": taken, "trainable": trainable}
 
 
-def _tightfit(recipe: str, *settings: str, timed: bool = False) -> Callable[..., Cell]:
+def by_recipe(recipe: str, *settings: str, timed: bool = False) -> Callable[..., Cell]:
     """A recipe on rows of which it holds some out for itself; scored afterwards."""
 
     def run(train: Path, held: Path, folder: Path, seed: int, seconds: float) -> Cell:
@@ -129,10 +129,10 @@ def _trainer(train: Path, held: Path, folder: Path, seed: int, seconds: float) -
 
 
 SYSTEMS: dict[str, Callable[..., Cell]] = {
-    "tight": _tightfit("tight"),
+    "tight": by_recipe("tight"),
     "tf-idf": _tfidf,
-    "head-only": _tightfit("head-only"),
-    "paper": _tightfit("paper", timed=True),
+    "head-only": by_recipe("head-only"),
+    "paper": by_recipe("paper", timed=True),
     "Trainer + PEFT": _trainer,
 }
 """In the order in which they run: the others get the time that the first took."""
@@ -161,13 +161,14 @@ def _table(args: argparse.Namespace, cells: dict[tuple[str, str], Cell]) -> str:
     for name in names:
         row = [cells.get((name, system)) for system in SYSTEMS]
         rows = cells[name, "tight"]["rows"]
-        lines.append(f"| {name} | {rows:,} | {' | '.join(map(_figure, row))} |")
+        lines.append(f"| {name} | {rows:,} | {' | '.join(map(figure, row))} |")
     seconds = [f"{name} {cells[name, 'tight']['seconds']:.0f}" for name in names]
     lines.append(f"\nSeconds that `tight` took, on a shared machine: {', '.join(seconds)}.\n")
     return "\n".join(lines)
 
 
-def _figure(cell: Cell | None) -> str:
+def figure(cell: Cell | None) -> str:
+    """Accuracy with its interval."""
     if cell is None:
         return "not run"
     found = wilson(cell["right"], cell["rows"])

@@ -21,7 +21,7 @@ from tightfit.voice import Voice
 
 NAMES = [
     *("majority class", "tf-idf + logistic regression", "head-only", "paper", "tight"),
-    *("IA3", "bias tuning", "full fine-tuning"),
+    *("VeRA", "IA3", "bias tuning", "full fine-tuning"),
 ]
 SHORT = [
     *("data.max_length=32", "predict.max_length=32", "train.precision=fp32", "optim.lr=1e-2"),
@@ -86,7 +86,7 @@ def test_baselines_score_as_counted_by_hand(compared: Comparison) -> None:
 def test_all_trainings_share_rows_and_seed(compared: Comparison) -> None:
     """Their run folders say so; the recipes of their own would have held out other rows."""
     folders = sorted((compared.folder / "runs").iterdir())
-    assert len(folders) == 6
+    assert len(folders) == 7
     facts = [json.loads(RunFolder(each).data.read_text()) for each in folders]
     for key in ("train_fingerprint", "validation_fingerprint"):
         assert len({fact[key] for fact in facts}) == 1
@@ -122,7 +122,7 @@ def test_finished_cells_are_not_computed_again(
     notes = Notes()
     again = run(bert, rows_file, copied, voice=notes)
     assert again.rows == compared.rows
-    assert "8 of 8: full fine-tuning was finished before" in notes.said
+    assert "9 of 9: full fine-tuning was finished before" in notes.said
 
 
 def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Path) -> None:
@@ -131,8 +131,8 @@ def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Pat
     run(bert, rows_file, copied, "optim.lr=1e-3", voice=notes)
     kept = [said for said in notes.said if said.endswith("was finished before")]
     assert kept == [
-        "1 of 8: majority class was finished before",
-        "2 of 8: tf-idf + logistic regression was finished before",
+        "1 of 9: majority class was finished before",
+        "2 of 9: tf-idf + logistic regression was finished before",
     ]
 
 
@@ -225,7 +225,7 @@ def test_nothing_is_compared_where_the_recipe_does_not_fit(
     bert: Path, rows_file: Path, tmp_path: Path
 ) -> None:
     """There would be nothing to compare with; and nothing is written."""
-    with pytest.raises(BudgetError, match="66"):
+    with pytest.raises(BudgetError, match="a cap of 36 for the head alone"):
         run(bert, rows_file, tmp_path / "a", budget=60)
     assert not (tmp_path / "a").exists()
 

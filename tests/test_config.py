@@ -175,7 +175,7 @@ def test_settings_cannot_be_changed_in_place() -> None:
         ("seed=4294967296", "Input should be less than 4294967296"),
         ("budget.cap=0", "budget.cap = 0: Input should be greater than 0"),
         ("budget.cap=many", "budget.cap = 'many': Input should be a valid integer"),
-        ("adapters.method=dora", "Input should be 'lora', 'ia3', 'bias', 'none' or 'full'"),
+        ("adapters.method=dora", "Input should be 'lora', 'vera', 'ia3', 'bias', 'none' or 'full'"),
         ("adapters.targets=query,gate", "adapters.targets.1 = 'gate': Input should be 'query'"),
         ("adapters.targets=", "at least 1 item"),
         ("adapters.layers=0", "adapters.layers = 0: Input should be greater than 0"),

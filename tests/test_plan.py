@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from tightfit.budget.parts import rank_price
 from tightfit.budget.plan import (
-    VECTORS,
     HeadLayer,
     LayerPlan,
     Method,
@@ -24,6 +23,7 @@ from tightfit.budget.plan import (
 )
 from tightfit.budget.published import published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes
+from tightfit.budget.vectors import VECTORS
 from tightfit.config import Role
 from tightfit.errors import ArtefactError, BudgetError, SettingsError, TightfitError, UsageError
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tightfit.budget.parts import (
+    AdapterKind,
     HeadLayer,
     LayerPlan,
+    fixed_price,
     largest_rank,
     largest_uniform_rank,
     rank_price,
@@ -22,7 +24,8 @@ from tightfit.config import Role
 MOST_RANK = 64
 """Enough that more parameters than this were never seen to help a classifier."""
 
-STOP = f"equal ranks stop at {MOST_RANK}"
+MOST_VERA_RANK = 256
+"""What PEFT takes for VeRA by default; ranks there cost one parameter a layer."""
 
 HEAD_SHARE = 0.5
 """Of a cap that the whole head does not fit under, before adapters get theirs."""
@@ -39,33 +42,43 @@ class Allocation:
     why: str
 
 
-def same_rank(layers: Sequence[LinearShape], rank: int) -> tuple[LayerPlan, ...]:
+def same_rank(
+    layers: Sequence[LinearShape], rank: int, kind: AdapterKind = "lora"
+) -> tuple[LayerPlan, ...]:
     """An adapter of this rank on each layer.
 
     Raises:
         SettingsError: the rank is too large for a layer.
     """
-    return tuple(LayerPlan(x.name, rank, x.in_features, x.out_features, x.roles) for x in layers)
+    return tuple(
+        LayerPlan(x.name, rank, x.in_features, x.out_features, x.roles, kind) for x in layers
+    )
 
 
-def largest_that_fits(layers: Sequence[LinearShape], *, head: int, cap: int | None) -> Allocation:
+def largest_that_fits(
+    layers: Sequence[LinearShape], *, head: int, cap: int | None, kind: AdapterKind = "lora"
+) -> Allocation:
     """The largest equal rank on these layers, or on the most of them that the cap can pay.
 
     Args:
         layers: what the settings name, at least one.
         head: parameters of the head, which are spent first.
         cap: most trainable parameters allowed; None where no cap holds.
+        kind: of the adapters.
     """
+    most = MOST_VERA_RANK if kind == "vera" else MOST_RANK
+    stop = f"equal ranks stop at {most}"
     if cap is None:
-        rank = min(MOST_RANK, *map(largest_rank, layers))
-        return Allocation(same_rank(layers, rank), f"no cap holds: {STOP}")
-    for some, words in _narrower(layers, cap - head):
-        rank = largest_uniform_rank(some, head=head, cap=cap) if some else 0
-        if rank > MOST_RANK:
-            return Allocation(same_rank(some, MOST_RANK), STOP)
+        rank = min(most, *(largest_rank(layer, kind) for layer in layers))
+        return Allocation(same_rank(layers, rank, kind), f"no cap holds: {stop}")
+    for some, words in _narrower(layers, cap - head, kind):
+        rank = largest_uniform_rank(some, head=head, cap=cap, kind=kind) if some else 0
+        if rank > most:
+            return Allocation(same_rank(some, most, kind), stop)
         if rank:
-            return Allocation(same_rank(some, rank), f"the largest equal rank that fits{words}")
-    cheapest, left = min(x.in_features + x.out_features for x in layers), max(0, cap - head)
+            fits = f"the largest equal rank that fits{words}"
+            return Allocation(same_rank(some, rank, kind), fits)
+    cheapest, left = min(_first_price([x], kind) for x in layers), max(0, cap - head)
     return Allocation((), f"the head leaves {left:,}, and the cheapest adapter costs {cheapest:,}")
 
 
@@ -93,27 +106,35 @@ def narrow_head(
     return (*inner, HeadLayer(output.name, rank * price + bias, rank))
 
 
+def _first_price(layers: Sequence[LinearShape], kind: AdapterKind) -> int:
+    """Parameters of adapters of rank 1 on all these layers."""
+    return fixed_price(layers, kind) + rank_price(layers, kind)
+
+
 def _narrower(
-    layers: Sequence[LinearShape], affordable: int
+    layers: Sequence[LinearShape], affordable: int, kind: AdapterKind
 ) -> Iterator[tuple[list[LinearShape], str]]:
     """Ever fewer layers, with what is to be said of them."""
     yield list(layers), ""
-    lacks = f"; rank 1 on all {len(layers)} layers costs {rank_price(layers):,}"
-    advice = ", and budget.allocation=importance would choose among them"
+    lacks = f"; rank 1 on all {len(layers)} layers costs {_first_price(layers, kind):,}"
+    chooses = "budget.allocation=importance would choose among them"
+    advice = f", and {chooses}" if kind == "lora" else ""
     groups = [[x for x in layers if not set(roles).isdisjoint(x.roles)] for roles in NARROWER]
     for some, roles in zip(groups, NARROWER, strict=True):
         yield some, f" on {' and '.join(roles)} alone{lacks}{advice}"
     for some in (*groups, list(layers)):
-        for kept in _uppermost(some, affordable):
+        for kept in _uppermost(some, affordable, kind):
             count = len({x.block for x in kept})
             blocks = "block" if count == 1 else f"{count} blocks"
             yield kept, f" in the uppermost {blocks} alone{lacks}{advice}"
 
 
-def _uppermost(layers: Sequence[LinearShape], affordable: int) -> Iterator[list[LinearShape]]:
+def _uppermost(
+    layers: Sequence[LinearShape], affordable: int, kind: AdapterKind
+) -> Iterator[list[LinearShape]]:
     """As many of the uppermost blocks as rank 1 can be paid for."""
     for lowest in sorted({x.block for x in layers}):
         some = [x for x in layers if x.block >= lowest]
-        if rank_price(some) <= affordable:
+        if _first_price(some, kind) <= affordable:
             yield some
             return

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tightfit.budget.parts import HeadLayer, LayerPlan, largest_uniform_rank, rank_price
+from tightfit.budget.parts import (
+    HeadLayer,
+    LayerPlan,
+    fixed_price,
+    largest_uniform_rank,
+    rank_price,
+)
 from tightfit.errors import BudgetError
 
 
@@ -44,11 +50,10 @@ def head_words(layer: HeadLayer) -> str:
 def _layer_lines(layers: Sequence[LayerPlan]) -> list[str]:
     """One line for all layers of a kind: their count, what one costs, and what all cost."""
     # Listed one by one, the layers of a deep model would bury the sum.
-    kinds = Counter((_label(x), x.rank, x.in_features, x.out_features) for x in layers)
+    kinds = Counter((_label(x), x.price, x.parameters) for x in layers)
     return [
-        f"{count} x {label}: {rank} x ({wide_in} + {wide_out}) = "
-        f"{count * rank * (wide_in + wide_out):,}"
-        for (label, rank, wide_in, wide_out), count in kinds.items()
+        f"{count} x {label}: {price} = {count * parameters:,}"
+        for (label, price, parameters), count in kinds.items()
     ]
 
 
@@ -66,7 +71,8 @@ def _way_out(
         # The encoder's own weights: the head alone would be another method altogether.
         allowed = f"a cap of {total:,} for every weight that trains"
         return allowed, "raise budget.cap, or adapters.method=lora"
-    best = largest_uniform_rank(layers, head=head, cap=cap) if layers else 0
+    kind = layers[0].kind if layers else "lora"
+    best = largest_uniform_rank(layers, head=head, cap=cap, kind=kind) if layers else 0
     if best:
         return (
             f"largest uniform rank that fits: {best}",
@@ -74,7 +80,8 @@ def _way_out(
         )
     allowed = f"a cap of {head:,} for the head alone (recipe head-only)"
     if layers:
-        allowed += f", of {head + rank_price(layers):,} for rank 1 on these layers; no rank fits"
+        first = head + fixed_price(layers, kind) + rank_price(layers, kind)
+        allowed += f", of {first:,} for rank 1 on these layers; no rank fits"
     if head > cap:
         narrow = "set head.kind=auto (a head of low rank where need be), " if whole else ""
         cure = f"raise budget.cap, {narrow}or choose a model of smaller hidden width"

@@ -1,16 +1,23 @@
 """The parts of a plan and their price.
 
-An adapter of rank r on a layer (out, in) costs ``r x (in + out)``: its matrices are A (r, in) and
-B (out, r) (LoRA, arXiv:2106.09685). That price is worked out here and nowhere else.
+An adapter of rank r on a layer (out, in) costs
+
+    lora   r x (in + out)          matrices A (r, in) and B (out, r) (arXiv:2106.09685)
+    dora   r x (in + out) + out    and the length of each row of the weight (arXiv:2402.09353)
+    vera   r + out                 vectors around matrices that do not train (arXiv:2310.11454)
+
+These prices are worked out here and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tightfit.errors import SettingsError
+
+AdapterKind = Literal["lora", "dora", "vera"]
 
 
 class LinearSize(Protocol):
@@ -30,7 +37,7 @@ class LayerPlan:
     """One adapter.
 
     Raises:
-        SettingsError: the rank is not between 1 and min(in, out); a higher one would add nothing.
+        SettingsError: the rank is not between 1 and the largest; a higher one would add nothing.
     """
 
     name: str
@@ -40,9 +47,10 @@ class LayerPlan:
     out_features: int
     roles: tuple[str, ...] = ()
     """What the layer does; several mean that the model fuses them, and the price is for all."""
+    kind: AdapterKind = "lora"
 
     def __post_init__(self) -> None:
-        largest = largest_rank(self)
+        largest = largest_rank(self, self.kind)
         if not 1 <= self.rank <= largest:
             raise SettingsError(
                 f"the rank does not fit the layer {self.name}",
@@ -54,13 +62,21 @@ class LayerPlan:
 
     @property
     def parameters(self) -> int:
-        """Of both matrices."""
-        return self.rank * rank_price([self])
+        """All that trains in it."""
+        return self.rank * rank_price([self], self.kind) + fixed_price([self], self.kind)
+
+    @property
+    def price(self) -> str:
+        """The sum behind ``parameters``, in words."""
+        if self.kind == "vera":
+            return f"{self.rank} + {self.out_features}"
+        matrices = f"{self.rank} x ({self.in_features} + {self.out_features})"
+        return matrices if self.kind == "lora" else f"{matrices} + {self.out_features}"
 
 
 @dataclass(frozen=True)
 class VectorPlan:
-    """A vector that trains beside a frozen matrix: its bias, or factors on what it gives."""
+    """A vector that trains beside frozen matrices: a bias, or factors on what one gives."""
 
     name: str
     """Of the tensor, as it is saved."""
@@ -77,23 +93,36 @@ class HeadLayer:
     """Of a weight that is the product of two narrow ones; None where each of its numbers trains."""
 
 
-def rank_price(layers: Sequence[LinearSize]) -> int:
+def rank_price(layers: Sequence[LinearSize], kind: AdapterKind = "lora") -> int:
     """Parameters that each rank costs when all these layers are adapted."""
+    if kind == "vera":
+        return len(layers)
     return sum(layer.in_features + layer.out_features for layer in layers)
 
 
-def largest_rank(layer: LinearSize) -> int:
+def fixed_price(layers: Sequence[LinearSize], kind: AdapterKind = "lora") -> int:
+    """Parameters that adapters on all these layers cost whatever their rank."""
+    return 0 if kind == "lora" else sum(layer.out_features for layer in layers)
+
+
+def largest_rank(layer: LinearSize, kind: AdapterKind = "lora") -> int:
     """The rank that already reaches every matrix of the layer's size."""
+    if kind == "vera":
+        # Each rank of VeRA adds a fixed direction, of which so many span all matrices.
+        return layer.in_features * layer.out_features
     return min(layer.in_features, layer.out_features)
 
 
-def largest_uniform_rank(layers: Sequence[LinearSize], *, head: int, cap: int) -> int:
+def largest_uniform_rank(
+    layers: Sequence[LinearSize], *, head: int, cap: int, kind: AdapterKind = "lora"
+) -> int:
     """The largest rank that all layers can have alike under the cap; 0 where not even 1 fits.
 
     Args:
         layers: the layers to adapt, at least one.
         head: parameters of the head, which are spent first.
         cap: most trainable parameters allowed.
+        kind: of the adapters.
     """
-    affordable = (cap - head) // rank_price(layers)
-    return max(0, min(affordable, *map(largest_rank, layers)))
+    affordable = (cap - head - fixed_price(layers, kind)) // rank_price(layers, kind)
+    return max(0, min(affordable, *(largest_rank(layer, kind) for layer in layers)))

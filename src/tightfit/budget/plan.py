@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, TypeVar, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self, TypeVar, cast, get_args
 
 from tightfit.budget.allocate import (
     HEAD_SHARE,
@@ -14,8 +14,16 @@ from tightfit.budget.allocate import (
     same_rank,
 )
 from tightfit.budget.excess import over_budget
-from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan, largest_uniform_rank
-from tightfit.budget.shapes import EncoderShapes, LinearShape
+from tightfit.budget.parts import (
+    AdapterKind,
+    HeadLayer,
+    LayerPlan,
+    VectorPlan,
+    largest_uniform_rank,
+)
+from tightfit.budget.shapes import EncoderShapes
+from tightfit.budget.targets import targeted
+from tightfit.budget.vectors import SHARED, VECTORS, around_shared, one_each
 from tightfit.config import Role
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
 
@@ -31,12 +39,9 @@ __all__ = [
 
 T = TypeVar("T")
 
-Method = Literal["lora", "ia3", "bias", "none", "full"]
-"""LoRA adapters and the head; factors and the head; biases and the head; the head alone; every
-weight of the model."""
-
-VECTORS: Mapping[Method, str] = {"ia3": "ia3_l", "bias": "bias"}
-"""What a layer's vector is called, for the methods that train vectors."""
+Method = Literal["lora", "vera", "ia3", "bias", "none", "full"]
+"""LoRA adapters and the head; VeRA's vectors and the head; factors and the head; biases and the
+head; the head alone; every weight of the model."""
 
 HeadKind = Literal["stock", "linear", "auto"]
 """The model's own head; only its output layer; that where the model's head allows it, and of low
@@ -69,7 +74,7 @@ class Plan:
     why: str = ""
     """The reason for these ranks, where the settings left them open."""
     vectors: tuple[VectorPlan, ...] = ()
-    """What trains in the encoder for the methods ``ia3`` and ``bias``."""
+    """What trains in the encoder for the methods ``vera``, ``ia3`` and ``bias``."""
 
     def __post_init__(self) -> None:
         if self.num_labels < 2:
@@ -82,7 +87,7 @@ class Plan:
         if bool(self.vectors) != (self.method in VECTORS):
             raise SettingsError(
                 f"the method {self.method} does not go with {len(self.vectors)} vectors",
-                allowed="ia3 and bias with one or more, the other methods without any",
+                allowed="vera, ia3 and bias with one or more, the other methods without any",
                 next_step="name layers that have a bias in adapters.targets; of a key it does "
                 "nothing",
             )
@@ -103,6 +108,11 @@ class Plan:
             return self.everything - self.head
         vectors = sum(vector.parameters for vector in self.vectors)
         return vectors + sum(layer.parameters for layer in self.layers)
+
+    @property
+    def saved_constants(self) -> tuple[str, ...]:
+        """Tensors of the artefact that did not train."""
+        return self.frozen_constants + (SHARED if self.method == "vera" else ())
 
     @property
     def head(self) -> int:
@@ -147,6 +157,7 @@ class Plan:
             "why": self.why,
             # Plans of older runs have no such entry, and stay valid.
             **({"vectors": list(map(asdict, self.vectors))} if self.vectors else {}),
+            **({"shared": list(SHARED)} if self.method == "vera" else {}),
         }
 
     @classmethod
@@ -202,6 +213,7 @@ def make_plan(
     targets: Sequence[Role],
     uppermost: int | None = None,
     head: HeadKind = "stock",
+    dora: bool = False,
 ) -> Plan:
     """The plan that gives every targeted layer the same rank.
 
@@ -216,6 +228,7 @@ def make_plan(
         targets: roles to adapt. A layer that fuses several is adapted once, at its full width.
         uppermost: adapt only so many blocks, counted from above; None adapts all.
         head: whether the head's new hidden layers train, or stand frozen near the identity.
+        dora: whether LoRA's adapters train the lengths of the weight's rows as well.
 
     Raises:
         BudgetError: the plan is over the cap.
@@ -228,14 +241,20 @@ def make_plan(
     cap = budget if head == "auto" and method != "full" else None
     kept = whole if cap is None else narrow_head(whole, widths, cap, HEAD_SHARE)
     chosen = Allocation((), "")
-    if method == "lora":
+    if method in ("lora", "vera"):
+        kind: AdapterKind = "vera" if method == "vera" else "dora" if dora else "lora"
         layers = targeted(shapes, targets, uppermost)
         if rank is None:
-            chosen = largest_that_fits(layers, head=sum(x.parameters for x in kept), cap=budget)
-            method = "lora" if chosen.layers else "none"
+            spent = sum(layer.parameters for layer in kept)
+            chosen = largest_that_fits(layers, head=spent, cap=budget, kind=kind)
+            method = method if chosen.layers else "none"
         else:
-            chosen = Allocation(same_rank(layers, rank), "")
-    vectors = _vectors(targeted(shapes, targets, uppermost), method) if method in VECTORS else ()
+            chosen = Allocation(same_rank(layers, rank, kind), "")
+    vectors: tuple[VectorPlan, ...] = ()
+    if method == "vera":
+        vectors, chosen = around_shared(chosen.layers), replace(chosen, layers=())
+    elif method in VECTORS:
+        vectors = one_each(targeted(shapes, targets, uppermost), method)
     if cap is not None and kept[-1].rank is not None:
         spent = sum(x.parameters for x in chosen.layers) + sum(x.parameters for x in vectors)
         kept = narrow_head(whole, widths, cap - spent)
@@ -258,59 +277,6 @@ def _why_narrow(whole: HeadLayer, kept: HeadLayer) -> str:
     if kept.rank is None:
         return ""
     return f"the head's weight has rank {kept.rank}: whole it would cost {whole.parameters:,}"
-
-
-def _vectors(layers: Sequence[LinearShape], method: Method) -> tuple[VectorPlan, ...]:
-    """One as wide as its layer's output, for all layers that can have it."""
-    # Softmax does not see a bias of the keys, which is added to every score alike.
-    able = [x for x in layers if method == "ia3" or (x.bias and x.roles != ("key",))]
-    return tuple(VectorPlan(f"{x.name}.{VECTORS[method]}", x.out_features) for x in able)
-
-
-def targeted(
-    shapes: EncoderShapes, targets: Sequence[Role], uppermost: int | None
-) -> list[LinearShape]:
-    """The layers that can carry an adapter: those of the roles, in the uppermost blocks.
-
-    Raises:
-        SettingsError: the model has no layer of a role, or not so many blocks.
-    """
-    known = dict.fromkeys(role for shape in shapes.layers for role in shape.roles)
-    unknown = [role for role in targets if role not in known]
-    if unknown:
-        raise SettingsError(
-            f"{shapes.model_type} has no layer for a target",
-            seen=", ".join(unknown),
-            allowed=", ".join(known),
-            next_step="name other roles in adapters.targets",
-        )
-    lowest = 0 if uppermost is None else _lowest_block(shapes, uppermost)
-    return [
-        shape
-        for shape in shapes.layers
-        if shape.block >= lowest and not set(targets).isdisjoint(shape.roles)
-    ]
-
-
-def _lowest_block(shapes: EncoderShapes, uppermost: int) -> int:
-    """The lowest of the ``uppermost`` blocks, counted from below."""
-    blocks = len({shape.block for shape in shapes.layers})
-    if blocks < shapes.depth:
-        raise SettingsError(
-            f"{shapes.model_type} has no upper layers to adapt: its {shapes.depth} layers share "
-            + ("one block" if blocks == 1 else f"{blocks} blocks"),
-            seen=f"adapters.layers={uppermost}",
-            allowed="all",
-            next_step="leave adapters.layers=all, or choose an encoder of another family",
-        )
-    if uppermost > blocks:
-        raise SettingsError(
-            "the encoder has fewer layers than are to be adapted",
-            seen=f"adapters.layers={uppermost}",
-            allowed=f"1 to {blocks}, or all",
-            next_step="set adapters.layers within that range",
-        )
-    return blocks - uppermost
 
 
 def _constants(shapes: EncoderShapes, kind: HeadKind) -> tuple[str, ...]:
@@ -347,6 +313,8 @@ def _layer_to_json(layer: LayerPlan) -> dict[str, Any]:
         "out": layer.out_features,
         "parameters": layer.parameters,
         "roles": list(layer.roles),
+        # Plans of older runs have no such entry, and stay valid.
+        **({"kind": layer.kind} if layer.kind != "lora" else {}),
     }
 
 
@@ -357,6 +325,7 @@ def _layer_from_json(value: Mapping[str, Any]) -> LayerPlan:
         in_features=_typed(value["in"], int),
         out_features=_typed(value["out"], int),
         roles=_names(value["roles"]),
+        kind=_kind(value.get("kind", "lora")),
     )
 
 
@@ -367,6 +336,12 @@ def _head_layer_from_json(value: Mapping[str, Any]) -> HeadLayer:
         _typed(value["parameters"], int),
         None if rank is None else _typed(rank, int),
     )
+
+
+def _kind(value: Any) -> AdapterKind:
+    if value not in ("lora", "dora"):
+        raise TypeError(f"an adapter of kind {value!r}")
+    return cast(AdapterKind, value)
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -83,9 +83,9 @@ def compare(
     """Train baselines, recipes and full fine-tuning on the same rows, in one table.
 
     The majority class, words counted by a linear model, the head alone, the published recipe,
-    tight, IA3 or biases in place of adapters, every weight; or, with --ablate, tight with other
-    values of a setting. All with the same rows, seed and encoder. Ctrl-C loses nothing: with the
-    same --out it goes on.
+    tight, VeRA, IA3 or biases in place of adapters, every weight; or, with --ablate, tight with
+    other values of a setting. All with the same rows, seed and encoder. Ctrl-C loses nothing: with
+    the same --out it goes on.
     """
     with open_front(debug=debug) as front:
         found = pipeline.compare(

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tightfit import pipeline
 from tightfit.budget.excess import head_words
+from tightfit.budget.vectors import VECTORS
 from tightfit.cli import options
 from tightfit.cli.front import open_front
 from tightfit.cli.tables import add_row, bar, new_table, percent
@@ -77,18 +78,19 @@ def show_plan(plan: Plan, console: Console) -> list[RenderableType]:
 def _parts(plan: Plan) -> list[tuple[str, str, int]]:
     """Name, price and parameters of each kind of layer and of each layer of the head."""
     kinds = Counter(
-        (_kind(layer.roles, layer.name), layer.rank, layer.in_features, layer.out_features)
-        for layer in plan.layers
+        (_kind(layer.roles, layer.name), layer.price, layer.parameters) for layer in plan.layers
     )
     parts = [
-        (f"{count} x {kind}", f"{rank} x ({i} + {o})", count * rank * (i + o))
-        for (kind, rank, i, o), count in kinds.items()
+        (f"{count} x {kind}", price, count * parameters)
+        for (kind, price, parameters), count in kinds.items()
     ]
     if plan.method == "full":
         parts.append(("the encoder", "every weight", plan.adapters))
     if plan.vectors:
-        kind = "bias" if plan.method == "bias" else "factors"
-        parts.append((f"{len(plan.vectors)} x {kind}", "width out", plan.adapters))
+        count = len(plan.vectors) // len(VECTORS[plan.method])
+        kind = {"bias": "bias", "ia3": "factors", "vera": "VeRA"}[plan.method]
+        rank = f" + {plan.vectors[-1].parameters}" if plan.method == "vera" else ""
+        parts.append((f"{count} x {kind}", f"width out{rank}", plan.adapters))
     return parts + [
         (f"head: {head_words(layer)}", "", layer.parameters) for layer in plan.head_layers
     ]

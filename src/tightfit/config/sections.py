@@ -109,14 +109,22 @@ class Model(Section):
 class Adapters(Section):
     """What is trained inside the encoder."""
 
-    method: Literal["lora", "ia3", "bias", "none", "full"]
-    """LoRA (arXiv:2106.09685), a factor on each output of the targets (IA3, arXiv:2205.05638),
-    their biases (BitFit, arXiv:2106.10199), nothing, or every weight of the model."""
+    method: Literal["lora", "vera", "ia3", "bias", "none", "full"]
+    """LoRA (arXiv:2106.09685), two vectors on each target around shared random matrices (VeRA,
+    arXiv:2310.11454), a factor on each output of the targets (IA3, arXiv:2205.05638), their biases
+    (BitFit, arXiv:2106.10199), nothing, or every weight of the model."""
     rank: Rank = None
     alpha: Annotated[float, Field(gt=0)] = 8.0
     """The product B A is scaled by alpha / rank, or with ``rslora`` by alpha / sqrt(rank)."""
     rslora: bool = False
     """Rank-stabilised scaling (arXiv:2312.03732): one learning rate suits every rank."""
+    dora: bool = False
+    """Train the length of each row of the weight beside its direction (DoRA, arXiv:2402.09353),
+    one number more an output."""
+    init: Literal["kaiming", "pissa", "eva"] = "kaiming"
+    """Where LoRA's matrices start. ``kaiming``: A at random, B at zero. ``pissa``: at the leading
+    singular vectors of the weight, which is frozen without them (arXiv:2404.02948). ``eva``: A at
+    the leading directions of what the layer reads on a few batches (arXiv:2410.07170)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """On the adapter's input."""
     targets: Annotated[tuple[Role, ...], BeforeValidator(_as_list), Field(min_length=1)] = (
@@ -179,6 +187,8 @@ class Optim(Section):
     """Largest norm of the whole gradient; 0 turns clipping off."""
     class_weights: Literal["none", "balanced"] = "none"
     """``balanced``: each row weighs by the inverse frequency of its own class."""
+    lora_plus: Annotated[float, Field(gt=0)] = 1.0
+    """How many times faster LoRA's B matrices learn than all else (LoRA+, arXiv:2402.12354)."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0)] = 1e-8
 
@@ -271,13 +281,23 @@ class Config(Section):
             faults.append("train.batch_by=tokens needs train.group_by_length=true")
         if len(set(self.data.labels)) != len(self.data.labels):
             faults.append("data.labels names a label twice")
-        if len(set(self.adapters.targets)) != len(self.adapters.targets):
-            faults.append("adapters.targets names a layer twice")
-        if self.budget.allocation == "importance" and self.adapters.rank is not None:
-            faults.append("budget.allocation=importance decides the ranks; set adapters.rank=auto")
+        faults += self._adapter_faults()
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def _adapter_faults(self) -> list[str]:
+        adapters, by_importance = self.adapters, self.budget.allocation == "importance"
+        faults = []
+        if len(set(adapters.targets)) != len(adapters.targets):
+            faults.append("adapters.targets names a layer twice")
+        if by_importance and adapters.rank is not None:
+            faults.append("budget.allocation=importance decides the ranks; set adapters.rank=auto")
+        if by_importance and adapters.dora:
+            faults.append("budget.allocation=importance weighs ranks alone; set dora=false")
+        if adapters.init == "pissa" and adapters.dora:
+            faults.append("adapters.init=pissa changes the weights that adapters.dora measures")
+        return faults
 
     @property
     def epochs(self) -> float:

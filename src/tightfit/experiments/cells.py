@@ -57,6 +57,7 @@ RECIPES = (
     Cell("head-only", "head-only", ("adapters.method=none",)),
     Cell("paper", "paper", ("adapters.method=lora", "train.expect_dead=false")),
     Cell(RECIPE, RECIPE, ("adapters.method=lora",)),
+    Cell("VeRA", RECIPE, ("adapters.method=vera",)),
     Cell("IA3", RECIPE, ("adapters.method=ia3",)),
     Cell("bias tuning", RECIPE, ("adapters.method=bias",)),
     # What --budget and --set say of the cap is for the others: this one has none.

@@ -31,6 +31,7 @@ from tightfit.errors import UsageError
 from tightfit.inference import onnx_graph
 from tightfit.inference.engines import Engine, OnnxEngine, TorchEngine
 from tightfit.inference.predictor import Predictor
+from tightfit.model.adapter_folder import PEFT_METHODS
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import quiet_transformers
@@ -80,7 +81,7 @@ def check_format(name: str, classifier: Classifier | None = None) -> Format:
         )
     if found.startswith("onnx"):
         onnx_graph.ensure_installed()
-    if found == "peft" and classifier is not None and classifier.plan.method not in ("lora", "ia3"):
+    if found == "peft" and classifier is not None and classifier.plan.method not in PEFT_METHODS:
         raise UsageError(
             "PEFT has no form for a run without adapters",
             seen=f"method {classifier.plan.method}",

@@ -1,8 +1,17 @@
 """LoRA (arXiv:2106.09685) on the planned layers, through PEFT, and who declares what trains.
 
-IA3 (arXiv:2205.05638) and bias tuning (arXiv:2106.10199) are here to be compared with.
-
     h = W x + (alpha / r) B A dropout(x)    W (out, in) frozen, A (r, in), B (out, r), B = 0 first
+
+Its kin, by the settings of ``adapters``:
+
+    dora    every row of W + (alpha / r) B A is brought to a length that trains (arXiv:2402.09353)
+    pissa   B A starts at the r leading terms of W's SVD, and W is frozen without them
+            (arXiv:2404.02948); so the saved A and B belong to this very W, and PEFT, which finds
+            ``init_lora_weights="pissa"`` beside them, takes those terms out of it again
+    vera    h = W x + b * (B (d * (A x))) with A and B random, shared and frozen; the vectors b,
+            which starts at zero, and d train (arXiv:2310.11454)
+
+IA3 (arXiv:2205.05638) and bias tuning (arXiv:2106.10199) are here to be compared with.
 
 Trainable tensors are named as in the saved file: the base model's own names, with ``lora_A.weight``
 and ``lora_B.weight`` below a layer. They are asked of the adapters and the head, never matched.
@@ -16,8 +25,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, VeraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
+from peft.tuners.vera import VeraLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel
@@ -29,6 +39,9 @@ from tightfit.model.low_rank import LowRankLinear
 ADAPTER = "default"
 """PEFT's name for a model's first adapter."""
 
+
+VERA_KEY = 0
+"""From which VeRA's shared matrices are drawn, by PEFT and in the same way everywhere."""
 
 NEAR_IDENTITY = 0.01
 """What multiplies the identity: normalised states reach some 20, and tanh(0.2) is 0.197."""
@@ -65,10 +78,10 @@ def attach(model: PreTrainedModel, plan: Plan, settings: Adapters) -> nn.Module:
     _put_constants(model, plan)
     _narrow(model, plan)
     whole: nn.Module = model
-    if plan.method == "lora":
-        whole = _with_lora(model, plan, settings)
-    elif plan.method == "ia3":
-        whole = _with_factors(model, plan)
+    config = _peft_config(plan, settings)
+    if config is not None:
+        with quiet_peft():
+            whole = get_peft_model(model, config)
     if plan.method != "full":
         for _, head in _head_modules(whole, plan):
             head.requires_grad_(False)
@@ -97,8 +110,15 @@ def adapter_pairs(module: nn.Module) -> list[AdapterPair]:
 
 def adapter_dropouts(module: nn.Module) -> list[nn.Module]:
     """The dropouts on the adapters' inputs."""
-    layers = base_model(module).modules()
-    return [layer.lora_dropout for layer in layers if isinstance(layer, LoraLayer)]
+    layers = list(base_model(module).modules())
+    return [layer.lora_dropout for layer in layers if isinstance(layer, LoraLayer)] + [
+        layer.vera_dropout for layer in layers if isinstance(layer, VeraLayer)
+    ]
+
+
+def has_magnitudes(module: nn.Module) -> bool:
+    """Whether adapters are those of DoRA."""
+    return any(_magnitudes(module))
 
 
 def trainable_tensors(module: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
@@ -108,6 +128,7 @@ def trainable_tensors(module: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
     return {
         **dict(_vectors(module, plan)),
         **dict(_adapter_tensors(module)),
+        **dict(_magnitudes(module)),
         **dict(_head_tensors(module, plan)),
     }
 
@@ -125,34 +146,63 @@ def output_layer(module: nn.Module, plan: Plan) -> nn.Linear | LowRankLinear:
     return layer
 
 
-def _with_lora(model: PreTrainedModel, plan: Plan, settings: Adapters) -> PeftModel:
+def _peft_config(plan: Plan, settings: Adapters) -> PeftConfig | None:
+    """What PEFT is to attach; None where nothing is."""
+    match plan.method:
+        case "lora":
+            return _lora(plan, settings)
+        case "vera":
+            return _vera(plan, settings)
+        case "ia3":
+            return _ia3(plan)
+    return None
+
+
+def _lora(plan: Plan, settings: Adapters) -> LoraConfig:
     ranks = {layer.name: layer.rank for layer in plan.layers}
     rank = max(ranks.values())
-    config = LoraConfig(
+    return LoraConfig(
         task_type="SEQ_CLS",
         r=rank,
         lora_alpha=settings.alpha,
         use_rslora=settings.rslora,
+        use_dora=plan.layers[0].kind == "dora",
+        # EVA starts like any other, until it has seen texts: see training/directions.py.
+        init_lora_weights="pissa" if settings.init == "pissa" else True,
         lora_dropout=settings.dropout,
         bias="none",
         target_modules=sorted(ranks),
         rank_pattern={name: r for name, r in ranks.items() if r != rank},
         modules_to_save=sorted(plan.head_modules),
     )
-    with quiet_peft():
-        return get_peft_model(model, config)
 
 
-def _with_factors(model: PreTrainedModel, plan: Plan) -> PeftModel:
-    config = IA3Config(
+def _vera(plan: Plan, settings: Adapters) -> VeraConfig:
+    return VeraConfig(
         task_type="SEQ_CLS",
-        target_modules=sorted(vector.name.rpartition(".")[0] for vector in plan.vectors),
+        r=plan.vectors[-1].parameters,
+        target_modules=_targets(plan),
+        projection_prng_key=VERA_KEY,
+        # Another version of torch may draw other numbers from the same key.
+        save_projection=True,
+        vera_dropout=settings.dropout,
+        modules_to_save=sorted(plan.head_modules),
+    )
+
+
+def _ia3(plan: Plan) -> IA3Config:
+    return IA3Config(
+        task_type="SEQ_CLS",
+        target_modules=_targets(plan),
         # These would get their factors before the layer; here all have them behind it.
         feedforward_modules=[],
         modules_to_save=sorted(plan.head_modules),
     )
-    with quiet_peft():
-        return get_peft_model(model, config)
+
+
+def _targets(plan: Plan) -> list[str]:
+    """The layers around which vectors train."""
+    return sorted({vector.name.rpartition(".")[0] for vector in plan.vectors})
 
 
 @contextmanager
@@ -177,6 +227,13 @@ def _adapter_tensors(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
         for tensor, letter in ((pair.a_RI, "A"), (pair.b_OR, "B")):
             assert isinstance(tensor, nn.Parameter)
             yield f"{pair.name}.lora_{letter}.weight", tensor
+
+
+def _magnitudes(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """DoRA's lengths of the weights' rows."""
+    for name, layer in base_model(module).named_modules():
+        if isinstance(layer, LoraLayer) and ADAPTER in layer.lora_magnitude_vector:
+            yield f"{name}.lora_magnitude_vector", layer.lora_magnitude_vector[ADAPTER].weight
 
 
 def _head_tensors(module: nn.Module, plan: Plan) -> Iterator[tuple[str, nn.Parameter]]:

@@ -2,6 +2,7 @@
 
     lora   a PEFT folder: adapter_config.json, adapter_model.safetensors (adapters and head)
     ia3    the same, with factors in place of adapters
+    vera   the same, with vectors, and the matrices that they share
     none   head.safetensors, under the base model's own tensor names (PEFT has no form for it)
     bias   head.safetensors, with the biases of the encoder that trained
     full   a whole ``transformers`` model folder
@@ -24,7 +25,7 @@ from torch import nn
 from tightfit.budget.gates import check_count
 from tightfit.budget.plan import Plan
 from tightfit.errors import ArtefactError
-from tightfit.model.adapter_folder import HEAD_FILE, PEFT_PREFIX, read_tensor
+from tightfit.model.adapter_folder import HEAD_FILE, PEFT_METHODS, PEFT_PREFIX, read_tensor
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import load_encoder, load_tokenizer, quiet_transformers
@@ -42,7 +43,7 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
     """
     folder.mkdir(parents=True, exist_ok=True)
     match classifier.plan.method:
-        case "lora" | "ia3":
+        case "lora" | "ia3" | "vera":
             peft_model = classifier.module
             assert isinstance(peft_model, PeftModel)
             for settings in peft_model.peft_config.values():
@@ -70,7 +71,7 @@ def count_saved(plan: Plan, folder: Path) -> int:
     counted: dict[str, int] = {}
     for file in sorted(folder.glob("*.safetensors")):
         shapes = tensor_shapes(file)
-        counted |= {n: prod(shape) for n, shape in shapes.items() if n not in plan.frozen_constants}
+        counted |= {n: prod(shape) for n, shape in shapes.items() if n not in plan.saved_constants}
         for name in ranks.keys() & shapes.keys():
             counted[name] = numbers_of(read_tensor(file, name), ranks[name])
     return check_count(plan, counted, f"the saved {folder.name}/")
@@ -93,7 +94,7 @@ def load_artefact(
     base = Source(source.name, folder, source.name) if plan.method == "full" else source
     model: nn.Module = load_encoder(base, plan, label_names)
     try:
-        if plan.method in ("lora", "ia3"):
+        if plan.method in PEFT_METHODS:
             with quiet_peft():
                 model = PeftModel.from_pretrained(model, str(folder))
         elif plan.method in ("none", "bias"):

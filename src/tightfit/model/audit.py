@@ -16,7 +16,8 @@ from typing import Any
 from safetensors.torch import load_file
 
 from tightfit import runs
-from tightfit.budget.plan import VECTORS, Plan
+from tightfit.budget.plan import Plan
+from tightfit.budget.vectors import SHARED, VECTORS, VERA
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
 from tightfit.model.adapter_folder import (
@@ -135,8 +136,11 @@ def _audit_artefact(folder: runs.RunFolder, labels: tuple[str, ...]) -> Audit:
         return Audit(numbers, (), True, labels, "no adapters: every weight of the model trained")
     if not (folder.adapter / ADAPTER_CONFIG).is_file():
         return _audit_head(folder.adapter, labels)
-    if runs.read_json(folder.adapter / ADAPTER_CONFIG).get("peft_type") == "IA3":
-        return _audit_factors(folder.adapter, labels)
+    match runs.read_json(folder.adapter / ADAPTER_CONFIG).get("peft_type"):
+        case "IA3":
+            return _audit_factors(folder.adapter, labels)
+        case "VERA":
+            return _audit_vectors(folder.adapter, labels)
     return _audit_adapter(folder.adapter, labels)
 
 
@@ -165,7 +169,7 @@ def _audit_factors(folder: Path, labels: tuple[str, ...] | None) -> Audit:
     tensors = load_file(weights_file(folder))
     states = []
     for name, factors in tensors.items():
-        if name.endswith(f".{VECTORS['ia3']}"):
+        if name.endswith(f".{VECTORS['ia3'][0]}"):
             norm, change = (float(t.double().norm()) for t in (factors, factors - 1))
             alive = math.isfinite(norm) and change > 0
             a, b = (n if math.isfinite(n) else None for n in (norm, change))
@@ -175,6 +179,31 @@ def _audit_factors(folder: Path, labels: tuple[str, ...] | None) -> Audit:
     verdict = f"alive: all {count} factors changed their layer"
     if dead:
         verdict = f"dead: {dead} of {count} factors are 1 still, or not finite"
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    return Audit(numbers, tuple(states), True, labels, verdict)
+
+
+def _audit_vectors(folder: Path, labels: tuple[str, ...] | None) -> Audit:
+    """VeRA: where b, which starts at zero, still is, the layer never changed.
+
+    In place of A and B stand the norms of d and b.
+    """
+    tensors = {
+        name.removeprefix(PEFT_PREFIX): tensor
+        for name, tensor in load_file(weights_file(folder)).items()
+        if name not in SHARED
+    }
+    layers = [n.removesuffix(f".{VERA[0]}") for n in tensors if n.endswith(f".{VERA[0]}")]
+    states = []
+    for layer in layers:
+        b_O, d_R = (tensors[f"{layer}.{kind}"].double() for kind in VERA)
+        works = all(math.isfinite(v.norm()) and v.norm() > 0 for v in (b_O, d_R))
+        a, b = (float(v.norm()) if v.isfinite().all() else None for v in (d_R, b_O))
+        states.append(AdapterState(layer, len(d_R), a, b, dead=not works))
+    count, dead = len(states), sum(state.dead for state in states)
+    verdict = f"alive: all {count} adapters changed their layer"
+    if dead:
+        verdict = f"dead: {dead} of {count} adapters have a vector that is zero, or not finite"
     numbers = sum(tensor.numel() for tensor in tensors.values())
     return Audit(numbers, tuple(states), True, labels, verdict)
 

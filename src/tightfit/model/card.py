@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.plan import Plan
 from tightfit.config import Config
+from tightfit.model.adapter_folder import PEFT_METHODS
 from tightfit.model.locate import Source
 
 LOADING = {
@@ -37,15 +38,22 @@ classify = pipeline("text-classification", {folder!r})""",
 }
 """How to load each kind of artefact without tightfit."""
 
-ALIKE: Mapping[str, str] = {"ia3": "lora", "bias": "none"}
+ALIKE: Mapping[str, str] = {"vera": "lora", "ia3": "lora", "bias": "none"}
 """Methods whose artefact is loaded like that of another: PEFT's folder, or the head's file."""
 
 WHERE = {
     "full": "the encoder",
+    "vera": "vectors around random matrices (VeRA)",
     "ia3": "factors on outputs of the encoder's layers",
     "bias": "biases of the encoder",
 }
 """What trains besides the head, where it is not adapters."""
+
+STARTS: Mapping[str, str] = {
+    "pissa": ", started at the weights' own leading singular vectors (PiSSA)",
+    "eva": ", started at the leading directions of activations (EVA)",
+}
+"""Where adapters started, unless at random."""
 
 HUB = "hf:"
 """Begins the name of a data set on the Hub."""
@@ -125,7 +133,7 @@ def _metadata(
             ("f1", "Macro F1", scores["macro_f1"]["value"]),
         )
     ]
-    is_peft = plan.method in ("lora", "ia3")
+    is_peft = plan.method in PEFT_METHODS
     return ModelCardData(
         model_name=f"{Path(source.public_name).name} text classifier",
         # A folder on somebody's disk is no model of the Hub.
@@ -167,9 +175,10 @@ def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str
     how = f"AdamW, rate {optim.lr:g}, {config.epochs:g} epochs, batch {batch}"
     if plan.method == "lora":
         adapters = config.adapters
+        kind = "DoRA" if plan.layers[0].kind == "dora" else "LoRA"
         how += (
-            f"; LoRA of rank {_ranks(plan)} and alpha {adapters.alpha:g} on "
-            f"{', '.join(_roles(plan))}"
+            f"; {kind} of rank {_ranks(plan)} and alpha {adapters.alpha:g} on "
+            f"{', '.join(_roles(plan))}" + STARTS.get(adapters.init, "")
         )
     if data is None:
         return f"{how}."

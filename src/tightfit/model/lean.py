@@ -28,7 +28,7 @@ from transformers import PreTrainedModel
 from tightfit.budget.families import FAMILIES
 from tightfit.config import Role
 from tightfit.data.batches import Batch
-from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model
+from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model, has_magnitudes
 from tightfit.model.encoders import layer_stack
 
 BERT_PARTS = ("attention.output.LayerNorm", "intermediate.intermediate_act_fn", "output.LayerNorm")
@@ -234,6 +234,8 @@ def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool
     tuners = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
     if any(not isinstance(m, LoraLayer) for m in tuners):
         return "adapters are not those of LoRA"
+    if has_magnitudes(module):
+        return "DoRA brings the rows of every weight to another length"
     # An adapter's tensors are matrices; those of one dimension are the encoder's own.
     if any(p.requires_grad and p.ndim == 1 for p in layer_stack(model).parameters()):
         return "biases of the encoder train"

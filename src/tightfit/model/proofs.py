@@ -72,9 +72,10 @@ class GradientWatch:
         exempt: Collection[str] = (),
         expect_dead: bool = False,
     ) -> None:
-        """Watch ``tensors``; those in ``late`` are A matrices, those in ``exempt`` never tested."""
+        """Watch ``tensors``; ``late`` are A matrices and their like, ``exempt`` never tested."""
         self._tensors = {name: p for name, p in tensors.items() if name not in exempt}
-        self._late = set(late)
+        self.late = set(late)
+        """A matrices and their like, whose gradient is zero while what follows them is."""
         self.exempt = sorted(exempt)
         """Never tested: they cannot have a gradient."""
         self._expect_dead = expect_dead
@@ -141,7 +142,7 @@ class GradientWatch:
         missing = self._tensors.keys() - self.first_seen.keys()
         # In a run shorter than 50 steps A is due once B has left zero and a step has followed.
         late_due = self.steps >= LATE_STEPS or (at_end and self._moving_steps >= PROMPT_STEPS)
-        return {name for name in missing if late_due or name not in self._late}
+        return {name for name in missing if late_due or name not in self.late}
 
     def _enforce(self, overdue: Collection[str]) -> None:
         if overdue and not self._expect_dead:

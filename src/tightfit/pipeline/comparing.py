@@ -147,7 +147,9 @@ def compare(
     tasks = [] if ablate else [_baseline(name, material, facts) for name in BASELINES]
     for cell, settled in configs.items():
         if cell.name not in left_out:
-            key = fingerprint(**facts, settings=settled.model_dump(mode="json"), encoder=encoder)
+            # Without defaults, so that a cell outlives settings that did not exist when it ran.
+            chosen = settled.model_dump(mode="json", exclude_defaults=True)
+            key = fingerprint(**facts, settings=chosen, encoder=encoder)
             rows = {"data": data, "validation": validation, "limit": limit}
             shared = {**rows, "recipe": cell.recipe, "settings": [*words, *cell.settings]}
             tasks.append(_training(cell.name, key, folder, shared=shared, voice=voice))

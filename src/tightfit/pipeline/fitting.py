@@ -226,7 +226,9 @@ def _fit(
             runs.write_json(folder.proofs, {"gradients": watch.report().to_json()})
     pairs = adapter_pairs(job.classifier.module)
     end = job.classifier.state()
-    moved = movement(start, end, pairs, exempt=watch.exempt, expect_dead=expect_dead)
+    # VeRA's d may stand still, as A may: b alone changes the weight.
+    exempt = {*watch.exempt, *watch.late}
+    moved = movement(start, end, pairs, exempt=exempt, expect_dead=expect_dead)
     artefact = folder.model if job.classifier.plan.method == "full" else folder.adapter
     saved = save_artefact(job.classifier, artefact)
     proofs = {

@@ -12,6 +12,7 @@ from torch import nn
 
 from tightfit import runs
 from tightfit.budget.plan import Plan
+from tightfit.budget.vectors import VERA
 from tightfit.config import Config, from_toml
 from tightfit.errors import SettingsError
 from tightfit.model.adapters import adapter_pairs
@@ -90,7 +91,9 @@ def watch_over(job: Job, source: Source) -> GradientWatch:
     key_biases = {f"{layer.name}.bias" for layer in layers if layer.roles == ("key",)}
     return GradientWatch(
         tensors,
-        late={f"{pair.name}.lora_A.weight" for pair in adapter_pairs(classifier.module)},
+        # VeRA's d stands behind b, which starts at zero, as A does behind B.
+        late={f"{pair.name}.lora_A.weight" for pair in adapter_pairs(classifier.module)}
+        | {name for name in tensors if name.endswith(f".{VERA[1]}")},
         exempt={n for n, p in tensors.items() if owners[id(p)] in unused or n in key_biases},
         expect_dead=job.config.train.expect_dead,
     )

@@ -80,6 +80,7 @@ def plan(
         targets=config.adapters.targets,
         uppermost=config.adapters.layers,
         head=config.head.kind,
+        dora=config.adapters.dora,
     )
     if config.budget.allocation == "importance":
         return replace(made, why=f"{made.why}; training rows will decide, by importance")

@@ -12,7 +12,7 @@ from tightfit.budget.parts import LayerPlan
 from tightfit.report.drawing import Bar, Chart, Scale, Tick, nice_range, short, x_scale, y_scale
 from tightfit.report.facts import RunFacts
 
-VECTORS = {"ia3": "factors", "bias": "biases"}
+VECTORS = {"vera": "vectors", "ia3": "factors", "bias": "biases"}
 """What the vectors of a method are."""
 
 TONES = ("tone-1", "tone-2", "tone-3", "tone-4", "tone-5", "tone-6")
@@ -132,13 +132,16 @@ def _groups(facts: RunFacts) -> dict[str, list[LayerPlan]]:
 
 
 def _sum(layers: list[LayerPlan]) -> str:
-    kinds: dict[tuple[int, int, int], int] = defaultdict(int)
+    kinds: dict[str, int] = defaultdict(int)
     for layer in layers:
-        kinds[layer.rank, layer.in_features, layer.out_features] += 1
+        kinds[layer.price] += 1
     if len(kinds) > 3:
         ranks = [layer.rank for layer in layers]
         return f"{len(layers)} layers of rank {min(ranks)} to {max(ranks)}"
-    return " + ".join(f"{n} x {r} x ({i:,} + {o:,})" for (r, i, o), n in kinds.items())
+    return " + ".join(
+        f"{n} x {price}" if layers[0].kind == "lora" else f"{n} x ({price})"
+        for price, n in kinds.items()
+    )
 
 
 def _depth(layer: LayerPlan) -> int:

@@ -25,6 +25,7 @@ from tightfit.training.checkpoint import (
     pack_optimizer,
     unpack_optimizer,
 )
+from tightfit.training.directions import start_at_directions
 from tightfit.training.job import Counters, Fitted, HistoryRow, Job
 from tightfit.training.optim import RATE, class_weights, make_optimizer, row_losses
 from tightfit.training.parallel import Peers
@@ -85,7 +86,7 @@ class Loop:
         done = self._restore() if resume else 0
         self._keep_prefix()
         if done == 0:
-            self._start_head()
+            self._start()
             self.peers.share_weights(self._trainable.values())
             self._evaluate(0)
         total, every = self.job.schedule.total, self.job.config.train.eval_every
@@ -133,8 +134,10 @@ class Loop:
         self.counters.train_seconds += seconds
         self.counters.seconds += seconds
 
-    def _start_head(self) -> None:
+    def _start(self) -> None:
         started = time.perf_counter()
+        if self.job.config.adapters.init == "eva":
+            start_at_directions(self.job, self.voice)
         if self.job.config.head.start == "probe":
             start_at_probe(self.job, self.voice)
         self.counters.seconds += time.perf_counter() - started

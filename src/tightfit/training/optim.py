@@ -74,11 +74,19 @@ def make_optimizer(
     # Biases and the scales of norms are the tensors of one dimension; PEFT's factors have two.
     planned = {vector.name for vector in plan.vectors}
     flat = {name for name, p in trainable.items() if p.ndim <= 1 or name in planned}
-    matrices = [p for name, p in trainable.items() if name not in flat and name not in scaled]
+    # LoRA+ (arXiv:2402.12354): with one rate for both, wide layers learn A and hardly B.
+    faster = set() if settings.lora_plus == 1 else {f"{x.name}.lora_B.weight" for x in plan.layers}
+    others = {*flat, *scaled, *faster}
+    matrices = [p for name, p in trainable.items() if name not in others]
     vectors = [p for name, p in trainable.items() if name in flat]
     groups = [
         {"params": matrices, "weight_decay": settings.weight_decay, RATE: 1.0},
         {"params": vectors, "weight_decay": 0.0, RATE: 1.0},
+        {
+            "params": [p for name, p in trainable.items() if name in faster],
+            "weight_decay": settings.weight_decay,
+            RATE: settings.lora_plus,
+        },
         {
             "params": [trainable[name] for name in scaled],
             "weight_decay": settings.weight_decay * NEAR_IDENTITY,

@@ -14,6 +14,7 @@ from tightfit.errors import UsageError
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.training.checkpoint import CheckpointStore
+from tightfit.training.directions import start_at_directions
 from tightfit.training.job import Job
 from tightfit.training.loop import Loop
 from tightfit.training.optim import make_schedule
@@ -36,7 +37,7 @@ class Pace:
     evaluation: float
     """One evaluation while training."""
     probe: float
-    """The head's start."""
+    """Where the head and the adapters start."""
 
     def seconds(self, steps: int, every: int) -> float:
         """Of a whole training, with an evaluation before it, at its end, and every so many."""
@@ -70,6 +71,10 @@ class TimeLimit:
 def rehearse(job: Job) -> Pace:
     """Time a few real steps and forward passes; the weights are put back afterwards."""
     start = job.classifier.state()
+    started = time.perf_counter()
+    if job.config.adapters.init == "eva":
+        start_at_directions(job, Voice())
+    directions = time.perf_counter() - started
     with TemporaryDirectory() as nowhere:
         loop = Loop(job, CheckpointStore(Path(nowhere)), GradientWatch({}))
         step = loop.rehearse(REHEARSED_STEPS)
@@ -82,7 +87,7 @@ def rehearse(job: Job) -> Pace:
     predict_logits(job.classifier, tokens.select(middle), batch=len(middle), forward=job.logits)
     row = (time.perf_counter() - started) / len(middle)
     probed = min(MOST_ROWS, len(job.train.labels)) if job.config.head.start == "probe" else 0
-    return Pace(step, row * len(tokens), row * probed)
+    return Pace(step, row * len(tokens), directions + row * probed)
 
 
 def fit_into(job: Job, limit: TimeLimit, voice: Voice) -> Job:

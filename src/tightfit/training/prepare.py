@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from tightfit.budget.plan import Plan, make_plan, targeted
+from tightfit.budget.plan import Plan, make_plan
 from tightfit.budget.shapes import LinearShape
+from tightfit.budget.targets import targeted
 from tightfit.config import Choice, Config
 from tightfit.data.batches import Tokens, batch_order, padding_share, tokenise
 from tightfit.data.checks import quick_warnings
@@ -139,6 +140,7 @@ def plan_for(config: Config, source: Source, num_labels: int) -> Plan:
         targets=config.adapters.targets,
         uppermost=config.adapters.layers,
         head=config.head.kind,
+        dora=config.adapters.dora,
     )
 
 

@@ -1,0 +1,55 @@
+"""Which layers of an encoder the settings offer to adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tightfit.budget.shapes import EncoderShapes, LinearShape
+from tightfit.config import Role
+from tightfit.errors import SettingsError
+
+
+def targeted(
+    shapes: EncoderShapes, targets: Sequence[Role], uppermost: int | None
+) -> list[LinearShape]:
+    """The layers that can carry an adapter: those of the roles, in the uppermost blocks.
+
+    Raises:
+        SettingsError: the model has no layer of a role, or not so many blocks.
+    """
+    known = dict.fromkeys(role for shape in shapes.layers for role in shape.roles)
+    unknown = [role for role in targets if role not in known]
+    if unknown:
+        raise SettingsError(
+            f"{shapes.model_type} has no layer for a target",
+            seen=", ".join(unknown),
+            allowed=", ".join(known),
+            next_step="name other roles in adapters.targets",
+        )
+    lowest = 0 if uppermost is None else _lowest_block(shapes, uppermost)
+    return [
+        shape
+        for shape in shapes.layers
+        if shape.block >= lowest and not set(targets).isdisjoint(shape.roles)
+    ]
+
+
+def _lowest_block(shapes: EncoderShapes, uppermost: int) -> int:
+    """The lowest of the ``uppermost`` blocks, counted from below."""
+    blocks = len({shape.block for shape in shapes.layers})
+    if blocks < shapes.depth:
+        raise SettingsError(
+            f"{shapes.model_type} has no upper layers to adapt: its {shapes.depth} layers share "
+            + ("one block" if blocks == 1 else f"{blocks} blocks"),
+            seen=f"adapters.layers={uppermost}",
+            allowed="all",
+            next_step="leave adapters.layers=all, or choose an encoder of another family",
+        )
+    if uppermost > blocks:
+        raise SettingsError(
+            "the encoder has fewer layers than are to be adapted",
+            seen=f"adapters.layers={uppermost}",
+            allowed=f"1 to {blocks}, or all",
+            next_step="set adapters.layers within that range",
+        )
+    return blocks - uppermost

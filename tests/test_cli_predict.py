@@ -173,7 +173,7 @@ def test_a_file(files: Recorder) -> None:
 def test_a_file_with_options(files: Recorder) -> None:
     """The object, and what else can be asked for."""
     more = "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b"
-    more += " --shard 2/3 --escape-formulas"
+    more += " --shard 2/3 --escape-formulas --engine auto"
     result = tightfit("predict", "r", "--data", "d", "--out", "p.csv", "--json", *more.split())
     assert json.loads(result.stdout) == files.result.to_json()
     options = {k: v for k, v in files.options.items() if k != "voice"}
@@ -185,6 +185,7 @@ def test_a_file_with_options(files: Recorder) -> None:
         "max_error": 0.02,
         "text_column": "a,b",
         "shard": "2/3",
+        "engine": "auto",
     }
 
 
@@ -198,6 +199,7 @@ def test_a_file_with_options(files: Recorder) -> None:
         (["--text", "goal", "--text-column", "t"], "--text-column is for --data"),
         (["--text", "goal", "--shard", "1/2"], "--shard is for --data"),
         (["--text", "goal", "--escape-formulas"], "--escape-formulas is for --data"),
+        (["--text", "goal", "--engine", "onnx"], "--engine is for --data"),
         (["--text", "\udcff"], "a text is not UTF-8\n  seen:    '\\udcff'"),
     ],
 )

@@ -57,9 +57,9 @@ def test_features_of_processors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         file = tmp_path / "cpuinfo"
         file.write_text(text, "utf-8")
         monkeypatch.setattr(doctor, "CPU_INFO", file)
-        assert doctor._devices().cpu_features == found
+        assert doctor.devices().cpu_features == found
     monkeypatch.setattr(doctor, "CPU_INFO", tmp_path / "nothing")
-    assert doctor._devices().cpu_features == ()
+    assert doctor.devices().cpu_features == ()
 
 
 def test_the_limit_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tightfit.inference.export import Rows, export
 from tightfit.inference.forms import FORMATS, check_format, merged_model, write_form
 from tightfit.model.artefact import tensor_shapes
 from tightfit.pipeline import Run
-from tightfit.pipeline.exporting import subject_of
+from tightfit.pipeline.predicting import subject_of
 
 TEXTS = toy_texts()
 ROWS = Rows(TEXTS, None, "toys")

@@ -27,7 +27,7 @@ from tightfit.inference.export import Rows, export
 from tightfit.inference.forms import Subject, check_format, merged_model
 from tightfit.inference.parity import compare, joined, probes, refuse_difference
 from tightfit.pipeline import Run
-from tightfit.pipeline.exporting import subject_of
+from tightfit.pipeline.predicting import subject_of
 
 ROOT = Path(__file__).resolve().parents[1]
 

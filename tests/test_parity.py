@@ -29,6 +29,8 @@ FORMS = ["padded", "unpadded", "length-1", "maximum-length"]
 class Masked:
     """Logits that depend on every token, its place, and the mask."""
 
+    multiple = 1
+
     def __init__(self, uses_mask: bool = True) -> None:
         self.uses_mask = uses_mask
 

@@ -111,7 +111,7 @@ def examine() -> Report:
     reachable = {"embedded": _embedded(), "hub": _hub()}
     return Report(
         versions=versions,
-        devices=_devices(),
+        devices=devices(),
         compiler=_compiler(),
         extras={package: _extra(package) for package in EXTRA_OF},
         reachable=reachable,
@@ -145,7 +145,8 @@ def _version(library: str) -> str | None:
         return None
 
 
-def _devices() -> Devices:
+def devices() -> Devices:
+    """What computes here."""
     info = _cpu_info()
     # Intel and AMD list "flags", ARM lists "Features".
     flags = set(info.get("flags", info.get("Features", "")).split())

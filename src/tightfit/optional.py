@@ -16,6 +16,7 @@ EXTRA_OF = {
     "pandas": "pandas",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "openvino": "openvino",
     "datasketch": "checks",
     "cleanlab": "checks",
 }

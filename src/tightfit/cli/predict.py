@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tightfit.pipeline import Run
 
 LabelFormat = Literal["id", "name"]
+Engine = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8", "openvino"]
 
 LINES_AT_ONCE = 1024
 """Lines of standard input that are answered together, so that memory stays flat."""
@@ -30,6 +31,7 @@ LINES_AT_ONCE = 1024
 EXAMPLES = """\
 tightfit predict runs/001 --data test.csv --out predictions.csv
 tightfit predict runs/001 --data test.csv --out p.jsonl --probabilities
+tightfit predict runs/001 --data test.csv --out p.parquet --engine auto
 tightfit predict runs/001 --data test.csv --out sure.csv --max-error 0.02
 tightfit predict runs/001 --text 'Stocks fell for a third day'
 tightfit predict runs/001 --text 'Stocks fell' --text 'Goal!' --json
@@ -115,6 +117,14 @@ def predict(
             help="Longest text to read, in tokens; else the run's own.",
         ),
     ] = None,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(
+            rich_help_panel=options.SETTINGS,
+            help="What computes: PyTorch (the default), ONNX Runtime or OpenVINO; auto measures "
+            "those that are installed on some of the rows, and takes the fastest that agrees.",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
@@ -128,6 +138,7 @@ def predict(
         for_data: dict[str, object] = {
             "--text-column": text_column,
             "--shard": shard,
+            "--engine": engine,
             "--escape-formulas": escape_formulas or None,
         }
         _refuse_contradictions(data=data, out=out, text=text, for_data=for_data)
@@ -143,6 +154,7 @@ def predict(
                 max_error=max_error,
                 text_column=text_column,
                 shard=shard,
+                engine=engine or "torch",
                 voice=RichVoice(),
             )
             if as_json:

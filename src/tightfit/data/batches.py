@@ -237,6 +237,22 @@ def length_sorted(lengths: NDArray[np.int64], batch: int) -> list[list[int]]:
     return [order[start : start + batch].tolist() for start in range(0, len(order), batch)]
 
 
+def token_sorted(tokens: Tokens, places: int) -> list[list[int]]:
+    """Batches of rows of like length, longest first: few long rows, or many short ones.
+
+    Args:
+        tokens: the rows.
+        places: token places of a batch at most, padding included; a longer row has its own batch.
+    """
+    order = np.argsort(-tokens.lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        fitting = max(1, places // tokens.padded([int(order[start])]))
+        batches.append(order[start : start + fitting].tolist())
+        start += fitting
+    return batches
+
+
 def padding_share(tokens: Tokens, batches: Sequence[Sequence[int]]) -> float:
     """The share of token places in these batches that hold padding, from 0 to 1."""
     places = sum(len(rows) * tokens.padded(rows) for rows in batches)

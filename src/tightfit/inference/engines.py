@@ -1,4 +1,4 @@
-"""What computes logits: the run's own PyTorch model, or an exported graph in ONNX Runtime.
+"""What computes logits: the run's own PyTorch model, or a graph in ONNX Runtime or OpenVINO.
 
 Shapes: B rows of a batch, L tokens, N rows, K labels.
 """
@@ -6,7 +6,7 @@ Shapes: B rows of a batch, L tokens, N rows, K labels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,14 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tightfit.data.batches import Batch, Tokens, collate, length_sorted
+from tightfit.data.batches import Batch, Tokens, collate, length_sorted, token_sorted
 from tightfit.errors import ArtefactError
-from tightfit.inference.predictor import PREDICT_BATCH
+from tightfit.model.lean import LeanEncoder, why_not_lean_merged
 from tightfit.optional import require
+
+BATCH_PLACES = 2048
+"""Token places of a batch, padding included: more does not make the products faster on a CPU, and
+leaves the caches."""
 
 
 class Engine(Protocol):
     """Anything that turns padded token ids into logits."""
+
+    @property
+    def multiple(self) -> int:
+        """Lengths that batches should have are multiples of this, where the longest allows it."""
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
@@ -33,6 +41,7 @@ class TorchEngine:
     """A PyTorch model for sequence classification, with or without adapters."""
 
     module: nn.Module
+    multiple: int = 1
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> NDArray[np.float32]:
@@ -45,10 +54,41 @@ class TorchEngine:
 
 
 @dataclass(frozen=True)
+class LeanEngine:
+    """The lean forward pass, with adapters merged into copies of the weights."""
+
+    encoder: LeanEncoder
+    multiple: int = 1
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """``logits_BK`` of one batch."""
+        batch = batch.to(self.encoder.model.device)
+        logits_BK: NDArray[np.float32] = self.encoder.logits(batch).cpu().numpy()
+        return logits_BK
+
+
+def torch_engine(module: nn.Module, dtype: torch.dtype = torch.float32) -> Engine:
+    """The fastest way through a finished model in PyTorch, which may not change from now on.
+
+    Args:
+        module: with or without adapters, in evaluation mode; it is left as it is.
+        dtype: of the products; models without a lean forward pass compute in fp32 all the same.
+    """
+    module.eval()
+    if why_not_lean_merged(module) is not None:
+        return TorchEngine(module)
+    encoder = LeanEncoder(module, dtype, merged=True)
+    # On a CPU oneDNN compiles its bf16 products once for each shape and keeps them all.
+    return LeanEngine(encoder, multiple=1 if dtype == torch.float32 else 8)
+
+
+@dataclass(frozen=True)
 class OnnxEngine:
     """A graph with the inputs ``input_ids`` and ``attention_mask`` and the output ``logits``."""
 
     session: Any
+    multiple: int = 1
 
     @classmethod
     def open(cls, path: Path) -> OnnxEngine:
@@ -81,11 +121,41 @@ class OnnxEngine:
         return logits_BK
 
 
+@dataclass(frozen=True)
+class OpenVinoEngine:
+    """The same graph in OpenVINO, in the number format that it finds best for the processor."""
+
+    model: Any
+    multiple: int = 1
+
+    @classmethod
+    def open(cls, path: Path) -> OpenVinoEngine:
+        """Load and compile a graph for the processor.
+
+        Raises:
+            ArtefactError: the file is missing or damaged.
+            MissingExtraError: OpenVINO is not installed.
+        """
+        openvino = require("openvino", "the engine openvino")
+        settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        try:
+            return cls(openvino.Core().compile_model(str(path), "CPU", settings))
+        # OpenVINO raises nothing more special.
+        except RuntimeError as error:
+            raise _unusable(path, str(error)) from error
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """``logits_BK`` of one batch."""
+        given = {"input_ids": batch.ids_BL.numpy(), "attention_mask": batch.mask_BL.numpy()}
+        logits_BK: NDArray[np.float32] = np.array(self.model(given)[0], dtype=np.float32)
+        return logits_BK
+
+
 def all_logits(
     engine: Engine,
     tokens: Tokens,
     *,
-    batch: int = PREDICT_BATCH,
+    batch: int | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """``logits_NK`` of all rows, in their order; rows of like length share a batch.
@@ -93,11 +163,15 @@ def all_logits(
     Args:
         engine: what computes.
         tokens: at least one row.
-        batch: rows of one batch.
+        batch: rows of one batch; None takes as many as fit into ``BATCH_PLACES``.
         advance: told the number of rows done since the last call.
     """
+    tokens = replace(tokens, multiple=engine.multiple)
+    if batch is None:
+        order = token_sorted(tokens, BATCH_PLACES)
+    else:
+        order = length_sorted(tokens.lengths, batch)
     parts = []
-    order = length_sorted(tokens.lengths, batch)
     for rows in order:
         parts.append(engine.logits(collate(tokens, rows)))
         if advance is not None:

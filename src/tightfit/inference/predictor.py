@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tightfit.data.batches import LongText, Tokens, tokenise
 from tightfit.errors import SettingsError
+from tightfit.inference.engines import Engine, all_logits
 from tightfit.metrics.calibration import apply_temperature
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.voice import Voice
@@ -64,6 +65,8 @@ class Predictor:
     """The confidence from which on an answer counts as one."""
     long_text: LongText = "head"
     """What is kept of a longer text."""
+    engine: Engine | None = None
+    """What computes; None takes the model's own forward pass."""
 
     def logits(self, texts: Sequence[str], voice: Voice | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
@@ -86,6 +89,8 @@ class Predictor:
 
     def _logits(self, tokens: Tokens, voice: Voice | None) -> NDArray[np.float32]:
         with (voice or Voice()).track("predicting", len(tokens)) as bar:
+            if self.engine is not None and len(tokens):
+                return all_logits(self.engine, tokens, advance=bar.advance)
             return predict_logits(self.classifier, tokens, batch=PREDICT_BATCH, advance=bar.advance)
 
 

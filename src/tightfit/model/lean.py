@@ -14,6 +14,7 @@ widths in and out, R ranks of all adapters of a product together.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
@@ -75,8 +77,8 @@ class Projection:
     def __init__(self, linears: Sequence[nn.Module], dtype: torch.dtype) -> None:
         """Take the frozen weights of ``linears`` (plain or adapted) in the given format."""
         bare = [m.get_base_layer() if isinstance(m, LoraLayer) else m for m in linears]
-        self.weight_OI = torch.cat([m.weight.detach() for m in bare]).to(dtype)
-        self.bias_O = torch.cat([m.bias.detach() for m in bare]).to(dtype)
+        self.weight_OI = _stacked([m.weight.detach() for m in bare]).to(dtype)
+        self.bias_O = _stacked([m.bias.detach() for m in bare]).to(dtype)
         starts = [sum(m.out_features for m in bare[:i]) for i in range(len(bare))]
         self._adapted = [
             (start, m) for start, m in zip(starts, linears, strict=True) if isinstance(m, LoraLayer)
@@ -153,11 +155,18 @@ class Block:
 class LeanEncoder:
     """The forward pass of a classifier whose frozen encoder has no dropout."""
 
-    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
-        """Look the parts up in ``module``; the caller has asked :func:`why_not_lean`."""
+    def __init__(self, module: nn.Module, dtype: torch.dtype, *, merged: bool = False) -> None:
+        """Look the parts up in ``module``, which stays as it is.
+
+        Args:
+            module: one for which :func:`why_not_lean`, or with ``merged``
+                :func:`why_not_lean_merged`, has no objection.
+            dtype: of the products.
+            merged: add the adapters, as they are now, to copies of the weights; nothing trains.
+        """
         model = base_model(module)
         self._model, self.dtype = model, dtype
-        self._blocks = [_block(model, layer, dtype) for layer in layer_stack(model)]
+        self._blocks = [_block(model, layer, dtype, merged=merged) for layer in layer_stack(model)]
         adapted = [i for i, block in enumerate(self._blocks) if block.adapted]
         self.frozen_depth = adapted[0] if adapted else len(self._blocks)
         """Layers below the lowest adapter."""
@@ -248,11 +257,23 @@ def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool
     return None
 
 
-def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype) -> Block:
+def why_not_lean_merged(module: nn.Module) -> str | None:
+    """The reason why a model that only predicts must use its own forward pass, or None."""
+    model = base_model(module)
+    if model.config.model_type not in PARTS:
+        return f"{model.config.model_type} is not built like BERT"
+    if any(isinstance(m, AuxiliaryTrainingWrapper) for m in layer_stack(model).modules()):
+        return "whole modules of the encoder's layers were replaced"
+    return None
+
+
+def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype, *, merged: bool) -> Block:
     family = model.config.model_type
     roles: dict[Role, nn.Module] = {
         roles[0]: layer.get_submodule(path) for path, roles in FAMILIES[family].linears.items()
     }
+    if merged:
+        roles = {role: _merged(linear) for role, linear in roles.items()}
     attention_norm, activation, mlp_norm = (layer.get_submodule(p) for p in PARTS[family])
     assert isinstance(attention_norm, nn.LayerNorm)
     assert isinstance(mlp_norm, nn.LayerNorm)
@@ -266,6 +287,21 @@ def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype) -> Bloc
         mlp_norm,
         heads=model.config.num_attention_heads,
     )
+
+
+def _merged(linear: nn.Module) -> nn.Module:
+    """A plain layer that computes the same; any kind of adapter that PEFT can merge."""
+    if not isinstance(linear, BaseTunerLayer):
+        return linear
+    own = copy.deepcopy(linear)
+    # "Safe": a merge that leaves values which are no numbers is refused.
+    own.merge(safe_merge=True)
+    return own.get_base_layer()
+
+
+def _stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """All one above the other; a single one is not copied."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
 def _norm(norm: nn.LayerNorm, x_TH: torch.Tensor) -> torch.Tensor:

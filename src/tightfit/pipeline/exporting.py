@@ -12,9 +12,8 @@ from tightfit.data.sources import Columns, read_table
 from tightfit.errors import UsageError
 from tightfit.inference.export import FACTS_FILE, Exported, Rows
 from tightfit.inference.export import export as export_classifier
-from tightfit.inference.forms import Subject, check_format
-from tightfit.model.locate import Source, locate
-from tightfit.pipeline.predicting import Run
+from tightfit.inference.forms import check_format
+from tightfit.pipeline.predicting import Run, subject_of
 from tightfit.runs.whole import check_replaceable, whole_folder
 from tightfit.voice import RichVoice, Voice
 
@@ -94,18 +93,6 @@ def export(
         exported = export_classifier(subject_of(loaded), known, folder, rows, voice=voice)
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     return ExportResult(out, tuple(files), exported)
-
-
-def subject_of(run: Run) -> Subject:
-    """What the exporting functions need of a loaded run."""
-    folder = runs.RunFolder(run.path)
-    if run.plan.method == "full":
-        name = run.config.model.name
-        source, artefact = Source(name, folder.model, name), folder.model
-    else:
-        source = locate(runs.read_manifest(folder).base["name"])
-        artefact = folder.adapter
-    return Subject(run.predictor, run.labels, source, artefact)
 
 
 def _rows(run: Run, data: Any, columns: Columns, *, labelled: bool) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from tightfit.data.labels import LabelSet
 from tightfit.data.sources import Columns, count_rows, iter_texts
 from tightfit.errors import ArtefactError
 from tightfit.inference.calibration import choose_threshold, read_calibration
+from tightfit.inference.choosing import LIBRARY_OF, Asked, EngineName
+from tightfit.inference.engines import torch_engine
+from tightfit.inference.forms import Subject
 from tightfit.inference.outcomes import read_outcomes
 from tightfit.inference.predictor import Predictions, Predictor, check_max_length
 from tightfit.inference.shard import WHOLE, Shard
@@ -22,6 +25,7 @@ from tightfit.inference.stream import STREAM_ROWS, LabelFormat, check_out, predi
 from tightfit.model.artefact import load_artefact
 from tightfit.model.encoders import longest_text
 from tightfit.model.locate import Source, file_sha256, locate
+from tightfit.pipeline.choosing import open_engine
 from tightfit.voice import RichVoice, Voice
 
 
@@ -67,7 +71,10 @@ class Run:
         classifier = load_artefact(artefact, source, plan, labels.names)
         length = max_length or config.predict.max_length
         check_max_length(length, longest_text(source, classifier.tokenizer))
-        predictor = Predictor(classifier, length, temperature, threshold, config.long_text)
+        engine = torch_engine(classifier.module)
+        predictor = Predictor(
+            classifier, length, temperature, threshold, config.long_text, engine=engine
+        )
         return cls(Path(path), config, labels, plan, predictor)
 
     def predict(self, texts: Sequence[str], voice: Voice | None = None) -> Predictions:
@@ -97,6 +104,8 @@ class PredictResult:
     """Texts left without a label, to keep the error under the level that was asked for."""
     threshold: float = 0.0
     """The least confidence of an answer."""
+    engine: EngineName = "torch"
+    """What computed."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit predict --json`` prints."""
@@ -115,6 +124,7 @@ def predict(
     max_error: float | None = None,
     text_column: Sequence[str] | str | None = None,
     shard: str | None = None,
+    engine: Asked = "torch",
     voice: Voice | None = None,
 ) -> PredictResult:
     """Predict every row of a file into a CSV, JSONL or Parquet file.
@@ -135,6 +145,9 @@ def predict(
             labels under this level, with 95% confidence.
         text_column: column, or columns to join with a space.
         shard: ``3/8`` predicts the third of eight shares of the rows, under their own IDs.
+        engine: what computes; ``auto`` measures those that are installed on a sample of the rows,
+            and takes the fastest that agrees with PyTorch in fp32. Any but ``torch`` keeps its
+            graph and figures in the run's ``derived/``.
         voice: how to speak to people; None speaks on stderr.
 
     Raises:
@@ -144,29 +157,60 @@ def predict(
     check_out(Path(out), escape_formulas=escape_formulas)
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.load(run, max_length=max_length, max_error=max_error)
-    chunks = iter_texts(data, loaded.columns(text_column), STREAM_ROWS)
+    columns = loaded.columns(text_column)
+    used: EngineName = "torch"
+    first: list[str] = []
+    if engine != "torch":
+        first = next(iter(iter_texts(data, columns, STREAM_ROWS)), [])
+    if first:
+        loaded, used = _with_engine(loaded, engine, first, voice)
     written = predict_stream(
         loaded.predictor,
-        chunks,
+        iter_texts(data, columns, STREAM_ROWS),
         Path(out),
         label_format=label_format,
         probabilities=probabilities,
         escape_formulas=escape_formulas,
         total=count_rows(data),
         shard=share,
-        job=_job(loaded),
+        job=_job(loaded, used),
         voice=voice,
     )
-    return PredictResult(Path(out), threshold=loaded.predictor.threshold, **asdict(written))
+    threshold = loaded.predictor.threshold
+    return PredictResult(Path(out), threshold=threshold, engine=used, **asdict(written))
 
 
-def _job(run: Run) -> dict[str, object]:
+def subject_of(run: Run) -> Subject:
+    """What the exporting functions need of a loaded run."""
+    folder = runs.RunFolder(run.path)
+    if run.plan.method == "full":
+        name = run.config.model.name
+        source, artefact = Source(name, folder.model, name), folder.model
+    else:
+        source = locate(runs.read_manifest(folder).base["name"])
+        artefact = folder.adapter
+    return Subject(run.predictor, run.labels, source, artefact)
+
+
+def _with_engine(
+    run: Run, asked: Asked, texts: Sequence[str], voice: Voice
+) -> tuple[Run, EngineName]:
+    """The run, predicting with the engine asked for, or with the fastest."""
+    folder = runs.RunFolder(run.path)
+    engine, name = open_engine(subject_of(run), folder, asked, texts, voice=voice)
+    return replace(run, predictor=replace(run.predictor, engine=engine)), name
+
+
+def _job(run: Run, engine: EngineName) -> dict[str, object]:
     """What predictions depend on, besides the texts; the manifest stands for the whole run."""
+    libraries = ["torch", "transformers", "tightfit"]
+    libraries += [LIBRARY_OF[engine]] if engine in LIBRARY_OF else []
     return {
         "run": file_sha256(runs.RunFolder(run.path).manifest),
+        "engine": engine,
         "max_length": run.predictor.max_length,
         "temperature": run.predictor.temperature,
-        "versions": {name: version(name) for name in ("torch", "transformers", "tightfit")},
+        "versions": {name: version(name) for name in libraries},
     }
 
 

@@ -1,0 +1,188 @@
+"""``tightfit predict --engine``: the engine asked for, or the fastest by measurement.
+
+Graphs, figures and the choice are kept in the run's ``derived/``, and used again as long as the
+run, the machine and the libraries are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from torch import nn
+
+from tightfit import runs
+from tightfit.doctor import devices
+from tightfit.errors import SettingsError
+from tightfit.inference.choosing import Asked, Choice, EngineName, Open, choose, sample
+from tightfit.inference.engines import Engine, OnnxEngine, OpenVinoEngine, torch_engine
+from tightfit.inference.export import FACTS_FILE, Rows, export
+from tightfit.inference.forms import GRAPH_FILE, Format, Subject
+from tightfit.inference.onnx_graph import ensure_installed
+from tightfit.model.lean import why_not_lean_merged
+from tightfit.model.locate import file_sha256
+from tightfit.optional import available, ensure
+from tightfit.runs.files import machine_errors
+from tightfit.runs.whole import whole_folder
+from tightfit.training.precision import decide_precision
+from tightfit.voice import Voice
+
+DIGESTS_FILE = "digests.json"
+"""Beside each graph in ``derived/``."""
+MADE_FILE = "made.json"
+"""The circumstances under which a graph was made and compared."""
+
+LIBRARIES = ("tightfit", "torch", "transformers", "onnxruntime", "openvino")
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What is measured, and where its files go."""
+
+    subject: Subject
+    folder: runs.RunFolder
+    texts: Sequence[str]
+    voice: Voice
+    circumstances: dict[str, Any]
+
+    def loaders(self, asked: Asked) -> dict[EngineName, Open]:
+        """How to load PyTorch's engine and those asked for."""
+        module = self.subject.classifier.module
+        known: dict[EngineName, Open] = {
+            "torch": partial(torch_engine, module),
+            "torch-bf16": partial(_in_bf16, module, asked),
+            "onnx": lambda: OnnxEngine.open(self.graph("onnx")),
+            "onnx-int8": lambda: OnnxEngine.open(self.graph("onnx-int8")),
+            "openvino": self._openvino,
+        }
+        return {name: known[name] for name in known if asked == "auto" or name in ("torch", asked)}
+
+    def graph(self, form: Format) -> Path:
+        """The run as a graph in ``derived/``; made and compared if it is not there.
+
+        Raises:
+            ArtefactError: what is there is damaged.
+            MissingExtraError: a package is not installed.
+            ProofError: the graph does not answer as the run does.
+        """
+        place = self.folder.derived / form
+        if (place / DIGESTS_FILE).is_file():
+            runs.check_digests(place / DIGESTS_FILE, place)
+            if runs.read_json(place / MADE_FILE) == self.circumstances:
+                return place / GRAPH_FILE
+        ensure_installed()
+        with whole_folder(place, overwrite=True, marker=FACTS_FILE) as partial_folder:
+            rows = Rows(self.texts, None, "rows to predict")
+            export(self.subject, form, partial_folder, rows, voice=self.voice)
+            runs.write_json(partial_folder / MADE_FILE, self.circumstances)
+            files = sorted(partial_folder.iterdir())
+            runs.write_digests(partial_folder / DIGESTS_FILE, files)
+        return place / GRAPH_FILE
+
+    def _openvino(self) -> Engine:
+        ensure("openvino", "the engine openvino")
+        return OpenVinoEngine.open(self.graph("onnx"))
+
+
+def open_engine(
+    subject: Subject,
+    folder: runs.RunFolder,
+    asked: Asked,
+    texts: Sequence[str],
+    *,
+    voice: Voice,
+) -> tuple[Engine, EngineName]:
+    """The engine to predict with, after a look at how it does on these very rows.
+
+    Args:
+        subject: the run.
+        folder: of the run; ``derived/`` in it keeps graphs and figures.
+        asked: an engine, or ``auto`` for the fastest that agrees.
+        texts: the first of the rows to predict; a sample of them is measured.
+        voice: hears the figures.
+
+    Raises:
+        MissingExtraError: the engine asked for is not installed.
+        ProofError: it does not answer as the run does.
+        ArtefactError: what was kept of it is damaged.
+        MachineError: ``derived/`` cannot be written.
+    """
+    bench = _Bench(subject, folder, sample(texts), voice, _circumstances(subject, folder))
+    with machine_errors(folder.derived, "write"):
+        folder.derived.mkdir(exist_ok=True)
+        # Several shards of one job may start together, and one measurement serves all.
+        with FileLock(folder.derived / ".engines.lock"):
+            kept = _kept(folder, asked, bench.circumstances)
+            if kept is not None:
+                _tell_kept(kept, asked, voice)
+                return bench.loaders(kept.name)[kept.name](), kept.name
+            choice, engine = _measured(bench, asked)
+            told = {"circumstances": bench.circumstances, "choice": choice.to_json()}
+            runs.write_derived(folder, _name(asked), told)
+    return engine, choice.name
+
+
+def _measured(bench: _Bench, asked: Asked) -> tuple[Choice, Engine]:
+    predictor = bench.subject.predictor
+    choice, engine = choose(
+        bench.loaders(asked),
+        predictor.tokens(bench.texts),
+        asked=asked,
+        temperature=predictor.temperature,
+    )
+    for line in choice.table():
+        bench.voice.say(line)
+    return choice, engine
+
+
+def _kept(folder: runs.RunFolder, asked: Asked, circumstances: dict[str, Any]) -> Choice | None:
+    """What was found before, if the circumstances are the same."""
+    if not (folder.derived / f"{_name(asked)}.json").is_file():
+        return None
+    saved = runs.read_derived(folder, _name(asked))
+    same = saved.get("circumstances") == circumstances
+    return Choice.from_json(saved["choice"]) if same else None
+
+
+def _tell_kept(kept: Choice, asked: Asked, voice: Voice) -> None:
+    found = kept.of(kept.name)
+    voice.say(
+        f"engine {kept.name}: {found.rows_per_second:,.1f} rows/s and {found.agreement:.1%} equal "
+        f"labels on {kept.rows:,} rows, as measured before (derived/{_name(asked)}.json)"
+    )
+
+
+def _name(asked: Asked) -> str:
+    return f"engine-{asked}"
+
+
+def _circumstances(subject: Subject, folder: runs.RunFolder) -> dict[str, Any]:
+    """What figures hold for."""
+    machine = devices()
+    return {
+        "run": file_sha256(folder.manifest),
+        "max_length": subject.predictor.max_length,
+        "machine": [machine.cpu, machine.cores, torch.get_num_threads(), *machine.cpu_features],
+        "versions": {name: version(name) for name in LIBRARIES if available(name)},
+    }
+
+
+def _in_bf16(module: nn.Module, asked: Asked) -> Engine:
+    """PyTorch with products in bf16, where that is worth trying.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    reason = why_not_lean_merged(module)
+    if reason is None and asked == "auto":
+        found = decide_precision("auto", torch.device("cpu"), lean=True)
+        reason = None if found.format == "bf16" else found.reason
+    if reason is not None:
+        raise SettingsError(f"bf16 is of no use: {reason}")
+    return torch_engine(module, torch.bfloat16)

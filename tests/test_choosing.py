@@ -1,0 +1,329 @@
+"""Engines: those that agree, the fastest of them, and a choice that is kept and used again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from peft import LoraConfig, get_peft_model
+
+from tests.exports import LENGTH, toy_run, toy_texts, wide_encoder
+from tests.toy_jobs import Notes
+from tests.toys import write_jsonl
+from tightfit import optional
+from tightfit.data.batches import Batch, Tokens, token_sorted
+from tightfit.errors import ArtefactError, DataError, MissingExtraError, ProofError
+from tightfit.inference.choosing import Choice, choose, sample
+from tightfit.inference.engines import LeanEngine, TorchEngine, all_logits, torch_engine
+from tightfit.inference.forms import merged_model
+from tightfit.inference.parity import probes
+from tightfit.model.adapters import quiet_peft
+from tightfit.model.lean import PARTS
+from tightfit.pipeline import Run, choosing, predict
+
+ROWS = 200
+
+
+def rows_of(lengths: list[int]) -> Tokens:
+    """Rows of these lengths, of which row i holds nothing but i."""
+    ids = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
+    return Tokens(ids, np.cumsum([0, *lengths]), 0, LENGTH, 0)
+
+
+TOKENS = rows_of([4] * ROWS)
+
+
+# --- PyTorch's own -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", [*PARTS, "electra", "deberta-v2"])
+@pytest.mark.parametrize("settings", [[], ["adapters.method=ia3"], ["adapters.method=none"]])
+def test_the_fast_way_agrees_with_the_models_own(
+    family: str, settings: list[str], tmp_path: Path
+) -> None:
+    """Adapters of each kind, merged or not: padded, unpadded, one token, the longest."""
+    encoder = wide_encoder(tmp_path / "toy", family)
+    run = Run.load(toy_run(encoder, tmp_path / "run", *settings))
+    module = run.predictor.classifier.module
+    fast, own = torch_engine(module), TorchEngine(module)
+    assert isinstance(fast, LeanEngine) == (family in PARTS)
+    for tokens in probes(vocabulary=25, pad_id=0, max_length=LENGTH).values():
+        assert np.abs(all_logits(fast, tokens) - all_logits(own, tokens)).max() < 1e-4
+
+
+def test_merging_leaves_the_model_as_it_was(bert_run: Path) -> None:
+    """Exports still need its adapters; the engine keeps what they were."""
+    module = Run.load(bert_run).predictor.classifier.module
+    tokens = probes(vocabulary=25, pad_id=0, max_length=LENGTH)["padded"]
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    engine = torch_engine(module)
+    expected = all_logits(engine, tokens)
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if "lora_B" in name:
+                parameter.zero_()
+    assert np.array_equal(all_logits(engine, tokens), expected)
+
+
+def test_a_layer_that_was_replaced_whole_is_respected(bert_run: Path) -> None:
+    """PEFT's ``modules_to_save`` can hold any part of the encoder."""
+    module = merged_model(Run.load(bert_run).predictor.classifier)
+    norm = "attention.output.LayerNorm"
+    with quiet_peft():
+        settings = LoraConfig(target_modules=["query"], modules_to_save=[norm])
+        adapted = get_peft_model(module, settings)
+    assert isinstance(torch_engine(adapted), TorchEngine)
+
+
+def test_bf16_gives_the_same_labels_nearly_always(bert_run: Path) -> None:
+    """Its lengths are multiples of eight, as far as the longest text allows."""
+    predictor = Run.load(bert_run).predictor
+    engine = torch_engine(predictor.classifier.module, torch.bfloat16)
+    texts = toy_texts(200)
+    found = replace(predictor, engine=engine).predict(texts).ids
+    assert np.mean(np.array(found) == predictor.predict(texts).ids) > 0.9
+    assert engine.multiple == 8
+
+
+@pytest.mark.parametrize("places", [1, 10, 64, 10_000])
+def test_batches_hold_as_many_rows_as_fit(places: int) -> None:
+    """Every row once, longest first, and no batch could have taken the next row as well."""
+    tokens = rows_of([3, 9, 1, 9, 5, 5, 2, 40])
+    batches = token_sorted(tokens, places)
+    assert sorted(row for rows in batches for row in rows) == list(range(8))
+    lengths = [tokens.lengths[rows].tolist() for rows in batches]
+    for own, following in pairwise(lengths):
+        assert own[0] * (len(own) + 1) > places
+        assert own[-1] >= following[0]
+    assert all(own[0] * len(own) <= places or len(own) == 1 for own in lengths)
+
+
+# --- choosing ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Toy:
+    """Names each row's label by its token, with some labels flipped and all logits shifted."""
+
+    seconds: float
+    flipped: int = 0
+    shift: float = 0.0
+    multiple: int = 1
+    now: float = 0.0
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """Three logits a row; a clock that is asked afterwards has moved on."""
+        Toy.now += self.seconds
+        rows = batch.ids_BL[:, 0].numpy()
+        labels = (rows + (rows < self.flipped)) % 3
+        return np.eye(3, dtype=np.float32)[labels] * 9 + np.float32(self.shift)
+
+
+def measured(tokens: Tokens = TOKENS, asked: Any = "auto", **engines: Any) -> Choice:
+    """The choice among toys; ``onnx_int8`` stands for ``onnx-int8``."""
+    given: dict[Any, Any] = {
+        name.replace("_", "-"): (engine if callable(engine) else lambda engine=engine: engine)
+        for name, engine in {"torch": Toy(0.5), **engines}.items()
+    }
+    choice, engine = choose(given, tokens, asked=asked, clock=lambda: Toy.now)
+    assert engine is given[choice.name]()
+    return choice
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"), [((0.5, 1.0, 2.0), "torch"), ((2.0, 1.0, 0.5), "onnx-int8")]
+)
+def test_the_fastest_is_taken(seconds: tuple[float, ...], best: str) -> None:
+    """By the injected clock; the others are named as slower, with their own figures."""
+    toys = [Toy(each) for each in seconds]
+    found = measured(torch=toys[0], onnx=toys[1], onnx_int8=toys[2])
+    assert found.name == best
+    assert {each.name: each.verdict for each in found.measured}[best] == "the fastest that agrees"
+    speeds = [each.rows_per_second for each in found.measured]
+    assert speeds == [pytest.approx(ROWS / each) for each in seconds]
+
+
+def test_one_whose_logits_are_off_is_refused() -> None:
+    """In fp32 they must be the same, however fast."""
+    found = measured(onnx=Toy(0.1, shift=2e-4))
+    assert found.name == "torch"
+    assert found.of("onnx").verdict == "logits are off by 0.0002"
+    assert found.of("onnx").rows_per_second is None
+    assert measured(onnx=Toy(0.1, shift=5e-5)).name == "onnx"
+
+
+def test_one_whose_labels_differ_is_refused() -> None:
+    """Half precision and int8 may have other logits, and hardly any other label."""
+    assert measured(onnx_int8=Toy(0.1, flipped=5)).of("onnx-int8").verdict == (
+        "less than 98% of the labels agree"
+    )
+    costly = measured(onnx_int8=Toy(0.1, flipped=4))
+    assert costly.of("onnx-int8").verdict == "accuracy is to be expected 2.00 points lower"
+    assert costly.of("onnx-int8").agreement == 0.98
+    assert measured(onnx_int8=Toy(0.1, shift=0.5)).name == "onnx-int8"
+
+
+def test_a_few_rows_show_nothing_of_labels() -> None:
+    """Of twenty rows one label is five points; logits in fp32 are another matter."""
+    few = rows_of([4] * 20)
+    found = measured(few, onnx_int8=Toy(0.1), onnx=Toy(0.2))
+    assert found.name == "onnx"
+    assert "20 rows are too few" in found.of("onnx-int8").verdict
+
+
+def missing() -> Toy:
+    """As if a package were not there."""
+    raise MissingExtraError("an ONNX graph needs x", seen="x is not installed", next_step="pip x")
+
+
+def test_what_is_not_installed_is_told() -> None:
+    """Not an error, unless it was asked for."""
+    assert measured(onnx=missing).of("onnx").verdict == "x is not installed: pip x"
+    with pytest.raises(MissingExtraError, match="x is not installed"):
+        measured(asked="onnx", onnx=missing)
+
+
+def test_the_one_asked_for_is_taken_if_it_agrees() -> None:
+    """Slow as it may be."""
+    assert measured(asked="onnx", onnx=Toy(9.0)).name == "onnx"
+    with pytest.raises(ProofError, match="the engine onnx does not answer as the run") as caught:
+        measured(asked="onnx", onnx=Toy(0.1, shift=1.0))
+    assert "logits are off by 1" in str(caught.value)
+
+
+def test_the_table_says_it_all() -> None:
+    """Speed, agreement and reason of each."""
+    lines = measured(onnx=Toy(0.25), onnx_int8=missing).table()
+    assert lines[0].split() == "engine rows/s same labels on 200 of your rows".split()
+    assert lines[1].split() == "torch 400.0 100.0% slower".split()
+    assert lines[2].split() == "onnx 800.0 100.0% the fastest that agrees".split()
+    assert lines[3].split() == "onnx-int8 x is not installed: pip x".split()
+
+
+def test_a_sample_is_spread_over_the_rows() -> None:
+    """All of few, or every so many of many, in their order."""
+    texts = [str(i) for i in range(1000)]
+    assert sample(texts, 4) == ["0", "250", "500", "750"]
+    assert sample(texts[:3], 4) == texts[:3]
+
+
+# --- with a run --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bert_run(tmp_path: Path) -> Path:
+    """A sealed run."""
+    return toy_run(wide_encoder(tmp_path / "toy"), tmp_path / "run")
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Texts to predict."""
+    return write_jsonl(tmp_path / "rows.jsonl", [{"text": t or "the"} for t in toy_texts(150)])
+
+
+Predict = Callable[..., tuple[list[dict[str, Any]], Notes, str]]
+
+
+@pytest.fixture
+def predicted(bert_run: Path, rows: Path, tmp_path: Path) -> Predict:
+    """Predicts with an engine: the rows, what was said, what computed."""
+
+    def run(engine: Any, **more: Any) -> tuple[list[dict[str, Any]], Notes, str]:
+        out, voice = tmp_path / f"{engine}.jsonl", Notes()
+        found = predict(bert_run, rows, out, probabilities=True, engine=engine, voice=voice, **more)
+        return [json.loads(line) for line in out.read_text().splitlines()], voice, found.engine
+
+    return run
+
+
+def test_onnx_predicts_what_torch_predicts(predicted: Predict) -> None:
+    """Labels, and probabilities to 1e-5; the graph is made once."""
+    own, other = predicted("torch")[0], predicted("onnx")[0]
+    assert [row["Label"] for row in own] == [row["Label"] for row in other]
+    for name in list(own[0])[2:]:
+        ours, theirs = ([row[name] for row in rows] for rows in (own, other))
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert predicted("onnx")[1].said == predicted("onnx")[1].said
+    assert "as measured before (derived/engine-onnx.json)" in predicted("onnx")[1].said[0]
+
+
+@pytest.fixture
+def slow_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every engine is faster than the one before."""
+    monkeypatch.setattr(
+        "tightfit.inference.choosing._seconds",
+        lambda engines, *_: {name: 1 / place for place, name in enumerate(engines, 1)},
+    )
+
+
+@pytest.mark.usefixtures("slow_torch")
+def test_auto_keeps_its_choice(
+    predicted: Predict, bert_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sealed part stays as it was; the next call measures nothing; another machine does."""
+    monkeypatch.setattr("tightfit.inference.choosing.AGREEMENT", 1.1)
+    _, voice, used = predicted("auto")
+    assert used == "onnx"
+    assert len(voice.said) == 6
+    Run.load(bert_run)
+    _, again, used = predicted("auto")
+    assert (used, len(again.said)) == ("onnx", 1)
+    monkeypatch.setattr(choosing, "LIBRARIES", ("torch",))
+    assert len(predicted("auto")[1].said) == 6
+
+
+@pytest.mark.usefixtures("slow_torch")
+def test_a_damaged_graph_is_refused(predicted: Predict, bert_run: Path) -> None:
+    """It would answer something."""
+    predicted("onnx")
+    graph = bert_run / "derived" / "onnx" / "model.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    with pytest.raises(ArtefactError, match=r"model\.onnx is damaged"):
+        predicted("onnx")
+
+
+@pytest.mark.parametrize("engine", ["onnx", "onnx-int8", "openvino"])
+def test_a_missing_package_is_named(
+    engine: str, predicted: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command that installs it, and code 3."""
+    monkeypatch.setattr(optional, "available", lambda _: False)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[o\w+\]'") as caught:
+        predicted(engine)
+    assert caught.value.exit_code == 3
+
+
+def test_chunks_of_another_engine_are_not_mixed_in(
+    predicted: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was left by a prediction with PyTorch is no part of one with ONNX Runtime."""
+    jobs = []
+
+    def stop(*_: Any, job: Any, **__: Any) -> None:
+        jobs.append(job)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tightfit.pipeline.predicting.predict_stream", stop)
+    for engine in ("torch", "onnx"):
+        with pytest.raises(KeyboardInterrupt):
+            predicted(engine)
+    assert jobs[0] != jobs[1]
+
+
+def test_no_rows_need_no_engine(predicted: Predict, rows: Path) -> None:
+    """There is nothing to measure."""
+    rows.write_text("")
+    with pytest.raises(DataError, match="is empty"):
+        predicted("auto")

@@ -111,6 +111,19 @@ def test_any_cap_is_kept(bert: Path, cap: int) -> None:
     assert again == plan
 
 
+def test_beside_a_head_of_low_rank(bert: Path) -> None:
+    """Half of the cap for the head, the rest where it is worth the most, what is left to the head.
+
+    Two labels on 32 features: 66 parameters as a whole, 34 r + 2 as a product.
+    """
+    config = toy_settings(bert, *IMPORTANCE, "head.kind=auto", "budget.cap=65")
+    material = gather(config, toy_table(), None, None)
+    plan = decide_plan(config, material, locate(str(bert)), Notes())
+    assert plan.head_layers[-1].rank == 1
+    assert plan.total == 36
+    assert "rank 1: whole it would cost 66" in plan.why
+
+
 def test_a_run_by_importance_trains_and_resumes(
     bert: Path, rows_file: Path, tmp_path: Path
 ) -> None:

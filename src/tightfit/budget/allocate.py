@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tightfit.budget.parts import (
     AdapterKind,
@@ -40,6 +41,15 @@ class Allocation:
 
     layers: tuple[LayerPlan, ...]
     why: str
+
+
+class Allocate(Protocol):
+    """A way to spend a cap, such as :func:`largest_that_fits`."""
+
+    def __call__(
+        self, layers: Sequence[LinearShape], *, head: int, cap: int | None, kind: AdapterKind
+    ) -> Allocation:
+        """The adapters for these layers, beside a head of so many parameters."""
 
 
 def same_rank(

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, TypeVar, cast, get_args
 
 from tightfit.budget.allocate import (
     HEAD_SHARE,
+    Allocate,
     Allocation,
     largest_that_fits,
     narrow_head,
@@ -214,8 +215,9 @@ def make_plan(
     uppermost: int | None = None,
     head: HeadKind = "stock",
     dora: bool = False,
+    allocate: Allocate = largest_that_fits,
 ) -> Plan:
-    """The plan that gives every targeted layer the same rank.
+    """The plan that gives every targeted layer the same rank, or spends the cap as it is told.
 
     Args:
         shapes: the model, with a head for ``num_labels``.
@@ -223,12 +225,13 @@ def make_plan(
         num_labels: logits that the head gives.
         budget: most trainable parameters allowed; None where no cap holds.
         method: what trains besides the head.
-        rank: of each adapter; None spends the cap as :func:`largest_that_fits` does, and where it
-            cannot pay a single adapter the plan is that of the method ``none``.
+        rank: of each adapter; None spends the cap as ``allocate`` says, and where it cannot pay a
+            single adapter the plan is that of the method ``none``.
         targets: roles to adapt. A layer that fuses several is adapted once, at its full width.
         uppermost: adapt only so many blocks, counted from above; None adapts all.
         head: whether the head's new hidden layers train, or stand frozen near the identity.
         dora: whether LoRA's adapters train the lengths of the weight's rows as well.
+        allocate: chooses layers and ranks where ``rank`` is None.
 
     Raises:
         BudgetError: the plan is over the cap.
@@ -246,7 +249,7 @@ def make_plan(
         layers = targeted(shapes, targets, uppermost)
         if rank is None:
             spent = sum(layer.parameters for layer in kept)
-            chosen = largest_that_fits(layers, head=spent, cap=budget, kind=kind)
+            chosen = allocate(layers, head=spent, cap=budget, kind=kind)
             method = method if chosen.layers else "none"
         else:
             chosen = Allocation(same_rank(layers, rank, kind), "")

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tightfit.budget.allocate import MOST_RANK
+from tightfit.budget.allocate import MOST_RANK, Allocation
+from tightfit.budget.parts import AdapterKind
 from tightfit.budget.plan import Plan
 from tightfit.budget.shapes import LinearShape
 from tightfit.config import Config
@@ -55,13 +56,15 @@ def decide_plan(config: Config, material: Material, source: Source, voice: Voice
     job, _ = make_job(alone, sample, source, head, voice=Voice())
     start_at_probe(job, voice)
     gains = layer_gains(job, layers, voice)
-    chosen = most_valuable(layers, gains, head=head.head, cap=plan.budget)
-    return replace(
-        plan,
-        method="lora" if chosen.layers else "none",
-        layers=chosen.layers,
-        why=chosen.why,
-    )
+
+    def allocate(
+        layers: Sequence[LinearShape], *, head: int, cap: int | None, kind: AdapterKind
+    ) -> Allocation:
+        assert cap is not None
+        assert kind == "lora"
+        return most_valuable(layers, gains, head=head, cap=cap)
+
+    return plan_for(config, source, len(material.labels), allocate)
 
 
 def layer_gains(job: Job, layers: Sequence[LinearShape], voice: Voice) -> dict[str, list[float]]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.plan import Plan, make_plan
 from tightfit.budget.shapes import LinearShape
 from tightfit.budget.targets import targeted
@@ -124,7 +125,9 @@ def tell_about(material: Material, voice: Voice) -> None:
         voice.say("'tightfit check' shows such rows, and can write a cleaned copy")
 
 
-def plan_for(config: Config, source: Source, num_labels: int) -> Plan:
+def plan_for(
+    config: Config, source: Source, num_labels: int, allocate: Allocate = largest_that_fits
+) -> Plan:
     """The plan for this very model folder: the first gate.
 
     Raises:
@@ -141,6 +144,7 @@ def plan_for(config: Config, source: Source, num_labels: int) -> Plan:
         uppermost=config.adapters.layers,
         head=config.head.kind,
         dora=config.adapters.dora,
+        allocate=allocate,
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,8 @@ import torch
 from tests.toy_jobs import SHORT, Notes, toy_job, toy_loop
 from tightfit import pipeline
 from tightfit.errors import UsageError
+from tightfit.model.classifier import Classifier, predict_logits
+from tightfit.model.lean import LeanEncoder
 from tightfit.training import pace
 from tightfit.training.job import Job
 from tightfit.training.pace import Pace, TimeLimit, fit_into, rehearse
@@ -93,6 +97,55 @@ def test_a_rehearsal_leaves_the_weights(bert: Path) -> None:
     assert 0 < found.step < 10
     assert 0 < found.evaluation < 10
     assert 0 < found.probe < 10
+
+
+@dataclass
+class Clock:
+    """Time that passes in forward passes alone, a millisecond for each token place."""
+
+    now: float = 0.0
+
+    def spend(self, real: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        """The same function, which takes its time."""
+
+        def slow(owner: Any, *given: Any) -> torch.Tensor:
+            self.now += given[-1].ids_BL.numel() / 1000
+            return real(owner, *given)
+
+        return slow
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["train.forward=own"],
+        ["train.forward=own", "train.group_by_length=false", "head.start=probe"],
+        ["train.forward=own", "optim.accumulate=2", "optim.batch=4", "train.eval_rows=8"],
+        ["adapters.layers=1", "head.start=probe"],
+        ["adapters.method=none"],
+    ],
+)
+def test_the_forecast_is_what_training_takes(
+    settings: list[str], bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that counts token places, whether frozen layers are computed once or always.
+
+    The probe passes over its rows in batches of its own, hence not to the last millisecond.
+    """
+    job = toy_job(bert, *settings, "train.eval_every=4", rows=200)
+    clock = Clock()
+    monkeypatch.setattr("time.perf_counter", lambda: clock.now)
+    parts = [(Classifier, "logits"), (LeanEncoder, "prefix"), (LeanEncoder, "suffix")]
+    for owner, name in parts:
+        monkeypatch.setattr(owner, name, clock.spend(getattr(owner, name)))
+    told = rehearse(job)
+    forecast = told.seconds(job.schedule.total, 4)
+    began = clock.now
+    toy_loop(job, tmp_path).fit()
+    assert forecast == pytest.approx(clock.now - began, rel=0.1)
+    began = clock.now
+    predict_logits(job.classifier, job.validation.tokens, batch=job.config.train.eval_batch)
+    assert told.scoring == pytest.approx(clock.now - began, rel=0.1)
 
 
 def test_training_ends_at_the_deadline(bert: Path, tmp_path: Path) -> None:

@@ -34,6 +34,17 @@ const light = colour => colour.match(/[\\d.]+/g).slice(0, 3)
 const style = getComputedStyle(document.querySelector(arguments[0] || '.overline'));
 const [ink, paper] = [light(style.color), light(getComputedStyle(document.body).backgroundColor)];
 return (Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05)"""
+TONES = """
+return [1, 2, 3, 4, 5, 6].map(number => {
+    const part = document.createElement('i');
+    part.className = `tone-${number}`;
+    part.style.background = 'var(--tone)';
+    document.body.append(part);
+    return getComputedStyle(part).backgroundColor;
+})"""
+WIDEST_CODE = """
+return Math.max(...[...document.querySelectorAll('pre')]
+    .map(each => each.scrollWidth - each.clientWidth))"""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +99,22 @@ def test_the_softest_words_have_contrast(
     """4.5 to 1, as WCAG 2.1 AA asks."""
     window.open(pages["plain"], dark=dark)
     assert window.run(CONTRAST) >= 4.5
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_kinds_of_layers_are_told_apart(
+    window: Browser, pages: dict[str, Path], dark: bool
+) -> None:
+    """Six roles, six colours."""
+    window.open(pages["plain"], dark=dark)
+    assert len(set(window.run(TONES))) == 6
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_no_command_is_cut(window: Browser, pages: dict[str, Path], width: int) -> None:
+    """A line that is too long goes on below; nobody sees that a box could be moved."""
+    window.open(pages["plain"], width=width)
+    assert window.run(WIDEST_CODE) == 0
 
 
 def test_nothing_hostile_ran(window: Browser, pages: dict[str, Path]) -> None:

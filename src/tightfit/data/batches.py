@@ -253,9 +253,14 @@ def token_sorted(tokens: Tokens, places: int) -> list[list[int]]:
     return batches
 
 
+def count_places(tokens: Tokens, batches: Sequence[Sequence[int]]) -> int:
+    """Token places in these batches, padding included: what a forward pass computes over."""
+    return sum(len(rows) * tokens.padded(rows) for rows in batches)
+
+
 def padding_share(tokens: Tokens, batches: Sequence[Sequence[int]]) -> float:
     """The share of token places in these batches that hold padding, from 0 to 1."""
-    places = sum(len(rows) * tokens.padded(rows) for rows in batches)
+    places = count_places(tokens, batches)
     return 1.0 - float(tokens.lengths.sum()) / places if places else 0.0
 
 

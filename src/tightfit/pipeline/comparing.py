@@ -219,17 +219,11 @@ def _training(
     """A cell that trains, in a run folder of its own, from a checkpoint where there is one."""
     run = folder / RUNS / cell_name(name, key)
 
-    def forecast() -> float:
-        started = time.monotonic()
-        minutes = dry_run(**shared, voice=Voice()).minutes
-        # What the rehearsal took beside its steps stands for loading, proofs and final scores.
-        return 60 * minutes + time.monotonic() - started
-
     return _Task(
         name,
         key,
         lambda: _row(name, train(**shared, out=run, resume=True, voice=voice)),
-        forecast,
+        lambda: 60 * dry_run(**shared, voice=Voice()).minutes,
     )
 
 

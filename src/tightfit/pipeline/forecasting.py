@@ -33,6 +33,7 @@ class Forecast:
     """Training texts that would be cut."""
     steps: int
     minutes: float
+    """Of the whole command, from reading the rows to final scoring."""
     memory_bytes: int
     """Highest memory use of this process in the rehearsal, the longest rows included."""
     notes: tuple[str, ...]
@@ -92,7 +93,9 @@ def dry_run(
     job, facts = make_job(config, material, source, plan, voice=voice)
     if config.train.minutes is not None:
         job = fit_into(job, TimeLimit(config.train.minutes, began), voice)
-    seconds = rehearse(job).seconds(job.schedule.total, job.config.train.eval_every)
+    prepared = time.monotonic() - began
+    pace = rehearse(job)
+    training = pace.seconds(job.schedule.total, job.config.train.eval_every)
     precision = job.config.choices["precision"]
     notes = [
         material.facts["note"],
@@ -105,7 +108,7 @@ def dry_run(
         validation_rows=len(material.validation_ids),
         truncated=facts["tokens"]["truncated"],
         steps=job.schedule.total,
-        minutes=seconds / 60,
+        minutes=(prepared + training + pace.scoring) / 60,
         memory_bytes=_peak_memory(),
         notes=tuple(note for note in notes if note),
     )

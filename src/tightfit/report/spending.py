@@ -16,7 +16,7 @@ VECTORS = {"vera": "vectors", "ia3": "factors", "bias": "biases"}
 """What the vectors of a method are."""
 
 TONES = ("tone-1", "tone-2", "tone-3", "tone-4", "tone-5", "tone-6")
-"""Shades of the one accent colour, strongest first."""
+"""Four shades of one colour and two of another, which the eye tells apart: see the style sheet."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from tightfit.data.batches import Batch, batch_order, collate
+from tightfit.data.batches import Batch, batch_order, collate, count_places
 from tightfit.errors import Interrupted
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
@@ -117,14 +117,24 @@ class Loop:
         return Fitted(self.history, self.counters, step)
 
     def rehearse(self, steps: int) -> float:
-        """Seconds an optimiser step takes, after one on the largest batch; spoils the weights."""
+        """Seconds that a token place takes in steps, after one on the largest batch.
+
+        Spoils the weights. Steps differ in length: their places are counted, not they themselves.
+        """
         lengths = self.job.train.tokens.lengths
         longest = max(self._order_of(0), key=lambda rows: len(rows) * int(lengths[rows].max()))
         self._backward(collate(self.job.train.tokens, longest, self.job.train.labels), len(longest))
         steps = min(steps, self.job.schedule.total)
+        places = 0
         for step in range(1, steps + 1):
             self._train_step(step)
-        return self.counters.train_seconds / steps
+            places += count_places(self.job.train.tokens, self._batches_of(step))
+        return self.counters.train_seconds / places
+
+    def places_in_step(self) -> float:
+        """Token places of a mean optimiser step."""
+        whole = count_places(self.job.train.tokens, self._order_of(0))
+        return whole / self.job.schedule.steps_per_epoch
 
     def _keep_prefix(self) -> None:
         if self.peers.size > 1:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 
 from tightfit.config import Choice
+from tightfit.data.batches import Batch, Tokens, collate, count_places, length_sorted
 from tightfit.errors import UsageError
-from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.directions import start_at_directions
@@ -37,10 +39,15 @@ class Pace:
     evaluation: float
     """One evaluation while training."""
     probe: float
-    """Where the head and the adapters start."""
+    """What comes before the first step: where head and adapters start, frozen layers' states."""
+    scoring: float = 0.0
+    """Scoring all validation rows once training is over."""
 
     def seconds(self, steps: int, every: int) -> float:
-        """Of a whole training, with an evaluation before it, at its end, and every so many."""
+        """Of a whole training, with an evaluation before it, at its end, and every so many.
+
+        Final scoring is left out.
+        """
         return self.probe + steps * self.step + (2 + steps // every) * self.evaluation
 
     def steps_in(self, seconds: float, every: int) -> int:
@@ -69,25 +76,49 @@ class TimeLimit:
 
 
 def rehearse(job: Job) -> Pace:
-    """Time a few real steps and forward passes; the weights are put back afterwards."""
+    """Time a few real steps and forward passes; the weights are put back afterwards.
+
+    What is timed is divided by its token places, padding included, and multiplied by those of the
+    whole: a few batches are longer or shorter than the mean.
+    """
     start = job.classifier.state()
     started = time.perf_counter()
     if job.config.adapters.init == "eva":
         start_at_directions(job, Voice())
-    directions = time.perf_counter() - started
+    beginning = time.perf_counter() - started
     with TemporaryDirectory() as nowhere:
         loop = Loop(job, CheckpointStore(Path(nowhere)), GradientWatch({}))
-        step = loop.rehearse(REHEARSED_STEPS)
+        in_step, in_logits = loop.rehearse(REHEARSED_STEPS), _place_seconds(job, job.logits)
     job.classifier.load_state(start)
-    tokens = job.watched.tokens
-    # A middling stretch of lengths stands for all of them.
+    own = in_logits if job.lean is None else _place_seconds(job, job.classifier.logits)
+    train, watched, held = (
+        _places(rows.tokens, job) for rows in (job.train, job.watched, job.validation)
+    )
+    if job.lean is not None and job.config.choices["prefix_cache"].value == "on":
+        frozen = _place_seconds(job, job.lean.prefix)
+        beginning += frozen * (train + watched)
+        in_step, in_logits = (max(0.0, each - frozen) for each in (in_step, in_logits))
+    if job.config.head.start == "probe":
+        beginning += in_logits * train * min(1.0, MOST_ROWS / len(job.train.labels))
+    return Pace(in_step * loop.places_in_step(), in_logits * watched, beginning, own * held)
+
+
+def _places(tokens: Tokens, job: Job) -> int:
+    """Token places when these rows are evaluated."""
+    return count_places(tokens, length_sorted(tokens.lengths, job.config.train.eval_batch))
+
+
+@torch.inference_mode()
+def _place_seconds(job: Job, forward: Callable[[Batch], torch.Tensor]) -> float:
+    """Seconds that a token place takes in a forward pass over rows of middling length."""
+    tokens = job.validation.tokens
     order: list[int] = np.argsort(tokens.lengths).tolist()
     middle = order[len(order) // 2 :][: job.config.train.eval_batch]
+    batch = collate(tokens, middle).to(job.classifier.device)
+    job.classifier.module.eval()
     started = time.perf_counter()
-    predict_logits(job.classifier, tokens.select(middle), batch=len(middle), forward=job.logits)
-    row = (time.perf_counter() - started) / len(middle)
-    probed = min(MOST_ROWS, len(job.train.labels)) if job.config.head.start == "probe" else 0
-    return Pace(step, row * len(tokens), directions + row * probed)
+    forward(batch)
+    return (time.perf_counter() - started) / batch.ids_BL.numel()
 
 
 def fit_into(job: Job, limit: TimeLimit, voice: Voice) -> Job:

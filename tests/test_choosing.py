@@ -21,15 +21,16 @@ from tests.toys import write_jsonl
 from tightfit import optional
 from tightfit.data.batches import Batch, Tokens, token_sorted
 from tightfit.errors import ArtefactError, DataError, MissingExtraError, ProofError
-from tightfit.inference.choosing import Choice, choose, sample
+from tightfit.inference.choosing import Choice, choose
 from tightfit.inference.engines import LeanEngine, TorchEngine, all_logits, torch_engine
 from tightfit.inference.forms import merged_model
-from tightfit.inference.parity import probes
+from tightfit.inference.parity import probes, spread
 from tightfit.model.adapters import quiet_peft
 from tightfit.model.lean import PARTS
 from tightfit.pipeline import Run, choosing, predict
 
 ROWS = 200
+VERA = ["adapters.method=vera", "adapters.targets=query"]
 
 
 def rows_of(lengths: list[int]) -> Tokens:
@@ -45,7 +46,10 @@ TOKENS = rows_of([4] * ROWS)
 
 
 @pytest.mark.parametrize("family", [*PARTS, "electra", "deberta-v2"])
-@pytest.mark.parametrize("settings", [[], ["adapters.method=ia3"], ["adapters.method=none"]])
+@pytest.mark.parametrize(
+    "settings",
+    [[], ["adapters.method=none"], ["adapters.method=ia3"], ["adapters.dora=true"], VERA],
+)
 def test_the_fast_way_agrees_with_the_models_own(
     family: str, settings: list[str], tmp_path: Path
 ) -> None:
@@ -211,9 +215,8 @@ def test_the_table_says_it_all() -> None:
 
 def test_a_sample_is_spread_over_the_rows() -> None:
     """All of few, or every so many of many, in their order."""
-    texts = [str(i) for i in range(1000)]
-    assert sample(texts, 4) == ["0", "250", "500", "750"]
-    assert sample(texts[:3], 4) == texts[:3]
+    assert spread(1000, 4) == [0, 250, 500, 750]
+    assert spread(3, 4) == [0, 1, 2]
 
 
 # --- with a run --------------------------------------------------------------------------------

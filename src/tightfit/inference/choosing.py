@@ -7,7 +7,7 @@ of the others the fastest is taken.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -33,8 +33,6 @@ LIBRARY_OF = {"onnx": "onnxruntime", "onnx-int8": "onnxruntime", "openvino": "op
 
 EXACT: tuple[EngineName, ...] = ("torch", "onnx")
 """Engines that compute in fp32, whose logits must be the same; of the others, the labels."""
-
-SAMPLE_ROWS = 512
 
 AGREEMENT = 0.98
 """Least share of equal labels of an engine that does not compute in fp32."""
@@ -154,12 +152,6 @@ def choose(
             found[name], rows_per_second=len(tokens) / taken, verdict=_verdict(name, best, asked)
         )
     return Choice(best, len(tokens), tuple(found[name] for name in engines)), opened[best]
-
-
-def sample(texts: Sequence[str], rows: int = SAMPLE_ROWS) -> list[str]:
-    """Some of the texts, evenly spread: files are often sorted by label."""
-    places = np.linspace(0, len(texts), min(rows, len(texts)), endpoint=False, dtype=np.int64)
-    return [texts[place] for place in places]
 
 
 def _compared(

@@ -40,6 +40,7 @@ from tightfit.inference.parity import (
     parity_of,
     probes,
     refuse_difference,
+    spread,
 )
 from tightfit.model.adapters import base_model
 from tightfit.voice import Voice
@@ -47,6 +48,11 @@ from tightfit.voice import Voice
 FACTS_FILE = "export.json"
 """What an export is, and how it was compared; every exported folder has it."""
 LABELS_FILE = "labels.json"
+
+CLOSE = 0.005
+"""Shares of equal labels that differ by less are about equal: a few rows of a sample."""
+
+WARM_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,13 @@ class Exported:
 
 
 def export(
-    subject: Subject, form: Format, folder: Path, rows: Rows, *, voice: Voice | None = None
+    subject: Subject,
+    form: Format,
+    folder: Path,
+    rows: Rows,
+    *,
+    portable: bool = True,
+    voice: Voice | None = None,
 ) -> Exported:
     """Write a run in another form into an empty folder, and compare the two.
 
@@ -80,6 +92,7 @@ def export(
         form: which form.
         folder: to fill; the caller discards it after an error.
         rows: compared besides random batches: padded, unpadded, of length 1, of the full length.
+        portable: prefer int8 weights that answer alike on every processor.
         voice: how to show progress.
 
     Raises:
@@ -96,7 +109,7 @@ def export(
     parity = comparison.parity(engine, strict=True)
     int8 = None
     if form == "onnx-int8":
-        variant, loss = _quantise(folder / GRAPH_FILE, comparison)
+        variant, loss = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
         parity = comparison.parity(OnnxEngine.open(folder / GRAPH_FILE), strict=False)
         int8 = {
             "variant": variant.name,
@@ -165,6 +178,17 @@ class Comparison:
             return loss_by_labels(self._run_NK, export_NK, self._rows.label_ids)
         return loss_by_probabilities(self._run_NK, export_NK, self._temperature)
 
+    def trial(self, engine: Engine) -> tuple[float, float]:
+        """The share of equal labels, and rows a second, on a sample of the rows."""
+        rows = spread(len(self._tokens))
+        tokens = self._tokens.select(rows)
+        # What is allocated and chosen at first sight is no part of an engine's speed.
+        all_logits(engine, tokens.select(range(min(len(rows), WARM_ROWS))))
+        started = time.perf_counter()
+        theirs_NK = all_logits(engine, tokens)
+        speed = len(rows) / (time.perf_counter() - started)
+        return parity_of(self._run_NK[rows], theirs_NK).agreement, speed
+
     def _all(self, engine: Engine, who: str) -> NDArray[np.float32]:
         with self._voice.track(f"predicting with {who}", len(self._tokens)) as bar:
             started = time.perf_counter()
@@ -173,14 +197,16 @@ class Comparison:
         return logits_NK
 
 
-def _quantise(graph: Path, comparison: Comparison) -> tuple[onnx_graph.Variant, Loss]:
-    """Put the first int8 graph that keeps the accuracy in place of the one in fp32.
+def _quantise(
+    graph: Path, comparison: Comparison, *, portable: bool
+) -> tuple[onnx_graph.Variant, Loss]:
+    """Put the best int8 graph that keeps the accuracy in place of the one in fp32.
 
     Raises:
         ProofError: none does.
     """
     losses: dict[str, Loss] = {}
-    for variant, path in onnx_graph.quantised(graph):
+    for variant, path in _ranked(graph, comparison, portable=portable):
         loss = losses[variant.name] = comparison.loss(OnnxEngine.open(path))
         if loss.accuracy <= ACCURACY_LOSS:
             path.replace(graph)
@@ -195,6 +221,19 @@ def _quantise(graph: Path, comparison: Comparison) -> tuple[onnx_graph.Variant, 
         allowed=f"{100 * ACCURACY_LOSS:g} points",
         next_step="use --format onnx, or give more labelled rows with --data",
     )
+
+
+def _ranked(
+    graph: Path, comparison: Comparison, *, portable: bool
+) -> list[tuple[onnx_graph.Variant, Path]]:
+    """The int8 graphs, best first: by equal labels, and where those are about equal by speed."""
+    tried = [
+        (variant, path, *comparison.trial(OnnxEngine.open(path)))
+        for variant, path in onnx_graph.quantised(graph)
+    ]
+    close = max(agreement for *_, agreement, _ in tried) - CLOSE
+    tried.sort(key=lambda each: (portable and not each[0].portable, each[2] < close, -each[3]))
+    return [(variant, path) for variant, path, *_ in tried]
 
 
 def _facts(subject: Subject, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:

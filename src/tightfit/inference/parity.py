@@ -24,6 +24,10 @@ ACCURACY_LOSS = 0.003
 """Largest loss of accuracy of an export in int8, as a share of the rows."""
 
 
+SAMPLE_ROWS = 512
+"""Rows that tell engines apart by speed, and by labels as far as that many can."""
+
+
 @dataclass(frozen=True)
 class Parity:
     """How closely an export follows the run."""
@@ -47,6 +51,13 @@ class Loss:
     """Of the run, less that of the export, as a share of the rows; below 0 for a gain."""
     by: str
     """``labels``, or ``probabilities`` where the rows have none."""
+
+
+def spread(count: int, most: int = SAMPLE_ROWS) -> list[int]:
+    """Some of ``count`` places, evenly spread: files are often sorted by label."""
+    places = np.linspace(0, count, min(most, count), endpoint=False, dtype=np.int64)
+    chosen: list[int] = places.tolist()
+    return chosen
 
 
 def probes(*, vocabulary: int, pad_id: int, max_length: int) -> dict[str, Tokens]:

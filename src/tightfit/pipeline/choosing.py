@@ -20,11 +20,12 @@ from torch import nn
 from tightfit import runs
 from tightfit.doctor import devices
 from tightfit.errors import SettingsError
-from tightfit.inference.choosing import Asked, Choice, EngineName, Open, choose, sample
+from tightfit.inference.choosing import Asked, Choice, EngineName, Open, choose
 from tightfit.inference.engines import Engine, OnnxEngine, OpenVinoEngine, torch_engine
 from tightfit.inference.export import FACTS_FILE, Rows, export
 from tightfit.inference.forms import GRAPH_FILE, Format, Subject
 from tightfit.inference.onnx_graph import ensure_installed
+from tightfit.inference.parity import spread
 from tightfit.model.lean import why_not_lean_merged
 from tightfit.model.locate import file_sha256
 from tightfit.optional import available, ensure
@@ -79,7 +80,7 @@ class _Bench:
         ensure_installed()
         with whole_folder(place, overwrite=True, marker=FACTS_FILE) as partial_folder:
             rows = Rows(self.texts, None, "rows to predict")
-            export(self.subject, form, partial_folder, rows, voice=self.voice)
+            export(self.subject, form, partial_folder, rows, portable=False, voice=self.voice)
             runs.write_json(partial_folder / MADE_FILE, self.circumstances)
             files = sorted(partial_folder.iterdir())
             runs.write_digests(partial_folder / DIGESTS_FILE, files)
@@ -113,7 +114,8 @@ def open_engine(
         ArtefactError: what was kept of it is damaged.
         MachineError: ``derived/`` cannot be written.
     """
-    bench = _Bench(subject, folder, sample(texts), voice, _circumstances(subject, folder))
+    sample = [texts[place] for place in spread(len(texts))]
+    bench = _Bench(subject, folder, sample, voice, _circumstances(subject, folder))
     with machine_errors(folder.derived, "write"):
         folder.derived.mkdir(exist_ok=True)
         # Several shards of one job may start together, and one measurement serves all.

@@ -48,7 +48,14 @@ def run(monkeypatch: pytest.MonkeyPatch) -> ToyRun:
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """In the place of the prediction of files."""
-    found = {"out": "p.csv", "rows": 7600, "truncated": 12, "abstained": 3, "threshold": 0.8}
+    found = {
+        "out": "p.csv",
+        "rows": 7600,
+        "truncated": 12,
+        "abstained": 3,
+        "threshold": 0.8,
+        "by_linear": 5,
+    }
     recorder = Recorder(like_result(found, **found))
     replace(monkeypatch, "predict", recorder)
     return recorder
@@ -173,13 +180,13 @@ def test_a_file(files: Recorder) -> None:
 def test_a_file_with_options(files: Recorder) -> None:
     """The object, and what else can be asked for."""
     more = "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b"
-    more += " --shard 2/3 --escape-formulas --engine auto"
+    more += " --shard 2/3 --escape-formulas --engine auto --cascade"
     result = tightfit("predict", "r", "--data", "d", "--out", "p.csv", "--json", *more.split())
     assert json.loads(result.stdout) == files.result.to_json()
-    options = {k: v for k, v in files.options.items() if k != "voice"}
+    options = {k: v for k, v in files.options.items() if k != "voice" and v is not True}
+    for flag in ("probabilities", "escape_formulas", "cascade"):
+        assert files.options[flag] is True
     assert options == {
-        "probabilities": True,
-        "escape_formulas": True,
         "label_format": "name",
         "max_length": 64,
         "max_error": 0.02,

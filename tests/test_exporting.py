@@ -153,6 +153,7 @@ def test_the_verb_passes_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path
         "label_column": "c",
         "max_length": 64,
         "overwrite": True,
+        "cascade": False,
     }
 
 

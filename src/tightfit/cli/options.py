@@ -15,7 +15,7 @@ import typer
 STARTED = time.monotonic()
 """When this module was imported, which is before anything that takes time."""
 
-DATA, SETTINGS, ANSWER = "Data", "Settings", "Answer"
+DATA, SETTINGS, ANSWER, CASCADE = "Data", "Settings", "Answer", "Cascade"
 """Headings in the help."""
 
 _COUNT = re.compile(r"(\d[\d_,]*)(?:\.(\d+))?([km]?)", re.IGNORECASE)

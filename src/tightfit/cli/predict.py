@@ -33,6 +33,7 @@ tightfit predict runs/001 --data test.csv --out predictions.csv
 tightfit predict runs/001 --data test.csv --out p.jsonl --probabilities
 tightfit predict runs/001 --data test.csv --out p.parquet --engine auto
 tightfit predict runs/001 --data test.csv --out sure.csv --max-error 0.02
+tightfit predict runs/001 --data test.csv --out fast.csv --cascade
 tightfit predict runs/001 --text 'Stocks fell for a third day'
 tightfit predict runs/001 --text 'Stocks fell' --text 'Goal!' --json
 head -n 5 headlines.txt | tightfit predict runs/001"""
@@ -125,6 +126,15 @@ def predict(
             "those that are installed on some of the rows, and takes the fastest that agrees.",
         ),
     ] = None,
+    cascade: Annotated[
+        bool,
+        typer.Option(
+            "--cascade",
+            rich_help_panel=options.SETTINGS,
+            help="Let the linear model of the run's cascade answer the rows that it is sure of; "
+            "'tightfit export RUN --cascade' makes it.",
+        ),
+    ] = False,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
@@ -155,6 +165,7 @@ def predict(
                 text_column=text_column,
                 shard=shard,
                 engine=engine or "torch",
+                cascade=cascade,
                 voice=RichVoice(),
             )
             if as_json:
@@ -163,9 +174,13 @@ def predict(
                 front.show(Text(f"wrote {found.rows:,} predictions to {found.out}"))
             _tell_truncated(front, found.truncated)
             _tell_abstained(front, found.abstained, found.threshold)
+            if cascade:
+                front.show(Text(f"the linear model answered {found.by_linear:,} of them"))
             return
         texts = [_checked(each) for each in text] if text else _lines_of(sys.stdin.buffer)
         loaded = pipeline.Run.load(run, max_length=max_length, max_error=max_error)
+        if cascade:
+            loaded = loaded.with_cascade()
         style = _Style(as_json, label_format != "id", probabilities)
         _answer_texts(front, loaded, texts, style)
 

@@ -46,7 +46,12 @@ class Journal:
                 if str(saved["texts"]) != fingerprint(texts):
                     return None
                 names = tuple(str(name) for name in saved["names"])
-                return Predictions(saved["probabilities"], names, int(saved["truncated"]))
+                return Predictions(
+                    saved["probabilities"],
+                    names,
+                    int(saved["truncated"]),
+                    by_linear=int(saved["by_linear"]),
+                )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             # Writing is whole or nothing, so this is a damaged disk: predicting again mends it.
             return None
@@ -66,6 +71,7 @@ class Journal:
             probabilities=found.probabilities_NK,
             names=np.array(found.label_names),
             truncated=np.array(found.truncated),
+            by_linear=np.array(found.by_linear),
             texts=np.array(fingerprint(texts)),
         )
         runs.write_bytes(self._path(number), buffer.getvalue())

@@ -31,6 +31,8 @@ class Predictions:
     """Texts that were longer than the classifier reads."""
     threshold: float = 0.0
     """The confidence from which on an answer is to be relied upon."""
+    by_linear: int = 0
+    """Texts that the linear model of a cascade answered."""
 
     @property
     def answered(self) -> list[bool]:

@@ -41,6 +41,8 @@ class Written:
     """Texts longer than the classifier reads."""
     abstained: int
     """Texts that were left without a label."""
+    by_linear: int = 0
+    """Texts that the linear model of a cascade answered."""
 
 
 def predict_stream(
@@ -81,7 +83,7 @@ def predict_stream(
         MachineError: the file cannot be written.
     """
     voice = voice or Voice()
-    done = truncated = answered = 0
+    done = truncated = answered = by_linear = 0
     names = predictor.classifier.label_names if probabilities else ()
     schema = _schema(names, label_format)
     check_out(out, escape_formulas=escape_formulas)
@@ -99,8 +101,9 @@ def predict_stream(
             done += len(rows)
             truncated += predictions.truncated
             answered += sum(predictions.answered)
+            by_linear += predictions.by_linear
             bar.advance(len(rows))
-    return Written(done, truncated, done - answered)
+    return Written(done, truncated, done - answered, by_linear)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tightfit.pipeline.cascading import CascadeResult, make_cascade
     from tightfit.pipeline.checking import audit, doctor
     from tightfit.pipeline.comparing import Comparison, compare
     from tightfit.pipeline.exporting import ExportResult, export
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tightfit.pipeline.scoring import Evaluation, evaluate
 
 __all__ = [
+    "CascadeResult",
     "CheckResult",
     "Comparison",
     "Evaluation",
@@ -40,6 +42,7 @@ __all__ = [
     "evaluate",
     "export",
     "import_adapter",
+    "make_cascade",
     "plan",
     "predict",
     "report",
@@ -57,6 +60,7 @@ _HOMES = {
     "exporting": ("ExportResult", "export"),
     "reporting": ("report",),
     "inspecting": ("CheckResult", "check"),
+    "cascading": ("CascadeResult", "make_cascade"),
     "checking": ("audit", "doctor"),
 }
 

@@ -10,9 +10,11 @@ from typing import Any
 from tightfit import runs
 from tightfit.data.sources import Columns, read_table
 from tightfit.errors import UsageError
+from tightfit.inference.cascade import CASCADE, write_cascade
 from tightfit.inference.export import FACTS_FILE, Exported, Rows
 from tightfit.inference.export import export as export_classifier
 from tightfit.inference.forms import check_format
+from tightfit.pipeline.cascading import cascade_of
 from tightfit.pipeline.predicting import Run, subject_of
 from tightfit.runs.whole import check_replaceable, whole_folder
 from tightfit.voice import RichVoice, Voice
@@ -50,6 +52,7 @@ def export(
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
     overwrite: bool = False,
+    cascade: bool = False,
     voice: Voice | None = None,
 ) -> ExportResult:
     """Write a run in another form, compare the two, and keep the folder only if they agree.
@@ -65,6 +68,7 @@ def export(
         text_column: column, or columns to join with a space.
         label_column: column of the labels.
         overwrite: replace a folder that an earlier export wrote.
+        cascade: put the run's cascade, as ``make_cascade`` made it, beside the model.
         voice: how to speak to people; None speaks on stderr.
 
     Raises:
@@ -91,6 +95,8 @@ def export(
         )
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
         exported = export_classifier(subject_of(loaded), known, folder, rows, voice=voice)
+        if cascade:
+            write_cascade(folder / CASCADE, cascade_of(runs.RunFolder(loaded.path)))
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     return ExportResult(out, tuple(files), exported)
 

@@ -13,8 +13,9 @@ from tightfit.budget.plan import Plan
 from tightfit.config import Config, from_toml
 from tightfit.data.labels import LabelSet
 from tightfit.data.sources import Columns, count_rows, iter_texts
-from tightfit.errors import ArtefactError
+from tightfit.errors import ArtefactError, UsageError
 from tightfit.inference.calibration import choose_threshold, read_calibration
+from tightfit.inference.cascade import CascadePredictor
 from tightfit.inference.choosing import LIBRARY_OF, Asked, EngineName
 from tightfit.inference.engines import torch_engine
 from tightfit.inference.forms import Subject
@@ -25,6 +26,7 @@ from tightfit.inference.stream import STREAM_ROWS, LabelFormat, check_out, predi
 from tightfit.model.artefact import load_artefact
 from tightfit.model.encoders import longest_text
 from tightfit.model.locate import Source, file_sha256, locate
+from tightfit.pipeline.cascading import cascade_of
 from tightfit.pipeline.choosing import open_engine
 from tightfit.voice import RichVoice, Voice
 
@@ -81,6 +83,21 @@ class Run:
         """Labels and probabilities of the texts, in their order."""
         return self.predictor.predict(texts, voice)
 
+    def with_cascade(self) -> Run:
+        """The same run, its cascade's linear model answering the rows that it is sure of.
+
+        Raises:
+            UsageError: no cascade was made for it, or it was loaded with a ``max_error``.
+            ArtefactError: the cascade is damaged.
+        """
+        if self.predictor.threshold:
+            raise UsageError(
+                "a cascade and a level of error (max_error) exclude each other",
+                next_step="leave one of the two out",
+            )
+        cascade = cascade_of(runs.RunFolder(self.path))
+        return replace(self, predictor=CascadePredictor.over(self.predictor, cascade))
+
     def columns(
         self, text_column: Sequence[str] | str | None = None, label_column: str | None = None
     ) -> Columns:
@@ -106,6 +123,8 @@ class PredictResult:
     """The least confidence of an answer."""
     engine: EngineName = "torch"
     """What computed."""
+    by_linear: int = 0
+    """Texts that the linear model of a cascade answered."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit predict --json`` prints."""
@@ -125,6 +144,7 @@ def predict(
     text_column: Sequence[str] | str | None = None,
     shard: str | None = None,
     engine: Asked = "torch",
+    cascade: bool = False,
     voice: Voice | None = None,
 ) -> PredictResult:
     """Predict every row of a file into a CSV, JSONL or Parquet file.
@@ -148,6 +168,7 @@ def predict(
         engine: what computes; ``auto`` measures those that are installed on a sample of the rows,
             and takes the fastest that agrees with PyTorch in fp32. Any but ``torch`` keeps its
             graph and figures in the run's ``derived/``.
+        cascade: let the linear model that ``make_cascade`` made answer the rows it is sure of.
         voice: how to speak to people; None speaks on stderr.
 
     Raises:
@@ -164,6 +185,8 @@ def predict(
         first = next(iter(iter_texts(data, columns, STREAM_ROWS)), [])
     if first:
         loaded, used = _with_engine(loaded, engine, first, voice)
+    if cascade:
+        loaded = loaded.with_cascade()
     written = predict_stream(
         loaded.predictor,
         iter_texts(data, columns, STREAM_ROWS),
@@ -205,9 +228,11 @@ def _job(run: Run, engine: EngineName) -> dict[str, object]:
     """What predictions depend on, besides the texts; the manifest stands for the whole run."""
     libraries = ["torch", "transformers", "tightfit"]
     libraries += [LIBRARY_OF[engine]] if engine in LIBRARY_OF else []
+    first = run.predictor
     return {
         "run": file_sha256(runs.RunFolder(run.path).manifest),
         "engine": engine,
+        "cascade": first.cascade.identity if isinstance(first, CascadePredictor) else None,
         "max_length": run.predictor.max_length,
         "temperature": run.predictor.temperature,
         "versions": {name: version(name) for name in libraries},

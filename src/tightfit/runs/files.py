@@ -68,7 +68,7 @@ def read_json(path: Path) -> Any:
         ArtefactError: the file is missing, or is not JSON.
         MachineError: it may not be read.
     """
-    return _parse(path, _read(path))
+    return _parse(path, read_bytes(path))
 
 
 def write_digested(path: Path, value: Mapping[str, Any]) -> None:
@@ -86,7 +86,7 @@ def read_digested(path: Path) -> dict[str, Any]:
         ArtefactError: the file is missing, or any byte of it has changed.
         MachineError: it may not be read.
     """
-    raw = _read(path)
+    raw = read_bytes(path)
     value = _parse(path, raw)
     if not isinstance(value, dict) or "digest" not in value:
         raise damaged(path, "no digest in it")
@@ -120,7 +120,7 @@ def check_digests(path: Path, folder: Path) -> None:
         MachineError: one may not be read.
     """
     for name, digest in read_digested(path).items():
-        if hashlib.sha256(_read(folder / name)).hexdigest() != digest:
+        if hashlib.sha256(read_bytes(folder / name)).hexdigest() != digest:
             raise damaged(folder / name, "its digest does not match")
 
 
@@ -169,7 +169,13 @@ def _parse(path: Path, raw: bytes) -> Any:
         raise damaged(path, f"not JSON: {error}") from error
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The content of a file of a run.
+
+    Raises:
+        ArtefactError: it is missing.
+        MachineError: it may not be read.
+    """
     with machine_errors(path, "read"):
         try:
             return path.read_bytes()

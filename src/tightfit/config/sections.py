@@ -156,10 +156,11 @@ class Data(Section):
     """Whether the held-out rows keep the shares of the classes."""
     max_length: Annotated[int, Field(ge=4)]
     """Longest text while training and validating, in tokens, special tokens included."""
-    long_text: Literal["auto", "head", "head+tail"] = "head"
+    long_text: Literal["auto", "head", "head+tail", "windows"] = "head"
     """What is kept of a longer text: its head, or a quarter of the tokens from its head and the
-    rest from its tail (arXiv:1905.05583). ``auto``: the latter where many training texts are cut.
-    """
+    rest from its tail (arXiv:1905.05583), or all of it (up to eight windows): each window is then
+    a row to train on, and the logits of a text are the mean over its windows, weighted by tokens.
+    ``auto``: head and tail where many training texts are cut."""
     labels: Names = ()
     """Label names in order, where the data does not say."""
     text_column: Annotated[Names, Field(min_length=1)] = ("text",)
@@ -306,11 +307,11 @@ class Config(Section):
         return float(self.choices["epochs"].value) if asked is None else asked
 
     @property
-    def long_text(self) -> Literal["head", "head+tail"]:
+    def long_text(self) -> Literal["head", "head+tail", "windows"]:
         """What is kept of longer texts, decided or asked for."""
         asked = self.data.long_text
         decided = self.choices["long_text"].value if "long_text" in self.choices else asked
-        return "head+tail" if decided == "head+tail" else "head"
+        return next((kept for kept in ("head+tail", "windows") if kept == decided), "head")
 
     def with_values(self, values: Mapping[str, object]) -> Config:
         """The same settings with some dotted names changed, checked anew."""

@@ -30,7 +30,10 @@ SPARE_TOKENS = 512
 """Left between the tokens that are kept of a very long text and the place where it was cut unread:
 more than a word has, so that what was cut off cannot change them."""
 
-LongText = Literal["head", "head+tail"]
+MOST_WINDOWS = 8
+"""Windows that a text is cut into at most; what is longer is cut there."""
+
+LongText = Literal["head", "head+tail", "windows"]
 
 HISTOGRAM_BINS = 32
 """Bins that a histogram of lengths has at most."""
@@ -48,9 +51,28 @@ class Tokens:
     pad_id: int
     multiple: int = 1
     """Batches are padded to a length that this divides, as long as ``max_length`` allows it."""
+    windows: NDArray[np.int64] | None = None
+    """Where texts of several windows are cut: offsets of all windows; None where each has one."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def flat(self) -> Tokens:
+        """Each window as a text of its own."""
+        return self if self.windows is None else replace(self, offsets=self.windows, windows=None)
+
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """The text of each window."""
+        return np.searchsorted(self.offsets, self.flat.offsets[:-1], side="right") - 1
+
+    def by_text(self, logits_WK: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits of all windows as those of their texts: means, weighted by tokens."""
+        if self.windows is None:
+            return logits_WK
+        weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
+        return np.add.reduceat(logits_WK * weights_W1, _firsts(self.owners)).astype(np.float32)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -60,7 +82,12 @@ class Tokens:
     def select(self, rows: Sequence[int]) -> Tokens:
         """The given texts, in the given order; ``truncated`` still counts the whole."""
         parts = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
-        return replace(self, ids=_joined(parts), offsets=_offsets(parts))
+        chosen = replace(self, ids=_joined(parts), offsets=_offsets(parts))
+        if self.windows is None:
+            return chosen
+        sizes, owners = np.diff(self.windows), self.owners
+        own = [sizes[owners == row] for row in rows]
+        return replace(chosen, windows=np.cumsum(np.concatenate([[0], *own])).astype(np.int64))
 
     def padded(self, rows: Sequence[int]) -> int:
         """The length to which a batch of these rows is padded."""
@@ -102,7 +129,8 @@ def tokenise(
         tokenizer: a fast tokenizer (it runs in parallel threads of its own).
         texts: any number of strings; an empty one becomes its special tokens.
         max_length: longest row, special tokens included.
-        long_text: what is kept of a longer text: its head, or its head and its tail.
+        long_text: what is kept of a longer text: its head, its head and its tail, or all of it in
+            windows of ``max_length``.
         advance: told the number of texts done since the last call.
 
     Raises:
@@ -116,16 +144,25 @@ def tokenise(
             next_step="choose a model whose folder has a tokenizer.json with a padding token",
         )
     parts: list[NDArray[np.int32]] = []
+    sizes: list[int] = []
     truncated = 0
     for start in range(0, len(texts), TOKENISE_CHUNK):
         chunk = list(texts[start : start + TOKENISE_CHUNK])
-        encode = _heads if long_text == "head" else _heads_and_tails
-        rows, cut = encode(tokenizer, chunk, max_length)
+        if long_text == "windows":
+            windows, cut = _windows(tokenizer, chunk, max_length)
+            rows = [np.concatenate(own) for own in windows]
+            sizes += [len(window) for own in windows for window in own]
+        else:
+            encode = _heads if long_text == "head" else _heads_and_tails
+            rows, cut = encode(tokenizer, chunk, max_length)
         parts += rows
         truncated += cut
         if advance is not None:
             advance(len(chunk))
-    return Tokens(_joined(parts), _offsets(parts), truncated, max_length, int(pad_id))
+    tokens = Tokens(_joined(parts), _offsets(parts), truncated, max_length, int(pad_id))
+    if len(sizes) <= len(texts):
+        return tokens  # no text has a second window
+    return replace(tokens, windows=np.cumsum([0, *sizes]).astype(np.int64))
 
 
 def _heads(
@@ -171,6 +208,20 @@ def _heads_and_tails(
             ids = [*ids[:head], *ids[len(ids) - after - (room - room // 4) :]]
             cut += 1
         rows.append(np.asarray(ids, dtype=np.int32))
+    return rows, cut
+
+
+def _windows(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int
+) -> tuple[list[list[NDArray[np.int32]]], int]:
+    """Token ids of each text's windows, one after the other, and how many texts were cut."""
+    reach = CHARACTERS_A_TOKEN * (MOST_WINDOWS * max_length + SPARE_TOKENS)
+    encoded = tokenizer([text[:reach] for text in texts], truncation=True, max_length=max_length)
+    rows, cut = [], 0
+    for text, encoding in zip(texts, encoded.encodings or (), strict=True):
+        all_of_it = [encoding, *encoding.overflowing]
+        rows.append([np.asarray(each.ids, dtype=np.int32) for each in all_of_it[:MOST_WINDOWS]])
+        cut += len(all_of_it) > MOST_WINDOWS or len(text) > reach
     return rows, cut
 
 
@@ -273,6 +324,11 @@ def length_histogram(lengths: NDArray[np.int64]) -> dict[str, list[int]]:
     counts_B = np.bincount(lengths // width)
     edges = [width * i for i in range(len(counts_B) + 1)]
     return {"edges": edges, "counts": counts_B.tolist()}
+
+
+def _firsts(owners_W: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each text's first window stands; every text has one."""
+    return np.flatnonzero(np.diff(owners_W, prepend=-1))
 
 
 def _equal_cuts(lengths: NDArray[np.int64], parts: int) -> list[int]:

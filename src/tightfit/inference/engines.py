@@ -166,7 +166,7 @@ def all_logits(
         batch: rows of one batch; None takes as many as fit into ``BATCH_PLACES``.
         advance: told the number of rows done since the last call.
     """
-    tokens = replace(tokens, multiple=engine.multiple)
+    texts, tokens = tokens, replace(tokens.flat, multiple=engine.multiple)
     if batch is None:
         order = token_sorted(tokens, BATCH_PLACES)
     else:
@@ -179,7 +179,7 @@ def all_logits(
     joined_NK = np.concatenate(parts)
     logits_NK = np.empty_like(joined_NK)
     logits_NK[np.concatenate(order)] = joined_NK
-    return logits_NK
+    return texts.by_text(logits_NK)
 
 
 def _unusable(path: Path, seen: str) -> ArtefactError:

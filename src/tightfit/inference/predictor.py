@@ -90,7 +90,7 @@ class Predictor:
         return Predictions(probabilities_NK, names, tokens.truncated, self.threshold)
 
     def _logits(self, tokens: Tokens, voice: Voice | None) -> NDArray[np.float32]:
-        with (voice or Voice()).track("predicting", len(tokens)) as bar:
+        with (voice or Voice()).track("predicting", len(tokens.flat)) as bar:
             if self.engine is not None and len(tokens):
                 return all_logits(self.engine, tokens, advance=bar.advance)
             return predict_logits(self.classifier, tokens, batch=PREDICT_BATCH, advance=bar.advance)

@@ -130,14 +130,16 @@ def predict_logits(
         tokens: the rows.
         batch: rows in one forward pass.
         forward: another way to ``logits_BK`` than the classifier's own, in fp32.
-        advance: told the number of rows done since the last call.
+        advance: told the number of rows (of windows, where texts have several) done since the
+            last call.
     """
     classifier.module.eval()
     forward = forward or classifier.logits
+    texts, tokens = tokens, tokens.flat
     logits_NK = np.empty((len(tokens), len(classifier.label_names)), dtype=np.float32)
     for rows in length_sorted(tokens.lengths, batch):
         part_BK = forward(collate(tokens, rows).to(classifier.device))
         logits_NK[rows] = part_BK.cpu().numpy()
         if advance is not None:
             advance(len(rows))
-    return logits_NK
+    return texts.by_text(logits_NK)

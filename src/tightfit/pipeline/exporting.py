@@ -90,8 +90,9 @@ def export(
         )
     if loaded.config.long_text != "head":
         voice.warn(
-            f"the run reads head and tail of texts longer than {loaded.predictor.max_length} "
-            "tokens, and other tools their head alone: of such texts they may think otherwise"
+            f"the run reads {loaded.config.long_text} of texts longer than "
+            f"{loaded.predictor.max_length} tokens, and other tools their head alone: of such "
+            "texts they may think otherwise"
         )
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
         exported = export_classifier(subject_of(loaded), known, folder, rows, voice=voice)

@@ -251,7 +251,9 @@ def _read(
             tokens = encode(material.train_texts, long_text=kept)
         held = encode(material.validation_texts, long_text=kept, advance=bar.advance)
     train, held = (replace(some, multiple=multiple) for some in (tokens, held))
-    return config, Rows(train, material.train_ids), Rows(held, material.validation_ids)
+    # To train on, every window is a row; held-out texts are scored as they are predicted, whole.
+    labels = [material.train_ids[text] for text in train.owners]
+    return config, Rows(train.flat, labels), Rows(held, material.validation_ids)
 
 
 def _watched(held: Rows, config: Config) -> Rows:
@@ -305,6 +307,8 @@ def _prefix_cache(
         return config.choices["prefix_cache"]
     if config.train.prefix_cache == "off":
         return Choice(value="off", reason="asked for")
+    if any(tokens.windows is not None for tokens in rows):
+        return Choice(value="off", reason="texts have several windows")
     if lean is None:
         return Choice(value="off", reason="only the lean forward pass can start half-way")
     if lean.frozen_depth == 0:

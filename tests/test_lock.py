@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,26 @@ def test_a_kill_frees_the_lock(tmp_path: Path) -> None:
     process.communicate()
     with lock_run(tmp_path / "run"):
         assert read_json(tmp_path / ".run.holder.json")["pid"] == os.getpid()
+
+
+def test_a_second_holder_is_refused_at_once(tmp_path: Path) -> None:
+    """It does not wait; the fastest of three tries, since the machine may be busy."""
+    tries = []
+    with lock_run(tmp_path / "run"):
+        for _ in range(3):
+            started = time.monotonic()
+            with pytest.raises(MachineError, match="another process"):
+                lock_run(tmp_path / "run").__enter__()
+            tries.append(time.monotonic() - started)
+    assert min(tries) < 0.9
+
+
+def test_a_lock_that_was_deleted_meanwhile(tmp_path: Path) -> None:
+    """Somebody cleared the folder: the work that was done is not lost to that."""
+    with lock_run(tmp_path / "run"):
+        for path in tmp_path.iterdir():
+            path.unlink()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"pid": 1}'])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,12 @@ with_wandb = pytest.mark.skipif(not available("wandb"), reason="an extra")
 
 SECRET = "5ec2e7" * 6 + "cafe"
 """As long as a key of wandb is."""
+
+SECRETS = (
+    *("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MLFLOW_TRACKING_PASSWORD"),
+    *("MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY", "COMET_API_KEY", "MY_OWN_PASSWORD"),
+)
+"""Where trackers, the Hub and their stores look for keys."""
 
 
 def tracked(bert: Path, rows: Path, out: Path, tracker: str) -> TrainResult:
@@ -126,7 +133,8 @@ def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    monkeypatch.setenv("WANDB_API_KEY", SECRET)
+    for name in SECRETS:
+        monkeypatch.setenv(name, SECRET)
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "WANDB_DIR"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -149,6 +157,21 @@ def test_wandb_offline_writes_a_run_and_no_secret(
     # Where wandb keeps the logs of its own service is not ours to say.
     assert all("/.cache/wandb/logs/" in str(file) for file in outside)
     for file in files_below(run) | outside:
+        assert SECRET.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("tracker", ["none", pytest.param("tensorboard", marks=with_tensorboard)])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_no_secret_of_the_environment_is_in_a_run(
+    tracker: str, bert: Path, rows_file: Path, private: Path
+) -> None:
+    """Not a byte of it in any file: of the run, of its checkpoints, beside it, or elsewhere."""
+    assert os.environ["HF_TOKEN"] == SECRET
+    tracked(bert, rows_file, private / "runs" / "run", tracker)
+    files = files_below(private)
+    assert private / "runs" / "run" / "manifest.json" in files
+    assert any("checkpoints" in str(file) for file in files)
+    for file in files:
         assert SECRET.encode() not in file.read_bytes(), file
 
 

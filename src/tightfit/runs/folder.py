@@ -115,7 +115,8 @@ def check_may_create(path: Path, *, overwrite: bool = False) -> None:
         if not above.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))
         if not os.access(above, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(above))
+            code = errno.EROFS if _is_read_only(above) else errno.EACCES
+            raise OSError(code, os.strerror(code), str(above))
 
 
 def create(path: Path, *, overwrite: bool = False) -> RunFolder:
@@ -169,6 +170,11 @@ def _check_may_replace(folder: RunFolder, overwrite: bool) -> None:
             next_step="continue it with --resume, replace it with --overwrite, "
             "or choose another --out",
         )
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether the whole disk is; Windows does not tell."""
+    return hasattr(os, "statvfs") and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _is_free(path: Path) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tightfit.budget.plan import Plan, make_plan
+from tightfit.budget.plan import Plan
+from tightfit.budget.settings import plan_by
 from tightfit.config import DEFAULT_RECIPE, Config, load_config
 from tightfit.model.locate import shapes_by_name
 
@@ -69,19 +70,8 @@ def plan(
         SettingsError: the settings are mistaken.
     """
     config = settings_of(recipe, settings, model=model, budget=budget)
-    shapes = shapes_by_name(config.model.name, labels)
-    made = make_plan(
-        shapes,
-        model=config.model.name,
-        num_labels=labels,
-        budget=config.budget.cap,
-        method=config.adapters.method,
-        rank=config.adapters.rank,
-        targets=config.adapters.targets,
-        uppermost=config.adapters.layers,
-        head=config.head.kind,
-        dora=config.adapters.dora,
-    )
+    name = config.model.name
+    made = plan_by(config, shapes_by_name(name, labels), model=name, num_labels=labels)
     if config.budget.allocation == "importance":
         return replace(made, why=f"{made.why}; training rows will decide, by importance")
     return made

@@ -12,7 +12,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.allocate import Allocate, largest_that_fits
-from tightfit.budget.plan import Plan, make_plan
+from tightfit.budget.plan import Plan
+from tightfit.budget.settings import plan_by
 from tightfit.budget.shapes import LinearShape
 from tightfit.budget.targets import targeted
 from tightfit.config import Choice, Config
@@ -133,19 +134,8 @@ def plan_for(
     Raises:
         BudgetError: it does not fit under the cap.
     """
-    return make_plan(
-        source.shapes(num_labels),
-        model=source.name,
-        num_labels=num_labels,
-        budget=config.budget.cap,
-        method=config.adapters.method,
-        rank=config.adapters.rank,
-        targets=config.adapters.targets,
-        uppermost=config.adapters.layers,
-        head=config.head.kind,
-        dora=config.adapters.dora,
-        allocate=allocate,
-    )
+    shapes = source.shapes(num_labels)
+    return plan_by(config, shapes, model=source.name, num_labels=num_labels, allocate=allocate)
 
 
 def targeted_layers(config: Config, source: Source, num_labels: int) -> list[LinearShape]:

@@ -193,6 +193,8 @@ def test_what_counts_as_a_head(tmp_path: Path, name: str, saved: Any, is_head: b
         {"use_dora": True, "bias": "lora_only"},
         {"lora_bias": True, "modules_to_save": ["pooler"]},
         {"target_modules": ["word_embeddings", "dense"]},
+        {"use_dora": True, "use_rslora": True, "bias": "all", "modules_to_save": ["pooler"]},
+        {"trainable_token_indices": [3, 4]},
     ],
 )
 @pytest.mark.filterwarnings("ignore")  # PEFT's own, about these settings

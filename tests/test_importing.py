@@ -53,6 +53,20 @@ KINDS: dict[str, dict[str, Any]] = {
     "dora": {"use_dora": True},
     "embeddings": {"target_modules": ["word_embeddings", "query"]},
     "every-layer": {"target_modules": "all-linear"},
+    "pissa": {"init_lora_weights": "pissa"},
+    "some-tokens": {"trainable_token_indices": [3, 4]},
+    "a-pattern": {"target_modules": r".*layer\.1.*query"},
+    "some-layers": {"layers_to_transform": [1]},
+    "all-but": {"target_modules": "all-linear", "exclude_modules": ["key"]},
+    "dora-everywhere": {"use_dora": True, "target_modules": "all-linear"},
+    "all-at-once": {
+        "use_dora": True,
+        "use_rslora": True,
+        "bias": "all",
+        "rank_pattern": {"query": 2},
+        "alpha_pattern": {r"layer\.0.*value": 30},
+        "modules_to_save": ["pooler"],
+    },
     "no-task": {"task_type": None, "modules_to_save": ["classifier"]},
 }
 
@@ -113,7 +127,7 @@ def test_every_family(family: str, tmp_path: Path) -> None:
     assert np.abs(run.predictor.logits(TEXTS) - plain_logits(made)).max() < 1e-4
 
 
-@pytest.mark.parametrize("kind", ["bias-all", "dora", "rank-pattern", "embeddings"])
+@pytest.mark.parametrize("kind", ["bias-all", "dora", "rank-pattern", "embeddings", "a-pattern"])
 def test_it_can_be_exported_and_imported_again(kind: str, encoder: Path, tmp_path: Path) -> None:
     """The round trip: the same tensors, labels and lengths; merged it answers the same."""
     make_adapter(tmp_path / "adapter", encoder, **KINDS[kind])
@@ -312,6 +326,13 @@ def test_faults_of_the_base_and_of_options(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no usable tokenizer"):
         bring(tmp_path / "a", base, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_adapter_with_a_name_of_its_own(encoder: Path, tmp_path: Path) -> None:
+    """PEFT saves it one folder further down, which the message says."""
+    make_adapter(tmp_path / "a" / "mine", encoder)
+    with pytest.raises(ArtefactError, match="give one of those in it: mine"):
+        bring(tmp_path / "a", encoder, tmp_path / "run")
 
 
 def test_a_run_in_the_way(encoder: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
 from tightfit.model.low_rank import numbers_of
+from tightfit.runs.files import machine_errors
 
 
 def save_artefact(classifier: Classifier, folder: Path) -> int:
@@ -40,15 +41,23 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
 
     Raises:
         BudgetError: the file holds something else than the plan's parameters.
+        MachineError: the disk is full, the folder may not be written, and the like.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with machine_errors(folder, "write"):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(classifier, folder)
+    return count_saved(classifier.plan, folder)
+
+
+def _write(classifier: Classifier, folder: Path) -> None:
     match classifier.plan.method:
         case "lora" | "ia3" | "vera":
             peft_model = classifier.module
             assert isinstance(peft_model, PeftModel)
             for settings in peft_model.peft_config.values():
-                # A set, whose order another process would write differently.
-                settings.target_modules = sorted(settings.target_modules)
+                # A set, whose order another process would write differently; a pattern stays one.
+                if not isinstance(settings.target_modules, str):
+                    settings.target_modules = sorted(settings.target_modules)
             # Without this PEFT asks the Hub whether the base model's vocabulary has changed.
             peft_model.save_pretrained(str(folder), save_embedding_layers=False)
         case "none" | "bias":
@@ -57,7 +66,6 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
             with quiet_transformers():
                 base_model(classifier.module).save_pretrained(folder)
     classifier.tokenizer.save_pretrained(folder)
-    return count_saved(classifier.plan, folder)
 
 
 def count_saved(plan: Plan, folder: Path) -> int:

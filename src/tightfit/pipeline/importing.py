@@ -95,12 +95,7 @@ def import_adapter(
     path = Path(out) if out is not None else runs.next_path()
     check_replaceable(path, overwrite=overwrite, marker=_MARKER)
     if not (folder / ADAPTER_CONFIG).is_file():
-        raise ArtefactError(
-            "there is no adapter in this folder",
-            seen=folder,
-            allowed=f"a folder with {ADAPTER_CONFIG}",
-            next_step="give the folder that PeftModel.save_pretrained wrote",
-        )
+        raise _no_adapter(folder)
     foreign, audit = read_foreign(folder), audit_folder(folder)
     source = locate(base)
     names = _labels(foreign, source, _as_names(labels), voice)
@@ -125,6 +120,18 @@ def import_adapter(
         base_facts = {"public_name": source.public_name, "sha256": source.digest()}
         runs.seal(run, versions, {"name": source.name, **base_facts})
     return ImportResult(path, plan.total, names.names, proofs, audit.verdict)
+
+
+def _no_adapter(folder: Path) -> ArtefactError:
+    # PEFT puts an adapter that has a name of its own into a folder of that name.
+    inside = sorted(file.parent.name for file in folder.glob(f"*/{ADAPTER_CONFIG}"))
+    named = f"give one of those in it: {', '.join(inside)}" if inside else None
+    return ArtefactError(
+        "there is no adapter in this folder",
+        seen=folder,
+        allowed=f"a folder with {ADAPTER_CONFIG}",
+        next_step=named or "give the folder that PeftModel.save_pretrained wrote",
+    )
 
 
 def _as_names(labels: Sequence[str] | str | None) -> tuple[str, ...]:

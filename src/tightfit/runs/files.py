@@ -10,10 +10,13 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from tightfit.errors import ArtefactError, MachineError
 
@@ -30,6 +33,9 @@ _NEXT_STEP = {
     errno.EEXIST: "something is there already; choose another path",
     errno.EISDIR: "this is a folder; choose another path",
 }
+
+
+_NUMBER = re.compile(r"(?:os error |\[Errno )(\d+)")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -141,14 +147,26 @@ def machine_errors(path: Path, verb: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if isinstance(error, MachineError):
-            raise
+    except MachineError:
+        raise
+    except (OSError, SafetensorError) as error:
+        number, told = _refusal(error)
+        if number is None and not isinstance(error, OSError):
+            raise  # of a damaged file, not of the machine
         raise MachineError(
             f"cannot {verb} {path}",
-            seen=error.strerror or str(error),
-            next_step=_NEXT_STEP.get(error.errno or 0, "look into the reason, then try again"),
+            seen=told,
+            next_step=_NEXT_STEP.get(number or 0, "look into the reason, then try again"),
         ) from error
+
+
+def _refusal(error: OSError | SafetensorError) -> tuple[int | None, str]:
+    """The operating system's number and words for a refusal, which some libraries wrap."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno, os.strerror(error.errno)
+    # safetensors ends with "(os error 28)", and a copied folder lists "[Errno 28]" for each file.
+    found = _NUMBER.search(str(error))
+    return (int(found[1]), os.strerror(int(found[1]))) if found else (None, str(error))
 
 
 def _render(value: object) -> str:

@@ -80,7 +80,7 @@ def test_the_lean_path_refuses(bert: Path) -> None:
     """It knows LoRA's product alone; the reason goes on record."""
     job = toy_job(bert, IA3)
     assert job.lean is None
-    assert job.config.choices["forward"].reason == "adapters are not those of LoRA"
+    assert job.config.choices["forward"].reason == "adapters are not those of LoRA or VeRA"
 
 
 def test_every_factor_is_watched_and_moved(run: TrainResult) -> None:

@@ -38,6 +38,11 @@ WAYS = {
     "lean": ["train.forward=auto"],
     "frozen layers kept": ["adapters.layers=1"],
     "by tokens": ["train.batch_by=tokens"],
+    "B faster": ["optim.lora_plus=4"],
+    "dora": ["adapters.dora=true"],
+    "vera": ["adapters.method=vera", "adapters.dropout=0.1"],
+    "pissa": ["adapters.init=pissa"],
+    "eva": ["adapters.init=eva"],
 }
 
 

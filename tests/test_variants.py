@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification
 from tests.toy_jobs import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_plan, toy_settings
 from tests.toys import SMALL, toy_tokenizer
 from tightfit.budget.plan import Plan
+from tightfit.data.batches import collate
 from tightfit.errors import BudgetError, SettingsError
 from tightfit.model.adapters import adapter_pairs, base_model, quiet_peft
 from tightfit.model.audit import _audit_vectors, audit_folder
@@ -221,20 +222,30 @@ def test_contradictions(bert: Path, settings: list[str], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "reason"), [(DORA, "DoRA brings the rows"), (VERA, "not those of LoRA")]
+    ("setting", "reason"), [(DORA, "DoRA brings the rows"), ("adapters.method=ia3", "not those of")]
 )
 def test_the_lean_path_refuses(bert: Path, setting: str, reason: str) -> None:
-    """It knows LoRA's product alone; the reason goes on record."""
+    """It knows products of two matrices; the reason goes on record."""
     job = toy_job(bert, setting)
     assert job.lean is None
     assert reason in job.config.choices["forward"].reason
 
 
-@pytest.mark.parametrize("variant", ["lora+", "pissa", "eva"])
-def test_the_lean_path_serves(bert: Path, variant: str) -> None:
-    """Matrices that start elsewhere, or learn faster, are multiplied alike."""
-    job = toy_job(bert, EVERYWHERE, *VARIANTS[variant])
+@pytest.mark.parametrize("variant", ["lora+", "pissa", "eva", "vera"])
+def test_the_lean_path_answers_alike(bert: Path, variant: str) -> None:
+    """Logits, and the gradient of every tensor, are those of the model's own forward pass."""
+    job = toy_job(bert, EVERYWHERE, *VARIANTS[variant], "adapters.alpha=3")
     assert job.lean is not None
+    trainable = job.classifier.trainable()
+    torch.manual_seed(1)
+    job.classifier.load_state({n: torch.randn_like(p) / 4 for n, p in trainable.items()})
+    batch = collate(job.train.tokens, [0, 1, 2])
+    job.classifier.module.eval()
+    found = []
+    for logits_BK in (job.lean.logits(batch), job.classifier.logits(batch)):
+        gradients = torch.autograd.grad(logits_BK.square().sum(), list(trainable.values()))
+        found.append((logits_BK.detach(), gradients))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
 
 
 def test_b_alone_learns_faster(bert: Path) -> None:

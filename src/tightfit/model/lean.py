@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.tuners.vera import VeraLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 from torch.nn import functional as F
@@ -32,6 +33,9 @@ from tightfit.config import Role
 from tightfit.data.batches import Batch
 from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model, has_magnitudes
 from tightfit.model.encoders import layer_stack
+
+PRODUCTS = (LoraLayer, VeraLayer)
+"""Adapters that add a product of two narrow matrices to the weight."""
 
 BERT_PARTS = ("attention.output.LayerNorm", "intermediate.intermediate_act_fn", "output.LayerNorm")
 PARTS = {
@@ -76,12 +80,12 @@ class Projection:
 
     def __init__(self, linears: Sequence[nn.Module], dtype: torch.dtype) -> None:
         """Take the frozen weights of ``linears`` (plain or adapted) in the given format."""
-        bare = [m.get_base_layer() if isinstance(m, LoraLayer) else m for m in linears]
+        bare = [m.get_base_layer() if isinstance(m, BaseTunerLayer) else m for m in linears]
         self.weight_OI = _stacked([m.weight.detach() for m in bare]).to(dtype)
         self.bias_O = _stacked([m.bias.detach() for m in bare]).to(dtype)
         starts = [sum(m.out_features for m in bare[:i]) for i in range(len(bare))]
         self._adapted = [
-            (start, m) for start, m in zip(starts, linears, strict=True) if isinstance(m, LoraLayer)
+            (start, m) for start, m in zip(starts, linears, strict=True) if isinstance(m, PRODUCTS)
         ]
 
     @property
@@ -99,14 +103,27 @@ class Projection:
 
     def _adapters(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """All A matrices one above the other, and the scaled B matrices in their own places."""
-        a_RI = torch.cat([m.lora_A[ADAPTER].weight for _, m in self._adapted])
+        pairs = [(start, *_matrices(m)) for start, m in self._adapted]
+        a_RI = torch.cat([a for _, a, _ in pairs])
         b_OR = a_RI.new_zeros(len(self.weight_OI), len(a_RI))
         column = 0
-        for start, m in self._adapted:
-            b = m.lora_B[ADAPTER].weight * m.scaling[ADAPTER]
+        for start, _, b in pairs:
             b_OR[start : start + b.shape[0], column : column + b.shape[1]] = b
             column += b.shape[1]
         return a_RI.to(dtype), b_OR.to(dtype)
+
+
+def _matrices(layer: LoraLayer | VeraLayer) -> tuple[torch.Tensor, torch.Tensor]:
+    """A (R, I) and the scaled B (O, R) whose product changes the layer's weight."""
+    if isinstance(layer, LoraLayer):
+        b_OR = layer.lora_B[ADAPTER].weight * layer.scaling[ADAPTER]
+        return layer.lora_A[ADAPTER].weight, b_OR
+    assert layer.vera_A is not None
+    assert layer.vera_B is not None
+    a_RI = layer.vera_A[ADAPTER][:, : layer.in_features]
+    b_OR = layer.vera_B[ADAPTER][: layer.out_features]
+    d_R, c_O = (v[ADAPTER] for v in (layer.vera_lambda_d, layer.vera_lambda_b))
+    return d_R[:, None] * a_RI, c_O[:, None] * b_OR
 
 
 @dataclass(frozen=True)
@@ -241,12 +258,12 @@ def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool
     if any(p.requires_grad for p in model.base_model.embeddings.parameters()):
         return "every weight trains"
     tuners = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
-    if any(not isinstance(m, LoraLayer) for m in tuners):
-        return "adapters are not those of LoRA"
+    if any(not isinstance(m, PRODUCTS) for m in tuners):
+        return "adapters are not those of LoRA or VeRA"
     if has_magnitudes(module):
         return "DoRA brings the rows of every weight to another length"
-    # An adapter's tensors are matrices; those of one dimension are the encoder's own.
-    if any(p.requires_grad and p.ndim == 1 for p in layer_stack(model).parameters()):
+    biases = (getattr(m, "bias", None) for m in layer_stack(model).modules())
+    if any(isinstance(bias, nn.Parameter) and bias.requires_grad for bias in biases):
         return "biases of the encoder train"
     if frozen_dropout:
         return "model.frozen_dropout=true"

@@ -3,8 +3,9 @@
 PYTHON ?= python3
 # Test processes; each computes on one thread, since the toys are too small for more.
 JOBS ?= 2
-# Options of the speed comparison.
+# Options of the speed comparisons: of training, and of predicting.
 BENCH ?=
+BENCH_INFERENCE ?=
 
 BIN := .venv/bin
 READY := .venv/installed
@@ -17,7 +18,7 @@ help:
 	@echo 'make test   install, then run every check'
 	@echo 'make test-faults  install, then kill training at 30 moments (KILLS=30), each time resuming it'
 	@echo 'make coverage  install, then run every test and count the branches of src that none takes'
-	@echo 'make bench  install, then measure training against Trainer + PEFT (BENCH="--rows 20000 …")'
+	@echo 'make bench  install, then measure training and predicting against the usual tools (BENCH="--rows 20000 …", BENCH_INFERENCE="…")'
 	@echo 'make lock   renew requirements.lock'
 
 # Inside .venv, so that whoever deletes the environment deletes the claim that it is ready.
@@ -55,9 +56,11 @@ test-faults: $(READY)
 coverage: $(READY)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -q -n $(JOBS) -o timeout=600 --cov
 
-# Takes some minutes as it stands; 'python -m benchmarks.speed --help' lists the sizes.
+# Takes some minutes as it stands; 'python -m benchmarks.speed --help' and
+# 'python -m benchmarks.inference --help' list the sizes.
 bench: $(READY)
 	$(BIN)/python -m benchmarks.speed $(BENCH)
+	$(BIN)/python -m benchmarks.inference $(BENCH_INFERENCE)
 
 lock: $(READY)
 	$(BIN)/python scripts/lock.py

@@ -3,6 +3,7 @@
 Run as a process of its own, so that imports, tokenising and peak memory count:
 
     python -m benchmarks.peers --setup best --data a.jsonl --validation b.jsonl --json out.json
+    python -m benchmarks.peers --setup pipeline --batch-size 32 --model merged --data b.jsonl …
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ import argparse
 import json
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+Answer = Callable[[list[str]], list[int]]
+"""Texts to label ids."""
 
 STARTED = time.perf_counter()
 
@@ -117,6 +122,53 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def predict_with_pipeline(args: argparse.Namespace) -> Answer:
+    """``transformers.pipeline`` on an exported folder, as its documentation shows."""
+    from transformers import pipeline
+
+    classify = pipeline("text-classification", model=args.model, device="cpu")
+    ids = classify.model.config.label2id
+    given = {"batch_size": args.batch_size, "truncation": True}
+    return lambda some: [ids[each["label"]] for each in classify(some, **given)]
+
+
+def predict_as_published(args: argparse.Namespace) -> Answer:
+    """Every text padded to 256 tokens, in batches."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    model = AutoModelForSequenceClassification.from_pretrained(args.model).eval()
+
+    @torch.no_grad()
+    def classify(some: list[str]) -> list[int]:
+        labels: list[int] = []
+        for start in range(0, len(some), args.batch_size):
+            batch = some[start : start + args.batch_size]
+            tokens = tokenizer(
+                batch, padding="max_length", truncation=True, max_length=256, return_tensors="pt"
+            )
+            labels += model(**tokens).logits.argmax(1).tolist()
+        return labels
+
+    return classify
+
+
+PREDICT = {"pipeline": predict_with_pipeline, "published-inference": predict_as_published}
+"""Set-ups that predict with a finished model."""
+
+
+def predict(args: argparse.Namespace) -> dict[str, Any]:
+    """The labels of all texts, and the seconds from the first text to the last label."""
+    lines = Path(args.data).read_text("utf-8").splitlines()
+    texts = [json.loads(line)["text"] for line in lines]
+    classify = PREDICT[args.setup](args)
+    classify(texts[:4])  # what is set up at first sight is no part of its speed
+    started = time.perf_counter()
+    labels = classify(texts)
+    return {"labels": labels, "seconds": time.perf_counter() - started}
+
+
 def _stop_after(seconds: float) -> Any:
     """A callback that ends training so long after this process began to import."""
     from transformers import TrainerCallback
@@ -147,12 +199,13 @@ def _count_places(model: Any) -> dict[str, int]:
 
 
 def main() -> None:
-    """Parse the command line, train, write the figures."""
+    """Parse the command line, train or predict, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--setup", choices=SETUPS, required=True)
+    parser.add_argument("--setup", choices=[*SETUPS, *PREDICT], required=True)
     parser.add_argument("--data", required=True, help="JSON lines with text and label")
-    parser.add_argument("--validation", required=True)
+    parser.add_argument("--validation", help="the same, for those that train")
     parser.add_argument("--model", required=True, help="a model folder")
+    parser.add_argument("--batch-size", type=int, default=32, help="of those that predict")
     parser.add_argument("--labels", type=int, default=4)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--epochs", type=float, default=1.0)
@@ -165,7 +218,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="where the figures go")
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # of its libraries about one another
-    args.json.write_text(json.dumps(train_with_trainer(args)))
+    found = predict(args) if args.setup in PREDICT else train_with_trainer(args)
+    args.json.write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -182,6 +182,7 @@ def test_a_few_rows_show_nothing_of_labels() -> None:
     found = measured(few, onnx_int8=Toy(0.1), onnx=Toy(0.2))
     assert found.name == "onnx"
     assert "20 rows are too few" in found.of("onnx-int8").verdict
+    assert measured(few, asked="onnx-int8", onnx_int8=Toy(0.1)).name == "onnx-int8"
 
 
 def missing() -> Toy:
@@ -277,12 +278,12 @@ def test_auto_keeps_its_choice(
     monkeypatch.setattr("tightfit.inference.choosing.AGREEMENT", 1.1)
     _, voice, used = predicted("auto")
     assert used == "onnx"
-    assert len(voice.said) == 6
+    assert len(voice.said) == 7
     Run.load(bert_run)
     _, again, used = predicted("auto")
     assert (used, len(again.said)) == ("onnx", 1)
     monkeypatch.setattr(choosing, "LIBRARIES", ("torch",))
-    assert len(predicted("auto")[1].said) == 6
+    assert len(predicted("auto")[1].said) == 7
 
 
 @pytest.mark.usefixtures("slow_torch")

@@ -55,6 +55,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Recorder:
         "abstained": 3,
         "threshold": 0.8,
         "by_linear": 5,
+        "seconds": 100.0,
     }
     recorder = Recorder(like_result(found, **found))
     replace(monkeypatch, "predict", recorder)
@@ -169,7 +170,7 @@ def test_a_file(files: Recorder) -> None:
     """Everything is passed on; the default form is the competition's."""
     result = tightfit("predict", "r", "--data", "d", "--out", "p.csv")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "wrote 7,600 predictions to p.csv" in result.stderr
+    assert "wrote 7,600 predictions to p.csv, 76 rows a second" in result.stderr
     assert "12 texts were longer than is read, and cut" in result.stderr
     assert "3 texts have no label: the classifier is less than 80.0% sure" in result.stderr
     assert files.arguments == (Path("r"), "d", Path("p.csv"))

@@ -171,7 +171,9 @@ def predict(
             if as_json:
                 front.answer(found.to_json())
             else:
-                front.show(Text(f"wrote {found.rows:,} predictions to {found.out}"))
+                speed = found.rows / max(found.seconds, 1e-9)
+                wrote = f"wrote {found.rows:,} predictions to {found.out}"
+                front.show(Text(f"{wrote}, {speed:,.0f} rows a second"))
             _tell_truncated(front, found.truncated)
             _tell_abstained(front, found.abstained, found.threshold)
             if cascade:

@@ -7,6 +7,7 @@ the next is read and tokenised. Inside a chunk, rows of like length share a batc
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -43,6 +44,8 @@ class Written:
     """Texts that were left without a label."""
     by_linear: int = 0
     """Texts that the linear model of a cascade answered."""
+    seconds: float = 0.0
+    """From the first row that is read to the last that is written."""
 
 
 def predict_stream(
@@ -83,6 +86,7 @@ def predict_stream(
         MachineError: the file cannot be written.
     """
     voice = voice or Voice()
+    started = time.perf_counter()
     done = truncated = answered = by_linear = 0
     names = predictor.classifier.label_names if probabilities else ()
     schema = _schema(names, label_format)
@@ -102,8 +106,9 @@ def predict_stream(
             truncated += predictions.truncated
             answered += sum(predictions.answered)
             by_linear += predictions.by_linear
-            bar.advance(len(rows))
-    return Written(done, truncated, done - answered, by_linear)
+            bar.advance(len(rows), f"{done / (time.perf_counter() - started):,.0f} rows/s")
+    seconds = time.perf_counter() - started
+    return Written(done, truncated, done - answered, by_linear, seconds)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ DIGESTS_FILE = "digests.json"
 MADE_FILE = "made.json"
 """The circumstances under which a graph was made and compared."""
 
+GRAPH_ROWS = 128
+"""Texts on which a graph is compared with the run when it is made; the whole sample follows."""
+
 LIBRARIES = ("tightfit", "torch", "transformers", "onnxruntime", "openvino")
 
 
@@ -79,7 +82,8 @@ class _Bench:
                 return place / GRAPH_FILE
         ensure_installed()
         with whole_folder(place, overwrite=True, marker=FACTS_FILE) as partial_folder:
-            rows = Rows(self.texts, None, "rows to predict")
+            texts = [self.texts[place] for place in spread(len(self.texts), GRAPH_ROWS)]
+            rows = Rows(texts, None, "rows to predict")
             export(self.subject, form, partial_folder, rows, portable=False, voice=self.voice)
             runs.write_json(partial_folder / MADE_FILE, self.circumstances)
             files = sorted(partial_folder.iterdir())
@@ -132,6 +136,8 @@ def open_engine(
 
 def _measured(bench: _Bench, asked: Asked) -> tuple[Choice, Engine]:
     predictor = bench.subject.predictor
+    what = "what is installed" if asked == "auto" else f"the engine {asked}"
+    bench.voice.say(f"measuring {what} on {len(bench.texts):,} of the rows; once for this run")
     choice, engine = choose(
         bench.loaders(asked),
         predictor.tokens(bench.texts),

@@ -125,6 +125,8 @@ class PredictResult:
     """What computed."""
     by_linear: int = 0
     """Texts that the linear model of a cascade answered."""
+    seconds: float = 0.0
+    """From the first row that is read to the last that is written."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit predict --json`` prints."""

@@ -11,13 +11,14 @@ BIN := .venv/bin
 READY := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-faults coverage bench lock
+.PHONY: help demo test test-faults coverage mutants bench lock
 
 help:
 	@echo 'make demo   install, then train, evaluate and predict on the sample that ships inside'
 	@echo 'make test   install, then run every check'
 	@echo 'make test-faults  install, then kill training at 30 moments (KILLS=30), each time resuming it'
 	@echo 'make coverage  install, then run every test and count the branches of src that none takes'
+	@echo 'make mutants   install, then change the plan, the runs and the proofs in hundreds of small ways (MUTANTS=plan)'
 	@echo 'make bench  install, then measure training and predicting against the usual tools (BENCH="--rows 20000 …", BENCH_INFERENCE="…")'
 	@echo 'make lock   renew requirements.lock'
 
@@ -55,6 +56,13 @@ test-faults: $(READY)
 # Slower than 'make test', since every line is counted; fails below the share in pyproject.toml.
 coverage: $(READY)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -q -n $(JOBS) -o timeout=600 --cov
+
+# An hour on one core; MUTANTS names parts of modules, such as plan or runs/. Of cosmic-ray only the
+# operators are used, which need nothing else that is not here.
+MUTANTS ?=
+mutants: $(READY)
+	@$(PIP) install -qq --no-deps cosmic-ray==8.7.0
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python scripts/mutants.py $(MUTANTS)
 
 # Takes some minutes as it stands; 'python -m benchmarks.speed --help' and
 # 'python -m benchmarks.inference --help' list the sizes.

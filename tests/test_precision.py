@@ -51,6 +51,24 @@ def test_on_a_gpu_auto_takes_bf16_where_it_is_computed(
     assert decide_precision("auto", torch.device("cuda")).format == given
 
 
+@pytest.mark.parametrize(
+    ("asked", "has_bf16", "given", "reason"),
+    [
+        ("fp16", True, "fp16", "asked for"),
+        ("bf16", True, "bf16", "asked for"),
+        ("bf16", False, "fp32", "this cuda device has none"),
+    ],
+)
+def test_on_a_gpu_the_user_decides(
+    asked: str, has_bf16: bool, given: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as the device can."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has_bf16)
+    precision = decide_precision(asked, torch.device("cuda"))
+    assert precision.format == given
+    assert reason in precision.reason
+
+
 def test_autocast_sets_the_format_of_products() -> None:
     """fp32 leaves products alone; the others change their result type."""
     x = torch.ones(2, 2)

@@ -282,6 +282,7 @@ def test_shards_together_are_the_whole(count: int, predictor: Predictor, tmp_pat
         ("3", "this is no shard"),
         ("-1/8", "this is no shard"),
         ("a/b", "such as 3/8"),
+        ("1/" + "9" * 5000, "such as 3/8"),
     ],
 )
 def test_a_shard_out_of_range_is_refused(text: str, words: str) -> None:

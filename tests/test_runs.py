@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from tightfit import runs
 from tightfit.errors import ArtefactError, MachineError, UsageError
 from tightfit.runs import RunFolder
+from tightfit.runs.files import machine_errors
 
 VERSIONS = {"torch": "2.13.0", "tightfit": "0.1.0"}
 BASE = {"name": "toy", "sha256": "0" * 64}
@@ -73,6 +75,14 @@ def test_names_are_those_that_others_rely_on() -> None:
     assert {getattr(folder, name).parent for name in properties} == {Path("r")}
 
 
+def test_a_folder_s_names_stay() -> None:
+    """Equal where the place is; the place cannot be changed under somebody's feet."""
+    folder = RunFolder(Path("run"))
+    assert {folder: 1}[RunFolder(Path("run"))] == 1
+    with pytest.raises(FrozenInstanceError):
+        folder.root = Path("other")  # type: ignore[misc]  # that is the point
+
+
 def test_next_path_counts_on_after_the_highest(tmp_path: Path) -> None:
     """Gaps are not filled, so that numbers tell the order in time; other names do not count."""
     assert runs.next_path(tmp_path / "none") == tmp_path / "none" / "001"
@@ -92,6 +102,24 @@ def test_json_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, val
     path = tmp_path_factory.mktemp("json") / "value.json"
     runs.write_json(path, value)
     assert runs.read_json(path) == value
+
+
+def test_json_is_written_for_people_too(tmp_path: Path) -> None:
+    """Indented by two, letters as they are, and a last line that ends: digests rest on it."""
+    runs.write_json(tmp_path / "a.json", {"label": "Wörld", "n": [1]})
+    written = (tmp_path / "a.json").read_text("utf-8")
+    assert written == '{\n  "label": "Wörld",\n  "n": [\n    1\n  ]\n}\n'
+
+
+def test_a_fault_without_a_number_has_a_next_step() -> None:
+    """Libraries raise such; it is not taken for one of those that the system numbers."""
+    with (
+        pytest.raises(MachineError, match="cannot write a") as caught,
+        machine_errors(Path("a"), "write"),
+    ):
+        raise OSError("no number")
+    assert (caught.value.seen, caught.value.exit_code) == ("no number", 9)
+    assert caught.value.next_step == "look into the reason, then try again"
 
 
 def test_json_refuses_not_a_number(tmp_path: Path) -> None:
@@ -424,7 +452,7 @@ def test_every_flipped_byte_of_a_derived_file_is_detected(sealed: RunFolder) -> 
     assert runs.read_derived(sealed, "temperature")["value"] == 1.25
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"digest": 1}'])
+@pytest.mark.parametrize("content", ["[]", "{}", '["digest"]', '"digest"', '{"digest": 1}'])
 def test_a_derived_file_without_a_digest_is_damaged(sealed: RunFolder, content: str) -> None:
     """A file written by hand is not one of ours."""
     sealed.derived.mkdir()

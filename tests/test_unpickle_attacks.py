@@ -326,3 +326,56 @@ def test_a_row_number_beyond_the_rows_is_refused() -> None:
     indices = in_memory(column, pa.uint64())
     said = answered(dataset(strings(0, 5, 9), pa.string(), indices))
     assert b"out of bounds" in said
+
+
+def encoded() -> Call:
+    """A pickled Arrow array that repeats a dictionary's entries."""
+    codes = pa.py_buffer(bytes(4))
+    return Call(pa.lib._restore_array, (pa.int32(), 1, 0, 0, [None, codes], [], strings(0, 5, 9)))
+
+
+def classes(*names: Any) -> Call:
+    """A pickled Dataset whose labels have these names."""
+    labels = Call(datasets.Features, {"text": Call(datasets.ClassLabel, state={"names": [*names]})})
+    info = Call(datasets.DatasetInfo, state={"features": labels})
+    rows = in_memory(strings(0, 5, 9), pa.string())
+    return Call(datasets.Dataset, state={"_info": info, "_data": rows, "_indices": None})
+
+
+def rows_of(table: Any) -> Call:
+    """A pickled Dataset that holds this in place of its table."""
+    return Call(datasets.Dataset, state={"_info": None, "_data": table, "_indices": None})
+
+
+def frame_of(manager: Any) -> Call:
+    """A pickled DataFrame that holds this in place of its blocks."""
+    return Call(pd.DataFrame, state={"_mgr": manager})
+
+
+STRANGERS: dict[str, tuple[Any, str]] = {
+    "complex numbers": (pd.DataFrame({"text": [1j]}), "of a type that no table of text needs"),
+    "periods": (pd.DataFrame({"text": pd.period_range("2020", periods=1)}), "asks for something"),
+    "names of two levels": (pd.DataFrame([[1]], columns=[["a"], ["b"]]), "index of several levels"),
+    "lists among strings": (pd.DataFrame({"text": ["a", ["b"]]}), "mixes strings with other"),
+    "no blocks": (frame_of(pd.Index(["text"])), "where the blocks of a DataFrame belongs"),
+    "text for blocks": (frame_of("text"), "where the blocks of a DataFrame belongs"),
+    "a dictionary": (dataset(encoded(), pa.int32()), "a dictionary-encoded Arrow column"),
+    "a schema for a column": (dataset(pa.schema([]), pa.string()), "an Arrow array belongs"),
+    "text for a type": (dataset(strings(0, 5, 9), "int64"), "a plain Arrow type belongs"),
+    "a frame for a table": (rows_of(pd.DataFrame()), "a table of the datasets library belongs"),
+    "numbered classes": (classes(1, 2), "names a class by something else than a string"),
+}
+"""Parts that are of another kind than their place calls for, and what is said of them."""
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_a_part_of_another_kind_is_refused(stranger: str) -> None:
+    """By its own name, whether the pickle is honest or not."""
+    value, words = STRANGERS[stranger]
+    assert words in answered(value).decode("ascii")
+
+
+def test_names_of_classes_are_read() -> None:
+    """Shows that the refusal above is for numbers alone."""
+    found = read(io.BytesIO(pickle.dumps(classes("a", "b"))))
+    assert b'"names": ["a", "b"]' in found.schema.metadata[b"huggingface"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from tightfit.errors import UsageError
@@ -35,10 +36,10 @@ class Shard:
         Raises:
             UsageError: it is something else, or there is no such shard.
         """
-        number, _, count = text.partition("/")
-        if not (number.isdecimal() and count.isdecimal()):
+        match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text)
+        if match is None:
             raise UsageError("this is no shard", seen=text, allowed="such as 3/8, the third of 8")
-        return cls(int(number), int(count))
+        return cls(int(match[1]), int(match[2]))
 
     def holds(self, chunk: int) -> bool:
         """Whether a chunk, counted from 0, belongs to this shard: chunks are dealt out in turn."""

@@ -19,22 +19,22 @@ from tightfit.inference.cascade import (
     read_cascade,
     write_cascade,
 )
+from tightfit.inference.ngrams import NGramModel
 from tightfit.inference.outcomes import Outcomes
 from tightfit.inference.predictor import Predictor
-from tightfit.inference.words import WordModel
 from tightfit.metrics.calibration import apply_temperature
 
 ROWS = toy_rows(1000)
-TEXTS = [" ".join(FILLER[i % 4 :: 4]) if i % 3 == 0 else row["text"] for i, row in enumerate(ROWS)]
+TEXTS = [" ".join(FILLER[i // 2 % 4 :: 4]) if i % 3 == 0 else row["text"] for i, row in enumerate(ROWS)]
 IDS = [LABELS.index(row["label"]) for row in ROWS]
 HARD = ["the a of in on", "", "goal stock", "with new after"]
 """Texts that words say little or nothing about, as every third of the others."""
 
 
 @pytest.fixture(scope="module")
-def words() -> WordModel:
+def linear() -> NGramModel:
     """Learned from the first half of the rows."""
-    return WordModel.fit(TEXTS[:500], IDS[:500], 2)
+    return NGramModel.fit(TEXTS[:500], IDS[:500], 2)
 
 
 def encoder_says(right: float) -> Outcomes:
@@ -46,9 +46,9 @@ def encoder_says(right: float) -> Outcomes:
 
 
 @pytest.fixture(scope="module")
-def cascade(words: WordModel) -> Cascade:
+def cascade(linear: NGramModel) -> Cascade:
     """Chosen on the second half."""
-    return choose_cascade(words, encoder_says(0.97), TEXTS[500:], max_loss=0.02)
+    return choose_cascade(linear, encoder_says(0.97), TEXTS[500:], max_loss=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -57,25 +57,25 @@ def plain(bert: Path) -> Predictor:
     return Predictor(toy_classifier(bert), max_length=16, temperature=2.0)
 
 
-def test_its_figures_are_those_of_the_rows(words: WordModel, cascade: Cascade) -> None:
+def test_its_figures_are_those_of_the_rows(linear: NGramModel, cascade: Cascade) -> None:
     """Counted again by hand."""
     outcomes, facts = encoder_says(0.97), cascade.facts
     answered_N, _ = cascade.answers(TEXTS[500:])
     encoder_N = outcomes.logits_NK.argmax(axis=1)
-    both_N = np.where(answered_N, words.logits(TEXTS[500:]).argmax(axis=1), encoder_N)
+    both_N = np.where(answered_N, linear.logits(TEXTS[500:]).argmax(axis=1), encoder_N)
     assert facts["share"] == answered_N.mean() > 0.5
     assert facts["accuracy"]["encoder"]["value"] == (encoder_N == outcomes.labels_N).mean()
     assert facts["accuracy"]["cascade"]["value"] == (both_N == outcomes.labels_N).mean()
     assert facts["chosen_on"]["loss_bound"] <= 0.02
 
 
-def test_what_cannot_be_shown_is_refused(words: WordModel) -> None:
+def test_what_cannot_be_shown_is_refused(linear: NGramModel) -> None:
     """500 rows cannot show so little; the least that they can is named."""
     with pytest.raises(ProofError, match=r"500 validation rows cannot show.*0\.30%") as caught:
-        choose_cascade(words, encoder_says(1.0), TEXTS[500:])
+        choose_cascade(linear, encoder_says(1.0), TEXTS[500:])
     assert caught.value.exit_code == 7
     assert caught.value.allowed is not None
-    assert choose_cascade(words, encoder_says(1.0), TEXTS[500:], max_loss=0.02)
+    assert choose_cascade(linear, encoder_says(1.0), TEXTS[500:], max_loss=0.02)
 
 
 def test_each_row_has_one_answer_in_its_place(cascade: Cascade, plain: Predictor) -> None:
@@ -87,7 +87,7 @@ def test_each_row_has_one_answer_in_its_place(cascade: Cascade, plain: Predictor
     wanted_NK = plain.predict(texts).probabilities_NK
     wanted_NK[answered_N] = probabilities_AK
     assert np.allclose(found.probabilities_NK, wanted_NK, atol=1e-6)
-    logits_AK = cascade.words.logits(texts)[answered_N]
+    logits_AK = cascade.linear.logits(texts)[answered_N]
     assert np.allclose(probabilities_AK, apply_temperature(logits_AK, cascade.temperature))
 
 

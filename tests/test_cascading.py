@@ -53,7 +53,7 @@ def ask_more(run: Path, texts: list[str]) -> None:
     place = run / "derived" / "cascade"
     found = read_cascade(place)
     assert found is not None
-    sure = softmax(found.words.logits(texts), axis=1).max(axis=1)
+    sure = softmax(found.linear.logits(texts), axis=1).max(axis=1)
     write_cascade(place, dataclasses.replace(found, threshold=float(np.median(sure))))
 
 
@@ -78,16 +78,16 @@ def test_the_linear_model_never_sees_the_validation_rows(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is given 300 rows, and none of those that are held out."""
-    from tightfit.inference.words import WordModel
+    from tightfit.inference.ngrams import NGramModel
 
     seen: list[list[str]] = []
-    fit = WordModel.fit
+    fit = NGramModel.fit
 
-    def watched(texts: list[str], *rest: Any) -> WordModel:
+    def watched(texts: list[str], *rest: Any) -> NGramModel:
         seen.append(texts)
         return fit(texts, *rest)
 
-    monkeypatch.setattr(WordModel, "fit", watched)
+    monkeypatch.setattr(NGramModel, "fit", watched)
     pipeline.make_cascade(home / "run", max_loss=0.05, voice=QUIET)
     facts = runs.read_json(home / "run" / "data.json")
     assert [len(texts) for texts in seen] == [facts["train_rows"]] == [300]
@@ -132,6 +132,19 @@ def test_an_export_has_it_beside_the_model(home: Path, tmp_path: Path) -> None:
     for name in (FACTS_FILE, ARRAYS_FILE):
         ours = home / "run" / "derived" / "cascade" / name
         assert (tmp_path / "m" / "cascade" / name).read_bytes() == ours.read_bytes()
+
+
+def test_the_page_about_the_run_tells_it(home: Path, tmp_path: Path) -> None:
+    """A section with the figures; the page of a run without a cascade has none."""
+    figures = pipeline.make_cascade(home / "run", max_loss=0.05, voice=QUIET).to_json()
+    page = pipeline.report(home / "run", out=tmp_path / "page.html").read_text("utf-8")
+    told = page[page.index('<section id="cascade">') :]
+    assert f"answers {100 * figures['share']:.1f}% of texts" in told
+    assert f"{100 * figures['chosen_on']['loss_bound']:.2f} points of accuracy" in told
+    assert f"it loses {figures['chosen_on']['lost']} that the encoder gets right" in told
+    shutil.rmtree(copy(home, tmp_path / "run") / "derived" / "cascade")
+    page = pipeline.report(tmp_path / "run", out=tmp_path / "page.html").read_text("utf-8")
+    assert 'id="cascade"' not in page
 
 
 # --- refusals ----------------------------------------------------------------------------------

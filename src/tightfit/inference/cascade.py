@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from tightfit import runs
 from tightfit.data.batches import Tokens
 from tightfit.errors import ArtefactError, ProofError
+from tightfit.inference.ngrams import ANALYSES, COUNTING, READ_CHARACTERS, NGramModel
 from tightfit.inference.outcomes import Outcomes
 from tightfit.inference.predictor import Predictions, Predictor
-from tightfit.inference.words import ANALYSIS, WordModel
 from tightfit.metrics.allowed_loss import Handover, hand_over
 from tightfit.metrics.calibration import apply_temperature, fit_temperature
 from tightfit.metrics.intervals import wilson
@@ -43,7 +43,7 @@ OFFERED = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05)
 class Cascade:
     """The linear model, and from which confidence on it answers."""
 
-    words: WordModel
+    linear: NGramModel
     threshold: float
     """Of its own confidence, as :meth:`answers` counts it."""
     temperature: float
@@ -53,7 +53,7 @@ class Cascade:
 
     def answers(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Which rows it answers, and ``probabilities_AK`` of those."""
-        logits_NK = self.words.logits(texts)
+        logits_NK = self.linear.logits(texts)
         answered_N = _confidence(logits_NK) >= self.threshold
         return answered_N, apply_temperature(logits_NK[answered_N], self.temperature)
 
@@ -65,7 +65,7 @@ class Cascade:
 
 
 def choose_cascade(
-    words: WordModel,
+    linear: NGramModel,
     outcomes: Outcomes,
     texts: Sequence[str],
     *,
@@ -75,7 +75,7 @@ def choose_cascade(
     """Find the confidence from which on the linear model may answer.
 
     Args:
-        words: never shown the validation rows.
+        linear: never shown the validation rows.
         outcomes: what the encoder said of them.
         texts: theirs, in the order of the outcomes.
         max_loss: share of rows by which accuracy may be lower than the encoder's.
@@ -85,7 +85,7 @@ def choose_cascade(
         ProofError: these rows cannot show it for any confidence.
         UsageError: a level that does not lie between 0 and 1.
     """
-    logits_NK = words.logits(texts)
+    logits_NK = linear.logits(texts)
     sure_N = _confidence(logits_NK)
     right_N = logits_NK.argmax(axis=1) == outcomes.labels_N
     encoder_N = outcomes.logits_NK.argmax(axis=1) == outcomes.labels_N
@@ -106,7 +106,7 @@ def choose_cascade(
         )
     answered_N = sure_N >= found.threshold
     temperature = fit_temperature(logits_NK[answered_N], outcomes.labels_N[answered_N]).value
-    arrays = words.to_bytes()
+    arrays = linear.to_bytes()
     both_N = np.where(answered_N, right_N, encoder_N)
     facts = {
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
@@ -118,9 +118,15 @@ def choose_cascade(
             name: wilson(int(each_N.sum()), len(each_N)).to_json()
             for name, each_N in (("cascade", both_N), ("encoder", encoder_N), ("linear", right_N))
         },
-        "features": {"vectorizer": "HashingVectorizer", **ANALYSIS, "ngram_range": [1, 2]},
+        "features": {
+            "vectorizer": "HashingVectorizer",
+            "analyses": [{**each, "ngram_range": [*each["ngram_range"]]} for each in ANALYSES],
+            **COUNTING,
+            "characters": READ_CHARACTERS,
+            "weighting": "(1 + log count) x rarity, rows of length 1",
+        },
     }
-    return Cascade(words, found.threshold, temperature, facts)
+    return Cascade(linear, found.threshold, temperature, facts)
 
 
 def write_cascade(folder: Path, cascade: Cascade) -> None:
@@ -130,7 +136,7 @@ def write_cascade(folder: Path, cascade: Cascade) -> None:
         MachineError: it cannot be written.
     """
     runs.make_folder(folder)
-    runs.write_bytes(folder / ARRAYS_FILE, cascade.words.to_bytes())
+    runs.write_bytes(folder / ARRAYS_FILE, cascade.linear.to_bytes())
     numbers = {"threshold": cascade.threshold, "temperature": cascade.temperature}
     write_digested(folder / FACTS_FILE, {**numbers, **cascade.facts})
 
@@ -141,9 +147,9 @@ def read_cascade(folder: Path) -> Cascade | None:
     Raises:
         ArtefactError: any byte of it has changed.
     """
-    if not folder.is_dir():
+    facts = read_cascade_facts(folder)
+    if facts is None:
         return None
-    facts = read_digested(folder / FACTS_FILE)
     arrays = read_bytes(folder / ARRAYS_FILE)
     if hashlib.sha256(arrays).hexdigest() != facts.get("arrays_sha256"):
         raise ArtefactError(
@@ -152,7 +158,16 @@ def read_cascade(folder: Path) -> Cascade | None:
             next_step="make it again: tightfit export RUN --cascade",
         )
     threshold, temperature = facts.pop("threshold"), facts.pop("temperature")
-    return Cascade(WordModel.from_bytes(arrays), threshold, temperature, facts)
+    return Cascade(NGramModel.from_bytes(arrays), threshold, temperature, facts)
+
+
+def read_cascade_facts(folder: Path) -> dict[str, Any] | None:
+    """Threshold, temperature and figures alone; None where there is no cascade.
+
+    Raises:
+        ArtefactError: any byte of them has changed.
+    """
+    return read_digested(folder / FACTS_FILE) if folder.is_dir() else None
 
 
 @dataclass(frozen=True)

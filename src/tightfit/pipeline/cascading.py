@@ -19,8 +19,8 @@ from tightfit.inference.cascade import (
     read_cascade,
     write_cascade,
 )
+from tightfit.inference.ngrams import NGramModel
 from tightfit.inference.outcomes import read_outcomes
-from tightfit.inference.words import WordModel
 from tightfit.runs.whole import whole_folder
 from tightfit.training.prepare import Material, gather
 from tightfit.voice import RichVoice, Voice
@@ -75,9 +75,9 @@ def make_cascade(
         )
     material = _material(folder, data, validation)
     voice.say(f"training a linear model on {len(material.train_texts):,} rows")
-    words = WordModel.fit(material.train_texts, material.train_ids, len(material.labels))
+    linear = NGramModel.fit(material.train_texts, material.train_ids, len(material.labels))
     texts = [material.validation_texts[row] for row in outcomes.rows_N.tolist()]
-    cascade = choose_cascade(words, outcomes, texts, max_loss=max_loss, confidence=confidence)
+    cascade = choose_cascade(linear, outcomes, texts, max_loss=max_loss, confidence=confidence)
     out = folder.derived / CASCADE
     with whole_folder(out, overwrite=True, marker=FACTS_FILE) as partial:
         write_cascade(partial, cascade)

@@ -13,6 +13,7 @@ from tightfit.config import Config, from_toml
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
 from tightfit.inference.calibration import Calibration, read_calibration
+from tightfit.inference.cascade import CASCADE, read_cascade_facts
 from tightfit.inference.outcomes import Outcomes, read_outcomes
 
 
@@ -39,6 +40,8 @@ class RunFacts:
     """On other rows, since the run was sealed."""
     versions: dict[str, str]
     base: dict[str, str]
+    cascade: dict[str, Any] | None = None
+    """Figures of its cascade, where one was made."""
 
     @property
     def changes(self) -> dict[str, float]:
@@ -87,6 +90,7 @@ def read_facts(
         evaluations=_read_evaluations(folder),
         versions=dict(versions),
         base=dict(base),
+        cascade=read_cascade_facts(folder.derived / CASCADE),
     )
 
 

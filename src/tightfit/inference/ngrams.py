@@ -1,6 +1,6 @@
-"""A linear model of words and pairs of words: fast, and sure of the easy rows.
+"""A linear model of words, pairs of words and characters: fast, and sure of the easy rows.
 
-Words are hashed, so that there is no vocabulary to keep: the model is three arrays.
+They are hashed, so that there is no vocabulary to keep: the model is three arrays.
 Shapes: N rows, F features, K labels.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 from scipy.special import log_expit
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import SGDClassifier
@@ -22,23 +22,30 @@ from sklearn.preprocessing import normalize
 
 from tightfit.errors import ArtefactError, DataError
 
-FEATURES = 2**18
-"""Hashed features, where there are few labels; twice as many gained nothing on AG News."""
-LEAST_FEATURES = 2**14
+FEATURES = 2**19
+"""Hashed features, half of them for words, where there are few labels."""
+LEAST_FEATURES = 2**15
 MOST_WEIGHTS = 2**22
 """Features times labels, where there are many: 16 MB."""
 
-STRENGTH = 300.0
+STRENGTH = 100.0
 """scikit-learn's C. Weakly held weights tell easy rows from hard ones best: see EXPERIMENTS.md."""
 EPOCHS = 20
 
-ANALYSIS = {"ngram_range": (1, 2), "lowercase": True, "alternate_sign": False, "norm": None}
-"""How scikit-learn's HashingVectorizer cuts a text; the pattern of a word is its own."""
+READ_CHARACTERS = 10_000
+"""Of each text: more than an encoder reads, and a text of megabytes takes no longer."""
+
+ANALYSES: tuple[dict[str, Any], ...] = (
+    {"analyzer": "word", "ngram_range": (1, 2)},
+    {"analyzer": "char_wb", "ngram_range": (4, 4)},
+)
+"""How scikit-learn's HashingVectorizer cuts a text; each has an equal part of the features."""
+COUNTING = {"lowercase": True, "alternate_sign": False, "norm": None}
 
 
 @dataclass(frozen=True)
-class WordModel:
-    """Scores of words and pairs of words, damped and weighted by rarity (sublinear tf-idf)."""
+class NGramModel:
+    """Scores of n-grams, their counts damped and weighted by rarity (sublinear tf-idf)."""
 
     weights_KF: NDArray[np.float32]
     biases_K: NDArray[np.float32]
@@ -46,7 +53,7 @@ class WordModel:
     """Inverse document frequency of each feature among the training rows."""
 
     @classmethod
-    def fit(cls, texts: Sequence[str], label_ids: Sequence[int], labels: int) -> WordModel:
+    def fit(cls, texts: Sequence[str], label_ids: Sequence[int], labels: int) -> NGramModel:
         """Learn one-against-the-rest logistic regressions by stochastic gradients.
 
         They are fitted in a fraction of a second where L-BFGS takes ten, and are as often right.
@@ -95,7 +102,7 @@ class WordModel:
         return buffer.getvalue()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> WordModel:
+    def from_bytes(cls, content: bytes) -> NGramModel:
         """Read what :meth:`to_bytes` wrote.
 
         Raises:
@@ -115,8 +122,17 @@ class WordModel:
 
 
 def _counts(texts: Sequence[str], features: int) -> csr_matrix:
-    hasher = HashingVectorizer(n_features=features, dtype=np.float32, **ANALYSIS)
-    return hasher.transform(texts)
+    read = [
+        # Half a surrogate pair, as a data frame may hold, cannot be hashed.
+        text[:READ_CHARACTERS].encode("utf-8", "replace").decode()
+        for text in texts
+    ]
+    share = features // len(ANALYSES)
+    hashers = (
+        HashingVectorizer(n_features=share, dtype=np.float32, **analysis, **COUNTING)
+        for analysis in ANALYSES
+    )
+    return hstack([hasher.transform(read) for hasher in hashers], format="csr")
 
 
 def _weighted(counts_NF: csr_matrix, rarity_F: NDArray[np.float32]) -> csr_matrix:

@@ -25,7 +25,9 @@ from tightfit.inference.predictor import Predictor
 from tightfit.metrics.calibration import apply_temperature
 
 ROWS = toy_rows(1000)
-TEXTS = [" ".join(FILLER[i // 2 % 4 :: 4]) if i % 3 == 0 else row["text"] for i, row in enumerate(ROWS)]
+TEXTS = [
+    " ".join(FILLER[i // 2 % 4 :: 4]) if i % 3 == 0 else row["text"] for i, row in enumerate(ROWS)
+]
 IDS = [LABELS.index(row["label"]) for row in ROWS]
 HARD = ["the a of in on", "", "goal stock", "with new after"]
 """Texts that words say little or nothing about, as every third of the others."""

@@ -37,8 +37,8 @@ from tightfit.pipeline import predicting
 from tightfit.voice import Voice
 
 predicting.STREAM_ROWS = 50
-run, data, out = sys.argv[1:]
-tightfit.predict(run, data, out, probabilities=True, voice=Voice())
+run, data, engine, out = sys.argv[1:]
+tightfit.predict(run, data, out, probabilities=True, engine=engine, voice=Voice())
 """
 
 
@@ -187,15 +187,17 @@ def test_a_fault_of_the_rows_keeps_what_was_done(predictor: Predictor, tmp_path:
 
 
 @pytest.mark.slow
-def test_killed_at_a_random_moment(run: Path, tmp_path: Path) -> None:
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("engine", ["torch", "auto"])
+def test_killed_at_a_random_moment(engine: str, run: Path, tmp_path: Path) -> None:
     """SIGKILL cannot be caught: whatever is on the disk then must do."""
     texts = [text for chunk in chunks_of(30, 50) for text in chunk]
     data = write_jsonl(tmp_path / "rows.jsonl", [{"text": text or "the"} for text in texts])
     out, done = tmp_path / "out.csv", tmp_path / "out.csv.partial" / "done"
-    command = [sys.executable, "-c", PROGRAM, str(run), str(data)]
+    command = [sys.executable, "-c", PROGRAM, str(run), str(data), engine]
     enough = random.randint(2, 20)
     process = subprocess.Popen([*command, str(out)], stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(list(done.glob("*.npz"))) >= enough)
+    wait_for(lambda: len(list(done.glob("*.npz"))) >= enough, 200)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not out.exists()

@@ -261,6 +261,14 @@ def test_onnx_predicts_what_torch_predicts(predicted: Predict) -> None:
     assert "as measured before (derived/engine-onnx.json)" in predicted("onnx")[1].said[0]
 
 
+@pytest.mark.skipif(not optional.available("openvino"), reason="openvino is an extra")
+def test_openvino_predicts_the_same_labels(predicted: Predict) -> None:
+    """In whatever number format: nearly always, and as surely."""
+    own, other = (predicted(engine)[0] for engine in ("torch", "openvino"))
+    same = [ours["Label"] == theirs["Label"] for ours, theirs in zip(own, other, strict=True)]
+    assert np.mean(same) > 0.95
+
+
 @pytest.fixture
 def slow_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every engine is faster than the one before."""

@@ -126,7 +126,8 @@ class OpenVinoEngine:
     """The same graph in OpenVINO, in the number format that it finds best for the processor."""
 
     model: Any
-    multiple: int = 1
+    multiple: int = 8
+    """It prepares its products for each shape, and keeps them."""
 
     @classmethod
     def open(cls, path: Path) -> OpenVinoEngine:

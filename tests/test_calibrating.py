@@ -117,7 +117,7 @@ def test_few_rows_leave_probabilities_as_they_are() -> None:
     """And say why."""
     found = calibrate(overconfident(20))
     assert (found.temperature, found.ece_before) == (1.0, found.ece_after)
-    assert found.reason == "20 rows are too few; a fit needs 50"
+    assert found.reason == "20 rows are too few; a fit needs 40"
 
 
 @pytest.mark.parametrize("saved", [{}, {"temperature": 1.0, "more": 2}])

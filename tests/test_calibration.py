@@ -120,7 +120,7 @@ def test_a_temperature_keeps_the_predicted_classes() -> None:
 @pytest.mark.parametrize(
     ("logits", "labels", "reason"),
     [
-        (np.eye(4)[:3], [0, 1, 3], "3 rows are too few; a fit needs 50"),
+        (np.eye(4)[:3], [0, 1, 3], "3 rows are too few; a fit needs 40"),
         (np.ones((60, 2)), [1] * 60, "all 60 rows are of one class"),
         (np.zeros((60, 2)), [0, 1] * 30, "the logits say nothing about these labels"),
         (np.tile(np.eye(2)[::-1], (30, 1)), [0, 1] * 30, "the logits say nothing"),

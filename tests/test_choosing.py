@@ -294,6 +294,17 @@ def test_auto_keeps_its_choice(
     assert len(predicted("auto")[1].said) == 7
 
 
+def test_a_verdict_of_few_rows_does_not_bind_many(predicted: Predict, rows: Path) -> None:
+    """Measured anew; fewer rows take what was found on more."""
+    lines = rows.read_text().splitlines(keepends=True)
+    rows.write_text("".join(lines[:20]))
+    predicted("onnx")
+    rows.write_text("".join(lines))
+    assert "measuring the engine onnx on 150 of the rows" in predicted("onnx")[1].said[0]
+    rows.write_text("".join(lines[:20]))
+    assert "as measured before" in predicted("onnx")[1].said[0]
+
+
 @pytest.mark.usefixtures("slow_torch")
 def test_a_damaged_graph_is_refused(predicted: Predict, bert_run: Path) -> None:
     """It would answer something."""

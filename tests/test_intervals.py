@@ -88,6 +88,13 @@ def test_seeds_are_combined_by_students_t() -> None:
     assert found.value == pytest.approx(np.mean(values), abs=1e-12)
 
 
+def test_two_seeds_leave_open_what_the_measure_allows() -> None:
+    """And no more than that."""
+    accuracy, loss = over_seeds([0.9, 0.95]), over_seeds([0.1, 0.3], within=(0.0, np.inf))
+    assert [accuracy.low, accuracy.high] == pytest.approx([0.6073, 1.0], abs=1e-4)
+    assert [loss.low, loss.high] == pytest.approx([0.0, 1.4706], abs=1e-4)
+
+
 def test_one_seed_has_no_interval() -> None:
     """The error says what to do."""
     with pytest.raises(DataError, match=r"needs at least two runs[\s\S]*1 values[\s\S]*more seed"):

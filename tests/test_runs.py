@@ -389,8 +389,13 @@ def test_open_says_how_to_finish_an_unfinished_run(folder: RunFolder) -> None:
 
 def test_open_tells_no_folder_from_a_folder_of_something_else(tmp_path: Path) -> None:
     """Neither can be mended by resuming."""
-    with pytest.raises(ArtefactError, match="there is no run folder here"):
+    missing = r"there is no run folder here[\s\S]*next: +"
+    with pytest.raises(ArtefactError, match=f"{missing}give the folder that 'tightfit train'"):
         runs.open_run(tmp_path / "nothing")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "manifest.json").write_text("{}")
+    with pytest.raises(ArtefactError, match=f"{missing}runs beside it: .*here"):
+        runs.open_run(tmp_path / "her")
     with pytest.raises(ArtefactError, match="this folder is not a run"):
         runs.open_run(tmp_path)
 

@@ -149,8 +149,8 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
         "validation rows",
         f"best at step {found['best_step']:,} of {found['steps']:,}; {found['total']:,} "
         "parameters trained",
-        f"{found['examples']:,} texts in {_duration(found['seconds'] / 60)}, "
-        f"{found['examples_per_second']:,.0f} a second",
+        f"{found['examples']:,} texts, {found['examples_per_second']:,.0f} a second; "
+        f"{_duration(found['seconds'] / 60)} with evaluations",
         "",
         *(_proof_line(name, proof, console) for name, proof in found["proofs"].items()),
         "",

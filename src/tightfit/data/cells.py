@@ -74,8 +74,8 @@ def _text_column(chunk: Chunk, cells: list[Any], missing_text: str) -> list[str]
         raise chunk.fault(
             "rows without a text",
             missing,
-            next_step="fill or remove them, or accept them as empty texts with "
-            "--set data.missing_text=empty",
+            next_step="fill or remove them; a run that is trained with "
+            "--set data.missing_text=empty takes them as empty texts",
         )
     _refuse_surrogates(chunk, texts, "a text")
     return texts

@@ -122,6 +122,8 @@ class Rows:
     def _no_column(self, name: str, flag: str) -> DataError:
         near = nearest(name, self.columns)
         hint = f"did you mean {near!r}? " if near else ""
+        if len(self.columns) == 1 and ";" in self.columns[0]:
+            hint = "write the file with commas in place of semicolons (or tabs, as .tsv), or "
         return DataError(
             f"{self.origin.source} has no column {name!r}",
             seen=_listed(self.columns),

@@ -180,7 +180,7 @@ def _check_file(path: Path) -> None:
     if not path.exists():
         around = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         near = nearest(path.name, around)
-        hint = f"did you mean {near!r}?" if near else None
+        hint = f"did you mean {near!r}?" if near else f"it was looked for from {Path.cwd()}"
         raise DataError("no such file", seen=path, next_step=hint)
     if not os.access(path, os.R_OK):
         raise MachineError("the file may not be read", seen=path)

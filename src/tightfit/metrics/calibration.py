@@ -20,7 +20,7 @@ from tightfit.metrics.checks import class_rows, confidence_rows
 
 BINS = 15
 # From fewer rows, the temperature's standard error is a fifth of it and more.
-MIN_ROWS = 50
+MIN_ROWS = 40
 # 1 / temperature is looked for between these; a minimum outside is no minimum but a trend.
 _SHARPEST, _FLATTEST = 1e3, 1e-3
 # A search for a threshold starts from each of these shares of the rows, most confident first.

@@ -49,12 +49,22 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     return Interval(float(successes / n), float(ends.low), float(ends.high))
 
 
-def over_seeds(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+def over_seeds(
+    values: Sequence[float],
+    confidence: float = CONFIDENCE,
+    *,
+    within: tuple[float, float] = (0.0, 1.0),
+) -> Interval:
     """The mean over training seeds, with Student's t-interval, in the unit of the values.
 
     The interval says how far the mean of these runs may lie from that of all seeds on the same
     test rows; it does not cover the choice of the test rows, which `score` measures for each run.
-    It is not cut off at 0 or 1: two or three seeds can really leave that much open.
+    Two seeds often leave everything open that the measure allows.
+
+    Args:
+        values: one of each run, at least two.
+        confidence: that the interval covers the mean of all seeds.
+        within: the values that the measure can take; the interval is cut off there.
 
     Raises:
         DataError: with fewer than two values there is no spread to measure.
@@ -67,7 +77,8 @@ def over_seeds(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
         )
     mean, error = float(np.mean(values)), float(stats.sem(values))
     reach = error * float(stats.t.ppf((1 + confidence) / 2, df=len(values) - 1))
-    return Interval(mean, mean - reach, mean + reach)
+    least, most = within
+    return Interval(mean, max(least, mean - reach), min(most, mean + reach))
 
 
 def bootstrap(

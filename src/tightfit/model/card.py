@@ -172,7 +172,7 @@ def _results(config: Config, labels: Sequence[str], scores: Mapping[str, Any]) -
 def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str:
     optim = config.optim
     batch = optim.batch * optim.accumulate
-    how = f"AdamW, rate {optim.lr:g}, {config.epochs:g} epochs, batch {batch}"
+    how = f"AdamW, rate {optim.lr:g}, {_extent(config)}, batch {batch}"
     if plan.method == "lora":
         adapters = config.adapters
         kind = "DoRA" if plan.layers[0].kind == "dora" else "LoRA"
@@ -189,6 +189,13 @@ def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str
         f"{data['train_rows']:,} rows of {_plain(_public(data['source']))} ({counts}); "
         f"{data['validation_rows']:,} rows to validate on. {how}."
     )
+
+
+def _extent(config: Config) -> str:
+    """How long it trained, as far as the settings say."""
+    cut = config.choices.get("max_steps")
+    limit = config.train.max_steps if cut is None else int(cut.value)
+    return f"{config.epochs:g} epochs" + (f" or {limit:,} steps at most" if limit else "")
 
 
 def _ranks(plan: Plan) -> str:

@@ -124,7 +124,7 @@ def open_engine(
         folder.derived.mkdir(exist_ok=True)
         # Several shards of one job may start together, and one measurement serves all.
         with FileLock(folder.derived / ".engines.lock"):
-            kept = _kept(folder, asked, bench.circumstances)
+            kept = _kept(folder, asked, bench)
             if kept is not None:
                 _tell_kept(kept, asked, voice)
                 return bench.loaders(kept.name)[kept.name](), kept.name
@@ -137,7 +137,7 @@ def open_engine(
 def _measured(bench: _Bench, asked: Asked) -> tuple[Choice, Engine]:
     predictor = bench.subject.predictor
     what = "what is installed" if asked == "auto" else f"the engine {asked}"
-    bench.voice.say(f"measuring {what} on {len(bench.texts):,} of the rows; once for this run")
+    bench.voice.say(f"measuring {what} on {len(bench.texts):,} of the rows")
     choice, engine = choose(
         bench.loaders(asked),
         predictor.tokens(bench.texts),
@@ -149,13 +149,16 @@ def _measured(bench: _Bench, asked: Asked) -> tuple[Choice, Engine]:
     return choice, engine
 
 
-def _kept(folder: runs.RunFolder, asked: Asked, circumstances: dict[str, Any]) -> Choice | None:
-    """What was found before, if the circumstances are the same."""
+def _kept(folder: runs.RunFolder, asked: Asked, bench: _Bench) -> Choice | None:
+    """What was found before on as many rows, if the circumstances are the same."""
     if not (folder.derived / f"{_name(asked)}.json").is_file():
         return None
     saved = runs.read_derived(folder, _name(asked))
-    same = saved.get("circumstances") == circumstances
-    return Choice.from_json(saved["choice"]) if same else None
+    if saved.get("circumstances") != bench.circumstances:
+        return None
+    choice = Choice.from_json(saved["choice"])
+    # A verdict of a few rows must not bind a job of many.
+    return choice if choice.rows >= len(bench.texts) else None
 
 
 def _tell_kept(kept: Choice, asked: Asked, voice: Voice) -> None:

@@ -200,7 +200,7 @@ def _over_seeds(paths: Sequence[str | Path], found: Sequence[Scores]) -> OverSee
         runs=names,
         accuracy=over_seeds([each.accuracy.value for each in found]),
         macro_f1=over_seeds([each.macro_f1.value for each in found]),
-        log_loss=over_seeds([each.log_loss for each in found]),
+        log_loss=over_seeds([each.log_loss for each in found], within=(0.0, math.inf)),
         ece=over_seeds([each.ece for each in found]),
     )
 

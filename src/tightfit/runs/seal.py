@@ -157,7 +157,9 @@ def _check_finished(folder: RunFolder) -> None:
     root = folder.root
     with machine_errors(root, "read"):
         if not root.is_dir():
-            raise ArtefactError("there is no run folder here", seen=root)
+            raise ArtefactError(
+                "there is no run folder here", seen=root, next_step=_runs_beside(root)
+            )
         if folder.manifest.is_file():
             return
         if not folder.config.is_file():
@@ -169,6 +171,14 @@ def _check_finished(folder: RunFolder) -> None:
         seen=root,
         next_step=f"continue it with the same --data: tightfit train --resume --out {root}",
     )
+
+
+def _runs_beside(root: Path) -> str:
+    """What to give instead."""
+    folders = sorted(root.parent.iterdir()) if root.parent.is_dir() else []
+    beside = [str(path) for path in folders if RunFolder(path).manifest.is_file()]
+    names = ", ".join(beside[:5])
+    return f"runs beside it: {names}" if names else "give the folder that 'tightfit train' names"
 
 
 def _sealed_names(folder: RunFolder) -> list[str]:

@@ -14,7 +14,9 @@ def write_section(title: str, body: str, path: Path = RESULTS) -> None:
     """Put a section into the file in place of the one of that title, or at its end."""
     text = path.read_text("utf-8") if path.is_file() else PREFACE
     head, *sections = text.split("\n## ")
-    kept = {section.partition("\n")[0]: section.partition("\n")[2].strip("\n") for section in sections}
+    kept = {
+        section.partition("\n")[0]: section.partition("\n")[2].strip("\n") for section in sections
+    }
     kept[title] = body.strip("\n")
     parts = [f"## {name}\n\n{content}\n" for name, content in kept.items()]
     path.write_text("\n".join([head.strip() + "\n", *parts]), "utf-8")

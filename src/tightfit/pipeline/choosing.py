@@ -21,6 +21,7 @@ from tightfit import runs
 from tightfit.doctor import devices
 from tightfit.errors import SettingsError
 from tightfit.inference.choosing import Asked, Choice, EngineName, Open, choose
+from tightfit.inference.cluster import RayEngine
 from tightfit.inference.engines import Engine, OnnxEngine, OpenVinoEngine, torch_engine
 from tightfit.inference.export import FACTS_FILE, Rows, export
 from tightfit.inference.forms import GRAPH_FILE, Format, Subject
@@ -42,7 +43,7 @@ MADE_FILE = "made.json"
 GRAPH_ROWS = 128
 """Texts on which a graph is compared with the run when it is made; the whole sample follows."""
 
-LIBRARIES = ("tightfit", "torch", "transformers", "onnxruntime", "openvino")
+LIBRARIES = ("tightfit", "torch", "transformers", "onnxruntime", "openvino", "ray")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class _Bench:
             "onnx-int8": lambda: OnnxEngine.open(self.graph("onnx-int8")),
             "openvino": self._openvino,
         }
+        if asked == "ray":
+            known["ray"] = partial(RayEngine.open, module)
         return {name: known[name] for name in known if asked == "auto" or name in ("torch", asked)}
 
     def graph(self, form: Format) -> Path:

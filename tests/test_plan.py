@@ -23,7 +23,7 @@ from tightfit.budget.plan import (
 )
 from tightfit.budget.published import published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes
-from tightfit.budget.vectors import VECTORS
+from tightfit.budget.vectors import SHARED, VECTORS
 from tightfit.config import Role
 from tightfit.errors import ArtefactError, BudgetError, SettingsError, TightfitError, UsageError
 
@@ -235,6 +235,23 @@ def test_head_only_and_full() -> None:
     full = plan_of(method="full", budget=None)
     assert (full.total, full.everything, full.layers) == (124_648_708, 124_648_708, ())
     assert (full.adapters, full.head, full.headroom) == (124_648_708 - HEAD, HEAD, None)
+
+
+def test_what_is_not_said_of_a_plan_is_nothing() -> None:
+    """Of a plan from elsewhere only what trains is known."""
+    plan = Plan("m", 2, None, "none", (), (HeadLayer("head", 3),), ("head",))
+    assert (plan.total, plan.everything, plan.saved_constants, plan.why) == (3, 0, (), "")
+
+
+def test_what_is_saved_and_does_not_train() -> None:
+    """VeRA's two shared matrices, and hidden layers of a head that stand still; else nothing."""
+    still = ("classifier.dense.weight", "classifier.dense.bias")
+    assert plan_of().saved_constants == ()
+    assert plan_of(method="vera").saved_constants == SHARED
+    assert plan_of(head="linear").saved_constants == still
+    assert plan_of(method="vera", head="linear").saved_constants == (*still, *SHARED)
+    assert "shared" not in plan_of().to_json()
+    assert plan_of(method="vera").to_json()["shared"] == list(SHARED)
 
 
 @pytest.mark.parametrize("targets", [("query",), ("value", "query"), ("query", "key", "value")])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from tightfit import runs
 from tightfit.errors import ArtefactError, MachineError, UsageError
@@ -120,6 +121,19 @@ def test_a_fault_without_a_number_has_a_next_step() -> None:
         raise OSError("no number")
     assert (caught.value.seen, caught.value.exit_code) == ("no number", 9)
     assert caught.value.next_step == "look into the reason, then try again"
+
+
+def test_a_refusal_that_a_library_wraps_is_told(tmp_path: Path) -> None:
+    """safetensors names the system's number; without one the file is at fault, not the machine."""
+    with (
+        pytest.raises(MachineError, match="cannot write") as caught,
+        machine_errors(tmp_path, "write"),
+    ):
+        raise SafetensorError("I/O error: no room (os error 28)")
+    assert caught.value.seen == "No space left on device"
+    assert str(caught.value.next_step).startswith("free some space")
+    with pytest.raises(SafetensorError, match="invalid header"), machine_errors(tmp_path, "read"):
+        raise SafetensorError("invalid header")
 
 
 def test_json_refuses_not_a_number(tmp_path: Path) -> None:
@@ -358,6 +372,23 @@ def test_links_and_pipes_are_refused(sealed: RunFolder, folder: RunFolder) -> No
         with pytest.raises(ArtefactError, match="only plain files and folders"):
             runs.open_run(sealed.root)
         stranger.unlink()
+
+
+def test_a_part_that_may_not_be_read_is_not_left_out(
+    sealed: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default such a folder is passed over in silence, with whatever lies in it."""
+    real = os.scandir
+
+    def scan(path: str | Path) -> Any:
+        if Path(path) == sealed.adapter:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(MachineError, match="cannot read") as caught:
+        runs.open_run(sealed.root)
+    assert (caught.value.seen, caught.value.exit_code) == ("Permission denied", 9)
 
 
 def test_a_listed_path_never_leads_out_of_the_run(folder: RunFolder) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import errno
+import io
 import json
 import os
 import random
@@ -439,6 +442,40 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(DataError, match="a folder instead of a file"):
         unlabelled(tmp_path / "a.csv")
+
+
+class Failing(io.RawIOBase):
+    """A file on a disk that breaks after its first block."""
+
+    def __init__(self, first: bytes) -> None:
+        self.blocks = [first]
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """The block, then the fault."""
+        if not self.blocks:
+            raise OSError(errno.EIO, "Input/output error")
+        block = self.blocks.pop()
+        buffer[: len(block)] = block
+        return len(block)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.csv.bz2"])
+def test_a_disk_that_breaks_is_the_machines_fault(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a file too, compressed or not."""
+    content = b'{"text": "goal"}\n' * 9 if "jsonl" in name else b"text\n" + b"goal\n" * 9
+    packed = bz2.compress(content)[:20] if "bz2" in name else content
+    (tmp_path / name).write_bytes(packed)
+    monkeypatch.setattr(bz2, "_builtin_open", lambda *_: io.BufferedReader(Failing(packed)))
+    monkeypatch.setattr(Path, "open", lambda *_, **__: io.BufferedReader(Failing(packed)))
+    with pytest.raises(MachineError, match="Input/output error") as caught:
+        read_table(tmp_path / name, Columns(), labelled=False)
+    assert caught.value.exit_code == 9
 
 
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ EXTRA_OF = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "openvino": "openvino",
-    "ray": "ray",
     "datasketch": "checks",
     "cleanlab": "checks",
 }

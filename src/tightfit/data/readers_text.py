@@ -16,6 +16,7 @@ from typing import Any, Literal, TextIO
 from tightfit.data.compressed import open_bytes
 from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.errors import DataError
+from tightfit.runs.files import machine_errors
 
 AG_NEWS_NAMES = ("World", "Sports", "Business", "Sci/Tech")
 """AG News's classes 1 to 4, of Zhang, Zhao and LeCun (arXiv:1509.01626)."""
@@ -85,6 +86,7 @@ def _open_text(path: Path, origin: Origin, *, newline: Literal["", "\n"]) -> Ite
     """The file as UTF-8, with or without a byte order mark."""
     try:
         with (
+            machine_errors(path, "read"),
             open_bytes(path) as raw,
             TextIOWrapper(raw, encoding="utf-8-sig", newline=newline) as file,
         ):

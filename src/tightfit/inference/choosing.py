@@ -22,18 +22,13 @@ from tightfit.inference.parity import (
     parity_of,
 )
 
-EngineName = Literal["torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
+EngineName = Literal["torch", "torch-bf16", "onnx", "onnx-int8", "openvino"]
 Asked = EngineName | Literal["auto"]
 
-LIBRARY_OF = {
-    "onnx": "onnxruntime",
-    "onnx-int8": "onnxruntime",
-    "openvino": "openvino",
-    "ray": "ray",
-}
+LIBRARY_OF = {"onnx": "onnxruntime", "onnx-int8": "onnxruntime", "openvino": "openvino"}
 """What an engine needs besides PyTorch."""
 
-EXACT: tuple[EngineName, ...] = ("torch", "onnx", "ray")
+EXACT: tuple[EngineName, ...] = ("torch", "onnx")
 """Engines that compute in fp32, whose logits must be the same; of the others, the labels."""
 
 AGREEMENT = 0.98

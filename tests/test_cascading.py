@@ -203,6 +203,17 @@ def test_faults_of_the_run(home: Path, tmp_path: Path) -> None:
     assert "tightfit export" in str(caught.value)
 
 
+def test_the_cascade_of_another_run_is_refused(home: Path, bert: Path, tmp_path: Path) -> None:
+    """Its threshold was shown for another encoder."""
+    settings = [*SHORT, "optim.epochs=1", "seed=7"]
+    options: dict[str, Any] = {"model": str(bert), "settings": settings, "voice": QUIET}
+    pipeline.train(home / "train.jsonl", limit=40, out=tmp_path / "run", **options)
+    shutil.copytree(home / "run" / "derived" / "cascade", tmp_path / "run" / "derived" / "cascade")
+    with pytest.raises(ArtefactError, match="was made for another run") as caught:
+        pipeline.Run.load(tmp_path / "run").with_cascade()
+    assert caught.value.exit_code == 8
+
+
 # --- the command line --------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tests.toys import write_jsonl
 from tightfit import optional
 from tightfit.data.batches import Batch, Tokens, token_sorted
 from tightfit.errors import ArtefactError, DataError, MissingExtraError, ProofError
+from tightfit.inference import cluster, engines
 from tightfit.inference.choosing import Choice, choose
 from tightfit.inference.engines import LeanEngine, TorchEngine, all_logits, torch_engine
 from tightfit.inference.forms import merged_model
@@ -269,6 +271,57 @@ def test_openvino_predicts_the_same_labels(predicted: Predict) -> None:
     assert np.mean(same) > 0.95
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(not optional.available("ray"), reason="ray is an extra")
+def test_a_cluster_writes_the_same_file(predicted: Predict) -> None:
+    """The batches are those of one process, and so is every label and probability."""
+    own, other = predicted("torch")[0], predicted("ray")[0]
+    assert [row["Label"] for row in own] == [row["Label"] for row in other]
+    for name in list(own[0])[2:]:
+        ours, theirs = ([row[name] for row in rows] for rows in (own, other))
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+class Cluster:
+    """Stands for Ray, in this process: what is asked for is worked out when it is fetched."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.waiting = self.most = 0
+
+    def handle(self, name: str, worker: cluster.Worker) -> Any:
+        """What Ray gives for an actor."""
+
+        def begin(*given: Any) -> Callable[[], Any]:
+            self.asked.append(name)
+            self.waiting += 1
+            self.most = max(self.most, self.waiting)
+            return lambda: worker.logits(*given)
+
+        return SimpleNamespace(logits=SimpleNamespace(remote=begin))
+
+    def get(self, work: Callable[[], Any]) -> Any:
+        """The result."""
+        self.waiting -= 1
+        return work()
+
+
+def test_batches_are_spread_and_come_back_in_order(
+    bert_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers take them in turn, and never more than twice their number wait."""
+    module, ray = Run.load(bert_run).predictor.classifier.module, Cluster()
+    monkeypatch.setattr(cluster, "require", lambda *_: ray)
+    monkeypatch.setattr(engines, "BATCH_PLACES", 60)
+    worker = cluster.Worker(module)
+    engine = cluster.RayEngine((ray.handle("a", worker), ray.handle("b", worker)))
+    tokens = rows_of([9, 3, 20, 48, 5, 7, 30, 2, 11] * 2)
+    assert np.array_equal(all_logits(engine, tokens), all_logits(torch_engine(module), tokens))
+    assert ray.asked[:4] == ["a", "b", "a", "b"]
+    assert (ray.waiting, ray.most) == (0, 4)
+
+
 @pytest.fixture
 def slow_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every engine is faster than the one before."""
@@ -317,13 +370,13 @@ def test_a_damaged_graph_is_refused(predicted: Predict, bert_run: Path) -> None:
         predicted("onnx")
 
 
-@pytest.mark.parametrize("engine", ["onnx", "onnx-int8", "openvino"])
+@pytest.mark.parametrize("engine", ["onnx", "onnx-int8", "openvino", "ray"])
 def test_a_missing_package_is_named(
     engine: str, predicted: Predict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the command that installs it, and code 3."""
     monkeypatch.setattr(optional, "available", lambda _: False)
-    with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[o\w+\]'") as caught:
+    with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[\w+\]'") as caught:
         predicted(engine)
     assert caught.value.exit_code == 3
 

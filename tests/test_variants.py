@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -364,7 +365,11 @@ def test_the_report_and_the_card_name_them(
 ) -> None:
     """Where each parameter went."""
     run = trained(variant)
-    assert page_words in (run.run / "report.html").read_text()
+    page = (run.run / "report.html").read_text()
+    assert page_words in page
+    tile = re.search(r"<dt>Adapters</dt><dd class=.*?>(.*?)<br>", page)
+    assert tile is not None
+    assert tile[1] == ("24 vectors" if variant == "vera" else "12 of 12 learned")
     card = (RunFolder(run.run).adapter / "README.md").read_text()
     assert card_words in card
     assert "PeftModel.from_pretrained" in card

@@ -17,6 +17,7 @@ EXTRA_OF = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "openvino": "openvino",
+    "ray": "ray",
     "datasketch": "checks",
     "cleanlab": "checks",
 }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tightfit.pipeline import Run
 
 LabelFormat = Literal["id", "name"]
-Engine = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8", "openvino"]
+Engine = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
 
 LINES_AT_ONCE = 1024
 """Lines of standard input that are answered together, so that memory stays flat."""
@@ -123,7 +123,8 @@ def predict(
         typer.Option(
             rich_help_panel=options.SETTINGS,
             help="What computes: PyTorch (the default), ONNX Runtime or OpenVINO; auto measures "
-            "those that are installed on some of the rows, and takes the fastest that agrees.",
+            "those that are installed on some of the rows, and takes the fastest that agrees; "
+            "ray spreads PyTorch over a cluster.",
         ),
     ] = None,
     cascade: Annotated[

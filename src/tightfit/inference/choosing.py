@@ -22,13 +22,18 @@ from tightfit.inference.parity import (
     parity_of,
 )
 
-EngineName = Literal["torch", "torch-bf16", "onnx", "onnx-int8", "openvino"]
+EngineName = Literal["torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
 Asked = EngineName | Literal["auto"]
 
-LIBRARY_OF = {"onnx": "onnxruntime", "onnx-int8": "onnxruntime", "openvino": "openvino"}
+LIBRARY_OF = {
+    "onnx": "onnxruntime",
+    "onnx-int8": "onnxruntime",
+    "openvino": "openvino",
+    "ray": "ray",
+}
 """What an engine needs besides PyTorch."""
 
-EXACT: tuple[EngineName, ...] = ("torch", "onnx")
+EXACT: tuple[EngineName, ...] = ("torch", "onnx", "ray")
 """Engines that compute in fp32, whose logits must be the same; of the others, the labels."""
 
 AGREEMENT = 0.98

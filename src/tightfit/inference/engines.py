@@ -5,10 +5,11 @@ Shapes: B rows of a batch, L tokens, N rows, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,6 +35,14 @@ class Engine(Protocol):
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
+
+
+@runtime_checkable
+class SpreadEngine(Engine, Protocol):
+    """An engine that works at several batches at once."""
+
+    def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
+        """``logits_BK`` of each batch, in order."""
 
 
 @dataclass(frozen=True)
@@ -172,9 +181,11 @@ def all_logits(
         order = token_sorted(tokens, BATCH_PLACES)
     else:
         order = length_sorted(tokens.lengths, batch)
+    batches = (collate(tokens, rows) for rows in order)
     parts = []
-    for rows in order:
-        parts.append(engine.logits(collate(tokens, rows)))
+    answers = engine.spread if isinstance(engine, SpreadEngine) else partial(map, engine.logits)
+    for rows, logits_BK in zip(order, answers(batches), strict=True):
+        parts.append(logits_BK)
         if advance is not None:
             advance(len(rows))
     joined_NK = np.concatenate(parts)

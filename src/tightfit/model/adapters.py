@@ -39,7 +39,6 @@ from tightfit.model.low_rank import LowRankLinear
 ADAPTER = "default"
 """PEFT's name for a model's first adapter."""
 
-
 VERA_KEY = 0
 """From which VeRA's shared matrices are drawn, by PEFT and in the same way everywhere."""
 

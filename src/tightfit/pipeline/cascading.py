@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tightfit import runs
 from tightfit.config import Config, from_toml
-from tightfit.errors import DataError, UsageError
+from tightfit.errors import ArtefactError, DataError, UsageError
 from tightfit.inference.cascade import (
     CASCADE,
     CONFIDENCE,
@@ -21,6 +21,7 @@ from tightfit.inference.cascade import (
 )
 from tightfit.inference.ngrams import NGramModel
 from tightfit.inference.outcomes import read_outcomes
+from tightfit.model.locate import file_sha256
 from tightfit.runs.whole import whole_folder
 from tightfit.training.prepare import Material, gather
 from tightfit.voice import RichVoice, Voice
@@ -78,6 +79,8 @@ def make_cascade(
     linear = NGramModel.fit(material.train_texts, material.train_ids, len(material.labels))
     texts = [material.validation_texts[row] for row in outcomes.rows_N.tolist()]
     cascade = choose_cascade(linear, outcomes, texts, max_loss=max_loss, confidence=confidence)
+    of_run = {"run": file_sha256(folder.manifest), "labels": list(material.labels.names)}
+    cascade = replace(cascade, facts={**cascade.facts, **of_run})
     out = folder.derived / CASCADE
     with whole_folder(out, overwrite=True, marker=FACTS_FILE) as partial:
         write_cascade(partial, cascade)
@@ -89,7 +92,7 @@ def cascade_of(folder: runs.RunFolder) -> Cascade:
 
     Raises:
         UsageError: there is none.
-        ArtefactError: it is damaged.
+        ArtefactError: it is damaged, or belongs to another run.
     """
     found = read_cascade(folder.derived / CASCADE)
     if found is None:
@@ -97,6 +100,12 @@ def cascade_of(folder: runs.RunFolder) -> Cascade:
             "the run has no cascade yet",
             seen=folder.derived / CASCADE,
             next_step=f"make one: tightfit export {folder.root} --cascade",
+        )
+    if found.facts.get("run") != file_sha256(folder.manifest):
+        raise ArtefactError(
+            "the cascade was made for another run",
+            seen=folder.derived / CASCADE,
+            next_step=f"make one for this run: tightfit export {folder.root} --cascade",
         )
     return found
 

@@ -21,6 +21,7 @@ from tightfit import runs
 from tightfit.doctor import devices
 from tightfit.errors import SettingsError
 from tightfit.inference.choosing import Asked, Choice, EngineName, Open, choose
+from tightfit.inference.cluster import RayEngine
 from tightfit.inference.engines import Engine, OnnxEngine, OpenVinoEngine, torch_engine
 from tightfit.inference.export import FACTS_FILE, Rows, export
 from tightfit.inference.forms import GRAPH_FILE, Format, Subject
@@ -42,7 +43,7 @@ MADE_FILE = "made.json"
 GRAPH_ROWS = 128
 """Texts on which a graph is compared with the run when it is made; the whole sample follows."""
 
-LIBRARIES = ("tightfit", "torch", "transformers", "onnxruntime", "openvino")
+LIBRARIES = ("tightfit", "torch", "transformers", "onnxruntime", "openvino", "ray")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class _Bench:
             "onnx-int8": lambda: OnnxEngine.open(self.graph("onnx-int8")),
             "openvino": self._openvino,
         }
+        if asked == "ray":
+            known["ray"] = partial(RayEngine.open, module)
         return {name: known[name] for name in known if asked == "auto" or name in ("torch", asked)}
 
     def graph(self, form: Format) -> Path:
@@ -75,20 +78,19 @@ class _Bench:
             MissingExtraError: a package is not installed.
             ProofError: the graph does not answer as the run does.
         """
-        place = self.folder.derived / form
-        if (place / DIGESTS_FILE).is_file():
-            runs.check_digests(place / DIGESTS_FILE, place)
-            if runs.read_json(place / MADE_FILE) == self.circumstances:
-                return place / GRAPH_FILE
+        home = self.folder.derived / form
+        if (home / DIGESTS_FILE).is_file():
+            runs.check_digests(home / DIGESTS_FILE, home)
+            if runs.read_json(home / MADE_FILE) == self.circumstances:
+                return home / GRAPH_FILE
         ensure_installed()
-        with whole_folder(place, overwrite=True, marker=FACTS_FILE) as partial_folder:
-            texts = [self.texts[place] for place in spread(len(self.texts), GRAPH_ROWS)]
-            rows = Rows(texts, None, "rows to predict")
-            export(self.subject, form, partial_folder, rows, portable=False, voice=self.voice)
-            runs.write_json(partial_folder / MADE_FILE, self.circumstances)
-            files = sorted(partial_folder.iterdir())
-            runs.write_digests(partial_folder / DIGESTS_FILE, files)
-        return place / GRAPH_FILE
+        texts = [self.texts[place] for place in spread(len(self.texts), GRAPH_ROWS)]
+        rows = Rows(texts, None, "rows to predict")
+        with whole_folder(home, overwrite=True, marker=FACTS_FILE) as made:
+            export(self.subject, form, made, rows, portable=False, voice=self.voice)
+            runs.write_json(made / MADE_FILE, self.circumstances)
+            runs.write_digests(made / DIGESTS_FILE, sorted(made.iterdir()))
+        return home / GRAPH_FILE
 
     def _openvino(self) -> Engine:
         ensure("openvino", "the engine openvino")

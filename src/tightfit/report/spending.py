@@ -100,6 +100,8 @@ def adapter_words(facts: RunFacts) -> str:
 
 def _learned(facts: RunFacts) -> str:
     count = len(facts.plan.layers)
+    if facts.plan.vectors:
+        return f"{len(facts.plan.vectors)} {VECTORS[facts.plan.method]}"
     if not count or not facts.changes:
         return "unproven" if count else "none"
     return f"{count - len(facts.dead)} of {count} learned"

@@ -435,6 +435,8 @@ def test_a_missing_file_suggests_a_neighbour(tmp_path: Path) -> None:
         unlabelled(tmp_path / "trian.csv")
     with pytest.raises(DataError, match=r"no such file\n.*nowhere"):
         unlabelled(tmp_path / "nowhere" / "train.csv")
+    with pytest.raises(DataError, match=r"no such file\n.*sampel\n.*did you mean 'sample'"):
+        unlabelled("sampel")
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

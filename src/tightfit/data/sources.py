@@ -179,6 +179,7 @@ def _open_file(path: Path) -> Rows:
 def _check_file(path: Path) -> None:
     if not path.exists():
         around = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        around += SAMPLES
         near = nearest(path.name, around)
         hint = f"did you mean {near!r}?" if near else f"it was looked for from {Path.cwd()}"
         raise DataError("no such file", seen=path, next_step=hint)

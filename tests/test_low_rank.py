@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +76,28 @@ def test_other_heads_are_never_narrowed() -> None:
     """But the message says which would be."""
     with pytest.raises(BudgetError, match=r"set head.kind=auto \(a head of low rank"):
         planned(25_000, head="linear")
+
+
+def test_a_rank_that_was_asked_for_leaves_a_head_that_fits_whole() -> None:
+    """Both together are over the cap: that is refused, not paid by the head in silence."""
+    shapes = encoder_shapes(MINILM, 77, None)
+    asked: dict[str, Any] = {"model": "toy", "num_labels": 77, "method": "lora", "rank": 4}
+    asked |= {"targets": ["query"], "head": "auto"}
+    free = make_plan(shapes, budget=None, **asked)
+    cap = max(free.adapters + 10_000, free.head)
+    with pytest.raises(BudgetError):
+        make_plan(shapes, budget=cap, **asked)
+
+
+def test_the_output_layer_alone_is_narrowed_and_takes_the_rest() -> None:
+    """Behind a hidden layer that must train; r (768 + 77) + 77 for the output layer."""
+    size = {"dim": 768, "hidden_dim": 3072, "n_layers": 6, "max_position_embeddings": 512}
+    shapes = encoder_shapes({"model_type": "distilbert", "vocab_size": 30522, **size}, 77, None)
+    asked: dict[str, Any] = {"model": "toy", "num_labels": 77, "rank": None, "targets": ["query"]}
+    cap = 768 * 768 + 768 + 30_000
+    plan = make_plan(shapes, budget=cap, method="none", head="auto", **asked)
+    assert [layer.rank is None for layer in plan.head_layers] == [True, False]
+    assert cap - (768 + 77) < plan.total <= cap
 
 
 def test_biases_and_factors_leave_the_rest_to_the_head() -> None:

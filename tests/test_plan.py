@@ -232,6 +232,7 @@ def test_head_only_and_full() -> None:
     """Neither has adapters; what is not the head is the encoder's own."""
     head_only = plan_of(method="none")
     assert (head_only.total, head_only.adapters, head_only.layers) == (HEAD, 0, ())
+    assert (head_only.everything, plan_of().everything) == (0, 0)
     full = plan_of(method="full", budget=None)
     assert (full.total, full.everything, full.layers) == (124_648_708, 124_648_708, ())
     assert (full.adapters, full.head, full.headroom) == (124_648_708 - HEAD, HEAD, None)

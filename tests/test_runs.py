@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -253,6 +254,33 @@ def test_create_does_not_pull_away_the_folder_it_stands_in(
     with pytest.raises(MachineError, match=r"cannot make \."):
         runs.create(Path("."), overwrite=True)
     assert folder.config.read_text() == "seed = 42\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "seen"), [(os.ST_RDONLY, "Read-only file system"), (0, "Permission denied")]
+)
+def test_looking_ahead_tells_a_read_only_disk_from_a_forbidden_folder(
+    flags: int, seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No permissions help with the first."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=flags))
+    with pytest.raises(MachineError, match="cannot make") as caught:
+        runs.check_may_create(tmp_path / "run")
+    assert (caught.value.seen, caught.value.exit_code) == (seen, 9)
+
+
+def test_a_beginning_is_cleared_and_nothing_else(folder: RunFolder) -> None:
+    """A kill may leave settings and empty folders; a file of anybody else keeps them all."""
+    runs.clear_beginning(folder)
+    assert folder.config.is_file()  # the run beside it has adapters already
+    (folder.adapter / "adapter_model.safetensors").unlink()
+    runs.clear_beginning(folder)
+    assert not folder.root.exists()
+    folder.root.mkdir()
+    (folder.root / "thesis.txt").write_text("years of work")
+    runs.clear_beginning(folder)
+    assert (folder.root / "thesis.txt").read_text() == "years of work"
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])

@@ -128,4 +128,5 @@ def test_help_is_the_same_when_asked_twice() -> None:
 def test_completion() -> None:
     """Shells are offered recipes with their purpose, and settings ready for a value."""
     assert ("tight", config.recipe_about("tight")) in complete_recipe()
-    assert complete_setting("optim.l") == ["optim.label_smoothing=", "optim.lr="]
+    found = ["optim.label_smoothing=", "optim.lora_plus=", "optim.lr="]
+    assert complete_setting("optim.l") == found

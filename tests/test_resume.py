@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def test_another_job_begins_anew(change: Any, predictor: Predictor, tmp_path: Pa
 def test_what_is_told_may_change(predictor: Predictor, tmp_path: Path) -> None:
     """Names for ids, or a threshold: the finished chunks still serve."""
     interrupt(predictor, tmp_path / "out.csv", 4)
-    strict = Predictor(predictor.classifier, predictor.max_length, threshold=0.9)
+    strict = replace(predictor, threshold=0.9)
     counter = Counter(strict)
     found = write(counter, tmp_path / "out.csv", label_format="name")
     assert counter.computed == 2

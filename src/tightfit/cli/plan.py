@@ -10,8 +10,6 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from tightfit import pipeline
-from tightfit.budget.excess import head_words
-from tightfit.budget.vectors import VECTORS
 from tightfit.cli import options
 from tightfit.cli.front import open_front
 from tightfit.cli.tables import add_row, bar, new_table, percent
@@ -87,12 +85,14 @@ def _parts(plan: Plan) -> list[tuple[str, str, int]]:
     if plan.method == "full":
         parts.append(("the encoder", "every weight", plan.adapters))
     if plan.vectors:
-        count = len(plan.vectors) // len(VECTORS[plan.method])
+        # VeRA has two vectors a layer, the other methods one.
+        count = len({vector.name.rpartition(".")[0] for vector in plan.vectors})
         kind = {"bias": "bias", "ia3": "factors", "vera": "VeRA"}[plan.method]
         rank = f" + {plan.vectors[-1].parameters}" if plan.method == "vera" else ""
         parts.append((f"{count} x {kind}", f"width out{rank}", plan.adapters))
     return parts + [
-        (f"head: {head_words(layer)}", "", layer.parameters) for layer in plan.head_layers
+        (f"head: {layer.name}", f"rank {layer.rank}" if layer.rank else "", layer.parameters)
+        for layer in plan.head_layers
     ]
 
 

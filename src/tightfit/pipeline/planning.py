@@ -73,9 +73,7 @@ def plan(
     name = config.model.name
     made = plan_by(config, shapes_by_name(name, labels), model=name, num_labels=labels)
     if config.budget.allocation == "importance":
-        return replace(
-            made, why="equal, for want of rows; training rows will decide, by importance"
-        )
+        return replace(made, why="equal for want of rows; training rows will decide, by importance")
     return made
 
 

@@ -29,7 +29,7 @@ FORMS = ["padded", "unpadded", "length-1", "maximum-length"]
 class Masked:
     """Logits that depend on every token, its place, and the mask."""
 
-    multiple = 1
+    multiple, places = 1, 2048
 
     def __init__(self, uses_mask: bool = True) -> None:
         self.uses_mask = uses_mask

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,6 +21,15 @@ def test_the_first_signal_asks(number: signal.Signals) -> None:
         assert request.signal == number
 
 
+@pytest.fixture
+def usual_interrupt() -> Iterator[None]:
+    """As in a foreground program; shells start those in the background with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_interrupt")
 def test_the_second_signal_interrupts() -> None:
     """Whoever presses Ctrl-C twice means it."""
     with stop_on_signals() as request:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tightfit.data.batches import Batch
-from tightfit.inference.engines import torch_engine
+from tightfit.inference.engines import FP32_PLACES, torch_engine
 from tightfit.optional import require
 
 UNDER_WAY = 2
@@ -45,6 +45,7 @@ class RayEngine:
 
     workers: tuple[Any, ...]
     multiple: int = 1
+    places: int = FP32_PLACES
 
     @classmethod
     def open(cls, module: nn.Module) -> RayEngine:

@@ -21,9 +21,9 @@ from tightfit.errors import ArtefactError
 from tightfit.model.lean import LeanEncoder, why_not_lean_merged
 from tightfit.optional import require
 
-BATCH_PLACES = 2048
-"""Token places of a batch, padding included: more does not make the products faster on a CPU, and
-leaves the caches."""
+BATCH_PLACES, FP32_PLACES = 2048, 1024
+"""Token places of a batch, padding included: more do not make the products faster on a CPU, and
+leave the caches, in fp32 sooner (EXPERIMENTS.md has the figures)."""
 
 
 class Engine(Protocol):
@@ -32,6 +32,10 @@ class Engine(Protocol):
     @property
     def multiple(self) -> int:
         """Lengths that batches should have are multiples of this, where the longest allows it."""
+
+    @property
+    def places(self) -> int:
+        """Token places that a batch should have at most."""
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
@@ -51,6 +55,7 @@ class TorchEngine:
 
     module: nn.Module
     multiple: int = 1
+    places: int = FP32_PLACES
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> NDArray[np.float32]:
@@ -68,6 +73,7 @@ class LeanEngine:
 
     encoder: LeanEncoder
     multiple: int = 1
+    places: int = FP32_PLACES
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> NDArray[np.float32]:
@@ -89,7 +95,9 @@ def torch_engine(module: nn.Module, dtype: torch.dtype = torch.float32) -> Engin
         return TorchEngine(module)
     encoder = LeanEncoder(module, dtype, merged=True)
     # On a CPU oneDNN compiles its bf16 products once for each shape and keeps them all.
-    return LeanEngine(encoder, multiple=1 if dtype == torch.float32 else 8)
+    if dtype == torch.float32:
+        return LeanEngine(encoder)
+    return LeanEngine(encoder, multiple=8, places=BATCH_PLACES)
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,7 @@ class OnnxEngine:
 
     session: Any
     multiple: int = 1
+    places: int = BATCH_PLACES
 
     @classmethod
     def open(cls, path: Path) -> OnnxEngine:
@@ -136,6 +145,7 @@ class OpenVinoEngine:
 
     model: Any
     multiple: int = 8
+    places: int = BATCH_PLACES
     """It prepares its products for each shape, and keeps them."""
 
     @classmethod
@@ -173,12 +183,12 @@ def all_logits(
     Args:
         engine: what computes.
         tokens: at least one row.
-        batch: rows of one batch; None takes as many as fit into ``BATCH_PLACES``.
+        batch: rows of one batch; None takes as many as fit into its ``places``.
         advance: told the number of rows done since the last call.
     """
     texts, tokens = tokens, replace(tokens.flat, multiple=engine.multiple)
     if batch is None:
-        order = token_sorted(tokens, BATCH_PLACES)
+        order = token_sorted(tokens, engine.places)
     else:
         order = length_sorted(tokens.lengths, batch)
     batches = (collate(tokens, rows) for rows in order)

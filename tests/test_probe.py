@@ -48,6 +48,16 @@ def test_the_map_gives_what_scikit_learn_predicts(
     np.testing.assert_allclose(softmax(logits_NK, axis=1), due_NK, atol=1e-3)
 
 
+def test_a_dead_feature_gets_no_weight() -> None:
+    """All but zero, as behind a norm of weight 1e-35: the others' weights are as without it."""
+    features_NF, labels_N = blobs(3)
+    dead_N1 = np.random.default_rng(1).normal(size=(len(labels_N), 1)) * 1e-35
+    wider_NF = np.hstack([features_NF, dead_N1]).astype(np.float32)
+    with_it, without = (fit_probe(x, labels_N, num_labels=3) for x in (wider_NF, features_NF))
+    assert (with_it.weight_KF[:, -1] == 0).all()
+    np.testing.assert_allclose(with_it.weight_KF[:, :-1], without.weight_KF, rtol=1e-3, atol=1e-6)
+
+
 def test_the_strength_is_the_best_on_held_rows() -> None:
     """On pure noise the strongest penalty wins; on clean blobs a weaker one does."""
     features_NF, labels_N = blobs(3, rows=300)

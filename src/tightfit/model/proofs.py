@@ -207,7 +207,10 @@ def movement(
             pair.name, torch.cat([a_RI, a0_RI]), torch.cat([b_OR, -b0_OR], 1), pair.scale
         )
         changes[pair.name] = both.change_norm()
-    head = {n: float((end[n] - start[n]).norm()) for n in start.keys() - in_pairs - set(exempt)}
+    head = {
+        n: float((end[n].double() - start[n].double()).norm())
+        for n in start.keys() - in_pairs - set(exempt)
+    }
     still = sorted(name for name, change in {**changes, **head}.items() if not change > 0)
     numbers = {"adapters": changes, "tensors": dict(sorted(head.items())), "still": still}
     proof = Proof("movement", not still, numbers, expected=bool(still) and expect_dead)

@@ -39,6 +39,9 @@ MOST_ITERATIONS = 300
 HELD_SHARE = 0.2
 """Of the probe's own rows, held out to choose the strength by."""
 
+STILL = 1e-4
+"""A feature is dead whose deviation is less than this share of the median one."""
+
 ABSENT_MARGIN = 2.0
 """A label without a row starts this far, in logits, below the rarest that has one."""
 
@@ -116,6 +119,8 @@ def fit_probe(
     """
     scaler = StandardScaler().fit(features_NF)
     x_NF = scaler.transform(features_NF.astype(np.float64))
+    # A dead feature says nothing, and bringing it to unit variance would take a weight of 1e34.
+    x_NF[:, scaler.scale_ < STILL * np.median(scaler.scale_)] = 0.0
     present_P = np.unique(labels_N)
     weight_KF, bias_K = np.zeros((num_labels, x_NF.shape[1])), np.zeros(num_labels)
     if len(present_P) > 1:

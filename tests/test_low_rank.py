@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tests.toy_jobs import SHORT
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run
-from tightfit.budget.plan import Plan, make_plan
+from tightfit.budget.plan import HeadKind, Method, Plan, make_plan
 from tightfit.budget.shapes import encoder_shapes
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import NEAR_IDENTITY, quiet_peft
@@ -33,17 +33,19 @@ MINILM = {
 }
 
 
-def planned(budget: int, *, labels: int = 77, method: str = "lora", head: str = "auto") -> Plan:
+def planned(
+    budget: int, *, labels: int = 77, method: Method = "lora", head: HeadKind = "auto"
+) -> Plan:
     """For an encoder of 384 features, on all its layers."""
     return make_plan(
         encoder_shapes(MINILM, labels, None),
         model="toy",
         num_labels=labels,
         budget=budget,
-        method=method,  # type: ignore[arg-type]
+        method=method,
         rank=None,
         targets=["query", "key", "value", "attention-output", "mlp-in", "mlp-out"],
-        head=head,  # type: ignore[arg-type]
+        head=head,
     )
 
 

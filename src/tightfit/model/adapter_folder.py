@@ -97,6 +97,7 @@ def read_tensor(path: Path, name: str) -> torch.Tensor:
         ArtefactError: the file is missing or damaged, or has no such tensor.
     """
     with _opened(path) as file:
+        # The open file is no dict, and cannot be iterated itself.
         full = next((n for n in file.keys() if n.removeprefix(PEFT_PREFIX) == name), None)  # noqa: SIM118
         if full is None:
             raise ArtefactError("a tensor is missing", seen=f"no {name} in {path}")

@@ -133,10 +133,19 @@ def test_a_is_due_at_the_end_once_b_could_move() -> None:
     assert watch.report().ok
     steps(watch, PROMPT_STEPS - 1)
     assert watch.report().numbers["not_due"] == [A]
-    steps(watch, 1)
-    assert watch.report().numbers["never"] == [A]
+    for _ in range(2):
+        steps(watch, 1)
+        assert watch.report().numbers["never"] == [A]
     with pytest.raises(ProofError, match="1 of 3"):
         watch.finish()
+
+
+def test_a_stays_due_after_its_last_step_even_at_a_rate_of_zero() -> None:
+    """So long a run has had the time, whatever its schedule was."""
+    tensors, watch = watched(expect_dead=True)
+    give(tensors, B, HEAD)
+    steps(watch, LATE_STEPS + 1, lr=0.0)
+    assert watch.report().numbers["never"] == [A]
 
 
 def test_a_run_without_a_step_proves_nothing() -> None:
@@ -246,6 +255,11 @@ def test_the_change_of_a_weight_is_measured() -> None:
     assert proof.ok
     assert proof.numbers["adapters"]["layer"] == pytest.approx(12**0.5 * 2.0)
     assert proof.numbers["tensors"] == {HEAD: pytest.approx(8**0.5 * 0.5)}
+
+
+def test_the_smallest_change_is_movement() -> None:
+    """A run of few steps at a low rate has still trained."""
+    assert moved(state(), state(b=1e-6, head=1 + 1e-6)).ok
 
 
 def test_weight_decay_on_a_is_no_movement() -> None:

@@ -440,6 +440,40 @@ def test_a_manifest_of_another_shape_is_damaged(sealed: RunFolder) -> None:
         runs.open_run(sealed.root)
 
 
+def test_a_run_of_a_later_format_is_not_called_damaged(sealed: RunFolder) -> None:
+    """It is whole; only this version cannot tell."""
+    value = runs.read_manifest(sealed).model_dump()
+    assert value["format"] == 1
+    runs.files.write_digested(sealed.manifest, value | {"format": 2})
+    with pytest.raises(ArtefactError, match=r"another version[\s\S]*seen: +format 2[\s\S]*1"):
+        runs.open_run(sealed.root)
+
+
+@pytest.mark.parametrize("change", [{"base": {"digest": 1}}, {"more": 1}])
+def test_a_manifest_is_read_strictly(sealed: RunFolder, change: dict[str, Any]) -> None:
+    """No number passes for a text, and nothing is read past."""
+    value = runs.read_manifest(sealed).model_dump()
+    runs.files.write_digested(sealed.manifest, value | change)
+    with pytest.raises(ArtefactError, match="1 faulty entries"):
+        runs.open_run(sealed.root)
+
+
+def test_the_first_five_runs_beside_are_named(tmp_path: Path) -> None:
+    """More would hide the sentence."""
+    for number in range(6):
+        (tmp_path / f"run{number}").mkdir()
+        (tmp_path / f"run{number}" / "manifest.json").touch()
+    with pytest.raises(ArtefactError, match="run4$"):
+        runs.open_run(tmp_path / "other")
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
+    """And found, the second time."""
+    for _ in range(2):
+        runs.make_folder(tmp_path / "above" / "below")
+    assert (tmp_path / "above" / "below").is_dir()
+
+
 def test_open_says_how_to_finish_an_unfinished_run(folder: RunFolder) -> None:
     """The next step is a command."""
     with pytest.raises(ArtefactError, match=r"not finished(.|\n)*train --resume --out .*run"):

@@ -26,6 +26,9 @@ from tightfit.runs.files import (
 from tightfit.runs.folder import RunFolder
 
 _UNSEALED = ("checkpoints", "derived", "manifest.json")
+FORMAT = 1
+"""Of the run folder; counted on when a reader of the one before would misread it."""
+
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
@@ -65,7 +68,7 @@ def seal(folder: RunFolder, versions: Mapping[str, str], base: Mapping[str, str]
         for leftover in folder.root.rglob(f".*{TEMPORARY_SUFFIX}"):
             leftover.unlink()
         files = [_describe(folder, name) for name in _sealed_names(folder)]
-    manifest = Manifest(format=1, files=files, versions=dict(versions), base=dict(base))
+    manifest = Manifest(format=FORMAT, files=files, versions=dict(versions), base=dict(base))
     write_digested(folder.manifest, manifest.model_dump())
 
 
@@ -104,11 +107,18 @@ def read_manifest(folder: RunFolder) -> Manifest:
     """The seal of a run, checked against its own digest; the files are not looked at.
 
     Raises:
-        ArtefactError: not a run, not finished, or the manifest is damaged.
+        ArtefactError: not a run, not finished, of another format, or the manifest is damaged.
         MachineError: it may not be read.
     """
     _check_finished(folder)
     value = read_digested(folder.manifest)
+    if value.get("format", FORMAT) != FORMAT:
+        raise ArtefactError(
+            f"the run in {folder.root} was sealed by another version of tightfit",
+            seen=f"format {value['format']}",
+            allowed=str(FORMAT),
+            next_step="open it with the version that stands in its manifest.json",
+        )
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:

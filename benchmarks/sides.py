@@ -78,6 +78,7 @@ def _tightfit(args: argparse.Namespace, folder: Path, settings: list[str]) -> li
         *("adapters.method=lora", "adapters.rank=4", "adapters.alpha=8", "adapters.dropout=0"),
         *("adapters.targets=query,value", "adapters.rslora=false", "data.max_length=128"),
         *("head.kind=stock", "head.start=random", "data.long_text=head", "train.eval_rows=none"),
+        "data.token_cache_gb=0",  # every round starts cold
         *("model.frozen_dropout=false", f"optim.batch={BATCH}", "optim.accumulate=1"),
         *(f"optim.lr={args.lr}", "optim.weight_decay=0.01", "optim.warmup_steps=0.06"),
         *(f"optim.epochs={args.epochs}", f"train.eval_every={args.eval_every}"),

@@ -463,7 +463,7 @@ def test_the_first_five_runs_beside_are_named(tmp_path: Path) -> None:
     for number in range(6):
         (tmp_path / f"run{number}").mkdir()
         (tmp_path / f"run{number}" / "manifest.json").touch()
-    with pytest.raises(ArtefactError, match="run4$"):
+    with pytest.raises(ArtefactError, match=r"run4$"):
         runs.open_run(tmp_path / "other")
 
 

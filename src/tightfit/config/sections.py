@@ -168,6 +168,9 @@ class Data(Section):
     label_column: str = "label"
     missing_text: Literal["refuse", "empty"] = "refuse"
     """What a row without a text is: a fault, or an empty text."""
+    token_cache_gb: Annotated[float, Field(ge=0)] = 1.0
+    """Most that the tokens of large data sets take in your cache folder, in gigabytes (10^9
+    bytes), where later runs find them; 0 keeps none."""
 
 
 class Optim(Section):

@@ -17,12 +17,13 @@ from tightfit.budget.settings import plan_by
 from tightfit.budget.shapes import LinearShape
 from tightfit.budget.targets import targeted
 from tightfit.config import Choice, Config
-from tightfit.data.batches import Tokens, batch_order, padding_share, tokenise
+from tightfit.data.batches import Tokens, batch_order, padding_share
 from tightfit.data.checks import quick_warnings
 from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import limit_rows, split_rows
 from tightfit.data.table import Table
+from tightfit.data.token_cache import TokenCache
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import load_tokenizer, longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
@@ -232,7 +233,8 @@ def _read(
     voice: Voice,
 ) -> tuple[Config, Rows, Rows]:
     """All texts as tokens, and what is kept of long ones on record."""
-    encode = partial(tokenise, tokenizer, max_length=config.data.max_length)
+    cache = TokenCache(int(config.data.token_cache_gb * 1e9), voice.warn)
+    encode = partial(cache.tokenise, tokenizer, max_length=config.data.max_length)
     with voice.track("tokenising", len(material.train_ids) + len(material.validation_ids)) as bar:
         tokens = encode(material.train_texts, advance=bar.advance)
         config = config.with_choice("long_text", _long_text(config, tokens))

@@ -1,0 +1,142 @@
+"""Token ids of large data sets, kept between runs: seeds, comparisons and resumed runs read the
+same texts again.
+
+An entry is named by a fingerprint of all that its content depends on, so that another tokenizer,
+length or text never finds it, and begins with the digest of its content. Texts can be read off
+their tokens: the folder is its user's alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from transformers import PreTrainedTokenizerBase
+
+from tightfit.data.batches import (
+    CHARACTERS_A_TOKEN,
+    MOST_WINDOWS,
+    SPARE_TOKENS,
+    LongText,
+    Tokens,
+    tokenise,
+)
+from tightfit.errors import MachineError
+from tightfit.runs.files import machine_errors, write_bytes
+
+MANY_CHARACTERS = 4_000_000
+"""Texts of fewer are tokenised again: that takes less than some three seconds on one core."""
+
+SUFFIX = ".tokens"
+
+FORMAT = 1
+"""Of an entry, and of the ways in which texts are cut; counted on when either changes."""
+
+
+class TokenCache:
+    """Tokenises what it has not seen, and finds the rest."""
+
+    def __init__(self, most_bytes: int, warn: Callable[[str], None]) -> None:
+        """A cache in the folder that the operating system has for such things.
+
+        Args:
+            most_bytes: of all entries together; what was used least recently goes first. 0 keeps
+                and finds nothing.
+            warn: told, once, that the cache cannot be used; all goes on without it.
+        """
+        self._folder = platformdirs.user_cache_path("tightfit", appauthor=False) / "tokens"
+        self._most_bytes = most_bytes
+        self._warn = warn
+
+    def tokenise(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        texts: Sequence[str],
+        max_length: int,
+        *,
+        long_text: LongText = "head",
+        advance: Callable[[int], None] | None = None,
+    ) -> Tokens:
+        """What :func:`tightfit.data.batches.tokenise` gives, or gave in an earlier run."""
+        small = sum(map(len, texts)) < MANY_CHARACTERS
+        if small or not self._most_bytes or not tokenizer.is_fast:
+            return tokenise(tokenizer, texts, max_length, long_text=long_text, advance=advance)
+        key = fingerprint(tokenizer, texts, max_length, long_text)
+        path = self._folder / f"{key}{SUFFIX}"
+        found = _read(path)
+        if found is not None:
+            if advance is not None:
+                advance(len(texts))
+            return found
+        tokens = tokenise(tokenizer, texts, max_length, long_text=long_text, advance=advance)
+        try:
+            self._keep(path, tokens)
+        except MachineError as error:
+            self._most_bytes = 0
+            self._warn(f"tokens are not kept for later runs: {error.what} ({error.seen})")
+        return tokens
+
+    def _keep(self, path: Path, tokens: Tokens) -> None:
+        content = _content(tokens)
+        if len(content) > self._most_bytes:
+            return
+        with machine_errors(self._folder, "make"):
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_bytes(path, content)
+        with machine_errors(self._folder, "tidy"):
+            entries = [(entry, entry.stat()) for entry in self._folder.glob(f"*{SUFFIX}")]
+            total = 0
+            for entry, stat in sorted(entries, key=lambda pair: -pair[1].st_mtime_ns):
+                total += stat.st_size
+                if total > self._most_bytes:
+                    entry.unlink(missing_ok=True)
+
+
+def fingerprint(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, long_text: LongText
+) -> str:
+    """SHA-256, in hexadecimal, over all that the tokens depend on."""
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    rules.pop("truncation"), rules.pop("padding")  # set anew by every call
+    libraries = [version(name) for name in ("tokenizers", "transformers")]
+    cutting = [CHARACTERS_A_TOKEN, SPARE_TOKENS, MOST_WINDOWS, max_length, long_text]
+    sides = [tokenizer.pad_token_id, tokenizer.truncation_side, tokenizer.model_input_names]
+    digest = hashlib.sha256(json.dumps([FORMAT, libraries, cutting, sides, rules]).encode())
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(encoded) + encoded)
+    return digest.hexdigest()
+
+
+def _content(tokens: Tokens) -> bytes:
+    """NumPy's archive, behind its digest."""
+    windows = np.empty(0, np.int64) if tokens.windows is None else tokens.windows
+    numbers = np.array([tokens.truncated, tokens.max_length, tokens.pad_id])
+    file = io.BytesIO()
+    np.savez(file, ids=tokens.ids, offsets=tokens.offsets, windows=windows, numbers=numbers)
+    return hashlib.sha256(file.getvalue()).digest() + file.getvalue()
+
+
+def _read(path: Path) -> Tokens | None:
+    """An entry; None where it is absent, or no longer what was written."""
+    try:
+        content = path.read_bytes()
+        os.utime(path)  # the least recently used goes first
+    except OSError:
+        return None
+    size = hashlib.sha256().digest_size
+    if hashlib.sha256(content[size:]).digest() != content[:size]:
+        return None
+    with np.load(io.BytesIO(content[size:])) as parts:
+        truncated, max_length, pad_id = parts["numbers"].tolist()
+        windows = parts["windows"] if parts["windows"].size else None
+        return Tokens(
+            parts["ids"], parts["offsets"], truncated, max_length, pad_id, windows=windows
+        )

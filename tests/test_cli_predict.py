@@ -181,7 +181,7 @@ def test_a_file(files: Recorder) -> None:
 def test_a_file_with_options(files: Recorder) -> None:
     """The object, and what else can be asked for."""
     more = "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b"
-    more += " --shard 2/3 --escape-formulas --engine auto --cascade"
+    more += " --shard 2/3 --escape-formulas --engine auto --cascade --missing-text empty"
     result = tightfit("predict", "r", "--data", "d", "--out", "p.csv", "--json", *more.split())
     assert json.loads(result.stdout) == files.result.to_json()
     options = {k: v for k, v in files.options.items() if k != "voice" and v is not True}
@@ -192,6 +192,7 @@ def test_a_file_with_options(files: Recorder) -> None:
         "max_length": 64,
         "max_error": 0.02,
         "text_column": "a,b",
+        "missing_text": "empty",
         "shard": "2/3",
         "engine": "auto",
     }

@@ -15,7 +15,7 @@ import pytest
 from tests.toy_jobs import SHORT, Notes
 from tests.toys import toy_rows, write_jsonl
 from tightfit.errors import MachineError, TightfitError, UsageError
-from tightfit.pipeline import TrainResult, train
+from tightfit.pipeline import TrainResult, evaluate, predict, train
 from tightfit.voice import Voice
 
 
@@ -216,6 +216,22 @@ def test_empty_texts_are_rows_like_others(bert: Path, tmp_path: Path) -> None:
         trained(bert, data, tmp_path / "run")
     result = trained(bert, data, tmp_path / "run", settings=["data.missing_text=empty"])
     assert result.summary["steps"] == 3
+
+
+def test_a_run_may_take_missing_texts_for_empty_later(
+    finished: TrainResult, tmp_path: Path
+) -> None:
+    """Whoever predicts need not have trained."""
+
+    def blank(rows: list[dict[str, Any]]) -> None:
+        rows[0]["text"] = None
+
+    data, out = rows_with(tmp_path, blank), tmp_path / "out.csv"
+    with pytest.raises(TightfitError, match=r"line 1[\s\S]*--missing-text empty"):
+        predict(finished.run, data, out, voice=Voice())
+    found = predict(finished.run, data, out, missing_text="empty", voice=Voice())
+    scores = evaluate(finished.run, data, missing_text="empty", voice=Voice()).scores
+    assert found.rows == scores.n
 
 
 def test_full_training_says_that_no_cap_holds(bert: Path, tmp_path: Path) -> None:

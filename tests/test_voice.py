@@ -41,11 +41,26 @@ def test_nothing_in_a_sentence_is_markup(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_log_file_gets_no_bars(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where stderr is no terminal a moving bar is a page of noise."""
+    """Where stderr is no terminal a moving bar is a page of noise; a short job says nothing."""
     with RichVoice().track("training", 10) as bar:
         for _ in range(10):
             bar.advance(1, "loss 0.1")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_log_file_hears_of_a_long_job_once_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How far it is, and how long it takes at the pace so far."""
+    clock = iter(range(0, 1000, 40))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with RichVoice().track("training", 1010, done=1000) as bar:
+        for _ in range(4):
+            bar.advance(1, "loss 0.1")
+    assert capsys.readouterr().err == (
+        "training: 1,002 of 1,010, loss 0.1, about 5 min left\n"
+        "training: 1,004 of 1,010, loss 0.1, about 4 min left\n"
+    )
 
 
 def test_a_terminal_shows_count_and_note(monkeypatch: pytest.MonkeyPatch) -> None:

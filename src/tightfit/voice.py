@@ -5,6 +5,7 @@ A library call is silent unless it is given a voice; the command line gives :cla
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+LOG_SECONDS = 60.0
+"""Between two lines about a running count, where no bar can move."""
 
 
 class Bar:
@@ -58,7 +62,13 @@ class RichVoice(Voice):
 
     @contextmanager
     def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
-        """A bar with counts, a note, time taken and time left; removed when it is full."""
+        """A bar with counts, a note, time taken and time left; removed when it is full.
+
+        Where stderr is no terminal a moving bar is a page of noise: a line a minute stands for it.
+        """
+        if not self._console.is_terminal:
+            yield _LoggedBar(self, what, total, done)
+            return
         progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -68,8 +78,6 @@ class RichVoice(Voice):
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            # In a log file a moving bar is a page of noise.
-            disable=not self._console.is_terminal,
         )
         with progress:
             yield _RichBar(progress, progress.add_task(what, total=total, completed=done, note=""))
@@ -82,6 +90,31 @@ class _RichBar(Bar):
     def advance(self, count: int = 1, note: str = "") -> None:
         """Move the bar."""
         self._progress.update(self._task, advance=count, note=note)
+
+
+class _LoggedBar(Bar):
+    """Says how far a long job is, once in a while."""
+
+    def __init__(self, voice: Voice, what: str, total: int, done: int) -> None:
+        self._voice, self._what, self._total = voice, what, total
+        self._begun_with = self._done = done
+        self._begun = self._told = time.monotonic()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count, and say so when the last word about it is a minute old."""
+        self._done += count
+        now = time.monotonic()
+        if now < self._told + LOG_SECONDS:
+            return
+        self._told = now
+        a_unit = (now - self._begun) / max(1, self._done - self._begun_with)
+        left = max(1, round(a_unit * (self._total - self._done) / 60))
+        parts = [
+            f"{self._what}: {self._done:,} of {self._total:,}",
+            note,
+            f"about {left:,} min left",
+        ]
+        self._voice.say(", ".join(filter(None, parts)))
 
 
 class Once(Voice):

@@ -70,13 +70,13 @@ def _way_out(
     if not layers and total > head:
         # The encoder's own weights: the head alone would be another method altogether.
         allowed = f"a cap of {total:,} for every weight that trains"
-        return allowed, "raise budget.cap, or adapters.method=lora"
+        return allowed, "raise budget.cap (--budget), or adapters.method=lora"
     kind = layers[0].kind if layers else "lora"
     best = largest_uniform_rank(layers, head=head, cap=cap, kind=kind) if layers else 0
     if best:
         return (
             f"largest uniform rank that fits: {best}",
-            f"set adapters.rank={best}, adapt fewer layers, or raise budget.cap",
+            f"set adapters.rank={best}, adapt fewer layers, or raise budget.cap (--budget)",
         )
     allowed = f"a cap of {head:,} for the head alone (recipe head-only)"
     if layers:
@@ -84,6 +84,6 @@ def _way_out(
         allowed += f", of {first:,} for rank 1 on these layers; no rank fits"
     if head > cap:
         narrow = "set head.kind=auto (a head of low rank where need be), " if whole else ""
-        cure = f"raise budget.cap, {narrow}or choose a model of smaller hidden width"
+        cure = f"raise budget.cap (--budget), {narrow}or choose a model of smaller hidden width"
         return allowed, f"the cap is smaller than the head: {cure}"
-    return allowed, "use the recipe head-only, adapt fewer layers, or raise budget.cap"
+    return allowed, "use the recipe head-only, adapt fewer layers, or raise budget.cap (--budget)"

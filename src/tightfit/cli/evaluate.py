@@ -57,6 +57,7 @@ def evaluate(
     ] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
+    missing_text: options.MissingText = None,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
@@ -72,6 +73,7 @@ def evaluate(
             also=also or (),
             text_column=text_column,
             label_column=label_column,
+            missing_text=missing_text,
             voice=RichVoice(),
         )
         if as_json:

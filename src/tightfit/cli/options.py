@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -78,6 +78,14 @@ TextColumn = Annotated[
         metavar="A,B",
         rich_help_panel=DATA,
         help="Column of the text; several are joined with a space.",
+    ),
+]
+
+MissingText = Annotated[
+    Literal["refuse", "empty"] | None,
+    typer.Option(
+        rich_help_panel=DATA,
+        help="What a row without a text is: a fault, or an empty text; else as in training.",
     ),
 ]
 

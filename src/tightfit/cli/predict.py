@@ -59,6 +59,7 @@ def predict(
         ),
     ] = None,
     text_column: options.TextColumn = None,
+    missing_text: options.MissingText = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -148,6 +149,7 @@ def predict(
     with open_front(debug=debug) as front:
         for_data: dict[str, object] = {
             "--text-column": text_column,
+            "--missing-text": missing_text,
             "--shard": shard,
             "--engine": engine,
             "--escape-formulas": escape_formulas or None,
@@ -164,6 +166,7 @@ def predict(
                 max_length=max_length,
                 max_error=max_error,
                 text_column=text_column,
+                missing_text=missing_text,
                 shard=shard,
                 engine=engine or "torch",
                 cascade=cascade,

@@ -10,14 +10,15 @@ from typing import Any, Literal
 
 from tightfit.data.rows import Chunk
 
+MissingText = Literal["refuse", "empty"]
+"""What a row without a text is: a fault, or an empty text."""
+
 _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0)?")
 """An integer as a CSV writes it; ``007`` is a name, and ``2.0`` is how data frames with gaps
 write 2."""
 
 
-def read_texts(
-    chunk: Chunk, columns: Sequence[list[Any]], missing_text: Literal["refuse", "empty"]
-) -> list[str]:
+def read_texts(chunk: Chunk, columns: Sequence[list[Any]], missing_text: MissingText) -> list[str]:
     """Columns of a chunk as texts, joined with a space.
 
     Raises:
@@ -51,7 +52,7 @@ def read_labels(
     return _indices(chunk, labels, names) if names else labels
 
 
-def _text_column(chunk: Chunk, cells: list[Any], missing_text: str) -> list[str]:
+def _text_column(chunk: Chunk, cells: list[Any], missing_text: MissingText) -> list[str]:
     texts = list(cells)
     missing, odd = [], []
     for index in [i for i, cell in enumerate(cells) if type(cell) is not str]:
@@ -74,8 +75,8 @@ def _text_column(chunk: Chunk, cells: list[Any], missing_text: str) -> list[str]
         raise chunk.fault(
             "rows without a text",
             missing,
-            next_step="fill or remove them; a run that is trained with "
-            "--set data.missing_text=empty takes them as empty texts",
+            next_step="fill or remove them; as empty texts they are taken by --missing-text empty "
+            "(predict, evaluate) or --set data.missing_text=empty (train)",
         )
     _refuse_surrogates(chunk, texts, "a text")
     return texts

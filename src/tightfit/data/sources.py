@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import datasets
 import pyarrow as pa
 
-from tightfit.data.cells import read_labels, read_texts
+from tightfit.data.cells import MissingText, read_labels, read_texts
 from tightfit.data.compressed import COMPRESSED, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub
 from tightfit.data.many import files_of, is_many, joined
@@ -48,7 +48,7 @@ class Columns:
     text: tuple[str, ...] = ("text",)
     """Joined with a space."""
     label: str = "label"
-    missing_text: Literal["refuse", "empty"] = "refuse"
+    missing_text: MissingText = "refuse"
 
 
 def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:

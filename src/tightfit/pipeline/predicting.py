@@ -11,6 +11,7 @@ from typing import Any
 from tightfit import runs
 from tightfit.budget.plan import Plan
 from tightfit.config import Config, from_toml
+from tightfit.data.cells import MissingText
 from tightfit.data.labels import LabelSet
 from tightfit.data.sources import Columns, count_rows, iter_texts
 from tightfit.errors import ArtefactError, UsageError
@@ -99,13 +100,18 @@ class Run:
         return replace(self, predictor=CascadePredictor.over(self.predictor, cascade))
 
     def columns(
-        self, text_column: Sequence[str] | str | None = None, label_column: str | None = None
+        self,
+        text_column: Sequence[str] | str | None = None,
+        label_column: str | None = None,
+        missing_text: MissingText | None = None,
     ) -> Columns:
         """Where texts and labels are in new data: as in training, unless told otherwise."""
         data = self.config.data
         names = text_column.split(",") if isinstance(text_column, str) else text_column
         return Columns(
-            tuple(names or data.text_column), label_column or data.label_column, data.missing_text
+            tuple(names or data.text_column),
+            label_column or data.label_column,
+            missing_text or data.missing_text,
         )
 
 
@@ -144,6 +150,7 @@ def predict(
     max_length: int | None = None,
     max_error: float | None = None,
     text_column: Sequence[str] | str | None = None,
+    missing_text: MissingText | None = None,
     shard: str | None = None,
     engine: Asked = "torch",
     cascade: bool = False,
@@ -166,6 +173,8 @@ def predict(
         max_error: leave a text without a label where that is needed to keep the share of wrong
             labels under this level, with 95% confidence.
         text_column: column, or columns to join with a space.
+        missing_text: what a row without a text is, ``refuse`` a fault or ``empty`` an empty text;
+            None takes the run's own setting.
         shard: ``3/8`` predicts the third of eight shares of the rows, under their own IDs.
         engine: what computes; ``auto`` measures those that are installed on a sample of the rows,
             and takes the fastest that agrees with PyTorch in fp32. Any but ``torch`` keeps its
@@ -180,7 +189,7 @@ def predict(
     check_out(Path(out), escape_formulas=escape_formulas)
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.load(run, max_length=max_length, max_error=max_error)
-    columns = loaded.columns(text_column)
+    columns = loaded.columns(text_column, missing_text=missing_text)
     used: EngineName = "torch"
     first: list[str] = []
     if engine != "torch":

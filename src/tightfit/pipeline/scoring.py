@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import runs
+from tightfit.data.cells import MissingText
 from tightfit.data.sources import read_table
 from tightfit.errors import DataError, UsageError
 from tightfit.inference.calibration import read_calibration
@@ -90,6 +91,7 @@ def evaluate(
     also: Sequence[str | Path] = (),
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
+    missing_text: MissingText | None = None,
     voice: Voice | None = None,
 ) -> Evaluation:
     """Score a run on labelled rows, with intervals.
@@ -101,6 +103,7 @@ def evaluate(
         also: runs that differ from the first in their seed: the means over all of them are told.
         text_column: column, or columns to join with a space.
         label_column: column of the labels.
+        missing_text: what a row without a text is; None takes the run's own setting.
         voice: how to speak to people; None speaks on stderr.
 
     Raises:
@@ -109,7 +112,8 @@ def evaluate(
     """
     voice = voice or RichVoice()
     loaded = Run.load(run)
-    table = read_table(data, loaded.columns(text_column, label_column), labelled=True)
+    columns = loaded.columns(text_column, label_column, missing_text)
+    table = read_table(data, columns, labelled=True)
     label_ids = loaded.labels.encode(table)
     logits_NK = loaded.predictor.logits(table.texts, voice)
     scores, calibration = _score(loaded, logits_NK, label_ids)

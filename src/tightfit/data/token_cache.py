@@ -32,7 +32,7 @@ from tightfit.errors import MachineError
 from tightfit.runs.files import machine_errors, write_bytes
 
 MANY_CHARACTERS = 4_000_000
-"""Texts of fewer are tokenised again: that takes less than some three seconds on one core."""
+"""Texts of fewer are tokenised again: that takes some five seconds on one core."""
 
 SUFFIX = ".tokens"
 

@@ -449,9 +449,9 @@ def test_a_run_of_a_later_format_is_not_called_damaged(sealed: RunFolder) -> Non
         runs.open_run(sealed.root)
 
 
-@pytest.mark.parametrize("change", [{"base": {"digest": 1}}, {"more": 1}])
+@pytest.mark.parametrize("change", [{"format": True}, {"more": 1}])
 def test_a_manifest_is_read_strictly(sealed: RunFolder, change: dict[str, Any]) -> None:
-    """No number passes for a text, and nothing is read past."""
+    """No truth value passes for a number, and nothing is read past."""
     value = runs.read_manifest(sealed).model_dump()
     runs.files.write_digested(sealed.manifest, value | change)
     with pytest.raises(ArtefactError, match="1 faulty entries"):

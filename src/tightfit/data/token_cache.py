@@ -104,7 +104,7 @@ def fingerprint(
 ) -> str:
     """SHA-256, in hexadecimal, over all that the tokens depend on."""
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
-    rules.pop("truncation"), rules.pop("padding")  # set anew by every call
+    del rules["truncation"], rules["padding"]  # set anew by every call
     libraries = [version(name) for name in ("tokenizers", "transformers")]
     cutting = [CHARACTERS_A_TOKEN, SPARE_TOKENS, MOST_WINDOWS, max_length, long_text]
     sides = [tokenizer.pad_token_id, tokenizer.truncation_side, tokenizer.model_input_names]

@@ -26,7 +26,8 @@ FOUND = Comparison(
 )
 
 OPTIONS: dict[str, Any] = {
-    **{"ablate": ["rank=1,2", "lr=1e-3"], "validation": "v.csv", "model": "m"},
+    **{"ablate": ["rank=1,2", "lr=1e-3"], "only": ["tight", "rank=2"]},
+    **{"validation": "v.csv", "model": "m"},
     **{"budget": 100_000, "out": Path("o"), "seed": 7, "max_steps": 5, "limit": 400},
     **{"minutes": 2.5, "text_column": "a,b", "label_column": "c", "settings": ["optim.epochs=1"]},
 }
@@ -43,7 +44,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_options_reach_the_pipeline(asked: Recorder) -> None:
     """Each under its own name; counts may be written short."""
     line = (
-        "compare --data d.csv --ablate rank=1,2 --ablate lr=1e-3 --validation v.csv --model m "
+        "compare --data d.csv --ablate rank=1,2 --ablate lr=1e-3 --only tight --only rank=2 "
+        "--validation v.csv --model m "
         "--budget 100k --out o --seed 7 --max-steps 5 --limit 400 --minutes 2.5 "
         "--text-column a,b --label-column c --set optim.epochs=1"
     )

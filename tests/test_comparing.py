@@ -249,6 +249,28 @@ def test_what_does_not_fit_into_the_time_is_named(
     assert [row.name for row in run(bert, rows_file, out, minutes=100).rows] == NAMES
 
 
+def test_only_what_was_asked_for(bert: Path, rows_file: Path, tmp_path: Path) -> None:
+    """One row; another beside it later; all, without the first two anew."""
+    out, notes = tmp_path / "a", Notes()
+    found = run(bert, rows_file, out, only=["BIAS tuning"])
+    assert [row.name for row in found.rows] == ["bias tuning"]
+    found = run(bert, rows_file, out, only=["majority class"])
+    assert [row.name for row in found.rows] == ["majority class", "bias tuning"]
+    again = run(bert, rows_file, out, voice=notes)
+    assert [row.name for row in again.rows] == NAMES
+    assert "8 of 9: bias tuning was finished before" in notes.said
+    assert again.rows[7] == found.rows[1]
+
+
+def test_a_row_that_there_is_not(bert: Path, rows_file: Path, tmp_path: Path) -> None:
+    """Refused before anything is read or written, with what was meant."""
+    with pytest.raises(UsageError, match="no such row") as caught:
+        run(bert, rows_file, tmp_path / "a", only=["tihgt"])
+    assert "did you mean 'tight'?" in str(caught.value)
+    assert "majority class, tf-idf" in str(caught.value)
+    assert not (tmp_path / "a").exists()
+
+
 def test_no_time_at_all(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """Everything is named, and the empty table is written."""
     found = run(bert, rows_file, tmp_path / "a", minutes=1e-6)

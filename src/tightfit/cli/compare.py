@@ -31,6 +31,7 @@ BAR = 5
 EXAMPLES = """\
 tightfit compare --data sample
 tightfit compare --data train.csv --limit 4000 --out runs/baselines
+tightfit compare --data train.csv --only tight --only head-only
 tightfit compare --data train.csv --minutes 30 --out runs/baselines
 tightfit compare --data train.csv --ablate rank=1,2,4,8,16
 tightfit compare --data train.csv --ablate dropout=0,0.1 --ablate lr=1e-4
@@ -53,6 +54,15 @@ def compare(
             help="Recipe tight with each of these values, in place of the baselines; may be "
             "repeated. KEY: rank, alpha, dropout, targets (joined with +), head, layers, lr, "
             "epochs, budget, or any setting.",
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROW",
+            rich_help_panel=COMPARISON,
+            help="Compute this row alone, such as tight or 'bias tuning', beside those that are "
+            "finished; may be repeated.",
         ),
     ] = None,
     minutes: Annotated[
@@ -91,6 +101,7 @@ def compare(
         found = pipeline.compare(
             data,
             ablate=ablate or (),
+            only=only or (),
             validation=validation,
             model=model,
             budget=budget,

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tightfit import runs
 from tightfit.config import Config, setting_names
-from tightfit.errors import ArtefactError, SettingsError
+from tightfit.errors import ArtefactError, SettingsError, UsageError
 from tightfit.metrics.intervals import Interval
 from tightfit.voice import Voice
 
@@ -123,6 +123,30 @@ def ablated(ablations: Sequence[str]) -> tuple[Cell, ...]:
             for v in parts
         ]
     return tuple(dict.fromkeys(cells))
+
+
+def chosen_names(only: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The names of rows that were asked for, in the order of the table; all for none.
+
+    Args:
+        only: names, in any letter case.
+        names: of all rows.
+
+    Raises:
+        UsageError: no row has such a name.
+    """
+    known = {name.lower(): name for name in names}
+    for word in only:
+        if word.lower() not in known:
+            close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.4)
+            raise UsageError(
+                "this comparison has no such row",
+                seen=word,
+                allowed=", ".join(names),
+                next_step=f"did you mean {known[close[0]]!r}?" if close else None,
+            )
+    wanted = {known[word.lower()] for word in only}
+    return [name for name in names if not only or name in wanted]
 
 
 def shared_settings(config: Config) -> list[str]:

@@ -22,6 +22,7 @@ from tightfit.experiments.cells import (
     Row,
     ablated,
     cell_name,
+    chosen_names,
     fingerprint,
     read_row,
     shared_settings,
@@ -79,6 +80,7 @@ def compare(
     data: Any,
     *,
     ablate: Sequence[str] = (),
+    only: Sequence[str] = (),
     validation: Any = None,
     model: str | None = None,
     budget: int | None = None,
@@ -101,6 +103,8 @@ def compare(
     Args:
         data: anything that ``train`` takes.
         ablate: such as ``rank=1,2,4``: recipe ``tight`` with each value, instead of the baselines.
+        only: names of the rows to compute, in any letter case, beside those that are finished;
+            empty computes all.
         validation: rows to score on, in any of these forms; None holds some of ``data`` out.
         model: the encoder of every cell; None takes that of recipe ``tight``.
         budget: most trainable parameters allowed, except in full fine-tuning; None takes the
@@ -136,6 +140,8 @@ def compare(
     config = settings_of(RECIPE, words)
     words += shared_settings(config)
     cells = ablated(ablate) if ablate else RECIPES
+    baselines = () if ablate else BASELINES
+    names = chosen_names(only, [*baselines, *(cell.name for cell in cells)])
     configs = {cell: settings_of(cell.recipe, [*words, *cell.settings]) for cell in cells}
     folder = Path(out) if out is not None else runs.next_path()
     _check_folder(folder)
@@ -144,7 +150,7 @@ def compare(
     left_out = _impossible(configs, source, len(material.labels))
     facts = {name: material.facts[name] for name in ROW_FACTS} | {"labels": material.labels.names}
     encoder = source.digest()
-    tasks = [] if ablate else [_baseline(name, material, facts) for name in BASELINES]
+    tasks = [_baseline(name, material, facts) for name in baselines]
     for cell, settled in configs.items():
         if cell.name not in left_out:
             # Without defaults, so that a cell outlives settings that did not exist when it ran.
@@ -159,6 +165,7 @@ def compare(
     with _kept_on_interrupt(folder):
         return _run_all(
             tasks,
+            names,
             Comparison(folder, len(material.validation_ids), (), left_out),
             deadline=deadline,
             voice=voice,
@@ -166,12 +173,22 @@ def compare(
 
 
 def _run_all(
-    tasks: Sequence[_Task], found: Comparison, *, deadline: float | None, voice: Voice
+    tasks: Sequence[_Task],
+    names: Sequence[str],
+    found: Comparison,
+    *,
+    deadline: float | None,
+    voice: Voice,
 ) -> Comparison:
-    """Run what was not run before and fits into the time; the table is kept after each cell."""
+    """Run what was asked for, not run before and fits into the time.
+
+    The table is kept after each cell; all that is finished is in it.
+    """
     for number, task in enumerate(tasks, 1):
         path = found.folder / CELLS / f"{cell_name(task.name, task.key)}.json"
         row = read_row(path, task.name, task.key, voice)
+        if row is None and task.name not in names:
+            continue
         if row is None:
             reason = _no_time(task, deadline)
             if reason is not None:

@@ -231,8 +231,9 @@ def test_grouping_by_length_saves_padding_and_still_shuffles() -> None:
 
 def test_length_sorted_begins_with_the_longest() -> None:
     """So that memory runs out in the first batch or never."""
-    order = length_sorted(np.array([3, 9, 5, 9]), 3)
-    assert order == [[1, 3, 2], [0]]
+    tokens = of_lengths([3, 9, 5, 9])
+    assert length_sorted(tokens, 3) == [[1, 3, 2], [0]]
+    assert length_sorted(tokens, 3, places=18) == [[1, 3], [2, 0]]
 
 
 def test_padding_share_counts_places() -> None:

@@ -20,7 +20,7 @@ from tests.exports import LENGTH, toy_run, toy_texts, wide_encoder
 from tests.toy_jobs import Notes
 from tests.toys import write_jsonl
 from tightfit import optional
-from tightfit.data.batches import Batch, Tokens, token_sorted
+from tightfit.data.batches import Batch, Tokens, length_sorted
 from tightfit.errors import ArtefactError, DataError, MissingExtraError, ProofError
 from tightfit.inference import cluster
 from tightfit.inference.choosing import Choice, choose
@@ -104,7 +104,7 @@ def test_bf16_gives_the_same_labels_nearly_always(bert_run: Path) -> None:
 def test_batches_hold_as_many_rows_as_fit(places: int) -> None:
     """Every row once, longest first, and no batch could have taken the next row as well."""
     tokens = rows_of([3, 9, 1, 9, 5, 5, 2, 40])
-    batches = token_sorted(tokens, places)
+    batches = length_sorted(tokens, places=places)
     assert sorted(row for rows in batches for row in rows) == list(range(8))
     lengths = [tokens.lengths[rows].tolist() for rows in batches]
     for own, following in pairwise(lengths):

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.toy_jobs import CountingBar, Speaker, toy_job, toy_loop
+from tightfit.data import batches
 from tightfit.errors import MachineError, ProofError
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
@@ -124,6 +125,32 @@ def test_accumulated_batches_are_one_large_batch(
     for whole, parts in zip(*found, strict=True):
         for name, gradient in whole.items():
             torch.testing.assert_close(parts[name], gradient, rtol=0, atol=1e-6, msg=name)
+
+
+def test_parts_of_a_batch_are_the_batch(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every row once, in passes of at most 40 token places: gradients to 1e-6."""
+    found, rows = [], list(range(3, 35))
+    for places in (10_000, 40):
+        monkeypatch.setattr(batches, "FP32_PLACES", places)
+        job = toy_job(bert, *QUIET, "optim.batch=32")
+        parts = job.parts(rows)
+        assert sorted(row for part in parts for row in part) == rows
+        assert (len(parts) == 1) == (places == 10_000)
+        assert all(len(part) * job.train.tokens.padded(part) <= places for part in parts)
+        found.append(
+            recorded(replace(job, classifier=without_dropout(job)), tmp_path / str(places))
+        )
+    for whole, parted in zip(*found, strict=True):
+        for name, gradient in whole.items():
+            torch.testing.assert_close(parted[name], gradient, rtol=0, atol=1e-6, msg=name)
+
+
+def test_the_own_forward_pass_takes_a_batch_at_once(bert: Path) -> None:
+    """Its dropouts would draw other masks, and published batches stay what they are."""
+    job = toy_job(bert, "train.forward=own")
+    assert job.parts([5, 3, 9]) == [[5, 3, 9]]
 
 
 def without_dropout(job: Job) -> Any:

@@ -33,6 +33,10 @@ more than a word has, so that what was cut off cannot change them."""
 MOST_WINDOWS = 8
 """Windows that a text is cut into at most; what is longer is cut there."""
 
+BATCH_PLACES, FP32_PLACES = 2048, 1024
+"""Token places of a batch on a CPU, padding included, where nothing trains; the second for torch
+in fp32. See :func:`most_places`."""
+
 LongText = Literal["head", "head+tail", "windows"]
 
 HISTOGRAM_BINS = 32
@@ -282,26 +286,36 @@ def batch_order(
     return [batches[i] for i in random.permutation(len(batches))]
 
 
-def length_sorted(lengths: NDArray[np.int64], batch: int) -> list[list[int]]:
-    """Batches with the least padding, longest first, so that memory runs out at once or never."""
-    order = np.argsort(-lengths, kind="stable")
-    return [order[start : start + batch].tolist() for start in range(0, len(order), batch)]
-
-
-def token_sorted(tokens: Tokens, places: int) -> list[list[int]]:
-    """Batches of rows of like length, longest first: few long rows, or many short ones.
+def length_sorted(
+    tokens: Tokens, rows: int | None = None, places: int | None = None
+) -> list[list[int]]:
+    """Batches with the least padding, longest first, so that memory runs out at once or never.
 
     Args:
-        tokens: the rows.
+        tokens: of all rows.
+        rows: most of a batch.
         places: token places of a batch at most, padding included; a longer row has its own batch.
     """
     order = np.argsort(-tokens.lengths, kind="stable")
     batches, start = [], 0
     while start < len(order):
-        fitting = max(1, places // tokens.padded([int(order[start])]))
+        fitting = len(order) if rows is None else rows
+        if places is not None:
+            fitting = min(fitting, max(1, places // tokens.padded([int(order[start])])))
         batches.append(order[start : start + fitting].tolist())
         start += fitting
     return batches
+
+
+def most_places(device: torch.device, dtype: torch.dtype = torch.float32) -> int | None:
+    """Token places that a batch without gradients should have at most; None where more are better.
+
+    More do not make a CPU's products faster, and leave its caches, in fp32 sooner
+    (EXPERIMENTS.md has the figures).
+    """
+    if device.type != "cpu":
+        return None
+    return FP32_PLACES if dtype == torch.float32 else BATCH_PLACES
 
 
 def count_places(tokens: Tokens, batches: Sequence[Sequence[int]]) -> int:

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tightfit.data.batches import Batch
-from tightfit.inference.engines import FP32_PLACES, torch_engine
+from tightfit.data.batches import FP32_PLACES, Batch
+from tightfit.inference.engines import torch_engine
 from tightfit.optional import require
 
 UNDER_WAY = 2

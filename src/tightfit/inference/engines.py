@@ -16,14 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tightfit.data.batches import Batch, Tokens, collate, length_sorted, token_sorted
+from tightfit.data.batches import (
+    BATCH_PLACES,
+    FP32_PLACES,
+    Batch,
+    Tokens,
+    collate,
+    length_sorted,
+    most_places,
+)
 from tightfit.errors import ArtefactError
 from tightfit.model.lean import LeanEncoder, why_not_lean_merged
 from tightfit.optional import require
-
-BATCH_PLACES, FP32_PLACES = 2048, 1024
-"""Token places of a batch, padding included: more do not make the products faster on a CPU, and
-leave the caches, in fp32 sooner (EXPERIMENTS.md has the figures)."""
 
 
 class Engine(Protocol):
@@ -34,8 +38,8 @@ class Engine(Protocol):
         """Lengths that batches should have are multiples of this, where the longest allows it."""
 
     @property
-    def places(self) -> int:
-        """Token places that a batch should have at most."""
+    def places(self) -> int | None:
+        """Token places that a batch should have at most, if any."""
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
@@ -55,7 +59,7 @@ class TorchEngine:
 
     module: nn.Module
     multiple: int = 1
-    places: int = FP32_PLACES
+    places: int | None = FP32_PLACES
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> NDArray[np.float32]:
@@ -73,7 +77,7 @@ class LeanEngine:
 
     encoder: LeanEncoder
     multiple: int = 1
-    places: int = FP32_PLACES
+    places: int | None = FP32_PLACES
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> NDArray[np.float32]:
@@ -92,12 +96,11 @@ def torch_engine(module: nn.Module, dtype: torch.dtype = torch.float32) -> Engin
     """
     module.eval()
     if why_not_lean_merged(module) is not None:
-        return TorchEngine(module)
+        return TorchEngine(module, places=most_places(next(module.parameters()).device))
     encoder = LeanEncoder(module, dtype, merged=True)
     # On a CPU oneDNN compiles its bf16 products once for each shape and keeps them all.
-    if dtype == torch.float32:
-        return LeanEngine(encoder)
-    return LeanEngine(encoder, multiple=8, places=BATCH_PLACES)
+    multiple = 1 if dtype == torch.float32 else 8
+    return LeanEngine(encoder, multiple, encoder.places)
 
 
 @dataclass(frozen=True)
@@ -187,10 +190,7 @@ def all_logits(
         advance: told the number of rows done since the last call.
     """
     texts, tokens = tokens, replace(tokens.flat, multiple=engine.multiple)
-    if batch is None:
-        order = token_sorted(tokens, engine.places)
-    else:
-        order = length_sorted(tokens.lengths, batch)
+    order = length_sorted(tokens, batch, engine.places if batch is None else None)
     batches = (collate(tokens, rows) for rows in order)
     parts = []
     answers = engine.spread if isinstance(engine, SpreadEngine) else partial(map, engine.logits)

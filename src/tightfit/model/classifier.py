@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.gates import check_count
 from tightfit.budget.plan import Plan
 from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens, collate, length_sorted
+from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_places
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import adapter_dropouts, attach, base_model, trainable_tensors
 from tightfit.model.encoders import load_encoder, load_tokenizer, recompute_layers
@@ -119,6 +119,7 @@ def predict_logits(
     *,
     batch: int,
     forward: Callable[[Batch], torch.Tensor] | None = None,
+    places: int | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Logits of all rows, ``logits_NK``, in the order of the rows.
@@ -128,8 +129,9 @@ def predict_logits(
     Args:
         classifier: put into evaluation mode.
         tokens: the rows.
-        batch: rows in one forward pass.
+        batch: most rows of one forward pass.
         forward: another way to ``logits_BK`` than the classifier's own, in fp32.
+        places: most token places of one; None takes what suits the classifier's own way.
         advance: told the number of rows (of windows, where texts have several) done since the
             last call.
     """
@@ -137,7 +139,7 @@ def predict_logits(
     forward = forward or classifier.logits
     texts, tokens = tokens, tokens.flat
     logits_NK = np.empty((len(tokens), len(classifier.label_names)), dtype=np.float32)
-    for rows in length_sorted(tokens.lengths, batch):
+    for rows in length_sorted(tokens, batch, places or most_places(classifier.device)):
         part_BK = forward(collate(tokens, rows).to(classifier.device))
         logits_NK[rows] = part_BK.cpu().numpy()
         if advance is not None:

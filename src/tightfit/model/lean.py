@@ -30,7 +30,7 @@ from transformers import PreTrainedModel
 
 from tightfit.budget.families import FAMILIES
 from tightfit.config import Role
-from tightfit.data.batches import Batch
+from tightfit.data.batches import Batch, most_places
 from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model, has_magnitudes
 from tightfit.model.encoders import layer_stack
 
@@ -52,27 +52,29 @@ PARTS = {
 class AdaptedProduct(torch.autograd.Function):
     """``y = x W' + b + (x A') B'`` with W and b frozen: gradients for x, A and B only.
 
-    By hand because the gradient of x is then one product added onto the other in place.
+    By hand because each small product can then be added onto the large one in place. What has a
+    side of R is kept with R first: with few rows of many numbers the same products take half to a
+    fifth of the time that they take with many rows of few.
     """
 
     @staticmethod
     def forward(ctx: Any, *args: torch.Tensor) -> torch.Tensor:
         """Shapes: x (T, I), W (O, I), b (O), A (R, I), B (O, R); gives (T, O)."""
         x_TI, weight_OI, bias_O, a_RI, b_OR = args
-        low_TR = x_TI @ a_RI.T
-        ctx.save_for_backward(x_TI, weight_OI, a_RI, b_OR, low_TR)
-        return torch.addmm(F.linear(x_TI, weight_OI, bias_O), low_TR, b_OR.T)
+        low_RT = a_RI @ x_TI.T
+        ctx.save_for_backward(x_TI, weight_OI, a_RI, b_OR, low_RT)
+        return F.linear(x_TI, weight_OI, bias_O).addmm_(low_RT.T, b_OR.T)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients in the order of ``forward``'s arguments."""
-        x_TI, weight_OI, a_RI, b_OR, low_TR = ctx.saved_tensors
+        x_TI, weight_OI, a_RI, b_OR, low_RT = ctx.saved_tensors
         (grad_TO,) = grads
-        grad_low_TR = grad_TO @ b_OR
+        grad_low_RT = b_OR.T @ grad_TO.T
         grad_x_TI = None
         if ctx.needs_input_grad[0]:
-            grad_x_TI = torch.addmm(grad_TO @ weight_OI, grad_low_TR, a_RI)
-        return grad_x_TI, None, None, grad_low_TR.T @ x_TI, grad_TO.T @ low_TR
+            grad_x_TI = (grad_TO @ weight_OI).addmm_(grad_low_RT.T, a_RI)
+        return grad_x_TI, None, None, grad_low_RT @ x_TI, (low_RT @ grad_TO).T
 
 
 class Projection:
@@ -157,8 +159,9 @@ class Block:
         """
         rows, length, width = x_BLH.shape
         fused = self.query_key_value(x_BLH.reshape(-1, width))
-        split = fused.view(rows, length, 3, self.heads, width // self.heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
+        # Taken apart before the axes change places, so that the gradient is put together once.
+        parts = fused.view(rows, length, 3, self.heads, width // self.heads).unbind(2)
+        query, key, value = (part.transpose(1, 2) for part in parts)
         if first_only:
             query, x_BLH = query[:, :, :1], x_BLH[:, :1]
             bias = None if bias is None else bias[:, :, :1]
@@ -192,6 +195,11 @@ class LeanEncoder:
     def model(self) -> PreTrainedModel:
         """The ``transformers`` model inside."""
         return self._model
+
+    @property
+    def places(self) -> int | None:
+        """Token places that a batch without gradients should have at most, if any."""
+        return most_places(self._model.device, self.dtype)
 
     @property
     def prefix_is_pooled(self) -> bool:

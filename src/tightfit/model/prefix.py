@@ -83,7 +83,7 @@ def store_prefix(
         encoder: of which the layers below the lowest adapter are run.
         tokens: the rows.
         folder: where the file is, or shall be.
-        batch: rows in one forward pass.
+        batch: most rows of one forward pass.
         advance: told the number of rows done since the last call.
 
     Raises:
@@ -159,7 +159,7 @@ def _computed(
     """The bytes of the states, longest row first."""
     device = next(encoder.model.parameters()).device
     lengths_N = _stored_lengths(encoder, tokens)
-    for rows in length_sorted(tokens.lengths, batch):
+    for rows in length_sorted(tokens, batch, encoder.places):
         x_BLH = encoder.prefix(collate(tokens, rows).to(device)).to(stored_dtype(encoder)).cpu()
         kept = [x_LH[: lengths_N[row]] for x_LH, row in zip(x_BLH, rows, strict=True)]
         yield torch.cat(kept).view(torch.int16).numpy().data

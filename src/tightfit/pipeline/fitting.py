@@ -20,6 +20,7 @@ from tightfit.budget.plan import Plan
 from tightfit.config import DEFAULT_RECIPE, Config
 from tightfit.data.batches import length_histogram
 from tightfit.inference.calibration import DERIVED_NAME, calibrate
+from tightfit.inference.engines import all_logits, torch_engine
 from tightfit.inference.outcomes import Outcomes
 from tightfit.metrics.scores import Scores, score
 from tightfit.model.adapters import adapter_pairs
@@ -309,9 +310,7 @@ def _round_trip(job: Job, artefact: Path, source: Source) -> Proof:
 
 def _score_validation(job: Job, texts: Sequence[str]) -> tuple[Outcomes, Scores]:
     """The best weights on the validation rows, in fp32."""
-    logits_NK = predict_logits(
-        job.classifier, job.validation.tokens, batch=job.config.train.eval_batch
-    )
+    logits_NK = all_logits(torch_engine(job.classifier.module), job.validation.tokens)
     labels, names = job.validation.labels, job.classifier.label_names
     scores = score(labels, softmax(logits_NK, axis=1), names)
     return Outcomes.gather(logits_NK, labels, texts), scores

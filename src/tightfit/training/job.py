@@ -6,13 +6,14 @@ Shapes: B rows of a batch, K labels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens
+from tightfit.data.batches import Batch, Tokens, length_sorted, most_places
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.prefix import PrefixStates
@@ -50,6 +51,22 @@ class Job:
 
     deadline: float = math.inf
     """Reading of :func:`time.monotonic` after which no further step is taken."""
+
+    @property
+    def places(self) -> int | None:
+        """Token places that a batch without gradients should have at most, if any."""
+        return most_places(self.classifier.device, self.precision.dtype)
+
+    def parts(self, rows: Sequence[int]) -> list[list[int]]:
+        """A batch of training rows in the parts that go through the encoder one after the other.
+
+        The lean forward pass takes no more at once than a CPU's caches hold, and rows of like
+        length together: a step's gradient is a sum over its rows, however they are parted.
+        """
+        if self.lean is None:
+            return [list(rows)]
+        parts = length_sorted(self.train.tokens.select(rows), places=self.places)
+        return [[rows[i] for i in part] for part in parts]
 
     def logits(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
         """One forward pass of training, ``logits_BK`` in fp32, from stored states where given."""

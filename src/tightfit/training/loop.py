@@ -121,14 +121,16 @@ class Loop:
 
         Spoils the weights. Steps differ in length: their places are counted, not they themselves.
         """
-        lengths = self.job.train.tokens.lengths
+        train = self.job.train
+        lengths = train.tokens.lengths
         longest = max(self._order_of(0), key=lambda rows: len(rows) * int(lengths[rows].max()))
-        self._backward(collate(self.job.train.tokens, longest, self.job.train.labels), len(longest))
+        for part in self.job.parts(longest):
+            self._backward(collate(train.tokens, part, train.labels), len(longest))
         steps = min(steps, self.job.schedule.total)
         places = 0
         for step in range(1, steps + 1):
             self._train_step(step)
-            places += count_places(self.job.train.tokens, self._batches_of(step))
+            places += count_places(train.tokens, self._batches_of(step))
         return self.counters.train_seconds / places
 
     def places_in_step(self) -> float:
@@ -177,7 +179,8 @@ class Loop:
         train, rows_in_step = self.job.train, sum(map(len, batches))
         self._before = replace(self.counters)
         for rows in filter(None, map(self.peers.rows_of, batches)):
-            self._backward(collate(train.tokens, rows, train.labels), rows_in_step)
+            for part in self.job.parts(rows):
+                self._backward(collate(train.tokens, part, train.labels), rows_in_step)
         self.peers.add_gradients(self._trainable.values())
         self.peers.add_counts(self.counters, self._before)
         self._scaler.unscale_(self._optimizer)
@@ -209,6 +212,7 @@ class Loop:
                 job.watched.tokens.select(rows) if self.peers.size > 1 else job.watched.tokens,
                 batch=job.config.train.eval_batch,
                 forward=partial(job.logits, states=job.watched.states),
+                places=job.places,
             )
         )
         labels_N = torch.tensor([job.watched.labels[row] for row in rows])

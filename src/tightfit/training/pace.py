@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 
 from tightfit.config import Choice
@@ -105,16 +104,19 @@ def rehearse(job: Job) -> Pace:
 
 def _places(tokens: Tokens, job: Job) -> int:
     """Token places when these rows are evaluated."""
-    return count_places(tokens, length_sorted(tokens.lengths, job.config.train.eval_batch))
+    return count_places(tokens, _batches(tokens, job))
+
+
+def _batches(tokens: Tokens, job: Job) -> list[list[int]]:
+    return length_sorted(tokens, job.config.train.eval_batch, job.places)
 
 
 @torch.inference_mode()
 def _place_seconds(job: Job, forward: Callable[[Batch], torch.Tensor]) -> float:
     """Seconds that a token place takes in a forward pass over rows of middling length."""
     tokens = job.validation.tokens
-    order: list[int] = np.argsort(tokens.lengths).tolist()
-    middle = order[len(order) // 2 :][: job.config.train.eval_batch]
-    batch = collate(tokens, middle).to(job.classifier.device)
+    batches = _batches(tokens, job)
+    batch = collate(tokens, batches[len(batches) // 2]).to(job.classifier.device)
     job.classifier.module.eval()
     started = time.perf_counter()
     forward(batch)

@@ -212,16 +212,22 @@ def make_job(
     config = config.with_choice("prefix_cache", prefix)
     if lean is not None and lean.frozen_depth > 0:
         voice.say(f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}")
+    job = Job(classifier, train, held, config, schedule, precision, watched, lean)
     facts = {
         "tokens": {
             "max_length": train.tokens.max_length,
             "mean": float(train.tokens.lengths.mean()),
             "truncated": train.tokens.truncated,
             "validation_truncated": held.tokens.truncated,
-            "padding_share": padding_share(train.tokens, order),
+            "padding_share": _padding(job, order),
         }
     }
-    return Job(classifier, train, held, config, schedule, precision, watched, lean), facts
+    return job, facts
+
+
+def _padding(job: Job, order: Sequence[Sequence[int]]) -> float:
+    """The share of padding in an epoch's forward passes."""
+    return padding_share(job.train.tokens, [part for rows in order for part in job.parts(rows)])
 
 
 def _read(

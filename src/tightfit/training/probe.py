@@ -91,8 +91,9 @@ def frozen_features(
     seen: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     classifier.module.eval()
+    chosen = tokens.select(rows_N.tolist())
     try:
-        for group in length_sorted(tokens.lengths[rows_N], job.config.train.eval_batch):
+        for group in length_sorted(chosen, job.config.train.eval_batch, job.places):
             batch = collate(tokens, rows_N[group].tolist()).to(classifier.device)
             job.logits(batch, job.train.states)
             features_NF[group] = seen.pop().float().cpu().numpy()

@@ -85,10 +85,19 @@ def _tightfit(args: argparse.Namespace, folder: Path, settings: list[str]) -> li
         *("train.eval_batch=64", "train.group_by_length=true", f"train.precision={args.precision}"),
         *(*settings, *args.set),
     ]
+    return [*_train(args, folder), *(word for value in values for word in ("--set", value))]
+
+
+def _train(args: argparse.Namespace, folder: Path) -> list[str]:
     command = [sys.executable, "-m", "tightfit.cli", "train", "--json", "--model", args.model]
     command += ["--data", str(args.train), "--validation", str(args.held)]
-    command += ["--seed", str(args.seed), "--out", str(folder / "run")]
-    return [*command, *(word for value in values for word in ("--set", value))]
+    return [*command, "--seed", str(args.seed), "--out", str(folder / "run")]
+
+
+def _defaults(args: argparse.Namespace, folder: Path) -> list[str]:
+    """What a user in a hurry gives: no setting, and a time."""
+    cold = ["--set", "data.token_cache_gb=0"]
+    return [*_train(args, folder), "--minutes", str(args.minutes), *cold]
 
 
 def _upper(args: argparse.Namespace, folder: Path, cache: str) -> list[str]:
@@ -173,6 +182,13 @@ SIDES = {
         adapted=0.5,
         cached=False,
         command=lambda args, folder: _upper(args, folder, "off"),
+        read=_read_run,
+    ),
+    "defaults": Side(
+        "tightfit, untouched defaults within --minutes",
+        adapted=1.0,
+        cached=False,
+        command=_defaults,
         read=_read_run,
     ),
     BASELINE: Side(

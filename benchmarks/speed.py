@@ -233,6 +233,7 @@ def options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--eval-every", type=int, default=0, help="steps; 0: twice an epoch")
     parser.add_argument("--target", type=float, default=0.0, help="0: what the last side reaches")
+    parser.add_argument("--minutes", type=float, default=1.0, help="of the side 'defaults'")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--precision", default="auto", help="tightfit's train.precision")
     parser.add_argument("--set", action="append", default=[], help="a setting for tightfit")

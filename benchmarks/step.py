@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 
 import torch
@@ -91,12 +92,16 @@ def variants(classifier: Classifier) -> dict[str, Forward]:
     }
 
 
-def step_seconds(classifier: Classifier, forward: Forward, batch: Batch) -> tuple[float, float]:
-    """Time and loss of forward and backward."""
+def step_seconds(
+    classifier: Classifier, forward: Forward, batch: Batch, *, backward: bool = True
+) -> tuple[float, float]:
+    """Time and loss of forward and backward, or of a forward pass that keeps nothing for it."""
     classifier.module.zero_grad()
     started = time.perf_counter()
-    loss = F.cross_entropy(forward(batch), batch.labels_B)
-    loss.backward()
+    with torch.inference_mode(not backward):
+        loss = F.cross_entropy(forward(batch), batch.labels_B)
+    if backward:
+        loss.backward()
     return time.perf_counter() - started, float(loss.detach())
 
 
@@ -118,6 +123,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--padded", action="store_true", help="with padding, and so with a mask")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--forward-only", action="store_true", help="as evaluations do")
+    parser.add_argument("--without", nargs="+", default=[], metavar="WAY", help="such as 'own'")
     parser.add_argument("--set", action="append", default=[], help="a setting, such as a target")
     args = parser.parse_args(words)
     torch.set_num_threads(args.threads)
@@ -126,15 +133,16 @@ def main(words: Sequence[str] | None = None) -> None:
     classifier = build(source, plan_for(config, source, len(LABELS)), config, LABELS)
     size = source.config()["vocab_size"]
     batch = random_batch(size, rows=args.rows, tokens=args.tokens, padded=args.padded)
-    ways = variants(classifier)
-    losses = {name: step_seconds(classifier, way, batch)[1] for name, way in ways.items()}
+    ways = {name: w for name, w in variants(classifier).items() if name not in args.without}
+    timed = partial(step_seconds, classifier, batch=batch, backward=not args.forward_only)
+    losses = {name: timed(way)[1] for name, way in ways.items()}
     assert max(losses.values()) - min(losses.values()) < TOLERANCE, losses
     times: dict[str, list[float]] = {name: [] for name in ways}
     best = 0.0
     for _ in range(args.rounds):
         best = max(best, ceiling())
         for name, way in ways.items():
-            times[name].append(step_seconds(classifier, way, batch)[0])
+            times[name].append(timed(way)[0])
     rows = [
         [
             name,

@@ -72,6 +72,21 @@ def test_less_than_an_epoch_is_fewer_rows(bert: Path, monkeypatch: pytest.Monkey
     assert "32 of 48 rows" in voice.said[-1]
 
 
+@pytest.mark.parametrize(("seconds", "kept"), [(2.9, "off"), (0.1, "off"), (5.9, "on")])
+def test_states_that_are_read_once_are_not_kept(
+    seconds: float, kept: str, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three steps are an epoch; without the states' cost of two seconds more rows fit."""
+    job, paces = toy_job(bert, "adapters.layers=1"), {"on": 2.0, "off": 0.0}
+    monkeypatch.setattr(
+        pace, "rehearse", lambda j: Pace(1.0, 0.0, paces[j.config.choices["prefix_cache"].value])
+    )
+    assert job.config.choices["prefix_cache"].value == "on"
+    short = fit_into(job, limit((2 + seconds) / 60 / 0.9), Notes())
+    assert short.config.choices["prefix_cache"].value == kept
+    assert short.schedule.total == int(seconds + (2 if kept == "off" else 0))
+
+
 def test_the_choice_on_record_is_kept(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A resumed run neither times anything again nor changes its schedule."""
     short, _ = fitted(toy_job(bert), monkeypatch, 5.9 / 60 / 0.9)

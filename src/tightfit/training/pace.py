@@ -132,7 +132,7 @@ def fit_into(job: Job, limit: TimeLimit, voice: Voice) -> Job:
         UsageError: there is no time left for a single step.
     """
     if "max_steps" not in job.config.choices:
-        job = replace(job, config=job.config.with_choice("max_steps", _choose(job, limit)))
+        job = _choose(job, limit)
     choice = job.config.choices["max_steps"]
     voice.say(f"{choice.value} steps: {choice.reason}")
     config = job.config.with_values({"train.max_steps": int(choice.value)})
@@ -140,11 +140,29 @@ def fit_into(job: Job, limit: TimeLimit, voice: Voice) -> Job:
     return replace(job, schedule=schedule, deadline=limit.deadline)
 
 
-def _choose(job: Job, limit: TimeLimit) -> Choice:
+def _choose(job: Job, limit: TimeLimit) -> Job:
+    """The job with the number of its steps on record, and whether frozen layers' states are kept.
+
+    They are not where no row would be seen twice: then the same time brings more rows.
+    """
+    pace, fitting = _fitting(job, limit)
+    kept = job.config.choices["prefix_cache"].value == "on"
+    if kept and fitting <= job.schedule.steps_per_epoch:
+        once = Choice(value="off", reason="no row is seen twice within this time")
+        job = replace(job, config=job.config.with_choice("prefix_cache", once))
+        pace, fitting = _fitting(job, limit)
+    choice = _steps(job, limit, pace, fitting)
+    return replace(job, config=job.config.with_choice("max_steps", choice))
+
+
+def _fitting(job: Job, limit: TimeLimit) -> tuple[Pace, int]:
+    """A measured pace, and how many steps fit into what is left."""
     pace = rehearse(job)
+    return pace, pace.steps_in(limit.left * (1 - RESERVE), job.config.train.eval_every)
+
+
+def _steps(job: Job, limit: TimeLimit, pace: Pace, fitting: int) -> Choice:
     whole, every = job.schedule.total, job.config.train.eval_every
-    left = limit.left * (1 - RESERVE)
-    fitting = pace.steps_in(left, every)
     if fitting < 1:
         spent = limit.minutes - limit.left / 60
         needed = spent + pace.seconds(1, every) / (1 - RESERVE) / 60

@@ -5,6 +5,7 @@ Shapes: B rows of a batch, L tokens of its longest row.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -305,6 +306,21 @@ def length_sorted(
         batches.append(order[start : start + fitting].tolist())
         start += fitting
     return batches
+
+
+def divided(tokens: Tokens, places: int, shares: int) -> list[list[int]]:
+    """All rows in parts of about equal size, rows of like length together.
+
+    Args:
+        tokens: the rows.
+        places: tokens of a part at most, give or take a row.
+        shares: a multiple of this many parts is made, where there are so many rows.
+    """
+    order = np.argsort(-tokens.lengths, kind="stable")
+    ends = np.cumsum(tokens.lengths[order])
+    parts = min(shares * math.ceil(ends[-1] / (shares * places)), len(order))
+    cuts = np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts)
+    return [part.tolist() for part in np.split(order, cuts) if len(part)]
 
 
 def most_places(device: torch.device, dtype: torch.dtype = torch.float32) -> int | None:

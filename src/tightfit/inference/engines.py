@@ -27,6 +27,7 @@ from tightfit.data.batches import (
 )
 from tightfit.errors import ArtefactError
 from tightfit.model.lean import LeanEncoder, why_not_lean_merged
+from tightfit.model.threads import side_by_side
 from tightfit.optional import require
 
 
@@ -85,6 +86,12 @@ class LeanEngine:
         batch = batch.to(self.encoder.model.device)
         logits_BK: NDArray[np.float32] = self.encoder.logits(batch).cpu().numpy()
         return logits_BK
+
+    def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
+        """``logits_BK`` of each batch, in order; side by side where that is faster."""
+        if self.encoder.divides:
+            return side_by_side(self.logits, list(batches))
+        return map(self.logits, batches)
 
 
 def torch_engine(module: nn.Module, dtype: torch.dtype = torch.float32) -> Engine:

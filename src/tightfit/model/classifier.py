@@ -22,6 +22,7 @@ from tightfit.errors import BudgetError
 from tightfit.model.adapters import adapter_dropouts, attach, base_model, trainable_tensors
 from tightfit.model.encoders import load_encoder, load_tokenizer, recompute_layers
 from tightfit.model.locate import Source
+from tightfit.model.threads import side_by_side
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,6 @@ def count_built(classifier: Classifier) -> int:
     return check_count(classifier.plan, counted, "the built model")
 
 
-@torch.inference_mode()
 def predict_logits(
     classifier: Classifier,
     tokens: Tokens,
@@ -120,6 +120,7 @@ def predict_logits(
     batch: int,
     forward: Callable[[Batch], torch.Tensor] | None = None,
     places: int | None = None,
+    at_once: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Logits of all rows, ``logits_NK``, in the order of the rows.
@@ -132,6 +133,7 @@ def predict_logits(
         batch: most rows of one forward pass.
         forward: another way to ``logits_BK`` than the classifier's own, in fp32.
         places: most token places of one; None takes what suits the classifier's own way.
+        at_once: whether ``forward`` is called for several batches side by side.
         advance: told the number of rows (of windows, where texts have several) done since the
             last call.
     """
@@ -139,9 +141,17 @@ def predict_logits(
     forward = forward or classifier.logits
     texts, tokens = tokens, tokens.flat
     logits_NK = np.empty((len(tokens), len(classifier.label_names)), dtype=np.float32)
-    for rows in length_sorted(tokens, batch, places or most_places(classifier.device)):
-        part_BK = forward(collate(tokens, rows).to(classifier.device))
-        logits_NK[rows] = part_BK.cpu().numpy()
+    order = length_sorted(tokens, batch, places or most_places(classifier.device))
+
+    @torch.inference_mode()
+    def compute(rows: list[int]) -> NDArray[np.float32]:
+        logits_BK = forward(collate(tokens, rows).to(classifier.device))
+        part_BK: NDArray[np.float32] = logits_BK.cpu().numpy()
+        return part_BK
+
+    parts = side_by_side(compute, order) if at_once else map(compute, order)
+    for rows, part_BK in zip(order, parts, strict=True):
+        logits_NK[rows] = part_BK
         if advance is not None:
             advance(len(rows))
     return texts.by_text(logits_NK)

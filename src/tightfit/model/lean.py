@@ -218,9 +218,21 @@ class LeanEncoder:
 
     def suffix(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
         """``logits_BK`` in fp32 from what :meth:`prefix` gave; padded places may hold anything."""
+        return self.head(self.pooled(x_BLH, batch))
+
+    def pooled(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """What the head reads, (B, 1, H) in fp32, from what :meth:`prefix` gave."""
         layers = range(self.frozen_depth, len(self._blocks))
-        x_BLH = self._through(layers, x_BLH.to(self.dtype), batch)
-        return _head(self._model, x_BLH.float())
+        return self._through(layers, x_BLH.to(self.dtype), batch).float()
+
+    def head(self, pooled_B1H: torch.Tensor) -> torch.Tensor:
+        """``logits_BK`` in fp32 from what :meth:`pooled` gave."""
+        return _head(self._model, pooled_B1H)
+
+    @property
+    def divides(self) -> bool:
+        """Whether batches side by side are measured to be faster: on a CPU, in fp32."""
+        return self._model.device.type == "cpu" and self.dtype == torch.float32
 
     def _through(self, layers: range, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
         bias = self._bias(batch, x_BLH) if layers else None

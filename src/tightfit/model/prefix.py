@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from tightfit.data.batches import Batch, Tokens, collate, length_sorted
 from tightfit.model.lean import LeanEncoder
+from tightfit.model.threads import side_by_side
 
 HEADER_BYTES = 64
 """A SHA-256 in hexadecimal."""
@@ -152,15 +153,21 @@ def _holds(path: Path, key: str, size: int) -> bool:
         return file.read(HEADER_BYTES) == key.encode()
 
 
-@torch.inference_mode()
 def _computed(
     encoder: LeanEncoder, tokens: Tokens, batch: int, advance: Callable[[int], None] | None
 ) -> Iterator[memoryview]:
     """The bytes of the states, longest row first."""
     device = next(encoder.model.parameters()).device
     lengths_N = _stored_lengths(encoder, tokens)
-    for rows in length_sorted(tokens, batch, encoder.places):
-        x_BLH = encoder.prefix(collate(tokens, rows).to(device)).to(stored_dtype(encoder)).cpu()
+    order = length_sorted(tokens, batch, encoder.places)
+
+    @torch.inference_mode()
+    def compute(rows: list[int]) -> torch.Tensor:
+        x_BLH = encoder.prefix(collate(tokens, rows).to(device))
+        return x_BLH.to(stored_dtype(encoder)).cpu()
+
+    found = side_by_side(compute, order) if encoder.divides else map(compute, order)
+    for rows, x_BLH in zip(order, found, strict=True):
         kept = [x_LH[: lengths_N[row]] for x_LH, row in zip(x_BLH, rows, strict=True)]
         yield torch.cat(kept).view(torch.int16).numpy().data
         if advance is not None:

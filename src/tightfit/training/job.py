@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens, length_sorted, most_places
+from tightfit.data.batches import FP32_PLACES, Batch, Tokens, divided, length_sorted, most_places
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.prefix import PrefixStates
@@ -65,15 +65,24 @@ class Job:
         """
         if self.lean is None:
             return [list(rows)]
-        parts = length_sorted(self.train.tokens.select(rows), places=self.places)
+        tokens = self.train.tokens.select(rows)
+        if self.lean.divides:
+            parts = divided(tokens, FP32_PLACES, torch.get_num_threads())
+        else:
+            parts = length_sorted(tokens, places=self.places)
         return [[rows[i] for i in part] for part in parts]
+
+    def pooled(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
+        """What the head reads, (B, 1, H) in fp32, by the lean forward pass."""
+        assert self.lean is not None
+        if states is None:
+            return self.lean.pooled(self.lean.prefix(batch), batch)
+        return self.lean.pooled(states.of(batch).to(batch.ids_BL.device), batch)
 
     def logits(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
         """One forward pass of training, ``logits_BK`` in fp32, from stored states where given."""
         if self.lean is not None:
-            if states is None:
-                return self.lean.logits(batch)
-            return self.lean.suffix(states.of(batch).to(batch.ids_BL.device), batch)
+            return self.lean.head(self.pooled(batch, states))
         with self.precision.autocast(self.classifier.device):
             return self.classifier.logits(batch)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
@@ -18,7 +18,9 @@ from torch.nn.utils import clip_grad_norm_
 from tightfit.data.batches import Batch, batch_order, collate, count_places
 from tightfit.errors import Interrupted
 from tightfit.model.classifier import predict_logits
+from tightfit.model.lean import LeanEncoder
 from tightfit.model.proofs import GradientWatch
+from tightfit.model.threads import side_by_side
 from tightfit.training.checkpoint import (
     Checkpoint,
     CheckpointStore,
@@ -124,8 +126,7 @@ class Loop:
         train = self.job.train
         lengths = train.tokens.lengths
         longest = max(self._order_of(0), key=lambda rows: len(rows) * int(lengths[rows].max()))
-        for part in self.job.parts(longest):
-            self._backward(collate(train.tokens, part, train.labels), len(longest))
+        self._backward(longest, len(longest))
         steps = min(steps, self.job.schedule.total)
         places = 0
         for step in range(1, steps + 1):
@@ -176,30 +177,62 @@ class Loop:
 
     def _gradients(self, batches: list[list[int]]) -> None:
         """The gradient of a whole step, over all its batches and all processes."""
-        train, rows_in_step = self.job.train, sum(map(len, batches))
+        rows_in_step = sum(map(len, batches))
         self._before = replace(self.counters)
         for rows in filter(None, map(self.peers.rows_of, batches)):
-            for part in self.job.parts(rows):
-                self._backward(collate(train.tokens, part, train.labels), rows_in_step)
+            self._backward(rows, rows_in_step)
         self.peers.add_gradients(self._trainable.values())
         self.peers.add_counts(self.counters, self._before)
         self._scaler.unscale_(self._optimizer)
 
-    def _backward(self, batch: Batch, rows_in_step: int) -> None:
+    def _backward(self, rows: Sequence[int], rows_in_step: int) -> None:
         """Forward and backward of one batch; its rows weigh as every row of the step does."""
-        classifier = self.job.classifier
-        batch = batch.to(classifier.device)
+        job, train = self.job, self.job.train
+        parts = [
+            collate(train.tokens, part, train.labels).to(job.classifier.device)
+            for part in job.parts(rows)
+        ]
+        if job.lean is not None and job.lean.divides:
+            at_once = torch.get_num_threads()
+            for start in range(0, len(parts), at_once):
+                self._backward_at_once(job.lean, parts[start : start + at_once], rows_in_step)
+            return
+        for part in parts:
+            self._loss(job.logits(part, train.states), part, rows_in_step).backward()
+
+    def _backward_at_once(
+        self, lean: LeanEncoder, parts: Sequence[Batch], rows_in_step: int
+    ) -> None:
+        """Forward and backward of parts side by side; what is drawn or added keeps its order."""
+        trained = list(self._trainable.values())
+        pooled = list(side_by_side(partial(self.job.pooled, states=self.job.train.states), parts))
+        leaves = [x.detach().requires_grad_(x.requires_grad) for x in pooled]
+        for leaf, part in zip(leaves, parts, strict=True):
+            self._loss(lean.head(leaf), part, rows_in_step).backward()
+
+        def back(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
+            x, leaf = pair
+            return torch.autograd.grad(x, trained, leaf.grad, allow_unused=True)
+
+        graphs = [pair for pair in zip(pooled, leaves, strict=True) if pair[0].requires_grad]
+        for found in side_by_side(back, graphs):
+            for parameter, gradient in zip(trained, found, strict=True):
+                if gradient is not None:
+                    before = parameter.grad
+                    parameter.grad = gradient if before is None else before.add_(gradient)
+
+    def _loss(self, logits_BK: torch.Tensor, batch: Batch, rows_in_step: int) -> torch.Tensor:
+        """The share of some rows in the loss of their step, scaled; they are counted."""
         assert batch.labels_B is not None
-        logits_BK = self.job.logits(batch, self.job.train.states)
         losses_B = row_losses(logits_BK, batch.labels_B, self.job.config.optim.label_smoothing)
         loss_sum = (losses_B * self._weights_K[batch.labels_B]).sum()
-        self._scaler.scale(loss_sum / rows_in_step).backward()
         counters = self.counters
         counters.loss_sum += float(loss_sum.detach())
         counters.correct += int((logits_BK.argmax(1) == batch.labels_B).sum())
         counters.summed += len(batch.labels_B)
         counters.rows += len(batch.labels_B)
         counters.tokens += int(batch.mask_BL.sum())
+        return self._scaler.scale(loss_sum / rows_in_step)
 
     def _evaluate(self, step: int) -> None:
         """Score the watched rows, keep the weights if they are the best, add a history row."""
@@ -213,6 +246,7 @@ class Loop:
                 batch=job.config.train.eval_batch,
                 forward=partial(job.logits, states=job.watched.states),
                 places=job.places,
+                at_once=job.lean is not None and job.lean.divides,
             )
         )
         labels_N = torch.tensor([job.watched.labels[row] for row in rows])

@@ -1,0 +1,108 @@
+"""Batches side by side: in order, with threads of their own, and nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.exports import toy_texts
+from tests.test_loop import QUIET, recorded, without_dropout
+from tests.toy_jobs import toy_job, toy_loop
+from tightfit.inference.engines import torch_engine
+from tightfit.model.threads import side_by_side
+from tightfit.pipeline import Run, TrainResult
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    """Whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_results_come_in_order_from_threads_with_a_share_each() -> None:
+    """Other threads than this one, which keeps its own number."""
+    here = threading.get_ident()
+
+    def compute(item: int) -> tuple[int, bool, int]:
+        return item, threading.get_ident() == here, torch.get_num_threads()
+
+    found = list(side_by_side(compute, range(20)))
+    assert found == [(item, False, 1) for item in range(20)]
+    assert torch.get_num_threads() == 2
+
+
+def test_one_item_gets_all_threads() -> None:
+    """And stays in this one."""
+    here = threading.get_ident()
+    found = list(side_by_side(lambda _: (threading.get_ident(), torch.get_num_threads()), [0]))
+    assert found == [(here, 2)]
+
+
+def test_a_fault_comes_through_and_leaves_the_threads_alone() -> None:
+    """The error itself; what had not begun never does."""
+    begun = []
+
+    def compute(item: int) -> None:
+        begun.append(item)
+        raise ValueError(f"item {item}")
+
+    with pytest.raises(ValueError, match="item 0"):
+        list(side_by_side(compute, range(100)))
+    assert len(begun) < 10
+    assert torch.get_num_threads() == 2
+
+
+def test_results_do_not_pile_up() -> None:
+    """A slow reader holds back those that compute."""
+    done = []
+    results = side_by_side(done.append, range(100))
+    next(results)
+    assert len(done) <= 6
+    results.close()
+
+
+@pytest.mark.parametrize("settings", [[], ["adapters.layers=1"], ["adapters.method=none"]])
+def test_gradients_are_those_of_one_pass(settings: list[str], bert: Path, tmp_path: Path) -> None:
+    """To 1e-6 at every step of an epoch, whatever is adapted."""
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        job = toy_job(bert, *QUIET, *settings)
+        assert len(job.parts(range(12))) == threads
+        job = replace(job, classifier=without_dropout(job))
+        found.append(recorded(job, tmp_path / str(threads)))
+    for whole, divided in zip(*found, strict=True):
+        assert divided.keys() == whole.keys()
+        for name, gradient in whole.items():
+            torch.testing.assert_close(divided[name], gradient, rtol=0, atol=1e-6, msg=name)
+
+
+def test_training_twice_gives_the_same_bits(bert: Path, tmp_path: Path) -> None:
+    """Whichever thread is first, and with the head's dropout."""
+    weights = []
+    for name in ("a", "b"):
+        job = toy_job(bert, "optim.epochs=4")
+        toy_loop(job, tmp_path / name).fit()
+        weights.append(job.classifier.state())
+    for name, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][name]), name
+
+
+def test_predictions_are_the_same(finished: TrainResult) -> None:
+    """One batch after the other, or two at once."""
+    predictor = Run.load(finished.run).predictor
+    engine = torch_engine(predictor.classifier.module)
+    texts, found = toy_texts(400), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(replace(predictor, engine=engine).logits(texts))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-6)

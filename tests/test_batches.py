@@ -20,6 +20,7 @@ from tightfit.data.batches import (
     Tokens,
     batch_order,
     collate,
+    divided,
     length_sorted,
     padding_share,
     tokenise,
@@ -234,6 +235,26 @@ def test_length_sorted_begins_with_the_longest() -> None:
     tokens = of_lengths([3, 9, 5, 9])
     assert length_sorted(tokens, 3) == [[1, 3, 2], [0]]
     assert length_sorted(tokens, 3, places=18) == [[1, 3], [2, 0]]
+
+
+@pytest.mark.parametrize("shares", [1, 2, 5])
+@pytest.mark.parametrize("places", [512, 1024, 10**6])
+def test_rows_are_divided_into_parts_of_about_equal_size(shares: int, places: int) -> None:
+    """Every row once, longest first; no part differs from the mean by more than its rows do."""
+    tokens = of_lengths(random_lengths())
+    parts = divided(tokens, places, shares)
+    assert sorted(row for part in parts for row in part) == list(range(len(tokens)))
+    sizes, longest = [int(tokens.lengths[part].sum()) for part in parts], int(tokens.lengths.max())
+    mean = sum(sizes) / len(sizes)
+    assert len(parts) % shares == 0
+    assert mean <= places
+    assert all(abs(size - mean) <= 2 * longest for size in sizes)
+
+
+def test_small_batches_are_not_divided() -> None:
+    """Into fewer parts than there are shares, or not at all."""
+    assert divided(of_lengths([9, 3, 5]), 1024, 8) == [[0, 2, 1]]
+    assert len(divided(of_lengths([100] * 8), 1024, 8)) == 3
 
 
 def test_padding_share_counts_places() -> None:

@@ -14,14 +14,16 @@ import torch
 from tests.exports import toy_texts
 from tests.test_loop import QUIET, recorded, without_dropout
 from tests.toy_jobs import toy_job, toy_loop
+from tightfit.data import batches
 from tightfit.inference.engines import torch_engine
 from tightfit.model.threads import side_by_side
 from tightfit.pipeline import Run, TrainResult
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    """Whatever the machine has."""
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever the machine has, and for batches of toys."""
+    monkeypatch.setattr(batches, "LEAST_PLACES", 8)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -49,7 +51,7 @@ def test_one_item_gets_all_threads() -> None:
 
 def test_a_fault_comes_through_and_leaves_the_threads_alone() -> None:
     """The error itself; what had not begun never does."""
-    begun = []
+    begun: list[int] = []
 
     def compute(item: int) -> None:
         begun.append(item)
@@ -63,7 +65,7 @@ def test_a_fault_comes_through_and_leaves_the_threads_alone() -> None:
 
 def test_results_do_not_pile_up() -> None:
     """A slow reader holds back those that compute."""
-    done = []
+    done: list[int] = []
     results = side_by_side(done.append, range(100))
     next(results)
     assert len(done) <= 6

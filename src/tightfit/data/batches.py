@@ -38,6 +38,10 @@ BATCH_PLACES, FP32_PLACES = 2048, 1024
 """Token places of a batch on a CPU, padding included, where nothing trains; the second for torch
 in fp32. See :func:`most_places`."""
 
+LEAST_PLACES = 256
+"""Tokens of a part that is computed beside others, at least: fewer are done before Python has
+handed them out."""
+
 LongText = Literal["head", "head+tail", "windows"]
 
 HISTOGRAM_BINS = 32
@@ -314,11 +318,12 @@ def divided(tokens: Tokens, places: int, shares: int) -> list[list[int]]:
     Args:
         tokens: the rows.
         places: tokens of a part at most, give or take a row.
-        shares: a multiple of this many parts is made, where there are so many rows.
+        shares: a multiple of this many parts is made, where they are not too small for that.
     """
     order = np.argsort(-tokens.lengths, kind="stable")
     ends = np.cumsum(tokens.lengths[order])
-    parts = min(shares * math.ceil(ends[-1] / (shares * places)), len(order))
+    most = max(1, min(len(order), int(ends[-1]) // LEAST_PLACES))
+    parts = min(shares * math.ceil(ends[-1] / (shares * places)), most)
     cuts = np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts)
     return [part.tolist() for part in np.split(order, cuts) if len(part)]
 

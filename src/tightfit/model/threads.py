@@ -7,7 +7,7 @@ threads with a batch each wait once. benchmarks/step.py measures the difference.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def side_by_side(compute: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def side_by_side(compute: Callable[[Item], Result], items: Sequence[Item]) -> Generator[Result]:
     """``map(compute, items)``, with torch's threads divided among as many items as there are.
 
     Each item is computed by one thread from beginning to end, so that its result does not depend

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tightfit.config import Config
-from tightfit.data.batches import FP32_PLACES, Batch, Tokens, divided, length_sorted, most_places
+from tightfit.data.batches import Batch, Tokens, divided, length_sorted, most_places
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.prefix import PrefixStates
@@ -65,11 +65,11 @@ class Job:
         """
         if self.lean is None:
             return [list(rows)]
-        tokens = self.train.tokens.select(rows)
-        if self.lean.divides:
-            parts = divided(tokens, FP32_PLACES, torch.get_num_threads())
+        tokens, places = self.train.tokens.select(rows), self.places
+        if self.lean.divides and places is not None:
+            parts = divided(tokens, places, torch.get_num_threads())
         else:
-            parts = length_sorted(tokens, places=self.places)
+            parts = length_sorted(tokens, places=places)
         return [[rows[i] for i in part] for part in parts]
 
     def pooled(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:

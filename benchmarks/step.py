@@ -27,12 +27,15 @@ from tightfit.model import lean
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import locate
+from tightfit.model.threads import side_by_side
 from tightfit.pipeline.planning import settings_of
 from tightfit.training.prepare import plan_for
 
 LABELS = ("a", "b", "c", "d")
 TOLERANCE = 0.05
 """Losses of bf16 and fp32 differ by less, on random tokens and an untrained head."""
+
+SIDE_BY_SIDE = "lean fp32, parts side by side"
 
 Forward = Callable[[Batch], torch.Tensor]
 Attend = Callable[..., torch.Tensor]
@@ -87,22 +90,49 @@ def variants(classifier: Classifier) -> dict[str, Forward]:
         "own": classifier.logits,
         "lean fp32, kernel": attended(full, kernel),
         "lean fp32, products": attended(full, products),
+        SIDE_BY_SIDE: full.logits,
         "lean bf16, kernel": attended(half, kernel),
         "lean bf16, products": attended(half, products),
     }
 
 
 def step_seconds(
-    classifier: Classifier, forward: Forward, batch: Batch, *, backward: bool = True
+    classifier: Classifier,
+    forward: Forward,
+    parts: Sequence[Batch],
+    *,
+    backward: bool = True,
+    at_once: bool = False,
 ) -> tuple[float, float]:
-    """Time and loss of forward and backward, or of a forward pass that keeps nothing for it."""
-    classifier.module.zero_grad()
+    """Time and mean loss of forward and backward, or of a forward pass that keeps nothing for it.
+
+    Args:
+        classifier: what trains in it gets gradients.
+        forward: to the logits of one part.
+        parts: of a batch, of equal size.
+        backward: whether gradients are computed.
+        at_once: whether parts are computed side by side, or one after the other.
+    """
+    trained = [p for p in classifier.module.parameters() if p.requires_grad]
+
+    def compute(part: Batch) -> float:
+        with torch.inference_mode(not backward):
+            loss = F.cross_entropy(forward(part), part.labels_B)
+        if backward:
+            torch.autograd.grad(loss, trained, allow_unused=True)
+        return float(loss.detach())
+
     started = time.perf_counter()
-    with torch.inference_mode(not backward):
-        loss = F.cross_entropy(forward(batch), batch.labels_B)
-    if backward:
-        loss.backward()
-    return time.perf_counter() - started, float(loss.detach())
+    losses = list(side_by_side(compute, parts) if at_once else map(compute, parts))
+    return time.perf_counter() - started, sum(losses) / len(losses)
+
+
+def divided(batch: Batch, count: int) -> list[Batch]:
+    """Parts of equal size."""
+    assert len(batch.rows_B) % count == 0, "--parts must divide --rows"
+    assert batch.labels_B is not None
+    tensors = (batch.ids_BL, batch.mask_BL, batch.labels_B, batch.rows_B)
+    return [Batch(*part) for part in zip(*(t.chunk(count) for t in tensors), strict=True)]
 
 
 def random_batch(vocabulary: int, *, rows: int, tokens: int, padded: bool) -> Batch:
@@ -120,6 +150,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="all-MiniLM-L6-v2")
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=53)
+    parser.add_argument("--parts", type=int, default=1, help="of the batch, each a pass of its own")
     parser.add_argument("--padded", action="store_true", help="with padding, and so with a mask")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -133,16 +164,25 @@ def main(words: Sequence[str] | None = None) -> None:
     classifier = build(source, plan_for(config, source, len(LABELS)), config, LABELS)
     size = source.config()["vocab_size"]
     batch = random_batch(size, rows=args.rows, tokens=args.tokens, padded=args.padded)
+    parts = divided(batch, args.parts)
     ways = {name: w for name, w in variants(classifier).items() if name not in args.without}
-    timed = partial(step_seconds, classifier, batch=batch, backward=not args.forward_only)
-    losses = {name: timed(way)[1] for name, way in ways.items()}
+    timed = {
+        name: partial(
+            step_seconds,
+            *(classifier, way, parts),
+            backward=not args.forward_only,
+            at_once=name == SIDE_BY_SIDE,
+        )
+        for name, way in ways.items()
+    }
+    losses = {name: run()[1] for name, run in timed.items()}
     assert max(losses.values()) - min(losses.values()) < TOLERANCE, losses
     times: dict[str, list[float]] = {name: [] for name in ways}
     best = 0.0
     for _ in range(args.rounds):
         best = max(best, ceiling())
-        for name, way in ways.items():
-            times[name].append(timed(way)[0])
+        for name, run in timed.items():
+            times[name].append(run()[0])
     rows = [
         [
             name,

@@ -35,8 +35,8 @@ MOST_WINDOWS = 8
 """Windows that a text is cut into at most; what is longer is cut there."""
 
 BATCH_PLACES, FP32_PLACES = 2048, 1024
-"""Token places of a batch on a CPU, padding included, where nothing trains; the second for torch
-in fp32. See :func:`most_places`."""
+"""Token places of one pass through an encoder on a CPU; the second for torch in fp32. See
+:func:`most_places`."""
 
 LEAST_PLACES = 256
 """Tokens of a part that is computed beside others, at least: fewer are done before Python has
@@ -329,7 +329,7 @@ def divided(tokens: Tokens, places: int, shares: int) -> list[list[int]]:
 
 
 def most_places(device: torch.device, dtype: torch.dtype = torch.float32) -> int | None:
-    """Token places that a batch without gradients should have at most; None where more are better.
+    """Token places that one pass should have at most; None where more are better.
 
     More do not make a CPU's products faster, and leave its caches, in fp32 sooner
     (EXPERIMENTS.md has the figures).

@@ -198,7 +198,7 @@ class LeanEncoder:
 
     @property
     def places(self) -> int | None:
-        """Token places that a batch without gradients should have at most, if any."""
+        """Token places that one pass should have at most, if any."""
         return most_places(self._model.device, self.dtype)
 
     @property

@@ -21,8 +21,8 @@ Result = TypeVar("Result")
 def side_by_side(compute: Callable[[Item], Result], items: Sequence[Item]) -> Generator[Result]:
     """``map(compute, items)``, with torch's threads divided among as many items as there are.
 
-    Each item is computed by one thread from beginning to end, so that its result does not depend
-    on the others; ``compute`` may draw nothing at random.
+    An item's result does not depend on the others; ``compute`` may draw nothing at random, since
+    which thread is first is left to chance.
 
     Args:
         compute: called in other threads, which know nothing of this one's ``inference_mode``.

@@ -54,11 +54,11 @@ class Job:
 
     @property
     def places(self) -> int | None:
-        """Token places that a batch without gradients should have at most, if any."""
+        """Token places that one pass through the encoder should have at most, if any."""
         return most_places(self.classifier.device, self.precision.dtype)
 
     def parts(self, rows: Sequence[int]) -> list[list[int]]:
-        """A batch of training rows in the parts that go through the encoder one after the other.
+        """A batch of training rows in the parts that each go through the encoder in a pass of its own.
 
         The lean forward pass takes no more at once than a CPU's caches hold, and rows of like
         length together: a step's gradient is a sum over its rows, however they are parted.

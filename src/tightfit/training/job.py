@@ -58,7 +58,7 @@ class Job:
         return most_places(self.classifier.device, self.precision.dtype)
 
     def parts(self, rows: Sequence[int]) -> list[list[int]]:
-        """A batch of training rows in the parts that each go through the encoder in a pass of its own.
+        """A batch of training rows in parts, each of which is one pass through the encoder.
 
         The lean forward pass takes no more at once than a CPU's caches hold, and rows of like
         length together: a step's gradient is a sum over its rows, however they are parted.

@@ -32,14 +32,14 @@ def fitted(
 ) -> tuple[Job, Notes]:
     """The job after fitting, at a pace of one second a step."""
     voice = Notes()
-    monkeypatch.setattr(pace, "rehearse", lambda _: found or Pace(1.0, 0.0, 0.0))
+    monkeypatch.setattr(pace, "rehearse", lambda _: found or Pace(1.0, 0.0))
     return fit_into(job, limit(minutes), voice), voice
 
 
 @pytest.mark.parametrize("every", [1, 7, 200])
 def test_the_most_steps_that_fit(every: int) -> None:
     """One more would be too long, counted with every evaluation and the head's start."""
-    cost = Pace(step=0.5, evaluation=2.0, probe=3.0)
+    cost = Pace(step=0.5, evaluation=2.0, beginning=2.0, probe=1.0)
     steps = cost.steps_in(100.0, every)
     assert cost.seconds(steps, every) <= 100.0
     assert cost.seconds(steps + every, every) > 100.0
@@ -47,7 +47,7 @@ def test_the_most_steps_that_fit(every: int) -> None:
 
 def test_no_step_fits_when_evaluations_do_not() -> None:
     """Never a negative number."""
-    assert Pace(1.0, 60.0, 0.0).steps_in(100.0, 10) == 0
+    assert Pace(1.0, 60.0).steps_in(100.0, 10) == 0
 
 
 def test_a_long_time_changes_nothing(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,18 +87,43 @@ def test_states_that_are_read_once_are_not_kept(
     assert short.schedule.total == int(seconds + (2 if kept == "off" else 0))
 
 
+def test_a_short_time_sets_fewer_rows_aside(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probe and evaluations have 15% each of what is left; 54 seconds here, of 60."""
+    job = toy_job(bert, "head.start=probe", rows=1200)
+    watched, probe = len(job.watched.labels), len(job.train.labels)
+    cost = Pace(step=1.0, evaluation=8.1, probe=16.2)
+    monkeypatch.setattr(pace, "LEAST_ROWS", 2)
+    short, _ = fitted(job, monkeypatch, 1, cost)
+    assert short.probe_rows == pytest.approx(probe / 2, rel=0.02)
+    assert len(short.watched.labels) == pytest.approx(watched / 2, abs=1)
+    assert "of the time left" in short.config.choices["watched_rows"].reason
+    # 54 seconds, less a half of the probe and of two evaluations.
+    assert short.schedule.total == pytest.approx(54 - 8.1 - 8.1, abs=1)
+    again, _ = fitted(replace(job, config=short.config), monkeypatch, 60, cost)
+    assert again.watched.labels == short.watched.labels
+    assert again.probe_rows == short.probe_rows
+
+
+def test_no_fewer_rows_than_some(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A score of a handful of rows would say nothing, however slow the machine is."""
+    job = toy_job(bert, rows=1200)
+    short, _ = fitted(job, monkeypatch, 1, Pace(0.1, 20.0))
+    assert len(short.watched.labels) == min(pace.LEAST_ROWS, len(job.validation.labels))
+    assert short.validation.labels == job.validation.labels
+
+
 def test_the_choice_on_record_is_kept(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A resumed run neither times anything again nor changes its schedule."""
     short, _ = fitted(toy_job(bert), monkeypatch, 5.9 / 60 / 0.9)
     again = replace(toy_job(bert), config=short.config)
-    found, _ = fitted(again, monkeypatch, 60, Pace(math.nan, math.nan, math.nan))
+    found, _ = fitted(again, monkeypatch, 60, Pace(math.nan, math.nan))
     assert found.schedule == short.schedule
 
 
 def test_too_short_a_time_is_refused(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what was spent already, and what would be needed."""
     with pytest.raises(UsageError) as caught:
-        fitted(toy_job(bert), monkeypatch, 0.01, Pace(60.0, 0.0, 0.0))
+        fitted(toy_job(bert), monkeypatch, 0.01, Pace(60.0, 0.0))
     assert "0.01 minutes leave no time to train" in str(caught.value)
     assert "allowed: 1.1 minutes or more" in str(caught.value)
 

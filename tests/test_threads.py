@@ -18,6 +18,7 @@ from tightfit.data import batches
 from tightfit.inference.engines import torch_engine
 from tightfit.model.threads import side_by_side
 from tightfit.pipeline import Run, TrainResult
+from tightfit.training.probe import frozen_features
 
 
 @pytest.fixture(autouse=True)
@@ -107,4 +108,14 @@ def test_predictions_are_the_same(finished: TrainResult) -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         found.append(replace(predictor, engine=engine).logits(texts))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-6)
+
+
+def test_features_of_the_probe_are_the_same(bert: Path) -> None:
+    """In the order of the rows that were asked for."""
+    job, rows_N = toy_job(bert, "train.eval_batch=4"), np.random.default_rng(0).permutation(40)
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(frozen_features(job, rows_N))
     np.testing.assert_allclose(found[1], found[0], atol=1e-6)

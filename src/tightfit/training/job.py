@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from tightfit.config import Config
@@ -33,6 +34,13 @@ class Rows:
     states: PrefixStates | None = None
     """What the layers below the lowest adapter make of them, where that is kept."""
 
+    def sample(self, most: int | None, seed: int) -> Rows:
+        """So many of them, in their order: the same ones each time. None takes all."""
+        if most is None or most >= len(self.labels):
+            return self
+        rows = sorted(np.random.default_rng(seed).permutation(len(self.labels))[:most].tolist())
+        return Rows(self.tokens.select(rows), [self.labels[row] for row in rows])
+
 
 @dataclass(frozen=True)
 class Job:
@@ -45,10 +53,11 @@ class Job:
     schedule: Schedule
     precision: Precision
     watched: Rows
-    """The validation rows that evaluations while training score: all of them, or a sample."""
+    """The validation rows that evaluations while training score: all, or a sample, always the same."""
     lean: LeanEncoder | None = None
     """The leaner forward pass, where the model has one."""
-
+    probe_rows: int = 4_000
+    """Most rows of the probe start: more sharpen it by little, and each costs a forward pass."""
     deadline: float = math.inf
     """Reading of :func:`time.monotonic` after which no further step is taken."""
 

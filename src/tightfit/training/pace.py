@@ -19,7 +19,6 @@ from tightfit.training.directions import start_at_directions
 from tightfit.training.job import Job
 from tightfit.training.loop import Loop
 from tightfit.training.optim import make_schedule
-from tightfit.training.probe import MOST_ROWS
 from tightfit.voice import Voice
 
 REHEARSED_STEPS = 6
@@ -27,6 +26,12 @@ REHEARSED_STEPS = 6
 
 RESERVE = 0.1
 """Share of the time left that is kept for proofs, saving, and a machine that slows down."""
+
+ASIDE = 0.15
+"""Most of the time left that the probe start may take, and the first and last evaluation."""
+
+LEAST_ROWS = 200
+"""For either of them, however short the time is."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,10 @@ class Pace:
     """One optimiser step."""
     evaluation: float
     """One evaluation while training."""
-    probe: float
-    """What comes before the first step: where head and adapters start, frozen layers' states."""
+    beginning: float = 0.0
+    """What is computed once before the first step: where adapters start, frozen layers' states."""
+    probe: float = 0.0
+    """The features of the probe start."""
     scoring: float = 0.0
     """Scoring all validation rows once training is over."""
 
@@ -47,11 +54,12 @@ class Pace:
 
         Final scoring is left out.
         """
-        return self.probe + steps * self.step + (2 + steps // every) * self.evaluation
+        evaluations = (2 + steps // every) * self.evaluation
+        return self.beginning + self.probe + steps * self.step + evaluations
 
     def steps_in(self, seconds: float, every: int) -> int:
         """The most steps that fit, none if not even the evaluations do."""
-        left = seconds - self.probe - 2 * self.evaluation
+        left = seconds - self.beginning - self.probe - 2 * self.evaluation
         return max(0, int(left / (self.step + self.evaluation / every)))
 
 
@@ -97,9 +105,11 @@ def rehearse(job: Job) -> Pace:
         frozen = _place_seconds(job, job.lean.prefix)
         beginning += frozen * (train + watched)
         in_step, in_logits = (max(0.0, each - frozen) for each in (in_step, in_logits))
+    probe = 0.0
     if job.config.head.start == "probe":
-        beginning += in_logits * train * min(1.0, MOST_ROWS / len(job.train.labels))
-    return Pace(in_step * loop.places_in_step(), in_logits * watched, beginning, own * held)
+        probe = in_logits * train * min(1.0, job.probe_rows / len(job.train.labels))
+    step = in_step * loop.places_in_step()
+    return Pace(step, in_logits * watched, beginning, probe, own * held)
 
 
 def _places(tokens: Tokens, job: Job) -> int:
@@ -135,30 +145,68 @@ def fit_into(job: Job, limit: TimeLimit, voice: Voice) -> Job:
         job = _choose(job, limit)
     choice = job.config.choices["max_steps"]
     voice.say(f"{choice.value} steps: {choice.reason}")
+    job = _with_fewer(job)
     config = job.config.with_values({"train.max_steps": int(choice.value)})
     schedule, _ = make_schedule(config, job.schedule.steps_per_epoch * config.optim.accumulate)
     return replace(job, schedule=schedule, deadline=limit.deadline)
 
 
 def _choose(job: Job, limit: TimeLimit) -> Job:
-    """The job with the number of its steps on record, and whether frozen layers' states are kept.
+    """The job with what fits on record: rows of the probe and of evaluations, states, and steps.
 
-    They are not where no row would be seen twice: then the same time brings more rows.
+    Frozen layers' states are not kept where no row would be seen twice: then the same time brings
+    more rows.
     """
-    pace, fitting = _fitting(job, limit)
+    chosen, pace, fitting = _fitting(job, limit)
     kept = job.config.choices["prefix_cache"].value == "on"
     if kept and fitting <= job.schedule.steps_per_epoch:
         once = Choice(value="off", reason="no row is seen twice within this time")
         job = replace(job, config=job.config.with_choice("prefix_cache", once))
-        pace, fitting = _fitting(job, limit)
-    choice = _steps(job, limit, pace, fitting)
-    return replace(job, config=job.config.with_choice("max_steps", choice))
+        chosen, pace, fitting = _fitting(job, limit)
+    choice = _steps(chosen, limit, pace, fitting)
+    return replace(chosen, config=chosen.config.with_choice("max_steps", choice))
 
 
-def _fitting(job: Job, limit: TimeLimit) -> tuple[Pace, int]:
-    """A measured pace, and how many steps fit into what is left."""
-    pace = rehearse(job)
-    return pace, pace.steps_in(limit.left * (1 - RESERVE), job.config.train.eval_every)
+def _fitting(job: Job, limit: TimeLimit) -> tuple[Job, Pace, int]:
+    """What is set aside for probe and evaluations, the pace with that, and the steps that fit."""
+    left = limit.left * (1 - RESERVE)
+    job, pace = _set_aside(job, rehearse(job), ASIDE * left)
+    return job, pace, pace.steps_in(left, job.config.train.eval_every)
+
+
+def _set_aside(job: Job, pace: Pace, seconds: float) -> tuple[Job, Pace]:
+    """Fewer rows on record for probe and evaluations, where they would take more than this."""
+    config = job.config
+    probe, watched = min(job.probe_rows, len(job.train.labels)), len(job.watched.labels)
+    fewer = _rows_in(seconds, probe, pace.probe)
+    if fewer < probe:
+        config = config.with_choice("probe_rows", _fewer(fewer, probe))
+        pace = replace(pace, probe=pace.probe * fewer / probe)
+    fewer = _rows_in(seconds, watched, 2 * pace.evaluation)
+    if fewer < watched:
+        config = config.with_choice("watched_rows", _fewer(fewer, watched))
+        pace = replace(pace, evaluation=pace.evaluation * fewer / watched)
+    return replace(job, config=config), pace
+
+
+def _rows_in(seconds: float, rows: int, needed: float) -> int:
+    """How many rows fit into this time, when all of them need that."""
+    return rows if needed <= seconds else min(rows, max(LEAST_ROWS, int(rows * seconds / needed)))
+
+
+def _fewer(value: int, rows: int) -> Choice:
+    return Choice(value=str(value), reason=f"{rows:,} would take over {ASIDE:.0%} of the time left")
+
+
+def _with_fewer(job: Job) -> Job:
+    """The job with the rows of probe and evaluations that are on record."""
+    choices = job.config.choices
+    if "probe_rows" in choices:
+        job = replace(job, probe_rows=int(choices["probe_rows"].value))
+    if "watched_rows" in choices:
+        most = int(choices["watched_rows"].value)
+        job = replace(job, watched=job.watched.sample(most, job.config.seed))
+    return job
 
 
 def _steps(job: Job, limit: TimeLimit, pace: Pace, fitting: int) -> Choice:

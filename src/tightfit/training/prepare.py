@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
-import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -207,7 +206,7 @@ def make_job(
     )
     path = Choice(value="own" if own_path else "lean", reason=own_path or LEAN_REASON)
     config = config.with_choice("forward", path)
-    watched = _watched(held, config)
+    watched = held.sample(config.train.eval_rows, config.seed)
     prefix = _prefix_cache(config, lean, schedule, (train.tokens, watched.tokens))
     config = config.with_choice("prefix_cache", prefix)
     if lean is not None and lean.frozen_depth > 0:
@@ -252,16 +251,6 @@ def _read(
     # To train on, every window is a row; held-out texts are scored as they are predicted, whole.
     labels = [material.train_ids[text] for text in train.owners]
     return config, Rows(train.flat, labels), Rows(held, material.validation_ids)
-
-
-def _watched(held: Rows, config: Config) -> Rows:
-    """The same sample at every evaluation, so that evaluations can be compared."""
-    most = config.train.eval_rows
-    if most is None or most >= len(held.labels):
-        return held
-    drawn = np.random.default_rng(config.seed).permutation(len(held.labels))[:most]
-    rows = sorted(drawn.tolist())
-    return Rows(held.tokens.select(rows), [held.labels[row] for row in rows])
 
 
 def _long_text(config: Config, tokens: Tokens) -> Choice:

@@ -24,11 +24,9 @@ from sklearn.preprocessing import StandardScaler
 from tightfit.data.batches import collate, length_sorted
 from tightfit.model.adapters import output_layer
 from tightfit.model.low_rank import LowRankLinear
+from tightfit.model.threads import side_by_side
 from tightfit.training.job import Job
 from tightfit.voice import Voice
-
-MOST_ROWS = 4000
-"""More rows sharpen a start by little, and each costs a forward pass."""
 
 STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Inverse strengths of the L2 penalty that are tried, on features of unit variance."""
@@ -60,7 +58,7 @@ def start_at_probe(job: Job, voice: Voice) -> None:
     A pure function of the job: nothing is drawn from torch's generators.
     """
     count = len(job.train.labels)
-    rows_N = np.random.default_rng(job.config.seed).permutation(count)[:MOST_ROWS]
+    rows_N = np.random.default_rng(job.config.seed).permutation(count)[: job.probe_rows]
     with voice.track("linear probe", len(rows_N)) as bar:
         features_NF = frozen_features(job, rows_N, bar.advance)
     labels_N = np.asarray(job.train.labels)[rows_N]
@@ -91,11 +89,20 @@ def frozen_features(
     seen: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     classifier.module.eval()
-    chosen = tokens.select(rows_N.tolist())
+    groups = length_sorted(tokens.select(rows_N.tolist()), job.config.train.eval_batch, job.places)
+    lean = job.lean
+
+    def forward(group: list[int]) -> torch.Tensor:
+        batch = collate(tokens, rows_N[group].tolist()).to(classifier.device)
+        with torch.inference_mode():
+            return (job.logits if lean is None else job.pooled)(batch, job.train.states)
+
+    found = side_by_side(forward, groups) if lean and lean.divides else map(forward, groups)
     try:
-        for group in length_sorted(chosen, job.config.train.eval_batch, job.places):
-            batch = collate(tokens, rows_N[group].tolist()).to(classifier.device)
-            job.logits(batch, job.train.states)
+        for group, pooled in zip(groups, found, strict=True):
+            if lean is not None:
+                # Here rather than beside others, since all of them share the hook.
+                lean.head(pooled)
             features_NF[group] = seen.pop().float().cpu().numpy()
             advance(len(group))
     finally:

@@ -53,7 +53,7 @@ class Job:
     schedule: Schedule
     precision: Precision
     watched: Rows
-    """The validation rows that evaluations while training score: all, or a sample, always the same."""
+    """The validation rows that evaluations while training score: all, or always the same sample."""
     lean: LeanEncoder | None = None
     """The leaner forward pass, where the model has one."""
     probe_rows: int = 4_000

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+from collections.abc import Sequence
 
 from benchmarks.cells import Figures, System, Task, by_recipe, figure, options, task
 from tightfit.errors import BudgetError
@@ -22,13 +23,13 @@ Pair = tuple[Figures | None, Figures | None]
 """`tight` and the published settings; None where nothing fits under the cap."""
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Run every cell that is missing, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--caps", nargs="+", type=int, default=list(CAPS))
     options(parser, "benchmarks/CAPS.md")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     pairs: dict[tuple[str, int], Pair] = {}
     for name in args.sets:
         for cap in args.caps:

@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -35,12 +36,12 @@ SETS = {
 """Most rows to train on; those of newsgroups20 have 256 tokens each, and would take too long."""
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Run every cell that is missing, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     options(parser, "benchmarks/DATASETS.md")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     found: dict[Task, dict[str, Figures]] = {}
     for name in args.sets:
         rows = task(args, name, SETS[name])

@@ -1,0 +1,103 @@
+"""The cells of the accuracy tables: the same rows for all, and nothing computed twice."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from benchmarks import caps, cells, datasets
+from benchmarks.cells import Figures, Task, columns, figure, options, task
+
+from tightfit.errors import BudgetError
+
+FOUND = {"right": 90, "rows": 100, "seconds": 2.0, "trainable": 7}
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> argparse.Namespace:
+    """Options over two data sets of 40 rows, one of them with test rows."""
+    rows = pa.table({"text": [f"text {i}" for i in range(40)], "label": [i % 3 for i in range(40)]})
+    for name in ("tested", "untested"):
+        (tmp_path / name).mkdir()
+        pq.write_table(rows, tmp_path / name / "train.parquet")
+    pq.write_table(rows.slice(0, 5), tmp_path / "tested" / "test.parquet")
+    parser = argparse.ArgumentParser()
+    options(parser, str(tmp_path / "TABLE.md"))
+    words = ["--root", str(tmp_path), "--work", str(tmp_path / "work"), "--rows", "20"]
+    return parser.parse_args([*words, "--cells", str(tmp_path / "cells")])
+
+
+def test_rows_to_train_on_and_to_score(
+    asked: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Test rows where there are any; else rows that are not trained on. The same each time."""
+    monkeypatch.setattr(cells, "HELD_ROWS", 15)
+    found = task(asked, "untested")
+    train, held = columns(found.train)[0], columns(found.held)[0]
+    assert (len(train), len(held), set(train) & set(held)) == (20, 15, set())
+    found.train.unlink()
+    assert columns(task(asked, "untested").train)[0] == train
+    tested = task(asked, "tested", 8)
+    assert (tested.size, len(columns(tested.train)[0])) == (8, 8)
+    assert columns(tested.held) == ([f"text {i}" for i in range(5)], [0, 1, 2, 0, 1])
+
+
+@pytest.mark.parametrize("found", [FOUND, None])
+def test_a_cell_is_computed_once(asked: argparse.Namespace, found: Figures | None) -> None:
+    """That nothing fits is a finding, too."""
+    given: list[float] = []
+
+    def system(task: Task, seconds: float) -> Figures | None:
+        given.append(seconds)
+        return found
+
+    for _ in range(2):
+        assert task(asked, "tested").cell("system", system, 3.0) == found
+    assert given == [3.0]
+
+
+def failing(code: int) -> cells.System:
+    """A system whose command ends with this exit code."""
+
+    def system(task: Task, seconds: float) -> Figures:
+        raise subprocess.CalledProcessError(code, "train")
+
+    return caps.within(system)
+
+
+def test_only_a_plan_over_the_cap_is_an_empty_cell(asked: argparse.Namespace) -> None:
+    """Any other failure stops the table."""
+    rows = task(asked, "tested")
+    assert failing(BudgetError.exit_code)(rows, 0.0) is None
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 9"):
+        failing(9)(rows, 0.0)
+
+
+def noting(given: dict[str, float], name: str) -> cells.System:
+    """A system that notes the seconds it gets."""
+
+    def run(task: Task, seconds: float) -> Figures:
+        given[name] = seconds
+        return FOUND
+
+    return run
+
+
+def test_the_table_of_data_sets(
+    asked: argparse.Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systems that learn by steps get the first one's seconds; each row has all figures."""
+    given: dict[str, float] = {}
+    systems = {name: noting(given, name) for name in datasets.SYSTEMS}
+    monkeypatch.setattr(datasets, "SYSTEMS", systems)
+    monkeypatch.setattr(datasets, "SETS", {"tested": 10})
+    words = ["--root", str(tmp_path), "--work", str(tmp_path / "work"), "--sets", "tested"]
+    datasets.main([*words, "--cells", str(tmp_path / "c"), "--out", str(asked.out)])
+    assert given == dict.fromkeys(datasets.SYSTEMS, 0.0) | dict.fromkeys(datasets.TIMED, 2.0)
+    row = asked.out.read_text().splitlines()[6]
+    assert row == "| tested | 10 | 100 |" + f" {figure(FOUND)} |" * 5
+    assert figure(FOUND) == "90.0% (82.6% to 94.5%)"

@@ -1,7 +1,8 @@
 """Cells of the accuracy tables: one system on one data set, kept so that none is computed twice.
 
 A cell is a small JSON file in the project itself, `benchmarks/cells`, so that a table of many
-hours can be made in several goes; the rows and runs behind it lie in a temporary folder.
+hours can be made in several goes; the rows and runs behind it lie in a temporary folder. None is
+edited by hand: a cell whose file is deleted is computed again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ class Task:
     """Rows to train on and rows to score on, as JSON lines, of one data set."""
 
     name: str
-    size: int
     seed: int
     cells: Path
     work: Path
@@ -83,7 +83,7 @@ def task(args: argparse.Namespace, name: str, most: int | None = None) -> Task:
     """
     size = min(args.rows, most or args.rows)
     key = f"{name}-{size}-{args.seed}"
-    found = Task(name, size, args.seed, args.cells / key, args.work / key)
+    found = Task(name, args.seed, args.cells / key, args.work / key)
     if not (found.train.is_file() and found.held.is_file()):
         found.work.mkdir(parents=True, exist_ok=True)
         train = pq.read_table(args.root / name / "train.parquet", columns=["text", "label"])

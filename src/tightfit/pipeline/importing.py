@@ -235,6 +235,7 @@ def _load(foreign: Foreign, source: Source, plan: Plan, names: tuple[str, ...]) 
             # PEFT warns of tensors that it lacks; the check below refuses them.
             warnings.simplefilter("ignore")
             classifier = load_artefact(foreign.folder, source, plan, names)
+    # What PEFT raises for a configuration that it, or this base model, does not know.
     except (KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise ArtefactError(
             "PEFT cannot load this adapter",

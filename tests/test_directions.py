@@ -99,6 +99,6 @@ def test_a_rehearsal_counts_it(bert: Path) -> None:
     """And puts A back where it was."""
     job = toy_job(bert, EVA, "head.start=random")
     before = job.classifier.state()
-    assert rehearse(job).probe > 0
+    assert rehearse(job).beginning > 0
     assert all(torch.equal(before[name], p) for name, p in job.classifier.state().items())
-    assert rehearse(toy_job(bert, "head.start=random")).probe < 1e-3
+    assert rehearse(toy_job(bert, "head.start=random")).beginning < 1e-3

@@ -32,6 +32,8 @@ class Process:
     """Of all its threads and children; other people's work does not add to it."""
     peak_bytes: int
     """Highest resident memory of the process, or of any process that it started."""
+    started: float = 0.0
+    """Reading of :func:`time.time` when it began."""
 
 
 def run_process(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
@@ -41,7 +43,7 @@ def run_process(command: Sequence[str], environment: Mapping[str, str], log: Pat
         SystemExit: it failed; with the end of what it said.
     """
     with log.open("w") as words:
-        started = time.perf_counter()
+        began, started = time.time(), time.perf_counter()
         child = subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=words, stderr=subprocess.STDOUT
         )
@@ -53,7 +55,7 @@ def run_process(command: Sequence[str], environment: Mapping[str, str], log: Pat
         raise SystemExit(f"{' '.join(command)}\nfailed:\n{log.read_text()[-2000:]}")
     # Linux counts in kibibytes, macOS in bytes.
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Process(seconds, usage.ru_utime + usage.ru_stime, peak)
+    return Process(seconds, usage.ru_utime + usage.ru_stime, peak, began)
 
 
 def ceiling() -> float:

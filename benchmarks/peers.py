@@ -103,7 +103,7 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
     if args.seconds:
         trainer.add_callback(_stop_after(args.seconds))
     counted = _count_places(model)
-    started = time.perf_counter()
+    began, started = time.time(), time.perf_counter()
     steps = trainer.train().global_step
     seconds = time.perf_counter() - started
     evaluations = [row for row in trainer.state.log_history if "eval_accuracy" in row]
@@ -118,6 +118,7 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "train_seconds": step_seconds * steps,
         "history": history,
+        "began": began,
         "accuracy": trainer.evaluate()["eval_accuracy"],
     }
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Figures:
     """On the validation rows."""
     history: list[tuple[float, float]]
     """Seconds of training, evaluations included, and the validation accuracy reached then."""
+    began: float
+    """Reading of :func:`time.time` when these seconds were 0."""
     padding: float
     """Share of the training batches' token places."""
     format: str
@@ -105,18 +107,27 @@ def _upper(args: argparse.Namespace, folder: Path, cache: str) -> list[str]:
     return _tightfit(args, folder, settings)
 
 
+def _read_defaults(folder: Path) -> Figures:
+    """What counts is what is there when the time is up, on all validation rows."""
+    found = _read_run(folder)
+    return replace(found, history=[(found.history[-1][0], found.accuracy)])
+
+
 def _read_run(folder: Path) -> Figures:
     """From the run folder; the newest checkpoint keeps the counters."""
     run = folder / "run"
     (state,) = run.glob("checkpoints/step-*/state.json")
     counters = json.loads(state.read_text())["counters"]
-    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    path = run / "history.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
     return Figures(
         examples=counters["rows"],
         tokens=counters["tokens"],
         step_seconds=counters["train_seconds"] - counters["prefix_seconds"],
         accuracy=json.loads((run / "metrics.json").read_text())["train"]["accuracy"],
         history=[(row["seconds"], row["eval_accuracy"]) for row in rows],
+        # Each line is written as soon as it is known.
+        began=path.stat().st_mtime - rows[-1]["seconds"],
         padding=json.loads((run / "data.json").read_text())["tokens"]["padding_share"],
         format=_format_of(run),
     )
@@ -154,6 +165,7 @@ def _read_peer(folder: Path) -> Figures:
         step_seconds=found["train_seconds"],
         accuracy=found["accuracy"],
         history=[(seconds, accuracy) for seconds, accuracy in found["history"]],
+        began=found["began"],
         padding=1 - found["tokens"] / found["places"],
         format="fp32",
     )
@@ -189,7 +201,7 @@ SIDES = {
         adapted=1.0,
         cached=False,
         command=_defaults,
-        read=_read_run,
+        read=_read_defaults,
     ),
     BASELINE: Side(
         "Trainer + PEFT, best settings",

@@ -26,6 +26,7 @@ FIGURES = Figures(
     step_seconds=10.0,
     accuracy=0.9,
     history=[(1.0, 0.3), (6.0, 0.8), (12.0, 0.9)],
+    began=1_002.0,
     padding=0.02,
     format="fp32",
 )
@@ -33,7 +34,8 @@ FIGURES = Figures(
 
 def run_of(seconds: float = 20.0, side: str = "tightfit", **changes: Any) -> Run:
     """A made-up run."""
-    return Run(side, Process(seconds, 2 * seconds, 10**9), replace(FIGURES, **changes))
+    process = Process(seconds, 2 * seconds, 10**9, started=1_000.0)
+    return Run(side, process, replace(FIGURES, **changes))
 
 
 def test_operations_are_counted_once_forward_and_once_backward() -> None:
@@ -55,10 +57,10 @@ def test_medians_and_shares() -> None:
     assert (found.seconds, found.cpu_seconds, found.peak_bytes) == (20.0, 40.0, 10**9)
     assert (found.rows_per_second, found.steady_rows, found.steady_tokens) == (5.0, 10.0, 500.0)
     assert found.share == pytest.approx(0.2)
-    assert found.target_seconds == 6.0
+    assert found.target_seconds == 2.0 + 6.0
 
 
-@pytest.mark.parametrize(("misses", "seconds"), [(1, 6.0), (2, None)])
+@pytest.mark.parametrize(("misses", "seconds"), [(1, 8.0), (2, None)])
 def test_a_target_that_is_mostly_missed_has_no_time(misses: int, seconds: float | None) -> None:
     """A median over the lucky runs alone would flatter."""
     missed = [run_of(history=[(1.0, 0.3)]) for _ in range(misses)]

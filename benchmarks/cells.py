@@ -73,13 +73,16 @@ def options(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--out", type=Path, default=Path(out))
 
 
-def task(args: argparse.Namespace, name: str, most: int | None = None) -> Task:
+def task(
+    args: argparse.Namespace, name: str, most: int | None = None, scored: int = HELD_ROWS
+) -> Task:
     """The rows of a data set, written where they are not there yet.
 
     Args:
         args: of :func:`options`.
         name: of a folder in ``args.root`` with train.parquet and, for most, test.parquet.
         most: rows to train on, where the set is to have fewer than ``args.rows``.
+        scored: most rows to score on, drawn at random where the set has more.
     """
     size = min(args.rows, most or args.rows)
     key = f"{name}-{size}-{args.seed}"
@@ -88,11 +91,13 @@ def task(args: argparse.Namespace, name: str, most: int | None = None) -> Task:
         found.work.mkdir(parents=True, exist_ok=True)
         train = pq.read_table(args.root / name / "train.parquet", columns=["text", "label"])
         test = args.root / name / "test.parquet"
-        order = np.random.default_rng(args.seed).permutation(len(train))
+        random = np.random.default_rng(args.seed)
+        order = random.permutation(len(train))
         if test.is_file():
             held = pq.read_table(test, columns=["text", "label"])
+            held = held.take(np.sort(random.permutation(len(held))[:scored]))
         else:
-            held, order = train.take(order[:HELD_ROWS]), order[HELD_ROWS:]
+            held, order = train.take(order[:scored]), order[scored:]
         for path, rows in ((found.train, train.take(order[:size])), (found.held, held)):
             path.write_text("".join(json.dumps(row) + "\n" for row in rows.to_pylist()))
     return found

@@ -31,19 +31,24 @@ def asked(tmp_path: Path) -> argparse.Namespace:
     return parser.parse_args([*words, "--cells", str(tmp_path / "cells")])
 
 
-def test_rows_to_train_on_and_to_score(
-    asked: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_to_train_on_and_to_score(asked: argparse.Namespace) -> None:
     """Test rows where there are any; else rows that are not trained on. The same each time."""
-    monkeypatch.setattr(cells, "HELD_ROWS", 15)
-    found = task(asked, "untested")
+    found = task(asked, "untested", scored=15)
     train, held = columns(found.train)[0], columns(found.held)[0]
     assert (len(train), len(held), set(train) & set(held)) == (20, 15, set())
     found.train.unlink()
-    assert columns(task(asked, "untested").train)[0] == train
+    assert columns(task(asked, "untested", scored=15).train)[0] == train
     tested = task(asked, "tested", 8)
     assert len(columns(tested.train)[0]) == 8
     assert columns(tested.held) == ([f"text {i}" for i in range(5)], [0, 1, 2, 0, 1])
+
+
+def test_fewer_test_rows(asked: argparse.Namespace) -> None:
+    """Some of them, in their order."""
+    texts = columns(task(asked, "tested", scored=3).held)[0]
+    assert len(texts) == 3
+    assert texts == sorted(texts)
+    assert {*texts} < {f"text {i}" for i in range(5)}
 
 
 @pytest.mark.parametrize("found", [FOUND, None])
@@ -94,7 +99,8 @@ def test_the_table_of_data_sets(
     given: dict[str, float] = {}
     systems = {name: noting(given, name) for name in datasets.SYSTEMS}
     monkeypatch.setattr(datasets, "SYSTEMS", systems)
-    monkeypatch.setattr(datasets, "SETS", {"tested": 10})
+    monkeypatch.setattr(datasets, "SETS", ["tested"])
+    monkeypatch.setattr(datasets, "FEWER", {"tested": (10, 3)})
     words = ["--root", str(tmp_path), "--work", str(tmp_path / "work"), "--sets", "tested"]
     datasets.main([*words, "--cells", str(tmp_path / "c"), "--out", str(asked.out)])
     assert given == dict.fromkeys(datasets.SYSTEMS, 0.0) | dict.fromkeys(datasets.TIMED, 2.0)

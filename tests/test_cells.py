@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from benchmarks import caps, cells, datasets
+from benchmarks import caps, cells, datasets, variants
 from benchmarks.cells import Figures, Task, columns, figure, options, task
 
 from tightfit.errors import BudgetError
@@ -107,3 +107,22 @@ def test_the_table_of_data_sets(
     row = asked.out.read_text().splitlines()[6]
     assert row == "| tested | 10 | 100 |" + f" {figure(FOUND)} |" * 5
     assert figure(FOUND) == "90.0% (82.6% to 94.5%)"
+
+
+def test_the_table_of_variants(
+    asked: argparse.Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mean over seeds; what is not there yet says so."""
+    right = iter((80, 70, 90, 80))
+
+    def run(task: Task, seconds: float) -> Figures:
+        return FOUND | {"right": next(right)}
+
+    monkeypatch.setattr(variants, "by_recipe", lambda *settings: run)
+    words = ["--root", str(tmp_path), "--work", str(tmp_path / "work"), "--sets", "tested"]
+    words += ["--variants", "as it is", "DoRA", "--out", str(asked.out)]
+    variants.main([*words, "--cells", str(tmp_path / "c")])
+    rows = asked.out.read_text().splitlines()[6:]
+    assert rows[0] == "| as it is |  | 85.0%, 2 s |"
+    assert rows[1] == "| DoRA | `adapters.dora=true` | 75.0%, 2 s |"
+    assert variants._words([]) == "not run"

@@ -69,14 +69,7 @@ def export(
     ] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
-    max_length: Annotated[
-        int | None,
-        typer.Option(
-            min=4,
-            rich_help_panel=options.SETTINGS,
-            help="Longest text to read, in tokens; else the run's own.",
-        ),
-    ] = None,
+    max_length: options.MaxLength = None,
     cascade: Annotated[
         bool,
         typer.Option(

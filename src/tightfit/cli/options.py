@@ -94,6 +94,15 @@ LabelColumn = Annotated[
     typer.Option(metavar="NAME", rich_help_panel=DATA, help="Column of the label."),
 ]
 
+MaxLength = Annotated[
+    int | None,
+    typer.Option(
+        min=4,
+        rich_help_panel=SETTINGS,
+        help="Longest text to read, in tokens; else the run's own.",
+    ),
+]
+
 Validation = Annotated[
     str | None,
     typer.Option(

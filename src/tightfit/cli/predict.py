@@ -111,14 +111,7 @@ def predict(
             "this level, such as 0.02, with 95% confidence.",
         ),
     ] = None,
-    max_length: Annotated[
-        int | None,
-        typer.Option(
-            min=4,
-            rich_help_panel=options.SETTINGS,
-            help="Longest text to read, in tokens; else the run's own.",
-        ),
-    ] = None,
+    max_length: options.MaxLength = None,
     engine: Annotated[
         Engine | None,
         typer.Option(

@@ -124,6 +124,24 @@ def test_beside_a_head_of_low_rank(bert: Path) -> None:
     assert "rank 1: whole it would cost 66" in plan.why
 
 
+def test_without_a_gradient_ranks_are_equal(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One class among the sampled rows, and no layer is worth anything."""
+    monkeypatch.setattr("tightfit.training.importance.PROBED_ROWS", 1)
+    config = toy_settings(bert, *IMPORTANCE, "budget.cap=5000")
+    material, voice = gather(config, toy_table(), None, None), Notes()
+    plan = decide_plan(config, material, locate(str(bert)), voice)
+    assert len({layer.rank for layer in plan.layers}) == 1
+    assert voice.warned == ["no layer has a gradient on the sampled rows; ranks are equal instead"]
+
+
+def test_a_cap_of_billions_is_no_table_of_billions() -> None:
+    """Everything fits, and at once."""
+    layers = [linear(i, (384, 384)) for i in range(4)]
+    gains = {layer.name: [2.0, 1.0] for layer in layers}
+    chosen = most_valuable(layers, gains, head=0, cap=10**12).layers
+    assert [layer.rank for layer in chosen] == [2] * 4
+
+
 def test_a_run_by_importance_trains_and_resumes(
     bert: Path, rows_file: Path, tmp_path: Path
 ) -> None:
@@ -145,6 +163,16 @@ def test_an_explicit_rank_contradicts_importance(bert: Path) -> None:
     """One of the two must decide."""
     with pytest.raises(SettingsError, match="importance decides the ranks"):
         toy_settings(bert, "budget.allocation=importance", "adapters.rank=2")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("adapters.method=vera", "weighs LoRA's ranks"), ("budget.cap=none", "spends a cap")],
+)
+def test_what_importance_cannot_decide(bert: Path, setting: str, words: str) -> None:
+    """Refused, rather than put on record and not done."""
+    with pytest.raises(SettingsError, match=words):
+        toy_settings(bert, *IMPORTANCE, setting)
 
 
 def test_a_plan_without_rows_says_what_it_lacks() -> None:

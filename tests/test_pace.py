@@ -128,6 +128,20 @@ def test_too_short_a_time_is_refused(bert: Path, monkeypatch: pytest.MonkeyPatch
     assert "allowed: 1.1 minutes or more" in str(caught.value)
 
 
+def test_a_time_that_is_over_is_refused(bert: Path) -> None:
+    """As where reading took all of it; with a head that begins at random, too."""
+    with pytest.raises(UsageError, match="leave no time to train"):
+        fit_into(toy_job(bert), TimeLimit(0.01, time.monotonic() - 5), Notes())
+
+
+def test_a_cached_step_is_never_free(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the two short measurements behind it come out."""
+    monkeypatch.setattr(pace, "_place_seconds", lambda job, forward: 1.0)
+    found = rehearse(toy_job(bert, "adapters.layers=1"))
+    assert found.step > 0
+    assert found.evaluation == pytest.approx(pace.LEAST_SHARE * found.scoring, rel=0.5)
+
+
 def test_a_rehearsal_leaves_the_weights(bert: Path) -> None:
     """It takes real steps, and puts everything back."""
     job = toy_job(bert, "head.start=probe")
@@ -175,7 +189,7 @@ def test_the_forecast_is_what_training_takes(
     job = toy_job(bert, *settings, "train.eval_every=4", rows=200)
     clock = Clock()
     monkeypatch.setattr("time.perf_counter", lambda: clock.now)
-    parts = [(Classifier, "logits"), (LeanEncoder, "prefix"), (LeanEncoder, "suffix")]
+    parts = [(Classifier, "logits"), (LeanEncoder, "prefix"), (LeanEncoder, "pooled")]
     for owner, name in parts:
         monkeypatch.setattr(owner, name, clock.spend(getattr(owner, name)))
     told = rehearse(job)

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.toy_jobs import SHORT, Notes, toy_job, toy_loop
-from tests.toys import toy_rows, write_jsonl
+from tests.toys import toy_encoder, toy_rows, write_jsonl
 from tightfit.config import from_toml
 from tightfit.errors import ArtefactError, DataError, Interrupted, SettingsError, UsageError
 from tightfit.pipeline import TrainResult, fitting, train
@@ -299,6 +299,21 @@ def test_changed_rows_are_refused(
     assert caught.value.seen == "train rows have changed"
     with pytest.raises(DataError, match="rows have changed"):
         run(bert, rows_file, tmp_path / "run", resume=True, validation=rows_file)
+
+
+def test_another_beginning_is_refused_before_a_model_is_built(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
+) -> None:
+    """The stored plan would fit neither another encoder nor another number of labels."""
+    interrupted(bert, rows_file, tmp_path / "run", stop)
+    other = toy_encoder(tmp_path / "roberta", "roberta")
+    with pytest.raises(SettingsError, match="the settings that the run began with") as settings:
+        run(other, rows_file, tmp_path / "run", resume=True)
+    assert settings.value.seen == "model.name"
+    three = [{**row, "label": i % 3} for i, row in enumerate(toy_rows(120))]
+    with pytest.raises(DataError, match="the rows that the run began with") as rows:
+        run(bert, write_jsonl(tmp_path / "3.jsonl", three), tmp_path / "run", resume=True)
+    assert rows.value.seen == "the labels have changed"
 
 
 def test_an_unfinished_run_is_neither_replaced_nor_read(

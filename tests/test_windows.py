@@ -19,6 +19,7 @@ from tightfit.inference.engines import TorchEngine, all_logits
 from tightfit.model.classifier import predict_logits
 from tightfit.model.locate import locate
 from tightfit.pipeline import train
+from tightfit.training.pace import rehearse
 from tightfit.training.prepare import gather, make_job, plan_for
 from tightfit.voice import Voice
 
@@ -105,6 +106,18 @@ def test_every_window_is_a_row_to_train_on(bert: Path) -> None:
     assert len(job.validation.tokens) == len(job.validation.labels) == 2
     assert job.config.choices["prefix_cache"].reason == "texts have several windows"
     assert facts["tokens"]["truncated"] == 0
+
+
+def test_a_rehearsal_times_windows(bert: Path) -> None:
+    """Each as a row of its own: all of a text at once is more than the encoder has places for."""
+    texts = ["goal bank " * 75] * 16
+    table = Table(texts, [LABELS[i % 2] for i in range(16)], source="long")
+    config = toy_settings(bert, "data.long_text=windows", "data.validation_rows=2")
+    material = gather(config, table, None, None)
+    source = locate(str(bert))
+    job, _ = make_job(config, material, source, plan_for(config, source, 2), voice=Notes())
+    assert job.validation.tokens.lengths.max() > 64
+    assert rehearse(job).evaluation > 0
 
 
 def test_a_run_reads_windows_from_training_to_prediction(bert: Path, tmp_path: Path) -> None:

@@ -68,23 +68,37 @@ class Beginning:
             raise
         return folder
 
-    def reopen(self, config: Config, stored: Config, facts: dict[str, Any]) -> runs.RunFolder:
-        """The folder of an unfinished run, if settings and rows are still those it began with."""
+    def check_same(self, config: Config, material: Material, stored: Config) -> None:
+        """Whether settings and labels are those the run began with, before a model is built.
+
+        Raises:
+            DataError: the labels differ.
+            SettingsError: the settings do.
+        """
         if config != stored:
             raise SettingsError(
                 "--resume needs the settings that the run began with",
                 seen=", ".join(_differing(config, stored)),
                 next_step="give the same options, or start anew with --overwrite",
             )
+        if runs.read_json(self.folder.labels) != material.labels.to_json():
+            raise _other_rows("the labels have changed")
+
+    def reopen(self, facts: dict[str, Any]) -> runs.RunFolder:
+        """The folder of an unfinished run, if its rows are still those it began with."""
         before = runs.read_json(self.folder.data)
         for part in ("train_fingerprint", "validation_fingerprint"):
             if before[part] != facts[part]:
-                raise DataError(
-                    "--resume needs the rows that the run began with",
-                    seen=f"{part.split('_')[0]} rows have changed",
-                    next_step="give the same data, or start anew with --overwrite",
-                )
+                raise _other_rows(f"{part.split('_')[0]} rows have changed")
         return self.folder
+
+
+def _other_rows(seen: str) -> DataError:
+    return DataError(
+        "--resume needs the rows that the run began with",
+        seen=seen,
+        next_step="give the same data, or start anew with --overwrite",
+    )
 
 
 def _differing(one: Config, other: Config) -> list[str]:

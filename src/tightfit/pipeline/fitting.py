@@ -153,26 +153,24 @@ def _train(
     """Train into a folder that this process holds."""
     stored = begin.stored_config()
     source = locate(config.model.name)
+    set_seed(config.seed)
     if stored is None:
         plan = decide_plan(config, material, source, voice)
     else:
+        config = config.model_copy(update={"choices": stored.choices})
+        begin.check_same(config, material, stored)
         plan = Plan.from_json(runs.read_json(begin.folder.plan))
     reason = f": {plan.why}" if plan.why else ""
     voice.say(f"{plan.total:,} parameters will train in {source.name}{reason}")
     set_seed(config.seed)
-    if stored is not None:
-        config = config.model_copy(update={"choices": stored.choices})
     job, facts = make_job(config, material, source, plan, voice=voice)
     if config.train.minutes is not None:
         job = fit_into(job, TimeLimit(config.train.minutes, began), voice)
         set_seed(config.seed)
     facts["tokens"]["lengths"] = length_histogram(job.train.tokens.lengths)
     data_facts = {**material.facts, **facts}
-    if stored is None:
-        folder = begin.create(job, material, data_facts)
-    else:
-        folder = begin.reopen(job.config, stored, data_facts)
     resume = stored is not None
+    folder = begin.reopen(data_facts) if resume else begin.create(job, material, data_facts)
     peers.share(Told(folder.root, plan.to_json(), job.config.to_toml(), resume))
     fit = _fit(folder, job, source, peers, resume=resume, voice=voice)
     return _finish(folder, job, source, fit=fit, texts=material.validation_texts)

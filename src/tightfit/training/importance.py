@@ -56,6 +56,10 @@ def decide_plan(config: Config, material: Material, source: Source, voice: Voice
     job, _ = make_job(alone, sample, source, head, voice=Voice())
     start_at_probe(job, voice)
     gains = layer_gains(job, layers, voice)
+    if not any(map(any, gains.values())):
+        # As where only one class is among the sampled rows, which the head then always answers.
+        voice.warn("no layer has a gradient on the sampled rows; ranks are equal instead")
+        return plan
 
     def allocate(
         layers: Sequence[LinearShape], *, head: int, cap: int | None, kind: AdapterKind

@@ -30,13 +30,14 @@ def most_valuable(
     """
     prices = [x.in_features + x.out_features for x in layers]
     unit = math.gcd(*prices)
-    room = max(0, cap - head) // unit
     items = [
         (index, prices[index] // unit, gain)
         for index, layer in enumerate(layers)
         for gain in list(gains[layer.name])[: min(MOST_RANK, largest_rank(layer))]
         if gain > 0
     ]
+    # Under a cap of billions the table need be no wider than all items together.
+    room = min(max(0, cap - head) // unit, sum(price for _, price, _ in items))
     best, taken = np.zeros(room + 1), np.zeros((len(items), room + 1), dtype=bool)
     for row, (_, price, gain) in enumerate(items):
         if price <= room:

@@ -30,6 +30,10 @@ RESERVE = 0.1
 ASIDE = 0.15
 """Most of the time left that the probe start may take, and the first and last evaluation."""
 
+LEAST_SHARE = 0.05
+"""Of what a pass takes, where less is left of it once the frozen layers' part is taken away: two
+short measurements, one of them of the other's greater part."""
+
 LEAST_ROWS = 200
 """For either of them, however short the time is."""
 
@@ -99,12 +103,12 @@ def rehearse(job: Job) -> Pace:
     job.classifier.load_state(start)
     own = in_logits if job.lean is None else _place_seconds(job, job.classifier.logits)
     train, watched, held = (
-        _places(rows.tokens, job) for rows in (job.train, job.watched, job.validation)
+        _places(rows.tokens.flat, job) for rows in (job.train, job.watched, job.validation)
     )
     if job.lean is not None and job.config.choices["prefix_cache"].value == "on":
         frozen = _place_seconds(job, job.lean.prefix)
         beginning += frozen * (train + watched)
-        in_step, in_logits = (max(0.0, each - frozen) for each in (in_step, in_logits))
+        in_step, in_logits = (max(LEAST_SHARE * x, x - frozen) for x in (in_step, in_logits))
     probe = 0.0
     if job.config.head.start == "probe":
         probe = in_logits * train * min(1.0, job.probe_rows / len(job.train.labels))
@@ -124,7 +128,7 @@ def _batches(tokens: Tokens, job: Job) -> list[list[int]]:
 @torch.inference_mode()
 def _place_seconds(job: Job, forward: Callable[[Batch], torch.Tensor]) -> float:
     """Seconds that a token place takes in a forward pass over rows of middling length."""
-    tokens = job.validation.tokens
+    tokens = job.validation.tokens.flat
     batches = _batches(tokens, job)
     batch = collate(tokens, batches[len(batches) // 2]).to(job.classifier.device)
     job.classifier.module.eval()
@@ -169,8 +173,9 @@ def _choose(job: Job, limit: TimeLimit) -> Job:
 
 def _fitting(job: Job, limit: TimeLimit) -> tuple[Job, Pace, int]:
     """What is set aside for probe and evaluations, the pace with that, and the steps that fit."""
+    pace = rehearse(job)
     left = limit.left * (1 - RESERVE)
-    job, pace = _set_aside(job, rehearse(job), ASIDE * left)
+    job, pace = _set_aside(job, pace, ASIDE * left)
     return job, pace, pace.steps_in(left, job.config.train.eval_every)
 
 
@@ -191,7 +196,9 @@ def _set_aside(job: Job, pace: Pace, seconds: float) -> tuple[Job, Pace]:
 
 def _rows_in(seconds: float, rows: int, needed: float) -> int:
     """How many rows fit into this time, when all of them need that."""
-    return rows if needed <= seconds else min(rows, max(LEAST_ROWS, int(rows * seconds / needed)))
+    if needed <= max(0.0, seconds):
+        return rows
+    return min(rows, max(LEAST_ROWS, int(rows * seconds / needed)))
 
 
 def _fewer(value: int, rows: int) -> Choice:

@@ -27,8 +27,11 @@ REHEARSED_STEPS = 6
 RESERVE = 0.1
 """Share of the time left that is kept for proofs, saving, and a machine that slows down."""
 
-ASIDE = 0.15
-"""Most of the time left that the probe start may take, and the first and last evaluation."""
+PROBE_ASIDE = 0.15
+"""Most of the time left that the probe start may take."""
+
+WATCH_ASIDE = 0.05
+"""And the evaluations before and after training, on which nothing is learned."""
 
 LEAST_SHARE = 0.05
 """Of what a pass takes, where less is left of it once the frozen layers' part is taken away: two
@@ -175,21 +178,21 @@ def _fitting(job: Job, limit: TimeLimit) -> tuple[Job, Pace, int]:
     """What is set aside for probe and evaluations, the pace with that, and the steps that fit."""
     pace = rehearse(job)
     left = limit.left * (1 - RESERVE)
-    job, pace = _set_aside(job, pace, ASIDE * left)
+    job, pace = _set_aside(job, pace, left)
     return job, pace, pace.steps_in(left, job.config.train.eval_every)
 
 
-def _set_aside(job: Job, pace: Pace, seconds: float) -> tuple[Job, Pace]:
-    """Fewer rows on record for probe and evaluations, where they would take more than this."""
+def _set_aside(job: Job, pace: Pace, left: float) -> tuple[Job, Pace]:
+    """Fewer rows on record for probe and evaluations, where they would take too much of it."""
     config = job.config
     probe, watched = min(job.probe_rows, len(job.train.labels)), len(job.watched.labels)
-    fewer = _rows_in(seconds, probe, pace.probe)
+    fewer = _rows_in(PROBE_ASIDE * left, probe, pace.probe)
     if fewer < probe:
-        config = config.with_choice("probe_rows", _fewer(fewer, probe))
+        config = config.with_choice("probe_rows", _fewer(fewer, probe, PROBE_ASIDE))
         pace = replace(pace, probe=pace.probe * fewer / probe)
-    fewer = _rows_in(seconds, watched, 2 * pace.evaluation)
+    fewer = _rows_in(WATCH_ASIDE * left, watched, 2 * pace.evaluation)
     if fewer < watched:
-        config = config.with_choice("watched_rows", _fewer(fewer, watched))
+        config = config.with_choice("watched_rows", _fewer(fewer, watched, WATCH_ASIDE))
         pace = replace(pace, evaluation=pace.evaluation * fewer / watched)
     return replace(job, config=config), pace
 
@@ -201,8 +204,8 @@ def _rows_in(seconds: float, rows: int, needed: float) -> int:
     return min(rows, max(LEAST_ROWS, int(rows * seconds / needed)))
 
 
-def _fewer(value: int, rows: int) -> Choice:
-    return Choice(value=str(value), reason=f"{rows:,} would take over {ASIDE:.0%} of the time left")
+def _fewer(value: int, rows: int, share: float) -> Choice:
+    return Choice(value=str(value), reason=f"{rows:,} would take over {share:.0%} of the time left")
 
 
 def _with_fewer(job: Job) -> Job:

@@ -86,6 +86,7 @@ def test_asked_to_stop(
     assert traces(tmp_path / "run") == straight
 
 
+@pytest.mark.timeout(300)
 def test_two_writers(home: Path, tmp_path: Path) -> None:
     """The second is refused and told who holds the run; the lock goes with its holder."""
     run, holder = tmp_path / "run", tmp_path / ".run.holder.json"

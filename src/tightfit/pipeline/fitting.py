@@ -153,7 +153,7 @@ def _train(
     """Train into a folder that this process holds."""
     stored = begin.stored_config()
     source = locate(config.model.name)
-    set_seed(config.seed)
+    set_seed(config.seed)  # here as well: deciding by importance builds a model
     if stored is None:
         plan = decide_plan(config, material, source, voice)
     else:

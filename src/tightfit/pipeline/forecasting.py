@@ -88,7 +88,7 @@ def dry_run(
     material = gather(config, data, validation, limit)
     tell_about(material, voice)
     source = locate(config.model.name)
-    set_seed(config.seed)
+    set_seed(config.seed)  # here as well: deciding by importance builds a model
     plan = decide_plan(config, material, source, voice)
     set_seed(config.seed)
     job, facts = make_job(config, material, source, plan, voice=voice)

@@ -34,8 +34,8 @@ WATCH_ASIDE = 0.05
 """And the evaluations before and after training, on which nothing is learned."""
 
 LEAST_SHARE = 0.05
-"""Of what a pass takes, where less is left of it once the frozen layers' part is taken away: two
-short measurements, one of them of the other's greater part."""
+"""Of a whole pass, that one from stored states counts as at least. It is timed as the whole less
+the frozen layers' part, and the difference of two short measurements may come out at nothing."""
 
 LEAST_ROWS = 200
 """For either of them, however short the time is."""

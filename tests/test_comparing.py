@@ -15,7 +15,9 @@ from tests.toy_jobs import Notes
 from tests.toys import toy_rows
 from tightfit import pipeline
 from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
+from tightfit.experiments.cells import RECIPES
 from tightfit.pipeline import Comparison, comparing
+from tightfit.pipeline.planning import settings_of
 from tightfit.runs import RunFolder
 from tightfit.voice import Voice
 
@@ -62,6 +64,18 @@ def test_the_rows_are_those_of_the_contract(compared: Comparison) -> None:
         assert row["bytes"] > 0
     assert told["left_out"] == {}
     json.dumps(told, allow_nan=False)
+
+
+def test_what_is_for_lora_stays_with_lora() -> None:
+    """Where the others have no matrices, it is neither a contradiction nor in their fingerprint."""
+    words = ["budget.allocation=importance", "adapters.init=eva", "optim.lora_plus=4"]
+    for cell in RECIPES:
+        config = settings_of(cell.recipe, [*words, *cell.settings])
+        assert (config.budget.allocation == "importance") == (cell.name == "tight")
+        of_lora = cell.name in ("tight", "paper")
+        assert (config.adapters.init, config.optim.lora_plus) == (
+            ("eva", 4) if of_lora else ("kaiming", 1)
+        )
 
 
 def test_what_trains_is_counted(compared: Comparison) -> None:

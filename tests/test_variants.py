@@ -214,6 +214,9 @@ def test_an_unknown_kind_of_adapter_is_damage(bert: Path) -> None:
         (["adapters.init=pissa", DORA], "that adapters.dora measures"),
         (["budget.allocation=importance", "adapters.rank=auto", DORA], "set dora=false"),
         (["optim.lora_plus=0"], "greater than 0"),
+        (["adapters.method=vera", DORA], "dora is for LoRA's matrices, and .*=vera has none"),
+        (["adapters.method=ia3", "adapters.init=eva"], "adapters.init is for LoRA's"),
+        (["adapters.method=none", "optim.lora_plus=4"], "optim.lora_plus is for LoRA's"),
     ],
 )
 def test_contradictions(bert: Path, settings: list[str], words: str) -> None:

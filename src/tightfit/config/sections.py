@@ -305,6 +305,17 @@ class Config(Section):
             faults.append("budget.allocation=importance weighs ranks alone; set dora=false")
         if adapters.init == "pissa" and adapters.dora:
             faults.append("adapters.init=pissa changes the weights that adapters.dora measures")
+        of_lora = {
+            "adapters.dora": adapters.dora,
+            "adapters.init": adapters.init != "kaiming",
+            "optim.lora_plus": self.optim.lora_plus != 1,
+        }
+        if adapters.method != "lora":
+            faults += [
+                f"{name} is for LoRA's matrices, and adapters.method={adapters.method} has none"
+                for name, changed in of_lora.items()
+                if changed
+            ]
         return faults
 
     @property

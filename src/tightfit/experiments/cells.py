@@ -53,15 +53,19 @@ class Cell:
     settings: tuple[str, ...]
 
 
+UNIFORM = "budget.allocation=uniform"
+NOT_LORA = (UNIFORM, "adapters.dora=false", "adapters.init=kaiming", "optim.lora_plus=1")
+"""What is set for LoRA's matrices says nothing of a method that has none."""
+
 RECIPES = (
-    Cell("head-only", "head-only", ("adapters.method=none",)),
-    Cell("paper", "paper", ("adapters.method=lora", "train.expect_dead=false")),
+    Cell("head-only", "head-only", ("adapters.method=none", *NOT_LORA)),
+    Cell("paper", "paper", ("adapters.method=lora", "train.expect_dead=false", UNIFORM)),
     Cell(RECIPE, RECIPE, ("adapters.method=lora",)),
-    Cell("VeRA", RECIPE, ("adapters.method=vera",)),
-    Cell("IA3", RECIPE, ("adapters.method=ia3",)),
-    Cell("bias tuning", RECIPE, ("adapters.method=bias",)),
+    Cell("VeRA", RECIPE, ("adapters.method=vera", *NOT_LORA)),
+    Cell("IA3", RECIPE, ("adapters.method=ia3", *NOT_LORA)),
+    Cell("bias tuning", RECIPE, ("adapters.method=bias", *NOT_LORA)),
     # What --budget and --set say of the cap is for the others: this one has none.
-    Cell("full fine-tuning", "full", ("adapters.method=full", "budget.cap=none")),
+    Cell("full fine-tuning", "full", ("adapters.method=full", "budget.cap=none", *NOT_LORA)),
 )
 """Each is what its name says, whatever is set for all of them."""
 

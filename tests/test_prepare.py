@@ -101,6 +101,15 @@ def test_a_label_unseen_in_training_is_refused_in_validation(bert: Path) -> None
     assert "money, sport" in str(caught.value)
 
 
+def test_rows_that_say_the_same_are_refused(bert: Path) -> None:
+    """They are of a wrong column; two texts are enough to go on."""
+    labels: list[int | str] = ["money", "sport"] * 10
+    with pytest.raises(DataError, match="'goal' in 20 rows") as caught:
+        gathered(bert, data=Table(["goal"] * 20, labels, source="rows"))
+    assert "--text-column" in str(caught.value)
+    assert gathered(bert, data=Table(["goal", "gold"] * 10, labels, source="rows"))
+
+
 def test_a_limit_is_drawn_after_the_split(bert: Path) -> None:
     """The same rows validate; of the others a stratified sample trains."""
     whole, limited = gathered(bert), gathered(bert, limit=10)

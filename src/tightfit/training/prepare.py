@@ -23,6 +23,7 @@ from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import limit_rows, split_rows
 from tightfit.data.table import Table
 from tightfit.data.token_cache import TokenCache
+from tightfit.errors import DataError
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import load_tokenizer, longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
@@ -41,6 +42,9 @@ LEAST_EPOCHS, MOST_EPOCHS = 3, 10
 
 MANY_ROWS, ROWS_POWER = 20_000, 0.3
 """From so many rows on the least epochs suffice; below, epochs grow with this power."""
+
+SHOWN = 60
+"""Characters of a text that an error shows."""
 
 LEAN_REASON = "the same logits with less work"
 
@@ -79,6 +83,7 @@ def gather(config: Config, data: Any, validation: Any, limit: int | None) -> Mat
     table = read_table(data, columns_of(config), labelled=True)
     labels = LabelSet.from_table(table, config.data.labels)
     ids = labels.encode(table)
+    _check_texts(table.texts)
     held: Table | None = None
     note = None
     if validation is None:
@@ -114,6 +119,15 @@ def gather(config: Config, data: Any, validation: Any, limit: int | None) -> Mat
         ),
     }
     return Material(labels, train.texts, train_ids, held.texts, held_ids, facts)
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if len(set(texts)) == 1:
+        raise DataError(
+            "all rows have the same text, which tells no class from another",
+            seen=f"{texts[0][:SHOWN]!r} in {len(texts):,} rows",
+            next_step="choose the column of texts with --text-column",
+        )
 
 
 def tell_about(material: Material, voice: Voice) -> None:

@@ -12,7 +12,7 @@ from tightfit.config.loading import (
     recipe_names,
     setting_names,
 )
-from tightfit.config.sections import Adapters, Choice, Config, Head, Optim, Role
+from tightfit.config.sections import Adapters, Choice, Config, Head, MissingText, Optim, Role
 
 __all__ = [
     "DEFAULT_RECIPE",
@@ -20,6 +20,7 @@ __all__ = [
     "Choice",
     "Config",
     "Head",
+    "MissingText",
     "Optim",
     "Role",
     "from_toml",

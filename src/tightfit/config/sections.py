@@ -23,6 +23,9 @@ from tightfit.errors import SettingsError
 Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
 """What a linear layer does in an encoder; each model family maps roles to its own layers."""
 
+MissingText = Literal["refuse", "empty"]
+"""What a row without a text is: a fault, or an empty text."""
+
 
 def _as_list(value: object) -> object:
     """Let the command line write ``a,b`` for a list of names."""
@@ -166,8 +169,8 @@ class Data(Section):
     text_column: Annotated[Names, Field(min_length=1)] = ("text",)
     """Columns joined with a space."""
     label_column: str = "label"
-    missing_text: Literal["refuse", "empty"] = "refuse"
-    """What a row without a text is: a fault, or an empty text."""
+    missing_text: MissingText = "refuse"
+    """What a row without a text is."""
     token_cache_gb: Annotated[float, Field(ge=0)] = 1.0
     """Most that the tokens of large data sets take in your cache folder, in gigabytes (10^9
     bytes), where later runs find them; 0 keeps none."""

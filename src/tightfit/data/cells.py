@@ -6,12 +6,10 @@ import math
 import re
 from collections.abc import Sequence
 from numbers import Integral, Number, Real
-from typing import Any, Literal
+from typing import Any
 
+from tightfit.config import MissingText
 from tightfit.data.rows import Chunk
-
-MissingText = Literal["refuse", "empty"]
-"""What a row without a text is: a fault, or an empty text."""
 
 _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0)?")
 """An integer as a CSV writes it; ``007`` is a name, and ``2.0`` is how data frames with gaps

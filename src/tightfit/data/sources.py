@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import datasets
 import pyarrow as pa
 
-from tightfit.data.cells import MissingText, read_labels, read_texts
+from tightfit.config import MissingText
+from tightfit.data.cells import read_labels, read_texts
 from tightfit.data.compressed import COMPRESSED, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub
 from tightfit.data.many import files_of, is_many, joined

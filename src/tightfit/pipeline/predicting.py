@@ -10,8 +10,7 @@ from typing import Any
 
 from tightfit import runs
 from tightfit.budget.plan import Plan
-from tightfit.config import Config, from_toml
-from tightfit.data.cells import MissingText
+from tightfit.config import Config, MissingText, from_toml
 from tightfit.data.labels import LabelSet
 from tightfit.data.sources import Columns, count_rows, iter_texts
 from tightfit.errors import ArtefactError, UsageError

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import runs
-from tightfit.data.cells import MissingText
+from tightfit.config import MissingText
 from tightfit.data.sources import read_table
 from tightfit.errors import DataError, UsageError
 from tightfit.inference.calibration import read_calibration

@@ -37,8 +37,8 @@ def ranks(plan: Plan) -> set[int]:
         (OUTPUT + 165_888, 72, 1, "the largest equal rank that fits"),
         (OUTPUT + 165_887, 24, 4, "on query and value alone; rank 1 on all 72 layers costs 165,8"),
         (OUTPUT + 36_863, 12, 1, "on value alone"),
-        (OUTPUT + 18_431, 10, 1, "in the uppermost 5 blocks alone"),
-        (OUTPUT + 3_071, 1, 1, "in the uppermost block alone"),
+        (OUTPUT + 18_431, 10, 1, "on query and value in the uppermost 5 blocks alone"),
+        (OUTPUT + 3_071, 1, 1, "on value in the uppermost block alone"),
         (OUTPUT + 1_535, 0, 0, "the head leaves 1,535, and the cheapest adapter costs 1,536"),
     ],
 )

@@ -159,6 +159,14 @@ def test_a_run_by_importance_trains_and_resumes(
     assert all(proof["ok"] for proof in result["proofs"].values())
 
 
+@pytest.mark.parametrize("setting", ["adapters.init=eva", "optim.lora_plus=4"])
+def test_other_variants_go_with_it(bert: Path, setting: str) -> None:
+    """The classifier whose gradients are asked has no adapters, and so nothing of theirs."""
+    config = toy_settings(bert, *IMPORTANCE, setting, "budget.cap=2000")
+    material = gather(config, toy_table(), None, None)
+    assert decide_plan(config, material, locate(str(bert)), Notes()).layers
+
+
 def test_an_explicit_rank_contradicts_importance(bert: Path) -> None:
     """One of the two must decide."""
     with pytest.raises(SettingsError, match="importance decides the ranks"):
@@ -167,7 +175,11 @@ def test_an_explicit_rank_contradicts_importance(bert: Path) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "words"),
-    [("adapters.method=vera", "weighs LoRA's ranks"), ("budget.cap=none", "spends a cap")],
+    [
+        ("adapters.method=vera", "weighs LoRA's ranks"),
+        ("adapters.method=none", "weighs LoRA's ranks"),
+        ("budget.cap=none", "spends a cap"),
+    ],
 )
 def test_what_importance_cannot_decide(bert: Path, setting: str, words: str) -> None:
     """Refused, rather than put on record and not done."""

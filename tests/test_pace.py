@@ -125,7 +125,7 @@ def test_too_short_a_time_is_refused(bert: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UsageError) as caught:
         fitted(toy_job(bert), monkeypatch, 0.01, Pace(60.0, 0.0))
     assert "0.01 minutes leave no time to train" in str(caught.value)
-    assert "allowed: 1.1 minutes or more" in str(caught.value)
+    assert "allowed: 1.2 minutes or more" in str(caught.value)
 
 
 def test_a_time_that_is_over_is_refused(bert: Path) -> None:
@@ -208,6 +208,15 @@ def test_training_ends_at_the_deadline(bert: Path, tmp_path: Path) -> None:
     done = toy_loop(job, tmp_path).fit()
     assert (done.steps, done.counters.best_step) == (1, 1)
     assert [row["step"] for row in done.history] == [0, 1]
+
+
+def test_a_late_training_ends_with_a_step_that_learned(bert: Path, tmp_path: Path) -> None:
+    """The first of a warm-up has a rate of zero, and would look like adapters that are dead."""
+    notes = Notes()
+    job = replace(toy_job(bert, "optim.epochs=20"), deadline=time.monotonic() - 1)
+    done = toy_loop(job, tmp_path, voice=notes).fit()
+    assert (done.steps, done.counters.best_step) == (2, 2)
+    assert f"the time was up after step 2 of {job.schedule.total}" in notes.warned
 
 
 def test_a_run_within_minutes(bert: Path, rows_file: Path, tmp_path: Path) -> None:

@@ -148,12 +148,12 @@ def test_a_cap_between_head_and_rank_1() -> None:
     with pytest.raises(BudgetError) as caught:
         plan_of(budget=rank_1 - 1)
     assert caught.value.allowed == (
-        "a cap of 593,668 for the head alone (recipe head-only), "
+        "a cap of 593,668 for the head alone (adapters.method=none), "
         f"of {rank_1:,} for rank 1 on these layers; no rank fits"
     )
     assert plan_of(budget=rank_1, rank=1).headroom == 0
     assert plan_of(budget=HEAD, method="none").headroom == 0
-    with pytest.raises(BudgetError, match=r"next: +use the recipe head-only"):
+    with pytest.raises(BudgetError, match=r"set adapters\.rank=auto.* recipe head-only"):
         plan_of(budget=HEAD)
 
 

@@ -288,6 +288,15 @@ def test_changed_settings_are_refused(
     assert run(bert, rows_file, tmp_path / "run", resume=True).summary["steps"] == STEPS
 
 
+def test_lengths_that_were_lowered_are_those_that_were_asked_for(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
+) -> None:
+    """The encoder has 64 positions; the same command resumes."""
+    longer = ("data.max_length=100", "predict.max_length=100")
+    interrupted(bert, rows_file, tmp_path / "run", stop, *longer)
+    assert run(bert, rows_file, tmp_path / "run", *longer, resume=True).summary["steps"] == STEPS
+
+
 def test_changed_rows_are_refused(
     bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
 ) -> None:

@@ -111,6 +111,18 @@ def test_more_classes_than_held_out_rows_are_split_unstratified() -> None:
     )
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_no_class_is_left_without_a_row_to_train_on(seed: int) -> None:
+    """Of 151 classes with 200 rows; where more is asked for than can be spared, it is given."""
+    labels = [*range(151), *range(49)]
+    parts = split_rows(labels, validation_rows=20, stratify=True, seed=seed)
+    assert sorted([*parts.train, *parts.validation]) == list(range(200))
+    assert len(parts.validation) == 20
+    assert {labels[row] for row in parts.train} == set(range(151))
+    few = split_rows([i % 30 for i in range(60)], validation_rows=0.6, stratify=True, seed=seed)
+    assert len(few.validation) == 36
+
+
 def test_single_rows_alone_cannot_be_stratified() -> None:
     """All of them would have to train."""
     with pytest.raises(DataError, match=r"too few rows(.|\n)*data\.stratify=false"):

@@ -130,13 +130,14 @@ def _narrower(
     chooses = "budget.allocation=importance would choose among them"
     advice = f", and {chooses}" if kind == "lora" else ""
     groups = [[x for x in layers if not set(roles).isdisjoint(x.roles)] for roles in NARROWER]
-    for some, roles in zip(groups, NARROWER, strict=True):
-        yield some, f" on {' and '.join(roles)} alone{lacks}{advice}"
-    for some in (*groups, list(layers)):
+    names = [f" on {' and '.join(roles)}" for roles in NARROWER]
+    for some, on in zip(groups, names, strict=True):
+        yield some, f"{on} alone{lacks}{advice}"
+    for some, on in zip((*groups, list(layers)), (*names, ""), strict=True):
         for kept in _uppermost(some, affordable, kind):
             count = len({x.block for x in kept})
             blocks = "block" if count == 1 else f"{count} blocks"
-            yield kept, f" in the uppermost {blocks} alone{lacks}{advice}"
+            yield kept, f"{on} in the uppermost {blocks} alone{lacks}{advice}"
 
 
 def _uppermost(

@@ -14,22 +14,32 @@ from tightfit.budget.parts import (
 )
 from tightfit.errors import BudgetError
 
+OTHERS = {"vera": "vectors (VeRA)", "ia3": "factors (IA3)", "bias": "the encoder's own biases"}
+"""What trains beside adapters and head, by method; every weight where it is the whole encoder."""
+
 
 def over_budget(
-    layers: Sequence[LayerPlan], head_layers: Sequence[HeadLayer], *, total: int, cap: int
+    layers: Sequence[LayerPlan],
+    head_layers: Sequence[HeadLayer],
+    *,
+    total: int,
+    cap: int,
+    method: str = "lora",
 ) -> BudgetError:
     """The error for a total over the cap.
 
     Args:
         layers: all adapters, none where the head trains alone or the whole model does.
         head_layers: all layers of the head.
-        total: what would train; what adapters and head do not explain is the encoder's own.
+        total: what would train, with what adapters and head do not explain.
         cap: most trainable parameters allowed.
+        method: what trains besides the head.
     """
     head = sum(layer.parameters for layer in head_layers)
     own = total - head - sum(layer.parameters for layer in layers)
     lines = _layer_lines(layers)
-    lines += [f"the encoder's own weights: {own:,}"] if own else []
+    others = OTHERS.get(method, "the encoder's own weights")
+    lines += [f"{others}: {own:,}"] if own else []
     lines += [f"head, {head_words(layer)}: {layer.parameters:,}" for layer in head_layers]
     lines += [f"total: {total:,}", f"cap: {cap:,}", f"excess: {total - cap:,}"]
     whole = all(layer.rank is None for layer in head_layers)
@@ -78,7 +88,7 @@ def _way_out(
             f"largest uniform rank that fits: {best}",
             f"set adapters.rank={best}, adapt fewer layers, or raise budget.cap (--budget)",
         )
-    allowed = f"a cap of {head:,} for the head alone (recipe head-only)"
+    allowed = f"a cap of {head:,} for the head alone (adapters.method=none)"
     if layers:
         first = head + fixed_price(layers, kind) + rank_price(layers, kind)
         allowed += f", of {first:,} for rank 1 on these layers; no rank fits"
@@ -86,4 +96,5 @@ def _way_out(
         narrow = "set head.kind=auto (a head of low rank where need be), " if whole else ""
         cure = f"raise budget.cap (--budget), {narrow}or choose a model of smaller hidden width"
         return allowed, f"the cap is smaller than the head: {cure}"
-    return allowed, "use the recipe head-only, adapt fewer layers, or raise budget.cap (--budget)"
+    fewer = "set adapters.rank=auto, which adapts what the cap can pay"
+    return allowed, f"{fewer}, use the recipe head-only, or raise budget.cap (--budget)"

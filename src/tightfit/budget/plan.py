@@ -99,7 +99,13 @@ class Plan:
                 next_step="set adapters.targets for lora, or adapters.method=none",
             )
         if self.budget is not None and self.total > self.budget:
-            raise over_budget(self.layers, self.head_layers, total=self.total, cap=self.budget)
+            raise over_budget(
+                self.layers,
+                self.head_layers,
+                total=self.total,
+                cap=self.budget,
+                method=self.method,
+            )
 
     @property
     def adapters(self) -> int:

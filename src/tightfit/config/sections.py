@@ -300,7 +300,7 @@ class Config(Section):
             faults.append("adapters.targets names a layer twice")
         if by_importance and adapters.rank is not None:
             faults.append("budget.allocation=importance decides the ranks; set adapters.rank=auto")
-        if by_importance and adapters.method not in ("lora", "none"):
+        if by_importance and adapters.method != "lora":
             faults.append("budget.allocation=importance weighs LoRA's ranks; set uniform")
         if by_importance and self.budget.cap is None:
             faults.append("budget.allocation=importance spends a cap; set budget.cap, or uniform")

@@ -18,7 +18,10 @@ LABEL_SHOWN = 60
 """Characters of a label in such a message: who takes texts for labels is not shown the texts."""
 
 SUSPICIOUS_ROWS = 20
-"""From so many rows on, more classes than half the rows look like the wrong column."""
+"""From so many rows on, labels that nearly all differ look like the wrong column."""
+
+OWN_LABELS = 0.9
+"""Labels to a row from which on they do. Few rows of many classes are a hard task, not a fault."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def _check_classes(present: Sequence[int | str], rows: int) -> None:
             "a classifier needs rows of at least 2 classes",
             seen=f"{_listed(present)} in all {rows:,} rows",
         )
-    if rows >= SUSPICIOUS_ROWS and len(present) > rows / 2:
+    if rows >= SUSPICIOUS_ROWS and len(present) > OWN_LABELS * rows:
         raise DataError(
             "nearly every row has a label of its own",
             seen=f"{len(present):,} labels in {rows:,} rows",

@@ -39,7 +39,8 @@ def split_rows(
         label_ids: class id of each row.
         validation_rows: a count, or, below 1, a share. A count above a tenth of the rows becomes
             a tenth, rounded up.
-        stratify: keep the shares of the classes; a class with a single row then trains.
+        stratify: keep the shares of the classes, or where there are too many of them at least one
+            row of each in training; a class with a single row then trains.
         seed: of the shuffle.
 
     Raises:
@@ -123,6 +124,11 @@ def _stratified(label_ids: Sequence[int], held_out: int, seed: int, note: str | 
         )
     if min(held_out, len(rest) - held_out) < classes:
         notes.append(f"one side is too small for all {classes:,} classes: not stratified")
+        first = {label_ids[row]: row for row in reversed(rest)}
+        spare = [row for row in rest if first[label_ids[row]] != row]
+        if len(spare) > held_out:
+            single += sorted(first.values())  # so that no class is left without a row to train on
+            rest = spare
         split = _shuffled(rest, held_out, seed, None)
     else:
         ids = [label_ids[row] for row in rest]

@@ -20,7 +20,7 @@ from transformers import AutoModelForSequenceClassification
 
 labels = {labels}
 base = AutoModelForSequenceClassification.from_pretrained(
-    {base!r}, num_labels={count}, id2label=labels
+    {base!r}, num_labels={count}, id2label=labels, ignore_mismatched_sizes=True
 )
 model = PeftModel.from_pretrained(base, {folder!r}).eval()""",
     "none": """from safetensors.torch import load_file
@@ -28,7 +28,7 @@ from transformers import AutoModelForSequenceClassification
 
 labels = {labels}
 model = AutoModelForSequenceClassification.from_pretrained(
-    {base!r}, num_labels={count}, id2label=labels
+    {base!r}, num_labels={count}, id2label=labels, ignore_mismatched_sizes=True
 )
 model.load_state_dict(load_file({folder!r} + "/head.safetensors"), strict=False)
 model.eval()""",
@@ -54,6 +54,15 @@ STARTS: Mapping[str, str] = {
     "eva": ", started at the leading directions of activations (EVA)",
 }
 """Where adapters started, unless at random."""
+
+LONGER: Mapping[str, str] = {
+    "head": "of a longer text the beginning is read",
+    "head+tail": "of a longer text beginning and end are read, which is not what the tokenizer "
+    "alone does",
+    "windows": "a longer text is read in windows, whose logits are averaged, which these lines "
+    "alone do not do",
+}
+"""What becomes of texts that are longer than the longest, by what the data decided."""
 
 HUB = "hf:"
 """Begins the name of a data set on the Hub."""
@@ -166,7 +175,7 @@ def _results(config: Config, labels: Sequence[str], scores: Mapping[str, Any]) -
 | labels, in order | {listed}{more} |
 | accuracy on {scores["n"]:,} validation rows | {accuracy} |
 | macro F1 | {scores["macro_f1"]["value"]:.3f} |
-| longest text | {config.predict.max_length} tokens |"""
+| longest text | {config.predict.max_length} tokens; {LONGER[config.long_text]} |"""
 
 
 def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str:
@@ -177,9 +186,11 @@ def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str
         adapters = config.adapters
         kind = "DoRA" if plan.layers[0].kind == "dora" else "LoRA"
         how += (
-            f"; {kind} of rank {_ranks(plan)} and alpha {adapters.alpha:g} on "
+            f"; {kind} of rank {_ranks(plan)} and alpha {adapters.alpha:g} (over "
+            f"{'the root of the rank' if adapters.rslora else 'the rank'}) on "
             f"{', '.join(_roles(plan))}" + STARTS.get(adapters.init, "")
         )
+    how += _head(plan)
     if data is None:
         return f"{how}."
     counts = ", ".join(
@@ -189,6 +200,15 @@ def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str
         f"{data['train_rows']:,} rows of {_plain(_public(data['source']))} ({counts}); "
         f"{data['validation_rows']:,} rows to validate on. {how}."
     )
+
+
+def _head(plan: Plan) -> str:
+    """Which part of the head trains, where that is not simply all of it."""
+    output = plan.head_layers[-1]
+    rank = f", of rank {output.rank}" if output.rank is not None else ""
+    if plan.frozen_constants:
+        return f"; of the head the output layer alone{rank}, behind a dense layer that stands still"
+    return f"; the head's output layer{rank}" if rank else ""
 
 
 def _extent(config: Config) -> str:
@@ -227,9 +247,8 @@ def _limits(config: Config, scores: Mapping[str, Any]) -> str:
         "The accuracy is that of rows like the validation rows, on which the best step was chosen; "
         "other sources, times and languages were not measured. "
         f"Its weakest label is {_plain(weakest['name'])} (F1 {weakest['f1']['value']:.2f}). "
-        f"Texts are cut at {config.predict.max_length} tokens, and every text gets one of these "
-        "labels, whether any fits or not. The weights of the base model keep their own licence; "
-        "this card claims none for the adapter."
+        "Every text gets one of these labels, whether any fits or not. The weights of the base "
+        "model keep their own licence; this card claims none for the adapter."
     )
 
 

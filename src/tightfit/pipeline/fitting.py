@@ -27,6 +27,7 @@ from tightfit.model.adapters import adapter_pairs
 from tightfit.model.artefact import load_artefact, save_artefact
 from tightfit.model.card import write_card
 from tightfit.model.classifier import count_built, predict_logits
+from tightfit.model.encoders import load_tokenizer
 from tightfit.model.locate import Source, locate
 from tightfit.model.proofs import Proof, movement, round_trip
 from tightfit.pipeline.beginning import Beginning
@@ -40,7 +41,7 @@ from tightfit.training.job import Fitted, HistoryRow, Job
 from tightfit.training.loop import Loop
 from tightfit.training.pace import TimeLimit, fit_into
 from tightfit.training.parallel import Peers, join_peers
-from tightfit.training.prepare import Material, gather, make_job, tell_about
+from tightfit.training.prepare import Material, fit_lengths, gather, make_job, tell_about
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.tracking import check_tracker, log_row, make_accelerator
 from tightfit.voice import RichVoice, Voice
@@ -158,7 +159,8 @@ def _train(
         plan = decide_plan(config, material, source, voice)
     else:
         config = config.model_copy(update={"choices": stored.choices})
-        begin.check_same(config, material, stored)
+        lowered, _ = fit_lengths(config, source, load_tokenizer(source))
+        begin.check_same(lowered, material, stored)
         plan = Plan.from_json(runs.read_json(begin.folder.plan))
     reason = f": {plan.why}" if plan.why else ""
     voice.say(f"{plan.total:,} parameters will train in {source.name}{reason}")

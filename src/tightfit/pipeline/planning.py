@@ -72,7 +72,7 @@ def plan(
     config = settings_of(recipe, settings, model=model, budget=budget)
     name = config.model.name
     made = plan_by(config, shapes_by_name(name, labels), model=name, num_labels=labels)
-    if config.budget.allocation == "importance":
+    if config.budget.allocation == "importance" and made.layers:
         return replace(made, why="equal for want of rows; training rows will decide, by importance")
     return made
 

@@ -39,6 +39,17 @@ PROBED_ROWS = 1000
 GRADIENT_ROWS = 128
 """Rows that the gradient is summed over."""
 
+HEAD_ALONE = {
+    "adapters.method": "none",
+    "head.start": "probe",
+    "budget.allocation": "uniform",
+    # What is for LoRA's matrices contradicts a method that has none.
+    "adapters.dora": False,
+    "adapters.init": "kaiming",
+    "optim.lora_plus": 1.0,
+}
+"""Settings of the classifier whose gradients say what a rank is worth."""
+
 
 def decide_plan(config: Config, material: Material, source: Source, voice: Voice) -> Plan:
     """What trains: by the settings alone, or where the gradient says that a rank is worth the most.
@@ -50,7 +61,7 @@ def decide_plan(config: Config, material: Material, source: Source, voice: Voice
     layers = targeted_layers(config, source, len(material.labels))
     if config.budget.allocation == "uniform" or not layers or plan.budget is None:
         return plan
-    alone = config.with_values({"adapters.method": "none", "head.start": "probe"})
+    alone = config.with_values(HEAD_ALONE)
     sample = _sample(material, config.seed)
     head = plan_for(alone, source, len(material.labels))
     job, _ = make_job(alone, sample, source, head, voice=Voice())

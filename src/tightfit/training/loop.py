@@ -96,7 +96,9 @@ class Loop:
         with self.voice.track("training", total, done) as bar:
             for step in range(done + 1, total + 1):
                 self._train_step(step)
-                last = step == total or time.monotonic() > self.job.deadline
+                # Not before a step has moved something: warm-up begins at a rate of zero.
+                late = self._rate > 0 and time.monotonic() > self.job.deadline
+                last = step == total or late
                 if last or step % every == 0:
                     self._evaluate(step)
                 # Asked once: a signal that comes later must find a checkpoint of its own step.
@@ -113,6 +115,8 @@ class Loop:
                     )
                 if last:
                     break
+        if step < total:
+            self.voice.warn(f"the time was up after step {step} of {total}")
         if self._best:
             self.job.classifier.load_state(self._best)
         drop_prefix(self.job, self.store.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -227,7 +228,7 @@ def _steps(job: Job, limit: TimeLimit, pace: Pace, fitting: int) -> Choice:
         raise UsageError(
             f"{limit.minutes:g} minutes leave no time to train",
             seen=f"{spent:.2g} minutes for reading, tokenising and loading",
-            allowed=f"{needed:.2g} minutes or more on this machine",
+            allowed=f"{math.ceil(10 * needed) / 10:g} minutes or more on this machine",
             next_step="raise --minutes, or give a smaller --model",
         )
     if fitting >= whole:

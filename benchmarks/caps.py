@@ -3,8 +3,9 @@
     python -m benchmarks.caps --root shared/data --work /tmp/cells
 
 Rows, scoring and resuming are those of `benchmarks.datasets`. The published settings keep their
-rank of 4 on query and value where it fits, and have the largest that does elsewhere; they train,
-with live adapters, for the wall clock that `tight` took under the same cap.
+rank of 4 on query and value where it fits, in one training whatever the cap, and have the largest
+that does elsewhere; they train, with live adapters, for the wall clock that `tight` took, under
+the same cap or for that one training under its own of a million.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def _pair(task: Task, cap: int) -> Pair:
     """Both systems under one cap."""
-    under = "" if cap == OWN_CAP else f"-{cap}"
-    tight = task.cell(f"tight{under}", within(by_recipe("tight", f"budget.cap={cap}")))
-    seconds = tight["seconds"] if tight else 0.0
-    for name, rank in (("paper", "4"), ("paper-auto", "auto")):
-        published = by_recipe("paper", f"budget.cap={cap}", f"adapters.rank={rank}")
-        paper = task.cell(f"{name}{under}", within(published), seconds)
-        if paper is not None:
-            break
+    own = task.cell("tight", by_recipe("tight"))
+    paper = task.cell("paper", by_recipe("paper"), own["seconds"])
+    if cap == OWN_CAP:
+        return own, paper
+    tight = task.cell(f"tight-{cap}", within(by_recipe("tight", f"budget.cap={cap}")))
+    if paper["trainable"] > cap:
+        published = within(by_recipe("paper", f"budget.cap={cap}", "adapters.rank=auto"))
+        paper = task.cell(f"paper-auto-{cap}", published, tight["seconds"] if tight else 0.0)
     return tight, paper
 
 
@@ -71,7 +72,8 @@ def _table(args: argparse.Namespace, pairs: dict[tuple[str, int], Pair]) -> str:
         "# Accuracy under a cap\n",
         f"Embedded encoder, at most {args.rows:,} rows to train on, seed {args.seed}; accuracy "
         "with its 95% interval (Wilson). The published settings train, with live adapters, for "
-        "the wall clock that `tight` took. Made by `python -m benchmarks.caps`.\n",
+        "the wall clock that `tight` took; where their rank of 4 fits, it is one training under "
+        "several caps. Made by `python -m benchmarks.caps`.\n",
         "| data set | cap | `tight` trains | `tight` | published settings train | they reach |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]

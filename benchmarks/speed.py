@@ -219,8 +219,8 @@ interleaved.
 *Steady*: optimiser steps alone. *Share of ceiling*: operations of real tokens through the frozen
 linear layers that the plan needs, over time and the best fp32 product; products in bf16 can exceed
 it. *Peak memory*: resident, of the process or its largest child. *Target*: {target:.2%} on the
-validation rows, in seconds from the start of the process, imports, tokenising and evaluations
-included."""
+validation rows, in seconds from the start of the process, imports and tokenising included;
+evaluations count for tightfit, and not for Trainer."""
 
 
 def options(words: Sequence[str]) -> argparse.Namespace:

@@ -18,7 +18,6 @@ SETS = ("trec6", "tweet_emotion", "banking77")
 
 VARIANTS = {
     "as it is": (),
-    "no rank-stabilised scale": ("adapters.rslora=false", "adapters.alpha=24"),
     "DoRA": ("adapters.dora=true",),
     "LoRA+": ("optim.lora_plus=4",),
     "PiSSA": ("adapters.init=pissa",),
@@ -27,7 +26,6 @@ VARIANTS = {
     "VeRA, faster": ("adapters.method=vera", "optim.lr=1e-2"),
     "frozen dropouts": ("model.frozen_dropout=true",),
 }
-"""The scale of rank 24 is that of the default under a cap of a million."""
 
 Found = dict[str, dict[str, list[Figures]]]
 """By variant and data set, a cell for each seed."""

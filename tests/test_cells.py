@@ -109,6 +109,29 @@ def test_the_table_of_data_sets(
     assert figure(FOUND) == "90.0% (82.6% to 94.5%)"
 
 
+def test_the_table_of_caps(
+    asked: argparse.Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is published trains once for all caps that hold it, and for as long as `tight` did."""
+    ran: list[tuple[str, float]] = []
+
+    def by(recipe: str, *settings: str) -> cells.System:
+        def run(task: Task, seconds: float) -> Figures:
+            ran.append((" ".join([recipe, *settings]), seconds))
+            return FOUND | {"trainable": 700 if recipe == "paper" else 70}
+
+        return run
+
+    monkeypatch.setattr(caps, "by_recipe", by)
+    words = ["--root", str(tmp_path), "--work", str(tmp_path / "work"), "--sets", "tested"]
+    words += ["--caps", "1000000", "800", "600", "--cells", str(tmp_path / "c")]
+    caps.main([*words, "--out", str(asked.out)])
+    auto = "paper budget.cap=600 adapters.rank=auto"
+    assert ran[:2] == [("tight", 0.0), ("paper", 2.0)]
+    assert ran[2:] == [("tight budget.cap=800", 0.0), ("tight budget.cap=600", 0.0), (auto, 2.0)]
+    assert [row.split(" | ")[4] for row in asked.out.read_text().splitlines()[6:]] == ["700"] * 3
+
+
 def test_the_table_of_variants(
     asked: argparse.Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

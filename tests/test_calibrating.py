@@ -24,6 +24,7 @@ from tightfit.inference.calibration import (
     read_calibration,
 )
 from tightfit.inference.outcomes import KEPT_CHARACTERS, KEPT_TEXTS, Outcomes, read_outcomes
+from tightfit.metrics.calibration import fit_temperature
 from tightfit.pipeline import Run, TrainResult, predict
 
 
@@ -111,6 +112,21 @@ def test_calibration_finds_the_temperature() -> None:
     assert found.log_loss_after < found.log_loss_before
     assert found.reason is None
     assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+@pytest.mark.parametrize("mistake", range(10))
+def test_a_single_mistake_is_no_reason_to_be_certain(mistake: int) -> None:
+    """Of 60 rows: the least loss is at a tenth of what the logits say, and would not carry over."""
+    logits_NK = np.tile(np.array([[1.5, 0.0], [0.0, 1.5]], dtype=np.float32), (30, 1))
+    labels = [row % 2 for row in range(60)]
+    labels[mistake] = 1 - labels[mistake]
+    outcomes = Outcomes.gather(logits_NK, labels, [f"text {i}" for i in range(60)])
+    assert fit_temperature(logits_NK, labels).value < 0.4
+    found = calibrate(outcomes)
+    assert found.temperature == 1.0
+    assert found.log_loss_after == found.log_loss_before
+    assert found.reason is not None
+    assert "but not for rows that it was not fitted on" in found.reason
 
 
 def test_few_rows_leave_probabilities_as_they_are() -> None:

@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tests.toy_jobs import SHORT
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run
+from tightfit.budget import allocate
 from tightfit.budget.plan import HeadKind, Method, Plan, make_plan
 from tightfit.budget.shapes import encoder_shapes
 from tightfit.errors import BudgetError
@@ -59,6 +60,16 @@ def test_any_cap_from_rank_one_on_is_spent_exactly(cap: int) -> None:
     assert cap - 461 < plan.total <= cap
     assert Plan.from_json(plan.to_json()) == plan
     assert f"rank {head.rank}: whole it would cost 29,645" in plan.why
+
+
+@pytest.mark.parametrize(
+    ("labels", "cap", "rank", "adapted"),
+    [(4, 1_537, 3, 0), (4, 1_150, 2, 0), (77, 10_000, 21, 0), (77, 25_000, 34, 12)],
+)
+def test_the_head_comes_first(labels: int, cap: int, rank: int, adapted: int) -> None:
+    """As far as differences of four labels need, or 32 ranks; only then adapters."""
+    plan = planned(cap, labels=labels)
+    assert (plan.head_layers[-1].rank, len(plan.layers)) == (rank, adapted)
 
 
 def test_a_head_that_fits_stays_whole() -> None:
@@ -161,14 +172,16 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     settings = [*SHORT, "head.kind=auto", "head.start=probe", "adapters.rank=auto"]
     labels = len({row["label"] for row in rows})
     whole = 32 * labels + labels
-    return train(
-        write_jsonl(folder / "rows.jsonl", rows),
-        model=str(request.getfixturevalue(request.param)),
-        out=folder / "run",
-        budget=whole - 1,
-        settings=settings,
-        voice=Voice(),
-    ).run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(allocate, "FIRST_RANKS", 1)  # 32 would be all of this encoder's features
+        return train(
+            write_jsonl(folder / "rows.jsonl", rows),
+            model=str(request.getfixturevalue(request.param)),
+            out=folder / "run",
+            budget=whole - 1,
+            settings=settings,
+            voice=Voice(),
+        ).run
 
 
 def test_all_gates_agree(run: Path) -> None:

@@ -31,6 +31,10 @@ MOST_VERA_RANK = 256
 HEAD_SHARE = 0.5
 """Of a cap that the whole head does not fit under, before adapters get theirs."""
 
+FIRST_RANKS = 32
+"""Or so many ranks of the head, if that is more: fewer tell too few labels from each other for
+adapters to be worth anything. One less than the labels is all that their differences need."""
+
 NARROWER: tuple[tuple[Role, ...], ...] = (("query", "value"), ("value",))
 """What is adapted where the cap is too small for all that was asked for (arXiv:2106.09685)."""
 
@@ -97,8 +101,8 @@ def narrow_head(
 ) -> tuple[HeadLayer, ...]:
     """The head as it is where it fits under a cap, else with an output layer of low rank.
 
-    The rank is the largest that a share of the cap pays, and at least 1, which may still be too
-    much.
+    The rank is the largest that a share of the cap pays, or, where the cap pays them, the first
+    ones that a head needs; and at least 1, which may still be too much.
 
     Args:
         head: its layers, the output layer last.
@@ -112,7 +116,8 @@ def narrow_head(
         return tuple(head)
     price = sum(widths)
     bias = output.parameters - widths[0] * widths[1]
-    rank = max(1, int(cap * share - others - bias) // price)
+    most, shared = ((int(cap * part) - others - bias) // price for part in (1.0, share))
+    rank = max(1, shared, min(most, FIRST_RANKS, widths[1] - 1))
     return (*inner, HeadLayer(output.name, rank * price + bias, rank))
 
 

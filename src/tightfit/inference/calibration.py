@@ -17,15 +17,19 @@ from tightfit import runs
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.inference.outcomes import Outcomes, read_outcomes
 from tightfit.metrics.calibration import (
+    Temperature,
     Threshold,
     abstain_threshold,
     apply_temperature,
+    carries_over,
     expected_calibration_error,
     fit_temperature,
 )
 
 DERIVED_NAME = "calibration"
 """The file in the run's ``derived/``."""
+
+NOT_KEPT = "would be the best temperature here, but not for rows that it was not fitted on"
 
 LEVELS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of wrong answers that are offered where the one asked for cannot be kept."""
@@ -45,7 +49,7 @@ class Calibration:
     ece_before: float
     ece_after: float
     reason: str | None = None
-    """Why the temperature is 1, where nothing could be fitted."""
+    """Why the temperature is 1, where none could be fitted or none would carry over."""
 
     def to_json(self) -> dict[str, Any]:
         """What ``derived/calibration.json`` keeps."""
@@ -71,7 +75,11 @@ class Calibration:
 
 def calibrate(outcomes: Outcomes) -> Calibration:
     """Fit the temperature on rows that the classifier did not learn from."""
-    fitted = fit_temperature(outcomes.logits_NK, outcomes.labels_N)
+    rows = outcomes.logits_NK, outcomes.labels_N
+    fitted = fit_temperature(*rows)
+    if fitted.reason is None and not carries_over(*rows):
+        before, reason = fitted.log_loss_before, f"{fitted.value:.3g} {NOT_KEPT}"
+        fitted = Temperature(1.0, before, before, reason)
     return Calibration(
         temperature=fitted.value,
         rows=len(outcomes),

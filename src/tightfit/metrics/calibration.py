@@ -21,6 +21,8 @@ from tightfit.metrics.checks import class_rows, confidence_rows
 BINS = 15
 # From fewer rows, the temperature's standard error is a fifth of it and more.
 MIN_ROWS = 40
+# Of the rows, when it is asked whether a temperature carries over from the others to one of them.
+PARTS = 5
 # 1 / temperature is looked for between these; a minimum outside is no minimum but a trend.
 _SHARPEST, _FLATTEST = 1e3, 1e-3
 # A search for a threshold starts from each of these shares of the rows, most confident first.
@@ -147,6 +149,25 @@ def fit_temperature(logits_BK: ArrayLike, labels_B: ArrayLike) -> Temperature:
         return Temperature(1.0, before, before, reason)
     inverse = float(root_scalar(slope, bracket=(_FLATTEST, _SHARPEST), xtol=1e-12).root)
     return Temperature(1 / inverse, before, _log_loss(inverse * scores_BK, true_B))
+
+
+def carries_over(logits_BK: ArrayLike, labels_B: ArrayLike) -> bool:
+    """Whether a temperature fitted on some of the rows lowers the log loss of the others.
+
+    By cross-validation over parts drawn at random. On few rows with next to no mistake the least
+    loss is that of near certainty, and the first mistake elsewhere costs more than all of it won.
+    """
+    true_B, scores_BK = class_rows(labels_B, logits_BK)
+    part_B = np.random.default_rng(0).permutation(len(true_B)) % PARTS
+    gained = 0.0
+    for part in range(PARTS):
+        held_B = part_B == part
+        found = fit_temperature(scores_BK[~held_B], true_B[~held_B])
+        if found.reason is not None:
+            return False
+        held = scores_BK[held_B], true_B[held_B]
+        gained += held_B.sum() * (_log_loss(*held) - _log_loss(held[0] / found.value, held[1]))
+    return gained > 0
 
 
 def apply_temperature(logits_BK: ArrayLike, temperature: float) -> NDArray[np.float64]:

@@ -86,6 +86,13 @@ def test_the_file_holds_the_trainable_tensors_and_nothing_else(
     assert all(torch.equal(saved[name], state[name]) for name in state)
 
 
+@pytest.mark.parametrize("recipe", ["tight", "head-only", "full"])
+def test_whoever_reads_one_file_reads_all(recipe: str, roberta: Path, tmp_path: Path) -> None:
+    """A service that runs as somebody else needs the weights as well."""
+    save_artefact(moved(roberta, recipe), tmp_path)
+    assert len({file.stat().st_mode for file in tmp_path.iterdir()}) == 1
+
+
 def test_nothing_in_the_folder_is_pickled(roberta: Path, tmp_path: Path) -> None:
     """Safetensors, JSON and words."""
     for recipe in FILES:

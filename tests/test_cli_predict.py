@@ -116,6 +116,7 @@ def test_a_pipe(run: ToyRun) -> None:
     result = tightfit("predict", "r", stdin="goal\r\n\nbank")
     assert result.stdout == "sport\t0.7500\nmoney\t0.7500\nmoney\t0.7500\n"
     assert run.chunks == [["goal", "", "bank"]]
+    assert "note: 1 text has no words, and a label that says nothing" in result.stderr
 
 
 def test_a_long_pipe(run: ToyRun, monkeypatch: pytest.MonkeyPatch) -> None:

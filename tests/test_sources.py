@@ -546,6 +546,17 @@ def test_a_missing_column_names_those_there_are(name: str, tmp_path: Path) -> No
         labelled(path, Columns(label="klass"))
 
 
+def test_spaces_around_a_heading_are_overlooked(tmp_path: Path) -> None:
+    """Unless two columns differ in nothing else."""
+    file = tmp_path / "a.csv"
+    file.write_text("Review Text ,label\ngood,1\nbad,0\n")
+    for name in ("Review Text", "Review Text "):
+        assert read_table(file, Columns((name,)), labelled=True).texts == ["good", "bad"]
+    file.write_text("a , a,label\ngood,bad,1\n")
+    with pytest.raises(DataError, match="no column 'a'"):
+        read_table(file, Columns(("a",)), labelled=True)
+
+
 def test_a_long_list_of_columns_is_cut(tmp_path: Path) -> None:
     """A file without a header has its first text among them."""
     header = ",".join(["a long first text " * 9, *(f"c{i}" for i in range(30))])

@@ -221,6 +221,12 @@ def _tell_truncated(front: Front, truncated: int) -> None:
         front.show(Text(f"note: {texts} longer than is read, and cut"))
 
 
+def _tell_empty(front: Front, empty: int) -> None:
+    if empty:
+        texts = "1 text has" if empty == 1 else f"{empty:,} texts have"
+        front.show(Text(f"note: {texts} no words, and a label that says nothing"))
+
+
 def _tell_abstained(front: Front, abstained: int, threshold: float) -> None:
     if threshold:
         texts = "1 text has" if abstained == 1 else f"{abstained:,} texts have"
@@ -239,10 +245,11 @@ class _Style:
 def _answer_texts(front: Front, run: Run, texts: Iterable[str], style: _Style) -> None:
     """Lines as they come, or one object in the end."""
     objects: list[dict[str, Any]] = []
-    truncated = 0
+    truncated = empty = 0
     for chunk in _chunks(texts):
         found = run.predict(chunk)
         truncated += found.truncated
+        empty += sum(not each.strip() for each in chunk)
         if style.as_json:
             objects += _objects(found, len(objects), style)
         else:
@@ -250,6 +257,7 @@ def _answer_texts(front: Front, run: Run, texts: Iterable[str], style: _Style) -
     if style.as_json:
         front.answer({"predictions": objects})
     _tell_truncated(front, truncated)
+    _tell_empty(front, empty)
 
 
 def _objects(found: Predictions, start: int, style: _Style) -> Iterator[dict[str, Any]]:

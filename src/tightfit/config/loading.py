@@ -55,6 +55,32 @@ def from_toml(text: str) -> Config:
     return build_config(values, [])
 
 
+ELSEWHERE = {
+    "learning_rate": "optim.lr",
+    "batch_size": "optim.batch",
+    "per_device_train_batch_size": "optim.batch",
+    "train_batch_size": "optim.batch",
+    "gradient_accumulation_steps": "optim.accumulate",
+    "num_train_epochs": "optim.epochs",
+    "num_epochs": "optim.epochs",
+    "warmup_ratio": "optim.warmup_steps",
+    "max_grad_norm": "optim.clip",
+    "label_smoothing_factor": "optim.label_smoothing",
+    "r": "adapters.rank",
+    "lora_r": "adapters.rank",
+    "lora_alpha": "adapters.alpha",
+    "lora_dropout": "adapters.dropout",
+    "target_modules": "adapters.targets",
+    "use_rslora": "adapters.rslora",
+    "use_dora": "adapters.dora",
+    "model_name_or_path": "model.name",
+    "max_seq_length": "data.max_length",
+    "eval_steps": "train.eval_every",
+    "gradient_checkpointing": "train.checkpointing",
+}
+"""What ``transformers`` and PEFT call settings that are meant when somebody writes these."""
+
+
 def setting_names() -> list[str]:
     """Every dotted name that an override may assign, sorted."""
     names = []
@@ -111,6 +137,8 @@ def _parse(raw: str) -> object:
 
 def _nearest(name: str, allowed: Sequence[str]) -> str | None:
     # A bare key, or one under the wrong section, is recognisable by its last part.
-    close = [other for other in allowed if other.split(".")[-1] == name.split(".")[-1]]
+    key = name.split(".")[-1]
+    close = [other for other in allowed if ELSEWHERE.get(key) == other]
+    close = close or [other for other in allowed if other.split(".")[-1] == key]
     close = close or difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else None

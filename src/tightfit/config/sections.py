@@ -28,7 +28,9 @@ MissingText = Literal["refuse", "empty"]
 
 
 def _as_list(value: object) -> object:
-    """Let the command line write ``a,b`` for a list of names."""
+    """Let the command line write ``a,b`` for a list of names, which may be numbers."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [str(value)]
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value

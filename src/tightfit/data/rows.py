@@ -94,9 +94,16 @@ class Rows:
         """
         found: list[str] = []
         for name in names:
-            if name not in self.columns and name not in self.aliases:
-                raise self._no_column(name, flag)
-            found += (name,) if name in self.columns else self.aliases[name]
+            if name in self.columns:
+                found.append(name)
+            elif name in self.aliases:
+                found += self.aliases[name]
+            else:
+                # Spaces around a heading are seen by nobody, and lost where names are listed.
+                alike = [column for column in self.columns if column.strip() == name.strip()]
+                if len(alike) != 1:
+                    raise self._no_column(name, flag)
+                found += alike
         return tuple(found)
 
     def whole(self, columns: Sequence[str], chunk_rows: int) -> Chunk:

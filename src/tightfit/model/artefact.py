@@ -66,6 +66,10 @@ def _write(classifier: Classifier, folder: Path) -> None:
             with quiet_transformers():
                 base_model(classifier.module).save_pretrained(folder)
     classifier.tokenizer.save_pretrained(folder)
+    # The library of the format keeps its files to their owner; the rest is as the umask says.
+    readable = (folder / "tokenizer_config.json").stat().st_mode
+    for file in folder.glob("*.safetensors"):
+        file.chmod(readable)
 
 
 def count_saved(plan: Plan, folder: Path) -> int:

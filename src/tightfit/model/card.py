@@ -213,8 +213,9 @@ def _head(plan: Plan) -> str:
 
 def _extent(config: Config) -> str:
     """How long it trained, as far as the settings say."""
-    cut = config.choices.get("max_steps")
-    limit = config.train.max_steps if cut is None else int(cut.value)
+    if "max_steps" in config.choices:
+        return f"{int(config.choices['max_steps'].value):,} steps"
+    limit = config.train.max_steps
     return f"{config.epochs:g} epochs" + (f" or {limit:,} steps at most" if limit else "")
 
 

@@ -188,9 +188,10 @@ def _hub_config(name: str) -> dict[str, Any]:
 
 
 def _unreachable(name: str, error: Exception) -> ModelError:
-    known = [EMBEDDED, *PUBLISHED_NAMES]
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? Otherwise " if close else ""
+    known = {each.lower(): each for each in (EMBEDDED, *PUBLISHED_NAMES)}
+    # The names of models are much alike: only a slip of a letter or two is taken for one.
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.9)
+    hint = f"did you mean {known[close[0]]!r}? Otherwise " if close else ""
     return ModelError(
         "the model is neither a folder nor reachable on the Hub",
         seen=f"{name} ({type(error).__name__})",

@@ -21,7 +21,7 @@ from tightfit.metrics.intervals import over_seeds
 from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
 from tightfit.pipeline import Run, TrainResult, evaluate, train
 from tightfit.pipeline.scoring import _why_not_halved
-from tightfit.runs import RunFolder, read_derived
+from tightfit.runs import RunFolder, read_derived, write_derived
 from tightfit.voice import Voice
 
 
@@ -61,12 +61,16 @@ def test_scores_are_those_of_the_predictions(seeds: tuple[Path, ...], unseen: Pa
     assert found.scores.log_loss == pytest.approx(log_loss(truth, predicted.probabilities_NK))
 
 
-def test_the_temperature_is_shown_before_and_after(seeds: tuple[Path, ...], unseen: Path) -> None:
+def test_the_temperature_is_shown_before_and_after(
+    seeds: tuple[Path, ...], unseen: Path, tmp_path: Path
+) -> None:
     """It is the run's own; the scores are those after it, and the log loss differs before."""
-    found = evaluate(seeds[0], unseen, voice=Voice())
-    kept = read_derived(RunFolder(seeds[0]), DERIVED_NAME)
+    run = RunFolder(Path(shutil.copytree(seeds[0], tmp_path / "run")))
+    kept = read_derived(run, DERIVED_NAME)
+    write_derived(run, DERIVED_NAME, {**kept, "temperature": 2.0})
+    found = evaluate(run.root, unseen, voice=Voice())
     calibration = found.calibration
-    assert calibration.temperature == kept["temperature"] != 1.0
+    assert calibration.temperature == 2.0
     assert (calibration.ece_after, calibration.log_loss_after) == (
         found.scores.ece,
         found.scores.log_loss,

@@ -110,7 +110,7 @@ def test_every_window_is_a_row_to_train_on(bert: Path) -> None:
 
 def test_a_rehearsal_times_windows(bert: Path) -> None:
     """Each as a row of its own: all of a text at once is more than the encoder has places for."""
-    texts = ["goal bank " * 75] * 16
+    texts = ["goal bank " * 75, "bank goal " * 75] * 8
     table = Table(texts, [LABELS[i % 2] for i in range(16)], source="long")
     config = toy_settings(bert, "data.long_text=windows", "data.validation_rows=2")
     material = gather(config, table, None, None)

@@ -56,7 +56,7 @@ def finish(home: Path, run: Path, *more: str) -> str:
 
 
 def wait_for(
-    ready: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 100
+    ready: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 200
 ) -> None:
     """Look again and again, as long as the process lives."""
     end = time.monotonic() + seconds

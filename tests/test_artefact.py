@@ -19,13 +19,8 @@ from tests.toy_jobs import LABELS, TEXTS, toy_classifier
 from tests.toys import SMALL, toy_encoder
 from tightfit.data.batches import tokenise
 from tightfit.errors import ArtefactError, BudgetError
-from tightfit.model.adapter_folder import ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX
-from tightfit.model.artefact import (
-    count_saved,
-    load_artefact,
-    save_artefact,
-    tensor_shapes,
-)
+from tightfit.model.adapter_folder import ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX, tensor_shapes
+from tightfit.model.artefact import count_saved, load_artefact, save_artefact
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.encoders import quiet_transformers
 from tightfit.model.locate import Source, locate

@@ -21,7 +21,7 @@ from tests.toys import SMALL, toy_tokenizer
 from tightfit.errors import ProofError, UsageError
 from tightfit.inference.export import Rows, export
 from tightfit.inference.forms import FORMATS, check_format, merged_model, write_form
-from tightfit.model.artefact import tensor_shapes
+from tightfit.model.adapter_folder import tensor_shapes
 from tightfit.pipeline import Run
 from tightfit.pipeline.predicting import subject_of
 

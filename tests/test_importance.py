@@ -176,8 +176,8 @@ def test_an_explicit_rank_contradicts_importance(bert: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("adapters.method=vera", "weighs LoRA's ranks"),
-        ("adapters.method=none", "weighs LoRA's ranks"),
+        ("adapters.method=vera", "allocation is for LoRA's matrices"),
+        ("adapters.method=none", "allocation is for LoRA's matrices"),
         ("budget.cap=none", "spends a cap"),
     ],
 )

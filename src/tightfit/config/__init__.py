@@ -12,10 +12,20 @@ from tightfit.config.loading import (
     recipe_names,
     setting_names,
 )
-from tightfit.config.sections import Adapters, Choice, Config, Head, MissingText, Optim, Role
+from tightfit.config.sections import (
+    WITHOUT_LORA,
+    Adapters,
+    Choice,
+    Config,
+    Head,
+    MissingText,
+    Optim,
+    Role,
+)
 
 __all__ = [
     "DEFAULT_RECIPE",
+    "WITHOUT_LORA",
     "Adapters",
     "Choice",
     "Config",

@@ -26,6 +26,14 @@ Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
 MissingText = Literal["refuse", "empty"]
 """What a row without a text is: a fault, or an empty text."""
 
+WITHOUT_LORA: Mapping[str, object] = {
+    "budget.allocation": "uniform",
+    "adapters.dora": False,
+    "adapters.init": "kaiming",
+    "optim.lora_plus": 1,
+}
+"""What is set for LoRA's matrices, with the values that it has under methods without them."""
+
 
 def _as_list(value: object) -> object:
     """Let the command line write ``a,b`` for a list of names, which may be numbers."""
@@ -302,24 +310,18 @@ class Config(Section):
             faults.append("adapters.targets names a layer twice")
         if by_importance and adapters.rank is not None:
             faults.append("budget.allocation=importance decides the ranks; set adapters.rank=auto")
-        if by_importance and adapters.method != "lora":
-            faults.append("budget.allocation=importance weighs LoRA's ranks; set uniform")
         if by_importance and self.budget.cap is None:
             faults.append("budget.allocation=importance spends a cap; set budget.cap, or uniform")
         if by_importance and adapters.dora:
             faults.append("budget.allocation=importance weighs ranks alone; set dora=false")
         if adapters.init == "pissa" and adapters.dora:
             faults.append("adapters.init=pissa changes the weights that adapters.dora measures")
-        of_lora = {
-            "adapters.dora": adapters.dora,
-            "adapters.init": adapters.init != "kaiming",
-            "optim.lora_plus": self.optim.lora_plus != 1,
-        }
         if adapters.method != "lora":
             faults += [
-                f"{name} is for LoRA's matrices, and adapters.method={adapters.method} has none"
-                for name, changed in of_lora.items()
-                if changed
+                f"{name} is for LoRA's matrices, and adapters.method={adapters.method} has none; "
+                f"set {name}={str(idle).lower()}"
+                for name, idle in WITHOUT_LORA.items()
+                if self._value(name) != idle
             ]
         return faults
 
@@ -335,6 +337,11 @@ class Config(Section):
         asked = self.data.long_text
         decided = self.choices["long_text"].value if "long_text" in self.choices else asked
         return next((kept for kept in ("head+tail", "windows") if kept == decided), "head")
+
+    def _value(self, name: str) -> object:
+        section, _, key = name.partition(".")
+        value: object = getattr(getattr(self, section), key)
+        return value
 
     def with_values(self, values: Mapping[str, object]) -> Config:
         """The same settings with some dotted names changed, checked anew."""

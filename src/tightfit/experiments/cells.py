@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tightfit import runs
-from tightfit.config import Config, setting_names
+from tightfit.config import WITHOUT_LORA, Config, setting_names
 from tightfit.errors import ArtefactError, SettingsError, UsageError
 from tightfit.metrics.intervals import Interval
 from tightfit.voice import Voice
@@ -53,13 +53,14 @@ class Cell:
     settings: tuple[str, ...]
 
 
-UNIFORM = "budget.allocation=uniform"
-NOT_LORA = (UNIFORM, "adapters.dora=false", "adapters.init=kaiming", "optim.lora_plus=1")
-"""What is set for LoRA's matrices says nothing of a method that has none."""
+NOT_LORA = tuple(f"{name}={json.dumps(value)}" for name, value in WITHOUT_LORA.items())
+"""Whatever is set for the cells with LoRA's matrices."""
+
+PAPER = ("adapters.method=lora", "train.expect_dead=false", "budget.allocation=uniform")
 
 RECIPES = (
     Cell("head-only", "head-only", ("adapters.method=none", *NOT_LORA)),
-    Cell("paper", "paper", ("adapters.method=lora", "train.expect_dead=false", UNIFORM)),
+    Cell("paper", "paper", PAPER),
     Cell(RECIPE, RECIPE, ("adapters.method=lora",)),
     Cell("VeRA", RECIPE, ("adapters.method=vera", *NOT_LORA)),
     Cell("IA3", RECIPE, ("adapters.method=ia3", *NOT_LORA)),

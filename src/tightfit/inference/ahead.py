@@ -22,11 +22,12 @@ def ahead(items: Iterable[T], work: Callable[[T], U]) -> Generator[U]:
 
     def step() -> U | object:
         item = next(waiting, _END)
-        # An item is of another type than the mark of the end.
+        # A type checker cannot tell the mark of the end, an object, from an item that is one.
         return _END if item is _END else work(item)  # type: ignore[arg-type]
 
     with ThreadPoolExecutor(1, thread_name_prefix="tightfit-ahead") as pool:
         pending = pool.submit(step)
         while (result := pending.result()) is not _END:
             pending = pool.submit(step)
-            yield result  # type: ignore[misc]  # as above
+            # Nor here, where what is not the mark is a result.
+            yield result  # type: ignore[misc]

@@ -75,8 +75,7 @@ def read_contents(path: Path) -> Contents:
     numbers, factors, others = 0, [], []
     with _opened(path) as file:
         # With bias="all" PEFT writes the head's bias three times over; it trained once.
-        # The open file is no dict, and cannot be iterated itself.
-        names = {_plain(name): name for name in file.keys() if _FROZEN_COPY not in name}  # noqa: SIM118
+        names = {_plain(name): name for name in _names(file) if _FROZEN_COPY not in name}
         constants = tuple(p.rpartition(".")[0] for p, n in names.items() if _is_scalar(file, n))
         for plain, name in names.items():
             if plain.rpartition(".")[0] not in constants:
@@ -97,12 +96,29 @@ def read_tensor(path: Path, name: str) -> torch.Tensor:
         ArtefactError: the file is missing or damaged, or has no such tensor.
     """
     with _opened(path) as file:
-        # The open file is no dict, and cannot be iterated itself.
-        full = next((n for n in file.keys() if n.removeprefix(PEFT_PREFIX) == name), None)  # noqa: SIM118
+        full = next((n for n in _names(file) if n.removeprefix(PEFT_PREFIX) == name), None)
         if full is None:
             raise ArtefactError("a tensor is missing", seen=f"no {name} in {path}")
         tensor: torch.Tensor = file.get_tensor(full)
     return tensor
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor in a safetensors file, by its name in the base model.
+
+    Raises:
+        ArtefactError: the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        return {
+            name.removeprefix(PEFT_PREFIX): tuple(file.get_slice(name).get_shape())
+            for name in _names(file)
+        }
+
+
+def _names(file: Any) -> list[str]:
+    """Of the tensors; an open safetensors file is no dict, and cannot be iterated itself."""
+    return list(file.keys())
 
 
 def _is_scalar(file: Any, name: str) -> bool:

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tightfit.budget.gates import check_count
 from tightfit.budget.plan import Plan
 from tightfit.errors import ArtefactError
-from tightfit.model.adapter_folder import HEAD_FILE, PEFT_METHODS, PEFT_PREFIX, read_tensor
+from tightfit.model.adapter_folder import HEAD_FILE, PEFT_METHODS, read_tensor, tensor_shapes
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import load_encoder, load_tokenizer, quiet_transformers
@@ -125,22 +125,6 @@ def constants(classifier: Classifier) -> dict[str, torch.Tensor]:
     """The head's tensors that do not train; without them plain ``transformers`` would draw them."""
     model = base_model(classifier.module)
     return {name: model.get_parameter(name) for name in classifier.plan.frozen_constants}
-
-
-def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor in a safetensors file, without the base-model prefix of PEFT.
-
-    Raises:
-        ArtefactError: it is missing or damaged.
-    """
-    try:
-        with safe_open(file, framework="pt") as tensors:
-            return {
-                name.removeprefix(PEFT_PREFIX): tuple(tensors.get_slice(name).get_shape())
-                for name in tensors.keys()  # noqa: SIM118 - not a dict, and not iterable itself
-            }
-    except (OSError, SafetensorError) as error:
-        raise ArtefactError("a safetensors file cannot be read", seen=f"{file}: {error}") from error
 
 
 def _plain_state(classifier: Classifier) -> dict[str, torch.Tensor]:

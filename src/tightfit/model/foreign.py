@@ -20,8 +20,12 @@ from tightfit.budget.families import FAMILIES
 from tightfit.budget.plan import HeadLayer, LayerPlan, Plan
 from tightfit.budget.shapes import EncoderShapes
 from tightfit.errors import ArtefactError, SettingsError
-from tightfit.model.adapter_folder import PEFT_PREFIX, read_adapter_config, weights_file
-from tightfit.model.artefact import tensor_shapes
+from tightfit.model.adapter_folder import (
+    PEFT_PREFIX,
+    read_adapter_config,
+    tensor_shapes,
+    weights_file,
+)
 from tightfit.model.audit import HEADS
 from tightfit.model.classifier import Classifier
 from tightfit.model.locate import Source

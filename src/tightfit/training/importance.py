@@ -22,7 +22,7 @@ from tightfit.budget.allocate import MOST_RANK, Allocation
 from tightfit.budget.parts import AdapterKind
 from tightfit.budget.plan import Plan
 from tightfit.budget.shapes import LinearShape
-from tightfit.config import Config
+from tightfit.config import WITHOUT_LORA, Config
 from tightfit.data.batches import collate
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import Source
@@ -39,15 +39,7 @@ PROBED_ROWS = 1000
 GRADIENT_ROWS = 128
 """Rows that the gradient is summed over."""
 
-HEAD_ALONE = {
-    "adapters.method": "none",
-    "head.start": "probe",
-    "budget.allocation": "uniform",
-    # What is for LoRA's matrices contradicts a method that has none.
-    "adapters.dora": False,
-    "adapters.init": "kaiming",
-    "optim.lora_plus": 1.0,
-}
+HEAD_ALONE = {**WITHOUT_LORA, "adapters.method": "none", "head.start": "probe"}
 """Settings of the classifier whose gradients say what a rank is worth."""
 
 

@@ -79,7 +79,7 @@ def test_the_cap_holds(bert: Path) -> None:
     assert toy_plan(bert, BIAS, f"budget.cap={total}").headroom == 0
     with pytest.raises(BudgetError, match="1 more than the cap allows") as caught:
         toy_plan(bert, BIAS, f"budget.cap={total - 1}")
-    assert f"the encoder's own biases: {total - 66}" in str(caught.value)
+    assert f"biases of the encoder: {total - 66}" in str(caught.value)
 
 
 @pytest.mark.parametrize(("family", "targets"), [("modernbert", "query"), ("bert", "key")])

@@ -132,7 +132,7 @@ def written(folder: Path, bert: Path, *, recipe: str = "tight", public_name: str
     labels = ("a|b", "c\n```\n# d")
     config, plan = toy_settings(bert, recipe=recipe), toy_plan(bert, recipe=recipe)
     source = Source("x", bert, public_name)
-    write_card(folder, config, plan, labels, scores=SCORES, source=source)
+    write_card(folder, config, plan, labels, scores=SCORES, source=source, steps=7)
     return (folder / "README.md").read_text("utf-8")
 
 
@@ -141,6 +141,19 @@ def test_a_hub_name_is_given_as_the_base(bert: Path, tmp_path: Path) -> None:
     text = written(tmp_path, bert, public_name="someone/model")
     assert ModelCard.load(tmp_path / "README.md").data.to_dict()["base_model"] == "someone/model"
     assert "'someone/model', num_labels=2" in text
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"), [({"train.max_steps": 90}, "7 steps"), ({}, "5 epochs")]
+)
+def test_what_was_trained_is_told(
+    limit: dict[str, object], told: str, bert: Path, tmp_path: Path
+) -> None:
+    """Epochs, or where a limit may have cut them short the steps that were taken."""
+    config = toy_settings(bert).with_values({"optim.epochs": 5.0, **limit})
+    facts: dict[str, Any] = {"scores": SCORES, "source": Source("x", bert, "x"), "steps": 7}
+    write_card(tmp_path, config, toy_plan(bert), ("a", "b"), **facts)
+    assert f", {told}, batch" in (tmp_path / "README.md").read_text("utf-8")
 
 
 def test_no_cap_is_called_no_cap(bert: Path, tmp_path: Path) -> None:
@@ -172,7 +185,9 @@ def test_the_card_tells_the_rows_and_no_path(bert: Path, tmp_path: Path) -> None
     """A file by its name, a data set of the Hub by its own; both in people's words."""
     config, plan = toy_settings(bert), toy_plan(bert)
     source = Source("x", bert, "someone/model")
-    write_card(tmp_path, config, plan, ("a|b", "c"), scores=SCORES, source=source, data=DATA)
+    write_card(
+        tmp_path, config, plan, ("a|b", "c"), scores=SCORES, source=source, steps=7, data=DATA
+    )
     text = (tmp_path / "README.md").read_text("utf-8")
     assert r"1,234 rows of rows.csv (a\|b 1,200, c 34); 56 rows to validate on" in text
     assert "secret" not in text
@@ -186,6 +201,7 @@ def test_a_proof_that_failed_as_declared_is_told(bert: Path, tmp_path: Path) -> 
     config, plan = toy_settings(bert), toy_plan(bert)
     source = Source("x", bert, "x")
     proofs = {"movement": {"ok": False, "expected": True}, "gates": {"ok": True}}
-    write_card(tmp_path, config, plan, ("a", "b"), scores=SCORES, source=source, proofs=proofs)
+    facts: dict[str, Any] = {"scores": SCORES, "source": source, "proofs": proofs}
+    write_card(tmp_path, config, plan, ("a", "b"), steps=7, **facts)
     text = (tmp_path / "README.md").read_text("utf-8")
     assert "- movement: does not hold, as declared\n- gates: holds" in text

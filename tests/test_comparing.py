@@ -297,6 +297,7 @@ def test_no_time_at_all(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     [
         ("rnak=1,2", "did you mean 'rank'"),
         ("optim.rank=1", "did you mean 'rank'"),
+        ("learning_rate=1e-3,1e-4", "did you mean 'optim.lr'"),
         ("rank", "write it like --ablate rank=1,2,4"),
         ("rank=1,,2", "allowed: key=v1,v2"),
         ("seed=1,2", "--set seed="),

@@ -141,6 +141,14 @@ def test_how_many_layers_are_adapted(text: str, count: int | None) -> None:
     assert from_toml(config.to_toml()) == config
 
 
+@pytest.mark.parametrize("name", ["1", "007", "1_0", "2.50", "2024-01-01", "true", "'quoted'"])
+def test_a_column_may_be_called_anything(name: str) -> None:
+    """What TOML takes for a number, a date or a truth value is a heading here."""
+    data = load_config("tight", [f"data.label_column={name}", f"data.text_column={name}"]).data
+    assert data.label_column == name.strip("'")
+    assert data.text_column == (name.strip("'"),)
+
+
 def test_settings_cannot_be_changed_in_place() -> None:
     """A run's settings are those that its file says."""
     config = load_config("tight")

@@ -26,6 +26,7 @@ from tightfit.pipeline import Run
 from tightfit.pipeline.predicting import subject_of
 
 TEXTS = toy_texts()
+WRITTEN = ("model.safetensors", "config.json", "tokenizer.json")
 ROWS = Rows(TEXTS, None, "toys")
 
 Runs = Callable[..., Run]
@@ -109,6 +110,8 @@ def test_merged_folder_in_plain_transformers(
     export(subject_of(run), "merged", tmp_path, ROWS)
     assert not any("lora" in name for name in tensor_shapes(tmp_path / "model.safetensors"))
     assert_same(plain_logits(AutoModelForSequenceClassification.from_pretrained(tmp_path)), run)
+    # A service that runs as somebody else needs the weights as well.
+    assert len({(tmp_path / name).stat().st_mode for name in WRITTEN}) == 1
 
 
 def test_a_pipeline_serves_the_merged_folder(runs_of: Runs, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_a_cap_below_the_whole_model() -> None:
     """Full fine-tuning lists what is not the head as one sum."""
     with pytest.raises(BudgetError, match="a cap of 124,648,708 for every weight") as caught:
         plan_of(method="full")
-    assert "the encoder's own weights: 124,055,040\n" in str(caught.value)
+    assert "weights of the encoder: 124,055,040\n" in str(caught.value)
 
 
 def test_layers_of_one_kind_share_a_line() -> None:

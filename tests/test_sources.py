@@ -552,6 +552,8 @@ def test_spaces_around_a_heading_are_overlooked(tmp_path: Path) -> None:
     file.write_text("Review Text ,label\ngood,1\nbad,0\n")
     for name in ("Review Text", "Review Text "):
         assert read_table(file, Columns((name,)), labelled=True).texts == ["good", "bad"]
+    file.write_text("text, label\ngood,1\nbad,0\n")
+    assert read_table(file, Columns(), labelled=None).labels == [1, 0]
     file.write_text("a , a,label\ngood,bad,1\n")
     with pytest.raises(DataError, match="no column 'a'"):
         read_table(file, Columns(("a",)), labelled=True)

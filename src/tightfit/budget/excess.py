@@ -12,10 +12,8 @@ from tightfit.budget.parts import (
     largest_uniform_rank,
     rank_price,
 )
+from tightfit.budget.vectors import WORDS
 from tightfit.errors import BudgetError
-
-OTHERS = {"vera": "vectors (VeRA)", "ia3": "factors (IA3)", "bias": "the encoder's own biases"}
-"""What trains beside adapters and head, by method; every weight where it is the whole encoder."""
 
 
 def over_budget(
@@ -38,8 +36,7 @@ def over_budget(
     head = sum(layer.parameters for layer in head_layers)
     own = total - head - sum(layer.parameters for layer in layers)
     lines = _layer_lines(layers)
-    others = OTHERS.get(method, "the encoder's own weights")
-    lines += [f"{others}: {own:,}"] if own else []
+    lines += [f"{WORDS.get(method, 'weights')} of the encoder: {own:,}"] if own else []
     lines += [f"head, {head_words(layer)}: {layer.parameters:,}" for layer in head_layers]
     lines += [f"total: {total:,}", f"cap: {cap:,}", f"excess: {total - cap:,}"]
     whole = all(layer.rank is None for layer in head_layers)

@@ -13,6 +13,9 @@ VERA = ("vera_lambda_b", "vera_lambda_d")
 VECTORS: Mapping[str, tuple[str, ...]] = {"vera": VERA, "ia3": ("ia3_l",), "bias": ("bias",)}
 """By method, what a layer's vectors are called."""
 
+WORDS: Mapping[str, str] = {"vera": "vectors", "ia3": "factors", "bias": "biases"}
+"""By method, what people call them."""
+
 SHARED = ("base_model.vera_A", "base_model.vera_B")
 """VeRA's matrices, which all layers share: drawn from a key, saved, never trained."""
 

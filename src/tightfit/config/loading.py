@@ -83,12 +83,17 @@ ELSEWHERE = {
 
 def setting_names() -> list[str]:
     """Every dotted name that an override may assign, sorted."""
-    names = []
+    return sorted(_types())
+
+
+def _types() -> dict[str, Any]:
+    """The type of every setting, by its dotted name."""
+    types: dict[str, Any] = {"seed": int}
     for name, field in Config.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, Section):
-            names += [f"{name}.{key}" for key in section.model_fields]
-    return sorted([*names, "seed"])
+            types |= {f"{name}.{key}": own.annotation for key, own in section.model_fields.items()}
+    return types
 
 
 def _read_recipe(name: str) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def _read_recipe(name: str) -> dict[str, Any]:
             "unknown recipe",
             seen=name,
             allowed=", ".join(recipe_names()),
-            next_step=_nearest(name, recipe_names()),
+            next_step=nearest_setting(name, recipe_names()),
         )
     text = (resources.files("tightfit") / "recipes" / f"{name}.toml").read_text("utf-8")
     return tomllib.loads(text)
@@ -119,23 +124,30 @@ def _assign(values: dict[str, Any], text: str) -> str | None:
     name = name.strip()
     if not equals:
         return f"{text!r} is not an assignment; write key=value"
-    if name not in setting_names():
-        hint = _nearest(name, setting_names())
+    types = _types()
+    if name not in types:
+        hint = nearest_setting(name, sorted(types))
         return f"unknown setting {name!r}" + (f"; {hint}" if hint else "")
     section, _, key = name.rpartition(".")
-    (values[section] if section else values)[key] = _parse(raw.strip())
+    (values[section] if section else values)[key] = _parse(raw.strip(), types[name])
     return None
 
 
-def _parse(raw: str) -> object:
-    """A TOML value where it is one, else the bare word itself."""
+def _parse(raw: str, wanted: object) -> object:
+    """A TOML value where it is one, else the bare word itself.
+
+    Where words are wanted, what TOML takes for a number or a date is one: a column may be named so.
+    """
     try:
-        return tomllib.loads(f"value = {raw}")["value"]
+        value: object = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         return raw
+    words = wanted in (str, tuple[str, ...]) and not isinstance(value, str | list)
+    return raw if words else value
 
 
-def _nearest(name: str, allowed: Sequence[str]) -> str | None:
+def nearest_setting(name: str, allowed: Sequence[str]) -> str | None:
+    """``did you mean …?`` with the allowed name that is most like this one; None if none is."""
     # A bare key, or one under the wrong section, is recognisable by its last part.
     key = name.split(".")[-1]
     close = [other for other in allowed if ELSEWHERE.get(key) == other]

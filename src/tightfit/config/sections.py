@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
@@ -36,9 +37,7 @@ WITHOUT_LORA: Mapping[str, object] = {
 
 
 def _as_list(value: object) -> object:
-    """Let the command line write ``a,b`` for a list of names, which may be numbers."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return [str(value)]
+    """Let the command line write ``a,b`` for a list of names."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
@@ -321,7 +320,7 @@ class Config(Section):
                 f"{name} is for LoRA's matrices, and adapters.method={adapters.method} has none; "
                 f"set {name}={str(idle).lower()}"
                 for name, idle in WITHOUT_LORA.items()
-                if self._value(name) != idle
+                if attrgetter(name)(self) != idle
             ]
         return faults
 
@@ -337,11 +336,6 @@ class Config(Section):
         asked = self.data.long_text
         decided = self.choices["long_text"].value if "long_text" in self.choices else asked
         return next((kept for kept in ("head+tail", "windows") if kept == decided), "head")
-
-    def _value(self, name: str) -> object:
-        section, _, key = name.partition(".")
-        value: object = getattr(getattr(self, section), key)
-        return value
 
     def with_values(self, values: Mapping[str, object]) -> Config:
         """The same settings with some dotted names changed, checked anew."""

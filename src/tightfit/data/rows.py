@@ -86,6 +86,16 @@ class Rows:
                 next_step="rename or drop one of them",
             )
 
+    def find(self, name: str) -> tuple[str, ...] | None:
+        """The columns that a name stands for, None where it stands for none."""
+        if name in self.columns:
+            return (name,)
+        if name in self.aliases:
+            return self.aliases[name]
+        # Spaces around a heading are seen by nobody, and lost where names are listed.
+        alike = tuple(column for column in self.columns if column.strip() == name.strip())
+        return alike if len(alike) == 1 else None
+
     def resolve(self, names: Sequence[str], flag: str) -> tuple[str, ...]:
         """The columns that the names stand for.
 
@@ -94,16 +104,10 @@ class Rows:
         """
         found: list[str] = []
         for name in names:
-            if name in self.columns:
-                found.append(name)
-            elif name in self.aliases:
-                found += self.aliases[name]
-            else:
-                # Spaces around a heading are seen by nobody, and lost where names are listed.
-                alike = [column for column in self.columns if column.strip() == name.strip()]
-                if len(alike) != 1:
-                    raise self._no_column(name, flag)
-                found += alike
+            columns = self.find(name)
+            if columns is None:
+                raise self._no_column(name, flag)
+            found += columns
         return tuple(found)
 
     def whole(self, columns: Sequence[str], chunk_rows: int) -> Chunk:
@@ -146,10 +150,13 @@ def say_places(places: Sequence[int], unit: Unit) -> str:
     return f"{unit}{'s' if len(places) > 1 else ''} {named}{more}{base}"
 
 
-def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name most like ``name``, whatever the case, or None when none is close."""
+def nearest(name: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """The known name most like ``name``, whatever the case, or None when none is close.
+
+    How close it must be is a share, as :func:`difflib.get_close_matches` has it.
+    """
     by_lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[close[0]] if close else None
 
 

@@ -73,7 +73,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         return _labelled(data) if labelled else data
     rows = _open(data)
     if labelled is None:
-        labelled = columns.label in (*rows.columns, *rows.aliases)
+        labelled = rows.find(columns.label) is not None
     texts = rows.resolve(columns.text, "--text-column")
     label = rows.resolve((columns.label,), "--label-column") if labelled else ()
     whole = rows.whole((*texts, *label), CHUNK_ROWS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -14,7 +13,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tightfit import runs
-from tightfit.config import WITHOUT_LORA, Config, setting_names
+from tightfit.config import WITHOUT_LORA, Config, nearest_setting, setting_names
+from tightfit.data.rows import nearest
 from tightfit.errors import ArtefactError, SettingsError, UsageError
 from tightfit.metrics.intervals import Interval
 from tightfit.voice import Voice
@@ -143,12 +143,12 @@ def chosen_names(only: Sequence[str], names: Sequence[str]) -> list[str]:
     known = {name.lower(): name for name in names}
     for word in only:
         if word.lower() not in known:
-            close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.4)
+            near = nearest(word, names, cutoff=0.4)
             raise UsageError(
                 "this comparison has no such row",
                 seen=word,
                 allowed=", ".join(names),
-                next_step=f"did you mean {known[close[0]]!r}?" if close else None,
+                next_step=f"did you mean {near!r}?" if near else None,
             )
     wanted = {known[word.lower()] for word in only}
     return [name for name in names if not only or name in wanted]
@@ -214,11 +214,9 @@ def _setting(key: str) -> str:
         raise SettingsError(
             "all cells of a comparison share this setting", seen=key, next_step=f"--set {key}=…"
         )
-    close = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
-    close = close or difflib.get_close_matches(key, known, n=1, cutoff=0.4)
     raise SettingsError(
         "unknown key to ablate",
         seen=key,
         allowed=f"{', '.join(SHORT_NAMES)}, or the full name of a setting",
-        next_step=f"did you mean {close[0]!r}?" if close else None,
+        next_step=nearest_setting(key, known),
     )

@@ -33,6 +33,7 @@ from tightfit.inference.engines import Engine, OnnxEngine, TorchEngine
 from tightfit.inference.predictor import Predictor
 from tightfit.model.adapter_folder import PEFT_METHODS
 from tightfit.model.adapters import base_model, quiet_peft
+from tightfit.model.artefact import open_to_readers
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import quiet_transformers
 from tightfit.model.locate import Source
@@ -153,6 +154,7 @@ def _write_merged(subject: Subject, folder: Path) -> None:
     # Where pipeline(..., truncation=True) cuts.
     tokenizer.model_max_length = subject.predictor.max_length
     tokenizer.save_pretrained(folder)
+    open_to_readers(folder)
 
 
 def _write_onnx(subject: Subject, folder: Path) -> None:

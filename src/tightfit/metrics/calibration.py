@@ -127,11 +127,14 @@ def calibration_error_by_chance(confidences_B: ArrayLike, *, bins: int = BINS) -
     return float(np.sqrt(2 * variance_K / np.pi).sum() / len(confidence_B))
 
 
-def fit_temperature(logits_BK: ArrayLike, labels_B: ArrayLike) -> Temperature:
+def fit_temperature(
+    logits_BK: ArrayLike, labels_B: ArrayLike, *, least_rows: int = MIN_ROWS
+) -> Temperature:
     """The temperature with the least log loss on held-out rows (Guo et al. 2017, arXiv:1706.04599).
 
     The loss is convex in 1 / temperature, so its slope has at most one zero, which bracketing
-    finds to the last digits. The predicted classes do not change.
+    finds to the last digits. The predicted classes do not change. Of fewer than ``least_rows``
+    rows none is fitted.
 
     Raises:
         DataError: logits that are not finite, or no id of a class for each row.
@@ -144,7 +147,7 @@ def fit_temperature(logits_BK: ArrayLike, labels_B: ArrayLike) -> Temperature:
         return float((expected_B - scores_BK[np.arange(len(true_B)), true_B]).mean())
 
     before = _log_loss(scores_BK, true_B)
-    reason = _nothing_to_fit(true_B, slope)
+    reason = _nothing_to_fit(true_B, slope, least_rows)
     if reason is not None:
         return Temperature(1.0, before, before, reason)
     inverse = float(root_scalar(slope, bracket=(_FLATTEST, _SHARPEST), xtol=1e-12).root)
@@ -162,7 +165,7 @@ def carries_over(logits_BK: ArrayLike, labels_B: ArrayLike) -> bool:
     gained = 0.0
     for part in range(PARTS):
         held_B = part_B == part
-        found = fit_temperature(scores_BK[~held_B], true_B[~held_B])
+        found = fit_temperature(scores_BK[~held_B], true_B[~held_B], least_rows=1)
         if found.reason is not None:
             return False
         held = scores_BK[held_B], true_B[held_B]
@@ -225,10 +228,12 @@ def abstain_threshold(
     )
 
 
-def _nothing_to_fit(labels_B: NDArray[Any], slope: Callable[[float], float]) -> str | None:
+def _nothing_to_fit(
+    labels_B: NDArray[Any], slope: Callable[[float], float], least_rows: int
+) -> str | None:
     """Why no temperature has a least loss worth having, or None where one has."""
-    if len(labels_B) < MIN_ROWS:
-        return f"{len(labels_B)} rows are too few; a fit needs {MIN_ROWS}"
+    if len(labels_B) < least_rows:
+        return f"{len(labels_B)} rows are too few; a fit needs {least_rows}"
     if len(np.unique(labels_B)) < 2:
         return f"all {len(labels_B)} rows are of one class"
     if slope(_FLATTEST) >= 0:

@@ -66,7 +66,14 @@ def _write(classifier: Classifier, folder: Path) -> None:
             with quiet_transformers():
                 base_model(classifier.module).save_pretrained(folder)
     classifier.tokenizer.save_pretrained(folder)
-    # The library of the format keeps its files to their owner; the rest is as the umask says.
+    open_to_readers(folder)
+
+
+def open_to_readers(folder: Path) -> None:
+    """Let whoever may read a folder's tokenizer read its weights, too.
+
+    The library of the format keeps its files to their owner; the rest is as the umask says.
+    """
     readable = (folder / "tokenizer_config.json").stat().st_mode
     for file in folder.glob("*.safetensors"):
         file.chmod(readable)

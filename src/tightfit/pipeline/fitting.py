@@ -258,6 +258,7 @@ def _finish(
         job.classifier.label_names,
         scores=scores.to_json(),
         source=source,
+        steps=fit.fitted.steps,
         data=runs.read_json(folder.data),
         proofs=fit.proofs,
     )

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 from tightfit.budget.excess import head_words
 from tightfit.budget.parts import LayerPlan
+from tightfit.budget.vectors import WORDS
 from tightfit.report.drawing import Bar, Chart, Scale, Tick, nice_range, short, x_scale, y_scale
 from tightfit.report.facts import RunFacts
-
-VECTORS = {"vera": "vectors", "ia3": "factors", "bias": "biases"}
-"""What the vectors of a method are."""
 
 TONES = ("tone-1", "tone-2", "tone-3", "tone-4", "tone-5", "tone-6")
 """Four shades of one colour and two of another, which the eye tells apart: see the style sheet."""
@@ -63,9 +61,9 @@ def spending(facts: RunFacts) -> Spending:
     if plan.method == "full":
         parts.append(Part("encoder", plan.adapters, plan.adapters / whole, TONES[0]))
     if plan.vectors:
-        words = f"{len(plan.vectors)} {VECTORS[plan.method]} of the encoder"
+        words = f"{len(plan.vectors)} {WORDS[plan.method]} of the encoder"
         share = plan.adapters / whole
-        parts.append(Part(VECTORS[plan.method], plan.adapters, share, TONES[0], words))
+        parts.append(Part(WORDS[plan.method], plan.adapters, share, TONES[0], words))
     head = " + ".join(f"{head_words(layer)} {layer.parameters:,}" for layer in plan.head_layers)
     parts.append(Part("head", plan.head, plan.head / whole, "head", head))
     if plan.headroom is not None:
@@ -88,7 +86,7 @@ def adapter_words(facts: RunFacts) -> str:
     if facts.plan.method == "full":
         return "every weight trained"
     if facts.plan.vectors:
-        return f"{len(facts.plan.vectors)} {VECTORS[facts.plan.method]} of the encoder and the head"
+        return f"{len(facts.plan.vectors)} {WORDS[facts.plan.method]} of the encoder and the head"
     if not count:
         return "no adapters, the head alone"
     if not facts.changes:
@@ -101,7 +99,7 @@ def adapter_words(facts: RunFacts) -> str:
 def _learned(facts: RunFacts) -> str:
     count = len(facts.plan.layers)
     if facts.plan.vectors:
-        return f"{len(facts.plan.vectors)} {VECTORS[facts.plan.method]}"
+        return f"{len(facts.plan.vectors)} {WORDS[facts.plan.method]}"
     if not count or not facts.changes:
         return "unproven" if count else "none"
     return f"{count - len(facts.dead)} of {count} learned"

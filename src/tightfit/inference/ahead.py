@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-_END = object()
 
 
 def ahead(items: Iterable[T], work: Callable[[T], U]) -> Generator[U]:
@@ -20,14 +19,12 @@ def ahead(items: Iterable[T], work: Callable[[T], U]) -> Generator[U]:
     """
     waiting = iter(items)
 
-    def step() -> U | object:
-        item = next(waiting, _END)
-        # A type checker cannot tell the mark of the end, an object, from an item that is one.
-        return _END if item is _END else work(item)  # type: ignore[arg-type]
+    def step() -> list[U]:
+        """The next result, or nothing where there is no next item."""
+        return [work(item) for item in islice(waiting, 1)]
 
     with ThreadPoolExecutor(1, thread_name_prefix="tightfit-ahead") as pool:
         pending = pool.submit(step)
-        while (result := pending.result()) is not _END:
+        while found := pending.result():
             pending = pool.submit(step)
-            # Nor here, where what is not the mark is a result.
-            yield result  # type: ignore[misc]
+            yield found[0]

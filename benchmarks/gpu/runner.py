@@ -34,7 +34,8 @@ GRACE = 20.0
 
 def tell(result: dict[str, Any]) -> None:
     """In a part's process: all that is known by now; the last call counts."""
-    print(f"{RESULT}{json.dumps(result)}", flush=True)
+    # On a line of its own, whatever was printed before without an end.
+    print(f"\n{RESULT}{json.dumps(result)}", flush=True)
 
 
 def run_part(
@@ -74,7 +75,7 @@ def run_part(
                     outcome.result = json.loads(line.removeprefix(RESULT))
                     outcome.seconds = time.monotonic() - started
                     told(outcome)
-                else:
+                elif line.strip():
                     tail.append(line.rstrip())
                     print(line, end="", file=sys.stderr, flush=True)
 

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -161,4 +162,6 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    # As an exception, so that the part that runs ends, too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

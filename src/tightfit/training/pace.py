@@ -137,7 +137,7 @@ def _place_seconds(job: Job, forward: Callable[[Batch], torch.Tensor]) -> float:
     batch = collate(tokens, batches[len(batches) // 2]).to(job.classifier.device)
     job.classifier.module.eval()
     started = time.perf_counter()
-    forward(batch)
+    forward(batch).cpu()  # a GPU is only asked until then
     return (time.perf_counter() - started) / batch.ids_BL.numel()
 
 

@@ -132,7 +132,8 @@ def divided(batch: Batch, count: int) -> list[Batch]:
     assert len(batch.rows_B) % count == 0, "--parts must divide --rows"
     assert batch.labels_B is not None
     tensors = (batch.ids_BL, batch.mask_BL, batch.labels_B, batch.rows_B)
-    return [Batch(*part) for part in zip(*(t.chunk(count) for t in tensors), strict=True)]
+    chunks = zip(*(t.chunk(count) for t in tensors), strict=True)
+    return [Batch(*part, batch.padded) for part in chunks]
 
 
 def random_batch(vocabulary: int, *, rows: int, tokens: int, padded: bool) -> Batch:
@@ -141,7 +142,7 @@ def random_batch(vocabulary: int, *, rows: int, tokens: int, padded: bool) -> Ba
     mask_BL = torch.ones_like(ids_BL)
     if padded:
         mask_BL[::2, tokens // 2 :] = 0
-    return Batch(ids_BL, mask_BL, torch.arange(rows) % len(LABELS), torch.arange(rows))
+    return Batch(ids_BL, mask_BL, torch.arange(rows) % len(LABELS), torch.arange(rows), padded)
 
 
 def main(words: Sequence[str] | None = None) -> None:

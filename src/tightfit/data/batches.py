@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from tightfit.data.gpu import copied, gpu_places
 from tightfit.errors import ModelError
 
 TOKENISE_CHUNK = 1_000
@@ -115,13 +116,14 @@ class Batch:
     labels_B: torch.Tensor | None
     rows_B: torch.Tensor
     """Position of each row in the tokens that the batch was made from."""
+    padded: bool = True
+    """Whether any place may hold padding; asking the mask would make Python wait for a GPU."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device; the copy does not wait where memory is pinned."""
-        labels = None if self.labels_B is None else self.labels_B.to(device, non_blocking=True)
-        ids = self.ids_BL.to(device, non_blocking=True)
-        mask = self.mask_BL.to(device, non_blocking=True)
-        return Batch(ids, mask, labels, self.rows_B)
+        """The same batch on a device; nothing waits until a GPU has its copy."""
+        labels = None if self.labels_B is None else copied(self.labels_B, device)
+        ids, mask = copied(self.ids_BL, device), copied(self.mask_BL, device)
+        return Batch(ids, mask, labels, self.rows_B, self.padded)
 
 
 def tokenise(
@@ -250,7 +252,8 @@ def collate(tokens: Tokens, rows: Sequence[int], labels: Sequence[int] | None = 
         ids_BL[i, : len(ids)] = torch.from_numpy(ids.astype(np.int64))
         mask_BL[i, : len(ids)] = 1
     labels_B = None if labels is None else torch.tensor([labels[row] for row in rows])
-    return Batch(ids_BL, mask_BL, labels_B, torch.tensor(list(rows)))
+    padded = not bool(mask_BL.all())
+    return Batch(ids_BL, mask_BL, labels_B, torch.tensor(list(rows)), padded)
 
 
 def batch_order(
@@ -332,8 +335,10 @@ def most_places(device: torch.device, dtype: torch.dtype = torch.float32) -> int
     """Token places that one pass should have at most; None where more are better.
 
     More do not make a CPU's products faster, and leave its caches, in fp32 sooner
-    (EXPERIMENTS.md has the figures).
+    (EXPERIMENTS.md has the figures). On a GPU its free memory decides.
     """
+    if device.type == "cuda":
+        return gpu_places(torch.cuda.mem_get_info(device)[0])
     if device.type != "cpu":
         return None
     return FP32_PLACES if dtype == torch.float32 else BATCH_PLACES

@@ -26,6 +26,7 @@ from tightfit.data.batches import (
     most_places,
 )
 from tightfit.errors import ArtefactError
+from tightfit.model.device import placed
 from tightfit.model.lean import LeanEncoder, why_not_lean_merged
 from tightfit.model.threads import side_by_side
 from tightfit.optional import require
@@ -94,20 +95,25 @@ class LeanEngine:
         return map(self.logits, batches)
 
 
-def torch_engine(module: nn.Module, dtype: torch.dtype = torch.float32) -> Engine:
+def torch_engine(
+    module: nn.Module, dtype: torch.dtype = torch.float32, *, places: int | None = None
+) -> Engine:
     """The fastest way through a finished model in PyTorch, which may not change from now on.
 
     Args:
-        module: with or without adapters, in evaluation mode; it is left as it is.
+        module: with or without adapters, in evaluation mode; it is left as it is, and where it is.
         dtype: of the products; models without a lean forward pass compute in fp32 all the same.
+        places: token places of a batch at most; None takes what suits the device.
     """
     module.eval()
+    module = placed(module)
     if why_not_lean_merged(module) is not None:
-        return TorchEngine(module, places=most_places(next(module.parameters()).device))
+        suited = most_places(next(module.parameters()).device)
+        return TorchEngine(module, places=places or suited)
     encoder = LeanEncoder(module, dtype, merged=True)
     # On a CPU oneDNN compiles its bf16 products once for each shape and keeps them all.
     multiple = 1 if dtype == torch.float32 else 8
-    return LeanEngine(encoder, multiple, encoder.places)
+    return LeanEngine(encoder, multiple, places or encoder.places)
 
 
 @dataclass(frozen=True)

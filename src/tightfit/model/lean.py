@@ -246,7 +246,7 @@ class LeanEncoder:
         bias = None
         if self._model.config.model_type == "mpnet":
             bias = self._model.base_model.encoder.compute_position_bias(x_BLH).to(self.dtype)
-        if not bool(batch.mask_BL.all()):
+        if batch.padded:
             lowest = torch.finfo(self.dtype).min
             hidden = (1 - batch.mask_BL)[:, None, None, :].to(self.dtype) * lowest
             bias = hidden if bias is None else bias + hidden

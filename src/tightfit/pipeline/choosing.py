@@ -27,6 +27,7 @@ from tightfit.inference.export import FACTS_FILE, Rows, export
 from tightfit.inference.forms import GRAPH_FILE, Format, Subject
 from tightfit.inference.onnx_graph import ensure_installed
 from tightfit.inference.parity import spread
+from tightfit.model.device import best_device
 from tightfit.model.lean import why_not_lean_merged
 from tightfit.model.locate import file_sha256
 from tightfit.optional import available, ensure
@@ -194,7 +195,7 @@ def _in_bf16(module: nn.Module, asked: Asked) -> Engine:
     """
     reason = why_not_lean_merged(module)
     if reason is None and asked == "auto":
-        found = decide_precision("auto", torch.device("cpu"), lean=True)
+        found = decide_precision("auto", best_device(), lean=True)
         reason = None if found.format == "bf16" else found.reason
     if reason is not None:
         raise SettingsError(f"bf16 is of no use: {reason}")

@@ -311,7 +311,8 @@ def _round_trip(job: Job, artefact: Path, source: Source) -> Proof:
 
 def _score_validation(job: Job, texts: Sequence[str]) -> tuple[Outcomes, Scores]:
     """The best weights on the validation rows, in fp32."""
-    logits_NK = all_logits(torch_engine(job.classifier.module), job.validation.tokens)
+    engine = torch_engine(job.classifier.module, places=job.config.predict.padded_tokens)
+    logits_NK = all_logits(engine, job.validation.tokens)
     labels, names = job.validation.labels, job.classifier.label_names
     scores = score(labels, softmax(logits_NK, axis=1), names)
     return Outcomes.gather(logits_NK, labels, texts), scores

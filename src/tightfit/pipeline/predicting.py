@@ -17,13 +17,14 @@ from tightfit.errors import ArtefactError, UsageError
 from tightfit.inference.calibration import choose_threshold, read_calibration
 from tightfit.inference.cascade import CascadePredictor
 from tightfit.inference.choosing import LIBRARY_OF, Asked, EngineName
-from tightfit.inference.engines import torch_engine
+from tightfit.inference.engines import Engine, torch_engine
 from tightfit.inference.forms import Subject
 from tightfit.inference.outcomes import read_outcomes
 from tightfit.inference.predictor import Predictions, Predictor, check_max_length
 from tightfit.inference.shard import WHOLE, Shard
 from tightfit.inference.stream import STREAM_ROWS, LabelFormat, check_out, predict_stream
 from tightfit.model.artefact import load_artefact
+from tightfit.model.device import best_device
 from tightfit.model.encoders import longest_text
 from tightfit.model.locate import Source, file_sha256, locate
 from tightfit.pipeline.cascading import cascade_of
@@ -73,7 +74,7 @@ class Run:
         classifier = load_artefact(artefact, source, plan, labels.names)
         length = max_length or config.predict.max_length
         check_max_length(length, longest_text(source, classifier.tokenizer))
-        engine = torch_engine(classifier.module)
+        engine = torch_engine(classifier.module, places=config.predict.padded_tokens)
         predictor = Predictor(
             classifier, length, temperature, threshold, config.long_text, engine=engine
         )
@@ -189,6 +190,7 @@ def predict(
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.load(run, max_length=max_length, max_error=max_error)
     columns = loaded.columns(text_column, missing_text=missing_text)
+    _tell_device(loaded.predictor.engine, voice)
     used: EngineName = "torch"
     first: list[str] = []
     if engine != "torch":
@@ -223,6 +225,15 @@ def subject_of(run: Run) -> Subject:
         source = locate(runs.read_manifest(folder).base["name"])
         artefact = folder.adapter
     return Subject(run.predictor, run.labels, source, artefact)
+
+
+def _tell_device(engine: Engine | None, voice: Voice) -> None:
+    """On a GPU batches are as large as its free memory allows."""
+    if engine is not None and best_device().type == "cuda":
+        voice.say(
+            f"predicting on the GPU, at most {engine.places:,} tokens at once, padding included "
+            "(predict.padded_tokens, else by its free memory)"
+        )
 
 
 def _with_engine(

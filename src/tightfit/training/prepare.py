@@ -25,6 +25,7 @@ from tightfit.data.table import Table
 from tightfit.data.token_cache import TokenCache
 from tightfit.errors import DataError
 from tightfit.model.classifier import Classifier, build
+from tightfit.model.device import best_device
 from tightfit.model.encoders import load_tokenizer, longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
@@ -188,7 +189,7 @@ def make_job(
     """
     config, note = fit_lengths(config, source, load_tokenizer(source))
     classifier = build(source, plan, config, material.labels.names)
-    classifier.module.to("cuda" if torch.cuda.is_available() else "cpu")
+    classifier.module.to(best_device())
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, classifier.device, lean=own_path is None)
     lean = LeanEncoder(classifier.module, precision.dtype) if own_path is None else None

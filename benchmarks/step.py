@@ -133,7 +133,7 @@ def divided(batch: Batch, count: int) -> list[Batch]:
     assert batch.labels_B is not None
     tensors = (batch.ids_BL, batch.mask_BL, batch.labels_B, batch.rows_B)
     chunks = zip(*(t.chunk(count) for t in tensors), strict=True)
-    return [Batch(*part, batch.padded) for part in chunks]
+    return [Batch(ids, mask, labels, own, batch.padded) for ids, mask, labels, own in chunks]
 
 
 def random_batch(vocabulary: int, *, rows: int, tokens: int, padded: bool) -> Batch:

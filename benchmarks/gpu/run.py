@@ -54,7 +54,7 @@ SIZES = {
         rows=96,
         base_rows=24,  # fewer might lack a class
         validation=24,
-        batches=(16, 32),
+        batches=(32,),
         base_batches=(8,),
         predicted=48,
         pipeline=(8,),
@@ -63,7 +63,8 @@ SIZES = {
     ),
 }
 
-BASE = "roberta-base"
+BASE = {"cuda": "roberta-base", "cpu": "distilroberta-base"}
+"""What random weights are made of; half the layers are enough to go through."""
 
 
 def packages(options: Options) -> None:
@@ -114,9 +115,9 @@ def _random_base(options: Options) -> str:
 
     from tightfit.model.locate import locate
 
-    folder = Path(options.out) / "random-base"
+    folder = Path(options.out) / f"random-{BASE[options.device]}"
     if not (folder / "tokenizer.json").is_file():
-        make(BASE, locate(options.model).folder, folder)
+        make(BASE[options.device], locate(options.model).folder, folder)
     return str(folder)
 
 
@@ -139,7 +140,8 @@ def _speed(options: Options, model: str, rows: int, batches: tuple[int, ...]) ->
             for side, speeds in args.tried.items()
             for batch, rows in speeds.items()
         ]
-        words = [f"Tried: {'; '.join(lines)}."] if lines else []
+        words = [f"Model: {model}; {args.rows:,} rows to train on."]
+        words += [f"Tried: {'; '.join(lines)}."] if lines else []
         if runs:
             words += [f"Best square product: {best / 1e12:.2f} TFLOP/s."]
             words += [speed.results_table(summaries)]

@@ -37,6 +37,9 @@ from tightfit.training.signals import StopRequest
 from tightfit.training.trouble import diverges, in_fp32, not_a_number
 from tightfit.voice import Voice
 
+SUMMED = ("loss_sum", "correct", "tokens")
+"""The counters that are summed on the device: to read each number there would wait for it."""
+
 
 @dataclass
 class Loop:
@@ -62,6 +65,7 @@ class Loop:
         self._weights_K = class_weights(
             self.job.train.labels, len(classifier.label_names), config.optim.class_weights
         ).to(classifier.device)
+        self._sums = torch.zeros(len(SUMMED), dtype=torch.double, device=classifier.device)
         self._order: tuple[int, list[list[int]]] = (-1, [])
         self._rate = 0.0
         self._warned = False
@@ -183,8 +187,12 @@ class Loop:
         """The gradient of a whole step, over all its batches and all processes."""
         rows_in_step = sum(map(len, batches))
         self._before = replace(self.counters)
+        self._sums = self._sums.new_tensor([getattr(self._before, name) for name in SUMMED])
         for rows in filter(None, map(self.peers.rows_of, batches)):
             self._backward(rows, rows_in_step)
+        # A step waits for a GPU here, once, and at the norm of its gradient.
+        self.counters.loss_sum, *counts = self._sums.tolist()
+        self.counters.correct, self.counters.tokens = map(int, counts)
         self.peers.add_gradients(self._trainable.values())
         self.peers.add_counts(self.counters, self._before)
         self._scaler.unscale_(self._optimizer)
@@ -230,12 +238,10 @@ class Loop:
         assert batch.labels_B is not None
         losses_B = row_losses(logits_BK, batch.labels_B, self.job.config.optim.label_smoothing)
         loss_sum = (losses_B * self._weights_K[batch.labels_B]).sum()
-        counters = self.counters
-        counters.loss_sum += float(loss_sum.detach())
-        counters.correct += int((logits_BK.argmax(1) == batch.labels_B).sum())
-        counters.summed += len(batch.labels_B)
-        counters.rows += len(batch.labels_B)
-        counters.tokens += int(batch.mask_BL.sum())
+        correct = (logits_BK.argmax(1) == batch.labels_B).sum()
+        self._sums += torch.stack([loss_sum.detach().double(), correct, batch.mask_BL.sum()])
+        self.counters.summed += len(batch.labels_B)
+        self.counters.rows += len(batch.labels_B)
         return self._scaler.scale(loss_sum / rows_in_step)
 
     def _evaluate(self, step: int) -> None:

@@ -29,6 +29,7 @@ from tightfit.training.checkpoint import (
 )
 from tightfit.training.directions import start_at_directions
 from tightfit.training.job import Counters, Fitted, HistoryRow, Job
+from tightfit.training.memory import in_smaller_parts
 from tightfit.training.optim import RATE, class_weights, make_optimizer, row_losses
 from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
@@ -36,9 +37,6 @@ from tightfit.training.probe import start_at_probe
 from tightfit.training.signals import StopRequest
 from tightfit.training.trouble import diverges, in_fp32, not_a_number
 from tightfit.voice import Voice
-
-SUMMED = ("loss_sum", "correct", "tokens")
-"""The counters that are summed on the device: to read each number there would wait for it."""
 
 
 @dataclass
@@ -65,12 +63,12 @@ class Loop:
         self._weights_K = class_weights(
             self.job.train.labels, len(classifier.label_names), config.optim.class_weights
         ).to(classifier.device)
-        self._sums = torch.zeros(len(SUMMED), dtype=torch.double, device=classifier.device)
         self._order: tuple[int, list[list[int]]] = (-1, [])
         self._rate = 0.0
         self._warned = False
         self._best: dict[str, torch.Tensor] = {}
         self.counters = self._before = Counters()
+        self._sums = self.counters.sums(classifier.device)
         self.history: list[HistoryRow] = []
 
     @property
@@ -134,7 +132,7 @@ class Loop:
         train = self.job.train
         lengths = train.tokens.lengths
         longest = max(self._order_of(0), key=lambda rows: len(rows) * int(lengths[rows].max()))
-        self._backward(longest, len(longest))
+        self._backward_all([longest], len(longest))
         steps = min(steps, self.job.schedule.total)
         places = 0
         for step in range(1, steps + 1):
@@ -187,15 +185,28 @@ class Loop:
         """The gradient of a whole step, over all its batches and all processes."""
         rows_in_step = sum(map(len, batches))
         self._before = replace(self.counters)
-        self._sums = self._sums.new_tensor([getattr(self._before, name) for name in SUMMED])
-        for rows in filter(None, map(self.peers.rows_of, batches)):
-            self._backward(rows, rows_in_step)
+        self._backward_all(list(filter(None, map(self.peers.rows_of, batches))), rows_in_step)
         # A step waits for a GPU here, once, and at the norm of its gradient.
-        self.counters.loss_sum, *counts = self._sums.tolist()
-        self.counters.correct, self.counters.tokens = map(int, counts)
+        self.counters.take(self._sums)
         self.peers.add_gradients(self._trainable.values())
         self.peers.add_counts(self.counters, self._before)
         self._scaler.unscale_(self._optimizer)
+
+    def _backward_all(self, batches: list[list[int]], rows_in_step: int) -> None:
+        while not self._fits(batches, rows_in_step):
+            self.job = in_smaller_parts(self.job, batches, self.voice)
+
+    def _fits(self, batches: list[list[int]], rows_in_step: int) -> bool:
+        """Forward and backward of the batches; False, and nothing done, where memory runs out."""
+        self.counters = replace(self._before)
+        self._sums = self._before.sums(self.job.classifier.device)
+        try:
+            for rows in batches:
+                self._backward(rows, rows_in_step)
+        except torch.OutOfMemoryError:
+            self._optimizer.zero_grad(set_to_none=True)
+            return False
+        return True
 
     def _backward(self, rows: Sequence[int], rows_in_step: int) -> None:
         """Forward and backward of one batch; its rows weigh as every row of the step does."""
@@ -334,15 +345,13 @@ class Loop:
         """Where half precision was in use, this step and all that follow are computed in fp32."""
         if self.job.precision.format == "fp32":
             return False
-        self._to_fp32(f"{self.job.precision.format} gave no finite gradient at step {step}")
+        reason = f"{self.job.precision.format} gave no finite gradient at step {step}"
+        self.job = in_fp32(self.job, reason)
         self.voice.warn(f"{self.job.precision.reason}; from this step on it is fp32")
         self._optimizer.zero_grad(set_to_none=True)
         self.counters = self._before
         self._gradients(batches)
         return self._clip()
-
-    def _to_fp32(self, reason: str) -> None:
-        self.job = in_fp32(self.job, reason)
 
     def _note(self) -> str:
         counters, row = self.counters, self.history[-1]
@@ -365,6 +374,7 @@ class Loop:
             "watch": self.watch.state(),
             "scaler": self._scaler.state_dict(),
             "precision": [self.job.precision.format, self.job.precision.reason],
+            "most_rows": self.job.most_rows,
         }
         if self.peers.rank == 0:
             self.store.save(step, Checkpoint(tensors, state))
@@ -377,7 +387,8 @@ class Loop:
         state = checkpoint.state
         form, reason = state["precision"]
         if form != self.job.precision.format:
-            self._to_fp32(reason)
+            self.job = in_fp32(self.job, reason)
+        self.job = replace(self.job, most_rows=state.get("most_rows"))
         self.job.classifier.load_state(checkpoint.group("trainable"))
         self._best = checkpoint.group("best")
         unpack_optimizer(self._optimizer, checkpoint.group("optimizer"))

@@ -115,7 +115,7 @@ def test_a_full_disk_loses_nothing_that_was_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """While it is full the page is only printed; once there is room it is whole again."""
-    write, room = Record.write, [False] * 3
+    write, room = Record.write, [False] * 4
 
     def full(record: Record, folder: Path) -> None:
         if room and not room.pop():
@@ -123,9 +123,9 @@ def test_a_full_disk_loses_nothing_that_was_told(
         write(record, folder)
 
     monkeypatch.setattr(Record, "write", full)
-    assert main(tmp_path, monkeypatch, {"machine": "done"}) == 0
+    assert main(tmp_path, monkeypatch, {"machine": "done"}) == 1
     said = capsys.readouterr()
-    assert said.err.count("No space left on device") == 3
+    assert said.err.count("No space left on device") == 4
     assert "half of it" in said.out
     assert not list(tmp_path.iterdir())
     assert main(tmp_path, monkeypatch, {"machine": "done", "tests": "done"}) == 0

@@ -34,7 +34,7 @@ RESERVE = 15.0
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the parts that are not done yet; returns 0 where all of them are done."""
+    """Run the parts that are not done yet; returns 0 where all are, and the page is written."""
     args = _arguments(sys.argv[1:] if words is None else words)
     ends = time.monotonic() + 60 * args.minutes - RESERVE
     out = Path(args.out).resolve()
@@ -55,9 +55,10 @@ def main(words: Sequence[str] | None = None) -> int:
             break
         print(f"--- {part.title}: at most {limit:.0f} s", file=sys.stderr)
         _run(record, replace(options, limit=limit), part.name, out)
+    written = _write(record, out)
     print(record.page())
-    print(out / PAGE_NAME, file=sys.stderr)
-    return 0 if all(_is_done(record, part.name) for part in chosen) else 1
+    print(out / PAGE_NAME if written else "the page stands above alone", file=sys.stderr)
+    return 0 if written and all(_is_done(record, part.name) for part in chosen) else 1
 
 
 def _run(record: Record, options: Options, name: str, out: Path) -> None:
@@ -93,12 +94,14 @@ def environment_of(options: Options) -> dict[str, str]:
     return environment
 
 
-def _write(record: Record, out: Path) -> None:
+def _write(record: Record, out: Path) -> bool:
+    """Whether there was room; what is known stays in memory, and the end prints it all."""
     try:
         record.write(out)
     except OSError as error:
-        # What is known stays in memory: the next write may find room, and the end prints it all.
         print(f"the page could not be written ({error}); going on", file=sys.stderr)
+        return False
+    return True
 
 
 def _record(out: Path, device: str, words: Sequence[str] | None) -> Record:

@@ -14,8 +14,9 @@ from benchmarks.gpu.parts import Options
 from benchmarks.gpu.runner import tell
 from benchmarks.results import table
 
-SPARE = 0.15
-"""Share of the part's time that is left for final scoring and sealing."""
+SPARE = 30.0
+"""Seconds of the part's time that are left for imports, final scoring and sealing, or half of it
+where it is short."""
 
 EVERY = 1.0
 """Seconds between looks at the curve."""
@@ -30,7 +31,7 @@ def train(options: Options, model: str, name: str) -> None:
     run = Path(options.out) / "runs" / name
     begun = (run / "config.toml").is_file()
     # A resumed run needs the settings that it began with, its time among them.
-    minutes = _minutes_of(run) if begun else options.limit * (1 - SPARE) / 60
+    minutes = _minutes_of(run) if begun else max(options.limit / 2, options.limit - SPARE) / 60
     command = [sys.executable, "-m", "tightfit.cli", "train", "--json", "--resume"]
     command += ["--data", options.data, "--model", model, "--out", str(run)]
     command += ["--minutes", f"{minutes:.3f}"]

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from tightfit import pipeline
+import tightfit
 from tightfit.data.checks import quick_warnings
 from tightfit.data.labels import own_classes
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 ROWS = 20_000
 SHARE = 0.05
@@ -45,7 +45,7 @@ def main() -> None:
 def all_rows(data: str) -> dict[str, Any]:
     """The whole verb, reading and tokenising included, but for the search for label errors."""
     started = time.perf_counter()
-    found = pipeline.check(data, label_errors=False, voice=Voice()).to_json()
+    found = tightfit.check(data, label_errors=False, progress=Progress()).to_json()
     counts = {kind: value for kind, value in found.items() if isinstance(value, int)}
     return {"seconds": time.perf_counter() - started, "peak_megabytes": peak_megabytes(), **counts}
 
@@ -75,7 +75,7 @@ def planted(table: Table, seed: int) -> dict[str, Any]:
     for row, step in zip(wrong, chance.integers(1, len(classes), len(wrong)), strict=True):
         labels[row] = classes[(classes.index(labels[row]) + int(step)) % len(classes)]
     started = time.perf_counter()
-    result = pipeline.check(Table(sample.texts, labels), voice=Voice())
+    result = tightfit.check(Table(sample.texts, labels), progress=Progress())
     found = set(result.findings.found["suspect_labels"].rows)
     hits = len(found & set(wrong.tolist()))
     return {

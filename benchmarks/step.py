@@ -28,8 +28,8 @@ from tightfit.model.classifier import Classifier, build
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import locate
 from tightfit.model.threads import side_by_side
-from tightfit.pipeline.planning import settings_of
 from tightfit.training.prepare import plan_for
+from tightfit.verbs.plan import settings_of
 
 LABELS = ("a", "b", "c", "d")
 TOLERANCE = 0.05

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tightfit import runs
-from tightfit.inference.calibration import calibrate
-from tightfit.inference.outcomes import Outcomes
+from tightfit import storage
 from tightfit.metrics.calibration import apply_temperature
 from tightfit.metrics.scores import score
-from tightfit.report.facts import RunFacts, read_facts
+from tightfit.reporting.facts import RunFacts, read_facts
+from tightfit.tasks.calibrate import calibrate
+from tightfit.tasks.validation_logits import ValidationLogits
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -28,8 +28,8 @@ HOSTILE = (
 
 def facts_of(run: Path) -> RunFacts:
     """What the page of a sealed run is made from."""
-    folder = runs.open_run(run)
-    manifest = runs.read_manifest(folder)
+    folder = storage.open_run(run)
+    manifest = storage.read_manifest(folder)
     return read_facts(folder, manifest.versions, manifest.base)
 
 
@@ -45,14 +45,14 @@ def with_outcomes(facts: RunFacts, labels: Sequence[str], texts: Sequence[str]) 
     true_N = np.arange(rows) % len(labels)
     given_N = np.where(np.arange(rows) < rows // 4, (true_N + 1) % len(labels), true_N)
     logits_NK = np.eye(len(labels), dtype=np.float32)[given_N] * 3
-    outcomes = Outcomes.gather(logits_NK, true_N.tolist(), [*texts] * rows)
+    validation_logits = ValidationLogits.gather(logits_NK, true_N.tolist(), [*texts] * rows)
     scores = score(true_N, apply_temperature(logits_NK, 1.0), tuple(labels)).to_json()
     data: dict[str, Any] = {**facts.data, "train_counts": dict.fromkeys(labels, 7)}
     return replace(
         facts,
         labels=tuple(labels),
-        outcomes=outcomes,
-        calibration=calibrate(outcomes),
+        validation_logits=validation_logits,
+        calibration=calibrate(validation_logits),
         scores=scores,
         data=data,
     )

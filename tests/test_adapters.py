@@ -12,9 +12,9 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 
-from tests.toy_jobs import LABELS, toy_classifier, toy_plan, toy_settings
+from tests.toy_setups import LABELS, toy_classifier, toy_plan, toy_settings
 from tests.toys import SMALL
-from tightfit.budget.plan import LayerPlan, Plan
+from tightfit.budget.parameter_plan import LayerPlan, Plan
 from tightfit.errors import SettingsError
 from tightfit.model.adapters import (
     AdapterPair,

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.test_plan import plan_of
 from tightfit.budget.allocate import MOST_RANK, largest_that_fits
+from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.parts import rank_price
-from tightfit.budget.plan import Plan
 from tightfit.budget.shapes import LinearShape
 from tightfit.config import Role
 from tightfit.errors import BudgetError

@@ -15,7 +15,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tests.toy_jobs import LABELS, TEXTS, toy_classifier
+from tests.toy_setups import LABELS, TEXTS, toy_classifier
 from tests.toys import SMALL, toy_encoder
 from tightfit.data.batches import tokenise
 from tightfit.errors import ArtefactError, BudgetError

@@ -15,11 +15,11 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from tests.toys import toy_config
-from tightfit import runs
-from tightfit.budget.plan import HeadLayer, Plan
+from tightfit import storage
+from tightfit.budget.parameter_plan import HeadLayer, Plan
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
-from tightfit.model.audit import Audit, audit_folder
+from tightfit.model.adapter_audit import Audit, audit_folder
 
 PREFIX = "base_model.model."
 QUERY, VALUE = "encoder.layer.0.query", "encoder.layer.0.value"
@@ -319,16 +319,16 @@ def test_labels_beside_the_weights(tmp_path: Path, config: Any, labels: Any) -> 
     assert audit_folder(tmp_path).labels == labels
 
 
-def sealed_run(root: Path, fill: Callable[[runs.RunFolder], object]) -> Path:
+def sealed_run(root: Path, fill: Callable[[storage.RunFolder], object]) -> Path:
     """A run with two labels and whatever else ``fill`` puts there."""
-    folder = runs.create(root)
-    runs.write_text(folder.config, "seed = 42\n")
+    folder = storage.create(root)
+    storage.write_text(folder.config, "seed = 42\n")
     plan = Plan("toy", 2, None, "none", (), (HeadLayer("head", 18),), ("head",))
-    runs.write_json(folder.plan, plan.to_json())
-    runs.write_json(folder.labels, LabelSet(("money", "sport"), (0, 1)).to_json())
+    storage.write_json(folder.plan, plan.to_json())
+    storage.write_json(folder.labels, LabelSet(("money", "sport"), (0, 1)).to_json())
     folder.adapter.mkdir()
     fill(folder)
-    runs.seal(folder, {}, {"name": "toy"})
+    storage.seal(folder, {}, {"name": "toy"})
     return root
 
 
@@ -350,7 +350,7 @@ def test_runs_without_adapters(tmp_path: Path) -> None:
     assert audit_folder(run) == expected
     assert audit_folder(run / "adapter").trainable == 18
 
-    def whole(folder: runs.RunFolder) -> None:
+    def whole(folder: storage.RunFolder) -> None:
         folder.model.mkdir()
         save_file(head, folder.model / "model.safetensors")
 

@@ -44,13 +44,13 @@ def test_tokenise_agrees_with_one_text_at_a_time() -> None:
 
 
 def test_tokenise_counts_the_texts_it_cut() -> None:
-    """Ten words and two marks do not fit into eight places, but exactly into twelve."""
+    """Ten words and two marks do not fit into eight padded_tokens, but exactly into twelve."""
     assert tokens_of(8).truncated == 1
     assert tokens_of(12).truncated == 0
 
 
 def test_head_and_tail_keep_both_ends() -> None:
-    """Of 40 words ten places hold the marks, the first two and the last six."""
+    """Of 40 words ten padded_tokens hold the marks, the first two and the last six."""
     words = (WORDS * 3)[:40]
     tokens = tokenise(toy_tokenizer(), [" ".join(words), "goal match"], 10, long_text="head+tail")
     kept = toy_tokenizer().convert_ids_to_tokens(tokens.ids[:10].tolist())
@@ -190,8 +190,8 @@ def test_batches_by_tokens_are_of_one_size() -> None:
         order = batch_order(
             lengths, batch=16, seed=0, epoch=0, group_by_length=True, by_tokens=by_tokens
         )
-        places = [len(rows) * int(lengths[rows].max()) for rows in order]
-        largest[by_tokens] = max(places) / np.mean(places)
+        padded_tokens = [len(rows) * int(lengths[rows].max()) for rows in order]
+        largest[by_tokens] = max(padded_tokens) / np.mean(padded_tokens)
     assert largest[True] < 1.2 < 1.8 < largest[False]
 
 
@@ -234,20 +234,20 @@ def test_length_sorted_begins_with_the_longest() -> None:
     """So that memory runs out in the first batch or never."""
     tokens = of_lengths([3, 9, 5, 9])
     assert length_sorted(tokens, 3) == [[1, 3, 2], [0]]
-    assert length_sorted(tokens, 3, places=18) == [[1, 3], [2, 0]]
+    assert length_sorted(tokens, 3, padded_tokens=18) == [[1, 3], [2, 0]]
 
 
 @pytest.mark.parametrize("shares", [1, 2, 5])
-@pytest.mark.parametrize("places", [512, 1024, 10**6])
-def test_rows_are_divided_into_parts_of_about_equal_size(shares: int, places: int) -> None:
+@pytest.mark.parametrize("padded_tokens", [512, 1024, 10**6])
+def test_rows_are_divided_into_parts_of_about_equal_size(shares: int, padded_tokens: int) -> None:
     """Every row once, longest first; no part differs from the mean by more than its rows do."""
     tokens = of_lengths(random_lengths())
-    parts = divided(tokens, places, shares)
+    parts = divided(tokens, padded_tokens, shares)
     assert sorted(row for part in parts for row in part) == list(range(len(tokens)))
     sizes, longest = [int(tokens.lengths[part].sum()) for part in parts], int(tokens.lengths.max())
     mean = sum(sizes) / len(sizes)
     assert len(parts) % shares == 0
-    assert mean <= places
+    assert mean <= padded_tokens
     assert all(abs(size - mean) <= 2 * longest for size in sizes)
 
 
@@ -258,7 +258,7 @@ def test_small_batches_are_not_divided() -> None:
 
 
 def test_padding_share_counts_places() -> None:
-    """Lengths 2 and 4 in one batch fill 8 places with 6 tokens."""
+    """Lengths 2 and 4 in one batch fill 8 padded_tokens with 6 tokens."""
     assert padding_share(of_lengths([2, 4]), [[0, 1]]) == pytest.approx(0.25)
 
 

@@ -10,19 +10,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.command import tightfit
-from tests.toy_jobs import SHORT, TEXTS, toy_classifier, toy_job, toy_plan
+from tests.command import cli
+from tests.toy_setups import SHORT, TEXTS, toy_classifier, toy_job, toy_plan
 from tests.toys import SMALL
+from tightfit import Run, TrainResult, export, train
 from tightfit.budget.gates import check_count
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import BudgetError, SettingsError, UsageError
+from tightfit.model.adapter_audit import audit_folder
 from tightfit.model.artefact import load_artefact
-from tightfit.model.audit import audit_folder
 from tightfit.model.lean import why_not_lean
 from tightfit.model.locate import locate
-from tightfit.pipeline import Run, TrainResult, export, train
-from tightfit.runs import RunFolder
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.storage import RunFolder
 
 BIAS = "adapters.method=bias"
 EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
@@ -35,7 +35,9 @@ def run(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A short training of biases on all layers."""
     settings = [*SHORT, BIAS, EVERYWHERE, "optim.lr=1e-2"]
     out = tmp_path_factory.mktemp("bias") / "run"
-    return train(rows_file, model=str(bert), out=out, settings=settings, max_steps=6, voice=Voice())
+    return train(
+        rows_file, model=str(bert), out=out, settings=settings, max_steps=6, progress=Progress()
+    )
 
 
 @pytest.mark.parametrize("family", sorted(set(SMALL) - set(WITHOUT)))
@@ -58,7 +60,7 @@ def test_the_sum_by_hand(bert: Path) -> None:
 
 def test_the_table_of_the_plan() -> None:
     """Five biases in each of the embedded encoder's six blocks: 4 x 384 + 1,536 wide."""
-    lines = tightfit("plan", "--set", BIAS).stderr.splitlines()
+    lines = cli("plan", "--set", BIAS).stderr.splitlines()
     assert any(line.split()[:6] == ["30", "x", "bias", "width", "out", "18,432"] for line in lines)
 
 
@@ -94,10 +96,10 @@ def test_the_lean_path_refuses(bert: Path) -> None:
     module = toy_classifier(bert, BIAS).module
     reason = why_not_lean(module, frozen_dropout=False, checkpointing=False)
     assert reason == "biases of the encoder train"
-    job = toy_job(bert, BIAS)
-    assert job.lean is None
-    assert job.config.choices["forward"].value == "own"
-    assert job.config.choices["forward"].reason == reason
+    setup = toy_job(bert, BIAS)
+    assert setup.lean is None
+    assert setup.config.choices["forward"].value == "own"
+    assert setup.config.choices["forward"].reason == reason
 
 
 def test_every_bias_moved(run: TrainResult) -> None:
@@ -142,7 +144,9 @@ def test_a_linear_head_is_no_bias(roberta: Path, rows_file: Path, tmp_path: Path
     """Its frozen layers lie in the same file, and are not counted among the encoder's."""
     settings = [*SHORT, BIAS, "head.kind=linear", "optim.lr=1e-2"]
     out = tmp_path / "run"
-    train(rows_file, model=str(roberta), out=out, settings=settings, max_steps=3, voice=Voice())
+    train(
+        rows_file, model=str(roberta), out=out, settings=settings, max_steps=3, progress=Progress()
+    )
     assert audit_folder(out).verdict == "no adapters: 4 biases of the encoder and the head"
 
 
@@ -160,9 +164,9 @@ def test_exports(run: TrainResult, tmp_path: Path, form: Any) -> None:
     """A whole model says the same; PEFT has no form for it."""
     if form == "peft":
         with pytest.raises(UsageError, match="without adapters"):
-            export(run.run, form, out=tmp_path / form, voice=Voice())
+            export(run.run, form, out=tmp_path / form, progress=Progress())
         return
-    exported = export(run.run, form, out=tmp_path / form, voice=Voice())
+    exported = export(run.run, form, out=tmp_path / form, progress=Progress())
     assert exported.to_json()["parity"]["max_abs_difference"] < 1e-4
 
 

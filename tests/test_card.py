@@ -14,12 +14,12 @@ from huggingface_hub import ModelCard
 from scipy.special import softmax
 from transformers import AutoTokenizer
 
-from tests.toy_jobs import LABELS, SHORT, TEXTS, toy_plan, toy_settings
-from tightfit.model.card import write_card
+from tests.toy_setups import LABELS, SHORT, TEXTS, toy_plan, toy_settings
+from tightfit import Run, TrainResult, train
 from tightfit.model.encoders import quiet_transformers
 from tightfit.model.locate import Source
-from tightfit.pipeline import Run, TrainResult, train
-from tightfit.voice import Voice
+from tightfit.model.model_card import write_card
+from tightfit.progress import Progress
 
 SCORES = {
     "n": 1234,
@@ -79,7 +79,7 @@ def others(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory
             out=root / recipe,
             max_steps=3,
             settings=SHORT,
-            voice=Voice(),
+            progress=Progress(),
         )
     return root
 

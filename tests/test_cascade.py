@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.toy_jobs import LABELS, toy_classifier
+from tests.toy_setups import LABELS, toy_classifier
 from tests.toys import FILLER, toy_rows
-from tightfit.errors import ArtefactError, ProofError
-from tightfit.inference.cascade import (
+from tightfit.cascade.ngrams import NGramModel
+from tightfit.cascade.two_stage import (
     ARRAYS_FILE,
     FACTS_FILE,
     Cascade,
@@ -19,10 +19,10 @@ from tightfit.inference.cascade import (
     read_cascade,
     write_cascade,
 )
-from tightfit.inference.ngrams import NGramModel
-from tightfit.inference.outcomes import Outcomes
-from tightfit.inference.predictor import Predictor
+from tightfit.engines.predictor import Predictor
+from tightfit.errors import ArtefactError, ProofError
 from tightfit.metrics.calibration import apply_temperature
+from tightfit.tasks.validation_logits import ValidationLogits
 
 ROWS = toy_rows(1000)
 TEXTS = [
@@ -41,12 +41,12 @@ def linear() -> NGramModel:
     return NGramModel.fit(TEXTS[:500], IDS[:500], 2)
 
 
-def encoder_says(right: float) -> Outcomes:
+def encoder_says(right: float) -> ValidationLogits:
     """Of the second half: sure answers, this share of them right."""
     truth_N = np.array(IDS[500:])
     right_N = np.random.default_rng(0).uniform(size=500) < right
     logits_NK = np.eye(2, dtype=np.float32)[np.where(right_N, truth_N, 1 - truth_N)] * 5
-    return Outcomes.gather(logits_NK, truth_N.tolist(), TEXTS[500:])
+    return ValidationLogits.gather(logits_NK, truth_N.tolist(), TEXTS[500:])
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +63,13 @@ def plain(bert: Path) -> Predictor:
 
 def test_its_figures_are_those_of_the_rows(linear: NGramModel, cascade: Cascade) -> None:
     """Counted again by hand."""
-    outcomes, facts = encoder_says(0.97), cascade.facts
+    validation_logits, facts = encoder_says(0.97), cascade.facts
     answered_N, _ = cascade.answers(TEXTS[500:])
-    encoder_N = outcomes.logits_NK.argmax(axis=1)
+    encoder_N = validation_logits.logits_NK.argmax(axis=1)
     both_N = np.where(answered_N, linear.logits(TEXTS[500:]).argmax(axis=1), encoder_N)
     assert facts["share"] == answered_N.mean() > 0.5
-    assert facts["accuracy"]["encoder"]["value"] == (encoder_N == outcomes.labels_N).mean()
-    assert facts["accuracy"]["cascade"]["value"] == (both_N == outcomes.labels_N).mean()
+    assert facts["accuracy"]["encoder"]["value"] == (encoder_N == validation_logits.labels_N).mean()
+    assert facts["accuracy"]["cascade"]["value"] == (both_N == validation_logits.labels_N).mean()
     assert facts["chosen_on"]["loss_bound"] <= 0.02
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.planted import NAMES, edited, sample
-from tightfit import optional
+from tightfit import extras
 from tightfit.data.checks import (
     KINDS,
     Example,
@@ -198,11 +198,11 @@ def test_any_rows_can_be_checked(rows: list[tuple[str, int]]) -> None:
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Said before any work; label errors can be left out, near duplicates cannot."""
-    monkeypatch.setattr(optional, "available", lambda name: name != "cleanlab")
+    monkeypatch.setattr(extras, "available", lambda name: name != "cleanlab")
     with pytest.raises(MissingExtraError, match=r"--no-label-errors"):
         check_table(Table(["a"], [0]))
     assert check_table(Table(["a"], [0]), label_errors=False).rows == 1
-    monkeypatch.setattr(optional, "available", lambda name: False)
+    monkeypatch.setattr(extras, "available", lambda name: False)
     with pytest.raises(MissingExtraError, match=r"tightfit\[checks\]"):
         check_table(Table(["a"], [0]), label_errors=False)
 

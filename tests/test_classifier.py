@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.toy_jobs import LABELS, TEXTS, toy_classifier
+from tests.toy_setups import LABELS, TEXTS, toy_classifier
 from tests.toys import SMALL
 from tightfit.data.batches import Batch, Tokens, collate, tokenise
 from tightfit.errors import BudgetError

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from tests.toy_jobs import LABELS, toy_plan
+from tests.toy_setups import LABELS, toy_plan
 from tests.toys import SMALL, toy_config, toy_encoder, toy_tokenizer
 from tightfit.errors import ModelError
 from tightfit.model.encoders import (

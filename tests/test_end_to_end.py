@@ -18,14 +18,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel
 
 import tightfit
-from tests.toy_jobs import LABELS, SHORT, TEXTS, toy_job, toy_loop
+from tests.toy_setups import LABELS, SHORT, TEXTS, toy_job, toy_loop
 from tests.toys import SMALL, toy_encoder, toy_rows, toy_tokenizer
+from tightfit import Run, TrainResult, evaluate, predict, train
 from tightfit.budget.published import published_config
 from tightfit.errors import ArtefactError, ModelError, SettingsError
 from tightfit.model.encoders import quiet_transformers
-from tightfit.pipeline import Run, TrainResult, evaluate, predict, train
-from tightfit.runs import RunFolder
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.storage import RunFolder
 
 Encoders = Callable[[str], Path]
 RECIPES = ("tight", "paper", "paper-as-run", "head-only", "full")
@@ -35,7 +35,7 @@ DEAD = {"ok": False, "expected": True}
 def short_run(encoder: Path, rows: Path, out: Path, *settings: str, **more: Any) -> TrainResult:
     """Six steps at a rate at which something happens."""
     values = [*SHORT, "optim.lr=1e-2", *settings]
-    options = {"max_steps": 6, "voice": Voice(), **more}
+    options = {"max_steps": 6, "progress": Progress(), **more}
     return train(rows, model=str(encoder), out=out, settings=values, **options)
 
 
@@ -137,8 +137,8 @@ def test_the_first_losses_are_pinned(
     torch, transformers or peft, drawing in another order, would change the first.
     """
     settings = ["optim.lr=5e-2", "optim.epochs=9", "train.max_steps=12", "train.eval_every=1"]
-    job = toy_job(encoders(family), *settings, f"train.forward={forward}")
-    history = toy_loop(job, tmp_path).fit().history
+    setup = toy_job(encoders(family), *settings, f"train.forward={forward}")
+    history = toy_loop(setup, tmp_path).fit().history
     losses = {step: history[step]["train_loss"] for step in PINNED[family]}
     assert losses == pytest.approx(PINNED[family], abs=1e-4)
 
@@ -187,8 +187,8 @@ def test_train_evaluate_and_predict_agree(
         writer.writeheader()
         writer.writerows(rows)
     run = shutil.copytree(finished.run, tmp_path / "run")
-    scores = evaluate(run, data, voice=Voice()).scores
-    predict(run, data, tmp_path / "out.csv", label_format="name", voice=Voice())
+    scores = evaluate(run, data, progress=Progress()).scores
+    predict(run, data, tmp_path / "out.csv", label_format="name", progress=Progress())
     told = [line.split(",")[1] for line in (tmp_path / "out.csv").read_text().splitlines()[1:]]
     right = sum(row["label"] == label for row, label in zip(rows, told, strict=True))
     assert scores.n == 60
@@ -257,7 +257,7 @@ def test_label_names_go_through_unharmed(bert: Path, tmp_path: Path) -> None:
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run = short_run(bert, data, tmp_path / "run").run
     assert Run.load(run).labels.names == tuple(names)
-    predict(run, data, tmp_path / "out.csv", label_format="name", voice=Voice())
+    predict(run, data, tmp_path / "out.csv", label_format="name", progress=Progress())
     with (tmp_path / "out.csv").open(newline="") as file:
         assert {row["Label"] for row in csv.DictReader(file)} <= set(names)
 
@@ -348,7 +348,7 @@ def test_a_run_finds_its_base_from_another_folder(
         out=tmp_path / "run",
         max_steps=1,
         settings=SHORT,
-        voice=Voice(),
+        progress=Progress(),
     ).run
     monkeypatch.chdir(tmp_path)
     assert Run.load(run).predict(["goal"]).labels[0] in ("money", "sport")

@@ -18,12 +18,12 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, pipelin
 
 from tests.exports import LENGTH, NAMES, toy_run, toy_texts, wide_encoder
 from tests.toys import SMALL, toy_tokenizer
+from tightfit import Run
 from tightfit.errors import ProofError, UsageError
-from tightfit.inference.export import Rows, export
-from tightfit.inference.forms import FORMATS, check_format, merged_model, write_form
+from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.formats import FORMATS, check_format, merged_model, write_form
 from tightfit.model.adapter_folder import tensor_shapes
-from tightfit.pipeline import Run
-from tightfit.pipeline.predicting import subject_of
+from tightfit.verbs.predict import subject_of
 
 TEXTS = toy_texts()
 WRITTEN = ("model.safetensors", "config.json", "tokenizer.json")
@@ -176,7 +176,7 @@ def test_weights_that_differ_are_refused(
     wrong = merged_model(run.predictor.classifier)
     with torch.no_grad():
         wrong.get_submodule(run.plan.layers[0].name).weight.mul_(1.01)
-    monkeypatch.setattr("tightfit.inference.forms.merged_model", lambda _: wrong)
+    monkeypatch.setattr("tightfit.exporting.formats.merged_model", lambda _: wrong)
     with pytest.raises(
         ProofError, match=r"(?s)does not answer as the run does.*maximum-length"
     ) as e:
@@ -194,7 +194,7 @@ def test_a_tokenizer_that_differs_is_refused(
         path = folder / "tokenizer.json"
         path.write_text(path.read_text("utf-8").replace('"goal"', '"gaol"'), "utf-8")
 
-    monkeypatch.setattr("tightfit.inference.export.write_form", write)
+    monkeypatch.setattr("tightfit.exporting.exporter.write_form", write)
     with pytest.raises(ProofError, match="gives other tokens than the run's"):
         export(subject_of(runs_of("bert")), "merged", tmp_path, ROWS)
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.conftest import Encoders
-from tests.toy_jobs import TEXTS, toy_classifier, toy_job, toy_loop
+from tests.toy_setups import TEXTS, toy_classifier, toy_job, toy_loop
 from tightfit.data.batches import Batch, collate, tokenise
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import PARTS, AdaptedProduct, LeanEncoder, why_not_lean
@@ -90,7 +90,7 @@ def test_below_the_lowest_adapter_nothing_trains(family: str, encoders: Encoders
 
 @pytest.mark.parametrize("family", ["bert", "mpnet"])
 def test_bf16_is_close_and_trains_the_same_tensors(family: str, encoders: Encoders) -> None:
-    """Half precision keeps two digits; masked places stay without weight."""
+    """Half precision keeps two digits; masked padded_tokens stay without weight."""
     classifier = busy_classifier(encoders(family))
     batch = batch_of(classifier, TEXTS)
     own = classifier.logits(batch)
@@ -115,9 +115,9 @@ def test_losses_stay_the_same_over_a_hundred_steps(bert: Path, tmp_path: Path) -
     losses = {}
     for path in ("own", "auto"):
         settings = ["train.max_steps=100", "optim.epochs=100", "train.eval_every=1"]
-        job = toy_job(bert, f"train.forward={path}", "optim.lr=1e-2", *settings)
-        assert (job.lean is None) == (path == "own")
-        history = toy_loop(job, tmp_path / path).fit().history
+        setup = toy_job(bert, f"train.forward={path}", "optim.lr=1e-2", *settings)
+        assert (setup.lean is None) == (path == "own")
+        history = toy_loop(setup, tmp_path / path).fit().history
         losses[path] = [row["train_loss"] for row in history[1:]]
     assert len(losses["own"]) == 100
     assert losses["auto"] == pytest.approx(losses["own"], abs=1e-4)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.toys import toy_config
 from tightfit.errors import MissingExtraError, ModelError
+from tightfit.extras import available
 from tightfit.model import locate as module
 from tightfit.model.locate import (
     EMBEDDED,
@@ -25,7 +26,6 @@ from tightfit.model.locate import (
     read_config,
     shapes_by_name,
 )
-from tightfit.optional import available
 
 with_embedded = pytest.mark.skipif(
     not available(EMBEDDED_PACKAGE), reason="the embedded model is an extra"
@@ -88,7 +88,7 @@ def test_the_expected_digest_is_the_upstream_file_s(
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever lacks it is told the command that installs it."""
-    monkeypatch.setattr("tightfit.optional.available", lambda package: False)
+    monkeypatch.setattr("tightfit.extras.available", lambda package: False)
     with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[embedded\]'"):
         locate(EMBEDDED)
 

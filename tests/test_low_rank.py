@@ -13,20 +13,19 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tests.toy_jobs import SHORT
+from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
-from tightfit import Run
+from tightfit import Run, train
 from tightfit.budget import allocate
-from tightfit.budget.plan import HeadKind, Method, Plan, make_plan
+from tightfit.budget.parameter_plan import HeadKind, Method, Plan, make_plan
 from tightfit.budget.shapes import encoder_shapes
 from tightfit.errors import BudgetError
+from tightfit.model.adapter_audit import audit_folder
 from tightfit.model.adapters import NEAR_IDENTITY, quiet_peft
 from tightfit.model.artefact import count_saved
-from tightfit.model.audit import audit_folder
 from tightfit.model.low_rank import LowRankLinear, numbers_of
-from tightfit.pipeline import train
-from tightfit.runs import RunFolder, read_json
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.storage import RunFolder, read_json
 
 MINILM = {
     **{"model_type": "bert", "hidden_size": 384, "num_hidden_layers": 6},
@@ -180,7 +179,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             out=folder / "run",
             budget=whole - 1,
             settings=settings,
-            voice=Voice(),
+            progress=Progress(),
         ).run
 
 

@@ -19,15 +19,14 @@ from tokenizers import Tokenizer
 
 from tests.exports import LENGTH, NAMES, toy_run, toy_texts, wide_encoder
 from tests.toys import SMALL
-from tightfit import optional
+from tightfit import Run, extras
+from tightfit.engines.engine import OnnxEngine, TorchEngine, all_logits
+from tightfit.engines.parity import compare, joined, probes, refuse_difference
 from tightfit.errors import ArtefactError, MissingExtraError, ProofError
-from tightfit.inference import onnx_graph
-from tightfit.inference.engines import OnnxEngine, TorchEngine, all_logits
-from tightfit.inference.export import Rows, export
-from tightfit.inference.forms import Subject, check_format, merged_model
-from tightfit.inference.parity import compare, joined, probes, refuse_difference
-from tightfit.pipeline import Run
-from tightfit.pipeline.predicting import subject_of
+from tightfit.exporting import onnx_graph
+from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.formats import Subject, check_format, merged_model
+from tightfit.verbs.predict import subject_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -138,7 +137,7 @@ def test_int8_that_costs_accuracy_is_refused(
 ) -> None:
     """Every variant is tried, and each is named with what it costs."""
     right = Rows(TEXTS, subject.predictor.predict(TEXTS).ids, "toys")
-    monkeypatch.setattr("tightfit.inference.export.ACCURACY_LOSS", -0.001)
+    monkeypatch.setattr("tightfit.exporting.exporter.ACCURACY_LOSS", -0.001)
     with pytest.raises(ProofError, match="int8 costs too much accuracy") as caught:
         export(subject, "onnx-int8", tmp_path, right)
     assert all(variant.name in str(caught.value) for variant in onnx_graph.VARIANTS)
@@ -166,7 +165,7 @@ def test_the_best_int8_is_kept(
 ) -> None:
     """Equal labels first, then speed; and for others only what holds on their machines too."""
     trials = iter(zip(agreements, range(1, 6), strict=True))
-    monkeypatch.setattr("tightfit.inference.export.Comparison.trial", lambda *_: next(trials))
+    monkeypatch.setattr("tightfit.exporting.exporter.Comparison.trial", lambda *_: next(trials))
     rows = Rows(TEXTS, [(i + 1) % 3 for i in subject.predictor.predict(TEXTS).ids], "toys")
     found = export(subject, "onnx-int8", tmp_path, rows, portable=portable)
     assert found.int8 is not None
@@ -233,7 +232,7 @@ def test_a_graph_with_other_inputs_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["onnx", "onnx-int8"])
 def test_missing_packages_are_named(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the run is even loaded."""
-    monkeypatch.setattr(optional, "available", lambda _: False)
+    monkeypatch.setattr(extras, "available", lambda _: False)
     with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[onnx\]'"):
         check_format(form)
     assert check_format("merged") == "merged"

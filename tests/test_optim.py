@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import get_cosine_schedule_with_warmup
 
-from tests.toy_jobs import toy_classifier
+from tests.toy_setups import toy_classifier
 from tests.toys import SMALL
 from tightfit.config import load_config
 from tightfit.errors import BudgetError

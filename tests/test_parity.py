@@ -9,9 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tightfit.data.batches import Batch
-from tightfit.errors import ProofError
-from tightfit.inference.engines import all_logits
-from tightfit.inference.parity import (
+from tightfit.engines.engine import all_logits
+from tightfit.engines.parity import (
     Loss,
     Parity,
     compare,
@@ -22,6 +21,7 @@ from tightfit.inference.parity import (
     probes,
     refuse_difference,
 )
+from tightfit.errors import ProofError
 
 FORMS = ["padded", "unpadded", "length-1", "maximum-length"]
 
@@ -29,7 +29,7 @@ FORMS = ["padded", "unpadded", "length-1", "maximum-length"]
 class Masked:
     """Logits that depend on every token, its place, and the mask."""
 
-    multiple, places = 1, 2048
+    multiple, padded_tokens = 1, 2048
 
     def __init__(self, uses_mask: bool = True) -> None:
         self.uses_mask = uses_mask

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightfit.budget.parts import rank_price
-from tightfit.budget.plan import (
+from tightfit.budget.parameter_plan import (
     HeadLayer,
     LayerPlan,
     Method,
@@ -21,6 +20,7 @@ from tightfit.budget.plan import (
     largest_uniform_rank,
     make_plan,
 )
+from tightfit.budget.parts import rank_price
 from tightfit.budget.published import published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes
 from tightfit.budget.vectors import SHARED, VECTORS

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from tests.toy_jobs import LABELS, TEXTS, CountingBar, Speaker, toy_classifier
+from tests.toy_setups import LABELS, TEXTS, CountingBar, Speaker, toy_classifier
 from tests.toys import WORDS
 from tightfit.data.batches import tokenise
+from tightfit.engines.predictor import Predictions, Predictor, check_max_length
 from tightfit.errors import SettingsError
-from tightfit.inference.predictor import Predictions, Predictor, check_max_length
 from tightfit.model.classifier import predict_logits
 
 

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.conftest import Encoders
-from tests.toy_jobs import Notes, toy_job, toy_loop
+from tests.toy_setups import Notes, toy_job, toy_loop
 from tightfit.data.batches import collate
 from tightfit.model.adapters import output_layer
 from tightfit.training import probe
@@ -107,21 +107,21 @@ def test_features_are_what_the_output_layer_reads(
     family: str, method: str, encoders: Encoders
 ) -> None:
     """Row by row, without padding, through the model's own forward pass."""
-    job = toy_job(encoders(family), f"adapters.method={method}")
+    setup = toy_job(encoders(family), f"adapters.method={method}")
     rows_N = np.array([5, 0, 31, 17, 2])
-    features_NF = frozen_features(job, rows_N)
-    layer = output_layer(job.classifier.module, job.classifier.plan)
-    job.classifier.module.eval()
+    features_NF = frozen_features(setup, rows_N)
+    layer = output_layer(setup.classifier.module, setup.classifier.plan)
+    setup.classifier.module.eval()
     for feature_F, row in zip(features_NF, rows_N, strict=True):
-        logits_BK = job.classifier.logits(collate(job.train.tokens, [int(row)]))
+        logits_BK = setup.classifier.logits(collate(setup.train.tokens, [int(row)]))
         again_K = layer(torch.from_numpy(feature_F))
         torch.testing.assert_close(again_K, logits_BK[0], atol=1e-5, rtol=1e-5)
 
 
 def test_training_starts_where_the_probe_ends(bert: Path, tmp_path: Path) -> None:
     """The row of step 0 has the probe's own score, and a random head does not."""
-    job = toy_job(bert, PROBE, "optim.epochs=1")
-    first = toy_loop(job, tmp_path / "probe").fit().history[0]
+    setup = toy_job(bert, PROBE, "optim.epochs=1")
+    first = toy_loop(setup, tmp_path / "probe").fit().history[0]
     at_random = toy_job(bert, "head.start=random", "optim.epochs=1")
     other = toy_loop(at_random, tmp_path / "random").fit().history[0]
     assert first["eval_loss"] < other["eval_loss"] - 0.05
@@ -135,7 +135,7 @@ def test_stored_states_give_the_same_features(bert: Path, tmp_path: Path) -> Non
     """With the head alone training reads what the frozen layers gave once, rounded to fp16."""
     loop = toy_loop(toy_job(bert, PROBE, "adapters.method=none"), tmp_path)
     rows_N = np.arange(10)
-    computed_NF = frozen_features(loop.job, rows_N)
-    kept, _ = keep_prefix(loop.job, tmp_path, Notes(), StopRequest())
+    computed_NF = frozen_features(loop.setup, rows_N)
+    kept, _ = keep_prefix(loop.setup, tmp_path, Notes(), StopRequest())
     assert kept.train.states is not None
     np.testing.assert_allclose(frozen_features(kept, rows_N), computed_NF, atol=1e-3)

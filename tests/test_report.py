@@ -12,16 +12,15 @@ from typing import Any
 
 import pytest
 
-from tests.command import tightfit
+from tests.command import cli
 from tests.reports import HOSTILE, facts_of, hostile, with_outcomes
-from tightfit import runs
+from tightfit import TrainResult, evaluate, report, storage
 from tightfit.errors import ArtefactError, UsageError
-from tightfit.pipeline import TrainResult, evaluate, report
-from tightfit.report.drawing import MOST_POINTS, nice_range, short, thinned
-from tightfit.report.facts import RunFacts
-from tightfit.report.page import render
-from tightfit.report.rows import warnings
-from tightfit.report.spending import spending
+from tightfit.reporting.drawing import MOST_POINTS, nice_range, short, thinned
+from tightfit.reporting.examples import warnings
+from tightfit.reporting.facts import RunFacts
+from tightfit.reporting.page import render
+from tightfit.reporting.spending import spending
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +68,8 @@ def dead(facts: RunFacts, *, expected: bool) -> RunFacts:
 
 def test_training_leaves_a_page_in_the_sealed_run(finished: TrainResult) -> None:
     """It is one of the files that the seal covers."""
-    folder = runs.open_run(finished.run)
-    assert "report.html" in {file.path for file in runs.read_manifest(folder).files}
+    folder = storage.open_run(finished.run)
+    assert "report.html" in {file.path for file in storage.read_manifest(folder).files}
     assert folder.report.read_text("utf-8").startswith("<!doctype html>")
 
 
@@ -136,7 +135,9 @@ def test_a_run_of_before_keeps_its_page(facts: RunFacts) -> None:
     """Without the record of its rows, or of what was measured later, the rest is told."""
     data = {**facts.data, "tokens": {**facts.data["tokens"]}}
     data["tokens"].pop("lengths")
-    words = words_of(replace(without(facts, "gates"), outcomes=None, calibration=None, data=data))
+    words = words_of(
+        replace(without(facts, "gates"), validation_logits=None, calibration=None, data=data)
+    )
     assert "The validation rows are not on record." in words
     assert "Can its confidence be believed?" not in words
 
@@ -198,7 +199,7 @@ def test_a_fresh_page_tells_what_was_evaluated_since(
     assert "On other rows, since" in page
     assert str(rows_file) in page
     assert (run / "report.html").read_bytes() == before
-    runs.open_run(run)
+    storage.open_run(run)
 
 
 def test_the_page_of_a_run_is_not_replaced(finished: TrainResult, tmp_path: Path) -> None:
@@ -214,10 +215,10 @@ def test_the_page_of_a_run_is_not_replaced(finished: TrainResult, tmp_path: Path
 def test_the_verb_prints_where_the_page_is(finished: TrainResult, tmp_path: Path) -> None:
     """As a line, or as JSON."""
     out = tmp_path / "page.html"
-    assert tightfit("report", str(finished.run), "--out", str(out)).stdout == f"{out}\n"
-    told = tightfit("report", str(finished.run), "--json")
+    assert cli("report", str(finished.run), "--out", str(out)).stdout == f"{out}\n"
+    told = cli("report", str(finished.run), "--json")
     assert json.loads(told.stdout) == {"report": str(finished.run / "derived" / "report.html")}
-    assert tightfit("report", str(tmp_path / "none")).exit_code == 8
+    assert cli("report", str(tmp_path / "none")).exit_code == 8
 
 
 @pytest.mark.parametrize(
@@ -266,5 +267,5 @@ def test_json_files_are_read_as_written(finished: TrainResult, facts: RunFacts) 
     assert facts.scores == metrics["validation"]
     assert len(facts.changes) == len(facts.plan.layers) == 4
     assert facts.frozen is not None
-    assert facts.outcomes is not None
-    assert len(facts.outcomes) == metrics["validation"]["n"]
+    assert facts.validation_logits is not None
+    assert len(facts.validation_logits) == metrics["validation"]["n"]

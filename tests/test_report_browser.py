@@ -9,8 +9,8 @@ import pytest
 
 from tests.browser import BROWSER, DRIVER, Browser, browser
 from tests.reports import facts_of, hostile, with_outcomes
-from tightfit.pipeline import TrainResult
-from tightfit.report.page import render
+from tightfit import TrainResult
+from tightfit.reporting.page import render
 
 pytestmark = [
     pytest.mark.browser,

@@ -18,28 +18,28 @@ import numpy as np
 import pytest
 
 from tests.exports import toy_run, wide_encoder
-from tests.toy_jobs import Notes
+from tests.toy_setups import Notes
 from tests.toys import WORDS, write_jsonl
+from tightfit import Run, predict
+from tightfit.batch_predict import stream
+from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint, fingerprint
+from tightfit.batch_predict.prefetch import ahead
+from tightfit.batch_predict.shard import Shard
+from tightfit.batch_predict.stream import predict_stream
+from tightfit.engines.predictor import Predictions, Predictor
 from tightfit.errors import DataError, UsageError
-from tightfit.inference import stream
-from tightfit.inference.ahead import ahead
-from tightfit.inference.journal import Journal, fingerprint
-from tightfit.inference.predictor import Predictions, Predictor
-from tightfit.inference.shard import Shard
-from tightfit.inference.stream import predict_stream
-from tightfit.pipeline import Run, predict
 
 JOB = {"run": "one", "max_length": 48}
 
 PROGRAM = """
 import sys
 import tightfit
-from tightfit.pipeline import predicting
-from tightfit.voice import Voice
+from tightfit import predict
+from tightfit.progress import Progress
 
-predicting.STREAM_ROWS = 50
+predict.STREAM_ROWS = 50
 run, data, engine, out = sys.argv[1:]
-tightfit.predict(run, data, out, probabilities=True, engine=engine, voice=Voice())
+tightfit.predict(run, data, out, probabilities=True, engine=engine, progress=Progress())
 """
 
 
@@ -86,7 +86,7 @@ class Counter:
 
 def write(predictor: Any, out: Path, chunks: Any = CHUNKS, **options: Any) -> bytes:
     """Predict and read back."""
-    predict_stream(predictor, chunks, out, probabilities=True, **{"job": JOB, **options})
+    predict_stream(predictor, chunks, out, probabilities=True, **{"setup": JOB, **options})
     return out.read_bytes()
 
 
@@ -128,7 +128,7 @@ def test_another_job_begins_anew(change: Any, predictor: Predictor, tmp_path: Pa
     """Another run, or texts read otherwise."""
     interrupt(predictor, tmp_path / "out.csv", 4)
     counter = Counter(predictor)
-    write(counter, tmp_path / "out.csv", job={**JOB, **change})
+    write(counter, tmp_path / "out.csv", setup={**JOB, **change})
     assert counter.computed == len(CHUNKS)
 
 
@@ -159,9 +159,9 @@ def test_a_journal_keeps_every_bit(tmp_path: Path) -> None:
     """Probabilities, names and counts; other texts get nothing."""
     values = np.random.default_rng(0).random((2, 3))
     found = Predictions(values, ("a,b", "ö 🙂", "c\n"), 1)
-    journal = Journal(tmp_path / "j", JOB)
+    journal = PredictionCheckpoint(tmp_path / "j", JOB)
     journal.write(7, ["x", "y"], found)
-    again = Journal(tmp_path / "j", JOB).read(7, ["x", "y"])
+    again = PredictionCheckpoint(tmp_path / "j", JOB).read(7, ["x", "y"])
     assert again is not None
     assert np.array_equal(again.probabilities_NK, values)
     assert (again.label_names, again.truncated) == (found.label_names, 1)
@@ -300,7 +300,7 @@ def test_predict_takes_a_shard(run: Path, tmp_path: Path) -> None:
     """Faults of it show before the run is loaded."""
     rows = [{"text": "goal"}] * (stream.STREAM_ROWS + 5)
     data = write_jsonl(tmp_path / "rows.jsonl", rows)
-    assert predict(run, data, tmp_path / "o.csv", shard="2/2", voice=Notes()).rows == 5
+    assert predict(run, data, tmp_path / "o.csv", shard="2/2", progress=Notes()).rows == 5
     assert (tmp_path / "o.csv").read_text().splitlines()[1].startswith(f"{stream.STREAM_ROWS},")
     with pytest.raises(UsageError, match="no such shard"):
-        predict("no run", data, tmp_path / "o.csv", shard="3/2", voice=Notes())
+        predict("no run", data, tmp_path / "o.csv", shard="3/2", progress=Notes())

@@ -16,17 +16,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.toy_jobs import SHORT, Notes, toy_job, toy_loop
+from tests.toy_setups import SHORT, Notes, toy_job, toy_loop
 from tests.toys import toy_encoder, toy_rows, write_jsonl
+from tightfit import TrainResult, train
 from tightfit.config import from_toml
 from tightfit.errors import ArtefactError, DataError, Interrupted, SettingsError, UsageError
-from tightfit.pipeline import TrainResult, fitting, train
-from tightfit.runs import RunFolder
-from tightfit.training.job import Fitted, HistoryRow
+from tightfit.progress import Bar, Progress
+from tightfit.storage import RunFolder
 from tightfit.training.loop import Loop
 from tightfit.training.precision import Precision
+from tightfit.training.setup import Fitted, HistoryRow
 from tightfit.training.signals import StopRequest
-from tightfit.voice import Bar, Voice
+from tightfit.verbs.train import read_result
 
 STEPS = 10
 SETTINGS = ["optim.batch=5", "optim.accumulate=2", "train.eval_every=3", "optim.lr=1e-2"]
@@ -46,7 +47,7 @@ WAYS = {
 }
 
 
-class StopAt(Voice, Bar):
+class StopAt(Progress, Bar):
     """Asks to stop while the given step is on its way, as a signal would."""
 
     def __init__(self, step: int, stop: StopRequest) -> None:
@@ -81,7 +82,7 @@ def outcome(loop: Loop, fitted: Fitted) -> dict[str, Any]:
     kept = {k: v for k, v in last.state.items() if k not in ("history", "counters")}
     return {
         "tensors": last.tensors,
-        "best": loop.job.classifier.state(),
+        "best": loop.setup.classifier.state(),
         "history": timeless(fitted.history),
         "state": {**kept, "counters": counters},
     }
@@ -98,8 +99,8 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 def toy(bert: Path, folder: Path, way: str, **more: Any) -> Loop:
     """A loop over the same rows with the same seed."""
-    job = toy_job(bert, *SETTINGS, f"train.max_steps={STEPS}", *WAYS[way])
-    return toy_loop(job, folder, **more)
+    setup = toy_job(bert, *SETTINGS, f"train.max_steps={STEPS}", *WAYS[way])
+    return toy_loop(setup, folder, **more)
 
 
 @cache
@@ -111,7 +112,7 @@ def uninterrupted(bert: Path, folder: Path, way: str) -> dict[str, Any]:
 
 def stopped_at(step: int, loop: Loop) -> None:
     """Run until the stop."""
-    loop.voice = StopAt(step, loop.stop)
+    loop.progress = StopAt(step, loop.stop)
     with pytest.raises(Interrupted, match=f"stopped after step {step} of 10, with a checkpoint"):
         loop.fit()
 
@@ -135,11 +136,11 @@ def test_every_forward_pass_can_be_resumed(
     """Stopped twice, at steps without an evaluation."""
     for step in (4, 8):
         loop = toy(bert, tmp_path, way)
-        loop.voice = StopAt(step, loop.stop)
+        loop.progress = StopAt(step, loop.stop)
         with pytest.raises(Interrupted, match=f"after step {step} of"):
             loop.fit(resume=True)
     again = toy(bert, tmp_path, way)
-    assert again.job.config.choices["prefix_cache"].value == ("on" if "kept" in way else "off")
+    assert again.setup.config.choices["prefix_cache"].value == ("on" if "kept" in way else "off")
     straight = uninterrupted(bert, tmp_path_factory.getbasetemp() / "straight", way)
     assert_same(outcome(again, again.fit(resume=True)), straight)
 
@@ -171,7 +172,7 @@ def test_resuming_after_the_last_step_only_restores(bert: Path, tmp_path: Path) 
 def test_a_stop_during_the_last_step_lets_the_run_end(bert: Path, tmp_path: Path) -> None:
     """There is nothing left to stop."""
     loop = toy(bert, tmp_path, "lean")
-    loop.voice = StopAt(STEPS, loop.stop)
+    loop.progress = StopAt(STEPS, loop.stop)
     assert loop.fit().steps == STEPS
     assert loop.stop.signal == signal.SIGTERM
 
@@ -205,20 +206,22 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> StopRequest:
     def ours() -> Iterator[StopRequest]:
         yield request
 
-    monkeypatch.setattr(fitting, "stop_on_signals", ours)
+    monkeypatch.setattr(train, "stop_on_signals", ours)
     return request
 
 
 def run(bert: Path, rows: Path, out: Path, *settings: str, **more: Any) -> TrainResult:
     """A training of the pipeline, with dropouts."""
     values = [*SHORT, *SETTINGS, *WAYS["dropouts on"], f"train.max_steps={STEPS}", *settings]
-    return train(rows, model=str(bert), out=out, settings=values, **{"voice": Voice(), **more})
+    return train(
+        rows, model=str(bert), out=out, settings=values, **{"progress": Progress(), **more}
+    )
 
 
 def interrupted(bert: Path, rows: Path, out: Path, stop: StopRequest, *settings: str) -> None:
     """The same, stopped after its fifth step."""
     with pytest.raises(Interrupted, match="stopped after step 5 of 10"):
-        run(bert, rows, out, *settings, voice=StopAt(5, stop))
+        run(bert, rows, out, *settings, progress=StopAt(5, stop))
     stop.signal = None
 
 
@@ -253,7 +256,7 @@ def test_resuming_a_finished_run_returns_its_result(
     first = run(bert, rows_file, tmp_path / "run")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
     notes = Notes()
-    assert run(bert, rows_file, tmp_path / "run", resume=True, voice=notes) == first
+    assert run(bert, rows_file, tmp_path / "run", resume=True, progress=notes) == first
     assert notes.said == [f"{tmp_path / 'run'} is complete; nothing to resume"]
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")} == before
 
@@ -333,7 +336,7 @@ def test_an_unfinished_run_is_neither_replaced_nor_read(
     with pytest.raises(UsageError, match=r"exists already(.|\n)*--resume"):
         run(bert, rows_file, tmp_path / "run")
     with pytest.raises(ArtefactError, match=r"not finished|incomplete"):
-        fitting.read_result(tmp_path / "run")
+        read_result(tmp_path / "run")
 
 
 def test_a_damaged_checkpoint_is_told(

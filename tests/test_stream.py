@@ -18,15 +18,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.toy_jobs import TEXTS, CountingBar, Speaker, toy_classifier
+import tightfit
+from tests.toy_setups import TEXTS, CountingBar, Speaker, toy_classifier
 from tests.toys import toy_rows
-from tightfit import pipeline
+from tightfit.batch_predict.shard import Shard
+from tightfit.batch_predict.stream import predict_stream
+from tightfit.batch_predict.writers import WRITERS
+from tightfit.engines.predictor import Predictions, Predictor
 from tightfit.errors import DataError, MachineError, UsageError
-from tightfit.inference.predictor import Predictions, Predictor
-from tightfit.inference.shard import Shard
-from tightfit.inference.stream import predict_stream
-from tightfit.inference.writers import WRITERS
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 STRANGE = (
     'a, "quoted" one',
@@ -207,7 +207,7 @@ def test_no_rows_leave_a_file_with_columns(predictor: Predictor, tmp_path: Path)
 def test_progress_is_told(predictor: Predictor, many: list[str], tmp_path: Path) -> None:
     """Row by row of the whole file."""
     bar = CountingBar()
-    predict_stream(predictor, chunked(many, 30), tmp_path / "out.csv", voice=Speaker(bar))
+    predict_stream(predictor, chunked(many, 30), tmp_path / "out.csv", progress=Speaker(bar))
     assert bar.count == 100
 
 
@@ -289,13 +289,13 @@ def test_a_folder_of_that_name_is_refused(predictor: Predictor, tmp_path: Path) 
         predict_stream(predictor, [TEXTS], tmp_path / "out.csv")
 
 
-def test_the_competition_s_file(finished: pipeline.TrainResult, tmp_path: Path) -> None:
+def test_the_competition_s_file(finished: tightfit.TrainResult, tmp_path: Path) -> None:
     """A pickled data set of 8,000 texts: a header, and the IDs 0 to 7999."""
     rows = [row["text"] for row in toy_rows(200)] * 40
     with (tmp_path / "test.pkl").open("wb") as file:
         pickle.dump(datasets.Dataset.from_dict({"text": rows}), file)
     out = tmp_path / "submission.csv"
-    result = pipeline.predict(finished.run, tmp_path / "test.pkl", out, voice=Voice())
+    result = tightfit.predict(finished.run, tmp_path / "test.pkl", out, progress=Progress())
     assert (result.rows, result.abstained) == (8000, 0)
     lines = out.read_text().splitlines()
     assert lines[0] == "ID,Label"
@@ -304,7 +304,7 @@ def test_the_competition_s_file(finished: pipeline.TrainResult, tmp_path: Path) 
 
 
 def test_a_fault_in_the_rows_leaves_no_submission(
-    finished: pipeline.TrainResult, tmp_path: Path
+    finished: tightfit.TrainResult, tmp_path: Path
 ) -> None:
     """The column is wrong, which shows at once; no text in row 9,000, which shows late.
 
@@ -314,8 +314,8 @@ def test_a_fault_in_the_rows_leaves_no_submission(
     data.write_text('{"text": "goal"}\n' * 9000 + '{"text": null}\n')
     for column in ("body", "text"):
         with pytest.raises(DataError):
-            pipeline.predict(
-                finished.run, data, tmp_path / "out.csv", text_column=column, voice=Voice()
+            tightfit.predict(
+                finished.run, data, tmp_path / "out.csv", text_column=column, progress=Progress()
             )
         kept = [path.name for path in tmp_path.iterdir() if path != data]
         assert kept == ([] if column == "body" else ["out.csv.partial"])

@@ -12,12 +12,12 @@ import pytest
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from tests.toy_jobs import SHORT, toy_settings
+from tests.toy_setups import SHORT, toy_settings
+from tightfit import Run, TrainResult, train
 from tightfit.errors import MissingExtraError, SettingsError
-from tightfit.optional import available
-from tightfit.pipeline import Run, TrainResult, train
+from tightfit.extras import available
+from tightfit.progress import Progress
 from tightfit.training.tracking import log_row, make_accelerator
-from tightfit.voice import Voice
 
 with_tensorboard = pytest.mark.skipif(not available("tensorboard"), reason="an extra")
 with_wandb = pytest.mark.skipif(not available("wandb"), reason="an extra")
@@ -40,7 +40,7 @@ def tracked(bert: Path, rows: Path, out: Path, tracker: str) -> TrainResult:
         out=out,
         max_steps=6,
         settings=[*SHORT, "train.eval_every=2", f"tracking.to={tracker}"],
-        voice=Voice(),
+        progress=Progress(),
     )
 
 
@@ -179,7 +179,7 @@ def test_a_missing_extra_is_named_before_anything_is_written(
     bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 3, the command that installs it, and no folder in the way of the next try."""
-    monkeypatch.setattr("tightfit.optional.available", lambda package: False)
+    monkeypatch.setattr("tightfit.extras.available", lambda package: False)
     with pytest.raises(MissingExtraError, match=r"tracking\.to=mlflow") as caught:
         tracked(bert, rows_file, tmp_path / "run", "mlflow")
     assert caught.value.exit_code == SettingsError.exit_code == 3
@@ -206,6 +206,6 @@ def test_trackers_are_ended_after_a_fault(
             out=tmp_path / "run",
             max_steps=3,
             settings=[*SHORT, "optim.lr=1e-30"],
-            voice=Voice(),
+            progress=Progress(),
         )
     assert ended == [True]

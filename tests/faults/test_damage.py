@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.command import tightfit
-from tests.toy_jobs import SHORT, Notes, toy_table
+from tests.command import cli
+from tests.toy_setups import SHORT, Notes, toy_table
+from tightfit import TrainResult, train
 from tightfit.errors import Interrupted, MachineError, TightfitError
-from tightfit.pipeline import TrainResult, train
-from tightfit.runs import BEGINNING, RunFolder
+from tightfit.storage import BEGINNING, RunFolder
 from tightfit.training import checkpoint
 from tightfit.training.loop import Loop
 
@@ -88,7 +88,7 @@ def test_no_damaged_run_opens(verb: str, run: RunFolder, rows_file: Path) -> Non
             tried += 1
             # What was worked out after sealing may be there or not: without it, none was.
             absent = run.derived in path.parents and name == "deleted"
-            if not absent and tightfit(*words).exit_code != 8:
+            if not absent and cli(*words).exit_code != 8:
                 opened.append(f"{path.relative_to(run.root)}: {name}")
     assert opened == []
     assert tried > 100
@@ -125,7 +125,9 @@ def again(bert: Path, run: Path, *, resume: bool = True) -> TrainResult:
     """Train, or go on."""
     settings = [*SHORT, "train.max_steps=4", "train.eval_every=2"]
     table = toy_table()
-    return train(table, model=str(bert), out=run, settings=settings, resume=resume, voice=Notes())
+    return train(
+        table, model=str(bert), out=run, settings=settings, resume=resume, progress=Notes()
+    )
 
 
 def test_no_damaged_run_resumes(stopped: RunFolder, bert: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import BudgetError
 
 SHOWN = 5

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tightfit.budget.families import FAMILIES, Family, HeadSpec
-from tightfit.budget.rest import rest_parameters
+from tightfit.budget.other_parameters import rest_parameters
 from tightfit.budget.sizes import Sizes
 from tightfit.config import Role
 from tightfit.errors import ModelError

@@ -34,9 +34,9 @@ more than a word has, so that what was cut off cannot change them."""
 MOST_WINDOWS = 8
 """Windows that a text is cut into at most; what is longer is cut there."""
 
-BATCH_PLACES, FP32_PLACES = 2048, 1024
-"""Token places of one pass through an encoder on a CPU; the second for torch in fp32. See
-:func:`most_places`."""
+BATCH_PADDED_TOKENS, FP32_PADDED_TOKENS = 2048, 1024
+"""padded tokens of one pass through an encoder on a CPU; the second for torch in fp32. See
+:func:`most_padded_tokens`."""
 
 LEAST_PLACES = 256
 """Tokens of a part that is computed beside others, at least: fewer are done before Python has
@@ -273,7 +273,7 @@ def batch_order(
         seed: of the shuffling.
         epoch: counted from 0; each has another order, and all have as many batches.
         group_by_length: put rows of like length into one batch.
-        by_tokens: cut each pool into as many batches as ever, but of equal places, padding
+        by_tokens: cut each pool into as many batches as ever, but of equal padded_tokens, padding
             included: few long rows, or many short ones. No batch then takes more memory than
             another.
     """
@@ -292,62 +292,62 @@ def batch_order(
 
 
 def length_sorted(
-    tokens: Tokens, rows: int | None = None, places: int | None = None
+    tokens: Tokens, rows: int | None = None, padded_tokens: int | None = None
 ) -> list[list[int]]:
     """Batches with the least padding, longest first, so that memory runs out at once or never.
 
     Args:
         tokens: of all rows.
         rows: most of a batch.
-        places: token places of a batch at most, padding included; a longer row has its own batch.
+        padded_tokens: of a batch at most, padding included; a longer row has its own batch.
     """
     order = np.argsort(-tokens.lengths, kind="stable")
     batches, start = [], 0
     while start < len(order):
         fitting = len(order) if rows is None else rows
-        if places is not None:
-            fitting = min(fitting, max(1, places // tokens.padded([int(order[start])])))
+        if padded_tokens is not None:
+            fitting = min(fitting, max(1, padded_tokens // tokens.padded([int(order[start])])))
         batches.append(order[start : start + fitting].tolist())
         start += fitting
     return batches
 
 
-def divided(tokens: Tokens, places: int, shares: int) -> list[list[int]]:
+def divided(tokens: Tokens, padded_tokens: int, shares: int) -> list[list[int]]:
     """All rows in parts of about equal size, rows of like length together.
 
     Args:
         tokens: the rows.
-        places: tokens of a part at most, give or take a row.
+        padded_tokens: tokens of a part at most, give or take a row.
         shares: a multiple of this many parts is made, where they are not too small for that.
     """
     order = np.argsort(-tokens.lengths, kind="stable")
     ends = np.cumsum(tokens.lengths[order])
     most = max(1, min(len(order), int(ends[-1]) // LEAST_PLACES))
-    parts = min(shares * math.ceil(ends[-1] / (shares * places)), most)
+    parts = min(shares * math.ceil(ends[-1] / (shares * padded_tokens)), most)
     cuts = np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts)
     return [part.tolist() for part in np.split(order, cuts) if len(part)]
 
 
-def most_places(device: torch.device, dtype: torch.dtype = torch.float32) -> int | None:
-    """Token places that one pass should have at most; None where more are better.
+def most_padded_tokens(device: torch.device, dtype: torch.dtype = torch.float32) -> int | None:
+    """padded tokens that one pass should have at most; None where more are better.
 
     More do not make a CPU's products faster, and leave its caches, in fp32 sooner
     (EXPERIMENTS.md has the figures).
     """
     if device.type != "cpu":
         return None
-    return FP32_PLACES if dtype == torch.float32 else BATCH_PLACES
+    return FP32_PADDED_TOKENS if dtype == torch.float32 else BATCH_PADDED_TOKENS
 
 
-def count_places(tokens: Tokens, batches: Sequence[Sequence[int]]) -> int:
-    """Token places in these batches, padding included: what a forward pass computes over."""
+def count_padded_tokens(tokens: Tokens, batches: Sequence[Sequence[int]]) -> int:
+    """padded tokens in these batches, padding included: what a forward pass computes over."""
     return sum(len(rows) * tokens.padded(rows) for rows in batches)
 
 
 def padding_share(tokens: Tokens, batches: Sequence[Sequence[int]]) -> float:
-    """The share of token places in these batches that hold padding, from 0 to 1."""
-    places = count_places(tokens, batches)
-    return 1.0 - float(tokens.lengths.sum()) / places if places else 0.0
+    """The share of padded tokens in these batches that hold padding, from 0 to 1."""
+    padded_tokens = count_padded_tokens(tokens, batches)
+    return 1.0 - float(tokens.lengths.sum()) / padded_tokens if padded_tokens else 0.0
 
 
 def length_histogram(lengths: NDArray[np.int64]) -> dict[str, list[int]]:
@@ -367,21 +367,21 @@ def _firsts(owners_W: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _equal_cuts(lengths: NDArray[np.int64], parts: int) -> list[int]:
-    """Where to cut rows, longest first, so that the largest part has as few places as can be."""
+    """Where to cut rows, longest first, so that the largest part has the fewest padded tokens."""
 
-    def fits(places: int) -> bool:
-        last = _cuts(lengths, places, parts)[-1:] or [0]
-        return int(lengths[last[0]]) * (len(lengths) - last[0]) <= places
+    def fits(padded_tokens: int) -> bool:
+        last = _cuts(lengths, padded_tokens, parts)[-1:] or [0]
+        return int(lengths[last[0]]) * (len(lengths) - last[0]) <= padded_tokens
 
     most = int(lengths[0]) * len(lengths)
     return _cuts(lengths, bisect_left(range(most), True, key=fits), parts)
 
 
-def _cuts(lengths: NDArray[np.int64], places: int, parts: int) -> list[int]:
-    """Each part takes the rows that fit into its places, and leaves one for each part to come."""
+def _cuts(lengths: NDArray[np.int64], padded_tokens: int, parts: int) -> list[int]:
+    """Each part takes the rows that fit, and leaves one for each part to come."""
     cuts, start = [], 0
     for left in range(parts - 1, 0, -1):
-        fitting = max(1, places // int(lengths[start]))
+        fitting = max(1, padded_tokens // int(lengths[start]))
         start += min(fitting, len(lengths) - start - left)
         cuts.append(start)
     return cuts

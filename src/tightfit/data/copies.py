@@ -12,10 +12,10 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tightfit import runs
+from tightfit import storage
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
-from tightfit.runs.files import machine_errors
+from tightfit.storage.files import machine_errors
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -36,7 +36,7 @@ def write_table(table: Table, path: Path) -> None:
     check_copy(path)
     with machine_errors(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    runs.write_bytes(path, _FORMATS[path.suffix](table))
+    storage.write_bytes(path, _FORMATS[path.suffix](table))
 
 
 def check_copy(path: Path) -> None:

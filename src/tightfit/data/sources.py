@@ -17,15 +17,15 @@ import datasets
 import pyarrow as pa
 
 from tightfit.config import MissingText
-from tightfit.data.cells import read_labels, read_texts
+from tightfit.data.cell_text import read_labels, read_texts
 from tightfit.data.compressed import COMPRESSED, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub
-from tightfit.data.many import files_of, is_many, joined
+from tightfit.data.many_files import files_of, is_many, joined
+from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_frame, open_parquet
 from tightfit.data.readers_text import AG_NEWS_NAMES, open_csv, open_jsonl
 from tightfit.data.rows import Rows, nearest
 from tightfit.data.table import Table
-from tightfit.data.unpickle import read_pickle
 from tightfit.errors import DataError, MachineError
 
 if TYPE_CHECKING:

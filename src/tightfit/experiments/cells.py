@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from tightfit import runs
+from tightfit import storage
 from tightfit.config import WITHOUT_LORA, Config, nearest_setting, setting_names
 from tightfit.data.rows import nearest
 from tightfit.errors import ArtefactError, SettingsError, UsageError
 from tightfit.metrics.intervals import Interval
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 RECIPE = "tight"
 """Whose rows, seed and encoder all cells share, and which an ablation starts from."""
@@ -181,10 +181,10 @@ def write_row(path: Path, row: Row, key: str) -> None:
     Raises:
         MachineError: the disk is full, the folder may not be written, and the like.
     """
-    runs.write_json(path, {"fingerprint": key, "row": row.to_json()})
+    storage.write_json(path, {"fingerprint": key, "row": row.to_json()})
 
 
-def read_row(path: Path, name: str, key: str, voice: Voice) -> Row | None:
+def read_row(path: Path, name: str, key: str, progress: Progress) -> Row | None:
     """The row that was kept, or None where there is none, or none that can be used.
 
     Raises:
@@ -193,14 +193,14 @@ def read_row(path: Path, name: str, key: str, voice: Voice) -> Row | None:
     if not path.exists():
         return None
     try:
-        kept = runs.read_json(path)
+        kept = storage.read_json(path)
         row = _ROW.validate_python(kept["row"])
         if (kept["fingerprint"], row.name) == (key, name):
             return row
         fault = "is of another cell"
     except (ArtefactError, ValidationError, KeyError, TypeError):
         fault = "is damaged"
-    voice.warn(f"{path} {fault}; {name} is computed again")
+    progress.warn(f"{path} {fault}; {name} is computed again")
     return None
 
 

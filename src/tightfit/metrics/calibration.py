@@ -16,7 +16,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import beta
 
 from tightfit.errors import UsageError
-from tightfit.metrics.checks import class_rows, confidence_rows
+from tightfit.metrics.arguments import class_rows, confidence_rows
 
 BINS = 15
 # From fewer rows, the temperature's standard error is a fifth of it and more.

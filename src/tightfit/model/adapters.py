@@ -32,7 +32,7 @@ from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel
 
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Adapters
 from tightfit.model.low_rank import LowRankLinear
 

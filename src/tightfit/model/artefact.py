@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tightfit.budget.gates import check_count
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import ArtefactError
 from tightfit.model.adapter_folder import HEAD_FILE, PEFT_METHODS, read_tensor, tensor_shapes
 from tightfit.model.adapters import base_model, quiet_peft
@@ -31,7 +31,7 @@ from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
 from tightfit.model.low_rank import numbers_of
-from tightfit.runs.files import machine_errors
+from tightfit.storage.files import machine_errors
 
 
 def save_artefact(classifier: Classifier, folder: Path) -> int:

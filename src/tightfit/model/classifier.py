@@ -15,9 +15,9 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.gates import check_count
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_places
+from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_padded_tokens
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import adapter_dropouts, attach, base_model, trainable_tensors
 from tightfit.model.encoders import load_encoder, load_tokenizer, recompute_layers
@@ -119,7 +119,7 @@ def predict_logits(
     *,
     batch: int,
     forward: Callable[[Batch], torch.Tensor] | None = None,
-    places: int | None = None,
+    padded_tokens: int | None = None,
     at_once: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
@@ -132,7 +132,7 @@ def predict_logits(
         tokens: the rows.
         batch: most rows of one forward pass.
         forward: another way to ``logits_BK`` than the classifier's own, in fp32.
-        places: most token places of one; None takes what suits the classifier's own way.
+        padded_tokens: most padded tokens of one; None takes what suits the classifier's own way.
         at_once: whether ``forward`` is called for several batches side by side.
         advance: told the number of rows (of windows, where texts have several) done since the
             last call.
@@ -141,7 +141,7 @@ def predict_logits(
     forward = forward or classifier.logits
     texts, tokens = tokens, tokens.flat
     logits_NK = np.empty((len(tokens), len(classifier.label_names)), dtype=np.float32)
-    order = length_sorted(tokens, batch, places or most_places(classifier.device))
+    order = length_sorted(tokens, batch, padded_tokens or most_padded_tokens(classifier.device))
 
     @torch.inference_mode()
     def compute(rows: list[int]) -> NDArray[np.float32]:

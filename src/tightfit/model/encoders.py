@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import ModelError
 from tightfit.model.locate import Source
 

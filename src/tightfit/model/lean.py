@@ -30,7 +30,7 @@ from transformers import PreTrainedModel
 
 from tightfit.budget.families import FAMILIES
 from tightfit.config import Role
-from tightfit.data.batches import Batch, most_places
+from tightfit.data.batches import Batch, most_padded_tokens
 from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model, has_magnitudes
 from tightfit.model.encoders import layer_stack
 
@@ -197,9 +197,9 @@ class LeanEncoder:
         return self._model
 
     @property
-    def places(self) -> int | None:
-        """Token places that one pass should have at most, if any."""
-        return most_places(self._model.device, self.dtype)
+    def padded_tokens(self) -> int | None:
+        """padded tokens that one pass should have at most, if any."""
+        return most_padded_tokens(self._model.device, self.dtype)
 
     @property
     def prefix_is_pooled(self) -> bool:
@@ -217,7 +217,7 @@ class LeanEncoder:
             return self._through(range(self.frozen_depth), x_BLH, batch)
 
     def suffix(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """``logits_BK`` in fp32 from what :meth:`prefix` gave; padded places may hold anything."""
+        """``logits_BK`` in fp32 from what :meth:`prefix` gave; padding may hold anything."""
         return self.head(self.pooled(x_BLH, batch))
 
     def pooled(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:

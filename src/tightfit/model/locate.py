@@ -18,7 +18,7 @@ from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
 from tightfit.data.rows import nearest
 from tightfit.errors import ModelError
-from tightfit.optional import ensure
+from tightfit.extras import ensure
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_HUB_NAME = f"sentence-transformers/{EMBEDDED}"

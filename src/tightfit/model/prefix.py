@@ -159,7 +159,7 @@ def _computed(
     """The bytes of the states, longest row first."""
     device = next(encoder.model.parameters()).device
     lengths_N = _stored_lengths(encoder, tokens)
-    order = length_sorted(tokens, batch, encoder.places)
+    order = length_sorted(tokens, batch, encoder.padded_tokens)
 
     @torch.inference_mode()
     def compute(rows: list[int]) -> torch.Tensor:

@@ -15,37 +15,37 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from tightfit.data.batches import Batch, batch_order, collate, count_places
+from tightfit.data.batches import Batch, batch_order, collate, count_padded_tokens
 from tightfit.errors import Interrupted
 from tightfit.model.classifier import predict_logits
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.proofs import GradientWatch
 from tightfit.model.threads import side_by_side
+from tightfit.progress import Progress
 from tightfit.training.checkpoint import (
     Checkpoint,
     CheckpointStore,
     pack_optimizer,
     unpack_optimizer,
 )
-from tightfit.training.directions import start_at_directions
-from tightfit.training.job import Counters, Fitted, HistoryRow, Job
+from tightfit.training.divergence import diverges, in_fp32, not_a_number
+from tightfit.training.eva_init import start_at_directions
 from tightfit.training.optim import RATE, class_weights, make_optimizer, row_losses
 from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
+from tightfit.training.setup import Counters, Fitted, HistoryRow, Setup
 from tightfit.training.signals import StopRequest
-from tightfit.training.trouble import diverges, in_fp32, not_a_number
-from tightfit.voice import Voice
 
 
 @dataclass
 class Loop:
     """One training run. ``fit`` is the whole story; the other methods are its verbs."""
 
-    job: Job
+    setup: Setup
     store: CheckpointStore
     watch: GradientWatch
-    voice: Voice = field(default_factory=Voice)
+    progress: Progress = field(default_factory=Progress)
     on_row: Callable[[HistoryRow], None] = lambda row: None
     """Told each history row as it is made."""
     stop: StopRequest = field(default_factory=StopRequest)
@@ -55,12 +55,12 @@ class Loop:
 
     def __post_init__(self) -> None:
         """Move the model to its device and make the optimiser."""
-        config, classifier = self.job.config, self.job.classifier
+        config, classifier = self.setup.config, self.setup.classifier
         self._trainable: dict[str, nn.Parameter] = classifier.trainable()
         self._optimizer = make_optimizer(self._trainable, config.optim, classifier.plan)
-        self._scaler = self.job.precision.scaler(classifier.device)
+        self._scaler = self.setup.precision.scaler(classifier.device)
         self._weights_K = class_weights(
-            self.job.train.labels, len(classifier.label_names), config.optim.class_weights
+            self.setup.train.labels, len(classifier.label_names), config.optim.class_weights
         ).to(classifier.device)
         self._order: tuple[int, list[list[int]]] = (-1, [])
         self._rate = 0.0
@@ -91,13 +91,13 @@ class Loop:
             self._start()
             self.peers.share_weights(self._trainable.values())
             self._evaluate(0)
-        total, every = self.job.schedule.total, self.job.config.train.eval_every
+        total, every = self.setup.schedule.total, self.setup.config.train.eval_every
         step = done
-        with self.voice.track("training", total, done) as bar:
+        with self.progress.track("training", total, done) as bar:
             for step in range(done + 1, total + 1):
                 self._train_step(step)
                 # Not before a step has moved something: warm-up begins at a rate of zero.
-                late = self._rate > 0 and time.monotonic() > self.job.deadline
+                late = self._rate > 0 and time.monotonic() > self.setup.deadline
                 last = step == total or late
                 if last or step % every == 0:
                     self._evaluate(step)
@@ -116,59 +116,59 @@ class Loop:
                 if last:
                     break
         if step < total:
-            self.voice.warn(f"the time was up after step {step} of {total}")
+            self.progress.warn(f"the time was up after step {step} of {total}")
         if self._best:
-            self.job.classifier.load_state(self._best)
-        drop_prefix(self.job, self.store.folder)
+            self.setup.classifier.load_state(self._best)
+        drop_prefix(self.setup, self.store.folder)
         return Fitted(self.history, self.counters, step)
 
     def rehearse(self, steps: int) -> float:
         """Seconds that a token place takes in steps, after one on the largest batch.
 
-        Spoils the weights. Steps differ in length: their places are counted, not they themselves.
+        Spoils the weights. Steps differ in length: their tokens are counted, not they themselves.
         """
-        train = self.job.train
+        train = self.setup.train
         lengths = train.tokens.lengths
         longest = max(self._order_of(0), key=lambda rows: len(rows) * int(lengths[rows].max()))
         self._backward(longest, len(longest))
-        steps = min(steps, self.job.schedule.total)
-        places = 0
+        steps = min(steps, self.setup.schedule.total)
+        padded_tokens = 0
         for step in range(1, steps + 1):
             self._train_step(step)
-            places += count_places(train.tokens, self._batches_of(step))
-        return self.counters.train_seconds / places
+            padded_tokens += count_padded_tokens(train.tokens, self._batches_of(step))
+        return self.counters.train_seconds / padded_tokens
 
     def places_in_step(self) -> float:
-        """Token places of a mean optimiser step."""
-        whole = count_places(self.job.train.tokens, self._order_of(0))
-        return whole / self.job.schedule.steps_per_epoch
+        """padded tokens of a mean optimiser step."""
+        whole = count_padded_tokens(self.setup.train.tokens, self._order_of(0))
+        return whole / self.setup.schedule.steps_per_epoch
 
     def _keep_prefix(self) -> None:
         if self.peers.size > 1:
             return  # each process would need a store of its own
-        self.job, seconds = keep_prefix(self.job, self.store.folder, self.voice, self.stop)
+        self.setup, seconds = keep_prefix(self.setup, self.store.folder, self.progress, self.stop)
         self.counters.prefix_seconds += seconds
         self.counters.train_seconds += seconds
         self.counters.seconds += seconds
 
     def _start(self) -> None:
         started = time.perf_counter()
-        if self.job.config.adapters.init == "eva":
-            start_at_directions(self.job, self.voice)
-        if self.job.config.head.start == "probe":
-            start_at_probe(self.job, self.voice)
+        if self.setup.config.adapters.init == "eva":
+            start_at_directions(self.setup, self.progress)
+        if self.setup.config.head.start == "probe":
+            start_at_probe(self.setup, self.progress)
         self.counters.seconds += time.perf_counter() - started
 
     def _train_step(self, step: int) -> None:
         """One optimiser step over its accumulated batches."""
         started = time.perf_counter()
-        job = self.job
-        job.classifier.train_mode(frozen_dropout=job.config.model.frozen_dropout)
+        setup = self.setup
+        setup.classifier.train_mode(frozen_dropout=setup.config.model.frozen_dropout)
         lr = self._set_rate(step)
         batches = self._batches_of(step)
         self._gradients(batches)
         if not self._clip() and not self._again_in_fp32(step, batches):
-            raise not_a_number(self.job, step, batches, self._trainable)
+            raise not_a_number(self.setup, step, batches, self._trainable)
         scale = self._scaler.get_scale()
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -191,25 +191,27 @@ class Loop:
 
     def _backward(self, rows: Sequence[int], rows_in_step: int) -> None:
         """Forward and backward of one batch; its rows weigh as every row of the step does."""
-        job, train = self.job, self.job.train
+        setup, train = self.setup, self.setup.train
         parts = [
-            collate(train.tokens, part, train.labels).to(job.classifier.device)
-            for part in job.parts(rows)
+            collate(train.tokens, part, train.labels).to(setup.classifier.device)
+            for part in setup.parts(rows)
         ]
-        if job.lean is not None and job.lean.divides:
+        if setup.lean is not None and setup.lean.divides:
             at_once = torch.get_num_threads()
             for start in range(0, len(parts), at_once):
-                self._backward_at_once(job.lean, parts[start : start + at_once], rows_in_step)
+                self._backward_at_once(setup.lean, parts[start : start + at_once], rows_in_step)
             return
         for part in parts:
-            self._loss(job.logits(part, train.states), part, rows_in_step).backward()
+            self._loss(setup.logits(part, train.states), part, rows_in_step).backward()
 
     def _backward_at_once(
         self, lean: LeanEncoder, parts: Sequence[Batch], rows_in_step: int
     ) -> None:
         """Forward and backward of parts side by side; what is drawn or added keeps its order."""
         trained = list(self._trainable.values())
-        pooled = list(side_by_side(partial(self.job.pooled, states=self.job.train.states), parts))
+        pooled = list(
+            side_by_side(partial(self.setup.pooled, states=self.setup.train.states), parts)
+        )
         leaves = [x.detach().requires_grad_(x.requires_grad) for x in pooled]
         for leaf, part in zip(leaves, parts, strict=True):
             self._loss(lean.head(leaf), part, rows_in_step).backward()
@@ -228,7 +230,7 @@ class Loop:
     def _loss(self, logits_BK: torch.Tensor, batch: Batch, rows_in_step: int) -> torch.Tensor:
         """The share of some rows in the loss of their step, scaled; they are counted."""
         assert batch.labels_B is not None
-        losses_B = row_losses(logits_BK, batch.labels_B, self.job.config.optim.label_smoothing)
+        losses_B = row_losses(logits_BK, batch.labels_B, self.setup.config.optim.label_smoothing)
         loss_sum = (losses_B * self._weights_K[batch.labels_B]).sum()
         counters = self.counters
         counters.loss_sum += float(loss_sum.detach())
@@ -239,27 +241,29 @@ class Loop:
         return self._scaler.scale(loss_sum / rows_in_step)
 
     def _evaluate(self, step: int) -> None:
-        """Score the watched rows, keep the weights if they are the best, add a history row."""
+        """Score the eval_subset rows, keep the weights if they are the best, add a history row."""
         started = time.perf_counter()
-        job, counters = self.job, self.counters
-        rows = self.peers.rows_of(range(len(job.watched.tokens)))
+        setup, counters = self.setup, self.counters
+        rows = self.peers.rows_of(range(len(setup.eval_subset.tokens)))
         logits_NK = torch.from_numpy(
             predict_logits(
-                job.classifier,
-                job.watched.tokens.select(rows) if self.peers.size > 1 else job.watched.tokens,
-                batch=job.config.train.eval_batch,
-                forward=partial(job.logits, states=job.watched.states),
-                places=job.places,
-                at_once=job.lean is not None and job.lean.divides,
+                setup.classifier,
+                setup.eval_subset.tokens.select(rows)
+                if self.peers.size > 1
+                else setup.eval_subset.tokens,
+                batch=setup.config.train.eval_batch,
+                forward=partial(setup.logits, states=setup.eval_subset.states),
+                padded_tokens=setup.padded_tokens,
+                at_once=setup.lean is not None and setup.lean.divides,
             )
         )
-        labels_N = torch.tensor([job.watched.labels[row] for row in rows])
+        labels_N = torch.tensor([setup.eval_subset.labels[row] for row in rows])
         accuracy = self.peers.mean((logits_NK.argmax(1) == labels_N).double())
         # Weights that no step has moved yet (warm-up begins at a rate of zero) are scored for
         # the record and never kept.
         if self._rate > 0 and accuracy > counters.best_accuracy:
             counters.best_accuracy, counters.best_step = accuracy, step
-            self._best = job.classifier.state()
+            self._best = setup.classifier.state()
         counters.seconds += time.perf_counter() - started
         eval_loss = self.peers.mean(row_losses(logits_NK, labels_N, 0.0))
         self._add_row(step, eval_loss, accuracy)
@@ -268,7 +272,7 @@ class Loop:
         counters, summed = self.counters, self.counters.summed
         row: HistoryRow = {
             "step": step,
-            "epoch": step / self.job.schedule.steps_per_epoch,
+            "epoch": step / self.setup.schedule.steps_per_epoch,
             "lr": self._rate if step else 0.0,
             "train_loss": counters.loss_sum / summed if summed else None,
             "train_accuracy": counters.correct / summed if summed else None,
@@ -281,13 +285,13 @@ class Loop:
         counters.loss_sum, counters.correct, counters.summed = 0.0, 0, 0
         self.history.append(row)
         self.on_row(row)
-        words = diverges(self.history, len(self.job.classifier.label_names))
+        words = diverges(self.history, len(self.setup.classifier.label_names))
         if words and not self._warned:
-            self.voice.warn(words)
+            self.progress.warn(words)
             self._warned = True
 
     def _set_rate(self, step: int) -> float:
-        lr = self.job.config.optim.lr * self.job.schedule.scale(step - 1)
+        lr = self.setup.config.optim.lr * self.setup.schedule.scale(step - 1)
         for group in self._optimizer.param_groups:
             group["lr"] = lr * group[RATE]
         self._rate = lr
@@ -295,17 +299,17 @@ class Loop:
 
     def _batches_of(self, step: int) -> list[list[int]]:
         """The rows of each forward pass of an optimiser step."""
-        epoch, position = divmod(step - 1, self.job.schedule.steps_per_epoch)
+        epoch, position = divmod(step - 1, self.setup.schedule.steps_per_epoch)
         if self._order[0] != epoch:
             self._order = (epoch, self._order_of(epoch))
-        accumulate = self.job.config.optim.accumulate
+        accumulate = self.setup.config.optim.accumulate
         start = position * accumulate
         return self._order[1][start : start + accumulate]
 
     def _order_of(self, epoch: int) -> list[list[int]]:
-        config = self.job.config
+        config = self.setup.config
         return batch_order(
-            self.job.train.tokens.lengths,
+            self.setup.train.tokens.lengths,
             batch=config.optim.batch,
             seed=config.seed,
             epoch=epoch,
@@ -315,7 +319,7 @@ class Loop:
 
     def _clip(self) -> bool:
         """Keep the gradient's norm within its limit; whether it and the loss are numbers."""
-        limit = self.job.config.optim.clip or torch.inf
+        limit = self.setup.config.optim.clip or torch.inf
         # Under a loss scaler an overflow is ordinary: that step is skipped and the scale lowered.
         strict = not self._scaler.is_enabled()
         try:
@@ -326,17 +330,17 @@ class Loop:
 
     def _again_in_fp32(self, step: int, batches: list[list[int]]) -> bool:
         """Where half precision was in use, this step and all that follow are computed in fp32."""
-        if self.job.precision.format == "fp32":
+        if self.setup.precision.format == "fp32":
             return False
-        self._to_fp32(f"{self.job.precision.format} gave no finite gradient at step {step}")
-        self.voice.warn(f"{self.job.precision.reason}; from this step on it is fp32")
+        self._to_fp32(f"{self.setup.precision.format} gave no finite gradient at step {step}")
+        self.progress.warn(f"{self.setup.precision.reason}; from this step on it is fp32")
         self._optimizer.zero_grad(set_to_none=True)
         self.counters = self._before
         self._gradients(batches)
         return self._clip()
 
     def _to_fp32(self, reason: str) -> None:
-        self.job = in_fp32(self.job, reason)
+        self.setup = in_fp32(self.setup, reason)
 
     def _note(self) -> str:
         counters, row = self.counters, self.history[-1]
@@ -346,7 +350,7 @@ class Loop:
 
     def _save(self, step: int) -> None:
         groups = {
-            "trainable": self.job.classifier.state(),
+            "trainable": self.setup.classifier.state(),
             "best": self._best,
             "optimizer": pack_optimizer(self._optimizer),
             "random": self.peers.random_states(),
@@ -358,7 +362,7 @@ class Loop:
             "history": self.history,
             "watch": self.watch.state(),
             "scaler": self._scaler.state_dict(),
-            "precision": [self.job.precision.format, self.job.precision.reason],
+            "precision": [self.setup.precision.format, self.setup.precision.reason],
         }
         if self.peers.rank == 0:
             self.store.save(step, Checkpoint(tensors, state))
@@ -370,9 +374,9 @@ class Loop:
             return 0
         state = checkpoint.state
         form, reason = state["precision"]
-        if form != self.job.precision.format:
+        if form != self.setup.precision.format:
             self._to_fp32(reason)
-        self.job.classifier.load_state(checkpoint.group("trainable"))
+        self.setup.classifier.load_state(checkpoint.group("trainable"))
         self._best = checkpoint.group("best")
         unpack_optimizer(self._optimizer, checkpoint.group("optimizer"))
         self.peers.restore_random_states(checkpoint.group("random"))

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tightfit.budget.gates import check_count
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Optim
 from tightfit.model.adapters import NEAR_IDENTITY
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from tightfit.errors import ArtefactError, MachineError
 from tightfit.training.checkpoint import random_states, restore_random_states
-from tightfit.training.job import Counters
+from tightfit.training.setup import Counters
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others; one that dies on this machine is noticed at once."""
@@ -116,7 +116,7 @@ class Group(Peers):
         return int(value) or None
 
     def share(self, value: T) -> T:
-        """Pickled, but only between the processes of this one job."""
+        """Pickled, but only between the processes of this one setup."""
         box: list[Any] = [value]
         with _peers_alive():
             dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""From settings and a data set to a job that only needs to be run."""
+"""From settings and a data set to a setup that only needs to be run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.allocate import Allocate, largest_that_fits
-from tightfit.budget.plan import Plan
-from tightfit.budget.settings import plan_by
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.plan_settings import plan_by
 from tightfit.budget.shapes import LinearShape
 from tightfit.budget.targets import targeted
 from tightfit.config import Choice, Config
@@ -29,10 +29,10 @@ from tightfit.model.encoders import load_tokenizer, longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
 from tightfit.model.prefix import prefix_bytes, stored_dtype
-from tightfit.training.job import Job, Rows
+from tightfit.progress import Progress
 from tightfit.training.optim import Schedule, make_schedule
 from tightfit.training.precision import Format, Precision, decide_precision
-from tightfit.voice import Voice
+from tightfit.training.setup import Rows, Setup
 
 MANY_CUT = 0.05
 """Share of training texts that are cut from which on their tails are read as well."""
@@ -50,7 +50,7 @@ LEAN_REASON = "the same logits with less work"
 
 
 @dataclass(frozen=True)
-class Material:
+class Dataset:
     """The rows of a run: which train, which validate, and what they are called."""
 
     labels: LabelSet
@@ -68,7 +68,7 @@ def columns_of(config: Config) -> Columns:
     return Columns(data.text_column, data.label_column, data.missing_text)
 
 
-def gather(config: Config, data: Any, validation: Any, limit: int | None) -> Material:
+def gather(config: Config, data: Any, validation: Any, limit: int | None) -> Dataset:
     """Read the rows, name the labels, and hold some rows out.
 
     Args:
@@ -118,7 +118,7 @@ def gather(config: Config, data: Any, validation: Any, limit: int | None) -> Mat
             train.texts, label_ids=train_ids, names=labels.names, held=held.texts
         ),
     }
-    return Material(labels, train.texts, train_ids, held.texts, held_ids, facts)
+    return Dataset(labels, train.texts, train_ids, held.texts, held_ids, facts)
 
 
 def _check_texts(texts: Sequence[str]) -> None:
@@ -130,14 +130,14 @@ def _check_texts(texts: Sequence[str]) -> None:
         )
 
 
-def tell_about(material: Material, voice: Voice) -> None:
+def tell_about(dataset: Dataset, progress: Progress) -> None:
     """Say what was decided about the rows, and warn of what looks wrong with them."""
-    if material.facts["note"]:
-        voice.say(material.facts["note"])
-    for warning in material.facts["warnings"]:
-        voice.warn(warning)
-    if material.facts["warnings"]:
-        voice.say("'tightfit check' shows such rows, and can write a cleaned copy")
+    if dataset.facts["note"]:
+        progress.say(dataset.facts["note"])
+    for warning in dataset.facts["warnings"]:
+        progress.warn(warning)
+    if dataset.facts["warnings"]:
+        progress.say("'tightfit check' shows such rows, and can write a cleaned copy")
 
 
 def plan_for(
@@ -179,25 +179,25 @@ def fit_lengths(
     return config.with_values(lengths), note
 
 
-def make_job(
-    config: Config, material: Material, source: Source, plan: Plan, *, voice: Voice
-) -> tuple[Job, dict[str, Any]]:
+def make_setup(
+    config: Config, dataset: Dataset, source: Source, plan: Plan, *, progress: Progress
+) -> tuple[Setup, dict[str, Any]]:
     """Tokenise, build the classifier, and decide what is decided automatically.
 
-    Returns the job, and what the tokens are like (for ``data.json``).
+    Returns the setup, and what the tokens are like (for ``data.json``).
     """
     config, note = fit_lengths(config, source, load_tokenizer(source))
-    classifier = build(source, plan, config, material.labels.names)
+    classifier = build(source, plan, config, dataset.labels.names)
     classifier.module.to("cuda" if torch.cuda.is_available() else "cpu")
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, classifier.device, lean=own_path is None)
     lean = LeanEncoder(classifier.module, precision.dtype) if own_path is None else None
     config, train, held = _read(
         config,
-        material,
+        dataset,
         classifier.tokenizer,
         multiple=precision.length_multiple(classifier.device),
-        voice=voice,
+        progress=progress,
     )
     order = batch_order(
         train.tokens.lengths,
@@ -213,58 +213,58 @@ def make_job(
     cut_note = f"of long texts {choice.value} is kept: {choice.reason}"
     for sentence in (note, schedule_note, cut_note if train.tokens.truncated else None):
         if sentence:
-            voice.say(sentence)
-    voice.say(f"computing in {precision.format}: {precision.reason}")
+            progress.say(sentence)
+    progress.say(f"computing in {precision.format}: {precision.reason}")
     config = config.with_choice(
         "precision", Choice(value=precision.format, reason=precision.reason)
     )
     path = Choice(value="own" if own_path else "lean", reason=own_path or LEAN_REASON)
     config = config.with_choice("forward", path)
-    watched = held.sample(config.train.eval_rows, config.seed)
-    prefix = _prefix_cache(config, lean, schedule, (train.tokens, watched.tokens))
+    eval_subset = held.sample(config.train.eval_rows, config.seed)
+    prefix = _prefix_cache(config, lean, schedule, (train.tokens, eval_subset.tokens))
     config = config.with_choice("prefix_cache", prefix)
     if lean is not None and lean.frozen_depth > 0:
-        voice.say(f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}")
-    job = Job(classifier, train, held, config, schedule, precision, watched, lean)
+        progress.say(f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}")
+    setup = Setup(classifier, train, held, config, schedule, precision, eval_subset, lean)
     facts = {
         "tokens": {
             "max_length": train.tokens.max_length,
             "mean": float(train.tokens.lengths.mean()),
             "truncated": train.tokens.truncated,
             "validation_truncated": held.tokens.truncated,
-            "padding_share": _padding(job, order),
+            "padding_share": _padding(setup, order),
         }
     }
-    return job, facts
+    return setup, facts
 
 
-def _padding(job: Job, order: Sequence[Sequence[int]]) -> float:
+def _padding(setup: Setup, order: Sequence[Sequence[int]]) -> float:
     """The share of padding in an epoch's forward passes."""
-    return padding_share(job.train.tokens, [part for rows in order for part in job.parts(rows)])
+    return padding_share(setup.train.tokens, [part for rows in order for part in setup.parts(rows)])
 
 
 def _read(
     config: Config,
-    material: Material,
+    dataset: Dataset,
     tokenizer: PreTrainedTokenizerBase,
     *,
     multiple: int,
-    voice: Voice,
+    progress: Progress,
 ) -> tuple[Config, Rows, Rows]:
     """All texts as tokens, and what is kept of long ones on record."""
-    cache = TokenCache(int(config.data.token_cache_gb * 1e9), voice.warn)
+    cache = TokenCache(int(config.data.token_cache_gb * 1e9), progress.warn)
     encode = partial(cache.tokenise, tokenizer, max_length=config.data.max_length)
-    with voice.track("tokenising", len(material.train_ids) + len(material.validation_ids)) as bar:
-        tokens = encode(material.train_texts, advance=bar.advance)
+    with progress.track("tokenising", len(dataset.train_ids) + len(dataset.validation_ids)) as bar:
+        tokens = encode(dataset.train_texts, advance=bar.advance)
         config = config.with_choice("long_text", _long_text(config, tokens))
         kept = config.long_text
         if kept != "head":
-            tokens = encode(material.train_texts, long_text=kept)
-        held = encode(material.validation_texts, long_text=kept, advance=bar.advance)
+            tokens = encode(dataset.train_texts, long_text=kept)
+        held = encode(dataset.validation_texts, long_text=kept, advance=bar.advance)
     train, held = (replace(some, multiple=multiple) for some in (tokens, held))
     # To train on, every window is a row; held-out texts are scored as they are predicted, whole.
-    labels = [material.train_ids[text] for text in train.owners]
-    return config, Rows(train.flat, labels), Rows(held, material.validation_ids)
+    labels = [dataset.train_ids[text] for text in train.owners]
+    return config, Rows(train.flat, labels), Rows(held, dataset.validation_ids)
 
 
 def _long_text(config: Config, tokens: Tokens) -> Choice:

@@ -25,8 +25,8 @@ from tightfit.data.batches import collate, length_sorted
 from tightfit.model.adapters import output_layer
 from tightfit.model.low_rank import LowRankLinear
 from tightfit.model.threads import side_by_side
-from tightfit.training.job import Job
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.training.setup import Setup
 
 STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Inverse strengths of the L2 penalty that are tried, on features of unit variance."""
@@ -52,23 +52,23 @@ class LinearMap:
     bias_K: NDArray[np.float64]
 
 
-def start_at_probe(job: Job, voice: Voice) -> None:
+def start_at_probe(setup: Setup, progress: Progress) -> None:
     """Put the solution of a logistic regression on the frozen features into the output layer.
 
-    A pure function of the job: nothing is drawn from torch's generators.
+    A pure function of the setup: nothing is drawn from torch's generators.
     """
-    count = len(job.train.labels)
-    rows_N = np.random.default_rng(job.config.seed).permutation(count)[: job.probe_rows]
-    with voice.track("linear probe", len(rows_N)) as bar:
-        features_NF = frozen_features(job, rows_N, bar.advance)
-    labels_N = np.asarray(job.train.labels)[rows_N]
+    count = len(setup.train.labels)
+    rows_N = np.random.default_rng(setup.config.seed).permutation(count)[: setup.probe_rows]
+    with progress.track("linear probe", len(rows_N)) as bar:
+        features_NF = frozen_features(setup, rows_N, bar.advance)
+    labels_N = np.asarray(setup.train.labels)[rows_N]
     found = fit_probe(
         features_NF,
         labels_N,
-        num_labels=len(job.classifier.label_names),
-        balanced=job.config.optim.class_weights == "balanced",
+        num_labels=len(setup.classifier.label_names),
+        balanced=setup.config.optim.class_weights == "balanced",
     )
-    layer = output_layer(job.classifier.module, job.classifier.plan)
+    layer = output_layer(setup.classifier.module, setup.classifier.plan)
     weight_KF = torch.from_numpy(found.weight_KF)
     with torch.no_grad():
         layer.bias.copy_(torch.from_numpy(found.bias_K))
@@ -80,22 +80,24 @@ def start_at_probe(job: Job, voice: Voice) -> None:
 
 @torch.inference_mode()
 def frozen_features(
-    job: Job, rows_N: NDArray[np.int64], advance: Callable[[int], None] = lambda count: None
+    setup: Setup, rows_N: NDArray[np.int64], advance: Callable[[int], None] = lambda count: None
 ) -> NDArray[np.float32]:
     """What the output layer reads for these training rows, ``features_NF``, in their order."""
-    classifier, tokens = job.classifier, job.train.tokens
+    classifier, tokens = setup.classifier, setup.train.tokens
     layer = output_layer(classifier.module, classifier.plan)
     features_NF = np.empty((len(rows_N), layer.in_features), dtype=np.float32)
     seen: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     classifier.module.eval()
-    groups = length_sorted(tokens.select(rows_N.tolist()), job.config.train.eval_batch, job.places)
-    lean = job.lean
+    groups = length_sorted(
+        tokens.select(rows_N.tolist()), setup.config.train.eval_batch, setup.padded_tokens
+    )
+    lean = setup.lean
 
     def forward(group: list[int]) -> torch.Tensor:
         batch = collate(tokens, rows_N[group].tolist()).to(classifier.device)
         with torch.inference_mode():
-            return (job.logits if lean is None else job.pooled)(batch, job.train.states)
+            return (setup.logits if lean is None else setup.pooled)(batch, setup.train.states)
 
     found = side_by_side(forward, groups) if lean and lean.divides else map(forward, groups)
     try:

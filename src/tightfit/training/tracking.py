@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.state import is_initialized
 
 from tightfit.config import Config
-from tightfit.optional import ensure
+from tightfit.extras import ensure
 
 PROJECT = "tightfit"
 

@@ -1,0 +1,373 @@
+"""What trains, to the last parameter: a plan over its cap cannot be made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self, TypeVar, cast, get_args
+
+from tightfit.budget.allocate import (
+    HEAD_SHARE,
+    Allocate,
+    Allocation,
+    largest_that_fits,
+    narrow_head,
+    same_rank,
+)
+from tightfit.budget.budget_errors import over_budget
+from tightfit.budget.parts import (
+    AdapterKind,
+    HeadLayer,
+    LayerPlan,
+    VectorPlan,
+    largest_uniform_rank,
+)
+from tightfit.budget.shapes import EncoderShapes
+from tightfit.budget.targets import targeted
+from tightfit.budget.vectors import SHARED, VECTORS, around_shared, one_each
+from tightfit.config import Role
+from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
+
+__all__ = [
+    "HeadLayer",
+    "LayerPlan",
+    "Method",
+    "Plan",
+    "VectorPlan",
+    "largest_uniform_rank",
+    "make_plan",
+]
+
+T = TypeVar("T")
+
+Method = Literal["lora", "vera", "ia3", "bias", "none", "full"]
+"""LoRA adapters and the head; VeRA's vectors and the head; factors and the head; biases and the
+head; the head alone; every weight of the model."""
+
+HeadKind = Literal["stock", "linear", "auto"]
+"""The model's own head; only its output layer; that where the model's head allows it, and of low
+rank where the cap is too small for it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What trains in one model, and its price: the first of the four gates.
+
+    Raises:
+        BudgetError: the total is over the cap; the message prints the whole sum.
+        SettingsError: the layers contradict the method.
+        UsageError: there are fewer than two labels.
+    """
+
+    model: str
+    num_labels: int
+    budget: int | None
+    """The cap; None where none holds."""
+    method: Method
+    layers: tuple[LayerPlan, ...]
+    head_layers: tuple[HeadLayer, ...]
+    head_modules: tuple[str, ...]
+    """Modules that train and are saved whole; together they own the layers of the head."""
+    everything: int = 0
+    """Parameters of the whole model for the method ``full``, otherwise 0."""
+    frozen_constants: tuple[str, ...] = ()
+    """Tensors that are saved beside the trained ones and do not count."""
+    why: str = ""
+    """The reason for these ranks, where the settings left them open."""
+    vectors: tuple[VectorPlan, ...] = ()
+    """What trains in the encoder for the methods ``vera``, ``ia3`` and ``bias``."""
+
+    def __post_init__(self) -> None:
+        if self.num_labels < 2:
+            raise UsageError(
+                "a classifier needs at least two labels",
+                seen=self.num_labels,
+                allowed="2 or more",
+                next_step="give the number of classes, such as --labels 4",
+            )
+        if bool(self.vectors) != (self.method in VECTORS):
+            raise SettingsError(
+                f"the method {self.method} does not go with {len(self.vectors)} vectors",
+                allowed="vera, ia3 and bias with one or more, the other methods without any",
+                next_step="name layers that have a bias in adapters.targets; of a key it does "
+                "nothing",
+            )
+        if bool(self.layers) != (self.method == "lora"):
+            raise SettingsError(
+                f"the method {self.method} does not go with {len(self.layers)} adapters",
+                allowed="lora with one adapter or more, the other methods without any",
+                next_step="set adapters.targets for lora, or adapters.method=none",
+            )
+        if self.budget is not None and self.total > self.budget:
+            raise over_budget(
+                self.layers,
+                self.head_layers,
+                total=self.total,
+                cap=self.budget,
+                method=self.method,
+            )
+
+    @property
+    def adapters(self) -> int:
+        """Trained parameters outside the head: the adapters', or the encoder's own."""
+        if self.method == "full":
+            # Everything includes the head.
+            return self.everything - self.head
+        vectors = sum(vector.parameters for vector in self.vectors)
+        return vectors + sum(layer.parameters for layer in self.layers)
+
+    @property
+    def saved_constants(self) -> tuple[str, ...]:
+        """Tensors of the artefact that did not train."""
+        return self.frozen_constants + (SHARED if self.method == "vera" else ())
+
+    @property
+    def head(self) -> int:
+        """Parameters of the head."""
+        return sum(layer.parameters for layer in self.head_layers)
+
+    @property
+    def total(self) -> int:
+        """All that trains."""
+        return self.adapters + self.head
+
+    @property
+    def headroom(self) -> int | None:
+        """What the cap leaves unspent; None where no cap holds."""
+        return None if self.budget is None else self.budget - self.total
+
+    @property
+    def head_ranks(self) -> dict[str, int]:
+        """Ranks of the head's weights that are products of two narrow ones, by tensor."""
+        return {f"{layer.name}.weight": layer.rank for layer in self.head_layers if layer.rank}
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as a JSON object; :meth:`from_json` gives an equal plan back."""
+        return {
+            "model": self.model,
+            "num_labels": self.num_labels,
+            "budget": self.budget,
+            "total": self.total,
+            "adapters": self.adapters,
+            "head": self.head,
+            "headroom": self.headroom,
+            "layers": [_layer_to_json(layer) for layer in self.layers],
+            "head_layers": [
+                # A rank is named only where there is one: most plans have none.
+                {key: value for key, value in asdict(layer).items() if value is not None}
+                for layer in self.head_layers
+            ],
+            "method": self.method,
+            "head_modules": list(self.head_modules),
+            "everything": self.everything,
+            "frozen_constants": list(self.frozen_constants),
+            "why": self.why,
+            # Plans of older runs have no such entry, and stay valid.
+            **({"vectors": list(map(asdict, self.vectors))} if self.vectors else {}),
+            **({"shared": list(SHARED)} if self.method == "vera" else {}),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The plan that :meth:`to_json` wrote; sums are worked out anew and must agree.
+
+        Raises:
+            ArtefactError: something is missing, of the wrong type, over the cap, or a sum differs.
+        """
+        try:
+            plan = cls._parse(value)
+        except (KeyError, TypeError, TightfitError) as error:
+            raise _damaged(f"{type(error).__name__}: {error}") from error
+        # The sums are in the file for other readers; one that was edited must not be believed.
+        again = plan.to_json()
+        for key in {**again, **value}:
+            told, due = value.get(key, "nothing"), again.get(key, "nothing")
+            if told != due:
+                raise _damaged(f"{key} is {told} and should be {due}")
+        return plan
+
+    @classmethod
+    def _parse(cls, value: Mapping[str, Any]) -> Self:
+        budget = value["budget"]
+        if value["method"] not in get_args(Method):
+            raise TypeError(f"method {value['method']!r}")
+        return cls(
+            model=_typed(value["model"], str),
+            num_labels=_typed(value["num_labels"], int),
+            budget=None if budget is None else _typed(budget, int),
+            method=value["method"],
+            layers=tuple(map(_layer_from_json, value["layers"])),
+            head_layers=tuple(map(_head_layer_from_json, value["head_layers"])),
+            head_modules=_names(value["head_modules"]),
+            everything=_typed(value["everything"], int),
+            frozen_constants=_names(value["frozen_constants"]),
+            why=_typed(value["why"], str),
+            vectors=tuple(
+                VectorPlan(_typed(vector["name"], str), _typed(vector["parameters"], int))
+                for vector in value.get("vectors", [])
+            ),
+        )
+
+
+def make_plan(
+    shapes: EncoderShapes,
+    *,
+    model: str,
+    num_labels: int,
+    budget: int | None,
+    method: Method,
+    rank: int | None,
+    targets: Sequence[Role],
+    uppermost: int | None = None,
+    head: HeadKind = "stock",
+    dora: bool = False,
+    allocate: Allocate = largest_that_fits,
+) -> Plan:
+    """The plan that gives every targeted layer the same rank, or spends the cap as it is told.
+
+    Args:
+        shapes: the model, with a head for ``num_labels``.
+        model: its name, as the user wrote it.
+        num_labels: logits that the head gives.
+        budget: most trainable parameters allowed; None where no cap holds.
+        method: what trains besides the head.
+        rank: of each adapter; None spends the cap as ``allocate`` says, and where it cannot pay a
+            single adapter the plan is that of the method ``none``.
+        targets: roles to adapt. A layer that fuses several is adapted once, at its full width.
+        uppermost: adapt only so many blocks, counted from above; None adapts all.
+        head: whether the head's new hidden layers train, or stand frozen near the identity.
+        dora: whether LoRA's adapters train the lengths of the weight's rows as well.
+        allocate: chooses layers and ranks where ``rank`` is None.
+
+    Raises:
+        BudgetError: the plan is over the cap.
+        SettingsError: a rank is too large for a layer, or the model has no layer of that role, not
+            so many blocks, or a head that cannot be linear.
+    """
+    constants = _constants(shapes, head) if method != "full" else ()
+    whole = _head_layers(shapes, constants)
+    widths = (shapes.hidden, num_labels)
+    cap = budget if head == "auto" and method != "full" else None
+    kept = whole if cap is None else narrow_head(whole, widths, cap, HEAD_SHARE)
+    chosen = Allocation((), "")
+    if method in ("lora", "vera"):
+        kind: AdapterKind = "vera" if method == "vera" else "dora" if dora else "lora"
+        layers = targeted(shapes, targets, uppermost)
+        if rank is None:
+            spent = sum(layer.parameters for layer in kept)
+            chosen = allocate(layers, head=spent, cap=budget, kind=kind)
+            method = method if chosen.layers else "none"
+        else:
+            chosen = Allocation(same_rank(layers, rank, kind), "")
+    vectors: tuple[VectorPlan, ...] = ()
+    if method == "vera":
+        vectors, chosen = around_shared(chosen.layers), replace(chosen, layers=())
+    elif method in VECTORS:
+        vectors = one_each(targeted(shapes, targets, uppermost), method)
+    if cap is not None and kept[-1].rank is not None:
+        spent = sum(x.parameters for x in chosen.layers) + sum(x.parameters for x in vectors)
+        kept = narrow_head(whole, widths, cap - spent)
+    return Plan(
+        model=model,
+        num_labels=num_labels,
+        budget=budget,
+        method=method,
+        layers=chosen.layers,
+        head_layers=kept,
+        head_modules=tuple(module.module for module in shapes.head),
+        everything=shapes.parameters if method == "full" else 0,
+        frozen_constants=constants,
+        why="; ".join(filter(None, [chosen.why, _why_narrow(whole[-1], kept[-1])])),
+        vectors=vectors,
+    )
+
+
+def _why_narrow(whole: HeadLayer, kept: HeadLayer) -> str:
+    if kept.rank is None:
+        return ""
+    return f"the head's weight has rank {kept.rank}: whole it would cost {whole.parameters:,}"
+
+
+def _constants(shapes: EncoderShapes, kind: HeadKind) -> tuple[str, ...]:
+    """The head's tensors that stand frozen near the identity; empty where its own layers train."""
+    output = shapes.head[-1].tensors[-1][0].rpartition(".")[0]
+    hidden = [n for m in shapes.head for n, _ in m.tensors if not n.startswith(f"{output}.")]
+    replaceable = tuple(name for module in shapes.head for name in module.replaceable)
+    fixed = sorted(set(hidden) - set(replaceable))
+    if kind == "linear" and fixed:
+        raise SettingsError(
+            f"the head of {shapes.model_type} cannot be linear",
+            seen=f"{', '.join(fixed)}: what follows is no tanh",
+            allowed="stock or auto",
+            next_step="set head.kind=auto",
+        )
+    return () if kind == "stock" or fixed else replaceable
+
+
+def _head_layers(shapes: EncoderShapes, constants: Sequence[str]) -> tuple[HeadLayer, ...]:
+    """The head's trained tensors joined to the layers that own them."""
+    layers: dict[str, int] = {}
+    for tensor, parameters in (pair for module in shapes.head for pair in module.tensors):
+        if tensor not in constants:
+            owner = tensor.rpartition(".")[0]
+            layers[owner] = layers.get(owner, 0) + parameters
+    return tuple(HeadLayer(name, parameters) for name, parameters in layers.items())
+
+
+def _layer_to_json(layer: LayerPlan) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "rank": layer.rank,
+        "in": layer.in_features,
+        "out": layer.out_features,
+        "parameters": layer.parameters,
+        "roles": list(layer.roles),
+        # Plans of older runs have no such entry, and stay valid.
+        **({"kind": layer.kind} if layer.kind != "lora" else {}),
+    }
+
+
+def _layer_from_json(value: Mapping[str, Any]) -> LayerPlan:
+    return LayerPlan(
+        name=_typed(value["name"], str),
+        rank=_typed(value["rank"], int),
+        in_features=_typed(value["in"], int),
+        out_features=_typed(value["out"], int),
+        roles=_names(value["roles"]),
+        kind=_kind(value.get("kind", "lora")),
+    )
+
+
+def _head_layer_from_json(value: Mapping[str, Any]) -> HeadLayer:
+    rank = value.get("rank")
+    return HeadLayer(
+        _typed(value["name"], str),
+        _typed(value["parameters"], int),
+        None if rank is None else _typed(rank, int),
+    )
+
+
+def _kind(value: Any) -> AdapterKind:
+    if value not in ("lora", "dora"):
+        raise TypeError(f"an adapter of kind {value!r}")
+    return cast(AdapterKind, value)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(_typed(name, str) for name in _typed(value, list))
+
+
+def _typed(value: Any, kind: type[T]) -> T:
+    """The value, if it is of exactly this type: JSON's true is no number here."""
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} where {kind.__name__} belongs")
+    return value
+
+
+def _damaged(seen: str) -> ArtefactError:
+    return ArtefactError(
+        "the plan is damaged or was changed",
+        seen=seen,
+        allowed="a plan as tightfit wrote it",
+        next_step="restore plan.json from a copy, or train again",
+    )

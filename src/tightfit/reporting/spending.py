@@ -1,0 +1,251 @@
+"""Where each parameter went, and whether it learned."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+from tightfit.budget.budget_errors import head_words
+from tightfit.budget.parts import LayerPlan
+from tightfit.budget.vectors import WORDS
+from tightfit.reporting.drawing import Bar, Chart, Scale, Tick, nice_range, short, x_scale, y_scale
+from tightfit.reporting.facts import RunFacts
+
+TONES = ("tone-1", "tone-2", "tone-3", "tone-4", "tone-5", "tone-6")
+"""Four shades of one colour and two of another, which the eye tells apart: see the style sheet."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share of a bar, and its line in the sum below it."""
+
+    name: str
+    parameters: int
+    share: float
+    """Of the whole bar, 0 to 1."""
+    tone: str
+    sum: str = ""
+    """How the number comes about."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """The budget as two bars and a sum, then the adapters layer by layer."""
+
+    words: str
+    parts: tuple[Part, ...]
+    """Of the cap, or of what trains where no cap holds."""
+    model: tuple[Part, ...]
+    """Of the whole model: what trained and what stayed frozen."""
+    total: int
+    cap: int | None
+    learned: str
+    """How many of the adapters did."""
+    charts: tuple[Chart, ...]
+    dead: tuple[str, ...]
+
+
+def spending(facts: RunFacts) -> Spending:
+    """The budget of a run."""
+    plan = facts.plan
+    groups = _groups(facts)
+    whole = plan.budget or plan.total
+    tones = {group: TONES[min(i, len(TONES) - 1)] for i, group in enumerate(groups)}
+    parts = [
+        Part(name, count, count / whole, tones[name], _sum(layers))
+        for name, layers in groups.items()
+        if (count := sum(layer.parameters for layer in layers))
+    ]
+    if plan.method == "full":
+        parts.append(Part("encoder", plan.adapters, plan.adapters / whole, TONES[0]))
+    if plan.vectors:
+        words = f"{len(plan.vectors)} {WORDS[plan.method]} of the encoder"
+        share = plan.adapters / whole
+        parts.append(Part(WORDS[plan.method], plan.adapters, share, TONES[0], words))
+    head = " + ".join(f"{head_words(layer)} {layer.parameters:,}" for layer in plan.head_layers)
+    parts.append(Part("head", plan.head, plan.head / whole, "head", head))
+    if plan.headroom is not None:
+        parts.append(Part("left under the cap", plan.headroom, plan.headroom / whole, "free"))
+    return Spending(
+        words=_words(facts),
+        parts=tuple(parts),
+        model=_model(facts),
+        total=plan.total,
+        cap=plan.budget,
+        learned=_learned(facts),
+        charts=_charts(facts, groups, tones),
+        dead=tuple(facts.dead),
+    )
+
+
+def adapter_words(facts: RunFacts) -> str:
+    """Whether the adapters learned, in a few words."""
+    count, dead = len(facts.plan.layers), len(facts.dead)
+    if facts.plan.method == "full":
+        return "every weight trained"
+    if facts.plan.vectors:
+        return f"{len(facts.plan.vectors)} {WORDS[facts.plan.method]} of the encoder and the head"
+    if not count:
+        return "no adapters, the head alone"
+    if not facts.changes:
+        return f"{count} adapters, unproven"
+    if dead:
+        return f"{dead} of {count} adapters never learned"
+    return f"all {count} adapters learned" if count > 1 else "the one adapter learned"
+
+
+def _learned(facts: RunFacts) -> str:
+    count = len(facts.plan.layers)
+    if facts.plan.vectors:
+        return f"{len(facts.plan.vectors)} {WORDS[facts.plan.method]}"
+    if not count or not facts.changes:
+        return "unproven" if count else "none"
+    return f"{count - len(facts.dead)} of {count} learned"
+
+
+def _words(facts: RunFacts) -> str:
+    plan = facts.plan
+    if plan.budget is None:
+        return f"{plan.total:,} parameters trained; no cap was set."
+    rest = " The rest of the model stayed as it was." if facts.frozen else ""
+    return f"{plan.total:,} of {plan.budget:,} parameters were spent.{rest}"
+
+
+def _model(facts: RunFacts) -> tuple[Part, ...]:
+    if not facts.frozen:
+        return ()
+    trained, whole = facts.plan.total, facts.plan.total + facts.frozen
+    return (
+        Part("trained", trained, trained / whole, TONES[0]),
+        Part("frozen", facts.frozen, facts.frozen / whole, "free"),
+    )
+
+
+def _groups(facts: RunFacts) -> dict[str, list[LayerPlan]]:
+    """The adapters by what their layers do, in the order of the model."""
+    groups: dict[str, list[LayerPlan]] = defaultdict(list)
+    for layer in facts.plan.layers:
+        groups[" + ".join(layer.roles) or layer.name.rpartition(".")[2]].append(layer)
+    return dict(groups)
+
+
+def _sum(layers: list[LayerPlan]) -> str:
+    kinds: dict[str, int] = defaultdict(int)
+    for layer in layers:
+        kinds[layer.price] += 1
+    if len(kinds) > 3:
+        ranks = [layer.rank for layer in layers]
+        return f"{len(layers)} layers of rank {min(ranks)} to {max(ranks)}"
+    return " + ".join(
+        f"{n} x {price}" if layers[0].kind == "lora" else f"{n} x ({price})"
+        for price, n in kinds.items()
+    )
+
+
+def _depth(layer: LayerPlan) -> int:
+    """The number of its layer in the encoder, counted from 0."""
+    numbers = re.findall(r"\.(\d+)\.", layer.name)
+    return int(numbers[0]) if numbers else 0
+
+
+def _charts(
+    facts: RunFacts, groups: dict[str, list[LayerPlan]], tones: dict[str, str]
+) -> tuple[Chart, ...]:
+    """Parameters and change of weight, for each layer of the encoder."""
+    if not groups:
+        return ()
+    prices = {layer.name: float(layer.parameters) for layer in facts.plan.layers}
+    changes = {layer.name: facts.changes.get(layer.name, 0.0) for layer in facts.plan.layers}
+    charts = [
+        _columns("Parameters by layer", _stacked(groups, tones, prices), groups, tones),
+        _columns("Change of weight by layer", _beside(groups, tones, changes), groups, tones),
+    ]
+    return tuple(charts if facts.changes else charts[:1])
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column in the units of its chart; ``left`` and ``width`` are shares of a layer's slot."""
+
+    layer: int
+    left: float
+    width: float
+    base: float
+    value: float
+    tone: str
+    hint: str
+
+
+def _stacked(
+    groups: dict[str, list[LayerPlan]], tones: dict[str, str], prices: dict[str, float]
+) -> list[_Column]:
+    """Parameters, one group on top of another."""
+    reached: dict[int, float] = defaultdict(float)
+    columns = []
+    for name, layer in _each(groups):
+        at, value = _depth(layer), prices[layer.name]
+        hint = f"layer {at}, {name}: rank {layer.rank}, {value:,.0f} parameters"
+        columns.append(_Column(at, 0.14, 0.72, reached[at], value, tones[name], hint))
+        reached[at] += value
+    return columns
+
+
+def _beside(
+    groups: dict[str, list[LayerPlan]], tones: dict[str, str], changes: dict[str, float]
+) -> list[_Column]:
+    """Norms of the change, one group beside another; a dead one is marked."""
+    width = 0.72 / len(groups)
+    columns = []
+    for name, layer in _each(groups):
+        at, value = _depth(layer), changes[layer.name]
+        dead = not value > 0
+        hint = f"layer {at}, {name}: " + ("dead" if dead else f"weight changed by {value:.3g}")
+        left = 0.14 + width * list(groups).index(name)
+        tone = "alert" if dead else tones[name]
+        columns.append(_Column(at, left, width, 0.0, value, tone, hint))
+    return columns
+
+
+def _each(groups: dict[str, list[LayerPlan]]) -> list[tuple[str, LayerPlan]]:
+    return [(name, layer) for name, layers in groups.items() for layer in layers]
+
+
+def _columns(
+    title: str,
+    columns: list[_Column],
+    groups: dict[str, list[LayerPlan]],
+    tones: dict[str, str],
+) -> Chart:
+    """The columns in one chart, a slot for each layer of the encoder."""
+    depth = 1 + max(column.layer for column in columns)
+    tops = [column.base + column.value for column in columns]
+    places = nice_range([0.0, max(tops) or 1.0], floor=0.0, ceiling=math.inf)
+    across, up = x_scale(0, depth), y_scale(0.0, places[-1])
+    every = -(-depth // 12)
+    return Chart(
+        title=title,
+        about=f"{len(columns)} adapters in {depth} layers",
+        x_name="layer of the encoder",
+        x_ticks=tuple(Tick(across(i + 0.5), str(i)) for i in range(0, depth, every)),
+        y_ticks=tuple(Tick(up(place), short(place)) for place in places),
+        bars=tuple(_bar(column, across, up) for column in columns),
+        legend=tuple((tones[name], name) for name in groups),
+    )
+
+
+def _bar(column: _Column, across: Scale, up: Scale) -> Bar:
+    left = across(column.layer + column.left)
+    right = across(column.layer + column.left + column.width)
+    bottom, top = up(column.base), up(column.base + column.value)
+    # A dead adapter has no height to be seen by.
+    height = max(bottom - top, 6.0 if column.tone == "alert" else 0.0)
+    return Bar(
+        x=left,
+        y=round(bottom - height, 1),
+        width=round(max(right - left - 0.8, 1.0), 1),
+        height=round(height, 1),
+        tone=column.tone,
+        hint=column.hint,
+    )

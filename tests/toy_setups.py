@@ -1,0 +1,138 @@
+"""Toy classifiers, jobs and loops, made by the same functions as the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import set_seed
+
+from tests.toys import toy_rows
+from tightfit.budget.parameter_plan import Plan
+from tightfit.config import Config, load_config
+from tightfit.data.table import Table
+from tightfit.model.adapters import adapter_pairs
+from tightfit.model.classifier import Classifier, build
+from tightfit.model.locate import locate
+from tightfit.model.proofs import GradientWatch
+from tightfit.progress import Bar, Progress
+from tightfit.training.checkpoint import CheckpointStore
+from tightfit.training.loop import Loop
+from tightfit.training.prepare import gather, make_setup, plan_for
+from tightfit.training.setup import Setup
+
+LABELS = ("money", "sport")
+"""Of the toy rows, in the order of their ids."""
+
+PLAIN = [
+    *("adapters.rank=4", "adapters.alpha=8", "adapters.rslora=false"),
+    *("adapters.targets=query,value", "head.kind=stock", "head.start=random", "optim.epochs=3"),
+]
+"""What the published recipe trains; a test that wants more says so."""
+
+SHORT = ["data.max_length=32", "predict.max_length=32", "train.precision=fp32", *PLAIN]
+"""Toy encoders have few positions, and tests compare digits."""
+
+TEXTS = ["goal match in the team", "stock", "bank profit with a new price on market", "striker of"]
+
+
+class Notes(Progress):
+    """Remembers what was said, and makes silent bars."""
+
+    def __init__(self) -> None:
+        """Nothing was said yet."""
+        self.said: list[str] = []
+        self.warned: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Remember a sentence."""
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        """Remember a warning."""
+        self.warned.append(text)
+
+
+class CountingBar(Bar):
+    """Adds up what it is told."""
+
+    def __init__(self) -> None:
+        """Nothing is done yet."""
+        self.count = 0
+        self.notes: list[str] = []
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Add to the count."""
+        self.count += count
+        self.notes.append(note)
+
+
+@dataclass
+class Speaker(Progress):
+    """Gives out one bar."""
+
+    bar: Bar
+
+    @contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """The bar, whatever is tracked."""
+        yield self.bar
+
+
+def toy_settings(encoder: Path, *settings: str, recipe: str = "tight") -> Config:
+    """A recipe's settings for a toy encoder, without dropouts of any kind unless given."""
+    return load_config(recipe, [*SHORT, f"model.name={encoder}", *settings])
+
+
+def toy_plan(encoder: Path, *settings: str, recipe: str = "tight", labels: int = 2) -> Plan:
+    """What these settings would train."""
+    config = toy_settings(encoder, *settings, recipe=recipe)
+    return plan_for(config, locate(str(encoder)), labels)
+
+
+def toy_classifier(
+    encoder: Path, *settings: str, recipe: str = "tight", labels: Sequence[str] = LABELS
+) -> Classifier:
+    """A classifier that was built and never trained."""
+    config = toy_settings(encoder, *settings, recipe=recipe)
+    source = locate(str(encoder))
+    torch.manual_seed(0)
+    return build(source, plan_for(config, source, len(labels)), config, labels)
+
+
+def toy_table(count: int = 64) -> Table:
+    """Toy rows in memory."""
+    rows = toy_rows(count)
+    return Table([row["text"] for row in rows], [row["label"] for row in rows], source="toys")
+
+
+def toy_job(
+    encoder: Path,
+    *settings: str,
+    recipe: str = "tight",
+    rows: int = 64,
+    progress: Progress | None = None,
+) -> Setup:
+    """A setup over toy rows, a quarter of them held out."""
+    values = ["data.validation_rows=0.25", *settings]
+    config = toy_settings(encoder, *values, recipe=recipe)
+    dataset = gather(config, toy_table(rows), None, None)
+    source = locate(str(encoder))
+    plan = plan_for(config, source, len(dataset.labels))
+    set_seed(config.seed)
+    return make_setup(config, dataset, source, plan, progress=progress or Progress())[0]
+
+
+def watch_of(setup: Setup, **more: Any) -> GradientWatch:
+    """A watch over all that trains."""
+    late = {f"{pair.name}.lora_A.weight" for pair in adapter_pairs(setup.classifier.module)}
+    return GradientWatch(setup.classifier.trainable(), late=late, **more)
+
+
+def toy_loop(setup: Setup, folder: Path, **more: Any) -> Loop:
+    """The loop that runs a setup, with checkpoints in ``folder``."""
+    return Loop(setup, CheckpointStore(folder), watch_of(setup), **more)

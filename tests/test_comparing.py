@@ -14,7 +14,7 @@ import tightfit
 from tests.conftest import Encoders
 from tests.toy_setups import Notes
 from tests.toys import toy_rows
-from tightfit import Comparison, compare
+from tightfit import Comparison
 from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
 from tightfit.experiments.cells import RECIPES
 from tightfit.progress import Progress
@@ -172,7 +172,7 @@ def test_an_interrupt_keeps_what_is_finished(
 
     out = tmp_path / "stopped"
     with monkeypatch.context() as patch:
-        patch.setattr(compare, "train", stop)
+        patch.setattr("tightfit.verbs.compare.train", stop)
         with pytest.raises(Interrupted, match=f"with --out {out} to go on") as caught:
             run(bert, rows_file, out)
     assert caught.value.exit_code == 130
@@ -190,7 +190,7 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(
         seen.append(options)
         raise Interrupted("stopped", signal_number=15, next_step="resume")
 
-    monkeypatch.setattr(compare, "train", look)
+    monkeypatch.setattr("tightfit.verbs.compare.train", look)
     with pytest.raises(Interrupted) as caught:
         run(bert, rows_file, tmp_path / "stopped")
     assert caught.value.exit_code == 143
@@ -256,7 +256,7 @@ def test_what_does_not_fit_into_the_time_is_named(
     def slow(*arguments: Any, **options: Any) -> Any:
         return Hour() if options["recipe"] == "full" else real(*arguments, **options)
 
-    monkeypatch.setattr(compare, "dry_run", slow)
+    monkeypatch.setattr("tightfit.verbs.compare.dry_run", slow)
     found = run(bert, rows_file, out, minutes=2)
     assert [row.name for row in found.rows] == NAMES[:-1]
     assert found.left_out["full fine-tuning"].startswith("it would take about 60 minutes, and ")

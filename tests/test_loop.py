@@ -133,18 +133,15 @@ def test_parts_of_a_batch_are_the_batch(
     """Every row once, in passes of about 40 tokens at most: gradients to 1e-6."""
     found, rows = [], list(range(3, 35))
     monkeypatch.setattr(batches, "LEAST_PLACES", 8)
-    for padded_tokens in (10_000, 40):
-        monkeypatch.setattr(batches, "FP32_PADDED_TOKENS", padded_tokens)
+    for most in (10_000, 40):
+        monkeypatch.setattr(batches, "FP32_PADDED_TOKENS", most)
         setup = toy_job(bert, *QUIET, "optim.batch=32")
         parts = setup.parts(rows)
         assert sorted(row for part in parts for row in part) == rows
-        assert (len(parts) == 1) == (padded_tokens == 10_000)
-        assert all(setup.train.tokens.lengths[part].sum() < padded_tokens + 10 for part in parts)
-        found.append(
-            recorded(
-                replace(setup, classifier=without_dropout(setup)), tmp_path / str(padded_tokens)
-            )
-        )
+        assert (len(parts) == 1) == (most == 10_000)
+        assert all(setup.train.tokens.lengths[part].sum() < most + 10 for part in parts)
+        bare = replace(setup, classifier=without_dropout(setup))
+        found.append(recorded(bare, tmp_path / str(most)))
     for whole, parted in zip(*found, strict=True):
         for name, gradient in whole.items():
             torch.testing.assert_close(parted[name], gradient, rtol=0, atol=1e-6, msg=name)
@@ -181,9 +178,8 @@ def test_class_weights_reach_the_loss(bert: Path, tmp_path: Path) -> None:
     for kind in ("none", "balanced"):
         setup = toy_job(bert, *QUIET, "optim.batch=48", f"optim.class_weights={kind}")
         labels = [0] * 36 + [1] * 12
-        setup = replace(
-            setup, train=replace(setup.train, labels=labels), classifier=without_dropout(setup)
-        )
+        train = replace(setup.train, labels=labels)
+        setup = replace(setup, train=train, classifier=without_dropout(setup))
         logits_NK = torch.from_numpy(predict_logits(setup.classifier, setup.train.tokens, batch=48))
         each_N = torch.nn.functional.cross_entropy(
             logits_NK, torch.tensor(labels), reduction="none"

@@ -34,7 +34,7 @@ JOB = {"run": "one", "max_length": 48}
 PROGRAM = """
 import sys
 import tightfit
-from tightfit import predict
+from tightfit.verbs import predict
 from tightfit.progress import Progress
 
 predict.STREAM_ROWS = 50
@@ -86,7 +86,7 @@ class Counter:
 
 def write(predictor: Any, out: Path, chunks: Any = CHUNKS, **options: Any) -> bytes:
     """Predict and read back."""
-    predict_stream(predictor, chunks, out, probabilities=True, **{"setup": JOB, **options})
+    predict_stream(predictor, chunks, out, probabilities=True, **{"job": JOB, **options})
     return out.read_bytes()
 
 
@@ -128,7 +128,7 @@ def test_another_job_begins_anew(change: Any, predictor: Predictor, tmp_path: Pa
     """Another run, or texts read otherwise."""
     interrupt(predictor, tmp_path / "out.csv", 4)
     counter = Counter(predictor)
-    write(counter, tmp_path / "out.csv", setup={**JOB, **change})
+    write(counter, tmp_path / "out.csv", job={**JOB, **change})
     assert counter.computed == len(CHUNKS)
 
 

@@ -206,7 +206,7 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> StopRequest:
     def ours() -> Iterator[StopRequest]:
         yield request
 
-    monkeypatch.setattr(train, "stop_on_signals", ours)
+    monkeypatch.setattr("tightfit.verbs.train.stop_on_signals", ours)
     return request
 
 

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from benchmarks.machine import ceiling
 from benchmarks.results import table
+from tightfit.config import settings_of
 from tightfit.data.batches import Batch
 from tightfit.model import lean
 from tightfit.model.classifier import Classifier, build
@@ -29,7 +30,6 @@ from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import locate
 from tightfit.model.threads import side_by_side
 from tightfit.training.prepare import plan_for
-from tightfit.verbs.plan import settings_of
 
 LABELS = ("a", "b", "c", "d")
 TOLERANCE = 0.05

@@ -8,10 +8,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from tests.toys import toy_rows
+from tightfit.data.dataset import Dataset
 from tightfit.data.labels import LabelSet
 from tightfit.errors import DataError
 from tightfit.experiments.baselines import MAJORITY, TFIDF, run_baseline
-from tightfit.training.prepare import Dataset
 
 NAMES = ("money", "sport", "never")
 

@@ -16,6 +16,7 @@ from tests.toys import SMALL
 from tightfit import Run, TrainResult, export, train
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
+from tightfit.config import Decision
 from tightfit.errors import BudgetError, SettingsError, UsageError
 from tightfit.model.adapter_audit import audit_folder
 from tightfit.model.artefact import load_artefact
@@ -98,13 +99,12 @@ def test_the_lean_path_refuses(bert: Path) -> None:
     assert reason == "biases of the encoder train"
     setup = toy_job(bert, BIAS)
     assert setup.lean is None
-    assert setup.config.choices["forward"].value == "own"
-    assert setup.config.choices["forward"].reason == reason
+    assert setup.decisions.forward == Decision("own", reason)
 
 
 def test_every_bias_moved(run: TrainResult) -> None:
     """All proofs hold, and in the file no bias is that of the frozen encoder."""
-    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    assert all(proof["ok"] for proof in run.proofs.values())
     saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
     classifier = Run.load(run.run).predictor.classifier
     start = load_file(Path(classifier.plan.model) / "model.safetensors")
@@ -116,7 +116,7 @@ def test_every_bias_moved(run: TrainResult) -> None:
 def test_nothing_else_is_saved(run: TrainResult) -> None:
     """The file holds the plan's total: biases and the head."""
     saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
-    assert sum(tensor.numel() for tensor in saved.values()) == run.summary["total"]
+    assert sum(tensor.numel() for tensor in saved.values()) == run.total
 
 
 def test_saved_and_loaded_biases_answer_alike(run: TrainResult, bert: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_audit_tells_what_trained(run: TrainResult) -> None:
     """Ten biases in two blocks."""
     found = audit_folder(run.run)
     assert found.verdict == "no adapters: 10 biases of the encoder and the head"
-    assert (found.trainable, found.dead) == (run.summary["total"], 0)
+    assert (found.trainable, found.dead) == (run.total, 0)
 
 
 def test_a_linear_head_is_no_bias(roberta: Path, rows_file: Path, tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ import tightfit
 from tests.toy_setups import Notes, toy_job, toy_settings, toy_table
 from tightfit.budget.shapes import LinearShape
 from tightfit.data.batches import collate
+from tightfit.data.dataset import read_dataset
 from tightfit.errors import SettingsError
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import locate
 from tightfit.training.importance import decide_plan, layer_gains
 from tightfit.training.knapsack import most_valuable
-from tightfit.training.prepare import gather, targeted_layers
+from tightfit.training.prepare import targeted_layers
 
 IMPORTANCE = ("budget.allocation=importance", "adapters.rank=auto")
 
@@ -102,7 +103,7 @@ def test_nothing_of_the_look_stays_behind(bert: Path) -> None:
 def test_any_cap_is_kept(bert: Path, cap: int) -> None:
     """From the head alone to ranks on every layer; what is left pays for no rank of use."""
     config = toy_settings(bert, *IMPORTANCE, f"budget.cap={cap}")
-    dataset = gather(config, toy_table(), None, None)
+    dataset = read_dataset(config, toy_table(), None, None)
     plan = decide_plan(config, dataset, locate(str(bert)), Notes())
     assert plan.total <= cap
     assert plan.method == ("lora" if plan.layers else "none")
@@ -117,7 +118,7 @@ def test_beside_a_head_of_low_rank(bert: Path) -> None:
     Two labels on 32 features: 66 parameters as a whole, 34 r + 2 as a product.
     """
     config = toy_settings(bert, *IMPORTANCE, "head.kind=auto", "budget.cap=65")
-    dataset = gather(config, toy_table(), None, None)
+    dataset = read_dataset(config, toy_table(), None, None)
     plan = decide_plan(config, dataset, locate(str(bert)), Notes())
     assert plan.head_layers[-1].rank == 1
     assert plan.total == 36
@@ -128,7 +129,7 @@ def test_without_a_gradient_ranks_are_equal(bert: Path, monkeypatch: pytest.Monk
     """One class among the sampled rows, and no layer is worth anything."""
     monkeypatch.setattr("tightfit.training.importance.PROBED_ROWS", 1)
     config = toy_settings(bert, *IMPORTANCE, "budget.cap=5000")
-    dataset, progress = gather(config, toy_table(), None, None), Notes()
+    dataset, progress = read_dataset(config, toy_table(), None, None), Notes()
     plan = decide_plan(config, dataset, locate(str(bert)), progress)
     assert len({layer.rank for layer in plan.layers}) == 1
     assert progress.warned == [
@@ -165,7 +166,7 @@ def test_a_run_by_importance_trains_and_resumes(
 def test_other_variants_go_with_it(bert: Path, setting: str) -> None:
     """The classifier whose gradients are asked has no adapters, and so nothing of theirs."""
     config = toy_settings(bert, *IMPORTANCE, setting, "budget.cap=2000")
-    dataset = gather(config, toy_table(), None, None)
+    dataset = read_dataset(config, toy_table(), None, None)
     assert decide_plan(config, dataset, locate(str(bert)), Notes()).layers
 
 

@@ -18,7 +18,7 @@ from tightfit.errors import MachineError, ProofError
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.training import checkpoint
-from tightfit.training.checkpoint import CheckpointStore, pack_optimizer
+from tightfit.training.checkpoint import pack_optimizer
 from tightfit.training.loop import Loop
 from tightfit.training.precision import Precision
 from tightfit.training.setup import Setup
@@ -46,7 +46,7 @@ class Recorder(GradientWatch):
 def recorded(setup: Setup, folder: Path) -> list[dict[str, torch.Tensor]]:
     """Train, and give the gradients of each optimiser step."""
     watch = Recorder(setup)
-    Loop(setup, CheckpointStore(folder), watch).fit()
+    Loop(setup, watch, scratch=folder).fit()
     return watch.gradients
 
 
@@ -253,7 +253,7 @@ def test_training_teaches(bert: Path, tmp_path: Path) -> None:
 def test_the_optimiser_holds_the_plan(roberta: Path, tmp_path: Path) -> None:
     """The third gate, asked of the very optimiser that trains."""
     loop = toy_loop(toy_job(roberta), tmp_path)
-    assert loop.optimizer_parameters == loop.setup.classifier.plan.total
+    assert loop.loop.optimizer_parameters == loop.setup.classifier.plan.total
 
 
 def with_format(setup: Setup, precision: Precision) -> Setup:
@@ -271,8 +271,8 @@ def test_half_precision_trains_with_fp32_weights(name: Any, bert: Path, tmp_path
     losses = [row["train_loss"] for row in fitted.history[1:]]
     assert losses[-1] < 0.69
     assert {p.dtype for p in setup.classifier.trainable().values()} == {torch.float32}
-    assert loop.watch.steps == fitted.steps
-    assert loop.watch.finish().ok
+    assert loop.loop.watch.steps == fitted.steps
+    assert loop.loop.watch.finish().ok
 
 
 class Absurd(Precision):
@@ -290,10 +290,10 @@ def test_steps_that_the_scaler_skips_do_not_count(bert: Path, tmp_path: Path) ->
     )
     loop = toy_loop(setup, tmp_path)
     assert loop.fit().steps == 40
-    taken = {int(t) for n, t in pack_optimizer(loop._optimizer).items() if n.endswith("step")}
-    assert taken == {loop.watch.steps}
-    assert 3 < loop.watch.steps < 30
-    assert loop.watch.finish().ok
+    taken = {int(t) for n, t in pack_optimizer(loop.loop._optimizer).items() if n.endswith("step")}
+    assert taken == {loop.loop.watch.steps}
+    assert 3 < loop.loop.watch.steps < 30
+    assert loop.loop.watch.finish().ok
 
 
 def test_a_scaler_that_skips_everything_proves_nothing(bert: Path, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_a_scaler_that_skips_everything_proves_nothing(bert: Path, tmp_path: Pat
     loop = toy_loop(setup, tmp_path)
     loop.fit()
     with pytest.raises(ProofError, match="got no gradient in 0 steps"):
-        loop.watch.finish()
+        loop.loop.watch.finish()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -338,6 +338,6 @@ def test_a_full_disk_stops_training(
 
 def test_a_rehearsal_times_steps_and_writes_nothing(bert: Path, tmp_path: Path) -> None:
     """Never more steps than the schedule has."""
-    loop = Loop(toy_job(bert, "train.max_steps=2"), CheckpointStore(tmp_path), GradientWatch({}))
+    loop = Loop(toy_job(bert, "train.max_steps=2"), GradientWatch({}), scratch=tmp_path)
     assert 0 < loop.rehearse(3) < 10
     assert list(tmp_path.iterdir()) == []

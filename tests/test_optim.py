@@ -59,7 +59,7 @@ def test_a_scale_is_a_share(total: int, share: float, step: int) -> None:
 
 def published(*settings: str) -> tuple[Schedule, str | None]:
     """The schedule of the recipe ``paper`` on AG News less its 640 validation rows."""
-    return make_schedule(load_config("paper", settings), math.ceil(119_360 / 16))
+    return make_schedule(load_config("paper", settings), 8, math.ceil(119_360 / 16))
 
 
 def test_the_published_schedule() -> None:
@@ -111,7 +111,7 @@ def test_steps_follow_from_batches(
 ) -> None:
     """The last step of an epoch may be smaller, and there is always one step."""
     settings = [f"optim.accumulate={accumulate}", f"optim.epochs={epochs}"]
-    schedule, _ = make_schedule(load_config("tight", settings), batches)
+    schedule, _ = make_schedule(load_config("tight", settings), epochs, batches)
     assert (schedule.total, schedule.steps_per_epoch) == (total, per_epoch)
 
 

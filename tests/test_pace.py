@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
 
 import tightfit
 from tests.toy_setups import SHORT, Notes, toy_job, toy_loop
+from tightfit.config import Decision
 from tightfit.errors import UsageError
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.lean import LeanEncoder
@@ -81,11 +83,11 @@ def test_states_that_are_read_once_are_not_kept(
     monkeypatch.setattr(
         time_budget,
         "rehearse",
-        lambda j: Pace(1.0, 0.0, paces[j.config.choices["prefix_cache"].value]),
+        lambda j: Pace(1.0, 0.0, paces[j.decisions.prefix_cache.value]),
     )
-    assert setup.config.choices["prefix_cache"].value == "on"
+    assert setup.decisions.prefix_cache == Decision("on", ANY)
     short = fit_into(setup, limit((2 + seconds) / 60 / 0.9), Notes())
-    assert short.config.choices["prefix_cache"].value == kept
+    assert short.decisions.prefix_cache == Decision(kept, ANY)
     assert short.schedule.total == int(seconds + (2 if kept == "off" else 0))
 
 
@@ -98,10 +100,11 @@ def test_a_short_time_sets_fewer_rows_aside(bert: Path, monkeypatch: pytest.Monk
     short, _ = fitted(setup, monkeypatch, 1, cost)
     assert short.probe_rows == pytest.approx(probe / 2, rel=0.02)
     assert len(short.eval_subset.labels) == pytest.approx(eval_subset / 2, abs=1)
-    assert "of the time left" in short.config.choices["watched_rows"].reason
+    assert short.decisions.eval_rows is not None
+    assert "of the time left" in short.decisions.eval_rows.reason
     # 54 seconds, less a half of the probe and of two evaluations.
     assert short.schedule.total == pytest.approx(54 - 8.1 - 2.7, abs=1.5)
-    again, _ = fitted(replace(setup, config=short.config), monkeypatch, 60, cost)
+    again, _ = fitted(replace(setup, decisions=short.decisions), monkeypatch, 60, cost)
     assert again.eval_subset.labels == short.eval_subset.labels
     assert again.probe_rows == short.probe_rows
 
@@ -119,7 +122,7 @@ def test_no_fewer_rows_than_some(bert: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_choice_on_record_is_kept(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A resumed run neither times anything again nor changes its schedule."""
     short, _ = fitted(toy_job(bert), monkeypatch, 5.9 / 60 / 0.9)
-    again = replace(toy_job(bert), config=short.config)
+    again = replace(toy_job(bert), decisions=short.decisions)
     found, _ = fitted(again, monkeypatch, 60, Pace(math.nan, math.nan))
     assert found.schedule == short.schedule
 

@@ -153,4 +153,4 @@ def test_undeclared_the_re_entrant_form_stops_training(roberta: Path, tmp_path: 
     loop = toy_loop(setup, tmp_path)
     with pytest.raises(ProofError, match="4 of 12 trainable tensors got no gradient in 3 steps"):
         loop.fit()
-    assert loop.watch.report().ok is False
+    assert loop.loop.watch.report().ok is False

@@ -87,10 +87,10 @@ def test_plain_peft_answers_alike(
 def test_the_four_gates_agree(variant: str, trained: Callable[[str], TrainResult]) -> None:
     """Plan, built model, optimiser and file; every proof holds."""
     run = trained(variant)
-    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    assert all(proof["ok"] for proof in run.proofs.values())
     gates = read_json(RunFolder(run.run).proofs)["gates"]
     counts = {gates[gate] for gate in ("plan", "built", "optimizer", "saved")}
-    assert counts == {run.summary["total"]}
+    assert counts == {run.total}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -232,7 +232,8 @@ def test_the_lean_path_refuses(bert: Path, setting: str, reason: str) -> None:
     """It knows products of two matrices; the reason goes on record."""
     setup = toy_job(bert, setting)
     assert setup.lean is None
-    assert reason in setup.config.choices["forward"].reason
+    assert setup.decisions.forward is not None
+    assert reason in setup.decisions.forward.reason
 
 
 @pytest.mark.parametrize("variant", ["lora+", "pissa", "eva", "vera"])
@@ -318,7 +319,7 @@ def test_vera_s_constants_are_saved_and_listed(
     run = trained("vera")
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     listed = read_json(RunFolder(run.run).plan)["shared"]
-    assert sum(t.numel() for n, t in saved.items() if n not in listed) == run.summary["total"]
+    assert sum(t.numel() for n, t in saved.items() if n not in listed) == run.total
     assert {name: tuple(saved[name].shape) for name in listed} == {
         "base_model.vera_A": (8, 64),
         "base_model.vera_B": (64, 8),
@@ -330,7 +331,7 @@ def test_the_audit_of_vera(trained: Callable[[str], TrainResult], tmp_path: Path
     run = trained("vera")
     found = audit_folder(run.run)
     assert found.verdict == "alive: all 12 adapters changed their layer"
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
     assert {state.rank for state in found.adapters} == {8}
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("vera_lambda_b"))
@@ -351,7 +352,7 @@ def test_the_audit_of_the_others(
     run = trained(variant)
     found = audit_folder(run.run)
     assert found.verdict.startswith(verdict)
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ EXTRA_OF = {
     "ray": "ray",
     "datasketch": "checks",
     "cleanlab": "checks",
+    "datasets": "train",
 }
 """Import name of each optional package, and the extra of tightfit that installs it."""
 

@@ -18,13 +18,14 @@ from tightfit.cascade.two_stage import (
     read_cascade,
     write_cascade,
 )
-from tightfit.config import Config, from_toml
+from tightfit.config import Config
+from tightfit.data.dataset import Dataset, read_dataset
 from tightfit.errors import ArtefactError, DataError, UsageError
 from tightfit.model.locate import file_sha256
 from tightfit.progress import Progress, RichProgress
 from tightfit.storage.whole import whole_folder
+from tightfit.tasks.settings_in import settings_in
 from tightfit.tasks.validation_logits import read_validation_logits
-from tightfit.training.prepare import Dataset, gather
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _dataset(folder: storage.RunFolder, data: Any, validation: Any) -> Dataset:
         DataError: they cannot be read, or have changed.
     """
     facts = storage.read_json(folder.data)
-    config = from_toml(folder.config.read_text("utf-8"))
+    config, _ = settings_in(folder)
     if "train_fingerprint" not in facts:
         raise UsageError(
             "the run was not trained here, so its training rows are not known",
@@ -149,7 +150,7 @@ def _dataset(folder: storage.RunFolder, data: Any, validation: Any) -> Dataset:
 
 def _read(config: Config, facts: dict[str, Any], data: Any, validation: Any) -> Dataset:
     try:
-        return gather(config, data, validation, facts["limit"])
+        return read_dataset(config, data, validation, facts["limit"])
     except DataError as error:
         raise DataError(
             f"the rows that the run was trained on cannot be read: {error.what}",

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import datasets
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from tightfit import extras
 from tightfit.errors import DataError, UsageError
 
 SMALL_SHARE = 0.1
@@ -103,6 +103,7 @@ def _held_out(rows: int, wanted: float) -> tuple[int, str | None]:
 
 def _shuffled(rows: Sequence[int], held_out: int, seed: int, note: str | None) -> Split:
     # The library itself, because published results depend on its very permutation.
+    datasets = extras.require("datasets", "the published split")
     table = datasets.Dataset.from_dict({"row": list(rows)})
     parts = table.train_test_split(test_size=held_out, seed=seed)
     return Split(parts["train"][:]["row"], parts["test"][:]["row"], note)

@@ -16,10 +16,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from tightfit.data.dataset import Dataset
 from tightfit.errors import DataError
 from tightfit.experiments.cells import Row
 from tightfit.metrics.scores import score
-from tightfit.training.prepare import Dataset
 
 MAJORITY, TFIDF = "majority class", "tf-idf + logistic regression"
 BASELINES = (MAJORITY, TFIDF)

@@ -116,6 +116,19 @@ def locate(name: str) -> Source:
     return Source(name, _from_hub(name), name)
 
 
+def check_model(name: str) -> None:
+    """Refuse at once a model that cannot be found here; what is on the Hub is not asked for.
+
+    Raises:
+        ModelError: there is no such folder, or it holds no model.
+        MissingExtraError: the embedded model's package is not installed.
+    """
+    if name in (EMBEDDED, EMBEDDED_HUB_NAME) and not Path(name).is_dir():
+        ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
+    elif name.startswith((".", "/", "~")) or Path(name).exists():
+        locate(name)
+
+
 def shapes_by_name(name: str, num_labels: int) -> EncoderShapes:
     """Layers and head of a model, from shipped integers where they are known.
 

@@ -10,10 +10,11 @@ from typing import Any
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.cascade.two_stage import CASCADE, read_cascade_facts
-from tightfit.config import Config, from_toml
+from tightfit.config import Config, Decisions
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
 from tightfit.tasks.calibrate import Calibration, read_calibration
+from tightfit.tasks.settings_in import settings_in
 from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
 
 
@@ -24,6 +25,7 @@ class RunFacts:
     path: str
     """Of the run, as its owner wrote it."""
     config: Config
+    decisions: Decisions
     plan: Plan
     labels: tuple[str, ...]
     data: dict[str, Any]
@@ -75,9 +77,11 @@ def read_facts(
         ArtefactError: a file is missing or damaged.
     """
     metrics = storage.read_json(folder.metrics)
+    config, decisions = settings_in(folder)
     return RunFacts(
         path=str(folder.root),
-        config=from_toml(folder.config.read_text("utf-8")),
+        config=config,
+        decisions=decisions,
         plan=Plan.from_json(storage.read_json(folder.plan)),
         labels=LabelSet.from_json(storage.read_json(folder.labels)).names,
         data=storage.read_json(folder.data),

@@ -57,8 +57,8 @@ def story(facts: RunFacts) -> Story:
     return Story(
         proofs=tuple(_proven(name, proof) for name, proof in facts.proofs.items()),
         choices=tuple(
-            Chosen(name, choice.value, choice.reason)
-            for name, choice in facts.config.choices.items()
+            Chosen(name, _worded(decision.value), decision.reason)
+            for name, decision in facts.decisions.made().items()
         ),
         settings=_settings(facts),
         versions=tuple(facts.versions.items()),
@@ -120,7 +120,7 @@ WORDS = {
 
 
 def _settings(facts: RunFacts) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    tree = facts.config.model_dump(mode="json", exclude={"choices"})
+    tree = facts.config.model_dump(mode="json")
     single = tuple(
         (key, _value(value)) for key, value in tree.items() if not isinstance(value, dict)
     )
@@ -130,6 +130,10 @@ def _settings(facts: RunFacts) -> tuple[tuple[str, tuple[tuple[str, str], ...]],
         if isinstance(section, dict)
     )
     return (("run", single), *sections)
+
+
+def _worded(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _value(value: object) -> str:

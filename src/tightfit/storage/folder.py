@@ -28,6 +28,11 @@ class RunFolder:
         return self.root / "config.toml"
 
     @property
+    def decisions(self) -> Path:
+        """Every automatic choice with its reason; absent in runs of format 1."""
+        return self.root / "decisions.json"
+
+    @property
     def plan(self) -> Path:
         """Layers, ranks and the head, with their prices."""
         return self.root / "plan.json"
@@ -148,7 +153,7 @@ def clear_beginning(folder: RunFolder) -> None:
     Raises:
         MachineError: the folder cannot be looked at, or a file not be removed.
     """
-    ours = {folder.config, folder.plan, folder.labels, folder.data}
+    ours = {folder.config, folder.decisions, folder.plan, folder.labels, folder.data}
     with machine_errors(folder.root, "clear"):
         found = [path for path in folder.root.rglob("*") if not path.is_dir()]
         if all(path in ours or path.name.endswith(TEMPORARY_SUFFIX) for path in found):

@@ -24,12 +24,13 @@ from tightfit.budget.parts import AdapterKind
 from tightfit.budget.shapes import LinearShape
 from tightfit.config import WITHOUT_LORA, Config
 from tightfit.data.batches import collate
+from tightfit.data.dataset import Dataset
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.training.knapsack import most_valuable
 from tightfit.training.optim import row_losses
-from tightfit.training.prepare import Dataset, make_setup, plan_for, targeted_layers
+from tightfit.training.prepare import plan_for, prepare, targeted_layers
 from tightfit.training.probe import start_at_probe
 from tightfit.training.setup import Setup
 
@@ -56,7 +57,7 @@ def decide_plan(config: Config, dataset: Dataset, source: Source, progress: Prog
     alone = config.with_values(HEAD_ALONE)
     sample = _sample(dataset, config.seed)
     head = plan_for(alone, source, len(dataset.labels))
-    setup, _ = make_setup(alone, sample, source, head, progress=Progress())
+    setup = prepare(alone, sample, source, head, progress=Progress())
     start_at_probe(setup, progress)
     gains = layer_gains(setup, layers, progress)
     if not any(map(any, gains.values())):

@@ -39,19 +39,23 @@ class Schedule:
         return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
 
 
-def make_schedule(config: Config, batches_per_epoch: int) -> tuple[Schedule, str | None]:
+def make_schedule(
+    config: Config, epochs: float, batches_per_epoch: int, max_steps: int | None = None
+) -> tuple[Schedule, str | None]:
     """The schedule of a run, and what about it people should know.
 
     Args:
-        config: its ``optim``, ``train.max_steps``, and the epochs decided.
+        config: its ``optim`` and ``train.max_steps``.
+        epochs: passes over the training rows.
         batches_per_epoch: forward passes in one epoch.
+        max_steps: that fit into a time; None takes the setting.
     """
     per_epoch = math.ceil(batches_per_epoch / config.optim.accumulate)
-    total = max(1, round(config.epochs * per_epoch))
+    total = max(1, round(epochs * per_epoch))
     warmup = config.optim.warmup_steps
     note = None
-    if config.train.max_steps is not None:
-        total = min(total, config.train.max_steps)
+    for most in (config.train.max_steps, max_steps):
+        total = total if most is None else min(total, most)
     steps = round(warmup * total) if warmup < 1 else int(warmup)
     if steps > SHORT_RUN_WARMUP * total and warmup >= 1:
         steps = int(SHORT_RUN_WARMUP * total)

@@ -13,10 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens, divided, length_sorted, most_padded_tokens
+from tightfit.config import Config, Decisions
+from tightfit.data.batches import (
+    Batch,
+    Tokens,
+    divided,
+    length_histogram,
+    length_sorted,
+    most_padded_tokens,
+)
+from tightfit.data.dataset import Dataset
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder
+from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
@@ -46,10 +55,15 @@ class Rows:
 class Setup:
     """Everything that training needs to know, decided beforehand."""
 
+    config: Config
+    """What was asked for."""
+    decisions: Decisions
+    """What was decided."""
+    dataset: Dataset
+    source: Source
     classifier: Classifier
     train: Rows
     validation: Rows
-    config: Config
     schedule: Schedule
     precision: Precision
     eval_subset: Rows
@@ -60,6 +74,21 @@ class Setup:
     """Most rows of the probe start: more sharpen it by little, and each costs a forward pass."""
     deadline: float = math.inf
     """Reading of :func:`time.monotonic` after which no further step is taken."""
+    padding: float = 0.0
+    """The share of padding in an epoch's forward passes."""
+
+    def data_facts(self) -> dict[str, Any]:
+        """What ``data.json`` keeps of the rows and their tokens."""
+        train = self.train.tokens
+        tokens = {
+            "max_length": train.max_length,
+            "mean": float(train.lengths.mean()),
+            "truncated": train.truncated,
+            "validation_truncated": self.validation.tokens.truncated,
+            "padding_share": self.padding,
+            "lengths": length_histogram(train.lengths),
+        }
+        return {**self.dataset.facts, "tokens": tokens}
 
     @property
     def padded_tokens(self) -> int | None:

@@ -88,9 +88,9 @@ def export(
             "no labelled rows were given: what int8 costs is estimated on the texts of the sample; "
             "give --data to measure it"
         )
-    if loaded.config.long_text != "head":
+    if loaded.decisions.long_text.value != "head":
         progress.warn(
-            f"the run reads {loaded.config.long_text} of texts longer than "
+            f"the run reads {loaded.decisions.long_text.value} of texts longer than "
             f"{loaded.predictor.max_length} tokens, and other tools their head alone: of such "
             "texts they may think otherwise"
         )

@@ -14,7 +14,7 @@ from peft import PeftModel
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.shapes import EncoderShapes
-from tightfit.config import Config, load_config
+from tightfit.config import Config, load_config, undecided
 from tightfit.data.batches import tokenise
 from tightfit.data.labels import LabelSet
 from tightfit.data.sources import Columns, read_table
@@ -31,7 +31,7 @@ from tightfit.model.peft_folder import Foreign, labels_in_base, read_foreign
 from tightfit.model.proofs import Proof, round_trip
 from tightfit.progress import Progress, RichProgress
 from tightfit.storage.whole import check_replaceable, whole_folder
-from tightfit.verbs.train import RECORDED_VERSIONS
+from tightfit.verbs.run_training import RECORDED_VERSIONS
 
 RECIPE = "imported"
 """What stands as the recipe in the settings of such a run."""
@@ -107,6 +107,7 @@ def import_adapter(
     with whole_folder(path, overwrite=overwrite, marker=_MARKER) as partial:
         run = storage.RunFolder(partial)
         storage.write_text(run.config, config.to_toml())
+        storage.write_json(run.decisions, undecided(config).to_json())
         storage.write_json(run.plan, plan.to_json())
         storage.write_json(run.labels, names.to_json())
         storage.write_json(run.data, {"source": str(folder), "imported": True})

@@ -14,7 +14,7 @@ from tightfit.batch_predict.stream import STREAM_ROWS, LabelFormat, check_out, p
 from tightfit.budget.parameter_plan import Plan
 from tightfit.cascade.make_cascade import cascade_of
 from tightfit.cascade.two_stage import CascadePredictor
-from tightfit.config import Config, MissingText, from_toml
+from tightfit.config import Config, Decisions, MissingText
 from tightfit.data.labels import LabelSet
 from tightfit.data.sources import Columns, count_rows, iter_texts
 from tightfit.engines.engine import torch_engine
@@ -28,6 +28,7 @@ from tightfit.model.encoders import longest_text
 from tightfit.model.locate import Source, file_sha256, locate
 from tightfit.progress import Progress, RichProgress
 from tightfit.tasks.calibrate import choose_threshold, read_calibration
+from tightfit.tasks.settings_in import settings_in
 from tightfit.tasks.validation_logits import read_validation_logits
 
 
@@ -37,6 +38,7 @@ class Run:
 
     path: Path
     config: Config
+    decisions: Decisions
     labels: LabelSet
     plan: Plan
     predictor: Predictor
@@ -62,7 +64,7 @@ class Run:
         """
         folder = storage.open_run(Path(path))
         temperature, threshold = _confidence(folder, max_error)
-        config = from_toml(folder.config.read_text("utf-8"))
+        config, decisions = settings_in(folder)
         labels = LabelSet.from_json(storage.read_json(folder.labels))
         plan = Plan.from_json(storage.read_json(folder.plan))
         full = plan.method == "full"
@@ -71,13 +73,13 @@ class Run:
         )
         artefact = folder.model if full else folder.adapter
         classifier = load_artefact(artefact, source, plan, labels.names)
-        length = max_length or config.predict.max_length
+        length = max_length or decisions.predict_max_length.value
         check_max_length(length, longest_text(source, classifier.tokenizer))
         engine = torch_engine(classifier.module)
         predictor = Predictor(
-            classifier, length, temperature, threshold, config.long_text, engine=engine
+            classifier, length, temperature, threshold, decisions.long_text.value, engine=engine
         )
-        return cls(Path(path), config, labels, plan, predictor)
+        return cls(Path(path), config, decisions, labels, plan, predictor)
 
     def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order."""

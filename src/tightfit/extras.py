@@ -21,6 +21,7 @@ EXTRA_OF = {
     "datasketch": "checks",
     "cleanlab": "checks",
     "datasets": "train",
+    "huggingface_hub": "train",
 }
 """Import name of each optional package, and the extra of tightfit that installs it."""
 

@@ -10,15 +10,14 @@ import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-
-from huggingface_hub import hf_hub_download, snapshot_download
 
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
 from tightfit.data.rows import nearest
 from tightfit.errors import ModelError
-from tightfit.extras import ensure
+from tightfit.extras import ensure, require
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_HUB_NAME = f"sentence-transformers/{EMBEDDED}"
@@ -183,9 +182,14 @@ def _embedded(name: str) -> Source:
     return Source(name, folder, EMBEDDED_HUB_NAME)
 
 
+def _hub() -> ModuleType:
+    """The Hub's library, which takes a quarter of a second to import."""
+    return require("huggingface_hub", "a model of the Hub")
+
+
 def _from_hub(name: str) -> Path:
     try:
-        return Path(snapshot_download(name, allow_patterns=MODEL_FILES))
+        return Path(_hub().snapshot_download(name, allow_patterns=MODEL_FILES))
     except (OSError, ValueError) as error:
         raise _unreachable(name, error) from error
 
@@ -194,7 +198,7 @@ def _hub_config(name: str) -> dict[str, Any]:
     if name.startswith((".", "/", "~")):
         locate(name)
     try:
-        file = hf_hub_download(name, "config.json")
+        file = _hub().hf_hub_download(name, "config.json")
     except (OSError, ValueError) as error:
         raise _unreachable(name, error) from error
     return read_config(Path(file).parent)

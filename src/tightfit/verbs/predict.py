@@ -65,7 +65,7 @@ class Run:
         config = from_toml(folder.config.read_text("utf-8"))
         labels = LabelSet.from_json(storage.read_json(folder.labels))
         plan = Plan.from_json(storage.read_json(folder.plan))
-        full = plan.method == "full"
+        full = plan.record.whole
         source = (
             Source(config.model.name, folder.model, config.model.name) if full else _base(folder)
         )
@@ -216,7 +216,7 @@ def predict(
 def subject_of(run: Run) -> Subject:
     """What the exporting functions need of a loaded run."""
     folder = storage.RunFolder(run.path)
-    if run.plan.method == "full":
+    if run.plan.record.whole:
         name = run.config.model.name
         source, artefact = Source(name, folder.model, name), folder.model
     else:

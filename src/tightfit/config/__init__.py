@@ -14,7 +14,6 @@ from tightfit.config.loading import (
     setting_names,
 )
 from tightfit.config.sections import (
-    WITHOUT_LORA,
     Adapters,
     Choice,
     Config,
@@ -26,7 +25,6 @@ from tightfit.config.sections import (
 
 __all__ = [
     "DEFAULT_RECIPE",
-    "WITHOUT_LORA",
     "Adapters",
     "Choice",
     "Config",

@@ -238,7 +238,7 @@ def _fit(
     # VeRA's d may stand still, as A may: b alone changes the weight.
     exempt = {*watch.exempt, *watch.late}
     moved = movement(start, end, pairs, exempt=exempt, expect_dead=expect_dead)
-    artefact = folder.model if setup.classifier.plan.method == "full" else folder.adapter
+    artefact = folder.model if setup.classifier.plan.record.whole else folder.adapter
     saved = save_artefact(setup.classifier, artefact)
     proofs = {
         "gates": _gates(setup, source, loop.optimizer_parameters, saved).to_json(),
@@ -299,7 +299,7 @@ def _gates(setup: Setup, source: Source, optimizer: int, saved: int) -> Proof:
         "optimizer": optimizer,
         "saved": saved,
         "cap": plan.budget,
-        "frozen": 0 if plan.method == "full" else shapes.parameters - plan.head - spared,
+        "frozen": 0 if plan.record.whole else shapes.parameters - plan.head - spared,
     }
     return Proof("gates", ok=True, numbers=counts)
 

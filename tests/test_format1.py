@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tests.command import tightfit
+from tests.command import cli
 from tightfit import Run
 
 KEPT = Path(__file__).parent / "data" / "format1"
@@ -45,7 +45,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ask(*arguments: str) -> Any:
     """The JSON answer of a command that succeeds."""
-    done = tightfit(*arguments, "--json")
+    done = cli(*arguments, "--json")
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -157,6 +157,6 @@ def test_a_damaged_one_is_refused(here: Path) -> None:
     """The seal of format 1 still holds: one byte of the settings is enough."""
     settings = here / "lora" / "config.toml"
     settings.write_bytes(settings.read_bytes().replace(b"seed = 42", b"seed = 43"))
-    done = tightfit("predict", "lora", "--text", "goal")
+    done = cli("predict", "lora", "--text", "goal")
     assert done.exit_code == 8
     assert "changed: config.toml" in done.stderr

@@ -26,6 +26,7 @@ FLOORS = {
     "errors": 0,  # every floor may raise
     "extras": 1,
     "progress": 1,
+    "methods": 1,
     "config": 2,
     "storage": 2,
     "data": 3,

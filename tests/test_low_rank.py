@@ -17,7 +17,7 @@ from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, train
 from tightfit.budget import allocate
-from tightfit.budget.parameter_plan import HeadKind, Method, Plan, make_plan
+from tightfit.budget.parameter_plan import HeadKind, Plan, make_plan
 from tightfit.budget.shapes import encoder_shapes
 from tightfit.errors import BudgetError
 from tightfit.model.adapter_audit import audit_folder
@@ -34,7 +34,7 @@ MINILM = {
 
 
 def planned(
-    budget: int, *, labels: int = 77, method: Method = "lora", head: HeadKind = "auto"
+    budget: int, *, labels: int = 77, method: str = "lora", head: HeadKind = "auto"
 ) -> Plan:
     """For an encoder of 384 features, on all its layers."""
     return make_plan(

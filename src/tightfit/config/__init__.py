@@ -27,7 +27,6 @@ from tightfit.config.loading import (
     typed,
 )
 from tightfit.config.sections import (
-    WITHOUT_LORA,
     Adapters,
     Config,
     Data,
@@ -41,7 +40,6 @@ __all__ = [
     "ASKED",
     "DEFAULT_RECIPE",
     "OPTIONS",
-    "WITHOUT_LORA",
     "Adapters",
     "Config",
     "Data",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import attrgetter
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import (
@@ -20,20 +20,19 @@ from pydantic import (
 )
 
 from tightfit.errors import SettingsError
+from tightfit.methods import METHODS
+
+if TYPE_CHECKING:
+    MethodName = str
+else:
+    MethodName = Literal[tuple(METHODS)]
+"""A method of :mod:`tightfit.methods`, which no list here repeats."""
 
 Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
 """What a linear layer does in an encoder; each model family maps roles to its own layers."""
 
 MissingText = Literal["refuse", "empty"]
 """What a row without a text is: a fault, or an empty text."""
-
-WITHOUT_LORA: Mapping[str, object] = {
-    "budget.allocation": "uniform",
-    "adapters.dora": False,
-    "adapters.init": "kaiming",
-    "optim.lora_plus": 1,
-}
-"""What is set for LoRA's matrices, with the values that it has under methods without them."""
 
 
 def _as_list(value: object) -> object:
@@ -121,7 +120,7 @@ class Model(Section):
 class Adapters(Section):
     """What is trained inside the encoder."""
 
-    method: Literal["lora", "vera", "ia3", "bias", "none", "full"]
+    method: MethodName
     """LoRA (arXiv:2106.09685), two vectors on each target around shared random matrices (VeRA,
     arXiv:2310.11454), a factor on each output of the targets (IA3, arXiv:2205.05638), their biases
     (BitFit, arXiv:2106.10199), nothing, or every weight of the model."""
@@ -307,14 +306,12 @@ class Config(Section):
             faults.append("budget.allocation=importance weighs ranks alone; set dora=false")
         if adapters.init == "pissa" and adapters.dora:
             faults.append("adapters.init=pissa changes the weights that adapters.dora measures")
-        if adapters.method != "lora":
-            faults += [
-                f"{name} is for LoRA's matrices, and adapters.method={adapters.method} has none; "
-                f"set {name}={str(idle).lower()}"
-                for name, idle in WITHOUT_LORA.items()
-                if attrgetter(name)(self) != idle
-            ]
-        return faults
+        return faults + [
+            f"{name} is for LoRA's matrices, and adapters.method={adapters.method} has none; "
+            f"set {name}={str(idle).lower()}"
+            for name, idle in METHODS[adapters.method].idle.items()
+            if attrgetter(name)(self) != idle
+        ]
 
     def with_values(self, values: Mapping[str, object]) -> Config:
         """The same settings with some dotted names changed, checked anew."""

@@ -63,7 +63,7 @@ class Classifier:
 
     def train_mode(self, *, frozen_dropout: bool) -> None:
         """Switch dropouts on: everywhere, or only in what trains (adapters and head)."""
-        if frozen_dropout or self.plan.method == "full":
+        if frozen_dropout or self.plan.record.whole:
             self.module.train()
             return
         self.module.eval()

@@ -142,7 +142,7 @@ def _refuse_untrained(model: nn.Module, info: dict[str, Any], plan: Plan) -> Non
     missing = set(info["missing_keys"]) | {entry[0] for entry in info["mismatched_keys"]}
     planned = tuple(f"{module}." for module in plan.head_modules)
     untrained = sorted(name for name in missing if not name.startswith(planned))
-    if untrained and plan.method != "full":
+    if untrained and not plan.record.whole:
         raise ModelError(
             "the checkpoint lacks weights of the encoder itself",
             seen=", ".join(untrained[:5]) + (" …" if len(untrained) > 5 else ""),

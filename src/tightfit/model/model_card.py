@@ -11,11 +11,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
-from tightfit.model.adapter_folder import PEFT_METHODS
 from tightfit.model.locate import Source
 
 LOADING = {
-    "lora": """from peft import PeftModel
+    "peft": """from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 
 labels = {labels}
@@ -23,7 +22,7 @@ base = AutoModelForSequenceClassification.from_pretrained(
     {base!r}, num_labels={count}, id2label=labels, ignore_mismatched_sizes=True
 )
 model = PeftModel.from_pretrained(base, {folder!r}).eval()""",
-    "none": """from safetensors.torch import load_file
+    "head": """from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 labels = {labels}
@@ -32,22 +31,11 @@ model = AutoModelForSequenceClassification.from_pretrained(
 )
 model.load_state_dict(load_file({folder!r} + "/head.safetensors"), strict=False)
 model.eval()""",
-    "full": """from transformers import pipeline
+    "model": """from transformers import pipeline
 
 classify = pipeline("text-classification", {folder!r})""",
 }
-"""How to load each kind of artefact without tightfit."""
-
-ALIKE: Mapping[str, str] = {"vera": "lora", "ia3": "lora", "bias": "none"}
-"""Methods whose artefact is loaded like that of another: PEFT's folder, or the head's file."""
-
-WHERE = {
-    "full": "the encoder",
-    "vera": "vectors around random matrices (VeRA)",
-    "ia3": "factors on outputs of the encoder's layers",
-    "bias": "biases of the encoder",
-}
-"""What trains besides the head, where it is not adapters."""
+"""How to load each form of artefact without tightfit."""
 
 STARTS: Mapping[str, str] = {
     "pissa": ", started at the weights' own leading singular vectors (PiSSA)",
@@ -81,7 +69,7 @@ def loading_code(plan: Plan, labels: Sequence[str], base: str, folder: str) -> s
         folder: of the artefact, as the code should say it.
     """
     names = dict(enumerate(labels))
-    return LOADING[ALIKE.get(plan.method, plan.method)].format(
+    return LOADING[plan.record.form].format(
         labels=names, base=base, count=len(names), folder=folder
     )
 
@@ -146,7 +134,7 @@ def _metadata(
             ("f1", "Macro F1", scores["macro_f1"]["value"]),
         )
     ]
-    is_peft = plan.method in PEFT_METHODS
+    is_peft = plan.record.form == "peft"
     return ModelCardData(
         model_name=f"{Path(source.public_name).name} text classifier",
         # A folder on somebody's disk is no model of the Hub.
@@ -165,7 +153,7 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
     return (
         f"# Text classifier on {_plain(name)}\n\n"
         f"{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in "
-        f"{WHERE.get(plan.method, 'adapters')}, {plan.head:,} in the head. "
+        f"{plan.record.where}, {plan.head:,} in the head. "
         f"Made with tightfit, recipe `{config.recipe}`, seed {config.seed}."
     )
 
@@ -187,12 +175,11 @@ def _training(config: Config, plan: Plan, extent: str, data: Mapping[str, Any] |
     optim = config.optim
     batch = optim.batch * optim.accumulate
     how = f"AdamW, rate {optim.lr:g}, {extent}, batch {batch}"
-    if plan.method == "lora":
+    if plan.layers:
         adapters = config.adapters
-        kind = "DoRA" if plan.layers[0].kind == "dora" else "LoRA"
         how += (
-            f"; {kind} of rank {_ranks(plan)} and alpha {adapters.alpha:g} (over "
-            f"{'the root of the rank' if adapters.rslora else 'the rank'}) on "
+            f"; {plan.layers[0].kind.title} of rank {_ranks(plan)} and alpha {adapters.alpha:g} "
+            f"(over {'the root of the rank' if adapters.rslora else 'the rank'}) on "
             f"{', '.join(_roles(plan))}" + STARTS.get(adapters.init, "")
         )
     how += _head(plan)

@@ -52,7 +52,7 @@ class Story:
 def story(facts: RunFacts) -> Story:
     """The closing parts of the page about a run."""
     run = shlex.quote(facts.path)
-    kind = "model" if facts.plan.method == "full" else "adapter"
+    kind = "model" if facts.plan.record.whole else "adapter"
     base = facts.base.get("public_name", facts.plan.model)
     return Story(
         proofs=tuple(_proven(name, proof) for name, proof in facts.proofs.items()),

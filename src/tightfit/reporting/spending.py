@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from tightfit.budget.budget_errors import head_words
 from tightfit.budget.parts import LayerPlan
-from tightfit.budget.vectors import WORDS
 from tightfit.reporting.drawing import Bar, Chart, Scale, Tick, nice_range, short, x_scale, y_scale
 from tightfit.reporting.facts import RunFacts
 
@@ -58,12 +57,12 @@ def spending(facts: RunFacts) -> Spending:
         for name, layers in groups.items()
         if (count := sum(layer.parameters for layer in layers))
     ]
-    if plan.method == "full":
+    if plan.record.whole:
         parts.append(Part("encoder", plan.adapters, plan.adapters / whole, TONES[0]))
     if plan.vectors:
-        words = f"{len(plan.vectors)} {WORDS[plan.method]} of the encoder"
+        words = f"{len(plan.vectors)} {plan.record.words} of the encoder"
         share = plan.adapters / whole
-        parts.append(Part(WORDS[plan.method], plan.adapters, share, TONES[0], words))
+        parts.append(Part(plan.record.words, plan.adapters, share, TONES[0], words))
     head = " + ".join(f"{head_words(layer)} {layer.parameters:,}" for layer in plan.head_layers)
     parts.append(Part("head", plan.head, plan.head / whole, "head", head))
     if plan.headroom is not None:
@@ -83,10 +82,10 @@ def spending(facts: RunFacts) -> Spending:
 def adapter_words(facts: RunFacts) -> str:
     """Whether the adapters learned, in a few words."""
     count, dead = len(facts.plan.layers), len(facts.dead)
-    if facts.plan.method == "full":
+    if facts.plan.record.whole:
         return "every weight trained"
     if facts.plan.vectors:
-        return f"{len(facts.plan.vectors)} {WORDS[facts.plan.method]} of the encoder and the head"
+        return f"{len(facts.plan.vectors)} {facts.plan.record.words} of the encoder and the head"
     if not count:
         return "no adapters, the head alone"
     if not facts.changes:
@@ -99,7 +98,7 @@ def adapter_words(facts: RunFacts) -> str:
 def _learned(facts: RunFacts) -> str:
     count = len(facts.plan.layers)
     if facts.plan.vectors:
-        return f"{len(facts.plan.vectors)} {WORDS[facts.plan.method]}"
+        return f"{len(facts.plan.vectors)} {facts.plan.record.words}"
     if not count or not facts.changes:
         return "unproven" if count else "none"
     return f"{count - len(facts.dead)} of {count} learned"
@@ -139,7 +138,7 @@ def _sum(layers: list[LayerPlan]) -> str:
         ranks = [layer.rank for layer in layers]
         return f"{len(layers)} layers of rank {min(ranks)} to {max(ranks)}"
     return " + ".join(
-        f"{n} x {price}" if layers[0].kind == "lora" else f"{n} x ({price})"
+        f"{n} x ({price})" if layers[0].kind.lengths else f"{n} x {price}"
         for price, n in kinds.items()
     )
 

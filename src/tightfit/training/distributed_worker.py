@@ -10,11 +10,9 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.budget.vectors import VERA
 from tightfit.config import Config, Decisions
 from tightfit.data.dataset import Dataset
 from tightfit.errors import SettingsError
-from tightfit.model.adapters import adapter_pairs
 from tightfit.model.classifier import predict_logits
 from tightfit.model.locate import locate
 from tightfit.model.proofs import GradientWatch, never_called
@@ -88,9 +86,7 @@ def watch_over(setup: Setup) -> GradientWatch:
     key_biases = {f"{layer.name}.bias" for layer in layers if layer.roles == ("key",)}
     return GradientWatch(
         tensors,
-        # VeRA's d stands behind b, which starts at zero, as A does behind B.
-        late={f"{pair.name}.lora_A.weight" for pair in adapter_pairs(classifier.module)}
-        | {name for name in tensors if name.endswith(f".{VERA[1]}")},
+        late={n for n in tensors for late in classifier.plan.record.late if n.endswith(f".{late}")},
         exempt={n for n, p in tensors.items() if owners[id(p)] in unused or n in key_biases},
         expect_dead=setup.config.train.expect_dead,
     )

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from tightfit.budget.allocate import MOST_RANK, Allocation
+from tightfit.budget.allocate import Allocation
 from tightfit.budget.parameter_plan import Plan
-from tightfit.budget.parts import AdapterKind
 from tightfit.budget.shapes import LinearShape
-from tightfit.config import WITHOUT_LORA, Config
+from tightfit.config import Config
 from tightfit.data.batches import collate
 from tightfit.data.dataset import Dataset
+from tightfit.methods import HEAD_ONLY, PLAIN, AdapterKind
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import Source
 from tightfit.progress import Progress
@@ -40,7 +40,7 @@ PROBED_ROWS = 1000
 GRADIENT_ROWS = 128
 """Rows that the gradient is summed over."""
 
-HEAD_ALONE = {**WITHOUT_LORA, "adapters.method": "none", "head.start": "probe"}
+HEAD_ALONE = {**HEAD_ONLY.idle, "adapters.method": HEAD_ONLY.name, "head.start": "probe"}
 """Settings of the classifier whose gradients say what a rank is worth."""
 
 
@@ -69,7 +69,7 @@ def decide_plan(config: Config, dataset: Dataset, source: Source, progress: Prog
         layers: Sequence[LinearShape], *, head: int, cap: int | None, kind: AdapterKind
     ) -> Allocation:
         assert cap is not None
-        assert kind == "lora"
+        assert kind.weighed
         return most_valuable(layers, gains, head=head, cap=cap)
 
     return plan_for(config, source, len(dataset.labels), allocate)
@@ -111,8 +111,8 @@ def _squares(weight_OI: nn.Parameter) -> list[float]:
     assert gradient_OI is not None
     wide = gradient_OI.double()
     gram = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
-    values: list[float] = torch.linalg.eigvalsh(gram).clamp(min=0).flip(0)[:MOST_RANK].tolist()
-    return values
+    values: list[float] = torch.linalg.eigvalsh(gram).clamp(min=0).flip(0).tolist()
+    return values[: PLAIN.most_rank]
 
 
 def _sample(dataset: Dataset, seed: int) -> Dataset:

@@ -19,6 +19,7 @@ from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
 from tightfit.data.batches import Tokens, batch_order, padding_share
 from tightfit.data.dataset import Dataset
 from tightfit.data.token_cache import TokenCache
+from tightfit.methods import METHODS
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
@@ -55,7 +56,7 @@ def plan_for(
 
 def targeted_layers(config: Config, source: Source, num_labels: int) -> list[LinearShape]:
     """The layers that the settings offer to adapters; none for the other methods."""
-    if config.adapters.method != "lora":
+    if not METHODS[config.adapters.method].matrices:
         return []
     adapters = config.adapters
     return targeted(source.shapes(num_labels), adapters.targets, adapters.layers)

@@ -67,7 +67,7 @@ class Run:
         config, decisions = settings_in(folder)
         labels = LabelSet.from_json(storage.read_json(folder.labels))
         plan = Plan.from_json(storage.read_json(folder.plan))
-        full = plan.method == "full"
+        full = plan.record.whole
         source = (
             Source(config.model.name, folder.model, config.model.name) if full else _base(folder)
         )
@@ -218,7 +218,7 @@ def predict(
 def subject_of(run: Run) -> Subject:
     """What the exporting functions need of a loaded run."""
     folder = storage.RunFolder(run.path)
-    if run.plan.method == "full":
+    if run.plan.record.whole:
         name = run.config.model.name
         source, artefact = Source(name, folder.model, name), folder.model
     else:

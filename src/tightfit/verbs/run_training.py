@@ -157,7 +157,7 @@ def _fit(
         exempt={*watch.exempt, *watch.late},
         expect_dead=setup.config.train.expect_dead,
     )
-    artefact = folder.model if setup.classifier.plan.method == "full" else folder.adapter
+    artefact = folder.model if setup.classifier.plan.record.whole else folder.adapter
     saved = save_artefact(setup.classifier, artefact)
     proofs = {
         "gates": _gates(setup, loop.optimizer_parameters, saved).to_json(),
@@ -223,7 +223,7 @@ def _gates(setup: Setup, optimizer: int, saved: int) -> Proof:
         "optimizer": optimizer,
         "saved": saved,
         "cap": plan.budget,
-        "frozen": 0 if plan.method == "full" else shapes.parameters - plan.head - spared,
+        "frozen": 0 if plan.record.whole else shapes.parameters - plan.head - spared,
     }
     return Proof("gates", ok=True, numbers=counts)
 

@@ -153,13 +153,20 @@ def test_a_run_holds_what_the_contract_says(finished: TrainResult) -> None:
     """The files, the keys of the result, and a history that begins before the first step."""
     names = {path.name for path in finished.run.iterdir()}
     assert names >= {
-        *("config.toml", "plan.json", "labels.json", "data.json", "history.jsonl"),
+        *(
+            "config.toml",
+            "decisions.json",
+            "plan.json",
+            "labels.json",
+            "data.json",
+            "history.jsonl",
+        ),
         *("metrics.json", "proofs.json", "adapter", "checkpoints", "manifest.json"),
     }
     assert (
         list(finished.to_json())
         == (
-            "run total accuracy macro_f1 best_step steps epochs examples seconds "
+            "run task total accuracy macro_f1 start_accuracy best_step steps epochs examples seconds "
             "examples_per_second tokens_per_second proofs"
         ).split()
     )

@@ -135,7 +135,7 @@ def test_no_damaged_run_resumes(stopped: RunFolder, bert: Path) -> None:
     """Its beginning and its checkpoint, in every way; mended, it goes on."""
     files = [*stopped.root.glob("*.*"), *stopped.checkpoints.rglob("*.*")]
     read = [p for p in files if p.is_file() and p not in (stopped.history, stopped.proofs)]
-    assert len(read) == 8
+    assert len(read) == 9
     for path in read:
         for name in spoilt(path, path.read_bytes()):
             # Without the digests of its beginning a folder is in the way, with them it is damaged.

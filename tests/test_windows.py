@@ -98,11 +98,11 @@ def test_every_window_is_a_row_to_train_on(bert: Path) -> None:
     dataset = gather(config, table, None, None)
     source, progress = locate(str(bert)), Notes()
     job, facts = make_setup(config, dataset, source, plan_for(config, source, 2), progress=progress)
-    windows = len(job.train.labels)
-    assert windows > len(dataset.train_ids) == 14
+    windows = len(job.train.targets)
+    assert windows > len(dataset.train_targets) == 14
     assert len(job.train.tokens) == windows
     assert job.train.tokens.windows is None
-    assert len(job.validation.tokens) == len(job.validation.labels) == 2
+    assert len(job.validation.tokens) == len(job.validation.targets) == 2
     assert job.config.choices["prefix_cache"].reason == "texts have several windows"
     assert facts["tokens"]["truncated"] == 0
 

@@ -20,6 +20,7 @@ from tightfit.model.classifier import Classifier, build
 from tightfit.model.locate import locate
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Bar, Progress
+from tightfit.tasks import SingleLabel
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.loop import Loop
 from tightfit.training.prepare import gather, make_setup, plan_for
@@ -36,6 +37,8 @@ PLAIN = [
 
 SHORT = ["data.max_length=32", "predict.max_length=32", "train.precision=fp32", *PLAIN]
 """Toy encoders have few positions, and tests compare digits."""
+
+TASK = SingleLabel.from_names(LABELS)
 
 TEXTS = ["goal match in the team", "stock", "bank profit with a new price on market", "striker of"]
 
@@ -101,7 +104,9 @@ def toy_classifier(
     config = toy_settings(encoder, *settings, recipe=recipe)
     source = locate(str(encoder))
     torch.manual_seed(0)
-    return build(source, plan_for(config, source, len(labels)), config, labels)
+    return build(
+        source, plan_for(config, source, len(labels)), config, SingleLabel.from_names(labels)
+    )
 
 
 def toy_table(count: int = 64) -> Table:
@@ -122,7 +127,7 @@ def toy_job(
     config = toy_settings(encoder, *values, recipe=recipe)
     dataset = gather(config, toy_table(rows), None, None)
     source = locate(str(encoder))
-    plan = plan_for(config, source, len(dataset.labels))
+    plan = plan_for(config, source, dataset.task.outputs)
     set_seed(config.seed)
     return make_setup(config, dataset, source, plan, progress=progress or Progress())[0]
 

@@ -89,7 +89,7 @@ def watch_over(setup: Setup, source: Source) -> GradientWatch:
     }
     tensors = classifier.trainable()
     # A key's bias adds the same number to all scores of a query, and softmax does not see it.
-    layers = source.shapes(len(classifier.label_names)).layers
+    layers = source.shapes(classifier.task.outputs).layers
     key_biases = {f"{layer.name}.bias" for layer in layers if layer.roles == ("key",)}
     return GradientWatch(
         tensors,

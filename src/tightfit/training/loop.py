@@ -30,7 +30,7 @@ from tightfit.training.checkpoint import (
 )
 from tightfit.training.divergence import diverges, in_fp32, not_a_number
 from tightfit.training.eva_init import start_at_directions
-from tightfit.training.optim import RATE, class_weights, make_optimizer, row_losses
+from tightfit.training.optim import RATE, make_optimizer
 from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
@@ -59,8 +59,8 @@ class Loop:
         self._trainable: dict[str, nn.Parameter] = classifier.trainable()
         self._optimizer = make_optimizer(self._trainable, config.optim, classifier.plan)
         self._scaler = self.setup.precision.scaler(classifier.device)
-        self._weights_K = class_weights(
-            self.setup.train.labels, len(classifier.label_names), config.optim.class_weights
+        self._weights_K = torch.from_numpy(
+            classifier.task.class_weights(self.setup.train.targets, config.optim.class_weights)
         ).to(classifier.device)
         self._order: tuple[int, list[list[int]]] = (-1, [])
         self._rate = 0.0
@@ -193,7 +193,7 @@ class Loop:
         """Forward and backward of one batch; its rows weigh as every row of the step does."""
         setup, train = self.setup, self.setup.train
         parts = [
-            collate(train.tokens, part, train.labels).to(setup.classifier.device)
+            collate(train.tokens, part, train.targets).to(setup.classifier.device)
             for part in setup.parts(rows)
         ]
         if setup.lean is not None and setup.lean.divides:
@@ -229,14 +229,15 @@ class Loop:
 
     def _loss(self, logits_BK: torch.Tensor, batch: Batch, rows_in_step: int) -> torch.Tensor:
         """The share of some rows in the loss of their step, scaled; they are counted."""
-        assert batch.labels_B is not None
-        losses_B = row_losses(logits_BK, batch.labels_B, self.setup.config.optim.label_smoothing)
-        loss_sum = (losses_B * self._weights_K[batch.labels_B]).sum()
+        assert batch.targets_B is not None
+        task, smoothing = self.setup.classifier.task, self.setup.config.optim.label_smoothing
+        losses_B = task.row_losses(logits_BK, batch.targets_B, smoothing, self._weights_K)
+        loss_sum = losses_B.sum()
         counters = self.counters
         counters.loss_sum += float(loss_sum.detach())
-        counters.correct += int((logits_BK.argmax(1) == batch.labels_B).sum())
-        counters.summed += len(batch.labels_B)
-        counters.rows += len(batch.labels_B)
+        counters.correct += int(task.right(logits_BK, batch.targets_B).sum())
+        counters.summed += len(batch.targets_B)
+        counters.rows += len(batch.targets_B)
         counters.tokens += int(batch.mask_BL.sum())
         return self._scaler.scale(loss_sum / rows_in_step)
 
@@ -257,15 +258,15 @@ class Loop:
                 at_once=setup.lean is not None and setup.lean.divides,
             )
         )
-        labels_N = torch.tensor([setup.eval_subset.labels[row] for row in rows])
-        accuracy = self.peers.mean((logits_NK.argmax(1) == labels_N).double())
+        task, targets_N = setup.classifier.task, torch.from_numpy(setup.eval_subset.targets[rows])
+        accuracy = self.peers.mean(task.right(logits_NK, targets_N).double())
         # Weights that no step has moved yet (warm-up begins at a rate of zero) are scored for
         # the record and never kept.
         if self._rate > 0 and accuracy > counters.best_accuracy:
             counters.best_accuracy, counters.best_step = accuracy, step
             self._best = setup.classifier.state()
         counters.seconds += time.perf_counter() - started
-        eval_loss = self.peers.mean(row_losses(logits_NK, labels_N, 0.0))
+        eval_loss = self.peers.mean(task.row_losses(logits_NK, targets_N))
         self._add_row(step, eval_loss, accuracy)
 
     def _add_row(self, step: int, eval_loss: float, eval_accuracy: float) -> None:
@@ -285,7 +286,7 @@ class Loop:
         counters.loss_sum, counters.correct, counters.summed = 0.0, 0, 0
         self.history.append(row)
         self.on_row(row)
-        words = diverges(self.history, len(self.setup.classifier.label_names))
+        words = diverges(self.history, self.setup.classifier.task.chance_loss)
         if words and not self._warned:
             self.progress.warn(words)
             self._warned = True

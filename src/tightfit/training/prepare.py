@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.allocate import Allocate, largest_that_fits
@@ -18,7 +19,6 @@ from tightfit.budget.targets import targeted
 from tightfit.config import Choice, Config
 from tightfit.data.batches import Tokens, batch_order, padding_share
 from tightfit.data.checks import quick_warnings
-from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import limit_rows, split_rows
 from tightfit.data.table import Table
@@ -30,6 +30,7 @@ from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
 from tightfit.model.prefix import prefix_bytes, stored_dtype
 from tightfit.progress import Progress
+from tightfit.tasks import SingleLabel, Task
 from tightfit.training.optim import Schedule, make_schedule
 from tightfit.training.precision import Format, Precision, decide_precision
 from tightfit.training.setup import Rows, Setup
@@ -53,11 +54,11 @@ LEAN_REASON = "the same logits with less work"
 class Dataset:
     """The rows of a run: which train, which validate, and what they are called."""
 
-    labels: LabelSet
+    task: Task
     train_texts: list[str]
-    train_ids: list[int]
+    train_targets: NDArray[Any]
     validation_texts: list[str]
-    validation_ids: list[int]
+    validation_targets: NDArray[Any]
     facts: dict[str, Any]
     """What ``data.json`` keeps."""
 
@@ -81,27 +82,29 @@ def gather(config: Config, data: Any, validation: Any, limit: int | None) -> Dat
         DataError: rows are faulty, or too few.
     """
     table = read_table(data, columns_of(config), labelled=True)
-    labels = LabelSet.from_table(table, config.data.labels)
-    ids = labels.encode(table)
+    task = SingleLabel.from_table(table, config.data.labels)
+    targets = task.encode(table)
+    strata = task.strata(targets)
     _check_texts(table.texts)
     held: Table | None = None
     note = None
     if validation is None:
         split = split_rows(
-            ids,
+            strata,
             validation_rows=config.data.validation_rows,
             stratify=config.data.stratify,
             seed=config.seed,
         )
         rows, note, held = split.train, split.note, table.select(split.validation)
-        held_ids = [ids[row] for row in split.validation]
+        held_targets = targets[split.validation]
     else:
         rows = list(range(len(table)))
         held = read_table(validation, columns_of(config), labelled=True)
-        held_ids = labels.encode(held)
+        held_targets = task.encode(held)
     if limit is not None:
-        rows = limit_rows(rows, ids, limit, config.seed)
-    train, train_ids = table.select(rows), [ids[row] for row in rows]
+        rows = limit_rows(rows, strata, limit, config.seed)
+    train, train_targets = table.select(rows), targets[rows]
+    counts = task.counts(train_targets)
     facts = {
         "source": table.source,
         "validation_source": held.source,
@@ -111,14 +114,14 @@ def gather(config: Config, data: Any, validation: Any, limit: int | None) -> Dat
         "train_rows": len(train),
         "validation_rows": len(held),
         "limit": limit,
-        "train_counts": dict(zip(labels.names, class_counts(train_ids, len(labels)), strict=True)),
+        "train_counts": counts,
         "train_fingerprint": train.fingerprint(),
         "validation_fingerprint": held.fingerprint(),
         "warnings": quick_warnings(
-            train.texts, label_ids=train_ids, names=labels.names, held=held.texts
+            train.texts, strata=task.strata(train_targets), counts=counts, held=held.texts
         ),
     }
-    return Dataset(labels, train.texts, train_ids, held.texts, held_ids, facts)
+    return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts)
 
 
 def _check_texts(texts: Sequence[str]) -> None:
@@ -187,7 +190,7 @@ def make_setup(
     Returns the setup, and what the tokens are like (for ``data.json``).
     """
     config, note = fit_lengths(config, source, load_tokenizer(source))
-    classifier = build(source, plan, config, dataset.labels.names)
+    classifier = build(source, plan, config, dataset.task)
     classifier.module.to("cuda" if torch.cuda.is_available() else "cpu")
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, classifier.device, lean=own_path is None)
@@ -207,7 +210,7 @@ def make_setup(
         group_by_length=config.train.group_by_length,
         by_tokens=config.train.batch_by == "tokens",
     )
-    config = config.with_choice("epochs", decide_epochs(config, len(train.labels)))
+    config = config.with_choice("epochs", decide_epochs(config, len(train.targets)))
     schedule, schedule_note = make_schedule(config, len(order))
     choice = config.choices["long_text"]
     cut_note = f"of long texts {choice.value} is kept: {choice.reason}"
@@ -254,7 +257,9 @@ def _read(
     """All texts as tokens, and what is kept of long ones on record."""
     cache = TokenCache(int(config.data.token_cache_gb * 1e9), progress.warn)
     encode = partial(cache.tokenise, tokenizer, max_length=config.data.max_length)
-    with progress.track("tokenising", len(dataset.train_ids) + len(dataset.validation_ids)) as bar:
+    with progress.track(
+        "tokenising", len(dataset.train_texts) + len(dataset.validation_texts)
+    ) as bar:
         tokens = encode(dataset.train_texts, advance=bar.advance)
         config = config.with_choice("long_text", _long_text(config, tokens))
         kept = config.long_text
@@ -263,8 +268,8 @@ def _read(
         held = encode(dataset.validation_texts, long_text=kept, advance=bar.advance)
     train, held = (replace(some, multiple=multiple) for some in (tokens, held))
     # To train on, every window is a row; held-out texts are scored as they are predicted, whole.
-    labels = [dataset.train_ids[text] for text in train.owners]
-    return config, Rows(train.flat, labels), Rows(held, dataset.validation_ids)
+    targets = dataset.train_targets[train.owners]
+    return config, Rows(train.flat, targets), Rows(held, dataset.validation_targets)
 
 
 def _long_text(config: Config, tokens: Tokens) -> Choice:

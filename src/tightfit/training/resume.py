@@ -56,7 +56,7 @@ class RunStart:
         folder = storage.create(self.path, overwrite=self.overwrite)
         try:
             storage.write_json(folder.plan, setup.classifier.plan.to_json())
-            storage.write_json(folder.labels, dataset.labels.to_json())
+            storage.write_json(folder.labels, dataset.task.to_json())
             storage.write_json(folder.data, facts)
             storage.write_text(folder.config, setup.config.to_toml())
             storage.make_folder(folder.checkpoints)
@@ -81,7 +81,7 @@ class RunStart:
                 seen=", ".join(_differing(config, stored)),
                 next_step="give the same options, or start anew with --overwrite",
             )
-        if storage.read_json(self.folder.labels) != dataset.labels.to_json():
+        if storage.read_json(self.folder.labels) != dataset.task.to_json():
             raise _other_rows("the labels have changed")
 
     def reopen(self, facts: dict[str, Any]) -> storage.RunFolder:

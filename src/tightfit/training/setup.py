@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tightfit.config import Config
 from tightfit.data.batches import Batch, Tokens, divided, length_sorted, most_padded_tokens
@@ -27,19 +28,20 @@ HistoryRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts as tokens, with the label id of each."""
+    """Texts as tokens, with the target of each."""
 
     tokens: Tokens
-    labels: list[int]
+    targets: NDArray[Any]
+    """What the task makes of the labels: the first axis is the rows."""
     states: PrefixStates | None = None
     """What the layers below the lowest adapter make of them, where that is kept."""
 
     def sample(self, most: int | None, seed: int) -> Rows:
         """So many of them, in their order: the same ones each time. None takes all."""
-        if most is None or most >= len(self.labels):
+        if most is None or most >= len(self.targets):
             return self
-        rows = sorted(np.random.default_rng(seed).permutation(len(self.labels))[:most].tolist())
-        return Rows(self.tokens.select(rows), [self.labels[row] for row in rows])
+        rows = sorted(np.random.default_rng(seed).permutation(len(self.targets))[:most].tolist())
+        return Rows(self.tokens.select(rows), self.targets[rows])
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def rehearse(setup: Setup) -> Pace:
         in_step, in_logits = (max(LEAST_SHARE * x, x - frozen) for x in (in_step, in_logits))
     probe = 0.0
     if setup.config.head.start == "probe":
-        probe = in_logits * train * min(1.0, setup.probe_rows / len(setup.train.labels))
+        probe = in_logits * train * min(1.0, setup.probe_rows / len(setup.train.targets))
     step = in_step * loop.places_in_step()
     return Pace(step, in_logits * eval_subset, beginning, probe, own * held)
 
@@ -188,8 +188,8 @@ def _set_aside(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
     """Fewer rows on record for probe and evaluations, where they would take too much of it."""
     config = setup.config
     probe, eval_subset = (
-        min(setup.probe_rows, len(setup.train.labels)),
-        len(setup.eval_subset.labels),
+        min(setup.probe_rows, len(setup.train.targets)),
+        len(setup.eval_subset.targets),
     )
     fewer = _rows_in(PROBE_ASIDE * left, probe, pace.probe)
     if fewer < probe:
@@ -238,7 +238,7 @@ def _steps(setup: Setup, limit: TimeLimit, pace: Pace, fitting: int) -> Choice:
     if fitting >= whole:
         return Choice(value=str(whole), reason=f"all of them fit into {limit.minutes:g} minutes")
     epochs = fitting / setup.schedule.steps_per_epoch
-    rows = len(setup.train.labels)
+    rows = len(setup.train.targets)
     extent = f"{epochs:.2g} epochs" if epochs >= 1 else f"{int(epochs * rows):,} of {rows:,} rows"
     return Choice(
         value=str(fitting),

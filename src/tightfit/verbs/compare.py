@@ -147,8 +147,8 @@ def compare(
     _check_folder(folder)
     dataset = gather(config, data, validation, limit)
     source = locate(config.model.name)
-    left_out = _impossible(configs, source, len(dataset.labels))
-    facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.labels.names}
+    left_out = _impossible(configs, source, dataset.task.outputs)
+    facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.task.names}
     encoder = source.digest()
     tasks = [_baseline(name, dataset, facts) for name in baselines]
     for cell, settled in configs.items():
@@ -166,7 +166,7 @@ def compare(
         return _run_all(
             tasks,
             names,
-            Comparison(folder, len(dataset.validation_ids), (), left_out),
+            Comparison(folder, len(dataset.validation_texts), (), left_out),
             deadline=deadline,
             progress=progress,
         )

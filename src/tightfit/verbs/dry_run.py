@@ -105,8 +105,8 @@ def dry_run(
     ]
     return Forecast(
         plan=plan,
-        rows=len(dataset.train_ids),
-        validation_rows=len(dataset.validation_ids),
+        rows=len(dataset.train_texts),
+        validation_rows=len(dataset.validation_texts),
         truncated=facts["tokens"]["truncated"],
         steps=setup.schedule.total,
         minutes=(prepared + training + pace.scoring) / 60,

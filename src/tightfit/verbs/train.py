@@ -13,14 +13,13 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from scipy.special import softmax
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import DEFAULT_RECIPE, Config
 from tightfit.data.batches import length_histogram
 from tightfit.engines.engine import all_logits, torch_engine
-from tightfit.metrics.scores import Scores, score
+from tightfit.metrics.scores import Scores
 from tightfit.model.adapters import adapter_pairs
 from tightfit.model.artefact import load_artefact, save_artefact
 from tightfit.model.classifier import count_built, predict_logits
@@ -263,7 +262,7 @@ def _finish(
         fit.artefact,
         setup.config,
         setup.classifier.plan,
-        setup.classifier.label_names,
+        setup.classifier.task.names,
         scores=scores.to_json(),
         source=source,
         steps=fit.fitted.steps,
@@ -309,22 +308,22 @@ def _round_trip(setup: Setup, artefact: Path, source: Source) -> Proof:
     tokens = setup.validation.tokens.select(
         range(min(ROUND_TRIP_ROWS, len(setup.validation.tokens)))
     )
-    anew = load_artefact(artefact, source, trained.plan, trained.label_names)
+    anew = load_artefact(artefact, source, trained.plan, trained.task)
     anew.module.to(trained.device)
     batch = setup.config.train.eval_batch
     return round_trip(
         predict_logits(trained, tokens, batch=batch),
         predict_logits(anew, tokens, batch=batch),
-        labels=(trained.label_names, anew.label_names),
+        labels=(trained.task.names, anew.task.names),
     )
 
 
 def _score_validation(setup: Setup, texts: Sequence[str]) -> tuple[ValidationLogits, Scores]:
     """The best weights on the validation rows, in fp32."""
     logits_NK = all_logits(torch_engine(setup.classifier.module), setup.validation.tokens)
-    labels, names = setup.validation.labels, setup.classifier.label_names
-    scores = score(labels, softmax(logits_NK, axis=1), names)
-    return ValidationLogits.gather(logits_NK, labels, texts), scores
+    task, targets_N = setup.classifier.task, setup.validation.targets
+    scores = task.score(targets_N, task.probabilities(logits_NK))
+    return ValidationLogits.gather(task, logits_NK, targets_N, texts), scores
 
 
 def _summary(

@@ -57,7 +57,7 @@ def test_rows_are_split_and_labelled(bert: Path) -> None:
     assert table.labels is not None
     ids = [LABELS.index(str(label)) for label in table.labels]
     texts = dataset.train_texts + dataset.validation_texts
-    found = dataset.train_targets + dataset.validation_targets
+    found = [*dataset.train_targets, *dataset.validation_targets]
     assert sorted(zip(texts, found, strict=True)) == sorted(zip(table.texts, ids, strict=True))
     assert dataset.task.names == LABELS
     assert (len(dataset.train_targets), len(dataset.validation_targets)) == (48, 16)

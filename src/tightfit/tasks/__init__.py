@@ -29,10 +29,6 @@ def read_task(saved: Mapping[str, Any]) -> Task:
     """
     kind = saved.get("task", SingleLabel.kind)
     if kind not in KINDS:
-        raise ArtefactError(
-            "the run answers in a way that this version does not know",
-            seen=kind,
-            allowed=", ".join(KINDS),
-            next_step="open it with a newer tightfit",
-        )
+        what = "the run answers in a way that this version does not know"
+        raise ArtefactError(what, seen=kind, allowed=", ".join(KINDS))
     return KINDS[kind].from_json(saved)

@@ -154,11 +154,8 @@ class SingleLabel:
             UsageError: the temperature is not above 0, or not finite.
         """
         if not 0 < temperature < np.inf:
-            raise UsageError(
-                "a temperature must be above 0 and finite",
-                seen=temperature,
-                allowed="0.5, 1, 2.3, …",
-            )
+            what = "a temperature must be above 0 and finite"
+            raise UsageError(what, seen=temperature, allowed="0.5, 1, 2.3, …")
         scaled_NK = np.asarray(logits_NK, dtype=np.float64) / temperature
         powers_NK = np.exp(scaled_NK - scaled_NK.max(axis=1, keepdims=True))
         shares_NK: NDArray[np.float64] = powers_NK / powers_NK.sum(axis=1, keepdims=True)
@@ -194,11 +191,11 @@ class SingleLabel:
 
     # Scores
 
-    def score(self, targets_N: ArrayLike, probabilities_NK: ArrayLike, *, seed: int = 0) -> Scores:
+    def score(self, targets_N: ArrayLike, probabilities_NK: ArrayLike) -> Scores:
         """All scores, with intervals; see :func:`tightfit.metrics.scores.score`."""
         from tightfit.metrics.scores import score
 
-        return score(targets_N, probabilities_NK, self.names, seed=seed)
+        return score(targets_N, probabilities_NK, self.names)
 
     def fit_temperature(self, logits_NK: ArrayLike, targets_N: ArrayLike) -> Temperature:
         """The temperature with the least log loss on these rows."""

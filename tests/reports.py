@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from tightfit import storage
-from tightfit.metrics.calibration import apply_temperature
-from tightfit.metrics.scores import score
 from tightfit.reporting.facts import RunFacts, read_facts
+from tightfit.tasks import SingleLabel
 from tightfit.tasks.calibrate import calibrate
 from tightfit.tasks.validation_logits import ValidationLogits
 
@@ -41,12 +40,13 @@ def with_outcomes(facts: RunFacts, labels: Sequence[str], texts: Sequence[str]) 
         labels: names, two or more.
         texts: the first of them are mistakes, one a label; they are repeated as often as needed.
     """
+    task = SingleLabel.from_names(labels)
     rows = max(80, 2 * len(labels))
     true_N = np.arange(rows) % len(labels)
     given_N = np.where(np.arange(rows) < rows // 4, (true_N + 1) % len(labels), true_N)
     logits_NK = np.eye(len(labels), dtype=np.float32)[given_N] * 3
-    validation_logits = ValidationLogits.gather(logits_NK, true_N.tolist(), [*texts] * rows)
-    scores = score(true_N, apply_temperature(logits_NK, 1.0), tuple(labels)).to_json()
+    validation_logits = ValidationLogits.gather(task, logits_NK, true_N, [*texts] * rows)
+    scores = task.score(true_N, task.probabilities(logits_NK)).to_json()
     data: dict[str, Any] = {**facts.data, "train_counts": dict.fromkeys(labels, 7)}
     return replace(
         facts,

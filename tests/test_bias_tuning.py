@@ -123,7 +123,7 @@ def test_saved_and_loaded_biases_answer_alike(run: TrainResult, bert: Path) -> N
     """The folder alone, on the base model; without its biases the answers are others."""
     loaded = Run.load(run.run)
     plan = loaded.plan
-    anew = load_artefact(RunFolder(run.run).adapter, locate(str(bert)), plan, loaded.labels.names)
+    anew = load_artefact(RunFolder(run.run).adapter, locate(str(bert)), plan, loaded.task)
     with torch.no_grad():
         before = loaded.predictor.logits(TEXTS)
         for bias in plan.vectors:

@@ -166,8 +166,8 @@ def test_a_run_holds_what_the_contract_says(finished: TrainResult) -> None:
     assert (
         list(finished.to_json())
         == (
-            "run task total accuracy macro_f1 start_accuracy best_step steps epochs examples seconds "
-            "examples_per_second tokens_per_second proofs"
+            "run task total accuracy macro_f1 start_accuracy best_step steps epochs examples "
+            "seconds examples_per_second tokens_per_second proofs"
         ).split()
     )
     history = (finished.run / "history.jsonl").read_text().splitlines()
@@ -185,8 +185,8 @@ def test_a_trained_run_predicts_what_it_was_taught(finished: TrainResult) -> Non
     """Texts of one class's words alone, through the Python front."""
     run = tightfit.Run.load(finished.run)
     assert run.predict(["goal team coach", "bank profit price"]).labels == ["sport", "money"]
-    again = tightfit.Run.load(finished.run).predict(TEXTS).probabilities_NK
-    np.testing.assert_array_equal(run.predict(TEXTS).probabilities_NK, again)
+    again = tightfit.Run.load(finished.run).predict(TEXTS).probabilities
+    np.testing.assert_array_equal(run.predict(TEXTS).probabilities, again)
 
 
 def test_train_evaluate_and_predict_agree(
@@ -269,7 +269,7 @@ def test_label_names_go_through_unharmed(bert: Path, tmp_path: Path) -> None:
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run = short_run(bert, data, tmp_path / "run").run
-    assert Run.load(run).labels.names == tuple(names)
+    assert Run.load(run).task.names == tuple(names)
     predict(run, data, tmp_path / "out.csv", label_format="name", progress=Progress())
     with (tmp_path / "out.csv").open(newline="") as file:
         assert {row["Label"] for row in csv.DictReader(file)} <= set(names)

@@ -14,10 +14,10 @@ import tightfit
 from tests.toy_setups import Notes, toy_job, toy_settings, toy_table
 from tightfit.budget.shapes import LinearShape
 from tightfit.data.batches import collate
-from tightfit.data.dataset import read_dataset
 from tightfit.errors import SettingsError
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import locate
+from tightfit.tasks.dataset import read_dataset
 from tightfit.training.importance import decide_plan, layer_gains
 from tightfit.training.knapsack import most_valuable
 from tightfit.training.prepare import targeted_layers
@@ -77,12 +77,12 @@ def test_a_gain_is_a_squared_singular_value(bert: Path) -> None:
     config = toy_settings(bert)
     layers = targeted_layers(config, locate(str(bert)), 2)
     gains = layer_gains(setup, layers, Notes())
-    batch = collate(setup.train.tokens, range(len(setup.train.labels)), setup.train.labels)
+    batch = collate(setup.train.tokens, range(len(setup.train.targets)), setup.train.targets)
     name = layers[0].name
     weight = base_model(setup.classifier.module).get_parameter(f"{name}.weight")
     weight.requires_grad_(True)
     logits_BK = setup.classifier.logits(batch)
-    torch.nn.functional.cross_entropy(logits_BK, batch.labels_B, reduction="sum").backward()
+    torch.nn.functional.cross_entropy(logits_BK, batch.targets_B, reduction="sum").backward()
     assert weight.grad is not None
     due = torch.linalg.svdvals(weight.grad.double()) ** 2
     assert gains[name] == pytest.approx(due.tolist(), rel=1e-4, abs=1e-9)

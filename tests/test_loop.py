@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from tests.toy_setups import CountingBar, Speaker, toy_job, toy_loop
 from tightfit.data import batches
@@ -80,7 +81,7 @@ def test_rows_and_tokens_are_counted(bert: Path, tmp_path: Path) -> None:
     """After one epoch every training row was seen once, and every token of it, padding aside."""
     setup = toy_job(bert, "optim.epochs=1", "optim.batch=5", "optim.accumulate=2")
     last = toy_loop(setup, tmp_path).fit().history[-1]
-    assert last["rows"] == len(setup.train.labels) == 48
+    assert last["rows"] == len(setup.train.targets) == 48
     assert last["tokens"] == int(setup.train.tokens.lengths.sum())
     assert last["epoch"] == 1.0
 
@@ -177,13 +178,11 @@ def test_class_weights_reach_the_loss(bert: Path, tmp_path: Path) -> None:
     losses = {}
     for kind in ("none", "balanced"):
         setup = toy_job(bert, *QUIET, "optim.batch=48", f"optim.class_weights={kind}")
-        labels = [0] * 36 + [1] * 12
-        train = replace(setup.train, labels=labels)
+        targets_N = np.array([0] * 36 + [1] * 12)
+        train = replace(setup.train, targets=targets_N)
         setup = replace(setup, train=train, classifier=without_dropout(setup))
         logits_NK = torch.from_numpy(predict_logits(setup.classifier, setup.train.tokens, batch=48))
-        each_N = torch.nn.functional.cross_entropy(
-            logits_NK, torch.tensor(labels), reduction="none"
-        )
+        each_N = F.cross_entropy(logits_NK, torch.from_numpy(targets_N), reduction="none")
         weights_N = torch.tensor([48 / 72] * 36 + [48 / 24] * 12) if kind == "balanced" else 1.0
         losses[kind] = float((weights_N * each_N).mean())
         row = toy_loop(setup, tmp_path / kind).fit().history[-1]
@@ -222,7 +221,7 @@ def test_the_best_weights_are_restored_with_their_head(bert: Path, tmp_path: Pat
 def accuracy(setup: Setup) -> float:
     """Of the classifier as it is, on the validation rows."""
     logits_NK = predict_logits(setup.classifier, setup.validation.tokens, batch=64)
-    return float((logits_NK.argmax(1) == np.array(setup.validation.labels)).mean())
+    return float((logits_NK.argmax(1) == np.array(setup.validation.targets)).mean())
 
 
 def test_weights_before_the_first_step_are_never_the_best(bert: Path, tmp_path: Path) -> None:

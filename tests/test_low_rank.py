@@ -211,7 +211,7 @@ def test_plain_peft_loads_it(run: Path) -> None:
     """And answers alike."""
     loaded = Run.load(run)
     texts = ["goal match in the team", "stock"]
-    labels = len(loaded.labels)
+    labels = loaded.task.outputs
     folder = RunFolder(run).adapter
     config = read_json(folder / "adapter_config.json")
     base = AutoModelForSequenceClassification.from_pretrained(
@@ -222,4 +222,4 @@ def test_plain_peft_loads_it(run: Path) -> None:
     tokens = AutoTokenizer.from_pretrained(folder)(texts, return_tensors="pt", padding=True)
     with torch.inference_mode():
         theirs_NK = model(**tokens).logits.softmax(1).numpy()
-    np.testing.assert_allclose(loaded.predict(texts).probabilities_NK, theirs_NK, atol=1e-5)
+    np.testing.assert_allclose(loaded.predict(texts).probabilities, theirs_NK, atol=1e-5)

@@ -19,12 +19,12 @@ from tests.toy_setups import (
 from tests.toys import toy_encoder, toy_tokenizer
 from tightfit.config import ASKED, Config, Decision, load_config, undecided
 from tightfit.data.batches import batch_order, padding_share
-from tightfit.data.dataset import Dataset, read_dataset, tell_about
 from tightfit.data.sources import Columns
 from tightfit.data.table import Table
 from tightfit.errors import BudgetError, DataError, ModelError
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset, read_dataset, tell_about
 from tightfit.training.prepare import decide_epochs, decide_lengths, plan_for, prepare
 
 
@@ -50,11 +50,11 @@ def test_rows_are_split_and_labelled(bert: Path) -> None:
     assert table.labels is not None
     ids = [LABELS.index(str(label)) for label in table.labels]
     texts = dataset.train_texts + dataset.validation_texts
-    found = dataset.train_ids + dataset.validation_ids
+    found = [*dataset.train_targets, *dataset.validation_targets]
     assert sorted(zip(texts, found, strict=True)) == sorted(zip(table.texts, ids, strict=True))
-    assert dataset.labels.names == LABELS
-    assert (len(dataset.train_ids), len(dataset.validation_ids)) == (48, 16)
-    assert sum(dataset.validation_ids) == 8
+    assert dataset.task.names == LABELS
+    assert (len(dataset.train_targets), len(dataset.validation_targets)) == (48, 16)
+    assert sum(dataset.validation_targets) == 8
 
 
 def test_the_recipe_paper_splits_as_published(bert: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_recipe_paper_splits_as_published(bert: Path) -> None:
 def test_too_few_rows_for_640_are_noted(bert: Path) -> None:
     """A tenth of them is held out instead, and the run remembers that it was."""
     dataset = gathered(bert, recipe="paper")
-    assert len(dataset.validation_ids) == 7
+    assert len(dataset.validation_targets) == 7
     assert dataset.facts["note"].startswith("640 validation rows are more than a tenth of 64")
     notes = Notes()
     tell_about(dataset, notes)
@@ -82,7 +82,7 @@ def test_too_few_rows_for_640_are_noted(bert: Path) -> None:
 def test_validation_rows_of_their_own_hold_nothing_out(bert: Path) -> None:
     """All rows train."""
     dataset = gathered(bert, validation=toy_table(10))
-    assert (len(dataset.train_ids), len(dataset.validation_ids)) == (64, 10)
+    assert (len(dataset.train_targets), len(dataset.validation_targets)) == (64, 10)
     assert dataset.facts["held_out"] is False
 
 
@@ -108,7 +108,7 @@ def test_a_limit_is_drawn_after_the_split(bert: Path) -> None:
     whole, limited = gathered(bert), gathered(bert, limit=10)
     assert limited.validation_texts == whole.validation_texts
     assert len(limited.train_texts) == 10
-    assert sum(limited.train_ids) == 5
+    assert sum(limited.train_targets) == 5
     assert set(limited.train_texts) <= set(whole.train_texts)
     assert limited.facts["limit"] == 10
 
@@ -250,8 +250,8 @@ def test_the_schedule_follows_from_the_rows(bert: Path) -> None:
 def test_labels_keep_their_order_and_names(bert: Path) -> None:
     """The classifier's logits are those of the label set."""
     setup = toy_job(bert)
-    assert setup.classifier.label_names == LABELS
-    assert set(setup.train.labels) == {0, 1}
+    assert setup.classifier.task.names == LABELS
+    assert set(setup.train.targets) == {0, 1}
 
 
 def test_a_tokenizer_without_padding_is_refused(tmp_path: Path) -> None:

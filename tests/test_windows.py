@@ -15,12 +15,12 @@ from tests.toys import WORDS, toy_tokenizer, write_jsonl
 from tightfit import Run, train
 from tightfit.config import Decision
 from tightfit.data.batches import MOST_WINDOWS, Tokens, collate, tokenise
-from tightfit.data.dataset import read_dataset
 from tightfit.data.table import Table
 from tightfit.engines.engine import TorchEngine, all_logits
 from tightfit.model.classifier import predict_logits
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
+from tightfit.tasks.dataset import read_dataset
 from tightfit.training.prepare import plan_for, prepare
 from tightfit.training.time_budget import rehearse
 
@@ -100,11 +100,11 @@ def test_every_window_is_a_row_to_train_on(bert: Path) -> None:
     dataset = read_dataset(config, table, None, None)
     source, progress = locate(str(bert)), Notes()
     job = prepare(config, dataset, source, plan_for(config, source, 2), progress=progress)
-    windows = len(job.train.labels)
-    assert windows > len(dataset.train_ids) == 14
+    windows = len(job.train.targets)
+    assert windows > len(dataset.train_targets) == 14
     assert len(job.train.tokens) == windows
     assert job.train.tokens.windows is None
-    assert len(job.validation.tokens) == len(job.validation.labels) == 2
+    assert len(job.validation.tokens) == len(job.validation.targets) == 2
     assert job.decisions.prefix_cache == Decision("off", "texts have several windows")
     assert job.data_facts()["tokens"]["truncated"] == 0
 

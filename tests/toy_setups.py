@@ -14,13 +14,14 @@ from accelerate.utils import set_seed
 from tests.toys import toy_rows
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, load_config
-from tightfit.data.dataset import read_dataset
 from tightfit.data.table import Table
 from tightfit.model.adapters import adapter_pairs
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.locate import locate
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Bar, Progress
+from tightfit.tasks import SingleLabel
+from tightfit.tasks.dataset import read_dataset
 from tightfit.training.callbacks import (
     Callback,
     CheckpointSaver,
@@ -47,6 +48,8 @@ PLAIN = [
 
 SHORT = ["data.max_length=32", "predict.max_length=32", "train.precision=fp32", *PLAIN]
 """Toy encoders have few positions, and tests compare digits."""
+
+TASK = SingleLabel.from_names(LABELS)
 
 TEXTS = ["goal match in the team", "stock", "bank profit with a new price on market", "striker of"]
 
@@ -112,7 +115,9 @@ def toy_classifier(
     config = toy_settings(encoder, *settings, recipe=recipe)
     source = locate(str(encoder))
     torch.manual_seed(0)
-    return build(source, plan_for(config, source, len(labels)), config, labels)
+    return build(
+        source, plan_for(config, source, len(labels)), config, SingleLabel.from_names(labels)
+    )
 
 
 def toy_table(count: int = 64) -> Table:
@@ -133,7 +138,7 @@ def toy_job(
     config = toy_settings(encoder, *values, recipe=recipe)
     dataset = read_dataset(config, toy_table(rows), None, None)
     source = locate(str(encoder))
-    plan = plan_for(config, source, len(dataset.labels))
+    plan = plan_for(config, source, dataset.task.outputs)
     set_seed(config.seed)
     return prepare(config, dataset, source, plan, progress=progress or Progress())
 

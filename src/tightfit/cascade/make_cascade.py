@@ -19,11 +19,12 @@ from tightfit.cascade.two_stage import (
     write_cascade,
 )
 from tightfit.config import Config
-from tightfit.data.dataset import Dataset, read_dataset
 from tightfit.errors import ArtefactError, DataError, UsageError
 from tightfit.model.locate import file_sha256
 from tightfit.progress import Progress, RichProgress
 from tightfit.storage.whole import whole_folder
+from tightfit.tasks import read_task
+from tightfit.tasks.dataset import Dataset, read_dataset
 from tightfit.tasks.settings_in import settings_in
 from tightfit.tasks.validation_logits import read_validation_logits
 
@@ -68,7 +69,9 @@ def make_cascade(
         TightfitError: its other subclasses tell what else is wrong.
     """
     progress, folder = progress or RichProgress(), storage.open_run(Path(run))
-    validation_logits = read_validation_logits(folder.validation)
+    validation_logits = read_validation_logits(
+        folder.validation, read_task(storage.read_json(folder.labels))
+    )
     if validation_logits is None:
         raise UsageError(
             "the run has no validation rows on record, so no loss can be shown to be small",
@@ -77,12 +80,14 @@ def make_cascade(
         )
     dataset = _dataset(folder, data, validation)
     progress.say(f"training a linear model on {len(dataset.train_texts):,} rows")
-    linear = NGramModel.fit(dataset.train_texts, dataset.train_ids, len(dataset.labels))
+    linear = NGramModel.fit(
+        dataset.train_texts, dataset.train_targets.tolist(), dataset.task.outputs
+    )
     texts = [dataset.validation_texts[row] for row in validation_logits.rows_N.tolist()]
     cascade = choose_cascade(
         linear, validation_logits, texts, max_loss=max_loss, confidence=confidence
     )
-    of_run = {"run": file_sha256(folder.manifest), "labels": list(dataset.labels.names)}
+    of_run = {"run": file_sha256(folder.manifest), "labels": list(dataset.task.names)}
     cascade = replace(cascade, facts={**cascade.facts, **of_run})
     out = folder.derived / CASCADE
     with whole_folder(out, overwrite=True, marker=FACTS_FILE) as partial:

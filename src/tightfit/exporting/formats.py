@@ -26,7 +26,6 @@ from transformers import (
     PreTrainedModel,
 )
 
-from tightfit.data.labels import LabelSet
 from tightfit.engines.engine import Engine, OnnxEngine, TorchEngine
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import UsageError
@@ -52,7 +51,6 @@ class Subject:
     """What is exported."""
 
     predictor: Predictor
-    labels: LabelSet
     source: Source
     """The base model."""
     artefact: Path

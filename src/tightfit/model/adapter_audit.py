@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
-from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
 from tightfit.methods import METHODS, Method
 from tightfit.model.adapter_folder import (
@@ -33,6 +32,7 @@ from tightfit.model.adapter_folder import (
     weights_file,
 )
 from tightfit.model.low_rank import numbers_of
+from tightfit.tasks import read_task
 
 HEADS = ("classifier", "score")
 """Modules that PEFT saves whole for any classification task, besides ``modules_to_save``."""
@@ -118,7 +118,7 @@ def audit_folder(path: str | Path) -> Audit:
 
 def _audit_run(path: Path) -> Audit:
     folder = storage.open_run(path)
-    labels = LabelSet.from_json(storage.read_json(folder.labels)).names
+    labels = read_task(storage.read_json(folder.labels)).names
     found = _audit_artefact(folder, labels)
     ranks = Plan.from_json(storage.read_json(folder.plan)).head_ranks
     if not ranks:

@@ -11,8 +11,8 @@ from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.cascade.two_stage import CASCADE, read_cascade_facts
 from tightfit.config import Config, Decisions
-from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
+from tightfit.tasks import read_task
 from tightfit.tasks.calibrate import Calibration, read_calibration
 from tightfit.tasks.settings_in import settings_in
 from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
@@ -76,21 +76,21 @@ def read_facts(
     Raises:
         ArtefactError: a file is missing or damaged.
     """
-    metrics = storage.read_json(folder.metrics)
+    metrics, task = storage.read_json(folder.metrics), read_task(storage.read_json(folder.labels))
     config, decisions = settings_in(folder)
     return RunFacts(
         path=str(folder.root),
         config=config,
         decisions=decisions,
         plan=Plan.from_json(storage.read_json(folder.plan)),
-        labels=LabelSet.from_json(storage.read_json(folder.labels)).names,
+        labels=task.names,
         data=storage.read_json(folder.data),
         history=_read_history(folder),
         train=metrics["train"],
         scores=metrics["validation"],
         proofs=storage.read_json(folder.proofs),
-        validation_logits=read_validation_logits(folder.validation),
-        calibration=read_calibration(folder),
+        validation_logits=read_validation_logits(folder.validation, task),
+        calibration=read_calibration(folder, task),
         evaluations=_read_evaluations(folder),
         versions=dict(versions),
         base=dict(base),

@@ -69,7 +69,7 @@ def story(facts: RunFacts) -> Story:
         python="import tightfit\n\n"
         f"run = tightfit.Run.load({facts.path!r})\n"
         'found = run.predict(["…"])\n'
-        "found.labels, found.probabilities_NK",
+        "found.labels, found.probabilities",
         loading=loading_code(facts.plan, facts.labels, base, f"{facts.path}/{kind}"),
     )
 

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.errors import ArtefactError, UsageError
@@ -19,11 +18,9 @@ from tightfit.metrics.calibration import (
     Temperature,
     Threshold,
     abstain_threshold,
-    apply_temperature,
-    carries_over,
     expected_calibration_error,
-    fit_temperature,
 )
+from tightfit.tasks import Task
 from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
 
 DERIVED_NAME = "calibration"
@@ -75,9 +72,9 @@ class Calibration:
 
 def calibrate(validation_logits: ValidationLogits) -> Calibration:
     """Fit the temperature on rows that the classifier did not learn from."""
-    rows = validation_logits.logits_NK, validation_logits.labels_N
-    fitted = fit_temperature(*rows)
-    if fitted.reason is None and not carries_over(*rows):
+    task, rows = validation_logits.task, (validation_logits.logits_NK, validation_logits.targets_N)
+    fitted = task.fit_temperature(*rows)
+    if fitted.reason is None and not task.carries_over(*rows):
         before, reason = fitted.log_loss_before, f"{fitted.value:.3g} {NOT_KEPT}"
         fitted = Temperature(1.0, before, before, reason)
     return Calibration(
@@ -85,22 +82,13 @@ def calibrate(validation_logits: ValidationLogits) -> Calibration:
         rows=len(validation_logits),
         log_loss_before=fitted.log_loss_before,
         log_loss_after=fitted.log_loss_after,
-        ece_before=expected_calibration_error(*confidences(validation_logits, 1.0)),
-        ece_after=expected_calibration_error(*confidences(validation_logits, fitted.value)),
+        ece_before=expected_calibration_error(*validation_logits.confidences(1.0)),
+        ece_after=expected_calibration_error(*validation_logits.confidences(fitted.value)),
         reason=fitted.reason,
     )
 
 
-def confidences(
-    validation_logits: ValidationLogits, temperature: float
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The confidence in each row's answer, and whether the answer is right."""
-    probabilities_NK = apply_temperature(validation_logits.logits_NK, temperature)
-    right_N = probabilities_NK.argmax(axis=1) == validation_logits.labels_N
-    return probabilities_NK.max(axis=1), right_N
-
-
-def read_calibration(folder: storage.RunFolder) -> Calibration | None:
+def read_calibration(folder: storage.RunFolder, task: Task) -> Calibration | None:
     """The run's calibration; fitted anew where it is not on record, None where it cannot be.
 
     Raises:
@@ -108,7 +96,7 @@ def read_calibration(folder: storage.RunFolder) -> Calibration | None:
     """
     if (folder.derived / f"{DERIVED_NAME}.json").is_file():
         return Calibration.from_json(storage.read_derived(folder, DERIVED_NAME))
-    validation_logits = read_validation_logits(folder.validation)
+    validation_logits = read_validation_logits(folder.validation, task)
     return None if validation_logits is None else calibrate(validation_logits)
 
 
@@ -128,7 +116,7 @@ def choose_threshold(
             "the run has no validation rows on record, so no level of error can be kept",
             next_step="train again, or leave out the level",
         )
-    confidences_N, right_N = confidences(validation_logits, temperature)
+    confidences_N, right_N = validation_logits.confidences(temperature)
     found = abstain_threshold(confidences_N, right_N, max_error=max_error)
     if found is not None:
         return found

@@ -130,7 +130,7 @@ class DivergenceWarning(Callback):
 
     def on_evaluation(self, state: TrainingState) -> None:
         """Look at the losses so far."""
-        words = diverges(state.history, len(state.setup.classifier.label_names))
+        words = diverges(state.history, state.setup.classifier.task.chance_loss)
         if words and not self._warned:
             self._progress.warn(words)
             self._warned = True

@@ -11,12 +11,12 @@ from torch import nn
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
-from tightfit.data.dataset import Dataset
 from tightfit.errors import SettingsError
 from tightfit.model.classifier import predict_logits
 from tightfit.model.locate import locate
 from tightfit.model.proofs import GradientWatch, never_called
 from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset
 from tightfit.training.callbacks import CheckpointSaver
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.loop import Loop
@@ -82,7 +82,7 @@ def watch_over(setup: Setup) -> GradientWatch:
     }
     tensors = classifier.trainable()
     # A key's bias adds the same number to all scores of a query, and softmax does not see it.
-    layers = setup.source.shapes(len(classifier.label_names)).layers
+    layers = setup.source.shapes(classifier.task.outputs).layers
     key_biases = {f"{layer.name}.bias" for layer in layers if layer.roles == ("key",)}
     return GradientWatch(
         tensors,

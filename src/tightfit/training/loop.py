@@ -28,7 +28,7 @@ from tightfit.training.callbacks import Callback, Event, TrainingState, notify
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
 from tightfit.training.divergence import in_fp32, not_a_number
 from tightfit.training.eva_init import start_at_directions
-from tightfit.training.optim import RATE, class_weights, make_optimizer, row_losses
+from tightfit.training.optim import RATE, make_optimizer
 from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
@@ -69,9 +69,8 @@ class Loop:
         self._trainable: dict[str, nn.Parameter] = classifier.trainable()
         self._optimizer = make_optimizer(self._trainable, config.optim, classifier.plan)
         self._scaler = setup.precision.scaler(classifier.device)
-        self._weights_K = class_weights(
-            setup.train.labels, len(classifier.label_names), config.optim.class_weights
-        ).to(classifier.device)
+        weights_K = classifier.task.class_weights(setup.train.targets, config.optim.class_weights)
+        self._weights_K = torch.from_numpy(weights_K).to(classifier.device)
         self._order: tuple[int, list[list[int]]] = (-1, [])
         self._best: dict[str, torch.Tensor] = {}
         self._before = Counters()
@@ -206,7 +205,7 @@ class Loop:
         """Forward and backward of one batch; its rows weigh as every row of the step does."""
         setup, train = self.state.setup, self.state.setup.train
         parts = [
-            collate(train.tokens, part, train.labels).to(setup.classifier.device)
+            collate(train.tokens, part, train.targets).to(setup.classifier.device)
             for part in setup.parts(rows)
         ]
         if setup.lean is not None and setup.lean.divides:
@@ -244,16 +243,14 @@ class Loop:
 
     def _loss(self, logits_BK: torch.Tensor, batch: Batch, rows_in_step: int) -> torch.Tensor:
         """The share of some rows in the loss of their step, scaled; they are counted."""
-        assert batch.labels_B is not None
-        losses_B = row_losses(
-            logits_BK, batch.labels_B, self.state.setup.config.optim.label_smoothing
-        )
-        loss_sum = (losses_B * self._weights_K[batch.labels_B]).sum()
-        counters = self.state.counters
+        assert batch.targets_B is not None
+        setup, counters = self.state.setup, self.state.counters
+        task, smoothing = setup.classifier.task, setup.config.optim.label_smoothing
+        loss_sum = task.row_losses(logits_BK, batch.targets_B, smoothing, self._weights_K).sum()
         counters.loss_sum += float(loss_sum.detach())
-        counters.correct += int((logits_BK.argmax(1) == batch.labels_B).sum())
-        counters.summed += len(batch.labels_B)
-        counters.rows += len(batch.labels_B)
+        counters.correct += int(task.right(logits_BK, batch.targets_B).sum())
+        counters.summed += len(batch.targets_B)
+        counters.rows += len(batch.targets_B)
         counters.tokens += int(batch.mask_BL.sum())
         return self._scaler.scale(loss_sum / rows_in_step)
 
@@ -273,15 +270,15 @@ class Loop:
                 at_once=setup.lean is not None and setup.lean.divides,
             )
         )
-        labels_N = torch.tensor([subset.labels[row] for row in rows])
-        accuracy = state.peers.mean((logits_NK.argmax(1) == labels_N).double())
+        task, targets_N = setup.classifier.task, torch.from_numpy(subset.targets[rows])
+        accuracy = state.peers.mean(task.right(logits_NK, targets_N).double())
         # Weights that no step has moved yet (warm-up begins at a rate of zero) are scored for
         # the record and never kept.
         if state.rate > 0 and accuracy > counters.best_accuracy:
             counters.best_accuracy, counters.best_step = accuracy, state.step
             self._best = setup.classifier.state()
         counters.seconds += time.perf_counter() - started
-        eval_loss = state.peers.mean(row_losses(logits_NK, labels_N, 0.0))
+        eval_loss = state.peers.mean(task.row_losses(logits_NK, targets_N))
         self._add_row(eval_loss, accuracy)
         self._notify("on_evaluation")
 

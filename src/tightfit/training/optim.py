@@ -1,14 +1,13 @@
-"""AdamW (arXiv:1711.05101) over the plan's parameters, the cosine schedule, and the loss."""
+"""AdamW (arXiv:1711.05101) over the plan's parameters, and the cosine schedule."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
@@ -110,22 +109,3 @@ def make_optimizer(
     }
     check_count(plan, counted, "the optimiser's groups")
     return optimizer
-
-
-def row_losses(
-    logits_BK: torch.Tensor, labels_B: torch.Tensor, label_smoothing: float
-) -> torch.Tensor:
-    """Cross-entropy of each row against its smoothed label (arXiv:1512.00567)."""
-    return F.cross_entropy(logits_BK, labels_B, reduction="none", label_smoothing=label_smoothing)
-
-
-def class_weights(labels: Sequence[int], num_labels: int, kind: str) -> torch.Tensor:
-    """The weight of a row by its own label, one number a class, 1 on average over rows.
-
-    Weighting rows leaves smoothed targets as they are; weighting the classes inside the
-    cross-entropy, as torch does, would bend them.
-    """
-    if kind == "none":
-        return torch.ones(num_labels)
-    counts = torch.bincount(torch.tensor(labels), minlength=num_labels)
-    return len(labels) / (num_labels * counts.clamp(min=1))

@@ -17,7 +17,6 @@ from tightfit.budget.shapes import LinearShape
 from tightfit.budget.targets import targeted
 from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
 from tightfit.data.batches import Tokens, batch_order, padding_share
-from tightfit.data.dataset import Dataset
 from tightfit.data.token_cache import TokenCache
 from tightfit.methods import METHODS
 from tightfit.model.classifier import Classifier, build
@@ -26,6 +25,7 @@ from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
 from tightfit.model.prefix import prefix_bytes, stored_dtype
 from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset
 from tightfit.training.optim import Schedule, make_schedule
 from tightfit.training.precision import Precision, decide_precision
 from tightfit.training.setup import Rows, Setup
@@ -95,7 +95,7 @@ def prepare(
         decided: by the run that is resumed; taken over as it is.
         progress: hears what is decided.
     """
-    classifier = build(source, plan, config, dataset.labels.names)
+    classifier = build(source, plan, config, dataset.task)
     classifier.module.to("cuda" if torch.cuda.is_available() else "cpu")
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, decided, classifier.device, lean=own_path is None)
@@ -112,7 +112,7 @@ def prepare(
         group_by_length=config.train.group_by_length,
         by_tokens=config.train.batch_by == "tokens",
     )
-    epochs = decide_epochs(config, len(train.labels))
+    epochs = decide_epochs(config, len(train.targets))
     schedule, schedule_note = make_schedule(config, epochs.value, len(order))
     eval_subset = held.sample(config.train.eval_rows, config.seed)
     rows = (train.tokens, eval_subset.tokens)
@@ -185,7 +185,7 @@ class _Reader:
         """Rows to train on, rows to validate on, and what is kept of long texts."""
         cache = TokenCache(int(self.config.data.token_cache_gb * 1e9), progress.warn)
         encode = partial(cache.tokenise, self.tokenizer, max_length=self.max_length)
-        count = len(dataset.train_ids) + len(dataset.validation_ids)
+        count = len(dataset.train_texts) + len(dataset.validation_texts)
         with progress.track("tokenising", count) as bar:
             tokens = encode(dataset.train_texts, advance=bar.advance)
             kept = decided.long_text if decided else decide_long_text(self.config, tokens)
@@ -194,8 +194,8 @@ class _Reader:
             held = encode(dataset.validation_texts, long_text=kept.value, advance=bar.advance)
         train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
         # To train on, every window is a row; held-out texts are scored as they are predicted.
-        labels = [dataset.train_ids[text] for text in train.owners]
-        return Rows(train.flat, labels), Rows(held, dataset.validation_ids), kept
+        targets = dataset.train_targets[train.owners]
+        return Rows(train.flat, targets), Rows(held, dataset.validation_targets), kept
 
 
 def decide_long_text(config: Config, tokens: Tokens) -> Decision[KeptText]:

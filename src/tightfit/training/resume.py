@@ -9,8 +9,8 @@ from pathlib import Path
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, from_toml
-from tightfit.data.dataset import Dataset
 from tightfit.errors import DataError, MachineError, SettingsError
+from tightfit.tasks.dataset import Dataset
 from tightfit.training.setup import Setup
 
 
@@ -71,7 +71,7 @@ class RunStart:
             storage.write_text(folder.config, setup.config.to_toml())
             storage.write_json(folder.decisions, setup.decisions.to_json())
             storage.write_json(folder.plan, setup.classifier.plan.to_json())
-            storage.write_json(folder.labels, setup.dataset.labels.to_json())
+            storage.write_json(folder.labels, setup.dataset.task.to_json())
             storage.write_json(folder.data, setup.data_facts())
             storage.make_folder(folder.checkpoints)
             written = [folder.config, folder.decisions, folder.plan, folder.labels, folder.data]
@@ -95,7 +95,7 @@ class RunStart:
                 seen=", ".join(_differing(config, stored.config)),
                 next_step="give the same options, or start anew with --overwrite",
             )
-        if storage.read_json(self.folder.labels) != dataset.labels.to_json():
+        if storage.read_json(self.folder.labels) != dataset.task.to_json():
             raise _other_rows("the labels have changed")
         before = storage.read_json(self.folder.data)
         for part in ("train_fingerprint", "validation_fingerprint"):

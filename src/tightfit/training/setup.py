@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tightfit.config import Config, Decisions
 from tightfit.data.batches import (
@@ -22,11 +23,11 @@ from tightfit.data.batches import (
     length_sorted,
     most_padded_tokens,
 )
-from tightfit.data.dataset import Dataset
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
+from tightfit.tasks.dataset import Dataset
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
 
@@ -36,19 +37,20 @@ HistoryRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts as tokens, with the label id of each."""
+    """Texts as tokens, with the target of each."""
 
     tokens: Tokens
-    labels: list[int]
+    targets: NDArray[Any]
+    """What the task makes of the labels: the first axis is the rows."""
     states: PrefixStates | None = None
     """What the layers below the lowest adapter make of them, where that is kept."""
 
     def sample(self, most: int | None, seed: int) -> Rows:
         """So many of them, in their order: the same ones each time. None takes all."""
-        if most is None or most >= len(self.labels):
+        if most is None or most >= len(self.targets):
             return self
-        rows = sorted(np.random.default_rng(seed).permutation(len(self.labels))[:most].tolist())
-        return Rows(self.tokens.select(rows), [self.labels[row] for row in rows])
+        rows = sorted(np.random.default_rng(seed).permutation(len(self.targets))[:most].tolist())
+        return Rows(self.tokens.select(rows), self.targets[rows])
 
 
 @dataclass(frozen=True)

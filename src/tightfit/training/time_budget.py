@@ -113,7 +113,7 @@ def rehearse(setup: Setup) -> Pace:
         in_step, in_logits = (max(LEAST_SHARE * x, x - frozen) for x in (in_step, in_logits))
     probe = 0.0
     if setup.config.head.start == "probe":
-        probe = in_logits * train * min(1.0, setup.probe_rows / len(setup.train.labels))
+        probe = in_logits * train * min(1.0, setup.probe_rows / len(setup.train.targets))
     step = in_step * loop.places_in_step()
     return Pace(step, in_logits * eval_subset, beginning, probe, own * held)
 
@@ -191,8 +191,8 @@ def _fitting(setup: Setup, limit: TimeLimit) -> tuple[Setup, Pace, int]:
 def _set_aside(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
     """Fewer rows on record for probe and evaluations, where they would take too much of it."""
     decisions = setup.decisions
-    probe = min(setup.probe_rows, len(setup.train.labels))
-    watched = len(setup.eval_subset.labels)
+    probe = min(setup.probe_rows, len(setup.train.targets))
+    watched = len(setup.eval_subset.targets)
     fewer = _rows_in(PROBE_ASIDE * left, probe, pace.probe)
     if fewer < probe:
         decisions = replace(decisions, probe_rows=_fewer(fewer, probe, PROBE_ASIDE))
@@ -245,7 +245,7 @@ def _steps(setup: Setup, limit: TimeLimit, pace: Pace, fitting: int) -> Decision
     if fitting >= whole:
         return Decision(whole, f"all of them fit into {limit.minutes:g} minutes")
     epochs = fitting / setup.schedule.steps_per_epoch
-    rows = len(setup.train.labels)
+    rows = len(setup.train.targets)
     extent = f"{epochs:.2g} epochs" if epochs >= 1 else f"{int(epochs * rows):,} of {rows:,} rows"
     return Decision(
         fitting,

@@ -13,7 +13,6 @@ from typing import Any, Unpack
 
 from tightfit import storage
 from tightfit.config import OPTIONS, Config, settings_of, typed
-from tightfit.data.dataset import Dataset, read_dataset
 from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
 from tightfit.experiments.baselines import BASELINES, run_baseline
 from tightfit.experiments.cells import (
@@ -33,6 +32,7 @@ from tightfit.experiments.markdown import markdown
 from tightfit.metrics.intervals import Interval
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Once, Progress, RichProgress
+from tightfit.tasks.dataset import Dataset, read_dataset
 from tightfit.training.prepare import plan_for
 from tightfit.training.request import TrainOptions, TrainRequest
 from tightfit.verbs.forecast import forecast
@@ -125,8 +125,8 @@ def compare(
     _check_folder(folder)
     dataset = read_dataset(config, data, asked.validation, asked.limit)
     source = locate(config.model.name)
-    left_out = _impossible(configs, source, len(dataset.labels))
-    facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.labels.names}
+    left_out = _impossible(configs, source, dataset.task.outputs)
+    facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.task.names}
     encoder = source.digest()
     tasks = [_baseline(name, dataset, facts) for name in baselines]
     for cell, settled in configs.items():
@@ -143,7 +143,7 @@ def compare(
         return _run_all(
             tasks,
             names,
-            Comparison(folder, len(dataset.validation_ids), (), left_out),
+            Comparison(folder, len(dataset.validation_texts), (), left_out),
             deadline=None if minutes is None else asked.started + 60 * minutes,
             progress=progress,
         )

@@ -107,7 +107,7 @@ def _rows(run: Run, data: Any, columns: Columns, *, labelled: bool) -> Rows:
         table = read_table(FALLBACK, Columns(), labelled=False)
         return Rows(table.texts, None, FALLBACK)
     table = read_table(data, columns, labelled=labelled)
-    return Rows(table.texts, run.labels.encode(table) if labelled else None, table.source)
+    return Rows(table.texts, run.task.encode(table) if labelled else None, table.source)
 
 
 def _refuse_inside_run(out: Path) -> None:

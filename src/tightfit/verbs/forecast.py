@@ -11,9 +11,9 @@ from typing import Any
 from accelerate.utils import set_seed
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.data.dataset import read_dataset, tell_about
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
+from tightfit.tasks.dataset import read_dataset, tell_about
 from tightfit.training.importance import decide_plan
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
@@ -73,8 +73,8 @@ def forecast(request: TrainRequest, progress: Progress) -> Forecast:
     ]
     return Forecast(
         plan=plan,
-        rows=len(dataset.train_ids),
-        validation_rows=len(dataset.validation_ids),
+        rows=len(dataset.train_texts),
+        validation_rows=len(dataset.validation_texts),
         truncated=setup.train.tokens.truncated,
         steps=setup.schedule.total,
         minutes=(prepared + training + pace.scoring) / 60,

@@ -10,15 +10,14 @@ from typing import Any
 
 from tightfit import storage
 from tightfit.batch_predict.shard import WHOLE, Shard
-from tightfit.batch_predict.stream import STREAM_ROWS, LabelFormat, check_out, predict_stream
+from tightfit.batch_predict.stream import STREAM_ROWS, check_out, predict_stream
 from tightfit.budget.parameter_plan import Plan
 from tightfit.cascade.make_cascade import cascade_of
 from tightfit.cascade.two_stage import CascadePredictor
 from tightfit.config import Config, Decisions, MissingText
-from tightfit.data.labels import LabelSet
 from tightfit.data.sources import Columns, count_rows, iter_texts
 from tightfit.engines.engine import torch_engine
-from tightfit.engines.predictor import Predictions, Predictor, check_max_length
+from tightfit.engines.predictor import Predictor, check_max_length
 from tightfit.engines.selection import LIBRARY_OF, Asked, EngineName
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.exporting.engine_choice import open_engine
@@ -27,6 +26,7 @@ from tightfit.model.artefact import load_artefact
 from tightfit.model.encoders import longest_text
 from tightfit.model.locate import Source, file_sha256, locate
 from tightfit.progress import Progress, RichProgress
+from tightfit.tasks import LabelFormat, Predictions, Task, read_task
 from tightfit.tasks.calibrate import choose_threshold, read_calibration
 from tightfit.tasks.settings_in import settings_in
 from tightfit.tasks.validation_logits import read_validation_logits
@@ -39,7 +39,6 @@ class Run:
     path: Path
     config: Config
     decisions: Decisions
-    labels: LabelSet
     plan: Plan
     predictor: Predictor
 
@@ -63,23 +62,28 @@ class Run:
             SettingsError: the encoder has not so many positions.
         """
         folder = storage.open_run(Path(path))
-        temperature, threshold = _confidence(folder, max_error)
+        task = read_task(storage.read_json(folder.labels))
+        temperature, threshold = _confidence(folder, task, max_error)
         config, decisions = settings_in(folder)
-        labels = LabelSet.from_json(storage.read_json(folder.labels))
         plan = Plan.from_json(storage.read_json(folder.plan))
         full = plan.record.whole
         source = (
             Source(config.model.name, folder.model, config.model.name) if full else _base(folder)
         )
         artefact = folder.model if full else folder.adapter
-        classifier = load_artefact(artefact, source, plan, labels.names)
         length = max_length or decisions.predict_max_length.value
+        classifier = load_artefact(artefact, source, plan, task)
         check_max_length(length, longest_text(source, classifier.tokenizer))
         engine = torch_engine(classifier.module)
         predictor = Predictor(
             classifier, length, temperature, threshold, decisions.long_text.value, engine=engine
         )
-        return cls(Path(path), config, decisions, labels, plan, predictor)
+        return cls(Path(path), config, decisions, plan, predictor)
+
+    @property
+    def task(self) -> Task:
+        """What an answer is."""
+        return self.predictor.task
 
     def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order."""
@@ -224,7 +228,7 @@ def subject_of(run: Run) -> Subject:
     else:
         source = locate(storage.read_manifest(folder).base["name"])
         artefact = folder.adapter
-    return Subject(run.predictor, run.labels, source, artefact)
+    return Subject(run.predictor, source, artefact)
 
 
 def _with_engine(
@@ -251,13 +255,15 @@ def _job(run: Run, engine: EngineName) -> dict[str, object]:
     }
 
 
-def _confidence(folder: storage.RunFolder, max_error: float | None) -> tuple[float, float]:
+def _confidence(
+    folder: storage.RunFolder, task: Task, max_error: float | None
+) -> tuple[float, float]:
     """The temperature of a run, and the least confidence of an answer."""
-    calibration = read_calibration(folder)
+    calibration = read_calibration(folder, task)
     temperature = 1.0 if calibration is None else calibration.temperature
     if max_error is None:
         return temperature, 0.0
-    validation_logits = read_validation_logits(folder.validation)
+    validation_logits = read_validation_logits(folder.validation, task)
     return temperature, choose_threshold(validation_logits, temperature, max_error).value
 
 

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import set_seed
-from scipy.special import softmax
 
 from tightfit import storage
 from tightfit.config import Config
-from tightfit.data.dataset import read_dataset, tell_about
 from tightfit.engines.engine import all_logits, torch_engine
-from tightfit.metrics.scores import Scores, score
+from tightfit.metrics.scores import Scores
 from tightfit.model.adapters import adapter_pairs
 from tightfit.model.artefact import load_artefact, save_artefact
 from tightfit.model.classifier import count_built, predict_logits
@@ -26,6 +24,7 @@ from tightfit.progress import Progress
 from tightfit.reporting.facts import read_facts
 from tightfit.reporting.page import render
 from tightfit.tasks.calibrate import DERIVED_NAME, calibrate
+from tightfit.tasks.dataset import read_dataset, tell_about
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.callbacks import (
     Callback,
@@ -193,7 +192,7 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
         trained.artefact,
         setup.config,
         setup.classifier.plan,
-        setup.classifier.label_names,
+        setup.classifier.task.names,
         decisions=setup.decisions,
         scores=scores.to_json(),
         source=source,
@@ -232,30 +231,30 @@ def _round_trip(setup: Setup, artefact: Path) -> Proof:
     trained = setup.classifier
     tokens = setup.validation.tokens
     tokens = tokens.select(range(min(ROUND_TRIP_ROWS, len(tokens))))
-    anew = load_artefact(artefact, setup.source, trained.plan, trained.label_names)
+    anew = load_artefact(artefact, setup.source, trained.plan, trained.task)
     anew.module.to(trained.device)
     batch = setup.config.train.eval_batch
     return round_trip(
         predict_logits(trained, tokens, batch=batch),
         predict_logits(anew, tokens, batch=batch),
-        labels=(trained.label_names, anew.label_names),
+        labels=(trained.task.names, anew.task.names),
     )
 
 
 def _score_validation(setup: Setup) -> tuple[ValidationLogits, Scores]:
     """The best weights on the validation rows, in fp32."""
     logits_NK = all_logits(torch_engine(setup.classifier.module), setup.validation.tokens)
-    labels, names = setup.validation.labels, setup.classifier.label_names
-    scores = score(labels, softmax(logits_NK, axis=1), names)
+    task, targets_N = setup.classifier.task, setup.validation.targets
+    scores = task.score(targets_N, task.probabilities(logits_NK))
     texts = setup.dataset.validation_texts
-    return ValidationLogits.gather(logits_NK, labels, texts), scores
+    return ValidationLogits.gather(task, logits_NK, targets_N, texts), scores
 
 
 def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> TrainResult:
     fitted, counters = trained.fitted, trained.fitted.counters
     return TrainResult(
         run=run,
-        task="single",
+        task=setup.classifier.task.kind,
         total=setup.classifier.plan.total,
         accuracy=scores.accuracy.value,
         macro_f1=scores.macro_f1.value,

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 from tightfit.config import Config
 from tightfit.data.checks import quick_warnings
-from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import limit_rows, split_rows
 from tightfit.data.table import Table
 from tightfit.errors import DataError
 from tightfit.progress import Progress
+from tightfit.tasks import SingleLabel, Task
 
 SHOWN = 60
 """Characters of a text that an error shows."""
@@ -23,11 +25,11 @@ SHOWN = 60
 class Dataset:
     """The rows of a run: which train, which validate, and what they are called."""
 
-    labels: LabelSet
+    task: Task
     train_texts: list[str]
-    train_ids: list[int]
+    train_targets: NDArray[Any]
     validation_texts: list[str]
-    validation_ids: list[int]
+    validation_targets: NDArray[Any]
     facts: dict[str, Any]
     """What ``data.json`` keeps."""
 
@@ -45,27 +47,29 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         DataError: rows are faulty, or too few.
     """
     table = read_table(data, Columns.of(config.data), labelled=True)
-    labels = LabelSet.from_table(table, config.data.labels)
-    ids = labels.encode(table)
+    task = SingleLabel.from_table(table, config.data.labels)
+    targets = task.encode(table)
+    strata = task.strata(targets)
     _check_texts(table.texts)
     held: Table | None = None
     note = None
     if validation is None:
         split = split_rows(
-            ids,
+            strata,
             validation_rows=config.data.validation_rows,
             stratify=config.data.stratify,
             seed=config.seed,
         )
         rows, note, held = split.train, split.note, table.select(split.validation)
-        held_ids = [ids[row] for row in split.validation]
+        held_targets = targets[split.validation]
     else:
         rows = list(range(len(table)))
         held = read_table(validation, Columns.of(config.data), labelled=True)
-        held_ids = labels.encode(held)
+        held_targets = task.encode(held)
     if limit is not None:
-        rows = limit_rows(rows, ids, limit, config.seed)
-    train, train_ids = table.select(rows), [ids[row] for row in rows]
+        rows = limit_rows(rows, strata, limit, config.seed)
+    train, train_targets = table.select(rows), targets[rows]
+    counts = task.counts(train_targets)
     facts = {
         "source": table.source,
         "validation_source": held.source,
@@ -75,14 +79,14 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         "train_rows": len(train),
         "validation_rows": len(held),
         "limit": limit,
-        "train_counts": dict(zip(labels.names, class_counts(train_ids, len(labels)), strict=True)),
+        "train_counts": counts,
         "train_fingerprint": train.fingerprint(),
         "validation_fingerprint": held.fingerprint(),
         "warnings": quick_warnings(
-            train.texts, label_ids=train_ids, names=labels.names, held=held.texts
+            train.texts, strata=task.strata(train_targets), counts=counts, held=held.texts
         ),
     }
-    return Dataset(labels, train.texts, train_ids, held.texts, held_ids, facts)
+    return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts)
 
 
 def _check_texts(texts: Sequence[str]) -> None:

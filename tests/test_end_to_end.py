@@ -149,27 +149,21 @@ def test_the_first_losses_are_pinned(
     assert losses == pytest.approx(PINNED[family, method], abs=1e-4)
 
 
+CONTRACT_FILES = (
+    "config.toml decisions.json plan.json labels.json data.json history.jsonl metrics.json "
+    "proofs.json adapter checkpoints manifest.json"
+)
+CONTRACT_KEYS = (
+    "run task total accuracy macro_f1 start_accuracy best_step steps epochs examples seconds "
+    "examples_per_second tokens_per_second proofs"
+)
+
+
 def test_a_run_holds_what_the_contract_says(finished: TrainResult) -> None:
     """The files, the keys of the result, and a history that begins before the first step."""
     names = {path.name for path in finished.run.iterdir()}
-    assert names >= {
-        *(
-            "config.toml",
-            "decisions.json",
-            "plan.json",
-            "labels.json",
-            "data.json",
-            "history.jsonl",
-        ),
-        *("metrics.json", "proofs.json", "adapter", "checkpoints", "manifest.json"),
-    }
-    assert (
-        list(finished.to_json())
-        == (
-            "run task total accuracy macro_f1 start_accuracy best_step steps epochs examples "
-            "seconds examples_per_second tokens_per_second proofs"
-        ).split()
-    )
+    assert names >= set(CONTRACT_FILES.split())
+    assert list(finished.to_json()) == CONTRACT_KEYS.split()
     history = (finished.run / "history.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in history] == [0, 30, 60, 70]
 

@@ -13,11 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tightfit.budget.families import FAMILIES, Family, HeadSpec
 from tightfit.budget.other_parameters import rest_parameters
 from tightfit.budget.sizes import Sizes
-from tightfit.config import Role
 from tightfit.errors import ModelError
+from tightfit.families import FAMILIES, Family, HeadSpec, Role
 
 LONGEST_HEADER = 100_000_000
 """Bytes; the limit that the safetensors format itself sets."""

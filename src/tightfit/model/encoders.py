@@ -25,13 +25,11 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from tightfit.budget.parameter_plan import Plan
+from tightfit.data.tokens import UNBOUNDED
 from tightfit.errors import ModelError
 from tightfit.families import FAMILIES
 from tightfit.model.locate import Source
 from tightfit.tasks import Task
-
-UNBOUNDED = 100_000
-"""Tokenizers without a longest text say so with a number far beyond this."""
 
 
 def load_encoder(source: Source, plan: Plan, task: Task) -> PreTrainedModel:

@@ -34,7 +34,7 @@ FLOORS = {
     "budget": 3,
     "metrics": 3,
     "tasks": 4,
-    "encoder": 5,
+    "encoder": 4,
     "model": 5,
     "engines": 6,
     "diagnosis": 6,

@@ -9,12 +9,11 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from tightfit.data.tokens import (
     CHARACTERS_A_TOKEN as CHARACTERS_A_TOKEN,
@@ -32,6 +31,9 @@ from tightfit.data.tokens import TextTokenizer, no_batches
 from tightfit.data.tokens import (
     Tokens as Tokens,
 )
+
+if TYPE_CHECKING:  # importing it takes seconds, and only its name is needed
+    from transformers import PreTrainedTokenizerBase
 
 LENGTH_POOL = 50
 """Batches whose rows are sorted by length together; larger pools pad less and shuffle less."""

@@ -40,8 +40,10 @@ def gelu(x: Floats) -> Floats:
 
 def gelu_tanh(x: Floats) -> Floats:
     """The approximation by a tanh, from the same paper."""
-    inner: Floats = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x)
-    return x * _half_tanh(inner)
+    risen: Floats = np.tanh(np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x**3))
+    risen += np.float32(1)
+    risen *= np.float32(0.5)
+    return x * risen
 
 
 def relu(x: Floats) -> Floats:
@@ -50,8 +52,9 @@ def relu(x: Floats) -> Floats:
 
 
 def silu(x: Floats) -> Floats:
-    """``x / (1 + exp(-x))``, by a tanh, which cannot overflow."""
-    return x * _half_tanh(np.float32(0.5) * x)
+    """``x / (1 + exp(-x))``, by the exponential that cannot overflow."""
+    small = np.exp(-np.abs(x))
+    return x * np.where(x >= 0, np.float32(1), small) / (1 + small)
 
 
 ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
@@ -64,14 +67,6 @@ ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
     "tanh": np.tanh,
 }
 """By the names of ``hidden_act`` in ``config.json``."""
-
-
-def _half_tanh(x: Floats) -> Floats:
-    """``(1 + tanh x) / 2``."""
-    risen: Floats = np.tanh(x)
-    risen += np.float32(1)
-    risen *= np.float32(0.5)
-    return risen
 
 
 def _polynomial(z: Floats, coefficients: tuple[float, ...]) -> Floats:

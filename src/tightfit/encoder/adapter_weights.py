@@ -150,13 +150,13 @@ def _from_peft(config: Mapping[str, Any], found: Mapping[str, Stored]) -> Adapte
             continue
         plain = _plain(name)
         if match := _PART.fullmatch(plain):
-            parts.setdefault(match["layer"], {})[match["kind"]] = tensor.floats()
+            parts.setdefault(match["layer"], {})[match["kind"]] = tensor.floats
         elif re.search(r"lora_|vera_|ia3_", plain):
             raise UnknownInside("a part of an adapter is not known here", seen=name)
         else:
             whole[plain] = tensor
     read = _READERS[kind]
-    shared = {name: found[name].floats() for name in SHARED if name in found}
+    shared = {name: found[name].floats for name in SHARED if name in found}
     return AdapterWeights({x: read(config, x, own | shared) for x, own in parts.items()}, whole)
 
 

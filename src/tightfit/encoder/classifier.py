@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,12 @@ from tightfit.encoder.adapter_weights import CONFIG, HEAD, AdapterWeights
 from tightfit.encoder.frozen import FrozenEncoder
 from tightfit.encoder.network import Network, put_together
 from tightfit.encoder.on_numpy import numpy_logits
+
+if TYPE_CHECKING:
+    from tightfit.encoder.on_torch import TorchForward
+
+PAYS_FOR_TORCH = 6_000
+"""Tokens from which on torch is faster, the seconds of its import included."""
 
 NUMPY_TOKENS = 1024
 """Tokens of one pass in numpy at most: more leave a processor's caches and are not faster."""
@@ -72,12 +80,27 @@ class FrozenClassifier:
     ) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
         flat = tokens.flat
+        if len(flat.ids) > PAYS_FOR_TORCH and find_spec("torch") is not None:
+            return tokens.by_text(self.on_torch().all_logits(flat, advance))
         parts = []
         for rows in _few_at_a_time(flat):
             parts.append(numpy_logits(self.network, rows))
             if advance is not None:
                 advance(len(rows))
         return tokens.by_text(np.concatenate(parts))
+
+    def on_torch(self, **more: Any) -> TorchForward:
+        """The way through torch, for whoever has many rows or wants another format or device.
+
+        It holds copies of the weights that the adapter changes, until it is let go.
+
+        Args:
+            more: ``dtype`` and ``device``, as :class:`TorchForward` takes them.
+        """
+        forward: TorchForward = import_module("tightfit.encoder.on_torch").TorchForward(
+            self.network, **more
+        )
+        return forward
 
 
 def open_classifier(adapter: Path, base: Path) -> FrozenClassifier:

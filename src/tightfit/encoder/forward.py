@@ -20,6 +20,12 @@ class Ops(Protocol):
     def embedded(self, network: Network) -> Array:
         """Sum of the embeddings of each token, (T, H)."""
 
+    def enter(self, x_TH: Array) -> Array:
+        """The same in the number format of the blocks."""
+
+    def leave(self, state_BH: Array) -> Array:
+        """The same in that of the head."""
+
     def linear(self, x_TI: Array, weight_OI: Array, bias_O: Array | None) -> Array:
         """``W x + b``, a new array (T, O)."""
 
@@ -36,10 +42,10 @@ class Ops(Protocol):
 def logits(network: Network, ops: Ops) -> Array:
     """``logits_BK`` of one batch."""
     encoder = network.encoder
-    x_TH = ops.norm(ops.embedded(network), network.embedding_norm, encoder.eps)
+    x_TH = ops.enter(ops.norm(ops.embedded(network), network.embedding_norm, encoder.eps))
     for block in network.blocks[:-1]:
         x_TH = _through(block, x_TH, network, ops, first_only=False)
-    state_BH = _through(network.blocks[-1], x_TH, network, ops, first_only=True)
+    state_BH = ops.leave(_through(network.blocks[-1], x_TH, network, ops, first_only=True))
     for linear, activation in network.head:
         state_BH = _linear(linear, state_BH, ops)
         if activation is not None:

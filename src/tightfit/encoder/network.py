@@ -69,8 +69,9 @@ class Network:
     """All weights of a classifier, and what is done with them."""
 
     encoder: FrozenEncoder
-    words: Stored
-    positions: Stored
+    words: Stored | Array
+    positions: Stored | Array
+    """Tables of embeddings: of a file, or tensors."""
     first_type_H: Array | None
     """Embedding of the first token type, where there are types."""
     embedding_norm: Norm
@@ -111,7 +112,7 @@ class _Parts:
             None if types is None else types.rows(np.zeros(1, np.int64))[0],
             self.norm(f"{base}.LayerNorm"),
             tuple(map(self.block, range(encoder.depth))),
-            bias and self.stored(f"{encoder.family.encoder}.{bias}.weight").floats(),
+            bias and self.stored(f"{encoder.family.encoder}.{bias}.weight").floats,
             self.head(),
         )
         strange = (self.adapter.tensors.keys() | self.adapter.changes.keys()) - self._asked
@@ -125,7 +126,7 @@ class _Parts:
         return self.encoder.stored(name) if own is None else own
 
     def norm(self, name: str) -> Norm:
-        return Norm(*(self.stored(f"{name}.{part}").floats() for part in ("weight", "bias")))
+        return Norm(*(self.stored(f"{name}.{part}").floats for part in ("weight", "bias")))
 
     def block(self, number: int) -> BlockWeights:
         family, inside = self.encoder.family, self.encoder.inside
@@ -158,7 +159,7 @@ class _Parts:
 
     def linear(self, name: str) -> Linear:
         self._asked.add(name)
-        weight_OI, bias_O = (self.stored(f"{name}.{x}").floats() for x in ("weight", "bias"))
+        weight_OI, bias_O = (self.stored(f"{name}.{x}").floats for x in ("weight", "bias"))
         change = self.adapter.changes.get(name)
         return Linear(weight_OI, bias_O) if change is None else _changed(weight_OI, bias_O, change)
 

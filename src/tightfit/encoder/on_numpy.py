@@ -46,6 +46,12 @@ class _Batch:
         sum_TH: Floats = x_TH + network.positions.rows(self._places_T)
         return sum_TH
 
+    def enter(self, x_TH: Floats) -> Floats:
+        return x_TH
+
+    def leave(self, state_BH: Floats) -> Floats:
+        return state_BH
+
     def linear(self, x_TI: Floats, weight_OI: Floats, bias_O: Floats | None) -> Floats:
         y_TO: Floats = x_TI @ weight_OI.T
         if bias_O is not None:

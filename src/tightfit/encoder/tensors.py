@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -33,8 +34,9 @@ class Stored:
         """Of the tensor."""
         return self.raw.shape
 
+    @cached_property
     def floats(self) -> NDArray[np.float32]:
-        """All of it in fp32; a view of the file where it holds that."""
+        """All of it in fp32: a view of the file, or one copy where the file has another format."""
         return _floats(self.raw, self.format)
 
     def rows(self, ids_T: NDArray[np.int64]) -> NDArray[np.float32]:

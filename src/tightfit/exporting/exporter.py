@@ -37,13 +37,13 @@ from tightfit.exporting.formats import (
     GRAPH_FILE,
     Encode,
     Format,
-    Subject,
     check_format,
     open_form,
     write_form,
 )
 from tightfit.model.adapters import base_model
 from tightfit.progress import Progress
+from tightfit.run import Run
 
 FACTS_FILE = "export.json"
 """What an export is, and how it was compared; every exported folder has it."""
@@ -77,7 +77,7 @@ class Exported:
 
 
 def export(
-    subject: Subject,
+    run: Run,
     form: Format,
     folder: Path,
     rows: Rows,
@@ -88,7 +88,7 @@ def export(
     """Write a run in another form into an empty folder, and compare the two.
 
     Args:
-        subject: the run.
+        run: the run.
         form: which form.
         folder: to fill; the caller discards it after an error.
         rows: compared besides random batches: padded, unpadded, of length 1, of the full length.
@@ -100,11 +100,11 @@ def export(
         ProofError: the export does not answer as the run does.
         UsageError: there is no such form for this run.
     """
-    check_format(form, subject.classifier)
-    write_form(subject, form, folder)
-    length = subject.predictor.max_length
-    engine, encode = open_form(form, folder, source=subject.source, max_length=length)
-    comparison = Comparison(subject, rows, progress or Progress())
+    check_format(form, run.predictor.classifier)
+    write_form(run, form, folder)
+    length = run.predictor.max_length
+    engine, encode = open_form(form, folder, source=run.base, max_length=length)
+    comparison = Comparison(run, rows, progress or Progress())
     comparison.check_tokens(encode)
     parity = comparison.parity(engine, strict=True)
     int8 = None
@@ -119,19 +119,19 @@ def export(
             "allowed": ACCURACY_LOSS,
         }
     exported = Exported(parity, comparison.speed, int8)
-    storage.write_json(folder / LABELS_FILE, subject.labels.to_json())
-    storage.write_json(folder / FACTS_FILE, _facts(subject, form, rows, exported))
+    storage.write_json(folder / LABELS_FILE, run.labels.to_json())
+    storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
     return exported
 
 
 class Comparison:
     """The run's answers on all rows, computed once, for any number of engines."""
 
-    def __init__(self, subject: Subject, rows: Rows, progress: Progress) -> None:
-        classifier, length = subject.classifier, subject.predictor.max_length
+    def __init__(self, run: Run, rows: Rows, progress: Progress) -> None:
+        classifier, length = run.predictor.classifier, run.predictor.max_length
         self._run = TorchEngine(classifier.module)
         self._rows, self._progress = rows, progress
-        self._temperature = subject.predictor.temperature
+        self._temperature = run.predictor.temperature
         self._tokens = tokenise(classifier.tokenizer, rows.texts, length)
         self._run_NK = self._all(self._run, "the run")
         self._probes = probes(
@@ -236,13 +236,13 @@ def _ranked(
     return [(variant, path) for variant, path, *_ in tried]
 
 
-def _facts(subject: Subject, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
+def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
     facts = {
         "format": form,
-        "base_model": subject.source.public_name,
-        "max_length": subject.predictor.max_length,
-        "pad_id": int(subject.classifier.tokenizer.pad_token_id),
-        "temperature": subject.predictor.temperature,
+        "base_model": run.base.public_name,
+        "max_length": run.predictor.max_length,
+        "pad_id": int(run.predictor.classifier.tokenizer.pad_token_id),
+        "temperature": run.predictor.temperature,
         "parity": exported.parity.to_json(),
         "compared_on": rows.name,
         "examples_per_second": exported.examples_per_second,

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit import storage
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.metrics.calibration import (
     Temperature,
@@ -24,7 +23,7 @@ from tightfit.metrics.calibration import (
     expected_calibration_error,
     fit_temperature,
 )
-from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
+from tightfit.tasks.validation_logits import ValidationLogits
 
 DERIVED_NAME = "calibration"
 """The file in the run's ``derived/``."""
@@ -98,18 +97,6 @@ def confidences(
     probabilities_NK = apply_temperature(validation_logits.logits_NK, temperature)
     right_N = probabilities_NK.argmax(axis=1) == validation_logits.labels_N
     return probabilities_NK.max(axis=1), right_N
-
-
-def read_calibration(folder: storage.RunFolder) -> Calibration | None:
-    """The run's calibration; fitted anew where it is not on record, None where it cannot be.
-
-    Raises:
-        ArtefactError: what is on record is damaged.
-    """
-    if (folder.derived / f"{DERIVED_NAME}.json").is_file():
-        return Calibration.from_json(storage.read_derived(folder, DERIVED_NAME))
-    validation_logits = read_validation_logits(folder.validation)
-    return None if validation_logits is None else calibrate(validation_logits)
 
 
 def choose_threshold(

@@ -29,9 +29,9 @@ from tightfit.experiments.cells import (
     write_row,
 )
 from tightfit.experiments.markdown import markdown
-from tightfit.metrics.intervals import Interval
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Once, Progress, RichProgress
+from tightfit.run import Run
 from tightfit.training.prepare import Dataset, gather, plan_for
 from tightfit.verbs.dry_run import dry_run
 from tightfit.verbs.plan import assignments, settings_of
@@ -246,16 +246,15 @@ def _training(
 
 def _row(name: str, result: TrainResult) -> Row:
     """What a finished run is worth."""
-    folder = storage.RunFolder(result.run)
-    scores = storage.read_json(folder.metrics)["validation"]
-    artefact = folder.model if folder.model.is_dir() else folder.adapter
+    run = Run.open(result.run)
+    scores = run.metrics.validation
     return Row(
         name=name,
         trainable=result.summary["total"],
-        accuracy=Interval(**scores["accuracy"]),
-        macro_f1=Interval(**scores["macro_f1"]),
+        accuracy=scores.accuracy,
+        macro_f1=scores.macro_f1,
         seconds=result.summary["seconds"],
-        bytes=sum(file.stat().st_size for file in artefact.rglob("*") if file.is_file()),
+        bytes=sum(file.stat().st_size for file in run.artefact.rglob("*") if file.is_file()),
     )
 
 

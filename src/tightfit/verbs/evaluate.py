@@ -20,8 +20,7 @@ from tightfit.metrics.intervals import Interval, over_seeds
 from tightfit.metrics.paired import Paired, compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores, score
 from tightfit.progress import Progress, RichProgress
-from tightfit.tasks.calibrate import read_calibration
-from tightfit.verbs.predict import Run
+from tightfit.run import Run
 
 NEAR_ONE = 0.1
 """Temperatures whose logarithm is less than this change hardly anything."""
@@ -131,7 +130,7 @@ def evaluate(
         )
     seeds = _over_seeds([run, *also], all_scores) if also else None
     evaluation = Evaluation(scores, calibration, paired, paired_macro_f1, seeds)
-    _keep(storage.RunFolder(Path(run)), evaluation, table.source, table.fingerprint())
+    _keep(loaded.folder, evaluation, table.source, table.fingerprint())
     return evaluation
 
 
@@ -145,8 +144,9 @@ def _score(
     by_chance = calibration_error_by_chance(apply_temperature(logits_NK, temperature).max(axis=1))
     reason = None
     if scores.ece > bare.ece / 2:
-        kept = read_calibration(storage.RunFolder(run.path))
-        reason = (kept and kept.reason) or _why_not_halved(temperature, bare.ece, by_chance)
+        reason = (run.calibration and run.calibration.reason) or _why_not_halved(
+            temperature, bare.ece, by_chance
+        )
     return scores, Calibrated(
         temperature=temperature,
         ece_before=bare.ece,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tightfit import storage
-from tightfit.cascade.make_cascade import cascade_of
 from tightfit.cascade.two_stage import CASCADE, write_cascade
 from tightfit.data.sources import Columns, read_table
 from tightfit.errors import UsageError
@@ -16,8 +15,8 @@ from tightfit.exporting.exporter import FACTS_FILE, Exported, Rows
 from tightfit.exporting.exporter import export as export_classifier
 from tightfit.exporting.formats import check_format
 from tightfit.progress import Progress, RichProgress
+from tightfit.run import Run
 from tightfit.storage.whole import check_replaceable, whole_folder
-from tightfit.verbs.predict import Run, subject_of
 
 FALLBACK = "sample:test"
 """Texts to compare on where none are given; their labels belong to another task."""
@@ -95,9 +94,9 @@ def export(
             "texts they may think otherwise"
         )
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
-        exported = export_classifier(subject_of(loaded), known, folder, rows, progress=progress)
+        exported = export_classifier(loaded, known, folder, rows, progress=progress)
         if cascade:
-            write_cascade(folder / CASCADE, cascade_of(storage.RunFolder(loaded.path)))
+            write_cascade(folder / CASCADE, loaded.cascade)
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     return ExportResult(out, tuple(files), exported)
 

@@ -29,8 +29,8 @@ from tightfit.model.locate import Source, locate
 from tightfit.model.model_card import write_card
 from tightfit.model.proofs import Proof, movement, round_trip
 from tightfit.progress import Progress, RichProgress
-from tightfit.reporting.facts import read_facts
 from tightfit.reporting.page import render
+from tightfit.run import Run
 from tightfit.tasks.calibrate import DERIVED_NAME, calibrate
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.checkpoint import CheckpointStore
@@ -272,7 +272,8 @@ def _finish(
     )
     base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
     versions = _versions()
-    storage.write_text(folder.report, render(read_facts(folder, versions, base)))
+    draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
+    storage.write_text(folder.report, render(Run(folder.root, manifest=draft)))
     storage.seal(folder, versions, base)
     return TrainResult(folder.root, summary)
 

@@ -168,7 +168,7 @@ def test_the_best_int8_is_kept(
     rows = Rows(TEXTS, [(i + 1) % 3 for i in bert_run.predictor.predict(TEXTS).ids], "toys")
     found = export(bert_run, "onnx-int8", tmp_path, rows, portable=portable)
     assert found.int8 is not None
-    assert found.int8["variant"] == best
+    assert found.int8.variant == best
 
 
 def test_the_variants_differ(bert_run: Run, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_warnings_are_those_of_the_rows(run: Run) -> None:
 def test_the_parts_of_the_budget_add_up(run: Run) -> None:
     """To the cap, and to the model."""
     found = spending(run)
-    assert sum(part.parameters for part in found.parts) == found.cap
+    assert sum(part.parameters for part in found.parts) == run.plan.budget
     assert sum(part.share for part in found.parts) == pytest.approx(1.0)
     trained = sum(part.parameters for part in found.parts if part.tone != "free")
     assert trained == found.model[0].parameters == run.plan.total

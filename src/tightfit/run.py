@@ -23,7 +23,7 @@ from tightfit.data.facts import DataFacts
 from tightfit.data.labels import LabelSet
 from tightfit.display import Shown, share_words
 from tightfit.errors import ArtefactError, UsageError
-from tightfit.storage.files import damaged
+from tightfit.storage.files import damaged, file_sha256
 from tightfit.training.summary import TrainSummary
 
 if TYPE_CHECKING:
@@ -60,10 +60,7 @@ class Evaluated:
 class Run(Shown):
     """A finished run: what it was made from, what it is worth, and its predictions.
 
-    Attributes:
-        max_length: longest text to read, in tokens; None takes the run's own.
-        max_error: the share of wrong answers not to be exceeded, with 95% confidence; texts of
-            which the classifier is not sure enough count as not ``answered``. None answers all.
+    A part whose file is missing or damaged raises an ArtefactError when it is asked for.
     """
 
     def __init__(
@@ -78,8 +75,9 @@ class Run(Shown):
 
         Args:
             path: the folder; None where every part that will be asked for is among ``parts``.
-            max_length: see the class.
-            max_error: see the class.
+            max_length: longest text to read, in tokens; None takes the run's own.
+            max_error: the share of wrong answers not to be exceeded, with 95% confidence; texts of
+                which the classifier is not sure enough count as not ``answered``. None answers all.
             parts: what is known already, under the names of the properties.
         """
         self._path = None if path is None else Path(path)
@@ -140,8 +138,6 @@ class Run(Shown):
     @cached_property
     def identity(self) -> str:
         """A digest that stands for all of the run."""
-        from tightfit.model.locate import file_sha256
-
         return file_sha256(self.folder.manifest)
 
     @cached_property
@@ -201,11 +197,7 @@ class Run(Shown):
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        """A row for each evaluation while training.
-
-        Raises:
-            ArtefactError: it cannot be read.
-        """
+        """A row for each evaluation while training."""
         path = self.folder.history
         try:
             return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
@@ -216,11 +208,7 @@ class Run(Shown):
 
     @cached_property
     def metrics(self) -> Metrics:
-        """What training took, and the scores on the validation rows.
-
-        Raises:
-            ArtefactError: there are none, as in an imported run, or they are damaged.
-        """
+        """What training took, and the scores on the validation rows; an imported run has none."""
         from tightfit.metrics.scores import Scores
 
         path = self.folder.metrics
@@ -236,22 +224,14 @@ class Run(Shown):
 
     @cached_property
     def validation(self) -> ValidationLogits | None:
-        """What the classifier said of its validation rows; runs of before this was kept have none.
-
-        Raises:
-            ArtefactError: the record is damaged.
-        """
+        """What the classifier said of its validation rows; None where that was not kept."""
         from tightfit.tasks.validation_logits import read_validation_logits
 
         return read_validation_logits(self.folder.validation)
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """The temperature; fitted anew where it is not on record, None where it cannot be.
-
-        Raises:
-            ArtefactError: what is on record is damaged.
-        """
+        """The temperature; fitted anew where it is not on record, None where it cannot be."""
         from tightfit.tasks.calibrate import DERIVED_NAME, Calibration, calibrate
 
         if (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
@@ -318,11 +298,7 @@ class Run(Shown):
 
     @cached_property
     def predictor(self) -> Predictor:
-        """The classifier, loaded: the one place where that of a run is made.
-
-        Raises:
-            TightfitError: as :meth:`load`.
-        """
+        """The classifier, loaded as :meth:`load` does: the one place where it is made."""
         from tightfit.engines.engine import torch_engine
         from tightfit.engines.predictor import Predictor, check_max_length
         from tightfit.model.artefact import load_artefact
@@ -383,11 +359,7 @@ class Run(Shown):
 
 
 def _parsed(kind: type[T], saved: object, path: Path) -> T:
-    """A dataclass from JSON; keys that it does not have are passed over.
-
-    Raises:
-        ArtefactError: ``saved`` is something else.
-    """
+    """A dataclass from JSON; keys that it does not have are passed over."""
     try:
         return TypeAdapter(kind).validate_python(saved)
     except ValidationError as error:

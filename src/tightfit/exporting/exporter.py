@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +66,32 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Int8:
+    """The variant of int8 that was taken, and what accuracy it costs on how many rows."""
+
+    variant: str
+    accuracy_loss: float
+    by: str
+    rows: int
+    allowed: float = ACCURACY_LOSS
+
+
+@dataclass(frozen=True)
 class Exported:
     """The figures of an export."""
 
     parity: Parity
     examples_per_second: float
     """Rows of the comparison, tokens to logits, in one process."""
-    int8: dict[str, Any] | None
-    """Which variant was taken, and what accuracy it costs."""
+    int8: Int8 | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``export.json`` and ``tightfit export --json`` have them."""
+        found = {
+            "parity": self.parity.to_json(),
+            "examples_per_second": self.examples_per_second,
+        }
+        return found if self.int8 is None else {**found, "int8": asdict(self.int8)}
 
 
 def export(
@@ -111,13 +129,7 @@ def export(
     if form == "onnx-int8":
         variant, loss = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
         parity = comparison.parity(OnnxEngine.open(folder / GRAPH_FILE), strict=False)
-        int8 = {
-            "variant": variant.name,
-            "accuracy_loss": loss.accuracy,
-            "by": loss.by,
-            "rows": len(rows.texts),
-            "allowed": ACCURACY_LOSS,
-        }
+        int8 = Int8(variant.name, loss.accuracy, loss.by, len(rows.texts))
     exported = Exported(parity, comparison.speed, int8)
     storage.write_json(folder / LABELS_FILE, run.labels.to_json())
     storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
@@ -237,14 +249,12 @@ def _ranked(
 
 
 def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
-    facts = {
+    return {
         "format": form,
         "base_model": run.base.public_name,
         "max_length": run.predictor.max_length,
         "pad_id": int(run.predictor.classifier.tokenizer.pad_token_id),
         "temperature": run.predictor.temperature,
-        "parity": exported.parity.to_json(),
         "compared_on": rows.name,
-        "examples_per_second": exported.examples_per_second,
+        **exported.to_json(),
     }
-    return facts if exported.int8 is None else {**facts, "int8": exported.int8}

@@ -33,7 +33,6 @@ class Confidence:
     """Reliability diagrams, the numbers with them, and what keeping silent would bring."""
 
     words: str
-    calibration: Calibration
     charts: tuple[Chart, ...]
     abstentions: tuple[Abstention, ...]
 
@@ -53,7 +52,6 @@ def confidence(run: Run) -> Confidence | None:
     charts = (_chart(title, points, places) for (title, _), points in zip(named, bins, strict=True))
     return Confidence(
         words=_words(run.calibration),
-        calibration=run.calibration,
         charts=tuple(charts),
         abstentions=tuple(_abstention(run.validation, temperature, level) for level in LEVELS),
     )

@@ -39,6 +39,7 @@ def render(run: Run) -> str:
     page = environment.get_template(TEMPLATE).render(
         name=PurePath(str(run.path)).name or run.path,
         run=run,
+        scores=run.metrics.validation,
         adapters=adapter_words(run),
         verdict=verdict(run),
         spending=spending(run),

@@ -26,23 +26,12 @@ class Proven:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Something that was decided automatically."""
-
-    name: str
-    value: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Story:
     """The closing parts of the page."""
 
     proofs: tuple[Proven, ...]
-    choices: tuple[Chosen, ...]
     settings: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     """Section, and its names with their values."""
-    versions: tuple[tuple[str, str], ...]
     commands: str
     python: str
     loading: str
@@ -56,11 +45,7 @@ def story(run: Run) -> Story:
     base = run.manifest.base.get("public_name", run.plan.model)
     return Story(
         proofs=tuple(_proven(name, proof) for name, proof in run.proofs.items()),
-        choices=tuple(
-            Chosen(name, choice.value, choice.reason) for name, choice in run.choices.items()
-        ),
         settings=_settings(run),
-        versions=tuple(run.manifest.versions.items()),
         commands=f"tightfit predict {quoted} --text '…'\n"
         f"tightfit predict {quoted} --data texts.csv --out labels.csv --probabilities\n"
         f"tightfit evaluate {quoted} --data labelled.csv\n"

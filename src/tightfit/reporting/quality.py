@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tightfit.display import share_words
-from tightfit.metrics.intervals import Interval
 from tightfit.metrics.scores import ClassScores
 from tightfit.reporting.spending import adapter_words
-from tightfit.run import Evaluated, Run
+from tightfit.run import Run
 
 MATRIX_LABELS = 12
 """A wider confusion matrix cannot be read; its largest confusions are listed instead."""
@@ -22,8 +21,6 @@ DIM = 0.08
 class Verdict:
     """The outcome in words and one picture."""
 
-    accuracy: Interval
-    rows: int
     sentence: str
     """Accuracy, budget and adapters in one line."""
     majority: float
@@ -60,13 +57,11 @@ class Confusion:
 class Quality:
     """Tables of the outcome."""
 
-    macro_f1: Interval
     classes: tuple[ClassScores, ...]
     classes_left_out: int
     matrix: tuple[tuple[str, tuple[Cell, ...]], ...]
     """True label and its row of cells; empty where it would be too wide."""
     confusions: tuple[Confusion, ...]
-    evaluations: tuple[Evaluated, ...]
 
 
 def verdict(run: Run) -> Verdict:
@@ -78,8 +73,6 @@ def verdict(run: Run) -> Verdict:
     learned = adapter_words(run)
     of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
     return Verdict(
-        accuracy=scores.accuracy,
-        rows=scores.n,
         sentence=f"{share_words(scores.accuracy)} on {scores.n:,} rows · {plan.total:,}{cap} "
         f"parameters · {learned}",
         majority=most / scores.n,
@@ -98,12 +91,10 @@ def quality(run: Run) -> Quality:
     shown = sorted(classes, key=lambda row: row.f1.value)[:LISTED] if many else classes
     confusions = _confusions(run)
     return Quality(
-        macro_f1=scores.macro_f1,
         classes=tuple(shown),
         classes_left_out=len(classes) - len(shown),
         matrix=_matrix(run) if len(classes) <= MATRIX_LABELS else (),
         confusions=tuple(confusions[:LISTED]),
-        evaluations=tuple(run.evaluations),
     )
 
 

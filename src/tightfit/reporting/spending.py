@@ -39,8 +39,6 @@ class Spending:
     """Of the cap, or of what trains where no cap holds."""
     model: tuple[Part, ...]
     """Of the whole model: what trained and what stayed frozen."""
-    total: int
-    cap: int | None
     learned: str
     """How many of the adapters did."""
     charts: tuple[Chart, ...]
@@ -72,8 +70,6 @@ def spending(run: Run) -> Spending:
         words=_words(run),
         parts=tuple(parts),
         model=_model(run),
-        total=plan.total,
-        cap=plan.budget,
         learned=_learned(run),
         charts=_charts(run, groups, tones),
         dead=tuple(dead_layers(run)),

@@ -46,7 +46,7 @@ RESULT_NAMES = ("comparison.json", "comparison.md")
 ROW_FACTS = ("train_fingerprint", "validation_fingerprint")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The rows of a comparison in their order, and the cells that have none, with the reason."""
 
@@ -63,6 +63,11 @@ class Comparison:
             "rows": [row.to_json() for row in self.rows],
             "left_out": dict(self.left_out),
         }
+
+    def __repr__(self) -> str:
+        return markdown(self.rows, self.left_out)
+
+    _repr_markdown_ = __repr__  # what a notebook shows
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tightfit import storage
 from tightfit.config import MissingText
 from tightfit.data.sources import read_table
+from tightfit.display import Shown, share_words
 from tightfit.errors import DataError, UsageError
 from tightfit.metrics.calibration import apply_temperature, calibration_error_by_chance
 from tightfit.metrics.intervals import Interval, over_seeds
@@ -60,8 +61,8 @@ class OverSeeds:
     ece: Interval
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Shown):
     """Scores of a run, and, where it was compared or combined with others, what came of that."""
 
     scores: Scores
@@ -70,6 +71,23 @@ class Evaluation:
     """Of accuracy."""
     paired_macro_f1: Paired | None = None
     seeds: OverSeeds | None = None
+
+    @property
+    def accuracy(self) -> Interval:
+        """Share of rows that are right."""
+        return self.scores.accuracy
+
+    @property
+    def macro_f1(self) -> Interval:
+        """Mean F1 of the classes."""
+        return self.scores.macro_f1
+
+    def shown(self) -> dict[str, object]:
+        """Rows, scores with their intervals, and how it compares."""
+        shares = {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
+        paired = {} if self.paired is None else {"paired": self.paired.sentence}
+        words = {name: share_words(share) for name, share in shares.items()}
+        return {"rows": f"{self.scores.n:,}", **words, **paired}
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit evaluate --json`` prints."""

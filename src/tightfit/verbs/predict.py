@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tightfit.batch_predict.shard import WHOLE, Shard
-from tightfit.batch_predict.stream import STREAM_ROWS, LabelFormat, check_out, predict_stream
+from tightfit.batch_predict.stream import (
+    STREAM_ROWS,
+    LabelFormat,
+    Written,
+    check_out,
+    predict_stream,
+)
 from tightfit.cascade.two_stage import CascadePredictor
 from tightfit.config import MissingText
 from tightfit.data.sources import count_rows, iter_texts
@@ -20,24 +26,15 @@ from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 
 
-@dataclass(frozen=True, repr=False)
-class PredictResult(Shown):
-    """What was written."""
+@dataclass(frozen=True, repr=False, kw_only=True)
+class PredictResult(Shown, Written):
+    """What was written, where, and by what."""
 
     out: Path
-    rows: int
-    truncated: int
-    """Texts longer than the classifier reads."""
-    abstained: int = 0
-    """Texts left without a label, to keep the error under the level that was asked for."""
     threshold: float = 0.0
     """The least confidence of an answer."""
     engine: EngineName = "torch"
     """What computed."""
-    by_linear: int = 0
-    """Texts that the linear model of a cascade answered."""
-    seconds: float = 0.0
-    """From the first row that is read to the last that is written."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit predict --json`` prints."""
@@ -120,7 +117,7 @@ def predict(
         progress=progress,
     )
     threshold = loaded.predictor.threshold
-    return PredictResult(Path(out), threshold=threshold, engine=used, **asdict(written))
+    return PredictResult(**vars(written), out=Path(out), threshold=threshold, engine=used)
 
 
 def _with_engine(

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tightfit.data.labels import LabelSet
-from tightfit.metrics.calibration import apply_temperature
-from tightfit.metrics.scores import score
 from tightfit.run import Evaluated, Run
+from tightfit.tasks import SingleLabel
 from tightfit.tasks.calibrate import calibrate
 from tightfit.tasks.validation_logits import ValidationLogits
 
@@ -33,14 +31,15 @@ def with_outcomes(run: Run, labels: Sequence[str], texts: Sequence[str]) -> Run:
         labels: names, two or more.
         texts: the first of them are mistakes, one a label; they are repeated as often as needed.
     """
+    task = SingleLabel.from_names(labels)
     rows = max(80, 2 * len(labels))
     true_N = np.arange(rows) % len(labels)
     given_N = np.where(np.arange(rows) < rows // 4, (true_N + 1) % len(labels), true_N)
     logits_NK = np.eye(len(labels), dtype=np.float32)[given_N] * 3
-    validation_logits = ValidationLogits.gather(logits_NK, true_N.tolist(), [*texts] * rows)
-    scores = score(true_N, apply_temperature(logits_NK, 1.0), tuple(labels))
+    validation_logits = ValidationLogits.gather(task, logits_NK, true_N, [*texts] * rows)
+    scores = task.score(true_N, task.probabilities(logits_NK))
     return run.with_parts(
-        labels=LabelSet(tuple(labels), tuple(range(len(labels)))),
+        task=task,
         validation=validation_logits,
         calibration=calibrate(validation_logits),
         metrics=replace(run.metrics, validation=scores),

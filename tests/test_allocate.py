@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_plan import plan_of
-from tightfit.budget.allocate import MOST_RANK, largest_that_fits
+from tightfit.budget.allocate import largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.parts import rank_price
 from tightfit.budget.shapes import LinearShape
 from tightfit.config import Role
 from tightfit.errors import BudgetError
+from tightfit.methods import PLAIN
 
 ALL: tuple[Role, ...] = ("query", "key", "value", "attention-output", "mlp-in", "mlp-out")
 OUTPUT = 768 * 4 + 4
@@ -89,5 +90,5 @@ def test_no_cap_is_exceeded_and_none_is_wasted(
         return
     assert spent <= cap
     rank = chosen[0].rank
-    stops = min(MOST_RANK, *(min(x.in_features, x.out_features) for x in chosen))
+    stops = min(PLAIN.most_rank, *(min(x.in_features, x.out_features) for x in chosen))
     assert rank == stops or spent + rank_price(chosen) > cap

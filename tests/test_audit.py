@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification
 
 from tests.toys import toy_config
 from tightfit import audit, storage
-from tightfit.budget.parameter_plan import HeadLayer, Method, Plan
+from tightfit.budget.parameter_plan import HeadLayer, Plan
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
 from tightfit.model.adapter_audit import Audit, audit_folder
@@ -320,7 +320,7 @@ def test_labels_beside_the_weights(tmp_path: Path, config: Any, labels: Any) -> 
 
 
 def sealed_run(
-    root: Path, fill: Callable[[storage.RunFolder], object], method: Method = "none"
+    root: Path, fill: Callable[[storage.RunFolder], object], method: str = "none"
 ) -> Path:
     """A run with two labels and whatever else ``fill`` puts there."""
     folder = storage.create(root)

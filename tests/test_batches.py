@@ -130,12 +130,12 @@ def test_a_tokenizer_without_padding_is_refused() -> None:
 
 def test_collate_pads_with_the_pad_id_and_masks_it() -> None:
     """Rows keep their ids; the rest is padding under a zero mask."""
-    batch = collate(tokens_of(), [0, 1], labels=[1, 0, 1, 0])
+    batch = collate(tokens_of(), [0, 1], targets=np.array([1, 0, 1, 0]))
     assert batch.ids_BL.shape == (2, 4)
     assert batch.ids_BL[1, 3] == 0
     assert batch.mask_BL.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
-    assert batch.labels_B is not None
-    assert batch.labels_B.tolist() == [1, 0]
+    assert batch.targets_B is not None
+    assert batch.targets_B.tolist() == [1, 0]
     assert batch.rows_B.tolist() == [0, 1]
 
 

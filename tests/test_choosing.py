@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model
 
 from tests.exports import LENGTH, toy_run, toy_texts, wide_encoder
-from tests.toy_setups import Notes
+from tests.toy_setups import TASK, Notes
 from tests.toys import write_jsonl
 from tightfit import Run, extras, predict
 from tightfit.data.batches import Batch, Tokens, length_sorted
@@ -141,7 +141,7 @@ def measured(tokens: Tokens = TOKENS, asked: Any = "auto", **engines: Any) -> Ch
         name.replace("_", "-"): (engine if callable(engine) else lambda engine=engine: engine)
         for name, engine in {"torch": Toy(0.5), **engines}.items()
     }
-    choice, engine = choose(given, tokens, asked=asked, clock=lambda: Toy.now)
+    choice, engine = choose(given, tokens, TASK, asked=asked, clock=lambda: Toy.now)
     assert engine is given[choice.name]()
     return choice
 

@@ -81,10 +81,10 @@ def assert_same(logits_NK: Any, run: Run) -> None:
     """Logits to 1e-4, probabilities to 1e-5, labels one by one."""
     wanted = run.predict(TEXTS)
     assert np.abs(logits_NK - run.predictor.logits(TEXTS)).max() < 1e-4
-    assert np.abs(softmax(logits_NK) - wanted.probabilities_NK).max() < 1e-5
+    assert np.abs(softmax(logits_NK) - wanted.probabilities).max() < 1e-5
     assert [NAMES[i] for i in logits_NK.argmax(1)] == wanted.labels
     # Else one answer for all texts would do.
-    assert np.ptp(wanted.probabilities_NK, axis=0).max() > 0.05
+    assert np.ptp(wanted.probabilities, axis=0).max() > 0.05
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -123,7 +123,7 @@ def test_a_pipeline_serves_the_merged_folder(runs_of: Runs, tmp_path: Path) -> N
     wanted = run.predict(TEXTS)
     assert [answer["label"] for answer in answers] == wanted.labels
     scores = np.array([answer["score"] for answer in answers])
-    assert np.abs(scores - wanted.probabilities_NK.max(1)).max() < 1e-5
+    assert np.abs(scores - wanted.probabilities.max(1)).max() < 1e-5
 
 
 @pytest.mark.slow

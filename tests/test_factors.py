@@ -16,7 +16,8 @@ from tests.toy_setups import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_
 from tests.toys import SMALL, toy_tokenizer
 from tightfit import Run, TrainResult, audit, export, train
 from tightfit.errors import BudgetError
-from tightfit.model.adapter_audit import _audit_factors
+from tightfit.methods import method_of
+from tightfit.model.adapter_audit import _audit_vectors
 from tightfit.model.adapters import quiet_peft
 from tightfit.model.encoders import quiet_transformers
 from tightfit.progress import Progress
@@ -82,12 +83,13 @@ def test_the_lean_path_refuses(bert: Path) -> None:
     """It knows LoRA's product alone; the reason goes on record."""
     setup = toy_job(bert, IA3)
     assert setup.lean is None
-    assert setup.config.choices["forward"].reason == "adapters are not those of LoRA or VeRA"
+    assert setup.decisions.forward is not None
+    assert setup.decisions.forward.reason == "adapters are not those of LoRA or VeRA"
 
 
 def test_every_factor_is_watched_and_moved(run: TrainResult) -> None:
     """None is exempt from the proofs, and none is 1 in the file."""
-    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    assert all(proof["ok"] for proof in run.proofs.values())
     proofs = read_json(RunFolder(run.run).proofs)
     plan = Run.load(run.run).plan
     assert {v.name for v in plan.vectors} <= proofs["movement"]["tensors"].keys()
@@ -112,11 +114,11 @@ def test_the_audit_tells_alive_from_dead(run: TrainResult, tmp_path: Path) -> No
     """A factor that is 1 everywhere is named."""
     found = audit(run.run)
     assert found.verdict == "alive: all 12 factors changed their layer"
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("ia3_l"))
     save_file({**saved, name: torch.ones_like(saved[name])}, tmp_path / "adapter_model.safetensors")
-    dead = _audit_factors(tmp_path, None)
+    dead = _audit_vectors(tmp_path, None, method_of("ia3"))
     assert dead.verdict.startswith("dead: 1 of 12 factors")
     assert [state.name for state in dead.adapters if state.dead] == [
         name.removeprefix("base_model.model.").removesuffix(".ia3_l")

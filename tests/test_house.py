@@ -26,6 +26,7 @@ FLOORS = {
     "errors": 0,  # every floor may raise
     "extras": 1,
     "progress": 1,
+    "methods": 1,
     "config": 2,
     "storage": 2,
     "data": 3,
@@ -49,9 +50,8 @@ FLOORS = {
 }
 """A module imports from floors below its own, or from its own package."""
 
-IMPORTS_IN_FUNCTIONS = {"extras", "cli", "run", ""}
-"""Where an import may wait: optional packages, and what must not load torch for ``--help``, or to
-look at a run."""
+IMPORTS_IN_FUNCTIONS = {"extras", "methods", "tasks", "run", "verbs", "cli", ""}
+"""Where an import may wait: optional packages, and what must answer before torch is there."""
 
 WITHOUT_TORCH = ("budget", "metrics", "data.sources", "data.labels", "data.splits", "data.checks")
 """What must answer in under a second, or work on numbers and rows alone."""

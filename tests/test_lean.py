@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -27,9 +28,12 @@ def busy_classifier(encoder: Path, *settings: str) -> Classifier:
     return classifier
 
 
+TARGETS_N = np.array([0, 1, 1, 0])
+
+
 def batch_of(classifier: Classifier, texts: list[str]) -> Batch:
     """All texts in one batch."""
-    return collate(tokenise(classifier.tokenizer, texts, 32), range(len(texts)), [0, 1, 1, 0])
+    return collate(tokenise(classifier.tokenizer, texts, 32), range(len(texts)), TARGETS_N)
 
 
 def gradients(classifier: Classifier, logits_BK: torch.Tensor) -> dict[str, torch.Tensor]:

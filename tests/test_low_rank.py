@@ -17,7 +17,7 @@ from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, audit, train
 from tightfit.budget import allocate
-from tightfit.budget.parameter_plan import HeadKind, Method, Plan, make_plan
+from tightfit.budget.parameter_plan import HeadKind, Plan, make_plan
 from tightfit.budget.shapes import encoder_shapes
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import NEAR_IDENTITY, quiet_peft
@@ -33,7 +33,7 @@ MINILM = {
 
 
 def planned(
-    budget: int, *, labels: int = 77, method: Method = "lora", head: HeadKind = "auto"
+    budget: int, *, labels: int = 77, method: str = "lora", head: HeadKind = "auto"
 ) -> Plan:
     """For an encoder of 384 features, on all its layers."""
     return make_plan(
@@ -210,7 +210,7 @@ def test_plain_peft_loads_it(run: Path) -> None:
     """And answers alike."""
     loaded = Run.load(run)
     texts = ["goal match in the team", "stock"]
-    labels = len(loaded.labels)
+    labels = loaded.task.outputs
     folder = RunFolder(run).adapter
     config = read_json(folder / "adapter_config.json")
     base = AutoModelForSequenceClassification.from_pretrained(
@@ -221,4 +221,4 @@ def test_plain_peft_loads_it(run: Path) -> None:
     tokens = AutoTokenizer.from_pretrained(folder)(texts, return_tensors="pt", padding=True)
     with torch.inference_mode():
         theirs_NK = model(**tokens).logits.softmax(1).numpy()
-    np.testing.assert_allclose(loaded.predict(texts).probabilities_NK, theirs_NK, atol=1e-5)
+    np.testing.assert_allclose(loaded.predict(texts).probabilities, theirs_NK, atol=1e-5)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tests.exports import LENGTH, NAMES, toy_run, toy_texts, wide_encoder
+from tests.exports import LENGTH, NAMES, TASK, toy_run, toy_texts, wide_encoder
 from tests.toys import SMALL
 from tightfit import Run, extras
 from tightfit.engines.engine import OnnxEngine, TorchEngine, all_logits
@@ -81,9 +82,9 @@ def test_the_graph_answers_as_the_run(family: str, runs_of: Runs, tmp_path: Path
     logits_NK, wanted = onnx_logits(tmp_path), run.predict(TEXTS)
     assert np.abs(logits_NK - run.predictor.logits(TEXTS)).max() < 1e-4
     probabilities_NK = torch.tensor(logits_NK, dtype=torch.float64).softmax(1).numpy()
-    assert np.abs(probabilities_NK - wanted.probabilities_NK).max() < 1e-5
+    assert np.abs(probabilities_NK - wanted.probabilities).max() < 1e-5
     assert [NAMES[i] for i in logits_NK.argmax(1)] == wanted.labels
-    assert np.ptp(wanted.probabilities_NK, axis=0).max() > 0.05
+    assert np.ptp(wanted.probabilities, axis=0).max() > 0.05
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -94,7 +95,7 @@ def test_the_graph_takes_any_batch_and_length(family: str, runs_of: Runs, tmp_pa
     graph, own = OnnxEngine.open(tmp_path / "g.onnx"), TorchEngine(model)
     for longest in (1, 2, 3, 9, 17, LENGTH, 63):
         tokens = probes(vocabulary=25, pad_id=0, max_length=longest)
-        refuse_difference(compare(own, graph, tokens))
+        refuse_difference(compare(TASK, own, graph, tokens))
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -119,7 +120,7 @@ def loose(run: Run) -> Rows:
 
     Random weights of this size make the worst case for 8 bits: their labels do flip.
     """
-    return Rows(TEXTS, [(i + 1) % 3 for i in run.predict(TEXTS).ids], "toys")
+    return Rows(TEXTS, (np.array(run.predict(TEXTS).ids) + 1) % 3, "toys")
 
 
 @pytest.mark.parametrize("pad_id", [0, 1, 24])
@@ -135,7 +136,7 @@ def test_int8_that_costs_accuracy_is_refused(
     bert_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every variant is tried, and each is named with what it costs."""
-    right = Rows(TEXTS, bert_run.predictor.predict(TEXTS).ids, "toys")
+    right = Rows(TEXTS, np.array(bert_run.predictor.predict(TEXTS).ids), "toys")
     monkeypatch.setattr("tightfit.exporting.exporter.ACCURACY_LOSS", -0.001)
     with pytest.raises(ProofError, match="int8 costs too much accuracy") as caught:
         export(bert_run, "onnx-int8", tmp_path, right)
@@ -165,7 +166,7 @@ def test_the_best_int8_is_kept(
     """Equal labels first, then speed; and for others only what holds on their machines too."""
     trials = iter(zip(agreements, range(1, 6), strict=True))
     monkeypatch.setattr("tightfit.exporting.exporter.Comparison.trial", lambda *_: next(trials))
-    rows = Rows(TEXTS, [(i + 1) % 3 for i in bert_run.predictor.predict(TEXTS).ids], "toys")
+    rows = Rows(TEXTS, (np.array(bert_run.predictor.predict(TEXTS).ids) + 1) % 3, "toys")
     found = export(bert_run, "onnx-int8", tmp_path, rows, portable=portable)
     assert found.int8 is not None
     assert found.int8.variant == best
@@ -178,7 +179,7 @@ def test_the_variants_differ(bert_run: Run, tmp_path: Path) -> None:
     batches = probes(vocabulary=25, pad_id=0, max_length=LENGTH)
     own = TorchEngine(bert_run.predictor.classifier.module)
     differences = [
-        joined(list(compare(own, OnnxEngine.open(path), batches).values())).max_abs_difference
+        joined(list(compare(TASK, own, OnnxEngine.open(path), batches).values())).max_abs_difference
         for _, path in onnx_graph.quantised(graph)
     ]
     assert len(set(differences)) == len(onnx_graph.VARIANTS)
@@ -252,14 +253,15 @@ def test_the_example_runs_it(bert_run: Run, tmp_path: Path) -> None:
     labels, scores = zip(*(line.split("\t") for line in found.stdout.splitlines()), strict=True)
     wanted = bert_run.predictor.predict(TEXTS)
     assert list(labels) == wanted.labels
-    assert np.abs(np.array(scores, float) - wanted.probabilities_NK.max(1)).max() < 1e-4
+    assert np.abs(np.array(scores, float) - wanted.probabilities.max(1)).max() < 1e-4
 
 
 def test_the_figures_of_int8_are_kept(bert_run: Run, tmp_path: Path) -> None:
     """Which variant, what it costs, on how many rows, by what measure."""
-    rows = Rows(TEXTS, [(i + 1) % 3 for i in bert_run.predictor.predict(TEXTS).ids], "toys")
+    rows = Rows(TEXTS, (np.array(bert_run.predictor.predict(TEXTS).ids) + 1) % 3, "toys")
     found = export(bert_run, "onnx-int8", tmp_path, rows)
     facts = json.loads((tmp_path / "export.json").read_text("utf-8"))
-    assert facts["int8"] == found.int8
+    assert found.int8 is not None
+    assert facts["int8"] == asdict(found.int8)
     assert facts["int8"]["variant"] in [v.name for v in onnx_graph.VARIANTS if v.portable]
     assert (facts["int8"]["by"], facts["int8"]["rows"]) == ("labels", len(TEXTS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import FrozenInstanceError, replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from tightfit.budget.parameter_plan import (
     HeadLayer,
     LayerPlan,
-    Method,
     Plan,
     VectorPlan,
     largest_uniform_rank,
@@ -23,9 +22,10 @@ from tightfit.budget.parameter_plan import (
 from tightfit.budget.parts import rank_price
 from tightfit.budget.published import published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes
-from tightfit.budget.vectors import SHARED, VECTORS
 from tightfit.config import Role
 from tightfit.errors import ArtefactError, BudgetError, SettingsError, TightfitError, UsageError
+from tightfit.methods import METHODS
+from tightfit.methods.vera import VERA
 
 HEAD = 768 * 768 + 768 + 768 * 4 + 4
 
@@ -59,7 +59,7 @@ def plan_of(shapes: EncoderShapes | None = None, **changes: Any) -> Plan:
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     """Any plan, of any method, with layers of unequal sizes and ranks, under some cap or none."""
-    method = draw(st.sampled_from(get_args(Method)))
+    method = draw(st.sampled_from(list(METHODS)))
     widths = st.tuples(st.integers(1, 64), st.integers(1, 64), st.integers(1, 64))
     drawn = draw(st.lists(widths, min_size=1, max_size=6)) if method == "lora" else []
     layers = tuple(
@@ -69,7 +69,7 @@ def plans(draw: st.DrawFn) -> Plan:
     sizes = draw(st.lists(st.integers(0, 9_999), min_size=1, max_size=4))
     head_layers = tuple(HeadLayer(f"head.{i}", size) for i, size in enumerate(sizes))
     few = st.lists(st.integers(1, 999), min_size=1, max_size=4)
-    biases = [VectorPlan(f"b.{n}", n) for n in (draw(few) if method in VECTORS else [])]
+    biases = [VectorPlan(f"b.{n}", n) for n in (draw(few) if METHODS[method].vectors else [])]
     own = draw(st.integers(0, 10**9)) if method == "full" else sum(x.parameters for x in biases)
     total = own + sum(sizes) + sum(layer.parameters for layer in layers)
     return Plan(
@@ -158,7 +158,7 @@ def test_a_cap_between_head_and_rank_1() -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "none"])
-def test_a_cap_below_the_head(method: Method) -> None:
+def test_a_cap_below_the_head(method: str) -> None:
     """It says so, since no choice of ranks can help."""
     with pytest.raises(BudgetError, match="the cap is smaller than the head") as caught:
         plan_of(budget=HEAD - 1, method=method)
@@ -248,11 +248,11 @@ def test_what_is_saved_and_does_not_train() -> None:
     """VeRA's two shared matrices, and hidden layers of a head that stand still; else nothing."""
     still = ("classifier.dense.weight", "classifier.dense.bias")
     assert plan_of().saved_constants == ()
-    assert plan_of(method="vera").saved_constants == SHARED
+    assert plan_of(method="vera").saved_constants == VERA.constants
     assert plan_of(head="linear").saved_constants == still
-    assert plan_of(method="vera", head="linear").saved_constants == (*still, *SHARED)
+    assert plan_of(method="vera", head="linear").saved_constants == (*still, *VERA.constants)
     assert "shared" not in plan_of().to_json()
-    assert plan_of(method="vera").to_json()["shared"] == list(SHARED)
+    assert plan_of(method="vera").to_json()["shared"] == list(VERA.constants)
 
 
 @pytest.mark.parametrize("targets", [("query",), ("value", "query"), ("query", "key", "value")])

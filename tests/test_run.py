@@ -22,7 +22,8 @@ LOOK = """
 import sys
 from tightfit.run import Run
 run = Run.open(sys.argv[1])
-run.metrics, run.labels, run.plan, run.data, run.history, run.proofs, run.choices, run.manifest
+run.metrics, run.labels, run.task, run.plan, run.data, run.history, run.proofs, run.decisions
+run.manifest
 run.validation, run.calibration, run.temperature, run.base, run.artefact, run.evaluations, repr(run)
 print(*sys.modules)
 """
@@ -94,7 +95,7 @@ def test_to_open_is_to_check_every_byte(finished: TrainResult, tmp_path: Path) -
     base = storage.read_manifest(storage.RunFolder(copy)).base
     run = Run.open(copy).with_parts(
         manifest=storage.Manifest(
-            format=1, files=[], versions={}, base={**base, "sha256": "0" * 64}
+            format=storage.FORMAT, files=[], versions={}, base={**base, "sha256": "0" * 64}
         )
     )
     with pytest.raises(ArtefactError, match="the base model has changed since the run was made"):
@@ -145,7 +146,7 @@ def test_files_of_another_form_are_damaged(
 def test_a_run_in_memory(finished: TrainResult) -> None:
     """It has the parts that it was given, and needs no folder for them."""
     read = Run.load(finished.run)
-    parts = {name: getattr(read, name) for name in ("labels", "plan", "metrics", "predictor")}
+    parts = {name: getattr(read, name) for name in ("task", "plan", "metrics", "predictor")}
     run = Run(None, **parts)
     assert run.predict(["goal"]).ids == read.predict(["goal"]).ids
     assert "path=None" in repr(run)

@@ -68,7 +68,7 @@ def test_names_are_those_that_others_rely_on() -> None:
     """Users' own scripts open these files."""
     folder = RunFolder(Path("r"))
     names = [
-        "config.toml plan.json labels.json data.json history.jsonl metrics.json",
+        "config.toml decisions.json plan.json labels.json data.json history.jsonl metrics.json",
         "validation.parquet proofs.json",
         "adapter model checkpoints report.html derived manifest.json",
     ]
@@ -434,9 +434,9 @@ def test_a_manifest_of_another_shape_is_damaged(sealed: RunFolder) -> None:
 def test_a_run_of_a_later_format_is_not_called_damaged(sealed: RunFolder) -> None:
     """It is whole; only this version cannot tell."""
     value = storage.read_manifest(sealed).model_dump()
-    assert value["format"] == 1
-    storage.files.write_digested(sealed.manifest, value | {"format": 2})
-    with pytest.raises(ArtefactError, match=r"another version[\s\S]*seen: +format 2[\s\S]*1"):
+    assert value["format"] == 2
+    storage.files.write_digested(sealed.manifest, value | {"format": 3})
+    with pytest.raises(ArtefactError, match=r"another version[\s\S]*seen: +format 3[\s\S]*1 or 2"):
         storage.open_run(sealed.root)
 
 

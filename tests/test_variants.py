@@ -21,6 +21,7 @@ from tightfit import Run, TrainResult, audit, export, train
 from tightfit.budget.parameter_plan import Plan
 from tightfit.data.batches import collate
 from tightfit.errors import BudgetError, SettingsError
+from tightfit.methods import PLAIN, method_of
 from tightfit.model.adapter_audit import _audit_vectors
 from tightfit.model.adapters import adapter_pairs, base_model, quiet_peft
 from tightfit.model.encoders import quiet_transformers
@@ -87,10 +88,10 @@ def test_plain_peft_answers_alike(
 def test_the_four_gates_agree(variant: str, trained: Callable[[str], TrainResult]) -> None:
     """Plan, built model, optimiser and file; every proof holds."""
     run = trained(variant)
-    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    assert all(proof["ok"] for proof in run.proofs.values())
     gates = read_json(RunFolder(run.run).proofs)["gates"]
     counts = {gates[gate] for gate in ("plan", "built", "optimizer", "saved")}
-    assert counts == {run.summary["total"]}
+    assert counts == {run.total}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -232,7 +233,8 @@ def test_the_lean_path_refuses(bert: Path, setting: str, reason: str) -> None:
     """It knows products of two matrices; the reason goes on record."""
     setup = toy_job(bert, setting)
     assert setup.lean is None
-    assert reason in setup.config.choices["forward"].reason
+    assert setup.decisions.forward is not None
+    assert reason in setup.decisions.forward.reason
 
 
 @pytest.mark.parametrize("variant", ["lora+", "pissa", "eva", "vera"])
@@ -318,7 +320,7 @@ def test_vera_s_constants_are_saved_and_listed(
     run = trained("vera")
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     listed = read_json(RunFolder(run.run).plan)["shared"]
-    assert sum(t.numel() for n, t in saved.items() if n not in listed) == run.summary["total"]
+    assert sum(t.numel() for n, t in saved.items() if n not in listed) == run.total
     assert {name: tuple(saved[name].shape) for name in listed} == {
         "base_model.vera_A": (8, 64),
         "base_model.vera_B": (64, 8),
@@ -330,12 +332,12 @@ def test_the_audit_of_vera(trained: Callable[[str], TrainResult], tmp_path: Path
     run = trained("vera")
     found = audit(run.run)
     assert found.verdict == "alive: all 12 adapters changed their layer"
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
     assert {state.rank for state in found.adapters} == {8}
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("vera_lambda_b"))
     save_file({**saved, name: saved[name] * 0}, tmp_path / "adapter_model.safetensors")
-    dead = _audit_vectors(tmp_path, None)
+    dead = _audit_vectors(tmp_path, None, method_of("vera"))
     assert dead.verdict.startswith("dead: 1 of 12 adapters")
     assert [s.norm_b for s in dead.adapters if s.dead] == [0.0]
 
@@ -351,7 +353,7 @@ def test_the_audit_of_the_others(
     run = trained(variant)
     found = audit(run.run)
     assert found.verdict.startswith(verdict)
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
 
 
 @pytest.mark.parametrize(
@@ -381,5 +383,5 @@ def test_the_report_and_the_card_name_them(
 def test_a_plan_of_mixed_kinds_is_counted(bert: Path) -> None:
     """Price and rank of each layer are its own."""
     plan = toy_plan(bert, DORA)
-    mixed = replace(plan, layers=(replace(plan.layers[0], kind="lora"), *plan.layers[1:]))
+    mixed = replace(plan, layers=(replace(plan.layers[0], kind=PLAIN), *plan.layers[1:]))
     assert plan.total - mixed.total == 32

@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from tightfit.verbs.audit import audit
     from tightfit.verbs.check import CheckResult, check
     from tightfit.verbs.compare import Comparison, compare
-    from tightfit.verbs.dry_run import Forecast, dry_run
+    from tightfit.verbs.dry_run import dry_run
     from tightfit.verbs.evaluate import Evaluation, evaluate
     from tightfit.verbs.export import ExportResult, export
+    from tightfit.verbs.forecast import Forecast
     from tightfit.verbs.import_adapter import ImportResult, import_adapter
     from tightfit.verbs.make_cascade import CascadeResult, make_cascade
     from tightfit.verbs.plan import plan
     from tightfit.verbs.predict import PredictResult, predict
     from tightfit.verbs.report import report
-    from tightfit.verbs.train import TrainResult, train
+    from tightfit.verbs.train import train
+    from tightfit.verbs.train_result import TrainResult
 
 __version__ = "0.1.0"
 
@@ -37,11 +39,11 @@ _HOMES = {
     "Comparison": "verbs.compare:Comparison",
     "Evaluation": "verbs.evaluate:Evaluation",
     "ExportResult": "verbs.export:ExportResult",
-    "Forecast": "verbs.dry_run:Forecast",
+    "Forecast": "verbs.forecast:Forecast",
     "ImportResult": "verbs.import_adapter:ImportResult",
     "PredictResult": "verbs.predict:PredictResult",
     "Run": "run:Run",
-    "TrainResult": "verbs.train:TrainResult",
+    "TrainResult": "verbs.train_result:TrainResult",
     "audit": "verbs.audit:audit",
     "check": "verbs.check:check",
     "compare": "verbs.compare:compare",

@@ -6,8 +6,7 @@ run's scores waits for no torch, and who only opens a run loads no model.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,18 +17,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Choice, Config, MissingText, from_toml
+from tightfit.config import Config, Decisions, MissingText, read_settings
 from tightfit.data.facts import DataFacts
-from tightfit.data.labels import LabelSet
 from tightfit.display import Shown, share_words
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.storage.files import damaged, file_sha256
+from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import TrainSummary
 
 if TYPE_CHECKING:
     from tightfit.cascade.two_stage import Cascade
     from tightfit.data.sources import Columns
-    from tightfit.engines.predictor import Predictions, Predictor
+    from tightfit.engines.predictor import Predictor
     from tightfit.metrics.scores import Scores
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
@@ -110,7 +109,7 @@ class Run(Shown):
             SettingsError: the encoder has not so many positions.
         """
         run = cls.open(path, max_length=max_length, max_error=max_error)
-        assert run.predictor
+        _ = run.predictor
         return run
 
     def with_parts(self, **parts: Any) -> Run:
@@ -141,14 +140,21 @@ class Run(Shown):
         return file_sha256(self.folder.manifest)
 
     @cached_property
+    def _settings(self) -> tuple[Config, Decisions]:
+        """Of either format of run folders."""
+        path = self.folder.decisions
+        decisions = storage.read_json(path) if path.is_file() else None
+        return read_settings(storage.read_bytes(self.folder.config).decode(), decisions)
+
+    @cached_property
     def config(self) -> Config:
         """Every setting."""
-        return from_toml(self.folder.config.read_text("utf-8"))
+        return self._settings[0]
 
-    @property
-    def choices(self) -> Mapping[str, Choice]:
+    @cached_property
+    def decisions(self) -> Decisions:
         """What was decided automatically, with the reasons."""
-        return self.config.choices
+        return self._settings[1]
 
     @cached_property
     def plan(self) -> Plan:
@@ -156,9 +162,14 @@ class Run(Shown):
         return Plan.from_json(storage.read_json(self.folder.plan))
 
     @cached_property
-    def labels(self) -> LabelSet:
-        """The classes, in the order of their ids."""
-        return LabelSet.from_json(storage.read_json(self.folder.labels))
+    def task(self) -> Task:
+        """What an answer is."""
+        return read_task(storage.read_json(self.folder.labels))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their ids."""
+        return self.task.names
 
     @cached_property
     def data(self) -> DataFacts:
@@ -175,7 +186,7 @@ class Run(Shown):
         """
         from tightfit.model.locate import Source, locate
 
-        if self.plan.method == "full":
+        if self.plan.record.whole:
             return Source(self.config.model.name, self.folder.model, self.config.model.name)
         recorded = self.manifest.base
         # A folder may have been named from where training was started, and this be elsewhere.
@@ -193,18 +204,12 @@ class Run(Shown):
     @property
     def artefact(self) -> Path:
         """The folder of what trained: adapters and head, or the whole model."""
-        return self.folder.model if self.plan.method == "full" else self.folder.adapter
+        return self.folder.model if self.plan.record.whole else self.folder.adapter
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
         """A row for each evaluation while training."""
-        path = self.folder.history
-        try:
-            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise ArtefactError(
-                "the history of the run cannot be read", seen=f"{path}: {error}"
-            ) from error
+        return storage.read_json_lines(self.folder.history)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -213,7 +218,9 @@ class Run(Shown):
 
         path = self.folder.metrics
         saved = storage.read_json(path)
-        train = _parsed(TrainSummary, saved["train"], path)
+        # Of runs of format 1 some of it is known without having been written.
+        known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
+        train = _parsed(TrainSummary, {**known, **saved["train"]}, path)
         return Metrics(train, _parsed(Scores, saved["validation"], path))
 
     @cached_property
@@ -227,7 +234,7 @@ class Run(Shown):
         """What the classifier said of its validation rows; None where that was not kept."""
         from tightfit.tasks.validation_logits import read_validation_logits
 
-        return read_validation_logits(self.folder.validation)
+        return read_validation_logits(self.folder.validation, self.task)
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -305,11 +312,12 @@ class Run(Shown):
         from tightfit.model.encoders import longest_text
 
         confidence = self.temperature, self.threshold
-        classifier = load_artefact(self.artefact, self.base, self.plan, self.labels.names)
-        length = self.max_length or self.config.predict.max_length
+        classifier = load_artefact(self.artefact, self.base, self.plan, self.task)
+        length = self.max_length or self.decisions.predict_max_length.value
         check_max_length(length, longest_text(self.base, classifier.tokenizer))
         engine = torch_engine(classifier.module)
-        return Predictor(classifier, length, *confidence, self.config.long_text, engine=engine)
+        kept = self.decisions.long_text.value
+        return Predictor(classifier, length, *confidence, kept, engine=engine)
 
     def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order."""
@@ -350,7 +358,7 @@ class Run(Shown):
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""
-        told: dict[str, object] = {"path": self._path, "labels": ", ".join(self.labels.names[:5])}
+        told: dict[str, object] = {"path": self._path, "labels": ", ".join(self.labels[:5])}
         if len(self.labels) > 5:
             told["labels"] = f"{told['labels']}, … {len(self.labels)} in all"
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):

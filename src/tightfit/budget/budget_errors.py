@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tightfit.budget.parts import (
-    HeadLayer,
-    LayerPlan,
-    fixed_price,
-    largest_uniform_rank,
-    rank_price,
-)
-from tightfit.budget.vectors import WORDS
+from tightfit.budget.parts import HeadLayer, LayerPlan, largest_uniform_rank, price_at
 from tightfit.errors import BudgetError
+from tightfit.methods import HEAD_ONLY, LORA, PLAIN, Method
 
 
 def over_budget(
@@ -22,7 +16,7 @@ def over_budget(
     *,
     total: int,
     cap: int,
-    method: str = "lora",
+    method: Method = LORA,
 ) -> BudgetError:
     """The error for a total over the cap.
 
@@ -36,7 +30,7 @@ def over_budget(
     head = sum(layer.parameters for layer in head_layers)
     own = total - head - sum(layer.parameters for layer in layers)
     lines = _layer_lines(layers)
-    lines += [f"{WORDS.get(method, 'weights')} of the encoder: {own:,}"] if own else []
+    lines += [f"{method.words} of the encoder: {own:,}"] if own else []
     lines += [f"head, {head_words(layer)}: {layer.parameters:,}" for layer in head_layers]
     lines += [f"total: {total:,}", f"cap: {cap:,}", f"excess: {total - cap:,}"]
     whole = all(layer.rank is None for layer in head_layers)
@@ -77,17 +71,17 @@ def _way_out(
     if not layers and total > head:
         # The encoder's own weights: the head alone would be another method altogether.
         allowed = f"a cap of {total:,} for every weight that trains"
-        return allowed, "raise budget.cap (--budget), or adapters.method=lora"
-    kind = layers[0].kind if layers else "lora"
+        return allowed, f"raise budget.cap (--budget), or adapters.method={LORA.name}"
+    kind = layers[0].kind if layers else PLAIN
     best = largest_uniform_rank(layers, head=head, cap=cap, kind=kind) if layers else 0
     if best:
         return (
             f"largest uniform rank that fits: {best}",
             f"set adapters.rank={best}, adapt fewer layers, or raise budget.cap (--budget)",
         )
-    allowed = f"a cap of {head:,} for the head alone (adapters.method=none)"
+    allowed = f"a cap of {head:,} for the head alone (adapters.method={HEAD_ONLY.name})"
     if layers:
-        first = head + fixed_price(layers, kind) + rank_price(layers, kind)
+        first = head + price_at(1, layers, kind)
         allowed += f", of {first:,} for rank 1 on these layers; no rank fits"
     if head > cap:
         narrow = "set head.kind=auto (a head of low rank where need be), " if whole else ""

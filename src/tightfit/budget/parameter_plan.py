@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self, TypeVar, cast, get_args
+from typing import Any, Literal, Self, TypeVar
 
 from tightfit.budget.allocate import (
     HEAD_SHARE,
@@ -15,23 +15,16 @@ from tightfit.budget.allocate import (
     same_rank,
 )
 from tightfit.budget.budget_errors import over_budget
-from tightfit.budget.parts import (
-    AdapterKind,
-    HeadLayer,
-    LayerPlan,
-    VectorPlan,
-    largest_uniform_rank,
-)
-from tightfit.budget.shapes import EncoderShapes
+from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan, largest_uniform_rank
+from tightfit.budget.shapes import EncoderShapes, LinearShape
 from tightfit.budget.targets import targeted
-from tightfit.budget.vectors import SHARED, VECTORS, around_shared, one_each
 from tightfit.config import Role
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
+from tightfit.methods import HEAD_ONLY, KINDS, METHODS, PLAIN, AdapterKind, Method, method_of
 
 __all__ = [
     "HeadLayer",
     "LayerPlan",
-    "Method",
     "Plan",
     "VectorPlan",
     "largest_uniform_rank",
@@ -39,10 +32,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-Method = Literal["lora", "vera", "ia3", "bias", "none", "full"]
-"""LoRA adapters and the head; VeRA's vectors and the head; factors and the head; biases and the
-head; the head alone; every weight of the model."""
 
 HeadKind = Literal["stock", "linear", "auto"]
 """The model's own head; only its output layer; that where the model's head allows it, and of low
@@ -63,19 +52,20 @@ class Plan:
     num_labels: int
     budget: int | None
     """The cap; None where none holds."""
-    method: Method
+    method: str
+    """Name of the record that says all else of it; see :attr:`record`."""
     layers: tuple[LayerPlan, ...]
     head_layers: tuple[HeadLayer, ...]
     head_modules: tuple[str, ...]
     """Modules that train and are saved whole; together they own the layers of the head."""
     everything: int = 0
-    """Parameters of the whole model for the method ``full``, otherwise 0."""
+    """Parameters of the whole model where all of it trains, otherwise 0."""
     frozen_constants: tuple[str, ...] = ()
     """Tensors that are saved beside the trained ones and do not count."""
     why: str = ""
     """The reason for these ranks, where the settings left them open."""
     vectors: tuple[VectorPlan, ...] = ()
-    """What trains in the encoder for the methods ``vera``, ``ia3`` and ``bias``."""
+    """What trains in the encoder for methods that train vectors."""
 
     def __post_init__(self) -> None:
         if self.num_labels < 2:
@@ -85,18 +75,20 @@ class Plan:
                 allowed="2 or more",
                 next_step="give the number of classes, such as --labels 4",
             )
-        if bool(self.vectors) != (self.method in VECTORS):
+        if bool(self.vectors) != bool(self.record.vectors):
             raise SettingsError(
                 f"the method {self.method} does not go with {len(self.vectors)} vectors",
-                allowed="vera, ia3 and bias with one or more, the other methods without any",
+                allowed=f"{_names_where(lambda m: m.vectors)} with one or more, the other methods "
+                "without any",
                 next_step="name layers that have a bias in adapters.targets; of a key it does "
                 "nothing",
             )
-        if bool(self.layers) != (self.method == "lora"):
+        if bool(self.layers) != self.record.matrices:
+            having = _names_where(lambda m: m.matrices)
             raise SettingsError(
                 f"the method {self.method} does not go with {len(self.layers)} adapters",
-                allowed="lora with one adapter or more, the other methods without any",
-                next_step="set adapters.targets for lora, or adapters.method=none",
+                allowed=f"{having} with one adapter or more, the other methods without any",
+                next_step=f"set adapters.targets for {having}, or adapters.method={HEAD_ONLY.name}",
             )
         if self.budget is not None and self.total > self.budget:
             raise over_budget(
@@ -104,13 +96,18 @@ class Plan:
                 self.head_layers,
                 total=self.total,
                 cap=self.budget,
-                method=self.method,
+                method=self.record,
             )
+
+    @property
+    def record(self) -> Method:
+        """All that is known of its method."""
+        return method_of(self.method)
 
     @property
     def adapters(self) -> int:
         """Trained parameters outside the head: the adapters', or the encoder's own."""
-        if self.method == "full":
+        if self.record.whole:
             # Everything includes the head.
             return self.everything - self.head
         vectors = sum(vector.parameters for vector in self.vectors)
@@ -119,7 +116,7 @@ class Plan:
     @property
     def saved_constants(self) -> tuple[str, ...]:
         """Tensors of the artefact that did not train."""
-        return self.frozen_constants + (SHARED if self.method == "vera" else ())
+        return self.frozen_constants + self.record.constants
 
     @property
     def head(self) -> int:
@@ -164,7 +161,7 @@ class Plan:
             "why": self.why,
             # Plans of older runs have no such entry, and stay valid.
             **({"vectors": list(map(asdict, self.vectors))} if self.vectors else {}),
-            **({"shared": list(SHARED)} if self.method == "vera" else {}),
+            **({"shared": list(self.record.constants)} if self.record.constants else {}),
         }
 
     @classmethod
@@ -189,7 +186,7 @@ class Plan:
     @classmethod
     def _parse(cls, value: Mapping[str, Any]) -> Self:
         budget = value["budget"]
-        if value["method"] not in get_args(Method):
+        if value["method"] not in METHODS:
             raise TypeError(f"method {value['method']!r}")
         return cls(
             model=_typed(value["model"], str),
@@ -215,7 +212,7 @@ def make_plan(
     model: str,
     num_labels: int,
     budget: int | None,
-    method: Method,
+    method: str,
     rank: int | None,
     targets: Sequence[Role],
     uppermost: int | None = None,
@@ -232,7 +229,7 @@ def make_plan(
         budget: most trainable parameters allowed; None where no cap holds.
         method: what trains besides the head.
         rank: of each adapter; None spends the cap as ``allocate`` says, and where it cannot pay a
-            single adapter the plan is that of the method ``none``.
+            single adapter the head trains alone.
         targets: roles to adapt. A layer that fuses several is adapted once, at its full width.
         uppermost: adapt only so many blocks, counted from above; None adapts all.
         head: whether the head's new hidden layers train, or stand frozen near the identity.
@@ -244,26 +241,26 @@ def make_plan(
         SettingsError: a rank is too large for a layer, or the model has no layer of that role, not
             so many blocks, or a head that cannot be linear.
     """
-    constants = _constants(shapes, head) if method != "full" else ()
+    record = method_of(method)
+    constants = _constants(shapes, head) if not record.whole else ()
     whole = _head_layers(shapes, constants)
     widths = (shapes.hidden, num_labels)
-    cap = budget if head == "auto" and method != "full" else None
+    cap = budget if head == "auto" and not record.whole else None
     kept = whole if cap is None else narrow_head(whole, widths, cap, HEAD_SHARE)
-    chosen = Allocation((), "")
-    if method in ("lora", "vera"):
-        kind: AdapterKind = "vera" if method == "vera" else "dora" if dora else "lora"
-        layers = targeted(shapes, targets, uppermost)
+    layers, chosen = _able(record, shapes, targets, uppermost), Allocation((), "")
+    if record.kinds:
+        kind = record.kinds[-1 if dora else 0]
         if rank is None:
             spent = sum(layer.parameters for layer in kept)
             chosen = allocate(layers, head=spent, cap=budget, kind=kind)
-            method = method if chosen.layers else "none"
+            record = record if chosen.layers else HEAD_ONLY
         else:
             chosen = Allocation(same_rank(layers, rank, kind), "")
+    elif record.vectors:
+        chosen = Allocation(same_rank(layers, 1), "")
     vectors: tuple[VectorPlan, ...] = ()
-    if method == "vera":
-        vectors, chosen = around_shared(chosen.layers), replace(chosen, layers=())
-    elif method in VECTORS:
-        vectors = one_each(targeted(shapes, targets, uppermost), method)
+    if record.vectors:
+        vectors, chosen = _vectors(record, chosen.layers), replace(chosen, layers=())
     if cap is not None and kept[-1].rank is not None:
         spent = sum(x.parameters for x in chosen.layers) + sum(x.parameters for x in vectors)
         kept = narrow_head(whole, widths, cap - spent)
@@ -271,15 +268,40 @@ def make_plan(
         model=model,
         num_labels=num_labels,
         budget=budget,
-        method=method,
+        method=record.name,
         layers=chosen.layers,
         head_layers=kept,
         head_modules=tuple(module.module for module in shapes.head),
-        everything=shapes.parameters if method == "full" else 0,
+        everything=shapes.parameters if record.whole else 0,
         frozen_constants=constants,
         why="; ".join(filter(None, [chosen.why, _why_narrow(whole[-1], kept[-1])])),
         vectors=vectors,
     )
+
+
+def _able(
+    method: Method, shapes: EncoderShapes, targets: Sequence[Role], uppermost: int | None
+) -> list[LinearShape]:
+    """The targeted layers on which a method has something to train."""
+    if not (method.kinds or method.vectors):
+        return []
+    layers = targeted(shapes, targets, uppermost)
+    return [layer for layer in layers if method.suits(layer.roles, bias=layer.bias)]
+
+
+def _vectors(method: Method, layers: Sequence[LayerPlan]) -> tuple[VectorPlan, ...]:
+    """What a method trains on these layers, where that is vectors."""
+    return tuple(
+        VectorPlan(f"{layer.name}.{name}", width)
+        for layer in layers
+        for name, width in zip(method.vectors, (layer.out_features, layer.rank), strict=False)
+    )
+
+
+def _names_where(has: Callable[[Method], object]) -> str:
+    """The methods of which this holds, in words."""
+    *most, last = [name for name, method in METHODS.items() if has(method)]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _why_narrow(whole: HeadLayer, kept: HeadLayer) -> str:
@@ -323,7 +345,7 @@ def _layer_to_json(layer: LayerPlan) -> dict[str, Any]:
         "parameters": layer.parameters,
         "roles": list(layer.roles),
         # Plans of older runs have no such entry, and stay valid.
-        **({"kind": layer.kind} if layer.kind != "lora" else {}),
+        **({"kind": layer.kind.name} if layer.kind != PLAIN else {}),
     }
 
 
@@ -334,7 +356,7 @@ def _layer_from_json(value: Mapping[str, Any]) -> LayerPlan:
         in_features=_typed(value["in"], int),
         out_features=_typed(value["out"], int),
         roles=_names(value["roles"]),
-        kind=_kind(value.get("kind", "lora")),
+        kind=_kind(value.get("kind", PLAIN.name)),
     )
 
 
@@ -348,9 +370,9 @@ def _head_layer_from_json(value: Mapping[str, Any]) -> HeadLayer:
 
 
 def _kind(value: Any) -> AdapterKind:
-    if value not in ("lora", "dora"):
+    if value not in KINDS:
         raise TypeError(f"an adapter of kind {value!r}")
-    return cast(AdapterKind, value)
+    return KINDS[value]
 
 
 def _names(value: Any) -> tuple[str, ...]:

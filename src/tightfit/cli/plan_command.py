@@ -82,14 +82,13 @@ def _parts(plan: Plan) -> list[tuple[str, str, int]]:
         (f"{count} x {kind}", price, count * parameters)
         for (kind, price, parameters), count in kinds.items()
     ]
-    if plan.method == "full":
+    if plan.record.whole:
         parts.append(("the encoder", "every weight", plan.adapters))
     if plan.vectors:
         # VeRA has two vectors a layer, the other methods one.
         count = len({vector.name.rpartition(".")[0] for vector in plan.vectors})
-        kind = {"bias": "bias", "ia3": "factors", "vera": "VeRA"}[plan.method]
-        rank = f" + {plan.vectors[-1].parameters}" if plan.method == "vera" else ""
-        parts.append((f"{count} x {kind}", f"width out{rank}", plan.adapters))
+        rank = f" + {plan.vectors[-1].parameters}" if plan.record.kinds else ""
+        parts.append((f"{count} x {plan.record.unit}", f"width out{rank}", plan.adapters))
     return parts + [
         (f"head: {layer.name}", f"rank {layer.rank}" if layer.rank else "", layer.parameters)
         for layer in plan.head_layers

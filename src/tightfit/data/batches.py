@@ -9,7 +9,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -112,16 +112,16 @@ class Batch:
     ids_BL: torch.Tensor
     mask_BL: torch.Tensor
     """1 for a token, 0 for padding."""
-    labels_B: torch.Tensor | None
+    targets_B: torch.Tensor | None
     rows_B: torch.Tensor
     """Position of each row in the tokens that the batch was made from."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device; the copy does not wait where memory is pinned."""
-        labels = None if self.labels_B is None else self.labels_B.to(device, non_blocking=True)
+        targets = None if self.targets_B is None else self.targets_B.to(device, non_blocking=True)
         ids = self.ids_BL.to(device, non_blocking=True)
         mask = self.mask_BL.to(device, non_blocking=True)
-        return Batch(ids, mask, labels, self.rows_B)
+        return Batch(ids, mask, targets, self.rows_B)
 
 
 def tokenise(
@@ -234,13 +234,13 @@ def _windows(
     return rows, cut
 
 
-def collate(tokens: Tokens, rows: Sequence[int], labels: Sequence[int] | None = None) -> Batch:
+def collate(tokens: Tokens, rows: Sequence[int], targets: NDArray[Any] | None = None) -> Batch:
     """Pad the given rows to the longest of them.
 
     Args:
         tokens: all rows.
         rows: positions of the batch's rows.
-        labels: label id of *every* row of ``tokens``, or None.
+        targets: of *every* row of ``tokens``, or None.
     """
     length = tokens.padded(rows)
     ids_BL = torch.full((len(rows), length), tokens.pad_id, dtype=torch.long)
@@ -249,8 +249,8 @@ def collate(tokens: Tokens, rows: Sequence[int], labels: Sequence[int] | None = 
         ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
         ids_BL[i, : len(ids)] = torch.from_numpy(ids.astype(np.int64))
         mask_BL[i, : len(ids)] = 1
-    labels_B = None if labels is None else torch.tensor([labels[row] for row in rows])
-    return Batch(ids_BL, mask_BL, labels_B, torch.tensor(list(rows)))
+    targets_B = None if targets is None else torch.from_numpy(targets[list(rows)])
+    return Batch(ids_BL, mask_BL, targets_B, torch.tensor(list(rows)))
 
 
 def batch_order(

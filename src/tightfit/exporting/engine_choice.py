@@ -140,6 +140,7 @@ def _measured(bench: _Bench, asked: Asked) -> tuple[Choice, Engine]:
     choice, engine = choose(
         bench.loaders(asked),
         predictor.tokens(bench.texts),
+        predictor.task,
         asked=asked,
         temperature=predictor.temperature,
     )

@@ -60,7 +60,7 @@ class Rows:
     """Texts on which run and export are compared, besides random tokens."""
 
     texts: Sequence[str]
-    label_ids: Sequence[int] | None
+    targets_N: NDArray[np.int64] | None
     name: str
     """Where they come from, for the record."""
 
@@ -131,7 +131,7 @@ def export(
         parity = comparison.parity(OnnxEngine.open(folder / GRAPH_FILE), strict=False)
         int8 = Int8(variant.name, loss.accuracy, loss.by, len(rows.texts))
     exported = Exported(parity, comparison.speed, int8)
-    storage.write_json(folder / LABELS_FILE, run.labels.to_json())
+    storage.write_json(folder / LABELS_FILE, run.task.to_json())
     storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
     return exported
 
@@ -142,7 +142,7 @@ class Comparison:
     def __init__(self, run: Run, rows: Rows, progress: Progress) -> None:
         classifier, length = run.predictor.classifier, run.predictor.max_length
         self._run = TorchEngine(classifier.module)
-        self._rows, self._progress = rows, progress
+        self._rows, self._progress, self._task = rows, progress, classifier.task
         self._temperature = run.predictor.temperature
         self._tokens = tokenise(classifier.tokenizer, rows.texts, length)
         self._run_NK = self._all(self._run, "the run")
@@ -177,8 +177,9 @@ class Comparison:
         Raises:
             ProofError: it is, and so nothing may be kept.
         """
-        found = compare(self._run, engine, self._probes)
-        found[self._rows.name] = parity_of(self._run_NK, self._all(engine, "the export"))
+        found = compare(self._task, self._run, engine, self._probes)
+        export_NK = self._all(engine, "the export")
+        found[self._rows.name] = parity_of(self._task, self._run_NK, export_NK)
         if strict:
             refuse_difference(found)
         return joined(list(found.values()))
@@ -186,9 +187,10 @@ class Comparison:
     def loss(self, engine: Engine) -> Loss:
         """What accuracy the engine loses on the rows."""
         export_NK = self._all(engine, "the export in int8")
-        if self._rows.label_ids is not None:
-            return loss_by_labels(self._run_NK, export_NK, self._rows.label_ids)
-        return loss_by_probabilities(self._run_NK, export_NK, self._temperature)
+        both = self._run_NK, export_NK
+        if self._rows.targets_N is not None:
+            return loss_by_labels(self._task, *both, self._rows.targets_N)
+        return loss_by_probabilities(self._task, *both, self._temperature)
 
     def trial(self, engine: Engine) -> tuple[float, float]:
         """The share of equal labels, and rows a second, on a sample of the rows."""
@@ -199,7 +201,7 @@ class Comparison:
         started = time.perf_counter()
         theirs_NK = all_logits(engine, tokens)
         speed = len(rows) / (time.perf_counter() - started)
-        return parity_of(self._run_NK[rows], theirs_NK).agreement, speed
+        return parity_of(self._task, self._run_NK[rows], theirs_NK).agreement, speed
 
     def _all(self, engine: Engine, who: str) -> NDArray[np.float32]:
         with self._progress.track(f"predicting with {who}", len(self._tokens)) as bar:

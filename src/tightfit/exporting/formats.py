@@ -28,7 +28,6 @@ from transformers import (
 from tightfit.engines.engine import Engine, OnnxEngine, TorchEngine
 from tightfit.errors import UsageError
 from tightfit.exporting import onnx_graph
-from tightfit.model.adapter_folder import PEFT_METHODS
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.artefact import open_to_readers
 from tightfit.model.classifier import Classifier
@@ -63,7 +62,7 @@ def check_format(name: str, classifier: Classifier | None = None) -> Format:
         )
     if found.startswith("onnx"):
         onnx_graph.ensure_installed()
-    if found == "peft" and classifier is not None and classifier.plan.method not in PEFT_METHODS:
+    if found == "peft" and classifier is not None and classifier.plan.record.form != "peft":
         raise UsageError(
             "PEFT has no form for a run without adapters",
             seen=f"method {classifier.plan.method}",

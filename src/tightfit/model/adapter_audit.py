@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
-from tightfit.budget.vectors import SHARED, VECTORS, VERA
 from tightfit.errors import ArtefactError
+from tightfit.methods import METHODS, Method
 from tightfit.model.adapter_folder import (
     ADAPTER_CONFIG,
     ADAPTER_FILE,
@@ -140,11 +140,10 @@ def _audit_artefact(folder: Path, labels: tuple[str, ...], *, whole: bool) -> Au
         return Audit(numbers, (), True, labels, "no adapters: every weight of the model trained")
     if not (folder / ADAPTER_CONFIG).is_file():
         return _audit_head(folder, labels)
-    match storage.read_json(folder / ADAPTER_CONFIG).get("peft_type"):
-        case "IA3":
-            return _audit_factors(folder, labels)
-        case "VERA":
-            return _audit_vectors(folder, labels)
+    kind = storage.read_json(folder / ADAPTER_CONFIG).get("peft_type")
+    for method in METHODS.values():
+        if method.vectors and method.peft_type == kind:
+            return _audit_vectors(folder, labels, method)
     return _audit_adapter(folder, labels)
 
 
@@ -165,49 +164,33 @@ def _audit_head(folder: Path, labels: tuple[str, ...] | None) -> Audit:
     return Audit(contents.numbers, (), True, labels, f"no adapters: {kind}")
 
 
-def _audit_factors(folder: Path, labels: tuple[str, ...] | None) -> Audit:
-    """IA3: a factor that is still 1 everywhere changes nothing.
+def _audit_vectors(folder: Path, labels: tuple[str, ...] | None, method: Method) -> Audit:
+    """Where the first vector is still what it was at the start, the layer never changed.
 
-    In place of A and B stand the factors themselves and their distance from 1.
-    """
-    tensors = load_file(weights_file(folder))
-    states = []
-    for name, factors in tensors.items():
-        if name.endswith(f".{VECTORS['ia3'][0]}"):
-            norm, change = (float(t.double().norm()) for t in (factors, factors - 1))
-            alive = math.isfinite(norm) and change > 0
-            a, b = (n if math.isfinite(n) else None for n in (norm, change))
-            path = name.removeprefix(PEFT_PREFIX).rpartition(".")[0]
-            states.append(AdapterState(path, 1, a, b, dead=not alive))
-    count, dead = len(states), sum(state.dead for state in states)
-    verdict = f"alive: all {count} factors changed their layer"
-    if dead:
-        verdict = f"dead: {dead} of {count} factors are 1 still, or not finite"
-    numbers = sum(tensor.numel() for tensor in tensors.values())
-    return Audit(numbers, tuple(states), True, labels, verdict)
-
-
-def _audit_vectors(folder: Path, labels: tuple[str, ...] | None) -> Audit:
-    """VeRA: where b, which starts at zero, still is, the layer never changed.
-
-    In place of A and B stand the norms of d and b.
+    In place of A stands the norm of a layer's last vector, which has as many numbers as the rank
+    where there are ranks; in place of B the distance of its first from the start.
     """
     tensors = {
         name.removeprefix(PEFT_PREFIX): tensor
         for name, tensor in load_file(weights_file(folder)).items()
-        if name not in SHARED
+        if name not in method.constants
     }
-    layers = [n.removesuffix(f".{VERA[0]}") for n in tensors if n.endswith(f".{VERA[0]}")]
-    states = []
-    for layer in layers:
-        b_O, d_R = (tensors[f"{layer}.{kind}"].double() for kind in VERA)
-        works = all(math.isfinite(v.norm()) and v.norm() > 0 for v in (b_O, d_R))
-        a, b = (float(v.norm()) if v.isfinite().all() else None for v in (d_R, b_O))
-        states.append(AdapterState(layer, len(d_R), a, b, dead=not works))
+    ends, states = [f".{vector}" for vector in method.vectors], []
+    for name in tensors:
+        if name.endswith(ends[0]):
+            layer = name.removesuffix(ends[0])
+            first, last = (tensors[layer + end].double() for end in (ends[0], ends[-1]))
+            norms = [float(last.norm()), float((first - method.start).norm())]
+            # A factor of zero changes what a layer gives, and a product with zero does not.
+            works = all(map(math.isfinite, norms)) and min(norms[len(ends) == 1 :]) > 0
+            a, b = (norm if math.isfinite(norm) else None for norm in norms)
+            rank = len(last) if method.kinds else 1
+            states.append(AdapterState(layer, rank, a, b, dead=not works))
     count, dead = len(states), sum(state.dead for state in states)
-    verdict = f"alive: all {count} adapters changed their layer"
+    unit = "adapters" if method.kinds else method.words
+    verdict = f"alive: all {count} {unit} changed their layer"
     if dead:
-        verdict = f"dead: {dead} of {count} adapters have a vector that is zero, or not finite"
+        verdict = f"dead: {dead} of {count} {unit} {method.dead}, or not finite"
     numbers = sum(tensor.numel() for tensor in tensors.values())
     return Audit(numbers, tuple(states), True, labels, verdict)
 

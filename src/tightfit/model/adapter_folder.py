@@ -22,8 +22,6 @@ from tightfit.errors import ArtefactError
 ADAPTER_FILE = "adapter_model.safetensors"
 HEAD_FILE = "head.safetensors"
 """Where a run without adapters keeps its head, under the base model's own tensor names."""
-PEFT_METHODS = ("lora", "vera", "ia3")
-"""Methods whose artefact is a PEFT folder."""
 PEFT_PREFIX = "base_model.model."
 """What PEFT puts before the base model's own names."""
 

@@ -10,12 +10,11 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Config
-from tightfit.model.adapter_folder import PEFT_METHODS
+from tightfit.config import Config, Decisions
 from tightfit.model.locate import Source
 
 LOADING = {
-    "lora": """from peft import PeftModel
+    "peft": """from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 
 labels = {labels}
@@ -23,7 +22,7 @@ base = AutoModelForSequenceClassification.from_pretrained(
     {base!r}, num_labels={count}, id2label=labels, ignore_mismatched_sizes=True
 )
 model = PeftModel.from_pretrained(base, {folder!r}).eval()""",
-    "none": """from safetensors.torch import load_file
+    "head": """from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 labels = {labels}
@@ -32,22 +31,11 @@ model = AutoModelForSequenceClassification.from_pretrained(
 )
 model.load_state_dict(load_file({folder!r} + "/head.safetensors"), strict=False)
 model.eval()""",
-    "full": """from transformers import pipeline
+    "model": """from transformers import pipeline
 
 classify = pipeline("text-classification", {folder!r})""",
 }
-"""How to load each kind of artefact without tightfit."""
-
-ALIKE: Mapping[str, str] = {"vera": "lora", "ia3": "lora", "bias": "none"}
-"""Methods whose artefact is loaded like that of another: PEFT's folder, or the head's file."""
-
-WHERE = {
-    "full": "the encoder",
-    "vera": "vectors around random matrices (VeRA)",
-    "ia3": "factors on outputs of the encoder's layers",
-    "bias": "biases of the encoder",
-}
-"""What trains besides the head, where it is not adapters."""
+"""How to load each form of artefact without tightfit."""
 
 STARTS: Mapping[str, str] = {
     "pissa": ", started at the weights' own leading singular vectors (PiSSA)",
@@ -81,7 +69,7 @@ def loading_code(plan: Plan, labels: Sequence[str], base: str, folder: str) -> s
         folder: of the artefact, as the code should say it.
     """
     names = dict(enumerate(labels))
-    return LOADING[ALIKE.get(plan.method, plan.method)].format(
+    return LOADING[plan.record.form].format(
         labels=names, base=base, count=len(names), folder=folder
     )
 
@@ -92,6 +80,7 @@ def write_card(
     plan: Plan,
     labels: tuple[str, ...],
     *,
+    decisions: Decisions,
     scores: Mapping[str, Any],
     source: Source,
     steps: int,
@@ -105,6 +94,7 @@ def write_card(
         config: of the run.
         plan: of the run.
         labels: names, in order.
+        decisions: of the run.
         scores: on the validation rows, as ``metrics.json`` has them.
         source: the base model.
         steps: optimiser steps that were taken.
@@ -113,11 +103,11 @@ def write_card(
     """
     parts = [
         _opening(config, plan, source),
-        "## Results\n\n" + _results(config, labels, scores),
+        "## Results\n\n" + _results(decisions, labels, scores),
         "## Loading it\n\n```python\n"
         + loading_code(plan, labels, source.public_name, "path/to/this/folder")
         + "\n```",
-        "## Training\n\n" + _training(config, plan, steps, data),
+        "## Training\n\n" + _training(config, plan, _extent(config, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
         "## Limits\n\n" + _limits(config, scores),
     ]
@@ -144,7 +134,7 @@ def _metadata(
             ("f1", "Macro F1", scores["macro_f1"]["value"]),
         )
     ]
-    is_peft = plan.method in PEFT_METHODS
+    is_peft = plan.record.form == "peft"
     return ModelCardData(
         model_name=f"{Path(source.public_name).name} text classifier",
         # A folder on somebody's disk is no model of the Hub.
@@ -163,33 +153,33 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
     return (
         f"# Text classifier on {_plain(name)}\n\n"
         f"{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in "
-        f"{WHERE.get(plan.method, 'adapters')}, {plan.head:,} in the head. "
+        f"{plan.record.where}, {plan.head:,} in the head. "
         f"Made with tightfit, recipe `{config.recipe}`, seed {config.seed}."
     )
 
 
-def _results(config: Config, labels: Sequence[str], scores: Mapping[str, Any]) -> str:
+def _results(decisions: Decisions, labels: Sequence[str], scores: Mapping[str, Any]) -> str:
     listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
     more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
+    longer = LONGER[decisions.long_text.value]
     accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
     return f"""| | |
 | --- | --- |
 | labels, in order | {listed}{more} |
 | accuracy on {scores["n"]:,} validation rows | {accuracy} |
 | macro F1 | {scores["macro_f1"]["value"]:.3f} |
-| longest text | {config.predict.max_length} tokens; {LONGER[config.long_text]} |"""
+| longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 
 
-def _training(config: Config, plan: Plan, steps: int, data: Mapping[str, Any] | None) -> str:
+def _training(config: Config, plan: Plan, extent: str, data: Mapping[str, Any] | None) -> str:
     optim = config.optim
     batch = optim.batch * optim.accumulate
-    how = f"AdamW, rate {optim.lr:g}, {_extent(config, steps)}, batch {batch}"
-    if plan.method == "lora":
+    how = f"AdamW, rate {optim.lr:g}, {extent}, batch {batch}"
+    if plan.layers:
         adapters = config.adapters
-        kind = "DoRA" if plan.layers[0].kind == "dora" else "LoRA"
         how += (
-            f"; {kind} of rank {_ranks(plan)} and alpha {adapters.alpha:g} (over "
-            f"{'the root of the rank' if adapters.rslora else 'the rank'}) on "
+            f"; {plan.layers[0].kind.title} of rank {_ranks(plan)} and alpha {adapters.alpha:g} "
+            f"(over {'the root of the rank' if adapters.rslora else 'the rank'}) on "
             f"{', '.join(_roles(plan))}" + STARTS.get(adapters.init, "")
         )
     how += _head(plan)
@@ -213,10 +203,12 @@ def _head(plan: Plan) -> str:
     return f"; the head's output layer{rank}" if rank else ""
 
 
-def _extent(config: Config, steps: int) -> str:
+def _extent(config: Config, decisions: Decisions, steps: int) -> str:
     """How long it trained: in epochs, unless a limit of steps or time may have cut it short."""
-    limited = config.train.max_steps is not None or "max_steps" in config.choices
-    return f"{steps:,} steps" if limited else f"{config.epochs:g} epochs"
+    limits = (config.train.max_steps, config.train.patience, decisions.max_steps)
+    if decisions.epochs is None or any(limit is not None for limit in limits):
+        return f"{steps:,} steps"
+    return f"{decisions.epochs.value:g} epochs"
 
 
 def _ranks(plan: Plan) -> str:

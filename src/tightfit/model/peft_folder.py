@@ -20,6 +20,7 @@ from tightfit.budget.families import FAMILIES
 from tightfit.budget.parameter_plan import HeadLayer, LayerPlan, Plan
 from tightfit.budget.shapes import EncoderShapes
 from tightfit.errors import ArtefactError, SettingsError
+from tightfit.methods import LORA
 from tightfit.model.adapter_audit import HEADS
 from tightfit.model.adapter_folder import (
     PEFT_PREFIX,
@@ -80,7 +81,7 @@ class Foreign:
             model=model,
             num_labels=num_labels,
             budget=None,
-            method="lora",
+            method=LORA.name,
             layers=layers,
             head_layers=tuple(self._whole_layers()),
             head_modules=self.whole_modules,

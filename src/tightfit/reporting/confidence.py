@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tightfit.metrics.calibration import ReliabilityBin, abstain_threshold, reliability_bins
 from tightfit.reporting.drawing import Chart, Dot, Line, Tick, nice_range, percent, x_scale, y_scale
 from tightfit.run import Run
-from tightfit.tasks.calibrate import Calibration, confidences
+from tightfit.tasks.calibrate import Calibration
 from tightfit.tasks.validation_logits import ValidationLogits
 
 LEVELS = (0.01, 0.02, 0.05, 0.1)
@@ -45,7 +45,7 @@ def confidence(run: Run) -> Confidence | None:
     named = [("As trained", 1.0)]
     if run.calibration.reason is None:
         named.append((f"Calibrated, temperature {temperature:.2f}", temperature))
-    bins = [reliability_bins(*confidences(run.validation, value)) for _, value in named]
+    bins = [reliability_bins(*run.validation.confidences(value)) for _, value in named]
     lowest = min(min(point.confidence, point.accuracy) for points in bins for point in points)
     # Both diagrams share their scale, or else they could not be compared.
     places = nice_range([min(lowest, 0.9), 1.0], floor=0.0, ceiling=1.0)
@@ -97,7 +97,7 @@ def _chart(title: str, points: tuple[ReliabilityBin, ...], places: list[float]) 
 def _abstention(
     validation_logits: ValidationLogits, temperature: float, level: float
 ) -> Abstention:
-    found = abstain_threshold(*confidences(validation_logits, temperature), max_error=level)
+    found = abstain_threshold(*validation_logits.confidences(temperature), max_error=level)
     if found is None:
         return Abstention(level, None, 0.0)
     return Abstention(level, found.value, found.answered / found.rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tightfit.data.facts import TokenFacts
-from tightfit.metrics.calibration import apply_temperature
 from tightfit.reporting.drawing import (
     Bar,
     Chart,
@@ -157,7 +156,7 @@ def _mistakes(run: Run) -> tuple[Mistake, ...]:
         return ()
     temperature = run.calibration.temperature if run.calibration else 1.0
     return tuple(
-        _mistake(run.labels.names, validation_logits, temperature, place)
+        _mistake(run.labels, validation_logits, temperature, place)
         for place in validation_logits.mistakes(temperature)[:LISTED]
         if validation_logits.texts[place] is not None
     )
@@ -166,14 +165,14 @@ def _mistakes(run: Run) -> tuple[Mistake, ...]:
 def _mistake(
     labels: tuple[str, ...], validation_logits: ValidationLogits, temperature: float, place: int
 ) -> Mistake:
-    probabilities_1K = apply_temperature(
-        validation_logits.logits_NK[place : place + 1], temperature
+    task = validation_logits.task
+    said = task.predictions(
+        task.probabilities(validation_logits.logits_NK[place : place + 1], temperature)
     )
-    predicted = int(probabilities_1K.argmax())
     return Mistake(
         text=validation_logits.texts[place] or "",
-        true=labels[int(validation_logits.labels_N[place])],
-        predicted=labels[predicted],
-        confidence=float(probabilities_1K.max()),
+        true=labels[int(validation_logits.targets_N[place])],
+        predicted=said.labels[0],
+        confidence=float(said.confidence[0]),
         row=int(validation_logits.rows_N[place]),
     )

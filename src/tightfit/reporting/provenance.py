@@ -41,7 +41,7 @@ class Story:
 def story(run: Run) -> Story:
     """The closing parts of the page about a run."""
     path, quoted = str(run.path), shlex.quote(str(run.path))
-    kind = "model" if run.plan.method == "full" else "adapter"
+    kind = "model" if run.plan.record.whole else "adapter"
     base = run.manifest.base.get("public_name", run.plan.model)
     return Story(
         proofs=tuple(_proven(name, proof) for name, proof in run.proofs.items()),
@@ -53,8 +53,8 @@ def story(run: Run) -> Story:
         python="import tightfit\n\n"
         f"run = tightfit.Run.load({path!r})\n"
         'found = run.predict(["…"])\n'
-        "found.labels, found.probabilities_NK",
-        loading=loading_code(run.plan, run.labels.names, base, f"{path}/{kind}"),
+        "found.labels, found.probabilities",
+        loading=loading_code(run.plan, run.labels, base, f"{path}/{kind}"),
     )
 
 
@@ -104,7 +104,7 @@ WORDS = {
 
 
 def _settings(run: Run) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    tree = run.config.model_dump(mode="json", exclude={"choices"})
+    tree = run.config.model_dump(mode="json")
     single = tuple(
         (key, _value(value)) for key, value in tree.items() if not isinstance(value, dict)
     )

@@ -76,7 +76,7 @@ def verdict(run: Run) -> Verdict:
         sentence=f"{share_words(scores.accuracy)} on {scores.n:,} rows · {plan.total:,}{cap} "
         f"parameters · {learned}",
         majority=most / scores.n,
-        majority_label=run.labels.names[supports.index(most)],
+        majority_label=run.labels[supports.index(most)],
         spent=f"It trained {plan.total:,} {of_cap}; {learned}.",
         sound=all(proof.get("ok") for proof in run.proofs.values()),
     )
@@ -106,14 +106,14 @@ def _matrix(run: Run) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
             Cell(count, round(DIM + (1 - DIM) * count / whole, 3) if count else 0.0, true == column)
             for column, count in enumerate(counts)
         )
-        rows.append((run.labels.names[true], cells))
+        rows.append((run.labels[true], cells))
     return tuple(rows)
 
 
 def _confusions(run: Run) -> list[Confusion]:
     """Every pair of labels that was confused, the most frequent first."""
     found = [
-        Confusion(run.labels.names[true], run.labels.names[predicted], count, count / sum(counts))
+        Confusion(run.labels[true], run.labels[predicted], count, count / sum(counts))
         for true, counts in enumerate(run.metrics.validation.confusion)
         for predicted, count in enumerate(counts)
         if count and true != predicted

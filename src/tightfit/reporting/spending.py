@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from tightfit.budget.budget_errors import head_words
 from tightfit.budget.parts import LayerPlan
-from tightfit.budget.vectors import WORDS
 from tightfit.reporting.drawing import Bar, Chart, Scale, Tick, nice_range, short, x_scale, y_scale
 from tightfit.run import Run
 
@@ -56,12 +55,12 @@ def spending(run: Run) -> Spending:
         for name, layers in groups.items()
         if (count := sum(layer.parameters for layer in layers))
     ]
-    if plan.method == "full":
+    if plan.record.whole:
         parts.append(Part("encoder", plan.adapters, plan.adapters / whole, TONES[0]))
     if plan.vectors:
-        words = f"{len(plan.vectors)} {WORDS[plan.method]} of the encoder"
+        words = f"{len(plan.vectors)} {plan.record.words} of the encoder"
         share = plan.adapters / whole
-        parts.append(Part(WORDS[plan.method], plan.adapters, share, TONES[0], words))
+        parts.append(Part(plan.record.words, plan.adapters, share, TONES[0], words))
     head = " + ".join(f"{head_words(layer)} {layer.parameters:,}" for layer in plan.head_layers)
     parts.append(Part("head", plan.head, plan.head / whole, "head", head))
     if plan.headroom is not None:
@@ -96,10 +95,10 @@ def frozen_parameters(run: Run) -> int | None:
 def adapter_words(run: Run) -> str:
     """Whether the adapters learned, in a few words."""
     count, dead = len(run.plan.layers), len(dead_layers(run))
-    if run.plan.method == "full":
+    if run.plan.record.whole:
         return "every weight trained"
     if run.plan.vectors:
-        return f"{len(run.plan.vectors)} {WORDS[run.plan.method]} of the encoder and the head"
+        return f"{len(run.plan.vectors)} {run.plan.record.words} of the encoder and the head"
     if not count:
         return "no adapters, the head alone"
     if not weight_changes(run):
@@ -112,7 +111,7 @@ def adapter_words(run: Run) -> str:
 def _learned(run: Run) -> str:
     count = len(run.plan.layers)
     if run.plan.vectors:
-        return f"{len(run.plan.vectors)} {WORDS[run.plan.method]}"
+        return f"{len(run.plan.vectors)} {run.plan.record.words}"
     if not count or not weight_changes(run):
         return "unproven" if count else "none"
     return f"{count - len(dead_layers(run))} of {count} learned"
@@ -153,7 +152,7 @@ def _sum(layers: list[LayerPlan]) -> str:
         ranks = [layer.rank for layer in layers]
         return f"{len(layers)} layers of rank {min(ranks)} to {max(ranks)}"
     return " + ".join(
-        f"{n} x {price}" if layers[0].kind == "lora" else f"{n} x ({price})"
+        f"{n} x ({price})" if layers[0].kind.lengths else f"{n} x {price}"
         for price, n in kinds.items()
     )
 

@@ -2,7 +2,9 @@
 
 from tightfit.storage.files import (
     check_digests,
+    read_bytes,
     read_json,
+    read_json_lines,
     write_bytes,
     write_digests,
     write_json,
@@ -43,8 +45,10 @@ __all__ = [
     "make_folder",
     "next_path",
     "open_run",
+    "read_bytes",
     "read_derived",
     "read_json",
+    "read_json_lines",
     "read_manifest",
     "seal",
     "write_bytes",

@@ -77,6 +77,16 @@ def read_json(path: Path) -> Any:
     return _parse(path, read_bytes(path))
 
 
+def read_json_lines(path: Path) -> list[Any]:
+    """The values of a file of JSON lines.
+
+    Raises:
+        ArtefactError: the file is missing, or a line of it is not JSON.
+        MachineError: it may not be read.
+    """
+    return [_parse(path, line) for line in read_bytes(path).splitlines()]
+
+
 def write_digested(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object with its own SHA-256 as the last entry, ``digest``.
 

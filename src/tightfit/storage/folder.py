@@ -34,6 +34,8 @@ class RunFolder:
 
     config = _Named("config.toml")
     """Every setting, as TOML."""
+    decisions = _Named("decisions.json")
+    """Every automatic choice with its reason; absent in runs of format 1."""
     plan = _Named("plan.json")
     """Layers, ranks and the head, with their prices."""
     labels = _Named("labels.json")
@@ -117,7 +119,7 @@ def clear_beginning(folder: RunFolder) -> None:
     Raises:
         MachineError: the folder cannot be looked at, or a file not be removed.
     """
-    ours = {folder.config, folder.plan, folder.labels, folder.data}
+    ours = {folder.config, folder.decisions, folder.plan, folder.labels, folder.data}
     with machine_errors(folder.root, "clear"):
         found = [path for path in folder.root.rglob("*") if not path.is_dir()]
         if all(path in ours or path.name.endswith(TEMPORARY_SUFFIX) for path in found):

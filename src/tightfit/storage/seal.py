@@ -26,8 +26,11 @@ from tightfit.storage.files import (
 from tightfit.storage.folder import RunFolder
 
 _UNSEALED = ("checkpoints", "derived", "manifest.json")
-FORMAT = 1
+FORMAT = 2
 """Of the run folder; counted on when a reader of the one before would misread it."""
+
+READABLE = (1, FORMAT)
+"""Format 1 kept decisions among the settings."""
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -108,11 +111,11 @@ def read_manifest(folder: RunFolder) -> Manifest:
     """
     _check_finished(folder)
     value = read_digested(folder.manifest)
-    if value.get("format", FORMAT) != FORMAT:
+    if value.get("format", FORMAT) not in READABLE:
         raise ArtefactError(
             f"the run in {folder.root} was sealed by another version of tightfit",
             seen=f"format {value['format']}",
-            allowed=str(FORMAT),
+            allowed=" or ".join(map(str, READABLE)),
             next_step="open it with the version that stands in its manifest.json",
         )
     try:

@@ -19,4 +19,4 @@ def audit(path: str | Path) -> Audit:
     if not (folder.config.is_file() or folder.manifest.is_file()):
         return audit_folder(path)
     run = Run.open(path)
-    return audit_artefact(run.artefact, run.plan, run.labels.names)
+    return audit_artefact(run.artefact, run.plan, run.labels)

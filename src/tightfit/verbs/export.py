@@ -87,9 +87,9 @@ def export(
             "no labelled rows were given: what int8 costs is estimated on the texts of the sample; "
             "give --data to measure it"
         )
-    if loaded.config.long_text != "head":
+    if loaded.decisions.long_text.value != "head":
         progress.warn(
-            f"the run reads {loaded.config.long_text} of texts longer than "
+            f"the run reads {loaded.decisions.long_text.value} of texts longer than "
             f"{loaded.predictor.max_length} tokens, and other tools their head alone: of such "
             "texts they may think otherwise"
         )
@@ -106,7 +106,7 @@ def _rows(run: Run, data: Any, columns: Columns, *, labelled: bool) -> Rows:
         table = read_table(FALLBACK, Columns(), labelled=False)
         return Rows(table.texts, None, FALLBACK)
     table = read_table(data, columns, labelled=labelled)
-    return Rows(table.texts, run.labels.encode(table) if labelled else None, table.source)
+    return Rows(table.texts, run.task.encode(table) if labelled else None, table.source)
 
 
 def _refuse_inside_run(out: Path) -> None:

@@ -21,7 +21,7 @@ from tightfit.errors import DataError, UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.storage.whole import whole_folder
-from tightfit.training.prepare import Dataset, gather
+from tightfit.tasks.dataset import Dataset, read_dataset
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,12 +78,14 @@ def make_cascade(
         )
     dataset = _dataset(found, data, validation)
     progress.say(f"training a linear model on {len(dataset.train_texts):,} rows")
-    linear = NGramModel.fit(dataset.train_texts, dataset.train_ids, len(dataset.labels))
+    linear = NGramModel.fit(
+        dataset.train_texts, dataset.train_targets.tolist(), dataset.task.outputs
+    )
     texts = [dataset.validation_texts[row] for row in validation_logits.rows_N.tolist()]
     cascade = choose_cascade(
         linear, validation_logits, texts, max_loss=max_loss, confidence=confidence
     )
-    of_run = {"run": found.identity, "labels": list(dataset.labels.names)}
+    of_run = {"run": found.identity, "labels": list(dataset.task.names)}
     cascade = replace(cascade, facts={**cascade.facts, **of_run})
     out = found.folder.derived / CASCADE
     with whole_folder(out, overwrite=True, marker=FACTS_FILE) as partial:
@@ -122,7 +124,7 @@ def _dataset(run: Run, data: Any, validation: Any) -> Dataset:
 
 def _read(run: Run, data: Any, validation: Any) -> Dataset:
     try:
-        return gather(run.config, data, validation, run.data.limit)
+        return read_dataset(run.config, data, validation, run.data.limit)
     except DataError as error:
         raise DataError(
             f"the rows that the run was trained on cannot be read: {error.what}",

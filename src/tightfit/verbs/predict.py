@@ -11,7 +11,6 @@ from typing import Any
 from tightfit.batch_predict.shard import WHOLE, Shard
 from tightfit.batch_predict.stream import (
     STREAM_ROWS,
-    LabelFormat,
     Written,
     check_out,
     predict_stream,
@@ -24,6 +23,7 @@ from tightfit.engines.selection import LIBRARY_OF, Asked, EngineName
 from tightfit.exporting.engine_choice import open_engine
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
+from tightfit.tasks import LabelFormat
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)

@@ -13,12 +13,11 @@ from safetensors.torch import load_file
 from tests.command import cli
 from tests.toy_setups import SHORT, TEXTS, toy_classifier, toy_job, toy_plan
 from tests.toys import SMALL
-from tightfit import Run, TrainResult, export, train
+from tightfit import Run, TrainResult, audit, export, train
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Decision
 from tightfit.errors import BudgetError, SettingsError, UsageError
-from tightfit.model.adapter_audit import audit_folder
 from tightfit.model.artefact import load_artefact
 from tightfit.model.lean import why_not_lean
 from tightfit.model.locate import locate
@@ -135,7 +134,7 @@ def test_saved_and_loaded_biases_answer_alike(run: TrainResult, bert: Path) -> N
 
 def test_the_audit_tells_what_trained(run: TrainResult) -> None:
     """Ten biases in two blocks."""
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict == "no adapters: 10 biases of the encoder and the head"
     assert (found.trainable, found.dead) == (run.total, 0)
 
@@ -147,7 +146,7 @@ def test_a_linear_head_is_no_bias(roberta: Path, rows_file: Path, tmp_path: Path
     train(
         rows_file, model=str(roberta), out=out, settings=settings, max_steps=3, progress=Progress()
     )
-    assert audit_folder(out).verdict == "no adapters: 4 biases of the encoder and the head"
+    assert audit(out).verdict == "no adapters: 4 biases of the encoder and the head"
 
 
 def test_the_report_and_the_card_name_them(run: TrainResult) -> None:

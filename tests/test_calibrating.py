@@ -22,7 +22,6 @@ from tightfit.tasks.calibrate import (
     Calibration,
     calibrate,
     choose_threshold,
-    read_calibration,
 )
 from tightfit.tasks.validation_logits import (
     KEPT_CHARACTERS,
@@ -199,19 +198,17 @@ def test_training_keeps_what_calibration_needs(finished: TrainResult) -> None:
     metrics = storage.read_json(folder.metrics)["validation"]
     accuracy = (found.logits_NK.argmax(axis=1) == found.targets_N).mean()
     assert accuracy == pytest.approx(metrics["accuracy"]["value"])
-    assert read_calibration(folder, TASK) == calibrate(found)
+    assert Run.open(finished.run).calibration == calibrate(found)
     assert (folder.derived / "calibration.json").is_file()
 
 
 def test_a_lost_calibration_is_worked_out_anew(finished: TrainResult, tmp_path: Path) -> None:
     """Without writing: a run may lie where nothing can be written."""
     copy = without_calibration(finished.run, tmp_path)
-    assert read_calibration(storage.RunFolder(copy), TASK) == read_calibration(
-        storage.RunFolder(finished.run), TASK
-    )
+    assert Run(copy).calibration == Run(finished.run).calibration
     assert not (copy / "derived").exists()
     (copy / "validation.parquet").unlink()
-    assert read_calibration(storage.RunFolder(copy), TASK) is None
+    assert Run(copy).calibration is None
 
 
 @pytest.fixture
@@ -239,7 +236,7 @@ def test_the_file_leaves_unsure_texts_without_a_label(
     monkeypatch: pytest.MonkeyPatch, hot: Path, tmp_path: Path
 ) -> None:
     """Empty in CSV, null in the others, the same rows in all; probabilities are still given."""
-    monkeypatch.setattr("tightfit.verbs.predict._confidence", lambda *_: (4.0, 0.9))
+    monkeypatch.setattr(Run, "threshold", 0.9)
     rows = write_jsonl(tmp_path / "rows.jsonl", toy_rows(40, seed=5))
     frames = []
     for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
@@ -264,7 +261,8 @@ def test_an_unsure_answer_is_an_empty_one(
     monkeypatch: pytest.MonkeyPatch, finished: TrainResult
 ) -> None:
     """On a line the label is missing, in JSON it is null."""
-    monkeypatch.setattr("tightfit.verbs.predict._confidence", lambda *_: (100.0, 0.99))
+    monkeypatch.setattr(Run, "temperature", 100.0)
+    monkeypatch.setattr(Run, "threshold", 0.99)
     told = cli("predict", str(finished.run), "--text", "goal", "--max-error", "0.1")
     assert told.stdout.startswith("\t0.5")
     told = cli("predict", str(finished.run), "--text", "goal", "--max-error", "0.1", "--json")

@@ -14,10 +14,10 @@ from transformers import AutoModelForSequenceClassification
 
 from tests.toy_setups import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_plan
 from tests.toys import SMALL, toy_tokenizer
-from tightfit import Run, TrainResult, export, train
+from tightfit import Run, TrainResult, audit, export, train
 from tightfit.errors import BudgetError
 from tightfit.methods import method_of
-from tightfit.model.adapter_audit import _audit_vectors, audit_folder
+from tightfit.model.adapter_audit import _audit_vectors
 from tightfit.model.adapters import quiet_peft
 from tightfit.model.encoders import quiet_transformers
 from tightfit.progress import Progress
@@ -112,7 +112,7 @@ def test_plain_peft_loads_the_folder(run: TrainResult, bert: Path) -> None:
 
 def test_the_audit_tells_alive_from_dead(run: TrainResult, tmp_path: Path) -> None:
     """A factor that is 1 everywhere is named."""
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict == "alive: all 12 factors changed their layer"
     assert found.trainable == run.total
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")

@@ -180,7 +180,7 @@ def test_a_dead_adapter_is_imported_and_told(encoder: Path, tmp_path: Path) -> N
     )
     assert "never learned" in found.verdict
     assert found.verdict in progress.warned
-    assert found.proofs["movement"]["ok"] is False
+    assert found.proofs["movement"] is False
 
 
 # --- labels ----------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from tightfit.model.locate import (
     read_config,
     shapes_by_name,
 )
+from tightfit.storage.files import file_sha256
 
 with_embedded = pytest.mark.skipif(
     not available(EMBEDDED_PACKAGE), reason="the embedded model is an extra"
@@ -81,7 +82,7 @@ def test_the_expected_digest_is_the_upstream_file_s(
 ) -> None:
     """The very bytes decide: with their digest expected, the same package is accepted."""
     model = fake_package(tmp_path, monkeypatch)
-    digest = module.file_sha256(model / "model.safetensors")
+    digest = file_sha256(model / "model.safetensors")
     monkeypatch.setattr(module, "EMBEDDED_SHA256", digest)
     assert locate(EMBEDDED).folder == model
 

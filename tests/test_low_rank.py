@@ -15,12 +15,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
-from tightfit import Run, train
+from tightfit import Run, audit, train
 from tightfit.budget import allocate
 from tightfit.budget.parameter_plan import HeadKind, Plan, make_plan
 from tightfit.budget.shapes import encoder_shapes
 from tightfit.errors import BudgetError
-from tightfit.model.adapter_audit import audit_folder
 from tightfit.model.adapters import NEAR_IDENTITY, quiet_peft
 from tightfit.model.artefact import count_saved
 from tightfit.model.low_rank import LowRankLinear, numbers_of
@@ -190,7 +189,7 @@ def test_all_gates_agree(run: Path) -> None:
     gates = read_json(RunFolder(run).proofs)["gates"]
     assert gates["ok"]
     assert {gates[gate] for gate in ("plan", "built", "optimizer", "saved")} == {plan.total}
-    assert audit_folder(run).trainable == plan.total
+    assert audit(run).trainable == plan.total
 
 
 def test_the_fourth_gate_sees_a_head_that_grew(run: Path, tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from transformers import AutoModelForSequenceClassification
 
 from tests.toy_setups import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_plan, toy_settings
 from tests.toys import SMALL, toy_tokenizer
-from tightfit import Run, TrainResult, export, train
+from tightfit import Run, TrainResult, audit, export, train
 from tightfit.budget.parameter_plan import Plan
 from tightfit.data.batches import collate
 from tightfit.errors import BudgetError, SettingsError
 from tightfit.methods import PLAIN, method_of
-from tightfit.model.adapter_audit import _audit_vectors, audit_folder
+from tightfit.model.adapter_audit import _audit_vectors
 from tightfit.model.adapters import adapter_pairs, base_model, quiet_peft
 from tightfit.model.encoders import quiet_transformers
 from tightfit.progress import Progress
@@ -330,7 +330,7 @@ def test_vera_s_constants_are_saved_and_listed(
 def test_the_audit_of_vera(trained: Callable[[str], TrainResult], tmp_path: Path) -> None:
     """Alive, and dead where b is zero; the shared matrices are not counted."""
     run = trained("vera")
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict == "alive: all 12 adapters changed their layer"
     assert found.trainable == run.total
     assert {state.rank for state in found.adapters} == {8}
@@ -351,7 +351,7 @@ def test_the_audit_of_the_others(
 ) -> None:
     """PiSSA's B A is not zero before training either, and the file alone cannot tell."""
     run = trained(variant)
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict.startswith(verdict)
     assert found.trainable == run.total
 

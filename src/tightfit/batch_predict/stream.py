@@ -35,7 +35,7 @@ STREAM_ROWS = 2048
 
 @dataclass(frozen=True)
 class Written:
-    """How many rows were written."""
+    """What was written, and how fast."""
 
     rows: int
     truncated: int

@@ -18,6 +18,7 @@ from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_na
 from tightfit.data.rows import nearest
 from tightfit.errors import ModelError
 from tightfit.extras import ensure, require
+from tightfit.storage.files import file_sha256
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_HUB_NAME = f"sentence-transformers/{EMBEDDED}"
@@ -158,12 +159,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ModelError("the model's config.json is not an object", seen=type(config).__name__)
     return config
-
-
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _embedded(name: str) -> Source:

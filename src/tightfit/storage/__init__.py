@@ -20,6 +20,7 @@ from tightfit.storage.folder import (
 )
 from tightfit.storage.lock import lock_run
 from tightfit.storage.seal import (
+    FORMAT,
     Manifest,
     SealedFile,
     make_folder,
@@ -32,6 +33,7 @@ from tightfit.storage.seal import (
 
 __all__ = [
     "BEGINNING",
+    "FORMAT",
     "Manifest",
     "RunFolder",
     "SealedFile",

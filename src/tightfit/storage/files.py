@@ -124,7 +124,7 @@ def write_digests(path: Path, files: Sequence[Path]) -> None:
         for each in files:
             with each.open("rb") as file:
                 os.fsync(file.fileno())
-                digests[each.name] = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[each.name] = file_sha256(each)
     write_digested(path, digests)
 
 
@@ -138,6 +138,12 @@ def check_digests(path: Path, folder: Path) -> None:
     for name, digest in read_digested(path).items():
         if hashlib.sha256(read_bytes(folder / name)).hexdigest() != digest:
             raise damaged(folder / name, "its digest does not match")
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damaged(path: Path, seen: str) -> ArtefactError:

@@ -29,9 +29,9 @@ from tightfit.experiments.cells import (
     write_row,
 )
 from tightfit.experiments.markdown import markdown
-from tightfit.metrics.intervals import Interval
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Once, Progress, RichProgress
+from tightfit.run import Run
 from tightfit.tasks.dataset import Dataset, read_dataset
 from tightfit.training.prepare import plan_for
 from tightfit.training.request import TrainOptions, TrainRequest
@@ -48,7 +48,7 @@ RESULT_NAMES = ("comparison.json", "comparison.md")
 ROW_FACTS = ("train_fingerprint", "validation_fingerprint")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The rows of a comparison in their order, and the cells that have none, with the reason."""
 
@@ -65,6 +65,11 @@ class Comparison:
             "rows": [row.to_json() for row in self.rows],
             "left_out": dict(self.left_out),
         }
+
+    def __repr__(self) -> str:
+        return markdown(self.rows, self.left_out)
+
+    _repr_markdown_ = __repr__  # what a notebook shows
 
 
 @dataclass(frozen=True)
@@ -235,16 +240,15 @@ def _training(
 
 def _row(name: str, result: TrainResult) -> Row:
     """What a finished run is worth."""
-    folder = storage.RunFolder(result.run)
-    scores = storage.read_json(folder.metrics)["validation"]
-    artefact = folder.model if folder.model.is_dir() else folder.adapter
+    run = Run.open(result.run)
+    scores = run.metrics.validation
     return Row(
         name=name,
         trainable=result.total,
-        accuracy=Interval(**scores["accuracy"]),
-        macro_f1=Interval(**scores["macro_f1"]),
+        accuracy=scores.accuracy,
+        macro_f1=scores.macro_f1,
         seconds=result.seconds,
-        bytes=sum(file.stat().st_size for file in artefact.rglob("*") if file.is_file()),
+        bytes=sum(file.stat().st_size for file in run.artefact.rglob("*") if file.is_file()),
     )
 
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from tightfit import storage
 from tightfit.config import MissingText
 from tightfit.data.sources import read_table
+from tightfit.display import Shown, share_words
 from tightfit.errors import DataError, UsageError
 from tightfit.metrics.calibration import calibration_error_by_chance
 from tightfit.metrics.intervals import Interval, over_seeds
 from tightfit.metrics.paired import Paired, compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores
 from tightfit.progress import Progress, RichProgress
-from tightfit.tasks.calibrate import read_calibration
-from tightfit.verbs.predict import Run
+from tightfit.run import Run
 
 NEAR_ONE = 0.1
 """Temperatures whose logarithm is less than this change hardly anything."""
@@ -61,8 +61,8 @@ class OverSeeds:
     ece: Interval
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Shown):
     """Scores of a run, and, where it was compared or combined with others, what came of that."""
 
     scores: Scores
@@ -71,6 +71,23 @@ class Evaluation:
     """Of accuracy."""
     paired_macro_f1: Paired | None = None
     seeds: OverSeeds | None = None
+
+    @property
+    def accuracy(self) -> Interval:
+        """Share of rows that are right."""
+        return self.scores.accuracy
+
+    @property
+    def macro_f1(self) -> Interval:
+        """Mean F1 of the classes."""
+        return self.scores.macro_f1
+
+    def shown(self) -> dict[str, object]:
+        """Rows, scores with their intervals, and how it compares."""
+        shares = {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
+        paired = {} if self.paired is None else {"paired": self.paired.sentence}
+        words = {name: share_words(share) for name, share in shares.items()}
+        return {"rows": f"{self.scores.n:,}", **words, **paired}
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit evaluate --json`` prints."""
@@ -130,7 +147,7 @@ def evaluate(
         all_scores.append(_score(other, others_NK, targets_N)[0])
     seeds = _over_seeds([run, *also], all_scores) if also else None
     evaluation = Evaluation(scores, calibration, paired, paired_macro_f1, seeds)
-    _keep(storage.RunFolder(Path(run)), evaluation, table.source, table.fingerprint())
+    _keep(loaded.folder, evaluation, table.source, table.fingerprint())
     return evaluation
 
 
@@ -145,8 +162,9 @@ def _score(
     by_chance = calibration_error_by_chance(task.confidence(probabilities_NK))
     reason = None
     if scores.ece > bare.ece / 2:
-        kept = read_calibration(storage.RunFolder(run.path), task)
-        reason = (kept and kept.reason) or _why_not_halved(temperature, bare.ece, by_chance)
+        reason = (run.calibration and run.calibration.reason) or _why_not_halved(
+            temperature, bare.ece, by_chance
+        )
     return scores, Calibrated(
         temperature=temperature,
         ece_before=bare.ece,

@@ -17,6 +17,7 @@ from tightfit.budget.shapes import EncoderShapes
 from tightfit.config import Config, load_config, undecided
 from tightfit.data.batches import tokenise
 from tightfit.data.sources import Columns, read_table
+from tightfit.display import Shown
 from tightfit.engines.predictor import PREDICT_BATCH, check_max_length
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.exporting.exporter import FACTS_FILE, LABELS_FILE
@@ -42,15 +43,16 @@ PROBE_ROWS = 64
 """Texts of the sample on which the sealed artefact must answer as the given one."""
 
 
-@dataclass(frozen=True)
-class ImportResult:
+@dataclass(frozen=True, repr=False)
+class ImportResult(Shown):
     """The run that was made."""
 
     run: Path
     total: int
     """Numbers that the adapter trained."""
     labels: tuple[str, ...]
-    proofs: dict[str, Any]
+    proofs: dict[str, bool | None]
+    """Whether each holds; None where nobody watched."""
     verdict: str
     """Whether the adapters ever learned, as far as the file tells."""
 
@@ -60,9 +62,13 @@ class ImportResult:
             "run": str(self.run),
             "total": self.total,
             "labels": list(self.labels),
-            "proofs": {name: {"ok": proof["ok"]} for name, proof in self.proofs.items()},
+            "proofs": {name: {"ok": ok} for name, ok in self.proofs.items()},
             "verdict": self.verdict,
         }
+
+    def shown(self) -> dict[str, object]:
+        """Where it is, and whether its adapters learned."""
+        return {"run": self.run, "parameters": f"{self.total:,}", "verdict": self.verdict}
 
 
 def import_adapter(
@@ -120,7 +126,8 @@ def import_adapter(
         versions = {name: version(name) for name in RECORDED_VERSIONS}
         base_facts = {"public_name": source.public_name, "sha256": source.digest()}
         storage.seal(run, versions, {"name": source.name, **base_facts})
-    return ImportResult(path, plan.total, task.names, proofs, audit.verdict)
+    held = {name: proof["ok"] for name, proof in proofs.items()}
+    return ImportResult(path, plan.total, task.names, held, audit.verdict)
 
 
 def _no_adapter(folder: Path) -> ArtefactError:

@@ -21,8 +21,8 @@ from tightfit.model.locate import locate
 from tightfit.model.model_card import write_card
 from tightfit.model.proofs import Proof, movement, round_trip
 from tightfit.progress import Progress
-from tightfit.reporting.facts import read_facts
 from tightfit.reporting.page import render
+from tightfit.run import Run
 from tightfit.tasks.calibrate import DERIVED_NAME, calibrate
 from tightfit.tasks.dataset import read_dataset, tell_about
 from tightfit.tasks.validation_logits import ValidationLogits
@@ -202,7 +202,8 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     )
     base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
     versions = _versions()
-    storage.write_text(folder.report, render(read_facts(folder, versions, base)))
+    draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
+    storage.write_text(folder.report, render(Run(folder.root, manifest=draft)))
     storage.seal(folder, versions, base)
     return result
 

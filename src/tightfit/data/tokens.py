@@ -185,8 +185,12 @@ class TextTokenizer:
             if now is not None:
                 self.backend.no_truncation()
             return
-        due = {"max_length": max_length, "direction": self.truncation_side, "stride": 0}
-        due["strategy"] = "longest_first"
+        due: dict[str, Any] = {
+            "max_length": max_length,
+            "direction": self.truncation_side,
+            "stride": 0,
+            "strategy": "longest_first",
+        }
         if now != due:
             self.backend.enable_truncation(**due)
 

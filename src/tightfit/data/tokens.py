@@ -170,14 +170,29 @@ class TextTokenizer:
 
     def encodings(self, texts: list[str], max_length: int | None = None) -> list[Any]:
         """What the library makes of each text, whole or with the rest of it in ``overflowing``."""
-        self.backend.no_padding()
-        self.backend.no_truncation()
-        if max_length is not None:
-            self.backend.enable_truncation(max_length, direction=self.truncation_side)
+        self._cut_at(max_length)
         if len(texts) == 1:
             # Without the threads that a batch starts.
             return [self.backend.encode(texts[0])]
         return list(self.backend.encode_batch(texts))
+
+    def _cut_at(self, max_length: int | None) -> None:
+        """Set what the library remembers, only where it differs: other threads may be reading."""
+        if self.backend.padding is not None:
+            self.backend.no_padding()
+        now = self.backend.truncation
+        if max_length is None:
+            if now is not None:
+                self.backend.no_truncation()
+            return
+        due: dict[str, Any] = {
+            "max_length": max_length,
+            "direction": self.truncation_side,
+            "stride": 0,
+            "strategy": "longest_first",
+        }
+        if now != due:
+            self.backend.enable_truncation(**due)
 
 
 def no_batches(seen: str) -> ModelError:

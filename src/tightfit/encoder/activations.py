@@ -70,8 +70,9 @@ ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
 
 
 def _polynomial(z: Floats, coefficients: tuple[float, ...]) -> Floats:
-    value = np.full_like(z, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
-        value *= z
+    value = z * np.float32(coefficients[-1])
+    for coefficient in coefficients[-2:0:-1]:
         value += np.float32(coefficient)
+        value *= z
+    value += np.float32(coefficients[0])
     return value

@@ -5,6 +5,7 @@ Shapes: N texts, K labels.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,8 +26,12 @@ from tightfit.encoder.on_numpy import numpy_logits
 if TYPE_CHECKING:
     from tightfit.encoder.on_torch import TorchForward
 
-PAYS_FOR_TORCH = 6_000
-"""Tokens from which on torch is faster, the seconds of its import included."""
+PAYS_FOR_TORCH = 200e9
+"""Multiplications from which on torch is faster although it takes 1.5 seconds to import: numpy
+needs about a quarter more time (benchmarks/first_answer.py)."""
+
+PAYS_FOR_MERGING = 10e9
+"""The same where torch is there already, and only has to merge the adapters."""
 
 NUMPY_TOKENS = 1024
 """Tokens of one pass in numpy at most: more leave a processor's caches and are not faster."""
@@ -80,14 +85,20 @@ class FrozenClassifier:
     ) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
         flat = tokens.flat
-        if len(flat.ids) > PAYS_FOR_TORCH and find_spec("torch") is not None:
+        if self._torch_pays(len(flat.ids)):
             return tokens.by_text(self.on_torch().all_logits(flat, advance))
-        parts = []
+        parts = [np.empty((0, self.network.labels), np.float32)]
         for rows in _few_at_a_time(flat):
             parts.append(numpy_logits(self.network, rows))
             if advance is not None:
                 advance(len(rows))
         return tokens.by_text(np.concatenate(parts))
+
+    def _torch_pays(self, tokens: int) -> bool:
+        loaded = "torch" in sys.modules
+        due = PAYS_FOR_MERGING if loaded else PAYS_FOR_TORCH
+        enough = tokens * self.network.multiplications > due
+        return enough and (loaded or find_spec("torch") is not None)
 
     def on_torch(self, **more: Any) -> TorchForward:
         """The way through torch, for whoever has many rows or wants another format or device.

@@ -81,6 +81,25 @@ class Network:
     head: tuple[tuple[Linear, str | None], ...]
     """Layers that read the first token's state one after the other, each with its activation."""
 
+    @property
+    def labels(self) -> int:
+        """Logits of each row."""
+        return len(self.head[-1][0].bias_O)
+
+    @property
+    def multiplications(self) -> int:
+        """That each token costs in the frozen layers; attention and adapters are far less."""
+        return sum(
+            linear.weight_OI.size
+            for block in self.blocks
+            for linear in (
+                *block.query_key_value,
+                block.attention_output,
+                block.mlp_in,
+                block.mlp_out,
+            )
+        )
+
 
 def put_together(encoder: FrozenEncoder, adapter: AdapterWeights) -> Network:
     """The network of a classifier.

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.command import cli
-from tests.toy_setups import SHORT, TEXTS, toy_classifier, toy_job, toy_plan
+from tests.toy_setups import SHORT, TEXTS, toy_classifier, toy_job, toy_plan, toy_predictor
 from tests.toys import SMALL
 from tightfit import Run, TrainResult, audit, export, train
 from tightfit.budget.gates import check_count
@@ -105,7 +105,7 @@ def test_every_bias_moved(run: TrainResult) -> None:
     """All proofs hold, and in the file no bias is that of the frozen encoder."""
     assert all(proof["ok"] for proof in run.proofs.values())
     saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
-    classifier = Run.load(run.run).predictor.classifier
+    classifier = Run.load(run.run).classifier
     start = load_file(Path(classifier.plan.model) / "model.safetensors")
     for bias in classifier.plan.vectors:
         frozen = start[bias.name.removeprefix("bert.")]
@@ -128,7 +128,7 @@ def test_saved_and_loaded_biases_answer_alike(run: TrainResult, bert: Path) -> N
         for bias in plan.vectors:
             anew.module.get_parameter(bias.name).add_(1.0)
     assert loaded.predictor.logits(TEXTS).tolist() == before.tolist()
-    changed = type(loaded.predictor)(anew, loaded.predictor.max_length).logits(TEXTS)
+    changed = toy_predictor(anew, loaded.predictor.max_length).logits(TEXTS)
     assert abs(changed - before).max() > 1e-3
 
 

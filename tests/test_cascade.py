@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.toy_setups import LABELS, TASK, toy_classifier
+from tests.toy_setups import LABELS, TASK, toy_classifier, toy_predictor
 from tests.toys import FILLER, toy_rows
 from tightfit.cascade.ngrams import NGramModel
 from tightfit.cascade.two_stage import (
@@ -57,7 +57,7 @@ def cascade(linear: NGramModel) -> Cascade:
 @pytest.fixture(scope="module")
 def plain(bert: Path) -> Predictor:
     """An encoder that knows nothing."""
-    return Predictor(toy_classifier(bert), max_length=16, temperature=2.0)
+    return toy_predictor(toy_classifier(bert), temperature=2.0)
 
 
 def test_its_figures_are_those_of_the_rows(linear: NGramModel, cascade: Cascade) -> None:

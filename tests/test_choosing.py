@@ -14,22 +14,20 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from peft import LoraConfig, get_peft_model
 
 from tests.exports import LENGTH, toy_run, toy_texts, wide_encoder
 from tests.toy_setups import TASK, Notes
 from tests.toys import write_jsonl
 from tightfit import Run, extras, predict
 from tightfit.data.batches import Batch, Tokens, length_sorted
+from tightfit.encoder import FrozenClassifier
 from tightfit.engines import ray_engine
-from tightfit.engines.engine import LeanEngine, TorchEngine, all_logits, torch_engine
+from tightfit.engines.engine import EngineModel, TorchEngine, all_logits, torch_engine
 from tightfit.engines.parity import probes, spread
 from tightfit.engines.selection import Choice, choose
 from tightfit.errors import ArtefactError, DataError, MissingExtraError, ProofError
 from tightfit.exporting import engine_choice
-from tightfit.exporting.formats import merged_model
 from tightfit.families import COMPUTED
-from tightfit.model.adapters import quiet_peft
 
 ROWS = 200
 VERA = ["adapters.method=vera", "adapters.targets=query"]
@@ -58,44 +56,19 @@ def test_the_fast_way_agrees_with_the_models_own(
     """Adapters of each kind, merged or not: padded, unpadded, one token, the longest."""
     encoder = wide_encoder(tmp_path / "toy", family)
     run = Run.load(toy_run(encoder, tmp_path / "run", *settings))
-    module = run.predictor.classifier.module
-    fast, own = torch_engine(module), TorchEngine(module)
-    assert isinstance(fast, LeanEngine) == (family in COMPUTED)
+    fast, own = torch_engine(run.model), TorchEngine(run.classifier.module)
+    assert isinstance(run.model, FrozenClassifier) == (family in COMPUTED)
     for tokens in probes(vocabulary=25, pad_id=0, max_length=LENGTH).values():
         assert np.abs(all_logits(fast, tokens) - all_logits(own, tokens)).max() < 1e-4
-
-
-def test_merging_leaves_the_model_as_it_was(bert_run: Path) -> None:
-    """Exports still need its adapters; the engine keeps what they were."""
-    module = Run.load(bert_run).predictor.classifier.module
-    tokens = probes(vocabulary=25, pad_id=0, max_length=LENGTH)["padded"]
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    engine = torch_engine(module)
-    expected = all_logits(engine, tokens)
-    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if "lora_B" in name:
-                parameter.zero_()
-    assert np.array_equal(all_logits(engine, tokens), expected)
-
-
-def test_a_layer_that_was_replaced_whole_is_respected(bert_run: Path) -> None:
-    """PEFT's ``modules_to_save`` can hold any part of the encoder."""
-    module = merged_model(Run.load(bert_run).predictor.classifier)
-    norm = "attention.output.LayerNorm"
-    with quiet_peft():
-        settings = LoraConfig(target_modules=["query"], modules_to_save=[norm])
-        adapted = get_peft_model(module, settings)
-    assert isinstance(torch_engine(adapted), TorchEngine)
 
 
 def test_bf16_gives_the_same_labels_nearly_always(bert_run: Path) -> None:
     """Its lengths are multiples of eight, as far as the longest text allows."""
     predictor = Run.load(bert_run).predictor
-    engine = torch_engine(predictor.classifier.module, torch.bfloat16)
+    engine = torch_engine(predictor.model, torch.bfloat16)
     texts = toy_texts(200)
-    found = replace(predictor, engine=engine).predict(texts).ids
+    model = EngineModel(predictor.model.tokens, None, engine)
+    found = replace(predictor, model=model).predict(texts).ids
     assert np.mean(np.array(found) == predictor.predict(texts).ids) > 0.9
     assert engine.multiple == 8
 
@@ -314,16 +287,17 @@ def test_batches_are_spread_and_come_back_in_order(
     bert_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The workers take them in turn, and never more than twice their number wait."""
-    module, ray = Run.load(bert_run).predictor.classifier.module, Cluster()
+    model, ray = Run.load(bert_run).model, Cluster()
     monkeypatch.setattr(ray_engine, "require", lambda *_: ray)
-    worker = ray_engine.Worker(module)
+    worker = ray_engine.Worker(model)
     engine = ray_engine.RayEngine(
         (ray.handle("a", worker), ray.handle("b", worker)), padded_tokens=60
     )
     tokens = rows_of([9, 3, 20, 48, 5, 7, 30, 2, 11] * 2)
-    own = torch_engine(module)
-    assert isinstance(own, LeanEngine)
-    own_NK = all_logits(replace(own, padded_tokens=60), tokens)
+    assert isinstance(model, FrozenClassifier)
+    own = model.on_torch()
+    own.padded_tokens = 60
+    own_NK = all_logits(own, tokens)
     assert np.array_equal(all_logits(engine, tokens), own_NK)
     assert ray.asked[:4] == ["a", "b", "a", "b"]
     assert (ray.waiting, ray.most) == (0, 4)

@@ -148,10 +148,10 @@ def test_the_run_itself_is_not_merged(runs_of: Runs) -> None:
     """Merging works on a copy: the loaded run answers as before, adapters and all."""
     run = runs_of("bert")
     before = run.predictor.logits(TEXTS)
-    state = run.predictor.classifier.state()
-    merged_model(run.predictor.classifier)
+    state = run.classifier.state()
+    merged_model(run.classifier)
     assert np.array_equal(run.predictor.logits(TEXTS), before)
-    assert all(torch.equal(state[n], p) for n, p in run.predictor.classifier.trainable().items())
+    assert all(torch.equal(state[n], p) for n, p in run.classifier.trainable().items())
 
 
 def test_the_facts_beside_it(runs_of: Runs, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_weights_that_differ_are_refused(
 ) -> None:
     """A merge that forgets the scale of the adapters, for instance."""
     run = runs_of("bert")
-    wrong = merged_model(run.predictor.classifier)
+    wrong = merged_model(run.classifier)
     with torch.no_grad():
         wrong.get_submodule(run.plan.layers[0].name).weight.mul_(1.01)
     monkeypatch.setattr("tightfit.exporting.formats.merged_model", lambda _: wrong)
@@ -201,7 +201,7 @@ def test_a_tokenizer_that_differs_is_refused(
 @pytest.mark.parametrize("recipe", ["head-only", "full"])
 def test_no_peft_folder_without_adapters(recipe: str, runs_of: Runs) -> None:
     """And the words say which form there is."""
-    classifier = runs_of("bert", recipe).predictor.classifier
+    classifier = runs_of("bert", recipe).classifier
     assert check_format("merged", classifier) == "merged"
     with pytest.raises(UsageError, match=r"(?s)PEFT has no form.*--format merged") as caught:
         check_format("peft", classifier)

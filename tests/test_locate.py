@@ -26,7 +26,7 @@ from tightfit.model.locate import (
     read_config,
     shapes_by_name,
 )
-from tightfit.storage.files import file_sha256
+from tightfit.storage.digests import file_sha256
 
 with_embedded = pytest.mark.skipif(
     not available(EMBEDDED_PACKAGE), reason="the embedded model is an extra"

@@ -90,7 +90,7 @@ def test_the_graph_answers_as_the_run(family: str, runs_of: Runs, tmp_path: Path
 @pytest.mark.parametrize("family", SMALL)
 def test_the_graph_takes_any_batch_and_length(family: str, runs_of: Runs, tmp_path: Path) -> None:
     """From one token to the longest text, however far from what was traced."""
-    model = merged_model(runs_of(family).predictor.classifier)
+    model = merged_model(runs_of(family).classifier)
     onnx_graph.write_graph(model, tmp_path / "g.onnx", pad_id=0)
     graph, own = OnnxEngine.open(tmp_path / "g.onnx"), TorchEngine(model)
     for longest in (1, 2, 3, 9, 17, LENGTH, 63):
@@ -175,9 +175,9 @@ def test_the_best_int8_is_kept(
 def test_the_variants_differ(bert_run: Run, tmp_path: Path) -> None:
     """Seven bits or eight, signed or not, embeddings or not: five files, none of them exact."""
     graph = tmp_path / "model.onnx"
-    onnx_graph.write_graph(merged_model(bert_run.predictor.classifier), graph, pad_id=0)
+    onnx_graph.write_graph(merged_model(bert_run.classifier), graph, pad_id=0)
     batches = probes(vocabulary=25, pad_id=0, max_length=LENGTH)
-    own = TorchEngine(bert_run.predictor.classifier.module)
+    own = TorchEngine(bert_run.classifier.module)
     differences = [
         joined(list(compare(TASK, own, OnnxEngine.open(path), batches).values())).max_abs_difference
         for _, path in onnx_graph.quantised(graph)
@@ -188,19 +188,19 @@ def test_the_variants_differ(bert_run: Run, tmp_path: Path) -> None:
 
 def test_the_run_is_left_as_it_was(bert_run: Run, tmp_path: Path) -> None:
     """Tracing switches the kind of attention, on a copy."""
-    own = TorchEngine(bert_run.predictor.classifier.module)
+    own = TorchEngine(bert_run.classifier.module)
     tokens = probes(vocabulary=25, pad_id=0, max_length=LENGTH)["padded"]
-    kind = bert_run.predictor.classifier.module.config._attn_implementation
+    kind = bert_run.classifier.module.config._attn_implementation
     before = all_logits(own, tokens)
     export(bert_run, "onnx", tmp_path, ROWS)
-    assert bert_run.predictor.classifier.module.config._attn_implementation == kind != "eager"
+    assert bert_run.classifier.module.config._attn_implementation == kind != "eager"
     assert np.array_equal(all_logits(own, tokens), before)
-    assert bert_run.predictor.classifier.tokenizer.backend_tokenizer.padding is None
+    assert bert_run.classifier.tokenizer.backend_tokenizer.padding is None
 
 
 def test_the_tokenizer_cuts_and_pads_by_itself(bert_run: Run, tmp_path: Path) -> None:
     """No other settings are needed to use it."""
-    onnx_graph.write_tokenizer(bert_run.predictor.classifier.tokenizer, tmp_path / "t.json", 6)
+    onnx_graph.write_tokenizer(bert_run.classifier.tokenizer, tmp_path / "t.json", 6)
     rows = Tokenizer.from_file(str(tmp_path / "t.json")).encode_batch(["goal", "goal " * 9])
     assert [row.ids for row in rows] == [[2, 4, 3, 0, 0, 0], [2, 4, 4, 4, 4, 3]]
     assert rows[0].attention_mask == [1, 1, 1, 0, 0, 0]

@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.special import softmax
 
-from tests.toy_setups import LABELS, TASK, TEXTS, CountingBar, Speaker, toy_classifier
+from tests.toy_setups import (
+    LABELS,
+    TASK,
+    TEXTS,
+    CountingBar,
+    Speaker,
+    toy_classifier,
+    toy_predictor,
+)
 from tests.toys import WORDS
 from tightfit.data.batches import tokenise
 from tightfit.engines.predictor import Predictor, check_max_length
 from tightfit.errors import SettingsError
-from tightfit.model.classifier import predict_logits
+from tightfit.model.classifier import Classifier, predict_logits
 
 
 @pytest.fixture(scope="module")
-def predictor(bert: Path) -> Predictor:
-    """A classifier that was never trained, and so is unsure of itself."""
-    return Predictor(toy_classifier(bert), max_length=16)
+def classifier(bert: Path) -> Classifier:
+    """It was never trained, and so is unsure of itself."""
+    return toy_classifier(bert)
 
 
-def test_probabilities_are_the_softmax_of_the_logits(predictor: Predictor) -> None:
+@pytest.fixture(scope="module")
+def predictor(classifier: Classifier) -> Predictor:
+    """Its answers."""
+    return toy_predictor(classifier)
+
+
+def test_probabilities_are_the_softmax_of_the_logits(
+    predictor: Predictor, classifier: Classifier
+) -> None:
     """Rows add up to one, in the order of the texts."""
     predictions = predictor.predict(TEXTS)
-    tokens = tokenise(predictor.classifier.tokenizer, TEXTS, 16)
-    logits_NK = predict_logits(predictor.classifier, tokens, batch=1)
+    tokens = tokenise(classifier.tokenizer, TEXTS, 16)
+    logits_NK = predict_logits(classifier, tokens, batch=1)
     np.testing.assert_allclose(predictions.probabilities, softmax(logits_NK, 1), atol=1e-5)
     np.testing.assert_allclose(predictions.probabilities.sum(1), 1.0)
     np.testing.assert_allclose(predictor.logits(TEXTS), logits_NK, atol=1e-5)
@@ -43,7 +60,7 @@ def test_ids_and_labels_are_the_most_likely() -> None:
 
 def test_a_temperature_changes_confidence_and_no_label(predictor: Predictor) -> None:
     """A hot classifier is less sure of the same answers."""
-    hot = Predictor(predictor.classifier, 16, temperature=4.0)
+    hot = replace(predictor, temperature=4.0)
     warm, cool = hot.predict(TEXTS), predictor.predict(TEXTS)
     assert warm.ids == cool.ids
     assert (warm.probabilities.max(1) < cool.probabilities.max(1)).all()

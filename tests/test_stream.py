@@ -7,6 +7,7 @@ import errno
 import json
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tightfit
-from tests.toy_setups import TEXTS, CountingBar, Speaker, toy_classifier
+from tests.toy_setups import TEXTS, CountingBar, Speaker, toy_classifier, toy_predictor
 from tests.toys import toy_rows
 from tightfit.batch_predict.shard import Shard
 from tightfit.batch_predict.stream import predict_stream
@@ -47,7 +48,7 @@ formats = pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 @pytest.fixture(scope="module")
 def predictor(bert: Path) -> Predictor:
     """A classifier with strange labels."""
-    return Predictor(toy_classifier(bert, labels=STRANGE), max_length=16)
+    return toy_predictor(toy_classifier(bert, labels=STRANGE))
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_texts_below_the_threshold_have_no_label(
     suffix: str, label_format: Any, predictor: Predictor, tmp_path: Path
 ) -> None:
     """An empty cell, or null; the first row may be one of them."""
-    unsure = Predictor(predictor.classifier, 16, threshold=0.999)
+    unsure = replace(predictor, threshold=0.999)
     out = tmp_path / f"out{suffix}"
     written = predict_stream(unsure, [TEXTS], out, label_format=label_format)
     assert (written.rows, written.abstained) == (4, 4)
@@ -177,7 +178,7 @@ def test_formulas_are_escaped_where_that_is_asked_for(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind an apostrophe; other names stay as they are."""
-    predictor = Predictor(toy_classifier(bert, labels=FORMULAS), max_length=16)
+    predictor = toy_predictor(toy_classifier(bert, labels=FORMULAS))
     each = predictor.task.predictions(np.eye(len(FORMULAS)))
     monkeypatch.setattr(Predictor, "predict_tokens", lambda *_: each)
     for escape, due in (

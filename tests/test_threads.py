@@ -17,7 +17,7 @@ from tests.toy_setups import toy_job, toy_loop
 from tightfit import Run, TrainResult
 from tightfit.data import batches
 from tightfit.encoder.threads import side_by_side
-from tightfit.engines.engine import torch_engine
+from tightfit.engines.engine import EngineModel, torch_engine
 from tightfit.training.probe import frozen_features
 
 
@@ -103,11 +103,12 @@ def test_training_twice_gives_the_same_bits(bert: Path, tmp_path: Path) -> None:
 def test_predictions_are_the_same(finished: TrainResult) -> None:
     """One batch after the other, or two at once."""
     predictor = Run.load(finished.run).predictor
-    engine = torch_engine(predictor.classifier.module)
+    engine = torch_engine(predictor.model)
+    model = EngineModel(predictor.model.tokens, None, engine)
     texts, found = toy_texts(400), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found.append(replace(predictor, engine=engine).logits(texts))
+        found.append(replace(predictor, model=model).logits(texts))
     np.testing.assert_allclose(found[1], found[0], atol=1e-6)
 
 

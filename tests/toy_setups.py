@@ -15,6 +15,8 @@ from tests.toys import toy_rows
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, load_config
 from tightfit.data.table import Table
+from tightfit.engines.engine import through_transformers
+from tightfit.engines.predictor import Predictor
 from tightfit.model.adapters import adapter_pairs
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.locate import locate
@@ -118,6 +120,11 @@ def toy_classifier(
     return build(
         source, plan_for(config, source, len(labels)), config, SingleLabel.from_names(labels)
     )
+
+
+def toy_predictor(classifier: Classifier, max_length: int = 16, **more: Any) -> Predictor:
+    """Answers of a classifier that lies in no folder."""
+    return Predictor(through_transformers(classifier, None), classifier.task, max_length, **more)
 
 
 def toy_table(count: int = 64) -> Table:

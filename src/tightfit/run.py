@@ -21,15 +21,18 @@ from tightfit.config import Config, Decisions, MissingText, read_settings
 from tightfit.data.facts import DataFacts
 from tightfit.display import Shown, share_words
 from tightfit.errors import ArtefactError, UsageError
-from tightfit.storage.files import damaged, file_sha256
+from tightfit.storage.digests import fresh_sha256
+from tightfit.storage.files import damaged
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import TrainSummary
 
 if TYPE_CHECKING:
     from tightfit.cascade.two_stage import Cascade
     from tightfit.data.sources import Columns
+    from tightfit.encoder import LogitsOfTexts
     from tightfit.engines.predictor import Predictor
     from tightfit.metrics.scores import Scores
+    from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
@@ -137,7 +140,7 @@ class Run(Shown):
     @cached_property
     def identity(self) -> str:
         """A digest that stands for all of the run."""
-        return file_sha256(self.folder.manifest)
+        return fresh_sha256(self.folder.manifest)
 
     @cached_property
     def _settings(self) -> tuple[Config, Decisions]:
@@ -304,20 +307,36 @@ class Run(Shown):
         return choose_threshold(self.validation, self.temperature, self.max_error).value
 
     @cached_property
-    def predictor(self) -> Predictor:
-        """The classifier, loaded as :meth:`load` does: the one place where it is made."""
-        from tightfit.engines.engine import torch_engine
-        from tightfit.engines.predictor import Predictor, check_max_length
+    def classifier(self) -> Classifier:
+        """The model as ``transformers`` and ``peft`` make it, for exports and proofs."""
         from tightfit.model.artefact import load_artefact
-        from tightfit.model.encoders import longest_text
+
+        return load_artefact(self.artefact, self.base, self.plan, self.task)
+
+    @cached_property
+    def model(self) -> LogitsOfTexts:
+        """What reads texts and computes logits: from files alone where the inside is known."""
+        from tightfit.encoder import UnknownInside, open_classifier
+
+        try:
+            return open_classifier(self.artefact, self.base.folder)
+        except UnknownInside:
+            from tightfit.engines.engine import through_transformers
+            from tightfit.model.encoders import longest_text
+
+            longest = longest_text(self.base, self.classifier.tokenizer)
+            return through_transformers(self.classifier, longest)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """What answers texts, as :meth:`load` makes it."""
+        from tightfit.engines.predictor import Predictor, check_max_length
 
         confidence = self.temperature, self.threshold
-        classifier = load_artefact(self.artefact, self.base, self.plan, self.task)
         length = self.max_length or self.decisions.predict_max_length.value
-        check_max_length(length, longest_text(self.base, classifier.tokenizer))
-        engine = torch_engine(classifier.module)
+        check_max_length(length, self.model.longest)
         kept = self.decisions.long_text.value
-        return Predictor(classifier, length, *confidence, kept, engine=engine)
+        return Predictor(self.model, self.task, length, *confidence, kept)
 
     def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order."""

@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from tests.toys import SMALL, toy_encoder
-from tightfit.encoder import FrozenEncoder, UnknownInside, digests, frozen
+from tightfit.encoder import FrozenEncoder, UnknownInside, frozen
 from tightfit.errors import ModelError
 from tightfit.families import COMPUTED
 from tightfit.model.locate import locate
+from tightfit.storage import digests
 
 WORDS = "embeddings.word_embeddings.weight"
 

@@ -5,7 +5,7 @@ Shapes: B rows of a batch, L tokens, N rows, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,11 +24,13 @@ from tightfit.data.batches import (
     collate,
     length_sorted,
     most_padded_tokens,
+    tokenise,
 )
-from tightfit.encoder.threads import side_by_side
+from tightfit.data.tokens import LongText
+from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.errors import ArtefactError
 from tightfit.extras import require
-from tightfit.model.lean import LeanEncoder, why_not_lean_merged
+from tightfit.model.classifier import Classifier
 
 
 class Engine(Protocol):
@@ -73,43 +75,46 @@ class TorchEngine:
 
 
 @dataclass(frozen=True)
-class LeanEngine:
-    """The lean forward pass, with adapters merged into copies of the weights."""
+class EngineModel:
+    """Texts as a classifier reads them, logits as an engine computes them."""
 
-    encoder: LeanEncoder
-    multiple: int = 1
-    padded_tokens: int | None = FP32_PADDED_TOKENS
+    read: Callable[..., Tokens]
+    """As :meth:`tightfit.encoder.LogitsOfTexts.tokens`."""
+    longest: int | None
+    """Tokens of a text that the classifier has positions for."""
+    engine: Engine
 
-    @torch.inference_mode()
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """``logits_BK`` of one batch."""
-        batch = batch.to(self.encoder.model.device)
-        logits_BK: NDArray[np.float32] = self.encoder.logits(batch).cpu().numpy()
-        return logits_BK
+    def tokens(
+        self, texts: Sequence[str], max_length: int, *, long_text: LongText = "head"
+    ) -> Tokens:
+        """The texts as it reads them."""
+        return self.read(texts, max_length, long_text=long_text)
 
-    def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
-        """``logits_BK`` of each batch, in order; side by side where that is faster."""
-        if self.encoder.divides:
-            return side_by_side(self.logits, list(batches))
-        return map(self.logits, batches)
+    def logits(
+        self, tokens: Tokens, *, advance: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """``logits_NK`` of the texts, in their order."""
+        return all_logits(self.engine, tokens, advance=advance)
 
 
-def torch_engine(module: nn.Module, dtype: torch.dtype = torch.float32) -> Engine:
-    """The fastest way through a finished model in PyTorch, which may not change from now on.
+def through_transformers(classifier: Classifier, longest: int | None) -> EngineModel:
+    """A classifier whose inside only ``transformers`` knows."""
+    module = classifier.module.eval()
+    engine = TorchEngine(module, padded_tokens=most_padded_tokens(classifier.device))
+    return EngineModel(partial(tokenise, classifier.tokenizer), longest, engine)
+
+
+def torch_engine(model: LogitsOfTexts, dtype: torch.dtype = torch.float32) -> Engine:
+    """The fastest way through a finished classifier in PyTorch.
 
     Args:
-        module: with or without adapters, in evaluation mode; it is left as it is.
-        dtype: of the products; models without a lean forward pass compute in fp32 all the same.
+        model: its weights stay as they are.
+        dtype: of the products; what goes through ``transformers`` computes in fp32 all the same.
     """
-    module.eval()
-    if why_not_lean_merged(module) is not None:
-        return TorchEngine(
-            module, padded_tokens=most_padded_tokens(next(module.parameters()).device)
-        )
-    encoder = LeanEncoder(module, dtype, merged=True)
-    # On a CPU oneDNN compiles its bf16 products once for each shape and keeps them all.
-    multiple = 1 if dtype == torch.float32 else 8
-    return LeanEngine(encoder, multiple, encoder.padded_tokens)
+    if isinstance(model, FrozenClassifier):
+        return model.on_torch(dtype=dtype)
+    assert isinstance(model, EngineModel)
+    return model.engine
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.data.batches import LongText, Tokens, tokenise
-from tightfit.engines.engine import Engine, all_logits
+from tightfit.data.tokens import LongText, Tokens
+from tightfit.encoder import LogitsOfTexts
 from tightfit.errors import SettingsError
-from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.progress import Progress
 from tightfit.tasks import Predictions, Task
-
-PREDICT_BATCH = 64
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded classifier, and the longest text that it reads."""
+    """A classifier that is ready to answer, and the longest text that it reads."""
 
-    classifier: Classifier
+    model: LogitsOfTexts
+    """What reads texts and computes logits."""
+    task: Task
+    """What an answer is."""
     max_length: int
     temperature: float = 1.0
     """What logits are divided by; it changes probabilities and no label."""
@@ -33,13 +33,6 @@ class Predictor:
     """The confidence from which on an answer counts as one."""
     long_text: LongText = "head"
     """What is kept of a longer text."""
-    engine: Engine | None = None
-    """What computes; None takes the model's own forward pass."""
-
-    @property
-    def task(self) -> Task:
-        """What an answer is."""
-        return self.classifier.task
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
@@ -51,8 +44,7 @@ class Predictor:
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """The texts as the classifier reads them."""
-        tokenizer = self.classifier.tokenizer
-        return tokenise(tokenizer, texts, self.max_length, long_text=self.long_text)
+        return self.model.tokens(texts, self.max_length, long_text=self.long_text)
 
     def predict_tokens(self, tokens: Tokens, progress: Progress | None = None) -> Predictions:
         """Probabilities and labels of texts that :meth:`tokens` has read."""
@@ -65,9 +57,9 @@ class Predictor:
 
     def _logits(self, tokens: Tokens, progress: Progress | None) -> NDArray[np.float32]:
         with (progress or Progress()).track("predicting", len(tokens.flat)) as bar:
-            if self.engine is not None and len(tokens):
-                return all_logits(self.engine, tokens, advance=bar.advance)
-            return predict_logits(self.classifier, tokens, batch=PREDICT_BATCH, advance=bar.advance)
+            if not len(tokens):
+                return np.empty((0, self.task.outputs), dtype=np.float32)
+            return self.model.logits(tokens, advance=bar.advance)
 
 
 def check_max_length(asked: int, longest: int | None) -> int:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from tightfit.data.batches import FP32_PADDED_TOKENS, Batch
+from tightfit.encoder import LogitsOfTexts
 from tightfit.engines.engine import torch_engine
 from tightfit.extras import require
 
@@ -27,10 +27,10 @@ UNDER_WAY = 2
 class Worker:
     """One process's copy of the model."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, model: LogitsOfTexts) -> None:
         # Ray gives each process one processor.
         torch.set_num_threads(1)
-        self._engine = torch_engine(module)
+        self._engine = torch_engine(model)
 
     def logits(self, ids_BL: NDArray[np.int64], mask_BL: NDArray[np.int64]) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
@@ -48,7 +48,7 @@ class RayEngine:
     padded_tokens: int = FP32_PADDED_TOKENS
 
     @classmethod
-    def open(cls, module: nn.Module) -> RayEngine:
+    def open(cls, model: LogitsOfTexts) -> RayEngine:
         """One process for each processor of the cluster that ``RAY_ADDRESS`` names, else of here.
 
         Raises:
@@ -57,7 +57,7 @@ class RayEngine:
         ray = require("ray", "the engine ray")
         if not ray.is_initialized():
             ray.init(logging_level="ERROR", log_to_driver=False, include_dashboard=False)
-        shared = ray.put(module)
+        shared = ray.put(model)
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
         remote = ray.remote(num_cpus=1)(Worker)
         return cls(tuple(remote.remote(shared) for _ in range(count)))

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from filelock import FileLock
-from torch import nn
 
 from tightfit import storage
 from tightfit.diagnosis import devices
+from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.engines.engine import Engine, OnnxEngine, OpenVinoEngine, torch_engine
 from tightfit.engines.parity import spread
 from tightfit.engines.ray_engine import RayEngine
@@ -28,7 +28,6 @@ from tightfit.exporting.exporter import FACTS_FILE, Rows, export
 from tightfit.exporting.formats import GRAPH_FILE, Format
 from tightfit.exporting.onnx_graph import ensure_installed
 from tightfit.extras import available, ensure
-from tightfit.model.lean import why_not_lean_merged
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.storage.files import machine_errors
@@ -57,16 +56,16 @@ class _Bench:
 
     def loaders(self, asked: Asked) -> dict[EngineName, Open]:
         """How to load PyTorch's engine and those asked for."""
-        module = self.run.predictor.classifier.module
+        model = self.run.model
         known: dict[EngineName, Open] = {
-            "torch": partial(torch_engine, module),
-            "torch-bf16": partial(_in_bf16, module, asked),
+            "torch": partial(torch_engine, model),
+            "torch-bf16": partial(_in_bf16, model, asked),
             "onnx": lambda: OnnxEngine.open(self.graph("onnx")),
             "onnx-int8": lambda: OnnxEngine.open(self.graph("onnx-int8")),
             "openvino": self._openvino,
         }
         if asked == "ray":
-            known["ray"] = partial(RayEngine.open, module)
+            known["ray"] = partial(RayEngine.open, model)
         return {name: known[name] for name in known if asked == "auto" or name in ("torch", asked)}
 
     def graph(self, form: Format) -> Path:
@@ -184,16 +183,16 @@ def _circumstances(run: Run) -> dict[str, Any]:
     }
 
 
-def _in_bf16(module: nn.Module, asked: Asked) -> Engine:
+def _in_bf16(model: LogitsOfTexts, asked: Asked) -> Engine:
     """PyTorch with products in bf16, where that is worth trying.
 
     Raises:
         SettingsError: it is not.
     """
-    reason = why_not_lean_merged(module)
+    reason = None if isinstance(model, FrozenClassifier) else "only transformers knows its inside"
     if reason is None and asked == "auto":
         found = decide_precision("auto", torch.device("cpu"), lean=True)
         reason = None if found.format == "bf16" else found.reason
     if reason is not None:
         raise SettingsError(f"bf16 is of no use: {reason}")
-    return torch_engine(module, torch.bfloat16)
+    return torch_engine(model, torch.bfloat16)

@@ -118,7 +118,7 @@ def export(
         ProofError: the export does not answer as the run does.
         UsageError: there is no such form for this run.
     """
-    check_format(form, run.predictor.classifier)
+    check_format(form, run.classifier)
     write_form(run, form, folder)
     length = run.predictor.max_length
     engine, encode = open_form(form, folder, source=run.base, max_length=length)
@@ -140,7 +140,7 @@ class Comparison:
     """The run's answers on all rows, computed once, for any number of engines."""
 
     def __init__(self, run: Run, rows: Rows, progress: Progress) -> None:
-        classifier, length = run.predictor.classifier, run.predictor.max_length
+        classifier, length = run.classifier, run.predictor.max_length
         self._run = TorchEngine(classifier.module)
         self._rows, self._progress, self._task = rows, progress, classifier.task
         self._temperature = run.predictor.temperature
@@ -255,7 +255,7 @@ def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, 
         "format": form,
         "base_model": run.base.public_name,
         "max_length": run.predictor.max_length,
-        "pad_id": int(run.predictor.classifier.tokenizer.pad_token_id),
+        "pad_id": int(run.classifier.tokenizer.pad_token_id),
         "temperature": run.predictor.temperature,
         "compared_on": rows.name,
         **exported.to_json(),

@@ -124,13 +124,13 @@ def merged_model(classifier: Classifier) -> PreTrainedModel:
 def _write_peft(run: Run, folder: Path) -> None:
     shutil.copytree(run.artefact, folder, dirs_exist_ok=True)
     # PEFT keeps neither the number of labels nor their names; AutoConfig reads both from here.
-    base_model(run.predictor.classifier.module).config.save_pretrained(folder)
+    base_model(run.classifier.module).config.save_pretrained(folder)
 
 
 def _write_merged(run: Run, folder: Path) -> None:
     with quiet_transformers():
-        merged_model(run.predictor.classifier).save_pretrained(folder)
-    tokenizer = copy.deepcopy(run.predictor.classifier.tokenizer)
+        merged_model(run.classifier).save_pretrained(folder)
+    tokenizer = copy.deepcopy(run.classifier.tokenizer)
     # Where pipeline(..., truncation=True) cuts.
     tokenizer.model_max_length = run.predictor.max_length
     tokenizer.save_pretrained(folder)
@@ -138,8 +138,8 @@ def _write_merged(run: Run, folder: Path) -> None:
 
 
 def _write_onnx(run: Run, folder: Path) -> None:
-    tokenizer = run.predictor.classifier.tokenizer
-    model = merged_model(run.predictor.classifier)
+    tokenizer = run.classifier.tokenizer
+    model = merged_model(run.classifier)
     onnx_graph.write_graph(model, folder / GRAPH_FILE, pad_id=int(tokenizer.pad_token_id))
     onnx_graph.write_tokenizer(tokenizer, folder / TOKENIZER_FILE, run.predictor.max_length)
 

@@ -14,7 +14,6 @@ widths in and out, R ranks of all adapters of a product together.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,6 @@ import torch
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.tuners.vera import VeraLayer
-from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
@@ -163,18 +161,16 @@ class Block:
 class LeanEncoder:
     """The forward pass of a classifier whose frozen encoder has no dropout."""
 
-    def __init__(self, module: nn.Module, dtype: torch.dtype, *, merged: bool = False) -> None:
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
         """Look the parts up in ``module``, which stays as it is.
 
         Args:
-            module: one for which :func:`why_not_lean`, or with ``merged``
-                :func:`why_not_lean_merged`, has no objection.
+            module: one for which :func:`why_not_lean` has no objection.
             dtype: of the products.
-            merged: add the adapters, as they are now, to copies of the weights; nothing trains.
         """
         model = base_model(module)
         self._model, self.dtype = model, dtype
-        self._blocks = [_block(model, layer, dtype, merged=merged) for layer in layer_stack(model)]
+        self._blocks = [_block(model, layer, dtype) for layer in layer_stack(model)]
         adapted = [i for i, block in enumerate(self._blocks) if block.adapted]
         self.frozen_depth = adapted[0] if adapted else len(self._blocks)
         """Layers below the lowest adapter."""
@@ -282,23 +278,11 @@ def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool
     return None
 
 
-def why_not_lean_merged(module: nn.Module) -> str | None:
-    """The reason why a model that only predicts must use its own forward pass, or None."""
-    model = base_model(module)
-    if FAMILIES[model.config.model_type].inside is None:
-        return f"{model.config.model_type} is not built like BERT"
-    if any(isinstance(m, AuxiliaryTrainingWrapper) for m in layer_stack(model).modules()):
-        return "whole modules of the encoder's layers were replaced"
-    return None
-
-
-def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype, *, merged: bool) -> Block:
+def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype) -> Block:
     family = FAMILIES[model.config.model_type]
     roles: dict[Role, nn.Module] = {
         roles[0]: layer.get_submodule(path) for path, roles in family.linears.items()
     }
-    if merged:
-        roles = {role: _merged(linear) for role, linear in roles.items()}
     inside = family.inside
     assert inside is not None
     names = (inside.attention_norm, inside.activation, inside.mlp_norm)
@@ -315,16 +299,6 @@ def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype, *, merg
         mlp_norm,
         heads=model.config.num_attention_heads,
     )
-
-
-def _merged(linear: nn.Module) -> nn.Module:
-    """A plain layer that computes the same; any kind of adapter that PEFT can merge."""
-    if not isinstance(linear, BaseTunerLayer):
-        return linear
-    own = copy.deepcopy(linear)
-    # "Safe": a merge that leaves values which are no numbers is refused.
-    own.merge(safe_merge=True)
-    return own.get_base_layer()
 
 
 def _stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

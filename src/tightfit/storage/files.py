@@ -19,6 +19,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from tightfit.errors import ArtefactError, MachineError
+from tightfit.storage.digests import fresh_sha256
 
 TEMPORARY_SUFFIX = ".tightfit-tmp"
 """Ends the name of a file that is still being written."""
@@ -124,7 +125,7 @@ def write_digests(path: Path, files: Sequence[Path]) -> None:
         for each in files:
             with each.open("rb") as file:
                 os.fsync(file.fileno())
-            digests[each.name] = file_sha256(each)
+            digests[each.name] = fresh_sha256(each)
     write_digested(path, digests)
 
 
@@ -138,12 +139,6 @@ def check_digests(path: Path, folder: Path) -> None:
     for name, digest in read_digested(path).items():
         if hashlib.sha256(read_bytes(folder / name)).hexdigest() != digest:
             raise damaged(folder / name, "its digest does not match")
-
-
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damaged(path: Path, seen: str) -> ArtefactError:

@@ -79,7 +79,7 @@ def export(
     check_replaceable(out, overwrite=overwrite, marker=FACTS_FILE)
     _refuse_inside_run(out)
     loaded = Run.load(run, max_length=max_length)
-    check_format(form, loaded.predictor.classifier)
+    check_format(form, loaded.classifier)
     columns = loaded.columns(text_column, label_column)
     rows = _rows(loaded, data, columns, labelled=known == "onnx-int8")
     if data is None and known == "onnx-int8":

@@ -18,7 +18,7 @@ from tightfit.config import Config, load_config, undecided
 from tightfit.data.batches import tokenise
 from tightfit.data.sources import Columns, read_table
 from tightfit.display import Shown
-from tightfit.engines.predictor import PREDICT_BATCH, check_max_length
+from tightfit.engines.predictor import check_max_length
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.exporting.exporter import FACTS_FILE, LABELS_FILE
 from tightfit.model.adapter_audit import Audit, audit_folder
@@ -39,6 +39,7 @@ RECIPE = "imported"
 
 _MARKER = storage.RunFolder(Path()).manifest.name
 
+PREDICT_BATCH = 64
 PROBE_ROWS = 64
 """Texts of the sample on which the sealed artefact must answer as the given one."""
 

@@ -19,6 +19,7 @@ from tightfit.cascade.two_stage import CascadePredictor
 from tightfit.config import MissingText
 from tightfit.data.sources import count_rows, iter_texts
 from tightfit.display import Shown
+from tightfit.engines.engine import EngineModel
 from tightfit.engines.selection import LIBRARY_OF, Asked, EngineName
 from tightfit.exporting.engine_choice import open_engine
 from tightfit.progress import Progress, RichProgress
@@ -125,7 +126,8 @@ def _with_engine(
 ) -> tuple[Run, EngineName]:
     """The run, predicting with the engine asked for, or with the fastest."""
     engine, name = open_engine(run, asked, texts, progress=progress)
-    return run.with_parts(predictor=replace(run.predictor, engine=engine)), name
+    model = EngineModel(run.model.tokens, run.model.longest, engine)
+    return run.with_parts(predictor=replace(run.predictor, model=model)), name
 
 
 def _job(run: Run, engine: EngineName) -> dict[str, object]:

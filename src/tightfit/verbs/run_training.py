@@ -12,7 +12,6 @@ from accelerate.utils import set_seed
 
 from tightfit import storage
 from tightfit.config import Config
-from tightfit.engines.engine import all_logits, torch_engine
 from tightfit.metrics.scores import Scores
 from tightfit.model.adapters import adapter_pairs
 from tightfit.model.artefact import load_artefact, save_artefact
@@ -181,7 +180,8 @@ def _listeners(folder: storage.RunFolder, progress: Progress) -> list[Callback]:
 
 def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> TrainResult:
     """Score, calibrate, tell about it, and seal."""
-    validation_logits, scores = _score_validation(setup)
+    run = Run(folder.root, base=setup.source)
+    validation_logits, scores = _score_validation(setup, run)
     validation_logits.write(folder.validation)
     storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
     result = _result(folder.root, setup, trained, scores)
@@ -203,7 +203,7 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
     versions = _versions()
     draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
-    storage.write_text(folder.report, render(Run(folder.root, manifest=draft)))
+    storage.write_text(folder.report, render(run.with_parts(manifest=draft)))
     storage.seal(folder, versions, base)
     return result
 
@@ -242,9 +242,9 @@ def _round_trip(setup: Setup, artefact: Path) -> Proof:
     )
 
 
-def _score_validation(setup: Setup) -> tuple[ValidationLogits, Scores]:
-    """The best weights on the validation rows, in fp32."""
-    logits_NK = all_logits(torch_engine(setup.classifier.module), setup.validation.tokens)
+def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]:
+    """What was saved, on the validation rows, in fp32."""
+    logits_NK = run.model.logits(setup.validation.tokens)
     task, targets_N = setup.classifier.task, setup.validation.targets
     scores = task.score(targets_N, task.probabilities(logits_NK))
     texts = setup.dataset.validation_texts

@@ -28,8 +28,13 @@ def weights_sha256(folder: Path) -> str:
     return total.hexdigest()
 
 
+def fresh_sha256(path: Path | str) -> str:
+    """The same, read anew whatever is remembered: for what a run's own seal guards."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @lru_cache(maxsize=KEPT)
 def _sha256(path: str, size: int, mtime_ns: int, inode: int) -> str:
     """The arguments besides the path are what it is remembered by."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return fresh_sha256(path)

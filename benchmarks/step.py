@@ -24,11 +24,11 @@ from benchmarks.machine import ceiling
 from benchmarks.results import table
 from tightfit.config import settings_of
 from tightfit.data.batches import Batch
+from tightfit.encoder.threads import side_by_side
 from tightfit.model import lean
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import locate
-from tightfit.model.threads import side_by_side
 from tightfit.tasks import SingleLabel
 from tightfit.training.prepare import plan_for
 

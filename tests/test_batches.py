@@ -12,7 +12,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
 from tests.toys import WORDS, toy_tokenizer
 from tightfit.data.batches import (
@@ -25,6 +24,7 @@ from tightfit.data.batches import (
     padding_share,
     tokenise,
 )
+from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import ModelError
 
 TEXTS = ["goal match", "stock", "", "the a of in on and for with new after"]
@@ -101,13 +101,13 @@ def test_what_is_left_unread_changes_nothing(name: str, max_length: int) -> None
 def test_a_long_text_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real tokenizer takes most of a minute, and two gigabytes, for ten megabytes."""
     read: list[int] = []
-    call = PreTrainedTokenizerFast.__call__
+    encodings = TextTokenizer.encodings
 
-    def count(self: Any, texts: list[str], **more: Any) -> Any:
+    def count(self: TextTokenizer, texts: list[str], *more: Any) -> Any:
         read.append(sum(map(len, texts)))
-        return call(self, texts, **more)
+        return encodings(self, texts, *more)
 
-    monkeypatch.setattr(PreTrainedTokenizerFast, "__call__", count)
+    monkeypatch.setattr(TextTokenizer, "encodings", count)
     assert tokenise(toy_tokenizer(), ["goal match " * 10**6], 64).truncated == 1
     assert 0 < sum(read) < 10**5
 

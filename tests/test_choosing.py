@@ -28,8 +28,8 @@ from tightfit.engines.selection import Choice, choose
 from tightfit.errors import ArtefactError, DataError, MissingExtraError, ProofError
 from tightfit.exporting import engine_choice
 from tightfit.exporting.formats import merged_model
+from tightfit.families import COMPUTED
 from tightfit.model.adapters import quiet_peft
-from tightfit.model.lean import PARTS
 
 ROWS = 200
 VERA = ["adapters.method=vera", "adapters.targets=query"]
@@ -47,7 +47,7 @@ TOKENS = rows_of([4] * ROWS)
 # --- PyTorch's own -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", [*PARTS, "electra", "deberta-v2"])
+@pytest.mark.parametrize("family", [*COMPUTED, "electra", "deberta-v2"])
 @pytest.mark.parametrize(
     "settings",
     [[], ["adapters.method=none"], ["adapters.method=ia3"], ["adapters.dora=true"], VERA],
@@ -60,7 +60,7 @@ def test_the_fast_way_agrees_with_the_models_own(
     run = Run.load(toy_run(encoder, tmp_path / "run", *settings))
     module = run.predictor.classifier.module
     fast, own = torch_engine(module), TorchEngine(module)
-    assert isinstance(fast, LeanEngine) == (family in PARTS)
+    assert isinstance(fast, LeanEngine) == (family in COMPUTED)
     for tokens in probes(vocabulary=25, pad_id=0, max_length=LENGTH).values():
         assert np.abs(all_logits(fast, tokens) - all_logits(own, tokens)).max() < 1e-4
 

@@ -26,6 +26,7 @@ FLOORS = {
     "errors": 0,  # every floor may raise
     "extras": 1,
     "progress": 1,
+    "families": 1,
     "methods": 1,
     "config": 2,
     "storage": 2,
@@ -33,6 +34,7 @@ FLOORS = {
     "budget": 3,
     "metrics": 3,
     "tasks": 4,
+    "encoder": 4,
     "display": 4,
     "model": 5,
     "engines": 6,

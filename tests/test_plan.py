@@ -22,8 +22,8 @@ from tightfit.budget.parameter_plan import (
 from tightfit.budget.parts import rank_price
 from tightfit.budget.published import published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes
-from tightfit.config import Role
 from tightfit.errors import ArtefactError, BudgetError, SettingsError, TightfitError, UsageError
+from tightfit.families import Role
 from tightfit.methods import METHODS
 from tightfit.methods.vera import VERA
 

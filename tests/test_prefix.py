@@ -20,8 +20,9 @@ from tests.toy_setups import TEXTS, Notes, ToyLoop, toy_classifier, toy_job, toy
 from tightfit.config import Decision
 from tightfit.data.batches import Tokens, collate, tokenise
 from tightfit.errors import Interrupted
+from tightfit.families import COMPUTED
 from tightfit.model import prefix
-from tightfit.model.lean import PARTS, LeanEncoder
+from tightfit.model.lean import LeanEncoder
 from tightfit.model.prefix import fingerprint, prefix_bytes, store_prefix
 from tightfit.training.prefix_cache import PREFIX_FOLDER
 from tightfit.training.setup import Setup
@@ -50,7 +51,7 @@ def stored_file(folder: Path) -> Path:
 # --- states ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", PARTS)
+@pytest.mark.parametrize("family", COMPUTED)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_stored_states_give_the_logits_of_computed_ones(
     family: str, dtype: torch.dtype, encoders: Encoders, tmp_path: Path

@@ -18,8 +18,8 @@ from tightfit.budget.budget_errors import over_budget
 from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan, largest_uniform_rank
 from tightfit.budget.shapes import EncoderShapes, LinearShape
 from tightfit.budget.targets import targeted
-from tightfit.config import Role
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
+from tightfit.families import Role
 from tightfit.methods import HEAD_ONLY, KINDS, METHODS, PLAIN, AdapterKind, Method, method_of
 
 __all__ = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tightfit.budget.shapes import EncoderShapes, LinearShape
-from tightfit.config import Role
 from tightfit.errors import SettingsError
+from tightfit.families import Role
 
 
 def targeted(

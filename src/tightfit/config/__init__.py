@@ -33,7 +33,6 @@ from tightfit.config.sections import (
     Head,
     MissingText,
     Optim,
-    Role,
 )
 
 __all__ = [
@@ -49,7 +48,6 @@ __all__ = [
     "KeptText",
     "MissingText",
     "Optim",
-    "Role",
     "Settings",
     "from_toml",
     "load_config",

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from tightfit.errors import SettingsError
+from tightfit.families import Role
 from tightfit.methods import METHODS
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 else:
     MethodName = Literal[tuple(METHODS)]
 """A method of :mod:`tightfit.methods`, which no list here repeats."""
-
-Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
-"""What a linear layer does in an encoder; each model family maps roles to its own layers."""
 
 MissingText = Literal["refuse", "empty"]
 """What a row without a text is: a fault, or an empty text."""

@@ -18,11 +18,11 @@ from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config
 from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_padded_tokens
+from tightfit.encoder.threads import side_by_side
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import adapter_dropouts, attach, base_model, trainable_tensors
 from tightfit.model.encoders import load_encoder, load_tokenizer, recompute_layers
 from tightfit.model.locate import Source
-from tightfit.model.threads import side_by_side
 from tightfit.tasks import Task
 
 

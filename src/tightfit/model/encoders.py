@@ -25,18 +25,11 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from tightfit.budget.parameter_plan import Plan
+from tightfit.data.tokens import UNBOUNDED
 from tightfit.errors import ModelError
+from tightfit.families import FAMILIES
 from tightfit.model.locate import Source
 from tightfit.tasks import Task
-
-POSITIONS_AFTER_PAD = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
-"""Families that number positions from pad id + 1, and so have that many fewer for tokens."""
-
-MPNET_PAD_ID = 1
-"""MPNet numbers positions as if this were its pad id, whatever its settings say."""
-
-UNBOUNDED = 100_000
-"""Tokenizers without a longest text say so with a number far beyond this."""
 
 
 def load_encoder(source: Source, plan: Plan, task: Task) -> PreTrainedModel:
@@ -97,8 +90,9 @@ def longest_text(source: Source, tokenizer: PreTrainedTokenizerBase) -> int | No
     """Most tokens that the encoder has positions for, or None where it has no such limit."""
     config = source.config()
     positions, family = config.get("max_position_embeddings"), config.get("model_type")
-    if positions is not None and family in POSITIONS_AFTER_PAD:
-        pad_id = MPNET_PAD_ID if family == "mpnet" else int(config.get("pad_token_id", 1))
+    known = FAMILIES.get(str(family))
+    pad_id = None if known is None else known.padding_index(config)
+    if positions is not None and pad_id is not None:
         positions -= pad_id + 1
     limits = [positions, tokenizer.model_max_length]
     return min((int(n) for n in limits if n is not None and n < UNBOUNDED), default=None)

@@ -19,10 +19,10 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from tightfit.data.batches import Batch, batch_order, collate, count_padded_tokens
+from tightfit.encoder.threads import side_by_side
 from tightfit.model.classifier import predict_logits
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.proofs import GradientWatch
-from tightfit.model.threads import side_by_side
 from tightfit.progress import Progress
 from tightfit.training.callbacks import Callback, Event, TrainingState, notify
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from tightfit.data.batches import collate, length_sorted
+from tightfit.encoder.threads import side_by_side
 from tightfit.model.adapters import output_layer
 from tightfit.model.low_rank import LowRankLinear
-from tightfit.model.threads import side_by_side
 from tightfit.progress import Progress
 from tightfit.training.setup import Setup
 

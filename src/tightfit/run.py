@@ -19,9 +19,10 @@ from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, MissingText, read_settings
 from tightfit.data.facts import DataFacts
+from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
 from tightfit.errors import ArtefactError, UsageError
-from tightfit.storage.files import damaged, file_sha256
+from tightfit.storage.files import damaged
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import TrainSummary
 

@@ -5,7 +5,6 @@ A name is a folder, a Hub name, or the embedded ``all-MiniLM-L6-v2`` that a PyPI
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from typing import Any
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
 from tightfit.data.rows import nearest
+from tightfit.digests import remembered_sha256, weights_sha256
 from tightfit.errors import ModelError
 from tightfit.extras import ensure, require
-from tightfit.storage.files import file_sha256
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_HUB_NAME = f"sentence-transformers/{EMBEDDED}"
@@ -83,10 +82,7 @@ class Source:
 
     def digest(self) -> str:
         """sha256 over the weight files, which tells one base model from another."""
-        total = hashlib.sha256()
-        for file in sorted(self.folder.glob("*.safetensors")):
-            total.update(file_sha256(file).encode())
-        return total.hexdigest()
+        return weights_sha256(self.folder)
 
 
 def locate(name: str) -> Source:
@@ -166,7 +162,7 @@ def _embedded(name: str) -> Source:
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
     assert spec is not None, "ensure() has just found the package"
     folder = Path(str(spec.origin)).parent / "model"
-    seen = file_sha256(folder / "model.safetensors")
+    seen = remembered_sha256(folder / "model.safetensors")
     if seen != EMBEDDED_SHA256:
         raise ModelError(
             f"the weights in the package {EMBEDDED_PACKAGE} are not those of {EMBEDDED}",

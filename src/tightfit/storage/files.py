@@ -18,6 +18,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from tightfit.digests import file_sha256
 from tightfit.errors import ArtefactError, MachineError
 
 TEMPORARY_SUFFIX = ".tightfit-tmp"
@@ -138,12 +139,6 @@ def check_digests(path: Path, folder: Path) -> None:
     for name, digest in read_digested(path).items():
         if hashlib.sha256(read_bytes(folder / name)).hexdigest() != digest:
             raise damaged(folder / name, "its digest does not match")
-
-
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damaged(path: Path, seen: str) -> ArtefactError:

@@ -14,11 +14,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tightfit.digests import file_sha256
 from tightfit.errors import ArtefactError
 from tightfit.storage.files import (
     TEMPORARY_SUFFIX,
     damaged,
-    file_sha256,
     machine_errors,
     read_digested,
     write_digested,

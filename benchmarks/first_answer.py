@@ -30,7 +30,7 @@ ANSWER = """
 import json, sys
 from pathlib import Path
 from tightfit.encoder import open_classifier
-from tightfit.storage.digests import file_sha256
+from tightfit.digests import file_sha256
 
 run, base, second, text = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 manifest = json.loads((run / "manifest.json").read_bytes())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.toys import toy_config
+from tightfit.digests import file_sha256
 from tightfit.errors import MissingExtraError, ModelError
 from tightfit.extras import available
 from tightfit.model import locate as module
@@ -26,7 +27,6 @@ from tightfit.model.locate import (
     read_config,
     shapes_by_name,
 )
-from tightfit.storage.digests import file_sha256
 
 with_embedded = pytest.mark.skipif(
     not available(EMBEDDED_PACKAGE), reason="the embedded model is an extra"

@@ -19,9 +19,9 @@ from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, MissingText, read_settings
 from tightfit.data.facts import DataFacts
+from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
 from tightfit.errors import ArtefactError, UsageError
-from tightfit.storage.digests import fresh_sha256
 from tightfit.storage.files import damaged
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import TrainSummary
@@ -140,7 +140,7 @@ class Run(Shown):
     @cached_property
     def identity(self) -> str:
         """A digest that stands for all of the run."""
-        return fresh_sha256(self.folder.manifest)
+        return file_sha256(self.folder.manifest)
 
     @cached_property
     def _settings(self) -> tuple[Config, Decisions]:

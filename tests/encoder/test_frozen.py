@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from tests.toys import SMALL, toy_encoder
+from tightfit import digests
 from tightfit.encoder import FrozenEncoder, UnknownInside, frozen
 from tightfit.errors import ModelError
 from tightfit.families import COMPUTED
 from tightfit.model.locate import locate
-from tightfit.storage import digests
 
 WORDS = "embeddings.word_embeddings.weight"
 
@@ -65,12 +65,12 @@ def test_changed_weights_are_another_encoder(own: Path) -> None:
 
 def test_a_file_is_hashed_once(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as its size, time and inode stay."""
-    first = digests.file_sha256(own / "model.safetensors")
+    first = digests.remembered_sha256(own / "model.safetensors")
     monkeypatch.setattr(hashlib, "file_digest", None)
-    assert digests.file_sha256(own / "model.safetensors") == first
+    assert digests.remembered_sha256(own / "model.safetensors") == first
     (own / "model.safetensors").touch()
     with pytest.raises(TypeError):
-        digests.file_sha256(own / "model.safetensors")
+        digests.remembered_sha256(own / "model.safetensors")
 
 
 def test_weights_cannot_be_written_to(bert: Path) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from tightfit.budget.sizes import Sizes
+from tightfit.digests import weights_sha256
 from tightfit.encoder.activations import ACTIVATIONS
 from tightfit.encoder.tensors import Stored, map_tensors
 from tightfit.errors import ModelError
 from tightfit.families import COMPUTED, FAMILIES
 from tightfit.families.record import Block, Family
-from tightfit.storage.digests import weights_sha256
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -37,7 +37,7 @@ class FrozenEncoder:
 
     folder: Path
     digest: str
-    """Over the weight files: :func:`tightfit.storage.digests.weights_sha256`."""
+    """Over the weight files: :func:`tightfit.digests.weights_sha256`."""
     family: Family
     model_type: str
     inside: Block

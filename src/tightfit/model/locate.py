@@ -15,9 +15,9 @@ from typing import Any
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
 from tightfit.data.rows import nearest
+from tightfit.digests import remembered_sha256, weights_sha256
 from tightfit.errors import ModelError
 from tightfit.extras import ensure, require
-from tightfit.storage.digests import file_sha256, weights_sha256
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_HUB_NAME = f"sentence-transformers/{EMBEDDED}"
@@ -162,7 +162,7 @@ def _embedded(name: str) -> Source:
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
     assert spec is not None, "ensure() has just found the package"
     folder = Path(str(spec.origin)).parent / "model"
-    seen = file_sha256(folder / "model.safetensors")
+    seen = remembered_sha256(folder / "model.safetensors")
     if seen != EMBEDDED_SHA256:
         raise ModelError(
             f"the weights in the package {EMBEDDED_PACKAGE} are not those of {EMBEDDED}",

@@ -18,8 +18,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from tightfit.digests import file_sha256
 from tightfit.errors import ArtefactError, MachineError
-from tightfit.storage.digests import fresh_sha256
 
 TEMPORARY_SUFFIX = ".tightfit-tmp"
 """Ends the name of a file that is still being written."""
@@ -125,7 +125,7 @@ def write_digests(path: Path, files: Sequence[Path]) -> None:
         for each in files:
             with each.open("rb") as file:
                 os.fsync(file.fileno())
-            digests[each.name] = fresh_sha256(each)
+            digests[each.name] = file_sha256(each)
     write_digested(path, digests)
 
 

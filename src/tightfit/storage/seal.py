@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tightfit.digests import file_sha256
 from tightfit.errors import ArtefactError
-from tightfit.storage.digests import fresh_sha256
 from tightfit.storage.files import (
     TEMPORARY_SUFFIX,
     damaged,
@@ -213,7 +213,7 @@ def _raise(error: OSError) -> None:
 
 def _describe(folder: RunFolder, name: str) -> SealedFile:
     path = folder.root / name
-    return SealedFile(path=name, sha256=fresh_sha256(path), bytes=path.stat().st_size)
+    return SealedFile(path=name, sha256=file_sha256(path), bytes=path.stat().st_size)
 
 
 def _unchanged(folder: RunFolder, sealed: SealedFile) -> bool:

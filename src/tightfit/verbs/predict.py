@@ -39,7 +39,8 @@ class PredictResult(Shown, Written):
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit predict --json`` prints."""
-        return {**asdict(self), "out": str(self.out)}
+        told = asdict(self)
+        return {"out": str(told.pop("out")), **told}
 
     def shown(self) -> dict[str, object]:
         """Where the labels are, of how many rows, and by what."""

@@ -19,7 +19,8 @@ class TrainResult(Shown, TrainSummary):
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit train --json`` prints."""
-        return {**asdict(self), "run": str(self.run)}
+        told = asdict(self)
+        return {"run": str(told.pop("run")), **told}
 
     def shown(self) -> dict[str, object]:
         """Where it is, how good and how large it is, and whether each proof holds."""

@@ -173,11 +173,13 @@ def _training(config: Config, plan: Plan, steps: int, data: Mapping[str, Any] | 
     batch = optim.batch * optim.accumulate
     how = f"AdamW, rate {optim.lr:g}, {_extent(config, steps)}, batch {batch}"
     if plan.layers:
-        adapters = config.adapters
+        adapters, kind = config.adapters, plan.layers[0].kind
+        ranks = dict.fromkeys(str(pick(x.rank for x in plan.layers)) for pick in (min, max))
+        duties = dict.fromkeys(duty for layer in plan.layers for duty in layer.duties)
         how += (
-            f"; {plan.layers[0].kind.title} of rank {_ranks(plan)} and alpha {adapters.alpha:g} "
-            f"(over {'the root of the rank' if adapters.rslora else 'the rank'}) on "
-            f"{', '.join(_roles(plan))}" + STARTS.get(adapters.init, "")
+            f"; {kind.title} of rank {' to '.join(ranks)} and alpha {adapters.alpha:g} (over "
+            f"{'the root of the rank' if adapters.rslora else 'the rank'}) on "
+            f"{', '.join(duties)}" + STARTS.get(adapters.init, "")
         )
     how += _head(plan)
     if data is None:
@@ -204,17 +206,6 @@ def _extent(config: Config, steps: int) -> str:
     """How long it trained: in epochs, unless a limit of steps or time may have cut it short."""
     limited = config.train.max_steps is not None or "max_steps" in config.choices
     return f"{steps:,} steps" if limited else f"{config.epochs:g} epochs"
-
-
-def _ranks(plan: Plan) -> str:
-    lowest, highest = (pick(layer.rank for layer in plan.layers) for pick in (min, max))
-    return str(lowest) if lowest == highest else f"{lowest} to {highest}"
-
-
-def _roles(plan: Plan) -> list[str]:
-    """What the adapted layers do, or for foreign adapters their names."""
-    names = [layer.roles or (layer.name.rpartition(".")[2],) for layer in plan.layers]
-    return list(dict.fromkeys(name for some in names for name in some))
 
 
 def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:

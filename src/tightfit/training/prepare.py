@@ -24,7 +24,6 @@ from tightfit.data.splits import limit_rows, split_rows
 from tightfit.data.table import Table
 from tightfit.data.token_cache import TokenCache
 from tightfit.errors import DataError
-from tightfit.methods import METHODS
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import load_tokenizer, longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
@@ -154,11 +153,8 @@ def plan_for(
 
 
 def targeted_layers(config: Config, source: Source, num_labels: int) -> list[LinearShape]:
-    """The layers that the settings offer to adapters; none for the other methods."""
-    if not METHODS[config.adapters.method].matrices:
-        return []
-    adapters = config.adapters
-    return targeted(source.shapes(num_labels), adapters.targets, adapters.layers)
+    """The layers that the settings offer to adapters, or to what else trains in their place."""
+    return targeted(source.shapes(num_labels), config.adapters)
 
 
 def fit_lengths(

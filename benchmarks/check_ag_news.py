@@ -23,6 +23,7 @@ from tightfit.data.labels import own_classes
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
 from tightfit.progress import Progress
+from tightfit.tasks import SingleLabel
 
 ROWS = 20_000
 SHARE = 0.05
@@ -52,11 +53,14 @@ def all_rows(data: str) -> dict[str, Any]:
 
 def before_training(table: Table) -> dict[str, Any]:
     """The quick look that every training begins with; the last 640 rows stand for validation."""
-    classes = own_classes(table)
-    ids = [classes.values.index(label) for label in table.labels or []]
+    task = SingleLabel(own_classes(table))
+    targets_N = task.encode(table)[:-640]
     started = time.perf_counter()
     warnings = quick_warnings(
-        table.texts[:-640], label_ids=ids[:-640], names=classes.names, held=table.texts[-640:]
+        table.texts[:-640],
+        strata=targets_N.tolist(),
+        counts=task.counts(targets_N),
+        held=table.texts[-640:],
     )
     return {"seconds": time.perf_counter() - started, "warnings": warnings}
 

@@ -11,8 +11,8 @@ from tightfit.budget.allocate import largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.parts import price_at
 from tightfit.budget.shapes import LinearShape
-from tightfit.config import Role
 from tightfit.errors import BudgetError
+from tightfit.families import Role
 from tightfit.methods import PLAIN
 
 ALL: tuple[Role, ...] = ("query", "key", "value", "attention-output", "mlp-in", "mlp-out")

@@ -8,17 +8,18 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from tests.toys import toy_rows
-from tightfit.data.labels import LabelSet
 from tightfit.errors import DataError
 from tightfit.experiments.baselines import MAJORITY, TFIDF, run_baseline
-from tightfit.training.prepare import Dataset
+from tightfit.tasks import SingleLabel
+from tightfit.tasks.dataset import Dataset
 
 NAMES = ("money", "sport", "never")
 
 
 def dataset(texts: list[str], ids: list[int], held: list[str], held_ids: list[int]) -> Dataset:
     """Rows of three labels, the last of which need not occur."""
-    return Dataset(LabelSet(NAMES, NAMES), texts, ids, held, held_ids, {})
+    task = SingleLabel.from_names(NAMES)
+    return Dataset(task, texts, np.array(ids), held, np.array(held_ids), {})
 
 
 def toy_material(train: int = 40, held: int = 40) -> Dataset:
@@ -41,8 +42,8 @@ def test_words_are_those_of_scikit_learn() -> None:
     row = run_baseline(TFIDF, rows)
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     counted = words.fit_transform(rows.train_texts)
-    model = LogisticRegression(max_iter=1000).fit(counted, rows.train_ids)
-    hits = model.predict(words.transform(rows.validation_texts)) == np.array(rows.validation_ids)
+    model = LogisticRegression(max_iter=1000).fit(counted, rows.train_targets)
+    hits = model.predict(words.transform(rows.validation_texts)) == rows.validation_targets
     assert row.accuracy.value == hits.mean() > 0.9
     # Of two classes one is the other's opposite: one weight a word, and one intercept.
     assert row.trainable == len(words.vocabulary_) + 1
@@ -52,7 +53,10 @@ def test_a_label_without_training_rows_is_never_predicted() -> None:
     """Its rows are wrong, and nothing else goes wrong."""
     rows = toy_material()
     lost = dataset(
-        rows.train_texts, rows.train_ids, ["goal match", "season"], [NAMES.index("never")] * 2
+        rows.train_texts,
+        rows.train_targets.tolist(),
+        ["goal match", "season"],
+        [NAMES.index("never")] * 2,
     )
     assert run_baseline(TFIDF, lost).accuracy.value == 0.0
 

@@ -12,7 +12,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
 from tests.toys import WORDS, toy_tokenizer
 from tightfit.data.batches import (
@@ -25,6 +24,7 @@ from tightfit.data.batches import (
     padding_share,
     tokenise,
 )
+from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import ModelError
 
 TEXTS = ["goal match", "stock", "", "the a of in on and for with new after"]
@@ -101,13 +101,13 @@ def test_what_is_left_unread_changes_nothing(name: str, max_length: int) -> None
 def test_a_long_text_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real tokenizer takes most of a minute, and two gigabytes, for ten megabytes."""
     read: list[int] = []
-    call = PreTrainedTokenizerFast.__call__
+    encodings = TextTokenizer.encodings
 
-    def count(self: Any, texts: list[str], **more: Any) -> Any:
+    def count(self: TextTokenizer, texts: list[str], *more: Any) -> Any:
         read.append(sum(map(len, texts)))
-        return call(self, texts, **more)
+        return encodings(self, texts, *more)
 
-    monkeypatch.setattr(PreTrainedTokenizerFast, "__call__", count)
+    monkeypatch.setattr(TextTokenizer, "encodings", count)
     assert tokenise(toy_tokenizer(), ["goal match " * 10**6], 64).truncated == 1
     assert 0 < sum(read) < 10**5
 
@@ -130,12 +130,12 @@ def test_a_tokenizer_without_padding_is_refused() -> None:
 
 def test_collate_pads_with_the_pad_id_and_masks_it() -> None:
     """Rows keep their ids; the rest is padding under a zero mask."""
-    batch = collate(tokens_of(), [0, 1], labels=[1, 0, 1, 0])
+    batch = collate(tokens_of(), [0, 1], targets=np.array([1, 0, 1, 0]))
     assert batch.ids_BL.shape == (2, 4)
     assert batch.ids_BL[1, 3] == 0
     assert batch.mask_BL.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
-    assert batch.labels_B is not None
-    assert batch.labels_B.tolist() == [1, 0]
+    assert batch.targets_B is not None
+    assert batch.targets_B.tolist() == [1, 0]
     assert batch.rows_B.tolist() == [0, 1]
 
 

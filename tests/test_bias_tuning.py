@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from tests.command import cli
 from tests.toy_setups import SHORT, TEXTS, toy_classifier, toy_job, toy_plan
 from tests.toys import SMALL
-from tightfit import Run, TrainResult, export, train
+from tightfit import Run, TrainResult, audit, export, train
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
+from tightfit.config import Decision
 from tightfit.errors import BudgetError, SettingsError, UsageError
-from tightfit.model.adapter_audit import audit_folder
 from tightfit.model.artefact import load_artefact
 from tightfit.model.lean import why_not_lean
 from tightfit.model.locate import locate
@@ -98,13 +98,12 @@ def test_the_lean_path_refuses(bert: Path) -> None:
     assert reason == "biases of the encoder train"
     setup = toy_job(bert, BIAS)
     assert setup.lean is None
-    assert setup.config.choices["forward"].value == "own"
-    assert setup.config.choices["forward"].reason == reason
+    assert setup.decisions.forward == Decision("own", reason)
 
 
 def test_every_bias_moved(run: TrainResult) -> None:
     """All proofs hold, and in the file no bias is that of the frozen encoder."""
-    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    assert all(proof["ok"] for proof in run.proofs.values())
     saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
     classifier = Run.load(run.run).predictor.classifier
     start = load_file(Path(classifier.plan.model) / "model.safetensors")
@@ -116,14 +115,14 @@ def test_every_bias_moved(run: TrainResult) -> None:
 def test_nothing_else_is_saved(run: TrainResult) -> None:
     """The file holds the plan's total: biases and the head."""
     saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
-    assert sum(tensor.numel() for tensor in saved.values()) == run.summary["total"]
+    assert sum(tensor.numel() for tensor in saved.values()) == run.total
 
 
 def test_saved_and_loaded_biases_answer_alike(run: TrainResult, bert: Path) -> None:
     """The folder alone, on the base model; without its biases the answers are others."""
     loaded = Run.load(run.run)
     plan = loaded.plan
-    anew = load_artefact(RunFolder(run.run).adapter, locate(str(bert)), plan, loaded.labels.names)
+    anew = load_artefact(RunFolder(run.run).adapter, locate(str(bert)), plan, loaded.task)
     with torch.no_grad():
         before = loaded.predictor.logits(TEXTS)
         for bias in plan.vectors:
@@ -135,9 +134,9 @@ def test_saved_and_loaded_biases_answer_alike(run: TrainResult, bert: Path) -> N
 
 def test_the_audit_tells_what_trained(run: TrainResult) -> None:
     """Ten biases in two blocks."""
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict == "no adapters: 10 biases of the encoder and the head"
-    assert (found.trainable, found.dead) == (run.summary["total"], 0)
+    assert (found.trainable, found.dead) == (run.total, 0)
 
 
 def test_a_linear_head_is_no_bias(roberta: Path, rows_file: Path, tmp_path: Path) -> None:
@@ -147,7 +146,7 @@ def test_a_linear_head_is_no_bias(roberta: Path, rows_file: Path, tmp_path: Path
     train(
         rows_file, model=str(roberta), out=out, settings=settings, max_steps=3, progress=Progress()
     )
-    assert audit_folder(out).verdict == "no adapters: 4 biases of the encoder and the head"
+    assert audit(out).verdict == "no adapters: 4 biases of the encoder and the head"
 
 
 def test_the_report_and_the_card_name_them(run: TrainResult) -> None:

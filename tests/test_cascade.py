@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.toy_setups import LABELS, toy_classifier
+from tests.toy_setups import LABELS, TASK, toy_classifier
 from tests.toys import FILLER, toy_rows
 from tightfit.cascade.ngrams import NGramModel
 from tightfit.cascade.two_stage import (
@@ -21,7 +21,6 @@ from tightfit.cascade.two_stage import (
 )
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import ArtefactError, ProofError
-from tightfit.metrics.calibration import apply_temperature
 from tightfit.tasks.validation_logits import ValidationLogits
 
 ROWS = toy_rows(1000)
@@ -46,7 +45,7 @@ def encoder_says(right: float) -> ValidationLogits:
     truth_N = np.array(IDS[500:])
     right_N = np.random.default_rng(0).uniform(size=500) < right
     logits_NK = np.eye(2, dtype=np.float32)[np.where(right_N, truth_N, 1 - truth_N)] * 5
-    return ValidationLogits.gather(logits_NK, truth_N.tolist(), TEXTS[500:])
+    return ValidationLogits.gather(TASK, logits_NK, truth_N, TEXTS[500:])
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +63,14 @@ def plain(bert: Path) -> Predictor:
 def test_its_figures_are_those_of_the_rows(linear: NGramModel, cascade: Cascade) -> None:
     """Counted again by hand."""
     validation_logits, facts = encoder_says(0.97), cascade.facts
-    answered_N, _ = cascade.answers(TEXTS[500:])
+    answered_N, _ = cascade.answers(TASK, TEXTS[500:])
     encoder_N = validation_logits.logits_NK.argmax(axis=1)
     both_N = np.where(answered_N, linear.logits(TEXTS[500:]).argmax(axis=1), encoder_N)
     assert facts["share"] == answered_N.mean() > 0.5
-    assert facts["accuracy"]["encoder"]["value"] == (encoder_N == validation_logits.labels_N).mean()
-    assert facts["accuracy"]["cascade"]["value"] == (both_N == validation_logits.labels_N).mean()
+    assert (
+        facts["accuracy"]["encoder"]["value"] == (encoder_N == validation_logits.targets_N).mean()
+    )
+    assert facts["accuracy"]["cascade"]["value"] == (both_N == validation_logits.targets_N).mean()
     assert facts["chosen_on"]["loss_bound"] <= 0.02
 
 
@@ -86,24 +87,24 @@ def test_each_row_has_one_answer_in_its_place(cascade: Cascade, plain: Predictor
     """Those of the linear model where it is sure, calibrated; else those of the encoder."""
     texts = [*HARD, *TEXTS[500:520], *HARD]
     found = CascadePredictor.over(plain, cascade).predict(texts)
-    answered_N, probabilities_AK = cascade.answers(texts)
+    answered_N, probabilities_AK = cascade.answers(TASK, texts)
     assert 0 < answered_N.sum() == found.by_linear < len(texts)
-    wanted_NK = plain.predict(texts).probabilities_NK
+    wanted_NK = plain.predict(texts).probabilities
     wanted_NK[answered_N] = probabilities_AK
-    assert np.allclose(found.probabilities_NK, wanted_NK, atol=1e-6)
+    assert np.allclose(found.probabilities, wanted_NK, atol=1e-6)
     logits_AK = cascade.linear.logits(texts)[answered_N]
-    assert np.allclose(probabilities_AK, apply_temperature(logits_AK, cascade.temperature))
+    assert np.allclose(probabilities_AK, TASK.probabilities(logits_AK, cascade.temperature))
 
 
 def test_either_half_may_have_nothing_to_do(cascade: Cascade, plain: Predictor) -> None:
     """All easy, all hard, and no text at all."""
     both = CascadePredictor.over(plain, cascade)
-    answered_N, _ = cascade.answers(TEXTS)
+    answered_N, _ = cascade.answers(TASK, TEXTS)
     easy = [text for text, answered in zip(TEXTS, answered_N, strict=True) if answered]
     assert both.predict(easy).by_linear == len(easy)
     hard = both.predict([""] * 3)
     assert hard.by_linear == 0
-    assert np.allclose(hard.probabilities_NK, plain.predict([""] * 3).probabilities_NK)
+    assert np.allclose(hard.probabilities, plain.predict([""] * 3).probabilities)
     assert len(both.predict([])) == 0
 
 
@@ -121,7 +122,7 @@ def test_files_there_and_back(cascade: Cascade, tmp_path: Path) -> None:
     found = read_cascade(tmp_path)
     assert found is not None
     assert (found.identity, found.facts) == (cascade.identity, cascade.facts)
-    for one, other in zip(found.answers(TEXTS), cascade.answers(TEXTS), strict=True):
+    for one, other in zip(found.answers(TASK, TEXTS), cascade.answers(TASK, TEXTS), strict=True):
         assert np.array_equal(one, other)
     with np.load(tmp_path / ARRAYS_FILE, allow_pickle=False) as saved:
         assert sorted(saved) == ["biases", "rarity", "weights"]

@@ -107,7 +107,7 @@ def test_predictions_are_those_of_texts_in_memory(home: Path, tmp_path: Path) ->
     wanted = run.predict(texts)
     told = pd.read_csv(tmp_path / "p.csv")
     assert told["Label"].tolist() == wanted.ids
-    assert np.allclose(told.iloc[:, 2:].to_numpy(), wanted.probabilities_NK, atol=1e-6)
+    assert np.allclose(told.iloc[:, 2:].to_numpy(), wanted.probabilities, atol=1e-6)
     assert 0 < found.by_linear == wanted.by_linear < len(texts)
 
 
@@ -118,12 +118,12 @@ def test_a_killed_prediction_goes_on_only_as_the_same_job(home: Path, tmp_path: 
 
     run = tightfit.Run.load(home / "run")
     plain, both = (predict._job(each, "torch") for each in (run, run.with_cascade()))
-    journal = PredictionCheckpoint(tmp_path / "done", both)
+    journal = PredictionCheckpoint(tmp_path / "done", run.task, both)
     journal.write(0, ["a"], run.with_cascade().predict(["goal match team"]))
-    again = PredictionCheckpoint(tmp_path / "done", both).read(0, ["a"])
+    again = PredictionCheckpoint(tmp_path / "done", run.task, both).read(0, ["a"])
     assert again is not None
     assert again.by_linear == 1
-    assert PredictionCheckpoint(tmp_path / "done", plain).read(0, ["a"]) is None
+    assert PredictionCheckpoint(tmp_path / "done", run.task, plain).read(0, ["a"]) is None
 
 
 def test_an_export_has_it_beside_the_model(home: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model
 
 from tests.exports import LENGTH, toy_run, toy_texts, wide_encoder
-from tests.toy_setups import Notes
+from tests.toy_setups import TASK, Notes
 from tests.toys import write_jsonl
 from tightfit import Run, extras, predict
 from tightfit.data.batches import Batch, Tokens, length_sorted
@@ -28,8 +28,8 @@ from tightfit.engines.selection import Choice, choose
 from tightfit.errors import ArtefactError, DataError, MissingExtraError, ProofError
 from tightfit.exporting import engine_choice
 from tightfit.exporting.formats import merged_model
+from tightfit.families import COMPUTED
 from tightfit.model.adapters import quiet_peft
-from tightfit.model.lean import PARTS
 
 ROWS = 200
 VERA = ["adapters.method=vera", "adapters.targets=query"]
@@ -47,7 +47,7 @@ TOKENS = rows_of([4] * ROWS)
 # --- PyTorch's own -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", [*PARTS, "electra", "deberta-v2"])
+@pytest.mark.parametrize("family", [*COMPUTED, "electra", "deberta-v2"])
 @pytest.mark.parametrize(
     "settings",
     [[], ["adapters.method=none"], ["adapters.method=ia3"], ["adapters.dora=true"], VERA],
@@ -60,7 +60,7 @@ def test_the_fast_way_agrees_with_the_models_own(
     run = Run.load(toy_run(encoder, tmp_path / "run", *settings))
     module = run.predictor.classifier.module
     fast, own = torch_engine(module), TorchEngine(module)
-    assert isinstance(fast, LeanEngine) == (family in PARTS)
+    assert isinstance(fast, LeanEngine) == (family in COMPUTED)
     for tokens in probes(vocabulary=25, pad_id=0, max_length=LENGTH).values():
         assert np.abs(all_logits(fast, tokens) - all_logits(own, tokens)).max() < 1e-4
 
@@ -141,7 +141,7 @@ def measured(tokens: Tokens = TOKENS, asked: Any = "auto", **engines: Any) -> Ch
         name.replace("_", "-"): (engine if callable(engine) else lambda engine=engine: engine)
         for name, engine in {"torch": Toy(0.5), **engines}.items()
     }
-    choice, engine = choose(given, tokens, asked=asked, clock=lambda: Toy.now)
+    choice, engine = choose(given, tokens, TASK, asked=asked, clock=lambda: Toy.now)
     assert engine is given[choice.name]()
     return choice
 

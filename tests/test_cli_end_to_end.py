@@ -13,7 +13,8 @@ from tests.toy_setups import PLAIN
 from tests.toys import toy_encoder, toy_rows, write_jsonl
 
 TRAIN_KEYS = (
-    "run total accuracy macro_f1 best_step steps epochs examples seconds examples_per_second "
+    "run task total accuracy macro_f1 start_accuracy best_step steps epochs examples seconds "
+    "examples_per_second "
     "tokens_per_second proofs"
 )
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.command import Recorder, cli, like_result, replace
 from tightfit.cli import predict_command as verb
-from tightfit.engines.predictor import Predictions
+from tightfit.tasks import Predictions, SingleLabel
 
 NAMES = ("money", "sport")
 
@@ -34,7 +34,8 @@ class ToyRun:
         self.chunks.append(texts)
         sport_N = np.array([0.75 if "g" in text else 0.25 for text in texts])
         cut = sum(len(text) > 99 for text in texts)
-        return Predictions(np.stack([1 - sport_N, sport_N], axis=1), NAMES, cut, self.threshold)
+        shares_NK = np.stack([1 - sport_N, sport_N], axis=1)
+        return Predictions(SingleLabel.from_names(NAMES), shares_NK, cut, self.threshold)
 
 
 @pytest.fixture

@@ -15,11 +15,13 @@ from tests.conftest import Encoders
 from tests.toy_setups import Notes
 from tests.toys import toy_rows
 from tightfit import Comparison
+from tightfit.config import settings_of
 from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
 from tightfit.experiments.cells import RECIPES
 from tightfit.progress import Progress
 from tightfit.storage import RunFolder
-from tightfit.verbs.plan import settings_of
+from tightfit.training.request import TrainRequest
+from tightfit.verbs.forecast import forecast
 
 NAMES = [
     *("majority class", "tf-idf + logistic regression", "head-only", "paper", "tight"),
@@ -131,7 +133,7 @@ def test_finished_cells_are_not_computed_again(
     compared: Comparison, copied: Path, bert: Path, rows_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With nothing left to train with, the same command gives the same rows."""
-    for name in ("train", "run_baseline"):
+    for name in ("run_training", "run_baseline"):
         monkeypatch.delattr(f"tightfit.verbs.compare.{name}")
     notes = Notes()
     again = run(bert, rows_file, copied, progress=notes)
@@ -172,7 +174,7 @@ def test_an_interrupt_keeps_what_is_finished(
 
     out = tmp_path / "stopped"
     with monkeypatch.context() as patch:
-        patch.setattr("tightfit.verbs.compare.train", stop)
+        patch.setattr("tightfit.verbs.compare.run_training", stop)
         with pytest.raises(Interrupted, match=f"with --out {out} to go on") as caught:
             run(bert, rows_file, out)
     assert caught.value.exit_code == 130
@@ -186,16 +188,16 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(
     """Each cell is trained with resume, in a folder of its own."""
     seen: list[dict[str, Any]] = []
 
-    def look(*_: Any, **options: Any) -> None:
-        seen.append(options)
+    def look(_: Any, path: Path, **options: Any) -> None:
+        seen.append({"path": path, **options})
         raise Interrupted("stopped", signal_number=15, next_step="resume")
 
-    monkeypatch.setattr("tightfit.verbs.compare.train", look)
+    monkeypatch.setattr("tightfit.verbs.compare.run_training", look)
     with pytest.raises(Interrupted) as caught:
         run(bert, rows_file, tmp_path / "stopped")
     assert caught.value.exit_code == 143
     assert seen[0]["resume"] is True
-    assert seen[0]["out"].parent == tmp_path / "stopped" / "runs"
+    assert seen[0]["path"].parent == tmp_path / "stopped" / "runs"
 
 
 def test_an_ablation_replaces_the_baselines(bert: Path, rows_file: Path, tmp_path: Path) -> None:
@@ -248,15 +250,15 @@ def test_what_does_not_fit_into_the_time_is_named(
     bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A forecast of an hour is too long for a minute; more time, and the cell is made."""
-    out, real = tmp_path / "a", tightfit.dry_run
+    out, real = tmp_path / "a", forecast
 
     class Hour:
         minutes = 60.0
 
-    def slow(*arguments: Any, **options: Any) -> Any:
-        return Hour() if options["recipe"] == "full" else real(*arguments, **options)
+    def slow(request: TrainRequest, progress: Progress) -> Any:
+        return Hour() if request.config.recipe == "full" else real(request, progress)
 
-    monkeypatch.setattr("tightfit.verbs.compare.dry_run", slow)
+    monkeypatch.setattr("tightfit.verbs.compare.forecast", slow)
     found = run(bert, rows_file, out, minutes=2)
     assert [row.name for row in found.rows] == NAMES[:-1]
     assert found.left_out["full fine-tuning"].startswith("it would take about 60 minutes, and ")

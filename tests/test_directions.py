@@ -28,7 +28,7 @@ def inputs_of(setup: Setup, name: str) -> torch.Tensor:
     seen: list[torch.Tensor] = []
     layer = base_model(setup.classifier.module).get_submodule(name)
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    batch = collate(setup.train.tokens, list(range(len(setup.train.labels))))
+    batch = collate(setup.train.tokens, list(range(len(setup.train.targets))))
     with torch.no_grad():
         setup.classifier.module.eval()
         setup.classifier.logits(batch)

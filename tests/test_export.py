@@ -23,7 +23,6 @@ from tightfit.errors import ProofError, UsageError
 from tightfit.exporting.exporter import Rows, export
 from tightfit.exporting.formats import FORMATS, check_format, merged_model, write_form
 from tightfit.model.adapter_folder import tensor_shapes
-from tightfit.verbs.predict import subject_of
 
 TEXTS = toy_texts()
 WRITTEN = ("model.safetensors", "config.json", "tokenizer.json")
@@ -82,10 +81,10 @@ def assert_same(logits_NK: Any, run: Run) -> None:
     """Logits to 1e-4, probabilities to 1e-5, labels one by one."""
     wanted = run.predict(TEXTS)
     assert np.abs(logits_NK - run.predictor.logits(TEXTS)).max() < 1e-4
-    assert np.abs(softmax(logits_NK) - wanted.probabilities_NK).max() < 1e-5
+    assert np.abs(softmax(logits_NK) - wanted.probabilities).max() < 1e-5
     assert [NAMES[i] for i in logits_NK.argmax(1)] == wanted.labels
     # Else one answer for all texts would do.
-    assert np.ptp(wanted.probabilities_NK, axis=0).max() > 0.05
+    assert np.ptp(wanted.probabilities, axis=0).max() > 0.05
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -93,7 +92,7 @@ def assert_same(logits_NK: Any, run: Run) -> None:
 def test_peft_folder_in_plain_peft(family: str, runs_of: Runs, tmp_path: Path) -> None:
     """The base model's own folder and the exported one are all that it takes."""
     run = runs_of(family)
-    export(subject_of(run), "peft", tmp_path, ROWS)
+    export(run, "peft", tmp_path, ROWS)
     config = AutoConfig.from_pretrained(tmp_path)
     assert [config.id2label[i] for i in range(3)] == list(NAMES)
     base = AutoModelForSequenceClassification.from_pretrained(run.plan.model, config=config)
@@ -107,7 +106,7 @@ def test_merged_folder_in_plain_transformers(
 ) -> None:
     """One model without adapters, whatever trained."""
     run = runs_of(family, recipe)
-    export(subject_of(run), "merged", tmp_path, ROWS)
+    export(run, "merged", tmp_path, ROWS)
     assert not any("lora" in name for name in tensor_shapes(tmp_path / "model.safetensors"))
     assert_same(plain_logits(AutoModelForSequenceClassification.from_pretrained(tmp_path)), run)
     # A service that runs as somebody else needs the weights as well.
@@ -117,14 +116,14 @@ def test_merged_folder_in_plain_transformers(
 def test_a_pipeline_serves_the_merged_folder(runs_of: Runs, tmp_path: Path) -> None:
     """Label names, probabilities and order; long texts are cut where the run cuts them."""
     run = runs_of("roberta")
-    export(subject_of(run), "merged", tmp_path, ROWS)
+    export(run, "merged", tmp_path, ROWS)
     serve = pipeline("text-classification", str(tmp_path))
     assert serve.tokenizer.model_max_length == LENGTH
     answers = serve(TEXTS, truncation=True, batch_size=7)
     wanted = run.predict(TEXTS)
     assert [answer["label"] for answer in answers] == wanted.labels
     scores = np.array([answer["score"] for answer in answers])
-    assert np.abs(scores - wanted.probabilities_NK.max(1)).max() < 1e-5
+    assert np.abs(scores - wanted.probabilities.max(1)).max() < 1e-5
 
 
 @pytest.mark.slow
@@ -133,7 +132,7 @@ def test_other_programs_give_the_same_labels(runs_of: Runs, tmp_path: Path) -> N
     run = runs_of("bert")
     for form in FORMATS[:2]:
         (tmp_path / form).mkdir()
-        export(subject_of(run), form, tmp_path / form, ROWS)
+        export(run, form, tmp_path / form, ROWS)
     folders = [run.plan.model, str(tmp_path / "peft"), str(tmp_path / "merged")]
     found = subprocess.run(
         [sys.executable, "-c", LOADING, *folders],
@@ -158,7 +157,7 @@ def test_the_run_itself_is_not_merged(runs_of: Runs) -> None:
 def test_the_facts_beside_it(runs_of: Runs, tmp_path: Path) -> None:
     """What a server must know, and what was measured."""
     run = runs_of("bert")
-    found = export(subject_of(run), "merged", tmp_path, ROWS)
+    found = export(run, "merged", tmp_path, ROWS)
     facts = json.loads((tmp_path / "export.json").read_text("utf-8"))
     assert (facts["format"], facts["base_model"]) == ("merged", run.plan.model)
     assert [facts[key] for key in ("max_length", "pad_id", "temperature")] == [LENGTH, 0, 1.0]
@@ -180,7 +179,7 @@ def test_weights_that_differ_are_refused(
     with pytest.raises(
         ProofError, match=r"(?s)does not answer as the run does.*maximum-length"
     ) as e:
-        export(subject_of(run), "merged", tmp_path, ROWS)
+        export(run, "merged", tmp_path, ROWS)
     assert e.value.exit_code == 7
 
 
@@ -196,7 +195,7 @@ def test_a_tokenizer_that_differs_is_refused(
 
     monkeypatch.setattr("tightfit.exporting.exporter.write_form", write)
     with pytest.raises(ProofError, match="gives other tokens than the run's"):
-        export(subject_of(runs_of("bert")), "merged", tmp_path, ROWS)
+        export(runs_of("bert"), "merged", tmp_path, ROWS)
 
 
 @pytest.mark.parametrize("recipe", ["head-only", "full"])

@@ -65,17 +65,17 @@ def test_without_rows_the_sample_serves(run: Path, tmp_path: Path) -> None:
     progress = Notes()
     found = export(run, "onnx", tmp_path / "fp32", progress=progress)
     assert progress.warned == []
-    assert found.figures.parity.rows == 120 + 10
+    assert found.parity.rows == 120 + 10
     found = export(run, "onnx-int8", tmp_path / "int8", progress=progress)
     assert "no labelled rows were given" in progress.warned[0]
-    assert found.figures.int8 is not None
-    assert found.figures.int8["by"] == "probabilities"
+    assert found.int8 is not None
+    assert found.int8.by == "probabilities"
 
 
 def test_int8_needs_labels(run: Path, tmp_path: Path) -> None:
     """Given rows without any are a fault there, and enough elsewhere."""
     rows = write_jsonl(tmp_path / "rows.jsonl", [{"text": "goal match"}] * 3)
-    assert export(run, "merged", tmp_path / "a", data=rows, progress=Notes()).figures.int8 is None
+    assert export(run, "merged", tmp_path / "a", data=rows, progress=Notes()).int8 is None
     with pytest.raises(DataError, match="label"):
         export(run, "onnx-int8", tmp_path / "b", data=rows, progress=Notes())
     assert not (tmp_path / "b").exists()

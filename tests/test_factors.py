@@ -14,10 +14,10 @@ from transformers import AutoModelForSequenceClassification
 
 from tests.toy_setups import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_plan
 from tests.toys import SMALL, toy_tokenizer
-from tightfit import Run, TrainResult, export, train
+from tightfit import Run, TrainResult, audit, export, train
 from tightfit.errors import BudgetError
 from tightfit.methods import METHODS
-from tightfit.model.adapter_audit import _audit_vectors, audit_folder
+from tightfit.model.adapter_audit import _audit_vectors
 from tightfit.model.adapters import quiet_peft
 from tightfit.model.encoders import quiet_transformers
 from tightfit.progress import Progress
@@ -83,12 +83,13 @@ def test_the_lean_path_refuses(bert: Path) -> None:
     """It knows LoRA's product alone; the reason goes on record."""
     setup = toy_job(bert, IA3)
     assert setup.lean is None
-    assert setup.config.choices["forward"].reason == "adapters are not those of LoRA or VeRA"
+    assert setup.decisions.forward is not None
+    assert setup.decisions.forward.reason == "adapters are not those of LoRA or VeRA"
 
 
 def test_every_factor_is_watched_and_moved(run: TrainResult) -> None:
     """None is exempt from the proofs, and none is 1 in the file."""
-    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    assert all(proof["ok"] for proof in run.proofs.values())
     proofs = read_json(RunFolder(run.run).proofs)
     plan = Run.load(run.run).plan
     assert {v.name for v in plan.vectors} <= proofs["movement"]["tensors"].keys()
@@ -111,9 +112,9 @@ def test_plain_peft_loads_the_folder(run: TrainResult, bert: Path) -> None:
 
 def test_the_audit_tells_alive_from_dead(run: TrainResult, tmp_path: Path) -> None:
     """A factor that is 1 everywhere is named."""
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict == "alive: all 12 factors changed their layer"
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("ia3_l"))
     save_file({**saved, name: torch.ones_like(saved[name])}, tmp_path / "adapter_model.safetensors")

@@ -26,6 +26,7 @@ FLOORS = {
     "errors": 0,  # every floor may raise
     "extras": 1,
     "progress": 1,
+    "families": 1,
     "methods": 1,
     "config": 2,
     "storage": 2,
@@ -33,23 +34,26 @@ FLOORS = {
     "budget": 3,
     "metrics": 3,
     "tasks": 4,
+    "encoder": 4,
+    "display": 4,
     "model": 5,
     "engines": 6,
     "diagnosis": 6,
     "training": 7,
-    "exporting": 8,
     "cascade": 8,
     "batch_predict": 8,
-    "reporting": 9,
-    "experiments": 9,
-    "verbs": 10,
-    "": 11,  # tightfit/__init__.py shows the verbs to Python users, lazily
-    "cli": 12,
+    "run": 9,  # the one reader of a run
+    "exporting": 10,
+    "reporting": 10,
+    "experiments": 10,
+    "verbs": 11,
+    "": 12,  # tightfit/__init__.py shows the verbs to Python users, lazily
+    "cli": 13,
 }
 """A module imports from floors below its own, or from its own package."""
 
-IMPORTS_IN_FUNCTIONS = {"optional", "cli", ""}
-"""Where an import may wait: optional packages, and what must not load torch for ``--help``."""
+IMPORTS_IN_FUNCTIONS = {"extras", "methods", "tasks", "run", "verbs", "cli", ""}
+"""Where an import may wait: optional packages, and what must answer before torch is there."""
 
 WITHOUT_TORCH = ("budget", "metrics", "data.sources", "data.labels", "data.splits", "data.checks")
 """What must answer in under a second, or work on numbers and rows alone."""

@@ -17,9 +17,10 @@ from tightfit.data.batches import collate
 from tightfit.errors import SettingsError
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import locate
+from tightfit.tasks.dataset import read_dataset
 from tightfit.training.importance import decide_plan, layer_gains
 from tightfit.training.knapsack import most_valuable
-from tightfit.training.prepare import gather, targeted_layers
+from tightfit.training.prepare import targeted_layers
 
 IMPORTANCE = ("budget.allocation=importance", "adapters.rank=auto")
 
@@ -76,12 +77,12 @@ def test_a_gain_is_a_squared_singular_value(bert: Path) -> None:
     config = toy_settings(bert)
     layers = targeted_layers(config, locate(str(bert)), 2)
     gains = layer_gains(setup, layers, Notes())
-    batch = collate(setup.train.tokens, range(len(setup.train.labels)), setup.train.labels)
+    batch = collate(setup.train.tokens, range(len(setup.train.targets)), setup.train.targets)
     name = layers[0].name
     weight = base_model(setup.classifier.module).get_parameter(f"{name}.weight")
     weight.requires_grad_(True)
     logits_BK = setup.classifier.logits(batch)
-    torch.nn.functional.cross_entropy(logits_BK, batch.labels_B, reduction="sum").backward()
+    torch.nn.functional.cross_entropy(logits_BK, batch.targets_B, reduction="sum").backward()
     assert weight.grad is not None
     due = torch.linalg.svdvals(weight.grad.double()) ** 2
     assert gains[name] == pytest.approx(due.tolist(), rel=1e-4, abs=1e-9)
@@ -102,7 +103,7 @@ def test_nothing_of_the_look_stays_behind(bert: Path) -> None:
 def test_any_cap_is_kept(bert: Path, cap: int) -> None:
     """From the head alone to ranks on every layer; what is left pays for no rank of use."""
     config = toy_settings(bert, *IMPORTANCE, f"budget.cap={cap}")
-    dataset = gather(config, toy_table(), None, None)
+    dataset = read_dataset(config, toy_table(), None, None)
     plan = decide_plan(config, dataset, locate(str(bert)), Notes())
     assert plan.total <= cap
     assert plan.method == ("lora" if plan.layers else "none")
@@ -117,7 +118,7 @@ def test_beside_a_head_of_low_rank(bert: Path) -> None:
     Two labels on 32 features: 66 parameters as a whole, 34 r + 2 as a product.
     """
     config = toy_settings(bert, *IMPORTANCE, "head.kind=auto", "budget.cap=65")
-    dataset = gather(config, toy_table(), None, None)
+    dataset = read_dataset(config, toy_table(), None, None)
     plan = decide_plan(config, dataset, locate(str(bert)), Notes())
     assert plan.head_layers[-1].rank == 1
     assert plan.total == 36
@@ -128,7 +129,7 @@ def test_without_a_gradient_ranks_are_equal(bert: Path, monkeypatch: pytest.Monk
     """One class among the sampled rows, and no layer is worth anything."""
     monkeypatch.setattr("tightfit.training.importance.PROBED_ROWS", 1)
     config = toy_settings(bert, *IMPORTANCE, "budget.cap=5000")
-    dataset, progress = gather(config, toy_table(), None, None), Notes()
+    dataset, progress = read_dataset(config, toy_table(), None, None), Notes()
     plan = decide_plan(config, dataset, locate(str(bert)), progress)
     assert len({layer.rank for layer in plan.layers}) == 1
     assert progress.warned == [
@@ -165,7 +166,7 @@ def test_a_run_by_importance_trains_and_resumes(
 def test_other_variants_go_with_it(bert: Path, setting: str) -> None:
     """The classifier whose gradients are asked has no adapters, and so nothing of theirs."""
     config = toy_settings(bert, *IMPORTANCE, setting, "budget.cap=2000")
-    dataset = gather(config, toy_table(), None, None)
+    dataset = read_dataset(config, toy_table(), None, None)
     assert decide_plan(config, dataset, locate(str(bert)), Notes()).layers
 
 

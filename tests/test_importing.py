@@ -135,7 +135,7 @@ def test_it_can_be_exported_and_imported_again(kind: str, encoder: Path, tmp_pat
     export(first.path, "peft", tmp_path / "peft", progress=Notes())
     again = bring(tmp_path / "peft", encoder, tmp_path / "two")
     assert np.array_equal(again.predictor.logits(TEXTS), first.predictor.logits(TEXTS))
-    assert (again.labels, again.config) == (first.labels, first.config)
+    assert (again.task, again.config) == (first.task, first.config)
     weights = "adapter_model.safetensors"
     one, two = (load_file(run.path / "adapter" / weights) for run in (first, again))
     assert one.keys() == two.keys()
@@ -147,7 +147,7 @@ def test_it_evaluates(encoder: Path, tmp_path: Path) -> None:
     make_adapter(tmp_path / "adapter", encoder)
     run = bring(tmp_path / "adapter", encoder, tmp_path / "run", labels=["a", "b", "c"])
     texts, ids = [text or "the" for text in TEXTS], run.predict([t or "the" for t in TEXTS]).ids
-    for labels in (ids, [run.labels.names[i] for i in ids]):
+    for labels in (ids, [run.task.names[i] for i in ids]):
         rows = [{"text": t, "label": label} for t, label in zip(texts, labels, strict=True)]
         data = write_jsonl(tmp_path / "rows.jsonl", rows)
         assert evaluate(run.path, data, progress=Notes()).scores.accuracy.value == 1.0
@@ -180,7 +180,7 @@ def test_a_dead_adapter_is_imported_and_told(encoder: Path, tmp_path: Path) -> N
     )
     assert "never learned" in found.verdict
     assert found.verdict in progress.warned
-    assert found.proofs["movement"]["ok"] is False
+    assert found.proofs["movement"] is False
 
 
 # --- labels ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -11,8 +12,9 @@ from torch.nn import functional as F
 from tests.conftest import Encoders
 from tests.toy_setups import TEXTS, toy_classifier, toy_job, toy_loop
 from tightfit.data.batches import Batch, collate, tokenise
+from tightfit.families import COMPUTED
 from tightfit.model.classifier import Classifier
-from tightfit.model.lean import PARTS, AdaptedProduct, LeanEncoder, why_not_lean
+from tightfit.model.lean import AdaptedProduct, LeanEncoder, why_not_lean
 
 ALL_LINEAR = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
 
@@ -27,9 +29,12 @@ def busy_classifier(encoder: Path, *settings: str) -> Classifier:
     return classifier
 
 
+TARGETS_N = np.array([0, 1, 1, 0])
+
+
 def batch_of(classifier: Classifier, texts: list[str]) -> Batch:
     """All texts in one batch."""
-    return collate(tokenise(classifier.tokenizer, texts, 32), range(len(texts)), [0, 1, 1, 0])
+    return collate(tokenise(classifier.tokenizer, texts, 32), range(len(texts)), TARGETS_N)
 
 
 def gradients(classifier: Classifier, logits_BK: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -41,7 +46,7 @@ def gradients(classifier: Classifier, logits_BK: torch.Tensor) -> dict[str, torc
     }
 
 
-@pytest.mark.parametrize("family", PARTS)
+@pytest.mark.parametrize("family", COMPUTED)
 @pytest.mark.parametrize("targets", ["adapters.targets=query,value", ALL_LINEAR])
 def test_logits_and_gradients_are_those_of_the_own_path(
     family: str, targets: str, encoders: Encoders
@@ -74,7 +79,7 @@ def test_a_head_alone_needs_no_graph_in_the_encoder(bert: Path) -> None:
     torch.testing.assert_close(lean.logits(batch), classifier.logits(batch), atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", PARTS)
+@pytest.mark.parametrize("family", COMPUTED)
 def test_below_the_lowest_adapter_nothing_trains(family: str, encoders: Encoders) -> None:
     """Logits and gradients of a plan for the upper half are still those of the own path."""
     classifier = busy_classifier(encoders(family), "adapters.layers=1")

@@ -72,7 +72,7 @@ def test_the_artefact_holds_the_constants(
     trained = setup.classifier
     assert save_artefact(trained, tmp_path / "artefact") == trained.plan.total
     source = locate(str(encoders(family)))
-    anew = load_artefact(tmp_path / "artefact", source, trained.plan, trained.label_names)
+    anew = load_artefact(tmp_path / "artefact", source, trained.plan, trained.task)
     dense = base_model(anew.module).get_parameter(trained.plan.frozen_constants[0])
     assert torch.equal(dense, NEAR_IDENTITY * torch.eye(len(dense)))
     assert audit_folder(tmp_path / "artefact").trainable == trained.plan.total

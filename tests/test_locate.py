@@ -26,6 +26,7 @@ from tightfit.model.locate import (
     read_config,
     shapes_by_name,
 )
+from tightfit.storage.files import file_sha256
 
 with_embedded = pytest.mark.skipif(
     not available(EMBEDDED_PACKAGE), reason="the embedded model is an extra"
@@ -40,8 +41,8 @@ def unreachable(*args: Any, **kwargs: Any) -> str:
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing on the Hub answers."""
-    monkeypatch.setattr(module, "snapshot_download", unreachable)
-    monkeypatch.setattr(module, "hf_hub_download", unreachable)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
 
 
 @with_embedded
@@ -81,7 +82,7 @@ def test_the_expected_digest_is_the_upstream_file_s(
 ) -> None:
     """The very bytes decide: with their digest expected, the same package is accepted."""
     model = fake_package(tmp_path, monkeypatch)
-    digest = module.file_sha256(model / "model.safetensors")
+    digest = file_sha256(model / "model.safetensors")
     monkeypatch.setattr(module, "EMBEDDED_SHA256", digest)
     assert locate(EMBEDDED).folder == model
 
@@ -169,7 +170,7 @@ def test_the_hub_gives_neither_pickles_nor_code(
         asked.update(options, name=name)
         return str(bert)
 
-    monkeypatch.setattr(module, "snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert locate("someone/model") == Source("someone/model", bert, "someone/model")
     assert asked == {"name": "someone/model", "allow_patterns": MODEL_FILES}
     for wanted in ("config.json", "model.safetensors", "vocab.txt", "spiece.model"):
@@ -194,8 +195,8 @@ def test_only_the_settings_of_a_hub_model_are_fetched(
 ) -> None:
     """A price needs no weights: the family's usual ones are taken for granted."""
     toy_config("bert", num_hidden_layers=5).save_pretrained(tmp_path)
-    monkeypatch.setattr(module, "snapshot_download", unreachable)
-    monkeypatch.setattr(module, "hf_hub_download", lambda name, file: str(tmp_path / file))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: str(tmp_path / file))
     assert shapes_by_name("someone/model", 2).depth == 5
 
 
@@ -204,7 +205,7 @@ def test_damaged_settings_from_the_hub_are_called_damaged(
 ) -> None:
     """A model that was reached is not called unreachable."""
     (tmp_path / "config.json").write_text("{")
-    monkeypatch.setattr(module, "hf_hub_download", lambda name, file: str(tmp_path / file))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: str(tmp_path / file))
     with pytest.raises(ModelError, match=r"config\.json cannot be read"):
         shapes_by_name("someone/model", 2)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from tests.toy_setups import CountingBar, Speaker, toy_job, toy_loop
 from tightfit.data import batches
@@ -18,7 +19,7 @@ from tightfit.errors import MachineError, ProofError
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.training import checkpoint
-from tightfit.training.checkpoint import CheckpointStore, pack_optimizer
+from tightfit.training.checkpoint import pack_optimizer
 from tightfit.training.loop import Loop
 from tightfit.training.precision import Precision
 from tightfit.training.setup import Setup
@@ -46,7 +47,7 @@ class Recorder(GradientWatch):
 def recorded(setup: Setup, folder: Path) -> list[dict[str, torch.Tensor]]:
     """Train, and give the gradients of each optimiser step."""
     watch = Recorder(setup)
-    Loop(setup, CheckpointStore(folder), watch).fit()
+    Loop(setup, watch, scratch=folder).fit()
     return watch.gradients
 
 
@@ -80,7 +81,7 @@ def test_rows_and_tokens_are_counted(bert: Path, tmp_path: Path) -> None:
     """After one epoch every training row was seen once, and every token of it, padding aside."""
     setup = toy_job(bert, "optim.epochs=1", "optim.batch=5", "optim.accumulate=2")
     last = toy_loop(setup, tmp_path).fit().history[-1]
-    assert last["rows"] == len(setup.train.labels) == 48
+    assert last["rows"] == len(setup.train.targets) == 48
     assert last["tokens"] == int(setup.train.tokens.lengths.sum())
     assert last["epoch"] == 1.0
 
@@ -177,13 +178,11 @@ def test_class_weights_reach_the_loss(bert: Path, tmp_path: Path) -> None:
     losses = {}
     for kind in ("none", "balanced"):
         setup = toy_job(bert, *QUIET, "optim.batch=48", f"optim.class_weights={kind}")
-        labels = [0] * 36 + [1] * 12
-        train = replace(setup.train, labels=labels)
+        targets_N = np.array([0] * 36 + [1] * 12)
+        train = replace(setup.train, targets=targets_N)
         setup = replace(setup, train=train, classifier=without_dropout(setup))
         logits_NK = torch.from_numpy(predict_logits(setup.classifier, setup.train.tokens, batch=48))
-        each_N = torch.nn.functional.cross_entropy(
-            logits_NK, torch.tensor(labels), reduction="none"
-        )
+        each_N = F.cross_entropy(logits_NK, torch.from_numpy(targets_N), reduction="none")
         weights_N = torch.tensor([48 / 72] * 36 + [48 / 24] * 12) if kind == "balanced" else 1.0
         losses[kind] = float((weights_N * each_N).mean())
         row = toy_loop(setup, tmp_path / kind).fit().history[-1]
@@ -222,7 +221,7 @@ def test_the_best_weights_are_restored_with_their_head(bert: Path, tmp_path: Pat
 def accuracy(setup: Setup) -> float:
     """Of the classifier as it is, on the validation rows."""
     logits_NK = predict_logits(setup.classifier, setup.validation.tokens, batch=64)
-    return float((logits_NK.argmax(1) == np.array(setup.validation.labels)).mean())
+    return float((logits_NK.argmax(1) == np.array(setup.validation.targets)).mean())
 
 
 def test_weights_before_the_first_step_are_never_the_best(bert: Path, tmp_path: Path) -> None:
@@ -253,7 +252,7 @@ def test_training_teaches(bert: Path, tmp_path: Path) -> None:
 def test_the_optimiser_holds_the_plan(roberta: Path, tmp_path: Path) -> None:
     """The third gate, asked of the very optimiser that trains."""
     loop = toy_loop(toy_job(roberta), tmp_path)
-    assert loop.optimizer_parameters == loop.setup.classifier.plan.total
+    assert loop.loop.optimizer_parameters == loop.setup.classifier.plan.total
 
 
 def with_format(setup: Setup, precision: Precision) -> Setup:
@@ -271,8 +270,8 @@ def test_half_precision_trains_with_fp32_weights(name: Any, bert: Path, tmp_path
     losses = [row["train_loss"] for row in fitted.history[1:]]
     assert losses[-1] < 0.69
     assert {p.dtype for p in setup.classifier.trainable().values()} == {torch.float32}
-    assert loop.watch.steps == fitted.steps
-    assert loop.watch.finish().ok
+    assert loop.loop.watch.steps == fitted.steps
+    assert loop.loop.watch.finish().ok
 
 
 class Absurd(Precision):
@@ -290,10 +289,10 @@ def test_steps_that_the_scaler_skips_do_not_count(bert: Path, tmp_path: Path) ->
     )
     loop = toy_loop(setup, tmp_path)
     assert loop.fit().steps == 40
-    taken = {int(t) for n, t in pack_optimizer(loop._optimizer).items() if n.endswith("step")}
-    assert taken == {loop.watch.steps}
-    assert 3 < loop.watch.steps < 30
-    assert loop.watch.finish().ok
+    taken = {int(t) for n, t in pack_optimizer(loop.loop._optimizer).items() if n.endswith("step")}
+    assert taken == {loop.loop.watch.steps}
+    assert 3 < loop.loop.watch.steps < 30
+    assert loop.loop.watch.finish().ok
 
 
 def test_a_scaler_that_skips_everything_proves_nothing(bert: Path, tmp_path: Path) -> None:
@@ -302,7 +301,7 @@ def test_a_scaler_that_skips_everything_proves_nothing(bert: Path, tmp_path: Pat
     loop = toy_loop(setup, tmp_path)
     loop.fit()
     with pytest.raises(ProofError, match="got no gradient in 0 steps"):
-        loop.watch.finish()
+        loop.loop.watch.finish()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -338,6 +337,6 @@ def test_a_full_disk_stops_training(
 
 def test_a_rehearsal_times_steps_and_writes_nothing(bert: Path, tmp_path: Path) -> None:
     """Never more steps than the schedule has."""
-    loop = Loop(toy_job(bert, "train.max_steps=2"), CheckpointStore(tmp_path), GradientWatch({}))
+    loop = Loop(toy_job(bert, "train.max_steps=2"), GradientWatch({}), scratch=tmp_path)
     assert 0 < loop.rehearse(3) < 10
     assert list(tmp_path.iterdir()) == []

@@ -14,14 +14,13 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
-from tightfit import Run, train
+from tightfit import Run, audit, train
 from tightfit.budget import allocate
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes
 from tightfit.config import load_config
 from tightfit.errors import BudgetError
-from tightfit.model.adapter_audit import audit_folder
 from tightfit.model.adapters import NEAR_IDENTITY, quiet_peft
 from tightfit.model.artefact import count_saved
 from tightfit.model.low_rank import LowRankLinear, numbers_of
@@ -183,7 +182,7 @@ def test_all_gates_agree(run: Path) -> None:
     gates = read_json(RunFolder(run).proofs)["gates"]
     assert gates["ok"]
     assert {gates[gate] for gate in ("plan", "built", "optimizer", "saved")} == {plan.total}
-    assert audit_folder(run).trainable == plan.total
+    assert audit(run).trainable == plan.total
 
 
 def test_the_fourth_gate_sees_a_head_that_grew(run: Path, tmp_path: Path) -> None:
@@ -204,7 +203,7 @@ def test_plain_peft_loads_it(run: Path) -> None:
     """And answers alike."""
     loaded = Run.load(run)
     texts = ["goal match in the team", "stock"]
-    labels = len(loaded.labels)
+    labels = loaded.task.outputs
     folder = RunFolder(run).adapter
     config = read_json(folder / "adapter_config.json")
     base = AutoModelForSequenceClassification.from_pretrained(
@@ -215,4 +214,4 @@ def test_plain_peft_loads_it(run: Path) -> None:
     tokens = AutoTokenizer.from_pretrained(folder)(texts, return_tensors="pt", padding=True)
     with torch.inference_mode():
         theirs_NK = model(**tokens).logits.softmax(1).numpy()
-    np.testing.assert_allclose(loaded.predict(texts).probabilities_NK, theirs_NK, atol=1e-5)
+    np.testing.assert_allclose(loaded.predict(texts).probabilities, theirs_NK, atol=1e-5)

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
 
 import tightfit
 from tests.toy_setups import SHORT, Notes, toy_job, toy_loop
+from tightfit.config import Decision
 from tightfit.errors import UsageError
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.lean import LeanEncoder
@@ -81,28 +83,29 @@ def test_states_that_are_read_once_are_not_kept(
     monkeypatch.setattr(
         time_budget,
         "rehearse",
-        lambda j: Pace(1.0, 0.0, paces[j.config.choices["prefix_cache"].value]),
+        lambda j: Pace(1.0, 0.0, paces[j.decisions.prefix_cache.value]),
     )
-    assert setup.config.choices["prefix_cache"].value == "on"
+    assert setup.decisions.prefix_cache == Decision("on", ANY)
     short = fit_into(setup, limit((2 + seconds) / 60 / 0.9), Notes())
-    assert short.config.choices["prefix_cache"].value == kept
+    assert short.decisions.prefix_cache == Decision(kept, ANY)
     assert short.schedule.total == int(seconds + (2 if kept == "off" else 0))
 
 
 def test_a_short_time_sets_fewer_rows_aside(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe has 15% of what is left, 54 seconds here, and evaluations have 5%."""
     setup = toy_job(bert, "head.start=probe", rows=1200)
-    eval_subset, probe = len(setup.eval_subset.labels), len(setup.train.labels)
+    eval_subset, probe = len(setup.eval_subset.targets), len(setup.train.targets)
     cost = Pace(step=1.0, evaluation=2.7, probe=16.2)
     monkeypatch.setattr(time_budget, "LEAST_ROWS", 2)
     short, _ = fitted(setup, monkeypatch, 1, cost)
     assert short.probe_rows == pytest.approx(probe / 2, rel=0.02)
-    assert len(short.eval_subset.labels) == pytest.approx(eval_subset / 2, abs=1)
-    assert "of the time left" in short.config.choices["watched_rows"].reason
+    assert len(short.eval_subset.targets) == pytest.approx(eval_subset / 2, abs=1)
+    assert short.decisions.eval_rows is not None
+    assert "of the time left" in short.decisions.eval_rows.reason
     # 54 seconds, less a half of the probe and of two evaluations.
     assert short.schedule.total == pytest.approx(54 - 8.1 - 2.7, abs=1.5)
-    again, _ = fitted(replace(setup, config=short.config), monkeypatch, 60, cost)
-    assert again.eval_subset.labels == short.eval_subset.labels
+    again, _ = fitted(replace(setup, decisions=short.decisions), monkeypatch, 60, cost)
+    assert again.eval_subset.targets.tolist() == short.eval_subset.targets.tolist()
     assert again.probe_rows == short.probe_rows
 
 
@@ -110,16 +113,16 @@ def test_no_fewer_rows_than_some(bert: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A score of a handful of rows would say nothing, however slow the machine is."""
     setup = toy_job(bert, rows=1200)
     short, _ = fitted(setup, monkeypatch, 1, Pace(0.1, 20.0))
-    assert len(short.eval_subset.labels) == min(
-        time_budget.LEAST_ROWS, len(setup.validation.labels)
+    assert len(short.eval_subset.targets) == min(
+        time_budget.LEAST_ROWS, len(setup.validation.targets)
     )
-    assert short.validation.labels == setup.validation.labels
+    assert short.validation.targets.tolist() == setup.validation.targets.tolist()
 
 
 def test_the_choice_on_record_is_kept(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A resumed run neither times anything again nor changes its schedule."""
     short, _ = fitted(toy_job(bert), monkeypatch, 5.9 / 60 / 0.9)
-    again = replace(toy_job(bert), config=short.config)
+    again = replace(toy_job(bert), decisions=short.decisions)
     found, _ = fitted(again, monkeypatch, 60, Pace(math.nan, math.nan))
     assert found.schedule == short.schedule
 
@@ -241,7 +244,8 @@ def test_a_run_within_minutes(bert: Path, rows_file: Path, tmp_path: Path) -> No
 def test_evaluations_score_a_sample(bert: Path, tmp_path: Path) -> None:
     """The same rows each time, while the setup keeps them all for the end."""
     setup = toy_job(bert, "train.eval_rows=5")
-    assert (len(setup.eval_subset.labels), len(setup.validation.labels)) == (5, 16)
+    assert (len(setup.eval_subset.targets), len(setup.validation.targets)) == (5, 16)
     history = toy_loop(setup, tmp_path).fit().history
     assert all(round(row["eval_accuracy"] * 5, 6).is_integer() for row in history)
-    assert toy_job(bert, "train.eval_rows=16").eval_subset.labels == setup.validation.labels
+    all_of_them = toy_job(bert, "train.eval_rows=16").eval_subset.targets
+    assert all_of_them.tolist() == setup.validation.targets.tolist()

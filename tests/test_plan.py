@@ -22,8 +22,9 @@ from tightfit.budget.parts import (
 from tightfit.budget.plan_settings import plan_by
 from tightfit.budget.published import published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes
-from tightfit.config import Role, load_config
+from tightfit.config import load_config
 from tightfit.errors import ArtefactError, BudgetError, SettingsError, TightfitError, UsageError
+from tightfit.families import Role
 from tightfit.methods import METHODS
 from tightfit.methods.vera import VERA
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from tests.toy_setups import LABELS, TEXTS, CountingBar, Speaker, toy_classifier
+from tests.toy_setups import LABELS, TASK, TEXTS, CountingBar, Speaker, toy_classifier
 from tests.toys import WORDS
 from tightfit.data.batches import tokenise
-from tightfit.engines.predictor import Predictions, Predictor, check_max_length
+from tightfit.engines.predictor import Predictor, check_max_length
 from tightfit.errors import SettingsError
 from tightfit.model.classifier import predict_logits
 
@@ -27,15 +27,15 @@ def test_probabilities_are_the_softmax_of_the_logits(predictor: Predictor) -> No
     predictions = predictor.predict(TEXTS)
     tokens = tokenise(predictor.classifier.tokenizer, TEXTS, 16)
     logits_NK = predict_logits(predictor.classifier, tokens, batch=1)
-    np.testing.assert_allclose(predictions.probabilities_NK, softmax(logits_NK, 1), atol=1e-5)
-    np.testing.assert_allclose(predictions.probabilities_NK.sum(1), 1.0)
+    np.testing.assert_allclose(predictions.probabilities, softmax(logits_NK, 1), atol=1e-5)
+    np.testing.assert_allclose(predictions.probabilities.sum(1), 1.0)
     np.testing.assert_allclose(predictor.logits(TEXTS), logits_NK, atol=1e-5)
     assert len(predictions) == len(TEXTS)
 
 
 def test_ids_and_labels_are_the_most_likely() -> None:
     """By position, and by name."""
-    predictions = Predictions(np.array([[0.2, 0.8], [0.6, 0.4]]), LABELS, 0)
+    predictions = TASK.predictions(np.array([[0.2, 0.8], [0.6, 0.4]]))
     assert predictions.ids == [1, 0]
     assert predictions.labels == ["sport", "money"]
     assert all(isinstance(i, int) for i in predictions.ids)
@@ -46,12 +46,12 @@ def test_a_temperature_changes_confidence_and_no_label(predictor: Predictor) -> 
     hot = Predictor(predictor.classifier, 16, temperature=4.0)
     warm, cool = hot.predict(TEXTS), predictor.predict(TEXTS)
     assert warm.ids == cool.ids
-    assert (warm.probabilities_NK.max(1) < cool.probabilities_NK.max(1)).all()
+    assert (warm.probabilities.max(1) < cool.probabilities.max(1)).all()
 
 
 def test_an_answer_has_to_reach_the_threshold() -> None:
     """Exactly reaching it is enough."""
-    predictions = Predictions(np.array([[0.2, 0.8], [0.6, 0.4]]), LABELS, 0, threshold=0.8)
+    predictions = TASK.predictions(np.array([[0.2, 0.8], [0.6, 0.4]]), threshold=0.8)
     assert predictions.answered == [True, False]
 
 
@@ -61,9 +61,7 @@ def test_texts_that_were_cut_are_counted(predictor: Predictor) -> None:
     predictions = predictor.predict(["goal", long])
     assert predictions.truncated == 1
     shorter = predictor.predict([" ".join(WORDS[:14])])
-    np.testing.assert_allclose(
-        predictions.probabilities_NK[1], shorter.probabilities_NK[0], atol=1e-6
-    )
+    np.testing.assert_allclose(predictions.probabilities[1], shorter.probabilities[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t", "\x00", "🙂🙂", "ünknown wörds"])
@@ -71,7 +69,7 @@ def test_any_text_has_an_answer(text: str, predictor: Predictor) -> None:
     """Empty, blank and unknown ones as well."""
     predictions = predictor.predict([text])
     assert predictions.labels[0] in LABELS
-    assert np.isfinite(predictions.probabilities_NK).all()
+    assert np.isfinite(predictions.probabilities).all()
 
 
 def test_no_texts_have_no_answers(predictor: Predictor) -> None:
@@ -90,8 +88,8 @@ def test_progress_is_told(predictor: Predictor) -> None:
 
 def test_the_order_of_texts_does_not_matter(predictor: Predictor) -> None:
     """Each keeps its own answer, wherever it stands."""
-    forth = predictor.predict(TEXTS).probabilities_NK
-    back = predictor.predict(TEXTS[::-1]).probabilities_NK
+    forth = predictor.predict(TEXTS).probabilities
+    back = predictor.predict(TEXTS[::-1]).probabilities
     np.testing.assert_allclose(forth, back[::-1], atol=1e-6)
 
 

@@ -10,19 +10,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
 
 from tests.conftest import Encoders
-from tests.toy_setups import TEXTS, Notes, toy_classifier, toy_job, toy_loop
-from tightfit.config import Choice
+from tests.toy_setups import TEXTS, Notes, ToyLoop, toy_classifier, toy_job, toy_loop
+from tightfit.config import Decision
 from tightfit.data.batches import Tokens, collate, tokenise
 from tightfit.errors import Interrupted
+from tightfit.families import COMPUTED
 from tightfit.model import prefix
-from tightfit.model.lean import PARTS, LeanEncoder
+from tightfit.model.lean import LeanEncoder
 from tightfit.model.prefix import fingerprint, prefix_bytes, store_prefix
-from tightfit.training.loop import Loop
 from tightfit.training.prefix_cache import PREFIX_FOLDER
 from tightfit.training.setup import Setup
 
@@ -50,7 +51,7 @@ def stored_file(folder: Path) -> Path:
 # --- states ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", PARTS)
+@pytest.mark.parametrize("family", COMPUTED)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_stored_states_give_the_logits_of_computed_ones(
     family: str, dtype: torch.dtype, encoders: Encoders, tmp_path: Path
@@ -192,7 +193,7 @@ def test_states_that_are_there_are_not_computed_again(
 
 def trained(
     setup: Setup, folder: Path, *, resume: bool = False, progress: Notes | None = None
-) -> tuple[Loop, list[dict[str, Any]]]:
+) -> tuple[ToyLoop, list[dict[str, Any]]]:
     """The loop after training, and its history without times."""
     loop = toy_loop(setup, folder, progress=progress or Notes())
     rows = loop.fit(resume=resume).history
@@ -216,7 +217,7 @@ def test_training_from_stored_states_is_the_same_training(
 ) -> None:
     """Nine steps over three epochs; losses agree to the rounding of fp16."""
     setup = toy_job(bert, *UPPER, plan)
-    assert setup.config.choices["prefix_cache"].value == "on"
+    assert setup.decisions.prefix_cache == Decision("on", ANY)
     cached, kept = trained(setup, tmp_path / "auto")
     setup = toy_job(bert, *UPPER, plan, "train.prefix_cache=off")
     uncached, computed = trained(setup, tmp_path / "off")
@@ -301,14 +302,14 @@ def test_a_full_disk_means_no_cache_and_one_warning(
     assert not (tmp_path / "full" / PREFIX_FOLDER).exists()
 
 
-def last_state(loop: Loop) -> dict[str, torch.Tensor]:
+def last_state(loop: ToyLoop) -> dict[str, torch.Tensor]:
     """Everything that training goes on from, as it was after the last step."""
     checkpoint = loop.store.load()
     assert checkpoint is not None
     return checkpoint.tensors
 
 
-def asking(loop: Loop, step: int) -> Loop:
+def asking(loop: ToyLoop, step: int) -> ToyLoop:
     """The same loop, which is asked to stop at the evaluation after a step."""
 
     def ask(row: dict[str, Any]) -> None:
@@ -373,7 +374,8 @@ def test_whether_states_are_kept_is_decided_once_with_a_reason(
     """On record, and said wherever layers are frozen below the adapters."""
     progress = Notes()
     setup = toy_job(bert, *settings, progress=progress)
-    choice = setup.config.choices["prefix_cache"]
+    choice = setup.decisions.prefix_cache
+    assert choice is not None
     assert (choice.value, reason in choice.reason) == (value, True), choice.reason
     said = [text for text in progress.said if text.startswith("keeping what the frozen")]
     frozen = setup.lean is not None and setup.lean.frozen_depth > 0
@@ -384,7 +386,7 @@ def test_whether_states_are_kept_is_decided_once_with_a_reason(
 def test_the_choice_on_record_is_kept(bert: Path, tmp_path: Path) -> None:
     """A resumed run goes on as it began, whatever it would choose today."""
     setup = toy_job(bert, *UPPER)
-    choice = Choice(value="off", reason="the disk was full")
-    setup = replace(setup, config=setup.config.with_choice("prefix_cache", choice))
+    off: Decision[Any] = Decision("off", "the disk was full")
+    setup = replace(setup, decisions=replace(setup.decisions, prefix_cache=off))
     loop, _ = trained(setup, tmp_path)
     assert loop.setup.train.states is None

@@ -16,9 +16,10 @@ from tests.conftest import Encoders
 from tests.toy_setups import Notes, toy_job, toy_loop
 from tightfit.data.batches import collate
 from tightfit.model.adapters import output_layer
-from tightfit.training import probe
+from tightfit.tasks import linear_probe
+from tightfit.tasks.linear_probe import LinearMap, fit_probe
 from tightfit.training.prefix_cache import keep_prefix
-from tightfit.training.probe import fit_probe, frozen_features, start_at_probe
+from tightfit.training.probe import frozen_features, start_at_probe
 from tightfit.training.signals import StopRequest
 
 PROBE = "head.start=probe"
@@ -39,7 +40,7 @@ def test_the_map_gives_what_scikit_learn_predicts(
     labels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Probabilities of the raw features, two labels or more."""
-    monkeypatch.setattr(probe, "STRENGTHS", (0.03,))
+    monkeypatch.setattr(linear_probe, "STRENGTHS", (0.03,))
     features_NF, labels_N = blobs(labels)
     found = fit_probe(features_NF, labels_N, num_labels=labels)
     peer = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=300))
@@ -94,7 +95,7 @@ def test_balanced_rows_lift_the_rare_label() -> None:
     plain = fit_probe(features_NF, labels_N, num_labels=2)
     fair = fit_probe(features_NF, labels_N, num_labels=2, balanced=True)
 
-    def rare(found: probe.LinearMap) -> int:
+    def rare(found: LinearMap) -> int:
         logits_NK = features_NF @ found.weight_KF.T + found.bias_K
         return int((logits_NK.argmax(1) == 1).sum())
 

@@ -140,7 +140,7 @@ def test_the_recipe_that_reproduces_it_is_dead_in_the_same_places(roberta: Path)
     for recipe, dead in (("paper-as-run", True), ("paper", False)):
         setup = toy_job(roberta, recipe=recipe, rows=16)
         setup.classifier.train_mode(frozen_dropout=False)
-        batch = collate(setup.train.tokens, range(8), setup.train.labels)
+        batch = collate(setup.train.tokens, range(8), setup.train.targets)
         setup.classifier.logits(batch).square().sum().backward()
         b = [p for n, p in setup.classifier.trainable().items() if "lora_B" in n]
         assert [p.grad is None for p in b] == [dead] * 4
@@ -153,4 +153,4 @@ def test_undeclared_the_re_entrant_form_stops_training(roberta: Path, tmp_path: 
     loop = toy_loop(setup, tmp_path)
     with pytest.raises(ProofError, match="4 of 12 trainable tensors got no gradient in 3 steps"):
         loop.fit()
-    assert loop.watch.report().ok is False
+    assert loop.loop.watch.report().ok is False

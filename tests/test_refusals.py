@@ -215,7 +215,7 @@ def test_empty_texts_are_rows_like_others(bert: Path, tmp_path: Path) -> None:
     with pytest.raises(TightfitError, match="line 3"):
         trained(bert, data, tmp_path / "run")
     result = trained(bert, data, tmp_path / "run", settings=["data.missing_text=empty"])
-    assert result.summary["steps"] == 3
+    assert result.steps == 3
 
 
 def test_a_run_may_take_missing_texts_for_empty_later(

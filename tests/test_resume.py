@@ -26,8 +26,9 @@ from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint, f
 from tightfit.batch_predict.prefetch import ahead
 from tightfit.batch_predict.shard import Shard
 from tightfit.batch_predict.stream import predict_stream
-from tightfit.engines.predictor import Predictions, Predictor
+from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, UsageError
+from tightfit.tasks import Predictions, SingleLabel
 
 JOB = {"run": "one", "max_length": 48}
 
@@ -157,13 +158,14 @@ def test_a_damaged_chunk_is_predicted_again(
 
 def test_a_journal_keeps_every_bit(tmp_path: Path) -> None:
     """Probabilities, names and counts; other texts get nothing."""
+    task = SingleLabel.from_names(("a,b", "ö 🙂", "c\n"))
     values = np.random.default_rng(0).random((2, 3))
-    found = Predictions(values, ("a,b", "ö 🙂", "c\n"), 1)
-    journal = PredictionCheckpoint(tmp_path / "j", JOB)
+    found = task.predictions(values, truncated=1)
+    journal = PredictionCheckpoint(tmp_path / "j", task, JOB)
     journal.write(7, ["x", "y"], found)
-    again = PredictionCheckpoint(tmp_path / "j", JOB).read(7, ["x", "y"])
+    again = PredictionCheckpoint(tmp_path / "j", task, JOB).read(7, ["x", "y"])
     assert again is not None
-    assert np.array_equal(again.probabilities_NK, values)
+    assert np.array_equal(again.probabilities, values)
     assert (again.label_names, again.truncated) == (found.label_names, 1)
     assert journal.read(7, ["x", "z"]) is None
     assert journal.read(8, ["x", "y"]) is None

@@ -11,23 +11,23 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.toy_setups import SHORT, Notes, toy_job, toy_loop
+from tests.toy_setups import SHORT, Notes, ToyLoop, toy_job, toy_loop
 from tests.toys import toy_encoder, toy_rows, write_jsonl
 from tightfit import TrainResult, train
-from tightfit.config import from_toml
+from tightfit.config import Decision
 from tightfit.errors import ArtefactError, DataError, Interrupted, SettingsError, UsageError
 from tightfit.progress import Bar, Progress
 from tightfit.storage import RunFolder
-from tightfit.training.loop import Loop
 from tightfit.training.precision import Precision
 from tightfit.training.setup import Fitted, HistoryRow
 from tightfit.training.signals import StopRequest
-from tightfit.verbs.train import read_result
+from tightfit.verbs.train_result import read_result
 
 STEPS = 10
 SETTINGS = ["optim.batch=5", "optim.accumulate=2", "train.eval_every=3", "optim.lr=1e-2"]
@@ -74,7 +74,7 @@ def timeless(history: list[HistoryRow]) -> list[HistoryRow]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
 
-def outcome(loop: Loop, fitted: Fitted) -> dict[str, Any]:
+def outcome(loop: ToyLoop, fitted: Fitted) -> dict[str, Any]:
     """All that must not depend on stopping; weights as they were after the last step."""
     last = loop.store.load()
     assert last is not None
@@ -97,7 +97,7 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
             assert torch.equal(tensor, other[group][name]), name
 
 
-def toy(bert: Path, folder: Path, way: str, **more: Any) -> Loop:
+def toy(bert: Path, folder: Path, way: str, **more: Any) -> ToyLoop:
     """A loop over the same rows with the same seed."""
     setup = toy_job(bert, *SETTINGS, f"train.max_steps={STEPS}", *WAYS[way])
     return toy_loop(setup, folder, **more)
@@ -110,7 +110,7 @@ def uninterrupted(bert: Path, folder: Path, way: str) -> dict[str, Any]:
     return outcome(loop, loop.fit())
 
 
-def stopped_at(step: int, loop: Loop) -> None:
+def stopped_at(step: int, loop: ToyLoop) -> None:
     """Run until the stop."""
     loop.progress = StopAt(step, loop.stop)
     with pytest.raises(Interrupted, match=f"stopped after step {step} of 10, with a checkpoint"):
@@ -140,7 +140,8 @@ def test_every_forward_pass_can_be_resumed(
         with pytest.raises(Interrupted, match=f"after step {step} of"):
             loop.fit(resume=True)
     again = toy(bert, tmp_path, way)
-    assert again.setup.config.choices["prefix_cache"].value == ("on" if "kept" in way else "off")
+    kept = "on" if "kept" in way else "off"
+    assert again.setup.decisions.prefix_cache == Decision(kept, ANY)
     straight = uninterrupted(bert, tmp_path_factory.getbasetemp() / "straight", way)
     assert_same(outcome(again, again.fit(resume=True)), straight)
 
@@ -206,7 +207,7 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> StopRequest:
     def ours() -> Iterator[StopRequest]:
         yield request
 
-    monkeypatch.setattr("tightfit.verbs.train.stop_on_signals", ours)
+    monkeypatch.setattr("tightfit.verbs.run_training.stop_on_signals", ours)
     return request
 
 
@@ -263,7 +264,7 @@ def test_resuming_a_finished_run_returns_its_result(
 
 def test_resuming_what_never_began_begins(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """A script may always say ``--resume``."""
-    assert run(bert, rows_file, tmp_path / "run", resume=True).summary["steps"] == STEPS
+    assert run(bert, rows_file, tmp_path / "run", resume=True).steps == STEPS
 
 
 def test_automatic_choices_are_those_of_the_beginning(
@@ -275,8 +276,8 @@ def test_automatic_choices_are_those_of_the_beginning(
     interrupted(bert, rows_file, tmp_path / "run", stop, "train.precision=auto")
     monkeypatch.setattr(decide, lambda *a, **k: Precision("fp32", "measured here"))
     run(bert, rows_file, tmp_path / "run", "train.precision=auto", resume=True)
-    config = from_toml((tmp_path / "run" / "config.toml").read_text())
-    assert config.choices["precision"].reason == "measured there"
+    decisions = json.loads((tmp_path / "run" / "decisions.json").read_text())
+    assert decisions["precision"] == {"value": "bf16", "reason": "measured there"}
 
 
 def test_changed_settings_are_refused(
@@ -288,7 +289,7 @@ def test_changed_settings_are_refused(
         run(bert, rows_file, tmp_path / "run", "optim.lr=1", "optim.clip=3", resume=True, seed=1)
     assert caught.value.seen == "seed, optim.lr, optim.clip"
     assert "--overwrite" in str(caught.value)
-    assert run(bert, rows_file, tmp_path / "run", resume=True).summary["steps"] == STEPS
+    assert run(bert, rows_file, tmp_path / "run", resume=True).steps == STEPS
 
 
 def test_lengths_that_were_lowered_are_those_that_were_asked_for(
@@ -297,7 +298,7 @@ def test_lengths_that_were_lowered_are_those_that_were_asked_for(
     """The encoder has 64 positions; the same command resumes."""
     longer = ("data.max_length=100", "predict.max_length=100")
     interrupted(bert, rows_file, tmp_path / "run", stop, *longer)
-    assert run(bert, rows_file, tmp_path / "run", *longer, resume=True).summary["steps"] == STEPS
+    assert run(bert, rows_file, tmp_path / "run", *longer, resume=True).steps == STEPS
 
 
 def test_changed_rows_are_refused(
@@ -347,7 +348,7 @@ def test_a_damaged_checkpoint_is_told(
     (tmp_path / "run" / "checkpoints" / "step-00000005" / "state.json").write_text("{")
     with pytest.raises(ArtefactError, match="the checkpoint is damaged"):
         run(bert, rows_file, tmp_path / "run", resume=True)
-    assert run(bert, rows_file, tmp_path / "run", overwrite=True).summary["steps"] == STEPS
+    assert run(bert, rows_file, tmp_path / "run", overwrite=True).steps == STEPS
 
 
 def test_a_run_can_be_moved_before_it_is_resumed(
@@ -356,4 +357,4 @@ def test_a_run_can_be_moved_before_it_is_resumed(
     """Nothing in it names its own place."""
     interrupted(bert, rows_file, tmp_path / "here", stop)
     shutil.move(tmp_path / "here", tmp_path / "there")
-    assert run(bert, rows_file, tmp_path / "there", resume=True).summary["steps"] == STEPS
+    assert run(bert, rows_file, tmp_path / "there", resume=True).steps == STEPS

@@ -58,7 +58,7 @@ def test_scores_are_those_of_the_predictions(seeds: tuple[Path, ...], unseen: Pa
     predicted = Run.load(seeds[0]).predict([row["text"] for row in rows])
     truth = [predicted.label_names.index(row["label"]) for row in rows]
     assert found.scores.accuracy.value == accuracy_score(truth, predicted.ids)
-    assert found.scores.log_loss == pytest.approx(log_loss(truth, predicted.probabilities_NK))
+    assert found.scores.log_loss == pytest.approx(log_loss(truth, predicted.probabilities))
 
 
 def test_the_temperature_is_shown_before_and_after(

@@ -24,7 +24,7 @@ from tests.toys import toy_rows
 from tightfit.batch_predict.shard import Shard
 from tightfit.batch_predict.stream import predict_stream
 from tightfit.batch_predict.writers import WRITERS
-from tightfit.engines.predictor import Predictions, Predictor
+from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, MachineError, UsageError
 from tightfit.progress import Progress
 
@@ -178,7 +178,7 @@ def test_formulas_are_escaped_where_that_is_asked_for(
 ) -> None:
     """Behind an apostrophe; other names stay as they are."""
     predictor = Predictor(toy_classifier(bert, labels=FORMULAS), max_length=16)
-    each = Predictions(np.eye(len(FORMULAS)), FORMULAS, 0)
+    each = predictor.task.predictions(np.eye(len(FORMULAS)))
     monkeypatch.setattr(Predictor, "predict_tokens", lambda *_: each)
     for escape, due in (
         (False, FORMULAS),

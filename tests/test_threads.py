@@ -16,8 +16,8 @@ from tests.test_loop import QUIET, recorded, without_dropout
 from tests.toy_setups import toy_job, toy_loop
 from tightfit import Run, TrainResult
 from tightfit.data import batches
+from tightfit.encoder.threads import side_by_side
 from tightfit.engines.engine import torch_engine
-from tightfit.model.threads import side_by_side
 from tightfit.training.probe import frozen_features
 
 

@@ -101,7 +101,7 @@ def twin_losses(job: Setup, folder: Path) -> list[float]:
         optimizer.zero_grad()
         losses.append(0.0)
         for rows in batches:
-            labels = torch.tensor([job.train.labels[row] for row in rows])
+            labels = torch.tensor([job.train.targets[row] for row in rows])
             loss = loss_of(twin(**padded(job, rows)).logits, labels) / rows_in_step
             loss.backward()
             losses[-1] += float(loss.detach())

@@ -17,12 +17,12 @@ from transformers import AutoModelForSequenceClassification
 
 from tests.toy_setups import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_plan, toy_settings
 from tests.toys import SMALL, toy_tokenizer
-from tightfit import Run, TrainResult, export, train
+from tightfit import Run, TrainResult, audit, export, train
 from tightfit.budget.parameter_plan import Plan
 from tightfit.data.batches import collate
 from tightfit.errors import BudgetError, SettingsError
 from tightfit.methods import METHODS, PLAIN
-from tightfit.model.adapter_audit import _audit_vectors, audit_folder
+from tightfit.model.adapter_audit import _audit_vectors
 from tightfit.model.adapters import adapter_pairs, base_model, quiet_peft
 from tightfit.model.encoders import quiet_transformers
 from tightfit.progress import Progress
@@ -88,10 +88,10 @@ def test_plain_peft_answers_alike(
 def test_the_four_gates_agree(variant: str, trained: Callable[[str], TrainResult]) -> None:
     """Plan, built model, optimiser and file; every proof holds."""
     run = trained(variant)
-    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    assert all(proof["ok"] for proof in run.proofs.values())
     gates = read_json(RunFolder(run.run).proofs)["gates"]
     counts = {gates[gate] for gate in ("plan", "built", "optimizer", "saved")}
-    assert counts == {run.summary["total"]}
+    assert counts == {run.total}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -233,7 +233,8 @@ def test_the_lean_path_refuses(bert: Path, setting: str, reason: str) -> None:
     """It knows products of two matrices; the reason goes on record."""
     setup = toy_job(bert, setting)
     assert setup.lean is None
-    assert reason in setup.config.choices["forward"].reason
+    assert setup.decisions.forward is not None
+    assert reason in setup.decisions.forward.reason
 
 
 @pytest.mark.parametrize("variant", ["lora+", "pissa", "eva", "vera"])
@@ -319,7 +320,7 @@ def test_vera_s_constants_are_saved_and_listed(
     run = trained("vera")
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     listed = read_json(RunFolder(run.run).plan)["shared"]
-    assert sum(t.numel() for n, t in saved.items() if n not in listed) == run.summary["total"]
+    assert sum(t.numel() for n, t in saved.items() if n not in listed) == run.total
     assert {name: tuple(saved[name].shape) for name in listed} == {
         "base_model.vera_A": (8, 64),
         "base_model.vera_B": (64, 8),
@@ -329,9 +330,9 @@ def test_vera_s_constants_are_saved_and_listed(
 def test_the_audit_of_vera(trained: Callable[[str], TrainResult], tmp_path: Path) -> None:
     """Alive, and dead where b is zero; the shared matrices are not counted."""
     run = trained("vera")
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict == "alive: all 12 adapters changed their layer"
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
     assert {state.rank for state in found.adapters} == {8}
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("vera_lambda_b"))
@@ -350,9 +351,9 @@ def test_the_audit_of_the_others(
 ) -> None:
     """PiSSA's B A is not zero before training either, and the file alone cannot tell."""
     run = trained(variant)
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict.startswith(verdict)
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
 
 
 @pytest.mark.parametrize(

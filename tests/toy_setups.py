@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,22 @@ from tightfit.model.classifier import Classifier, build
 from tightfit.model.locate import locate
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Bar, Progress
+from tightfit.tasks import SingleLabel
+from tightfit.tasks.dataset import read_dataset
+from tightfit.training.callbacks import (
+    Callback,
+    CheckpointSaver,
+    DivergenceWarning,
+    EarlyStop,
+    ProgressBar,
+    TimeBudget,
+    TrainingState,
+)
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.loop import Loop
-from tightfit.training.prepare import gather, make_setup, plan_for
-from tightfit.training.setup import Setup
+from tightfit.training.prepare import plan_for, prepare
+from tightfit.training.setup import Counters, Fitted, HistoryRow, Setup
+from tightfit.training.signals import StopRequest
 
 LABELS = ("money", "sport")
 """Of the toy rows, in the order of their ids."""
@@ -36,6 +48,8 @@ PLAIN = [
 
 SHORT = ["data.max_length=32", "predict.max_length=32", "train.precision=fp32", *PLAIN]
 """Toy encoders have few positions, and tests compare digits."""
+
+TASK = SingleLabel.from_names(LABELS)
 
 TEXTS = ["goal match in the team", "stock", "bank profit with a new price on market", "striker of"]
 
@@ -101,7 +115,9 @@ def toy_classifier(
     config = toy_settings(encoder, *settings, recipe=recipe)
     source = locate(str(encoder))
     torch.manual_seed(0)
-    return build(source, plan_for(config, source, len(labels)), config, labels)
+    return build(
+        source, plan_for(config, source, len(labels)), config, SingleLabel.from_names(labels)
+    )
 
 
 def toy_table(count: int = 64) -> Table:
@@ -120,11 +136,11 @@ def toy_job(
     """A setup over toy rows, a quarter of them held out."""
     values = ["data.validation_rows=0.25", *settings]
     config = toy_settings(encoder, *values, recipe=recipe)
-    dataset = gather(config, toy_table(rows), None, None)
+    dataset = read_dataset(config, toy_table(rows), None, None)
     source = locate(str(encoder))
-    plan = plan_for(config, source, len(dataset.labels))
+    plan = plan_for(config, source, dataset.task.outputs)
     set_seed(config.seed)
-    return make_setup(config, dataset, source, plan, progress=progress or Progress())[0]
+    return prepare(config, dataset, source, plan, progress=progress or Progress())
 
 
 def watch_of(setup: Setup, **more: Any) -> GradientWatch:
@@ -133,6 +149,65 @@ def watch_of(setup: Setup, **more: Any) -> GradientWatch:
     return GradientWatch(setup.classifier.trainable(), late=late, **more)
 
 
-def toy_loop(setup: Setup, folder: Path, **more: Any) -> Loop:
+@dataclass
+class OnRow(Callback):
+    """Calls a function with each history row."""
+
+    call: Callable[[HistoryRow], None]
+
+    def on_evaluation(self, state: TrainingState) -> None:
+        """Pass it on."""
+        self.call(state.history[-1])
+
+
+@dataclass
+class ToyLoop:
+    """A loop as ``train`` makes it, with checkpoints in a folder; its parts may be replaced."""
+
+    loop: Loop
+    store: CheckpointStore
+    stop: StopRequest
+    progress: Progress
+    on_row: Callable[[HistoryRow], None]
+
+    def fit(self, *, resume: bool = False) -> Fitted:
+        """Train, from the newest checkpoint where that is asked for."""
+        self.loop.callbacks = [
+            OnRow(self.on_row),
+            DivergenceWarning(self.progress),
+            TimeBudget(self.progress),
+            EarlyStop(self.progress),
+            ProgressBar(self.progress),
+            CheckpointSaver(self.store),
+        ]
+        return self.loop.fit(self.store.load() if resume else None)
+
+    @property
+    def setup(self) -> Setup:
+        """What is trained."""
+        return self.loop.state.setup
+
+    @property
+    def history(self) -> list[HistoryRow]:
+        """The rows so far."""
+        return self.loop.state.history
+
+    @property
+    def counters(self) -> Counters:
+        """What was done so far."""
+        return self.loop.state.counters
+
+
+def toy_loop(
+    setup: Setup,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    watch: GradientWatch | None = None,
+    on_row: Callable[[HistoryRow], None] = lambda row: None,
+) -> ToyLoop:
     """The loop that runs a setup, with checkpoints in ``folder``."""
-    return Loop(setup, CheckpointStore(folder), watch_of(setup), **more)
+    progress, stop = progress or Progress(), StopRequest()
+    watch = watch or watch_of(setup)
+    loop = Loop(setup, watch, scratch=folder, progress=progress, stop=stop)
+    return ToyLoop(loop, CheckpointStore(folder), stop, progress, on_row)

@@ -14,34 +14,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tightfit.cascade.make_cascade import CascadeResult, make_cascade
     from tightfit.diagnosis import examine as doctor
-    from tightfit.model.adapter_audit import audit_folder as audit
+    from tightfit.run import Run
+    from tightfit.verbs.audit import audit
     from tightfit.verbs.check import CheckResult, check
     from tightfit.verbs.compare import Comparison, compare
-    from tightfit.verbs.dry_run import Forecast, dry_run
+    from tightfit.verbs.dry_run import dry_run
     from tightfit.verbs.evaluate import Evaluation, evaluate
     from tightfit.verbs.export import ExportResult, export
+    from tightfit.verbs.forecast import Forecast
     from tightfit.verbs.import_adapter import ImportResult, import_adapter
+    from tightfit.verbs.make_cascade import CascadeResult, make_cascade
     from tightfit.verbs.plan import plan
-    from tightfit.verbs.predict import PredictResult, Run, predict
+    from tightfit.verbs.predict import PredictResult, predict
     from tightfit.verbs.report import report
-    from tightfit.verbs.train import TrainResult, train
+    from tightfit.verbs.train import train
+    from tightfit.verbs.train_result import TrainResult
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CascadeResult": "cascade.make_cascade:CascadeResult",
+    "CascadeResult": "verbs.make_cascade:CascadeResult",
     "CheckResult": "verbs.check:CheckResult",
     "Comparison": "verbs.compare:Comparison",
     "Evaluation": "verbs.evaluate:Evaluation",
     "ExportResult": "verbs.export:ExportResult",
-    "Forecast": "verbs.dry_run:Forecast",
+    "Forecast": "verbs.forecast:Forecast",
     "ImportResult": "verbs.import_adapter:ImportResult",
     "PredictResult": "verbs.predict:PredictResult",
-    "Run": "verbs.predict:Run",
-    "TrainResult": "verbs.train:TrainResult",
-    "audit": "model.adapter_audit:audit_folder",
+    "Run": "run:Run",
+    "TrainResult": "verbs.train_result:TrainResult",
+    "audit": "verbs.audit:audit",
     "check": "verbs.check:check",
     "compare": "verbs.compare:compare",
     "doctor": "diagnosis:examine",
@@ -49,7 +52,7 @@ _HOMES = {
     "evaluate": "verbs.evaluate:evaluate",
     "export": "verbs.export:export",
     "import_adapter": "verbs.import_adapter:import_adapter",
-    "make_cascade": "cascade.make_cascade:make_cascade",
+    "make_cascade": "verbs.make_cascade:make_cascade",
     "plan": "verbs.plan:plan",
     "predict": "verbs.predict:predict",
     "report": "verbs.report:report",

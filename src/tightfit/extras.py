@@ -20,6 +20,8 @@ EXTRA_OF = {
     "ray": "ray",
     "datasketch": "checks",
     "cleanlab": "checks",
+    "datasets": "train",
+    "huggingface_hub": "train",
 }
 """Import name of each optional package, and the extra of tightfit that installs it."""
 

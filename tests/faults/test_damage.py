@@ -19,7 +19,7 @@ from tightfit import TrainResult, train
 from tightfit.errors import Interrupted, MachineError, TightfitError
 from tightfit.storage import BEGINNING, RunFolder
 from tightfit.training import checkpoint
-from tightfit.training.loop import Loop
+from tightfit.training.callbacks import CheckpointSaver, TrainingState
 
 Damage = Callable[[bytes], bytes | None]
 
@@ -108,14 +108,15 @@ def read_by(verb: str, run: RunFolder) -> list[Path]:
 @pytest.fixture
 def stopped(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """A run that stopped after a checkpoint."""
-    save = Loop._save
+    save = CheckpointSaver.on_step_end
 
-    def stop(loop: Loop, step: int) -> None:
-        save(loop, step)
-        raise Interrupted("stopped", signal_number=2, next_step="go on")
+    def stop(saver: CheckpointSaver, state: TrainingState) -> None:
+        save(saver, state)
+        if state.evaluated:
+            raise Interrupted("stopped", signal_number=2, next_step="go on")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_save", stop)
+        patch.setattr(CheckpointSaver, "on_step_end", stop)
         with pytest.raises(Interrupted):
             again(bert, tmp_path / "run", resume=False)
     return RunFolder(tmp_path / "run")
@@ -134,7 +135,7 @@ def test_no_damaged_run_resumes(stopped: RunFolder, bert: Path) -> None:
     """Its beginning and its checkpoint, in every way; mended, it goes on."""
     files = [*stopped.root.glob("*.*"), *stopped.checkpoints.rglob("*.*")]
     read = [p for p in files if p.is_file() and p not in (stopped.history, stopped.proofs)]
-    assert len(read) == 8
+    assert len(read) == 9
     for path in read:
         for name in spoilt(path, path.read_bytes()):
             # Without the digests of its beginning a folder is in the way, with them it is damaged.
@@ -183,5 +184,5 @@ def test_a_clock_that_jumps(
     real, calls = time.time, iter(range(10**9))
     monkeypatch.setattr(time, "time", lambda: real() + jump * (next(calls) % 2))
     result = again(bert, tmp_path / "run", resume=False)
-    assert result.summary["steps"] == 4
-    assert 0 <= result.summary["seconds"] < 3600
+    assert result.steps == 4
+    assert 0 <= result.seconds < 3600

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from tightfit import storage
-from tightfit.engines.predictor import Predictions
 from tightfit.errors import ArtefactError
+from tightfit.tasks import Predictions, Task
 
 JOB_FILE = "job.json"
 """What the chunks were predicted with; those of another job are useless."""
@@ -28,11 +28,12 @@ class PredictionCheckpoint:
 
     Args:
         folder: where they are kept; made when the first one is.
+        task: what an answer is.
         job: whatever must be the same for them to be used: the run, how it reads texts.
     """
 
-    def __init__(self, folder: Path, job: Mapping[str, object]) -> None:
-        self._folder, self._job = folder, dict(job)
+    def __init__(self, folder: Path, task: Task, job: Mapping[str, object]) -> None:
+        self._folder, self._task, self._job = folder, task, dict(job)
         if folder.is_dir() and not self._is_of_this_job():
             self.clear()
 
@@ -45,11 +46,9 @@ class PredictionCheckpoint:
             with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as saved:
                 if str(saved["texts"]) != fingerprint(texts):
                     return None
-                names = tuple(str(name) for name in saved["names"])
-                return Predictions(
+                return self._task.predictions(
                     saved["probabilities"],
-                    names,
-                    int(saved["truncated"]),
+                    truncated=int(saved["truncated"]),
                     by_linear=int(saved["by_linear"]),
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -68,8 +67,7 @@ class PredictionCheckpoint:
         buffer = BytesIO()
         np.savez(
             buffer,
-            probabilities=found.probabilities_NK,
-            names=np.array(found.label_names),
+            probabilities=found.probabilities,
             truncated=np.array(found.truncated),
             by_linear=np.array(found.by_linear),
             texts=np.array(fingerprint(texts)),

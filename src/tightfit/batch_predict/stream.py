@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 
@@ -21,13 +20,14 @@ from tightfit.batch_predict.prefetch import ahead
 from tightfit.batch_predict.shard import WHOLE, Shard
 from tightfit.batch_predict.writers import WRITERS, Row, Writer, escape_formula
 from tightfit.data.batches import Tokens
-from tightfit.engines.predictor import Predictions, Predictor
+from tightfit.engines.predictor import Predictor
 from tightfit.errors import MachineError, UsageError
 from tightfit.progress import Progress
 from tightfit.storage.whole import PARTIAL_SUFFIX
+from tightfit.tasks import LabelFormat, Predictions
 
-LabelFormat = Literal["id", "name"]
-
+TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+"""Of the columns, in Parquet."""
 
 STREAM_ROWS = 2048
 """Rows of a chunk: what a kill costs at most, and enough of them to find rows of like length."""
@@ -35,7 +35,7 @@ STREAM_ROWS = 2048
 
 @dataclass(frozen=True)
 class Written:
-    """How many rows were written."""
+    """What was written, and how fast."""
 
     rows: int
     truncated: int
@@ -88,19 +88,21 @@ def predict_stream(
     progress = progress or Progress()
     started = time.perf_counter()
     done = truncated = answered = by_linear = 0
-    names = predictor.classifier.label_names if probabilities else ()
-    schema = _schema(names, label_format)
+    schema = _schema(predictor.task.columns(label_format, probabilities=probabilities))
     check_out(out, escape_formulas=escape_formulas)
-    journal = None if job is None else PredictionCheckpoint(_partial(out) / "done", job)
+    journal = (
+        None if job is None else PredictionCheckpoint(_partial(out) / "done", predictor.task, job)
+    )
     with (
         _whole_file(out, schema, keep=journal is not None) as writer,
         progress.track("predicting", total or 0) as bar,
         closing(_predicted(predictor, chunks, shard, journal)) as parts,
     ):
         for start, predictions in parts:
-            rows = _rows(predictions, start, label_format, probabilities=probabilities)
+            found = predictions.rows(label_format, probabilities=probabilities)
+            rows: list[Row] = [{"ID": start + i, **row} for i, row in enumerate(found)]
             if escape_formulas:
-                rows = [{**row, "Label": escape_formula(row["Label"])} for row in rows]
+                rows = [{k: escape_formula(cell) for k, cell in row.items()} for row in rows]
             writer.write(rows)
             done += len(rows)
             truncated += predictions.truncated
@@ -180,26 +182,9 @@ def check_out(out: Path, *, escape_formulas: bool = False) -> None:
         raise UsageError("the output is a folder", seen=out, next_step="give --out a file's name")
 
 
-def _schema(names: Sequence[str], label_format: LabelFormat) -> pa.Schema:
+def _schema(columns: Mapping[str, type]) -> pa.Schema:
     """Known before the first row, which may have no label to tell a type from."""
-    label = pa.int64() if label_format == "id" else pa.string()
-    columns = [("ID", pa.int64()), ("Label", label)]
-    return pa.schema([*columns, *((f"probability_{name}", pa.float64()) for name in names)])
-
-
-def _rows(
-    predictions: Predictions, start: int, label_format: LabelFormat, *, probabilities: bool
-) -> list[Row]:
-    labels: Sequence[int | str] = predictions.ids if label_format == "id" else predictions.labels
-    rows: list[Row] = [
-        {"ID": start + i, "Label": label if answered else None}
-        for i, (label, answered) in enumerate(zip(labels, predictions.answered, strict=True))
-    ]
-    if probabilities:
-        names = [f"probability_{name}" for name in predictions.label_names]
-        for row, values in zip(rows, predictions.probabilities_NK.tolist(), strict=True):
-            row.update(zip(names, values, strict=True))
-    return rows
+    return pa.schema([("ID", pa.int64()), *((name, TYPES[kind]) for name, kind in columns.items())])
 
 
 def _partial(out: Path) -> Path:

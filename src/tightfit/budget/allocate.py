@@ -18,7 +18,7 @@ from tightfit.budget.parts import (
     price_at,
 )
 from tightfit.budget.shapes import LinearShape
-from tightfit.config import Role
+from tightfit.families import Role
 from tightfit.methods import PLAIN, AdapterKind
 
 HEAD_SHARE = 0.5

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from tightfit import storage
 from tightfit.cascade.ngrams import ANALYSES, COUNTING, READ_CHARACTERS, NGramModel
 from tightfit.data.batches import Tokens
-from tightfit.engines.predictor import Predictions, Predictor
+from tightfit.engines.predictor import Predictor
 from tightfit.errors import ArtefactError, ProofError
 from tightfit.metrics.allowed_loss import Handover, hand_over
-from tightfit.metrics.calibration import apply_temperature, fit_temperature
 from tightfit.metrics.intervals import wilson
 from tightfit.progress import Progress
 from tightfit.storage.files import read_bytes, read_digested, write_digested
+from tightfit.tasks import Predictions, SingleLabel
 from tightfit.tasks.validation_logits import ValidationLogits
 
 CASCADE = "cascade"
@@ -51,11 +51,13 @@ class Cascade:
     facts: dict[str, Any]
     """What ``cascade.json`` keeps of how it was chosen, with the figures."""
 
-    def answers(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    def answers(
+        self, task: SingleLabel, texts: Sequence[str]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Which rows it answers, and ``probabilities_AK`` of those."""
         logits_NK = self.linear.logits(texts)
-        answered_N = _confidence(logits_NK) >= self.threshold
-        return answered_N, apply_temperature(logits_NK[answered_N], self.temperature)
+        answered_N = _confidence(task, logits_NK) >= self.threshold
+        return answered_N, task.probabilities(logits_NK[answered_N], self.temperature)
 
     @property
     def identity(self) -> str:
@@ -85,10 +87,11 @@ def choose_cascade(
         ProofError: these rows cannot show it for any confidence.
         UsageError: a level that does not lie between 0 and 1.
     """
+    task, targets_N = validation_logits.task, validation_logits.targets_N
     logits_NK = linear.logits(texts)
-    sure_N = _confidence(logits_NK)
-    right_N = logits_NK.argmax(axis=1) == validation_logits.labels_N
-    encoder_N = validation_logits.logits_NK.argmax(axis=1) == validation_logits.labels_N
+    sure_N = _confidence(task, logits_NK)
+    right_N = task.right(logits_NK, targets_N)
+    encoder_N = task.right(validation_logits.logits_NK, targets_N)
 
     def chosen(loss: float) -> Handover | None:
         return hand_over(sure_N, right_N, encoder_N, max_loss=loss, confidence=confidence)
@@ -105,9 +108,7 @@ def choose_cascade(
             next_step="allow more loss, train with more validation rows, or leave out the cascade",
         )
     answered_N = sure_N >= found.threshold
-    temperature = fit_temperature(
-        logits_NK[answered_N], validation_logits.labels_N[answered_N]
-    ).value
+    temperature = task.fit_temperature(logits_NK[answered_N], targets_N[answered_N]).value
     arrays = linear.to_bytes()
     both_N = np.where(answered_N, right_N, encoder_N)
     facts = {
@@ -198,7 +199,7 @@ class CascadePredictor(Predictor):
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """What the encoder has to read, beside what is answered already."""
-        answered_N, probabilities_AK = self.cascade.answers(texts)
+        answered_N, probabilities_AK = self.cascade.answers(self.task, texts)
         rest = super().tokens([texts[i] for i in np.flatnonzero(~answered_N).tolist()])
         own = {each.name: getattr(rest, each.name) for each in fields(Tokens)}
         return _Rest(**own, answered_N=answered_N, probabilities_AK=probabilities_AK)
@@ -206,22 +207,19 @@ class CascadePredictor(Predictor):
     def predict_tokens(self, tokens: Tokens, progress: Progress | None = None) -> Predictions:
         """Answers of both, in the order of the texts."""
         assert isinstance(tokens, _Rest), "these tokens did not come from this predictor"
-        names = self.classifier.label_names
-        probabilities_NK = np.empty((len(tokens.answered_N), len(names)))
+        probabilities_NK = np.empty((len(tokens.answered_N), self.task.outputs))
         probabilities_NK[tokens.answered_N] = tokens.probabilities_AK
         if len(tokens):
             rest = super().predict_tokens(tokens, progress)
-            probabilities_NK[~tokens.answered_N] = rest.probabilities_NK
-        return Predictions(
+            probabilities_NK[~tokens.answered_N] = rest.probabilities
+        return self.task.predictions(
             probabilities_NK,
-            names,
-            tokens.truncated,
-            self.threshold,
+            truncated=tokens.truncated,
+            threshold=self.threshold,
             by_linear=int(tokens.answered_N.sum()),
         )
 
 
-def _confidence(logits_NK: NDArray[np.float64]) -> NDArray[np.float64]:
+def _confidence(task: SingleLabel, logits_NK: NDArray[np.float64]) -> NDArray[np.float64]:
     """The largest probability, uncalibrated: a threshold chosen on it may not learn from labels."""
-    largest_N: NDArray[np.float64] = apply_temperature(logits_NK, 1.0).max(axis=1)
-    return largest_N
+    return task.confidence(task.probabilities(logits_NK))

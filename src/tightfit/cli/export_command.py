@@ -187,14 +187,14 @@ _ALONE = {"encoder": "encoder alone", "linear": "linear model alone", "cascade":
 
 
 def _show(found: ExportResult) -> Group:
-    parity, int8 = found.figures.parity, found.figures.int8
+    parity, int8 = found.parity, found.int8
     table = new_table(f"{found.out}: {', '.join(found.files)}", "against the run", ">")
     add_row(table, "same labels", percent(parity.agreement))
     add_row(table, "largest difference of a logit", f"{parity.max_abs_difference:.2g}")
     add_row(table, "rows compared", f"{parity.rows:,}")
-    add_row(table, "rows a second", f"{found.figures.examples_per_second:,.1f}")
+    add_row(table, "rows a second", f"{found.examples_per_second:,.1f}")
     if int8 is None:
         return Group(table)
-    points = 100 * int8["accuracy_loss"]
-    words = f"int8 ({int8['variant']}) costs {points:.2f} points of accuracy, by the {int8['by']}"
-    return Group(table, Text(f"{words} of {int8['rows']:,} rows"))
+    points = 100 * int8.accuracy_loss
+    words = f"int8 ({int8.variant}) costs {points:.2f} points of accuracy, by the {int8.by}"
+    return Group(table, Text(f"{words} of {int8.rows:,} rows"))

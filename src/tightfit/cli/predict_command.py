@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Run
-    from tightfit.engines.predictor import Predictions
+    from tightfit.tasks import Predictions
 
 LabelFormat = Literal["id", "name"]
 Engine = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
@@ -180,7 +180,7 @@ def predict(
         loaded = tightfit.Run.load(run, max_length=max_length, max_error=max_error)
         if cascade:
             loaded = loaded.with_cascade()
-        style = _Style(as_json, label_format != "id", probabilities)
+        style = _Style(as_json, label_format or "name", probabilities)
         _answer_texts(front, loaded, texts, style)
 
 
@@ -238,7 +238,7 @@ class _Style:
     """How texts are answered on standard output."""
 
     as_json: bool
-    by_name: bool
+    label_format: LabelFormat
     probabilities: bool
 
 
@@ -261,25 +261,21 @@ def _answer_texts(front: Front, run: Run, texts: Iterable[str], style: _Style) -
 
 
 def _objects(found: Predictions, start: int, style: _Style) -> Iterator[dict[str, Any]]:
-    rows = found.probabilities_NK.tolist()
-    for number, (label, row) in enumerate(zip(_labels(found, style), rows, strict=True), start):
+    rows = found.probabilities.tolist()
+    told = found.told(style.label_format)
+    for number, (label, row) in enumerate(zip(told, rows, strict=True), start):
         named = {"probabilities": dict(zip(found.label_names, row, strict=True))}
         yield {"ID": number, "Label": label, **(named if style.probabilities else {})}
 
 
 def _lines(found: Predictions, style: _Style) -> Iterator[str]:
-    for label, row in zip(_labels(found, style), found.probabilities_NK.tolist(), strict=True):
-        cells = ["" if label is None else str(label), f"{max(row):.4f}"]
+    told = zip(found.told(style.label_format), found.confidence, strict=True)
+    for (label, sure), row in zip(told, found.probabilities.tolist(), strict=True):
+        cells = ["" if label is None else str(label), f"{sure:.4f}"]
         if style.probabilities:
             pairs = zip(found.label_names, row, strict=True)
             cells += [f"{name}={value:.4f}" for name, value in pairs]
         yield "\t".join(cells)
-
-
-def _labels(found: Predictions, style: _Style) -> list[str | int | None]:
-    labels: Sequence[str | int] = found.labels if style.by_name else found.ids
-    pairs = zip(labels, found.answered, strict=True)
-    return [label if answered else None for label, answered in pairs]
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

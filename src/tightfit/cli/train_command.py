@@ -87,6 +87,8 @@ def train(
 
     Ctrl-C stops after the step at hand and leaves a checkpoint to resume from.
     """
+    from tightfit.training.request import is_first_process
+
     with open_front(debug=debug) as front:
         _refuse_contradictions(out, resume=resume, overwrite=overwrite, dry_run=dry_run)
         shared: dict[str, Any] = {
@@ -109,10 +111,9 @@ def train(
             answer, words = forecast.to_json(), _forecast_words(forecast, front.people)
         else:
             result = tightfit.train(data, out=out, resume=resume, overwrite=overwrite, **shared)
-            answer = result.to_json()
-            if answer.keys() == {"run"}:
-                return  # of several processes the first one answers
-            words = _closing_words(result, front.people)
+            if not is_first_process():
+                return
+            answer, words = result.to_json(), _closing_words(result, front.people)
         if as_json:
             front.answer(answer)
         else:

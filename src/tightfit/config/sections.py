@@ -20,10 +20,8 @@ from pydantic import (
 )
 
 from tightfit.errors import SettingsError
+from tightfit.families import Role
 from tightfit.methods import METHODS
-
-Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
-"""What a linear layer does in an encoder; each model family maps roles to its own layers."""
 
 MissingText = Literal["refuse", "empty"]
 """What a row without a text is: a fault, or an empty text."""
@@ -227,7 +225,8 @@ class Train(Section):
     """``auto``: keep what lies below the lowest adapter on disk, where epochs would repeat it."""
     prefix_cache_gb: Annotated[float, Field(gt=0)] = 4.0
     """Most that this may take, in gigabytes (10^9 bytes)."""
-    compile: Literal["off"] = "off"
+    patience: Limit = None
+    """Evaluations in a row without a better one after which training ends; ``none`` never does."""
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
     minutes: Minutes = None
@@ -247,13 +246,6 @@ class Tracking(Section):
     to: Literal["none", "tensorboard", "wandb", "mlflow"]
 
 
-class Choice(Section):
-    """Something that was decided automatically, once, and is kept with its reason."""
-
-    value: str
-    reason: str
-
-
 class Config(Section):
     """All settings of one run."""
 
@@ -269,8 +261,6 @@ class Config(Section):
     train: Train
     predict: Predict
     tracking: Tracking
-    choices: dict[str, Choice] = Field(default_factory=dict)
-    """What was decided automatically; not a setting, and so not open to overrides."""
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:
@@ -313,19 +303,6 @@ class Config(Section):
             if attrgetter(name)(self) != idle
         ]
 
-    @property
-    def epochs(self) -> float:
-        """Passes over the training rows, decided or asked for."""
-        asked = self.optim.epochs
-        return float(self.choices["epochs"].value) if asked is None else asked
-
-    @property
-    def long_text(self) -> Literal["head", "head+tail", "windows"]:
-        """What is kept of longer texts, decided or asked for."""
-        asked = self.data.long_text
-        decided = self.choices["long_text"].value if "long_text" in self.choices else asked
-        return next((kept for kept in ("head+tail", "windows") if kept == decided), "head")
-
     def with_values(self, values: Mapping[str, object]) -> Config:
         """The same settings with some dotted names changed, checked anew."""
         tree = self.model_dump()
@@ -333,10 +310,6 @@ class Config(Section):
             section, _, key = name.rpartition(".")
             (tree[section] if section else tree)[key] = value
         return build_config(tree, [])
-
-    def with_choice(self, name: str, choice: Choice) -> Config:
-        """The same settings with one more automatic choice on record."""
-        return self.model_copy(update={"choices": {**self.choices, name: choice}})
 
     def to_toml(self) -> str:
         """These settings as TOML; :func:`tightfit.config.from_toml` gives an equal object back."""

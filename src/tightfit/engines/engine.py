@@ -25,10 +25,10 @@ from tightfit.data.batches import (
     length_sorted,
     most_padded_tokens,
 )
+from tightfit.encoder.threads import side_by_side
 from tightfit.errors import ArtefactError
 from tightfit.extras import require
 from tightfit.model.lean import LeanEncoder, why_not_lean_merged
-from tightfit.model.threads import side_by_side
 
 
 class Engine(Protocol):

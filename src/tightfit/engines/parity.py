@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tightfit.data.batches import Tokens
 from tightfit.engines.engine import Engine, all_logits
 from tightfit.errors import ProofError
-from tightfit.metrics.calibration import apply_temperature
+from tightfit.tasks import Task
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between the run and an export in fp32."""
@@ -35,7 +35,7 @@ class Parity:
     max_abs_difference: float
     """Of any logit."""
     agreement: float
-    """Share of rows with the same label."""
+    """Share of rows with the same answer."""
     rows: int
 
     def to_json(self) -> dict[str, Any]:
@@ -85,10 +85,13 @@ def probes(*, vocabulary: int, pad_id: int, max_length: int) -> dict[str, Tokens
     return batches
 
 
-def compare(run: Engine, export: Engine, batches: Mapping[str, Tokens]) -> dict[str, Parity]:
+def compare(
+    task: Task, run: Engine, export: Engine, batches: Mapping[str, Tokens]
+) -> dict[str, Parity]:
     """Parity on each of some batches; each is computed as one, with its own padding."""
     return {
         name: parity_of(
+            task,
             all_logits(run, tokens, batch=len(tokens)),
             all_logits(export, tokens, batch=len(tokens)),
         )
@@ -96,10 +99,10 @@ def compare(run: Engine, export: Engine, batches: Mapping[str, Tokens]) -> dict[
     }
 
 
-def parity_of(run_NK: NDArray[np.float32], export_NK: NDArray[np.float32]) -> Parity:
+def parity_of(task: Task, run_NK: NDArray[np.float32], export_NK: NDArray[np.float32]) -> Parity:
     """Parity of two sets of logits of the same rows; a logit that is no number is far off."""
     difference = np.abs(run_NK - export_NK).max()
-    agreement = (run_NK.argmax(1) == export_NK.argmax(1)).mean()
+    agreement = task.right(export_NK, task.answers(run_NK)).mean()
     # Infinity has no place in JSON, and any such number is beyond every tolerance.
     worst = float(difference) if np.isfinite(difference) else float(np.finfo(np.float32).max)
     return Parity(worst, float(agreement), len(run_NK))
@@ -131,22 +134,27 @@ def refuse_difference(parities: Mapping[str, Parity], tolerance: float = TOLERAN
 
 
 def loss_by_labels(
-    run_NK: NDArray[np.float32], export_NK: NDArray[np.float32], label_ids: Sequence[int]
+    task: Task,
+    run_NK: NDArray[np.float32],
+    export_NK: NDArray[np.float32],
+    targets_N: NDArray[np.int64],
 ) -> Loss:
     """What accuracy an export loses on rows whose labels are known."""
-    right = np.asarray(label_ids)
-    lost = (run_NK.argmax(1) == right).mean() - (export_NK.argmax(1) == right).mean()
+    lost = task.right(run_NK, targets_N).mean() - task.right(export_NK, targets_N).mean()
     return Loss(float(lost), "labels")
 
 
 def loss_by_probabilities(
-    run_NK: NDArray[np.float32], export_NK: NDArray[np.float32], temperature: float = 1.0
+    task: Task,
+    run_NK: NDArray[np.float32],
+    export_NK: NDArray[np.float32],
+    temperature: float = 1.0,
 ) -> Loss:
     """What accuracy an export is to be expected to lose, on rows without labels.
 
     Each row's truth is taken to be as likely as the run's probabilities say. A label that flips
     between two that are equally likely then costs nothing, as it does on average.
     """
-    likely_NK = apply_temperature(run_NK, temperature)
-    chosen_N = np.take_along_axis(likely_NK, export_NK.argmax(1)[:, None], axis=1)[:, 0]
-    return Loss(float((likely_NK.max(1) - chosen_N).mean()), "probabilities")
+    likely_NK = task.probabilities(run_NK, temperature)
+    lost_N = task.confidence(likely_NK) - task.chances(likely_NK, task.answers(export_NK))
+    return Loss(float(lost_N.mean()), "probabilities")

@@ -14,45 +14,11 @@ from numpy.typing import NDArray
 from tightfit.data.batches import LongText, Tokens, tokenise
 from tightfit.engines.engine import Engine, all_logits
 from tightfit.errors import SettingsError
-from tightfit.metrics.calibration import apply_temperature
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.progress import Progress
+from tightfit.tasks import Predictions, Task
 
 PREDICT_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What the classifier says of each text, in the order of the texts."""
-
-    probabilities_NK: NDArray[np.float64]
-    label_names: tuple[str, ...]
-    truncated: int
-    """Texts that were longer than the classifier reads."""
-    threshold: float = 0.0
-    """The confidence from which on an answer is to be relied upon."""
-    by_linear: int = 0
-    """Texts that the linear model of a cascade answered."""
-
-    @property
-    def answered(self) -> list[bool]:
-        """Whether each row's confidence reaches the threshold."""
-        reached: list[bool] = (self.probabilities_NK.max(1) >= self.threshold).tolist()
-        return reached
-
-    @property
-    def ids(self) -> list[int]:
-        """The most likely label of each row, as its position in ``label_names``."""
-        ids: list[int] = self.probabilities_NK.argmax(1).tolist()
-        return ids
-
-    @property
-    def labels(self) -> list[str]:
-        """The most likely label of each row, by name."""
-        return [self.label_names[i] for i in self.ids]
-
-    def __len__(self) -> int:
-        return len(self.probabilities_NK)
 
 
 @dataclass(frozen=True)
@@ -70,6 +36,11 @@ class Predictor:
     engine: Engine | None = None
     """What computes; None takes the model's own forward pass."""
 
+    @property
+    def task(self) -> Task:
+        """What an answer is."""
+        return self.classifier.task
+
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
         return self._logits(self.tokens(texts), progress)
@@ -85,9 +56,12 @@ class Predictor:
 
     def predict_tokens(self, tokens: Tokens, progress: Progress | None = None) -> Predictions:
         """Probabilities and labels of texts that :meth:`tokens` has read."""
-        probabilities_NK = apply_temperature(self._logits(tokens, progress), self.temperature)
-        names = self.classifier.label_names
-        return Predictions(probabilities_NK, names, tokens.truncated, self.threshold)
+        logits_NK = self._logits(tokens, progress)
+        return self.task.predictions(
+            self.task.probabilities(logits_NK, self.temperature),
+            truncated=tokens.truncated,
+            threshold=self.threshold,
+        )
 
     def _logits(self, tokens: Tokens, progress: Progress | None) -> NDArray[np.float32]:
         with (progress or Progress()).track("predicting", len(tokens.flat)) as bar:

@@ -21,6 +21,7 @@ from tightfit.engines.parity import (
     parity_of,
 )
 from tightfit.errors import ArtefactError, MissingExtraError, ProofError, SettingsError
+from tightfit.tasks import Task
 
 EngineName = Literal["torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
 Asked = EngineName | Literal["auto"]
@@ -111,6 +112,7 @@ class Choice:
 def choose(
     engines: Mapping[EngineName, Open],
     tokens: Tokens,
+    task: Task,
     *,
     asked: Asked = "auto",
     temperature: float = 1.0,
@@ -121,6 +123,7 @@ def choose(
     Args:
         engines: how to load each; ``torch`` is among them, and the others are compared with it.
         tokens: the sample, at least one row.
+        task: what an answer is.
         asked: an engine that is to be taken, fast or slow, if only it agrees.
         temperature: of the run, for the loss of accuracy that is to be expected.
         clock: tells seconds.
@@ -144,8 +147,8 @@ def choose(
             found[name] = Measured(name, _in_a_line(error))
             continue
         theirs_NK = all_logits(engine, tokens)
-        parity = parity_of(own_NK, theirs_NK)
-        loss = loss_by_probabilities(own_NK, theirs_NK, temperature).accuracy
+        parity = parity_of(task, own_NK, theirs_NK)
+        loss = loss_by_probabilities(task, own_NK, theirs_NK, temperature).accuracy
         fault = _fault(name, parity, loss, asked=name == asked)
         found[name] = _compared(name, parity, fault)
         if found[name].agrees:

@@ -18,8 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from tightfit.errors import DataError
 from tightfit.experiments.cells import Row
-from tightfit.metrics.scores import score
-from tightfit.training.prepare import Dataset
+from tightfit.tasks.dataset import Dataset
 
 MAJORITY, TFIDF = "majority class", "tf-idf + logistic regression"
 BASELINES = (MAJORITY, TFIDF)
@@ -50,11 +49,11 @@ def run_baseline(name: str, dataset: Dataset) -> Row:
     model = DummyClassifier(strategy="most_frequent") if name == MAJORITY else tfidf_pipeline()
     if name == TFIDF:
         _check_rows(dataset)
-    model.fit(dataset.train_texts, dataset.train_ids)
+    model.fit(dataset.train_texts, dataset.train_targets)
     found_BP = model.predict_proba(dataset.validation_texts)
-    probabilities_BK = _spread(found_BP, model.classes_, len(dataset.labels))
+    probabilities_BK = _spread(found_BP, model.classes_, dataset.task.outputs)
     seconds = time.perf_counter() - started
-    scores = score(dataset.validation_ids, probabilities_BK, dataset.labels.names)
+    scores = dataset.task.score(dataset.validation_targets, probabilities_BK)
     weights = [] if name == MAJORITY else [model[-1].coef_, model[-1].intercept_]
     return Row(
         name=name,
@@ -77,10 +76,10 @@ def _spread(
 
 def _check_rows(dataset: Dataset) -> None:
     """Refuse what scikit-learn would refuse in words of its own."""
-    if len(set(dataset.train_ids)) < 2:
+    if len(set(dataset.train_targets.tolist())) < 2:
         raise DataError(
             "the training rows have a single class, and nothing can be learned from them",
-            seen=dataset.labels.names[dataset.train_ids[0]],
+            seen=dataset.task.names[dataset.train_targets[0]],
             next_step="give more rows, or set data.stratify=true",
         )
     words = TfidfVectorizer().build_analyzer()

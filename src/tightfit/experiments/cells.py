@@ -158,15 +158,14 @@ def chosen_names(only: Sequence[str], names: Sequence[str]) -> list[str]:
     return [name for name in names if not only or name in wanted]
 
 
-def shared_settings(config: Config) -> list[str]:
-    """Assignments that give every recipe the rows and the seed of ``config``."""
-    data = config.data
-    return [
-        f"seed={config.seed}",
-        f"model.name={config.model.name}",
-        f"data.validation_rows={data.validation_rows}",
-        f"data.stratify={json.dumps(data.stratify)}",
-    ]
+def shared_settings(config: Config) -> dict[str, object]:
+    """Values that give every recipe the rows and the seed of ``config``."""
+    return {
+        "seed": config.seed,
+        "model.name": config.model.name,
+        "data.validation_rows": config.data.validation_rows,
+        "data.stratify": config.data.stratify,
+    }
 
 
 def fingerprint(**parts: object) -> str:

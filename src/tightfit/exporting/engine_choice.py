@@ -25,12 +25,12 @@ from tightfit.engines.ray_engine import RayEngine
 from tightfit.engines.selection import Asked, Choice, EngineName, Open, choose
 from tightfit.errors import SettingsError
 from tightfit.exporting.exporter import FACTS_FILE, Rows, export
-from tightfit.exporting.formats import GRAPH_FILE, Format, Subject
+from tightfit.exporting.formats import GRAPH_FILE, Format
 from tightfit.exporting.onnx_graph import ensure_installed
 from tightfit.extras import available, ensure
 from tightfit.model.lean import why_not_lean_merged
-from tightfit.model.locate import file_sha256
 from tightfit.progress import Progress
+from tightfit.run import Run
 from tightfit.storage.files import machine_errors
 from tightfit.storage.whole import whole_folder
 from tightfit.training.precision import decide_precision
@@ -50,15 +50,14 @@ LIBRARIES = ("tightfit", "torch", "transformers", "onnxruntime", "openvino", "ra
 class _Bench:
     """What is measured, and where its files go."""
 
-    subject: Subject
-    folder: storage.RunFolder
+    run: Run
     texts: Sequence[str]
     progress: Progress
     circumstances: dict[str, Any]
 
     def loaders(self, asked: Asked) -> dict[EngineName, Open]:
         """How to load PyTorch's engine and those asked for."""
-        module = self.subject.classifier.module
+        module = self.run.predictor.classifier.module
         known: dict[EngineName, Open] = {
             "torch": partial(torch_engine, module),
             "torch-bf16": partial(_in_bf16, module, asked),
@@ -78,7 +77,7 @@ class _Bench:
             MissingExtraError: a package is not installed.
             ProofError: the graph does not answer as the run does.
         """
-        home = self.folder.derived / form
+        home = self.run.folder.derived / form
         if (home / DIGESTS_FILE).is_file():
             storage.check_digests(home / DIGESTS_FILE, home)
             if storage.read_json(home / MADE_FILE) == self.circumstances:
@@ -87,7 +86,7 @@ class _Bench:
         texts = [self.texts[place] for place in spread(len(self.texts), GRAPH_ROWS)]
         rows = Rows(texts, None, "rows to predict")
         with whole_folder(home, overwrite=True, marker=FACTS_FILE) as made:
-            export(self.subject, form, made, rows, portable=False, progress=self.progress)
+            export(self.run, form, made, rows, portable=False, progress=self.progress)
             storage.write_json(made / MADE_FILE, self.circumstances)
             storage.write_digests(made / DIGESTS_FILE, sorted(made.iterdir()))
         return home / GRAPH_FILE
@@ -98,8 +97,7 @@ class _Bench:
 
 
 def open_engine(
-    subject: Subject,
-    folder: storage.RunFolder,
+    run: Run,
     asked: Asked,
     texts: Sequence[str],
     *,
@@ -108,8 +106,7 @@ def open_engine(
     """The engine to predict with, after a look at how it does on these very rows.
 
     Args:
-        subject: the run.
-        folder: of the run; ``derived/`` in it keeps graphs and figures.
+        run: its ``derived/`` keeps graphs and figures.
         asked: an engine, or ``auto`` for the fastest that agrees.
         texts: the first of the rows to predict; a sample of them is measured.
         progress: hears the figures.
@@ -121,7 +118,7 @@ def open_engine(
         MachineError: ``derived/`` cannot be written.
     """
     sample = [texts[place] for place in spread(len(texts))]
-    bench = _Bench(subject, folder, sample, progress, _circumstances(subject, folder))
+    bench, folder = _Bench(run, sample, progress, _circumstances(run)), run.folder
     with machine_errors(folder.derived, "write"):
         folder.derived.mkdir(exist_ok=True)
         # Several shards of one job may start together, and one measurement serves all.
@@ -137,12 +134,13 @@ def open_engine(
 
 
 def _measured(bench: _Bench, asked: Asked) -> tuple[Choice, Engine]:
-    predictor = bench.subject.predictor
+    predictor = bench.run.predictor
     what = "what is installed" if asked == "auto" else f"the engine {asked}"
     bench.progress.say(f"measuring {what} on {len(bench.texts):,} of the rows")
     choice, engine = choose(
         bench.loaders(asked),
         predictor.tokens(bench.texts),
+        predictor.task,
         asked=asked,
         temperature=predictor.temperature,
     )
@@ -175,12 +173,12 @@ def _name(asked: Asked) -> str:
     return f"engine-{asked}"
 
 
-def _circumstances(subject: Subject, folder: storage.RunFolder) -> dict[str, Any]:
+def _circumstances(run: Run) -> dict[str, Any]:
     """What figures hold for."""
     machine = devices()
     return {
-        "run": file_sha256(folder.manifest),
-        "max_length": subject.predictor.max_length,
+        "run": run.identity,
+        "max_length": run.predictor.max_length,
         "machine": [machine.cpu, machine.cores, torch.get_num_threads(), *machine.cpu_features],
         "versions": {name: version(name) for name in LIBRARIES if available(name)},
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,13 @@ from tightfit.exporting.formats import (
     GRAPH_FILE,
     Encode,
     Format,
-    Subject,
     check_format,
     open_form,
     write_form,
 )
 from tightfit.model.adapters import base_model
 from tightfit.progress import Progress
+from tightfit.run import Run
 
 FACTS_FILE = "export.json"
 """What an export is, and how it was compared; every exported folder has it."""
@@ -60,9 +60,20 @@ class Rows:
     """Texts on which run and export are compared, besides random tokens."""
 
     texts: Sequence[str]
-    label_ids: Sequence[int] | None
+    targets_N: NDArray[np.int64] | None
     name: str
     """Where they come from, for the record."""
+
+
+@dataclass(frozen=True)
+class Int8:
+    """The variant of int8 that was taken, and what accuracy it costs on how many rows."""
+
+    variant: str
+    accuracy_loss: float
+    by: str
+    rows: int
+    allowed: float = ACCURACY_LOSS
 
 
 @dataclass(frozen=True)
@@ -72,12 +83,19 @@ class Exported:
     parity: Parity
     examples_per_second: float
     """Rows of the comparison, tokens to logits, in one process."""
-    int8: dict[str, Any] | None
-    """Which variant was taken, and what accuracy it costs."""
+    int8: Int8 | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``export.json`` and ``tightfit export --json`` have them."""
+        found = {
+            "parity": self.parity.to_json(),
+            "examples_per_second": self.examples_per_second,
+        }
+        return found if self.int8 is None else {**found, "int8": asdict(self.int8)}
 
 
 def export(
-    subject: Subject,
+    run: Run,
     form: Format,
     folder: Path,
     rows: Rows,
@@ -88,7 +106,7 @@ def export(
     """Write a run in another form into an empty folder, and compare the two.
 
     Args:
-        subject: the run.
+        run: the run.
         form: which form.
         folder: to fill; the caller discards it after an error.
         rows: compared besides random batches: padded, unpadded, of length 1, of the full length.
@@ -100,38 +118,32 @@ def export(
         ProofError: the export does not answer as the run does.
         UsageError: there is no such form for this run.
     """
-    check_format(form, subject.classifier)
-    write_form(subject, form, folder)
-    length = subject.predictor.max_length
-    engine, encode = open_form(form, folder, source=subject.source, max_length=length)
-    comparison = Comparison(subject, rows, progress or Progress())
+    check_format(form, run.predictor.classifier)
+    write_form(run, form, folder)
+    length = run.predictor.max_length
+    engine, encode = open_form(form, folder, source=run.base, max_length=length)
+    comparison = Comparison(run, rows, progress or Progress())
     comparison.check_tokens(encode)
     parity = comparison.parity(engine, strict=True)
     int8 = None
     if form == "onnx-int8":
         variant, loss = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
         parity = comparison.parity(OnnxEngine.open(folder / GRAPH_FILE), strict=False)
-        int8 = {
-            "variant": variant.name,
-            "accuracy_loss": loss.accuracy,
-            "by": loss.by,
-            "rows": len(rows.texts),
-            "allowed": ACCURACY_LOSS,
-        }
+        int8 = Int8(variant.name, loss.accuracy, loss.by, len(rows.texts))
     exported = Exported(parity, comparison.speed, int8)
-    storage.write_json(folder / LABELS_FILE, subject.labels.to_json())
-    storage.write_json(folder / FACTS_FILE, _facts(subject, form, rows, exported))
+    storage.write_json(folder / LABELS_FILE, run.task.to_json())
+    storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
     return exported
 
 
 class Comparison:
     """The run's answers on all rows, computed once, for any number of engines."""
 
-    def __init__(self, subject: Subject, rows: Rows, progress: Progress) -> None:
-        classifier, length = subject.classifier, subject.predictor.max_length
+    def __init__(self, run: Run, rows: Rows, progress: Progress) -> None:
+        classifier, length = run.predictor.classifier, run.predictor.max_length
         self._run = TorchEngine(classifier.module)
-        self._rows, self._progress = rows, progress
-        self._temperature = subject.predictor.temperature
+        self._rows, self._progress, self._task = rows, progress, classifier.task
+        self._temperature = run.predictor.temperature
         self._tokens = tokenise(classifier.tokenizer, rows.texts, length)
         self._run_NK = self._all(self._run, "the run")
         self._probes = probes(
@@ -165,8 +177,9 @@ class Comparison:
         Raises:
             ProofError: it is, and so nothing may be kept.
         """
-        found = compare(self._run, engine, self._probes)
-        found[self._rows.name] = parity_of(self._run_NK, self._all(engine, "the export"))
+        found = compare(self._task, self._run, engine, self._probes)
+        export_NK = self._all(engine, "the export")
+        found[self._rows.name] = parity_of(self._task, self._run_NK, export_NK)
         if strict:
             refuse_difference(found)
         return joined(list(found.values()))
@@ -174,9 +187,10 @@ class Comparison:
     def loss(self, engine: Engine) -> Loss:
         """What accuracy the engine loses on the rows."""
         export_NK = self._all(engine, "the export in int8")
-        if self._rows.label_ids is not None:
-            return loss_by_labels(self._run_NK, export_NK, self._rows.label_ids)
-        return loss_by_probabilities(self._run_NK, export_NK, self._temperature)
+        both = self._run_NK, export_NK
+        if self._rows.targets_N is not None:
+            return loss_by_labels(self._task, *both, self._rows.targets_N)
+        return loss_by_probabilities(self._task, *both, self._temperature)
 
     def trial(self, engine: Engine) -> tuple[float, float]:
         """The share of equal labels, and rows a second, on a sample of the rows."""
@@ -187,7 +201,7 @@ class Comparison:
         started = time.perf_counter()
         theirs_NK = all_logits(engine, tokens)
         speed = len(rows) / (time.perf_counter() - started)
-        return parity_of(self._run_NK[rows], theirs_NK).agreement, speed
+        return parity_of(self._task, self._run_NK[rows], theirs_NK).agreement, speed
 
     def _all(self, engine: Engine, who: str) -> NDArray[np.float32]:
         with self._progress.track(f"predicting with {who}", len(self._tokens)) as bar:
@@ -236,15 +250,13 @@ def _ranked(
     return [(variant, path) for variant, path, *_ in tried]
 
 
-def _facts(subject: Subject, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
-    facts = {
+def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
+    return {
         "format": form,
-        "base_model": subject.source.public_name,
-        "max_length": subject.predictor.max_length,
-        "pad_id": int(subject.classifier.tokenizer.pad_token_id),
-        "temperature": subject.predictor.temperature,
-        "parity": exported.parity.to_json(),
+        "base_model": run.base.public_name,
+        "max_length": run.predictor.max_length,
+        "pad_id": int(run.predictor.classifier.tokenizer.pad_token_id),
+        "temperature": run.predictor.temperature,
         "compared_on": rows.name,
-        "examples_per_second": exported.examples_per_second,
+        **exported.to_json(),
     }
-    return facts if exported.int8 is None else {**facts, "int8": exported.int8}

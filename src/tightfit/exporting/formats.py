@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,9 +25,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from tightfit.data.labels import LabelSet
 from tightfit.engines.engine import Engine, OnnxEngine, TorchEngine
-from tightfit.engines.predictor import Predictor
 from tightfit.errors import UsageError
 from tightfit.exporting import onnx_graph
 from tightfit.model.adapters import base_model, quiet_peft
@@ -36,6 +33,7 @@ from tightfit.model.artefact import open_to_readers
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import quiet_transformers
 from tightfit.model.locate import Source
+from tightfit.run import Run
 
 Format = Literal["peft", "merged", "onnx", "onnx-int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -45,23 +43,6 @@ TOKENIZER_FILE = "tokenizer.json"
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
 """Texts to token ids, cut but not padded."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is exported."""
-
-    predictor: Predictor
-    labels: LabelSet
-    source: Source
-    """The base model."""
-    artefact: Path
-    """The run's own adapter folder."""
-
-    @property
-    def classifier(self) -> Classifier:
-        """The run's own model."""
-        return self.predictor.classifier
 
 
 def check_format(name: str, classifier: Classifier | None = None) -> Format:
@@ -91,15 +72,15 @@ def check_format(name: str, classifier: Classifier | None = None) -> Format:
     return found
 
 
-def write_form(subject: Subject, form: Format, folder: Path) -> None:
+def write_form(run: Run, form: Format, folder: Path) -> None:
     """Write the classifier and its tokenizer; int8 begins as the graph in fp32."""
     match form:
         case "peft":
-            _write_peft(subject, folder)
+            _write_peft(run, folder)
         case "merged":
-            _write_merged(subject, folder)
+            _write_merged(run, folder)
         case "onnx" | "onnx-int8":
-            _write_onnx(subject, folder)
+            _write_onnx(run, folder)
 
 
 def open_form(
@@ -140,27 +121,27 @@ def merged_model(classifier: Classifier) -> PreTrainedModel:
     return model
 
 
-def _write_peft(subject: Subject, folder: Path) -> None:
-    shutil.copytree(subject.artefact, folder, dirs_exist_ok=True)
+def _write_peft(run: Run, folder: Path) -> None:
+    shutil.copytree(run.artefact, folder, dirs_exist_ok=True)
     # PEFT keeps neither the number of labels nor their names; AutoConfig reads both from here.
-    base_model(subject.classifier.module).config.save_pretrained(folder)
+    base_model(run.predictor.classifier.module).config.save_pretrained(folder)
 
 
-def _write_merged(subject: Subject, folder: Path) -> None:
+def _write_merged(run: Run, folder: Path) -> None:
     with quiet_transformers():
-        merged_model(subject.classifier).save_pretrained(folder)
-    tokenizer = copy.deepcopy(subject.classifier.tokenizer)
+        merged_model(run.predictor.classifier).save_pretrained(folder)
+    tokenizer = copy.deepcopy(run.predictor.classifier.tokenizer)
     # Where pipeline(..., truncation=True) cuts.
-    tokenizer.model_max_length = subject.predictor.max_length
+    tokenizer.model_max_length = run.predictor.max_length
     tokenizer.save_pretrained(folder)
     open_to_readers(folder)
 
 
-def _write_onnx(subject: Subject, folder: Path) -> None:
-    tokenizer = subject.classifier.tokenizer
-    model = merged_model(subject.classifier)
+def _write_onnx(run: Run, folder: Path) -> None:
+    tokenizer = run.predictor.classifier.tokenizer
+    model = merged_model(run.predictor.classifier)
     onnx_graph.write_graph(model, folder / GRAPH_FILE, pad_id=int(tokenizer.pad_token_id))
-    onnx_graph.write_tokenizer(tokenizer, folder / TOKENIZER_FILE, subject.predictor.max_length)
+    onnx_graph.write_tokenizer(tokenizer, folder / TOKENIZER_FILE, run.predictor.max_length)
 
 
 def _load_plain(weights: Path, settings: Path) -> Any:

@@ -173,15 +173,6 @@ def carries_over(logits_BK: ArrayLike, labels_B: ArrayLike) -> bool:
     return gained > 0
 
 
-def apply_temperature(logits_BK: ArrayLike, temperature: float) -> NDArray[np.float64]:
-    """The probabilities, of shape (B, K), of logits divided by a temperature above 0."""
-    if not 0 < temperature < np.inf:
-        raise UsageError(
-            "a temperature must be above 0 and finite", seen=temperature, allowed="0.5, 1, 2.3, …"
-        )
-    return np.asarray(softmax(np.asarray(logits_BK, dtype=np.float64) / temperature, axis=1))
-
-
 def abstain_threshold(
     confidences_B: ArrayLike,
     correct_B: ArrayLike,

@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
-from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
 from tightfit.methods import METHODS, Method
 from tightfit.model.adapter_folder import (
@@ -85,13 +84,13 @@ class Audit:
 
 
 def audit_folder(path: str | Path) -> Audit:
-    """Look into a run, or into a PEFT LoRA adapter folder from anywhere.
+    """Look into a PEFT LoRA adapter folder from anywhere.
 
     Nothing is unpickled, and no base model is needed. For that reason DoRA is judged by B A as
     well: its magnitude starts at the norm of the frozen weight, which is not in the file.
 
     Raises:
-        ArtefactError: there is no run and no LoRA adapter here, or it is incomplete or damaged.
+        ArtefactError: there is no LoRA adapter here, or it is incomplete or damaged.
     """
     path = Path(path)
     if not path.is_dir():
@@ -100,9 +99,6 @@ def audit_folder(path: str | Path) -> Audit:
             seen=path,
             next_step=f"give a run, or a folder with {ADAPTER_CONFIG} and {ADAPTER_FILE}",
         )
-    folder = storage.RunFolder(path)
-    if folder.config.is_file() or folder.manifest.is_file():
-        return _audit_run(path)
     if (path / ADAPTER_CONFIG).is_file():
         return _audit_adapter(path, label_names(path))
     if (path / HEAD_FILE).is_file():
@@ -116,31 +112,39 @@ def audit_folder(path: str | Path) -> Audit:
     )
 
 
-def _audit_run(path: Path) -> Audit:
-    folder = storage.open_run(path)
-    labels = LabelSet.from_json(storage.read_json(folder.labels)).names
-    found = _audit_artefact(folder, labels)
-    ranks = Plan.from_json(storage.read_json(folder.plan)).head_ranks
+def audit_artefact(folder: Path, plan: Plan, labels: tuple[str, ...]) -> Audit:
+    """Look into what a run saved.
+
+    Args:
+        folder: the artefact.
+        plan: of the run.
+        labels: of the run, in order.
+
+    Raises:
+        ArtefactError: it is incomplete or damaged.
+    """
+    found = _audit_artefact(folder, labels, whole=plan.record.whole)
+    ranks = plan.head_ranks
     if not ranks:
         return found
     # Saved as products, which anything can load; their factors are what trained.
-    file = _weights(folder.adapter)
+    file = _weights(folder)
     products = {name: read_tensor(file, name) for name in ranks}
     excess = sum(t.numel() - numbers_of(t, ranks[name]) for name, t in products.items())
     return replace(found, trainable=found.trainable - excess)
 
 
-def _audit_artefact(folder: storage.RunFolder, labels: tuple[str, ...]) -> Audit:
-    if folder.model.is_dir():
-        numbers = sum(read_contents(f).numbers for f in sorted(folder.model.glob("*.safetensors")))
+def _audit_artefact(folder: Path, labels: tuple[str, ...], *, whole: bool) -> Audit:
+    if whole:
+        numbers = sum(read_contents(f).numbers for f in sorted(folder.glob("*.safetensors")))
         return Audit(numbers, (), True, labels, "no adapters: every weight of the model trained")
-    if not (folder.adapter / ADAPTER_CONFIG).is_file():
-        return _audit_head(folder.adapter, labels)
-    kind = storage.read_json(folder.adapter / ADAPTER_CONFIG).get("peft_type")
+    if not (folder / ADAPTER_CONFIG).is_file():
+        return _audit_head(folder, labels)
+    kind = storage.read_json(folder / ADAPTER_CONFIG).get("peft_type")
     for method in METHODS.values():
         if method.vectors and method.peft_type == kind:
-            return _audit_vectors(folder.adapter, labels, method)
-    return _audit_adapter(folder.adapter, labels)
+            return _audit_vectors(folder, labels, method)
+    return _audit_adapter(folder, labels)
 
 
 def _weights(folder: Path) -> Path:

@@ -9,7 +9,6 @@ Each also holds the tokenizer. The tensors in it are the fourth gate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from tightfit.model.encoders import load_encoder, load_tokenizer, quiet_transfor
 from tightfit.model.locate import Source
 from tightfit.model.low_rank import numbers_of
 from tightfit.storage.files import machine_errors
+from tightfit.tasks import Task
 
 
 def save_artefact(classifier: Classifier, folder: Path) -> int:
@@ -93,22 +93,20 @@ def count_saved(plan: Plan, folder: Path) -> int:
     return check_count(plan, counted, f"the saved {folder.name}/")
 
 
-def load_artefact(
-    folder: Path, source: Source, plan: Plan, label_names: Sequence[str]
-) -> Classifier:
+def load_artefact(folder: Path, source: Source, plan: Plan, task: Task) -> Classifier:
     """The classifier that :func:`save_artefact` wrote, ready to predict.
 
     Args:
         folder: the artefact.
         source: the base model; unused for a whole model, which is its own base.
         plan: of the run.
-        label_names: of the run, in order.
+        task: of the run.
 
     Raises:
         ArtefactError: the artefact is damaged or belongs to another base model.
     """
     base = Source(source.name, folder, source.name) if plan.record.whole else source
-    model: nn.Module = load_encoder(base, plan, label_names)
+    model: nn.Module = load_encoder(base, plan, task)
     try:
         if plan.record.form == "peft":
             with quiet_peft():
@@ -122,7 +120,7 @@ def load_artefact(
             next_step="check that it is complete and that the base model is the one it names",
         ) from error
     model.requires_grad_(False)
-    return Classifier(model.eval(), plan, load_tokenizer(base), tuple(label_names))
+    return Classifier(model.eval(), plan, load_tokenizer(base), task)
 
 
 def constants(classifier: Classifier) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ Shapes: B rows, L tokens, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +18,12 @@ from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config
 from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_padded_tokens
+from tightfit.encoder.threads import side_by_side
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import adapter_dropouts, attach, base_model, trainable_tensors
 from tightfit.model.encoders import load_encoder, load_tokenizer, recompute_layers
 from tightfit.model.locate import Source
-from tightfit.model.threads import side_by_side
+from tightfit.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Classifier:
     module: nn.Module
     plan: Plan
     tokenizer: PreTrainedTokenizerBase
-    label_names: tuple[str, ...]
+    task: Task
 
     @property
     def device(self) -> torch.device:
@@ -75,7 +76,7 @@ class Classifier:
             dropout.train()
 
 
-def build(source: Source, plan: Plan, config: Config, label_names: Sequence[str]) -> Classifier:
+def build(source: Source, plan: Plan, config: Config, task: Task) -> Classifier:
     """Load the encoder, attach what the plan says, and count: the second gate.
 
     The caller seeds torch first; new layers and adapters draw from its generator.
@@ -85,10 +86,8 @@ def build(source: Source, plan: Plan, config: Config, label_names: Sequence[str]
         ModelError: the encoder cannot be loaded or is not fit.
     """
     tokenizer = load_tokenizer(source)
-    model = load_encoder(source, plan, label_names)
-    classifier = Classifier(
-        attach(model, plan, config.adapters), plan, tokenizer, tuple(label_names)
-    )
+    model = load_encoder(source, plan, task)
+    classifier = Classifier(attach(model, plan, config.adapters), plan, tokenizer, task)
     count_built(classifier)
     if config.train.checkpointing != "off":
         recompute_layers(model, reentrant=config.train.checkpointing == "reentrant")
@@ -140,7 +139,7 @@ def predict_logits(
     classifier.module.eval()
     forward = forward or classifier.logits
     texts, tokens = tokens, tokens.flat
-    logits_NK = np.empty((len(tokens), len(classifier.label_names)), dtype=np.float32)
+    logits_NK = np.empty((len(tokens), classifier.task.outputs), dtype=np.float32)
     order = length_sorted(tokens, batch, padded_tokens or most_padded_tokens(classifier.device))
 
     @torch.inference_mode()

@@ -28,25 +28,13 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from tightfit.budget.families import FAMILIES
-from tightfit.config import Role
 from tightfit.data.batches import Batch, most_padded_tokens
+from tightfit.families import FAMILIES, Role
 from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model, has_magnitudes
 from tightfit.model.encoders import layer_stack
 
 PRODUCTS = (LoraLayer, VeraLayer)
 """Adapters that add a product of two narrow matrices to the weight."""
-
-BERT_PARTS = ("attention.output.LayerNorm", "intermediate.intermediate_act_fn", "output.LayerNorm")
-PARTS = {
-    "bert": BERT_PARTS,
-    "roberta": BERT_PARTS,
-    "xlm-roberta": BERT_PARTS,
-    "camembert": BERT_PARTS,
-    "mpnet": ("attention.LayerNorm", "intermediate.intermediate_act_fn", "output.LayerNorm"),
-    "distilbert": ("sa_layer_norm", "ffn.activation", "output_layer_norm"),
-}
-"""By family: a block's norm after attention, its activation, and its norm after the MLP."""
 
 
 class AdaptedProduct(torch.autograd.Function):
@@ -273,7 +261,7 @@ def attend(
 def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool) -> str | None:
     """The reason why a model must use its own forward pass, or None where it need not."""
     model = base_model(module)
-    if model.config.model_type not in PARTS:
+    if FAMILIES[model.config.model_type].inside is None:
         return f"{model.config.model_type} is not built like BERT"
     if any(p.requires_grad for p in model.base_model.embeddings.parameters()):
         return "every weight trains"
@@ -297,7 +285,7 @@ def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool
 def why_not_lean_merged(module: nn.Module) -> str | None:
     """The reason why a model that only predicts must use its own forward pass, or None."""
     model = base_model(module)
-    if model.config.model_type not in PARTS:
+    if FAMILIES[model.config.model_type].inside is None:
         return f"{model.config.model_type} is not built like BERT"
     if any(isinstance(m, AuxiliaryTrainingWrapper) for m in layer_stack(model).modules()):
         return "whole modules of the encoder's layers were replaced"
@@ -305,13 +293,16 @@ def why_not_lean_merged(module: nn.Module) -> str | None:
 
 
 def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype, *, merged: bool) -> Block:
-    family = model.config.model_type
+    family = FAMILIES[model.config.model_type]
     roles: dict[Role, nn.Module] = {
-        roles[0]: layer.get_submodule(path) for path, roles in FAMILIES[family].linears.items()
+        roles[0]: layer.get_submodule(path) for path, roles in family.linears.items()
     }
     if merged:
         roles = {role: _merged(linear) for role, linear in roles.items()}
-    attention_norm, activation, mlp_norm = (layer.get_submodule(p) for p in PARTS[family])
+    inside = family.inside
+    assert inside is not None
+    names = (inside.attention_norm, inside.activation, inside.mlp_norm)
+    attention_norm, activation, mlp_norm = (layer.get_submodule(name) for name in names)
     assert isinstance(attention_norm, nn.LayerNorm)
     assert isinstance(mlp_norm, nn.LayerNorm)
     return Block(

@@ -10,15 +10,15 @@ import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-
-from huggingface_hub import hf_hub_download, snapshot_download
 
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
 from tightfit.data.rows import nearest
 from tightfit.errors import ModelError
-from tightfit.extras import ensure
+from tightfit.extras import ensure, require
+from tightfit.storage.files import file_sha256
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_HUB_NAME = f"sentence-transformers/{EMBEDDED}"
@@ -116,6 +116,19 @@ def locate(name: str) -> Source:
     return Source(name, _from_hub(name), name)
 
 
+def check_model(name: str) -> None:
+    """Refuse at once a model that cannot be found here; what is on the Hub is not asked for.
+
+    Raises:
+        ModelError: there is no such folder, or it holds no model.
+        MissingExtraError: the embedded model's package is not installed.
+    """
+    if name in (EMBEDDED, EMBEDDED_HUB_NAME) and not Path(name).is_dir():
+        ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
+    elif name.startswith((".", "/", "~")) or Path(name).exists():
+        locate(name)
+
+
 def shapes_by_name(name: str, num_labels: int) -> EncoderShapes:
     """Layers and head of a model, from shipped integers where they are known.
 
@@ -148,12 +161,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _embedded(name: str) -> Source:
     ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
@@ -170,9 +177,14 @@ def _embedded(name: str) -> Source:
     return Source(name, folder, EMBEDDED_HUB_NAME)
 
 
+def _hub() -> ModuleType:
+    """The Hub's library, which takes a quarter of a second to import."""
+    return require("huggingface_hub", "a model of the Hub")
+
+
 def _from_hub(name: str) -> Path:
     try:
-        return Path(snapshot_download(name, allow_patterns=MODEL_FILES))
+        return Path(_hub().snapshot_download(name, allow_patterns=MODEL_FILES))
     except (OSError, ValueError) as error:
         raise _unreachable(name, error) from error
 
@@ -181,7 +193,7 @@ def _hub_config(name: str) -> dict[str, Any]:
     if name.startswith((".", "/", "~")):
         locate(name)
     try:
-        file = hf_hub_download(name, "config.json")
+        file = _hub().hf_hub_download(name, "config.json")
     except (OSError, ValueError) as error:
         raise _unreachable(name, error) from error
     return read_config(Path(file).parent)

@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Config
+from tightfit.config import Config, Decisions
 from tightfit.model.locate import Source
 
 LOADING = {
@@ -80,6 +80,7 @@ def write_card(
     plan: Plan,
     labels: tuple[str, ...],
     *,
+    decisions: Decisions,
     scores: Mapping[str, Any],
     source: Source,
     steps: int,
@@ -93,6 +94,7 @@ def write_card(
         config: of the run.
         plan: of the run.
         labels: names, in order.
+        decisions: of the run.
         scores: on the validation rows, as ``metrics.json`` has them.
         source: the base model.
         steps: optimiser steps that were taken.
@@ -101,11 +103,11 @@ def write_card(
     """
     parts = [
         _opening(config, plan, source),
-        "## Results\n\n" + _results(config, labels, scores),
+        "## Results\n\n" + _results(decisions, labels, scores),
         "## Loading it\n\n```python\n"
         + loading_code(plan, labels, source.public_name, "path/to/this/folder")
         + "\n```",
-        "## Training\n\n" + _training(config, plan, steps, data),
+        "## Training\n\n" + _training(config, plan, _extent(config, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
         "## Limits\n\n" + _limits(config, scores),
     ]
@@ -156,22 +158,23 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
     )
 
 
-def _results(config: Config, labels: Sequence[str], scores: Mapping[str, Any]) -> str:
+def _results(decisions: Decisions, labels: Sequence[str], scores: Mapping[str, Any]) -> str:
     listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
     more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
+    longer = LONGER[decisions.long_text.value]
     accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
     return f"""| | |
 | --- | --- |
 | labels, in order | {listed}{more} |
 | accuracy on {scores["n"]:,} validation rows | {accuracy} |
 | macro F1 | {scores["macro_f1"]["value"]:.3f} |
-| longest text | {config.predict.max_length} tokens; {LONGER[config.long_text]} |"""
+| longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 
 
-def _training(config: Config, plan: Plan, steps: int, data: Mapping[str, Any] | None) -> str:
+def _training(config: Config, plan: Plan, extent: str, data: Mapping[str, Any] | None) -> str:
     optim = config.optim
     batch = optim.batch * optim.accumulate
-    how = f"AdamW, rate {optim.lr:g}, {_extent(config, steps)}, batch {batch}"
+    how = f"AdamW, rate {optim.lr:g}, {extent}, batch {batch}"
     if plan.layers:
         adapters, kind = config.adapters, plan.layers[0].kind
         ranks = dict.fromkeys(str(pick(x.rank for x in plan.layers)) for pick in (min, max))
@@ -202,10 +205,12 @@ def _head(plan: Plan) -> str:
     return f"; the head's output layer{rank}" if rank else ""
 
 
-def _extent(config: Config, steps: int) -> str:
+def _extent(config: Config, decisions: Decisions, steps: int) -> str:
     """How long it trained: in epochs, unless a limit of steps or time may have cut it short."""
-    limited = config.train.max_steps is not None or "max_steps" in config.choices
-    return f"{steps:,} steps" if limited else f"{config.epochs:g} epochs"
+    limits = (config.train.max_steps, config.train.patience, decisions.max_steps)
+    if decisions.epochs is None or any(limit is not None for limit in limits):
+        return f"{steps:,} steps"
+    return f"{decisions.epochs.value:g} epochs"
 
 
 def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:

@@ -18,11 +18,11 @@ import torch
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 
-from tightfit.budget.families import FAMILIES
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.parts import HeadLayer, LayerPlan
 from tightfit.budget.shapes import EncoderShapes
 from tightfit.errors import ArtefactError, SettingsError
+from tightfit.families import FAMILIES
 from tightfit.methods import LORA
 from tightfit.model.adapter_audit import HEADS
 from tightfit.model.adapter_folder import (

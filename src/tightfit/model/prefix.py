@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from tightfit.data.batches import Batch, Tokens, collate, length_sorted
+from tightfit.encoder.threads import side_by_side
 from tightfit.model.lean import LeanEncoder
-from tightfit.model.threads import side_by_side
 
 HEADER_BYTES = 64
 """A SHA-256 in hexadecimal."""

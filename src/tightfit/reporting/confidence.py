@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tightfit.metrics.calibration import ReliabilityBin, abstain_threshold, reliability_bins
 from tightfit.reporting.drawing import Chart, Dot, Line, Tick, nice_range, percent, x_scale, y_scale
-from tightfit.reporting.facts import RunFacts
-from tightfit.tasks.calibrate import Calibration, confidences
+from tightfit.run import Run
+from tightfit.tasks.calibrate import Calibration
 from tightfit.tasks.validation_logits import ValidationLogits
 
 LEVELS = (0.01, 0.02, 0.05, 0.1)
@@ -33,31 +33,27 @@ class Confidence:
     """Reliability diagrams, the numbers with them, and what keeping silent would bring."""
 
     words: str
-    calibration: Calibration
     charts: tuple[Chart, ...]
     abstentions: tuple[Abstention, ...]
 
 
-def confidence(facts: RunFacts) -> Confidence | None:
+def confidence(run: Run) -> Confidence | None:
     """The confidence of a run on its validation rows; None where they are not on record."""
-    if facts.validation_logits is None or facts.calibration is None:
+    if run.validation is None or run.calibration is None:
         return None
-    temperature = facts.calibration.temperature
+    temperature = run.calibration.temperature
     named = [("As trained", 1.0)]
-    if facts.calibration.reason is None:
+    if run.calibration.reason is None:
         named.append((f"Calibrated, temperature {temperature:.2f}", temperature))
-    bins = [reliability_bins(*confidences(facts.validation_logits, value)) for _, value in named]
+    bins = [reliability_bins(*run.validation.confidences(value)) for _, value in named]
     lowest = min(min(point.confidence, point.accuracy) for points in bins for point in points)
     # Both diagrams share their scale, or else they could not be compared.
     places = nice_range([min(lowest, 0.9), 1.0], floor=0.0, ceiling=1.0)
     charts = (_chart(title, points, places) for (title, _), points in zip(named, bins, strict=True))
     return Confidence(
-        words=_words(facts.calibration),
-        calibration=facts.calibration,
+        words=_words(run.calibration),
         charts=tuple(charts),
-        abstentions=tuple(
-            _abstention(facts.validation_logits, temperature, level) for level in LEVELS
-        ),
+        abstentions=tuple(_abstention(run.validation, temperature, level) for level in LEVELS),
     )
 
 
@@ -101,7 +97,7 @@ def _chart(title: str, points: tuple[ReliabilityBin, ...], places: list[float]) 
 def _abstention(
     validation_logits: ValidationLogits, temperature: float, level: float
 ) -> Abstention:
-    found = abstain_threshold(*confidences(validation_logits, temperature), max_error=level)
+    found = abstain_threshold(*validation_logits.confidences(temperature), max_error=level)
     if found is None:
         return Abstention(level, None, 0.0)
     return Abstention(level, found.value, found.answered / found.rows)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from tightfit.metrics.calibration import apply_temperature
+from tightfit.data.facts import TokenFacts
 from tightfit.reporting.drawing import (
     Bar,
     Chart,
@@ -16,7 +15,7 @@ from tightfit.reporting.drawing import (
     x_scale,
     y_scale,
 )
-from tightfit.reporting.facts import RunFacts
+from tightfit.run import Run
 from tightfit.tasks.validation_logits import ValidationLogits
 
 LISTED = 20
@@ -63,41 +62,42 @@ class Rows:
     """Rows with a wrong answer, of those on record."""
 
 
-def rows(facts: RunFacts) -> Rows:
+def rows(run: Run) -> Rows:
     """The rows of a run."""
-    counts: dict[str, int] = facts.data["train_counts"]
+    counts = run.data.train_counts
     ordered = sorted(counts.items(), key=lambda item: -item[1]) if len(counts) > LISTED else None
     shown = ordered[:LISTED] if ordered else list(counts.items())
     largest = max([*counts.values(), 1])
     return Rows(
-        words=_words(facts),
-        warnings=tuple(warnings(facts)),
+        words=_words(run),
+        warnings=tuple(warnings(run)),
         balance=tuple(Balance(name, count, count / largest) for name, count in shown),
         labels_left_out=len(counts) - len(shown),
-        lengths=_lengths(facts.data["tokens"]),
-        mistakes=_mistakes(facts),
-        wrong=len(facts.validation_logits.mistakes(1.0)) if facts.validation_logits else 0,
+        lengths=_lengths(run.data.tokens),
+        mistakes=_mistakes(run),
+        wrong=len(run.validation.mistakes(1.0)) if run.validation else 0,
     )
 
 
-def warnings(facts: RunFacts) -> list[str]:
+def warnings(run: Run) -> list[str]:
     """What to beware of in these rows, one sentence each."""
-    data = facts.data
+    data = run.data
     # Those of the data checks, then what only the finished run can tell.
-    found = [_sentence(each) for each in (*data.get("warnings", ()), data["note"]) if each]
-    if data["validation_rows"] < FEW_ROWS:
+    found = [_sentence(each) for each in (*data.warnings, data.note) if each]
+    if data.validation_rows < FEW_ROWS:
         found.append(
-            f"Only {data['validation_rows']:,} validation rows: the interval at the top is wide, "
+            f"Only {data.validation_rows:,} validation rows: the interval at the top is wide, "
             "and so are those of the labels."
         )
-    untested = [each["name"] for each in facts.scores["per_class"] if not each["support"]]
+    untested = [each.name for each in run.metrics.validation.per_class if not each.support]
     if untested:
         found.append(f"No validation row is labelled {', '.join(untested[:LISTED])}.")
-    cut = data["tokens"]["truncated"] / max(data["train_rows"], 1)
-    if cut >= MANY_CUT:
+    tokens = data.tokens
+    cut = tokens.truncated / max(data.train_rows, 1) if tokens else 0.0
+    if tokens and cut >= MANY_CUT:
         found.append(
             f"{percent(cut)} of the training texts are longer than "
-            f"{data['tokens']['max_length']} tokens; their ends were never read."
+            f"{tokens.max_length} tokens; their ends were never read."
         )
     return found
 
@@ -106,59 +106,57 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
 
 
-def _words(facts: RunFacts) -> str:
-    data = facts.data
-    held = "held out of it" if data["held_out"] else f"from {data['validation_source']}"
-    limit = f" (a sample, --limit {data['limit']:,})" if data["limit"] else ""
+def _words(run: Run) -> str:
+    data = run.data
+    held = "held out of it" if data.held_out else f"from {data.validation_source}"
+    limit = f" (a sample, --limit {data.limit:,})" if data.limit else ""
     return (
-        f"{data['train_rows']:,} rows of {data['source']} to train on{limit}, and "
-        f"{data['validation_rows']:,} to validate on, {held}."
+        f"{data.train_rows:,} rows of {data.source} to train on{limit}, and "
+        f"{data.validation_rows:,} to validate on, {held}."
     )
 
 
-def _lengths(tokens: dict[str, Any]) -> Chart | None:
+def _lengths(tokens: TokenFacts | None) -> Chart | None:
     """Texts by tokens; the last bin is set off where texts were cut into it."""
-    if "lengths" not in tokens:
+    if tokens is None or tokens.lengths is None:
         return None
-    edges, counts = tokens["lengths"]["edges"], tokens["lengths"]["counts"]
+    edges, counts = tokens.lengths.edges, tokens.lengths.counts
     across = x_scale(0, edges[-1])
     places = nice_range([0, max([*counts, 1])], floor=0, ceiling=float("inf"))
     up = y_scale(0, places[-1])
-    cut = tokens["truncated"]
+    cut = tokens.truncated
     bars = tuple(
         Bar(
             x=across(edge) + 0.5,
             y=up(count),
             width=round(across(end) - across(edge) - 1, 1),
             height=round(up(0) - up(count), 1),
-            tone="alert" if cut and edge <= tokens["max_length"] < end else "accent",
+            tone="alert" if cut and edge <= tokens.max_length < end else "accent",
             hint=f"{count:,} texts of {edge} to {end - 1} tokens",
         )
         for edge, end, count in zip(edges, edges[1:], counts, strict=False)
         if count
     )
     steps = [place for place in nice_range([0, edges[-1]], floor=0, ceiling=edges[-1])]
-    words = (
-        f"{cut:,} texts were cut at {tokens['max_length']} tokens." if cut else "No text was cut."
-    )
+    words = f"{cut:,} texts were cut at {tokens.max_length} tokens." if cut else "No text was cut."
     return Chart(
         title="Length of the training texts",
-        about=f"texts by tokens, {tokens['mean']:.0f} on average. {words}",
+        about=f"texts by tokens, {tokens.mean:.0f} on average. {words}",
         x_name="tokens",
         x_ticks=tuple(Tick(across(place), short(place)) for place in steps),
         y_ticks=tuple(Tick(up(place), short(place)) for place in places),
         bars=bars,
-        note=f"{tokens['mean']:.0f} tokens on average. {words}",
+        note=f"{tokens.mean:.0f} tokens on average. {words}",
     )
 
 
-def _mistakes(facts: RunFacts) -> tuple[Mistake, ...]:
-    validation_logits = facts.validation_logits
+def _mistakes(run: Run) -> tuple[Mistake, ...]:
+    validation_logits = run.validation
     if validation_logits is None:
         return ()
-    temperature = facts.calibration.temperature if facts.calibration else 1.0
+    temperature = run.calibration.temperature if run.calibration else 1.0
     return tuple(
-        _mistake(facts.labels, validation_logits, temperature, place)
+        _mistake(run.labels, validation_logits, temperature, place)
         for place in validation_logits.mistakes(temperature)[:LISTED]
         if validation_logits.texts[place] is not None
     )
@@ -167,14 +165,14 @@ def _mistakes(facts: RunFacts) -> tuple[Mistake, ...]:
 def _mistake(
     labels: tuple[str, ...], validation_logits: ValidationLogits, temperature: float, place: int
 ) -> Mistake:
-    probabilities_1K = apply_temperature(
-        validation_logits.logits_NK[place : place + 1], temperature
+    task = validation_logits.task
+    said = task.predictions(
+        task.probabilities(validation_logits.logits_NK[place : place + 1], temperature)
     )
-    predicted = int(probabilities_1K.argmax())
     return Mistake(
         text=validation_logits.texts[place] or "",
-        true=labels[int(validation_logits.labels_N[place])],
-        predicted=labels[predicted],
-        confidence=float(probabilities_1K.max()),
+        true=labels[int(validation_logits.targets_N[place])],
+        predicted=said.labels[0],
+        confidence=float(said.confidence[0]),
         row=int(validation_logits.rows_N[place]),
     )

@@ -19,7 +19,7 @@ from tightfit.reporting.drawing import (
     x_scale,
     y_scale,
 )
-from tightfit.reporting.facts import RunFacts
+from tightfit.run import Run
 
 SERIES = (("eval", "accent", "validation"), ("train", "quiet", "training"))
 """Prefix in the history, tone, and name of each line."""
@@ -33,9 +33,9 @@ class Learning:
     charts: tuple[Chart, ...]
 
 
-def learning(facts: RunFacts) -> Learning:
+def learning(run: Run) -> Learning:
     """The learning curves of a run."""
-    optim = facts.config.optim
+    optim = run.config.optim
     notes = []
     if optim.label_smoothing:
         notes.append(f"smooths its labels by {optim.label_smoothing:g}")
@@ -44,27 +44,27 @@ def learning(facts: RunFacts) -> Learning:
     smoothed = f"The training loss {' and '.join(notes)}; the validation loss does not."
     whole_percent = partial(percent, digits=0)
     charts = (
-        _chart(facts, "loss", ceiling=math.inf, label=short, note=smoothed if notes else ""),
-        _chart(facts, "accuracy", ceiling=1.0, label=whole_percent),
+        _chart(run, "loss", ceiling=math.inf, label=short, note=smoothed if notes else ""),
+        _chart(run, "accuracy", ceiling=1.0, label=whole_percent),
     )
-    train = facts.train
+    train = run.metrics.train
     words = (
-        f"{train['steps']:,} steps over {train['epochs']:.3g} epochs took "
-        f"{_duration(train['seconds'])}, {train['examples_per_second']:,.0f} texts a second. "
-        f"The weights of step {train['best_step']:,} were kept, the best on the validation rows."
+        f"{train.steps:,} steps over {train.epochs:.3g} epochs took "
+        f"{_duration(train.seconds)}, {train.examples_per_second:,.0f} texts a second. "
+        f"The weights of step {train.best_step:,} were kept, the best on the validation rows."
     )
     return Learning(words, tuple(chart for chart in charts if chart is not None))
 
 
 def _chart(
-    facts: RunFacts, what: str, *, ceiling: float, label: Callable[[float], str], note: str = ""
+    run: Run, what: str, *, ceiling: float, label: Callable[[float], str], note: str = ""
 ) -> Chart | None:
     """One quantity; None where it was never a number."""
-    series = {name: _points(facts, f"{prefix}_{what}") for prefix, _, name in SERIES}
+    series = {name: _points(run, f"{prefix}_{what}") for prefix, _, name in SERIES}
     values = [y for points in series.values() for _, y in points]
     if not values:
         return None
-    steps = max(facts.train["steps"], 1)
+    steps = max(run.metrics.train.steps, 1)
     across = x_scale(0, steps)
     y_places = nice_range(values, floor=0.0, ceiling=ceiling)
     up = y_scale(y_places[0], y_places[-1])
@@ -72,8 +72,8 @@ def _chart(
         Line(name, tone, tuple((across(x), up(y)) for x, y in thinned(series[name])))
         for _, tone, name in SERIES
     )
-    best = facts.train["best_step"]
-    last = facts.history[-1]
+    best = run.metrics.train.best_step
+    last = run.history[-1]
     return Chart(
         title=what.capitalize(),
         about=f"{what} while training; at the end {label(last[f'eval_{what}'])} in validation",
@@ -87,9 +87,9 @@ def _chart(
     )
 
 
-def _points(facts: RunFacts, key: str) -> list[Point]:
+def _points(run: Run, key: str) -> list[Point]:
     """Finite values by step."""
-    found = [(float(row["step"]), row.get(key)) for row in facts.history]
+    found = [(float(row["step"]), row.get(key)) for row in run.history]
     return [(step, value) for step, value in found if value is not None and math.isfinite(value)]
 
 

@@ -11,19 +11,20 @@ from pathlib import PurePath
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import tightfit.reporting as package
+from tightfit.display import share_words
 from tightfit.reporting.confidence import confidence
 from tightfit.reporting.drawing import percent, short
 from tightfit.reporting.examples import rows
-from tightfit.reporting.facts import RunFacts
 from tightfit.reporting.learning import learning
 from tightfit.reporting.provenance import story
 from tightfit.reporting.quality import quality, verdict
 from tightfit.reporting.spending import adapter_words, spending
+from tightfit.run import Run
 
 TEMPLATE = "page.html.j2"
 
 
-def render(facts: RunFacts) -> str:
+def render(run: Run) -> str:
     """The whole page as HTML."""
     environment = Environment(
         loader=PackageLoader(package.__name__),
@@ -34,17 +35,19 @@ def render(facts: RunFacts) -> str:
     )
     environment.filters["percent"] = percent
     environment.filters["short"] = short
+    environment.filters["share_words"] = share_words
     page = environment.get_template(TEMPLATE).render(
-        name=PurePath(facts.path).name or facts.path,
-        facts=facts,
-        adapters=adapter_words(facts),
-        verdict=verdict(facts),
-        spending=spending(facts),
-        learning=learning(facts),
-        quality=quality(facts),
-        confidence=confidence(facts),
-        rows=rows(facts),
-        story=story(facts),
+        name=PurePath(str(run.path)).name or run.path,
+        run=run,
+        scores=run.metrics.validation,
+        adapters=adapter_words(run),
+        verdict=verdict(run),
+        spending=spending(run),
+        learning=learning(run),
+        quality=quality(run),
+        confidence=confidence(run),
+        rows=rows(run),
+        story=story(run),
     )
     # A lone surrogate, as a label of a data frame may hold, cannot be written.
     return page.encode("utf-8", "replace").decode()

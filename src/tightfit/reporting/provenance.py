@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tightfit.model.model_card import loading_code
-from tightfit.reporting.facts import RunFacts
+from tightfit.run import Run
 
 LONGEST_VALUE = 300
 """Characters of a setting that are shown: a thousand label names would fill the page."""
@@ -26,51 +26,35 @@ class Proven:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Something that was decided automatically."""
-
-    name: str
-    value: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Story:
     """The closing parts of the page."""
 
     proofs: tuple[Proven, ...]
-    choices: tuple[Chosen, ...]
     settings: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     """Section, and its names with their values."""
-    versions: tuple[tuple[str, str], ...]
     commands: str
     python: str
     loading: str
     """Code that needs no tightfit."""
 
 
-def story(facts: RunFacts) -> Story:
+def story(run: Run) -> Story:
     """The closing parts of the page about a run."""
-    run = shlex.quote(facts.path)
-    kind = "model" if facts.plan.record.whole else "adapter"
-    base = facts.base.get("public_name", facts.plan.model)
+    path, quoted = str(run.path), shlex.quote(str(run.path))
+    kind = "model" if run.plan.record.whole else "adapter"
+    base = run.manifest.base.get("public_name", run.plan.model)
     return Story(
-        proofs=tuple(_proven(name, proof) for name, proof in facts.proofs.items()),
-        choices=tuple(
-            Chosen(name, choice.value, choice.reason)
-            for name, choice in facts.config.choices.items()
-        ),
-        settings=_settings(facts),
-        versions=tuple(facts.versions.items()),
-        commands=f"tightfit predict {run} --text '…'\n"
-        f"tightfit predict {run} --data texts.csv --out labels.csv --probabilities\n"
-        f"tightfit evaluate {run} --data labelled.csv\n"
-        f"tightfit audit {run}",
+        proofs=tuple(_proven(name, proof) for name, proof in run.proofs.items()),
+        settings=_settings(run),
+        commands=f"tightfit predict {quoted} --text '…'\n"
+        f"tightfit predict {quoted} --data texts.csv --out labels.csv --probabilities\n"
+        f"tightfit evaluate {quoted} --data labelled.csv\n"
+        f"tightfit audit {quoted}",
         python="import tightfit\n\n"
-        f"run = tightfit.Run.load({facts.path!r})\n"
+        f"run = tightfit.Run.load({path!r})\n"
         'found = run.predict(["…"])\n'
-        "found.labels, found.probabilities_NK",
-        loading=loading_code(facts.plan, facts.labels, base, f"{facts.path}/{kind}"),
+        "found.labels, found.probabilities",
+        loading=loading_code(run.plan, run.labels, base, f"{path}/{kind}"),
     )
 
 
@@ -119,8 +103,8 @@ WORDS = {
 """What each proof shows."""
 
 
-def _settings(facts: RunFacts) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    tree = facts.config.model_dump(mode="json", exclude={"choices"})
+def _settings(run: Run) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    tree = run.config.model_dump(mode="json")
     single = tuple(
         (key, _value(value)) for key, value in tree.items() if not isinstance(value, dict)
     )

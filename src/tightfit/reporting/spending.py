@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tightfit.budget.budget_errors import head_words
 from tightfit.budget.parts import LayerPlan
 from tightfit.reporting.drawing import Bar, Chart, Scale, Tick, nice_range, short, x_scale, y_scale
-from tightfit.reporting.facts import RunFacts
+from tightfit.run import Run
 
 TONES = ("tone-1", "tone-2", "tone-3", "tone-4", "tone-5", "tone-6")
 """Four shades of one colour and two of another, which the eye tells apart: see the style sheet."""
@@ -38,18 +38,16 @@ class Spending:
     """Of the cap, or of what trains where no cap holds."""
     model: tuple[Part, ...]
     """Of the whole model: what trained and what stayed frozen."""
-    total: int
-    cap: int | None
     learned: str
     """How many of the adapters did."""
     charts: tuple[Chart, ...]
     dead: tuple[str, ...]
 
 
-def spending(facts: RunFacts) -> Spending:
+def spending(run: Run) -> Spending:
     """The budget of a run."""
-    plan = facts.plan
-    groups = _groups(facts)
+    plan = run.plan
+    groups = _groups(run)
     whole = plan.budget or plan.total
     tones = {group: TONES[min(i, len(TONES) - 1)] for i, group in enumerate(groups)}
     parts = [
@@ -67,64 +65,80 @@ def spending(facts: RunFacts) -> Spending:
     if plan.headroom is not None:
         parts.append(Part("left under the cap", plan.headroom, plan.headroom / whole, "free"))
     return Spending(
-        words=_words(facts),
+        words=_words(run),
         parts=tuple(parts),
-        model=_model(facts),
-        total=plan.total,
-        cap=plan.budget,
-        learned=_learned(facts),
-        charts=_charts(facts, groups, tones),
-        dead=tuple(facts.dead),
+        model=_model(run),
+        learned=_learned(run),
+        charts=_charts(run, groups, tones),
+        dead=tuple(dead_layers(run)),
     )
 
 
-def adapter_words(facts: RunFacts) -> str:
+def weight_changes(run: Run) -> dict[str, float]:
+    """Norm of what each adapter changed in its layer's weight, by layer."""
+    found: dict[str, float] = run.proofs.get("movement", {}).get("adapters", {})
+    return found
+
+
+def dead_layers(run: Run) -> list[str]:
+    """Layers whose adapter never changed anything."""
+    return [name for name, change in weight_changes(run).items() if not change > 0]
+
+
+def frozen_parameters(run: Run) -> int | None:
+    """Parameters that did not train, where that was recorded."""
+    found: int | None = run.proofs.get("gates", {}).get("frozen")
+    return found
+
+
+def adapter_words(run: Run) -> str:
     """Whether the adapters learned, in a few words."""
-    count, dead = len(facts.plan.layers), len(facts.dead)
-    if facts.plan.record.whole:
+    count, dead = len(run.plan.layers), len(dead_layers(run))
+    if run.plan.record.whole:
         return "every weight trained"
-    if facts.plan.vectors:
-        return f"{len(facts.plan.vectors)} {facts.plan.record.words} of the encoder and the head"
+    if run.plan.vectors:
+        return f"{len(run.plan.vectors)} {run.plan.record.words} of the encoder and the head"
     if not count:
         return "no adapters, the head alone"
-    if not facts.changes:
+    if not weight_changes(run):
         return f"{count} adapters, unproven"
     if dead:
         return f"{dead} of {count} adapters never learned"
     return f"all {count} adapters learned" if count > 1 else "the one adapter learned"
 
 
-def _learned(facts: RunFacts) -> str:
-    count = len(facts.plan.layers)
-    if facts.plan.vectors:
-        return f"{len(facts.plan.vectors)} {facts.plan.record.words}"
-    if not count or not facts.changes:
+def _learned(run: Run) -> str:
+    count = len(run.plan.layers)
+    if run.plan.vectors:
+        return f"{len(run.plan.vectors)} {run.plan.record.words}"
+    if not count or not weight_changes(run):
         return "unproven" if count else "none"
-    return f"{count - len(facts.dead)} of {count} learned"
+    return f"{count - len(dead_layers(run))} of {count} learned"
 
 
-def _words(facts: RunFacts) -> str:
-    plan = facts.plan
+def _words(run: Run) -> str:
+    plan = run.plan
     if plan.budget is None:
         return f"{plan.total:,} parameters trained; no cap was set."
-    rest = " The rest of the model stayed as it was." if facts.frozen else ""
+    rest = " The rest of the model stayed as it was." if frozen_parameters(run) else ""
     return f"{plan.total:,} of {plan.budget:,} parameters were spent.{rest}"
 
 
-def _model(facts: RunFacts) -> tuple[Part, ...]:
-    if not facts.frozen:
+def _model(run: Run) -> tuple[Part, ...]:
+    frozen = frozen_parameters(run)
+    if not frozen:
         return ()
-    trained, whole = facts.plan.total, facts.plan.total + facts.frozen
+    trained, whole = run.plan.total, run.plan.total + frozen
     return (
         Part("trained", trained, trained / whole, TONES[0]),
-        Part("frozen", facts.frozen, facts.frozen / whole, "free"),
+        Part("frozen", frozen, frozen / whole, "free"),
     )
 
 
-def _groups(facts: RunFacts) -> dict[str, list[LayerPlan]]:
+def _groups(run: Run) -> dict[str, list[LayerPlan]]:
     """The adapters by what their layers do, in the order of the model."""
     groups: dict[str, list[LayerPlan]] = defaultdict(list)
-    for layer in facts.plan.layers:
+    for layer in run.plan.layers:
         groups[" + ".join(layer.duties)].append(layer)
     return dict(groups)
 
@@ -147,18 +161,18 @@ def _depth(layer: LayerPlan) -> int:
 
 
 def _charts(
-    facts: RunFacts, groups: dict[str, list[LayerPlan]], tones: dict[str, str]
+    run: Run, groups: dict[str, list[LayerPlan]], tones: dict[str, str]
 ) -> tuple[Chart, ...]:
     """Parameters and change of weight, for each layer of the encoder."""
     if not groups:
         return ()
-    prices = {layer.name: float(layer.parameters) for layer in facts.plan.layers}
-    changes = {layer.name: facts.changes.get(layer.name, 0.0) for layer in facts.plan.layers}
+    prices = {layer.name: float(layer.parameters) for layer in run.plan.layers}
+    changes = {layer.name: weight_changes(run).get(layer.name, 0.0) for layer in run.plan.layers}
     charts = [
         _columns("Parameters by layer", _stacked(groups, tones, prices), groups, tones),
         _columns("Change of weight by layer", _beside(groups, tones, changes), groups, tones),
     ]
-    return tuple(charts if facts.changes else charts[:1])
+    return tuple(charts if weight_changes(run) else charts[:1])
 
 
 @dataclass(frozen=True)

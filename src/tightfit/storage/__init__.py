@@ -2,7 +2,9 @@
 
 from tightfit.storage.files import (
     check_digests,
+    read_bytes,
     read_json,
+    read_json_lines,
     write_bytes,
     write_digests,
     write_json,
@@ -18,6 +20,7 @@ from tightfit.storage.folder import (
 )
 from tightfit.storage.lock import lock_run
 from tightfit.storage.seal import (
+    FORMAT,
     Manifest,
     SealedFile,
     make_folder,
@@ -30,6 +33,7 @@ from tightfit.storage.seal import (
 
 __all__ = [
     "BEGINNING",
+    "FORMAT",
     "Manifest",
     "RunFolder",
     "SealedFile",
@@ -41,8 +45,10 @@ __all__ = [
     "make_folder",
     "next_path",
     "open_run",
+    "read_bytes",
     "read_derived",
     "read_json",
+    "read_json_lines",
     "read_manifest",
     "seal",
     "write_bytes",

@@ -77,6 +77,16 @@ def read_json(path: Path) -> Any:
     return _parse(path, read_bytes(path))
 
 
+def read_json_lines(path: Path) -> list[Any]:
+    """The values of a file of JSON lines.
+
+    Raises:
+        ArtefactError: the file is missing, or a line of it is not JSON.
+        MachineError: it may not be read.
+    """
+    return [_parse(path, line) for line in read_bytes(path).splitlines()]
+
+
 def write_digested(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object with its own SHA-256 as the last entry, ``digest``.
 
@@ -114,7 +124,7 @@ def write_digests(path: Path, files: Sequence[Path]) -> None:
         for each in files:
             with each.open("rb") as file:
                 os.fsync(file.fileno())
-                digests[each.name] = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[each.name] = file_sha256(each)
     write_digested(path, digests)
 
 
@@ -128,6 +138,12 @@ def check_digests(path: Path, folder: Path) -> None:
     for name, digest in read_digested(path).items():
         if hashlib.sha256(read_bytes(folder / name)).hexdigest() != digest:
             raise damaged(folder / name, "its digest does not match")
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damaged(path: Path, seen: str) -> ArtefactError:

@@ -16,81 +16,52 @@ BEGINNING = "beginning.json"
 """Among the checkpoints: digests of what was written before the first step."""
 
 
+class _Named:
+    """A file or folder of a run, by its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: RunFolder, owner: type) -> Path:
+        return run.root / self._name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Where everything of one run lies; makes and reads nothing by itself."""
 
     root: Path
 
-    @property
-    def config(self) -> Path:
-        """Every setting, as TOML."""
-        return self.root / "config.toml"
-
-    @property
-    def plan(self) -> Path:
-        """Layers, ranks and the head, with their prices."""
-        return self.root / "plan.json"
-
-    @property
-    def labels(self) -> Path:
-        """The label names in the order of their ids."""
-        return self.root / "labels.json"
-
-    @property
-    def data(self) -> Path:
-        """Which rows were used: source, fingerprint, split."""
-        return self.root / "data.json"
-
-    @property
-    def history(self) -> Path:
-        """One JSON object for each evaluation while training."""
-        return self.root / "history.jsonl"
-
-    @property
-    def metrics(self) -> Path:
-        """The outcome on the validation rows."""
-        return self.root / "metrics.json"
-
-    @property
-    def validation(self) -> Path:
-        """Logits and true labels of the validation rows, and texts of confident mistakes."""
-        return self.root / "validation.parquet"
-
-    @property
-    def proofs(self) -> Path:
-        """The proofs with their numbers."""
-        return self.root / "proofs.json"
-
-    @property
-    def adapter(self) -> Path:
-        """PEFT folder: adapters, head, tokenizer, model card."""
-        return self.root / "adapter"
-
-    @property
-    def model(self) -> Path:
-        """The whole model, in place of :attr:`adapter`, where every weight trained."""
-        return self.root / "model"
-
-    @property
-    def checkpoints(self) -> Path:
-        """What training resumes from; not sealed."""
-        return self.root / "checkpoints"
-
-    @property
-    def report(self) -> Path:
-        """The page about the run."""
-        return self.root / "report.html"
-
-    @property
-    def derived(self) -> Path:
-        """What was worked out after sealing; each file carries its own digest."""
-        return self.root / "derived"
-
-    @property
-    def manifest(self) -> Path:
-        """The seal, written last."""
-        return self.root / "manifest.json"
+    config = _Named("config.toml")
+    """Every setting, as TOML."""
+    decisions = _Named("decisions.json")
+    """Every automatic choice with its reason; absent in runs of format 1."""
+    plan = _Named("plan.json")
+    """Layers, ranks and the head, with their prices."""
+    labels = _Named("labels.json")
+    """The label names in the order of their ids."""
+    data = _Named("data.json")
+    """Which rows were used: source, fingerprint, split."""
+    history = _Named("history.jsonl")
+    """One JSON object for each evaluation while training."""
+    metrics = _Named("metrics.json")
+    """The outcome on the validation rows."""
+    validation = _Named("validation.parquet")
+    """Logits and true labels of the validation rows, and texts of confident mistakes."""
+    proofs = _Named("proofs.json")
+    """The proofs with their numbers."""
+    adapter = _Named("adapter")
+    """PEFT folder: adapters, head, tokenizer, model card."""
+    model = _Named("model")
+    """The whole model, in place of :attr:`adapter`, where every weight trained."""
+    checkpoints = _Named("checkpoints")
+    """What training resumes from; not sealed."""
+    report = _Named("report.html")
+    """The page about the run."""
+    derived = _Named("derived")
+    """What was worked out after sealing; each file carries its own digest."""
+    manifest = _Named("manifest.json")
+    """The seal, written last."""
 
 
 def next_path(base: Path = Path("runs")) -> Path:
@@ -148,7 +119,7 @@ def clear_beginning(folder: RunFolder) -> None:
     Raises:
         MachineError: the folder cannot be looked at, or a file not be removed.
     """
-    ours = {folder.config, folder.plan, folder.labels, folder.data}
+    ours = {folder.config, folder.decisions, folder.plan, folder.labels, folder.data}
     with machine_errors(folder.root, "clear"):
         found = [path for path in folder.root.rglob("*") if not path.is_dir()]
         if all(path in ours or path.name.endswith(TEMPORARY_SUFFIX) for path in found):

@@ -6,7 +6,6 @@ kept beside it, in ``derived/``, each file with a digest of its own.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from tightfit.errors import ArtefactError
 from tightfit.storage.files import (
     TEMPORARY_SUFFIX,
     damaged,
+    file_sha256,
     machine_errors,
     read_digested,
     write_digested,
@@ -26,8 +26,11 @@ from tightfit.storage.files import (
 from tightfit.storage.folder import RunFolder
 
 _UNSEALED = ("checkpoints", "derived", "manifest.json")
-FORMAT = 1
+FORMAT = 2
 """Of the run folder; counted on when a reader of the one before would misread it."""
+
+READABLE = (1, FORMAT)
+"""Format 1 kept decisions among the settings."""
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -72,12 +75,8 @@ def seal(folder: RunFolder, versions: Mapping[str, str], base: Mapping[str, str]
     write_digested(folder.manifest, manifest.model_dump())
 
 
-def open_run(path: Path, *, verify: bool = True) -> RunFolder:
+def open_run(path: Path) -> RunFolder:
     """The folder of a sealed run, after checking that it is whole and unchanged.
-
-    Args:
-        path: the folder.
-        verify: compare the digest of every file; without it, only names and sizes.
 
     Raises:
         ArtefactError: not a run, not finished, or a file is missing, changed or added.
@@ -92,7 +91,7 @@ def open_run(path: Path, *, verify: bool = True) -> RunFolder:
         faults = [f"missing: {name}" for name in sorted(listed.keys() - present)]
         faults += [f"added: {name}" for name in sorted(present - listed.keys())]
         for name in sorted(present & listed.keys()):
-            if not _unchanged(folder, listed[name], verify):
+            if not _unchanged(folder, listed[name]):
                 faults.append(f"changed: {name}")
     if faults:
         raise ArtefactError(
@@ -112,11 +111,11 @@ def read_manifest(folder: RunFolder) -> Manifest:
     """
     _check_finished(folder)
     value = read_digested(folder.manifest)
-    if value.get("format", FORMAT) != FORMAT:
+    if value.get("format", FORMAT) not in READABLE:
         raise ArtefactError(
             f"the run in {folder.root} was sealed by another version of tightfit",
             seen=f"format {value['format']}",
-            allowed=str(FORMAT),
+            allowed=" or ".join(map(str, READABLE)),
             next_step="open it with the version that stands in its manifest.json",
         )
     try:
@@ -214,11 +213,9 @@ def _raise(error: OSError) -> None:
 
 def _describe(folder: RunFolder, name: str) -> SealedFile:
     path = folder.root / name
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return SealedFile(path=name, sha256=digest, bytes=path.stat().st_size)
+    return SealedFile(path=name, sha256=file_sha256(path), bytes=path.stat().st_size)
 
 
-def _unchanged(folder: RunFolder, sealed: SealedFile, verify: bool) -> bool:
+def _unchanged(folder: RunFolder, sealed: SealedFile) -> bool:
     size = (folder.root / sealed.path).stat().st_size
-    return size == sealed.bytes and (not verify or _describe(folder, sealed.path) == sealed)
+    return size == sealed.bytes and _describe(folder, sealed.path) == sealed

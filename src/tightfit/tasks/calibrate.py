@@ -1,30 +1,20 @@
 """Confidence that can be believed: the temperature of a run, and from where it may keep silent.
 
 Both come from the validation rows that the run has on record. A temperature changes probabilities
-and never a label (Guo et al. 2017, arXiv:1706.04599).
+and never a label (Guo et al. 2017, arXiv:1706.04599). Who only reads one waits for no scipy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tightfit import storage
 from tightfit.errors import ArtefactError, UsageError
-from tightfit.metrics.calibration import (
-    Temperature,
-    Threshold,
-    abstain_threshold,
-    apply_temperature,
-    carries_over,
-    expected_calibration_error,
-    fit_temperature,
-)
-from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
+
+if TYPE_CHECKING:
+    from tightfit.metrics.calibration import Threshold
+    from tightfit.tasks.validation_logits import ValidationLogits
 
 DERIVED_NAME = "calibration"
 """The file in the run's ``derived/``."""
@@ -75,9 +65,11 @@ class Calibration:
 
 def calibrate(validation_logits: ValidationLogits) -> Calibration:
     """Fit the temperature on rows that the classifier did not learn from."""
-    rows = validation_logits.logits_NK, validation_logits.labels_N
-    fitted = fit_temperature(*rows)
-    if fitted.reason is None and not carries_over(*rows):
+    from tightfit.metrics.calibration import Temperature, expected_calibration_error
+
+    task, rows = validation_logits.task, (validation_logits.logits_NK, validation_logits.targets_N)
+    fitted = task.fit_temperature(*rows)
+    if fitted.reason is None and not task.carries_over(*rows):
         before, reason = fitted.log_loss_before, f"{fitted.value:.3g} {NOT_KEPT}"
         fitted = Temperature(1.0, before, before, reason)
     return Calibration(
@@ -85,31 +77,10 @@ def calibrate(validation_logits: ValidationLogits) -> Calibration:
         rows=len(validation_logits),
         log_loss_before=fitted.log_loss_before,
         log_loss_after=fitted.log_loss_after,
-        ece_before=expected_calibration_error(*confidences(validation_logits, 1.0)),
-        ece_after=expected_calibration_error(*confidences(validation_logits, fitted.value)),
+        ece_before=expected_calibration_error(*validation_logits.confidences(1.0)),
+        ece_after=expected_calibration_error(*validation_logits.confidences(fitted.value)),
         reason=fitted.reason,
     )
-
-
-def confidences(
-    validation_logits: ValidationLogits, temperature: float
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The confidence in each row's answer, and whether the answer is right."""
-    probabilities_NK = apply_temperature(validation_logits.logits_NK, temperature)
-    right_N = probabilities_NK.argmax(axis=1) == validation_logits.labels_N
-    return probabilities_NK.max(axis=1), right_N
-
-
-def read_calibration(folder: storage.RunFolder) -> Calibration | None:
-    """The run's calibration; fitted anew where it is not on record, None where it cannot be.
-
-    Raises:
-        ArtefactError: what is on record is damaged.
-    """
-    if (folder.derived / f"{DERIVED_NAME}.json").is_file():
-        return Calibration.from_json(storage.read_derived(folder, DERIVED_NAME))
-    validation_logits = read_validation_logits(folder.validation)
-    return None if validation_logits is None else calibrate(validation_logits)
 
 
 def choose_threshold(
@@ -123,12 +94,14 @@ def choose_threshold(
     Raises:
         UsageError: these rows are too few, or too often wrong, to show so small an error.
     """
+    from tightfit.metrics.calibration import abstain_threshold
+
     if validation_logits is None:
         raise UsageError(
             "the run has no validation rows on record, so no level of error can be kept",
             next_step="train again, or leave out the level",
         )
-    confidences_N, right_N = confidences(validation_logits, temperature)
+    confidences_N, right_N = validation_logits.confidences(temperature)
     found = abstain_threshold(confidences_N, right_N, max_error=max_error)
     if found is not None:
         return found
@@ -140,7 +113,7 @@ def choose_threshold(
     raise UsageError(
         f"{len(validation_logits):,} validation rows cannot show that at most {max_error:.2%} of "
         "the answers would be wrong",
-        seen=f"{int(np.sum(~right_N)):,} of them are answered wrongly",
+        seen=f"{int((~right_N).sum()):,} of them are answered wrongly",
         allowed="no level" if least is None else f"{least:g} or more",
         next_step="allow more errors, or train with more validation rows",
     )

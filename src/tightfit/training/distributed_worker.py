@@ -4,37 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate.utils import set_seed
 from torch import nn
 
-from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Config, from_toml
+from tightfit.config import Config, Decisions
 from tightfit.errors import SettingsError
 from tightfit.model.classifier import predict_logits
-from tightfit.model.locate import Source, locate
+from tightfit.model.locate import locate
 from tightfit.model.proofs import GradientWatch, never_called
 from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset
+from tightfit.training.callbacks import CheckpointSaver
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers
-from tightfit.training.prepare import Dataset, make_setup
+from tightfit.training.prepare import prepare
 from tightfit.training.setup import Setup
 from tightfit.training.signals import stop_on_signals
 
 
 @dataclass(frozen=True)
-class Told:
+class Orders:
     """What the first process has decided for all of them."""
 
-    run: Path
-    plan: dict[str, Any]
-    config: str
-    """As TOML, with the choices that were made."""
-    resume: bool
+    checkpoints: Path
+    plan: Plan
+    decisions: Decisions
 
 
 def check_parallel(config: Config, peers: Peers) -> None:
@@ -51,29 +49,26 @@ def check_parallel(config: Config, peers: Peers) -> None:
         )
 
 
-def follow(config: Config, dataset: Dataset, peers: Peers) -> Path:
-    """Train along with the first process, and write nothing; returns its run folder.
+def work(config: Config, dataset: Dataset, peers: Peers) -> None:
+    """Train along with the first process, and write nothing.
 
     Raises:
         TightfitError: as the first process would.
     """
-    told = peers.share(None)
-    assert isinstance(told, Told)
-    config = config.model_copy(update={"choices": from_toml(told.config).choices})
+    orders: Orders = peers.share(None)
     source = locate(config.model.name)
     set_seed(config.seed)
-    setup, _ = make_setup(config, dataset, source, Plan.from_json(told.plan), progress=Progress())
+    decided, silence = orders.decisions, Progress()
+    setup = prepare(config, dataset, source, orders.plan, decided=decided, progress=silence)
     # Other rows meet other dropouts.
     torch.manual_seed(config.seed + peers.rank)
-    store = CheckpointStore(storage.RunFolder(told.run).checkpoints)
+    saver = CheckpointSaver(CheckpointStore(orders.checkpoints))
     with stop_on_signals() as stop:
-        Loop(setup, store, watch_over(setup, source), stop=stop, peers=peers).fit(
-            resume=told.resume
-        )
-    return told.run
+        watch = watch_over(setup)
+        Loop(setup, watch, [saver], scratch=orders.checkpoints, stop=stop, peers=peers).fit()
 
 
-def watch_over(setup: Setup, source: Source) -> GradientWatch:
+def watch_over(setup: Setup) -> GradientWatch:
     """A watch over what trains, less what cannot have a gradient."""
     classifier = setup.classifier
     rows = range(min(2, len(setup.train.tokens)))
@@ -87,7 +82,7 @@ def watch_over(setup: Setup, source: Source) -> GradientWatch:
     }
     tensors = classifier.trainable()
     # A key's bias adds the same number to all scores of a query, and softmax does not see it.
-    layers = source.shapes(len(classifier.label_names)).layers
+    layers = setup.source.shapes(classifier.task.outputs).layers
     key_biases = {f"{layer.name}.bias" for layer in layers if layer.roles == ("key",)}
     return GradientWatch(
         tensors,

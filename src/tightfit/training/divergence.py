@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -12,7 +11,6 @@ from torch import nn
 from tightfit.data.batches import collate
 from tightfit.errors import ProofError
 from tightfit.model.lean import LeanEncoder
-from tightfit.training.optim import row_losses
 from tightfit.training.precision import Precision
 from tightfit.training.setup import HistoryRow, Setup
 
@@ -57,10 +55,9 @@ def not_a_number(
     )
 
 
-def diverges(history: Sequence[HistoryRow], labels: int) -> str | None:
+def diverges(history: Sequence[HistoryRow], guessing: float) -> str | None:
     """Words about a loss that has been better than guessing and is now far worse, else None."""
     losses = [row["train_loss"] for row in history if row["train_loss"] is not None]
-    guessing = math.log(labels)
     if len(losses) < 2 or not min(losses) < guessing or losses[-1] <= DIVERGED * guessing:
         return None
     return (
@@ -70,10 +67,11 @@ def diverges(history: Sequence[HistoryRow], labels: int) -> str | None:
 
 
 def _rows_without_loss(setup: Setup, rows: Sequence[int]) -> list[int]:
-    batch = collate(setup.train.tokens, rows, setup.train.labels).to(setup.classifier.device)
-    assert batch.labels_B is not None
+    batch = collate(setup.train.tokens, rows, setup.train.targets).to(setup.classifier.device)
+    assert batch.targets_B is not None
     with torch.no_grad():
-        losses_B = row_losses(setup.logits(batch, setup.train.states), batch.labels_B, 0.0)
+        logits_BK = setup.logits(batch, setup.train.states)
+        losses_B = setup.classifier.task.row_losses(logits_BK, batch.targets_B)
     return [rows[i] for i in (~losses_B.isfinite()).nonzero().flatten().tolist()]
 
 

@@ -46,7 +46,7 @@ def start_at_directions(setup: Setup, progress: Progress) -> None:
     pairs = adapter_pairs(setup.classifier.module)
     setup.classifier.module.eval()
     chance = np.random.default_rng(setup.config.seed)
-    rows_N = chance.permutation(len(setup.train.labels))[:ROWS]
+    rows_N = chance.permutation(len(setup.train.targets))[:ROWS]
     fitted: dict[str, IncrementalPCA] = {}
     with (
         progress.track("directions of activations", len(rows_N)) as bar,

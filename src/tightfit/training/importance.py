@@ -27,9 +27,9 @@ from tightfit.methods import HEAD_ONLY, PLAIN, AdapterKind
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import Source
 from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset
 from tightfit.training.knapsack import most_valuable
-from tightfit.training.optim import row_losses
-from tightfit.training.prepare import Dataset, make_setup, plan_for, targeted_layers
+from tightfit.training.prepare import plan_for, prepare, targeted_layers
 from tightfit.training.probe import start_at_probe
 from tightfit.training.setup import Setup
 
@@ -49,14 +49,14 @@ def decide_plan(config: Config, dataset: Dataset, source: Source, progress: Prog
     Raises:
         BudgetError: not even the head fits under the cap.
     """
-    plan = plan_for(config, source, len(dataset.labels))
-    layers = targeted_layers(config, source, len(dataset.labels))
+    plan = plan_for(config, source, dataset.task.outputs)
+    layers = targeted_layers(config, source, dataset.task.outputs)
     if config.budget.allocation == "uniform" or not layers or plan.budget is None:
         return plan
     alone = config.with_values(HEAD_ALONE)
     sample = _sample(dataset, config.seed)
-    head = plan_for(alone, source, len(dataset.labels))
-    setup, _ = make_setup(alone, sample, source, head, progress=Progress())
+    head = plan_for(alone, source, dataset.task.outputs)
+    setup = prepare(alone, sample, source, head, progress=Progress())
     start_at_probe(setup, progress)
     gains = layer_gains(setup, layers, progress)
     if not any(map(any, gains.values())):
@@ -71,7 +71,7 @@ def decide_plan(config: Config, dataset: Dataset, source: Source, progress: Prog
         assert kind.weighed
         return most_valuable(layers, gains, head=head, cap=cap)
 
-    return plan_for(config, source, len(dataset.labels), allocate)
+    return plan_for(config, source, dataset.task.outputs, allocate)
 
 
 def layer_gains(
@@ -83,15 +83,15 @@ def layer_gains(
     for weight in weights.values():
         weight.requires_grad_(True)
     setup.classifier.module.eval()
-    rows = np.arange(min(GRADIENT_ROWS, len(setup.train.labels)))
+    rows = np.arange(min(GRADIENT_ROWS, len(setup.train.targets)))
     parts = np.array_split(rows, max(1, len(rows) // setup.config.optim.batch))
     with progress.track("importance", len(rows)) as bar:
         for part in parts:
-            batch = collate(setup.train.tokens, part.tolist(), setup.train.labels)
+            batch = collate(setup.train.tokens, part.tolist(), setup.train.targets)
             batch = batch.to(setup.classifier.device)
-            assert batch.labels_B is not None
-            losses_B = row_losses(setup.classifier.logits(batch), batch.labels_B, 0.0)
-            losses_B.sum().backward()
+            assert batch.targets_B is not None
+            logits_BK = setup.classifier.logits(batch)
+            setup.classifier.task.row_losses(logits_BK, batch.targets_B).sum().backward()
             bar.advance(len(part))
     gains = {name: _squares(weight) for name, weight in weights.items()}
     for weight in weights.values():
@@ -116,11 +116,13 @@ def _squares(weight_OI: nn.Parameter) -> list[float]:
 
 def _sample(dataset: Dataset, seed: int) -> Dataset:
     """A few training rows in random order; the validation rows are not looked at."""
-    drawn = np.random.default_rng(seed).permutation(len(dataset.train_ids))[:PROBED_ROWS].tolist()
+    drawn = (
+        np.random.default_rng(seed).permutation(len(dataset.train_targets))[:PROBED_ROWS].tolist()
+    )
     return replace(
         dataset,
         train_texts=[dataset.train_texts[row] for row in drawn],
-        train_ids=[dataset.train_ids[row] for row in drawn],
+        train_targets=dataset.train_targets[drawn],
         validation_texts=dataset.validation_texts[:1],
-        validation_ids=dataset.validation_ids[:1],
+        validation_targets=dataset.validation_targets[:1],
     )

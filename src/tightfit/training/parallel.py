@@ -57,8 +57,14 @@ class Peers:
         """The greatest of the numbers that the processes give; None counts as 0."""
         return number
 
-    def share(self, value: T) -> T:
-        """What process 0 gives, in every process."""
+    def share(self, value: T | None) -> T:
+        """What process 0 gives, in every process; the others give nothing."""
+        given = self.share_optional(value)
+        assert given is not None, "process 0 has something to share"
+        return given
+
+    def share_optional(self, value: T | None) -> T | None:
+        """The same, where process 0 may have nothing to give either."""
         return value
 
     def share_weights(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -115,7 +121,7 @@ class Group(Peers):
             dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return int(value) or None
 
-    def share(self, value: T) -> T:
+    def share_optional(self, value: T | None) -> T | None:
         """Pickled, but only between the processes of this one setup."""
         box: list[Any] = [value]
         with _peers_alive():

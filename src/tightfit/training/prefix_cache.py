@@ -8,11 +8,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tightfit.errors import Interrupted
 from tightfit.model.prefix import store_prefix
 from tightfit.progress import Progress
 from tightfit.training.setup import Setup
-from tightfit.training.signals import StopRequest
+from tightfit.training.signals import StopRequest, interrupted
 
 PREFIX_FOLDER = "prefix"
 """Beside the checkpoints: it goes with the run, and a resumed run finds it."""
@@ -28,7 +27,8 @@ def keep_prefix(
     Raises:
         Interrupted: a stop was asked for; what is stored already is found again.
     """
-    if setup.lean is None or setup.config.choices["prefix_cache"].value != "on":
+    kept = setup.decisions.prefix_cache
+    if setup.lean is None or kept is None or kept.value != "on":
         return setup, 0.0
     started = time.perf_counter()
     both = (setup.train, setup.eval_subset)
@@ -37,12 +37,7 @@ def keep_prefix(
         def advance(count: int) -> None:
             bar.advance(count)
             if stop.signal:
-                raise Interrupted(
-                    "stopped before the first step of this session",
-                    signal_number=stop.signal,
-                    next_step="to go on, give the same command with "
-                    f"--resume --out {checkpoints.parent}",
-                )
+                raise interrupted(stop.signal, 0, 0, checkpoints)
 
         store = partial(
             store_prefix,

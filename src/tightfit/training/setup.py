@@ -12,12 +12,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens, divided, length_sorted, most_padded_tokens
+from tightfit.config import Config, Decisions
+from tightfit.data.batches import (
+    Batch,
+    Tokens,
+    divided,
+    length_histogram,
+    length_sorted,
+    most_padded_tokens,
+)
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder
+from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
+from tightfit.tasks.dataset import Dataset
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
 
@@ -27,29 +37,35 @@ HistoryRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts as tokens, with the label id of each."""
+    """Texts as tokens, with the target of each."""
 
     tokens: Tokens
-    labels: list[int]
+    targets: NDArray[Any]
+    """What the task makes of the labels: the first axis is the rows."""
     states: PrefixStates | None = None
     """What the layers below the lowest adapter make of them, where that is kept."""
 
     def sample(self, most: int | None, seed: int) -> Rows:
         """So many of them, in their order: the same ones each time. None takes all."""
-        if most is None or most >= len(self.labels):
+        if most is None or most >= len(self.targets):
             return self
-        rows = sorted(np.random.default_rng(seed).permutation(len(self.labels))[:most].tolist())
-        return Rows(self.tokens.select(rows), [self.labels[row] for row in rows])
+        rows = sorted(np.random.default_rng(seed).permutation(len(self.targets))[:most].tolist())
+        return Rows(self.tokens.select(rows), self.targets[rows])
 
 
 @dataclass(frozen=True)
 class Setup:
     """Everything that training needs to know, decided beforehand."""
 
+    config: Config
+    """What was asked for."""
+    decisions: Decisions
+    """What was decided."""
+    dataset: Dataset
+    source: Source
     classifier: Classifier
     train: Rows
     validation: Rows
-    config: Config
     schedule: Schedule
     precision: Precision
     eval_subset: Rows
@@ -60,6 +76,21 @@ class Setup:
     """Most rows of the probe start: more sharpen it by little, and each costs a forward pass."""
     deadline: float = math.inf
     """Reading of :func:`time.monotonic` after which no further step is taken."""
+    padding: float = 0.0
+    """The share of padding in an epoch's forward passes."""
+
+    def data_facts(self) -> dict[str, Any]:
+        """What ``data.json`` keeps of the rows and their tokens."""
+        train = self.train.tokens
+        tokens = {
+            "max_length": train.max_length,
+            "mean": float(train.lengths.mean()),
+            "truncated": train.truncated,
+            "validation_truncated": self.validation.tokens.truncated,
+            "padding_share": self.padding,
+            "lengths": length_histogram(train.lengths),
+        }
+        return {**self.dataset.facts, "tokens": tokens}
 
     @property
     def padded_tokens(self) -> int | None:

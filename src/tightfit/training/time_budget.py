@@ -6,17 +6,15 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Literal
 
 import torch
 
-from tightfit.config import Choice
+from tightfit.config import Decision
 from tightfit.data.batches import Batch, Tokens, collate, count_padded_tokens, length_sorted
 from tightfit.errors import UsageError
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
-from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.eva_init import start_at_directions
 from tightfit.training.loop import Loop
 from tightfit.training.optim import make_schedule
@@ -101,22 +99,21 @@ def rehearse(setup: Setup) -> Pace:
     if setup.config.adapters.init == "eva":
         start_at_directions(setup, Progress())
     beginning = time.perf_counter() - started
-    with TemporaryDirectory() as nowhere:
-        loop = Loop(setup, CheckpointStore(Path(nowhere)), GradientWatch({}))
-        in_step, in_logits = loop.rehearse(REHEARSED_STEPS), _place_seconds(setup, setup.logits)
+    loop = Loop(setup, GradientWatch({}))
+    in_step, in_logits = loop.rehearse(REHEARSED_STEPS), _place_seconds(setup, setup.logits)
     setup.classifier.load_state(start)
     own = in_logits if setup.lean is None else _place_seconds(setup, setup.classifier.logits)
     train, eval_subset, held = (
         _places(rows.tokens.flat, setup)
         for rows in (setup.train, setup.eval_subset, setup.validation)
     )
-    if setup.lean is not None and setup.config.choices["prefix_cache"].value == "on":
+    if setup.lean is not None and _keeps_prefix(setup):
         frozen = _place_seconds(setup, setup.lean.prefix)
         beginning += frozen * (train + eval_subset)
         in_step, in_logits = (max(LEAST_SHARE * x, x - frozen) for x in (in_step, in_logits))
     probe = 0.0
     if setup.config.head.start == "probe":
-        probe = in_logits * train * min(1.0, setup.probe_rows / len(setup.train.labels))
+        probe = in_logits * train * min(1.0, setup.probe_rows / len(setup.train.targets))
     step = in_step * loop.places_in_step()
     return Pace(step, in_logits * eval_subset, beginning, probe, own * held)
 
@@ -145,35 +142,42 @@ def _place_seconds(setup: Setup, forward: Callable[[Batch], torch.Tensor]) -> fl
 def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
     """The setup with a schedule that ends in time: fewer steps, and so fewer rows, where need be.
 
-    The choice goes on record, so that a resumed run keeps to the schedule that it began with.
+    What is decided goes on record, so that a resumed run keeps to the schedule it began with.
 
     Raises:
         UsageError: there is no time left for a single step.
     """
-    if "max_steps" not in setup.config.choices:
-        setup = _choose(setup, limit)
-    choice = setup.config.choices["max_steps"]
-    progress.say(f"{choice.value} steps: {choice.reason}")
-    setup = _with_fewer(setup)
-    config = setup.config.with_values({"train.max_steps": int(choice.value)})
-    schedule, _ = make_schedule(config, setup.schedule.steps_per_epoch * config.optim.accumulate)
-    return replace(setup, schedule=schedule, deadline=limit.deadline)
+    if setup.decisions.max_steps is None:
+        setup = _decide(setup, limit)
+    decisions = setup.decisions
+    steps, epochs = decisions.max_steps, decisions.epochs
+    assert steps is not None
+    assert epochs is not None
+    progress.say(f"{steps.value} steps: {steps.reason}")
+    schedule, _ = make_schedule(
+        setup.config,
+        epochs.value,
+        setup.schedule.steps_per_epoch * setup.config.optim.accumulate,
+        steps.value,
+    )
+    return replace(_with_fewer(setup), schedule=schedule, deadline=limit.deadline)
 
 
-def _choose(setup: Setup, limit: TimeLimit) -> Setup:
+def _decide(setup: Setup, limit: TimeLimit) -> Setup:
     """The setup with what fits on record: rows of the probe and of evaluations, states, and steps.
 
     Frozen layers' states are not kept where no row would be seen twice: then the same time brings
     more rows.
     """
     chosen, pace, fitting = _fitting(setup, limit)
-    kept = setup.config.choices["prefix_cache"].value == "on"
-    if kept and fitting <= setup.schedule.steps_per_epoch:
-        once = Choice(value="off", reason="no row is seen twice within this time")
-        setup = replace(setup, config=setup.config.with_choice("prefix_cache", once))
+    if _keeps_prefix(setup) and fitting <= setup.schedule.steps_per_epoch:
+        once: Decision[Literal["on", "off"]] = Decision(
+            "off", "no row is seen twice within this time"
+        )
+        setup = replace(setup, decisions=replace(setup.decisions, prefix_cache=once))
         chosen, pace, fitting = _fitting(setup, limit)
-    choice = _steps(chosen, limit, pace, fitting)
-    return replace(chosen, config=chosen.config.with_choice("max_steps", choice))
+    steps = _steps(chosen, limit, pace, fitting)
+    return replace(chosen, decisions=replace(chosen.decisions, max_steps=steps))
 
 
 def _fitting(setup: Setup, limit: TimeLimit) -> tuple[Setup, Pace, int]:
@@ -186,20 +190,18 @@ def _fitting(setup: Setup, limit: TimeLimit) -> tuple[Setup, Pace, int]:
 
 def _set_aside(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
     """Fewer rows on record for probe and evaluations, where they would take too much of it."""
-    config = setup.config
-    probe, eval_subset = (
-        min(setup.probe_rows, len(setup.train.labels)),
-        len(setup.eval_subset.labels),
-    )
+    decisions = setup.decisions
+    probe = min(setup.probe_rows, len(setup.train.targets))
+    watched = len(setup.eval_subset.targets)
     fewer = _rows_in(PROBE_ASIDE * left, probe, pace.probe)
     if fewer < probe:
-        config = config.with_choice("probe_rows", _fewer(fewer, probe, PROBE_ASIDE))
+        decisions = replace(decisions, probe_rows=_fewer(fewer, probe, PROBE_ASIDE))
         pace = replace(pace, probe=pace.probe * fewer / probe)
-    fewer = _rows_in(WATCH_ASIDE * left, eval_subset, 2 * pace.evaluation)
-    if fewer < eval_subset:
-        config = config.with_choice("watched_rows", _fewer(fewer, eval_subset, WATCH_ASIDE))
-        pace = replace(pace, evaluation=pace.evaluation * fewer / eval_subset)
-    return replace(setup, config=config), pace
+    fewer = _rows_in(WATCH_ASIDE * left, watched, 2 * pace.evaluation)
+    if fewer < watched:
+        decisions = replace(decisions, eval_rows=_fewer(fewer, watched, WATCH_ASIDE))
+        pace = replace(pace, evaluation=pace.evaluation * fewer / watched)
+    return replace(setup, decisions=decisions), pace
 
 
 def _rows_in(seconds: float, rows: int, needed: float) -> int:
@@ -209,22 +211,27 @@ def _rows_in(seconds: float, rows: int, needed: float) -> int:
     return min(rows, max(LEAST_ROWS, int(rows * seconds / needed)))
 
 
-def _fewer(value: int, rows: int, share: float) -> Choice:
-    return Choice(value=str(value), reason=f"{rows:,} would take over {share:.0%} of the time left")
+def _fewer(value: int, rows: int, share: float) -> Decision[int]:
+    return Decision(value, f"{rows:,} would take over {share:.0%} of the time left")
 
 
 def _with_fewer(setup: Setup) -> Setup:
     """The setup with the rows of probe and evaluations that are on record."""
-    choices = setup.config.choices
-    if "probe_rows" in choices:
-        setup = replace(setup, probe_rows=int(choices["probe_rows"].value))
-    if "watched_rows" in choices:
-        most = int(choices["watched_rows"].value)
-        setup = replace(setup, eval_subset=setup.eval_subset.sample(most, setup.config.seed))
+    probe, watched = setup.decisions.probe_rows, setup.decisions.eval_rows
+    if probe is not None:
+        setup = replace(setup, probe_rows=probe.value)
+    if watched is not None:
+        subset = setup.eval_subset.sample(watched.value, setup.config.seed)
+        setup = replace(setup, eval_subset=subset)
     return setup
 
 
-def _steps(setup: Setup, limit: TimeLimit, pace: Pace, fitting: int) -> Choice:
+def _keeps_prefix(setup: Setup) -> bool:
+    kept = setup.decisions.prefix_cache
+    return kept is not None and kept.value == "on"
+
+
+def _steps(setup: Setup, limit: TimeLimit, pace: Pace, fitting: int) -> Decision[int]:
     whole, every = setup.schedule.total, setup.config.train.eval_every
     if fitting < 1:
         spent = limit.minutes - limit.left / 60
@@ -236,12 +243,12 @@ def _steps(setup: Setup, limit: TimeLimit, pace: Pace, fitting: int) -> Choice:
             next_step="raise --minutes, or give a smaller --model",
         )
     if fitting >= whole:
-        return Choice(value=str(whole), reason=f"all of them fit into {limit.minutes:g} minutes")
+        return Decision(whole, f"all of them fit into {limit.minutes:g} minutes")
     epochs = fitting / setup.schedule.steps_per_epoch
-    rows = len(setup.train.labels)
+    rows = len(setup.train.targets)
     extent = f"{epochs:.2g} epochs" if epochs >= 1 else f"{int(epochs * rows):,} of {rows:,} rows"
-    return Choice(
-        value=str(fitting),
-        reason=f"{extent}, the most that fits into {limit.minutes:g} minutes "
+    return Decision(
+        fitting,
+        f"{extent}, the most that fits into {limit.minutes:g} minutes "
         f"at {pace.step:.3g} seconds a step",
     )

@@ -15,13 +15,14 @@ from tightfit.data.checks.examine import CountTokens
 from tightfit.data.copies import check_copy, write_table
 from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, read_table
+from tightfit.display import Shown
 from tightfit.errors import MissingExtraError, ModelError, UsageError
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Progress, RichProgress
 
 
-@dataclass(frozen=True)
-class CheckResult:
+@dataclass(frozen=True, repr=False)
+class CheckResult(Shown):
     """What was found, and what was written."""
 
     findings: Findings
@@ -40,6 +41,11 @@ class CheckResult:
             "decoded": self.cleaned.decoded,
         }
         return {**self.findings.to_json(), "cleaned": copy}
+
+    def shown(self) -> dict[str, object]:
+        """Rows, and how many have each fault."""
+        faults = {str(kind): self.findings.count(kind) for kind in self.findings.found}
+        return {"rows": self.findings.rows, **{kind: n for kind, n in faults.items() if n}}
 
 
 def check(

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from tightfit import storage
-from tightfit.config import Config
+from tightfit.config import OPTIONS, Config, settings_of, typed
 from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
 from tightfit.experiments.baselines import BASELINES, run_baseline
 from tightfit.experiments.cells import (
@@ -29,13 +29,15 @@ from tightfit.experiments.cells import (
     write_row,
 )
 from tightfit.experiments.markdown import markdown
-from tightfit.metrics.intervals import Interval
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Once, Progress, RichProgress
-from tightfit.training.prepare import Dataset, gather, plan_for
-from tightfit.verbs.dry_run import dry_run
-from tightfit.verbs.plan import assignments, settings_of
-from tightfit.verbs.train import TrainResult, train
+from tightfit.run import Run
+from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.training.prepare import plan_for
+from tightfit.training.request import TrainOptions, TrainRequest
+from tightfit.verbs.forecast import forecast
+from tightfit.verbs.run_training import run_training
+from tightfit.verbs.train_result import TrainResult, read_result
 
 CELLS, RUNS = "cells", "runs"
 """What a comparison's folder holds: the rows of its cells, and their runs."""
@@ -46,7 +48,7 @@ RESULT_NAMES = ("comparison.json", "comparison.md")
 ROW_FACTS = ("train_fingerprint", "validation_fingerprint")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The rows of a comparison in their order, and the cells that have none, with the reason."""
 
@@ -63,6 +65,11 @@ class Comparison:
             "rows": [row.to_json() for row in self.rows],
             "left_out": dict(self.left_out),
         }
+
+    def __repr__(self) -> str:
+        return markdown(self.rows, self.left_out)
+
+    _repr_markdown_ = __repr__  # what a notebook shows
 
 
 @dataclass(frozen=True)
@@ -81,19 +88,9 @@ def compare(
     *,
     ablate: Sequence[str] = (),
     only: Sequence[str] = (),
-    validation: Any = None,
-    model: str | None = None,
-    budget: int | None = None,
     out: str | Path | None = None,
-    seed: int | None = None,
-    max_steps: int | None = None,
-    limit: int | None = None,
-    minutes: float | None = None,
-    started: float | None = None,
-    text_column: Sequence[str] | str | None = None,
-    label_column: str | None = None,
-    settings: Sequence[str] = (),
     progress: Progress | None = None,
+    **options: Unpack[TrainOptions],
 ) -> Comparison:
     """Train recipes and baselines, or an ablation, on the same rows with the same seed.
 
@@ -105,50 +102,36 @@ def compare(
         ablate: such as ``rank=1,2,4``: recipe ``tight`` with each value, instead of the baselines.
         only: names of the rows to compute, in any letter case, beside those that are finished;
             empty computes all.
-        validation: rows to score on, in any of these forms; None holds some of ``data`` out.
-        model: the encoder of every cell; None takes that of recipe ``tight``.
-        budget: most trainable parameters allowed, except in full fine-tuning; None takes the
-            recipes' caps.
         out: the folder of the comparison; None takes the next ``runs/NNN``.
-        seed: of everything that is drawn at random.
-        max_steps: end each training after so many optimiser steps.
-        limit: train on a stratified sample of this many rows.
-        minutes: leave out the cells that would take longer than what is left of this time.
-        started: when that time began, by :func:`time.monotonic`; None is now.
-        text_column: column, or columns to join with a space.
-        label_column: column of the labels.
-        settings: dotted assignments for every cell, such as ``optim.epochs=1``.
         progress: how to speak to people; None speaks on stderr.
+        options: those of ``train``, for every cell; ``minutes`` leaves out the cells that would
+            take longer than what is left of this time, and ``budget`` does not hold in full
+            fine-tuning.
 
     Raises:
         TightfitError: its subclasses tell what is wrong; finished cells are kept.
     """
-    began = time.monotonic() if started is None else started
-    deadline = None if minutes is None else began + 60 * minutes
-    progress = Once(progress or RichProgress())
-    words = [
-        *settings,
-        *assignments(
-            model=model,
-            budget=budget,
-            seed=seed,
-            max_steps=max_steps,
-            text_column=text_column,
-            label_column=label_column,
-        ),
-    ]
-    config = settings_of(RECIPE, words)
-    words += shared_settings(config)
+    minutes, given = options.pop("minutes", None), _overrides(options)
+    asked = TrainRequest.of(
+        data,
+        recipe=RECIPE,
+        settings=given,
+        validation=options.get("validation"),
+        limit=options.get("limit"),
+        started=options.get("started"),
+    )
+    progress, config = Once(progress or RichProgress()), asked.config
     cells = ablated(ablate) if ablate else RECIPES
     baselines = () if ablate else BASELINES
     names = chosen_names(only, [*baselines, *(cell.name for cell in cells)])
-    configs = {cell: settings_of(cell.recipe, [*words, *cell.settings]) for cell in cells}
+    shared = {**given, **shared_settings(config)}
+    configs = {cell: settings_of(cell.recipe, {**shared, **typed(cell.settings)}) for cell in cells}
     folder = Path(out) if out is not None else storage.next_path()
     _check_folder(folder)
-    dataset = gather(config, data, validation, limit)
+    dataset = read_dataset(config, data, asked.validation, asked.limit)
     source = locate(config.model.name)
-    left_out = _impossible(configs, source, len(dataset.labels))
-    facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.labels.names}
+    left_out = _impossible(configs, source, dataset.task.outputs)
+    facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.task.names}
     encoder = source.digest()
     tasks = [_baseline(name, dataset, facts) for name in baselines]
     for cell, settled in configs.items():
@@ -156,9 +139,8 @@ def compare(
             # Without defaults, so that a cell outlives settings that did not exist when it ran.
             chosen = settled.model_dump(mode="json", exclude_defaults=True)
             key = fingerprint(**facts, settings=chosen, encoder=encoder)
-            rows = {"data": data, "validation": validation, "limit": limit}
-            shared = {**rows, "recipe": cell.recipe, "settings": [*words, *cell.settings]}
-            tasks.append(_training(cell.name, key, folder, shared=shared, progress=progress))
+            request = replace(asked, config=settled)
+            tasks.append(_training(cell.name, key, folder, request=request, progress=progress))
     for part in (CELLS, RUNS):
         storage.make_folder(folder / part)
     progress.say(f"the comparison is in {folder}")
@@ -166,10 +148,17 @@ def compare(
         return _run_all(
             tasks,
             names,
-            Comparison(folder, len(dataset.validation_ids), (), left_out),
-            deadline=deadline,
+            Comparison(folder, len(dataset.validation_texts), (), left_out),
+            deadline=None if minutes is None else asked.started + 60 * minutes,
             progress=progress,
         )
+
+
+def _overrides(options: TrainOptions) -> dict[str, object]:
+    """What is asked of every cell, as typed values by dotted name."""
+    named = {OPTIONS[name]: value for name, value in options.items() if name in OPTIONS}
+    given = {name: value for name, value in named.items() if value is not None}
+    return {**typed(options.get("settings", ())), **given}
 
 
 def _run_all(
@@ -231,31 +220,35 @@ def _baseline(name: str, dataset: Dataset, facts: Mapping[str, Any]) -> _Task:
 
 
 def _training(
-    name: str, key: str, folder: Path, *, shared: Mapping[str, Any], progress: Progress
+    name: str, key: str, folder: Path, *, request: TrainRequest, progress: Progress
 ) -> _Task:
     """A cell that trains, in a run folder of its own, from a checkpoint where there is one."""
-    run = folder / RUNS / cell_name(name, key)
+    run_folder = folder / RUNS / cell_name(name, key)
 
-    return _Task(
-        name,
-        key,
-        lambda: _row(name, train(**shared, out=run, resume=True, progress=progress)),
-        lambda: 60 * dry_run(**shared, progress=Progress()).minutes,
-    )
+    def run() -> Row:
+        if storage.RunFolder(run_folder).manifest.is_file():
+            return _row(name, read_result(run_folder))
+        now = replace(request, started=time.monotonic())
+        result = run_training(now, run_folder, resume=True, overwrite=False, progress=progress)
+        return _row(name, result)
+
+    def seconds() -> float:
+        return 60 * forecast(replace(request, started=time.monotonic()), Progress()).minutes
+
+    return _Task(name, key, run, seconds)
 
 
 def _row(name: str, result: TrainResult) -> Row:
     """What a finished run is worth."""
-    folder = storage.RunFolder(result.run)
-    scores = storage.read_json(folder.metrics)["validation"]
-    artefact = folder.model if folder.model.is_dir() else folder.adapter
+    run = Run.open(result.run)
+    scores = run.metrics.validation
     return Row(
         name=name,
-        trainable=result.summary["total"],
-        accuracy=Interval(**scores["accuracy"]),
-        macro_f1=Interval(**scores["macro_f1"]),
-        seconds=result.summary["seconds"],
-        bytes=sum(file.stat().st_size for file in artefact.rglob("*") if file.is_file()),
+        trainable=result.total,
+        accuracy=scores.accuracy,
+        macro_f1=scores.macro_f1,
+        seconds=result.seconds,
+        bytes=sum(file.stat().st_size for file in run.artefact.rglob("*") if file.is_file()),
     )
 
 

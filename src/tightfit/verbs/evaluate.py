@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from tightfit import storage
 from tightfit.config import MissingText
 from tightfit.data.sources import read_table
+from tightfit.display import Shown, share_words
 from tightfit.errors import DataError, UsageError
-from tightfit.metrics.calibration import apply_temperature, calibration_error_by_chance
+from tightfit.metrics.calibration import calibration_error_by_chance
 from tightfit.metrics.intervals import Interval, over_seeds
 from tightfit.metrics.paired import Paired, compare_accuracy, compare_macro_f1
-from tightfit.metrics.scores import Scores, score
+from tightfit.metrics.scores import Scores
 from tightfit.progress import Progress, RichProgress
-from tightfit.tasks.calibrate import read_calibration
-from tightfit.verbs.predict import Run
+from tightfit.run import Run
 
 NEAR_ONE = 0.1
 """Temperatures whose logarithm is less than this change hardly anything."""
@@ -61,8 +61,8 @@ class OverSeeds:
     ece: Interval
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Shown):
     """Scores of a run, and, where it was compared or combined with others, what came of that."""
 
     scores: Scores
@@ -71,6 +71,23 @@ class Evaluation:
     """Of accuracy."""
     paired_macro_f1: Paired | None = None
     seeds: OverSeeds | None = None
+
+    @property
+    def accuracy(self) -> Interval:
+        """Share of rows that are right."""
+        return self.scores.accuracy
+
+    @property
+    def macro_f1(self) -> Interval:
+        """Mean F1 of the classes."""
+        return self.scores.macro_f1
+
+    def shown(self) -> dict[str, object]:
+        """Rows, scores with their intervals, and how it compares."""
+        shares = {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
+        paired = {} if self.paired is None else {"paired": self.paired.sentence}
+        words = {name: share_words(share) for name, share in shares.items()}
+        return {"rows": f"{self.scores.n:,}", **words, **paired}
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit evaluate --json`` prints."""
@@ -114,39 +131,40 @@ def evaluate(
     loaded = Run.load(run)
     columns = loaded.columns(text_column, label_column, missing_text)
     table = read_table(data, columns, labelled=True)
-    label_ids = loaded.labels.encode(table)
+    targets_N = loaded.task.encode(table)
     logits_NK = loaded.predictor.logits(table.texts, progress)
-    scores, calibration = _score(loaded, logits_NK, label_ids)
+    scores, calibration = _score(loaded, logits_NK, targets_N)
     paired = paired_macro_f1 = None
     if against is not None:
-        ours = logits_NK.argmax(axis=1)
+        ours = loaded.task.answers(logits_NK)
         theirs = _load_alike(against, loaded).predict(table.texts, progress).ids
-        paired = compare_accuracy(label_ids, ours, theirs)
-        paired_macro_f1 = compare_macro_f1(label_ids, ours, theirs)
+        paired = compare_accuracy(targets_N, ours, theirs)
+        paired_macro_f1 = compare_macro_f1(targets_N, ours, theirs)
     others = [_load_alike(path, loaded) for path in also]
     all_scores = [scores]
     for other in others:
-        all_scores.append(
-            _score(other, other.predictor.logits(table.texts, progress), label_ids)[0]
-        )
+        others_NK = other.predictor.logits(table.texts, progress)
+        all_scores.append(_score(other, others_NK, targets_N)[0])
     seeds = _over_seeds([run, *also], all_scores) if also else None
     evaluation = Evaluation(scores, calibration, paired, paired_macro_f1, seeds)
-    _keep(storage.RunFolder(Path(run)), evaluation, table.source, table.fingerprint())
+    _keep(loaded.folder, evaluation, table.source, table.fingerprint())
     return evaluation
 
 
 def _score(
-    run: Run, logits_NK: NDArray[np.float32], label_ids: Sequence[int]
+    run: Run, logits_NK: NDArray[np.float32], targets_N: NDArray[np.int64]
 ) -> tuple[Scores, Calibrated]:
     """Scores with the run's temperature, and what it changes."""
-    temperature, names = run.predictor.temperature, run.labels.names
-    bare = score(label_ids, apply_temperature(logits_NK, 1.0), names)
-    scores = score(label_ids, apply_temperature(logits_NK, temperature), names)
-    by_chance = calibration_error_by_chance(apply_temperature(logits_NK, temperature).max(axis=1))
+    task, temperature = run.task, run.predictor.temperature
+    probabilities_NK = task.probabilities(logits_NK, temperature)
+    bare = task.score(targets_N, task.probabilities(logits_NK))
+    scores = task.score(targets_N, probabilities_NK)
+    by_chance = calibration_error_by_chance(task.confidence(probabilities_NK))
     reason = None
     if scores.ece > bare.ece / 2:
-        kept = read_calibration(storage.RunFolder(run.path))
-        reason = (kept and kept.reason) or _why_not_halved(temperature, bare.ece, by_chance)
+        reason = (run.calibration and run.calibration.reason) or _why_not_halved(
+            temperature, bare.ece, by_chance
+        )
     return scores, Calibrated(
         temperature=temperature,
         ece_before=bare.ece,
@@ -179,11 +197,11 @@ def _why_not_halved(temperature: float, before: float, by_chance: float) -> str:
 def _load_alike(path: str | Path, first: Run) -> Run:
     """Another run, if it has the labels of the first."""
     other = Run.load(path)
-    if other.labels.names != first.labels.names:
+    if other.task.names != first.task.names:
         raise DataError(
             "the two runs have different labels and cannot be compared",
-            seen=f"{', '.join(other.labels.names)} in {path}",
-            allowed=", ".join(first.labels.names),
+            seen=f"{', '.join(other.task.names)} in {path}",
+            allowed=", ".join(first.task.names),
             next_step="compare runs that were trained on the same labels",
         )
     return other

@@ -8,38 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from tightfit import storage
-from tightfit.cascade.make_cascade import cascade_of
 from tightfit.cascade.two_stage import CASCADE, write_cascade
 from tightfit.data.sources import Columns, read_table
+from tightfit.display import Shown
 from tightfit.errors import UsageError
 from tightfit.exporting.exporter import FACTS_FILE, Exported, Rows
 from tightfit.exporting.exporter import export as export_classifier
 from tightfit.exporting.formats import check_format
 from tightfit.progress import Progress, RichProgress
+from tightfit.run import Run
 from tightfit.storage.whole import check_replaceable, whole_folder
-from tightfit.verbs.predict import Run, subject_of
 
 FALLBACK = "sample:test"
 """Texts to compare on where none are given; their labels belong to another task."""
 
 
-@dataclass(frozen=True)
-class ExportResult:
+@dataclass(frozen=True, repr=False)
+class ExportResult(Shown, Exported):
     """What was written, and how it compares."""
 
     out: Path
     files: tuple[str, ...]
     """Paths within the folder, sorted."""
-    figures: Exported
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit export --json`` prints."""
-        found = {
-            "files": list(self.files),
-            "parity": self.figures.parity.to_json(),
-            "examples_per_second": self.figures.examples_per_second,
-        }
-        return found if self.figures.int8 is None else {**found, "int8": self.figures.int8}
+        return {"files": list(self.files), **super().to_json()}
+
+    def shown(self) -> dict[str, object]:
+        """Where it is, what it holds, and that it answers as the run does."""
+        same = f"{self.parity.agreement:.1%}"
+        return {"out": self.out, "files": ", ".join(self.files), "same_labels": same}
 
 
 def export(
@@ -88,18 +87,18 @@ def export(
             "no labelled rows were given: what int8 costs is estimated on the texts of the sample; "
             "give --data to measure it"
         )
-    if loaded.config.long_text != "head":
+    if loaded.decisions.long_text.value != "head":
         progress.warn(
-            f"the run reads {loaded.config.long_text} of texts longer than "
+            f"the run reads {loaded.decisions.long_text.value} of texts longer than "
             f"{loaded.predictor.max_length} tokens, and other tools their head alone: of such "
             "texts they may think otherwise"
         )
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
-        exported = export_classifier(subject_of(loaded), known, folder, rows, progress=progress)
+        exported = export_classifier(loaded, known, folder, rows, progress=progress)
         if cascade:
-            write_cascade(folder / CASCADE, cascade_of(storage.RunFolder(loaded.path)))
+            write_cascade(folder / CASCADE, loaded.cascade)
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    return ExportResult(out, tuple(files), exported)
+    return ExportResult(**vars(exported), out=out, files=tuple(files))
 
 
 def _rows(run: Run, data: Any, columns: Columns, *, labelled: bool) -> Rows:
@@ -107,7 +106,7 @@ def _rows(run: Run, data: Any, columns: Columns, *, labelled: bool) -> Rows:
         table = read_table(FALLBACK, Columns(), labelled=False)
         return Rows(table.texts, None, FALLBACK)
     table = read_table(data, columns, labelled=labelled)
-    return Rows(table.texts, run.labels.encode(table) if labelled else None, table.source)
+    return Rows(table.texts, run.task.encode(table) if labelled else None, table.source)
 
 
 def _refuse_inside_run(out: Path) -> None:

@@ -14,10 +14,10 @@ from peft import PeftModel
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.shapes import EncoderShapes
-from tightfit.config import Config, load_config
+from tightfit.config import Config, load_config, undecided
 from tightfit.data.batches import tokenise
-from tightfit.data.labels import LabelSet
 from tightfit.data.sources import Columns, read_table
+from tightfit.display import Shown
 from tightfit.engines.predictor import PREDICT_BATCH, check_max_length
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.exporting.exporter import FACTS_FILE, LABELS_FILE
@@ -31,7 +31,8 @@ from tightfit.model.peft_folder import Foreign, labels_in_base, read_foreign
 from tightfit.model.proofs import Proof, round_trip
 from tightfit.progress import Progress, RichProgress
 from tightfit.storage.whole import check_replaceable, whole_folder
-from tightfit.verbs.train import RECORDED_VERSIONS
+from tightfit.tasks import SingleLabel, read_task
+from tightfit.verbs.run_training import RECORDED_VERSIONS
 
 RECIPE = "imported"
 """What stands as the recipe in the settings of such a run."""
@@ -42,15 +43,16 @@ PROBE_ROWS = 64
 """Texts of the sample on which the sealed artefact must answer as the given one."""
 
 
-@dataclass(frozen=True)
-class ImportResult:
+@dataclass(frozen=True, repr=False)
+class ImportResult(Shown):
     """The run that was made."""
 
     run: Path
     total: int
     """Numbers that the adapter trained."""
     labels: tuple[str, ...]
-    proofs: dict[str, Any]
+    proofs: dict[str, bool | None]
+    """Whether each holds; None where nobody watched."""
     verdict: str
     """Whether the adapters ever learned, as far as the file tells."""
 
@@ -60,9 +62,13 @@ class ImportResult:
             "run": str(self.run),
             "total": self.total,
             "labels": list(self.labels),
-            "proofs": {name: {"ok": proof["ok"]} for name, proof in self.proofs.items()},
+            "proofs": {name: {"ok": ok} for name, ok in self.proofs.items()},
             "verdict": self.verdict,
         }
+
+    def shown(self) -> dict[str, object]:
+        """Where it is, and whether its adapters learned."""
+        return {"run": self.run, "parameters": f"{self.total:,}", "verdict": self.verdict}
 
 
 def import_adapter(
@@ -98,17 +104,18 @@ def import_adapter(
         raise _no_adapter(folder)
     foreign, audit = read_foreign(folder), audit_folder(folder)
     source = locate(base)
-    names = _labels(foreign, source, _as_names(labels), progress)
-    plan = foreign.plan(source.shapes(len(names)), model=base, num_labels=len(names))
-    config = _config(foreign, source, names.names, max_length)
-    classifier = _load(foreign, source, plan, names.names)
+    task = _task(foreign, source, _as_names(labels), progress)
+    plan = foreign.plan(source.shapes(task.outputs), model=base, num_labels=task.outputs)
+    config = _config(foreign, source, task.names, max_length)
+    classifier = _load(foreign, source, plan, task)
     if audit.dead:
         progress.warn(audit.verdict)
     with whole_folder(path, overwrite=overwrite, marker=_MARKER) as partial:
         run = storage.RunFolder(partial)
         storage.write_text(run.config, config.to_toml())
+        storage.write_json(run.decisions, undecided(config).to_json())
         storage.write_json(run.plan, plan.to_json())
-        storage.write_json(run.labels, names.to_json())
+        storage.write_json(run.labels, task.to_json())
         storage.write_json(run.data, {"source": str(folder), "imported": True})
         with warnings.catch_warnings():
             # PEFT takes the bias of an adapter (lora_bias) for a matrix that was cut.
@@ -119,7 +126,8 @@ def import_adapter(
         versions = {name: version(name) for name in RECORDED_VERSIONS}
         base_facts = {"public_name": source.public_name, "sha256": source.digest()}
         storage.seal(run, versions, {"name": source.name, **base_facts})
-    return ImportResult(path, plan.total, names.names, proofs, audit.verdict)
+    held = {name: proof["ok"] for name, proof in proofs.items()}
+    return ImportResult(path, plan.total, task.names, held, audit.verdict)
 
 
 def _no_adapter(folder: Path) -> ArtefactError:
@@ -144,33 +152,29 @@ def _as_names(labels: Sequence[str] | str | None) -> tuple[str, ...]:
     )
 
 
-def _labels(
+def _task(
     foreign: Foreign, source: Source, asked: tuple[str, ...], progress: Progress
-) -> LabelSet:
+) -> SingleLabel:
     """Names in order; raw values are the ids, so that rows match by number or by name."""
     count = _count_labels(foreign, source, source.shapes(2))
     ours = foreign.folder / LABELS_FILE
     if asked:
         _check_number(len(asked), count, "--labels")
-        return _numbered(asked)
+        return SingleLabel.from_names(asked)
     if ours.is_file():
         # Written by our own export, with the raw values.
-        saved = LabelSet.from_json(storage.read_json(ours))
-        _check_number(len(saved), count, ours)
+        saved = read_task(storage.read_json(ours))
+        _check_number(saved.outputs, count, ours)
         return saved
     if (beside := label_names(foreign.folder)) is not None:
         _check_number(len(beside), count, foreign.folder / "config.json")
-        return _numbered(beside)
+        return SingleLabel.from_names(beside)
     of_base = label_names(source.folder)
     if of_base is not None and len(of_base) == count:
         progress.say(f"label names are those of {source.name}: {', '.join(of_base)}")
-        return _numbered(of_base)
+        return SingleLabel.from_names(of_base)
     progress.warn(f"nothing says how the {count} labels are called; name them with --labels")
-    return _numbered(tuple(f"LABEL_{i}" for i in range(count)))
-
-
-def _numbered(names: tuple[str, ...]) -> LabelSet:
-    return LabelSet(names, tuple(range(len(names))))
+    return SingleLabel.from_names(tuple(f"LABEL_{i}" for i in range(count)))
 
 
 def _count_labels(foreign: Foreign, source: Source, shapes: EncoderShapes) -> int:
@@ -226,7 +230,7 @@ def _config(
     )
 
 
-def _load(foreign: Foreign, source: Source, plan: Plan, names: tuple[str, ...]) -> Classifier:
+def _load(foreign: Foreign, source: Source, plan: Plan, task: SingleLabel) -> Classifier:
     """The classifier as PEFT loads it, if each tensor has found its place.
 
     Raises:
@@ -236,7 +240,7 @@ def _load(foreign: Foreign, source: Source, plan: Plan, names: tuple[str, ...]) 
         with warnings.catch_warnings():
             # PEFT warns of tensors that it lacks; the check below refuses them.
             warnings.simplefilter("ignore")
-            classifier = load_artefact(foreign.folder, source, plan, names)
+            classifier = load_artefact(foreign.folder, source, plan, task)
     # What PEFT raises for a configuration that it, or this base model, does not know.
     except (KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise ArtefactError(
@@ -262,11 +266,11 @@ def _proofs(
     texts = read_table("sample:test", Columns(), labelled=False).texts[:PROBE_ROWS]
     length = longest_text(source, classifier.tokenizer) or PREDICT_BATCH
     tokens = tokenise(classifier.tokenizer, texts, min(length, 128))
-    anew = load_artefact(adapter, source, classifier.plan, classifier.label_names)
+    anew = load_artefact(adapter, source, classifier.plan, classifier.task)
     trip = round_trip(
         predict_logits(classifier, tokens, batch=PREDICT_BATCH),
         predict_logits(anew, tokens, batch=PREDICT_BATCH),
-        labels=(classifier.label_names, anew.label_names),
+        labels=(classifier.task.names, anew.task.names),
     )
     gates = {"plan": classifier.plan.total, "saved": saved, "cap": None}
     alive = None if audit.verdict.startswith("unproven") else audit.dead == 0

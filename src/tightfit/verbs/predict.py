@@ -1,4 +1,4 @@
-"""``tightfit predict`` and :class:`Run`: from a sealed run to predictions."""
+"""``tightfit predict``: a file of rows to a file of labels."""
 
 from __future__ import annotations
 
@@ -8,134 +8,41 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tightfit import storage
 from tightfit.batch_predict.shard import WHOLE, Shard
-from tightfit.batch_predict.stream import STREAM_ROWS, LabelFormat, check_out, predict_stream
-from tightfit.budget.parameter_plan import Plan
-from tightfit.cascade.make_cascade import cascade_of
+from tightfit.batch_predict.stream import (
+    STREAM_ROWS,
+    Written,
+    check_out,
+    predict_stream,
+)
 from tightfit.cascade.two_stage import CascadePredictor
-from tightfit.config import Config, MissingText, from_toml
-from tightfit.data.labels import LabelSet
-from tightfit.data.sources import Columns, count_rows, iter_texts
-from tightfit.engines.engine import torch_engine
-from tightfit.engines.predictor import Predictions, Predictor, check_max_length
+from tightfit.config import MissingText
+from tightfit.data.sources import count_rows, iter_texts
+from tightfit.display import Shown
 from tightfit.engines.selection import LIBRARY_OF, Asked, EngineName
-from tightfit.errors import ArtefactError, UsageError
 from tightfit.exporting.engine_choice import open_engine
-from tightfit.exporting.formats import Subject
-from tightfit.model.artefact import load_artefact
-from tightfit.model.encoders import longest_text
-from tightfit.model.locate import Source, file_sha256, locate
 from tightfit.progress import Progress, RichProgress
-from tightfit.tasks.calibrate import choose_threshold, read_calibration
-from tightfit.tasks.validation_logits import read_validation_logits
+from tightfit.run import Run
+from tightfit.tasks import LabelFormat
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run, loaded and ready to predict."""
-
-    path: Path
-    config: Config
-    labels: LabelSet
-    plan: Plan
-    predictor: Predictor
-
-    @classmethod
-    def load(
-        cls, path: str | Path, *, max_length: int | None = None, max_error: float | None = None
-    ) -> Run:
-        """Open a sealed run, check every byte of it, and load its classifier.
-
-        Args:
-            path: the run folder.
-            max_length: longest text to read, in tokens; None takes the run's own.
-            max_error: the share of wrong answers not to be exceeded, with 95% confidence; texts
-                of which the classifier is not sure enough count as not ``answered``. None
-                answers all.
-
-        Raises:
-            ArtefactError: the run is incomplete or damaged, or its base model has changed.
-            UsageError: its validation rows cannot show so small an error.
-            ModelError: its base model cannot be found.
-            SettingsError: the encoder has not so many positions.
-        """
-        folder = storage.open_run(Path(path))
-        temperature, threshold = _confidence(folder, max_error)
-        config = from_toml(folder.config.read_text("utf-8"))
-        labels = LabelSet.from_json(storage.read_json(folder.labels))
-        plan = Plan.from_json(storage.read_json(folder.plan))
-        full = plan.record.whole
-        source = (
-            Source(config.model.name, folder.model, config.model.name) if full else _base(folder)
-        )
-        artefact = folder.model if full else folder.adapter
-        classifier = load_artefact(artefact, source, plan, labels.names)
-        length = max_length or config.predict.max_length
-        check_max_length(length, longest_text(source, classifier.tokenizer))
-        engine = torch_engine(classifier.module)
-        predictor = Predictor(
-            classifier, length, temperature, threshold, config.long_text, engine=engine
-        )
-        return cls(Path(path), config, labels, plan, predictor)
-
-    def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
-        """Labels and probabilities of the texts, in their order."""
-        return self.predictor.predict(texts, progress)
-
-    def with_cascade(self) -> Run:
-        """The same run, its cascade's linear model answering the rows that it is sure of.
-
-        Raises:
-            UsageError: no cascade was made for it, or it was loaded with a ``max_error``.
-            ArtefactError: the cascade is damaged.
-        """
-        if self.predictor.threshold:
-            raise UsageError(
-                "a cascade and a level of error (max_error) exclude each other",
-                next_step="leave one of the two out",
-            )
-        cascade = cascade_of(storage.RunFolder(self.path))
-        return replace(self, predictor=CascadePredictor.over(self.predictor, cascade))
-
-    def columns(
-        self,
-        text_column: Sequence[str] | str | None = None,
-        label_column: str | None = None,
-        missing_text: MissingText | None = None,
-    ) -> Columns:
-        """Where texts and labels are in new data: as in training, unless told otherwise."""
-        data = self.config.data
-        names = text_column.split(",") if isinstance(text_column, str) else text_column
-        return Columns(
-            tuple(names or data.text_column),
-            label_column or data.label_column,
-            missing_text or data.missing_text,
-        )
-
-
-@dataclass(frozen=True)
-class PredictResult:
-    """What was written."""
+@dataclass(frozen=True, repr=False, kw_only=True)
+class PredictResult(Shown, Written):
+    """What was written, where, and by what."""
 
     out: Path
-    rows: int
-    truncated: int
-    """Texts longer than the classifier reads."""
-    abstained: int = 0
-    """Texts left without a label, to keep the error under the level that was asked for."""
     threshold: float = 0.0
     """The least confidence of an answer."""
     engine: EngineName = "torch"
     """What computed."""
-    by_linear: int = 0
-    """Texts that the linear model of a cascade answered."""
-    seconds: float = 0.0
-    """From the first row that is read to the last that is written."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit predict --json`` prints."""
         return {**asdict(self), "out": str(self.out)}
+
+    def shown(self) -> dict[str, object]:
+        """Where the labels are, of how many rows, and by what."""
+        return {"out": self.out, "rows": f"{self.rows:,}", "engine": self.engine}
 
 
 def predict(
@@ -210,28 +117,15 @@ def predict(
         progress=progress,
     )
     threshold = loaded.predictor.threshold
-    return PredictResult(Path(out), threshold=threshold, engine=used, **asdict(written))
-
-
-def subject_of(run: Run) -> Subject:
-    """What the exporting functions need of a loaded run."""
-    folder = storage.RunFolder(run.path)
-    if run.plan.record.whole:
-        name = run.config.model.name
-        source, artefact = Source(name, folder.model, name), folder.model
-    else:
-        source = locate(storage.read_manifest(folder).base["name"])
-        artefact = folder.adapter
-    return Subject(run.predictor, run.labels, source, artefact)
+    return PredictResult(**vars(written), out=Path(out), threshold=threshold, engine=used)
 
 
 def _with_engine(
     run: Run, asked: Asked, texts: Sequence[str], progress: Progress
 ) -> tuple[Run, EngineName]:
     """The run, predicting with the engine asked for, or with the fastest."""
-    folder = storage.RunFolder(run.path)
-    engine, name = open_engine(subject_of(run), folder, asked, texts, progress=progress)
-    return replace(run, predictor=replace(run.predictor, engine=engine)), name
+    engine, name = open_engine(run, asked, texts, progress=progress)
+    return run.with_parts(predictor=replace(run.predictor, engine=engine)), name
 
 
 def _job(run: Run, engine: EngineName) -> dict[str, object]:
@@ -240,36 +134,10 @@ def _job(run: Run, engine: EngineName) -> dict[str, object]:
     libraries += [LIBRARY_OF[engine]] if engine in LIBRARY_OF else []
     first = run.predictor
     return {
-        "run": file_sha256(storage.RunFolder(run.path).manifest),
+        "run": run.identity,
         "engine": engine,
         "cascade": first.cascade.identity if isinstance(first, CascadePredictor) else None,
         "max_length": run.predictor.max_length,
         "temperature": run.predictor.temperature,
         "versions": {name: version(name) for name in libraries},
     }
-
-
-def _confidence(folder: storage.RunFolder, max_error: float | None) -> tuple[float, float]:
-    """The temperature of a run, and the least confidence of an answer."""
-    calibration = read_calibration(folder)
-    temperature = 1.0 if calibration is None else calibration.temperature
-    if max_error is None:
-        return temperature, 0.0
-    validation_logits = read_validation_logits(folder.validation)
-    return temperature, choose_threshold(validation_logits, temperature, max_error).value
-
-
-def _base(folder: storage.RunFolder) -> Source:
-    """The base model that the run was trained on, the very same weights."""
-    recorded = storage.read_manifest(folder).base
-    # A folder may have been named from where training was started, and this be elsewhere.
-    here = Path(recorded["name"]).is_dir()
-    source = locate(recorded["name" if here else "public_name"])
-    if source.digest() != recorded["sha256"]:
-        raise ArtefactError(
-            "the base model has changed since the run was made",
-            seen=f"{source.folder}: other weights",
-            allowed=f"weights with digest {recorded['sha256'][:16]}…",
-            next_step=f"put back the {recorded['public_name']} that the run was trained on",
-        )
-    return source

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tightfit import storage
 from tightfit.errors import UsageError
-from tightfit.reporting.facts import read_facts
 from tightfit.reporting.page import render
+from tightfit.run import Run
 
 
 def report(run: str | Path, *, out: str | Path | None = None) -> Path:
@@ -23,11 +23,11 @@ def report(run: str | Path, *, out: str | Path | None = None) -> Path:
         MachineError: the page cannot be written.
         UsageError: ``out`` is a folder, or a part of the run that is sealed.
     """
-    folder = storage.open_run(Path(run))
+    found = Run.open(run)
+    folder = found.folder
     path = folder.derived / folder.report.name if out is None else Path(out)
     _check_out(folder, path)
-    manifest = storage.read_manifest(folder)
-    page = render(read_facts(folder, manifest.versions, manifest.base))
+    page = render(found)
     storage.make_folder(path.parent)
     storage.write_text(path, page)
     return path

@@ -96,7 +96,7 @@ def _read_in_child(
 
 def _command(memory_bytes: int, seconds: float) -> list[str]:
     """An isolated interpreter that finds tightfit, numpy and pyarrow where this one did."""
-    tightfit_root = Path(__file__).parents[2]
+    tightfit_root = Path(__file__).parents[3]
     roots = [tightfit_root, *(Path(package.__path__[0]).parent for package in (numpy, pa))]
     limits = [str(memory_bytes), str(seconds)]
     return [sys.executable, "-I", "-c", _START, *limits, *dict.fromkeys(map(str, roots))]

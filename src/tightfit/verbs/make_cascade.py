@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tightfit import storage
 from tightfit.cascade.ngrams import NGramModel
 from tightfit.cascade.two_stage import (
     CASCADE,
@@ -15,20 +14,18 @@ from tightfit.cascade.two_stage import (
     MAX_LOSS,
     Cascade,
     choose_cascade,
-    read_cascade,
     write_cascade,
 )
-from tightfit.config import Config, from_toml
-from tightfit.errors import ArtefactError, DataError, UsageError
-from tightfit.model.locate import file_sha256
+from tightfit.display import Shown
+from tightfit.errors import DataError, UsageError
 from tightfit.progress import Progress, RichProgress
+from tightfit.run import Run
 from tightfit.storage.whole import whole_folder
-from tightfit.tasks.validation_logits import read_validation_logits
-from tightfit.training.prepare import Dataset, gather
+from tightfit.tasks.dataset import Dataset, read_dataset
 
 
-@dataclass(frozen=True)
-class CascadeResult:
+@dataclass(frozen=True, repr=False)
+class CascadeResult(Shown):
     """A cascade, and where it lies."""
 
     out: Path
@@ -36,7 +33,12 @@ class CascadeResult:
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit export --cascade --json`` prints."""
-        return {"out": str(self.out), **figures(self.cascade)}
+        kept = ("share", "max_loss", "confidence", "accuracy", "chosen_on")
+        return {"out": str(self.out), **{name: self.cascade.facts[name] for name in kept}}
+
+    def shown(self) -> dict[str, object]:
+        """Where it is, and the share of rows that it answers."""
+        return {"out": self.out, "share": f"{self.cascade.facts['share']:.1%}"}
 
 
 def make_cascade(
@@ -66,90 +68,63 @@ def make_cascade(
         ProofError: no confidence of the linear model is shown to lose so little.
         TightfitError: its other subclasses tell what else is wrong.
     """
-    progress, folder = progress or RichProgress(), storage.open_run(Path(run))
-    validation_logits = read_validation_logits(folder.validation)
+    progress, found = progress or RichProgress(), Run.open(run)
+    validation_logits = found.validation
     if validation_logits is None:
         raise UsageError(
             "the run has no validation rows on record, so no loss can be shown to be small",
-            seen=folder.root,
+            seen=found.path,
             next_step="train it with this version, or leave out --cascade",
         )
-    dataset = _dataset(folder, data, validation)
+    dataset = _dataset(found, data, validation)
     progress.say(f"training a linear model on {len(dataset.train_texts):,} rows")
-    linear = NGramModel.fit(dataset.train_texts, dataset.train_ids, len(dataset.labels))
+    linear = NGramModel.fit(
+        dataset.train_texts, dataset.train_targets.tolist(), dataset.task.outputs
+    )
     texts = [dataset.validation_texts[row] for row in validation_logits.rows_N.tolist()]
     cascade = choose_cascade(
         linear, validation_logits, texts, max_loss=max_loss, confidence=confidence
     )
-    of_run = {"run": file_sha256(folder.manifest), "labels": list(dataset.labels.names)}
+    of_run = {"run": found.identity, "labels": list(dataset.task.names)}
     cascade = replace(cascade, facts={**cascade.facts, **of_run})
-    out = folder.derived / CASCADE
+    out = found.folder.derived / CASCADE
     with whole_folder(out, overwrite=True, marker=FACTS_FILE) as partial:
         write_cascade(partial, cascade)
     return CascadeResult(out, cascade)
 
 
-def cascade_of(folder: storage.RunFolder) -> Cascade:
-    """The cascade that was made for a run.
-
-    Raises:
-        UsageError: there is none.
-        ArtefactError: it is damaged, or belongs to another run.
-    """
-    found = read_cascade(folder.derived / CASCADE)
-    if found is None:
-        raise UsageError(
-            "the run has no cascade yet",
-            seen=folder.derived / CASCADE,
-            next_step=f"make one: tightfit export {folder.root} --cascade",
-        )
-    if found.facts.get("run") != file_sha256(folder.manifest):
-        raise ArtefactError(
-            "the cascade was made for another run",
-            seen=folder.derived / CASCADE,
-            next_step=f"make one for this run: tightfit export {folder.root} --cascade",
-        )
-    return found
-
-
-def figures(cascade: Cascade) -> dict[str, Any]:
-    """What a cascade answers and costs, for people and programs."""
-    kept = ("share", "max_loss", "confidence", "accuracy", "chosen_on")
-    return {name: cascade.facts[name] for name in kept}
-
-
-def _dataset(folder: storage.RunFolder, data: Any, validation: Any) -> Dataset:
+def _dataset(run: Run, data: Any, validation: Any) -> Dataset:
     """The very rows of the run, read again.
 
     Raises:
         DataError: they cannot be read, or have changed.
     """
-    facts = storage.read_json(folder.data)
-    config = from_toml(folder.config.read_text("utf-8"))
-    if "train_fingerprint" not in facts:
+    facts = run.data
+    if facts.imported:
         raise UsageError(
             "the run was not trained here, so its training rows are not known",
-            seen=facts["source"],
+            seen=facts.source,
             next_step="leave out --cascade",
         )
-    if not facts["held_out"] and validation is None:
-        validation = facts["validation_source"]
-    dataset = _read(config, facts, facts["source"] if data is None else data, validation)
-    for part in ("train", "validation"):
-        key = f"{part}_fingerprint"
-        if dataset.facts[key] != facts[key]:
+    if not facts.held_out and validation is None:
+        validation = facts.validation_source
+    dataset = _read(run, facts.source if data is None else data, validation)
+    kept = {"train": facts.train_fingerprint, "validation": facts.validation_fingerprint}
+    for part, fingerprint in kept.items():
+        seen = dataset.facts[f"{part}_fingerprint"]
+        if seen != fingerprint:
             raise DataError(
                 f"the {part} rows are not those of the run",
-                seen=f"fingerprint {dataset.facts[key][:16]}…",
-                allowed=f"{facts[key][:16]}…, as in {folder.data}",
+                seen=f"fingerprint {seen[:16]}…",
+                allowed=f"{(fingerprint or '')[:16]}…, as in {run.folder.data}",
                 next_step="give the rows as they were when the run was trained",
             )
     return dataset
 
 
-def _read(config: Config, facts: dict[str, Any], data: Any, validation: Any) -> Dataset:
+def _read(run: Run, data: Any, validation: Any) -> Dataset:
     try:
-        return gather(config, data, validation, facts["limit"])
+        return read_dataset(run.config, data, validation, run.data.limit)
     except DataError as error:
         raise DataError(
             f"the rows that the run was trained on cannot be read: {error.what}",

@@ -14,7 +14,8 @@ from peft.tuners.lora import LoraLayer
 
 from tests.toy_setups import TASK, toy_classifier, toy_plan, toy_settings
 from tests.toys import SMALL
-from tightfit.budget.parameter_plan import LayerPlan, Plan
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import LayerPlan
 from tightfit.errors import SettingsError
 from tightfit.model.adapters import (
     AdapterPair,

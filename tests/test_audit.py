@@ -16,7 +16,8 @@ from transformers import AutoModelForSequenceClassification
 
 from tests.toys import toy_config
 from tightfit import audit, storage
-from tightfit.budget.parameter_plan import HeadLayer, Plan
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import HeadLayer
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
 from tightfit.model.adapter_audit import Audit, audit_folder

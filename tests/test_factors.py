@@ -16,7 +16,7 @@ from tests.toy_setups import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_
 from tests.toys import SMALL, toy_tokenizer
 from tightfit import Run, TrainResult, audit, export, train
 from tightfit.errors import BudgetError
-from tightfit.methods import method_of
+from tightfit.methods import METHODS
 from tightfit.model.adapter_audit import _audit_vectors
 from tightfit.model.adapters import quiet_peft
 from tightfit.model.encoders import quiet_transformers
@@ -118,7 +118,7 @@ def test_the_audit_tells_alive_from_dead(run: TrainResult, tmp_path: Path) -> No
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("ia3_l"))
     save_file({**saved, name: torch.ones_like(saved[name])}, tmp_path / "adapter_model.safetensors")
-    dead = _audit_vectors(tmp_path, None, method_of("ia3"))
+    dead = _audit_vectors(tmp_path, None, METHODS["ia3"])
     assert dead.verdict.startswith("dead: 1 of 12 factors")
     assert [state.name for state in dead.adapters if state.dead] == [
         name.removeprefix("base_model.model.").removesuffix(".ia3_l")

@@ -11,21 +11,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightfit.budget.parameter_plan import (
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import (
     HeadLayer,
     LayerPlan,
-    Plan,
     VectorPlan,
     largest_uniform_rank,
-    make_plan,
+    price_at,
 )
-from tightfit.budget.parts import rank_price
+from tightfit.budget.plan_settings import plan_by
 from tightfit.budget.published import published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes
+from tightfit.config import load_config
 from tightfit.errors import ArtefactError, BudgetError, SettingsError, TightfitError, UsageError
 from tightfit.families import Role
 from tightfit.methods import METHODS
 from tightfit.methods.vera import VERA
+
+PAPER = load_config("paper")
+
+SETTINGS = {
+    "budget": "budget.cap",
+    "method": "adapters.method",
+    "rank": "adapters.rank",
+    "targets": "adapters.targets",
+    "uppermost": "adapters.layers",
+    "head": "head.kind",
+}
 
 HEAD = 768 * 768 + 768 + 768 * 4 + 4
 
@@ -45,15 +57,8 @@ def roberta() -> EncoderShapes:
 
 def plan_of(shapes: EncoderShapes | None = None, **changes: Any) -> Plan:
     """The published plan, or one with other settings."""
-    settings: dict[str, Any] = {
-        "model": "roberta-base",
-        "num_labels": 4,
-        "budget": 1_000_000,
-        "method": "lora",
-        "rank": 4,
-        "targets": ("query", "value"),
-    }
-    return make_plan(shapes or roberta(), **{**settings, **changes})
+    config = PAPER.with_values({SETTINGS[name]: value for name, value in changes.items()})
+    return plan_by(config, shapes or roberta(), model="roberta-base", num_labels=4)
 
 
 @st.composite
@@ -193,7 +198,7 @@ def test_a_rank_above_the_layers_own_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"(?s)layer\.0\.attention\.self\.query.*1 to 768"):
         plan_of(rank=769)
     with pytest.raises(SettingsError, match=r"rank 0 on 768 x 768"):
-        plan_of(rank=0)
+        LayerPlan("query", 0, 768, 768)
 
 
 def test_a_role_that_the_model_lacks_is_refused() -> None:
@@ -209,11 +214,11 @@ def test_a_role_that_the_model_lacks_is_refused() -> None:
 def test_contradictions_are_refused() -> None:
     """Adapters without LoRA, LoRA without adapters, and one label."""
     with pytest.raises(SettingsError, match="the method lora does not go with 0 adapters"):
-        plan_of(targets=())
+        replace(plan_of(), layers=())
     with pytest.raises(SettingsError, match="the method none does not go with 24 adapters"):
         replace(plan_of(), method="none")
     with pytest.raises(UsageError, match=r"(?s)at least two labels.*seen: +1\n"):
-        plan_of(num_labels=1)
+        plan_by(PAPER, roberta(), model="roberta-base", num_labels=1)
 
 
 def test_what_was_checked_stays_so() -> None:
@@ -337,8 +342,8 @@ def test_the_largest_uniform_rank_fits_and_the_next_does_not(plan: Plan, cap: in
 def test_the_price_of_a_rank_is_that_of_the_two_matrices() -> None:
     """On frozen layers as on planned ones."""
     layers = roberta().layers
-    assert rank_price(layers) == 12 * (4 * (768 + 768) + 2 * (768 + 3072))
-    assert largest_uniform_rank(layers, head=HEAD, cap=HEAD + 5 * rank_price(layers)) == 5
+    assert price_at(1, layers) == 12 * (4 * (768 + 768) + 2 * (768 + 3072))
+    assert largest_uniform_rank(layers, head=HEAD, cap=HEAD + 5 * price_at(1, layers)) == 5
 
 
 @given(plans())

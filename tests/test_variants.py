@@ -21,7 +21,7 @@ from tightfit import Run, TrainResult, audit, export, train
 from tightfit.budget.parameter_plan import Plan
 from tightfit.data.batches import collate
 from tightfit.errors import BudgetError, SettingsError
-from tightfit.methods import PLAIN, method_of
+from tightfit.methods import METHODS, PLAIN
 from tightfit.model.adapter_audit import _audit_vectors
 from tightfit.model.adapters import adapter_pairs, base_model, quiet_peft
 from tightfit.model.encoders import quiet_transformers
@@ -337,7 +337,7 @@ def test_the_audit_of_vera(trained: Callable[[str], TrainResult], tmp_path: Path
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("vera_lambda_b"))
     save_file({**saved, name: saved[name] * 0}, tmp_path / "adapter_model.safetensors")
-    dead = _audit_vectors(tmp_path, None, method_of("vera"))
+    dead = _audit_vectors(tmp_path, None, METHODS["vera"])
     assert dead.verdict.startswith("dead: 1 of 12 adapters")
     assert [s.norm_b for s in dead.adapters if s.dead] == [0.0]
 

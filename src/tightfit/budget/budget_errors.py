@@ -51,17 +51,11 @@ def head_words(layer: HeadLayer) -> str:
 def _layer_lines(layers: Sequence[LayerPlan]) -> list[str]:
     """One line for all layers of a kind: their count, what one costs, and what all cost."""
     # Listed one by one, the layers of a deep model would bury the sum.
-    kinds = Counter((_label(x), x.price, x.parameters) for x in layers)
+    kinds = Counter((x.label.replace(" + ", "+"), x.price, x.parameters) for x in layers)
     return [
         f"{count} x {label}: {price} = {count * parameters:,}"
         for (label, price, parameters), count in kinds.items()
     ]
-
-
-def _label(layer: LayerPlan) -> str:
-    if not layer.roles:
-        return layer.name.rpartition(".")[2]
-    return "+".join(layer.roles) + (" (fused)" if len(layer.roles) > 1 else "")
 
 
 def _way_out(

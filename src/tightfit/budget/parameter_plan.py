@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self, TypeVar
 
-from tightfit.budget.allocate import (
-    HEAD_SHARE,
-    Allocate,
-    Allocation,
-    largest_that_fits,
-    narrow_head,
-    same_rank,
-)
 from tightfit.budget.budget_errors import over_budget
-from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan, largest_uniform_rank
-from tightfit.budget.shapes import EncoderShapes, LinearShape
-from tightfit.budget.targets import targeted
+from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
-from tightfit.families import Role
-from tightfit.methods import HEAD_ONLY, KINDS, METHODS, PLAIN, AdapterKind, Method, method_of
-
-__all__ = [
-    "HeadLayer",
-    "LayerPlan",
-    "Plan",
-    "VectorPlan",
-    "largest_uniform_rank",
-    "make_plan",
-]
+from tightfit.methods import HEAD_ONLY, KINDS, METHODS, PLAIN, AdapterKind, Method
 
 T = TypeVar("T")
-
-HeadKind = Literal["stock", "linear", "auto"]
-"""The model's own head; only its output layer; that where the model's head allows it, and of low
-rank where the cap is too small for it."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +68,13 @@ class Plan:
             )
         if self.budget is not None and self.total > self.budget:
             raise over_budget(
-                self.layers,
-                self.head_layers,
-                total=self.total,
-                cap=self.budget,
-                method=self.record,
+                self.layers, self.head_layers, total=self.total, cap=self.budget, method=self.record
             )
 
     @property
     def record(self) -> Method:
         """All that is known of its method."""
-        return method_of(self.method)
+        return METHODS[self.method]
 
     @property
     def adapters(self) -> int:
@@ -206,134 +178,10 @@ class Plan:
         )
 
 
-def make_plan(
-    shapes: EncoderShapes,
-    *,
-    model: str,
-    num_labels: int,
-    budget: int | None,
-    method: str,
-    rank: int | None,
-    targets: Sequence[Role],
-    uppermost: int | None = None,
-    head: HeadKind = "stock",
-    dora: bool = False,
-    allocate: Allocate = largest_that_fits,
-) -> Plan:
-    """The plan that gives every targeted layer the same rank, or spends the cap as it is told.
-
-    Args:
-        shapes: the model, with a head for ``num_labels``.
-        model: its name, as the user wrote it.
-        num_labels: logits that the head gives.
-        budget: most trainable parameters allowed; None where no cap holds.
-        method: what trains besides the head.
-        rank: of each adapter; None spends the cap as ``allocate`` says, and where it cannot pay a
-            single adapter the head trains alone.
-        targets: roles to adapt. A layer that fuses several is adapted once, at its full width.
-        uppermost: adapt only so many blocks, counted from above; None adapts all.
-        head: whether the head's new hidden layers train, or stand frozen near the identity.
-        dora: whether LoRA's adapters train the lengths of the weight's rows as well.
-        allocate: chooses layers and ranks where ``rank`` is None.
-
-    Raises:
-        BudgetError: the plan is over the cap.
-        SettingsError: a rank is too large for a layer, or the model has no layer of that role, not
-            so many blocks, or a head that cannot be linear.
-    """
-    record = method_of(method)
-    constants = _constants(shapes, head) if not record.whole else ()
-    whole = _head_layers(shapes, constants)
-    widths = (shapes.hidden, num_labels)
-    cap = budget if head == "auto" and not record.whole else None
-    kept = whole if cap is None else narrow_head(whole, widths, cap, HEAD_SHARE)
-    layers, chosen = _able(record, shapes, targets, uppermost), Allocation((), "")
-    if record.kinds:
-        kind = record.kinds[-1 if dora else 0]
-        if rank is None:
-            spent = sum(layer.parameters for layer in kept)
-            chosen = allocate(layers, head=spent, cap=budget, kind=kind)
-            record = record if chosen.layers else HEAD_ONLY
-        else:
-            chosen = Allocation(same_rank(layers, rank, kind), "")
-    elif record.vectors:
-        chosen = Allocation(same_rank(layers, 1), "")
-    vectors: tuple[VectorPlan, ...] = ()
-    if record.vectors:
-        vectors, chosen = _vectors(record, chosen.layers), replace(chosen, layers=())
-    if cap is not None and kept[-1].rank is not None:
-        spent = sum(x.parameters for x in chosen.layers) + sum(x.parameters for x in vectors)
-        kept = narrow_head(whole, widths, cap - spent)
-    return Plan(
-        model=model,
-        num_labels=num_labels,
-        budget=budget,
-        method=record.name,
-        layers=chosen.layers,
-        head_layers=kept,
-        head_modules=tuple(module.module for module in shapes.head),
-        everything=shapes.parameters if record.whole else 0,
-        frozen_constants=constants,
-        why="; ".join(filter(None, [chosen.why, _why_narrow(whole[-1], kept[-1])])),
-        vectors=vectors,
-    )
-
-
-def _able(
-    method: Method, shapes: EncoderShapes, targets: Sequence[Role], uppermost: int | None
-) -> list[LinearShape]:
-    """The targeted layers on which a method has something to train."""
-    if not (method.kinds or method.vectors):
-        return []
-    layers = targeted(shapes, targets, uppermost)
-    return [layer for layer in layers if method.suits(layer.roles, bias=layer.bias)]
-
-
-def _vectors(method: Method, layers: Sequence[LayerPlan]) -> tuple[VectorPlan, ...]:
-    """What a method trains on these layers, where that is vectors."""
-    return tuple(
-        VectorPlan(f"{layer.name}.{name}", width)
-        for layer in layers
-        for name, width in zip(method.vectors, (layer.out_features, layer.rank), strict=False)
-    )
-
-
 def _names_where(has: Callable[[Method], object]) -> str:
     """The methods of which this holds, in words."""
     *most, last = [name for name, method in METHODS.items() if has(method)]
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def _why_narrow(whole: HeadLayer, kept: HeadLayer) -> str:
-    if kept.rank is None:
-        return ""
-    return f"the head's weight has rank {kept.rank}: whole it would cost {whole.parameters:,}"
-
-
-def _constants(shapes: EncoderShapes, kind: HeadKind) -> tuple[str, ...]:
-    """The head's tensors that stand frozen near the identity; empty where its own layers train."""
-    output = shapes.head[-1].tensors[-1][0].rpartition(".")[0]
-    hidden = [n for m in shapes.head for n, _ in m.tensors if not n.startswith(f"{output}.")]
-    replaceable = tuple(name for module in shapes.head for name in module.replaceable)
-    fixed = sorted(set(hidden) - set(replaceable))
-    if kind == "linear" and fixed:
-        raise SettingsError(
-            f"the head of {shapes.model_type} cannot be linear",
-            seen=f"{', '.join(fixed)}: what follows is no tanh",
-            allowed="stock or auto",
-            next_step="set head.kind=auto",
-        )
-    return () if kind == "stock" or fixed else replaceable
-
-
-def _head_layers(shapes: EncoderShapes, constants: Sequence[str]) -> tuple[HeadLayer, ...]:
-    """The head's trained tensors joined to the layers that own them."""
-    layers: dict[str, int] = {}
-    for tensor, parameters in (pair for module in shapes.head for pair in module.tensors):
-        if tensor not in constants:
-            owner = tensor.rpartition(".")[0]
-            layers[owner] = layers.get(owner, 0) + parameters
-    return tuple(HeadLayer(name, parameters) for name, parameters in layers.items())
 
 
 def _layer_to_json(layer: LayerPlan) -> dict[str, Any]:

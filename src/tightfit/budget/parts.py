@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from tightfit.budget.shapes import LinearShape
 from tightfit.errors import SettingsError
 from tightfit.methods import PLAIN, AdapterKind
-
-
-class LinearSize(Protocol):
-    """Whatever has the two widths of a linear layer."""
-
-    @property
-    def in_features(self) -> int:
-        """Width that the layer reads."""
-
-    @property
-    def out_features(self) -> int:
-        """Width that the layer writes."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +39,16 @@ class LayerPlan:
             )
 
     @property
+    def duties(self) -> tuple[str, ...]:
+        """What the layer does, or for adapters from elsewhere what it is called."""
+        return self.roles or (self.name.rpartition(".")[2],)
+
+    @property
+    def label(self) -> str:
+        """The same in words."""
+        return " + ".join(self.duties) + (" (fused)" if len(self.duties) > 1 else "")
+
+    @property
     def parameters(self) -> int:
         """All that trains in it."""
         return self.kind.price(self.rank, self.in_features, self.out_features)
@@ -80,24 +78,21 @@ class HeadLayer:
     """Of a weight that is the product of two narrow ones; None where each of its numbers trains."""
 
 
-def price_at(rank: int, layers: Sequence[LinearSize], kind: AdapterKind = PLAIN) -> int:
+Sized = Sequence[LinearShape] | Sequence[LayerPlan]
+"""Layers as they are, or as they are to be adapted."""
+
+
+def price_at(rank: int, layers: Sized, kind: AdapterKind = PLAIN) -> int:
     """Parameters of adapters of this rank on all these layers; at rank 0, what any rank costs."""
     return sum(kind.price(rank, layer.in_features, layer.out_features) for layer in layers)
 
 
-def rank_price(layers: Sequence[LinearSize], kind: AdapterKind = PLAIN) -> int:
-    """Parameters that each rank costs when all these layers are adapted."""
-    return price_at(1, layers, kind) - price_at(0, layers, kind)
-
-
-def largest_rank(layers: Sequence[LinearSize], kind: AdapterKind = PLAIN) -> int:
+def largest_rank(layers: Sized, kind: AdapterKind = PLAIN) -> int:
     """The rank beyond which one of the layers gains nothing."""
     return min(kind.largest_rank(layer.in_features, layer.out_features) for layer in layers)
 
 
-def largest_uniform_rank(
-    layers: Sequence[LinearSize], *, head: int, cap: int, kind: AdapterKind = PLAIN
-) -> int:
+def largest_uniform_rank(layers: Sized, *, head: int, cap: int, kind: AdapterKind = PLAIN) -> int:
     """The largest rank that all layers can have alike under the cap; 0 where not even 1 fits.
 
     Args:
@@ -106,5 +101,6 @@ def largest_uniform_rank(
         cap: most trainable parameters allowed.
         kind: of the adapters.
     """
-    affordable = (cap - head - price_at(0, layers, kind)) // rank_price(layers, kind)
+    fixed = price_at(0, layers, kind)
+    affordable = (cap - head - fixed) // (price_at(1, layers, kind) - fixed)
     return max(0, min(affordable, largest_rank(layers, kind)))

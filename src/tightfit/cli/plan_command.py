@@ -75,9 +75,7 @@ def show_plan(plan: Plan, console: Console) -> list[RenderableType]:
 
 def _parts(plan: Plan) -> list[tuple[str, str, int]]:
     """Name, price and parameters of each kind of layer and of each layer of the head."""
-    kinds = Counter(
-        (_kind(layer.roles, layer.name), layer.price, layer.parameters) for layer in plan.layers
-    )
+    kinds = Counter((layer.label, layer.price, layer.parameters) for layer in plan.layers)
     parts = [
         (f"{count} x {kind}", price, count * parameters)
         for (kind, price, parameters), count in kinds.items()
@@ -93,12 +91,6 @@ def _parts(plan: Plan) -> list[tuple[str, str, int]]:
         (f"head: {layer.name}", f"rank {layer.rank}" if layer.rank else "", layer.parameters)
         for layer in plan.head_layers
     ]
-
-
-def _kind(roles: tuple[str, ...], name: str) -> str:
-    if not roles:
-        return name.rpartition(".")[2]
-    return " + ".join(roles) + (" (fused)" if len(roles) > 1 else "")
 
 
 def _cap_line(total: int, cap: int, console: Console) -> Text:

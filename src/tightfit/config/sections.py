@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import (
@@ -22,12 +22,6 @@ from pydantic import (
 from tightfit.errors import SettingsError
 from tightfit.families import Role
 from tightfit.methods import METHODS
-
-if TYPE_CHECKING:
-    MethodName = str
-else:
-    MethodName = Literal[tuple(METHODS)]
-"""A method of :mod:`tightfit.methods`, which no list here repeats."""
 
 MissingText = Literal["refuse", "empty"]
 """What a row without a text is: a fault, or an empty text."""
@@ -118,10 +112,8 @@ class Model(Section):
 class Adapters(Section):
     """What is trained inside the encoder."""
 
-    method: MethodName
-    """LoRA (arXiv:2106.09685), two vectors on each target around shared random matrices (VeRA,
-    arXiv:2310.11454), a factor on each output of the targets (IA3, arXiv:2205.05638), their biases
-    (BitFit, arXiv:2106.10199), nothing, or every weight of the model."""
+    method: Literal[*METHODS]  # type: ignore[valid-type]  # mypy reads no list of names
+    """How the encoder is tuned; the records in :mod:`tightfit.methods` say what each does."""
     rank: Rank = None
     alpha: Annotated[float, Field(gt=0)] = 8.0
     """The product B A is scaled by alpha / rank, or with ``rslora`` by alpha / sqrt(rank)."""

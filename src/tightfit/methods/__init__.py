@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tightfit.errors import SettingsError
 from tightfit.methods.bias import BIAS
 from tightfit.methods.full import FULL
 from tightfit.methods.head_only import HEAD_ONLY
@@ -13,7 +12,7 @@ from tightfit.methods.lora import LORA, PLAIN
 from tightfit.methods.record import AdapterKind, Method
 from tightfit.methods.vera import VERA
 
-__all__ = ["HEAD_ONLY", "KINDS", "LORA", "METHODS", "PLAIN", "AdapterKind", "Method", "method_of"]
+__all__ = ["HEAD_ONLY", "KINDS", "LORA", "METHODS", "PLAIN", "AdapterKind", "Method"]
 
 METHODS: Mapping[str, Method] = {
     method.name: method for method in (LORA, VERA, IA3, BIAS, HEAD_ONLY, FULL)
@@ -24,19 +23,3 @@ KINDS: Mapping[str, AdapterKind] = {
     kind.name: kind for method in METHODS.values() if method.matrices for kind in method.kinds
 }
 """Of the adapters that a plan lists, by name."""
-
-
-def method_of(name: str) -> Method:
-    """The record of a method.
-
-    Raises:
-        SettingsError: there is none of this name.
-    """
-    if name not in METHODS:
-        raise SettingsError(
-            "unknown method",
-            seen=name,
-            allowed=", ".join(METHODS),
-            next_step="choose one of these as adapters.method",
-        )
-    return METHODS[name]

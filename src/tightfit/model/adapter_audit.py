@@ -15,10 +15,9 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import ArtefactError
-from tightfit.methods import METHODS, Method
+from tightfit.methods import Method
 from tightfit.model.adapter_folder import (
     ADAPTER_CONFIG,
     ADAPTER_FILE,
@@ -123,7 +122,7 @@ def audit_artefact(folder: Path, plan: Plan, labels: tuple[str, ...]) -> Audit:
     Raises:
         ArtefactError: it is incomplete or damaged.
     """
-    found = _audit_artefact(folder, labels, whole=plan.method == "full")
+    found = _audit_artefact(folder, labels, plan.record)
     ranks = plan.head_ranks
     if not ranks:
         return found
@@ -134,16 +133,14 @@ def audit_artefact(folder: Path, plan: Plan, labels: tuple[str, ...]) -> Audit:
     return replace(found, trainable=found.trainable - excess)
 
 
-def _audit_artefact(folder: Path, labels: tuple[str, ...], *, whole: bool) -> Audit:
-    if whole:
+def _audit_artefact(folder: Path, labels: tuple[str, ...], method: Method) -> Audit:
+    if method.whole:
         numbers = sum(read_contents(f).numbers for f in sorted(folder.glob("*.safetensors")))
         return Audit(numbers, (), True, labels, "no adapters: every weight of the model trained")
     if not (folder / ADAPTER_CONFIG).is_file():
         return _audit_head(folder, labels)
-    kind = storage.read_json(folder / ADAPTER_CONFIG).get("peft_type")
-    for method in METHODS.values():
-        if method.vectors and method.peft_type == kind:
-            return _audit_vectors(folder, labels, method)
+    if method.vectors:
+        return _audit_vectors(folder, labels, method)
     return _audit_adapter(folder, labels)
 
 

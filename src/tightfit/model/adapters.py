@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from peft import PeftModel, get_peft_config, get_peft_model
 from peft.tuners.lora import LoraLayer
-from peft.tuners.vera import VeraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel
@@ -97,10 +97,9 @@ def adapter_pairs(module: nn.Module) -> list[AdapterPair]:
 
 def adapter_dropouts(module: nn.Module) -> list[nn.Module]:
     """The dropouts on the adapters' inputs."""
-    layers = list(base_model(module).modules())
-    return [layer.lora_dropout for layer in layers if isinstance(layer, LoraLayer)] + [
-        layer.vera_dropout for layer in layers if isinstance(layer, VeraLayer)
-    ]
+    layers = [x for x in base_model(module).modules() if isinstance(x, BaseTunerLayer)]
+    children = [child for layer in layers for child in layer.named_children()]
+    return [dropout for name, dropout in children if name.endswith("_dropout")]
 
 
 def has_magnitudes(module: nn.Module) -> bool:

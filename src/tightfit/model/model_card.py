@@ -176,11 +176,13 @@ def _training(config: Config, plan: Plan, extent: str, data: Mapping[str, Any] |
     batch = optim.batch * optim.accumulate
     how = f"AdamW, rate {optim.lr:g}, {extent}, batch {batch}"
     if plan.layers:
-        adapters = config.adapters
+        adapters, kind = config.adapters, plan.layers[0].kind
+        ranks = dict.fromkeys(str(pick(x.rank for x in plan.layers)) for pick in (min, max))
+        duties = dict.fromkeys(duty for layer in plan.layers for duty in layer.duties)
         how += (
-            f"; {plan.layers[0].kind.title} of rank {_ranks(plan)} and alpha {adapters.alpha:g} "
-            f"(over {'the root of the rank' if adapters.rslora else 'the rank'}) on "
-            f"{', '.join(_roles(plan))}" + STARTS.get(adapters.init, "")
+            f"; {kind.title} of rank {' to '.join(ranks)} and alpha {adapters.alpha:g} (over "
+            f"{'the root of the rank' if adapters.rslora else 'the rank'}) on "
+            f"{', '.join(duties)}" + STARTS.get(adapters.init, "")
         )
     how += _head(plan)
     if data is None:
@@ -209,17 +211,6 @@ def _extent(config: Config, decisions: Decisions, steps: int) -> str:
     if decisions.epochs is None or any(limit is not None for limit in limits):
         return f"{steps:,} steps"
     return f"{decisions.epochs.value:g} epochs"
-
-
-def _ranks(plan: Plan) -> str:
-    lowest, highest = (pick(layer.rank for layer in plan.layers) for pick in (min, max))
-    return str(lowest) if lowest == highest else f"{lowest} to {highest}"
-
-
-def _roles(plan: Plan) -> list[str]:
-    """What the adapted layers do, or for foreign adapters their names."""
-    names = [layer.roles or (layer.name.rpartition(".")[2],) for layer in plan.layers]
-    return list(dict.fromkeys(name for some in names for name in some))
 
 
 def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:

@@ -7,8 +7,10 @@ arXiv:2402.09353), modules that were trained whole.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import torch
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 
-from tightfit.budget.parameter_plan import HeadLayer, LayerPlan, Plan
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import HeadLayer, LayerPlan
 from tightfit.budget.shapes import EncoderShapes
 from tightfit.errors import ArtefactError, SettingsError
 from tightfit.families import FAMILIES
@@ -60,7 +63,8 @@ class Foreign:
 
     def labels_in(self, shapes: EncoderShapes) -> int | None:
         """How many labels the head in the file has; None where the file brings no head."""
-        return next(iter(self._rows_of(label_layer(shapes))), None)
+        shape = self.shapes.get(f"{label_layer(shapes)}.weight")
+        return shape[0] if shape else None
 
     def plan(self, shapes: EncoderShapes, *, model: str, num_labels: int) -> Plan:
         """What trains, as far as the file tells: every tensor in it, and no cap.
@@ -113,9 +117,6 @@ class Foreign:
     def _others(self) -> list[str]:
         return [n for n in self.shapes if not _MATRIX.fullmatch(n) and not _is_copy(n)]
 
-    def _rows_of(self, layer: str) -> Iterator[int]:
-        return (self.shapes[name][0] for name in (f"{layer}.weight",) if name in self.shapes)
-
     def _pairs(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
         halves: dict[str, dict[str, tuple[int, ...]]] = {}
         for name, shape in self.shapes.items():
@@ -130,13 +131,9 @@ class Foreign:
 
     def _whole_layers(self) -> Iterator[HeadLayer]:
         """All other tensors, joined to the layers that own them."""
-        owners: dict[str, int] = {}
+        owners = Counter[str]()
         for name in self._others():
-            owner = name.rpartition(".")[0]
-            numbers = 1
-            for side in self.shapes[name]:
-                numbers *= side
-            owners[owner] = owners.get(owner, 0) + numbers
+            owners[name.rpartition(".")[0]] += prod(self.shapes[name])
         return (HeadLayer(name, numbers) for name, numbers in owners.items())
 
 

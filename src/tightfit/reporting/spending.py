@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from tightfit.budget.budget_errors import head_words
@@ -59,8 +59,7 @@ def spending(run: Run) -> Spending:
         parts.append(Part("encoder", plan.adapters, plan.adapters / whole, TONES[0]))
     if plan.vectors:
         words = f"{len(plan.vectors)} {plan.record.words} of the encoder"
-        share = plan.adapters / whole
-        parts.append(Part(plan.record.words, plan.adapters, share, TONES[0], words))
+        parts.append(Part(plan.record.words, plan.adapters, plan.adapters / whole, TONES[0], words))
     head = " + ".join(f"{head_words(layer)} {layer.parameters:,}" for layer in plan.head_layers)
     parts.append(Part("head", plan.head, plan.head / whole, "head", head))
     if plan.headroom is not None:
@@ -140,14 +139,12 @@ def _groups(run: Run) -> dict[str, list[LayerPlan]]:
     """The adapters by what their layers do, in the order of the model."""
     groups: dict[str, list[LayerPlan]] = defaultdict(list)
     for layer in run.plan.layers:
-        groups[" + ".join(layer.roles) or layer.name.rpartition(".")[2]].append(layer)
+        groups[" + ".join(layer.duties)].append(layer)
     return dict(groups)
 
 
 def _sum(layers: list[LayerPlan]) -> str:
-    kinds: dict[str, int] = defaultdict(int)
-    for layer in layers:
-        kinds[layer.price] += 1
+    kinds = Counter(layer.price for layer in layers)
     if len(kinds) > 3:
         ranks = [layer.rank for layer in layers]
         return f"{len(layers)} layers of rank {min(ranks)} to {max(ranks)}"

@@ -18,7 +18,6 @@ from tightfit.budget.targets import targeted
 from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
 from tightfit.data.batches import Tokens, batch_order, padding_share
 from tightfit.data.token_cache import TokenCache
-from tightfit.methods import METHODS
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
@@ -55,11 +54,8 @@ def plan_for(
 
 
 def targeted_layers(config: Config, source: Source, num_labels: int) -> list[LinearShape]:
-    """The layers that the settings offer to adapters; none for the other methods."""
-    if not METHODS[config.adapters.method].matrices:
-        return []
-    adapters = config.adapters
-    return targeted(source.shapes(num_labels), adapters.targets, adapters.layers)
+    """The layers that the settings offer to adapters, or to what else trains in their place."""
+    return targeted(source.shapes(num_labels), config.adapters)
 
 
 def decide_lengths(

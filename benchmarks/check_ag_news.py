@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from tightfit import pipeline
+import tightfit
 from tightfit.data.checks import quick_warnings
 from tightfit.data.labels import own_classes
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.tasks import SingleLabel
 
 ROWS = 20_000
 SHARE = 0.05
@@ -45,18 +46,21 @@ def main() -> None:
 def all_rows(data: str) -> dict[str, Any]:
     """The whole verb, reading and tokenising included, but for the search for label errors."""
     started = time.perf_counter()
-    found = pipeline.check(data, label_errors=False, voice=Voice()).to_json()
+    found = tightfit.check(data, label_errors=False, progress=Progress()).to_json()
     counts = {kind: value for kind, value in found.items() if isinstance(value, int)}
     return {"seconds": time.perf_counter() - started, "peak_megabytes": peak_megabytes(), **counts}
 
 
 def before_training(table: Table) -> dict[str, Any]:
     """The quick look that every training begins with; the last 640 rows stand for validation."""
-    classes = own_classes(table)
-    ids = [classes.values.index(label) for label in table.labels or []]
+    task = SingleLabel(own_classes(table))
+    targets_N = task.encode(table)[:-640]
     started = time.perf_counter()
     warnings = quick_warnings(
-        table.texts[:-640], label_ids=ids[:-640], names=classes.names, held=table.texts[-640:]
+        table.texts[:-640],
+        strata=targets_N.tolist(),
+        counts=task.counts(targets_N),
+        held=table.texts[-640:],
     )
     return {"seconds": time.perf_counter() - started, "warnings": warnings}
 
@@ -75,7 +79,7 @@ def planted(table: Table, seed: int) -> dict[str, Any]:
     for row, step in zip(wrong, chance.integers(1, len(classes), len(wrong)), strict=True):
         labels[row] = classes[(classes.index(labels[row]) + int(step)) % len(classes)]
     started = time.perf_counter()
-    result = pipeline.check(Table(sample.texts, labels), voice=Voice())
+    result = tightfit.check(Table(sample.texts, labels), progress=Progress())
     found = set(result.findings.found["suspect_labels"].rows)
     hits = len(found & set(wrong.tolist()))
     return {

@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks.machine import Process, environment_of, facts, run_process
 from benchmarks.results import RESULTS, table, write_section
 from benchmarks.speed import write_rows
-from tightfit.inference.parity import SAMPLE_ROWS
+from tightfit.engines.parity import SAMPLE_ROWS
 from tightfit.metrics.paired import Paired, compare_accuracy
 
 TITLE = "Inference speed"

@@ -136,9 +136,8 @@ def _read_run(folder: Path) -> Figures:
 
 
 def _format_of(run: Path) -> str:
-    # The other sections of the file are of no interest here.
-    after = (run / "config.toml").read_text().partition("[choices.precision]")[2]
-    return after.partition('value = "')[2].partition('"')[0]
+    form: str = json.loads((run / "decisions.json").read_text())["precision"]["value"]
+    return form
 
 
 def _peer(args: argparse.Namespace, folder: Path, setup: str) -> list[str]:

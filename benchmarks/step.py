@@ -22,13 +22,14 @@ from torch.nn import functional as F
 
 from benchmarks.machine import ceiling
 from benchmarks.results import table
+from tightfit.config import settings_of
 from tightfit.data.batches import Batch
+from tightfit.encoder.threads import side_by_side
 from tightfit.model import lean
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import locate
-from tightfit.model.threads import side_by_side
-from tightfit.pipeline.planning import settings_of
+from tightfit.tasks import SingleLabel
 from tightfit.training.prepare import plan_for
 
 LABELS = ("a", "b", "c", "d")
@@ -117,7 +118,7 @@ def step_seconds(
 
     def compute(part: Batch) -> float:
         with torch.inference_mode(not backward):
-            loss = F.cross_entropy(forward(part), part.labels_B)
+            loss = F.cross_entropy(forward(part), part.targets_B)
         if backward:
             torch.autograd.grad(loss, trained, allow_unused=True)
         return float(loss.detach())
@@ -130,10 +131,10 @@ def step_seconds(
 def divided(batch: Batch, count: int) -> list[Batch]:
     """Parts of equal size."""
     assert len(batch.rows_B) % count == 0, "--parts must divide --rows"
-    assert batch.labels_B is not None
-    tensors = (batch.ids_BL, batch.mask_BL, batch.labels_B, batch.rows_B)
+    assert batch.targets_B is not None
+    tensors = (batch.ids_BL, batch.mask_BL, batch.targets_B, batch.rows_B)
     chunks = zip(*(t.chunk(count) for t in tensors), strict=True)
-    return [Batch(ids, mask, labels, own, batch.padded) for ids, mask, labels, own in chunks]
+    return [Batch(ids, mask, targets, own, batch.padded) for ids, mask, targets, own in chunks]
 
 
 def random_batch(vocabulary: int, *, rows: int, tokens: int, padded: bool) -> Batch:
@@ -162,7 +163,9 @@ def main(words: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     config, source = settings_of("tight", args.set, model=args.model), locate(args.model)
-    classifier = build(source, plan_for(config, source, len(LABELS)), config, LABELS)
+    classifier = build(
+        source, plan_for(config, source, len(LABELS)), config, SingleLabel.from_names(LABELS)
+    )
     size = source.config()["vocab_size"]
     batch = random_batch(size, rows=args.rows, tokens=args.tokens, padded=args.padded)
     parts = divided(batch, args.parts)

@@ -1,4 +1,4 @@
-"""The command line inside this process, its two streams apart, and its pipeline replaced."""
+"""The command line inside this process, its two streams apart, and its verbs replaced."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tightfit import pipeline
+import tightfit
 from tightfit.cli import app
 
 
-def tightfit(*arguments: str, stdin: str | bytes | None = None) -> Any:
+def cli(*arguments: str, stdin: str | bytes | None = None) -> Any:
     """Run ``tightfit``; the result has exit_code, stdout and stderr."""
     return CliRunner().invoke(app, list(arguments), input=stdin, prog_name="tightfit")
 
 
 def replace(monkeypatch: pytest.MonkeyPatch, name: str, function: Any) -> None:
-    """Put another function in the place of one of the pipeline's, which is never loaded."""
-    monkeypatch.setitem(vars(pipeline), name, function)
+    """Put another function in the place of one of the verbs, which is never loaded."""
+    monkeypatch.setitem(vars(tightfit), name, function)
 
 
 class Recorder:
-    """Stands for a function of the pipeline, and remembers how it was called."""
+    """Stands for a verb, and remembers how it was called."""
 
     def __init__(self, result: Any) -> None:
         self.result = result

@@ -10,10 +10,10 @@ import huggingface_hub
 import pytest
 import torch
 
-from tests.toy_jobs import SHORT
+import tightfit
+from tests.toy_setups import SHORT
 from tests.toys import toy_encoder, toy_rows, write_jsonl
-from tightfit import pipeline
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 Encoders = Callable[[str], Path]
 """Gives the folder of a toy encoder of a family."""
@@ -70,12 +70,12 @@ def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(
     bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> pipeline.TrainResult:
+) -> tightfit.TrainResult:
     """A run of 70 steps with the default recipe, evaluated every 30; not to be changed."""
-    return pipeline.train(
+    return tightfit.train(
         rows_file,
         model=str(bert),
         out=tmp_path_factory.mktemp("runs") / "finished",
         settings=[*SHORT, "train.eval_every=30", "optim.lr=2e-2", "optim.epochs=10"],
-        voice=Voice(),
+        progress=Progress(),
     )

@@ -8,17 +8,19 @@ from typing import Any
 
 import torch
 
-from tests.toy_jobs import toy_settings
+from tests.toy_setups import toy_settings
 from tests.toys import WORDS, toy_encoder
-from tightfit import runs
-from tightfit.data.labels import LabelSet
+from tightfit import storage
 from tightfit.model.artefact import save_artefact
 from tightfit.model.classifier import build
 from tightfit.model.locate import locate
+from tightfit.tasks import SingleLabel
 from tightfit.training.prepare import plan_for
 
 NAMES = ("money, etc.", 'sport "x"', "wörld 🙂")
 """Labels that a careless writer of files would break."""
+
+TASK = SingleLabel.from_names(NAMES)
 
 LENGTH = 48
 
@@ -35,17 +37,17 @@ def toy_run(encoder: Path, out: Path, *settings: str, recipe: str = "tight") -> 
     source = locate(str(encoder))
     plan = plan_for(config, source, len(NAMES))
     torch.manual_seed(1)
-    classifier = build(source, plan, config, NAMES)
+    classifier = build(source, plan, config, TASK)
     with torch.no_grad():
         for parameter in classifier.trainable().values():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
-    folder = runs.create(out)
-    runs.write_text(folder.config, config.to_toml())
-    runs.write_json(folder.plan, plan.to_json())
-    runs.write_json(folder.labels, LabelSet(NAMES, (0, 1, 2)).to_json())
+    folder = storage.create(out)
+    storage.write_text(folder.config, config.to_toml())
+    storage.write_json(folder.plan, plan.to_json())
+    storage.write_json(folder.labels, TASK.to_json())
     save_artefact(classifier, folder.model if plan.method == "full" else folder.adapter)
     base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
-    runs.seal(folder, {}, base)
+    storage.seal(folder, {}, base)
     return out
 
 

@@ -1,20 +1,17 @@
-"""Facts about a run for the page's tests: a real toy run's, with parts replaced."""
+"""Runs for the page's tests: a real toy run, with parts replaced."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tightfit import runs
-from tightfit.inference.calibration import calibrate
-from tightfit.inference.outcomes import Outcomes
-from tightfit.metrics.calibration import apply_temperature
-from tightfit.metrics.scores import score
-from tightfit.report.facts import RunFacts, read_facts
+from tightfit.run import Evaluated, Run
+from tightfit.tasks import SingleLabel
+from tightfit.tasks.calibrate import calibrate
+from tightfit.tasks.validation_logits import ValidationLogits
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -26,47 +23,37 @@ HOSTILE = (
 """Texts and labels that try to run, to close what they stand in, or to turn the line around."""
 
 
-def facts_of(run: Path) -> RunFacts:
-    """What the page of a sealed run is made from."""
-    folder = runs.open_run(run)
-    manifest = runs.read_manifest(folder)
-    return read_facts(folder, manifest.versions, manifest.base)
-
-
-def with_outcomes(facts: RunFacts, labels: Sequence[str], texts: Sequence[str]) -> RunFacts:
+def with_outcomes(run: Run, labels: Sequence[str], texts: Sequence[str]) -> Run:
     """The same run with these label names, every text of it answered wrongly or rightly by turns.
 
     Args:
-        facts: of any run.
+        run: any.
         labels: names, two or more.
         texts: the first of them are mistakes, one a label; they are repeated as often as needed.
     """
+    task = SingleLabel.from_names(labels)
     rows = max(80, 2 * len(labels))
     true_N = np.arange(rows) % len(labels)
     given_N = np.where(np.arange(rows) < rows // 4, (true_N + 1) % len(labels), true_N)
     logits_NK = np.eye(len(labels), dtype=np.float32)[given_N] * 3
-    outcomes = Outcomes.gather(logits_NK, true_N.tolist(), [*texts] * rows)
-    scores = score(true_N, apply_temperature(logits_NK, 1.0), tuple(labels)).to_json()
-    data: dict[str, Any] = {**facts.data, "train_counts": dict.fromkeys(labels, 7)}
-    return replace(
-        facts,
-        labels=tuple(labels),
-        outcomes=outcomes,
-        calibration=calibrate(outcomes),
-        scores=scores,
-        data=data,
+    validation_logits = ValidationLogits.gather(task, logits_NK, true_N, [*texts] * rows)
+    scores = task.score(true_N, task.probabilities(logits_NK))
+    return run.with_parts(
+        task=task,
+        validation=validation_logits,
+        calibration=calibrate(validation_logits),
+        metrics=replace(run.metrics, validation=scores),
+        data=replace(run.data, train_counts=dict.fromkeys(labels, 7)),
     )
 
 
-def hostile(facts: RunFacts) -> RunFacts:
+def hostile(run: Run) -> Run:
     """The same run with every name and text that a user can choose turned against the page."""
-    facts = with_outcomes(facts, HOSTILE, HOSTILE)
-    data = {**facts.data, "source": HOSTILE[0], "note": HOSTILE[1], "warnings": list(HOSTILE)}
-    evaluation = {**facts.scores, "data": HOSTILE[2]}
-    return replace(
-        facts,
-        path=f"runs/{HOSTILE[1]}",
-        data=data,
-        base={**facts.base, "public_name": HOSTILE[0]},
-        evaluations=[evaluation],
+    run = with_outcomes(run, HOSTILE, HOSTILE)
+    base = {**run.manifest.base, "public_name": HOSTILE[0]}
+    return run.with_parts(
+        _path=Path(f"runs/{HOSTILE[1]}"),
+        data=replace(run.data, source=HOSTILE[0], note=HOSTILE[1], warnings=HOSTILE),
+        manifest=run.manifest.model_copy(update={"base": base}),
+        evaluations=[Evaluated(HOSTILE[2], run.metrics.validation)],
     )

@@ -12,9 +12,10 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 
-from tests.toy_jobs import LABELS, toy_classifier, toy_plan, toy_settings
+from tests.toy_setups import TASK, toy_classifier, toy_plan, toy_settings
 from tests.toys import SMALL
-from tightfit.budget.plan import LayerPlan, Plan
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import LayerPlan
 from tightfit.errors import SettingsError
 from tightfit.model.adapters import (
     AdapterPair,
@@ -36,8 +37,8 @@ IDS_BL = torch.tensor([[2, 5, 6, 7, 3]])
 def attached(folder: Path, plan: Plan, *settings: str) -> Classifier:
     """A classifier whose plan was made by hand."""
     source, adapters = locate(str(folder)), toy_settings(folder, *settings).adapters
-    module = attach(load_encoder(source, plan, LABELS), plan, adapters)
-    return Classifier(module, plan, load_tokenizer(source), LABELS)
+    module = attach(load_encoder(source, plan, TASK), plan, adapters)
+    return Classifier(module, plan, load_tokenizer(source), TASK)
 
 
 def required(classifier: Classifier) -> dict[int, int]:

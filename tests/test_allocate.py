@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_plan import plan_of
-from tightfit.budget.allocate import MOST_RANK, largest_that_fits
-from tightfit.budget.parts import rank_price
-from tightfit.budget.plan import Plan
+from tightfit.budget.allocate import largest_that_fits
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import price_at
 from tightfit.budget.shapes import LinearShape
-from tightfit.config import Role
 from tightfit.errors import BudgetError
+from tightfit.families import Role
+from tightfit.methods import PLAIN
 
 ALL: tuple[Role, ...] = ("query", "key", "value", "attention-output", "mlp-in", "mlp-out")
 OUTPUT = 768 * 4 + 4
@@ -85,9 +86,9 @@ def test_no_cap_is_exceeded_and_none_is_wasted(
     chosen = largest_that_fits(layers, head=head, cap=cap).layers
     spent = head + sum(layer.parameters for layer in chosen)
     if not chosen:
-        assert cap - head < max(rank_price([layer]) for layer in layers)
+        assert cap - head < max(price_at(1, [layer]) for layer in layers)
         return
     assert spent <= cap
     rank = chosen[0].rank
-    stops = min(MOST_RANK, *(min(x.in_features, x.out_features) for x in chosen))
-    assert rank == stops or spent + rank_price(chosen) > cap
+    stops = min(PLAIN.most_rank, *(min(x.in_features, x.out_features) for x in chosen))
+    assert rank == stops or spent + price_at(1, chosen) > cap

@@ -15,7 +15,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tests.toy_jobs import LABELS, TEXTS, toy_classifier
+from tests.toy_setups import LABELS, TASK, TEXTS, toy_classifier
 from tests.toys import SMALL, toy_encoder
 from tightfit.data.batches import tokenise
 from tightfit.errors import ArtefactError, BudgetError
@@ -49,7 +49,7 @@ def logits_of(classifier: Classifier) -> Any:
 
 def loaded(classifier: Classifier, folder: Path, source: Source) -> Classifier:
     """The artefact of a classifier, loaded anew."""
-    return load_artefact(folder, source, classifier.plan, classifier.label_names)
+    return load_artefact(folder, source, classifier.plan, classifier.task)
 
 
 @each_family
@@ -62,7 +62,7 @@ def test_an_artefact_answers_as_what_was_saved(
     assert save_artefact(classifier, tmp_path) == classifier.plan.total
     anew = loaded(classifier, tmp_path, locate(str(encoders(family))))
     np.testing.assert_allclose(logits_of(anew), logits_of(classifier), rtol=0, atol=1e-5)
-    assert anew.label_names == LABELS
+    assert anew.task.names == LABELS
     assert not any(p.requires_grad for p in anew.module.parameters())
     assert not anew.module.training
 
@@ -214,7 +214,7 @@ def test_a_head_of_another_family_is_told(roberta: Path, bert: Path, tmp_path: P
     classifier = moved(roberta, "head-only")
     save_artefact(classifier, tmp_path)
     with pytest.raises(ArtefactError, match=r"has no .*classifier\.dense"):
-        load_artefact(tmp_path, locate(str(bert)), moved(bert, "head-only").plan, LABELS)
+        load_artefact(tmp_path, locate(str(bert)), moved(bert, "head-only").plan, TASK)
 
 
 def test_shapes_are_read_without_peft_s_prefix(tmp_path: Path) -> None:

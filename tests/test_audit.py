@@ -15,11 +15,12 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from tests.toys import toy_config
-from tightfit import runs
-from tightfit.budget.plan import HeadLayer, Plan
+from tightfit import audit, storage
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import HeadLayer
 from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError
-from tightfit.model.audit import Audit, audit_folder
+from tightfit.model.adapter_audit import Audit, audit_folder
 
 PREFIX = "base_model.model."
 QUERY, VALUE = "encoder.layer.0.query", "encoder.layer.0.value"
@@ -319,23 +320,25 @@ def test_labels_beside_the_weights(tmp_path: Path, config: Any, labels: Any) -> 
     assert audit_folder(tmp_path).labels == labels
 
 
-def sealed_run(root: Path, fill: Callable[[runs.RunFolder], object]) -> Path:
+def sealed_run(
+    root: Path, fill: Callable[[storage.RunFolder], object], method: str = "none"
+) -> Path:
     """A run with two labels and whatever else ``fill`` puts there."""
-    folder = runs.create(root)
-    runs.write_text(folder.config, "seed = 42\n")
-    plan = Plan("toy", 2, None, "none", (), (HeadLayer("head", 18),), ("head",))
-    runs.write_json(folder.plan, plan.to_json())
-    runs.write_json(folder.labels, LabelSet(("money", "sport"), (0, 1)).to_json())
+    folder = storage.create(root)
+    storage.write_text(folder.config, "seed = 42\n")
+    plan = Plan("toy", 2, None, method, (), (HeadLayer("head", 18),), ("head",))
+    storage.write_json(folder.plan, plan.to_json())
+    storage.write_json(folder.labels, LabelSet(("money", "sport"), (0, 1)).to_json())
     folder.adapter.mkdir()
     fill(folder)
-    runs.seal(folder, {}, {"name": "toy"})
+    storage.seal(folder, {}, {"name": "toy"})
     return root
 
 
 def test_a_run(tmp_path: Path) -> None:
     """Its adapter is audited, with the run's own labels."""
     run = sealed_run(tmp_path / "r", lambda folder: save(folder.adapter, {**pair(QUERY), **HEAD}))
-    found = audit_folder(run)
+    found = audit(run)
     assert found.labels == ("money", "sport")
     assert found.verdict == "alive: all 1 adapters changed their layer"
 
@@ -347,14 +350,14 @@ def test_runs_without_adapters(tmp_path: Path) -> None:
         tmp_path / "h", lambda folder: save_file(head, folder.adapter / "head.safetensors")
     )
     expected = Audit(18, (), True, ("money", "sport"), "no adapters: a head-only classifier")
-    assert audit_folder(run) == expected
+    assert audit(run) == expected
     assert audit_folder(run / "adapter").trainable == 18
 
-    def whole(folder: runs.RunFolder) -> None:
+    def whole(folder: storage.RunFolder) -> None:
         folder.model.mkdir()
         save_file(head, folder.model / "model.safetensors")
 
-    full = audit_folder(sealed_run(tmp_path / "f", whole))
+    full = audit(sealed_run(tmp_path / "f", whole, "full"))
     assert (full.trainable, full.verdict) == (18, "no adapters: every weight of the model trained")
 
 
@@ -363,4 +366,4 @@ def test_a_run_that_was_changed(tmp_path: Path) -> None:
     run = sealed_run(tmp_path / "r", lambda folder: save(folder.adapter, pair(QUERY)))
     save(run / "adapter", pair(QUERY, 2.0))
     with pytest.raises(ArtefactError, match=r"changed: adapter/adapter_model\.safetensors"):
-        audit_folder(run)
+        audit(run)

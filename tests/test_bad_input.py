@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import tightfit
+from tests.command import cli
 from tests.exports import toy_run, wide_encoder
-from tightfit.inference.stream import STREAM_ROWS
+from tightfit.batch_predict.stream import STREAM_ROWS
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def rows(tmp_path: Path) -> Path:
 
 def said(*words: object, code: int) -> str:
     """What a command tells of a fault, in one line."""
-    found = tightfit(*map(str, words))
+    found = cli(*map(str, words))
     assert found.exit_code == code, found.stderr
     assert (found.stdout, "Traceback" in found.stderr) == ("", False)
     return " ".join(found.stderr.split())
@@ -100,7 +100,7 @@ def test_an_adapter_that_lacks_something(name: str, run: Path, tmp_path: Path) -
     (adapter / name).unlink()
     words = ["import", adapter, "--base", run.parent / "encoder", "--out", out]
     if name == "tokenizer.json":
-        assert tightfit(*map(str, words)).exit_code == 0
+        assert cli(*map(str, words)).exit_code == 0
     else:
         assert "weights are missing" in said(*words, code=8)
         assert not out.exists()

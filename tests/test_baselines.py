@@ -8,29 +8,30 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from tests.toys import toy_rows
-from tightfit.data.labels import LabelSet
 from tightfit.errors import DataError
 from tightfit.experiments.baselines import MAJORITY, TFIDF, run_baseline
-from tightfit.training.prepare import Material
+from tightfit.tasks import SingleLabel
+from tightfit.tasks.dataset import Dataset
 
 NAMES = ("money", "sport", "never")
 
 
-def material(texts: list[str], ids: list[int], held: list[str], held_ids: list[int]) -> Material:
+def dataset(texts: list[str], ids: list[int], held: list[str], held_ids: list[int]) -> Dataset:
     """Rows of three labels, the last of which need not occur."""
-    return Material(LabelSet(NAMES, NAMES), texts, ids, held, held_ids, {})
+    task = SingleLabel.from_names(NAMES)
+    return Dataset(task, texts, np.array(ids), held, np.array(held_ids), {})
 
 
-def toy_material(train: int = 40, held: int = 40) -> Material:
+def toy_material(train: int = 40, held: int = 40) -> Dataset:
     """Toy rows; the labels alternate."""
     texts = [row["text"] for row in toy_rows(train + held)]
     ids = [number % 2 for number in range(train + held)]
-    return material(texts[:train], ids[:train], texts[train:], ids[train:])
+    return dataset(texts[:train], ids[:train], texts[train:], ids[train:])
 
 
 def test_the_majority_is_counted() -> None:
     """Three of four training rows are sport, so that is what every row is called."""
-    rows = material(["a", "b", "c", "d"], [1, 0, 1, 1], ["x"] * 5, [1, 1, 0, 2, 0])
+    rows = dataset(["a", "b", "c", "d"], [1, 0, 1, 1], ["x"] * 5, [1, 1, 0, 2, 0])
     row = run_baseline(MAJORITY, rows)
     assert (row.trainable, row.accuracy.value) == (0, 0.4)
 
@@ -41,8 +42,8 @@ def test_words_are_those_of_scikit_learn() -> None:
     row = run_baseline(TFIDF, rows)
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     counted = words.fit_transform(rows.train_texts)
-    model = LogisticRegression(max_iter=1000).fit(counted, rows.train_ids)
-    hits = model.predict(words.transform(rows.validation_texts)) == np.array(rows.validation_ids)
+    model = LogisticRegression(max_iter=1000).fit(counted, rows.train_targets)
+    hits = model.predict(words.transform(rows.validation_texts)) == rows.validation_targets
     assert row.accuracy.value == hits.mean() > 0.9
     # Of two classes one is the other's opposite: one weight a word, and one intercept.
     assert row.trainable == len(words.vocabulary_) + 1
@@ -51,8 +52,11 @@ def test_words_are_those_of_scikit_learn() -> None:
 def test_a_label_without_training_rows_is_never_predicted() -> None:
     """Its rows are wrong, and nothing else goes wrong."""
     rows = toy_material()
-    lost = material(
-        rows.train_texts, rows.train_ids, ["goal match", "season"], [NAMES.index("never")] * 2
+    lost = dataset(
+        rows.train_texts,
+        rows.train_targets.tolist(),
+        ["goal match", "season"],
+        [NAMES.index("never")] * 2,
     )
     assert run_baseline(TFIDF, lost).accuracy.value == 0.0
 
@@ -60,12 +64,12 @@ def test_a_label_without_training_rows_is_never_predicted() -> None:
 def test_rows_of_one_class_teach_nothing() -> None:
     """Named, before scikit-learn says it in its own words."""
     with pytest.raises(DataError, match="single class") as caught:
-        run_baseline(TFIDF, material(["goal", "match"], [1, 1], ["x"], [1]))
+        run_baseline(TFIDF, dataset(["goal", "match"], [1, 1], ["x"], [1]))
     assert "sport" in str(caught.value)
 
 
 def test_texts_without_words() -> None:
     """A column of numbers or signs is probably the wrong column."""
     with pytest.raises(DataError, match="no word of two letters") as caught:
-        run_baseline(TFIDF, material(["!", "?"], [0, 1], ["x"], [1]))
+        run_baseline(TFIDF, dataset(["!", "?"], [0, 1], ["x"], [1]))
     assert "--text-column" in str(caught.value)

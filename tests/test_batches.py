@@ -12,7 +12,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
 from tests.toys import WORDS, toy_tokenizer
 from tightfit.data.batches import (
@@ -25,7 +24,8 @@ from tightfit.data.batches import (
     padding_share,
     tokenise,
 )
-from tightfit.data.gpu import gpu_places
+from tightfit.data.gpu import gpu_padded_tokens
+from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import ModelError
 
 TEXTS = ["goal match", "stock", "", "the a of in on and for with new after"]
@@ -45,13 +45,13 @@ def test_tokenise_agrees_with_one_text_at_a_time() -> None:
 
 
 def test_tokenise_counts_the_texts_it_cut() -> None:
-    """Ten words and two marks do not fit into eight places, but exactly into twelve."""
+    """Ten words and two marks do not fit into eight padded_tokens, but exactly into twelve."""
     assert tokens_of(8).truncated == 1
     assert tokens_of(12).truncated == 0
 
 
 def test_head_and_tail_keep_both_ends() -> None:
-    """Of 40 words ten places hold the marks, the first two and the last six."""
+    """Of 40 words ten padded_tokens hold the marks, the first two and the last six."""
     words = (WORDS * 3)[:40]
     tokens = tokenise(toy_tokenizer(), [" ".join(words), "goal match"], 10, long_text="head+tail")
     kept = toy_tokenizer().convert_ids_to_tokens(tokens.ids[:10].tolist())
@@ -102,13 +102,13 @@ def test_what_is_left_unread_changes_nothing(name: str, max_length: int) -> None
 def test_a_long_text_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real tokenizer takes most of a minute, and two gigabytes, for ten megabytes."""
     read: list[int] = []
-    call = PreTrainedTokenizerFast.__call__
+    encodings = TextTokenizer.encodings
 
-    def count(self: Any, texts: list[str], **more: Any) -> Any:
+    def count(self: TextTokenizer, texts: list[str], *more: Any) -> Any:
         read.append(sum(map(len, texts)))
-        return call(self, texts, **more)
+        return encodings(self, texts, *more)
 
-    monkeypatch.setattr(PreTrainedTokenizerFast, "__call__", count)
+    monkeypatch.setattr(TextTokenizer, "encodings", count)
     assert tokenise(toy_tokenizer(), ["goal match " * 10**6], 64).truncated == 1
     assert 0 < sum(read) < 10**5
 
@@ -131,12 +131,12 @@ def test_a_tokenizer_without_padding_is_refused() -> None:
 
 def test_collate_pads_with_the_pad_id_and_masks_it() -> None:
     """Rows keep their ids; the rest is padding under a zero mask."""
-    batch = collate(tokens_of(), [0, 1], labels=[1, 0, 1, 0])
+    batch = collate(tokens_of(), [0, 1], targets=np.array([1, 0, 1, 0]))
     assert batch.ids_BL.shape == (2, 4)
     assert batch.ids_BL[1, 3] == 0
     assert batch.mask_BL.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
-    assert batch.labels_B is not None
-    assert batch.labels_B.tolist() == [1, 0]
+    assert batch.targets_B is not None
+    assert batch.targets_B.tolist() == [1, 0]
     assert batch.rows_B.tolist() == [0, 1]
 
 
@@ -191,8 +191,8 @@ def test_batches_by_tokens_are_of_one_size() -> None:
         order = batch_order(
             lengths, batch=16, seed=0, epoch=0, group_by_length=True, by_tokens=by_tokens
         )
-        places = [len(rows) * int(lengths[rows].max()) for rows in order]
-        largest[by_tokens] = max(places) / np.mean(places)
+        padded_tokens = [len(rows) * int(lengths[rows].max()) for rows in order]
+        largest[by_tokens] = max(padded_tokens) / np.mean(padded_tokens)
     assert largest[True] < 1.2 < 1.8 < largest[False]
 
 
@@ -235,20 +235,20 @@ def test_length_sorted_begins_with_the_longest() -> None:
     """So that memory runs out in the first batch or never."""
     tokens = of_lengths([3, 9, 5, 9])
     assert length_sorted(tokens, 3) == [[1, 3, 2], [0]]
-    assert length_sorted(tokens, 3, places=18) == [[1, 3], [2, 0]]
+    assert length_sorted(tokens, 3, padded_tokens=18) == [[1, 3], [2, 0]]
 
 
 @pytest.mark.parametrize("shares", [1, 2, 5])
-@pytest.mark.parametrize("places", [512, 1024, 10**6])
-def test_rows_are_divided_into_parts_of_about_equal_size(shares: int, places: int) -> None:
+@pytest.mark.parametrize("padded_tokens", [512, 1024, 10**6])
+def test_rows_are_divided_into_parts_of_about_equal_size(shares: int, padded_tokens: int) -> None:
     """Every row once, longest first; no part differs from the mean by more than its rows do."""
     tokens = of_lengths(random_lengths())
-    parts = divided(tokens, places, shares)
+    parts = divided(tokens, padded_tokens, shares)
     assert sorted(row for part in parts for row in part) == list(range(len(tokens)))
     sizes, longest = [int(tokens.lengths[part].sum()) for part in parts], int(tokens.lengths.max())
     mean = sum(sizes) / len(sizes)
     assert len(parts) % shares == 0
-    assert mean <= places
+    assert mean <= padded_tokens
     assert all(abs(size - mean) <= 2 * longest for size in sizes)
 
 
@@ -261,7 +261,7 @@ def test_small_batches_are_not_divided() -> None:
 @pytest.mark.parametrize(("free", "places"), [(80e9, 131_072), (4e9, 30_517), (0, 1)])
 def test_a_gpu_takes_what_half_of_its_free_memory_holds(free: float, places: int) -> None:
     """Up to what keeps the largest busy, and one place at least."""
-    assert gpu_places(int(free)) == places
+    assert gpu_padded_tokens(int(free)) == places
 
 
 @pytest.mark.parametrize(("rows", "padded"), [([0, 1], True), ([0], False)])
@@ -272,7 +272,7 @@ def test_a_batch_knows_its_padding_before_it_travels(rows: list[int], padded: bo
 
 
 def test_padding_share_counts_places() -> None:
-    """Lengths 2 and 4 in one batch fill 8 places with 6 tokens."""
+    """Lengths 2 and 4 in one batch fill 8 padded_tokens with 6 tokens."""
     assert padding_share(of_lengths([2, 4]), [[0, 1]]) == pytest.approx(0.25)
 
 

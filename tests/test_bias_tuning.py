@@ -10,19 +10,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.command import tightfit
-from tests.toy_jobs import SHORT, TEXTS, toy_classifier, toy_job, toy_plan
+from tests.command import cli
+from tests.toy_setups import SHORT, TEXTS, toy_classifier, toy_job, toy_plan, toy_predictor
 from tests.toys import SMALL
+from tightfit import Run, TrainResult, audit, export, train
 from tightfit.budget.gates import check_count
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
+from tightfit.config import Decision
 from tightfit.errors import BudgetError, SettingsError, UsageError
 from tightfit.model.artefact import load_artefact
-from tightfit.model.audit import audit_folder
 from tightfit.model.lean import why_not_lean
 from tightfit.model.locate import locate
-from tightfit.pipeline import Run, TrainResult, export, train
-from tightfit.runs import RunFolder
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.storage import RunFolder
 
 BIAS = "adapters.method=bias"
 EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
@@ -35,7 +35,9 @@ def run(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A short training of biases on all layers."""
     settings = [*SHORT, BIAS, EVERYWHERE, "optim.lr=1e-2"]
     out = tmp_path_factory.mktemp("bias") / "run"
-    return train(rows_file, model=str(bert), out=out, settings=settings, max_steps=6, voice=Voice())
+    return train(
+        rows_file, model=str(bert), out=out, settings=settings, max_steps=6, progress=Progress()
+    )
 
 
 @pytest.mark.parametrize("family", sorted(set(SMALL) - set(WITHOUT)))
@@ -58,7 +60,7 @@ def test_the_sum_by_hand(bert: Path) -> None:
 
 def test_the_table_of_the_plan() -> None:
     """Five biases in each of the embedded encoder's six blocks: 4 x 384 + 1,536 wide."""
-    lines = tightfit("plan", "--set", BIAS).stderr.splitlines()
+    lines = cli("plan", "--set", BIAS).stderr.splitlines()
     assert any(line.split()[:6] == ["30", "x", "bias", "width", "out", "18,432"] for line in lines)
 
 
@@ -94,17 +96,16 @@ def test_the_lean_path_refuses(bert: Path) -> None:
     module = toy_classifier(bert, BIAS).module
     reason = why_not_lean(module, frozen_dropout=False, checkpointing=False)
     assert reason == "biases of the encoder train"
-    job = toy_job(bert, BIAS)
-    assert job.lean is None
-    assert job.config.choices["forward"].value == "own"
-    assert job.config.choices["forward"].reason == reason
+    setup = toy_job(bert, BIAS)
+    assert setup.lean is None
+    assert setup.decisions.forward == Decision("own", reason)
 
 
 def test_every_bias_moved(run: TrainResult) -> None:
     """All proofs hold, and in the file no bias is that of the frozen encoder."""
-    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    assert all(proof["ok"] for proof in run.proofs.values())
     saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
-    classifier = Run.load(run.run).predictor.classifier
+    classifier = Run.load(run.run).classifier
     start = load_file(Path(classifier.plan.model) / "model.safetensors")
     for bias in classifier.plan.vectors:
         frozen = start[bias.name.removeprefix("bert.")]
@@ -114,36 +115,38 @@ def test_every_bias_moved(run: TrainResult) -> None:
 def test_nothing_else_is_saved(run: TrainResult) -> None:
     """The file holds the plan's total: biases and the head."""
     saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
-    assert sum(tensor.numel() for tensor in saved.values()) == run.summary["total"]
+    assert sum(tensor.numel() for tensor in saved.values()) == run.total
 
 
 def test_saved_and_loaded_biases_answer_alike(run: TrainResult, bert: Path) -> None:
     """The folder alone, on the base model; without its biases the answers are others."""
     loaded = Run.load(run.run)
     plan = loaded.plan
-    anew = load_artefact(RunFolder(run.run).adapter, locate(str(bert)), plan, loaded.labels.names)
+    anew = load_artefact(RunFolder(run.run).adapter, locate(str(bert)), plan, loaded.task)
     with torch.no_grad():
         before = loaded.predictor.logits(TEXTS)
         for bias in plan.vectors:
             anew.module.get_parameter(bias.name).add_(1.0)
     assert loaded.predictor.logits(TEXTS).tolist() == before.tolist()
-    changed = type(loaded.predictor)(anew, loaded.predictor.max_length).logits(TEXTS)
+    changed = toy_predictor(anew, loaded.predictor.max_length).logits(TEXTS)
     assert abs(changed - before).max() > 1e-3
 
 
 def test_the_audit_tells_what_trained(run: TrainResult) -> None:
     """Ten biases in two blocks."""
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict == "no adapters: 10 biases of the encoder and the head"
-    assert (found.trainable, found.dead) == (run.summary["total"], 0)
+    assert (found.trainable, found.dead) == (run.total, 0)
 
 
 def test_a_linear_head_is_no_bias(roberta: Path, rows_file: Path, tmp_path: Path) -> None:
     """Its frozen layers lie in the same file, and are not counted among the encoder's."""
     settings = [*SHORT, BIAS, "head.kind=linear", "optim.lr=1e-2"]
     out = tmp_path / "run"
-    train(rows_file, model=str(roberta), out=out, settings=settings, max_steps=3, voice=Voice())
-    assert audit_folder(out).verdict == "no adapters: 4 biases of the encoder and the head"
+    train(
+        rows_file, model=str(roberta), out=out, settings=settings, max_steps=3, progress=Progress()
+    )
+    assert audit(out).verdict == "no adapters: 4 biases of the encoder and the head"
 
 
 def test_the_report_and_the_card_name_them(run: TrainResult) -> None:
@@ -160,9 +163,9 @@ def test_exports(run: TrainResult, tmp_path: Path, form: Any) -> None:
     """A whole model says the same; PEFT has no form for it."""
     if form == "peft":
         with pytest.raises(UsageError, match="without adapters"):
-            export(run.run, form, out=tmp_path / form, voice=Voice())
+            export(run.run, form, out=tmp_path / form, progress=Progress())
         return
-    exported = export(run.run, form, out=tmp_path / form, voice=Voice())
+    exported = export(run.run, form, out=tmp_path / form, progress=Progress())
     assert exported.to_json()["parity"]["max_abs_difference"] < 1e-4
 
 

@@ -11,31 +11,36 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from tests.command import tightfit
+from tests.command import cli
 from tests.toys import toy_rows, write_jsonl
-from tightfit import runs
+from tightfit import Run, TrainResult, predict, storage
 from tightfit.errors import ArtefactError, UsageError
-from tightfit.inference import outcomes as outcomes_module
-from tightfit.inference.calibration import (
+from tightfit.metrics.calibration import fit_temperature
+from tightfit.tasks import SingleLabel
+from tightfit.tasks import validation_logits as outcomes_module
+from tightfit.tasks.calibrate import (
     Calibration,
     calibrate,
     choose_threshold,
-    confidences,
-    read_calibration,
 )
-from tightfit.inference.outcomes import KEPT_CHARACTERS, KEPT_TEXTS, Outcomes, read_outcomes
-from tightfit.metrics.calibration import fit_temperature
-from tightfit.pipeline import Run, TrainResult, predict
+from tightfit.tasks.validation_logits import (
+    KEPT_CHARACTERS,
+    KEPT_TEXTS,
+    ValidationLogits,
+    read_validation_logits,
+)
+
+TASK = SingleLabel.from_names("abcd")
 
 
-def overconfident(rows: int = 2000, *, sharpness: float = 3.0, seed: int = 0) -> Outcomes:
+def overconfident(rows: int = 2000, *, sharpness: float = 3.0, seed: int = 0) -> ValidationLogits:
     """Rows whose labels are drawn from softmax(z), answered with logits ``sharpness`` x z."""
     random = np.random.default_rng(seed)
     z_NK = random.normal(size=(rows, 4)) * 2
     chances_NK = softmax(z_NK, axis=1).cumsum(axis=1)
     labels_N = (random.random((rows, 1)) > chances_NK).sum(axis=1)
     logits_NK = (sharpness * z_NK).astype(np.float32)
-    return Outcomes.gather(logits_NK, labels_N.tolist(), [f"text {i}" for i in range(rows)])
+    return ValidationLogits.gather(TASK, logits_NK, labels_N, [f"text {i}" for i in range(rows)])
 
 
 def without_calibration(run: Path, folder: Path) -> Path:
@@ -49,10 +54,10 @@ def test_outcomes_survive_the_file(tmp_path: Path) -> None:
     """Bit for bit, kept texts included."""
     before = overconfident(300)
     before.write(tmp_path / "validation.parquet")
-    after = read_outcomes(tmp_path / "validation.parquet")
+    after = read_validation_logits(tmp_path / "validation.parquet", TASK)
     assert after is not None
     np.testing.assert_array_equal(after.logits_NK, before.logits_NK)
-    np.testing.assert_array_equal(after.labels_N, before.labels_N)
+    np.testing.assert_array_equal(after.targets_N, before.targets_N)
     np.testing.assert_array_equal(after.rows_N, before.rows_N)
     assert after.texts == before.texts
 
@@ -68,11 +73,11 @@ def test_other_programs_read_the_file(tmp_path: Path) -> None:
 def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     """Rather than a run without a record."""
     path = tmp_path / "validation.parquet"
-    assert read_outcomes(path) is None
+    assert read_validation_logits(path, TASK) is None
     for frame in (None, pd.DataFrame({"row": [1]})):
         path.write_bytes(b"no Parquet") if frame is None else frame.to_parquet(path)
         with pytest.raises(ArtefactError, match="record of the validation rows cannot be read"):
-            read_outcomes(path)
+            read_validation_logits(path, TASK)
 
 
 def test_only_the_most_confident_mistakes_keep_their_text() -> None:
@@ -81,7 +86,7 @@ def test_only_the_most_confident_mistakes_keep_their_text() -> None:
     texts = [i for i, text in enumerate(found.texts) if text is not None]
     mistakes = found.mistakes(calibrate(found).temperature)
     assert sorted(mistakes[:KEPT_TEXTS]) == texts
-    right_N = found.logits_NK.argmax(axis=1) == found.labels_N
+    right_N = found.logits_NK.argmax(axis=1) == found.targets_N
     assert not right_N[mistakes].any()
     assert len(mistakes) == (~right_N).sum()
 
@@ -89,7 +94,9 @@ def test_only_the_most_confident_mistakes_keep_their_text() -> None:
 def test_long_and_impossible_texts_are_kept_in_part() -> None:
     """A lone surrogate cannot be written, and a novel is not a record."""
     logits_NK = np.array([[1.0, 0.0], [1.0, 0.0]], dtype=np.float32)
-    found = Outcomes.gather(logits_NK, [1, 1], ["x" * 5000, "\ud800 broken"])
+    found = ValidationLogits.gather(
+        TASK, logits_NK, np.ones(2, dtype=int), ["x" * 5000, "\ud800 broken"]
+    )
     assert found.texts == ("x" * (KEPT_CHARACTERS - 1) + "…", "? broken")
 
 
@@ -97,7 +104,10 @@ def test_very_many_rows_become_a_sample(monkeypatch: pytest.MonkeyPatch) -> None
     """The same one every time, with each row's place in the whole."""
     monkeypatch.setattr(outcomes_module, "KEPT_VALUES", 400)
     logits_NK = np.arange(2000, dtype=np.float32).reshape(500, 4)
-    one, other = (Outcomes.gather(logits_NK, [0] * 500, [""] * 500) for _ in range(2))
+    one, other = (
+        ValidationLogits.gather(TASK, logits_NK, np.zeros(500, dtype=int), [""] * 500)
+        for _ in range(2)
+    )
     assert len(one) == 100
     np.testing.assert_array_equal(one.rows_N, other.rows_N)
     np.testing.assert_array_equal(one.logits_NK, logits_NK[one.rows_N])
@@ -120,9 +130,11 @@ def test_a_single_mistake_is_no_reason_to_be_certain(mistake: int) -> None:
     logits_NK = np.tile(np.array([[1.5, 0.0], [0.0, 1.5]], dtype=np.float32), (30, 1))
     labels = [row % 2 for row in range(60)]
     labels[mistake] = 1 - labels[mistake]
-    outcomes = Outcomes.gather(logits_NK, labels, [f"text {i}" for i in range(60)])
+    validation_logits = ValidationLogits.gather(
+        TASK, logits_NK, np.array(labels), [f"text {i}" for i in range(60)]
+    )
     assert fit_temperature(logits_NK, labels).value < 0.4
-    found = calibrate(outcomes)
+    found = calibrate(validation_logits)
     assert found.temperature == 1.0
     assert found.log_loss_after == found.log_loss_before
     assert found.reason is not None
@@ -159,7 +171,7 @@ def test_an_impossible_temperature_is_an_error() -> None:
 def test_a_threshold_keeps_the_error_under_the_level() -> None:
     """On rows of the same source that it was not chosen on."""
     chosen = choose_threshold(overconfident(), 3.0, max_error=0.2)
-    confidences_N, right_N = confidences(overconfident(50_000, seed=1), 3.0)
+    confidences_N, right_N = overconfident(50_000, seed=1).confidences(3.0)
     answered_N = confidences_N >= chosen.value
     assert 0.2 < answered_N.mean() < 0.95
     assert 0.1 < (~right_N[answered_N]).mean() <= 0.2
@@ -180,23 +192,23 @@ def test_a_level_that_cannot_be_kept_is_refused() -> None:
 
 def test_training_keeps_what_calibration_needs(finished: TrainResult) -> None:
     """In the sealed run the rows, in ``derived/`` what was made of them."""
-    folder = runs.open_run(finished.run)
-    found = read_outcomes(folder.validation)
+    folder = storage.open_run(finished.run)
+    found = read_validation_logits(folder.validation, TASK)
     assert found is not None
-    metrics = runs.read_json(folder.metrics)["validation"]
-    accuracy = (found.logits_NK.argmax(axis=1) == found.labels_N).mean()
+    metrics = storage.read_json(folder.metrics)["validation"]
+    accuracy = (found.logits_NK.argmax(axis=1) == found.targets_N).mean()
     assert accuracy == pytest.approx(metrics["accuracy"]["value"])
-    assert read_calibration(folder) == calibrate(found)
+    assert Run.open(finished.run).calibration == calibrate(found)
     assert (folder.derived / "calibration.json").is_file()
 
 
 def test_a_lost_calibration_is_worked_out_anew(finished: TrainResult, tmp_path: Path) -> None:
     """Without writing: a run may lie where nothing can be written."""
     copy = without_calibration(finished.run, tmp_path)
-    assert read_calibration(runs.RunFolder(copy)) == read_calibration(runs.RunFolder(finished.run))
+    assert Run(copy).calibration == Run(finished.run).calibration
     assert not (copy / "derived").exists()
     (copy / "validation.parquet").unlink()
-    assert read_calibration(runs.RunFolder(copy)) is None
+    assert Run(copy).calibration is None
 
 
 @pytest.fixture
@@ -205,7 +217,7 @@ def hot(finished: TrainResult, tmp_path: Path) -> Path:
     copy = without_calibration(finished.run, tmp_path)
     found = calibrate(overconfident(60))
     told = {**found.to_json(), "temperature": 4.0, "reason": None}
-    runs.write_derived(runs.RunFolder(copy), "calibration", told)
+    storage.write_derived(storage.RunFolder(copy), "calibration", told)
     return copy
 
 
@@ -215,7 +227,7 @@ def test_predict_divides_by_the_temperature(finished: TrainResult, hot: Path) ->
     plain, calibrated = Run.load(finished.run), Run.load(hot)
     logits_NK = plain.predictor.logits(texts).astype(np.float64)
     found = calibrated.predict(texts)
-    np.testing.assert_allclose(found.probabilities_NK, softmax(logits_NK / 4, axis=1), atol=1e-6)
+    np.testing.assert_allclose(found.probabilities, softmax(logits_NK / 4, axis=1), atol=1e-6)
     assert found.ids == plain.predict(texts).ids
     assert all(found.answered)
 
@@ -224,7 +236,7 @@ def test_the_file_leaves_unsure_texts_without_a_label(
     monkeypatch: pytest.MonkeyPatch, hot: Path, tmp_path: Path
 ) -> None:
     """Empty in CSV, null in the others, the same rows in all; probabilities are still given."""
-    monkeypatch.setattr("tightfit.pipeline.predicting._confidence", lambda *_: (4.0, 0.9))
+    monkeypatch.setattr(Run, "threshold", 0.9)
     rows = write_jsonl(tmp_path / "rows.jsonl", toy_rows(40, seed=5))
     frames = []
     for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
@@ -240,7 +252,7 @@ def test_the_file_leaves_unsure_texts_without_a_label(
 
 def test_the_verb_refuses_what_the_run_cannot_show(finished: TrainResult) -> None:
     """Twelve validation rows show next to nothing."""
-    told = tightfit("predict", str(finished.run), "--text", "goal", "--max-error", "0.001")
+    told = cli("predict", str(finished.run), "--text", "goal", "--max-error", "0.001")
     assert told.exit_code == 2
     assert "12 validation rows cannot show that at most 0.10% of the answers" in told.stderr
 
@@ -249,8 +261,9 @@ def test_an_unsure_answer_is_an_empty_one(
     monkeypatch: pytest.MonkeyPatch, finished: TrainResult
 ) -> None:
     """On a line the label is missing, in JSON it is null."""
-    monkeypatch.setattr("tightfit.pipeline.predicting._confidence", lambda *_: (100.0, 0.99))
-    told = tightfit("predict", str(finished.run), "--text", "goal", "--max-error", "0.1")
+    monkeypatch.setattr(Run, "temperature", 100.0)
+    monkeypatch.setattr(Run, "threshold", 0.99)
+    told = cli("predict", str(finished.run), "--text", "goal", "--max-error", "0.1")
     assert told.stdout.startswith("\t0.5")
-    told = tightfit("predict", str(finished.run), "--text", "goal", "--max-error", "0.1", "--json")
+    told = cli("predict", str(finished.run), "--text", "goal", "--max-error", "0.1", "--json")
     assert json.loads(told.stdout) == {"predictions": [{"ID": 0, "Label": None}]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from huggingface_hub import ModelCard
 from scipy.special import softmax
 from transformers import AutoTokenizer
 
-from tests.toy_jobs import LABELS, SHORT, TEXTS, toy_plan, toy_settings
-from tightfit.model.card import write_card
+from tests.toy_setups import LABELS, SHORT, TEXTS, toy_plan, toy_settings
+from tightfit import Run, TrainResult, train
+from tightfit.config import Decision, undecided
 from tightfit.model.encoders import quiet_transformers
 from tightfit.model.locate import Source
-from tightfit.pipeline import Run, TrainResult, train
-from tightfit.voice import Voice
+from tightfit.model.model_card import write_card
+from tightfit.progress import Progress
 
 SCORES = {
     "n": 1234,
@@ -79,7 +81,7 @@ def others(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory
             out=root / recipe,
             max_steps=3,
             settings=SHORT,
-            voice=Voice(),
+            progress=Progress(),
         )
     return root
 
@@ -124,7 +126,7 @@ def test_the_metadata_are_those_of_the_hub(finished: TrainResult) -> None:
     assert "base_model" not in data
     (result,) = data["model-index"]
     values = {m["name"]: m["value"] for m in result["results"][0]["metrics"]}
-    assert values["Accuracy"] == pytest.approx(finished.summary["accuracy"], abs=1e-6)
+    assert values["Accuracy"] == pytest.approx(finished.accuracy, abs=1e-6)
 
 
 def written(folder: Path, bert: Path, *, recipe: str = "tight", public_name: str = "x") -> str:
@@ -132,7 +134,16 @@ def written(folder: Path, bert: Path, *, recipe: str = "tight", public_name: str
     labels = ("a|b", "c\n```\n# d")
     config, plan = toy_settings(bert, recipe=recipe), toy_plan(bert, recipe=recipe)
     source = Source("x", bert, public_name)
-    write_card(folder, config, plan, labels, scores=SCORES, source=source, steps=7)
+    write_card(
+        folder,
+        config,
+        plan,
+        labels,
+        decisions=undecided(config),
+        scores=SCORES,
+        source=source,
+        steps=7,
+    )
     return (folder / "README.md").read_text("utf-8")
 
 
@@ -151,8 +162,9 @@ def test_what_was_trained_is_told(
 ) -> None:
     """Epochs, or where a limit may have cut them short the steps that were taken."""
     config = toy_settings(bert).with_values({"optim.epochs": 5.0, **limit})
+    decisions = replace(undecided(config), epochs=Decision(5.0, "asked for"))
     facts: dict[str, Any] = {"scores": SCORES, "source": Source("x", bert, "x"), "steps": 7}
-    write_card(tmp_path, config, toy_plan(bert), ("a", "b"), **facts)
+    write_card(tmp_path, config, toy_plan(bert), ("a", "b"), decisions=decisions, **facts)
     assert f", {told}, batch" in (tmp_path / "README.md").read_text("utf-8")
 
 
@@ -185,9 +197,8 @@ def test_the_card_tells_the_rows_and_no_path(bert: Path, tmp_path: Path) -> None
     """A file by its name, a data set of the Hub by its own; both in people's words."""
     config, plan = toy_settings(bert), toy_plan(bert)
     source = Source("x", bert, "someone/model")
-    write_card(
-        tmp_path, config, plan, ("a|b", "c"), scores=SCORES, source=source, steps=7, data=DATA
-    )
+    facts: dict[str, Any] = {"decisions": undecided(config), "scores": SCORES, "source": source}
+    write_card(tmp_path, config, plan, ("a|b", "c"), steps=7, data=DATA, **facts)
     text = (tmp_path / "README.md").read_text("utf-8")
     assert r"1,234 rows of rows.csv (a\|b 1,200, c 34); 56 rows to validate on" in text
     assert "secret" not in text
@@ -202,6 +213,6 @@ def test_a_proof_that_failed_as_declared_is_told(bert: Path, tmp_path: Path) -> 
     source = Source("x", bert, "x")
     proofs = {"movement": {"ok": False, "expected": True}, "gates": {"ok": True}}
     facts: dict[str, Any] = {"scores": SCORES, "source": source, "proofs": proofs}
-    write_card(tmp_path, config, plan, ("a", "b"), steps=7, **facts)
+    write_card(tmp_path, config, plan, ("a", "b"), steps=7, decisions=undecided(config), **facts)
     text = (tmp_path / "README.md").read_text("utf-8")
     assert "- movement: does not hold, as declared\n- gates: holds" in text

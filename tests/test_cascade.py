@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.toy_jobs import LABELS, toy_classifier
+from tests.toy_setups import LABELS, TASK, toy_classifier, toy_predictor
 from tests.toys import FILLER, toy_rows
-from tightfit.errors import ArtefactError, ProofError
-from tightfit.inference.cascade import (
+from tightfit.cascade.ngrams import NGramModel
+from tightfit.cascade.two_stage import (
     ARRAYS_FILE,
     FACTS_FILE,
     Cascade,
@@ -19,10 +19,9 @@ from tightfit.inference.cascade import (
     read_cascade,
     write_cascade,
 )
-from tightfit.inference.ngrams import NGramModel
-from tightfit.inference.outcomes import Outcomes
-from tightfit.inference.predictor import Predictor
-from tightfit.metrics.calibration import apply_temperature
+from tightfit.engines.predictor import Predictor
+from tightfit.errors import ArtefactError, ProofError
+from tightfit.tasks.validation_logits import ValidationLogits
 
 ROWS = toy_rows(1000)
 TEXTS = [
@@ -41,12 +40,12 @@ def linear() -> NGramModel:
     return NGramModel.fit(TEXTS[:500], IDS[:500], 2)
 
 
-def encoder_says(right: float) -> Outcomes:
+def encoder_says(right: float) -> ValidationLogits:
     """Of the second half: sure answers, this share of them right."""
     truth_N = np.array(IDS[500:])
     right_N = np.random.default_rng(0).uniform(size=500) < right
     logits_NK = np.eye(2, dtype=np.float32)[np.where(right_N, truth_N, 1 - truth_N)] * 5
-    return Outcomes.gather(logits_NK, truth_N.tolist(), TEXTS[500:])
+    return ValidationLogits.gather(TASK, logits_NK, truth_N, TEXTS[500:])
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +57,20 @@ def cascade(linear: NGramModel) -> Cascade:
 @pytest.fixture(scope="module")
 def plain(bert: Path) -> Predictor:
     """An encoder that knows nothing."""
-    return Predictor(toy_classifier(bert), max_length=16, temperature=2.0)
+    return toy_predictor(toy_classifier(bert), temperature=2.0)
 
 
 def test_its_figures_are_those_of_the_rows(linear: NGramModel, cascade: Cascade) -> None:
     """Counted again by hand."""
-    outcomes, facts = encoder_says(0.97), cascade.facts
-    answered_N, _ = cascade.answers(TEXTS[500:])
-    encoder_N = outcomes.logits_NK.argmax(axis=1)
+    validation_logits, facts = encoder_says(0.97), cascade.facts
+    answered_N, _ = cascade.answers(TASK, TEXTS[500:])
+    encoder_N = validation_logits.logits_NK.argmax(axis=1)
     both_N = np.where(answered_N, linear.logits(TEXTS[500:]).argmax(axis=1), encoder_N)
     assert facts["share"] == answered_N.mean() > 0.5
-    assert facts["accuracy"]["encoder"]["value"] == (encoder_N == outcomes.labels_N).mean()
-    assert facts["accuracy"]["cascade"]["value"] == (both_N == outcomes.labels_N).mean()
+    assert (
+        facts["accuracy"]["encoder"]["value"] == (encoder_N == validation_logits.targets_N).mean()
+    )
+    assert facts["accuracy"]["cascade"]["value"] == (both_N == validation_logits.targets_N).mean()
     assert facts["chosen_on"]["loss_bound"] <= 0.02
 
 
@@ -86,24 +87,24 @@ def test_each_row_has_one_answer_in_its_place(cascade: Cascade, plain: Predictor
     """Those of the linear model where it is sure, calibrated; else those of the encoder."""
     texts = [*HARD, *TEXTS[500:520], *HARD]
     found = CascadePredictor.over(plain, cascade).predict(texts)
-    answered_N, probabilities_AK = cascade.answers(texts)
+    answered_N, probabilities_AK = cascade.answers(TASK, texts)
     assert 0 < answered_N.sum() == found.by_linear < len(texts)
-    wanted_NK = plain.predict(texts).probabilities_NK
+    wanted_NK = plain.predict(texts).probabilities
     wanted_NK[answered_N] = probabilities_AK
-    assert np.allclose(found.probabilities_NK, wanted_NK, atol=1e-6)
+    assert np.allclose(found.probabilities, wanted_NK, atol=1e-6)
     logits_AK = cascade.linear.logits(texts)[answered_N]
-    assert np.allclose(probabilities_AK, apply_temperature(logits_AK, cascade.temperature))
+    assert np.allclose(probabilities_AK, TASK.probabilities(logits_AK, cascade.temperature))
 
 
 def test_either_half_may_have_nothing_to_do(cascade: Cascade, plain: Predictor) -> None:
     """All easy, all hard, and no text at all."""
     both = CascadePredictor.over(plain, cascade)
-    answered_N, _ = cascade.answers(TEXTS)
+    answered_N, _ = cascade.answers(TASK, TEXTS)
     easy = [text for text, answered in zip(TEXTS, answered_N, strict=True) if answered]
     assert both.predict(easy).by_linear == len(easy)
     hard = both.predict([""] * 3)
     assert hard.by_linear == 0
-    assert np.allclose(hard.probabilities_NK, plain.predict([""] * 3).probabilities_NK)
+    assert np.allclose(hard.probabilities, plain.predict([""] * 3).probabilities)
     assert len(both.predict([])) == 0
 
 
@@ -121,7 +122,7 @@ def test_files_there_and_back(cascade: Cascade, tmp_path: Path) -> None:
     found = read_cascade(tmp_path)
     assert found is not None
     assert (found.identity, found.facts) == (cascade.identity, cascade.facts)
-    for one, other in zip(found.answers(TEXTS), cascade.answers(TEXTS), strict=True):
+    for one, other in zip(found.answers(TASK, TEXTS), cascade.answers(TASK, TEXTS), strict=True):
         assert np.array_equal(one, other)
     with np.load(tmp_path / ARRAYS_FILE, allow_pickle=False) as saved:
         assert sorted(saved) == ["biases", "rarity", "weights"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.planted import NAMES, edited, sample
-from tightfit import optional
+from tightfit import extras
 from tightfit.data.checks import (
     KINDS,
     Example,
@@ -198,11 +198,11 @@ def test_any_rows_can_be_checked(rows: list[tuple[str, int]]) -> None:
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Said before any work; label errors can be left out, near duplicates cannot."""
-    monkeypatch.setattr(optional, "available", lambda name: name != "cleanlab")
+    monkeypatch.setattr(extras, "available", lambda name: name != "cleanlab")
     with pytest.raises(MissingExtraError, match=r"--no-label-errors"):
         check_table(Table(["a"], [0]))
     assert check_table(Table(["a"], [0]), label_errors=False).rows == 1
-    monkeypatch.setattr(optional, "available", lambda name: False)
+    monkeypatch.setattr(extras, "available", lambda name: False)
     with pytest.raises(MissingExtraError, match=r"tightfit\[checks\]"):
         check_table(Table(["a"], [0]), label_errors=False)
 
@@ -260,7 +260,7 @@ def test_quick_warnings_count_each_fault() -> None:
     """One sentence for each kind that there is."""
     texts = ["a a", "a  a", "b", "b", "c", "", "lost \ufffd", "so <b>bold", "d", "e"]
     ids = [0, 0, 0, 1, 1, 1, 1, 1, 1, 1]
-    warnings = quick_warnings(texts, label_ids=ids, names=["x", "y"], held=["c", "", "f"])
+    warnings = quick_warnings(texts, strata=ids, counts={"x": 3, "y": 7}, held=["c", "", "f"])
     assert warnings == [
         "1 of 10 training rows repeat an earlier row",
         "2 of 10 training rows have a text that also has another label",
@@ -275,7 +275,9 @@ def test_clean_rows_need_no_warning() -> None:
     """Silence, so that a warning means something."""
     table, ids = sample(), [int(label) for label in sample().labels or []]
     train, test = table.texts[:480], table.texts[480:]
-    assert quick_warnings(train, label_ids=ids[:480], names=NAMES, held=test) == []
+    assert (
+        quick_warnings(train, strata=ids[:480], counts=dict.fromkeys(NAMES, 120), held=test) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -291,13 +293,17 @@ def test_uneven_classes(counts: list[int], sentences: list[str]) -> None:
     """A class without rows, or one that another outnumbers tenfold."""
     ids = [label for label, count in enumerate(counts) for _ in range(count)]
     texts = [f"text {i}" for i in range(len(ids))]
-    assert quick_warnings(texts, label_ids=ids, names=["x", "y", "z"]) == sentences
+    assert (
+        quick_warnings(texts, strata=ids, counts=dict(zip("xyz", counts, strict=True))) == sentences
+    )
 
 
 def test_quick_warnings_agree_with_the_check() -> None:
     """The same rows, counted the quick way; leaks only where they are exact."""
     table, where = planted(0)
     ids = [int(label) for label in table.labels or []]
-    warnings = quick_warnings(table.texts, label_ids=ids, names=NAMES, held=held().texts)
+    warnings = quick_warnings(
+        table.texts, strata=ids, counts=dict.fromkeys(NAMES, 120), held=held().texts
+    )
     counts = [int(sentence.split()[0]) for sentence in warnings[:3]]
     assert counts == [len(where["exact_duplicates"]), len(where["contradictory"]), 10]

@@ -14,22 +14,20 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from peft import LoraConfig, get_peft_model
 
 from tests.exports import LENGTH, toy_run, toy_texts, wide_encoder
-from tests.toy_jobs import Notes
+from tests.toy_setups import TASK, Notes
 from tests.toys import write_jsonl
-from tightfit import optional
+from tightfit import Run, extras, predict
 from tightfit.data.batches import Batch, Tokens, length_sorted
+from tightfit.encoder import FrozenClassifier
+from tightfit.engines import ray_engine
+from tightfit.engines.engine import EngineModel, TorchEngine, all_logits, torch_engine
+from tightfit.engines.parity import probes, spread
+from tightfit.engines.selection import Choice, choose
 from tightfit.errors import ArtefactError, DataError, MissingExtraError, ProofError
-from tightfit.inference import cluster
-from tightfit.inference.choosing import Choice, choose
-from tightfit.inference.engines import LeanEngine, TorchEngine, all_logits, torch_engine
-from tightfit.inference.forms import merged_model
-from tightfit.inference.parity import probes, spread
-from tightfit.model.adapters import quiet_peft
-from tightfit.model.lean import PARTS
-from tightfit.pipeline import Run, choosing, predict
+from tightfit.exporting import engine_choice
+from tightfit.families import COMPUTED
 
 ROWS = 200
 VERA = ["adapters.method=vera", "adapters.targets=query"]
@@ -47,7 +45,7 @@ TOKENS = rows_of([4] * ROWS)
 # --- PyTorch's own -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", [*PARTS, "electra", "deberta-v2"])
+@pytest.mark.parametrize("family", [*COMPUTED, "electra", "deberta-v2"])
 @pytest.mark.parametrize(
     "settings",
     [[], ["adapters.method=none"], ["adapters.method=ia3"], ["adapters.dora=true"], VERA],
@@ -58,59 +56,34 @@ def test_the_fast_way_agrees_with_the_models_own(
     """Adapters of each kind, merged or not: padded, unpadded, one token, the longest."""
     encoder = wide_encoder(tmp_path / "toy", family)
     run = Run.load(toy_run(encoder, tmp_path / "run", *settings))
-    module = run.predictor.classifier.module
-    fast, own = torch_engine(module), TorchEngine(module)
-    assert isinstance(fast, LeanEngine) == (family in PARTS)
+    fast, own = torch_engine(run.model), TorchEngine(run.classifier.module)
+    assert isinstance(run.model, FrozenClassifier) == (family in COMPUTED)
     for tokens in probes(vocabulary=25, pad_id=0, max_length=LENGTH).values():
         assert np.abs(all_logits(fast, tokens) - all_logits(own, tokens)).max() < 1e-4
-
-
-def test_merging_leaves_the_model_as_it_was(bert_run: Path) -> None:
-    """Exports still need its adapters; the engine keeps what they were."""
-    module = Run.load(bert_run).predictor.classifier.module
-    tokens = probes(vocabulary=25, pad_id=0, max_length=LENGTH)["padded"]
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    engine = torch_engine(module)
-    expected = all_logits(engine, tokens)
-    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if "lora_B" in name:
-                parameter.zero_()
-    assert np.array_equal(all_logits(engine, tokens), expected)
-
-
-def test_a_layer_that_was_replaced_whole_is_respected(bert_run: Path) -> None:
-    """PEFT's ``modules_to_save`` can hold any part of the encoder."""
-    module = merged_model(Run.load(bert_run).predictor.classifier)
-    norm = "attention.output.LayerNorm"
-    with quiet_peft():
-        settings = LoraConfig(target_modules=["query"], modules_to_save=[norm])
-        adapted = get_peft_model(module, settings)
-    assert isinstance(torch_engine(adapted), TorchEngine)
 
 
 def test_bf16_gives_the_same_labels_nearly_always(bert_run: Path) -> None:
     """Its lengths are multiples of eight, as far as the longest text allows."""
     predictor = Run.load(bert_run).predictor
-    engine = torch_engine(predictor.classifier.module, torch.bfloat16)
+    engine = torch_engine(predictor.model, torch.bfloat16)
     texts = toy_texts(200)
-    found = replace(predictor, engine=engine).predict(texts).ids
+    model = EngineModel(predictor.model.tokens, None, engine)
+    found = replace(predictor, model=model).predict(texts).ids
     assert np.mean(np.array(found) == predictor.predict(texts).ids) > 0.9
     assert engine.multiple == 8
 
 
-@pytest.mark.parametrize("places", [1, 10, 64, 10_000])
-def test_batches_hold_as_many_rows_as_fit(places: int) -> None:
+@pytest.mark.parametrize("padded_tokens", [1, 10, 64, 10_000])
+def test_batches_hold_as_many_rows_as_fit(padded_tokens: int) -> None:
     """Every row once, longest first, and no batch could have taken the next row as well."""
     tokens = rows_of([3, 9, 1, 9, 5, 5, 2, 40])
-    batches = length_sorted(tokens, places=places)
+    batches = length_sorted(tokens, padded_tokens=padded_tokens)
     assert sorted(row for rows in batches for row in rows) == list(range(8))
     lengths = [tokens.lengths[rows].tolist() for rows in batches]
     for own, following in pairwise(lengths):
-        assert own[0] * (len(own) + 1) > places
+        assert own[0] * (len(own) + 1) > padded_tokens
         assert own[-1] >= following[0]
-    assert all(own[0] * len(own) <= places or len(own) == 1 for own in lengths)
+    assert all(own[0] * len(own) <= padded_tokens or len(own) == 1 for own in lengths)
 
 
 # --- choosing ----------------------------------------------------------------------------------
@@ -124,7 +97,7 @@ class Toy:
     flipped: int = 0
     shift: float = 0.0
     multiple: int = 1
-    places: int = 2048
+    padded_tokens: int = 2048
     now: float = 0.0
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
@@ -141,7 +114,7 @@ def measured(tokens: Tokens = TOKENS, asked: Any = "auto", **engines: Any) -> Ch
         name.replace("_", "-"): (engine if callable(engine) else lambda engine=engine: engine)
         for name, engine in {"torch": Toy(0.5), **engines}.items()
     }
-    choice, engine = choose(given, tokens, asked=asked, clock=lambda: Toy.now)
+    choice, engine = choose(given, tokens, TASK, asked=asked, clock=lambda: Toy.now)
     assert engine is given[choice.name]()
     return choice
 
@@ -246,9 +219,11 @@ def predicted(bert_run: Path, rows: Path, tmp_path: Path) -> Predict:
     """Predicts with an engine: the rows, what was said, what computed."""
 
     def run(engine: Any, **more: Any) -> tuple[list[dict[str, Any]], Notes, str]:
-        out, voice = tmp_path / f"{engine}.jsonl", Notes()
-        found = predict(bert_run, rows, out, probabilities=True, engine=engine, voice=voice, **more)
-        return [json.loads(line) for line in out.read_text().splitlines()], voice, found.engine
+        out, progress = tmp_path / f"{engine}.jsonl", Notes()
+        found = predict(
+            bert_run, rows, out, probabilities=True, engine=engine, progress=progress, **more
+        )
+        return [json.loads(line) for line in out.read_text().splitlines()], progress, found.engine
 
     return run
 
@@ -264,7 +239,7 @@ def test_onnx_predicts_what_torch_predicts(predicted: Predict) -> None:
     assert "as measured before (derived/engine-onnx.json)" in predicted("onnx")[1].said[0]
 
 
-@pytest.mark.skipif(not optional.available("openvino"), reason="openvino is an extra")
+@pytest.mark.skipif(not extras.available("openvino"), reason="openvino is an extra")
 def test_openvino_predicts_the_same_labels(predicted: Predict) -> None:
     """In whatever number format: nearly always, and as surely."""
     own, other = (predicted(engine)[0] for engine in ("torch", "openvino"))
@@ -274,7 +249,7 @@ def test_openvino_predicts_the_same_labels(predicted: Predict) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.skipif(not optional.available("ray"), reason="ray is an extra")
+@pytest.mark.skipif(not extras.available("ray"), reason="ray is an extra")
 def test_a_cluster_writes_the_same_file(predicted: Predict) -> None:
     """The batches are those of one process, and so is every label and probability."""
     own, other = predicted("torch")[0], predicted("ray")[0]
@@ -291,7 +266,7 @@ class Cluster:
         self.asked: list[str] = []
         self.waiting = self.most = 0
 
-    def handle(self, name: str, worker: cluster.Worker) -> Any:
+    def handle(self, name: str, worker: ray_engine.Worker) -> Any:
         """What Ray gives for an actor."""
 
         def begin(*given: Any) -> Callable[[], Any]:
@@ -312,14 +287,17 @@ def test_batches_are_spread_and_come_back_in_order(
     bert_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The workers take them in turn, and never more than twice their number wait."""
-    module, ray = Run.load(bert_run).predictor.classifier.module, Cluster()
-    monkeypatch.setattr(cluster, "require", lambda *_: ray)
-    worker = cluster.Worker(module)
-    engine = cluster.RayEngine((ray.handle("a", worker), ray.handle("b", worker)), places=60)
+    model, ray = Run.load(bert_run).model, Cluster()
+    monkeypatch.setattr(ray_engine, "require", lambda *_: ray)
+    worker = ray_engine.Worker(model)
+    engine = ray_engine.RayEngine(
+        (ray.handle("a", worker), ray.handle("b", worker)), padded_tokens=60
+    )
     tokens = rows_of([9, 3, 20, 48, 5, 7, 30, 2, 11] * 2)
-    own = torch_engine(module)
-    assert isinstance(own, LeanEngine)
-    own_NK = all_logits(replace(own, places=60), tokens)
+    assert isinstance(model, FrozenClassifier)
+    own = model.on_torch()
+    own.padded_tokens = 60
+    own_NK = all_logits(own, tokens)
     assert np.array_equal(all_logits(engine, tokens), own_NK)
     assert ray.asked[:4] == ["a", "b", "a", "b"]
     assert (ray.waiting, ray.most) == (0, 4)
@@ -329,7 +307,7 @@ def test_batches_are_spread_and_come_back_in_order(
 def slow_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every engine is faster than the one before."""
     monkeypatch.setattr(
-        "tightfit.inference.choosing._seconds",
+        "tightfit.engines.selection._seconds",
         lambda engines, *_: {name: 1 / place for place, name in enumerate(engines, 1)},
     )
 
@@ -339,14 +317,14 @@ def test_auto_keeps_its_choice(
     predicted: Predict, bert_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sealed part stays as it was; the next call measures nothing; another machine does."""
-    monkeypatch.setattr("tightfit.inference.choosing.AGREEMENT", 1.1)
-    _, voice, used = predicted("auto")
+    monkeypatch.setattr("tightfit.engines.selection.AGREEMENT", 1.1)
+    _, progress, used = predicted("auto")
     assert used == "onnx"
-    assert len(voice.said) == 7
+    assert len(progress.said) == 7
     Run.load(bert_run)
     _, again, used = predicted("auto")
     assert (used, len(again.said)) == ("onnx", 1)
-    monkeypatch.setattr(choosing, "LIBRARIES", ("torch",))
+    monkeypatch.setattr(engine_choice, "LIBRARIES", ("torch",))
     assert len(predicted("auto")[1].said) == 7
 
 
@@ -378,7 +356,7 @@ def test_a_missing_package_is_named(
     engine: str, predicted: Predict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the command that installs it, and code 3."""
-    monkeypatch.setattr(optional, "available", lambda _: False)
+    monkeypatch.setattr(extras, "available", lambda _: False)
     with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[\w+\]'") as caught:
         predicted(engine)
     assert caught.value.exit_code == 3
@@ -394,7 +372,7 @@ def test_chunks_of_another_engine_are_not_mixed_in(
         jobs.append(job)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tightfit.pipeline.predicting.predict_stream", stop)
+    monkeypatch.setattr("tightfit.verbs.predict.predict_stream", stop)
     for engine in ("torch", "onnx"):
         with pytest.raises(KeyboardInterrupt):
             predicted(engine)

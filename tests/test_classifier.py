@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.toy_jobs import LABELS, TEXTS, toy_classifier
+from tests.toy_setups import LABELS, TEXTS, toy_classifier
 from tests.toys import SMALL
 from tightfit.data.batches import Batch, Tokens, collate, tokenise
 from tightfit.errors import BudgetError
@@ -175,5 +175,5 @@ def saved_bytes(classifier: Classifier, batch: Batch) -> int:
 
 def test_label_names_travel_with_the_classifier(classifier: Classifier) -> None:
     """In the order of their logits, also inside the model's own settings."""
-    assert classifier.label_names == LABELS
+    assert classifier.task.names == LABELS
     assert base_model(classifier.module).config.id2label == dict(enumerate(LABELS))

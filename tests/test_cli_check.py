@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.command import Recorder, like_result, replace, tightfit
+from tests.command import Recorder, cli, like_result, replace
 from tests.planted import sample
 from tests.toys import write_jsonl
 from tightfit.data.checks import FIXES
-from tightfit.voice import RichVoice
+from tightfit.progress import RichProgress
 
 CLEAN = [{"text": text, "label": str(i % 2)} for i, text in enumerate(sample().texts[:6])]
 
@@ -26,7 +26,7 @@ def faulty(tmp_path: Path) -> Path:
 
 def check(*arguments: object, code: int = 0) -> Any:
     """The result of a check without label errors."""
-    result = tightfit("check", "--no-label-errors", *map(str, arguments))
+    result = cli("check", "--no-label-errors", *map(str, arguments))
     assert result.exit_code == code, result.stderr
     return result
 
@@ -37,9 +37,9 @@ def test_every_option_arrives_under_its_name(monkeypatch: pytest.MonkeyPatch) ->
     replace(monkeypatch, "check", recorder)
     line = "check --data d --against t --text-column a,b --label-column l --model m --json"
     line += " --max-length 9 --fix duplicates,markup --out o.csv --no-label-errors"
-    result = tightfit(*line.split())
+    result = cli(*line.split())
     assert json.loads(result.stdout) == {"rows": 1}
-    assert isinstance(recorder.options.pop("voice"), RichVoice)
+    assert isinstance(recorder.options.pop("progress"), RichProgress)
     assert recorder.arguments == ("d",)
     assert recorder.options == {
         **{"against": "t", "text_column": "a,b", "label_column": "l", "model": "m"},
@@ -126,5 +126,5 @@ def test_faults(arguments: list[str], code: int, words: str) -> None:
 
 def test_the_help_names_every_fix() -> None:
     """The option's words are written by hand, so that help need not load the checks."""
-    page = tightfit("check", "--help").stdout
+    page = cli("check", "--help").stdout
     assert [fix for fix in FIXES if fix not in page] == []

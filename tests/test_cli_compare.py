@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.command import Recorder, replace, tightfit
+from tests.command import Recorder, cli, replace
+from tightfit import Comparison
 from tightfit.errors import SettingsError
 from tightfit.experiments.cells import Row
 from tightfit.metrics.intervals import Interval
-from tightfit.pipeline import Comparison
 
 HALF, MOST = Interval(0.5, 0.469, 0.531), Interval(0.889, 0.868, 0.907)
 FOUND = Comparison(
@@ -49,7 +49,7 @@ def test_options_reach_the_pipeline(asked: Recorder) -> None:
         "--budget 100k --out o --seed 7 --max-steps 5 --limit 400 --minutes 2.5 "
         "--text-column a,b --label-column c --set optim.epochs=1"
     )
-    assert tightfit(*line.split()).exit_code == 0
+    assert cli(*line.split()).exit_code == 0
     assert asked.arguments == ("d.csv",)
     assert {name: asked.options[name] for name in OPTIONS} == OPTIONS
 
@@ -57,7 +57,7 @@ def test_options_reach_the_pipeline(asked: Recorder) -> None:
 @pytest.mark.usefixtures("asked")
 def test_the_table_for_people() -> None:
     """Intervals, bars, sizes, what is missing, and where it is kept; nothing on stdout."""
-    result = tightfit("compare", "--data", "d.csv")
+    result = cli("compare", "--data", "d.csv")
     assert (result.exit_code, result.stdout) == (0, "")
     page = result.stderr
     for part in (
@@ -72,7 +72,7 @@ def test_the_table_for_people() -> None:
 @pytest.mark.usefixtures("asked")
 def test_bars_are_as_long_as_the_accuracy() -> None:
     """Half of the width for one half, four fifths for 0.889."""
-    lines = tightfit("compare", "--data", "d.csv").stderr.splitlines()
+    lines = cli("compare", "--data", "d.csv").stderr.splitlines()
     bars = [sum(line.count(mark) for mark in "█#") for line in lines]
     assert [length for length in bars if length] == [2, 4]
 
@@ -80,7 +80,7 @@ def test_bars_are_as_long_as_the_accuracy() -> None:
 @pytest.mark.usefixtures("asked")
 def test_the_object() -> None:
     """The keys that others rely on."""
-    result = tightfit("compare", "--data", "d.csv", "--json")
+    result = cli("compare", "--data", "d.csv", "--json")
     told = json.loads(result.stdout)
     assert told == FOUND.to_json()
     assert list(told["rows"][1]) == "name trainable accuracy macro_f1 seconds bytes".split()
@@ -90,6 +90,6 @@ def test_the_object() -> None:
 def test_a_mistake_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """And standard output stays empty."""
     replace(monkeypatch, "compare", Recorder(SettingsError("unknown key to ablate", seen="rnak")))
-    result = tightfit("compare", "--data", "d.csv", "--ablate", "rnak=1", "--json")
+    result = cli("compare", "--data", "d.csv", "--ablate", "rnak=1", "--json")
     assert (result.exit_code, result.stdout) == (3, "")
     assert "seen:    rnak" in result.stderr

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.command import tightfit
-from tests.toy_jobs import PLAIN
+from tests.command import cli
+from tests.toy_setups import PLAIN
 from tests.toys import toy_encoder, toy_rows, write_jsonl
 
 TRAIN_KEYS = (
-    "run total accuracy macro_f1 best_step steps epochs examples seconds examples_per_second "
+    "run task total accuracy macro_f1 start_accuracy best_step steps epochs examples seconds "
+    "examples_per_second "
     "tokens_per_second proofs"
 )
 
@@ -39,7 +40,7 @@ def train(home: Path, run: str, *more: str) -> list[str]:
 
 def answer(*arguments: str, code: int = 0) -> Any:
     """The JSON object of a verb."""
-    result = tightfit(*arguments, "--json", "--debug")
+    result = cli(*arguments, "--json", "--debug")
     assert result.exit_code == code, result.stderr
     return json.loads(result.stdout)
 
@@ -56,7 +57,7 @@ def test_train(home: Path) -> None:
 
 def test_an_existing_run_is_kept(home: Path) -> None:
     """Code 2, and the ways out."""
-    result = tightfit(*train(home, "run"))
+    result = cli(*train(home, "run"))
     assert result.exit_code == 2
     assert "replace it with --overwrite" in result.stderr
 
@@ -74,7 +75,7 @@ def test_file_and_text_agree(home: Path) -> None:
     written = answer("predict", run, "--data", str(home / "test.jsonl"), "--out", str(out))
     assert written["rows"] == 60
     texts = "".join(row["text"] + "\n" for row in toy_rows(60, seed=1))
-    lines = tightfit("predict", run, "--label-format", "id", stdin=texts).stdout.splitlines()
+    lines = cli("predict", run, "--label-format", "id", stdin=texts).stdout.splitlines()
     rows = [f"{number},{line.partition(chr(9))[0]}" for number, line in enumerate(lines)]
     assert out.read_text("utf-8").splitlines() == ["ID,Label", *rows]
 

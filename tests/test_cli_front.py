@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.command import Recorder, like_result, replace, tightfit
+from tests.command import Recorder, cli, like_result, replace
 from tightfit import errors
 from tightfit.cli.front import APOLOGY
 
@@ -34,7 +34,7 @@ def test_faults_of_users(
 ) -> None:
     """The error's own words, its own code, no traceback, and no answer."""
     replace(monkeypatch, "plan", Recorder(fault))
-    result = tightfit("plan", *as_json)
+    result = cli("plan", *as_json)
     assert result.exit_code == code
     assert result.stderr == f"error: {fault}\n"
     assert result.stdout == ""
@@ -43,16 +43,16 @@ def test_faults_of_users(
 def test_a_mistake_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """An apology, what it was, how to report it; the traceback only on request."""
     replace(monkeypatch, "plan", Recorder(ZeroDivisionError("division by zero")))
-    result = tightfit("plan")
+    result = cli("plan")
     assert result.exit_code == 1
     assert result.stderr == f"error: ZeroDivisionError: division by zero\n  {APOLOGY}\n"
-    assert "Traceback" in tightfit("plan", "--debug").stderr
+    assert "Traceback" in cli("plan", "--debug").stderr
 
 
 def test_debug_shows_where_a_users_fault_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """The traceback comes first, so that the words stay in sight."""
     replace(monkeypatch, "plan", Recorder(errors.DataError("no rows")))
-    result = tightfit("plan", "--debug")
+    result = cli("plan", "--debug")
     assert result.exit_code == 4
     assert result.stderr.startswith("Traceback (most recent call last)")
     assert result.stderr.endswith("error: no rows\n")
@@ -78,7 +78,7 @@ def test_what_the_machine_and_the_keyboard_do(
 ) -> None:
     """No mistake of ours, and no apology for it."""
     replace(monkeypatch, "plan", Recorder(error))
-    result = tightfit("plan")
+    result = cli("plan")
     assert result.exit_code == code
     assert words in result.stderr
     assert APOLOGY not in result.stderr
@@ -87,7 +87,7 @@ def test_what_the_machine_and_the_keyboard_do(
 def test_a_missing_file_is_our_own_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where users can miss a file, an error of ours says so; any other one is a bug."""
     replace(monkeypatch, "plan", Recorder(FileNotFoundError(errno.ENOENT, "gone", "x")))
-    assert tightfit("plan").exit_code == 1
+    assert cli("plan").exit_code == 1
 
 
 def test_what_libraries_print_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_what_libraries_print_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> N
         return like_result({"total": 3})
 
     replace(monkeypatch, "plan", noisy)
-    result = tightfit("plan", "--json")
+    result = cli("plan", "--json")
     assert json.loads(result.stdout) == {"total": 3}
     assert "View run" in result.stderr
 
@@ -106,7 +106,7 @@ def test_what_libraries_print_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> N
 def test_not_a_number_is_never_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python would write NaN, which is no JSON."""
     replace(monkeypatch, "plan", Recorder(like_result({"total": float("nan")})))
-    result = tightfit("plan", "--json")
+    result = cli("plan", "--json")
     assert result.exit_code == 1
     assert result.stdout == ""
     assert "not JSON compliant" in result.stderr
@@ -115,14 +115,14 @@ def test_not_a_number_is_never_an_answer(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_markup_in_errors_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A path or label may contain brackets that look like rich's markup."""
     replace(monkeypatch, "plan", Recorder(errors.DataError("no [red]column[/red] [x]")))
-    assert tightfit("plan").stderr == "error: no [red]column[/red] [x]\n"
+    assert cli("plan").stderr == "error: no [red]column[/red] [x]\n"
 
 
 def test_long_lines_are_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths must survive being copied out of a log."""
     path = "/long" * 40
     replace(monkeypatch, "plan", Recorder(errors.DataError("no file", seen=path)))
-    assert path in tightfit("plan").stderr
+    assert path in cli("plan").stderr
 
 
 def test_a_reader_that_goes_away() -> None:

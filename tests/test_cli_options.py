@@ -8,7 +8,7 @@ import sys
 import pytest
 import typer
 
-from tests.command import Recorder, like_result, replace, tightfit
+from tests.command import Recorder, cli, like_result, replace
 from tightfit import __version__, config
 from tightfit.cli.options import complete_recipe, complete_setting, parse_count
 
@@ -45,16 +45,16 @@ def test_the_budget_option(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is parsed before the pipeline sees it, and a bad one is a mistake of usage."""
     recorder = Recorder(like_result({}))
     replace(monkeypatch, "plan", recorder)
-    assert tightfit("plan", "--json", "--budget", "0.1M").exit_code == 0
+    assert cli("plan", "--json", "--budget", "0.1M").exit_code == 0
     assert recorder.options["budget"] == 100_000
-    result = tightfit("plan", "--budget", "much")
+    result = cli("plan", "--budget", "much")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "'much' is no whole number above 0" in result.stderr
 
 
 def test_version() -> None:
     """One line."""
-    result = tightfit("--version")
+    result = cli("--version")
     assert (result.exit_code, result.stdout) == (0, f"tightfit {__version__}\n")
 
 
@@ -103,7 +103,7 @@ def test_planning_loads_no_torch() -> None:
 )
 def test_mistyped_words(arguments: list[str], words: str) -> None:
     """Code 2, nothing on standard output, and the word that was meant."""
-    result = tightfit(*arguments)
+    result = cli(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert words in " ".join(result.stderr.replace("│", " ").split())
 
@@ -111,7 +111,7 @@ def test_mistyped_words(arguments: list[str], words: str) -> None:
 @pytest.mark.parametrize("verb", ["plan", "train"])
 def test_help_lists_recipes_and_settings(verb: str) -> None:
     """Every one, since errors about settings send their readers there."""
-    page = tightfit(verb, "--help").stdout
+    page = cli(verb, "--help").stdout
     for recipe in config.recipe_names():
         assert f"  {recipe} " in page
     words = page.replace("{", " ").replace("}", " ").replace(",", " ").split()
@@ -121,8 +121,8 @@ def test_help_lists_recipes_and_settings(verb: str) -> None:
 
 def test_help_is_the_same_when_asked_twice() -> None:
     """The listing is put in once."""
-    assert tightfit("train", "--help").stdout == tightfit("train", "--help").stdout
-    assert tightfit("train", "--help").stdout.count("paper-as-run") == 1
+    assert cli("train", "--help").stdout == cli("train", "--help").stdout
+    assert cli("train", "--help").stdout.count("paper-as-run") == 1
 
 
 def test_completion() -> None:

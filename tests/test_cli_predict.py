@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.command import Recorder, like_result, replace, tightfit
-from tightfit.cli import predict as verb
-from tightfit.inference.predictor import Predictions
+from tests.command import Recorder, cli, like_result, replace
+from tightfit.cli import predict_command as verb
+from tightfit.tasks import Predictions, SingleLabel
 
 NAMES = ("money", "sport")
 
@@ -34,7 +34,8 @@ class ToyRun:
         self.chunks.append(texts)
         sport_N = np.array([0.75 if "g" in text else 0.25 for text in texts])
         cut = sum(len(text) > 99 for text in texts)
-        return Predictions(np.stack([1 - sport_N, sport_N], axis=1), NAMES, cut, self.threshold)
+        shares_NK = np.stack([1 - sport_N, sport_N], axis=1)
+        return Predictions(SingleLabel.from_names(NAMES), shares_NK, cut, self.threshold)
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 def test_texts_in_words(run: ToyRun) -> None:
     """One line a text: label, tab, probability."""
-    result = tightfit("predict", "r", "--text", "goal", "--text", "bank", "--max-length", "64")
+    result = cli("predict", "r", "--text", "goal", "--text", "bank", "--max-length", "64")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "sport\t0.7500\nmoney\t0.7500\n"
     assert run.loaded == (Path("r"), {"max_length": 64, "max_error": None})
@@ -76,7 +77,7 @@ def test_texts_in_words(run: ToyRun) -> None:
 @pytest.mark.usefixtures("run")
 def test_texts_as_an_object() -> None:
     """Rows as in the file, with names."""
-    result = tightfit("predict", "r", "--text", "goal", "--text", "bank", "--json")
+    result = cli("predict", "r", "--text", "goal", "--text", "bank", "--json")
     assert json.loads(result.stdout) == {
         "predictions": [{"ID": 0, "Label": "sport"}, {"ID": 1, "Label": "money"}]
     }
@@ -86,8 +87,8 @@ def test_texts_as_an_object() -> None:
 def test_probabilities_and_ids() -> None:
     """Both on request, in both forms."""
     options = ["--text", "goal", "--probabilities", "--label-format", "id"]
-    assert tightfit("predict", "r", *options).stdout == "1\t0.7500\tmoney=0.2500\tsport=0.7500\n"
-    [row] = json.loads(tightfit("predict", "r", *options, "--json").stdout)["predictions"]
+    assert cli("predict", "r", *options).stdout == "1\t0.7500\tmoney=0.2500\tsport=0.7500\n"
+    [row] = json.loads(cli("predict", "r", *options, "--json").stdout)["predictions"]
     assert row == {"ID": 0, "Label": 1, "probabilities": {"money": 0.25, "sport": 0.75}}
 
 
@@ -95,8 +96,8 @@ def test_probabilities_and_ids() -> None:
 def test_texts_without_an_answer() -> None:
     """No label where the classifier is not sure enough; the probability stays."""
     options = ["--text", "goal", "--max-error", "0.02"]
-    assert tightfit("predict", "r", *options).stdout == "\t0.7500\n"
-    [row] = json.loads(tightfit("predict", "r", *options, "--json").stdout)["predictions"]
+    assert cli("predict", "r", *options).stdout == "\t0.7500\n"
+    [row] = json.loads(cli("predict", "r", *options, "--json").stdout)["predictions"]
     assert row == {"ID": 0, "Label": None}
 
 
@@ -104,7 +105,7 @@ def test_texts_without_an_answer() -> None:
 def test_cut_texts_are_told() -> None:
     """On stderr, in both forms."""
     for more in ([], ["--json"]):
-        result = tightfit("predict", "r", "--text", "g" * 100, *more)
+        result = cli("predict", "r", "--text", "g" * 100, *more)
         assert "1 text was longer than is read, and cut" in result.stderr
 
 
@@ -113,7 +114,7 @@ def test_cut_texts_are_told() -> None:
 
 def test_a_pipe(run: ToyRun) -> None:
     """One text a line; an empty line is answered too, so that lines stay side by side."""
-    result = tightfit("predict", "r", stdin="goal\r\n\nbank")
+    result = cli("predict", "r", stdin="goal\r\n\nbank")
     assert result.stdout == "sport\t0.7500\nmoney\t0.7500\nmoney\t0.7500\n"
     assert run.chunks == [["goal", "", "bank"]]
     assert "note: 1 text has no words, and a label that says nothing" in result.stderr
@@ -122,14 +123,14 @@ def test_a_pipe(run: ToyRun) -> None:
 def test_a_long_pipe(run: ToyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines are read as they are answered, and numbered through."""
     monkeypatch.setattr(verb, "LINES_AT_ONCE", 2)
-    result = tightfit("predict", "r", "--json", stdin="a\nb\nc\nd\ne\n")
+    result = cli("predict", "r", "--json", stdin="a\nb\nc\nd\ne\n")
     assert run.chunks == [["a", "b"], ["c", "d"], ["e"]]
     assert [row["ID"] for row in json.loads(result.stdout)["predictions"]] == [0, 1, 2, 3, 4]
 
 
 def test_a_byte_order_mark_is_no_text(run: ToyRun) -> None:
     """Some programs begin with one."""
-    tightfit("predict", "r", stdin=b"\xef\xbb\xbfgoal\n")
+    cli("predict", "r", stdin=b"\xef\xbb\xbfgoal\n")
     assert run.chunks == [["goal"]]
 
 
@@ -143,7 +144,7 @@ def test_a_byte_order_mark_is_no_text(run: ToyRun) -> None:
 )
 def test_faulty_pipes(stdin: bytes, words: str) -> None:
     """Faults of rows: code 4."""
-    result = tightfit("predict", "r", stdin=stdin)
+    result = cli("predict", "r", stdin=stdin)
     assert (result.exit_code, result.stdout) == (4, "")
     assert words in result.stderr
 
@@ -152,14 +153,14 @@ def test_faulty_pipes(stdin: bytes, words: str) -> None:
 def test_answers_before_a_fault_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe is answered as it comes; an object is whole or not there."""
     monkeypatch.setattr(verb, "LINES_AT_ONCE", 1)
-    assert tightfit("predict", "r", stdin=b"goal\n\xff\n").stdout == "sport\t0.7500\n"
-    assert tightfit("predict", "r", "--json", stdin=b"goal\n\xff\n").stdout == ""
+    assert cli("predict", "r", stdin=b"goal\n\xff\n").stdout == "sport\t0.7500\n"
+    assert cli("predict", "r", "--json", stdin=b"goal\n\xff\n").stdout == ""
 
 
 def test_a_terminal_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting for somebody to type would look like hanging."""
     monkeypatch.setattr(verb, "_is_terminal", lambda: True)
-    result = tightfit("predict", "r")
+    result = cli("predict", "r")
     assert result.exit_code == 2
     assert "there is nothing to predict\n  allowed: --data ROWS --out FILE" in result.stderr
 
@@ -169,7 +170,7 @@ def test_a_terminal_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_file(files: Recorder) -> None:
     """Everything is passed on; the default form is the competition's."""
-    result = tightfit("predict", "r", "--data", "d", "--out", "p.csv")
+    result = cli("predict", "r", "--data", "d", "--out", "p.csv")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "wrote 7,600 predictions to p.csv, 76 rows a second" in result.stderr
     assert "12 texts were longer than is read, and cut" in result.stderr
@@ -183,9 +184,9 @@ def test_a_file_with_options(files: Recorder) -> None:
     """The object, and what else can be asked for."""
     more = "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b"
     more += " --shard 2/3 --escape-formulas --engine auto --cascade --missing-text empty"
-    result = tightfit("predict", "r", "--data", "d", "--out", "p.csv", "--json", *more.split())
+    result = cli("predict", "r", "--data", "d", "--out", "p.csv", "--json", *more.split())
     assert json.loads(result.stdout) == files.result.to_json()
-    options = {k: v for k, v in files.options.items() if k != "voice"}
+    options = {k: v for k, v in files.options.items() if k != "progress"}
     assert options == {
         **dict.fromkeys(["probabilities", "escape_formulas", "cascade"], True),
         "label_format": "name",
@@ -214,7 +215,7 @@ def test_a_file_with_options(files: Recorder) -> None:
 )
 def test_contradictions(files: Recorder, run: ToyRun, options: list[str], words: str) -> None:
     """Refused before anything is loaded, with the next step."""
-    result = tightfit("predict", "r", *options)
+    result = cli("predict", "r", *options)
     assert (result.exit_code, result.stdout) == (2, "")
     assert words in result.stderr
     assert (files.arguments, run.chunks) == ((), [])

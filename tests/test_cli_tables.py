@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tightfit.cli.tables import add_row, bar, new_table, percent, shared_path, size, tick
+from tightfit.cli.console import add_row, bar, new_table, percent, shared_path, size, tick
 
 
 def console(width: int = 80, encoding: str = "utf-8") -> Console:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.command import Recorder, like_result, replace, tightfit
-from tightfit.cli.train import _duration
+from tests.command import Recorder, cli, like_result, replace
+from tightfit import Evaluation, plan
+from tightfit.cli.train_command import _duration
 from tightfit.metrics.intervals import Interval
 from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores, score
-from tightfit.model.audit import AdapterState, Audit
-from tightfit.pipeline import Evaluation, planning
-from tightfit.pipeline.scoring import Calibrated, OverSeeds
-from tightfit.voice import RichVoice
+from tightfit.model.adapter_audit import AdapterState, Audit
+from tightfit.progress import RichProgress
+from tightfit.verbs.evaluate import Calibrated, OverSeeds
 
 PLAN_KEYS = "model num_labels budget total adapters head headroom layers head_layers".split()
 
@@ -41,7 +41,7 @@ TRAINED: dict[str, Any] = {
 
 def answer(*arguments: str) -> Any:
     """The JSON object of a verb that ends well."""
-    result = tightfit(*arguments, "--json")
+    result = cli(*arguments, "--json")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.count("\n") == 1
     return json.loads(result.stdout)
@@ -49,7 +49,7 @@ def answer(*arguments: str) -> Any:
 
 def words(*arguments: str, code: int = 0) -> str:
     """What a verb says to people; standard output stays empty."""
-    result = tightfit(*arguments)
+    result = cli(*arguments)
     assert (result.exit_code, result.stdout) == (code, ""), result.stderr
     return str(result.stderr)
 
@@ -123,7 +123,7 @@ def test_train_arguments(trainer: Recorder) -> None:
     line = "train --data d --validation v --model m --recipe paper --budget 1M --out o --seed 7"
     rows = "--limit 9 --text-column t,u --label-column l"
     answer(*line.split(), *rows.split(), *"--max-steps 8 --overwrite --set a.b=c".split())
-    assert isinstance(trainer.options.pop("voice"), RichVoice)
+    assert isinstance(trainer.options.pop("progress"), RichProgress)
     assert trainer.options.pop("started") < time.monotonic()
     assert trainer.arguments == ("d",)
     assert trainer.options == {
@@ -177,7 +177,7 @@ def forecaster(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """A forecast."""
     forecast = like_result(
         {"steps": 36},
-        **{"plan": planning.plan(), "rows": 1800, "validation_rows": 200, "truncated": 3},
+        **{"plan": plan(), "rows": 1800, "validation_rows": 200, "truncated": 3},
         **{"steps": 36, "minutes": 150.0, "memory_bytes": 2**31, "notes": ("fp32 on a CPU",)},
     )
     recorder = Recorder(forecast)
@@ -324,7 +324,7 @@ def test_audit_of_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["DEAD", "2.query", "4", *["not", "finite"] * 2] in lines
     assert page.count("dead: 2 of 3") == 1
     assert "the head is not among them" in page
-    result = tightfit("audit", "r", "--json")
+    result = cli("audit", "r", "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (7, audit.to_json())
 
 

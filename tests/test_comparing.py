@@ -10,16 +10,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import tightfit
 from tests.conftest import Encoders
-from tests.toy_jobs import Notes
+from tests.toy_setups import Notes
 from tests.toys import toy_rows
-from tightfit import pipeline
+from tightfit import Comparison
+from tightfit.config import settings_of
 from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
 from tightfit.experiments.cells import RECIPES
-from tightfit.pipeline import Comparison, comparing
-from tightfit.pipeline.planning import settings_of
-from tightfit.runs import RunFolder
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.storage import RunFolder
+from tightfit.training.request import TrainRequest
+from tightfit.verbs.forecast import forecast
 
 NAMES = [
     *("majority class", "tf-idf + logistic regression", "head-only", "paper", "tight"),
@@ -33,8 +35,8 @@ SHORT = [
 
 def run(encoder: Path, rows: Any, out: Path, *settings: str, **more: Any) -> Comparison:
     """A comparison of trainings of six steps."""
-    options = {"max_steps": 6, "voice": Voice(), **more}
-    return pipeline.compare(
+    options = {"max_steps": 6, "progress": Progress(), **more}
+    return tightfit.compare(
         rows, model=str(encoder), out=out, settings=[*SHORT, *settings], **options
     )
 
@@ -131,10 +133,10 @@ def test_finished_cells_are_not_computed_again(
     compared: Comparison, copied: Path, bert: Path, rows_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With nothing left to train with, the same command gives the same rows."""
-    for name in ("train", "run_baseline"):
-        monkeypatch.delattr(comparing, name)
+    for name in ("run_training", "run_baseline"):
+        monkeypatch.delattr(f"tightfit.verbs.compare.{name}")
     notes = Notes()
-    again = run(bert, rows_file, copied, voice=notes)
+    again = run(bert, rows_file, copied, progress=notes)
     assert again.rows == compared.rows
     assert "9 of 9: full fine-tuning was finished before" in notes.said
 
@@ -142,7 +144,7 @@ def test_finished_cells_are_not_computed_again(
 def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Path) -> None:
     """Only what does not depend on them is kept: the baselines."""
     notes = Notes()
-    run(bert, rows_file, copied, "optim.lr=1e-3", voice=notes)
+    run(bert, rows_file, copied, "optim.lr=1e-3", progress=notes)
     kept = [said for said in notes.said if said.endswith("was finished before")]
     assert kept == [
         "1 of 9: majority class was finished before",
@@ -157,7 +159,7 @@ def test_a_damaged_row_is_computed_again(
     (path,) = (copied / "cells").glob("tight-*")
     path.write_text(path.read_text().replace("trainable", "trained"))
     notes = Notes()
-    again = run(bert, rows_file, copied, voice=notes)
+    again = run(bert, rows_file, copied, progress=notes)
     assert again.rows == compared.rows
     assert any("is damaged; tight is computed again" in warned for warned in notes.warned)
 
@@ -172,7 +174,7 @@ def test_an_interrupt_keeps_what_is_finished(
 
     out = tmp_path / "stopped"
     with monkeypatch.context() as patch:
-        patch.setattr(comparing, "train", stop)
+        patch.setattr("tightfit.verbs.compare.run_training", stop)
         with pytest.raises(Interrupted, match=f"with --out {out} to go on") as caught:
             run(bert, rows_file, out)
     assert caught.value.exit_code == 130
@@ -186,16 +188,16 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(
     """Each cell is trained with resume, in a folder of its own."""
     seen: list[dict[str, Any]] = []
 
-    def look(*_: Any, **options: Any) -> None:
-        seen.append(options)
+    def look(_: Any, path: Path, **options: Any) -> None:
+        seen.append({"path": path, **options})
         raise Interrupted("stopped", signal_number=15, next_step="resume")
 
-    monkeypatch.setattr(comparing, "train", look)
+    monkeypatch.setattr("tightfit.verbs.compare.run_training", look)
     with pytest.raises(Interrupted) as caught:
         run(bert, rows_file, tmp_path / "stopped")
     assert caught.value.exit_code == 143
     assert seen[0]["resume"] is True
-    assert seen[0]["out"].parent == tmp_path / "stopped" / "runs"
+    assert seen[0]["path"].parent == tmp_path / "stopped" / "runs"
 
 
 def test_an_ablation_replaces_the_baselines(bert: Path, rows_file: Path, tmp_path: Path) -> None:
@@ -248,15 +250,15 @@ def test_what_does_not_fit_into_the_time_is_named(
     bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A forecast of an hour is too long for a minute; more time, and the cell is made."""
-    out, real = tmp_path / "a", pipeline.dry_run
+    out, real = tmp_path / "a", forecast
 
     class Hour:
         minutes = 60.0
 
-    def slow(*arguments: Any, **options: Any) -> Any:
-        return Hour() if options["recipe"] == "full" else real(*arguments, **options)
+    def slow(request: TrainRequest, progress: Progress) -> Any:
+        return Hour() if request.config.recipe == "full" else real(request, progress)
 
-    monkeypatch.setattr(comparing, "dry_run", slow)
+    monkeypatch.setattr("tightfit.verbs.compare.forecast", slow)
     found = run(bert, rows_file, out, minutes=2)
     assert [row.name for row in found.rows] == NAMES[:-1]
     assert found.left_out["full fine-tuning"].startswith("it would take about 60 minutes, and ")
@@ -270,7 +272,7 @@ def test_only_what_was_asked_for(bert: Path, rows_file: Path, tmp_path: Path) ->
     assert [row.name for row in found.rows] == ["bias tuning"]
     found = run(bert, rows_file, out, only=["majority class"])
     assert [row.name for row in found.rows] == ["majority class", "bias tuning"]
-    again = run(bert, rows_file, out, voice=notes)
+    again = run(bert, rows_file, out, progress=notes)
     assert [row.name for row in again.rows] == NAMES
     assert "8 of 9: bias tuning was finished before" in notes.said
     assert again.rows[7] == found.rows[1]
@@ -330,6 +332,6 @@ def test_warnings_are_not_repeated(bert: Path, tmp_path: Path) -> None:
     rows = [*toy_rows(40), *toy_rows(40)]
     notes = Notes()
     data = {"text": [r["text"] for r in rows], "label": [r["label"] for r in rows]}
-    run(bert, pd.DataFrame(data), tmp_path / "a", voice=notes, max_steps=1)
+    run(bert, pd.DataFrame(data), tmp_path / "a", progress=notes, max_steps=1)
     assert notes.warned
     assert len(notes.warned) == len(set(notes.warned))

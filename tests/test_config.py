@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,13 +12,16 @@ from pydantic import ValidationError
 
 from tightfit.config import (
     DEFAULT_RECIPE,
-    Choice,
     Config,
+    Decision,
+    Decisions,
     from_toml,
     load_config,
+    read_settings,
     recipe_about,
     recipe_names,
     setting_names,
+    undecided,
 )
 from tightfit.errors import SettingsError
 
@@ -35,7 +41,7 @@ budget.cap budget.allocation model.name model.frozen_dropout adapters.method ada
 adapters.alpha adapters.dropout adapters.targets head.kind data.validation_rows data.stratify
 data.max_length data.long_text data.labels optim.lr optim.weight_decay optim.warmup_steps
 optim.epochs optim.batch optim.accumulate optim.label_smoothing optim.clip train.precision
-train.checkpointing train.eval_every train.compile predict.max_length tracking.to seed
+train.checkpointing train.eval_every predict.max_length tracking.to seed
 """
 """Names that users' scripts rely on."""
 
@@ -264,10 +270,37 @@ def test_with_values_makes_a_new_object_and_checks_it() -> None:
         config.with_values({"optim.batch": 0})
 
 
-def test_automatic_choices_are_kept_with_their_reason() -> None:
-    """They survive the way to a file and back, beside one another."""
-    config = load_config("paper").with_choice("precision", Choice(value="fp32", reason="no GPU"))
-    config = config.with_choice("threads", Choice(value="2", reason="two cores"))
-    stored = from_toml(config.to_toml())
-    assert stored.choices["precision"].reason == "no GPU"
-    assert list(stored.choices) == ["precision", "threads"]
+def test_decisions_are_kept_with_their_reason() -> None:
+    """They survive the way to a file and back with their types."""
+    decisions = replace(
+        undecided(load_config("paper")),
+        precision=Decision("fp32", "no GPU"),
+        epochs=Decision(2.5, "few rows"),
+        max_steps=Decision(7, "short"),
+    )
+    assert Decisions.from_json(json.loads(json.dumps(decisions.to_json()))) == decisions
+    assert list(decisions.made()) == ["long_text", "epochs", "precision", "max_steps"]
+
+
+CHOICES = """
+[choices.epochs]
+value = "10"
+reason = "48 rows"
+
+[choices.watched_rows]
+value = "200"
+reason = "short"
+"""
+"""As runs of format 1 kept them, among the settings."""
+
+
+def test_decisions_of_format_1() -> None:
+    """Words become values again; a setting that is gone is left out."""
+    config = load_config("tight")
+    text = config.to_toml().replace("[train]", '[train]\ncompile = "off"') + CHOICES
+    assert "compile" in text
+    found, decisions = read_settings(text, None)
+    assert found == config
+    assert decisions.epochs == Decision(10.0, "48 rows")
+    assert decisions.eval_rows == Decision(200, "short")
+    assert decisions.max_length == Decision(256, "asked for")

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import typer.main
 
-from tests.command import Recorder, replace, tightfit
-from tightfit import config, pipeline
+import tightfit
+from tests.command import Recorder, cli, replace
+from tightfit import config
 from tightfit.cli import app
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -35,7 +36,7 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
     command = COMMANDS[verb]
     assert command.help[0].isupper()
     assert all(option.help for option in command.params)
-    page = tightfit(verb, "--help").stdout
+    page = cli(verb, "--help").stdout
     lines = [line.strip() for line in page.splitlines()]
     for line in VERBS[verb].EXAMPLES.splitlines():
         assert line.strip() in lines, "an example is folded, and cannot be copied"
@@ -45,13 +46,13 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
 @pytest.mark.parametrize("example", [line for lines in EXAMPLES.values() for line in lines])
 def test_examples_in_the_help_run(monkeypatch: pytest.MonkeyPatch, example: str) -> None:
     """Their options exist and go together: each gets as far as the pipeline."""
-    for name in pipeline.__all__:
+    for name in tightfit.__all__:
         recorder: Any = Recorder(Reached("here"))
         recorder.load = recorder
         replace(monkeypatch, name, recorder)
     before, _, after = example.partition("tightfit ")
     words = shlex.split(after.partition(" > ")[0])
-    result = tightfit(*words, "--debug", stdin="a text\n" if before else None)
+    result = cli(*words, "--debug", stdin="a text\n" if before else None)
     assert "Reached: here" in result.stderr, result.stderr
 
 

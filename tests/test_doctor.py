@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import constants
 
-from tightfit import doctor
-from tightfit.doctor import Finding
+from tightfit import diagnosis
+from tightfit.diagnosis import Finding
 from tightfit.errors import MissingExtraError, ModelError
-from tightfit.optional import EXTRA_OF
+from tightfit.extras import EXTRA_OF
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_report() -> None:
     """Its keys, real versions, and numbers that can be true."""
-    report = doctor.examine().to_json()
+    report = diagnosis.examine().to_json()
     parts = ["versions", "devices", "compiler", "extras", "reachable", "verdict"]
     assert list(json.loads(json.dumps(report, allow_nan=False))) == parts
     assert report["versions"]["torch"] == version("torch")
@@ -40,8 +40,8 @@ def test_the_report() -> None:
 
 def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is installed, or comes with the line that installs it."""
-    monkeypatch.setattr(doctor, "available", lambda package: package == "pandas")
-    extras = doctor.examine().extras
+    monkeypatch.setattr(diagnosis, "available", lambda package: package == "pandas")
+    extras = diagnosis.examine().extras
     assert extras.keys() == EXTRA_OF.keys()
     assert extras["pandas"] == Finding(True, "installed")
     assert extras["wandb"] == Finding(False, "pip install 'tightfit[wandb]'")
@@ -56,33 +56,33 @@ def test_features_of_processors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ):
         file = tmp_path / "cpuinfo"
         file.write_text(text, "utf-8")
-        monkeypatch.setattr(doctor, "CPU_INFO", file)
-        assert doctor.devices().cpu_features == found
-    monkeypatch.setattr(doctor, "CPU_INFO", tmp_path / "nothing")
-    assert doctor.devices().cpu_features == ()
+        monkeypatch.setattr(diagnosis, "CPU_INFO", file)
+        assert diagnosis.devices().cpu_features == found
+    monkeypatch.setattr(diagnosis, "CPU_INFO", tmp_path / "nothing")
+    assert diagnosis.devices().cpu_features == ()
 
 
 def test_the_limit_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It counts, where it is lower than the memory of the machine."""
-    monkeypatch.setattr(doctor, "CGROUP", tmp_path)
-    whole = doctor._memory()
+    monkeypatch.setattr(diagnosis, "CGROUP", tmp_path)
+    whole = diagnosis._memory()
     (tmp_path / "memory.max").write_text("268435456\n", "ascii")
-    assert doctor._memory() == 2**28
+    assert diagnosis._memory() == 2**28
     (tmp_path / "memory.max").write_text("max\n", "ascii")
-    assert doctor._memory() == whole
+    assert diagnosis._memory() == whole
 
 
 def test_the_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The one that CXX names, else one of the usual."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    assert doctor._compiler() is None
+    assert diagnosis._compiler() is None
     for name in ("clang++", "my-cc"):
         (tmp_path / name).write_text("#!/bin/sh\n", "utf-8")
         (tmp_path / name).chmod(0o755)
-    assert doctor._compiler() == str(tmp_path / "clang++")
+    assert diagnosis._compiler() == str(tmp_path / "clang++")
     monkeypatch.setenv("CXX", "my-cc")
-    assert doctor._compiler() == str(tmp_path / "my-cc")
+    assert diagnosis._compiler() == str(tmp_path / "my-cc")
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_the_embedded_model(monkeypatch: pytest.MonkeyPatch, error: Exception, w
     def locate(name: str) -> None:
         raise error
 
-    monkeypatch.setattr(doctor, "locate", locate)
-    found = doctor.examine().reachable["embedded"]
+    monkeypatch.setattr(diagnosis, "locate", locate)
+    found = diagnosis.examine().reachable["embedded"]
     assert not found.ok
     assert words in found.detail
 
@@ -111,13 +111,15 @@ def test_the_embedded_model(monkeypatch: pytest.MonkeyPatch, error: Exception, w
 def ask(monkeypatch: pytest.MonkeyPatch, head: Callable[..., object]) -> Finding:
     """What the doctor finds when the Hub is this function."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(doctor, "get_session", lambda: SimpleNamespace(head=head))
-    return doctor.examine().reachable["hub"]
+    monkeypatch.setattr(diagnosis, "get_session", lambda: SimpleNamespace(head=head))
+    return diagnosis.examine().reachable["hub"]
 
 
 def test_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers, refuses, or cannot be reached."""
-    assert doctor.examine().reachable["hub"] == Finding(False, "not asked: HF_HUB_OFFLINE is set")
+    assert diagnosis.examine().reachable["hub"] == Finding(
+        False, "not asked: HF_HUB_OFFLINE is set"
+    )
     assert ask(monkeypatch, lambda url, timeout: SimpleNamespace(status_code=200)).ok
     refused = ask(monkeypatch, lambda url, timeout: SimpleNamespace(status_code=503))
     assert not refused.ok
@@ -132,7 +134,7 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_hub_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking up a name has no time-out of its own, so the doctor keeps one."""
     waiting = threading.Event()
-    monkeypatch.setattr(doctor, "HUB_SECONDS", 0.05)
+    monkeypatch.setattr(diagnosis, "HUB_SECONDS", 0.05)
 
     def silent(url: str, timeout: float) -> SimpleNamespace:
         return SimpleNamespace(status_code=200 if waiting.wait(30) else 500)
@@ -156,13 +158,13 @@ def test_the_verdict(missing: bool, embedded: bool, hub: bool, words: str) -> No
     """What to do next; a source tree on the path, which has no version, is no fault."""
     versions = {"torch": "2", "peft": None if missing else "0.17", "tightfit": None}
     reachable = {"embedded": Finding(embedded, ""), "hub": Finding(hub, "")}
-    verdict = doctor._verdict(versions, reachable)
+    verdict = diagnosis._verdict(versions, reachable)
     assert all(part in verdict for part in words.split(" .* "))
 
 
 def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no version, and that is a finding."""
-    monkeypatch.setattr(doctor, "LIBRARIES", ("torch", "no-such-library-at-all"))
-    report = doctor.examine()
+    monkeypatch.setattr(diagnosis, "LIBRARIES", ("torch", "no-such-library-at-all"))
+    report = diagnosis.examine()
     assert report.versions["no-such-library-at-all"] is None
     assert report.verdict == "not ready: pip install no-such-library-at-all"

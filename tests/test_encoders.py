@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from tests.toy_jobs import LABELS, toy_plan
+from tests.toy_setups import LABELS, TASK, toy_plan
 from tests.toys import SMALL, toy_config, toy_encoder, toy_tokenizer
 from tightfit.errors import ModelError
 from tightfit.model.encoders import (
@@ -27,6 +27,7 @@ from tightfit.model.encoders import (
     recompute_layers,
 )
 from tightfit.model.locate import Source, locate
+from tightfit.tasks import SingleLabel
 
 each_family = pytest.mark.parametrize("family", SMALL)
 Encoders = Callable[[str], Path]
@@ -39,7 +40,7 @@ def loaded(folder: Path, *, labels: tuple[str, ...] = LABELS, recipe: str = "tig
     """The encoder of a folder with a head for ``labels``, its new weights always the same."""
     torch.manual_seed(0)
     plan = toy_plan(folder, recipe=recipe, labels=len(labels))
-    return load_encoder(locate(str(folder)), plan, labels)
+    return load_encoder(locate(str(folder)), plan, SingleLabel.from_names(labels))
 
 
 def logits_of(model: nn.Module) -> torch.Tensor:
@@ -125,7 +126,7 @@ def test_weights_that_were_cut_short_are_refused(bert: Path, tmp_path: Path) -> 
     weights = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(weights[:-100])
     with pytest.raises(ModelError, match=r"as a sequence classifier(.|\n)*not fully covered"):
-        load_encoder(locate(str(folder)), plan, LABELS)
+        load_encoder(locate(str(folder)), plan, TASK)
 
 
 def test_settings_that_contradict_the_weights_are_refused(bert: Path, tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_settings_that_contradict_the_weights_are_refused(bert: Path, tmp_path: 
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "num_attention_heads": 5}))
     with pytest.raises(ModelError, match=r"as a sequence classifier(.|\n)*32.*5"):
-        load_encoder(locate(str(folder)), plan, LABELS)
+        load_encoder(locate(str(folder)), plan, TASK)
 
 
 def test_code_in_a_model_folder_is_not_run(bert: Path, tmp_path: Path) -> None:

@@ -18,12 +18,11 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, pipelin
 
 from tests.exports import LENGTH, NAMES, toy_run, toy_texts, wide_encoder
 from tests.toys import SMALL, toy_tokenizer
+from tightfit import Run
 from tightfit.errors import ProofError, UsageError
-from tightfit.inference.export import Rows, export
-from tightfit.inference.forms import FORMATS, check_format, merged_model, write_form
+from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.formats import FORMATS, check_format, merged_model, write_form
 from tightfit.model.adapter_folder import tensor_shapes
-from tightfit.pipeline import Run
-from tightfit.pipeline.predicting import subject_of
 
 TEXTS = toy_texts()
 WRITTEN = ("model.safetensors", "config.json", "tokenizer.json")
@@ -82,10 +81,10 @@ def assert_same(logits_NK: Any, run: Run) -> None:
     """Logits to 1e-4, probabilities to 1e-5, labels one by one."""
     wanted = run.predict(TEXTS)
     assert np.abs(logits_NK - run.predictor.logits(TEXTS)).max() < 1e-4
-    assert np.abs(softmax(logits_NK) - wanted.probabilities_NK).max() < 1e-5
+    assert np.abs(softmax(logits_NK) - wanted.probabilities).max() < 1e-5
     assert [NAMES[i] for i in logits_NK.argmax(1)] == wanted.labels
     # Else one answer for all texts would do.
-    assert np.ptp(wanted.probabilities_NK, axis=0).max() > 0.05
+    assert np.ptp(wanted.probabilities, axis=0).max() > 0.05
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -93,7 +92,7 @@ def assert_same(logits_NK: Any, run: Run) -> None:
 def test_peft_folder_in_plain_peft(family: str, runs_of: Runs, tmp_path: Path) -> None:
     """The base model's own folder and the exported one are all that it takes."""
     run = runs_of(family)
-    export(subject_of(run), "peft", tmp_path, ROWS)
+    export(run, "peft", tmp_path, ROWS)
     config = AutoConfig.from_pretrained(tmp_path)
     assert [config.id2label[i] for i in range(3)] == list(NAMES)
     base = AutoModelForSequenceClassification.from_pretrained(run.plan.model, config=config)
@@ -107,7 +106,7 @@ def test_merged_folder_in_plain_transformers(
 ) -> None:
     """One model without adapters, whatever trained."""
     run = runs_of(family, recipe)
-    export(subject_of(run), "merged", tmp_path, ROWS)
+    export(run, "merged", tmp_path, ROWS)
     assert not any("lora" in name for name in tensor_shapes(tmp_path / "model.safetensors"))
     assert_same(plain_logits(AutoModelForSequenceClassification.from_pretrained(tmp_path)), run)
     # A service that runs as somebody else needs the weights as well.
@@ -117,14 +116,14 @@ def test_merged_folder_in_plain_transformers(
 def test_a_pipeline_serves_the_merged_folder(runs_of: Runs, tmp_path: Path) -> None:
     """Label names, probabilities and order; long texts are cut where the run cuts them."""
     run = runs_of("roberta")
-    export(subject_of(run), "merged", tmp_path, ROWS)
+    export(run, "merged", tmp_path, ROWS)
     serve = pipeline("text-classification", str(tmp_path))
     assert serve.tokenizer.model_max_length == LENGTH
     answers = serve(TEXTS, truncation=True, batch_size=7)
     wanted = run.predict(TEXTS)
     assert [answer["label"] for answer in answers] == wanted.labels
     scores = np.array([answer["score"] for answer in answers])
-    assert np.abs(scores - wanted.probabilities_NK.max(1)).max() < 1e-5
+    assert np.abs(scores - wanted.probabilities.max(1)).max() < 1e-5
 
 
 @pytest.mark.slow
@@ -133,7 +132,7 @@ def test_other_programs_give_the_same_labels(runs_of: Runs, tmp_path: Path) -> N
     run = runs_of("bert")
     for form in FORMATS[:2]:
         (tmp_path / form).mkdir()
-        export(subject_of(run), form, tmp_path / form, ROWS)
+        export(run, form, tmp_path / form, ROWS)
     folders = [run.plan.model, str(tmp_path / "peft"), str(tmp_path / "merged")]
     found = subprocess.run(
         [sys.executable, "-c", LOADING, *folders],
@@ -149,16 +148,16 @@ def test_the_run_itself_is_not_merged(runs_of: Runs) -> None:
     """Merging works on a copy: the loaded run answers as before, adapters and all."""
     run = runs_of("bert")
     before = run.predictor.logits(TEXTS)
-    state = run.predictor.classifier.state()
-    merged_model(run.predictor.classifier)
+    state = run.classifier.state()
+    merged_model(run.classifier)
     assert np.array_equal(run.predictor.logits(TEXTS), before)
-    assert all(torch.equal(state[n], p) for n, p in run.predictor.classifier.trainable().items())
+    assert all(torch.equal(state[n], p) for n, p in run.classifier.trainable().items())
 
 
 def test_the_facts_beside_it(runs_of: Runs, tmp_path: Path) -> None:
     """What a server must know, and what was measured."""
     run = runs_of("bert")
-    found = export(subject_of(run), "merged", tmp_path, ROWS)
+    found = export(run, "merged", tmp_path, ROWS)
     facts = json.loads((tmp_path / "export.json").read_text("utf-8"))
     assert (facts["format"], facts["base_model"]) == ("merged", run.plan.model)
     assert [facts[key] for key in ("max_length", "pad_id", "temperature")] == [LENGTH, 0, 1.0]
@@ -173,14 +172,14 @@ def test_weights_that_differ_are_refused(
 ) -> None:
     """A merge that forgets the scale of the adapters, for instance."""
     run = runs_of("bert")
-    wrong = merged_model(run.predictor.classifier)
+    wrong = merged_model(run.classifier)
     with torch.no_grad():
         wrong.get_submodule(run.plan.layers[0].name).weight.mul_(1.01)
-    monkeypatch.setattr("tightfit.inference.forms.merged_model", lambda _: wrong)
+    monkeypatch.setattr("tightfit.exporting.formats.merged_model", lambda _: wrong)
     with pytest.raises(
         ProofError, match=r"(?s)does not answer as the run does.*maximum-length"
     ) as e:
-        export(subject_of(run), "merged", tmp_path, ROWS)
+        export(run, "merged", tmp_path, ROWS)
     assert e.value.exit_code == 7
 
 
@@ -194,15 +193,15 @@ def test_a_tokenizer_that_differs_is_refused(
         path = folder / "tokenizer.json"
         path.write_text(path.read_text("utf-8").replace('"goal"', '"gaol"'), "utf-8")
 
-    monkeypatch.setattr("tightfit.inference.export.write_form", write)
+    monkeypatch.setattr("tightfit.exporting.exporter.write_form", write)
     with pytest.raises(ProofError, match="gives other tokens than the run's"):
-        export(subject_of(runs_of("bert")), "merged", tmp_path, ROWS)
+        export(runs_of("bert"), "merged", tmp_path, ROWS)
 
 
 @pytest.mark.parametrize("recipe", ["head-only", "full"])
 def test_no_peft_folder_without_adapters(recipe: str, runs_of: Runs) -> None:
     """And the words say which form there is."""
-    classifier = runs_of("bert", recipe).predictor.classifier
+    classifier = runs_of("bert", recipe).classifier
     assert check_format("merged", classifier) == "merged"
     with pytest.raises(UsageError, match=r"(?s)PEFT has no form.*--format merged") as caught:
         check_format("peft", classifier)

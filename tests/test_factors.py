@@ -12,16 +12,17 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from tests.toy_jobs import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_plan
+from tests.toy_setups import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_plan
 from tests.toys import SMALL, toy_tokenizer
+from tightfit import Run, TrainResult, audit, export, train
 from tightfit.errors import BudgetError
+from tightfit.methods import METHODS
+from tightfit.model.adapter_audit import _audit_vectors
 from tightfit.model.adapters import quiet_peft
-from tightfit.model.audit import _audit_factors, audit_folder
 from tightfit.model.encoders import quiet_transformers
-from tightfit.pipeline import Run, TrainResult, export, train
-from tightfit.runs import RunFolder, read_json
+from tightfit.progress import Progress
+from tightfit.storage import RunFolder, read_json
 from tightfit.training.optim import make_optimizer
-from tightfit.voice import Voice
 
 IA3 = "adapters.method=ia3"
 EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
@@ -33,7 +34,9 @@ def run(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A short training of factors on all layers."""
     settings = [*SHORT, IA3, EVERYWHERE, "optim.lr=1e-2"]
     out = tmp_path_factory.mktemp("factors") / "run"
-    return train(rows_file, model=str(bert), out=out, settings=settings, max_steps=6, voice=Voice())
+    return train(
+        rows_file, model=str(bert), out=out, settings=settings, max_steps=6, progress=Progress()
+    )
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -68,9 +71,9 @@ def test_factors_start_without_an_effect(bert: Path) -> None:
 
 def test_factors_are_not_decayed(bert: Path) -> None:
     """Decay would pull them to 0, where a layer is cut off; the head's matrix is decayed."""
-    job = toy_job(bert, IA3)
-    plan, trained = job.classifier.plan, job.classifier.trainable()
-    optimizer = make_optimizer(trained, job.config.optim, plan)
+    setup = toy_job(bert, IA3)
+    plan, trained = setup.classifier.plan, setup.classifier.trainable()
+    optimizer = make_optimizer(trained, setup.config.optim, plan)
     decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     assert {decay[id(trained[v.name])] for v in plan.vectors} == {0.0}
     assert decay[id(trained["classifier.weight"])] > 0
@@ -78,14 +81,15 @@ def test_factors_are_not_decayed(bert: Path) -> None:
 
 def test_the_lean_path_refuses(bert: Path) -> None:
     """It knows LoRA's product alone; the reason goes on record."""
-    job = toy_job(bert, IA3)
-    assert job.lean is None
-    assert job.config.choices["forward"].reason == "adapters are not those of LoRA or VeRA"
+    setup = toy_job(bert, IA3)
+    assert setup.lean is None
+    assert setup.decisions.forward is not None
+    assert setup.decisions.forward.reason == "adapters are not those of LoRA or VeRA"
 
 
 def test_every_factor_is_watched_and_moved(run: TrainResult) -> None:
     """None is exempt from the proofs, and none is 1 in the file."""
-    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    assert all(proof["ok"] for proof in run.proofs.values())
     proofs = read_json(RunFolder(run.run).proofs)
     plan = Run.load(run.run).plan
     assert {v.name for v in plan.vectors} <= proofs["movement"]["tensors"].keys()
@@ -108,13 +112,13 @@ def test_plain_peft_loads_the_folder(run: TrainResult, bert: Path) -> None:
 
 def test_the_audit_tells_alive_from_dead(run: TrainResult, tmp_path: Path) -> None:
     """A factor that is 1 everywhere is named."""
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict == "alive: all 12 factors changed their layer"
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("ia3_l"))
     save_file({**saved, name: torch.ones_like(saved[name])}, tmp_path / "adapter_model.safetensors")
-    dead = _audit_factors(tmp_path, None)
+    dead = _audit_vectors(tmp_path, None, METHODS["ia3"])
     assert dead.verdict.startswith("dead: 1 of 12 factors")
     assert [state.name for state in dead.adapters if state.dead] == [
         name.removeprefix("base_model.model.").removesuffix(".ia3_l")
@@ -132,5 +136,5 @@ def test_the_report_and_the_card_name_them(run: TrainResult) -> None:
 @pytest.mark.parametrize("form", ["merged", "peft"])
 def test_exports_answer_alike(run: TrainResult, tmp_path: Path, form: Any) -> None:
     """The factors go into the weights, or stay in PEFT's folder."""
-    exported = export(run.run, form, out=tmp_path / form, voice=Voice())
+    exported = export(run.run, form, out=tmp_path / form, progress=Progress())
     assert exported.to_json()["parity"]["max_abs_difference"] < 1e-4

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.toy_jobs import SHORT, Notes
+from tests.toy_setups import SHORT, Notes
+from tightfit import Forecast, dry_run
 from tightfit.errors import BudgetError, DataError, SettingsError
-from tightfit.pipeline import Forecast, dry_run
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 
 def forecast(bert: Path, rows: Any, *settings: str, **more: Any) -> Forecast:
     """Of toy rows."""
-    options = {"voice": Voice(), **more}
+    options = {"progress": Progress(), **more}
     return dry_run(rows, model=str(bert), settings=[*SHORT, *settings], **options)
 
 
@@ -76,5 +76,5 @@ def test_faults_are_those_of_training(bert: Path, tmp_path: Path, rows_file: Pat
 def test_it_speaks_as_training_does(bert: Path, rows_file: Path) -> None:
     """The number format and its reason."""
     notes = Notes()
-    forecast(bert, rows_file, voice=notes)
+    forecast(bert, rows_file, progress=notes)
     assert any(said.startswith("computing in fp32") for said in notes.said)

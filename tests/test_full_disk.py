@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 
 from tests.exports import toy_run, wide_encoder
 from tests.toys import toy_rows, write_jsonl
-from tightfit import runs
+from tightfit import storage
 from tightfit.errors import MachineError
-from tightfit.runs.files import machine_errors
+from tightfit.storage.files import machine_errors
 
 resource = pytest.importorskip("resource", reason="only Unix limits the size of files")
 
@@ -67,7 +67,7 @@ def test_a_command_tells_and_leaves_nothing(
     assert not (out / "p.csv").exists()
     assert not (out / "p.parquet").exists()
     assert out.exists() == (name in ("csv", "parquet"))
-    assert runs.open_run(home["run"])
+    assert storage.open_run(home["run"])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightfit.budget.gates import check_count
-from tightfit.budget.plan import HeadLayer, LayerPlan, Plan
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import HeadLayer, LayerPlan
 from tightfit.errors import BudgetError
 
 PLAN = Plan(

@@ -27,7 +27,7 @@ from benchmarks.gpu.runner import ROOT, run_part
 from benchmarks.machine import run_process
 
 from tests.test_speed import FIGURES
-from tests.toy_jobs import toy_classifier
+from tests.toy_setups import toy_classifier
 
 TOLD = (
     "print('.', end=''); from benchmarks.gpu.runner import tell; tell({'markdown': 'half of it'})"

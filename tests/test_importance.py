@@ -10,16 +10,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.toy_jobs import Notes, toy_job, toy_settings, toy_table
-from tightfit import pipeline
+import tightfit
+from tests.toy_setups import Notes, toy_job, toy_settings, toy_table
 from tightfit.budget.shapes import LinearShape
 from tightfit.data.batches import collate
 from tightfit.errors import SettingsError
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import locate
+from tightfit.tasks.dataset import read_dataset
 from tightfit.training.importance import decide_plan, layer_gains
 from tightfit.training.knapsack import most_valuable
-from tightfit.training.prepare import gather, targeted_layers
+from tightfit.training.prepare import targeted_layers
 
 IMPORTANCE = ("budget.allocation=importance", "adapters.rank=auto")
 
@@ -72,16 +73,16 @@ def price(layers: list[LinearShape], ranks: tuple[int, ...]) -> int:
 
 def test_a_gain_is_a_squared_singular_value(bert: Path) -> None:
     """Against the gradient of one batch with all rows, and torch's own SVD."""
-    job = toy_job(bert, "adapters.method=none", rows=16)
+    setup = toy_job(bert, "adapters.method=none", rows=16)
     config = toy_settings(bert)
     layers = targeted_layers(config, locate(str(bert)), 2)
-    gains = layer_gains(job, layers, Notes())
-    batch = collate(job.train.tokens, range(len(job.train.labels)), job.train.labels)
+    gains = layer_gains(setup, layers, Notes())
+    batch = collate(setup.train.tokens, range(len(setup.train.targets)), setup.train.targets)
     name = layers[0].name
-    weight = base_model(job.classifier.module).get_parameter(f"{name}.weight")
+    weight = base_model(setup.classifier.module).get_parameter(f"{name}.weight")
     weight.requires_grad_(True)
-    logits_BK = job.classifier.logits(batch)
-    torch.nn.functional.cross_entropy(logits_BK, batch.labels_B, reduction="sum").backward()
+    logits_BK = setup.classifier.logits(batch)
+    torch.nn.functional.cross_entropy(logits_BK, batch.targets_B, reduction="sum").backward()
     assert weight.grad is not None
     due = torch.linalg.svdvals(weight.grad.double()) ** 2
     assert gains[name] == pytest.approx(due.tolist(), rel=1e-4, abs=1e-9)
@@ -90,11 +91,11 @@ def test_a_gain_is_a_squared_singular_value(bert: Path) -> None:
 
 def test_nothing_of_the_look_stays_behind(bert: Path) -> None:
     """Frozen weights are frozen again, without gradients."""
-    job = toy_job(bert, "adapters.method=none", rows=16)
+    setup = toy_job(bert, "adapters.method=none", rows=16)
     layers = targeted_layers(toy_settings(bert), locate(str(bert)), 2)
-    layer_gains(job, layers, Notes())
+    layer_gains(setup, layers, Notes())
     for layer in layers:
-        weight = base_model(job.classifier.module).get_parameter(f"{layer.name}.weight")
+        weight = base_model(setup.classifier.module).get_parameter(f"{layer.name}.weight")
         assert (weight.requires_grad, weight.grad) == (False, None)
 
 
@@ -102,12 +103,12 @@ def test_nothing_of_the_look_stays_behind(bert: Path) -> None:
 def test_any_cap_is_kept(bert: Path, cap: int) -> None:
     """From the head alone to ranks on every layer; what is left pays for no rank of use."""
     config = toy_settings(bert, *IMPORTANCE, f"budget.cap={cap}")
-    material = gather(config, toy_table(), None, None)
-    plan = decide_plan(config, material, locate(str(bert)), Notes())
+    dataset = read_dataset(config, toy_table(), None, None)
+    plan = decide_plan(config, dataset, locate(str(bert)), Notes())
     assert plan.total <= cap
     assert plan.method == ("lora" if plan.layers else "none")
     assert "the most valuable ranks under the cap" in plan.why
-    again = decide_plan(config, material, locate(str(bert)), Notes())
+    again = decide_plan(config, dataset, locate(str(bert)), Notes())
     assert again == plan
 
 
@@ -117,8 +118,8 @@ def test_beside_a_head_of_low_rank(bert: Path) -> None:
     Two labels on 32 features: 66 parameters as a whole, 34 r + 2 as a product.
     """
     config = toy_settings(bert, *IMPORTANCE, "head.kind=auto", "budget.cap=65")
-    material = gather(config, toy_table(), None, None)
-    plan = decide_plan(config, material, locate(str(bert)), Notes())
+    dataset = read_dataset(config, toy_table(), None, None)
+    plan = decide_plan(config, dataset, locate(str(bert)), Notes())
     assert plan.head_layers[-1].rank == 1
     assert plan.total == 36
     assert "rank 1: whole it would cost 66" in plan.why
@@ -128,10 +129,12 @@ def test_without_a_gradient_ranks_are_equal(bert: Path, monkeypatch: pytest.Monk
     """One class among the sampled rows, and no layer is worth anything."""
     monkeypatch.setattr("tightfit.training.importance.PROBED_ROWS", 1)
     config = toy_settings(bert, *IMPORTANCE, "budget.cap=5000")
-    material, voice = gather(config, toy_table(), None, None), Notes()
-    plan = decide_plan(config, material, locate(str(bert)), voice)
+    dataset, progress = read_dataset(config, toy_table(), None, None), Notes()
+    plan = decide_plan(config, dataset, locate(str(bert)), progress)
     assert len({layer.rank for layer in plan.layers}) == 1
-    assert voice.warned == ["no layer has a gradient on the sampled rows; ranks are equal instead"]
+    assert progress.warned == [
+        "no layer has a gradient on the sampled rows; ranks are equal instead"
+    ]
 
 
 def test_a_cap_of_billions_is_no_table_of_billions() -> None:
@@ -147,13 +150,13 @@ def test_a_run_by_importance_trains_and_resumes(
 ) -> None:
     """Its ranks are in the plan, and every proof holds."""
     values = ["data.max_length=32", "predict.max_length=32", "optim.lr=1e-2", *IMPORTANCE]
-    result = pipeline.train(
+    result = tightfit.train(
         rows_file,
         model=str(bert),
         out=tmp_path / "run",
         budget=2_000,
         settings=values,
-        voice=Notes(),
+        progress=Notes(),
     ).to_json()
     assert result["total"] <= 2_000
     assert all(proof["ok"] for proof in result["proofs"].values())
@@ -163,8 +166,8 @@ def test_a_run_by_importance_trains_and_resumes(
 def test_other_variants_go_with_it(bert: Path, setting: str) -> None:
     """The classifier whose gradients are asked has no adapters, and so nothing of theirs."""
     config = toy_settings(bert, *IMPORTANCE, setting, "budget.cap=2000")
-    material = gather(config, toy_table(), None, None)
-    assert decide_plan(config, material, locate(str(bert)), Notes()).layers
+    dataset = read_dataset(config, toy_table(), None, None)
+    assert decide_plan(config, dataset, locate(str(bert)), Notes()).layers
 
 
 def test_an_explicit_rank_contradicts_importance(bert: Path) -> None:
@@ -189,5 +192,5 @@ def test_what_importance_cannot_decide(bert: Path, setting: str, words: str) -> 
 
 def test_a_plan_without_rows_says_what_it_lacks() -> None:
     """The command that needs no data shows equal ranks, and that rows will decide."""
-    made = pipeline.plan(settings=["budget.allocation=importance"])
+    made = tightfit.plan(settings=["budget.allocation=importance"])
     assert made.why.endswith("training rows will decide, by importance")

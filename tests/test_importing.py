@@ -14,14 +14,13 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from tests.command import Recorder, replace, tightfit
+from tests.command import Recorder, cli, replace
 from tests.exports import toy_run, toy_texts, wide_encoder
-from tests.toy_jobs import Notes
+from tests.toy_setups import Notes
 from tests.toys import SMALL, toy_tokenizer, write_jsonl
-from tightfit import runs
-from tightfit.budget.plan import Plan
+from tightfit import Run, evaluate, export, import_adapter, storage
+from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import ArtefactError, ModelError, SettingsError, UsageError
-from tightfit.pipeline import Run, evaluate, export, import_adapter
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning"),
@@ -102,7 +101,7 @@ def plain_logits(model: Any) -> Any:
 
 def bring(folder: Path, base: Path, out: Path, **options: Any) -> Run:
     """Import and load."""
-    return Run.load(import_adapter(folder, str(base), out=out, voice=Notes(), **options).run)
+    return Run.load(import_adapter(folder, str(base), out=out, progress=Notes(), **options).run)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,7 +112,7 @@ def test_it_answers_as_in_peft(kind: str, encoder: Path, tmp_path: Path) -> None
     assert np.abs(run.predictor.logits(TEXTS) - plain_logits(made)).max() < 1e-4
     trained = sum(p.numel() for p in made.parameters() if p.requires_grad)
     assert run.plan.total == trained
-    assert Plan.from_json(runs.read_json(runs.RunFolder(run.path).plan)) == run.plan
+    assert Plan.from_json(storage.read_json(storage.RunFolder(run.path).plan)) == run.plan
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -132,11 +131,11 @@ def test_it_can_be_exported_and_imported_again(kind: str, encoder: Path, tmp_pat
     """The round trip: the same tensors, labels and lengths; merged it answers the same."""
     make_adapter(tmp_path / "adapter", encoder, **KINDS[kind])
     first = bring(tmp_path / "adapter", encoder, tmp_path / "one", labels="a,b,c", max_length=20)
-    export(first.path, "merged", tmp_path / "merged", voice=Notes())
-    export(first.path, "peft", tmp_path / "peft", voice=Notes())
+    export(first.path, "merged", tmp_path / "merged", progress=Notes())
+    export(first.path, "peft", tmp_path / "peft", progress=Notes())
     again = bring(tmp_path / "peft", encoder, tmp_path / "two")
     assert np.array_equal(again.predictor.logits(TEXTS), first.predictor.logits(TEXTS))
-    assert (again.labels, again.config) == (first.labels, first.config)
+    assert (again.task, again.config) == (first.task, first.config)
     weights = "adapter_model.safetensors"
     one, two = (load_file(run.path / "adapter" / weights) for run in (first, again))
     assert one.keys() == two.keys()
@@ -148,16 +147,16 @@ def test_it_evaluates(encoder: Path, tmp_path: Path) -> None:
     make_adapter(tmp_path / "adapter", encoder)
     run = bring(tmp_path / "adapter", encoder, tmp_path / "run", labels=["a", "b", "c"])
     texts, ids = [text or "the" for text in TEXTS], run.predict([t or "the" for t in TEXTS]).ids
-    for labels in (ids, [run.labels.names[i] for i in ids]):
+    for labels in (ids, [run.task.names[i] for i in ids]):
         rows = [{"text": t, "label": label} for t, label in zip(texts, labels, strict=True)]
         data = write_jsonl(tmp_path / "rows.jsonl", rows)
-        assert evaluate(run.path, data, voice=Notes()).scores.accuracy.value == 1.0
+        assert evaluate(run.path, data, progress=Notes()).scores.accuracy.value == 1.0
 
 
 def test_what_is_proven_and_what_is_not(encoder: Path, tmp_path: Path) -> None:
     """Counts and the round trip are; that gradients arrived nobody can tell."""
     make_adapter(tmp_path / "adapter", encoder)
-    found = import_adapter(tmp_path / "adapter", str(encoder), out=tmp_path / "r", voice=Notes())
+    found = import_adapter(tmp_path / "adapter", str(encoder), out=tmp_path / "r", progress=Notes())
     proofs = json.loads((tmp_path / "r" / "proofs.json").read_text("utf-8"))
     assert {name: proof["ok"] for name, proof in proofs.items()} == {
         "gates": True,
@@ -175,11 +174,13 @@ def test_a_dead_adapter_is_imported_and_told(encoder: Path, tmp_path: Path) -> N
     model = AutoModelForSequenceClassification.from_pretrained(encoder, num_labels=3)
     settings = LoraConfig(task_type="SEQ_CLS", r=3, target_modules=["query"])
     get_peft_model(model, settings).save_pretrained(str(tmp_path / "adapter"))
-    voice = Notes()
-    found = import_adapter(tmp_path / "adapter", str(encoder), out=tmp_path / "r", voice=voice)
+    progress = Notes()
+    found = import_adapter(
+        tmp_path / "adapter", str(encoder), out=tmp_path / "r", progress=progress
+    )
     assert "never learned" in found.verdict
-    assert found.verdict in voice.warned
-    assert found.proofs["movement"]["ok"] is False
+    assert found.verdict in progress.warned
+    assert found.proofs["movement"] is False
 
 
 # --- labels ----------------------------------------------------------------------------------
@@ -196,18 +197,18 @@ def test_labels_beside_the_adapter_come_first(tmp_path: Path) -> None:
     """Then those of the base; then numbers, with a warning; what is asked for beats all."""
     base = wide_encoder(tmp_path / "base")
     make_adapter(tmp_path / "a", base)
-    voice, out = Notes(), tmp_path / "run"
-    options: dict[str, Any] = {"out": out, "overwrite": True, "voice": voice}
+    progress, out = Notes(), tmp_path / "run"
+    options: dict[str, Any] = {"out": out, "overwrite": True, "progress": progress}
     numbers = import_adapter(tmp_path / "a", str(base), **options)
     assert numbers.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
-    assert "nothing says how the 3 labels are called" in voice.warned[0]
+    assert "nothing says how the 3 labels are called" in progress.warned[0]
     name_labels(base, "x", "y", "z")
     assert import_adapter(tmp_path / "a", str(base), **options).labels == ("x", "y", "z")
     name_labels(tmp_path / "a", "p", "q", "r")
     assert import_adapter(tmp_path / "a", str(base), **options).labels == ("p", "q", "r")
     asked = import_adapter(tmp_path / "a", str(base), labels="a, b,c", **options)
     assert asked.labels == ("a", "b", "c")
-    assert len(voice.warned) == 1
+    assert len(progress.warned) == 1
 
 
 def test_labels_that_disagree_with_the_head(encoder: Path, tmp_path: Path) -> None:
@@ -352,9 +353,9 @@ def test_the_verb_passes_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(ArtefactError("stop here"))
     replace(monkeypatch, "import_adapter", recorder)
     words = "import a --base m --out r --labels x,y --max-length 64 --overwrite"
-    assert tightfit(*words.split()).exit_code == 8
+    assert cli(*words.split()).exit_code == 8
     assert recorder.arguments == (Path("a"), "m")
-    recorder.options.pop("voice")
+    recorder.options.pop("progress")
     wanted = {"out": Path("r"), "labels": "x,y", "max_length": 64, "overwrite": True}
     assert recorder.options == wanted
 
@@ -363,8 +364,8 @@ def test_the_verb_answers(encoder: Path, tmp_path: Path) -> None:
     """One JSON object, or sentences on stderr."""
     make_adapter(tmp_path / "a", encoder)
     words = ["import", str(tmp_path / "a"), "--base", str(encoder), "--out", str(tmp_path / "r")]
-    found = tightfit(*words, "--json")
+    found = cli(*words, "--json")
     assert list(json.loads(found.stdout)) == ["run", "total", "labels", "proofs", "verdict"]
-    told = tightfit(*words, "--overwrite")
+    told = cli(*words, "--overwrite")
     assert (told.exit_code, told.stdout) == (0, "")
     assert "alive: all 4 adapters" in told.stderr

@@ -13,7 +13,7 @@ from benchmarks.machine import Process
 
 from tests.exports import LENGTH, toy_run, toy_texts, wide_encoder
 from tests.toys import write_jsonl
-from tightfit.pipeline import Run
+from tightfit import Run
 
 TRUTH = [0, 1, 2, 3]
 

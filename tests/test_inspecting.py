@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
+import tightfit
 from tests.planted import sample
 from tests.toys import write_jsonl
-from tightfit import optional, pipeline
+from tightfit import CheckResult, extras
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
 from tightfit.errors import DataError, MissingExtraError, ModelError, UsageError
-from tightfit.pipeline import CheckResult
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 ROWS: list[dict[str, Any]] = [
     {"text": "goal match team", "label": "sport"},
@@ -36,7 +36,7 @@ def rows(tmp_path: Path) -> Path:
 
 def check(data: Any, **options: Any) -> CheckResult:
     """Without label errors, since these rows are few, and in silence."""
-    return pipeline.check(data, **{"label_errors": False, "voice": Voice(), **options})
+    return tightfit.check(data, **{"label_errors": False, "progress": Progress(), **options})
 
 
 def test_a_file_is_checked(rows: Path, bert: Path) -> None:
@@ -133,7 +133,7 @@ def test_the_copy_never_replaces_what_was_read(rows: Path, role: str) -> None:
 
 def test_without_the_default_model(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is counted, and that is said; a model that was named must be there."""
-    monkeypatch.setattr(optional, "available", lambda name: not name.startswith("gt_"))
+    monkeypatch.setattr(extras, "available", lambda name: not name.startswith("gt_"))
     finding = check(rows).findings.found["truncated"]
     assert finding.skipped == "no tokenizer to count with"
     with pytest.raises(MissingExtraError, match="embedded"):
@@ -169,8 +169,8 @@ def test_a_tokenizer_that_cuts_or_pads_counts_the_whole(tmp_path: Path, bert: Pa
 def test_checking_does_not_load_torch() -> None:
     """Neither it nor transformers are needed to count tokens."""
     program = (
-        "import sys; from tightfit import pipeline; from tightfit.voice import Voice;"
-        "pipeline.check('sample', label_errors=False, voice=Voice()); print(*sys.modules)"
+        "import sys; import tightfit; from tightfit.progress import Progress;"
+        "tightfit.check('sample', label_errors=False, progress=Progress()); print(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert not {"torch", "transformers"} & set(loaded.stdout.decode().split())

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from tests.conftest import Encoders
-from tests.toy_jobs import TEXTS, toy_classifier, toy_job, toy_loop
+from tests.toy_setups import TEXTS, toy_classifier, toy_job, toy_loop
 from tightfit.data.batches import Batch, collate, tokenise
+from tightfit.families import COMPUTED
 from tightfit.model.classifier import Classifier
-from tightfit.model.lean import PARTS, AdaptedProduct, LeanEncoder, why_not_lean
+from tightfit.model.lean import AdaptedProduct, LeanEncoder, why_not_lean
 
 ALL_LINEAR = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
 
@@ -27,9 +29,12 @@ def busy_classifier(encoder: Path, *settings: str) -> Classifier:
     return classifier
 
 
+TARGETS_N = np.array([0, 1, 1, 0])
+
+
 def batch_of(classifier: Classifier, texts: list[str]) -> Batch:
     """All texts in one batch."""
-    return collate(tokenise(classifier.tokenizer, texts, 32), range(len(texts)), [0, 1, 1, 0])
+    return collate(tokenise(classifier.tokenizer, texts, 32), range(len(texts)), TARGETS_N)
 
 
 def gradients(classifier: Classifier, logits_BK: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -41,7 +46,7 @@ def gradients(classifier: Classifier, logits_BK: torch.Tensor) -> dict[str, torc
     }
 
 
-@pytest.mark.parametrize("family", PARTS)
+@pytest.mark.parametrize("family", COMPUTED)
 @pytest.mark.parametrize("targets", ["adapters.targets=query,value", ALL_LINEAR])
 def test_logits_and_gradients_are_those_of_the_own_path(
     family: str, targets: str, encoders: Encoders
@@ -74,7 +79,7 @@ def test_a_head_alone_needs_no_graph_in_the_encoder(bert: Path) -> None:
     torch.testing.assert_close(lean.logits(batch), classifier.logits(batch), atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", PARTS)
+@pytest.mark.parametrize("family", COMPUTED)
 def test_below_the_lowest_adapter_nothing_trains(family: str, encoders: Encoders) -> None:
     """Logits and gradients of a plan for the upper half are still those of the own path."""
     classifier = busy_classifier(encoders(family), "adapters.layers=1")
@@ -90,7 +95,7 @@ def test_below_the_lowest_adapter_nothing_trains(family: str, encoders: Encoders
 
 @pytest.mark.parametrize("family", ["bert", "mpnet"])
 def test_bf16_is_close_and_trains_the_same_tensors(family: str, encoders: Encoders) -> None:
-    """Half precision keeps two digits; masked places stay without weight."""
+    """Half precision keeps two digits; masked padded_tokens stay without weight."""
     classifier = busy_classifier(encoders(family))
     batch = batch_of(classifier, TEXTS)
     own = classifier.logits(batch)
@@ -115,9 +120,9 @@ def test_losses_stay_the_same_over_a_hundred_steps(bert: Path, tmp_path: Path) -
     losses = {}
     for path in ("own", "auto"):
         settings = ["train.max_steps=100", "optim.epochs=100", "train.eval_every=1"]
-        job = toy_job(bert, f"train.forward={path}", "optim.lr=1e-2", *settings)
-        assert (job.lean is None) == (path == "own")
-        history = toy_loop(job, tmp_path / path).fit().history
+        setup = toy_job(bert, f"train.forward={path}", "optim.lr=1e-2", *settings)
+        assert (setup.lean is None) == (path == "own")
+        history = toy_loop(setup, tmp_path / path).fit().history
         losses[path] = [row["train_loss"] for row in history[1:]]
     assert len(losses["own"]) == 100
     assert losses["auto"] == pytest.approx(losses["own"], abs=1e-4)

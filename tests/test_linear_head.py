@@ -10,12 +10,12 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from tests.conftest import Encoders
-from tests.toy_jobs import toy_classifier, toy_job, toy_loop, toy_plan, toy_settings
+from tests.toy_setups import toy_classifier, toy_job, toy_loop, toy_plan, toy_settings
 from tightfit.data.batches import collate
 from tightfit.errors import SettingsError
+from tightfit.model.adapter_audit import audit_folder
 from tightfit.model.adapters import NEAR_IDENTITY, base_model, output_layer
 from tightfit.model.artefact import load_artefact, save_artefact
-from tightfit.model.audit import audit_folder
 from tightfit.model.locate import locate
 from tightfit.training.optim import make_optimizer
 
@@ -46,9 +46,9 @@ def test_a_head_without_tanh_stays_as_it_is(family: str, encoders: Encoders) -> 
 def test_logits_are_linear_in_the_first_state(family: str, encoders: Encoders) -> None:
     """Against a linear layer on the encoder's own output, to the curvature of the tanh."""
     classifier = toy_classifier(encoders(family), LINEAR)
-    job = toy_job(encoders(family), LINEAR)
+    setup = toy_job(encoders(family), LINEAR)
     classifier.module.eval()
-    batch = collate(job.train.tokens, [0, 1, 2])
+    batch = collate(setup.train.tokens, [0, 1, 2])
     layer = output_layer(classifier.module, classifier.plan)
     with torch.no_grad():
         layer.weight.normal_(std=1 / NEAR_IDENTITY)
@@ -67,17 +67,17 @@ def test_the_artefact_holds_the_constants(
 ) -> None:
     """Loaded anew it answers alike, and the constants are in the file and not in the sum."""
     settings = (LINEAR, f"adapters.method={method}", "optim.lr=1e-2", "optim.epochs=1")
-    job = toy_job(encoders(family), *settings)
-    toy_loop(job, tmp_path / "checkpoints").fit()
-    trained = job.classifier
+    setup = toy_job(encoders(family), *settings)
+    toy_loop(setup, tmp_path / "checkpoints").fit()
+    trained = setup.classifier
     assert save_artefact(trained, tmp_path / "artefact") == trained.plan.total
     source = locate(str(encoders(family)))
-    anew = load_artefact(tmp_path / "artefact", source, trained.plan, trained.label_names)
+    anew = load_artefact(tmp_path / "artefact", source, trained.plan, trained.task)
     dense = base_model(anew.module).get_parameter(trained.plan.frozen_constants[0])
     assert torch.equal(dense, NEAR_IDENTITY * torch.eye(len(dense)))
     assert audit_folder(tmp_path / "artefact").trainable == trained.plan.total
     trained.module.eval()
-    batch = collate(job.validation.tokens, [0, 1, 2, 3])
+    batch = collate(setup.validation.tokens, [0, 1, 2, 3])
     torch.testing.assert_close(anew.logits(batch), trained.logits(batch), atol=1e-5, rtol=1e-5)
 
 

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from tests.toys import toy_config
+from tightfit.digests import file_sha256
 from tightfit.errors import MissingExtraError, ModelError
+from tightfit.extras import available
 from tightfit.model import locate as module
 from tightfit.model.locate import (
     EMBEDDED,
@@ -25,7 +27,6 @@ from tightfit.model.locate import (
     read_config,
     shapes_by_name,
 )
-from tightfit.optional import available
 
 with_embedded = pytest.mark.skipif(
     not available(EMBEDDED_PACKAGE), reason="the embedded model is an extra"
@@ -40,8 +41,8 @@ def unreachable(*args: Any, **kwargs: Any) -> str:
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing on the Hub answers."""
-    monkeypatch.setattr(module, "snapshot_download", unreachable)
-    monkeypatch.setattr(module, "hf_hub_download", unreachable)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
 
 
 @with_embedded
@@ -81,14 +82,14 @@ def test_the_expected_digest_is_the_upstream_file_s(
 ) -> None:
     """The very bytes decide: with their digest expected, the same package is accepted."""
     model = fake_package(tmp_path, monkeypatch)
-    digest = module.file_sha256(model / "model.safetensors")
+    digest = file_sha256(model / "model.safetensors")
     monkeypatch.setattr(module, "EMBEDDED_SHA256", digest)
     assert locate(EMBEDDED).folder == model
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever lacks it is told the command that installs it."""
-    monkeypatch.setattr("tightfit.optional.available", lambda package: False)
+    monkeypatch.setattr("tightfit.extras.available", lambda package: False)
     with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[embedded\]'"):
         locate(EMBEDDED)
 
@@ -169,7 +170,7 @@ def test_the_hub_gives_neither_pickles_nor_code(
         asked.update(options, name=name)
         return str(bert)
 
-    monkeypatch.setattr(module, "snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert locate("someone/model") == Source("someone/model", bert, "someone/model")
     assert asked == {"name": "someone/model", "allow_patterns": MODEL_FILES}
     for wanted in ("config.json", "model.safetensors", "vocab.txt", "spiece.model"):
@@ -194,8 +195,8 @@ def test_only_the_settings_of_a_hub_model_are_fetched(
 ) -> None:
     """A price needs no weights: the family's usual ones are taken for granted."""
     toy_config("bert", num_hidden_layers=5).save_pretrained(tmp_path)
-    monkeypatch.setattr(module, "snapshot_download", unreachable)
-    monkeypatch.setattr(module, "hf_hub_download", lambda name, file: str(tmp_path / file))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: str(tmp_path / file))
     assert shapes_by_name("someone/model", 2).depth == 5
 
 
@@ -204,7 +205,7 @@ def test_damaged_settings_from_the_hub_are_called_damaged(
 ) -> None:
     """A model that was reached is not called unreachable."""
     (tmp_path / "config.json").write_text("{")
-    monkeypatch.setattr(module, "hf_hub_download", lambda name, file: str(tmp_path / file))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: str(tmp_path / file))
     with pytest.raises(ModelError, match=r"config\.json cannot be read"):
         shapes_by_name("someone/model", 2)
 

@@ -15,16 +15,16 @@ from typing import Any
 import filelock
 import pytest
 
-from tests.toy_jobs import toy_table
+from tests.toy_setups import toy_table
+from tightfit import train
 from tightfit.errors import MachineError
-from tightfit.pipeline import train
-from tightfit.runs import lock_run, read_json
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.storage import lock_run, read_json
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from tightfit.runs import lock_run
+from tightfit.storage import lock_run
 with lock_run(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -116,5 +116,7 @@ def test_train_asks_for_the_lock(resume: bool, bert: Path, tmp_path: Path) -> No
     """Before it reads a row; the folder of the other is not touched."""
     held = pytest.raises(MachineError, match="another process is training")
     with lock_run(tmp_path / "run"), held:
-        train(toy_table(), model=str(bert), out=tmp_path / "run", resume=resume, voice=Voice())
+        train(
+            toy_table(), model=str(bert), out=tmp_path / "run", resume=resume, progress=Progress()
+        )
     assert list(tmp_path.iterdir()) == []

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-from tests.toy_jobs import CountingBar, Speaker, toy_job, toy_loop
+from tests.toy_setups import CountingBar, Speaker, toy_job, toy_loop
 from tightfit.data import batches
 from tightfit.errors import MachineError, ProofError
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.training import checkpoint
-from tightfit.training.checkpoint import CheckpointStore, pack_optimizer
-from tightfit.training.job import Job
+from tightfit.training.checkpoint import pack_optimizer
 from tightfit.training.loop import Loop
 from tightfit.training.precision import Precision
+from tightfit.training.setup import Setup
 
 COLUMNS = (
     "step epoch lr train_loss train_accuracy eval_loss eval_accuracy rows tokens seconds"
@@ -31,9 +32,9 @@ COLUMNS = (
 class Recorder(GradientWatch):
     """A watch that also keeps every step's gradients, as they were handed to the optimiser."""
 
-    def __init__(self, job: Job) -> None:
-        """Watch all that trains in a job."""
-        self.tensors = job.classifier.trainable()
+    def __init__(self, setup: Setup) -> None:
+        """Watch all that trains in a setup."""
+        self.tensors = setup.classifier.trainable()
         super().__init__(self.tensors)
         self.gradients: list[dict[str, torch.Tensor]] = []
 
@@ -43,10 +44,10 @@ class Recorder(GradientWatch):
         self.gradients.append(found)
 
 
-def recorded(job: Job, folder: Path) -> list[dict[str, torch.Tensor]]:
+def recorded(setup: Setup, folder: Path) -> list[dict[str, torch.Tensor]]:
     """Train, and give the gradients of each optimiser step."""
-    watch = Recorder(job)
-    Loop(job, CheckpointStore(folder), watch).fit()
+    watch = Recorder(setup)
+    Loop(setup, watch, scratch=folder).fit()
     return watch.gradients
 
 
@@ -71,25 +72,25 @@ def test_the_last_step_is_not_evaluated_twice(bert: Path, tmp_path: Path) -> Non
 def test_each_row_is_told_as_it_is_made(bert: Path, tmp_path: Path) -> None:
     """In order, and the very rows of the history."""
     told: list[dict[str, Any]] = []
-    job = toy_job(bert, "train.max_steps=4", "train.eval_every=2")
-    fitted = toy_loop(job, tmp_path, on_row=told.append).fit()
+    setup = toy_job(bert, "train.max_steps=4", "train.eval_every=2")
+    fitted = toy_loop(setup, tmp_path, on_row=told.append).fit()
     assert told == fitted.history
 
 
 def test_rows_and_tokens_are_counted(bert: Path, tmp_path: Path) -> None:
     """After one epoch every training row was seen once, and every token of it, padding aside."""
-    job = toy_job(bert, "optim.epochs=1", "optim.batch=5", "optim.accumulate=2")
-    last = toy_loop(job, tmp_path).fit().history[-1]
-    assert last["rows"] == len(job.train.labels) == 48
-    assert last["tokens"] == int(job.train.tokens.lengths.sum())
+    setup = toy_job(bert, "optim.epochs=1", "optim.batch=5", "optim.accumulate=2")
+    last = toy_loop(setup, tmp_path).fit().history[-1]
+    assert last["rows"] == len(setup.train.targets) == 48
+    assert last["tokens"] == int(setup.train.tokens.lengths.sum())
     assert last["epoch"] == 1.0
 
 
 def test_the_rate_follows_the_schedule(bert: Path, tmp_path: Path) -> None:
     """A row's rate is that of the step just taken."""
-    job = toy_job(bert, "train.max_steps=8", "optim.warmup_steps=0.25", "train.eval_every=1")
-    history = toy_loop(job, tmp_path).fit().history
-    wanted = [job.config.optim.lr * job.schedule.scale(step - 1) for step in range(1, 9)]
+    setup = toy_job(bert, "train.max_steps=8", "optim.warmup_steps=0.25", "train.eval_every=1")
+    history = toy_loop(setup, tmp_path).fit().history
+    wanted = [setup.config.optim.lr * setup.schedule.scale(step - 1) for step in range(1, 9)]
     assert [row["lr"] for row in history[1:]] == wanted
     assert wanted[0] == 0.0
 
@@ -97,7 +98,7 @@ def test_the_rate_follows_the_schedule(bert: Path, tmp_path: Path) -> None:
 def test_the_bar_is_moved_once_a_step(bert: Path, tmp_path: Path) -> None:
     """With loss, accuracy and speed beside it."""
     bar = CountingBar()
-    toy_loop(toy_job(bert, "train.max_steps=3"), tmp_path, voice=Speaker(bar)).fit()
+    toy_loop(toy_job(bert, "train.max_steps=3"), tmp_path, progress=Speaker(bar)).fit()
     assert bar.count == 3
     assert all("loss " in n and "validation " in n and " rows/s" in n for n in bar.notes)
 
@@ -120,8 +121,8 @@ def test_accumulated_batches_are_one_large_batch(
     found = []
     for i, (size, times) in enumerate([(batch * accumulate, 1), (batch, accumulate)]):
         sizes = [f"optim.batch={size}", f"optim.accumulate={times}", "data.validation_rows=2"]
-        job = toy_job(bert, *QUIET, *sizes, rows=rows + 2)
-        found.append(recorded(replace(job, classifier=without_dropout(job)), tmp_path / str(i)))
+        setup = toy_job(bert, *QUIET, *sizes, rows=rows + 2)
+        found.append(recorded(replace(setup, classifier=without_dropout(setup)), tmp_path / str(i)))
     for whole, parts in zip(*found, strict=True):
         for name, gradient in whole.items():
             torch.testing.assert_close(parts[name], gradient, rtol=0, atol=1e-6, msg=name)
@@ -133,16 +134,15 @@ def test_parts_of_a_batch_are_the_batch(
     """Every row once, in passes of about 40 tokens at most: gradients to 1e-6."""
     found, rows = [], list(range(3, 35))
     monkeypatch.setattr(batches, "LEAST_PLACES", 8)
-    for places in (10_000, 40):
-        monkeypatch.setattr(batches, "FP32_PLACES", places)
-        job = toy_job(bert, *QUIET, "optim.batch=32")
-        parts = job.parts(rows)
+    for most in (10_000, 40):
+        monkeypatch.setattr(batches, "FP32_PADDED_TOKENS", most)
+        setup = toy_job(bert, *QUIET, "optim.batch=32")
+        parts = setup.parts(rows)
         assert sorted(row for part in parts for row in part) == rows
-        assert (len(parts) == 1) == (places == 10_000)
-        assert all(job.train.tokens.lengths[part].sum() < places + 10 for part in parts)
-        found.append(
-            recorded(replace(job, classifier=without_dropout(job)), tmp_path / str(places))
-        )
+        assert (len(parts) == 1) == (most == 10_000)
+        assert all(setup.train.tokens.lengths[part].sum() < most + 10 for part in parts)
+        bare = replace(setup, classifier=without_dropout(setup))
+        found.append(recorded(bare, tmp_path / str(most)))
     for whole, parted in zip(*found, strict=True):
         for name, gradient in whole.items():
             torch.testing.assert_close(parted[name], gradient, rtol=0, atol=1e-6, msg=name)
@@ -150,24 +150,24 @@ def test_parts_of_a_batch_are_the_batch(
 
 def test_the_own_forward_pass_takes_a_batch_at_once(bert: Path) -> None:
     """Its dropouts would draw other masks, and published batches stay what they are."""
-    job = toy_job(bert, "train.forward=own")
-    assert job.parts([5, 3, 9]) == [[5, 3, 9]]
+    setup = toy_job(bert, "train.forward=own")
+    assert setup.parts([5, 3, 9]) == [[5, 3, 9]]
 
 
-def without_dropout(job: Job) -> Any:
-    """The job's classifier with every dropout at zero."""
-    for module in job.classifier.module.modules():
+def without_dropout(setup: Setup) -> Any:
+    """The setup's classifier with every dropout at zero."""
+    for module in setup.classifier.module.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    return job.classifier
+    return setup.classifier
 
 
 def test_gradients_are_clipped_together(bert: Path, tmp_path: Path) -> None:
     """The norm over all tensors is the limit, where it would be more; 0 lets it be."""
     norms = {}
     for clip in (0.0, 1e-3):
-        job = toy_job(bert, "train.max_steps=2", f"optim.clip={clip}")
-        gradients = recorded(job, tmp_path / str(clip))
+        setup = toy_job(bert, "train.max_steps=2", f"optim.clip={clip}")
+        gradients = recorded(setup, tmp_path / str(clip))
         norms[clip] = [math.hypot(*(float(g.norm()) for g in step.values())) for step in gradients]
     assert norms[1e-3] == pytest.approx([1e-3] * 2, rel=1e-3)
     assert min(norms[0.0]) > 1e-2
@@ -177,38 +177,37 @@ def test_class_weights_reach_the_loss(bert: Path, tmp_path: Path) -> None:
     """With 3 rows of one class to 1 of the other, a step's loss is the weighted mean."""
     losses = {}
     for kind in ("none", "balanced"):
-        job = toy_job(bert, *QUIET, "optim.batch=48", f"optim.class_weights={kind}")
-        labels = [0] * 36 + [1] * 12
-        job = replace(job, train=replace(job.train, labels=labels), classifier=without_dropout(job))
-        logits_NK = torch.from_numpy(predict_logits(job.classifier, job.train.tokens, batch=48))
-        each_N = torch.nn.functional.cross_entropy(
-            logits_NK, torch.tensor(labels), reduction="none"
-        )
+        setup = toy_job(bert, *QUIET, "optim.batch=48", f"optim.class_weights={kind}")
+        targets_N = np.array([0] * 36 + [1] * 12)
+        train = replace(setup.train, targets=targets_N)
+        setup = replace(setup, train=train, classifier=without_dropout(setup))
+        logits_NK = torch.from_numpy(predict_logits(setup.classifier, setup.train.tokens, batch=48))
+        each_N = F.cross_entropy(logits_NK, torch.from_numpy(targets_N), reduction="none")
         weights_N = torch.tensor([48 / 72] * 36 + [48 / 24] * 12) if kind == "balanced" else 1.0
         losses[kind] = float((weights_N * each_N).mean())
-        row = toy_loop(job, tmp_path / kind).fit().history[-1]
+        row = toy_loop(setup, tmp_path / kind).fit().history[-1]
         assert row["train_loss"] == pytest.approx(losses[kind], abs=1e-5)
     assert losses["none"] != pytest.approx(losses["balanced"], abs=1e-3)
 
 
 def test_what_is_frozen_stays(bert: Path, tmp_path: Path) -> None:
     """Bit for bit, and everything else moves."""
-    job = toy_job(bert, "train.max_steps=4", "optim.warmup_steps=0")
-    before = {n: p.detach().clone() for n, p in job.classifier.module.named_parameters()}
-    toy_loop(job, tmp_path).fit()
-    for name, parameter in job.classifier.module.named_parameters():
+    setup = toy_job(bert, "train.max_steps=4", "optim.warmup_steps=0")
+    before = {n: p.detach().clone() for n, p in setup.classifier.module.named_parameters()}
+    toy_loop(setup, tmp_path).fit()
+    for name, parameter in setup.classifier.module.named_parameters():
         assert torch.equal(before[name], parameter) != parameter.requires_grad, name
 
 
 def test_the_best_weights_are_restored_with_their_head(bert: Path, tmp_path: Path) -> None:
     """After step 20 the head is turned round, so that accuracy falls to its complement."""
-    job = toy_job(bert, "optim.epochs=8", "train.eval_every=5", "optim.lr=2e-2")
-    loop = toy_loop(job, tmp_path)
+    setup = toy_job(bert, "optim.epochs=8", "train.eval_every=5", "optim.lr=2e-2")
+    loop = toy_loop(setup, tmp_path)
 
     def turn(row: dict[str, Any]) -> None:
         if row["step"] == 20:
             for name in ("classifier.weight", "classifier.bias"):
-                job.classifier.trainable()[name].data.neg_()
+                setup.classifier.trainable()[name].data.neg_()
 
     loop.on_row = turn
     fitted = loop.fit()
@@ -216,19 +215,19 @@ def test_the_best_weights_are_restored_with_their_head(bert: Path, tmp_path: Pat
     best = max(accuracies, key=lambda step: accuracies[step])
     assert accuracies[best] > accuracies[24]
     assert (fitted.counters.best_step, fitted.counters.best_accuracy) == (best, accuracies[best])
-    assert accuracy(job) == accuracies[best]
+    assert accuracy(setup) == accuracies[best]
 
 
-def accuracy(job: Job) -> float:
+def accuracy(setup: Setup) -> float:
     """Of the classifier as it is, on the validation rows."""
-    logits_NK = predict_logits(job.classifier, job.validation.tokens, batch=64)
-    return float((logits_NK.argmax(1) == np.array(job.validation.labels)).mean())
+    logits_NK = predict_logits(setup.classifier, setup.validation.tokens, batch=64)
+    return float((logits_NK.argmax(1) == np.array(setup.validation.targets)).mean())
 
 
 def test_weights_before_the_first_step_are_never_the_best(bert: Path, tmp_path: Path) -> None:
     """They are scored for the record; among equals the earliest step is the best."""
-    job = toy_job(bert, "train.max_steps=3", "optim.lr=1e-9", "train.eval_every=1")
-    fitted = toy_loop(job, tmp_path).fit()
+    setup = toy_job(bert, "train.max_steps=3", "optim.lr=1e-9", "train.eval_every=1")
+    fitted = toy_loop(setup, tmp_path).fit()
     assert len({row["eval_accuracy"] for row in fitted.history}) == 1
     assert fitted.counters.best_step == 1
 
@@ -244,35 +243,35 @@ def test_a_step_at_rate_zero_is_never_the_best(bert: Path, tmp_path: Path) -> No
 
 def test_training_teaches(bert: Path, tmp_path: Path) -> None:
     """The two classes differ in their words; chance is one half."""
-    job = toy_job(bert, "optim.lr=2e-2", "optim.epochs=20", rows=96)
-    fitted = toy_loop(job, tmp_path).fit()
+    setup = toy_job(bert, "optim.lr=2e-2", "optim.epochs=20", rows=96)
+    fitted = toy_loop(setup, tmp_path).fit()
     assert fitted.counters.best_accuracy >= 0.9
-    assert accuracy(job) == fitted.counters.best_accuracy
+    assert accuracy(setup) == fitted.counters.best_accuracy
 
 
 def test_the_optimiser_holds_the_plan(roberta: Path, tmp_path: Path) -> None:
     """The third gate, asked of the very optimiser that trains."""
     loop = toy_loop(toy_job(roberta), tmp_path)
-    assert loop.optimizer_parameters == loop.job.classifier.plan.total
+    assert loop.loop.optimizer_parameters == loop.setup.classifier.plan.total
 
 
-def with_format(job: Job, precision: Precision) -> Job:
-    """The same job in another number format, through the model's own forward pass."""
-    return replace(job, precision=precision, lean=None)
+def with_format(setup: Setup, precision: Precision) -> Setup:
+    """The same setup in another number format, through the model's own forward pass."""
+    return replace(setup, precision=precision, lean=None)
 
 
 @pytest.mark.parametrize("name", ["fp16", "bf16"])
 def test_half_precision_trains_with_fp32_weights(name: Any, bert: Path, tmp_path: Path) -> None:
     """Autocast, and for fp16 the loss scaler, also run on a CPU."""
     settings = ["optim.lr=2e-2", "optim.epochs=12", "train.forward=own"]
-    job = with_format(toy_job(bert, *settings), Precision(name, "test"))
-    loop = toy_loop(job, tmp_path)
+    setup = with_format(toy_job(bert, *settings), Precision(name, "test"))
+    loop = toy_loop(setup, tmp_path)
     fitted = loop.fit()
     losses = [row["train_loss"] for row in fitted.history[1:]]
     assert losses[-1] < 0.69
-    assert {p.dtype for p in job.classifier.trainable().values()} == {torch.float32}
-    assert loop.watch.steps == fitted.steps
-    assert loop.watch.finish().ok
+    assert {p.dtype for p in setup.classifier.trainable().values()} == {torch.float32}
+    assert loop.loop.watch.steps == fitted.steps
+    assert loop.loop.watch.finish().ok
 
 
 class Absurd(Precision):
@@ -285,24 +284,24 @@ class Absurd(Precision):
 
 def test_steps_that_the_scaler_skips_do_not_count(bert: Path, tmp_path: Path) -> None:
     """The watch counts what the optimiser really did, so that nothing is due too early."""
-    job = with_format(
+    setup = with_format(
         toy_job(bert, "train.max_steps=40", "optim.epochs=20"), Absurd("fp16", "test")
     )
-    loop = toy_loop(job, tmp_path)
+    loop = toy_loop(setup, tmp_path)
     assert loop.fit().steps == 40
-    taken = {int(t) for n, t in pack_optimizer(loop._optimizer).items() if n.endswith("step")}
-    assert taken == {loop.watch.steps}
-    assert 3 < loop.watch.steps < 30
-    assert loop.watch.finish().ok
+    taken = {int(t) for n, t in pack_optimizer(loop.loop._optimizer).items() if n.endswith("step")}
+    assert taken == {loop.loop.watch.steps}
+    assert 3 < loop.loop.watch.steps < 30
+    assert loop.loop.watch.finish().ok
 
 
 def test_a_scaler_that_skips_everything_proves_nothing(bert: Path, tmp_path: Path) -> None:
     """Training ends, and its proof does not hold."""
-    job = with_format(toy_job(bert, "train.max_steps=4"), Absurd("fp16", "test"))
-    loop = toy_loop(job, tmp_path)
+    setup = with_format(toy_job(bert, "train.max_steps=4"), Absurd("fp16", "test"))
+    loop = toy_loop(setup, tmp_path)
     loop.fit()
     with pytest.raises(ProofError, match="got no gradient in 0 steps"):
-        loop.watch.finish()
+        loop.loop.watch.finish()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -312,7 +311,7 @@ def test_a_gradient_that_is_no_number_stops_training(
     """At the step where it appears, with names and with what to try."""
     loop = toy_loop(toy_job(bert), tmp_path)
     spoilt = itertools.chain([1.0, 1.0, value], itertools.repeat(1.0))
-    bias = loop.job.classifier.trainable()["classifier.bias"]
+    bias = loop.setup.classifier.trainable()["classifier.bias"]
     bias.register_hook(lambda gradient: gradient * next(spoilt))
     with pytest.raises(ProofError, match="is not a number any more at step 3") as caught:
         loop.fit()
@@ -338,6 +337,6 @@ def test_a_full_disk_stops_training(
 
 def test_a_rehearsal_times_steps_and_writes_nothing(bert: Path, tmp_path: Path) -> None:
     """Never more steps than the schedule has."""
-    loop = Loop(toy_job(bert, "train.max_steps=2"), CheckpointStore(tmp_path), GradientWatch({}))
+    loop = Loop(toy_job(bert, "train.max_steps=2"), GradientWatch({}), scratch=tmp_path)
     assert 0 < loop.rehearse(3) < 10
     assert list(tmp_path.iterdir()) == []

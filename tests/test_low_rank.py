@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,20 +12,20 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tests.toy_jobs import SHORT
+from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
-from tightfit import Run
+from tightfit import Run, audit, train
 from tightfit.budget import allocate
-from tightfit.budget.plan import HeadKind, Method, Plan, make_plan
-from tightfit.budget.shapes import encoder_shapes
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.plan_settings import plan_by
+from tightfit.budget.shapes import EncoderShapes, encoder_shapes
+from tightfit.config import load_config
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import NEAR_IDENTITY, quiet_peft
 from tightfit.model.artefact import count_saved
-from tightfit.model.audit import audit_folder
 from tightfit.model.low_rank import LowRankLinear, numbers_of
-from tightfit.pipeline import train
-from tightfit.runs import RunFolder, read_json
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.storage import RunFolder, read_json
 
 MINILM = {
     **{"model_type": "bert", "hidden_size": 384, "num_hidden_layers": 6},
@@ -35,19 +34,14 @@ MINILM = {
 
 
 def planned(
-    budget: int, *, labels: int = 77, method: Method = "lora", head: HeadKind = "auto"
+    budget: int | None, *more: str, labels: int = 77, shapes: EncoderShapes | None = None
 ) -> Plan:
     """For an encoder of 384 features, on all its layers."""
-    return make_plan(
-        encoder_shapes(MINILM, labels, None),
-        model="toy",
-        num_labels=labels,
-        budget=budget,
-        method=method,
-        rank=None,
-        targets=["query", "key", "value", "attention-output", "mlp-in", "mlp-out"],
-        head=head,
-    )
+    targets = "query,key,value,attention-output,mlp-in,mlp-out"
+    asked = ["adapters.rank=auto", f"adapters.targets={targets}", "head.kind=auto", *more]
+    config = load_config("paper", [*asked, f"budget.cap={budget or 'none'}"])
+    shapes = shapes or encoder_shapes(MINILM, labels, None)
+    return plan_by(config, shapes, model="toy", num_labels=labels)
 
 
 @pytest.mark.parametrize("cap", [*range(538, 29_645, 997), 25_000, 29_644])
@@ -88,34 +82,31 @@ def test_too_small_for_rank_one() -> None:
 def test_other_heads_are_never_narrowed() -> None:
     """But the message says which would be."""
     with pytest.raises(BudgetError, match=r"set head.kind=auto \(a head of low rank"):
-        planned(25_000, head="linear")
+        planned(25_000, "head.kind=linear")
 
 
 def test_a_rank_that_was_asked_for_leaves_a_head_that_fits_whole() -> None:
     """Both together are over the cap: that is refused, not paid by the head in silence."""
-    shapes = encoder_shapes(MINILM, 77, None)
-    asked: dict[str, Any] = {"model": "toy", "num_labels": 77, "method": "lora", "rank": 4}
-    asked |= {"targets": ["query"], "head": "auto"}
-    free = make_plan(shapes, budget=None, **asked)
+    asked = ("adapters.rank=4", "adapters.targets=query")
+    free = planned(None, *asked)
     cap = max(free.adapters + 10_000, free.head)
     with pytest.raises(BudgetError):
-        make_plan(shapes, budget=cap, **asked)
+        planned(cap, *asked)
 
 
 def test_the_output_layer_alone_is_narrowed_and_takes_the_rest() -> None:
     """Behind a hidden layer that must train; r (768 + 77) + 77 for the output layer."""
     size = {"dim": 768, "hidden_dim": 3072, "n_layers": 6, "max_position_embeddings": 512}
     shapes = encoder_shapes({"model_type": "distilbert", "vocab_size": 30522, **size}, 77, None)
-    asked: dict[str, Any] = {"model": "toy", "num_labels": 77, "rank": None, "targets": ["query"]}
     cap = 768 * 768 + 768 + 30_000
-    plan = make_plan(shapes, budget=cap, method="none", head="auto", **asked)
+    plan = planned(cap, "adapters.method=none", shapes=shapes)
     assert [layer.rank is None for layer in plan.head_layers] == [True, False]
     assert cap - (768 + 77) < plan.total <= cap
 
 
 def test_biases_and_factors_leave_the_rest_to_the_head() -> None:
     """As adapters do."""
-    plan = planned(25_000, method="bias")
+    plan = planned(25_000, "adapters.method=bias")
     assert 25_000 - 461 < plan.total <= 25_000
 
 
@@ -180,7 +171,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             out=folder / "run",
             budget=whole - 1,
             settings=settings,
-            voice=Voice(),
+            progress=Progress(),
         ).run
 
 
@@ -191,7 +182,7 @@ def test_all_gates_agree(run: Path) -> None:
     gates = read_json(RunFolder(run).proofs)["gates"]
     assert gates["ok"]
     assert {gates[gate] for gate in ("plan", "built", "optimizer", "saved")} == {plan.total}
-    assert audit_folder(run).trainable == plan.total
+    assert audit(run).trainable == plan.total
 
 
 def test_the_fourth_gate_sees_a_head_that_grew(run: Path, tmp_path: Path) -> None:
@@ -212,7 +203,7 @@ def test_plain_peft_loads_it(run: Path) -> None:
     """And answers alike."""
     loaded = Run.load(run)
     texts = ["goal match in the team", "stock"]
-    labels = len(loaded.labels)
+    labels = loaded.task.outputs
     folder = RunFolder(run).adapter
     config = read_json(folder / "adapter_config.json")
     base = AutoModelForSequenceClassification.from_pretrained(
@@ -223,4 +214,4 @@ def test_plain_peft_loads_it(run: Path) -> None:
     tokens = AutoTokenizer.from_pretrained(folder)(texts, return_tensors="pt", padding=True)
     with torch.inference_mode():
         theirs_NK = model(**tokens).logits.softmax(1).numpy()
-    np.testing.assert_allclose(loaded.predict(texts).probabilities_NK, theirs_NK, atol=1e-5)
+    np.testing.assert_allclose(loaded.predict(texts).probabilities, theirs_NK, atol=1e-5)

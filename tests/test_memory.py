@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 
 import tightfit
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 run, data, out = sys.argv[1:]
-print(tightfit.predict(run, data, out, probabilities=True, voice=Voice()).rows)
+print(tightfit.predict(run, data, out, probabilities=True, progress=Progress()).rows)
 lines = Path("/proc/self/status").read_text().splitlines()
 print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """

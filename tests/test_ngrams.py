@@ -8,8 +8,8 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.pipeline import make_union
 
 from tests.toys import toy_rows
+from tightfit.cascade.ngrams import FEATURES, LEAST_FEATURES, READ_CHARACTERS, NGramModel
 from tightfit.errors import ArtefactError, DataError
-from tightfit.inference.ngrams import FEATURES, LEAST_FEATURES, READ_CHARACTERS, NGramModel
 
 ROWS = toy_rows(400)
 TEXTS = [row["text"] for row in ROWS]

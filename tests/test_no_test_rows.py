@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy_jobs import SHORT
+from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
 
 WATCHED = """

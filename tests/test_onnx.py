@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,15 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tests.exports import LENGTH, NAMES, toy_run, toy_texts, wide_encoder
+from tests.exports import LENGTH, NAMES, TASK, toy_run, toy_texts, wide_encoder
 from tests.toys import SMALL
-from tightfit import optional
+from tightfit import Run, extras
+from tightfit.engines.engine import OnnxEngine, TorchEngine, all_logits
+from tightfit.engines.parity import compare, joined, probes, refuse_difference
 from tightfit.errors import ArtefactError, MissingExtraError, ProofError
-from tightfit.inference import onnx_graph
-from tightfit.inference.engines import OnnxEngine, TorchEngine, all_logits
-from tightfit.inference.export import Rows, export
-from tightfit.inference.forms import Subject, check_format, merged_model
-from tightfit.inference.parity import compare, joined, probes, refuse_difference
-from tightfit.pipeline import Run
-from tightfit.pipeline.predicting import subject_of
+from tightfit.exporting import onnx_graph
+from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.formats import check_format, merged_model
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,9 +55,9 @@ def runs_of(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 @pytest.fixture
-def subject(runs_of: Runs) -> Subject:
+def bert_run(runs_of: Runs) -> Run:
     """A toy BERT."""
-    return subject_of(runs_of("bert"))
+    return runs_of("bert")
 
 
 def onnx_logits(folder: Path) -> NDArray[np.float32]:
@@ -79,31 +78,31 @@ def onnx_logits(folder: Path) -> NDArray[np.float32]:
 def test_the_graph_answers_as_the_run(family: str, runs_of: Runs, tmp_path: Path) -> None:
     """Labels, logits and probabilities, in order."""
     run = runs_of(family)
-    export(subject_of(run), "onnx", tmp_path, ROWS)
+    export(run, "onnx", tmp_path, ROWS)
     logits_NK, wanted = onnx_logits(tmp_path), run.predict(TEXTS)
     assert np.abs(logits_NK - run.predictor.logits(TEXTS)).max() < 1e-4
     probabilities_NK = torch.tensor(logits_NK, dtype=torch.float64).softmax(1).numpy()
-    assert np.abs(probabilities_NK - wanted.probabilities_NK).max() < 1e-5
+    assert np.abs(probabilities_NK - wanted.probabilities).max() < 1e-5
     assert [NAMES[i] for i in logits_NK.argmax(1)] == wanted.labels
-    assert np.ptp(wanted.probabilities_NK, axis=0).max() > 0.05
+    assert np.ptp(wanted.probabilities, axis=0).max() > 0.05
 
 
 @pytest.mark.parametrize("family", SMALL)
 def test_the_graph_takes_any_batch_and_length(family: str, runs_of: Runs, tmp_path: Path) -> None:
     """From one token to the longest text, however far from what was traced."""
-    model = merged_model(runs_of(family).predictor.classifier)
+    model = merged_model(runs_of(family).classifier)
     onnx_graph.write_graph(model, tmp_path / "g.onnx", pad_id=0)
     graph, own = OnnxEngine.open(tmp_path / "g.onnx"), TorchEngine(model)
     for longest in (1, 2, 3, 9, 17, LENGTH, 63):
         tokens = probes(vocabulary=25, pad_id=0, max_length=longest)
-        refuse_difference(compare(own, graph, tokens))
+        refuse_difference(compare(TASK, own, graph, tokens))
 
 
 @pytest.mark.parametrize("family", SMALL)
 def test_int8_is_smaller_and_close(family: str, runs_of: Runs, tmp_path: Path) -> None:
     """The figures are those of the file that was kept, and no other graph is left there."""
     run = runs_of(family)
-    found = export(subject_of(run), "onnx-int8", tmp_path, loose(run))
+    found = export(run, "onnx-int8", tmp_path, loose(run))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "export.json",
         "labels.json",
@@ -121,7 +120,7 @@ def loose(run: Run) -> Rows:
 
     Random weights of this size make the worst case for 8 bits: their labels do flip.
     """
-    return Rows(TEXTS, [(i + 1) % 3 for i in run.predict(TEXTS).ids], "toys")
+    return Rows(TEXTS, (np.array(run.predict(TEXTS).ids) + 1) % 3, "toys")
 
 
 @pytest.mark.parametrize("pad_id", [0, 1, 24])
@@ -134,13 +133,13 @@ def test_what_is_traced_has_padding(pad_id: int) -> None:
 
 
 def test_int8_that_costs_accuracy_is_refused(
-    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bert_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every variant is tried, and each is named with what it costs."""
-    right = Rows(TEXTS, subject.predictor.predict(TEXTS).ids, "toys")
-    monkeypatch.setattr("tightfit.inference.export.ACCURACY_LOSS", -0.001)
+    right = Rows(TEXTS, np.array(bert_run.predictor.predict(TEXTS).ids), "toys")
+    monkeypatch.setattr("tightfit.exporting.exporter.ACCURACY_LOSS", -0.001)
     with pytest.raises(ProofError, match="int8 costs too much accuracy") as caught:
-        export(subject, "onnx-int8", tmp_path, right)
+        export(bert_run, "onnx-int8", tmp_path, right)
     assert all(variant.name in str(caught.value) for variant in onnx_graph.VARIANTS)
     assert caught.value.exit_code == 7
 
@@ -160,48 +159,48 @@ def test_the_best_int8_is_kept(
     portable: bool,
     agreements: tuple[float, ...],
     best: str,
-    subject: Subject,
+    bert_run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Equal labels first, then speed; and for others only what holds on their machines too."""
     trials = iter(zip(agreements, range(1, 6), strict=True))
-    monkeypatch.setattr("tightfit.inference.export.Comparison.trial", lambda *_: next(trials))
-    rows = Rows(TEXTS, [(i + 1) % 3 for i in subject.predictor.predict(TEXTS).ids], "toys")
-    found = export(subject, "onnx-int8", tmp_path, rows, portable=portable)
+    monkeypatch.setattr("tightfit.exporting.exporter.Comparison.trial", lambda *_: next(trials))
+    rows = Rows(TEXTS, (np.array(bert_run.predictor.predict(TEXTS).ids) + 1) % 3, "toys")
+    found = export(bert_run, "onnx-int8", tmp_path, rows, portable=portable)
     assert found.int8 is not None
-    assert found.int8["variant"] == best
+    assert found.int8.variant == best
 
 
-def test_the_variants_differ(subject: Subject, tmp_path: Path) -> None:
+def test_the_variants_differ(bert_run: Run, tmp_path: Path) -> None:
     """Seven bits or eight, signed or not, embeddings or not: five files, none of them exact."""
     graph = tmp_path / "model.onnx"
-    onnx_graph.write_graph(merged_model(subject.classifier), graph, pad_id=0)
+    onnx_graph.write_graph(merged_model(bert_run.classifier), graph, pad_id=0)
     batches = probes(vocabulary=25, pad_id=0, max_length=LENGTH)
-    own = TorchEngine(subject.classifier.module)
+    own = TorchEngine(bert_run.classifier.module)
     differences = [
-        joined(list(compare(own, OnnxEngine.open(path), batches).values())).max_abs_difference
+        joined(list(compare(TASK, own, OnnxEngine.open(path), batches).values())).max_abs_difference
         for _, path in onnx_graph.quantised(graph)
     ]
     assert len(set(differences)) == len(onnx_graph.VARIANTS)
     assert min(differences) > 1e-4
 
 
-def test_the_run_is_left_as_it_was(subject: Subject, tmp_path: Path) -> None:
+def test_the_run_is_left_as_it_was(bert_run: Run, tmp_path: Path) -> None:
     """Tracing switches the kind of attention, on a copy."""
-    own = TorchEngine(subject.classifier.module)
+    own = TorchEngine(bert_run.classifier.module)
     tokens = probes(vocabulary=25, pad_id=0, max_length=LENGTH)["padded"]
-    kind = subject.classifier.module.config._attn_implementation
+    kind = bert_run.classifier.module.config._attn_implementation
     before = all_logits(own, tokens)
-    export(subject, "onnx", tmp_path, ROWS)
-    assert subject.classifier.module.config._attn_implementation == kind != "eager"
+    export(bert_run, "onnx", tmp_path, ROWS)
+    assert bert_run.classifier.module.config._attn_implementation == kind != "eager"
     assert np.array_equal(all_logits(own, tokens), before)
-    assert subject.classifier.tokenizer.backend_tokenizer.padding is None
+    assert bert_run.classifier.tokenizer.backend_tokenizer.padding is None
 
 
-def test_the_tokenizer_cuts_and_pads_by_itself(subject: Subject, tmp_path: Path) -> None:
+def test_the_tokenizer_cuts_and_pads_by_itself(bert_run: Run, tmp_path: Path) -> None:
     """No other settings are needed to use it."""
-    onnx_graph.write_tokenizer(subject.classifier.tokenizer, tmp_path / "t.json", 6)
+    onnx_graph.write_tokenizer(bert_run.classifier.tokenizer, tmp_path / "t.json", 6)
     rows = Tokenizer.from_file(str(tmp_path / "t.json")).encode_batch(["goal", "goal " * 9])
     assert [row.ids for row in rows] == [[2, 4, 3, 0, 0, 0], [2, 4, 4, 4, 4, 3]]
     assert rows[0].attention_mask == [1, 1, 1, 0, 0, 0]
@@ -233,15 +232,15 @@ def test_a_graph_with_other_inputs_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["onnx", "onnx-int8"])
 def test_missing_packages_are_named(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the run is even loaded."""
-    monkeypatch.setattr(optional, "available", lambda _: False)
+    monkeypatch.setattr(extras, "available", lambda _: False)
     with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[onnx\]'"):
         check_format(form)
     assert check_format("merged") == "merged"
 
 
-def test_the_example_runs_it(subject: Subject, tmp_path: Path) -> None:
+def test_the_example_runs_it(bert_run: Run, tmp_path: Path) -> None:
     """With onnxruntime and tokenizers alone; it is short enough to copy."""
-    export(subject, "onnx", tmp_path, ROWS)
+    export(bert_run, "onnx", tmp_path, ROWS)
     program = ROOT / "examples" / "run_onnx.py"
     assert len(program.read_text("utf-8").splitlines()) <= 30
     blocked = (
@@ -252,16 +251,17 @@ def test_the_example_runs_it(subject: Subject, tmp_path: Path) -> None:
     lines = "\n".join(TEXTS) + "\n"
     found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
     labels, scores = zip(*(line.split("\t") for line in found.stdout.splitlines()), strict=True)
-    wanted = subject.predictor.predict(TEXTS)
+    wanted = bert_run.predictor.predict(TEXTS)
     assert list(labels) == wanted.labels
-    assert np.abs(np.array(scores, float) - wanted.probabilities_NK.max(1)).max() < 1e-4
+    assert np.abs(np.array(scores, float) - wanted.probabilities.max(1)).max() < 1e-4
 
 
-def test_the_figures_of_int8_are_kept(subject: Subject, tmp_path: Path) -> None:
+def test_the_figures_of_int8_are_kept(bert_run: Run, tmp_path: Path) -> None:
     """Which variant, what it costs, on how many rows, by what measure."""
-    rows = Rows(TEXTS, [(i + 1) % 3 for i in subject.predictor.predict(TEXTS).ids], "toys")
-    found = export(subject, "onnx-int8", tmp_path, rows)
+    rows = Rows(TEXTS, (np.array(bert_run.predictor.predict(TEXTS).ids) + 1) % 3, "toys")
+    found = export(bert_run, "onnx-int8", tmp_path, rows)
     facts = json.loads((tmp_path / "export.json").read_text("utf-8"))
-    assert facts["int8"] == found.int8
+    assert found.int8 is not None
+    assert facts["int8"] == asdict(found.int8)
     assert facts["int8"]["variant"] in [v.name for v in onnx_graph.VARIANTS if v.portable]
     assert (facts["int8"]["by"], facts["int8"]["rows"]) == ("labels", len(TEXTS))

@@ -6,27 +6,23 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional as F
 from transformers import get_cosine_schedule_with_warmup
 
-from tests.toy_jobs import toy_classifier
+from tests.toy_setups import toy_classifier
 from tests.toys import SMALL
 from tightfit.config import load_config
 from tightfit.errors import BudgetError
 from tightfit.model.classifier import Classifier
 from tightfit.training.optim import (
     Schedule,
-    class_weights,
     make_optimizer,
     make_schedule,
-    row_losses,
 )
 
 
@@ -59,7 +55,7 @@ def test_a_scale_is_a_share(total: int, share: float, step: int) -> None:
 
 def published(*settings: str) -> tuple[Schedule, str | None]:
     """The schedule of the recipe ``paper`` on AG News less its 640 validation rows."""
-    return make_schedule(load_config("paper", settings), math.ceil(119_360 / 16))
+    return make_schedule(load_config("paper", settings), 8, math.ceil(119_360 / 16))
 
 
 def test_the_published_schedule() -> None:
@@ -111,7 +107,7 @@ def test_steps_follow_from_batches(
 ) -> None:
     """The last step of an epoch may be smaller, and there is always one step."""
     settings = [f"optim.accumulate={accumulate}", f"optim.epochs={epochs}"]
-    schedule, _ = make_schedule(load_config("tight", settings), batches)
+    schedule, _ = make_schedule(load_config("tight", settings), epochs, batches)
     assert (schedule.total, schedule.steps_per_epoch) == (total, per_epoch)
 
 
@@ -185,55 +181,3 @@ def test_a_plan_without_matrices_or_vectors_has_one_group(bert: Path) -> None:
     plan = replace(classifier.plan, head_layers=())
     tensors.pop("classifier.weight")
     assert len(make_optimizer(tensors, load_config("tight").optim, plan).param_groups) == 1
-
-
-LOGITS_BK = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, 0.3], [-3.0, 1.0, 4.0]])
-LABELS_B = torch.tensor([0, 2, 1])
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
-def test_row_losses_are_what_the_paper_defines(smoothing: float) -> None:
-    """Cross-entropy against (1 - s) of the label and s spread evenly over all classes."""
-    target_BK = F.one_hot(LABELS_B, 3) * (1 - smoothing) + smoothing / 3
-    wanted_B = -(target_BK * LOGITS_BK.log_softmax(1)).sum(1)
-    torch.testing.assert_close(row_losses(LOGITS_BK, LABELS_B, smoothing), wanted_B)
-
-
-def test_balanced_weights_are_one_on_average() -> None:
-    """A row weighs by the inverse frequency of its class: 6 / (3 x 3), 6 / (3 x 1), 6 / (3 x 2)."""
-    labels = [0, 0, 0, 1, 2, 2]
-    weights_K = class_weights(labels, 3, "balanced")
-    torch.testing.assert_close(weights_K, torch.tensor([2 / 3, 2.0, 1.0]))
-    assert float(weights_K[torch.tensor(labels)].mean()) == pytest.approx(1.0)
-    assert torch.equal(class_weights(labels, 3, "none"), torch.ones(3))
-
-
-def test_a_class_without_rows_has_a_finite_weight() -> None:
-    """It is never used, and must not be infinite."""
-    assert class_weights([0, 0, 1], 3, "balanced").isfinite().all()
-
-
-def weighted(smoothing: float) -> torch.Tensor:
-    """Our losses under class weights."""
-    weights_K = class_weights([0, 0, 0, 1, 2, 2], 3, "balanced")
-    return weights_K[LABELS_B] * row_losses(LOGITS_BK, LABELS_B, smoothing)
-
-
-def within_torch(smoothing: float) -> torch.Tensor:
-    """What torch gives when it is handed the weights itself."""
-    weights_K = class_weights([0, 0, 0, 1, 2, 2], 3, "balanced")
-    options: dict[str, Any] = {"reduction": "none", "label_smoothing": smoothing}
-    return F.cross_entropy(LOGITS_BK, LABELS_B, weight=weights_K, **options)
-
-
-def test_class_weights_do_not_bend_smoothed_labels() -> None:
-    """A weighted row is the plain row times its weight; torch's own weights change the target.
-
-    Without smoothing the two agree, which shows that it is the smoothing that makes them differ.
-    """
-    torch.testing.assert_close(weighted(0.0), within_torch(0.0))
-    target_BK = F.one_hot(LABELS_B, 3) * 0.9 + 0.1 / 3
-    weights_B = torch.tensor([2 / 3, 1.0, 2.0])
-    wanted_B = -weights_B * (target_BK * LOGITS_BK.log_softmax(1)).sum(1)
-    torch.testing.assert_close(weighted(0.1), wanted_B)
-    assert float((weighted(0.1) - within_torch(0.1)).abs().max()) > 0.05

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tightfit import optional
+from tightfit import extras
 from tightfit.errors import MissingExtraError
 
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
@@ -17,19 +17,19 @@ PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 def test_every_extra_exists() -> None:
     """The command in the message must install something."""
-    extras = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["optional-dependencies"]
-    assert set(optional.EXTRA_OF.values()) <= set(extras)
+    declared = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["optional-dependencies"]
+    assert set(extras.EXTRA_OF.values()) <= set(declared)
 
 
-@pytest.mark.parametrize("package", optional.EXTRA_OF)
+@pytest.mark.parametrize("package", extras.EXTRA_OF)
 def test_a_missing_package_is_named_with_its_extra(
     package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What for, what is missing, and the command, whether or not it is installed here."""
-    monkeypatch.setattr(optional, "available", lambda _: False)
+    monkeypatch.setattr(extras, "available", lambda _: False)
     with pytest.raises(MissingExtraError) as caught:
-        optional.require(package, "the chart")
-    extra = optional.EXTRA_OF[package]
+        extras.require(package, "the chart")
+    extra = extras.EXTRA_OF[package]
     assert str(caught.value) == (
         "the chart needs an optional package\n"
         f"  seen:    {package} is not installed\n"
@@ -39,14 +39,14 @@ def test_a_missing_package_is_named_with_its_extra(
 
 def test_a_present_package_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any installed module will do for a test."""
-    assert optional.require("json", "the test") is json
+    assert extras.require("json", "the test") is json
 
 
 def test_looking_does_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package that would fail on import is still seen to be installed."""
     (tmp_path / "fragile_package.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    assert optional.available("fragile_package")
-    optional.ensure("fragile_package", "the test")
+    assert extras.available("fragile_package")
+    extras.ensure("fragile_package", "the test")
     assert "fragile_package" not in sys.modules
-    assert not optional.available("no_package_of_this_name")
+    assert not extras.available("no_package_of_this_name")

@@ -8,18 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
 
-from tests.toy_jobs import SHORT, Notes, toy_job, toy_loop
-from tightfit import pipeline
+import tightfit
+from tests.toy_setups import SHORT, Notes, toy_job, toy_loop
+from tightfit.config import Decision
 from tightfit.errors import UsageError
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.lean import LeanEncoder
-from tightfit.training import pace
-from tightfit.training.job import Job
-from tightfit.training.pace import Pace, TimeLimit, fit_into, rehearse
+from tightfit.training import time_budget
+from tightfit.training.setup import Setup
+from tightfit.training.time_budget import Pace, TimeLimit, fit_into, rehearse
 
 
 def limit(minutes: float) -> TimeLimit:
@@ -28,12 +30,12 @@ def limit(minutes: float) -> TimeLimit:
 
 
 def fitted(
-    job: Job, monkeypatch: pytest.MonkeyPatch, minutes: float, found: Pace | None = None
-) -> tuple[Job, Notes]:
-    """The job after fitting, at a pace of one second a step."""
-    voice = Notes()
-    monkeypatch.setattr(pace, "rehearse", lambda _: found or Pace(1.0, 0.0))
-    return fit_into(job, limit(minutes), voice), voice
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, minutes: float, found: Pace | None = None
+) -> tuple[Setup, Notes]:
+    """The setup after fitting, at a pace of one second a step."""
+    progress = Notes()
+    monkeypatch.setattr(time_budget, "rehearse", lambda _: found or Pace(1.0, 0.0))
+    return fit_into(setup, limit(minutes), progress), progress
 
 
 @pytest.mark.parametrize("every", [1, 7, 200])
@@ -52,24 +54,24 @@ def test_no_step_fits_when_evaluations_do_not() -> None:
 
 def test_a_long_time_changes_nothing(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All steps, and a word on it."""
-    job = toy_job(bert)
-    long, voice = fitted(job, monkeypatch, 60)
-    assert long.schedule == job.schedule
-    assert "all of them fit into 60 minutes" in voice.said[-1]
+    setup = toy_job(bert)
+    long, progress = fitted(setup, monkeypatch, 60)
+    assert long.schedule == setup.schedule
+    assert "all of them fit into 60 minutes" in progress.said[-1]
 
 
 def test_more_epochs_than_one_are_cut(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """48 rows in batches of 16: 3 steps an epoch, 9 in all; 5 fit."""
-    short, voice = fitted(toy_job(bert), monkeypatch, 5.9 / 60 / 0.9)
+    short, progress = fitted(toy_job(bert), monkeypatch, 5.9 / 60 / 0.9)
     assert short.schedule.total == 5
-    assert "1.7 epochs, the most that fits" in voice.said[-1]
+    assert "1.7 epochs, the most that fits" in progress.said[-1]
 
 
 def test_less_than_an_epoch_is_fewer_rows(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The order of an epoch is drawn over all rows, so that its beginning is a sample of them."""
-    short, voice = fitted(toy_job(bert), monkeypatch, 2.9 / 60 / 0.9)
+    short, progress = fitted(toy_job(bert), monkeypatch, 2.9 / 60 / 0.9)
     assert (short.schedule.total, short.schedule.warmup) == (2, 0)
-    assert "32 of 48 rows" in voice.said[-1]
+    assert "32 of 48 rows" in progress.said[-1]
 
 
 @pytest.mark.parametrize(("seconds", "kept"), [(2.9, "off"), (0.1, "off"), (5.9, "on")])
@@ -77,45 +79,50 @@ def test_states_that_are_read_once_are_not_kept(
     seconds: float, kept: str, bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three steps are an epoch; without the states' cost of two seconds more rows fit."""
-    job, paces = toy_job(bert, "adapters.layers=1"), {"on": 2.0, "off": 0.0}
+    setup, paces = toy_job(bert, "adapters.layers=1"), {"on": 2.0, "off": 0.0}
     monkeypatch.setattr(
-        pace, "rehearse", lambda j: Pace(1.0, 0.0, paces[j.config.choices["prefix_cache"].value])
+        time_budget,
+        "rehearse",
+        lambda j: Pace(1.0, 0.0, paces[j.decisions.prefix_cache.value]),
     )
-    assert job.config.choices["prefix_cache"].value == "on"
-    short = fit_into(job, limit((2 + seconds) / 60 / 0.9), Notes())
-    assert short.config.choices["prefix_cache"].value == kept
+    assert setup.decisions.prefix_cache == Decision("on", ANY)
+    short = fit_into(setup, limit((2 + seconds) / 60 / 0.9), Notes())
+    assert short.decisions.prefix_cache == Decision(kept, ANY)
     assert short.schedule.total == int(seconds + (2 if kept == "off" else 0))
 
 
 def test_a_short_time_sets_fewer_rows_aside(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe has 15% of what is left, 54 seconds here, and evaluations have 5%."""
-    job = toy_job(bert, "head.start=probe", rows=1200)
-    watched, probe = len(job.watched.labels), len(job.train.labels)
+    setup = toy_job(bert, "head.start=probe", rows=1200)
+    eval_subset, probe = len(setup.eval_subset.targets), len(setup.train.targets)
     cost = Pace(step=1.0, evaluation=2.7, probe=16.2)
-    monkeypatch.setattr(pace, "LEAST_ROWS", 2)
-    short, _ = fitted(job, monkeypatch, 1, cost)
+    monkeypatch.setattr(time_budget, "LEAST_ROWS", 2)
+    short, _ = fitted(setup, monkeypatch, 1, cost)
     assert short.probe_rows == pytest.approx(probe / 2, rel=0.02)
-    assert len(short.watched.labels) == pytest.approx(watched / 2, abs=1)
-    assert "of the time left" in short.config.choices["watched_rows"].reason
+    assert len(short.eval_subset.targets) == pytest.approx(eval_subset / 2, abs=1)
+    assert short.decisions.eval_rows is not None
+    assert "of the time left" in short.decisions.eval_rows.reason
     # 54 seconds, less a half of the probe and of two evaluations.
     assert short.schedule.total == pytest.approx(54 - 8.1 - 2.7, abs=1.5)
-    again, _ = fitted(replace(job, config=short.config), monkeypatch, 60, cost)
-    assert again.watched.labels == short.watched.labels
+    again, _ = fitted(replace(setup, decisions=short.decisions), monkeypatch, 60, cost)
+    assert again.eval_subset.targets.tolist() == short.eval_subset.targets.tolist()
     assert again.probe_rows == short.probe_rows
 
 
 def test_no_fewer_rows_than_some(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A score of a handful of rows would say nothing, however slow the machine is."""
-    job = toy_job(bert, rows=1200)
-    short, _ = fitted(job, monkeypatch, 1, Pace(0.1, 20.0))
-    assert len(short.watched.labels) == min(pace.LEAST_ROWS, len(job.validation.labels))
-    assert short.validation.labels == job.validation.labels
+    setup = toy_job(bert, rows=1200)
+    short, _ = fitted(setup, monkeypatch, 1, Pace(0.1, 20.0))
+    assert len(short.eval_subset.targets) == min(
+        time_budget.LEAST_ROWS, len(setup.validation.targets)
+    )
+    assert short.validation.targets.tolist() == setup.validation.targets.tolist()
 
 
 def test_the_choice_on_record_is_kept(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A resumed run neither times anything again nor changes its schedule."""
     short, _ = fitted(toy_job(bert), monkeypatch, 5.9 / 60 / 0.9)
-    again = replace(toy_job(bert), config=short.config)
+    again = replace(toy_job(bert), decisions=short.decisions)
     found, _ = fitted(again, monkeypatch, 60, Pace(math.nan, math.nan))
     assert found.schedule == short.schedule
 
@@ -136,18 +143,18 @@ def test_a_time_that_is_over_is_refused(bert: Path) -> None:
 
 def test_a_cached_step_is_never_free(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the two short measurements behind it come out."""
-    monkeypatch.setattr(pace, "_place_seconds", lambda job, forward: 1.0)
+    monkeypatch.setattr(time_budget, "_place_seconds", lambda setup, forward: 1.0)
     found = rehearse(toy_job(bert, "adapters.layers=1"))
     assert found.step > 0
-    assert found.evaluation == pytest.approx(pace.LEAST_SHARE * found.scoring, rel=0.5)
+    assert found.evaluation == pytest.approx(time_budget.LEAST_SHARE * found.scoring, rel=0.5)
 
 
 def test_a_rehearsal_leaves_the_weights(bert: Path) -> None:
     """It takes real steps, and puts everything back."""
-    job = toy_job(bert, "head.start=probe")
-    before = job.classifier.state()
-    found = rehearse(job)
-    assert all(torch.equal(before[name], p) for name, p in job.classifier.state().items())
+    setup = toy_job(bert, "head.start=probe")
+    before = setup.classifier.state()
+    found = rehearse(setup)
+    assert all(torch.equal(before[name], p) for name, p in setup.classifier.state().items())
     assert 0 < found.step < 10
     assert 0 < found.evaluation < 10
     assert 0 < found.probe < 10
@@ -182,30 +189,30 @@ class Clock:
 def test_the_forecast_is_what_training_takes(
     settings: list[str], bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a clock that counts token places, whether frozen layers are computed once or always.
+    """On a clock that counts padded tokens, whether frozen layers are computed once or always.
 
     The probe passes over its rows in batches of its own, hence not to the last millisecond.
     """
-    job = toy_job(bert, *settings, "train.eval_every=4", rows=200)
+    setup = toy_job(bert, *settings, "train.eval_every=4", rows=200)
     clock = Clock()
     monkeypatch.setattr("time.perf_counter", lambda: clock.now)
     parts = [(Classifier, "logits"), (LeanEncoder, "prefix"), (LeanEncoder, "pooled")]
     for owner, name in parts:
         monkeypatch.setattr(owner, name, clock.spend(getattr(owner, name)))
-    told = rehearse(job)
-    forecast = told.seconds(job.schedule.total, 4)
+    told = rehearse(setup)
+    forecast = told.seconds(setup.schedule.total, 4)
     began = clock.now
-    toy_loop(job, tmp_path).fit()
+    toy_loop(setup, tmp_path).fit()
     assert forecast == pytest.approx(clock.now - began, rel=0.1)
     began = clock.now
-    predict_logits(job.classifier, job.validation.tokens, batch=job.config.train.eval_batch)
+    predict_logits(setup.classifier, setup.validation.tokens, batch=setup.config.train.eval_batch)
     assert told.scoring == pytest.approx(clock.now - began, rel=0.1)
 
 
 def test_training_ends_at_the_deadline(bert: Path, tmp_path: Path) -> None:
     """A machine that became slow: the step at hand is the last, and it is evaluated and saved."""
-    job = replace(toy_job(bert, "optim.warmup_steps=0"), deadline=time.monotonic() - 1)
-    done = toy_loop(job, tmp_path).fit()
+    setup = replace(toy_job(bert, "optim.warmup_steps=0"), deadline=time.monotonic() - 1)
+    done = toy_loop(setup, tmp_path).fit()
     assert (done.steps, done.counters.best_step) == (1, 1)
     assert [row["step"] for row in done.history] == [0, 1]
 
@@ -213,21 +220,21 @@ def test_training_ends_at_the_deadline(bert: Path, tmp_path: Path) -> None:
 def test_a_late_training_ends_with_a_step_that_learned(bert: Path, tmp_path: Path) -> None:
     """The first of a warm-up has a rate of zero, and would look like adapters that are dead."""
     notes = Notes()
-    job = replace(toy_job(bert, "optim.epochs=20"), deadline=time.monotonic() - 1)
-    done = toy_loop(job, tmp_path, voice=notes).fit()
+    setup = replace(toy_job(bert, "optim.epochs=20"), deadline=time.monotonic() - 1)
+    done = toy_loop(setup, tmp_path, progress=notes).fit()
     assert (done.steps, done.counters.best_step) == (2, 2)
-    assert f"the time was up after step 2 of {job.schedule.total}" in notes.warned
+    assert f"the time was up after step 2 of {setup.schedule.total}" in notes.warned
 
 
 def test_a_run_within_minutes(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """The whole way: 2 seconds are too few for 4,000 epochs, and the run is complete."""
-    result = pipeline.train(
+    result = tightfit.train(
         rows_file,
         model=str(bert),
         out=tmp_path / "run",
         minutes=2 / 60,
         settings=[*SHORT, "optim.epochs=4000", "optim.lr=1e-2"],
-        voice=Notes(),
+        progress=Notes(),
     ).to_json()
     whole = 4000 * math.ceil(180 / 16)
     assert 0 < result["steps"] < whole
@@ -235,9 +242,10 @@ def test_a_run_within_minutes(bert: Path, rows_file: Path, tmp_path: Path) -> No
 
 
 def test_evaluations_score_a_sample(bert: Path, tmp_path: Path) -> None:
-    """The same rows each time, while the job keeps them all for the end."""
-    job = toy_job(bert, "train.eval_rows=5")
-    assert (len(job.watched.labels), len(job.validation.labels)) == (5, 16)
-    history = toy_loop(job, tmp_path).fit().history
+    """The same rows each time, while the setup keeps them all for the end."""
+    setup = toy_job(bert, "train.eval_rows=5")
+    assert (len(setup.eval_subset.targets), len(setup.validation.targets)) == (5, 16)
+    history = toy_loop(setup, tmp_path).fit().history
     assert all(round(row["eval_accuracy"] * 5, 6).is_integer() for row in history)
-    assert toy_job(bert, "train.eval_rows=16").watched.labels == job.validation.labels
+    all_of_them = toy_job(bert, "train.eval_rows=16").eval_subset.targets
+    assert all_of_them.tolist() == setup.validation.targets.tolist()

@@ -10,11 +10,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from tests.toy_jobs import toy_settings
+from tests.toy_setups import toy_settings
 from tightfit.errors import ArtefactError, MachineError, SettingsError
-from tightfit.pipeline.following import check_parallel
-from tightfit.training.job import Counters
+from tightfit.training.distributed_worker import check_parallel
 from tightfit.training.parallel import Group, Peers, join_peers
+from tightfit.training.setup import Counters
 
 
 @pytest.fixture

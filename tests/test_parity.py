@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.toy_setups import TASK
 from tightfit.data.batches import Batch
-from tightfit.errors import ProofError
-from tightfit.inference.engines import all_logits
-from tightfit.inference.parity import (
+from tightfit.engines.engine import all_logits
+from tightfit.engines.parity import (
     Loss,
     Parity,
     compare,
@@ -22,6 +22,7 @@ from tightfit.inference.parity import (
     probes,
     refuse_difference,
 )
+from tightfit.errors import ProofError
 
 FORMS = ["padded", "unpadded", "length-1", "maximum-length"]
 
@@ -29,7 +30,7 @@ FORMS = ["padded", "unpadded", "length-1", "maximum-length"]
 class Masked:
     """Logits that depend on every token, its place, and the mask."""
 
-    multiple, places = 1, 2048
+    multiple, padded_tokens = 1, 2048
 
     def __init__(self, uses_mask: bool = True) -> None:
         self.uses_mask = uses_mask
@@ -71,7 +72,7 @@ def test_the_probes_hold_no_padding_inside(pad_id: int) -> None:
 def test_a_graph_without_a_mask_is_found_out() -> None:
     """And only where there is padding: batches of equal rows would have let it pass."""
     batches = probes(vocabulary=25, pad_id=0, max_length=48)
-    found = compare(Masked(), Masked(uses_mask=False), batches)
+    found = compare(TASK, Masked(), Masked(uses_mask=False), batches)
     assert [name for name, p in found.items() if p.max_abs_difference] == [FORMS[0], FORMS[3]]
     with pytest.raises(ProofError, match="padded rows: logits off by") as caught:
         refuse_difference(found)
@@ -82,7 +83,7 @@ def test_a_graph_without_a_mask_is_found_out() -> None:
 def test_equal_engines_pass() -> None:
     """No difference, all labels the same, every row counted."""
     batches = probes(vocabulary=25, pad_id=0, max_length=48)
-    found = compare(Masked(), Masked(), batches)
+    found = compare(TASK, Masked(), Masked(), batches)
     refuse_difference(found)
     assert joined(list(found.values())) == Parity(0.0, 1.0, 4 + 3 + 1 + 2)
 
@@ -96,7 +97,7 @@ def test_rows_keep_their_order() -> None:
 
 def test_figures_of_two_sets_of_logits() -> None:
     """The largest difference of any logit, and the share of equal labels."""
-    found = parity_of(logits((1, 2), (3, 1), (0, 5)), logits((1, 2.5), (1, 3), (0, 5)))
+    found = parity_of(TASK, logits((1, 2), (3, 1), (0, 5)), logits((1, 2.5), (1, 3), (0, 5)))
     assert (found.max_abs_difference, found.agreement, found.rows) == (2.0, 2 / 3, 3)
     both = joined([found, Parity(0.25, 1.0, 7)])
     assert (both.max_abs_difference, both.rows) == (2.0, 10)
@@ -106,7 +107,7 @@ def test_figures_of_two_sets_of_logits() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_no_number_is_refused(value: float) -> None:
     """NaN is larger than nothing, so a plain comparison would let it pass; nor is it JSON."""
-    found = parity_of(logits((1, 2)), logits((1, value)))
+    found = parity_of(TASK, logits((1, 2)), logits((1, value)))
     assert math.isfinite(found.max_abs_difference)
     with pytest.raises(ProofError):
         refuse_difference({"padded": found})
@@ -115,16 +116,16 @@ def test_what_is_no_number_is_refused(value: float) -> None:
 def test_loss_by_labels() -> None:
     """Two of four right before, one after; a gain is negative."""
     run, export = logits((1, 0), (0, 1), (1, 0), (1, 0)), logits((0, 1), (0, 1), (1, 0), (1, 0))
-    assert loss_by_labels(run, export, [0, 1, 1, 1]) == Loss(0.25, "labels")
-    assert loss_by_labels(export, run, [0, 1, 1, 1]) == Loss(-0.25, "labels")
+    assert loss_by_labels(TASK, run, export, np.array([0, 1, 1, 1])) == Loss(0.25, "labels")
+    assert loss_by_labels(TASK, export, run, np.array([0, 1, 1, 1])) == Loss(-0.25, "labels")
 
 
 def test_loss_by_probabilities() -> None:
     """A flip costs what the run believed of its label, less what of the other one."""
     run, flipped = logits((math.log(9), 0), (0, 0.0001)), logits((0, 1), (1, 0))
-    loss = loss_by_probabilities(run, flipped)
+    loss = loss_by_probabilities(TASK, run, flipped)
     assert loss.by == "probabilities"
     assert loss.accuracy == pytest.approx((0.9 - 0.1) / 2, abs=1e-4)
-    assert loss_by_probabilities(run, run).accuracy == 0
-    cooled = loss_by_probabilities(run, flipped, temperature=2.0)
+    assert loss_by_probabilities(TASK, run, run).accuracy == 0
+    cooled = loss_by_probabilities(TASK, run, flipped, temperature=2.0)
     assert cooled.accuracy == pytest.approx((0.75 - 0.25) / 2, abs=1e-4)

@@ -5,27 +5,39 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import FrozenInstanceError, replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightfit.budget.parts import rank_price
-from tightfit.budget.plan import (
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import (
     HeadLayer,
     LayerPlan,
-    Method,
-    Plan,
     VectorPlan,
     largest_uniform_rank,
-    make_plan,
+    price_at,
 )
+from tightfit.budget.plan_settings import plan_by
 from tightfit.budget.published import published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes
-from tightfit.budget.vectors import SHARED, VECTORS
-from tightfit.config import Role
+from tightfit.config import load_config
 from tightfit.errors import ArtefactError, BudgetError, SettingsError, TightfitError, UsageError
+from tightfit.families import Role
+from tightfit.methods import METHODS
+from tightfit.methods.vera import VERA
+
+PAPER = load_config("paper")
+
+SETTINGS = {
+    "budget": "budget.cap",
+    "method": "adapters.method",
+    "rank": "adapters.rank",
+    "targets": "adapters.targets",
+    "uppermost": "adapters.layers",
+    "head": "head.kind",
+}
 
 HEAD = 768 * 768 + 768 + 768 * 4 + 4
 
@@ -45,21 +57,14 @@ def roberta() -> EncoderShapes:
 
 def plan_of(shapes: EncoderShapes | None = None, **changes: Any) -> Plan:
     """The published plan, or one with other settings."""
-    settings: dict[str, Any] = {
-        "model": "roberta-base",
-        "num_labels": 4,
-        "budget": 1_000_000,
-        "method": "lora",
-        "rank": 4,
-        "targets": ("query", "value"),
-    }
-    return make_plan(shapes or roberta(), **{**settings, **changes})
+    config = PAPER.with_values({SETTINGS[name]: value for name, value in changes.items()})
+    return plan_by(config, shapes or roberta(), model="roberta-base", num_labels=4)
 
 
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     """Any plan, of any method, with layers of unequal sizes and ranks, under some cap or none."""
-    method = draw(st.sampled_from(get_args(Method)))
+    method = draw(st.sampled_from(list(METHODS)))
     widths = st.tuples(st.integers(1, 64), st.integers(1, 64), st.integers(1, 64))
     drawn = draw(st.lists(widths, min_size=1, max_size=6)) if method == "lora" else []
     layers = tuple(
@@ -69,7 +74,7 @@ def plans(draw: st.DrawFn) -> Plan:
     sizes = draw(st.lists(st.integers(0, 9_999), min_size=1, max_size=4))
     head_layers = tuple(HeadLayer(f"head.{i}", size) for i, size in enumerate(sizes))
     few = st.lists(st.integers(1, 999), min_size=1, max_size=4)
-    biases = [VectorPlan(f"b.{n}", n) for n in (draw(few) if method in VECTORS else [])]
+    biases = [VectorPlan(f"b.{n}", n) for n in (draw(few) if METHODS[method].vectors else [])]
     own = draw(st.integers(0, 10**9)) if method == "full" else sum(x.parameters for x in biases)
     total = own + sum(sizes) + sum(layer.parameters for layer in layers)
     return Plan(
@@ -158,7 +163,7 @@ def test_a_cap_between_head_and_rank_1() -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "none"])
-def test_a_cap_below_the_head(method: Method) -> None:
+def test_a_cap_below_the_head(method: str) -> None:
     """It says so, since no choice of ranks can help."""
     with pytest.raises(BudgetError, match="the cap is smaller than the head") as caught:
         plan_of(budget=HEAD - 1, method=method)
@@ -193,7 +198,7 @@ def test_a_rank_above_the_layers_own_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"(?s)layer\.0\.attention\.self\.query.*1 to 768"):
         plan_of(rank=769)
     with pytest.raises(SettingsError, match=r"rank 0 on 768 x 768"):
-        plan_of(rank=0)
+        LayerPlan("query", 0, 768, 768)
 
 
 def test_a_role_that_the_model_lacks_is_refused() -> None:
@@ -209,11 +214,11 @@ def test_a_role_that_the_model_lacks_is_refused() -> None:
 def test_contradictions_are_refused() -> None:
     """Adapters without LoRA, LoRA without adapters, and one label."""
     with pytest.raises(SettingsError, match="the method lora does not go with 0 adapters"):
-        plan_of(targets=())
+        replace(plan_of(), layers=())
     with pytest.raises(SettingsError, match="the method none does not go with 24 adapters"):
         replace(plan_of(), method="none")
     with pytest.raises(UsageError, match=r"(?s)at least two labels.*seen: +1\n"):
-        plan_of(num_labels=1)
+        plan_by(PAPER, roberta(), model="roberta-base", num_labels=1)
 
 
 def test_what_was_checked_stays_so() -> None:
@@ -248,11 +253,11 @@ def test_what_is_saved_and_does_not_train() -> None:
     """VeRA's two shared matrices, and hidden layers of a head that stand still; else nothing."""
     still = ("classifier.dense.weight", "classifier.dense.bias")
     assert plan_of().saved_constants == ()
-    assert plan_of(method="vera").saved_constants == SHARED
+    assert plan_of(method="vera").saved_constants == VERA.constants
     assert plan_of(head="linear").saved_constants == still
-    assert plan_of(method="vera", head="linear").saved_constants == (*still, *SHARED)
+    assert plan_of(method="vera", head="linear").saved_constants == (*still, *VERA.constants)
     assert "shared" not in plan_of().to_json()
-    assert plan_of(method="vera").to_json()["shared"] == list(SHARED)
+    assert plan_of(method="vera").to_json()["shared"] == list(VERA.constants)
 
 
 @pytest.mark.parametrize("targets", [("query",), ("value", "query"), ("query", "key", "value")])
@@ -337,8 +342,8 @@ def test_the_largest_uniform_rank_fits_and_the_next_does_not(plan: Plan, cap: in
 def test_the_price_of_a_rank_is_that_of_the_two_matrices() -> None:
     """On frozen layers as on planned ones."""
     layers = roberta().layers
-    assert rank_price(layers) == 12 * (4 * (768 + 768) + 2 * (768 + 3072))
-    assert largest_uniform_rank(layers, head=HEAD, cap=HEAD + 5 * rank_price(layers)) == 5
+    assert price_at(1, layers) == 12 * (4 * (768 + 768) + 2 * (768 + 3072))
+    assert largest_uniform_rank(layers, head=HEAD, cap=HEAD + 5 * price_at(1, layers)) == 5
 
 
 @given(plans())

@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.special import softmax
 
-from tests.toy_jobs import LABELS, TEXTS, CountingBar, Speaker, toy_classifier
+from tests.toy_setups import (
+    LABELS,
+    TASK,
+    TEXTS,
+    CountingBar,
+    Speaker,
+    toy_classifier,
+    toy_predictor,
+)
 from tests.toys import WORDS
 from tightfit.data.batches import tokenise
+from tightfit.engines.predictor import Predictor, check_max_length
 from tightfit.errors import SettingsError
-from tightfit.inference.predictor import Predictions, Predictor, check_max_length
-from tightfit.model.classifier import predict_logits
+from tightfit.model.classifier import Classifier, predict_logits
 
 
 @pytest.fixture(scope="module")
-def predictor(bert: Path) -> Predictor:
-    """A classifier that was never trained, and so is unsure of itself."""
-    return Predictor(toy_classifier(bert), max_length=16)
+def classifier(bert: Path) -> Classifier:
+    """It was never trained, and so is unsure of itself."""
+    return toy_classifier(bert)
 
 
-def test_probabilities_are_the_softmax_of_the_logits(predictor: Predictor) -> None:
+@pytest.fixture(scope="module")
+def predictor(classifier: Classifier) -> Predictor:
+    """Its answers."""
+    return toy_predictor(classifier)
+
+
+def test_probabilities_are_the_softmax_of_the_logits(
+    predictor: Predictor, classifier: Classifier
+) -> None:
     """Rows add up to one, in the order of the texts."""
     predictions = predictor.predict(TEXTS)
-    tokens = tokenise(predictor.classifier.tokenizer, TEXTS, 16)
-    logits_NK = predict_logits(predictor.classifier, tokens, batch=1)
-    np.testing.assert_allclose(predictions.probabilities_NK, softmax(logits_NK, 1), atol=1e-5)
-    np.testing.assert_allclose(predictions.probabilities_NK.sum(1), 1.0)
+    tokens = tokenise(classifier.tokenizer, TEXTS, 16)
+    logits_NK = predict_logits(classifier, tokens, batch=1)
+    np.testing.assert_allclose(predictions.probabilities, softmax(logits_NK, 1), atol=1e-5)
+    np.testing.assert_allclose(predictions.probabilities.sum(1), 1.0)
     np.testing.assert_allclose(predictor.logits(TEXTS), logits_NK, atol=1e-5)
     assert len(predictions) == len(TEXTS)
 
 
 def test_ids_and_labels_are_the_most_likely() -> None:
     """By position, and by name."""
-    predictions = Predictions(np.array([[0.2, 0.8], [0.6, 0.4]]), LABELS, 0)
+    predictions = TASK.predictions(np.array([[0.2, 0.8], [0.6, 0.4]]))
     assert predictions.ids == [1, 0]
     assert predictions.labels == ["sport", "money"]
     assert all(isinstance(i, int) for i in predictions.ids)
@@ -43,15 +60,15 @@ def test_ids_and_labels_are_the_most_likely() -> None:
 
 def test_a_temperature_changes_confidence_and_no_label(predictor: Predictor) -> None:
     """A hot classifier is less sure of the same answers."""
-    hot = Predictor(predictor.classifier, 16, temperature=4.0)
+    hot = replace(predictor, temperature=4.0)
     warm, cool = hot.predict(TEXTS), predictor.predict(TEXTS)
     assert warm.ids == cool.ids
-    assert (warm.probabilities_NK.max(1) < cool.probabilities_NK.max(1)).all()
+    assert (warm.probabilities.max(1) < cool.probabilities.max(1)).all()
 
 
 def test_an_answer_has_to_reach_the_threshold() -> None:
     """Exactly reaching it is enough."""
-    predictions = Predictions(np.array([[0.2, 0.8], [0.6, 0.4]]), LABELS, 0, threshold=0.8)
+    predictions = TASK.predictions(np.array([[0.2, 0.8], [0.6, 0.4]]), threshold=0.8)
     assert predictions.answered == [True, False]
 
 
@@ -61,9 +78,7 @@ def test_texts_that_were_cut_are_counted(predictor: Predictor) -> None:
     predictions = predictor.predict(["goal", long])
     assert predictions.truncated == 1
     shorter = predictor.predict([" ".join(WORDS[:14])])
-    np.testing.assert_allclose(
-        predictions.probabilities_NK[1], shorter.probabilities_NK[0], atol=1e-6
-    )
+    np.testing.assert_allclose(predictions.probabilities[1], shorter.probabilities[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t", "\x00", "🙂🙂", "ünknown wörds"])
@@ -71,7 +86,7 @@ def test_any_text_has_an_answer(text: str, predictor: Predictor) -> None:
     """Empty, blank and unknown ones as well."""
     predictions = predictor.predict([text])
     assert predictions.labels[0] in LABELS
-    assert np.isfinite(predictions.probabilities_NK).all()
+    assert np.isfinite(predictions.probabilities).all()
 
 
 def test_no_texts_have_no_answers(predictor: Predictor) -> None:
@@ -90,8 +105,8 @@ def test_progress_is_told(predictor: Predictor) -> None:
 
 def test_the_order_of_texts_does_not_matter(predictor: Predictor) -> None:
     """Each keeps its own answer, wherever it stands."""
-    forth = predictor.predict(TEXTS).probabilities_NK
-    back = predictor.predict(TEXTS[::-1]).probabilities_NK
+    forth = predictor.predict(TEXTS).probabilities
+    back = predictor.predict(TEXTS[::-1]).probabilities
     np.testing.assert_allclose(forth, back[::-1], atol=1e-6)
 
 

@@ -10,21 +10,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
 
 from tests.conftest import Encoders
-from tests.toy_jobs import TEXTS, Notes, toy_classifier, toy_job, toy_loop
-from tightfit.config import Choice
+from tests.toy_setups import TEXTS, Notes, ToyLoop, toy_classifier, toy_job, toy_loop
+from tightfit.config import Decision
 from tightfit.data.batches import Tokens, collate, tokenise
 from tightfit.errors import Interrupted
+from tightfit.families import COMPUTED
 from tightfit.model import prefix
-from tightfit.model.lean import PARTS, LeanEncoder
+from tightfit.model.lean import LeanEncoder
 from tightfit.model.prefix import fingerprint, prefix_bytes, store_prefix
-from tightfit.training.job import Job
-from tightfit.training.loop import Loop
 from tightfit.training.prefix_cache import PREFIX_FOLDER
+from tightfit.training.setup import Setup
 
 UPPER = ["adapters.layers=1", "optim.epochs=3", "train.eval_every=1", "optim.lr=1e-2"]
 """One of two layers is frozen; every step is evaluated."""
@@ -50,7 +51,7 @@ def stored_file(folder: Path) -> Path:
 # --- states ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", PARTS)
+@pytest.mark.parametrize("family", COMPUTED)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_stored_states_give_the_logits_of_computed_ones(
     family: str, dtype: torch.dtype, encoders: Encoders, tmp_path: Path
@@ -191,10 +192,10 @@ def test_states_that_are_there_are_not_computed_again(
 
 
 def trained(
-    job: Job, folder: Path, *, resume: bool = False, voice: Notes | None = None
-) -> tuple[Loop, list[dict[str, Any]]]:
+    setup: Setup, folder: Path, *, resume: bool = False, progress: Notes | None = None
+) -> tuple[ToyLoop, list[dict[str, Any]]]:
     """The loop after training, and its history without times."""
-    loop = toy_loop(job, folder, voice=voice or Notes())
+    loop = toy_loop(setup, folder, progress=progress or Notes())
     rows = loop.fit(resume=resume).history
     return loop, [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
@@ -215,14 +216,14 @@ def test_training_from_stored_states_is_the_same_training(
     plan: str, bert: Path, tmp_path: Path
 ) -> None:
     """Nine steps over three epochs; losses agree to the rounding of fp16."""
-    job = toy_job(bert, *UPPER, plan)
-    assert job.config.choices["prefix_cache"].value == "on"
-    cached, kept = trained(job, tmp_path / "auto")
-    job = toy_job(bert, *UPPER, plan, "train.prefix_cache=off")
-    uncached, computed = trained(job, tmp_path / "off")
+    setup = toy_job(bert, *UPPER, plan)
+    assert setup.decisions.prefix_cache == Decision("on", ANY)
+    cached, kept = trained(setup, tmp_path / "auto")
+    setup = toy_job(bert, *UPPER, plan, "train.prefix_cache=off")
+    uncached, computed = trained(setup, tmp_path / "off")
     assert_close(kept, computed, 1e-3)
-    assert cached.job.train.states is not None
-    assert uncached.job.train.states is None
+    assert cached.setup.train.states is not None
+    assert uncached.setup.train.states is None
     assert 0 < cached.counters.prefix_seconds < cached.counters.train_seconds
     assert uncached.counters.prefix_seconds == 0
 
@@ -290,25 +291,25 @@ def test_a_full_disk_means_no_cache_and_one_warning(
 ) -> None:
     """Training goes on with the very losses of a run without a cache; nothing is left over."""
     _, computed = trained(toy_job(bert, *UPPER, "train.prefix_cache=off"), tmp_path / "off")
-    voice = Notes()
+    progress = Notes()
     with monkeypatch.context() as patch:
         patch.setattr(f"{prefix.__name__}.{place}", broken, raising=True)
-        loop, history = trained(toy_job(bert, *UPPER), tmp_path / "full", voice=voice)
+        loop, history = trained(toy_job(bert, *UPPER), tmp_path / "full", progress=progress)
     assert history == computed
-    assert len(voice.warned) == 1
-    assert "could not be stored (No space left on device); every epoch" in voice.warned[0]
-    assert loop.job.train.states is loop.job.validation.states is None
+    assert len(progress.warned) == 1
+    assert "could not be stored (No space left on device); every epoch" in progress.warned[0]
+    assert loop.setup.train.states is loop.setup.validation.states is None
     assert not (tmp_path / "full" / PREFIX_FOLDER).exists()
 
 
-def last_state(loop: Loop) -> dict[str, torch.Tensor]:
+def last_state(loop: ToyLoop) -> dict[str, torch.Tensor]:
     """Everything that training goes on from, as it was after the last step."""
     checkpoint = loop.store.load()
     assert checkpoint is not None
     return checkpoint.tensors
 
 
-def asking(loop: Loop, step: int) -> Loop:
+def asking(loop: ToyLoop, step: int) -> ToyLoop:
     """The same loop, which is asked to stop at the evaluation after a step."""
 
     def ask(row: dict[str, Any]) -> None:
@@ -371,20 +372,21 @@ def test_whether_states_are_kept_is_decided_once_with_a_reason(
     settings: list[str], value: str, reason: str, bert: Path
 ) -> None:
     """On record, and said wherever layers are frozen below the adapters."""
-    voice = Notes()
-    job = toy_job(bert, *settings, voice=voice)
-    choice = job.config.choices["prefix_cache"]
+    progress = Notes()
+    setup = toy_job(bert, *settings, progress=progress)
+    choice = setup.decisions.prefix_cache
+    assert choice is not None
     assert (choice.value, reason in choice.reason) == (value, True), choice.reason
-    said = [text for text in voice.said if text.startswith("keeping what the frozen")]
-    frozen = job.lean is not None and job.lean.frozen_depth > 0
+    said = [text for text in progress.said if text.startswith("keeping what the frozen")]
+    frozen = setup.lean is not None and setup.lean.frozen_depth > 0
     assert len(said) == frozen
     assert all(choice.reason in text for text in said)
 
 
 def test_the_choice_on_record_is_kept(bert: Path, tmp_path: Path) -> None:
     """A resumed run goes on as it began, whatever it would choose today."""
-    job = toy_job(bert, *UPPER)
-    choice = Choice(value="off", reason="the disk was full")
-    job = replace(job, config=job.config.with_choice("prefix_cache", choice))
-    loop, _ = trained(job, tmp_path)
-    assert loop.job.train.states is None
+    setup = toy_job(bert, *UPPER)
+    off: Decision[Any] = Decision("off", "the disk was full")
+    setup = replace(setup, decisions=replace(setup.decisions, prefix_cache=off))
+    loop, _ = trained(setup, tmp_path)
+    assert loop.setup.train.states is None

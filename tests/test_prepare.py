@@ -1,14 +1,15 @@
-"""From settings and rows to a job: the split, the lengths, the choices and what is told."""
+"""From settings and rows to a setup: the split, the lengths, the choices and what is told."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
 
-from tests.toy_jobs import (
+from tests.toy_setups import (
     LABELS,
     Notes,
     toy_job,
@@ -16,30 +17,22 @@ from tests.toy_jobs import (
     toy_table,
 )
 from tests.toys import toy_encoder, toy_tokenizer
-from tightfit.config import Choice, Config, from_toml, load_config
+from tightfit.config import ASKED, Config, Decision, load_config, undecided
 from tightfit.data.batches import batch_order, padding_share
 from tightfit.data.sources import Columns
 from tightfit.data.table import Table
 from tightfit.errors import BudgetError, DataError, ModelError
 from tightfit.model.locate import locate
-from tightfit.training.prepare import (
-    Material,
-    columns_of,
-    decide_epochs,
-    fit_lengths,
-    gather,
-    make_job,
-    plan_for,
-    tell_about,
-)
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset, read_dataset, tell_about
+from tightfit.training.prepare import decide_epochs, decide_lengths, plan_for, prepare
 
 
-def gathered(bert: Path, *settings: str, recipe: str = "tight", **more: Any) -> Material:
+def gathered(bert: Path, *settings: str, recipe: str = "tight", **more: Any) -> Dataset:
     """Rows of a recipe; 64 toy rows unless given."""
     config = toy_settings(bert, *settings, recipe=recipe)
     given = {"data": toy_table(), "validation": None, "limit": None, **more}
-    return gather(config, given["data"], given["validation"], given["limit"])
+    return read_dataset(config, given["data"], given["validation"], given["limit"])
 
 
 def test_columns_are_those_of_the_settings() -> None:
@@ -47,50 +40,50 @@ def test_columns_are_those_of_the_settings() -> None:
     config = load_config(
         "tight", ["data.text_column=a,b", "data.label_column=y", "data.missing_text=empty"]
     )
-    assert columns_of(config) == Columns(("a", "b"), "y", "empty")
+    assert Columns.of(config.data) == Columns(("a", "b"), "y", "empty")
 
 
 def test_rows_are_split_and_labelled(bert: Path) -> None:
     """A quarter is held out; every row is on one side, with the id of its own label."""
-    material = gathered(bert, "data.validation_rows=0.25")
+    dataset = gathered(bert, "data.validation_rows=0.25")
     table = toy_table()
     assert table.labels is not None
     ids = [LABELS.index(str(label)) for label in table.labels]
-    texts = material.train_texts + material.validation_texts
-    found = material.train_ids + material.validation_ids
+    texts = dataset.train_texts + dataset.validation_texts
+    found = [*dataset.train_targets, *dataset.validation_targets]
     assert sorted(zip(texts, found, strict=True)) == sorted(zip(table.texts, ids, strict=True))
-    assert material.labels.names == LABELS
-    assert (len(material.train_ids), len(material.validation_ids)) == (48, 16)
-    assert sum(material.validation_ids) == 8
+    assert dataset.task.names == LABELS
+    assert (len(dataset.train_targets), len(dataset.validation_targets)) == (48, 16)
+    assert sum(dataset.validation_targets) == 8
 
 
 def test_the_recipe_paper_splits_as_published(bert: Path) -> None:
     """Exactly as the library that was used does it."""
     table = Table([f"row {i}" for i in range(6400)], [i % 2 for i in range(6400)], source="made up")
-    material = gathered(bert, recipe="paper", data=table)
+    dataset = gathered(bert, recipe="paper", data=table)
     theirs = datasets.Dataset.from_dict({"text": table.texts}).train_test_split(
         test_size=640, seed=42
     )
-    assert material.train_texts == list(theirs["train"]["text"])
-    assert material.validation_texts == list(theirs["test"]["text"])
-    assert material.facts["note"] is None
+    assert dataset.train_texts == list(theirs["train"]["text"])
+    assert dataset.validation_texts == list(theirs["test"]["text"])
+    assert dataset.facts["note"] is None
 
 
 def test_too_few_rows_for_640_are_noted(bert: Path) -> None:
     """A tenth of them is held out instead, and the run remembers that it was."""
-    material = gathered(bert, recipe="paper")
-    assert len(material.validation_ids) == 7
-    assert material.facts["note"].startswith("640 validation rows are more than a tenth of 64")
+    dataset = gathered(bert, recipe="paper")
+    assert len(dataset.validation_targets) == 7
+    assert dataset.facts["note"].startswith("640 validation rows are more than a tenth of 64")
     notes = Notes()
-    tell_about(material, notes)
-    assert material.facts["note"] in notes.said
+    tell_about(dataset, notes)
+    assert dataset.facts["note"] in notes.said
 
 
 def test_validation_rows_of_their_own_hold_nothing_out(bert: Path) -> None:
     """All rows train."""
-    material = gathered(bert, validation=toy_table(10))
-    assert (len(material.train_ids), len(material.validation_ids)) == (64, 10)
-    assert material.facts["held_out"] is False
+    dataset = gathered(bert, validation=toy_table(10))
+    assert (len(dataset.train_targets), len(dataset.validation_targets)) == (64, 10)
+    assert dataset.facts["held_out"] is False
 
 
 def test_a_label_unseen_in_training_is_refused_in_validation(bert: Path) -> None:
@@ -115,7 +108,7 @@ def test_a_limit_is_drawn_after_the_split(bert: Path) -> None:
     whole, limited = gathered(bert), gathered(bert, limit=10)
     assert limited.validation_texts == whole.validation_texts
     assert len(limited.train_texts) == 10
-    assert sum(limited.train_ids) == 5
+    assert sum(limited.train_targets) == 5
     assert set(limited.train_texts) <= set(whole.train_texts)
     assert limited.facts["limit"] == 10
 
@@ -135,13 +128,13 @@ def test_faults_of_the_rows_are_told_and_kept(bert: Path) -> None:
     """A repeat, and two rows that also validate: said before the work begins, and on record."""
     table, notes = toy_table(), Notes()
     repeated = table.select([*range(len(table)), 0])
-    material = gather(toy_settings(bert), repeated, table.select([1, 2]), None)
-    assert material.facts["warnings"] == [
+    dataset = read_dataset(toy_settings(bert), repeated, table.select([1, 2]), None)
+    assert dataset.facts["warnings"] == [
         "1 of 65 training rows repeat an earlier row",
         "2 of 65 training rows are also validation rows, which flatters the score",
     ]
-    tell_about(material, notes)
-    assert notes.warned == material.facts["warnings"]
+    tell_about(dataset, notes)
+    assert notes.warned == dataset.facts["warnings"]
     assert notes.said == ["'tightfit check' shows such rows, and can write a cleaned copy"]
 
 
@@ -159,57 +152,58 @@ def long_settings(bert: Path, *settings: str) -> Config:
     return load_config("tight", [f"model.name={bert}", *settings])
 
 
-def test_lengths_are_clamped_to_the_positions_and_it_is_said(bert: Path) -> None:
+def test_lengths_are_those_that_the_encoder_has_positions_for(bert: Path) -> None:
     """64 of the toy tokenizer; both lengths, each only if it is too long."""
-    config, note = fit_lengths(long_settings(bert), locate(str(bert)), toy_tokenizer())
-    assert (config.data.max_length, config.predict.max_length) == (64, 64)
-    assert note == f"texts are cut at 64 tokens, the most that {bert} has positions for"
+    source, tokenizer = locate(str(bert)), toy_tokenizer()
+    cut = Decision(64, f"the most that {bert} has positions for")
+    assert decide_lengths(long_settings(bert), source, tokenizer) == (cut, cut)
     short = long_settings(bert, "data.max_length=20")
-    config, note = fit_lengths(short, locate(str(bert)), toy_tokenizer())
-    assert (config.data.max_length, config.predict.max_length) == (20, 64)
-    assert note is not None
+    assert decide_lengths(short, source, tokenizer) == (Decision(20, ASKED), cut)
 
 
 def test_lengths_that_fit_stay(bert: Path) -> None:
     """Exactly as many tokens as there are positions."""
     given = long_settings(bert, "data.max_length=64", "predict.max_length=64")
-    assert fit_lengths(given, locate(str(bert)), toy_tokenizer()) == (given, None)
+    both = decide_lengths(given, locate(str(bert)), toy_tokenizer())
+    assert both == (Decision(64, ASKED), Decision(64, ASKED))
 
 
 def test_the_note_on_lengths_reaches_people(bert: Path) -> None:
-    """And the clamped lengths are those of the job."""
+    """And the clamped lengths are those of the setup."""
     notes = Notes()
-    job = toy_job(bert, "data.max_length=128", "train.max_steps=1", voice=notes)
+    setup = toy_job(bert, "data.max_length=128", "train.max_steps=1", progress=notes)
     assert any(said.startswith("texts are cut at 64 tokens") for said in notes.said)
-    assert job.config.data.max_length == job.train.tokens.max_length == 64
+    assert setup.config.data.max_length == 128, "what was asked for does not change"
+    assert setup.decisions.max_length.value == setup.train.tokens.max_length == 64
 
 
 def test_a_shortened_warm_up_is_told(bert: Path) -> None:
     """And nothing is, where nothing was changed."""
     notes, quiet = Notes(), Notes()
-    toy_job(bert, "optim.warmup_steps=50", "train.max_steps=9", voice=notes)
+    toy_job(bert, "optim.warmup_steps=50", "train.max_steps=9", progress=notes)
     assert any("warm-up shortened from 50 to 0 steps" in said for said in notes.said)
-    toy_job(bert, voice=quiet)
+    toy_job(bert, progress=quiet)
     assert len(quiet.said) == 1
 
 
 def test_the_number_format_is_told_with_its_reason(bert: Path) -> None:
     """fp16 is not to be had on a CPU; the choice and its reason are on record."""
     notes = Notes()
-    job = toy_job(bert, "train.precision=fp16", voice=notes)
+    setup = toy_job(bert, "train.precision=fp16", progress=notes)
+    assert setup.decisions.precision is not None
     assert any("fp32" in said and "a CPU only emulates it" in said for said in notes.said)
-    assert job.precision.format == job.config.choices["precision"].value == "fp32"
-    assert "a CPU only emulates it" in job.config.choices["precision"].reason
+    assert setup.precision.format == setup.decisions.precision.value == "fp32"
+    assert "a CPU only emulates it" in setup.decisions.precision.reason
 
 
-def test_a_choice_on_record_is_kept(bert: Path) -> None:
+def test_a_decision_on_record_is_kept(bert: Path) -> None:
     """A resumed run computes as it began, whatever it would choose today."""
     config = toy_settings(bert, "train.precision=auto")
-    config = config.with_choice("precision", Choice(value="bf16", reason="measured then"))
-    source = locate(str(bert))
-    material = gather(config, toy_table(), None, None)
-    job, _ = make_job(config, material, source, plan_for(config, source, 2), voice=Voice())
-    assert (job.precision.format, job.precision.reason) == ("bf16", "measured then")
+    decided = replace(undecided(config), precision=Decision("bf16", "measured then"))
+    source, dataset = locate(str(bert)), read_dataset(config, toy_table(), None, None)
+    plan = plan_for(config, source, 2)
+    setup = prepare(config, dataset, source, plan, decided=decided, progress=Progress())
+    assert (setup.precision.format, setup.precision.reason) == ("bf16", "measured then")
 
 
 @pytest.mark.parametrize(
@@ -224,39 +218,40 @@ def test_a_choice_on_record_is_kept(bert: Path) -> None:
 def test_the_forward_pass_is_chosen_with_a_reason(
     setting: str, way: str, reason: str, bert: Path
 ) -> None:
-    """On record, and in the job."""
-    job = toy_job(bert, setting)
-    choice = job.config.choices["forward"]
-    assert choice.value == way == ("own" if job.lean is None else "lean")
+    """On record, and in the setup."""
+    setup = toy_job(bert, setting)
+    choice = setup.decisions.forward
+    assert choice is not None
+    assert choice.value == way == ("own" if setup.lean is None else "lean")
     assert reason in choice.reason
 
 
 def test_the_facts_of_the_tokens(bert: Path) -> None:
     """How long the texts are, how many are cut on either side, and how much is padding."""
     config = toy_settings(bert, "data.max_length=8", "data.validation_rows=16")
-    source, material = locate(str(bert)), gather(config, toy_table(), None, None)
-    job, facts = make_job(config, material, source, plan_for(config, source, 2), voice=Voice())
-    told, lengths = facts["tokens"], job.train.tokens.lengths
-    words = [len(text.split()) + 2 for text in material.train_texts]
+    source, dataset = locate(str(bert)), read_dataset(config, toy_table(), None, None)
+    setup = prepare(config, dataset, source, plan_for(config, source, 2), progress=Progress())
+    told, lengths = setup.data_facts()["tokens"], setup.train.tokens.lengths
+    words = [len(text.split()) + 2 for text in dataset.train_texts]
     assert told["truncated"] == sum(length > 8 for length in words) > 0
-    held = [len(text.split()) + 2 for text in material.validation_texts]
+    held = [len(text.split()) + 2 for text in dataset.validation_texts]
     assert told["validation_truncated"] == sum(length > 8 for length in held) > 0
     assert told["mean"] == pytest.approx(float(lengths.mean()))
     order = batch_order(lengths, batch=16, seed=42, epoch=0, group_by_length=True)
-    assert told["padding_share"] == pytest.approx(padding_share(job.train.tokens, order))
+    assert told["padding_share"] == pytest.approx(padding_share(setup.train.tokens, order))
 
 
 def test_the_schedule_follows_from_the_rows(bert: Path) -> None:
     """48 rows in batches of 5 and steps of 3: 10 batches, 4 steps an epoch."""
-    job = toy_job(bert, "optim.batch=5", "optim.accumulate=3", "optim.epochs=2")
-    assert (job.schedule.total, job.schedule.steps_per_epoch) == (8, 4)
+    setup = toy_job(bert, "optim.batch=5", "optim.accumulate=3", "optim.epochs=2")
+    assert (setup.schedule.total, setup.schedule.steps_per_epoch) == (8, 4)
 
 
 def test_labels_keep_their_order_and_names(bert: Path) -> None:
     """The classifier's logits are those of the label set."""
-    job = toy_job(bert)
-    assert job.classifier.label_names == LABELS
-    assert set(job.train.labels) == {0, 1}
+    setup = toy_job(bert)
+    assert setup.classifier.task.names == LABELS
+    assert set(setup.train.targets) == {0, 1}
 
 
 def test_a_tokenizer_without_padding_is_refused(tmp_path: Path) -> None:
@@ -286,9 +281,7 @@ def long_table(share: float, count: int = 40) -> Table:
 def test_few_rows_are_passed_more_often(rows: int, asked: str, epochs: float) -> None:
     """Between 3 and 10 times, unless the settings say how often."""
     config = load_config("tight", [f"optim.epochs={asked}"])
-    config = config.with_choice("epochs", decide_epochs(config, rows))
-    assert config.epochs == epochs
-    assert from_toml(config.to_toml()).epochs == epochs
+    assert decide_epochs(config, rows).value == epochs
 
 
 @pytest.mark.parametrize(
@@ -305,11 +298,11 @@ def test_the_data_decide_what_is_kept_of_long_texts(
 ) -> None:
     """On record for whoever uses the run, and said where anything was cut."""
     config = toy_settings(bert, f"data.long_text={asked}", "data.validation_rows=0.25")
-    material = gather(config, long_table(share), None, None)
-    source, voice = locate(str(bert)), Notes()
+    dataset = read_dataset(config, long_table(share), None, None)
+    source, progress = locate(str(bert)), Notes()
     plan = plan_for(config, source, 2)
-    job, facts = make_job(config, material, source, plan, voice=voice)
-    assert job.config.long_text == kept
-    assert (facts["tokens"]["truncated"] > 0) == (share > 0)
-    said = [text for text in voice.said if "of long texts" in text]
+    setup = prepare(config, dataset, source, plan, progress=progress)
+    assert setup.decisions.long_text.value == kept
+    assert (setup.train.tokens.truncated > 0) == (share > 0)
+    said = [text for text in progress.said if "of long texts" in text]
     assert [words in text for text in said if words] == ([True] if words else [])

@@ -13,12 +13,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.conftest import Encoders
-from tests.toy_jobs import Notes, toy_job, toy_loop
+from tests.toy_setups import Notes, toy_job, toy_loop
 from tightfit.data.batches import collate
 from tightfit.model.adapters import output_layer
-from tightfit.training import probe
+from tightfit.tasks import linear_probe
+from tightfit.tasks.linear_probe import LinearMap, fit_probe
 from tightfit.training.prefix_cache import keep_prefix
-from tightfit.training.probe import fit_probe, frozen_features, start_at_probe
+from tightfit.training.probe import frozen_features, start_at_probe
 from tightfit.training.signals import StopRequest
 
 PROBE = "head.start=probe"
@@ -39,7 +40,7 @@ def test_the_map_gives_what_scikit_learn_predicts(
     labels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Probabilities of the raw features, two labels or more."""
-    monkeypatch.setattr(probe, "STRENGTHS", (0.03,))
+    monkeypatch.setattr(linear_probe, "STRENGTHS", (0.03,))
     features_NF, labels_N = blobs(labels)
     found = fit_probe(features_NF, labels_N, num_labels=labels)
     peer = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=300))
@@ -94,7 +95,7 @@ def test_balanced_rows_lift_the_rare_label() -> None:
     plain = fit_probe(features_NF, labels_N, num_labels=2)
     fair = fit_probe(features_NF, labels_N, num_labels=2, balanced=True)
 
-    def rare(found: probe.LinearMap) -> int:
+    def rare(found: LinearMap) -> int:
         logits_NK = features_NF @ found.weight_KF.T + found.bias_K
         return int((logits_NK.argmax(1) == 1).sum())
 
@@ -107,21 +108,21 @@ def test_features_are_what_the_output_layer_reads(
     family: str, method: str, encoders: Encoders
 ) -> None:
     """Row by row, without padding, through the model's own forward pass."""
-    job = toy_job(encoders(family), f"adapters.method={method}")
+    setup = toy_job(encoders(family), f"adapters.method={method}")
     rows_N = np.array([5, 0, 31, 17, 2])
-    features_NF = frozen_features(job, rows_N)
-    layer = output_layer(job.classifier.module, job.classifier.plan)
-    job.classifier.module.eval()
+    features_NF = frozen_features(setup, rows_N)
+    layer = output_layer(setup.classifier.module, setup.classifier.plan)
+    setup.classifier.module.eval()
     for feature_F, row in zip(features_NF, rows_N, strict=True):
-        logits_BK = job.classifier.logits(collate(job.train.tokens, [int(row)]))
+        logits_BK = setup.classifier.logits(collate(setup.train.tokens, [int(row)]))
         again_K = layer(torch.from_numpy(feature_F))
         torch.testing.assert_close(again_K, logits_BK[0], atol=1e-5, rtol=1e-5)
 
 
 def test_training_starts_where_the_probe_ends(bert: Path, tmp_path: Path) -> None:
     """The row of step 0 has the probe's own score, and a random head does not."""
-    job = toy_job(bert, PROBE, "optim.epochs=1")
-    first = toy_loop(job, tmp_path / "probe").fit().history[0]
+    setup = toy_job(bert, PROBE, "optim.epochs=1")
+    first = toy_loop(setup, tmp_path / "probe").fit().history[0]
     at_random = toy_job(bert, "head.start=random", "optim.epochs=1")
     other = toy_loop(at_random, tmp_path / "random").fit().history[0]
     assert first["eval_loss"] < other["eval_loss"] - 0.05
@@ -135,7 +136,7 @@ def test_stored_states_give_the_same_features(bert: Path, tmp_path: Path) -> Non
     """With the head alone training reads what the frozen layers gave once, rounded to fp16."""
     loop = toy_loop(toy_job(bert, PROBE, "adapters.method=none"), tmp_path)
     rows_N = np.arange(10)
-    computed_NF = frozen_features(loop.job, rows_N)
-    kept, _ = keep_prefix(loop.job, tmp_path, Notes(), StopRequest())
+    computed_NF = frozen_features(loop.setup, rows_N)
+    kept, _ = keep_prefix(loop.setup, tmp_path, Notes(), StopRequest())
     assert kept.train.states is not None
     np.testing.assert_allclose(frozen_features(kept, rows_N), computed_NF, atol=1e-3)

@@ -41,7 +41,7 @@ def give(tensors: Mapping[str, nn.Parameter], *names: str, value: float = 1.0) -
         parameter.grad = torch.full_like(parameter, value) if name in names else None
 
 
-def watched(**more: Any) -> tuple[dict[str, nn.Parameter], GradientWatch]:
+def eval_subset(**more: Any) -> tuple[dict[str, nn.Parameter], GradientWatch]:
     """Tensors under a watch that knows which is an A matrix."""
     tensors = parameters()
     return tensors, GradientWatch(tensors, late=[A], **more)
@@ -55,7 +55,7 @@ def steps(watch: GradientWatch, count: int, lr: float = 1e-3) -> None:
 
 def test_the_first_gradient_of_each_tensor_is_recorded() -> None:
     """B and head at once, A a step later, since B was zero before."""
-    tensors, watch = watched()
+    tensors, watch = eval_subset()
     give(tensors, B, HEAD)
     steps(watch, 1)
     give(tensors, A, B, HEAD)
@@ -73,7 +73,7 @@ def test_the_first_gradient_of_each_tensor_is_recorded() -> None:
 
 def test_a_dead_b_stops_training_at_the_third_step() -> None:
     """Not at the second, and the message names the tensor and the likely cause."""
-    tensors, watch = watched()
+    tensors, watch = eval_subset()
     give(tensors, HEAD)
     steps(watch, PROMPT_STEPS - 1)
     with pytest.raises(
@@ -87,7 +87,7 @@ def test_a_dead_b_stops_training_at_the_third_step() -> None:
 
 def test_a_dead_a_stops_training_at_the_fiftieth_step() -> None:
     """It has the time that a warm-up from zero takes."""
-    tensors, watch = watched()
+    tensors, watch = eval_subset()
     give(tensors, B, HEAD)
     steps(watch, LATE_STEPS - 1)
     with pytest.raises(ProofError, match="got no gradient in 50 steps") as caught:
@@ -98,7 +98,7 @@ def test_a_dead_a_stops_training_at_the_fiftieth_step() -> None:
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
 def test_a_gradient_counts_only_if_it_can_move_something(value: float) -> None:
     """Zeros move nothing, and what is not finite moves nowhere."""
-    tensors, watch = watched()
+    tensors, watch = eval_subset()
     give(tensors, A, B, HEAD, value=value)
     with pytest.raises(ProofError, match="2 of 3 trainable tensors"):
         steps(watch, PROMPT_STEPS)
@@ -106,7 +106,7 @@ def test_a_gradient_counts_only_if_it_can_move_something(value: float) -> None:
 
 def test_one_number_is_enough_of_a_gradient() -> None:
     """A row of an embedding that the batch did not use has none, rightly."""
-    tensors, watch = watched()
+    tensors, watch = eval_subset()
     give(tensors, A, B, HEAD, value=0.0)
     for tensor in tensors.values():
         assert tensor.grad is not None
@@ -117,7 +117,7 @@ def test_one_number_is_enough_of_a_gradient() -> None:
 
 def test_a_short_run_is_judged_at_its_end() -> None:
     """Two steps, and B never had a gradient."""
-    tensors, watch = watched()
+    tensors, watch = eval_subset()
     give(tensors, A, HEAD)
     steps(watch, 2)
     assert not watch.report().ok
@@ -127,7 +127,7 @@ def test_a_short_run_is_judged_at_its_end() -> None:
 
 def test_a_is_due_at_the_end_once_b_could_move() -> None:
     """Steps at a rate of zero leave B at zero, and A without a gradient: no fault of its own."""
-    tensors, watch = watched()
+    tensors, watch = eval_subset()
     give(tensors, B, HEAD)
     steps(watch, 5, lr=0.0)
     assert watch.report().ok
@@ -142,7 +142,7 @@ def test_a_is_due_at_the_end_once_b_could_move() -> None:
 
 def test_a_stays_due_after_its_last_step_even_at_a_rate_of_zero() -> None:
     """So long a run has had the time, whatever its schedule was."""
-    tensors, watch = watched(expect_dead=True)
+    tensors, watch = eval_subset(expect_dead=True)
     give(tensors, B, HEAD)
     steps(watch, LATE_STEPS + 1, lr=0.0)
     assert watch.report().numbers["never"] == [A]
@@ -150,7 +150,7 @@ def test_a_stays_due_after_its_last_step_even_at_a_rate_of_zero() -> None:
 
 def test_a_run_without_a_step_proves_nothing() -> None:
     """A loss scaler may have skipped every one of them."""
-    _, watch = watched()
+    _, watch = eval_subset()
     with pytest.raises(ProofError, match="got no gradient in 0 steps"):
         watch.finish()
 
@@ -166,7 +166,7 @@ def test_exempt_tensors_are_listed_and_never_tested() -> None:
 
 def test_declared_death_is_recorded_and_not_raised() -> None:
     """The proof fails all the same: it only does not stop the run."""
-    tensors, watch = watched(expect_dead=True)
+    tensors, watch = eval_subset(expect_dead=True)
     give(tensors, HEAD)
     steps(watch, LATE_STEPS)
     proof = watch.finish()
@@ -177,7 +177,7 @@ def test_declared_death_is_recorded_and_not_raised() -> None:
 
 def test_death_that_was_declared_and_did_not_come_is_no_failure() -> None:
     """Then there is nothing to excuse."""
-    tensors, watch = watched(expect_dead=True)
+    tensors, watch = eval_subset(expect_dead=True)
     give(tensors, A, B, HEAD)
     steps(watch, 3)
     assert watch.finish().to_json().items() >= {"ok": True}.items()
@@ -186,10 +186,10 @@ def test_death_that_was_declared_and_did_not_come_is_no_failure() -> None:
 
 def test_a_watch_goes_on_where_its_state_was_taken() -> None:
     """After a resume the limits fall on the same steps."""
-    tensors, watch = watched()
+    tensors, watch = eval_subset()
     give(tensors, HEAD)
     steps(watch, 2)
-    tensors, again = watched()
+    tensors, again = eval_subset()
     again.load_state(watch.state())
     assert again.state() == watch.state()
     give(tensors, HEAD)

@@ -18,7 +18,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from tests.toy_jobs import toy_job, toy_loop
+from tests.toy_setups import toy_job, toy_loop
 from tightfit.data.batches import collate
 from tightfit.errors import ProofError
 from tightfit.model.adapters import base_model
@@ -138,19 +138,19 @@ def test_the_form_that_tightfit_uses_gives_the_gradients_of_none_at_all(roberta:
 def test_the_recipe_that_reproduces_it_is_dead_in_the_same_places(roberta: Path) -> None:
     """``paper-as-run`` has no gradient in any adapter, and ``paper`` has one in each B."""
     for recipe, dead in (("paper-as-run", True), ("paper", False)):
-        job = toy_job(roberta, recipe=recipe, rows=16)
-        job.classifier.train_mode(frozen_dropout=False)
-        batch = collate(job.train.tokens, range(8), job.train.labels)
-        job.classifier.logits(batch).square().sum().backward()
-        b = [p for n, p in job.classifier.trainable().items() if "lora_B" in n]
+        setup = toy_job(roberta, recipe=recipe, rows=16)
+        setup.classifier.train_mode(frozen_dropout=False)
+        batch = collate(setup.train.tokens, range(8), setup.train.targets)
+        setup.classifier.logits(batch).square().sum().backward()
+        b = [p for n, p in setup.classifier.trainable().items() if "lora_B" in n]
         assert [p.grad is None for p in b] == [dead] * 4
 
 
 def test_undeclared_the_re_entrant_form_stops_training(roberta: Path, tmp_path: Path) -> None:
     """Whoever brings it in by another way than the recipe is told after three steps."""
-    job = toy_job(roberta, "train.forward=own")
-    recompute_layers(base_model(job.classifier.module), reentrant=True)
-    loop = toy_loop(job, tmp_path)
+    setup = toy_job(roberta, "train.forward=own")
+    recompute_layers(base_model(setup.classifier.module), reentrant=True)
+    loop = toy_loop(setup, tmp_path)
     with pytest.raises(ProofError, match="4 of 12 trainable tensors got no gradient in 3 steps"):
         loop.fit()
-    assert loop.watch.report().ok is False
+    assert loop.loop.watch.report().ok is False

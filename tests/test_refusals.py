@@ -12,17 +12,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.toy_jobs import SHORT, Notes
+from tests.toy_setups import SHORT, Notes
 from tests.toys import toy_rows, write_jsonl
+from tightfit import TrainResult, evaluate, predict, train
 from tightfit.errors import MachineError, TightfitError, UsageError
-from tightfit.pipeline import TrainResult, evaluate, predict, train
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 
 def trained(bert: Path, data: Any, out: Path, **more: Any) -> TrainResult:
     """Three steps, unless something is wrong."""
     settings = [*SHORT, *more.pop("settings", [])]
-    options = {"model": str(bert), "max_steps": 3, "voice": Voice(), **more}
+    options = {"model": str(bert), "max_steps": 3, "progress": Progress(), **more}
     return train(data, out=out, settings=settings, **options)
 
 
@@ -215,7 +215,7 @@ def test_empty_texts_are_rows_like_others(bert: Path, tmp_path: Path) -> None:
     with pytest.raises(TightfitError, match="line 3"):
         trained(bert, data, tmp_path / "run")
     result = trained(bert, data, tmp_path / "run", settings=["data.missing_text=empty"])
-    assert result.summary["steps"] == 3
+    assert result.steps == 3
 
 
 def test_a_run_may_take_missing_texts_for_empty_later(
@@ -228,9 +228,9 @@ def test_a_run_may_take_missing_texts_for_empty_later(
 
     data, out = rows_with(tmp_path, blank), tmp_path / "out.csv"
     with pytest.raises(TightfitError, match=r"line 1[\s\S]*--missing-text empty"):
-        predict(finished.run, data, out, voice=Voice())
-    found = predict(finished.run, data, out, missing_text="empty", voice=Voice())
-    scores = evaluate(finished.run, data, missing_text="empty", voice=Voice()).scores
+        predict(finished.run, data, out, progress=Progress())
+    found = predict(finished.run, data, out, missing_text="empty", progress=Progress())
+    scores = evaluate(finished.run, data, missing_text="empty", progress=Progress()).scores
     assert found.rows == scores.n
 
 
@@ -239,7 +239,7 @@ def test_full_training_says_that_no_cap_holds(bert: Path, tmp_path: Path) -> Non
     data = good(tmp_path)
     for recipe, words in (("full", "no cap holds"), ("paper-as-run", "dead on purpose")):
         notes = Notes()
-        trained(bert, data, tmp_path / recipe, recipe=recipe, voice=notes)
+        trained(bert, data, tmp_path / recipe, recipe=recipe, progress=notes)
         assert any(words in warning for warning in notes.warned)
 
 

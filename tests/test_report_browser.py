@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.browser import BROWSER, DRIVER, Browser, browser
-from tests.reports import facts_of, hostile, with_outcomes
-from tightfit.pipeline import TrainResult
-from tightfit.report.page import render
+from tests.reports import hostile, with_outcomes
+from tightfit import Run, TrainResult
+from tightfit.reporting.page import render
 
 pytestmark = [
     pytest.mark.browser,
@@ -57,13 +57,13 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def pages(finished: TrainResult, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The page of a run, of a hostile one, and of one with many long labels."""
-    facts = facts_of(finished.run)
+    run = Run.open(finished.run)
     names = [f"{'averylongword' * 4}{i}" for i in range(12)]
     folder = tmp_path_factory.mktemp("pages")
     made = {
-        "plain": with_outcomes(facts, ["money", "sport"], ["a text"]),
-        "hostile": hostile(facts),
-        "wide": with_outcomes(facts, names, ["unbroken" * 120]),
+        "plain": with_outcomes(run, ["money", "sport"], ["a text"]),
+        "hostile": hostile(run),
+        "wide": with_outcomes(run, names, ["unbroken" * 120]),
     }
     for name, each in made.items():
         (folder / f"{name}.html").write_text(render(each), "utf-8")

@@ -18,28 +18,29 @@ import numpy as np
 import pytest
 
 from tests.exports import toy_run, wide_encoder
-from tests.toy_jobs import Notes
+from tests.toy_setups import Notes
 from tests.toys import WORDS, write_jsonl
+from tightfit import Run, predict
+from tightfit.batch_predict import stream
+from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint, fingerprint
+from tightfit.batch_predict.prefetch import ahead
+from tightfit.batch_predict.shard import Shard
+from tightfit.batch_predict.stream import predict_stream
+from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, UsageError
-from tightfit.inference import stream
-from tightfit.inference.ahead import ahead
-from tightfit.inference.journal import Journal, fingerprint
-from tightfit.inference.predictor import Predictions, Predictor
-from tightfit.inference.shard import Shard
-from tightfit.inference.stream import predict_stream
-from tightfit.pipeline import Run, predict
+from tightfit.tasks import Predictions, SingleLabel
 
 JOB = {"run": "one", "max_length": 48}
 
 PROGRAM = """
 import sys
 import tightfit
-from tightfit.pipeline import predicting
-from tightfit.voice import Voice
+from tightfit.verbs import predict
+from tightfit.progress import Progress
 
-predicting.STREAM_ROWS = 50
+predict.STREAM_ROWS = 50
 run, data, engine, out = sys.argv[1:]
-tightfit.predict(run, data, out, probabilities=True, engine=engine, voice=Voice())
+tightfit.predict(run, data, out, probabilities=True, engine=engine, progress=Progress())
 """
 
 
@@ -157,13 +158,14 @@ def test_a_damaged_chunk_is_predicted_again(
 
 def test_a_journal_keeps_every_bit(tmp_path: Path) -> None:
     """Probabilities, names and counts; other texts get nothing."""
+    task = SingleLabel.from_names(("a,b", "ö 🙂", "c\n"))
     values = np.random.default_rng(0).random((2, 3))
-    found = Predictions(values, ("a,b", "ö 🙂", "c\n"), 1)
-    journal = Journal(tmp_path / "j", JOB)
+    found = task.predictions(values, truncated=1)
+    journal = PredictionCheckpoint(tmp_path / "j", task, JOB)
     journal.write(7, ["x", "y"], found)
-    again = Journal(tmp_path / "j", JOB).read(7, ["x", "y"])
+    again = PredictionCheckpoint(tmp_path / "j", task, JOB).read(7, ["x", "y"])
     assert again is not None
-    assert np.array_equal(again.probabilities_NK, values)
+    assert np.array_equal(again.probabilities, values)
     assert (again.label_names, again.truncated) == (found.label_names, 1)
     assert journal.read(7, ["x", "z"]) is None
     assert journal.read(8, ["x", "y"]) is None
@@ -300,7 +302,7 @@ def test_predict_takes_a_shard(run: Path, tmp_path: Path) -> None:
     """Faults of it show before the run is loaded."""
     rows = [{"text": "goal"}] * (stream.STREAM_ROWS + 5)
     data = write_jsonl(tmp_path / "rows.jsonl", rows)
-    assert predict(run, data, tmp_path / "o.csv", shard="2/2", voice=Notes()).rows == 5
+    assert predict(run, data, tmp_path / "o.csv", shard="2/2", progress=Notes()).rows == 5
     assert (tmp_path / "o.csv").read_text().splitlines()[1].startswith(f"{stream.STREAM_ROWS},")
     with pytest.raises(UsageError, match="no such shard"):
-        predict("no run", data, tmp_path / "o.csv", shard="3/2", voice=Notes())
+        predict("no run", data, tmp_path / "o.csv", shard="3/2", progress=Notes())

@@ -11,22 +11,23 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.toy_jobs import SHORT, Notes, toy_job, toy_loop
+from tests.toy_setups import SHORT, Notes, ToyLoop, toy_job, toy_loop
 from tests.toys import toy_encoder, toy_rows, write_jsonl
-from tightfit.config import from_toml
+from tightfit import TrainResult, train
+from tightfit.config import Decision
 from tightfit.errors import ArtefactError, DataError, Interrupted, SettingsError, UsageError
-from tightfit.pipeline import TrainResult, fitting, train
-from tightfit.runs import RunFolder
-from tightfit.training.job import Fitted, HistoryRow
-from tightfit.training.loop import Loop
+from tightfit.progress import Bar, Progress
+from tightfit.storage import RunFolder
 from tightfit.training.precision import Precision
+from tightfit.training.setup import Fitted, HistoryRow
 from tightfit.training.signals import StopRequest
-from tightfit.voice import Bar, Voice
+from tightfit.verbs.train_result import read_result
 
 STEPS = 10
 SETTINGS = ["optim.batch=5", "optim.accumulate=2", "train.eval_every=3", "optim.lr=1e-2"]
@@ -46,7 +47,7 @@ WAYS = {
 }
 
 
-class StopAt(Voice, Bar):
+class StopAt(Progress, Bar):
     """Asks to stop while the given step is on its way, as a signal would."""
 
     def __init__(self, step: int, stop: StopRequest) -> None:
@@ -73,7 +74,7 @@ def timeless(history: list[HistoryRow]) -> list[HistoryRow]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
 
-def outcome(loop: Loop, fitted: Fitted) -> dict[str, Any]:
+def outcome(loop: ToyLoop, fitted: Fitted) -> dict[str, Any]:
     """All that must not depend on stopping; weights as they were after the last step."""
     last = loop.store.load()
     assert last is not None
@@ -81,7 +82,7 @@ def outcome(loop: Loop, fitted: Fitted) -> dict[str, Any]:
     kept = {k: v for k, v in last.state.items() if k not in ("history", "counters")}
     return {
         "tensors": last.tensors,
-        "best": loop.job.classifier.state(),
+        "best": loop.setup.classifier.state(),
         "history": timeless(fitted.history),
         "state": {**kept, "counters": counters},
     }
@@ -96,10 +97,10 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
             assert torch.equal(tensor, other[group][name]), name
 
 
-def toy(bert: Path, folder: Path, way: str, **more: Any) -> Loop:
+def toy(bert: Path, folder: Path, way: str, **more: Any) -> ToyLoop:
     """A loop over the same rows with the same seed."""
-    job = toy_job(bert, *SETTINGS, f"train.max_steps={STEPS}", *WAYS[way])
-    return toy_loop(job, folder, **more)
+    setup = toy_job(bert, *SETTINGS, f"train.max_steps={STEPS}", *WAYS[way])
+    return toy_loop(setup, folder, **more)
 
 
 @cache
@@ -109,9 +110,9 @@ def uninterrupted(bert: Path, folder: Path, way: str) -> dict[str, Any]:
     return outcome(loop, loop.fit())
 
 
-def stopped_at(step: int, loop: Loop) -> None:
+def stopped_at(step: int, loop: ToyLoop) -> None:
     """Run until the stop."""
-    loop.voice = StopAt(step, loop.stop)
+    loop.progress = StopAt(step, loop.stop)
     with pytest.raises(Interrupted, match=f"stopped after step {step} of 10, with a checkpoint"):
         loop.fit()
 
@@ -135,11 +136,12 @@ def test_every_forward_pass_can_be_resumed(
     """Stopped twice, at steps without an evaluation."""
     for step in (4, 8):
         loop = toy(bert, tmp_path, way)
-        loop.voice = StopAt(step, loop.stop)
+        loop.progress = StopAt(step, loop.stop)
         with pytest.raises(Interrupted, match=f"after step {step} of"):
             loop.fit(resume=True)
     again = toy(bert, tmp_path, way)
-    assert again.job.config.choices["prefix_cache"].value == ("on" if "kept" in way else "off")
+    kept = "on" if "kept" in way else "off"
+    assert again.setup.decisions.prefix_cache == Decision(kept, ANY)
     straight = uninterrupted(bert, tmp_path_factory.getbasetemp() / "straight", way)
     assert_same(outcome(again, again.fit(resume=True)), straight)
 
@@ -171,7 +173,7 @@ def test_resuming_after_the_last_step_only_restores(bert: Path, tmp_path: Path) 
 def test_a_stop_during_the_last_step_lets_the_run_end(bert: Path, tmp_path: Path) -> None:
     """There is nothing left to stop."""
     loop = toy(bert, tmp_path, "lean")
-    loop.voice = StopAt(STEPS, loop.stop)
+    loop.progress = StopAt(STEPS, loop.stop)
     assert loop.fit().steps == STEPS
     assert loop.stop.signal == signal.SIGTERM
 
@@ -205,20 +207,22 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> StopRequest:
     def ours() -> Iterator[StopRequest]:
         yield request
 
-    monkeypatch.setattr(fitting, "stop_on_signals", ours)
+    monkeypatch.setattr("tightfit.verbs.run_training.stop_on_signals", ours)
     return request
 
 
 def run(bert: Path, rows: Path, out: Path, *settings: str, **more: Any) -> TrainResult:
     """A training of the pipeline, with dropouts."""
     values = [*SHORT, *SETTINGS, *WAYS["dropouts on"], f"train.max_steps={STEPS}", *settings]
-    return train(rows, model=str(bert), out=out, settings=values, **{"voice": Voice(), **more})
+    return train(
+        rows, model=str(bert), out=out, settings=values, **{"progress": Progress(), **more}
+    )
 
 
 def interrupted(bert: Path, rows: Path, out: Path, stop: StopRequest, *settings: str) -> None:
     """The same, stopped after its fifth step."""
     with pytest.raises(Interrupted, match="stopped after step 5 of 10"):
-        run(bert, rows, out, *settings, voice=StopAt(5, stop))
+        run(bert, rows, out, *settings, progress=StopAt(5, stop))
     stop.signal = None
 
 
@@ -253,14 +257,14 @@ def test_resuming_a_finished_run_returns_its_result(
     first = run(bert, rows_file, tmp_path / "run")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
     notes = Notes()
-    assert run(bert, rows_file, tmp_path / "run", resume=True, voice=notes) == first
+    assert run(bert, rows_file, tmp_path / "run", resume=True, progress=notes) == first
     assert notes.said == [f"{tmp_path / 'run'} is complete; nothing to resume"]
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")} == before
 
 
 def test_resuming_what_never_began_begins(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """A script may always say ``--resume``."""
-    assert run(bert, rows_file, tmp_path / "run", resume=True).summary["steps"] == STEPS
+    assert run(bert, rows_file, tmp_path / "run", resume=True).steps == STEPS
 
 
 def test_automatic_choices_are_those_of_the_beginning(
@@ -272,8 +276,8 @@ def test_automatic_choices_are_those_of_the_beginning(
     interrupted(bert, rows_file, tmp_path / "run", stop, "train.precision=auto")
     monkeypatch.setattr(decide, lambda *a, **k: Precision("fp32", "measured here"))
     run(bert, rows_file, tmp_path / "run", "train.precision=auto", resume=True)
-    config = from_toml((tmp_path / "run" / "config.toml").read_text())
-    assert config.choices["precision"].reason == "measured there"
+    decisions = json.loads((tmp_path / "run" / "decisions.json").read_text())
+    assert decisions["precision"] == {"value": "bf16", "reason": "measured there"}
 
 
 def test_changed_settings_are_refused(
@@ -285,7 +289,7 @@ def test_changed_settings_are_refused(
         run(bert, rows_file, tmp_path / "run", "optim.lr=1", "optim.clip=3", resume=True, seed=1)
     assert caught.value.seen == "seed, optim.lr, optim.clip"
     assert "--overwrite" in str(caught.value)
-    assert run(bert, rows_file, tmp_path / "run", resume=True).summary["steps"] == STEPS
+    assert run(bert, rows_file, tmp_path / "run", resume=True).steps == STEPS
 
 
 def test_lengths_that_were_lowered_are_those_that_were_asked_for(
@@ -294,7 +298,7 @@ def test_lengths_that_were_lowered_are_those_that_were_asked_for(
     """The encoder has 64 positions; the same command resumes."""
     longer = ("data.max_length=100", "predict.max_length=100")
     interrupted(bert, rows_file, tmp_path / "run", stop, *longer)
-    assert run(bert, rows_file, tmp_path / "run", *longer, resume=True).summary["steps"] == STEPS
+    assert run(bert, rows_file, tmp_path / "run", *longer, resume=True).steps == STEPS
 
 
 def test_changed_rows_are_refused(
@@ -333,7 +337,7 @@ def test_an_unfinished_run_is_neither_replaced_nor_read(
     with pytest.raises(UsageError, match=r"exists already(.|\n)*--resume"):
         run(bert, rows_file, tmp_path / "run")
     with pytest.raises(ArtefactError, match=r"not finished|incomplete"):
-        fitting.read_result(tmp_path / "run")
+        read_result(tmp_path / "run")
 
 
 def test_a_damaged_checkpoint_is_told(
@@ -344,7 +348,7 @@ def test_a_damaged_checkpoint_is_told(
     (tmp_path / "run" / "checkpoints" / "step-00000005" / "state.json").write_text("{")
     with pytest.raises(ArtefactError, match="the checkpoint is damaged"):
         run(bert, rows_file, tmp_path / "run", resume=True)
-    assert run(bert, rows_file, tmp_path / "run", overwrite=True).summary["steps"] == STEPS
+    assert run(bert, rows_file, tmp_path / "run", overwrite=True).steps == STEPS
 
 
 def test_a_run_can_be_moved_before_it_is_resumed(
@@ -353,4 +357,4 @@ def test_a_run_can_be_moved_before_it_is_resumed(
     """Nothing in it names its own place."""
     interrupted(bert, rows_file, tmp_path / "here", stop)
     shutil.move(tmp_path / "here", tmp_path / "there")
-    assert run(bert, rows_file, tmp_path / "there", resume=True).summary["steps"] == STEPS
+    assert run(bert, rows_file, tmp_path / "there", resume=True).steps == STEPS

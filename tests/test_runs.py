@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
-from tightfit import runs
+from tightfit import storage
 from tightfit.errors import ArtefactError, MachineError, UsageError
-from tightfit.runs import RunFolder
-from tightfit.runs.files import machine_errors
+from tightfit.storage import RunFolder
+from tightfit.storage.files import machine_errors
 
 VERSIONS = {"torch": "2.13.0", "tightfit": "0.1.0"}
 BASE = {"name": "toy", "sha256": "0" * 64}
@@ -39,18 +39,18 @@ json_values = st.recursive(
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     """A small run, not sealed yet."""
-    folder = runs.create(tmp_path / "run")
-    runs.write_text(folder.config, "seed = 42\n")
-    runs.write_json(folder.labels, {"names": ["World", "Sports"]})
+    folder = storage.create(tmp_path / "run")
+    storage.write_text(folder.config, "seed = 42\n")
+    storage.write_json(folder.labels, {"names": ["World", "Sports"]})
     folder.adapter.mkdir()
-    runs.write_bytes(folder.adapter / "adapter_model.safetensors", bytes(range(16)))
+    storage.write_bytes(folder.adapter / "adapter_model.safetensors", bytes(range(16)))
     return folder
 
 
 @pytest.fixture
 def sealed(folder: RunFolder) -> RunFolder:
     """The same run, sealed."""
-    runs.seal(folder, VERSIONS, BASE)
+    storage.seal(folder, VERSIONS, BASE)
     return folder
 
 
@@ -68,13 +68,13 @@ def test_names_are_those_that_others_rely_on() -> None:
     """Users' own scripts open these files."""
     folder = RunFolder(Path("r"))
     names = [
-        "config.toml plan.json labels.json data.json history.jsonl metrics.json",
+        "config.toml decisions.json plan.json labels.json data.json history.jsonl metrics.json",
         "validation.parquet proofs.json",
         "adapter model checkpoints report.html derived manifest.json",
     ]
-    properties = [name for name in vars(RunFolder) if isinstance(vars(RunFolder)[name], property)]
-    assert [getattr(folder, name).name for name in properties] == " ".join(names).split()
-    assert {getattr(folder, name).parent for name in properties} == {Path("r")}
+    found = [path for name in vars(RunFolder) if isinstance(path := getattr(folder, name), Path)]
+    assert [path.name for path in found] == " ".join(names).split()
+    assert {path.parent for path in found} == {Path("r")}
 
 
 def test_a_folder_s_names_stay() -> None:
@@ -87,12 +87,12 @@ def test_a_folder_s_names_stay() -> None:
 
 def test_next_path_counts_on_after_the_highest(tmp_path: Path) -> None:
     """Gaps are not filled, so that numbers tell the order in time; other names do not count."""
-    assert runs.next_path(tmp_path / "none") == tmp_path / "none" / "001"
+    assert storage.next_path(tmp_path / "none") == tmp_path / "none" / "001"
     for name in ("001", "007", "demo", "9x"):
         (tmp_path / name).mkdir()
-    assert runs.next_path(tmp_path) == tmp_path / "008"
+    assert storage.next_path(tmp_path) == tmp_path / "008"
     (tmp_path / "1000").mkdir()
-    assert runs.next_path(tmp_path) == tmp_path / "1001"
+    assert storage.next_path(tmp_path) == tmp_path / "1001"
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -102,13 +102,13 @@ def test_next_path_counts_on_after_the_highest(tmp_path: Path) -> None:
 def test_json_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     """Any JSON value survives writing and reading."""
     path = tmp_path_factory.mktemp("json") / "value.json"
-    runs.write_json(path, value)
-    assert runs.read_json(path) == value
+    storage.write_json(path, value)
+    assert storage.read_json(path) == value
 
 
 def test_json_is_written_for_people_too(tmp_path: Path) -> None:
     """Indented by two, letters as they are, and a last line that ends: digests rest on it."""
-    runs.write_json(tmp_path / "a.json", {"label": "Wörld", "n": [1]})
+    storage.write_json(tmp_path / "a.json", {"label": "Wörld", "n": [1]})
     written = (tmp_path / "a.json").read_text("utf-8")
     assert written == '{\n  "label": "Wörld",\n  "n": [\n    1\n  ]\n}\n'
 
@@ -140,7 +140,7 @@ def test_a_refusal_that_a_library_wraps_is_told(tmp_path: Path) -> None:
 def test_json_refuses_not_a_number(tmp_path: Path) -> None:
     """JSON has no NaN; one that slipped in would break every strict reader."""
     with pytest.raises(ValueError, match="not JSON compliant"):
-        runs.write_json(tmp_path / "x.json", {"loss": float("nan")})
+        storage.write_json(tmp_path / "x.json", {"loss": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,7 +157,7 @@ def test_a_failed_write_leaves_the_old_content(
     path.write_text("old")
     monkeypatch.setattr(os, call, full)
     with pytest.raises(MachineError, match=r"cannot write .*metrics\.json(.|\n)*free some space"):
-        runs.write_text(path, "new")
+        storage.write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -174,7 +174,7 @@ def test_an_interrupted_write_leaves_the_old_content(
     path.write_text("old")
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        runs.write_text(path, "new")
+        storage.write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -191,7 +191,7 @@ def test_the_file_reaches_the_disk_before_its_name_does(
 
     monkeypatch.setattr(os, "fsync", partial(spy, "fsync", os.fsync))
     monkeypatch.setattr(os, "replace", partial(spy, "replace", os.replace))
-    runs.write_text(tmp_path / "x", "new")
+    storage.write_text(tmp_path / "x", "new")
     assert calls == ["fsync", "replace", "fsync"]
 
 
@@ -199,10 +199,10 @@ def test_write_says_what_is_in_the_way(tmp_path: Path) -> None:
     """A folder, and a path through a file, are named as what they are."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(MachineError, match="this is a folder; choose another path"):
-        runs.write_text(tmp_path / "folder", "x")
+        storage.write_text(tmp_path / "folder", "x")
     (tmp_path / "file").touch()
     with pytest.raises(MachineError, match="a part of this path is a file"):
-        runs.write_text(tmp_path / "file" / "x", "x")
+        storage.write_text(tmp_path / "file" / "x", "x")
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b""])
@@ -211,13 +211,13 @@ def test_read_json_names_a_damaged_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "plan.json"
     path.write_bytes(content)
     with pytest.raises(ArtefactError, match=r"plan\.json is damaged"):
-        runs.read_json(path)
+        storage.read_json(path)
 
 
 def test_read_json_names_a_missing_file(tmp_path: Path) -> None:
     """A missing file is not a fault of the machine."""
     with pytest.raises(ArtefactError, match=r"a file is missing\n.*plan\.json"):
-        runs.read_json(tmp_path / "plan.json")
+        storage.read_json(tmp_path / "plan.json")
 
 
 # --- creating --------------------------------------------------------------------------------
@@ -226,14 +226,14 @@ def test_read_json_names_a_missing_file(tmp_path: Path) -> None:
 def test_create_makes_parents_and_takes_an_empty_folder(tmp_path: Path) -> None:
     """Nothing there, and nothing in it, are both free."""
     path = tmp_path / "a" / "b"
-    assert runs.create(path).root == path
-    assert runs.create(path).root.is_dir()
+    assert storage.create(path).root == path
+    assert storage.create(path).root.is_dir()
 
 
 def test_create_refuses_a_run_that_exists(folder: RunFolder) -> None:
     """The message names all three ways on, and the run stays as it is."""
     with pytest.raises(UsageError, match=r"exists already(.|\n)*--resume.*--overwrite.*--out"):
-        runs.create(folder.root)
+        storage.create(folder.root)
     assert folder.config.read_text() == "seed = 42\n"
 
 
@@ -241,8 +241,8 @@ def test_create_refuses_a_run_that_exists(folder: RunFolder) -> None:
 def test_create_overwrites_a_run(folder: RunFolder, finished: bool) -> None:
     """A run is replaced by an empty folder, whether it was finished or not."""
     if finished:
-        runs.seal(folder, VERSIONS, BASE)
-    assert list(runs.create(folder.root, overwrite=True).root.iterdir()) == []
+        storage.seal(folder, VERSIONS, BASE)
+    assert list(storage.create(folder.root, overwrite=True).root.iterdir()) == []
     assert [path.name for path in folder.root.parent.iterdir()] == ["run"]
 
 
@@ -252,7 +252,7 @@ def test_create_does_not_pull_away_the_folder_it_stands_in(
     """``--out .`` is refused by the system, and the run stays whole."""
     monkeypatch.chdir(folder.root)
     with pytest.raises(MachineError, match=r"cannot make \."):
-        runs.create(Path("."), overwrite=True)
+        storage.create(Path("."), overwrite=True)
     assert folder.config.read_text() == "seed = 42\n"
 
 
@@ -266,20 +266,20 @@ def test_looking_ahead_tells_a_read_only_disk_from_a_forbidden_folder(
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=flags))
     with pytest.raises(MachineError, match="cannot make") as caught:
-        runs.check_may_create(tmp_path / "run")
+        storage.check_may_create(tmp_path / "run")
     assert (caught.value.seen, caught.value.exit_code) == (seen, 9)
 
 
 def test_a_beginning_is_cleared_and_nothing_else(folder: RunFolder) -> None:
     """A kill may leave settings and empty folders; a file of anybody else keeps them all."""
-    runs.clear_beginning(folder)
+    storage.clear_beginning(folder)
     assert folder.config.is_file()  # the run beside it has adapters already
     (folder.adapter / "adapter_model.safetensors").unlink()
-    runs.clear_beginning(folder)
+    storage.clear_beginning(folder)
     assert not folder.root.exists()
     folder.root.mkdir()
     (folder.root / "thesis.txt").write_text("years of work")
-    runs.clear_beginning(folder)
+    storage.clear_beginning(folder)
     assert (folder.root / "thesis.txt").read_text() == "years of work"
 
 
@@ -297,7 +297,7 @@ def test_create_never_deletes_what_is_not_a_run(
     else:
         path.symlink_to(folder.root)
     with pytest.raises(UsageError, match=r"not a run folder, so it is not overwritten"):
-        runs.create(path, overwrite=True)
+        storage.create(path, overwrite=True)
     assert path.exists()
     assert folder.config.exists()
 
@@ -308,14 +308,14 @@ def test_looking_ahead_refuses_what_create_would(
 ) -> None:
     """Before the work begins, not after it; and nothing is made or deleted."""
     (tmp_path / "file").touch()
-    runs.check_may_create(tmp_path / "new" / "run")
+    storage.check_may_create(tmp_path / "new" / "run")
     with pytest.raises(UsageError, match="not a run folder"):
-        runs.check_may_create(tmp_path / "file", overwrite=overwrite)
+        storage.check_may_create(tmp_path / "file", overwrite=overwrite)
     with pytest.raises(MachineError, match="a part of this path is a file"):
-        runs.check_may_create(tmp_path / "file" / "run", overwrite=overwrite)
+        storage.check_may_create(tmp_path / "file" / "run", overwrite=overwrite)
     if not overwrite:
         with pytest.raises(UsageError, match="exists already"):
-            runs.check_may_create(folder.root)
+            storage.check_may_create(folder.root)
     assert {path.name for path in tmp_path.iterdir()} == {"file", "run"}
     assert folder.config.exists()
 
@@ -324,7 +324,7 @@ def test_create_says_when_a_parent_is_a_file(tmp_path: Path) -> None:
     """Nothing is made."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(MachineError, match=r"cannot make(.|\n)*a part of this path is a file"):
-        runs.create(tmp_path / "file" / "run")
+        storage.create(tmp_path / "file" / "run")
     assert (tmp_path / "file").read_text() == "x"
 
 
@@ -333,8 +333,8 @@ def test_create_says_when_a_parent_is_a_file(tmp_path: Path) -> None:
 
 def test_a_sealed_run_opens_and_tells_what_it_is(sealed: RunFolder) -> None:
     """The manifest lists every file with its size, the versions and the base model."""
-    assert runs.open_run(sealed.root) == sealed
-    manifest = runs.read_manifest(sealed)
+    assert storage.open_run(sealed.root) == sealed
+    manifest = storage.read_manifest(sealed)
     sizes = {file.path: file.bytes for file in manifest.files}
     assert sizes["adapter/adapter_model.safetensors"] == 16
     assert set(sizes) == {"adapter/adapter_model.safetensors", "config.toml", "labels.json"}
@@ -349,16 +349,16 @@ def test_every_flipped_byte_is_detected(sealed: RunFolder) -> None:
         for place in range(path.stat().st_size):
             flip(path, place)
             with pytest.raises(ArtefactError, match=r"damaged|changed|not as it was sealed"):
-                runs.open_run(sealed.root)
+                storage.open_run(sealed.root)
             flip(path, place)
-    assert runs.open_run(sealed.root) == sealed
+    assert storage.open_run(sealed.root) == sealed
 
 
 def test_a_change_that_json_does_not_see_is_detected(sealed: RunFolder) -> None:
     """A space turned into a tab leaves the manifest's values as they were."""
     sealed.manifest.write_text(sealed.manifest.read_text().replace(" ", "\t", 1))
     with pytest.raises(ArtefactError, match="its digest does not match"):
-        runs.open_run(sealed.root)
+        storage.open_run(sealed.root)
 
 
 def test_open_tells_missing_changed_and_added_apart(sealed: RunFolder) -> None:
@@ -367,29 +367,20 @@ def test_open_tells_missing_changed_and_added_apart(sealed: RunFolder) -> None:
     sealed.config.write_text("seed = 43\n")
     (sealed.adapter / "extra").touch()
     with pytest.raises(ArtefactError) as caught:
-        runs.open_run(sealed.root)
+        storage.open_run(sealed.root)
     assert "missing: labels.json; added: adapter/extra; changed: config.toml" in str(caught.value)
-
-
-def test_open_without_verifying_still_sees_sizes(sealed: RunFolder) -> None:
-    """The quick look misses only a change that keeps the size."""
-    flip(sealed.config, 0)
-    runs.open_run(sealed.root, verify=False)
-    sealed.config.write_text("")
-    with pytest.raises(ArtefactError, match=r"changed: config\.toml"):
-        runs.open_run(sealed.root, verify=False)
 
 
 def test_checkpoints_and_derived_files_are_not_sealed(sealed: RunFolder) -> None:
     """They may come and go; folders of the same name further down are sealed like any other."""
     sealed.checkpoints.mkdir()
     (sealed.checkpoints / "last").touch()
-    runs.write_derived(sealed, "evaluation", {"n": 1})
-    runs.open_run(sealed.root)
+    storage.write_derived(sealed, "evaluation", {"n": 1})
+    storage.open_run(sealed.root)
     (sealed.adapter / "derived").mkdir()
     (sealed.adapter / "derived" / "x").touch()
     with pytest.raises(ArtefactError, match="added: adapter/derived/x"):
-        runs.open_run(sealed.root)
+        storage.open_run(sealed.root)
 
 
 def test_links_and_pipes_are_refused(sealed: RunFolder, folder: RunFolder) -> None:
@@ -398,7 +389,7 @@ def test_links_and_pipes_are_refused(sealed: RunFolder, folder: RunFolder) -> No
         stranger = sealed.root / "stranger"
         make(stranger)
         with pytest.raises(ArtefactError, match="only plain files and folders"):
-            runs.open_run(sealed.root)
+            storage.open_run(sealed.root)
         stranger.unlink()
 
 
@@ -415,7 +406,7 @@ def test_a_part_that_may_not_be_read_is_not_left_out(
 
     monkeypatch.setattr(os, "scandir", scan)
     with pytest.raises(MachineError, match="cannot read") as caught:
-        runs.open_run(sealed.root)
+        storage.open_run(sealed.root)
     assert (caught.value.seen, caught.value.exit_code) == ("Permission denied", 9)
 
 
@@ -423,39 +414,39 @@ def test_a_listed_path_never_leads_out_of_the_run(folder: RunFolder) -> None:
     """A forged manifest, with a right digest, cannot make us read another file."""
     outside = folder.root.parent / "secret"
     outside.write_text("secret")
-    runs.seal(folder, VERSIONS, BASE)
-    manifest = runs.read_manifest(folder)
+    storage.seal(folder, VERSIONS, BASE)
+    manifest = storage.read_manifest(folder)
     for path in ("../secret", str(outside)):
         files = [*manifest.files, manifest.files[0].model_copy(update={"path": path})]
         value = manifest.model_copy(update={"files": files}).model_dump()
-        runs.files.write_digested(folder.manifest, value)
+        storage.files.write_digested(folder.manifest, value)
         with pytest.raises(ArtefactError, match=f"missing: {path}"):
-            runs.open_run(folder.root)
+            storage.open_run(folder.root)
 
 
 def test_a_manifest_of_another_shape_is_damaged(sealed: RunFolder) -> None:
     """A right digest does not make a manifest."""
-    runs.files.write_digested(sealed.manifest, {"files": "none"})
+    storage.files.write_digested(sealed.manifest, {"files": "none"})
     with pytest.raises(ArtefactError, match=r"manifest\.json is damaged\n.*faulty entries"):
-        runs.open_run(sealed.root)
+        storage.open_run(sealed.root)
 
 
 def test_a_run_of_a_later_format_is_not_called_damaged(sealed: RunFolder) -> None:
     """It is whole; only this version cannot tell."""
-    value = runs.read_manifest(sealed).model_dump()
-    assert value["format"] == 1
-    runs.files.write_digested(sealed.manifest, value | {"format": 2})
-    with pytest.raises(ArtefactError, match=r"another version[\s\S]*seen: +format 2[\s\S]*1"):
-        runs.open_run(sealed.root)
+    value = storage.read_manifest(sealed).model_dump()
+    assert value["format"] == 2
+    storage.files.write_digested(sealed.manifest, value | {"format": 3})
+    with pytest.raises(ArtefactError, match=r"another version[\s\S]*seen: +format 3[\s\S]*1 or 2"):
+        storage.open_run(sealed.root)
 
 
 @pytest.mark.parametrize("change", [{"format": True}, {"more": 1}])
 def test_a_manifest_is_read_strictly(sealed: RunFolder, change: dict[str, Any]) -> None:
     """No truth value passes for a number, and nothing is read past."""
-    value = runs.read_manifest(sealed).model_dump()
-    runs.files.write_digested(sealed.manifest, value | change)
+    value = storage.read_manifest(sealed).model_dump()
+    storage.files.write_digested(sealed.manifest, value | change)
     with pytest.raises(ArtefactError, match="1 faulty entries"):
-        runs.open_run(sealed.root)
+        storage.open_run(sealed.root)
 
 
 def test_the_first_five_runs_beside_are_named(tmp_path: Path) -> None:
@@ -464,42 +455,42 @@ def test_the_first_five_runs_beside_are_named(tmp_path: Path) -> None:
         (tmp_path / f"run{number}").mkdir()
         (tmp_path / f"run{number}" / "manifest.json").touch()
     with pytest.raises(ArtefactError, match=r"run4$"):
-        runs.open_run(tmp_path / "other")
+        storage.open_run(tmp_path / "other")
 
 
 def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
     """And found, the second time."""
     for _ in range(2):
-        runs.make_folder(tmp_path / "above" / "below")
+        storage.make_folder(tmp_path / "above" / "below")
     assert (tmp_path / "above" / "below").is_dir()
 
 
 def test_open_says_how_to_finish_an_unfinished_run(folder: RunFolder) -> None:
     """The next step is a command."""
     with pytest.raises(ArtefactError, match=r"not finished(.|\n)*train --resume --out .*run"):
-        runs.open_run(folder.root)
+        storage.open_run(folder.root)
 
 
 def test_open_tells_no_folder_from_a_folder_of_something_else(tmp_path: Path) -> None:
     """Neither can be mended by resuming."""
     missing = r"there is no run folder here[\s\S]*next: +"
     with pytest.raises(ArtefactError, match=f"{missing}give the folder that 'tightfit train'"):
-        runs.open_run(tmp_path / "nothing")
+        storage.open_run(tmp_path / "nothing")
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "manifest.json").write_text("{}")
     with pytest.raises(ArtefactError, match=f"{missing}runs beside it: .*here"):
-        runs.open_run(tmp_path / "her")
+        storage.open_run(tmp_path / "her")
     with pytest.raises(ArtefactError, match="this folder is not a run"):
-        runs.open_run(tmp_path)
+        storage.open_run(tmp_path)
 
 
 def test_sealing_sweeps_up_what_a_killed_write_left(folder: RunFolder) -> None:
     """Such a file belongs to no run; it would otherwise be sealed with it."""
-    leftover = folder.adapter / f".x.1{runs.files.TEMPORARY_SUFFIX}"
+    leftover = folder.adapter / f".x.1{storage.files.TEMPORARY_SUFFIX}"
     leftover.touch()
-    runs.seal(folder, VERSIONS, BASE)
+    storage.seal(folder, VERSIONS, BASE)
     assert not leftover.exists()
-    runs.open_run(folder.root)
+    storage.open_run(folder.root)
 
 
 def test_a_failed_seal_leaves_the_run_unsealed(
@@ -513,16 +504,16 @@ def test_a_failed_seal_leaves_the_run_unsealed(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
         with pytest.raises(MachineError, match="free some space"):
-            runs.seal(folder, VERSIONS, BASE)
+            storage.seal(folder, VERSIONS, BASE)
     assert not folder.manifest.exists()
-    runs.seal(folder, VERSIONS, BASE)
-    runs.open_run(folder.root)
+    storage.seal(folder, VERSIONS, BASE)
+    storage.open_run(folder.root)
 
 
 def test_sealing_twice_is_our_own_mistake(sealed: RunFolder) -> None:
     """A sealed run never changes."""
     with pytest.raises(AssertionError, match="a sealed run never changes"):
-        runs.seal(sealed, VERSIONS, BASE)
+        storage.seal(sealed, VERSIONS, BASE)
 
 
 # --- derived ---------------------------------------------------------------------------------
@@ -535,19 +526,19 @@ def test_derived_comes_back_as_it_was(
     """Any JSON object survives, and writing again replaces it."""
     folder = RunFolder(tmp_path_factory.mktemp("run"))
     for _ in range(2):
-        assert runs.write_derived(folder, "evaluation-1", value).parent == folder.derived
-    assert runs.read_derived(folder, "evaluation-1") == value
+        assert storage.write_derived(folder, "evaluation-1", value).parent == folder.derived
+    assert storage.read_derived(folder, "evaluation-1") == value
 
 
 def test_every_flipped_byte_of_a_derived_file_is_detected(sealed: RunFolder) -> None:
     """Each derived file carries its own digest."""
-    path = runs.write_derived(sealed, "temperature", {"value": 1.25, "label": "Wörld"})
+    path = storage.write_derived(sealed, "temperature", {"value": 1.25, "label": "Wörld"})
     for place in range(path.stat().st_size):
         flip(path, place)
         with pytest.raises(ArtefactError, match=r"temperature\.json is damaged"):
-            runs.read_derived(sealed, "temperature")
+            storage.read_derived(sealed, "temperature")
         flip(path, place)
-    assert runs.read_derived(sealed, "temperature")["value"] == 1.25
+    assert storage.read_derived(sealed, "temperature")["value"] == 1.25
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '["digest"]', '"digest"', '{"digest": 1}'])
@@ -556,10 +547,10 @@ def test_a_derived_file_without_a_digest_is_damaged(sealed: RunFolder, content: 
     sealed.derived.mkdir()
     (sealed.derived / "x.json").write_text(content)
     with pytest.raises(ArtefactError, match="digest"):
-        runs.read_derived(sealed, "x")
+        storage.read_derived(sealed, "x")
 
 
 def test_derived_names_stay_inside(sealed: RunFolder) -> None:
     """The names are ours, never a user's; a path in one is our own mistake."""
     with pytest.raises(AssertionError, match=r"\.\./x"):
-        runs.write_derived(sealed, "../x", {})
+        storage.write_derived(sealed, "../x", {})

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
-from tests.toy_jobs import LABELS, SHORT
+from tests.toy_setups import LABELS, SHORT
 from tests.toys import toy_rows, write_jsonl
+from tightfit import Run, TrainResult, evaluate, train
 from tightfit.errors import DataError, UsageError
-from tightfit.inference.calibration import DERIVED_NAME
 from tightfit.metrics.intervals import over_seeds
 from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
-from tightfit.pipeline import Run, TrainResult, evaluate, train
-from tightfit.pipeline.scoring import _why_not_halved
-from tightfit.runs import RunFolder, read_derived, write_derived
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.storage import RunFolder, read_derived, write_derived
+from tightfit.tasks.calibrate import DERIVED_NAME
+from tightfit.verbs.evaluate import _why_not_halved
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +46,19 @@ def seeds(
             seed=seed,
             max_steps=12,
             settings=settings,
-            voice=Voice(),
+            progress=Progress(),
         )
     return tuple(root / str(seed) for seed in (1, 2, 3))
 
 
 def test_scores_are_those_of_the_predictions(seeds: tuple[Path, ...], unseen: Path) -> None:
     """Accuracy and log loss by scikit-learn, from what the run predicts."""
-    found = evaluate(seeds[0], unseen, voice=Voice())
+    found = evaluate(seeds[0], unseen, progress=Progress())
     rows = toy_rows(200, seed=7)
     predicted = Run.load(seeds[0]).predict([row["text"] for row in rows])
     truth = [predicted.label_names.index(row["label"]) for row in rows]
     assert found.scores.accuracy.value == accuracy_score(truth, predicted.ids)
-    assert found.scores.log_loss == pytest.approx(log_loss(truth, predicted.probabilities_NK))
+    assert found.scores.log_loss == pytest.approx(log_loss(truth, predicted.probabilities))
 
 
 def test_the_temperature_is_shown_before_and_after(
@@ -68,7 +68,7 @@ def test_the_temperature_is_shown_before_and_after(
     run = RunFolder(Path(shutil.copytree(seeds[0], tmp_path / "run")))
     kept = read_derived(run, DERIVED_NAME)
     write_derived(run, DERIVED_NAME, {**kept, "temperature": 2.0})
-    found = evaluate(run.root, unseen, voice=Voice())
+    found = evaluate(run.root, unseen, progress=Progress())
     calibration = found.calibration
     assert calibration.temperature == 2.0
     assert (calibration.ece_after, calibration.log_loss_after) == (
@@ -84,8 +84,8 @@ def test_the_temperature_is_shown_before_and_after(
 
 def test_seeds_are_combined(seeds: tuple[Path, ...], unseen: Path) -> None:
     """Mean and Student's interval of what each run scores by itself on the same rows."""
-    alone = [evaluate(run, unseen, voice=Voice()).scores for run in seeds]
-    found = evaluate(seeds[0], unseen, also=seeds[1:], voice=Voice()).seeds
+    alone = [evaluate(run, unseen, progress=Progress()).scores for run in seeds]
+    found = evaluate(seeds[0], unseen, also=seeds[1:], progress=Progress()).seeds
     assert found is not None
     assert found.accuracy == over_seeds([each.accuracy.value for each in alone])
     assert found.log_loss == over_seeds([each.log_loss for each in alone], within=(0.0, math.inf))
@@ -94,16 +94,16 @@ def test_seeds_are_combined(seeds: tuple[Path, ...], unseen: Path) -> None:
 
 def test_seeds_are_in_the_object(seeds: tuple[Path, ...], unseen: Path) -> None:
     """And only where they were asked for."""
-    told = evaluate(seeds[0], unseen, also=seeds[1:], voice=Voice()).to_json()
+    told = evaluate(seeds[0], unseen, also=seeds[1:], progress=Progress()).to_json()
     assert list(told["seeds"]) == ["runs", "accuracy", "macro_f1", "log_loss", "ece"]
     assert list(told["seeds"]["accuracy"]) == ["value", "low", "high"]
-    assert "seeds" not in evaluate(seeds[0], unseen, voice=Voice()).to_json()
+    assert "seeds" not in evaluate(seeds[0], unseen, progress=Progress()).to_json()
 
 
 def test_a_run_counts_once(seeds: tuple[Path, ...], unseen: Path) -> None:
     """The same run twice would make the interval narrower than it is."""
     with pytest.raises(UsageError, match="named twice"):
-        evaluate(seeds[0], unseen, also=[seeds[0] / ".." / seeds[0].name], voice=Voice())
+        evaluate(seeds[0], unseen, also=[seeds[0] / ".." / seeds[0].name], progress=Progress())
 
 
 def test_runs_must_have_the_same_labels(
@@ -117,12 +117,12 @@ def test_runs_must_have_the_same_labels(
         out=tmp_path / "other",
         max_steps=1,
         settings=SHORT,
-        voice=Voice(),
+        progress=Progress(),
     ).run
     with pytest.raises(DataError, match="different labels"):
-        evaluate(seeds[0], unseen, also=[other], voice=Voice())
+        evaluate(seeds[0], unseen, also=[other], progress=Progress())
     with pytest.raises(DataError, match="MONEY, SPORT"):
-        evaluate(seeds[0], unseen, against=other, voice=Voice())
+        evaluate(seeds[0], unseen, against=other, progress=Progress())
 
 
 def test_the_record_beside_the_run_says_the_same(
@@ -131,7 +131,7 @@ def test_the_record_beside_the_run_says_the_same(
     """In ``derived/``, with the rows' digest."""
     kept_out = shutil.ignore_patterns("evaluation-*")  # of other tests, on other rows
     run = Path(shutil.copytree(finished.run, tmp_path / "run", ignore=kept_out))
-    found = evaluate(run, unseen, voice=Voice())
+    found = evaluate(run, unseen, progress=Progress())
     (record,) = (run / "derived").glob("evaluation-*.json")
     kept = read_derived(RunFolder(run), record.stem)
     assert {key: kept[key] for key in found.to_json()} == found.to_json()
@@ -142,7 +142,7 @@ def test_two_runs_are_compared_on_the_same_rows(seeds: tuple[Path, ...], unseen:
     texts = [row["text"] for row in toy_rows(200, seed=7)]
     truth = [LABELS.index(row["label"]) for row in toy_rows(200, seed=7)]
     ours, theirs = (Run.load(run).predict(texts).ids for run in seeds[:2])
-    found = evaluate(seeds[0], unseen, against=seeds[1], voice=Voice())
+    found = evaluate(seeds[0], unseen, against=seeds[1], progress=Progress())
     assert found.paired == compare_accuracy(truth, ours, theirs)
     assert found.paired_macro_f1 == compare_macro_f1(truth, ours, theirs)
     assert {"difference", "low", "high", "p_value", "test"} <= found.to_json()["paired"].keys()
@@ -159,7 +159,7 @@ def test_poor_test_rows_are_scored_without_nan(
 ) -> None:
     """One row, a missing class: numbers with wide intervals, against a run and over seeds too."""
     file = write_jsonl(tmp_path / "few.jsonl", rows)
-    found = evaluate(seeds[0], file, against=seeds[1], also=seeds[1:], voice=Voice())
+    found = evaluate(seeds[0], file, against=seeds[1], also=seeds[1:], progress=Progress())
     told = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert told["n"] == len(rows)
     accuracy = told["accuracy"]
@@ -172,7 +172,7 @@ def test_all_wrong_is_scored_without_nan(seeds: tuple[Path, ...], tmp_path: Path
     texts = [row["text"] for row in toy_rows(30, seed=9)]
     said = Run.load(seeds[0]).predict(texts).ids
     rows = [{"text": t, "label": LABELS[1 - i]} for t, i in zip(texts, said, strict=True)]
-    found = evaluate(seeds[0], write_jsonl(tmp_path / "w.jsonl", rows), voice=Voice())
+    found = evaluate(seeds[0], write_jsonl(tmp_path / "w.jsonl", rows), progress=Progress())
     json.dumps(found.to_json(), allow_nan=False)
     assert (found.scores.accuracy.value, found.scores.macro_f1.value) == (0.0, 0.0)
     assert found.scores.accuracy.high > 0.05
@@ -182,7 +182,7 @@ def test_an_unseen_label_is_named(seeds: tuple[Path, ...], tmp_path: Path) -> No
     """With those that the run knows."""
     file = write_jsonl(tmp_path / "new.jsonl", [SPORT, {"text": "x", "label": "weather"}])
     with pytest.raises(DataError, match="weather"):
-        evaluate(seeds[0], file, voice=Voice())
+        evaluate(seeds[0], file, progress=Progress())
 
 
 @pytest.mark.parametrize(
@@ -201,6 +201,6 @@ def test_why_the_error_was_not_halved(temperature: float, before: float, words: 
 def test_a_halved_error_needs_no_reason(seeds: tuple[Path, ...], unseen: Path) -> None:
     """And one that is not halved has one."""
     for run in seeds:
-        told = evaluate(run, unseen, voice=Voice()).calibration
+        told = evaluate(run, unseen, progress=Progress()).calibration
         assert (told.reason is None) == (told.ece_after <= told.ece_before / 2)
         assert 0 < told.ece_by_chance < 0.2

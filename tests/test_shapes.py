@@ -18,11 +18,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from tests.toys import toy_config, toy_encoder
-from tightfit.budget.families import FAMILIES
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
-from tightfit.config import Role
 from tightfit.errors import ModelError
+from tightfit.families import FAMILIES, Role
 
 LABELS = 3
 

@@ -15,7 +15,7 @@ from benchmarks.results import table, write_section
 from benchmarks.sides import BASELINE, SIDES, Figures
 from benchmarks.speed import Run, options, results_table, summarise, write_rows
 
-from tests.toy_jobs import toy_classifier
+from tests.toy_setups import toy_classifier
 from tests.toys import toy_encoder, toy_rows, write_jsonl
 from tightfit.budget.published import published_config
 from tightfit.budget.shapes import encoder_shapes

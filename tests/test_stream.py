@@ -7,6 +7,7 @@ import errno
 import json
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,15 +19,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.toy_jobs import TEXTS, CountingBar, Speaker, toy_classifier
+import tightfit
+from tests.toy_setups import TEXTS, CountingBar, Speaker, toy_classifier, toy_predictor
 from tests.toys import toy_rows
-from tightfit import pipeline
+from tightfit.batch_predict.shard import Shard
+from tightfit.batch_predict.stream import predict_stream
+from tightfit.batch_predict.writers import WRITERS
+from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, MachineError, UsageError
-from tightfit.inference.predictor import Predictions, Predictor
-from tightfit.inference.shard import Shard
-from tightfit.inference.stream import predict_stream
-from tightfit.inference.writers import WRITERS
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 STRANGE = (
     'a, "quoted" one',
@@ -47,7 +48,7 @@ formats = pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 @pytest.fixture(scope="module")
 def predictor(bert: Path) -> Predictor:
     """A classifier with strange labels."""
-    return Predictor(toy_classifier(bert, labels=STRANGE), max_length=16)
+    return toy_predictor(toy_classifier(bert, labels=STRANGE))
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_texts_below_the_threshold_have_no_label(
     suffix: str, label_format: Any, predictor: Predictor, tmp_path: Path
 ) -> None:
     """An empty cell, or null; the first row may be one of them."""
-    unsure = Predictor(predictor.classifier, 16, threshold=0.999)
+    unsure = replace(predictor, threshold=0.999)
     out = tmp_path / f"out{suffix}"
     written = predict_stream(unsure, [TEXTS], out, label_format=label_format)
     assert (written.rows, written.abstained) == (4, 4)
@@ -177,8 +178,8 @@ def test_formulas_are_escaped_where_that_is_asked_for(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind an apostrophe; other names stay as they are."""
-    predictor = Predictor(toy_classifier(bert, labels=FORMULAS), max_length=16)
-    each = Predictions(np.eye(len(FORMULAS)), FORMULAS, 0)
+    predictor = toy_predictor(toy_classifier(bert, labels=FORMULAS))
+    each = predictor.task.predictions(np.eye(len(FORMULAS)))
     monkeypatch.setattr(Predictor, "predict_tokens", lambda *_: each)
     for escape, due in (
         (False, FORMULAS),
@@ -207,7 +208,7 @@ def test_no_rows_leave_a_file_with_columns(predictor: Predictor, tmp_path: Path)
 def test_progress_is_told(predictor: Predictor, many: list[str], tmp_path: Path) -> None:
     """Row by row of the whole file."""
     bar = CountingBar()
-    predict_stream(predictor, chunked(many, 30), tmp_path / "out.csv", voice=Speaker(bar))
+    predict_stream(predictor, chunked(many, 30), tmp_path / "out.csv", progress=Speaker(bar))
     assert bar.count == 100
 
 
@@ -289,13 +290,13 @@ def test_a_folder_of_that_name_is_refused(predictor: Predictor, tmp_path: Path) 
         predict_stream(predictor, [TEXTS], tmp_path / "out.csv")
 
 
-def test_the_competition_s_file(finished: pipeline.TrainResult, tmp_path: Path) -> None:
+def test_the_competition_s_file(finished: tightfit.TrainResult, tmp_path: Path) -> None:
     """A pickled data set of 8,000 texts: a header, and the IDs 0 to 7999."""
     rows = [row["text"] for row in toy_rows(200)] * 40
     with (tmp_path / "test.pkl").open("wb") as file:
         pickle.dump(datasets.Dataset.from_dict({"text": rows}), file)
     out = tmp_path / "submission.csv"
-    result = pipeline.predict(finished.run, tmp_path / "test.pkl", out, voice=Voice())
+    result = tightfit.predict(finished.run, tmp_path / "test.pkl", out, progress=Progress())
     assert (result.rows, result.abstained) == (8000, 0)
     lines = out.read_text().splitlines()
     assert lines[0] == "ID,Label"
@@ -304,7 +305,7 @@ def test_the_competition_s_file(finished: pipeline.TrainResult, tmp_path: Path) 
 
 
 def test_a_fault_in_the_rows_leaves_no_submission(
-    finished: pipeline.TrainResult, tmp_path: Path
+    finished: tightfit.TrainResult, tmp_path: Path
 ) -> None:
     """The column is wrong, which shows at once; no text in row 9,000, which shows late.
 
@@ -314,8 +315,8 @@ def test_a_fault_in_the_rows_leaves_no_submission(
     data.write_text('{"text": "goal"}\n' * 9000 + '{"text": null}\n')
     for column in ("body", "text"):
         with pytest.raises(DataError):
-            pipeline.predict(
-                finished.run, data, tmp_path / "out.csv", text_column=column, voice=Voice()
+            tightfit.predict(
+                finished.run, data, tmp_path / "out.csv", text_column=column, progress=Progress()
             )
         kept = [path.name for path in tmp_path.iterdir() if path != data]
         assert kept == ([] if column == "body" else ["out.csv.partial"])

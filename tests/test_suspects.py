@@ -9,7 +9,7 @@ import pytest
 
 from tests.planted import sample
 from tests.toys import MONEY, SPORT
-from tightfit import optional
+from tightfit import extras
 from tightfit.data.checks.suspects import FOLDS, find_suspects, judgeable_rows
 from tightfit.errors import MissingExtraError
 
@@ -94,6 +94,6 @@ def test_scripts_of_single_characters() -> None:
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra is named."""
-    monkeypatch.setattr(optional, "available", lambda name: name != "cleanlab")
+    monkeypatch.setattr(extras, "available", lambda name: name != "cleanlab")
     with pytest.raises(MissingExtraError, match=r"label errors .*\n.*\n.*tightfit\[checks\]"):
         find_suspects(["a"], [0], seed=0)

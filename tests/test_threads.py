@@ -13,11 +13,11 @@ import torch
 
 from tests.exports import toy_texts
 from tests.test_loop import QUIET, recorded, without_dropout
-from tests.toy_jobs import toy_job, toy_loop
+from tests.toy_setups import toy_job, toy_loop
+from tightfit import Run, TrainResult
 from tightfit.data import batches
-from tightfit.inference.engines import torch_engine
-from tightfit.model.threads import side_by_side
-from tightfit.pipeline import Run, TrainResult
+from tightfit.encoder.threads import side_by_side
+from tightfit.engines.engine import EngineModel, torch_engine
 from tightfit.training.probe import frozen_features
 
 
@@ -79,10 +79,10 @@ def test_gradients_are_those_of_one_pass(settings: list[str], bert: Path, tmp_pa
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        job = toy_job(bert, *QUIET, *settings)
-        assert len(job.parts(range(12))) == threads
-        job = replace(job, classifier=without_dropout(job))
-        found.append(recorded(job, tmp_path / str(threads)))
+        setup = toy_job(bert, *QUIET, *settings)
+        assert len(setup.parts(range(12))) == threads
+        setup = replace(setup, classifier=without_dropout(setup))
+        found.append(recorded(setup, tmp_path / str(threads)))
     for whole, divided in zip(*found, strict=True):
         assert divided.keys() == whole.keys()
         for name, gradient in whole.items():
@@ -93,9 +93,9 @@ def test_training_twice_gives_the_same_bits(bert: Path, tmp_path: Path) -> None:
     """Whichever thread is first, and with the head's dropout."""
     weights = []
     for name in ("a", "b"):
-        job = toy_job(bert, "optim.epochs=4")
-        toy_loop(job, tmp_path / name).fit()
-        weights.append(job.classifier.state())
+        setup = toy_job(bert, "optim.epochs=4")
+        toy_loop(setup, tmp_path / name).fit()
+        weights.append(setup.classifier.state())
     for name, tensor in weights[0].items():
         assert torch.equal(tensor, weights[1][name]), name
 
@@ -103,19 +103,20 @@ def test_training_twice_gives_the_same_bits(bert: Path, tmp_path: Path) -> None:
 def test_predictions_are_the_same(finished: TrainResult) -> None:
     """One batch after the other, or two at once."""
     predictor = Run.load(finished.run).predictor
-    engine = torch_engine(predictor.classifier.module)
+    engine = torch_engine(predictor.model)
+    model = EngineModel(predictor.model.tokens, None, engine)
     texts, found = toy_texts(400), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found.append(replace(predictor, engine=engine).logits(texts))
+        found.append(replace(predictor, model=model).logits(texts))
     np.testing.assert_allclose(found[1], found[0], atol=1e-6)
 
 
 def test_features_of_the_probe_are_the_same(bert: Path) -> None:
     """In the order of the rows that were asked for."""
-    job, rows_N = toy_job(bert, "train.eval_batch=4"), np.random.default_rng(0).permutation(40)
+    setup, rows_N = toy_job(bert, "train.eval_batch=4"), np.random.default_rng(0).permutation(40)
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found.append(frozen_features(job, rows_N))
+        found.append(frozen_features(setup, rows_N))
     np.testing.assert_allclose(found[1], found[0], atol=1e-6)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.toy_jobs import toy_job
+from tests.toy_setups import toy_job
 from tests.toys import toy_tokenizer
 from tightfit.data import token_cache
 from tightfit.data.batches import LongText, Tokens, tokenise

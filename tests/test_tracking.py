@@ -12,12 +12,14 @@ import pytest
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from tests.toy_jobs import SHORT, toy_settings
+from tests.toy_setups import SHORT, toy_job, toy_settings
+from tightfit import Run, TrainResult, train
 from tightfit.errors import MissingExtraError, SettingsError
-from tightfit.optional import available
-from tightfit.pipeline import Run, TrainResult, train
-from tightfit.training.tracking import log_row, make_accelerator
-from tightfit.voice import Voice
+from tightfit.extras import available
+from tightfit.model.proofs import GradientWatch
+from tightfit.progress import Progress
+from tightfit.training.loop import Loop
+from tightfit.training.tracking import Tracker
 
 with_tensorboard = pytest.mark.skipif(not available("tensorboard"), reason="an extra")
 with_wandb = pytest.mark.skipif(not available("wandb"), reason="an extra")
@@ -40,7 +42,7 @@ def tracked(bert: Path, rows: Path, out: Path, tracker: str) -> TrainResult:
         out=out,
         max_steps=6,
         settings=[*SHORT, "train.eval_every=2", f"tracking.to={tracker}"],
-        voice=Voice(),
+        progress=Progress(),
     )
 
 
@@ -51,9 +53,9 @@ def history_of(run: Path) -> list[dict[str, Any]]:
 
 def test_without_a_tracker_nothing_is_made(bert: Path, tmp_path: Path) -> None:
     """And rows may be logged all the same."""
-    accelerator = make_accelerator(toy_settings(bert), tmp_path / "tracking")
-    log_row(accelerator, {"step": 0, "train_loss": None, "eval_loss": 1.0})
-    accelerator.end_training()
+    setup = toy_job(bert, "train.max_steps=2")
+    with Tracker.open(setup.config, tmp_path / "tracking") as tracker:
+        Loop(setup, GradientWatch({}), [tracker]).fit()
     assert not (tmp_path / "tracking").exists()
 
 
@@ -65,19 +67,19 @@ def fresh_state() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
+@with_tensorboard
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.usefixtures("fresh_state")
-def test_precision_stays_ours(bert: Path, tmp_path: Path) -> None:
-    """Accelerate would fall back without a word; it is not asked."""
-    config = toy_settings(bert, "train.precision=fp16")
-    assert make_accelerator(config, tmp_path).mixed_precision == "no"
-    assert make_accelerator(config, tmp_path).trackers == []
-
-
-@pytest.mark.usefixtures("fresh_state")
-def test_an_accelerator_of_somebody_else_is_no_hindrance(bert: Path, tmp_path: Path) -> None:
-    """A notebook may have made one in another precision, which must not end our training."""
-    Accelerator(mixed_precision="bf16")
-    assert make_accelerator(toy_settings(bert), tmp_path).mixed_precision == "bf16"
+@pytest.mark.parametrize("before", [None, "bf16"])
+def test_an_accelerator_of_somebody_else_is_no_hindrance(
+    before: str | None, bert: Path, tmp_path: Path
+) -> None:
+    """A notebook may have made one in another precision; that stays, and ours asks for none."""
+    if before:
+        Accelerator(mixed_precision=before)
+    config = toy_settings(bert, "train.precision=fp16", "tracking.to=tensorboard")
+    with Tracker.open(config, tmp_path):
+        assert AcceleratorState().mixed_precision == (before or "no")
 
 
 @with_tensorboard
@@ -179,7 +181,7 @@ def test_a_missing_extra_is_named_before_anything_is_written(
     bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 3, the command that installs it, and no folder in the way of the next try."""
-    monkeypatch.setattr("tightfit.optional.available", lambda package: False)
+    monkeypatch.setattr("tightfit.extras.available", lambda package: False)
     with pytest.raises(MissingExtraError, match=r"tracking\.to=mlflow") as caught:
         tracked(bert, rows_file, tmp_path / "run", "mlflow")
     assert caught.value.exit_code == SettingsError.exit_code == 3
@@ -193,6 +195,8 @@ def test_an_unknown_tracker_is_refused(bert: Path, rows_file: Path, tmp_path: Pa
         tracked(bert, rows_file, tmp_path / "run", "neptune")
 
 
+@with_tensorboard
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_trackers_are_ended_after_a_fault(
     bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,7 +209,7 @@ def test_trackers_are_ended_after_a_fault(
             model=str(bert),
             out=tmp_path / "run",
             max_steps=3,
-            settings=[*SHORT, "optim.lr=1e-30"],
-            voice=Voice(),
+            settings=[*SHORT, "optim.lr=1e-30", "tracking.to=tensorboard"],
+            progress=Progress(),
         )
     assert ended == [True]

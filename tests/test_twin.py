@@ -12,11 +12,11 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoModelForSequenceClassification, get_cosine_schedule_with_warmup
 
-from tests.toy_jobs import toy_job, toy_loop
+from tests.toy_setups import toy_job, toy_loop
 from tests.toys import toy_encoder
 from tightfit.data.batches import batch_order
 from tightfit.model.encoders import quiet_transformers
-from tightfit.training.job import Job
+from tightfit.training.setup import Setup
 
 STEPS = 50
 SETTINGS = [
@@ -71,7 +71,7 @@ def twin_optimizer(twin: nn.Module) -> torch.optim.AdamW:
     )
 
 
-def steps_of(job: Job) -> list[list[list[int]]]:
+def steps_of(job: Setup) -> list[list[list[int]]]:
     """The batches of each optimiser step, epoch after epoch."""
     steps: list[list[list[int]]] = []
     for epoch in range(STEPS):
@@ -82,14 +82,14 @@ def steps_of(job: Job) -> list[list[list[int]]]:
     return steps[:STEPS]
 
 
-def padded(job: Job, rows: list[int]) -> dict[str, torch.Tensor]:
+def padded(job: Setup, rows: list[int]) -> dict[str, torch.Tensor]:
     """What the tokenizer gives for a batch of ids."""
     tokens = job.train.tokens
     texts = [tokens.ids[tokens.offsets[r] : tokens.offsets[r + 1]].tolist() for r in rows]
     return dict(job.classifier.tokenizer.pad({"input_ids": texts}, return_tensors="pt"))
 
 
-def twin_losses(job: Job, folder: Path) -> list[float]:
+def twin_losses(job: Setup, folder: Path) -> list[float]:
     """The mean loss of each step's rows, before the step."""
     twin = twin_model(folder, job.classifier.state())
     optimizer = twin_optimizer(twin)
@@ -101,7 +101,7 @@ def twin_losses(job: Job, folder: Path) -> list[float]:
         optimizer.zero_grad()
         losses.append(0.0)
         for rows in batches:
-            labels = torch.tensor([job.train.labels[row] for row in rows])
+            labels = torch.tensor([job.train.targets[row] for row in rows])
             loss = loss_of(twin(**padded(job, rows)).logits, labels) / rows_in_step
             loss.backward()
             losses[-1] += float(loss.detach())

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pytest
 
 import tightfit
-from tightfit.data import unpickle
-from tightfit.data.unpickle import read_pickle
-from tightfit.data.unpickle_child import read
+from tightfit.data.pickles import unpickle
+from tightfit.data.pickles.sandbox import read
+from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.errors import DataError
 
 TEXTS = ["alpha", "bé\u6f22\U0001f600", "", "x\x00y", "gamma"]

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tightfit.data import unpickle, unpickle_child
-from tightfit.data.unpickle import read_pickle
-from tightfit.data.unpickle_child import read
-from tightfit.data.unpickle_records import ALLOWED, Record, Recorder
+from tightfit.data.pickles import sandbox, unpickle
+from tightfit.data.pickles.records import ALLOWED, Record, Recorder
+from tightfit.data.pickles.sandbox import read
+from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.errors import DataError
 
 # Each attack would leave a marker, if anything of it ran.
@@ -302,7 +302,7 @@ LIARS: dict[str, tuple[Call, pa.DataType]] = {
 def answered(value: Any) -> bytes:
     """What the child would say to the pickle: JSON when it refuses."""
     out = io.BytesIO()
-    code = unpickle_child.answer(io.BytesIO(pickle.dumps(value)), out)
+    code = sandbox.answer(io.BytesIO(pickle.dumps(value)), out)
     assert code == unpickle.REFUSED
     return out.getvalue()
 

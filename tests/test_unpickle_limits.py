@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from tightfit.data import unpickle
-from tightfit.data.unpickle import read_pickle
+from tightfit.data.pickles import unpickle
+from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.errors import DataError, MachineError
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")

@@ -15,18 +15,19 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from tests.toy_jobs import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_plan, toy_settings
+from tests.toy_setups import LABELS, SHORT, TEXTS, toy_classifier, toy_job, toy_plan, toy_settings
 from tests.toys import SMALL, toy_tokenizer
-from tightfit.budget.plan import Plan
+from tightfit import Run, TrainResult, audit, export, train
+from tightfit.budget.parameter_plan import Plan
 from tightfit.data.batches import collate
 from tightfit.errors import BudgetError, SettingsError
+from tightfit.methods import METHODS, PLAIN
+from tightfit.model.adapter_audit import _audit_vectors
 from tightfit.model.adapters import adapter_pairs, base_model, quiet_peft
-from tightfit.model.audit import _audit_vectors, audit_folder
 from tightfit.model.encoders import quiet_transformers
-from tightfit.pipeline import Run, TrainResult, export, train
-from tightfit.runs import RunFolder, read_json
+from tightfit.progress import Progress
+from tightfit.storage import RunFolder, read_json
 from tightfit.training.optim import RATE, make_optimizer
-from tightfit.voice import Voice
 
 VERA = "adapters.method=vera"
 DORA = "adapters.dora=true"
@@ -55,7 +56,7 @@ def trained(
             out = tmp_path_factory.mktemp("variant") / "run"
             model = str(bert)
             made[variant] = train(
-                rows_file, model=model, out=out, settings=settings, max_steps=6, voice=Voice()
+                rows_file, model=model, out=out, settings=settings, max_steps=6, progress=Progress()
             )
         return made[variant]
 
@@ -87,10 +88,10 @@ def test_plain_peft_answers_alike(
 def test_the_four_gates_agree(variant: str, trained: Callable[[str], TrainResult]) -> None:
     """Plan, built model, optimiser and file; every proof holds."""
     run = trained(variant)
-    assert all(proof["ok"] for proof in run.summary["proofs"].values())
+    assert all(proof["ok"] for proof in run.proofs.values())
     gates = read_json(RunFolder(run.run).proofs)["gates"]
     counts = {gates[gate] for gate in ("plan", "built", "optimizer", "saved")}
-    assert counts == {run.summary["total"]}
+    assert counts == {run.total}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -111,7 +112,7 @@ def test_merged_answers_alike(
     variant: str, trained: Callable[[str], TrainResult], tmp_path: Path
 ) -> None:
     """Each variant goes into the weights."""
-    exported = export(trained(variant).run, "merged", out=tmp_path / "merged", voice=Voice())
+    exported = export(trained(variant).run, "merged", out=tmp_path / "merged", progress=Progress())
     assert exported.to_json()["parity"]["max_abs_difference"] < 1e-4
 
 
@@ -230,23 +231,24 @@ def test_contradictions(bert: Path, settings: list[str], words: str) -> None:
 )
 def test_the_lean_path_refuses(bert: Path, setting: str, reason: str) -> None:
     """It knows products of two matrices; the reason goes on record."""
-    job = toy_job(bert, setting)
-    assert job.lean is None
-    assert reason in job.config.choices["forward"].reason
+    setup = toy_job(bert, setting)
+    assert setup.lean is None
+    assert setup.decisions.forward is not None
+    assert reason in setup.decisions.forward.reason
 
 
 @pytest.mark.parametrize("variant", ["lora+", "pissa", "eva", "vera"])
 def test_the_lean_path_answers_alike(bert: Path, variant: str) -> None:
     """Logits, and the gradient of every tensor, are those of the model's own forward pass."""
-    job = toy_job(bert, EVERYWHERE, *VARIANTS[variant], "adapters.alpha=3")
-    assert job.lean is not None
-    trainable = job.classifier.trainable()
+    setup = toy_job(bert, EVERYWHERE, *VARIANTS[variant], "adapters.alpha=3")
+    assert setup.lean is not None
+    trainable = setup.classifier.trainable()
     torch.manual_seed(1)
-    job.classifier.load_state({n: torch.randn_like(p) / 4 for n, p in trainable.items()})
-    batch = collate(job.train.tokens, [0, 1, 2])
-    job.classifier.module.eval()
+    setup.classifier.load_state({n: torch.randn_like(p) / 4 for n, p in trainable.items()})
+    batch = collate(setup.train.tokens, [0, 1, 2])
+    setup.classifier.module.eval()
     found = []
-    for logits_BK in (job.lean.logits(batch), job.classifier.logits(batch)):
+    for logits_BK in (setup.lean.logits(batch), setup.classifier.logits(batch)):
         gradients = torch.autograd.grad(logits_BK.square().sum(), list(trainable.values()))
         found.append((logits_BK.detach(), gradients))
     torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
@@ -273,9 +275,9 @@ def test_b_alone_learns_faster(bert: Path) -> None:
 def test_vectors_are_not_decayed(bert: Path) -> None:
     """VeRA's d would be pulled to zero, DoRA's lengths with it."""
     for setting, kind in ((VERA, "vera_lambda_d"), (DORA, "lora_magnitude_vector")):
-        job = toy_job(bert, setting)
-        trainable = job.classifier.trainable()
-        optimizer = make_optimizer(trainable, job.config.optim, job.classifier.plan)
+        setup = toy_job(bert, setting)
+        trainable = setup.classifier.trainable()
+        optimizer = make_optimizer(trainable, setup.config.optim, setup.classifier.plan)
         decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
         found = {decay[id(p)] for name, p in trainable.items() if name.endswith(kind)}
         assert found == {0.0}
@@ -318,7 +320,7 @@ def test_vera_s_constants_are_saved_and_listed(
     run = trained("vera")
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     listed = read_json(RunFolder(run.run).plan)["shared"]
-    assert sum(t.numel() for n, t in saved.items() if n not in listed) == run.summary["total"]
+    assert sum(t.numel() for n, t in saved.items() if n not in listed) == run.total
     assert {name: tuple(saved[name].shape) for name in listed} == {
         "base_model.vera_A": (8, 64),
         "base_model.vera_B": (64, 8),
@@ -328,14 +330,14 @@ def test_vera_s_constants_are_saved_and_listed(
 def test_the_audit_of_vera(trained: Callable[[str], TrainResult], tmp_path: Path) -> None:
     """Alive, and dead where b is zero; the shared matrices are not counted."""
     run = trained("vera")
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict == "alive: all 12 adapters changed their layer"
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
     assert {state.rank for state in found.adapters} == {8}
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("vera_lambda_b"))
     save_file({**saved, name: saved[name] * 0}, tmp_path / "adapter_model.safetensors")
-    dead = _audit_vectors(tmp_path, None)
+    dead = _audit_vectors(tmp_path, None, METHODS["vera"])
     assert dead.verdict.startswith("dead: 1 of 12 adapters")
     assert [s.norm_b for s in dead.adapters if s.dead] == [0.0]
 
@@ -349,9 +351,9 @@ def test_the_audit_of_the_others(
 ) -> None:
     """PiSSA's B A is not zero before training either, and the file alone cannot tell."""
     run = trained(variant)
-    found = audit_folder(run.run)
+    found = audit(run.run)
     assert found.verdict.startswith(verdict)
-    assert found.trainable == run.summary["total"]
+    assert found.trainable == run.total
 
 
 @pytest.mark.parametrize(
@@ -381,5 +383,5 @@ def test_the_report_and_the_card_name_them(
 def test_a_plan_of_mixed_kinds_is_counted(bert: Path) -> None:
     """Price and rank of each layer are its own."""
     plan = toy_plan(bert, DORA)
-    mixed = replace(plan, layers=(replace(plan.layers[0], kind="lora"), *plan.layers[1:]))
+    mixed = replace(plan, layers=(replace(plan.layers[0], kind=PLAIN), *plan.layers[1:]))
     assert plan.total - mixed.total == 32

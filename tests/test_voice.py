@@ -1,4 +1,4 @@
-"""Words for people go to stderr, and a library call is silent unless given a voice."""
+"""Words for people go to stderr, and a library call is silent unless given a progress."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.toy_jobs import Notes
-from tightfit import voice as module
-from tightfit.voice import Bar, Once, RichVoice, Voice
+from tests.toy_setups import Notes
+from tightfit import progress as module
+from tightfit.progress import Bar, Once, Progress, RichProgress
 
 
 def test_the_base_voice_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     """It still gives a bar to whoever tracks something."""
-    voice = Voice()
-    voice.say("words")
-    voice.warn("more")
-    with voice.track("counting", 3) as bar:
+    progress = Progress()
+    progress.say("words")
+    progress.warn("more")
+    with progress.track("counting", 3) as bar:
         bar.advance(2, "note")
     assert isinstance(bar, Bar)
     assert capsys.readouterr() == ("", "")
@@ -25,9 +25,9 @@ def test_the_base_voice_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_words_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     """Standard output belongs to results."""
-    voice = RichVoice()
-    voice.say("741,124 parameters will train")
-    voice.warn("no cap holds")
+    progress = RichProgress()
+    progress.say("741,124 parameters will train")
+    progress.warn("no cap holds")
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "741,124 parameters will train\nwarning: no cap holds\n"
@@ -36,13 +36,13 @@ def test_words_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
 def test_nothing_in_a_sentence_is_markup(capsys: pytest.CaptureFixture[str]) -> None:
     """A path or a label may hold brackets; long lines are not broken up."""
     text = "[red]runs/[1]/x[/red] [link=x] " + "long " * 60
-    RichVoice().say(text)
+    RichProgress().say(text)
     assert capsys.readouterr().err == text + "\n"
 
 
 def test_a_log_file_gets_no_bars(capsys: pytest.CaptureFixture[str]) -> None:
     """Where stderr is no terminal a moving bar is a page of noise; a short job says nothing."""
-    with RichVoice().track("training", 10) as bar:
+    with RichProgress().track("training", 10) as bar:
         for _ in range(10):
             bar.advance(1, "loss 0.1")
     assert capsys.readouterr() == ("", "")
@@ -54,7 +54,7 @@ def test_a_log_file_hears_of_a_long_job_once_a_minute(
     """How far it is, and how long it takes at the pace so far."""
     clock = iter(range(0, 1000, 40))
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    with RichVoice().track("training", 1010, done=1000) as bar:
+    with RichProgress().track("training", 1010, done=1000) as bar:
         for _ in range(4):
             bar.advance(1, "loss 0.1")
     assert capsys.readouterr().err == (
@@ -71,7 +71,7 @@ def test_a_terminal_shows_count_and_note(monkeypatch: pytest.MonkeyPatch) -> Non
         "Console",
         lambda **options: Console(file=terminal, force_terminal=True, width=120, **options),
     )
-    with RichVoice().track("training", 10, done=4) as bar:
+    with RichProgress().track("training", 10, done=4) as bar:
         bar.advance(2, "loss 0.123")
     shown = terminal.getvalue()
     assert "training" in shown

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tightfit.errors import MachineError, UsageError
-from tightfit.runs.whole import check_replaceable, whole_folder
+from tightfit.storage.whole import check_replaceable, whole_folder
 
 
 def fill(path: Path, content: str, *, overwrite: bool = False) -> None:

@@ -10,18 +10,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.toy_jobs import LABELS, SHORT, Notes, toy_job, toy_settings
+from tests.toy_setups import LABELS, SHORT, Notes, toy_job, toy_settings
 from tests.toys import WORDS, toy_tokenizer, write_jsonl
-from tightfit import Run
+from tightfit import Run, train
+from tightfit.config import Decision
 from tightfit.data.batches import MOST_WINDOWS, Tokens, collate, tokenise
 from tightfit.data.table import Table
-from tightfit.inference.engines import TorchEngine, all_logits
+from tightfit.engines.engine import TorchEngine, all_logits
 from tightfit.model.classifier import predict_logits
 from tightfit.model.locate import locate
-from tightfit.pipeline import train
-from tightfit.training.pace import rehearse
-from tightfit.training.prepare import gather, make_job, plan_for
-from tightfit.voice import Voice
+from tightfit.progress import Progress
+from tightfit.tasks.dataset import read_dataset
+from tightfit.training.prepare import plan_for, prepare
+from tightfit.training.time_budget import rehearse
 
 LENGTHS = [3, 40, 0, 8, 9, 21]
 """Words of each text; a window has room for eight."""
@@ -96,16 +97,16 @@ def test_every_window_is_a_row_to_train_on(bert: Path) -> None:
     table = Table(texts, [LABELS[i % 2] for i in range(16)], source="long")
     config = toy_settings(bert, "data.long_text=windows", "data.validation_rows=2")
     config = config.with_values({"adapters.layers": 1})
-    material = gather(config, table, None, None)
-    source, voice = locate(str(bert)), Notes()
-    job, facts = make_job(config, material, source, plan_for(config, source, 2), voice=voice)
-    windows = len(job.train.labels)
-    assert windows > len(material.train_ids) == 14
+    dataset = read_dataset(config, table, None, None)
+    source, progress = locate(str(bert)), Notes()
+    job = prepare(config, dataset, source, plan_for(config, source, 2), progress=progress)
+    windows = len(job.train.targets)
+    assert windows > len(dataset.train_targets) == 14
     assert len(job.train.tokens) == windows
     assert job.train.tokens.windows is None
-    assert len(job.validation.tokens) == len(job.validation.labels) == 2
-    assert job.config.choices["prefix_cache"].reason == "texts have several windows"
-    assert facts["tokens"]["truncated"] == 0
+    assert len(job.validation.tokens) == len(job.validation.targets) == 2
+    assert job.decisions.prefix_cache == Decision("off", "texts have several windows")
+    assert job.data_facts()["tokens"]["truncated"] == 0
 
 
 def test_a_rehearsal_times_windows(bert: Path) -> None:
@@ -113,9 +114,9 @@ def test_a_rehearsal_times_windows(bert: Path) -> None:
     texts = ["goal bank " * 75, "bank goal " * 75] * 8
     table = Table(texts, [LABELS[i % 2] for i in range(16)], source="long")
     config = toy_settings(bert, "data.long_text=windows", "data.validation_rows=2")
-    material = gather(config, table, None, None)
+    dataset = read_dataset(config, table, None, None)
     source = locate(str(bert))
-    job, _ = make_job(config, material, source, plan_for(config, source, 2), voice=Notes())
+    job = prepare(config, dataset, source, plan_for(config, source, 2), progress=Notes())
     assert job.validation.tokens.lengths.max() > 64
     assert rehearse(job).evaluation > 0
 
@@ -130,7 +131,7 @@ def test_a_run_reads_windows_from_training_to_prediction(bert: Path, tmp_path: P
         model=str(bert),
         out=tmp_path / "run",
         settings=settings,
-        voice=Voice(),
+        progress=Progress(),
     ).run
     loaded = Run.load(run)
     assert loaded.config.data.long_text == "windows"

@@ -4,21 +4,97 @@ import tightfit
 
 result = tightfit.train(frame, budget=100_000)
 tightfit.Run.load(result.run).predict(["Stocks fell for a third day"]).labels
+
+Each name is loaded when it is first asked for, so that ``plan`` answers without waiting for torch.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from tightfit import pipeline
+if TYPE_CHECKING:
+    from tightfit.diagnosis import examine as doctor
+    from tightfit.run import Run
+    from tightfit.verbs.audit import audit
+    from tightfit.verbs.check import CheckResult, check
+    from tightfit.verbs.compare import Comparison, compare
+    from tightfit.verbs.dry_run import dry_run
+    from tightfit.verbs.evaluate import Evaluation, evaluate
+    from tightfit.verbs.export import ExportResult, export
+    from tightfit.verbs.forecast import Forecast
+    from tightfit.verbs.import_adapter import ImportResult, import_adapter
+    from tightfit.verbs.make_cascade import CascadeResult, make_cascade
+    from tightfit.verbs.plan import plan
+    from tightfit.verbs.predict import PredictResult, predict
+    from tightfit.verbs.report import report
+    from tightfit.verbs.train import train
+    from tightfit.verbs.train_result import TrainResult
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", *pipeline.__all__]
+_HOMES = {
+    "CascadeResult": "verbs.make_cascade:CascadeResult",
+    "CheckResult": "verbs.check:CheckResult",
+    "Comparison": "verbs.compare:Comparison",
+    "Evaluation": "verbs.evaluate:Evaluation",
+    "ExportResult": "verbs.export:ExportResult",
+    "Forecast": "verbs.forecast:Forecast",
+    "ImportResult": "verbs.import_adapter:ImportResult",
+    "PredictResult": "verbs.predict:PredictResult",
+    "Run": "run:Run",
+    "TrainResult": "verbs.train_result:TrainResult",
+    "audit": "verbs.audit:audit",
+    "check": "verbs.check:check",
+    "compare": "verbs.compare:compare",
+    "doctor": "diagnosis:examine",
+    "dry_run": "verbs.dry_run:dry_run",
+    "evaluate": "verbs.evaluate:evaluate",
+    "export": "verbs.export:export",
+    "import_adapter": "verbs.import_adapter:import_adapter",
+    "make_cascade": "verbs.make_cascade:make_cascade",
+    "plan": "verbs.plan:plan",
+    "predict": "verbs.predict:predict",
+    "report": "verbs.report:report",
+    "train": "verbs.train:train",
+}
+"""Where each public name is defined: ``module:name``."""
+
+__all__ = [
+    "CascadeResult",
+    "CheckResult",
+    "Comparison",
+    "Evaluation",
+    "ExportResult",
+    "Forecast",
+    "ImportResult",
+    "PredictResult",
+    "Run",
+    "TrainResult",
+    "__version__",
+    "audit",
+    "check",
+    "compare",
+    "doctor",
+    "dry_run",
+    "evaluate",
+    "export",
+    "import_adapter",
+    "make_cascade",
+    "plan",
+    "predict",
+    "report",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(pipeline, name)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    found = getattr(import_module(f"{__name__}.{module}"), attribute)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -27,9 +27,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tightfit.data.pickles.sandbox import answer, limit
+from tightfit.data.pickles.unpickle import REFUSED, TOO_BIG
 from tightfit.data.sources import Columns, iter_texts, read_table
-from tightfit.data.unpickle import REFUSED, TOO_BIG
-from tightfit.data.unpickle_child import answer, limit
 from tightfit.errors import DataError
 
 SECONDS, MEMORY = 5, 2 * 2**30

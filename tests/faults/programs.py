@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.toy_jobs import SHORT
+from tests.toy_setups import SHORT
 from tests.toys import toy_encoder, toy_rows, write_jsonl
 
 STEPS, EVERY = 60, 5

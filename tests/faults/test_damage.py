@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.command import tightfit
-from tests.toy_jobs import SHORT, Notes, toy_table
+from tests.command import cli
+from tests.toy_setups import SHORT, Notes, toy_table
+from tightfit import TrainResult, train
 from tightfit.errors import Interrupted, MachineError, TightfitError
-from tightfit.pipeline import TrainResult, train
-from tightfit.runs import BEGINNING, RunFolder
+from tightfit.storage import BEGINNING, RunFolder
 from tightfit.training import checkpoint
-from tightfit.training.loop import Loop
+from tightfit.training.callbacks import CheckpointSaver, TrainingState
 
 Damage = Callable[[bytes], bytes | None]
 
@@ -88,7 +88,7 @@ def test_no_damaged_run_opens(verb: str, run: RunFolder, rows_file: Path) -> Non
             tried += 1
             # What was worked out after sealing may be there or not: without it, none was.
             absent = run.derived in path.parents and name == "deleted"
-            if not absent and tightfit(*words).exit_code != 8:
+            if not absent and cli(*words).exit_code != 8:
                 opened.append(f"{path.relative_to(run.root)}: {name}")
     assert opened == []
     assert tried > 100
@@ -108,14 +108,15 @@ def read_by(verb: str, run: RunFolder) -> list[Path]:
 @pytest.fixture
 def stopped(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """A run that stopped after a checkpoint."""
-    save = Loop._save
+    save = CheckpointSaver.on_step_end
 
-    def stop(loop: Loop, step: int) -> None:
-        save(loop, step)
-        raise Interrupted("stopped", signal_number=2, next_step="go on")
+    def stop(saver: CheckpointSaver, state: TrainingState) -> None:
+        save(saver, state)
+        if state.evaluated:
+            raise Interrupted("stopped", signal_number=2, next_step="go on")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_save", stop)
+        patch.setattr(CheckpointSaver, "on_step_end", stop)
         with pytest.raises(Interrupted):
             again(bert, tmp_path / "run", resume=False)
     return RunFolder(tmp_path / "run")
@@ -125,14 +126,16 @@ def again(bert: Path, run: Path, *, resume: bool = True) -> TrainResult:
     """Train, or go on."""
     settings = [*SHORT, "train.max_steps=4", "train.eval_every=2"]
     table = toy_table()
-    return train(table, model=str(bert), out=run, settings=settings, resume=resume, voice=Notes())
+    return train(
+        table, model=str(bert), out=run, settings=settings, resume=resume, progress=Notes()
+    )
 
 
 def test_no_damaged_run_resumes(stopped: RunFolder, bert: Path) -> None:
     """Its beginning and its checkpoint, in every way; mended, it goes on."""
     files = [*stopped.root.glob("*.*"), *stopped.checkpoints.rglob("*.*")]
     read = [p for p in files if p.is_file() and p not in (stopped.history, stopped.proofs)]
-    assert len(read) == 8
+    assert len(read) == 9
     for path in read:
         for name in spoilt(path, path.read_bytes()):
             # Without the digests of its beginning a folder is in the way, with them it is damaged.
@@ -181,5 +184,5 @@ def test_a_clock_that_jumps(
     real, calls = time.time, iter(range(10**9))
     monkeypatch.setattr(time, "time", lambda: real() + jump * (next(calls) % 2))
     result = again(bert, tmp_path / "run", resume=False)
-    assert result.summary["steps"] == 4
-    assert 0 <= result.summary["seconds"] < 3600
+    assert result.steps == 4
+    assert 0 <= result.seconds < 3600

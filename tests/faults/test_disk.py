@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import tightfit
+from tests.command import cli
 from tests.faults.test_damage import again
+from tightfit import Run
 from tightfit.errors import ArtefactError, MachineError
-from tightfit.pipeline import Run
-from tightfit.runs import open_run
+from tightfit.storage import open_run
 
 pytestmark = pytest.mark.slow
 
@@ -89,11 +89,11 @@ def test_a_disk_that_fills_while_predicting(disk: Disk, undisturbed: Path, rows_
     out, elsewhere = disk.root / "out.csv", disk.root.parent / "out.csv"
     words = ["predict", str(undisturbed), "--data", str(rows_file), "--out"]
     disk.leave(0)
-    failed = tightfit(*words, str(out))
+    failed = cli(*words, str(out))
     assert (failed.exit_code, out.exists()) == (9, False)
     assert "No space left" in failed.stderr
     (disk.root / "ballast").unlink()
-    assert [tightfit(*words, str(path)).exit_code for path in (out, elsewhere)] == [0, 0]
+    assert [cli(*words, str(path)).exit_code for path in (out, elsewhere)] == [0, 0]
     assert out.read_bytes() == elsewhere.read_bytes()
 
 
@@ -125,7 +125,7 @@ def test_nothing_is_written_to_a_read_only_disk(
     words: str, disk: Disk, sealed: Path, rows_file: Path
 ) -> None:
     """Code 9 from each command, with the reason."""
-    failed = tightfit(*words.format(run=sealed, rows=rows_file, disk=disk.root).split())
+    failed = cli(*words.format(run=sealed, rows=rows_file, disk=disk.root).split())
     assert failed.exit_code == 9, failed.stderr
     assert "read-only" in failed.stderr.lower()
     assert [path.name for path in disk.root.iterdir()] == [sealed.name]
@@ -134,6 +134,6 @@ def test_nothing_is_written_to_a_read_only_disk(
 def test_a_run_on_a_read_only_disk_is_used(sealed: Path, rows_file: Path, tmp_path: Path) -> None:
     """What only reads needs no more."""
     out = tmp_path / "out.csv"
-    told = tightfit("predict", str(sealed), "--data", str(rows_file), "--out", str(out))
+    told = cli("predict", str(sealed), "--data", str(rows_file), "--out", str(out))
     assert (told.exit_code, len(out.read_text().splitlines())) == (0, 121)
-    assert tightfit("audit", str(sealed)).exit_code == 0
+    assert cli("audit", str(sealed)).exit_code == 0

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import tightfit
+from tests.command import cli
 from tests.exports import toy_run
 from tests.reports import HOSTILE
-from tests.toy_jobs import SHORT
+from tests.toy_setups import SHORT
 from tests.toys import WORDS, write_jsonl
 
 LABELS = [name.encode("utf-8", "ignore").decode() for name in HOSTILE]
@@ -53,7 +53,7 @@ def run(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = [part for setting in SHORT for part in ("--set", setting)]
     data = ["--data", str(write_jsonl(home / "rows.jsonl", rows)), "--model", str(bert)]
     more = ["--max-steps", "4", "--recipe", "head-only", "--out", str(home / "run")]
-    result = tightfit("train", *data, *more, *settings)
+    result = cli("train", *data, *more, *settings)
     assert result.exit_code == 0, result.stderr
     return home / "run"
 
@@ -71,7 +71,7 @@ def test_the_answers_keep_hostile_labels(run: Path, tmp_path: Path) -> None:
     """Written and read back by name, one row each."""
     out = tmp_path / "out.csv"
     data = ["--data", str(run.parent / "rows.jsonl"), "--out", str(out)]
-    assert tightfit("predict", str(run), *data, "--label-format", "name").exit_code == 0
+    assert cli("predict", str(run), *data, "--label-format", "name").exit_code == 0
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 16 * len(LABELS)

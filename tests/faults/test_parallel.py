@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.faults.programs import make_home, step_of, wait_for
-from tests.toy_jobs import SHORT
+from tests.toy_setups import SHORT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

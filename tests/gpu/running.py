@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import tightfit
-from tests.toy_jobs import SHORT
-from tightfit.voice import Bar, Voice
+from tests.toy_setups import SHORT
+from tightfit.progress import Bar, Progress
 
 STEPS, STOPPED = 12, 5
 
@@ -26,7 +26,7 @@ SETTINGS = [
 ]
 
 
-class Stopping(Voice, Bar):
+class Stopping(Progress, Bar):
     """Sends this process SIGTERM after some steps, as whoever stops a training would."""
 
     def __init__(self, step: int) -> None:
@@ -49,14 +49,16 @@ def hide_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
-def train(home: Path, run: Path, *settings: str, voice: Voice | None = None, **more: Any) -> Path:
+def train(
+    home: Path, run: Path, *settings: str, progress: Progress | None = None, **more: Any
+) -> Path:
     """Train the toy; gives the run's folder."""
     tightfit.train(
         home / "rows.jsonl",
         model=str(home / "toy"),
         out=run,
         settings=[*SETTINGS, *settings],
-        voice=voice or Voice(),
+        progress=progress or Progress(),
         **more,
     )
     return run

@@ -15,7 +15,8 @@ import tightfit
 from tests.gpu.conftest import Make
 from tests.gpu.running import hide_gpu
 from tests.toys import toy_rows
-from tightfit.voice import Voice
+from tightfit.engines.selection import EngineName
+from tightfit.progress import Progress
 
 pytestmark = pytest.mark.gpu
 
@@ -24,7 +25,7 @@ TEXTS = [row["text"] for row in toy_rows(50, seed=1)]
 
 Run = tightfit.Run
 
-ENGINES = ("torch", "torch-bf16")
+ENGINES: tuple[EngineName, ...] = ("torch", "torch-bf16")
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def run(make: Make) -> Path:
 
 def probabilities(run: Path, texts: list[str] = TEXTS) -> NDArray[np.float64]:
     """As tightfit predicts them, (N, K)."""
-    return Run.load(run).predict(texts, Voice()).probabilities_NK
+    return Run.load(run).predict(texts, Progress()).probabilities
 
 
 @torch.no_grad()
@@ -71,7 +72,7 @@ def test_bf16_gives_the_same_labels(run: Path, home: Path, tmp_path: Path) -> No
     """Of rows that the run is sure of, all but one in twenty at most."""
     rows, out = home / "rows.jsonl", {name: tmp_path / f"{name}.csv" for name in ENGINES}
     for name, file in out.items():
-        tightfit.predict(run, rows, file, engine=name, voice=Voice())
+        tightfit.predict(run, rows, file, engine=name, progress=Progress())
     full, half = (file.read_text("utf-8").splitlines() for file in out.values())
     assert len(full) == len(half) == 81
     assert sum(a != b for a, b in zip(full, half, strict=True)) <= 4
@@ -88,6 +89,6 @@ def test_another_device_gives_the_same(
 
 def test_an_export_answers_as_its_run(run: Path, tmp_path: Path) -> None:
     """The parity that every export is refused without."""
-    found = tightfit.export(run, "merged", tmp_path / "merged", voice=Voice()).to_json()
+    found = tightfit.export(run, "merged", tmp_path / "merged", progress=Progress()).to_json()
     assert found["parity"]["max_abs_difference"] < 1e-4
     assert found["parity"]["agreement"] == 1.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tightfit
 from tests.gpu.conftest import Make
 from tests.gpu.running import SETTINGS, STOPPED, Stopping, hide_gpu, losses, train, weights
 from tightfit.errors import Interrupted
@@ -32,8 +32,9 @@ def test_half_precision_learns_the_same(form: str, device: str, make: Make) -> N
     if (form, device) == ("fp16", "cpu"):
         pytest.skip("a CPU takes fp32 where fp16 is asked for")
     half = make("half", f"train.precision={form}")
-    choices = tomllib.loads((half / "config.toml").read_text("utf-8"))["choices"]
-    assert choices["precision"]["value"] == form
+    decided = tightfit.Run.open(half).decisions.precision
+    assert decided is not None
+    assert decided.value == form
     assert_close(make("full"), half, atol=0.05)
 
 
@@ -57,7 +58,7 @@ def test_a_stopped_run_is_the_same_to_the_bit(make: Make) -> None:
     """On one device."""
     whole = make("whole")
     with pytest.raises(Interrupted):
-        make("stopped", voice=Stopping(STOPPED))
+        make("stopped", progress=Stopping(STOPPED))
     resumed = make("stopped", resume=True)
     assert weights(resumed) == weights(whole)
     assert losses(resumed) == losses(whole)
@@ -73,7 +74,7 @@ def test_a_run_goes_on_where_there_is_another_device(
         if begun == "cpu":
             hide_gpu(patch)
         with pytest.raises(Interrupted):
-            train(home, run, voice=Stopping(STOPPED))
+            train(home, run, progress=Stopping(STOPPED))
     with monkeypatch.context() as patch:
         if begun == "cuda":
             hide_gpu(patch)

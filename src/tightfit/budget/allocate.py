@@ -11,22 +11,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tightfit.budget.parts import (
-    AdapterKind,
     HeadLayer,
     LayerPlan,
-    fixed_price,
     largest_rank,
     largest_uniform_rank,
-    rank_price,
+    price_at,
 )
 from tightfit.budget.shapes import LinearShape
-from tightfit.config import Role
-
-MOST_RANK = 64
-"""Enough that more parameters than this were never seen to help a classifier."""
-
-MOST_VERA_RANK = 256
-"""What PEFT takes for VeRA by default; ranks there cost one parameter a layer."""
+from tightfit.families import Role
+from tightfit.methods import PLAIN, AdapterKind
 
 HEAD_SHARE = 0.5
 """Of a cap that the whole head does not fit under, before adapters get theirs."""
@@ -57,7 +50,7 @@ class Allocate(Protocol):
 
 
 def same_rank(
-    layers: Sequence[LinearShape], rank: int, kind: AdapterKind = "lora"
+    layers: Sequence[LinearShape], rank: int, kind: AdapterKind = PLAIN
 ) -> tuple[LayerPlan, ...]:
     """An adapter of this rank on each layer.
 
@@ -70,7 +63,7 @@ def same_rank(
 
 
 def largest_that_fits(
-    layers: Sequence[LinearShape], *, head: int, cap: int | None, kind: AdapterKind = "lora"
+    layers: Sequence[LinearShape], *, head: int, cap: int | None, kind: AdapterKind = PLAIN
 ) -> Allocation:
     """The largest equal rank on these layers, or on the most of them that the cap can pay.
 
@@ -80,10 +73,10 @@ def largest_that_fits(
         cap: most trainable parameters allowed; None where no cap holds.
         kind: of the adapters.
     """
-    most = MOST_VERA_RANK if kind == "vera" else MOST_RANK
+    most = kind.most_rank
     stop = f"equal ranks stop at {most}"
     if cap is None:
-        rank = min(most, *(largest_rank(layer, kind) for layer in layers))
+        rank = min(most, largest_rank(layers, kind))
         return Allocation(same_rank(layers, rank, kind), f"no cap holds: {stop}")
     for some, words in _narrower(layers, cap - head, kind):
         rank = largest_uniform_rank(some, head=head, cap=cap, kind=kind) if some else 0
@@ -92,7 +85,7 @@ def largest_that_fits(
         if rank:
             fits = f"the largest equal rank that fits{words}"
             return Allocation(same_rank(some, rank, kind), fits)
-    cheapest, left = min(_first_price([x], kind) for x in layers), max(0, cap - head)
+    cheapest, left = min(price_at(1, [x], kind) for x in layers), max(0, cap - head)
     return Allocation((), f"the head leaves {left:,}, and the cheapest adapter costs {cheapest:,}")
 
 
@@ -121,19 +114,14 @@ def narrow_head(
     return (*inner, HeadLayer(output.name, rank * price + bias, rank))
 
 
-def _first_price(layers: Sequence[LinearShape], kind: AdapterKind) -> int:
-    """Parameters of adapters of rank 1 on all these layers."""
-    return fixed_price(layers, kind) + rank_price(layers, kind)
-
-
 def _narrower(
     layers: Sequence[LinearShape], affordable: int, kind: AdapterKind
 ) -> Iterator[tuple[list[LinearShape], str]]:
     """Ever fewer layers, with what is to be said of them."""
     yield list(layers), ""
-    lacks = f"; rank 1 on all {len(layers)} layers costs {_first_price(layers, kind):,}"
+    lacks = f"; rank 1 on all {len(layers)} layers costs {price_at(1, layers, kind):,}"
     chooses = "budget.allocation=importance would choose among them"
-    advice = f", and {chooses}" if kind == "lora" else ""
+    advice = f", and {chooses}" if kind.weighed else ""
     groups = [[x for x in layers if not set(roles).isdisjoint(x.roles)] for roles in NARROWER]
     names = [f" on {' and '.join(roles)}" for roles in NARROWER]
     for some, on in zip(groups, names, strict=True):
@@ -151,6 +139,6 @@ def _uppermost(
     """As many of the uppermost blocks as rank 1 can be paid for."""
     for lowest in sorted({x.block for x in layers}):
         some = [x for x in layers if x.block >= lowest]
-        if _first_price(some, kind) <= affordable:
+        if price_at(1, some, kind) <= affordable:
             yield some
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import BudgetError
 
 SHOWN = 5
@@ -48,7 +48,7 @@ def _differences(plan: Plan, counted: Mapping[str, int]) -> list[str]:
             strays[tensor] = parameters
         else:
             found[owner] += parameters
-    if not any(found.values()) or plan.method == "full":
+    if not any(found.values()) or plan.record.whole:
         # The names are not those of layers, or the plan does not list the layers.
         return []
     lines = [

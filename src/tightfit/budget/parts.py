@@ -1,35 +1,13 @@
-"""The parts of a plan and their price.
-
-An adapter of rank r on a layer (out, in) costs
-
-    lora   r x (in + out)          matrices A (r, in) and B (out, r) (arXiv:2106.09685)
-    dora   r x (in + out) + out    and the length of each row of the weight (arXiv:2402.09353)
-    vera   r + out                 vectors around matrices that do not train (arXiv:2310.11454)
-
-These prices are worked out here and nowhere else.
-"""
+"""The parts of a plan, and sums of their prices; one adapter's is in the record of its method."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
+from tightfit.budget.shapes import LinearShape
 from tightfit.errors import SettingsError
-
-AdapterKind = Literal["lora", "dora", "vera"]
-
-
-class LinearSize(Protocol):
-    """Whatever has the two widths of a linear layer."""
-
-    @property
-    def in_features(self) -> int:
-        """Width that the layer reads."""
-
-    @property
-    def out_features(self) -> int:
-        """Width that the layer writes."""
+from tightfit.methods import PLAIN, AdapterKind
 
 
 @dataclass(frozen=True)
@@ -47,10 +25,10 @@ class LayerPlan:
     out_features: int
     roles: tuple[str, ...] = ()
     """What the layer does; several mean that the model fuses them, and the price is for all."""
-    kind: AdapterKind = "lora"
+    kind: AdapterKind = PLAIN
 
     def __post_init__(self) -> None:
-        largest = largest_rank(self, self.kind)
+        largest = self.kind.largest_rank(self.in_features, self.out_features)
         if not 1 <= self.rank <= largest:
             raise SettingsError(
                 f"the rank does not fit the layer {self.name}",
@@ -61,17 +39,24 @@ class LayerPlan:
             )
 
     @property
+    def duties(self) -> tuple[str, ...]:
+        """What the layer does, or for adapters from elsewhere what it is called."""
+        return self.roles or (self.name.rpartition(".")[2],)
+
+    @property
+    def label(self) -> str:
+        """The same in words."""
+        return " + ".join(self.duties) + (" (fused)" if len(self.duties) > 1 else "")
+
+    @property
     def parameters(self) -> int:
         """All that trains in it."""
-        return self.rank * rank_price([self], self.kind) + fixed_price([self], self.kind)
+        return self.kind.price(self.rank, self.in_features, self.out_features)
 
     @property
     def price(self) -> str:
         """The sum behind ``parameters``, in words."""
-        if self.kind == "vera":
-            return f"{self.rank} + {self.out_features}"
-        matrices = f"{self.rank} x ({self.in_features} + {self.out_features})"
-        return matrices if self.kind == "lora" else f"{matrices} + {self.out_features}"
+        return self.kind.price_words(self.rank, self.in_features, self.out_features)
 
 
 @dataclass(frozen=True)
@@ -93,29 +78,21 @@ class HeadLayer:
     """Of a weight that is the product of two narrow ones; None where each of its numbers trains."""
 
 
-def rank_price(layers: Sequence[LinearSize], kind: AdapterKind = "lora") -> int:
-    """Parameters that each rank costs when all these layers are adapted."""
-    if kind == "vera":
-        return len(layers)
-    return sum(layer.in_features + layer.out_features for layer in layers)
+Sized = Sequence[LinearShape] | Sequence[LayerPlan]
+"""Layers as they are, or as they are to be adapted."""
 
 
-def fixed_price(layers: Sequence[LinearSize], kind: AdapterKind = "lora") -> int:
-    """Parameters that adapters on all these layers cost whatever their rank."""
-    return 0 if kind == "lora" else sum(layer.out_features for layer in layers)
+def price_at(rank: int, layers: Sized, kind: AdapterKind = PLAIN) -> int:
+    """Parameters of adapters of this rank on all these layers; at rank 0, what any rank costs."""
+    return sum(kind.price(rank, layer.in_features, layer.out_features) for layer in layers)
 
 
-def largest_rank(layer: LinearSize, kind: AdapterKind = "lora") -> int:
-    """The rank that already reaches every matrix of the layer's size."""
-    if kind == "vera":
-        # Each rank of VeRA adds a fixed direction, of which so many span all matrices.
-        return layer.in_features * layer.out_features
-    return min(layer.in_features, layer.out_features)
+def largest_rank(layers: Sized, kind: AdapterKind = PLAIN) -> int:
+    """The rank beyond which one of the layers gains nothing."""
+    return min(kind.largest_rank(layer.in_features, layer.out_features) for layer in layers)
 
 
-def largest_uniform_rank(
-    layers: Sequence[LinearSize], *, head: int, cap: int, kind: AdapterKind = "lora"
-) -> int:
+def largest_uniform_rank(layers: Sized, *, head: int, cap: int, kind: AdapterKind = PLAIN) -> int:
     """The largest rank that all layers can have alike under the cap; 0 where not even 1 fits.
 
     Args:
@@ -124,5 +101,6 @@ def largest_uniform_rank(
         cap: most trainable parameters allowed.
         kind: of the adapters.
     """
-    affordable = (cap - head - fixed_price(layers, kind)) // rank_price(layers, kind)
-    return max(0, min(affordable, *(largest_rank(layer, kind) for layer in layers)))
+    fixed = price_at(0, layers, kind)
+    affordable = (cap - head - fixed) // (price_at(1, layers, kind) - fixed)
+    return max(0, min(affordable, largest_rank(layers, kind)))

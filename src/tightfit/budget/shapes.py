@@ -13,11 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tightfit.budget.families import FAMILIES, Family, HeadSpec
-from tightfit.budget.rest import rest_parameters
+from tightfit.budget.other_parameters import rest_parameters
 from tightfit.budget.sizes import Sizes
-from tightfit.config import Role
 from tightfit.errors import ModelError
+from tightfit.families import FAMILIES, Family, HeadSpec, Role
 
 LONGEST_HEADER = 100_000_000
 """Bytes; the limit that the safetensors format itself sets."""
@@ -135,7 +134,7 @@ def safetensors_names(folder: Path) -> frozenset[str]:
         ModelError: a file is cut short or not of this format.
     """
     files = sorted(folder.glob("*.safetensors"))
-    return frozenset(name for file in files for name in _header(file))
+    return frozenset(name for file in files for name in safetensors_header(file))
 
 
 def _blocks(family: Family, sizes: Sizes) -> list[str]:
@@ -192,8 +191,12 @@ def _stored(
     )
 
 
-def _header(file: Path) -> dict[str, Any]:
-    """The JSON header, after checking that the data which it promises is all there."""
+def safetensors_header(file: Path) -> dict[str, Any]:
+    """The JSON header by tensor, after checking that the data which it promises is all there.
+
+    Raises:
+        ModelError: the file is cut short or not of this format.
+    """
     size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tightfit.budget.shapes import EncoderShapes, LinearShape
-from tightfit.config import Role
+from tightfit.config import Adapters
 from tightfit.errors import SettingsError
+from tightfit.methods import METHODS
 
 
-def targeted(
-    shapes: EncoderShapes, targets: Sequence[Role], uppermost: int | None
-) -> list[LinearShape]:
-    """The layers that can carry an adapter: those of the roles, in the uppermost blocks.
+def targeted(shapes: EncoderShapes, asked: Adapters) -> list[LinearShape]:
+    """What a method has something to train on, of the layers of the roles in the uppermost blocks.
 
     Raises:
         SettingsError: the model has no layer of a role, or not so many blocks.
     """
+    method, targets = METHODS[asked.method], asked.targets
+    if not (method.kinds or method.vectors):
+        return []
     known = dict.fromkeys(role for shape in shapes.layers for role in shape.roles)
     unknown = [role for role in targets if role not in known]
     if unknown:
@@ -26,11 +26,13 @@ def targeted(
             allowed=", ".join(known),
             next_step="name other roles in adapters.targets",
         )
-    lowest = 0 if uppermost is None else _lowest_block(shapes, uppermost)
+    lowest = 0 if asked.layers is None else _lowest_block(shapes, asked.layers)
     return [
         shape
         for shape in shapes.layers
-        if shape.block >= lowest and not set(targets).isdisjoint(shape.roles)
+        if shape.block >= lowest
+        and not set(targets).isdisjoint(shape.roles)
+        and method.suits(shape.roles, bias=shape.bias)
     ]
 
 

@@ -12,17 +12,17 @@ from typing import Annotated
 import typer
 
 from tightfit.cli import (
-    audit,
-    check,
-    compare,
-    doctor,
-    evaluate,
-    export,
-    import_,
-    plan,
-    predict,
-    report,
-    train,
+    audit_command,
+    check_command,
+    compare_command,
+    doctor_command,
+    evaluate_command,
+    export_command,
+    import_command,
+    plan_command,
+    predict_command,
+    report_command,
+    train_command,
 )
 from tightfit.cli.help import SettingsHelp, examples
 
@@ -51,17 +51,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-app.command(cls=SettingsHelp, epilog=examples(plan.EXAMPLES))(plan.plan)
-app.command(cls=SettingsHelp, epilog=examples(train.EXAMPLES))(train.train)
-app.command(epilog=examples(evaluate.EXAMPLES))(evaluate.evaluate)
-app.command(epilog=examples(predict.EXAMPLES))(predict.predict)
-app.command(epilog=examples(export.EXAMPLES))(export.export)
-app.command("import", epilog=examples(import_.EXAMPLES))(import_.import_adapter)
-app.command(epilog=examples(audit.EXAMPLES))(audit.audit)
-app.command(epilog=examples(check.EXAMPLES))(check.check)
-app.command(cls=SettingsHelp, epilog=examples(compare.EXAMPLES))(compare.compare)
-app.command(epilog=examples(report.EXAMPLES))(report.report)
-app.command(epilog=examples(doctor.EXAMPLES))(doctor.doctor)
+app.command(cls=SettingsHelp, epilog=examples(plan_command.EXAMPLES))(plan_command.plan)
+app.command(cls=SettingsHelp, epilog=examples(train_command.EXAMPLES))(train_command.train)
+app.command(epilog=examples(evaluate_command.EXAMPLES))(evaluate_command.evaluate)
+app.command(epilog=examples(predict_command.EXAMPLES))(predict_command.predict)
+app.command(epilog=examples(export_command.EXAMPLES))(export_command.export)
+app.command("import", epilog=examples(import_command.EXAMPLES))(import_command.import_adapter)
+app.command(epilog=examples(audit_command.EXAMPLES))(audit_command.audit)
+app.command(epilog=examples(check_command.EXAMPLES))(check_command.check)
+app.command(cls=SettingsHelp, epilog=examples(compare_command.EXAMPLES))(compare_command.compare)
+app.command(epilog=examples(report_command.EXAMPLES))(report_command.report)
+app.command(epilog=examples(doctor_command.EXAMPLES))(doctor_command.doctor)
 
 
 def _print_version(asked: bool) -> None:

@@ -1,43 +1,62 @@
 """Every setting and its default, once: frozen typed models, filled from a recipe.
 
 A recipe is a TOML file in ``tightfit/recipes``; it gives every value and the reason for it.
-Overrides (``optim.lr=1e-4``) make a *new* :class:`Config`. All mistakes are reported at once.
+A :class:`Config` says what was asked for and never changes; :class:`Decisions` say what a run made
+of it. All mistakes are reported at once.
 """
 
+from tightfit.config.decisions import (
+    ASKED,
+    Decision,
+    Decisions,
+    KeptText,
+    undecided,
+)
 from tightfit.config.loading import (
     DEFAULT_RECIPE,
+    OPTIONS,
+    Settings,
     from_toml,
     load_config,
     nearest_setting,
+    read_settings,
     recipe_about,
     recipe_names,
     setting_names,
+    settings_of,
+    typed,
 )
 from tightfit.config.sections import (
-    WITHOUT_LORA,
     Adapters,
-    Choice,
     Config,
+    Data,
     Head,
     MissingText,
     Optim,
-    Role,
 )
 
 __all__ = [
+    "ASKED",
     "DEFAULT_RECIPE",
-    "WITHOUT_LORA",
+    "OPTIONS",
     "Adapters",
-    "Choice",
     "Config",
+    "Data",
+    "Decision",
+    "Decisions",
     "Head",
+    "KeptText",
     "MissingText",
     "Optim",
-    "Role",
+    "Settings",
     "from_toml",
     "load_config",
     "nearest_setting",
+    "read_settings",
     "recipe_about",
     "recipe_names",
     "setting_names",
+    "settings_of",
+    "typed",
+    "undecided",
 ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
+from tightfit.config.decisions import Decisions, decisions_of_format_1
 from tightfit.config.sections import Config, Section, build_config
 from tightfit.errors import SettingsError
 
@@ -27,19 +29,74 @@ def recipe_about(name: str) -> str:
     return str(_read_recipe(name)["about"])
 
 
-def load_config(recipe: str = DEFAULT_RECIPE, overrides: Sequence[str] = ()) -> Config:
-    """Settings of a recipe with overrides applied in order.
+Settings: TypeAlias = "Sequence[str] | Mapping[str, object]"
+"""Values for dotted names: assignments such as ``optim.lr=1e-4``, or a mapping of typed values."""
+
+
+def load_config(
+    recipe: str = DEFAULT_RECIPE,
+    settings: Settings = (),
+    named: Mapping[str, object] = MappingProxyType({}),
+) -> Config:
+    """Settings of a recipe with others on top, in order; later ones win.
 
     Args:
         recipe: one of :func:`recipe_names`.
-        overrides: dotted assignments such as ``optim.lr=1e-4``; later ones win.
+        settings: assignments as the command line takes them, or typed values by dotted name.
+        named: typed values by dotted name, such as those that have an option of their own.
 
     Raises:
         SettingsError: with every mistake, and the nearest valid name for an unknown key.
     """
     values = _resolved(recipe)
-    mistakes = [fault for text in overrides if (fault := _assign(values, text))]
+    assigned = settings.items() if isinstance(settings, Mapping) else map(_parsed, settings)
+    mistakes = []
+    for name, value in (*assigned, *named.items()):
+        fault = value if isinstance(value, _Mistake) else _assign(values, name, value)
+        mistakes += [fault] if fault else []
     return build_config(values, mistakes)
+
+
+OPTIONS = {
+    "model": "model.name",
+    "budget": "budget.cap",
+    "seed": "seed",
+    "max_steps": "train.max_steps",
+    "minutes": "train.minutes",
+    "text_column": "data.text_column",
+    "label_column": "data.label_column",
+}
+"""The settings that have an option of their own."""
+
+
+def settings_of(recipe: str = DEFAULT_RECIPE, settings: Settings = (), **options: object) -> Config:
+    """Settings of a recipe, with others on top, then the options that are not None.
+
+    Args:
+        recipe: where the settings start from.
+        settings: typed values by dotted name, or assignments such as ``optim.lr=1e-4``.
+        options: values for the settings in :data:`OPTIONS`.
+
+    Raises:
+        SettingsError: with every mistake.
+    """
+    given = {OPTIONS[name]: value for name, value in options.items() if value is not None}
+    return load_config(recipe, settings, given)
+
+
+def typed(settings: Settings) -> dict[str, object]:
+    """Settings as typed values by dotted name; unknown names are left to :func:`load_config`.
+
+    Raises:
+        SettingsError: a text is no assignment.
+    """
+    if isinstance(settings, Mapping):
+        return dict(settings)
+    values = dict(map(_parsed, settings))
+    mistakes = [str(value) for value in values.values() if isinstance(value, _Mistake)]
+    if mistakes:
+        raise SettingsError("the settings have a mistake", seen="; ".join(mistakes))
+    return values
 
 
 def from_toml(text: str) -> Config:
@@ -48,11 +105,33 @@ def from_toml(text: str) -> Config:
     Raises:
         SettingsError: the text is not TOML, or not such settings.
     """
+    return build_config(_parsed_toml(text), [])
+
+
+def read_settings(text: str, decisions: Mapping[str, Any] | None) -> tuple[Config, Decisions]:
+    """Settings and decisions as a run keeps them.
+
+    Args:
+        text: its ``config.toml``.
+        decisions: its ``decisions.json``; None in runs of format 1, whose settings held both.
+
+    Raises:
+        SettingsError: the text is not TOML, or not such settings.
+    """
+    if decisions is not None:
+        return from_toml(text), Decisions.from_json(decisions)
+    values = _parsed_toml(text)
+    choices = values.pop("choices", {})
+    values.get("train", {}).pop("compile", None)  # a setting that never had a second value
+    config = build_config(values, [])
+    return config, decisions_of_format_1(config, choices)
+
+
+def _parsed_toml(text: str) -> dict[str, Any]:
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError("the settings file is not TOML", seen=str(error)) from error
-    return build_config(values, [])
 
 
 ELSEWHERE = {
@@ -118,18 +197,26 @@ def _resolved(name: str) -> dict[str, Any]:
     return {**base, "recipe": name}
 
 
-def _assign(values: dict[str, Any], text: str) -> str | None:
-    """Apply one ``a.b=c`` to ``values``; returns the mistake, if it is one."""
-    name, equals, raw = text.partition("=")
-    name = name.strip()
+class _Mistake(str):
+    """Words about an assignment that is none."""
+
+
+def _parsed(text: str) -> tuple[str, object]:
+    """Name and value of one ``a.b=c``; the value is typed where the name is known."""
+    name, equals, raw = (part.strip() for part in text.partition("="))
     if not equals:
-        return f"{text!r} is not an assignment; write key=value"
+        return name, _Mistake(f"{text!r} is not an assignment; write key=value")
+    return name, _parse(raw, _types().get(name))
+
+
+def _assign(values: dict[str, Any], name: str, value: object) -> str | None:
+    """Put one value into ``values``; returns the mistake, if it is one."""
     types = _types()
     if name not in types:
         hint = nearest_setting(name, sorted(types))
         return f"unknown setting {name!r}" + (f"; {hint}" if hint else "")
     section, _, key = name.rpartition(".")
-    (values[section] if section else values)[key] = _parse(raw.strip(), types[name])
+    (values[section] if section else values)[key] = value
     return None
 
 

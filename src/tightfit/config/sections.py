@@ -20,20 +20,11 @@ from pydantic import (
 )
 
 from tightfit.errors import SettingsError
-
-Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
-"""What a linear layer does in an encoder; each model family maps roles to its own layers."""
+from tightfit.families import Role
+from tightfit.methods import METHODS
 
 MissingText = Literal["refuse", "empty"]
 """What a row without a text is: a fault, or an empty text."""
-
-WITHOUT_LORA: Mapping[str, object] = {
-    "budget.allocation": "uniform",
-    "adapters.dora": False,
-    "adapters.init": "kaiming",
-    "optim.lora_plus": 1,
-}
-"""What is set for LoRA's matrices, with the values that it has under methods without them."""
 
 
 def _as_list(value: object) -> object:
@@ -121,10 +112,8 @@ class Model(Section):
 class Adapters(Section):
     """What is trained inside the encoder."""
 
-    method: Literal["lora", "vera", "ia3", "bias", "none", "full"]
-    """LoRA (arXiv:2106.09685), two vectors on each target around shared random matrices (VeRA,
-    arXiv:2310.11454), a factor on each output of the targets (IA3, arXiv:2205.05638), their biases
-    (BitFit, arXiv:2106.10199), nothing, or every weight of the model."""
+    method: Literal[*METHODS]  # type: ignore[valid-type]  # mypy reads no list of names
+    """How the encoder is tuned; the records in :mod:`tightfit.methods` say what each does."""
     rank: Rank = None
     alpha: Annotated[float, Field(gt=0)] = 8.0
     """The product B A is scaled by alpha / rank, or with ``rslora`` by alpha / sqrt(rank)."""
@@ -236,7 +225,8 @@ class Train(Section):
     """``auto``: keep what lies below the lowest adapter on disk, where epochs would repeat it."""
     prefix_cache_gb: Annotated[float, Field(gt=0)] = 4.0
     """Most that this may take, in gigabytes (10^9 bytes)."""
-    compile: Literal["off"] = "off"
+    patience: Limit = None
+    """Evaluations in a row without a better one after which training ends; ``none`` never does."""
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
     minutes: Minutes = None
@@ -259,13 +249,6 @@ class Tracking(Section):
     to: Literal["none", "tensorboard", "wandb", "mlflow"]
 
 
-class Choice(Section):
-    """Something that was decided automatically, once, and is kept with its reason."""
-
-    value: str
-    reason: str
-
-
 class Config(Section):
     """All settings of one run."""
 
@@ -281,8 +264,6 @@ class Config(Section):
     train: Train
     predict: Predict
     tracking: Tracking
-    choices: dict[str, Choice] = Field(default_factory=dict)
-    """What was decided automatically; not a setting, and so not open to overrides."""
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:
@@ -318,27 +299,12 @@ class Config(Section):
             faults.append("budget.allocation=importance weighs ranks alone; set dora=false")
         if adapters.init == "pissa" and adapters.dora:
             faults.append("adapters.init=pissa changes the weights that adapters.dora measures")
-        if adapters.method != "lora":
-            faults += [
-                f"{name} is for LoRA's matrices, and adapters.method={adapters.method} has none; "
-                f"set {name}={str(idle).lower()}"
-                for name, idle in WITHOUT_LORA.items()
-                if attrgetter(name)(self) != idle
-            ]
-        return faults
-
-    @property
-    def epochs(self) -> float:
-        """Passes over the training rows, decided or asked for."""
-        asked = self.optim.epochs
-        return float(self.choices["epochs"].value) if asked is None else asked
-
-    @property
-    def long_text(self) -> Literal["head", "head+tail", "windows"]:
-        """What is kept of longer texts, decided or asked for."""
-        asked = self.data.long_text
-        decided = self.choices["long_text"].value if "long_text" in self.choices else asked
-        return next((kept for kept in ("head+tail", "windows") if kept == decided), "head")
+        return faults + [
+            f"{name} is for LoRA's matrices, and adapters.method={adapters.method} has none; "
+            f"set {name}={str(idle).lower()}"
+            for name, idle in METHODS[adapters.method].idle.items()
+            if attrgetter(name)(self) != idle
+        ]
 
     def with_values(self, values: Mapping[str, object]) -> Config:
         """The same settings with some dotted names changed, checked anew."""
@@ -347,10 +313,6 @@ class Config(Section):
             section, _, key = name.rpartition(".")
             (tree[section] if section else tree)[key] = value
         return build_config(tree, [])
-
-    def with_choice(self, name: str, choice: Choice) -> Config:
-        """The same settings with one more automatic choice on record."""
-        return self.model_copy(update={"choices": {**self.choices, name: choice}})
 
     def to_toml(self) -> str:
         """These settings as TOML; :func:`tightfit.config.from_toml` gives an equal object back."""

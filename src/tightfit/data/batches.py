@@ -1,4 +1,4 @@
-"""Texts to tokens, tokens to padded batches. Pad id, longest length and truncation live here.
+"""Tokens to padded batches, and the batches of a model of ``transformers``.
 
 Shapes: B rows of a batch, L tokens of its longest row.
 """
@@ -8,102 +8,47 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
-from tightfit.data.gpu import copied, gpu_places
-from tightfit.errors import ModelError
+from tightfit.data.gpu import copied, gpu_padded_tokens
+from tightfit.data.tokens import (
+    CHARACTERS_A_TOKEN as CHARACTERS_A_TOKEN,
+)
+from tightfit.data.tokens import (
+    MOST_WINDOWS as MOST_WINDOWS,
+)
+from tightfit.data.tokens import (
+    SPARE_TOKENS as SPARE_TOKENS,
+)
+from tightfit.data.tokens import (
+    LongText as LongText,
+)
+from tightfit.data.tokens import TextTokenizer, no_batches
+from tightfit.data.tokens import (
+    Tokens as Tokens,
+)
 
-TOKENISE_CHUNK = 1_000
-"""Texts handed to the tokenizer at once: enough to keep its threads busy, few enough for memory."""
+if TYPE_CHECKING:  # importing it takes seconds, and only its name is needed
+    from transformers import PreTrainedTokenizerBase
 
 LENGTH_POOL = 50
 """Batches whose rows are sorted by length together; larger pools pad less and shuffle less."""
 
-CHARACTERS_A_TOKEN = 32
-"""More than any usual text has on average, so that its ends give tokens enough."""
-
-SPARE_TOKENS = 512
-"""Left between the tokens that are kept of a very long text and the place where it was cut unread:
-more than a word has, so that what was cut off cannot change them."""
-
-MOST_WINDOWS = 8
-"""Windows that a text is cut into at most; what is longer is cut there."""
-
-BATCH_PLACES, FP32_PLACES = 2048, 1024
-"""Token places of one pass through an encoder on a CPU; the second for torch in fp32. See
-:func:`most_places`."""
+BATCH_PADDED_TOKENS, FP32_PADDED_TOKENS = 2048, 1024
+"""padded tokens of one pass through an encoder on a CPU; the second for torch in fp32. See
+:func:`most_padded_tokens`."""
 
 LEAST_PLACES = 256
 """Tokens of a part that is computed beside others, at least: fewer are done before Python has
 handed them out."""
 
-LongText = Literal["head", "head+tail", "windows"]
-
 HISTOGRAM_BINS = 32
 """Bins that a histogram of lengths has at most."""
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Token ids of many texts, ragged: text i is ``ids[offsets[i]:offsets[i + 1]]``."""
-
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    truncated: int
-    """How many texts were cut at ``max_length``."""
-    max_length: int
-    pad_id: int
-    multiple: int = 1
-    """Batches are padded to a length that this divides, as long as ``max_length`` allows it."""
-    windows: NDArray[np.int64] | None = None
-    """Where texts of several windows are cut: offsets of all windows; None where each has one."""
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def flat(self) -> Tokens:
-        """Each window as a text of its own."""
-        return self if self.windows is None else replace(self, offsets=self.windows, windows=None)
-
-    @property
-    def owners(self) -> NDArray[np.int64]:
-        """The text of each window."""
-        return np.searchsorted(self.offsets, self.flat.offsets[:-1], side="right") - 1
-
-    def by_text(self, logits_WK: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits of all windows as those of their texts: means, weighted by tokens."""
-        if self.windows is None:
-            return logits_WK
-        weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
-        return np.add.reduceat(logits_WK * weights_W1, _firsts(self.owners)).astype(np.float32)
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each text, special tokens included."""
-        return np.diff(self.offsets)
-
-    def select(self, rows: Sequence[int]) -> Tokens:
-        """The given texts, in the given order; ``truncated`` still counts the whole."""
-        parts = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
-        chosen = replace(self, ids=_joined(parts), offsets=_offsets(parts))
-        if self.windows is None:
-            return chosen
-        sizes, owners = np.diff(self.windows), self.owners
-        own = [sizes[owners == row] for row in rows]
-        return replace(chosen, windows=np.cumsum(np.concatenate([[0], *own])).astype(np.int64))
-
-    def padded(self, rows: Sequence[int]) -> int:
-        """The length to which a batch of these rows is padded."""
-        rows_B = np.asarray(rows)
-        longest = int((self.offsets[rows_B + 1] - self.offsets[rows_B]).max())
-        return max(longest, min(-(-longest // self.multiple) * self.multiple, self.max_length))
 
 
 @dataclass(frozen=True)
@@ -113,7 +58,7 @@ class Batch:
     ids_BL: torch.Tensor
     mask_BL: torch.Tensor
     """1 for a token, 0 for padding."""
-    labels_B: torch.Tensor | None
+    targets_B: torch.Tensor | None
     rows_B: torch.Tensor
     """Position of each row in the tokens that the batch was made from."""
     padded: bool = True
@@ -121,9 +66,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device; nothing waits until a GPU has its copy."""
-        labels = None if self.labels_B is None else copied(self.labels_B, device)
+        targets = None if self.targets_B is None else copied(self.targets_B, device)
         ids, mask = copied(self.ids_BL, device), copied(self.mask_BL, device)
-        return Batch(ids, mask, labels, self.rows_B, self.padded)
+        return Batch(ids, mask, targets, self.rows_B, self.padded)
 
 
 def tokenise(
@@ -134,115 +79,25 @@ def tokenise(
     long_text: LongText = "head",
     advance: Callable[[int], None] | None = None,
 ) -> Tokens:
-    """Turn texts into token ids, at most ``max_length`` of each.
-
-    Args:
-        tokenizer: a fast tokenizer (it runs in parallel threads of its own).
-        texts: any number of strings; an empty one becomes its special tokens.
-        max_length: longest row, special tokens included.
-        long_text: what is kept of a longer text: its head, its head and its tail, or all of it in
-            windows of ``max_length``.
-        advance: told the number of texts done since the last call.
+    """:meth:`tightfit.data.tokens.TextTokenizer.tokens` by a tokenizer of ``transformers``.
 
     Raises:
         ModelError: the tokenizer has no padding token, or is not a fast one.
     """
     pad_id = tokenizer.pad_token_id
     if pad_id is None or not tokenizer.is_fast:
-        raise ModelError(
-            "the model's tokenizer cannot make batches",
-            seen="no padding token" if pad_id is None else "no fast tokenizer",
-            next_step="choose a model whose folder has a tokenizer.json with a padding token",
-        )
-    parts: list[NDArray[np.int32]] = []
-    sizes: list[int] = []
-    truncated = 0
-    for start in range(0, len(texts), TOKENISE_CHUNK):
-        chunk = list(texts[start : start + TOKENISE_CHUNK])
-        if long_text == "windows":
-            windows, cut = _windows(tokenizer, chunk, max_length)
-            rows = [np.concatenate(own) for own in windows]
-            sizes += [len(window) for own in windows for window in own]
-        else:
-            encode = _heads if long_text == "head" else _heads_and_tails
-            rows, cut = encode(tokenizer, chunk, max_length)
-        parts += rows
-        truncated += cut
-        if advance is not None:
-            advance(len(chunk))
-    tokens = Tokens(_joined(parts), _offsets(parts), truncated, max_length, int(pad_id))
-    if len(sizes) <= len(texts):
-        return tokens  # no text has a second window
-    return replace(tokens, windows=np.cumsum([0, *sizes]).astype(np.int64))
+        raise no_batches("no padding token" if pad_id is None else "no fast tokenizer")
+    own = TextTokenizer(tokenizer.backend_tokenizer, int(pad_id), tokenizer.truncation_side)
+    return own.tokens(texts, max_length, long_text=long_text, advance=advance)
 
 
-def _heads(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int, reach: int = 0
-) -> tuple[list[NDArray[np.int32]], int]:
-    """Token ids of each text, and how many texts were cut; ``reach`` characters are read at first.
-
-    A tokenizer reads all of a text before it cuts it: a minute and two gigabytes for ten megabytes.
-    """
-    reach = reach or CHARACTERS_A_TOKEN * (max_length + SPARE_TOKENS)
-    heads = [text[:reach] for text in texts]
-    encoded = tokenizer(heads, truncation=True, max_length=max_length)
-    # Only a row of full length can have lost anything, and asking the others costs time.
-    full = (e for e in encoded.encodings or () if len(e.ids) == max_length)
-    cut = sum(bool(encoding.overflowing) for encoding in full)
-    rows = [np.asarray(ids, dtype=np.int32) for ids in encoded["input_ids"]]
-    for i in [i for i, text in enumerate(texts) if len(text) > reach]:
-        encoding = (encoded.encodings or ())[i]
-        if sum(len(part.ids) for part in encoding.overflowing) < SPARE_TOKENS:
-            # Few tokens in many characters: blanks, or a word without an end.
-            (rows[i],), more = _heads(tokenizer, [texts[i]], max_length, 64 * reach)
-            cut += more - bool(encoding.overflowing)
-    return rows, cut
-
-
-def _heads_and_tails(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int
-) -> tuple[list[NDArray[np.int32]], int]:
-    """The same, with a quarter of a cut text's tokens from its head and the rest from its tail.
-
-    That share did best in arXiv:1905.05583, on the texts of which both ends matter.
-    """
-    # What is far from both ends is dropped unread: a text may have millions of words.
-    reach = CHARACTERS_A_TOKEN * max_length
-    ends = [t if len(t) <= 2 * reach else f"{t[:reach]} {t[-reach:]}" for t in texts]
-    encoded = tokenizer(ends, truncation=False, return_special_tokens_mask=True, verbose=False)
-    rows, cut = [], 0
-    for ids, special in zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True):
-        if len(ids) > max_length:
-            before, after = special.index(0), special[::-1].index(0)
-            room = max_length - before - after
-            head = before + room // 4
-            ids = [*ids[:head], *ids[len(ids) - after - (room - room // 4) :]]
-            cut += 1
-        rows.append(np.asarray(ids, dtype=np.int32))
-    return rows, cut
-
-
-def _windows(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int
-) -> tuple[list[list[NDArray[np.int32]]], int]:
-    """Token ids of each text's windows, one after the other, and how many texts were cut."""
-    reach = CHARACTERS_A_TOKEN * (MOST_WINDOWS * max_length + SPARE_TOKENS)
-    encoded = tokenizer([text[:reach] for text in texts], truncation=True, max_length=max_length)
-    rows, cut = [], 0
-    for text, encoding in zip(texts, encoded.encodings or (), strict=True):
-        all_of_it = [encoding, *encoding.overflowing]
-        rows.append([np.asarray(each.ids, dtype=np.int32) for each in all_of_it[:MOST_WINDOWS]])
-        cut += len(all_of_it) > MOST_WINDOWS or len(text) > reach
-    return rows, cut
-
-
-def collate(tokens: Tokens, rows: Sequence[int], labels: Sequence[int] | None = None) -> Batch:
+def collate(tokens: Tokens, rows: Sequence[int], targets: NDArray[Any] | None = None) -> Batch:
     """Pad the given rows to the longest of them.
 
     Args:
         tokens: all rows.
         rows: positions of the batch's rows.
-        labels: label id of *every* row of ``tokens``, or None.
+        targets: of *every* row of ``tokens``, or None.
     """
     length = tokens.padded(rows)
     ids_BL = torch.full((len(rows), length), tokens.pad_id, dtype=torch.long)
@@ -251,9 +106,9 @@ def collate(tokens: Tokens, rows: Sequence[int], labels: Sequence[int] | None = 
         ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
         ids_BL[i, : len(ids)] = torch.from_numpy(ids.astype(np.int64))
         mask_BL[i, : len(ids)] = 1
-    labels_B = None if labels is None else torch.tensor([labels[row] for row in rows])
+    targets_B = None if targets is None else torch.from_numpy(targets[list(rows)])
     padded = not bool(mask_BL.all())
-    return Batch(ids_BL, mask_BL, labels_B, torch.tensor(list(rows)), padded)
+    return Batch(ids_BL, mask_BL, targets_B, torch.tensor(list(rows)), padded)
 
 
 def batch_order(
@@ -276,7 +131,7 @@ def batch_order(
         seed: of the shuffling.
         epoch: counted from 0; each has another order, and all have as many batches.
         group_by_length: put rows of like length into one batch.
-        by_tokens: cut each pool into as many batches as ever, but of equal places, padding
+        by_tokens: cut each pool into as many batches as ever, but of equal padded_tokens, padding
             included: few long rows, or many short ones. No batch then takes more memory than
             another.
     """
@@ -295,64 +150,64 @@ def batch_order(
 
 
 def length_sorted(
-    tokens: Tokens, rows: int | None = None, places: int | None = None
+    tokens: Tokens, rows: int | None = None, padded_tokens: int | None = None
 ) -> list[list[int]]:
     """Batches with the least padding, longest first, so that memory runs out at once or never.
 
     Args:
         tokens: of all rows.
         rows: most of a batch.
-        places: token places of a batch at most, padding included; a longer row has its own batch.
+        padded_tokens: of a batch at most, padding included; a longer row has its own batch.
     """
     order = np.argsort(-tokens.lengths, kind="stable")
     batches, start = [], 0
     while start < len(order):
         fitting = len(order) if rows is None else rows
-        if places is not None:
-            fitting = min(fitting, max(1, places // tokens.padded([int(order[start])])))
+        if padded_tokens is not None:
+            fitting = min(fitting, max(1, padded_tokens // tokens.padded([int(order[start])])))
         batches.append(order[start : start + fitting].tolist())
         start += fitting
     return batches
 
 
-def divided(tokens: Tokens, places: int, shares: int) -> list[list[int]]:
+def divided(tokens: Tokens, padded_tokens: int, shares: int) -> list[list[int]]:
     """All rows in parts of about equal size, rows of like length together.
 
     Args:
         tokens: the rows.
-        places: tokens of a part at most, give or take a row.
+        padded_tokens: tokens of a part at most, give or take a row.
         shares: a multiple of this many parts is made, where they are not too small for that.
     """
     order = np.argsort(-tokens.lengths, kind="stable")
     ends = np.cumsum(tokens.lengths[order])
     most = max(1, min(len(order), int(ends[-1]) // LEAST_PLACES))
-    parts = min(shares * math.ceil(ends[-1] / (shares * places)), most)
+    parts = min(shares * math.ceil(ends[-1] / (shares * padded_tokens)), most)
     cuts = np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts)
     return [part.tolist() for part in np.split(order, cuts) if len(part)]
 
 
-def most_places(device: torch.device, dtype: torch.dtype = torch.float32) -> int | None:
-    """Token places that one pass should have at most; None where more are better.
+def most_padded_tokens(device: torch.device, dtype: torch.dtype = torch.float32) -> int | None:
+    """padded tokens that one pass should have at most; None where more are better.
 
     More do not make a CPU's products faster, and leave its caches, in fp32 sooner
     (EXPERIMENTS.md has the figures). On a GPU its free memory decides.
     """
     if device.type == "cuda":
-        return gpu_places(torch.cuda.mem_get_info(device)[0])
+        return gpu_padded_tokens(torch.cuda.mem_get_info(device)[0])
     if device.type != "cpu":
         return None
-    return FP32_PLACES if dtype == torch.float32 else BATCH_PLACES
+    return FP32_PADDED_TOKENS if dtype == torch.float32 else BATCH_PADDED_TOKENS
 
 
-def count_places(tokens: Tokens, batches: Sequence[Sequence[int]]) -> int:
-    """Token places in these batches, padding included: what a forward pass computes over."""
+def count_padded_tokens(tokens: Tokens, batches: Sequence[Sequence[int]]) -> int:
+    """padded tokens in these batches, padding included: what a forward pass computes over."""
     return sum(len(rows) * tokens.padded(rows) for rows in batches)
 
 
 def padding_share(tokens: Tokens, batches: Sequence[Sequence[int]]) -> float:
-    """The share of token places in these batches that hold padding, from 0 to 1."""
-    places = count_places(tokens, batches)
-    return 1.0 - float(tokens.lengths.sum()) / places if places else 0.0
+    """The share of padded tokens in these batches that hold padding, from 0 to 1."""
+    padded_tokens = count_padded_tokens(tokens, batches)
+    return 1.0 - float(tokens.lengths.sum()) / padded_tokens if padded_tokens else 0.0
 
 
 def length_histogram(lengths: NDArray[np.int64]) -> dict[str, list[int]]:
@@ -366,35 +221,22 @@ def length_histogram(lengths: NDArray[np.int64]) -> dict[str, list[int]]:
     return {"edges": edges, "counts": counts_B.tolist()}
 
 
-def _firsts(owners_W: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each text's first window stands; every text has one."""
-    return np.flatnonzero(np.diff(owners_W, prepend=-1))
-
-
 def _equal_cuts(lengths: NDArray[np.int64], parts: int) -> list[int]:
-    """Where to cut rows, longest first, so that the largest part has as few places as can be."""
+    """Where to cut rows, longest first, so that the largest part has the fewest padded tokens."""
 
-    def fits(places: int) -> bool:
-        last = _cuts(lengths, places, parts)[-1:] or [0]
-        return int(lengths[last[0]]) * (len(lengths) - last[0]) <= places
+    def fits(padded_tokens: int) -> bool:
+        last = _cuts(lengths, padded_tokens, parts)[-1:] or [0]
+        return int(lengths[last[0]]) * (len(lengths) - last[0]) <= padded_tokens
 
     most = int(lengths[0]) * len(lengths)
     return _cuts(lengths, bisect_left(range(most), True, key=fits), parts)
 
 
-def _cuts(lengths: NDArray[np.int64], places: int, parts: int) -> list[int]:
-    """Each part takes the rows that fit into its places, and leaves one for each part to come."""
+def _cuts(lengths: NDArray[np.int64], padded_tokens: int, parts: int) -> list[int]:
+    """Each part takes the rows that fit, and leaves one for each part to come."""
     cuts, start = [], 0
     for left in range(parts - 1, 0, -1):
-        fitting = max(1, places // int(lengths[start]))
+        fitting = max(1, padded_tokens // int(lengths[start]))
         start += min(fitting, len(lengths) - start - left)
         cuts.append(start)
     return cuts
-
-
-def _joined(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
-
-
-def _offsets(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
-    return np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)

@@ -8,14 +8,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tightfit import runs
+from tightfit import extras, storage
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
-from tightfit.runs.files import machine_errors
+from tightfit.storage.files import machine_errors
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -36,7 +35,7 @@ def write_table(table: Table, path: Path) -> None:
     check_copy(path)
     with machine_errors(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    runs.write_bytes(path, _FORMATS[path.suffix](table))
+    storage.write_bytes(path, _FORMATS[path.suffix](table))
 
 
 def check_copy(path: Path) -> None:
@@ -80,6 +79,7 @@ def _jsonl(table: Table) -> bytes:
 def _parquet(table: Table) -> bytes:
     rows = pa.table(_columns(table))
     if table.labels is not None and table.label_names is not None:
+        datasets = extras.require("datasets", "a Parquet file with label names")
         names = datasets.ClassLabel(names=list(table.label_names))
         features = datasets.Features({"text": datasets.Value("string"), "label": names})
         rows = rows.replace_schema_metadata(features.arrow_schema.metadata)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import datasets
-
+from tightfit import extras
 from tightfit.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
 
 HUB_PREFIX = "hf:"
 HUB_FORM = "hf:NAME[@REVISION][:CONFIG[:SPLIT]]"
@@ -51,8 +54,9 @@ def load_hub(spec: str) -> datasets.Dataset:
         DataError: it cannot be parsed, reached or found.
     """
     wanted = parse_hub(spec)
+    library = extras.require("datasets", "a data set of the Hub")
     try:
-        return datasets.load_dataset(
+        return library.load_dataset(
             wanted.name, wanted.config, split=wanted.split, revision=wanted.revision
         )
     # Network, hub, file formats and builders each have exceptions of their own, without a common

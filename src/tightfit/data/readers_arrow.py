@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +15,7 @@ from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.errors import DataError
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
 
 BUFFER_BYTES = 1 << 20

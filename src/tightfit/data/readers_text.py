@@ -16,7 +16,7 @@ from typing import Any, Literal, TextIO
 from tightfit.data.compressed import open_bytes
 from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.errors import DataError
-from tightfit.runs.files import machine_errors
+from tightfit.storage.files import machine_errors
 
 AG_NEWS_NAMES = ("World", "Sports", "Business", "Sci/Tech")
 """AG News's classes 1 to 4, of Zhang, Zhao and LeCun (arXiv:1509.01626)."""

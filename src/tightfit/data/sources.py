@@ -13,22 +13,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import datasets
 import pyarrow as pa
 
-from tightfit.config import MissingText
-from tightfit.data.cells import read_labels, read_texts
+from tightfit.config import Data, MissingText
+from tightfit.data.cell_text import read_labels, read_texts
 from tightfit.data.compressed import COMPRESSED, plain_suffix
-from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub
-from tightfit.data.many import files_of, is_many, joined
+from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
+from tightfit.data.many_files import files_of, is_many, joined
+from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_frame, open_parquet
 from tightfit.data.readers_text import AG_NEWS_NAMES, open_csv, open_jsonl
 from tightfit.data.rows import Rows, nearest
 from tightfit.data.table import Table
-from tightfit.data.unpickle import read_pickle
 from tightfit.errors import DataError, MachineError
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
 
 DataLike: TypeAlias = "str | Path | pd.DataFrame | datasets.Dataset | pa.Table | Table"
@@ -50,6 +50,11 @@ class Columns:
     """Joined with a space."""
     label: str = "label"
     missing_text: MissingText = "refuse"
+
+    @classmethod
+    def of(cls, settings: Data) -> Columns:
+        """Where the settings say that texts and labels are."""
+        return cls(settings.text_column, settings.label_column, settings.missing_text)
 
 
 def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:
@@ -83,6 +88,23 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     names = rows.class_names(label[0])
     labels = read_labels(whole, whole.cells[-1], names, untyped=rows.untyped)
     return Table(strings, labels, names, rows.origin.source)
+
+
+def check_source(data: DataLike, columns: Columns) -> None:
+    """Look whether the rows are there and have these columns, without reading them.
+
+    What is on the Hub is not asked for.
+
+    Raises:
+        DataError: there is no such file, or it lacks a column.
+        MachineError: the file may not be read.
+    """
+    if isinstance(data, str) and data.startswith(HUB_PREFIX):
+        parse_hub(data)
+    elif isinstance(data, str | Path):
+        rows = _open(data)
+        rows.resolve(columns.text, "--text-column")
+        rows.resolve((columns.label,), "--label-column")
 
 
 def iter_texts(
@@ -138,7 +160,8 @@ def _open(data: str | Path | pd.DataFrame | datasets.Dataset | pa.Table) -> Rows
     if isinstance(data, Path):
         return _open_file(data)
     source = f"a {type(data).__name__}"
-    if isinstance(data, datasets.Dataset):
+    if hasattr(data, "features") and hasattr(data, "select_columns"):
+        # A data set, recognised without importing its library.
         return open_dataset(data, source)
     if isinstance(data, pa.Table):
         return open_arrow(data, source)

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import datasets
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from tightfit import extras
 from tightfit.errors import DataError, UsageError
 
 SMALL_SHARE = 0.1
@@ -28,7 +28,7 @@ class Split:
 
 
 def split_rows(
-    label_ids: Sequence[int], *, validation_rows: float, stratify: bool, seed: int
+    strata: Sequence[int], *, validation_rows: float, stratify: bool, seed: int
 ) -> Split:
     """Hold out rows for validation.
 
@@ -36,7 +36,7 @@ def split_rows(
     ``train_test_split(test_size=..., seed=...)``.
 
     Args:
-        label_ids: class id of each row.
+        strata: the same number for rows that are alike, such as those of a label.
         validation_rows: a count, or, below 1, a share. A count above a tenth of the rows becomes
             a tenth, rounded up.
         stratify: keep the shares of the classes, or where there are too many of them at least one
@@ -46,18 +46,18 @@ def split_rows(
     Raises:
         DataError: one of the two sides would be empty.
     """
-    held_out, note = _held_out(len(label_ids), validation_rows)
+    held_out, note = _held_out(len(strata), validation_rows)
     if not stratify:
-        return _shuffled(range(len(label_ids)), held_out, seed, note)
-    return _stratified(label_ids, held_out, seed, note)
+        return _shuffled(range(len(strata)), held_out, seed, note)
+    return _stratified(strata, held_out, seed, note)
 
 
-def limit_rows(rows: Sequence[int], label_ids: Sequence[int], limit: int, seed: int) -> list[int]:
+def limit_rows(rows: Sequence[int], strata: Sequence[int], limit: int, seed: int) -> list[int]:
     """A stratified sample of ``rows`` in their order, each of their classes at least once.
 
     Args:
         rows: row indices to choose from, such as the training side of a split.
-        label_ids: class id of every row of the table, so that ``label_ids[rows[0]]`` exists.
+        strata: of every row of the table, so that ``strata[rows[0]]`` exists.
         limit: how many to keep; all are kept if there are no more.
         seed: of the choice.
 
@@ -66,7 +66,7 @@ def limit_rows(rows: Sequence[int], label_ids: Sequence[int], limit: int, seed: 
     """
     if limit >= len(rows):
         return list(rows)
-    ids = np.asarray([label_ids[row] for row in rows])
+    ids = np.asarray([strata[row] for row in rows])
     classes, counts = np.unique(ids, return_counts=True)
     if limit < len(classes):
         raise UsageError(
@@ -103,15 +103,16 @@ def _held_out(rows: int, wanted: float) -> tuple[int, str | None]:
 
 def _shuffled(rows: Sequence[int], held_out: int, seed: int, note: str | None) -> Split:
     # The library itself, because published results depend on its very permutation.
+    datasets = extras.require("datasets", "the published split")
     table = datasets.Dataset.from_dict({"row": list(rows)})
     parts = table.train_test_split(test_size=held_out, seed=seed)
     return Split(parts["train"][:]["row"], parts["test"][:]["row"], note)
 
 
-def _stratified(label_ids: Sequence[int], held_out: int, seed: int, note: str | None) -> Split:
-    counts = Counter(label_ids)
-    single = [row for row, label in enumerate(label_ids) if counts[label] == 1]
-    rest = [row for row, label in enumerate(label_ids) if counts[label] > 1]
+def _stratified(strata: Sequence[int], held_out: int, seed: int, note: str | None) -> Split:
+    counts = Counter(strata)
+    single = [row for row, label in enumerate(strata) if counts[label] == 1]
+    rest = [row for row, label in enumerate(strata) if counts[label] > 1]
     classes = len(counts) - len(single)
     notes = [note] if note else []
     if single:
@@ -124,14 +125,14 @@ def _stratified(label_ids: Sequence[int], held_out: int, seed: int, note: str | 
         )
     if min(held_out, len(rest) - held_out) < classes:
         notes.append(f"one side is too small for all {classes:,} classes: not stratified")
-        first = {label_ids[row]: row for row in reversed(rest)}
-        spare = [row for row in rest if first[label_ids[row]] != row]
+        first = {strata[row]: row for row in reversed(rest)}
+        spare = [row for row in rest if first[strata[row]] != row]
         if len(spare) > held_out:
             single += sorted(first.values())  # so that no class is left without a row to train on
             rest = spare
         split = _shuffled(rest, held_out, seed, None)
     else:
-        ids = [label_ids[row] for row in rest]
+        ids = [strata[row] for row in rest]
         train, validation = train_test_split(
             rest, test_size=held_out, stratify=ids, random_state=seed
         )

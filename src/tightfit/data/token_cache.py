@@ -29,7 +29,7 @@ from tightfit.data.batches import (
     tokenise,
 )
 from tightfit.errors import MachineError
-from tightfit.runs.files import machine_errors, write_bytes
+from tightfit.storage.files import machine_errors, write_bytes
 
 MANY_CHARACTERS = 4_000_000
 """Texts of fewer are tokenised again: that takes some five seconds on one core."""

@@ -18,8 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from tightfit.errors import DataError
 from tightfit.experiments.cells import Row
-from tightfit.metrics.scores import score
-from tightfit.training.prepare import Material
+from tightfit.tasks.dataset import Dataset
 
 MAJORITY, TFIDF = "majority class", "tf-idf + logistic regression"
 BASELINES = (MAJORITY, TFIDF)
@@ -36,12 +35,12 @@ def tfidf_pipeline() -> Pipeline:
     )
 
 
-def run_baseline(name: str, material: Material) -> Row:
+def run_baseline(name: str, dataset: Dataset) -> Row:
     """Fit a baseline on the training rows and score it on the validation rows.
 
     Args:
         name: one of :data:`BASELINES`.
-        material: the rows.
+        dataset: the rows.
 
     Raises:
         DataError: the training rows have a single class, or no word at all.
@@ -49,12 +48,12 @@ def run_baseline(name: str, material: Material) -> Row:
     started = time.perf_counter()
     model = DummyClassifier(strategy="most_frequent") if name == MAJORITY else tfidf_pipeline()
     if name == TFIDF:
-        _check_rows(material)
-    model.fit(material.train_texts, material.train_ids)
-    found_BP = model.predict_proba(material.validation_texts)
-    probabilities_BK = _spread(found_BP, model.classes_, len(material.labels))
+        _check_rows(dataset)
+    model.fit(dataset.train_texts, dataset.train_targets)
+    found_BP = model.predict_proba(dataset.validation_texts)
+    probabilities_BK = _spread(found_BP, model.classes_, dataset.task.outputs)
     seconds = time.perf_counter() - started
-    scores = score(material.validation_ids, probabilities_BK, material.labels.names)
+    scores = dataset.task.score(dataset.validation_targets, probabilities_BK)
     weights = [] if name == MAJORITY else [model[-1].coef_, model[-1].intercept_]
     return Row(
         name=name,
@@ -75,18 +74,18 @@ def _spread(
     return probabilities_BK
 
 
-def _check_rows(material: Material) -> None:
+def _check_rows(dataset: Dataset) -> None:
     """Refuse what scikit-learn would refuse in words of its own."""
-    if len(set(material.train_ids)) < 2:
+    if len(set(dataset.train_targets.tolist())) < 2:
         raise DataError(
             "the training rows have a single class, and nothing can be learned from them",
-            seen=material.labels.names[material.train_ids[0]],
+            seen=dataset.task.names[dataset.train_targets[0]],
             next_step="give more rows, or set data.stratify=true",
         )
     words = TfidfVectorizer().build_analyzer()
-    if not any(words(text) for text in material.train_texts):
+    if not any(words(text) for text in dataset.train_texts):
         raise DataError(
             "the training texts have no word of two letters or more",
-            seen=repr(material.train_texts[0][:40]),
+            seen=repr(dataset.train_texts[0][:40]),
             next_step="check --text-column",
         )

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from tightfit import runs
-from tightfit.config import WITHOUT_LORA, Config, nearest_setting, setting_names
+from tightfit import storage
+from tightfit.config import Config, nearest_setting, setting_names
 from tightfit.data.rows import nearest
 from tightfit.errors import ArtefactError, SettingsError, UsageError
+from tightfit.methods import METHODS
 from tightfit.metrics.intervals import Interval
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 RECIPE = "tight"
 """Whose rows, seed and encoder all cells share, and which an ablation starts from."""
@@ -53,20 +54,23 @@ class Cell:
     settings: tuple[str, ...]
 
 
-NOT_LORA = tuple(f"{name}={json.dumps(value)}" for name, value in WITHOUT_LORA.items())
-"""Whatever is set for the cells with LoRA's matrices."""
+def _by(method: str) -> tuple[str, ...]:
+    """Settings of a method, whatever is set for the cells with LoRA's matrices."""
+    idle = METHODS[method].idle.items()
+    return (f"adapters.method={method}", *(f"{name}={json.dumps(value)}" for name, value in idle))
+
 
 PAPER = ("adapters.method=lora", "train.expect_dead=false", "budget.allocation=uniform")
 
 RECIPES = (
-    Cell("head-only", "head-only", ("adapters.method=none", *NOT_LORA)),
+    Cell("head-only", "head-only", _by("none")),
     Cell("paper", "paper", PAPER),
-    Cell(RECIPE, RECIPE, ("adapters.method=lora",)),
-    Cell("VeRA", RECIPE, ("adapters.method=vera", *NOT_LORA)),
-    Cell("IA3", RECIPE, ("adapters.method=ia3", *NOT_LORA)),
-    Cell("bias tuning", RECIPE, ("adapters.method=bias", *NOT_LORA)),
+    Cell(RECIPE, RECIPE, _by("lora")),
+    Cell("VeRA", RECIPE, _by("vera")),
+    Cell("IA3", RECIPE, _by("ia3")),
+    Cell("bias tuning", RECIPE, _by("bias")),
     # What --budget and --set say of the cap is for the others: this one has none.
-    Cell("full fine-tuning", "full", ("adapters.method=full", "budget.cap=none", *NOT_LORA)),
+    Cell("full fine-tuning", "full", (*_by("full"), "budget.cap=none")),
 )
 """Each is what its name says, whatever is set for all of them."""
 
@@ -154,15 +158,14 @@ def chosen_names(only: Sequence[str], names: Sequence[str]) -> list[str]:
     return [name for name in names if not only or name in wanted]
 
 
-def shared_settings(config: Config) -> list[str]:
-    """Assignments that give every recipe the rows and the seed of ``config``."""
-    data = config.data
-    return [
-        f"seed={config.seed}",
-        f"model.name={config.model.name}",
-        f"data.validation_rows={data.validation_rows}",
-        f"data.stratify={json.dumps(data.stratify)}",
-    ]
+def shared_settings(config: Config) -> dict[str, object]:
+    """Values that give every recipe the rows and the seed of ``config``."""
+    return {
+        "seed": config.seed,
+        "model.name": config.model.name,
+        "data.validation_rows": config.data.validation_rows,
+        "data.stratify": config.data.stratify,
+    }
 
 
 def fingerprint(**parts: object) -> str:
@@ -181,10 +184,10 @@ def write_row(path: Path, row: Row, key: str) -> None:
     Raises:
         MachineError: the disk is full, the folder may not be written, and the like.
     """
-    runs.write_json(path, {"fingerprint": key, "row": row.to_json()})
+    storage.write_json(path, {"fingerprint": key, "row": row.to_json()})
 
 
-def read_row(path: Path, name: str, key: str, voice: Voice) -> Row | None:
+def read_row(path: Path, name: str, key: str, progress: Progress) -> Row | None:
     """The row that was kept, or None where there is none, or none that can be used.
 
     Raises:
@@ -193,14 +196,14 @@ def read_row(path: Path, name: str, key: str, voice: Voice) -> Row | None:
     if not path.exists():
         return None
     try:
-        kept = runs.read_json(path)
+        kept = storage.read_json(path)
         row = _ROW.validate_python(kept["row"])
         if (kept["fingerprint"], row.name) == (key, name):
             return row
         fault = "is of another cell"
     except (ArtefactError, ValidationError, KeyError, TypeError):
         fault = "is damaged"
-    voice.warn(f"{path} {fault}; {name} is computed again")
+    progress.warn(f"{path} {fault}; {name} is computed again")
     return None
 
 

@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from tightfit.errors import UsageError
-from tightfit.metrics.checks import confidence_rows
+from tightfit.metrics.arguments import confidence_rows
 
 SHARES = tuple(percent / 100 for percent in range(5, 101, 5))
 """Shares of the rows that are tried, the most confident first.

@@ -16,7 +16,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import beta
 
 from tightfit.errors import UsageError
-from tightfit.metrics.checks import class_rows, confidence_rows
+from tightfit.metrics.arguments import class_rows, confidence_rows
 
 BINS = 15
 # From fewer rows, the temperature's standard error is a fifth of it and more.
@@ -171,15 +171,6 @@ def carries_over(logits_BK: ArrayLike, labels_B: ArrayLike) -> bool:
         held = scores_BK[held_B], true_B[held_B]
         gained += held_B.sum() * (_log_loss(*held) - _log_loss(held[0] / found.value, held[1]))
     return gained > 0
-
-
-def apply_temperature(logits_BK: ArrayLike, temperature: float) -> NDArray[np.float64]:
-    """The probabilities, of shape (B, K), of logits divided by a temperature above 0."""
-    if not 0 < temperature < np.inf:
-        raise UsageError(
-            "a temperature must be above 0 and finite", seen=temperature, allowed="0.5, 1, 2.3, …"
-        )
-    return np.asarray(softmax(np.asarray(logits_BK, dtype=np.float64) / temperature, axis=1))
 
 
 def abstain_threshold(

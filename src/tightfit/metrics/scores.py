@@ -15,8 +15,8 @@ from scipy.sparse import csr_array
 from sklearn.metrics import confusion_matrix, log_loss
 
 from tightfit.errors import DataError
+from tightfit.metrics.arguments import class_rows, refuse_rows
 from tightfit.metrics.calibration import expected_calibration_error
-from tightfit.metrics.checks import class_rows, refuse_rows
 from tightfit.metrics.intervals import Interval, bootstrap, wilson
 
 # Softmax in half precision misses a sum of 1 by less than this, logits by far more.

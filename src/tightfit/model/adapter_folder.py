@@ -16,14 +16,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from tightfit import runs
+from tightfit import storage
 from tightfit.errors import ArtefactError
 
 ADAPTER_FILE = "adapter_model.safetensors"
 HEAD_FILE = "head.safetensors"
 """Where a run without adapters keeps its head, under the base model's own tensor names."""
-PEFT_METHODS = ("lora", "vera", "ia3")
-"""Methods whose artefact is a PEFT folder."""
 PEFT_PREFIX = "base_model.model."
 """What PEFT puts before the base model's own names."""
 
@@ -142,7 +140,7 @@ def read_adapter_config(folder: Path) -> Mapping[str, Any]:
     Raises:
         ArtefactError: it is missing, damaged, or of another method than LoRA.
     """
-    config = runs.read_json(folder / ADAPTER_CONFIG)
+    config = storage.read_json(folder / ADAPTER_CONFIG)
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if kind != "LORA":
         raise ArtefactError(
@@ -183,7 +181,7 @@ def label_names(folder: Path) -> tuple[str, ...] | None:
     """Names from a model's settings beside the weights, if there; PEFT itself keeps none."""
     if not (folder / MODEL_CONFIG).is_file():
         return None
-    config = runs.read_json(folder / MODEL_CONFIG)
+    config = storage.read_json(folder / MODEL_CONFIG)
     names = config.get("id2label") if isinstance(config, dict) else None
     if not isinstance(names, dict) or names.keys() != {str(i) for i in range(len(names))}:
         return None

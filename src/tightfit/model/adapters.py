@@ -1,17 +1,4 @@
-"""LoRA (arXiv:2106.09685) on the planned layers, through PEFT, and who declares what trains.
-
-    h = W x + (alpha / r) B A dropout(x)    W (out, in) frozen, A (r, in), B (out, r), B = 0 first
-
-Its kin, by the settings of ``adapters``:
-
-    dora    every row of W + (alpha / r) B A is brought to a length that trains (arXiv:2402.09353)
-    pissa   B A starts at the r leading terms of W's SVD, and W is frozen without them
-            (arXiv:2404.02948); so the saved A and B belong to this very W, and PEFT, which finds
-            ``init_lora_weights="pissa"`` beside them, takes those terms out of it again
-    vera    h = W x + b * (B (d * (A x))) with A and B random, shared and frozen; the vectors b,
-            which starts at zero, and d train (arXiv:2310.11454)
-
-IA3 (arXiv:2205.05638) and bias tuning (arXiv:2106.10199) are here to be compared with.
+"""A method's trainable parts on the planned layers, through PEFT, and who declares what trains.
 
 Trainable tensors are named as in the saved file: the base model's own names, with ``lora_A.weight``
 and ``lora_B.weight`` below a layer. They are asked of the adapters and the head, never matched.
@@ -25,22 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, VeraConfig, get_peft_model
+from peft import PeftModel, get_peft_config, get_peft_model
 from peft.tuners.lora import LoraLayer
-from peft.tuners.vera import VeraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel
 
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Adapters
 from tightfit.model.low_rank import LowRankLinear
 
 ADAPTER = "default"
 """PEFT's name for a model's first adapter."""
-
-VERA_KEY = 0
-"""From which VeRA's shared matrices are drawn, by PEFT and in the same way everywhere."""
 
 NEAR_IDENTITY = 0.01
 """What multiplies the identity: normalised states reach some 20, and tanh(0.2) is 0.197."""
@@ -71,17 +55,21 @@ class AdapterPair:
 def attach(model: PreTrainedModel, plan: Plan, settings: Adapters) -> nn.Module:
     """Freeze the model and make exactly the plan's parameters trainable.
 
-    Returns the PEFT model for LoRA, and the model itself where there are no adapters.
+    Returns the PEFT model where PEFT has a form for the method, and the model itself elsewhere.
     """
-    model.requires_grad_(plan.method == "full")
+    record = plan.record
+    model.requires_grad_(record.whole)
     _put_constants(model, plan)
     _narrow(model, plan)
     whole: nn.Module = model
-    config = _peft_config(plan, settings)
-    if config is not None:
+    if record.peft_type:
+        ranks = {layer.name: layer.rank for layer in plan.layers}
+        ranks |= {v.name.rpartition(".")[0]: v.parameters for v in plan.vectors}
+        told = record.peft_settings(ranks, settings)
+        told |= {"task_type": "SEQ_CLS", "modules_to_save": sorted(plan.head_modules)}
         with quiet_peft():
-            whole = get_peft_model(model, config)
-    if plan.method != "full":
+            whole = get_peft_model(model, get_peft_config(told))
+    if not record.whole:
         for _, head in _head_modules(whole, plan):
             head.requires_grad_(False)
         for parameter in trainable_tensors(whole, plan).values():
@@ -109,10 +97,9 @@ def adapter_pairs(module: nn.Module) -> list[AdapterPair]:
 
 def adapter_dropouts(module: nn.Module) -> list[nn.Module]:
     """The dropouts on the adapters' inputs."""
-    layers = list(base_model(module).modules())
-    return [layer.lora_dropout for layer in layers if isinstance(layer, LoraLayer)] + [
-        layer.vera_dropout for layer in layers if isinstance(layer, VeraLayer)
-    ]
+    layers = [x for x in base_model(module).modules() if isinstance(x, BaseTunerLayer)]
+    children = [child for layer in layers for child in layer.named_children()]
+    return [dropout for name, dropout in children if name.endswith("_dropout")]
 
 
 def has_magnitudes(module: nn.Module) -> bool:
@@ -122,7 +109,7 @@ def has_magnitudes(module: nn.Module) -> bool:
 
 def trainable_tensors(module: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
     """What trains, by the name under which it is saved, as adapters and head declare it."""
-    if plan.method == "full":
+    if plan.record.whole:
         return dict(base_model(module).named_parameters())
     return {
         **dict(_vectors(module, plan)),
@@ -143,65 +130,6 @@ def output_layer(module: nn.Module, plan: Plan) -> nn.Linear | LowRankLinear:
     assert isinstance(layer, nn.Linear | LowRankLinear)
     assert layer.out_features == plan.num_labels
     return layer
-
-
-def _peft_config(plan: Plan, settings: Adapters) -> PeftConfig | None:
-    """What PEFT is to attach; None where nothing is."""
-    match plan.method:
-        case "lora":
-            return _lora(plan, settings)
-        case "vera":
-            return _vera(plan, settings)
-        case "ia3":
-            return _ia3(plan)
-    return None
-
-
-def _lora(plan: Plan, settings: Adapters) -> LoraConfig:
-    ranks = {layer.name: layer.rank for layer in plan.layers}
-    rank = max(ranks.values())
-    return LoraConfig(
-        task_type="SEQ_CLS",
-        r=rank,
-        lora_alpha=settings.alpha,
-        use_rslora=settings.rslora,
-        use_dora=plan.layers[0].kind == "dora",
-        # EVA starts like any other, until it has seen texts: see training/directions.py.
-        init_lora_weights="pissa" if settings.init == "pissa" else True,
-        lora_dropout=settings.dropout,
-        bias="none",
-        target_modules=sorted(ranks),
-        rank_pattern={name: r for name, r in ranks.items() if r != rank},
-        modules_to_save=sorted(plan.head_modules),
-    )
-
-
-def _vera(plan: Plan, settings: Adapters) -> VeraConfig:
-    return VeraConfig(
-        task_type="SEQ_CLS",
-        r=plan.vectors[-1].parameters,
-        target_modules=_targets(plan),
-        projection_prng_key=VERA_KEY,
-        # Another version of torch may draw other numbers from the same key.
-        save_projection=True,
-        vera_dropout=settings.dropout,
-        modules_to_save=sorted(plan.head_modules),
-    )
-
-
-def _ia3(plan: Plan) -> IA3Config:
-    return IA3Config(
-        task_type="SEQ_CLS",
-        target_modules=_targets(plan),
-        # These would get their factors before the layer; here all have them behind it.
-        feedforward_modules=[],
-        modules_to_save=sorted(plan.head_modules),
-    )
-
-
-def _targets(plan: Plan) -> list[str]:
-    """The layers around which vectors train."""
-    return sorted({vector.name.rpartition(".")[0] for vector in plan.vectors})
 
 
 @contextmanager

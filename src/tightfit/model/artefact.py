@@ -1,18 +1,14 @@
-"""What training leaves for the world: an adapter folder that plain PEFT loads, or its kin.
+"""What training leaves for the world, in the form that the record of its method names.
 
-    lora   a PEFT folder: adapter_config.json, adapter_model.safetensors (adapters and head)
-    ia3    the same, with factors in place of adapters
-    vera   the same, with vectors, and the matrices that they share
-    none   head.safetensors, under the base model's own tensor names (PEFT has no form for it)
-    bias   head.safetensors, with the biases of the encoder that trained
-    full   a whole ``transformers`` model folder
+    peft    PEFT's folder: adapter_config.json, adapter_model.safetensors (adapters and head)
+    head    head.safetensors: head and what else trained, under the base model's own tensor names
+    model   a whole ``transformers`` model folder
 
 Each also holds the tokenizer. The tensors in it are the fourth gate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
@@ -23,15 +19,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tightfit.budget.gates import check_count
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import ArtefactError
-from tightfit.model.adapter_folder import HEAD_FILE, PEFT_METHODS, read_tensor, tensor_shapes
+from tightfit.model.adapter_folder import HEAD_FILE, read_tensor, tensor_shapes
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
 from tightfit.model.low_rank import numbers_of
-from tightfit.runs.files import machine_errors
+from tightfit.storage.files import machine_errors
+from tightfit.tasks import Task
 
 
 def save_artefact(classifier: Classifier, folder: Path) -> int:
@@ -50,8 +47,8 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
 
 
 def _write(classifier: Classifier, folder: Path) -> None:
-    match classifier.plan.method:
-        case "lora" | "ia3" | "vera":
+    match classifier.plan.record.form:
+        case "peft":
             peft_model = classifier.module
             assert isinstance(peft_model, PeftModel)
             for settings in peft_model.peft_config.values():
@@ -60,9 +57,9 @@ def _write(classifier: Classifier, folder: Path) -> None:
                     settings.target_modules = sorted(settings.target_modules)
             # Without this PEFT asks the Hub whether the base model's vocabulary has changed.
             peft_model.save_pretrained(str(folder), save_embedding_layers=False)
-        case "none" | "bias":
+        case "head":
             save_file(_plain_state(classifier) | constants(classifier), folder / HEAD_FILE)
-        case "full":
+        case "model":
             with quiet_transformers():
                 base_model(classifier.module).save_pretrained(folder)
     classifier.tokenizer.save_pretrained(folder)
@@ -96,27 +93,25 @@ def count_saved(plan: Plan, folder: Path) -> int:
     return check_count(plan, counted, f"the saved {folder.name}/")
 
 
-def load_artefact(
-    folder: Path, source: Source, plan: Plan, label_names: Sequence[str]
-) -> Classifier:
+def load_artefact(folder: Path, source: Source, plan: Plan, task: Task) -> Classifier:
     """The classifier that :func:`save_artefact` wrote, ready to predict.
 
     Args:
         folder: the artefact.
         source: the base model; unused for a whole model, which is its own base.
         plan: of the run.
-        label_names: of the run, in order.
+        task: of the run.
 
     Raises:
         ArtefactError: the artefact is damaged or belongs to another base model.
     """
-    base = Source(source.name, folder, source.name) if plan.method == "full" else source
-    model: nn.Module = load_encoder(base, plan, label_names)
+    base = Source(source.name, folder, source.name) if plan.record.whole else source
+    model: nn.Module = load_encoder(base, plan, task)
     try:
-        if plan.method in PEFT_METHODS:
+        if plan.record.form == "peft":
             with quiet_peft():
                 model = PeftModel.from_pretrained(model, str(folder))
-        elif plan.method in ("none", "bias"):
+        elif plan.record.form == "head":
             _put(model, load_file(folder / HEAD_FILE))
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ArtefactError(
@@ -125,7 +120,7 @@ def load_artefact(
             next_step="check that it is complete and that the base model is the one it names",
         ) from error
     model.requires_grad_(False)
-    return Classifier(model.eval(), plan, load_tokenizer(base), tuple(label_names))
+    return Classifier(model.eval(), plan, load_tokenizer(base), task)
 
 
 def constants(classifier: Classifier) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ Shapes: B rows, L tokens, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,15 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.gates import check_count
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_places
+from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_padded_tokens
+from tightfit.encoder.threads import side_by_side
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import adapter_dropouts, attach, base_model, trainable_tensors
 from tightfit.model.encoders import load_encoder, load_tokenizer, recompute_layers
 from tightfit.model.locate import Source
-from tightfit.model.threads import side_by_side
+from tightfit.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Classifier:
     module: nn.Module
     plan: Plan
     tokenizer: PreTrainedTokenizerBase
-    label_names: tuple[str, ...]
+    task: Task
 
     @property
     def device(self) -> torch.device:
@@ -63,7 +64,7 @@ class Classifier:
 
     def train_mode(self, *, frozen_dropout: bool) -> None:
         """Switch dropouts on: everywhere, or only in what trains (adapters and head)."""
-        if frozen_dropout or self.plan.method == "full":
+        if frozen_dropout or self.plan.record.whole:
             self.module.train()
             return
         self.module.eval()
@@ -75,7 +76,7 @@ class Classifier:
             dropout.train()
 
 
-def build(source: Source, plan: Plan, config: Config, label_names: Sequence[str]) -> Classifier:
+def build(source: Source, plan: Plan, config: Config, task: Task) -> Classifier:
     """Load the encoder, attach what the plan says, and count: the second gate.
 
     The caller seeds torch first; new layers and adapters draw from its generator.
@@ -85,10 +86,8 @@ def build(source: Source, plan: Plan, config: Config, label_names: Sequence[str]
         ModelError: the encoder cannot be loaded or is not fit.
     """
     tokenizer = load_tokenizer(source)
-    model = load_encoder(source, plan, label_names)
-    classifier = Classifier(
-        attach(model, plan, config.adapters), plan, tokenizer, tuple(label_names)
-    )
+    model = load_encoder(source, plan, task)
+    classifier = Classifier(attach(model, plan, config.adapters), plan, tokenizer, task)
     count_built(classifier)
     if config.train.checkpointing != "off":
         recompute_layers(model, reentrant=config.train.checkpointing == "reentrant")
@@ -119,7 +118,7 @@ def predict_logits(
     *,
     batch: int,
     forward: Callable[[Batch], torch.Tensor] | None = None,
-    places: int | None = None,
+    padded_tokens: int | None = None,
     at_once: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
@@ -132,7 +131,7 @@ def predict_logits(
         tokens: the rows.
         batch: most rows of one forward pass.
         forward: another way to ``logits_BK`` than the classifier's own, in fp32.
-        places: most token places of one; None takes what suits the classifier's own way.
+        padded_tokens: most padded tokens of one; None takes what suits the classifier's own way.
         at_once: whether ``forward`` is called for several batches side by side.
         advance: told the number of rows (of windows, where texts have several) done since the
             last call.
@@ -140,8 +139,8 @@ def predict_logits(
     classifier.module.eval()
     forward = forward or classifier.logits
     texts, tokens = tokens, tokens.flat
-    logits_NK = np.empty((len(tokens), len(classifier.label_names)), dtype=np.float32)
-    order = length_sorted(tokens, batch, places or most_places(classifier.device))
+    logits_NK = np.empty((len(tokens), classifier.task.outputs), dtype=np.float32)
+    order = length_sorted(tokens, batch, padded_tokens or most_padded_tokens(classifier.device))
 
     @torch.inference_mode()
     def compute(rows: list[int]) -> NDArray[np.float32]:

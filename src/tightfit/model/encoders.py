@@ -7,7 +7,7 @@ what it needs. No code from a model folder is ever run.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -24,21 +24,15 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
+from tightfit.data.tokens import UNBOUNDED
 from tightfit.errors import ModelError
+from tightfit.families import FAMILIES
 from tightfit.model.locate import Source
-
-POSITIONS_AFTER_PAD = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
-"""Families that number positions from pad id + 1, and so have that many fewer for tokens."""
-
-MPNET_PAD_ID = 1
-"""MPNet numbers positions as if this were its pad id, whatever its settings say."""
-
-UNBOUNDED = 100_000
-"""Tokenizers without a longest text say so with a number far beyond this."""
+from tightfit.tasks import Task
 
 
-def load_encoder(source: Source, plan: Plan, label_names: Sequence[str]) -> PreTrainedModel:
+def load_encoder(source: Source, plan: Plan, task: Task) -> PreTrainedModel:
     """The model class for sequence classification, in fp32, with the run's own labels.
 
     Raises:
@@ -46,7 +40,7 @@ def load_encoder(source: Source, plan: Plan, label_names: Sequence[str]) -> PreT
             plan does not train.
     """
     source.check_shards()
-    names = dict(enumerate(label_names))
+    names = dict(enumerate(task.names))
     try:
         with quiet_transformers():
             model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -54,7 +48,7 @@ def load_encoder(source: Source, plan: Plan, label_names: Sequence[str]) -> PreT
                 num_labels=len(names),
                 id2label=names,
                 label2id={name: i for i, name in names.items()},
-                problem_type="single_label_classification",
+                problem_type=task.problem_type,
                 dtype=torch.float32,
                 use_safetensors=True,
                 local_files_only=True,
@@ -96,8 +90,9 @@ def longest_text(source: Source, tokenizer: PreTrainedTokenizerBase) -> int | No
     """Most tokens that the encoder has positions for, or None where it has no such limit."""
     config = source.config()
     positions, family = config.get("max_position_embeddings"), config.get("model_type")
-    if positions is not None and family in POSITIONS_AFTER_PAD:
-        pad_id = MPNET_PAD_ID if family == "mpnet" else int(config.get("pad_token_id", 1))
+    known = FAMILIES.get(str(family))
+    pad_id = None if known is None else known.padding_index(config)
+    if positions is not None and pad_id is not None:
         positions -= pad_id + 1
     limits = [positions, tokenizer.model_max_length]
     return min((int(n) for n in limits if n is not None and n < UNBOUNDED), default=None)
@@ -142,7 +137,7 @@ def _refuse_untrained(model: nn.Module, info: dict[str, Any], plan: Plan) -> Non
     missing = set(info["missing_keys"]) | {entry[0] for entry in info["mismatched_keys"]}
     planned = tuple(f"{module}." for module in plan.head_modules)
     untrained = sorted(name for name in missing if not name.startswith(planned))
-    if untrained and plan.method != "full":
+    if untrained and not plan.record.whole:
         raise ModelError(
             "the checkpoint lacks weights of the encoder itself",
             seen=", ".join(untrained[:5]) + (" …" if len(untrained) > 5 else ""),

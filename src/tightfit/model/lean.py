@@ -14,7 +14,6 @@ widths in and out, R ranks of all adapters of a product together.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,30 +22,17 @@ import torch
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.tuners.vera import VeraLayer
-from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from tightfit.budget.families import FAMILIES
-from tightfit.config import Role
-from tightfit.data.batches import Batch, most_places
+from tightfit.data.batches import Batch, most_padded_tokens
+from tightfit.families import FAMILIES, Role
 from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model, has_magnitudes
 from tightfit.model.encoders import layer_stack
 
 PRODUCTS = (LoraLayer, VeraLayer)
 """Adapters that add a product of two narrow matrices to the weight."""
-
-BERT_PARTS = ("attention.output.LayerNorm", "intermediate.intermediate_act_fn", "output.LayerNorm")
-PARTS = {
-    "bert": BERT_PARTS,
-    "roberta": BERT_PARTS,
-    "xlm-roberta": BERT_PARTS,
-    "camembert": BERT_PARTS,
-    "mpnet": ("attention.LayerNorm", "intermediate.intermediate_act_fn", "output.LayerNorm"),
-    "distilbert": ("sa_layer_norm", "ffn.activation", "output_layer_norm"),
-}
-"""By family: a block's norm after attention, its activation, and its norm after the MLP."""
 
 
 class AdaptedProduct(torch.autograd.Function):
@@ -175,18 +161,16 @@ class Block:
 class LeanEncoder:
     """The forward pass of a classifier whose frozen encoder has no dropout."""
 
-    def __init__(self, module: nn.Module, dtype: torch.dtype, *, merged: bool = False) -> None:
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
         """Look the parts up in ``module``, which stays as it is.
 
         Args:
-            module: one for which :func:`why_not_lean`, or with ``merged``
-                :func:`why_not_lean_merged`, has no objection.
+            module: one for which :func:`why_not_lean` has no objection.
             dtype: of the products.
-            merged: add the adapters, as they are now, to copies of the weights; nothing trains.
         """
         model = base_model(module)
         self._model, self.dtype = model, dtype
-        self._blocks = [_block(model, layer, dtype, merged=merged) for layer in layer_stack(model)]
+        self._blocks = [_block(model, layer, dtype) for layer in layer_stack(model)]
         adapted = [i for i, block in enumerate(self._blocks) if block.adapted]
         self.frozen_depth = adapted[0] if adapted else len(self._blocks)
         """Layers below the lowest adapter."""
@@ -197,9 +181,9 @@ class LeanEncoder:
         return self._model
 
     @property
-    def places(self) -> int | None:
-        """Token places that one pass should have at most, if any."""
-        return most_places(self._model.device, self.dtype)
+    def padded_tokens(self) -> int | None:
+        """padded tokens that one pass should have at most, if any."""
+        return most_padded_tokens(self._model.device, self.dtype)
 
     @property
     def prefix_is_pooled(self) -> bool:
@@ -217,7 +201,7 @@ class LeanEncoder:
             return self._through(range(self.frozen_depth), x_BLH, batch)
 
     def suffix(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """``logits_BK`` in fp32 from what :meth:`prefix` gave; padded places may hold anything."""
+        """``logits_BK`` in fp32 from what :meth:`prefix` gave; padding may hold anything."""
         return self.head(self.pooled(x_BLH, batch))
 
     def pooled(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -273,7 +257,7 @@ def attend(
 def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool) -> str | None:
     """The reason why a model must use its own forward pass, or None where it need not."""
     model = base_model(module)
-    if model.config.model_type not in PARTS:
+    if FAMILIES[model.config.model_type].inside is None:
         return f"{model.config.model_type} is not built like BERT"
     if any(p.requires_grad for p in model.base_model.embeddings.parameters()):
         return "every weight trains"
@@ -294,24 +278,15 @@ def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool
     return None
 
 
-def why_not_lean_merged(module: nn.Module) -> str | None:
-    """The reason why a model that only predicts must use its own forward pass, or None."""
-    model = base_model(module)
-    if model.config.model_type not in PARTS:
-        return f"{model.config.model_type} is not built like BERT"
-    if any(isinstance(m, AuxiliaryTrainingWrapper) for m in layer_stack(model).modules()):
-        return "whole modules of the encoder's layers were replaced"
-    return None
-
-
-def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype, *, merged: bool) -> Block:
-    family = model.config.model_type
+def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype) -> Block:
+    family = FAMILIES[model.config.model_type]
     roles: dict[Role, nn.Module] = {
-        roles[0]: layer.get_submodule(path) for path, roles in FAMILIES[family].linears.items()
+        roles[0]: layer.get_submodule(path) for path, roles in family.linears.items()
     }
-    if merged:
-        roles = {role: _merged(linear) for role, linear in roles.items()}
-    attention_norm, activation, mlp_norm = (layer.get_submodule(p) for p in PARTS[family])
+    inside = family.inside
+    assert inside is not None
+    names = (inside.attention_norm, inside.activation, inside.mlp_norm)
+    attention_norm, activation, mlp_norm = (layer.get_submodule(name) for name in names)
     assert isinstance(attention_norm, nn.LayerNorm)
     assert isinstance(mlp_norm, nn.LayerNorm)
     return Block(
@@ -324,16 +299,6 @@ def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype, *, merg
         mlp_norm,
         heads=model.config.num_attention_heads,
     )
-
-
-def _merged(linear: nn.Module) -> nn.Module:
-    """A plain layer that computes the same; any kind of adapter that PEFT can merge."""
-    if not isinstance(linear, BaseTunerLayer):
-        return linear
-    own = copy.deepcopy(linear)
-    # "Safe": a merge that leaves values which are no numbers is refused.
-    own.merge(safe_merge=True)
-    return own.get_base_layer()
 
 
 def _stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

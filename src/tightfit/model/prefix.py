@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from tightfit.data.batches import Batch, Tokens, collate, length_sorted
+from tightfit.encoder.threads import side_by_side
 from tightfit.model.lean import LeanEncoder
-from tightfit.model.threads import side_by_side
 
 HEADER_BYTES = 64
 """A SHA-256 in hexadecimal."""
@@ -159,7 +159,7 @@ def _computed(
     """The bytes of the states, longest row first."""
     device = next(encoder.model.parameters()).device
     lengths_N = _stored_lengths(encoder, tokens)
-    order = length_sorted(tokens, batch, encoder.places)
+    order = length_sorted(tokens, batch, encoder.padded_tokens)
 
     @torch.inference_mode()
     def compute(rows: list[int]) -> torch.Tensor:

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from tightfit import runs
+from tightfit import storage
 from tightfit.errors import ArtefactError, MachineError
 
 TENSORS = "tensors.safetensors"
@@ -62,7 +62,7 @@ class CheckpointStore:
             partial.mkdir(parents=True)
             save_file({n: t.contiguous() for n, t in checkpoint.tensors.items()}, partial / TENSORS)
             (partial / STATE).write_text(json.dumps(checkpoint.state), "utf-8")
-            runs.write_digests(partial / DIGESTS, [partial / TENSORS, partial / STATE])
+            storage.write_digests(partial / DIGESTS, [partial / TENSORS, partial / STATE])
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
         except (OSError, SafetensorError) as error:
@@ -86,7 +86,7 @@ class CheckpointStore:
         if not complete:
             return None
         try:
-            runs.check_digests(complete[-1] / DIGESTS, complete[-1])
+            storage.check_digests(complete[-1] / DIGESTS, complete[-1])
             tensors = load_file(complete[-1] / TENSORS)
             state = json.loads((complete[-1] / STATE).read_text("utf-8"))
         except (OSError, ValueError, SafetensorError) as error:

@@ -18,20 +18,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from tightfit.budget.allocate import MOST_RANK, Allocation
-from tightfit.budget.parts import AdapterKind
-from tightfit.budget.plan import Plan
+from tightfit.budget.allocate import Allocation
+from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.shapes import LinearShape
-from tightfit.config import WITHOUT_LORA, Config
+from tightfit.config import Config
 from tightfit.data.batches import collate
+from tightfit.methods import HEAD_ONLY, PLAIN, AdapterKind
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import Source
-from tightfit.training.job import Job
+from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset
 from tightfit.training.knapsack import most_valuable
-from tightfit.training.optim import row_losses
-from tightfit.training.prepare import Material, make_job, plan_for, targeted_layers
+from tightfit.training.prepare import plan_for, prepare, targeted_layers
 from tightfit.training.probe import start_at_probe
-from tightfit.voice import Voice
+from tightfit.training.setup import Setup
 
 PROBED_ROWS = 1000
 """Rows that the head is fitted on, so that the gradient is not that of a random head."""
@@ -39,57 +39,59 @@ PROBED_ROWS = 1000
 GRADIENT_ROWS = 128
 """Rows that the gradient is summed over."""
 
-HEAD_ALONE = {**WITHOUT_LORA, "adapters.method": "none", "head.start": "probe"}
+HEAD_ALONE = {**HEAD_ONLY.idle, "adapters.method": HEAD_ONLY.name, "head.start": "probe"}
 """Settings of the classifier whose gradients say what a rank is worth."""
 
 
-def decide_plan(config: Config, material: Material, source: Source, voice: Voice) -> Plan:
+def decide_plan(config: Config, dataset: Dataset, source: Source, progress: Progress) -> Plan:
     """What trains: by the settings alone, or where the gradient says that a rank is worth the most.
 
     Raises:
         BudgetError: not even the head fits under the cap.
     """
-    plan = plan_for(config, source, len(material.labels))
-    layers = targeted_layers(config, source, len(material.labels))
+    plan = plan_for(config, source, dataset.task.outputs)
+    layers = targeted_layers(config, source, dataset.task.outputs)
     if config.budget.allocation == "uniform" or not layers or plan.budget is None:
         return plan
     alone = config.with_values(HEAD_ALONE)
-    sample = _sample(material, config.seed)
-    head = plan_for(alone, source, len(material.labels))
-    job, _ = make_job(alone, sample, source, head, voice=Voice())
-    start_at_probe(job, voice)
-    gains = layer_gains(job, layers, voice)
+    sample = _sample(dataset, config.seed)
+    head = plan_for(alone, source, dataset.task.outputs)
+    setup = prepare(alone, sample, source, head, progress=Progress())
+    start_at_probe(setup, progress)
+    gains = layer_gains(setup, layers, progress)
     if not any(map(any, gains.values())):
         # As where only one class is among the sampled rows, which the head then always answers.
-        voice.warn("no layer has a gradient on the sampled rows; ranks are equal instead")
+        progress.warn("no layer has a gradient on the sampled rows; ranks are equal instead")
         return plan
 
     def allocate(
         layers: Sequence[LinearShape], *, head: int, cap: int | None, kind: AdapterKind
     ) -> Allocation:
         assert cap is not None
-        assert kind == "lora"
+        assert kind.weighed
         return most_valuable(layers, gains, head=head, cap=cap)
 
-    return plan_for(config, source, len(material.labels), allocate)
+    return plan_for(config, source, dataset.task.outputs, allocate)
 
 
-def layer_gains(job: Job, layers: Sequence[LinearShape], voice: Voice) -> dict[str, list[float]]:
+def layer_gains(
+    setup: Setup, layers: Sequence[LinearShape], progress: Progress
+) -> dict[str, list[float]]:
     """By layer, the squared singular values of the loss's gradient, largest first."""
-    model = base_model(job.classifier.module)
+    model = base_model(setup.classifier.module)
     weights = {layer.name: _weight(model, layer.name) for layer in layers}
     for weight in weights.values():
         weight.requires_grad_(True)
-    job.classifier.module.eval()
-    rows = np.arange(min(GRADIENT_ROWS, len(job.train.labels)))
-    parts = np.array_split(rows, max(1, len(rows) // job.config.optim.batch))
-    with voice.track("importance", len(rows)) as bar:
+    setup.classifier.module.eval()
+    rows = np.arange(min(GRADIENT_ROWS, len(setup.train.targets)))
+    parts = np.array_split(rows, max(1, len(rows) // setup.config.optim.batch))
+    with progress.track("importance", len(rows)) as bar:
         for part in parts:
-            batch = collate(job.train.tokens, part.tolist(), job.train.labels)
-            batch = batch.to(job.classifier.device)
-            assert batch.labels_B is not None
-            losses_B = row_losses(job.classifier.logits(batch), batch.labels_B, 0.0)
-            losses_B.sum().backward()
+            batch = collate(setup.train.tokens, part.tolist(), setup.train.targets)
+            batch = batch.to(setup.classifier.device)
+            assert batch.targets_B is not None
+            logits_BK = setup.classifier.logits(batch)
+            setup.classifier.task.row_losses(logits_BK, batch.targets_B).sum().backward()
             bar.advance(len(part))
     gains = {name: _squares(weight) for name, weight in weights.items()}
     for weight in weights.values():
@@ -108,17 +110,19 @@ def _squares(weight_OI: nn.Parameter) -> list[float]:
     assert gradient_OI is not None
     wide = gradient_OI.double()
     gram = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
-    values: list[float] = torch.linalg.eigvalsh(gram).clamp(min=0).flip(0)[:MOST_RANK].tolist()
-    return values
+    values: list[float] = torch.linalg.eigvalsh(gram).clamp(min=0).flip(0).tolist()
+    return values[: PLAIN.most_rank]
 
 
-def _sample(material: Material, seed: int) -> Material:
+def _sample(dataset: Dataset, seed: int) -> Dataset:
     """A few training rows in random order; the validation rows are not looked at."""
-    drawn = np.random.default_rng(seed).permutation(len(material.train_ids))[:PROBED_ROWS].tolist()
+    drawn = (
+        np.random.default_rng(seed).permutation(len(dataset.train_targets))[:PROBED_ROWS].tolist()
+    )
     return replace(
-        material,
-        train_texts=[material.train_texts[row] for row in drawn],
-        train_ids=[material.train_ids[row] for row in drawn],
-        validation_texts=material.validation_texts[:1],
-        validation_ids=material.validation_ids[:1],
+        dataset,
+        train_texts=[dataset.train_texts[row] for row in drawn],
+        train_targets=dataset.train_targets[drawn],
+        validation_texts=dataset.validation_texts[:1],
+        validation_targets=dataset.validation_targets[:1],
     )

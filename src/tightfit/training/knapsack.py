@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tightfit.budget.allocate import MOST_RANK, Allocation, same_rank
+from tightfit.budget.allocate import Allocation, same_rank
 from tightfit.budget.parts import largest_rank
 from tightfit.budget.shapes import LinearShape
+from tightfit.methods import PLAIN
 
 
 def most_valuable(
@@ -33,7 +34,7 @@ def most_valuable(
     items = [
         (index, prices[index] // unit, gain)
         for index, layer in enumerate(layers)
-        for gain in list(gains[layer.name])[: min(MOST_RANK, largest_rank(layer))]
+        for gain in list(gains[layer.name])[: min(PLAIN.most_rank, largest_rank([layer]))]
         if gain > 0
     ]
     # Under a cap of billions the table need be no wider than all items together.

@@ -7,170 +7,180 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from tightfit.data.batches import Batch, batch_order, collate, count_places
-from tightfit.errors import Interrupted
+from tightfit.data.batches import batch_order, count_padded_tokens
 from tightfit.model.classifier import predict_logits
-from tightfit.model.lean import LeanEncoder
 from tightfit.model.proofs import GradientWatch
-from tightfit.model.threads import side_by_side
-from tightfit.training.checkpoint import (
-    Checkpoint,
-    CheckpointStore,
-    pack_optimizer,
-    unpack_optimizer,
-)
-from tightfit.training.directions import start_at_directions
-from tightfit.training.job import Counters, Fitted, HistoryRow, Job
-from tightfit.training.memory import in_smaller_parts
-from tightfit.training.optim import RATE, class_weights, make_optimizer, row_losses
+from tightfit.progress import Progress
+from tightfit.training.callbacks import Callback, Event, TrainingState, notify
+from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
+from tightfit.training.divergence import in_fp32, not_a_number
+from tightfit.training.eva_init import start_at_directions
+from tightfit.training.gradients import Gradients
+from tightfit.training.optim import RATE, make_optimizer
 from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
-from tightfit.training.signals import StopRequest
-from tightfit.training.trouble import diverges, in_fp32, not_a_number
-from tightfit.voice import Voice
+from tightfit.training.setup import Counters, Fitted, HistoryRow, Setup
+from tightfit.training.signals import StopRequest, interrupted
 
 
-@dataclass
 class Loop:
-    """One training run. ``fit`` is the whole story; the other methods are its verbs."""
+    """One training. ``fit`` is the whole story; the other methods are its verbs."""
 
-    job: Job
-    store: CheckpointStore
-    watch: GradientWatch
-    voice: Voice = field(default_factory=Voice)
-    on_row: Callable[[HistoryRow], None] = lambda row: None
-    """Told each history row as it is made."""
-    stop: StopRequest = field(default_factory=StopRequest)
-    """Looked at after each step: training writes a checkpoint and stops when it is asked to."""
-    peers: Peers = field(default_factory=Peers)
-    """The processes that train together; the first one writes."""
+    def __init__(
+        self,
+        setup: Setup,
+        watch: GradientWatch,
+        callbacks: Sequence[Callback] = (),
+        *,
+        scratch: Path | None = None,
+        progress: Progress | None = None,
+        stop: StopRequest | None = None,
+        peers: Peers | None = None,
+    ) -> None:
+        """Make the optimiser over what trains.
 
-    def __post_init__(self) -> None:
-        """Move the model to its device and make the optimiser."""
-        config, classifier = self.job.config, self.job.classifier
+        Args:
+            setup: what is trained, and how.
+            watch: sees the gradients of every step.
+            callbacks: told of every event, in this order.
+            scratch: where frozen layers' states are kept, and found again by a resumed training;
+                None takes a folder that is gone afterwards.
+            progress: hears what is computed before the first step, and of what goes wrong.
+            stop: looked at after each step.
+            peers: the processes that train together.
+        """
+        self.watch, self.callbacks, self._scratch = watch, callbacks, scratch
+        self._progress, self._stop = progress or Progress(), stop or StopRequest()
+        self.state = TrainingState(setup, peers or Peers(), self._snapshot)
+        config, classifier = setup.config, setup.classifier
         self._trainable: dict[str, nn.Parameter] = classifier.trainable()
         self._optimizer = make_optimizer(self._trainable, config.optim, classifier.plan)
-        self._scaler = self.job.precision.scaler(classifier.device)
-        self._weights_K = class_weights(
-            self.job.train.labels, len(classifier.label_names), config.optim.class_weights
-        ).to(classifier.device)
+        self._scaler = setup.precision.scaler(classifier.device)
+        self._gradients = Gradients(
+            self.state, self._trainable.values(), self._scaler, progress=self._progress
+        )
         self._order: tuple[int, list[list[int]]] = (-1, [])
-        self._rate = 0.0
-        self._warned = False
         self._best: dict[str, torch.Tensor] = {}
-        self.counters = self._before = Counters()
-        self._sums = self.counters.sums(classifier.device)
-        self.history: list[HistoryRow] = []
 
     @property
     def optimizer_parameters(self) -> int:
         """Parameters in the optimiser's groups: the third gate, checked when they were made."""
         return sum(p.numel() for group in self._optimizer.param_groups for p in group["params"])
 
-    def fit(self, *, resume: bool = False) -> Fitted:
+    def fit(self, checkpoint: Checkpoint | None = None) -> Fitted:
         """Train to the end of the schedule and leave the best weights in the classifier.
 
         Args:
-            resume: go on from the newest checkpoint, bit for bit, where there is one.
+            checkpoint: the moment to go on from, bit for bit; every process gets that of the first.
 
         Raises:
             ProofError: a tensor gets no gradient, or the loss is no longer a number.
-            Interrupted: a stop was asked for; a checkpoint is written.
-            MachineError: a checkpoint could not be written.
+            Interrupted: a stop was asked for; whoever keeps checkpoints has one.
+            MachineError: a callback could not write.
         """
-        done = self._restore() if resume else 0
-        self._keep_prefix()
-        if done == 0:
-            self._start()
-            self.peers.share_weights(self._trainable.values())
-            self._evaluate(0)
-        total, every = self.job.schedule.total, self.job.config.train.eval_every
-        step = done
-        with self.voice.track("training", total, done) as bar:
-            for step in range(done + 1, total + 1):
-                self._train_step(step)
-                # Not before a step has moved something: warm-up begins at a rate of zero.
-                late = self._rate > 0 and time.monotonic() > self.job.deadline
-                last = step == total or late
-                if last or step % every == 0:
-                    self._evaluate(step)
-                # Asked once: a signal that comes later must find a checkpoint of its own step.
-                asked = self.peers.agree(self.stop.signal)
-                if last or step % every == 0 or asked:
-                    self._save(step)
-                bar.advance(1, self._note())
-                if asked and not last:
-                    raise Interrupted(
-                        f"stopped after step {step} of {total}, with a checkpoint",
-                        signal_number=asked,
-                        next_step="to go on, give the same command with "
-                        f"--resume --out {self.store.folder.parent}",
-                    )
-                if last:
-                    break
-        if step < total:
-            self.voice.warn(f"the time was up after step {step} of {total}")
+        state = self.state
+        self._restore(state.peers.share_optional(checkpoint))
+        with ExitStack() as opened:
+            scratch = self._scratch or Path(opened.enter_context(TemporaryDirectory()))
+            self._keep_prefix(scratch)
+            if state.step == 0:
+                self._start()
+                state.peers.share_weights(self._trainable.values())
+            try:
+                self._notify("on_train_begin")
+                if state.step == 0:
+                    self._evaluate()
+                while state.step < state.total and not state.ending:
+                    self._step()
+            finally:
+                self._notify("on_train_end")
+            # Not where training was cut short: whoever resumes it finds these states again.
+            drop_prefix(state.setup, scratch)
         if self._best:
-            self.job.classifier.load_state(self._best)
-        drop_prefix(self.job, self.store.folder)
-        return Fitted(self.history, self.counters, step)
+            state.setup.classifier.load_state(self._best)
+        return Fitted(state.history, state.counters, state.step)
+
+    def _step(self) -> None:
+        """One optimiser step, and its evaluation where one is due."""
+        state = self.state
+        state.step += 1
+        self._train_step(state.step)
+        self._notify("on_optimizer_step")
+        last = state.step == state.total or state.ending is not None
+        state.evaluated = last or state.step % state.setup.config.train.eval_every == 0
+        if state.evaluated:
+            self._evaluate()
+        # Asked once: a signal that comes later must find a checkpoint of its own step.
+        state.interrupted = state.peers.agree(self._stop.signal)
+        self._notify("on_step_end")
+        if state.interrupted and state.step < state.total and not state.ending:
+            raise interrupted(state.interrupted, state.step, state.total, self._scratch)
+
+    def _notify(self, event: Event) -> None:
+        notify(self.callbacks, event, self.state)
 
     def rehearse(self, steps: int) -> float:
         """Seconds that a token place takes in steps, after one on the largest batch.
 
-        Spoils the weights. Steps differ in length: their places are counted, not they themselves.
+        Spoils the weights. Steps differ in length: their tokens are counted, not they themselves.
         """
-        train = self.job.train
+        train = self.state.setup.train
         lengths = train.tokens.lengths
         longest = max(self._order_of(0), key=lambda rows: len(rows) * int(lengths[rows].max()))
-        self._backward_all([longest], len(longest))
-        steps = min(steps, self.job.schedule.total)
-        places = 0
+        self._gradients.backward([longest], len(longest))
+        steps = min(steps, self.state.setup.schedule.total)
+        padded_tokens = 0
         for step in range(1, steps + 1):
             self._train_step(step)
-            places += count_places(train.tokens, self._batches_of(step))
-        return self.counters.train_seconds / places
+            padded_tokens += count_padded_tokens(train.tokens, self._batches_of(step))
+        return self.state.counters.train_seconds / padded_tokens
 
     def places_in_step(self) -> float:
-        """Token places of a mean optimiser step."""
-        whole = count_places(self.job.train.tokens, self._order_of(0))
-        return whole / self.job.schedule.steps_per_epoch
+        """padded tokens of a mean optimiser step."""
+        whole = count_padded_tokens(self.state.setup.train.tokens, self._order_of(0))
+        return whole / self.state.setup.schedule.steps_per_epoch
 
-    def _keep_prefix(self) -> None:
-        if self.peers.size > 1:
+    def _keep_prefix(self, folder: Path) -> None:
+        state = self.state
+        if state.peers.size > 1:
             return  # each process would need a store of its own
-        self.job, seconds = keep_prefix(self.job, self.store.folder, self.voice, self.stop)
-        self.counters.prefix_seconds += seconds
-        self.counters.train_seconds += seconds
-        self.counters.seconds += seconds
+        state.setup, seconds = keep_prefix(state.setup, folder, self._progress, self._stop)
+        state.counters.prefix_seconds += seconds
+        state.counters.train_seconds += seconds
+        state.counters.seconds += seconds
 
     def _start(self) -> None:
         started = time.perf_counter()
-        if self.job.config.adapters.init == "eva":
-            start_at_directions(self.job, self.voice)
-        if self.job.config.head.start == "probe":
-            start_at_probe(self.job, self.voice)
-        self.counters.seconds += time.perf_counter() - started
+        setup = self.state.setup
+        if setup.config.adapters.init == "eva":
+            start_at_directions(setup, self._progress)
+        if setup.config.head.start == "probe":
+            start_at_probe(setup, self._progress)
+        self.state.counters.seconds += time.perf_counter() - started
 
     def _train_step(self, step: int) -> None:
         """One optimiser step over its accumulated batches."""
         started = time.perf_counter()
-        job = self.job
-        job.classifier.train_mode(frozen_dropout=job.config.model.frozen_dropout)
+        setup = self.state.setup
+        setup.classifier.train_mode(frozen_dropout=setup.config.model.frozen_dropout)
         lr = self._set_rate(step)
         batches = self._batches_of(step)
-        self._gradients(batches)
+        self._gradients.of_step(batches)
+        self._scaler.unscale_(self._optimizer)
         if not self._clip() and not self._again_in_fp32(step, batches):
-            raise not_a_number(self.job, step, batches, self._trainable)
+            raise not_a_number(self.state.setup, step, batches, self._trainable)
         scale = self._scaler.get_scale()
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -178,115 +188,44 @@ class Loop:
             self.watch.after_step(lr)
         self._optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - started
-        self.counters.train_seconds += seconds
-        self.counters.seconds += seconds
+        self.state.counters.train_seconds += seconds
+        self.state.counters.seconds += seconds
 
-    def _gradients(self, batches: list[list[int]]) -> None:
-        """The gradient of a whole step, over all its batches and all processes."""
-        rows_in_step = sum(map(len, batches))
-        self._before = replace(self.counters)
-        self._backward_all(list(filter(None, map(self.peers.rows_of, batches))), rows_in_step)
-        # A step waits for a GPU here, once, and at the norm of its gradient.
-        self.counters.take(self._sums)
-        self.peers.add_gradients(self._trainable.values())
-        self.peers.add_counts(self.counters, self._before)
-        self._scaler.unscale_(self._optimizer)
-
-    def _backward_all(self, batches: list[list[int]], rows_in_step: int) -> None:
-        while not self._fits(batches, rows_in_step):
-            self.job = in_smaller_parts(self.job, batches, self.voice)
-
-    def _fits(self, batches: list[list[int]], rows_in_step: int) -> bool:
-        """Forward and backward of the batches; False, and nothing done, where memory runs out."""
-        self.counters = replace(self._before)
-        self._sums = self._before.sums(self.job.classifier.device)
-        try:
-            for rows in batches:
-                self._backward(rows, rows_in_step)
-        except torch.OutOfMemoryError:
-            self._optimizer.zero_grad(set_to_none=True)
-            return False
-        return True
-
-    def _backward(self, rows: Sequence[int], rows_in_step: int) -> None:
-        """Forward and backward of one batch; its rows weigh as every row of the step does."""
-        job, train = self.job, self.job.train
-        parts = [
-            collate(train.tokens, part, train.labels).to(job.classifier.device)
-            for part in job.parts(rows)
-        ]
-        if job.lean is not None and job.lean.divides:
-            at_once = torch.get_num_threads()
-            for start in range(0, len(parts), at_once):
-                self._backward_at_once(job.lean, parts[start : start + at_once], rows_in_step)
-            return
-        for part in parts:
-            self._loss(job.logits(part, train.states), part, rows_in_step).backward()
-
-    def _backward_at_once(
-        self, lean: LeanEncoder, parts: Sequence[Batch], rows_in_step: int
-    ) -> None:
-        """Forward and backward of parts side by side; what is drawn or added keeps its order."""
-        trained = list(self._trainable.values())
-        pooled = list(side_by_side(partial(self.job.pooled, states=self.job.train.states), parts))
-        leaves = [x.detach().requires_grad_(x.requires_grad) for x in pooled]
-        for leaf, part in zip(leaves, parts, strict=True):
-            self._loss(lean.head(leaf), part, rows_in_step).backward()
-
-        def back(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
-            x, leaf = pair
-            return torch.autograd.grad(x, trained, leaf.grad, allow_unused=True)
-
-        graphs = [pair for pair in zip(pooled, leaves, strict=True) if pair[0].requires_grad]
-        for found in side_by_side(back, graphs):
-            for parameter, gradient in zip(trained, found, strict=True):
-                if gradient is not None:
-                    before = parameter.grad
-                    parameter.grad = gradient if before is None else before.add_(gradient)
-
-    def _loss(self, logits_BK: torch.Tensor, batch: Batch, rows_in_step: int) -> torch.Tensor:
-        """The share of some rows in the loss of their step, scaled; they are counted."""
-        assert batch.labels_B is not None
-        losses_B = row_losses(logits_BK, batch.labels_B, self.job.config.optim.label_smoothing)
-        loss_sum = (losses_B * self._weights_K[batch.labels_B]).sum()
-        correct = (logits_BK.argmax(1) == batch.labels_B).sum()
-        self._sums += torch.stack([loss_sum.detach().double(), correct, batch.mask_BL.sum()])
-        self.counters.summed += len(batch.labels_B)
-        self.counters.rows += len(batch.labels_B)
-        return self._scaler.scale(loss_sum / rows_in_step)
-
-    def _evaluate(self, step: int) -> None:
-        """Score the watched rows, keep the weights if they are the best, add a history row."""
+    def _evaluate(self) -> None:
+        """Score the sample of validation rows, keep the weights if they are the best."""
         started = time.perf_counter()
-        job, counters = self.job, self.counters
-        rows = self.peers.rows_of(range(len(job.watched.tokens)))
+        state, setup, counters = self.state, self.state.setup, self.state.counters
+        subset = setup.eval_subset
+        rows = state.peers.rows_of(range(len(subset.tokens)))
         logits_NK = torch.from_numpy(
             predict_logits(
-                job.classifier,
-                job.watched.tokens.select(rows) if self.peers.size > 1 else job.watched.tokens,
-                batch=job.config.train.eval_batch,
-                forward=partial(job.logits, states=job.watched.states),
-                places=job.places,
-                at_once=job.lean is not None and job.lean.divides,
+                setup.classifier,
+                subset.tokens.select(rows) if state.peers.size > 1 else subset.tokens,
+                batch=setup.config.train.eval_batch,
+                forward=partial(setup.logits, states=subset.states),
+                padded_tokens=setup.padded_tokens,
+                at_once=setup.lean is not None and setup.lean.divides,
             )
         )
-        labels_N = torch.tensor([job.watched.labels[row] for row in rows])
-        accuracy = self.peers.mean((logits_NK.argmax(1) == labels_N).double())
+        task, targets_N = setup.classifier.task, torch.from_numpy(subset.targets[rows])
+        accuracy = state.peers.mean(task.right(logits_NK, targets_N).double())
         # Weights that no step has moved yet (warm-up begins at a rate of zero) are scored for
         # the record and never kept.
-        if self._rate > 0 and accuracy > counters.best_accuracy:
-            counters.best_accuracy, counters.best_step = accuracy, step
-            self._best = job.classifier.state()
+        if state.rate > 0 and accuracy > counters.best_accuracy:
+            counters.best_accuracy, counters.best_step = accuracy, state.step
+            self._best = setup.classifier.state()
         counters.seconds += time.perf_counter() - started
-        eval_loss = self.peers.mean(row_losses(logits_NK, labels_N, 0.0))
-        self._add_row(step, eval_loss, accuracy)
+        eval_loss = state.peers.mean(task.row_losses(logits_NK, targets_N))
+        self._add_row(eval_loss, accuracy)
+        self._notify("on_evaluation")
 
-    def _add_row(self, step: int, eval_loss: float, eval_accuracy: float) -> None:
-        counters, summed = self.counters, self.counters.summed
+    def _add_row(self, eval_loss: float, eval_accuracy: float) -> None:
+        state, counters = self.state, self.state.counters
+        step, summed = state.step, counters.summed
         row: HistoryRow = {
             "step": step,
-            "epoch": step / self.job.schedule.steps_per_epoch,
-            "lr": self._rate if step else 0.0,
+            "epoch": step / self.state.setup.schedule.steps_per_epoch,
+            "lr": self.state.rate if step else 0.0,
             "train_loss": counters.loss_sum / summed if summed else None,
             "train_accuracy": counters.correct / summed if summed else None,
             "eval_loss": eval_loss,
@@ -296,33 +235,28 @@ class Loop:
             "seconds": round(counters.seconds, 3),
         }
         counters.loss_sum, counters.correct, counters.summed = 0.0, 0, 0
-        self.history.append(row)
-        self.on_row(row)
-        words = diverges(self.history, len(self.job.classifier.label_names))
-        if words and not self._warned:
-            self.voice.warn(words)
-            self._warned = True
+        state.history.append(row)
 
     def _set_rate(self, step: int) -> float:
-        lr = self.job.config.optim.lr * self.job.schedule.scale(step - 1)
+        lr = self.state.setup.config.optim.lr * self.state.setup.schedule.scale(step - 1)
         for group in self._optimizer.param_groups:
             group["lr"] = lr * group[RATE]
-        self._rate = lr
+        self.state.rate = lr
         return lr
 
     def _batches_of(self, step: int) -> list[list[int]]:
         """The rows of each forward pass of an optimiser step."""
-        epoch, position = divmod(step - 1, self.job.schedule.steps_per_epoch)
+        epoch, position = divmod(step - 1, self.state.setup.schedule.steps_per_epoch)
         if self._order[0] != epoch:
             self._order = (epoch, self._order_of(epoch))
-        accumulate = self.job.config.optim.accumulate
+        accumulate = self.state.setup.config.optim.accumulate
         start = position * accumulate
         return self._order[1][start : start + accumulate]
 
     def _order_of(self, epoch: int) -> list[list[int]]:
-        config = self.job.config
+        config = self.state.setup.config
         return batch_order(
-            self.job.train.tokens.lengths,
+            self.state.setup.train.tokens.lengths,
             batch=config.optim.batch,
             seed=config.seed,
             epoch=epoch,
@@ -332,69 +266,63 @@ class Loop:
 
     def _clip(self) -> bool:
         """Keep the gradient's norm within its limit; whether it and the loss are numbers."""
-        limit = self.job.config.optim.clip or torch.inf
+        limit = self.state.setup.config.optim.clip or torch.inf
         # Under a loss scaler an overflow is ordinary: that step is skipped and the scale lowered.
         strict = not self._scaler.is_enabled()
         try:
             clip_grad_norm_(self._trainable.values(), limit, error_if_nonfinite=strict)
         except RuntimeError:  # raised before any gradient is changed
             return False
-        return not strict or math.isfinite(self.counters.loss_sum)
+        return not strict or math.isfinite(self.state.counters.loss_sum)
 
     def _again_in_fp32(self, step: int, batches: list[list[int]]) -> bool:
         """Where half precision was in use, this step and all that follow are computed in fp32."""
-        if self.job.precision.format == "fp32":
+        if self.state.setup.precision.format == "fp32":
             return False
-        reason = f"{self.job.precision.format} gave no finite gradient at step {step}"
-        self.job = in_fp32(self.job, reason)
-        self.voice.warn(f"{self.job.precision.reason}; from this step on it is fp32")
-        self._optimizer.zero_grad(set_to_none=True)
-        self.counters = self._before
-        self._gradients(batches)
+        self._to_fp32(f"{self.state.setup.precision.format} gave no finite gradient at step {step}")
+        self._progress.warn(f"{self.state.setup.precision.reason}; from this step on it is fp32")
+        self._gradients.discard()
+        self._gradients.of_step(batches)
         return self._clip()
 
-    def _note(self) -> str:
-        counters, row = self.counters, self.history[-1]
-        loss = counters.loss_sum / counters.summed if counters.summed else row["train_loss"]
-        speed = counters.rows / counters.train_seconds
-        return f"loss {loss:.3f}  validation {row['eval_accuracy']:.1%}  {speed:.0f} rows/s"
+    def _to_fp32(self, reason: str) -> None:
+        self.state.setup = in_fp32(self.state.setup, reason)
 
-    def _save(self, step: int) -> None:
+    def _snapshot(self) -> Checkpoint:
+        """All that is needed to go on from this step."""
         groups = {
-            "trainable": self.job.classifier.state(),
+            "trainable": self.state.setup.classifier.state(),
             "best": self._best,
             "optimizer": pack_optimizer(self._optimizer),
-            "random": self.peers.random_states(),
+            "random": self.state.peers.random_states(),
         }
         tensors = {f"{g}/{name}": t for g, group in groups.items() for name, t in group.items()}
         state = {
-            "step": step,
-            "counters": asdict(self.counters),
-            "history": self.history,
+            "step": self.state.step,
+            "counters": asdict(self.state.counters),
+            "history": self.state.history,
             "watch": self.watch.state(),
             "scaler": self._scaler.state_dict(),
-            "precision": [self.job.precision.format, self.job.precision.reason],
-            "most_rows": self.job.most_rows,
+            "precision": [self.state.setup.precision.format, self.state.setup.precision.reason],
+            "most_rows": self.state.setup.most_rows,
         }
-        if self.peers.rank == 0:
-            self.store.save(step, Checkpoint(tensors, state))
+        return Checkpoint(tensors, state)
 
-    def _restore(self) -> int:
-        """Go back to the newest checkpoint; returns its step, or 0 where there is none."""
-        checkpoint = self.peers.share(self.store.load() if self.peers.rank == 0 else None)
+    def _restore(self, checkpoint: Checkpoint | None) -> None:
+        """Go back to a checkpoint, if there is one."""
         if checkpoint is None:
-            return 0
-        state = checkpoint.state
-        form, reason = state["precision"]
-        if form != self.job.precision.format:
-            self.job = in_fp32(self.job, reason)
-        self.job = replace(self.job, most_rows=state.get("most_rows"))
-        self.job.classifier.load_state(checkpoint.group("trainable"))
+            return
+        state, saved = self.state, checkpoint.state
+        form, reason = saved["precision"]
+        if form != state.setup.precision.format:
+            self._to_fp32(reason)
+        state.setup = replace(state.setup, most_rows=saved.get("most_rows"))
+        state.setup.classifier.load_state(checkpoint.group("trainable"))
         self._best = checkpoint.group("best")
         unpack_optimizer(self._optimizer, checkpoint.group("optimizer"))
-        self.peers.restore_random_states(checkpoint.group("random"))
-        self.counters = Counters(**state["counters"])
-        self.history = list(state["history"])
-        self.watch.load_state(state["watch"])
-        self._scaler.load_state_dict(state["scaler"])
-        return int(state["step"])
+        state.peers.restore_random_states(checkpoint.group("random"))
+        state.counters = Counters(**saved["counters"])
+        state.history = list(saved["history"])
+        state.step = int(saved["step"])
+        self.watch.load_state(saved["watch"])
+        self._scaler.load_state_dict(saved["scaler"])

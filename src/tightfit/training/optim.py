@@ -1,17 +1,16 @@
-"""AdamW (arXiv:1711.05101) over the plan's parameters, the cosine schedule, and the loss."""
+"""AdamW (arXiv:1711.05101) over the plan's parameters, and the cosine schedule."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from tightfit.budget.gates import check_count
-from tightfit.budget.plan import Plan
+from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Optim
 from tightfit.model.adapters import NEAR_IDENTITY
 
@@ -39,19 +38,23 @@ class Schedule:
         return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
 
 
-def make_schedule(config: Config, batches_per_epoch: int) -> tuple[Schedule, str | None]:
+def make_schedule(
+    config: Config, epochs: float, batches_per_epoch: int, max_steps: int | None = None
+) -> tuple[Schedule, str | None]:
     """The schedule of a run, and what about it people should know.
 
     Args:
-        config: its ``optim``, ``train.max_steps``, and the epochs decided.
+        config: its ``optim`` and ``train.max_steps``.
+        epochs: passes over the training rows.
         batches_per_epoch: forward passes in one epoch.
+        max_steps: that fit into a time; None takes the setting.
     """
     per_epoch = math.ceil(batches_per_epoch / config.optim.accumulate)
-    total = max(1, round(config.epochs * per_epoch))
+    total = max(1, round(epochs * per_epoch))
     warmup = config.optim.warmup_steps
     note = None
-    if config.train.max_steps is not None:
-        total = min(total, config.train.max_steps)
+    for most in (config.train.max_steps, max_steps):
+        total = total if most is None else min(total, most)
     steps = round(warmup * total) if warmup < 1 else int(warmup)
     if steps > SHORT_RUN_WARMUP * total and warmup >= 1:
         steps = int(SHORT_RUN_WARMUP * total)
@@ -108,22 +111,3 @@ def make_optimizer(
     }
     check_count(plan, counted, "the optimiser's groups")
     return optimizer
-
-
-def row_losses(
-    logits_BK: torch.Tensor, labels_B: torch.Tensor, label_smoothing: float
-) -> torch.Tensor:
-    """Cross-entropy of each row against its smoothed label (arXiv:1512.00567)."""
-    return F.cross_entropy(logits_BK, labels_B, reduction="none", label_smoothing=label_smoothing)
-
-
-def class_weights(labels: Sequence[int], num_labels: int, kind: str) -> torch.Tensor:
-    """The weight of a row by its own label, one number a class, 1 on average over rows.
-
-    Weighting rows leaves smoothed targets as they are; weighting the classes inside the
-    cross-entropy, as torch does, would bend them.
-    """
-    if kind == "none":
-        return torch.ones(num_labels)
-    counts = torch.bincount(torch.tensor(labels), minlength=num_labels)
-    return len(labels) / (num_labels * counts.clamp(min=1))

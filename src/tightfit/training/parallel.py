@@ -18,7 +18,7 @@ from torch import nn
 
 from tightfit.errors import ArtefactError, MachineError
 from tightfit.training.checkpoint import random_states, restore_random_states
-from tightfit.training.job import Counters
+from tightfit.training.setup import Counters
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others; one that dies on this machine is noticed at once."""
@@ -57,8 +57,14 @@ class Peers:
         """The greatest of the numbers that the processes give; None counts as 0."""
         return number
 
-    def share(self, value: T) -> T:
-        """What process 0 gives, in every process."""
+    def share(self, value: T | None) -> T:
+        """What process 0 gives, in every process; the others give nothing."""
+        given = self.share_optional(value)
+        assert given is not None, "process 0 has something to share"
+        return given
+
+    def share_optional(self, value: T | None) -> T | None:
+        """The same, where process 0 may have nothing to give either."""
         return value
 
     def share_weights(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -115,8 +121,8 @@ class Group(Peers):
             dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return int(value) or None
 
-    def share(self, value: T) -> T:
-        """Pickled, but only between the processes of this one job."""
+    def share_optional(self, value: T | None) -> T | None:
+        """Pickled, but only between the processes of this one setup."""
         box: list[Any] = [value]
         with _peers_alive():
             dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))

@@ -4,71 +4,40 @@ A random head sends random gradients into adapters, which spend their first step
 features towards it. A head that already fits them (linear probing, then fine-tuning:
 arXiv:2202.10054) lets training start where a trained head alone would end.
 
-Shapes: N rows, B rows of a batch, F width of the features that the output layer reads, K labels,
-P labels that occur among the rows.
+Shapes: N rows, B rows of a batch, F width of the features that the output layer reads, K labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.preprocessing import StandardScaler
 
 from tightfit.data.batches import collate, length_sorted
+from tightfit.encoder.threads import side_by_side
 from tightfit.model.adapters import output_layer
 from tightfit.model.low_rank import LowRankLinear
-from tightfit.model.threads import side_by_side
-from tightfit.training.job import Job
-from tightfit.voice import Voice
-
-STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-"""Inverse strengths of the L2 penalty that are tried, on features of unit variance."""
-
-MOST_ITERATIONS = 300
-"""Of L-BFGS; on standardised features some dozens suffice."""
-
-HELD_SHARE = 0.2
-"""Of the probe's own rows, held out to choose the strength by."""
-
-STILL = 1e-4
-"""A feature is dead whose deviation is less than this share of the median one."""
-
-ABSENT_MARGIN = 2.0
-"""A label without a row starts this far, in logits, below the rarest that has one."""
+from tightfit.progress import Progress
+from tightfit.training.setup import Setup
 
 
-@dataclass(frozen=True)
-class LinearMap:
-    """``logits = W x + b``."""
-
-    weight_KF: NDArray[np.float64]
-    bias_K: NDArray[np.float64]
-
-
-def start_at_probe(job: Job, voice: Voice) -> None:
+def start_at_probe(setup: Setup, progress: Progress) -> None:
     """Put the solution of a logistic regression on the frozen features into the output layer.
 
-    A pure function of the job: nothing is drawn from torch's generators.
+    A pure function of the setup: nothing is drawn from torch's generators.
     """
-    count = len(job.train.labels)
-    rows_N = np.random.default_rng(job.config.seed).permutation(count)[: job.probe_rows]
-    with voice.track("linear probe", len(rows_N)) as bar:
-        features_NF = frozen_features(job, rows_N, bar.advance)
-    labels_N = np.asarray(job.train.labels)[rows_N]
-    found = fit_probe(
+    count = len(setup.train.targets)
+    rows_N = np.random.default_rng(setup.config.seed).permutation(count)[: setup.probe_rows]
+    with progress.track("linear probe", len(rows_N)) as bar:
+        features_NF = frozen_features(setup, rows_N, bar.advance)
+    found = setup.classifier.task.fit_probe(
         features_NF,
-        labels_N,
-        num_labels=len(job.classifier.label_names),
-        balanced=job.config.optim.class_weights == "balanced",
+        setup.train.targets[rows_N],
+        balanced=setup.config.optim.class_weights == "balanced",
     )
-    layer = output_layer(job.classifier.module, job.classifier.plan)
+    layer = output_layer(setup.classifier.module, setup.classifier.plan)
     weight_KF = torch.from_numpy(found.weight_KF)
     with torch.no_grad():
         layer.bias.copy_(torch.from_numpy(found.bias_K))
@@ -80,22 +49,24 @@ def start_at_probe(job: Job, voice: Voice) -> None:
 
 @torch.inference_mode()
 def frozen_features(
-    job: Job, rows_N: NDArray[np.int64], advance: Callable[[int], None] = lambda count: None
+    setup: Setup, rows_N: NDArray[np.int64], advance: Callable[[int], None] = lambda count: None
 ) -> NDArray[np.float32]:
     """What the output layer reads for these training rows, ``features_NF``, in their order."""
-    classifier, tokens = job.classifier, job.train.tokens
+    classifier, tokens = setup.classifier, setup.train.tokens
     layer = output_layer(classifier.module, classifier.plan)
     features_NF = np.empty((len(rows_N), layer.in_features), dtype=np.float32)
     seen: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     classifier.module.eval()
-    groups = length_sorted(tokens.select(rows_N.tolist()), job.config.train.eval_batch, job.places)
-    lean = job.lean
+    groups = length_sorted(
+        tokens.select(rows_N.tolist()), setup.config.train.eval_batch, setup.padded_tokens
+    )
+    lean = setup.lean
 
     def forward(group: list[int]) -> torch.Tensor:
         batch = collate(tokens, rows_N[group].tolist()).to(classifier.device)
         with torch.inference_mode():
-            return (job.logits if lean is None else job.pooled)(batch, job.train.states)
+            return (setup.logits if lean is None else setup.pooled)(batch, setup.train.states)
 
     found = side_by_side(forward, groups) if lean and lean.divides else map(forward, groups)
     try:
@@ -108,65 +79,3 @@ def frozen_features(
     finally:
         hook.remove()
     return features_NF
-
-
-def fit_probe(
-    features_NF: NDArray[np.float32],
-    labels_N: NDArray[np.int64],
-    *,
-    num_labels: int,
-    balanced: bool = False,
-) -> LinearMap:
-    """Multinomial logistic regression on standardised features, as a map of the raw ones.
-
-    Args:
-        features_NF: what the layer reads.
-        labels_N: label ids.
-        num_labels: K; a label without a row gets no weights and a low bias.
-        balanced: whether rows weigh by the inverse frequency of their label.
-    """
-    scaler = StandardScaler().fit(features_NF)
-    x_NF = scaler.transform(features_NF.astype(np.float64))
-    # A dead feature says nothing, and bringing it to unit variance would take a weight of 1e34.
-    x_NF[:, scaler.scale_ < STILL * np.median(scaler.scale_)] = 0.0
-    present_P = np.unique(labels_N)
-    weight_KF, bias_K = np.zeros((num_labels, x_NF.shape[1])), np.zeros(num_labels)
-    if len(present_P) > 1:
-        penalty = partial(_regression, class_weight="balanced" if balanced else None)
-        model = penalty(_best_strength(x_NF, labels_N, penalty)).fit(x_NF, labels_N)
-        weight_PF, bias_P = model.coef_, model.intercept_
-        if len(present_P) == 2:
-            # Of two labels scikit-learn keeps only the second's, against a first of zero.
-            weight_PF = np.concatenate([-weight_PF, weight_PF]) / 2
-            bias_P = np.concatenate([-bias_P, bias_P]) / 2
-        weight_KF[present_P], bias_K[present_P] = weight_PF, bias_P
-    absent = np.setdiff1d(np.arange(num_labels), present_P)
-    bias_K[absent] = bias_K[present_P].min() - ABSENT_MARGIN
-    weight_KF /= scaler.scale_
-    return LinearMap(weight_KF, bias_K - weight_KF @ scaler.mean_)
-
-
-def _regression(strength: float, class_weight: str | None) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=MOST_ITERATIONS, class_weight=class_weight)
-
-
-def _best_strength(
-    x_NF: NDArray[np.float64],
-    labels_N: NDArray[np.int64],
-    regression: Callable[[float], LogisticRegression],
-) -> float:
-    """The strength whose log loss is least on rows held out of the probe's own."""
-    held = int(len(labels_N) * HELD_SHARE)
-    fit_labels_N = labels_N[held:]
-    # A label that occurs among the held rows alone says nothing about the strength.
-    scored = np.flatnonzero(np.isin(labels_N[:held], fit_labels_N))
-    classes = np.unique(fit_labels_N)
-    if len(scored) == 0 or len(classes) < 2:
-        return min(STRENGTHS)
-
-    def loss(strength: float) -> float:
-        model = regression(strength).fit(x_NF[held:], fit_labels_N)
-        probabilities_NP = model.predict_proba(x_NF[scored])
-        return float(log_loss(labels_N[scored], probabilities_NP, labels=classes))
-
-    return min(STRENGTHS, key=loss)

@@ -6,7 +6,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from tightfit.errors import Interrupted
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM)
 
@@ -18,6 +21,28 @@ class StopRequest:
         """Nothing has asked yet."""
         self.signal: signal.Signals | None = None
         """The one that asked."""
+
+
+def interrupted(number: int, step: int, total: int, checkpoints: Path | None) -> Interrupted:
+    """The error that ends a training which was asked to stop.
+
+    Args:
+        number: of the signal.
+        step: the last one that was taken.
+        total: steps of the whole schedule.
+        checkpoints: the folder of those in the run, or None where none are kept.
+    """
+    begun = step > 0
+    where = f"after step {step} of {total}" if begun else "before the first step of this session"
+    if checkpoints is None:
+        return Interrupted(
+            f"stopped {where}", signal_number=number, next_step="train again from the start"
+        )
+    return Interrupted(
+        f"stopped {where}, with a checkpoint" if begun else f"stopped {where}",
+        signal_number=number,
+        next_step=f"to go on, give the same command with --resume --out {checkpoints.parent}",
+    )
 
 
 @contextmanager

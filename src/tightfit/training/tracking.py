@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from accelerate import Accelerator
 from accelerate.state import is_initialized
 
 from tightfit.config import Config
-from tightfit.optional import ensure
+from tightfit.extras import ensure
+from tightfit.training.callbacks import Callback, TrainingState
 
 PROJECT = "tightfit"
 
 
 def check_tracker(config: Config) -> None:
-    """Refuse early what :func:`make_accelerator` would refuse when the run has begun.
+    """Refuse early what a :class:`Tracker` would refuse when the run has begun.
 
     Raises:
         MissingExtraError: the tracker's package is not installed.
@@ -26,24 +28,47 @@ def check_tracker(config: Config) -> None:
         ensure(config.tracking.to, f"tracking.to={config.tracking.to}")
 
 
-def make_accelerator(config: Config, folder: Path) -> Accelerator:
-    """An accelerator with the tracker that ``tracking.to`` names, if any.
+class Tracker(Callback):
+    """Sends each history row to the tracker that ``tracking.to`` names."""
 
-    Precision is not its business: it would fall back without a word.
+    def __init__(self, accelerator: Accelerator | None) -> None:
+        self._accelerator = accelerator
 
-    Args:
-        config: the run's settings, logged with the metrics.
-        folder: where trackers that write files put them.
+    @classmethod
+    @contextmanager
+    def open(cls, config: Config, folder: Path) -> Iterator[Self]:
+        """A tracker for as long as this lasts; one that does nothing where none is asked for.
 
-    Raises:
-        MissingExtraError: the tracker's package is not installed.
-    """
-    check_tracker(config)
+        Args:
+            config: the run's settings, logged with the metrics.
+            folder: where trackers that write files put them.
+
+        Raises:
+            MissingExtraError: the tracker's package is not installed.
+        """
+        check_tracker(config)
+        if config.tracking.to == "none":
+            yield cls(None)
+            return
+        accelerator = _accelerator(config, folder)
+        try:
+            yield cls(accelerator)
+        finally:
+            accelerator.end_training()
+
+    def on_evaluation(self, state: TrainingState) -> None:
+        """Log the new row under its optimiser step; empty cells are left out."""
+        row = state.history[-1]
+        values = {name: value for name, value in row.items() if value is not None}
+        if self._accelerator is not None:
+            self._accelerator.log(values, step=values.pop("step"))
+
+
+def _accelerator(config: Config, folder: Path) -> Accelerator:
+    """Precision is not its business: it would fall back without a word."""
     tracker = config.tracking.to
     # Whoever shares this process may have made one of another precision, and there is only one.
     precision = None if is_initialized() else "no"
-    if tracker == "none":
-        return Accelerator(mixed_precision=precision)
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=str(folder))
     # Trackers take flat tables of plain values.
@@ -56,9 +81,3 @@ def make_accelerator(config: Config, folder: Path) -> Accelerator:
     init = {"wandb": {"dir": str(folder)}} if tracker == "wandb" else {}
     accelerator.init_trackers(PROJECT, config=settings, init_kwargs=init)
     return accelerator
-
-
-def log_row(accelerator: Accelerator, row: Mapping[str, Any]) -> None:
-    """Log one history row under its optimiser step; empty cells are left out."""
-    values = {key: value for key, value in row.items() if value is not None and key != "step"}
-    accelerator.log(values, step=row["step"])

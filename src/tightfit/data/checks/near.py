@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.data.checks.markup import decode_markup
-from tightfit.optional import require
+from tightfit.extras import require
 
 ALIKE = 0.7
 """Least likeness of near duplicates: a sentence of ten words with one of them replaced."""

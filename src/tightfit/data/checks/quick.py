@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from tightfit.data.checks.characters import find_undecodable, is_empty
 from tightfit.data.checks.markup import find_markup
 from tightfit.data.checks.repeats import contradictory_rows, repeated_rows, text_key
-from tightfit.data.labels import class_counts
 
 LOPSIDED = 10.0
 """Ratio of the largest class to the smallest that deserves a word."""
@@ -19,8 +18,8 @@ LISTED = 5
 def quick_warnings(
     texts: Sequence[str],
     *,
-    label_ids: Sequence[int],
-    names: Sequence[str],
+    strata: Sequence[int],
+    counts: Mapping[str, int],
     held: Sequence[str] = (),
 ) -> list[str]:
     """What people should know of their rows before they train on them, one sentence each.
@@ -30,15 +29,15 @@ def quick_warnings(
 
     Args:
         texts: rows to train on.
-        label_ids: class id of each.
-        names: all classes.
+        strata: the same number for rows of the same label.
+        counts: rows of each label, those without any among them.
         held: rows to validate on.
     """
     keys = [text_key(text) for text in texts]
     held_keys = {text_key(text) for text in held} - {""}
-    counts = {
-        "repeat an earlier row": len(repeated_rows(keys, label_ids)),
-        "have a text that also has another label": len(contradictory_rows(keys, label_ids)),
+    faults = {
+        "repeat an earlier row": len(repeated_rows(keys, strata)),
+        "have a text that also has another label": len(contradictory_rows(keys, strata)),
         "are also validation rows, which flatters the score": sum(key in held_keys for key in keys),
         "have no visible character": sum(map(is_empty, texts)),
         "hold characters that were lost or misread": _count(texts, find_undecodable),
@@ -46,10 +45,10 @@ def quick_warnings(
     }
     sentences = [
         f"{count:,} of {len(texts):,} training rows {fault}"
-        for fault, count in counts.items()
+        for fault, count in faults.items()
         if count
     ]
-    return sentences + _uneven(dict(zip(names, class_counts(label_ids, len(names)), strict=True)))
+    return sentences + _uneven(counts)
 
 
 def _count(texts: Sequence[str], find: Callable[[str], object]) -> int:

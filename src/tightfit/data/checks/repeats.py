@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tightfit.data.checks.characters import is_empty
 from tightfit.data.checks.near import Match, find_near, near_steps
-from tightfit.voice import Voice
+from tightfit.progress import Progress
 
 
 def text_key(text: str) -> str:
@@ -54,14 +54,14 @@ class Alike:
 
 
 def alike_rows(
-    keys: Sequence[str], test_keys: Sequence[str] = (), *, voice: Voice | None = None
+    keys: Sequence[str], test_keys: Sequence[str] = (), *, progress: Progress | None = None
 ) -> Alike:
     """Near duplicates among rows, and rows that are also, or nearly, in the test.
 
     Args:
         keys: :func:`text_key` of each row.
         test_keys: those of the test rows.
-        voice: how to show progress.
+        progress: how to show progress.
 
     Raises:
         MissingExtraError: ``datasketch`` is not installed.
@@ -69,7 +69,7 @@ def alike_rows(
     first_row, first_test = first_rows(keys), first_rows(test_keys)
     rows, test_rows = list(first_row.values()), list(first_test.values())
     steps = near_steps(len(rows), len(test_rows))
-    with (voice or Voice()).track("comparing texts", steps) as bar:
+    with (progress or Progress()).track("comparing texts", steps) as bar:
         found = find_near(list(first_row), list(first_test), advance=bar.advance)
     place = {key: place for place, key in enumerate(first_row)}
     near, shared = {}, {}

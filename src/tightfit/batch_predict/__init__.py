@@ -1,0 +1,1 @@
+"""Predictions of whole files: chunks, a resumable checkpoint, shards, writers."""

@@ -1,0 +1,243 @@
+"""What trains, to the last parameter: a plan over its cap cannot be made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self, TypeVar
+
+from tightfit.budget.budget_errors import over_budget
+from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan
+from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
+from tightfit.methods import HEAD_ONLY, KINDS, METHODS, PLAIN, AdapterKind, Method
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What trains in one model, and its price: the first of the four gates.
+
+    Raises:
+        BudgetError: the total is over the cap; the message prints the whole sum.
+        SettingsError: the layers contradict the method.
+        UsageError: there are fewer than two labels.
+    """
+
+    model: str
+    num_labels: int
+    budget: int | None
+    """The cap; None where none holds."""
+    method: str
+    """Name of the record that says all else of it; see :attr:`record`."""
+    layers: tuple[LayerPlan, ...]
+    head_layers: tuple[HeadLayer, ...]
+    head_modules: tuple[str, ...]
+    """Modules that train and are saved whole; together they own the layers of the head."""
+    everything: int = 0
+    """Parameters of the whole model where all of it trains, otherwise 0."""
+    frozen_constants: tuple[str, ...] = ()
+    """Tensors that are saved beside the trained ones and do not count."""
+    why: str = ""
+    """The reason for these ranks, where the settings left them open."""
+    vectors: tuple[VectorPlan, ...] = ()
+    """What trains in the encoder for methods that train vectors."""
+
+    def __post_init__(self) -> None:
+        if self.num_labels < 2:
+            raise UsageError(
+                "a classifier needs at least two labels",
+                seen=self.num_labels,
+                allowed="2 or more",
+                next_step="give the number of classes, such as --labels 4",
+            )
+        if bool(self.vectors) != bool(self.record.vectors):
+            raise SettingsError(
+                f"the method {self.method} does not go with {len(self.vectors)} vectors",
+                allowed=f"{_names_where(lambda m: m.vectors)} with one or more, the other methods "
+                "without any",
+                next_step="name layers that have a bias in adapters.targets; of a key it does "
+                "nothing",
+            )
+        if bool(self.layers) != self.record.matrices:
+            having = _names_where(lambda m: m.matrices)
+            raise SettingsError(
+                f"the method {self.method} does not go with {len(self.layers)} adapters",
+                allowed=f"{having} with one adapter or more, the other methods without any",
+                next_step=f"set adapters.targets for {having}, or adapters.method={HEAD_ONLY.name}",
+            )
+        if self.budget is not None and self.total > self.budget:
+            raise over_budget(
+                self.layers, self.head_layers, total=self.total, cap=self.budget, method=self.record
+            )
+
+    @property
+    def record(self) -> Method:
+        """All that is known of its method."""
+        return METHODS[self.method]
+
+    @property
+    def adapters(self) -> int:
+        """Trained parameters outside the head: the adapters', or the encoder's own."""
+        if self.record.whole:
+            # Everything includes the head.
+            return self.everything - self.head
+        vectors = sum(vector.parameters for vector in self.vectors)
+        return vectors + sum(layer.parameters for layer in self.layers)
+
+    @property
+    def saved_constants(self) -> tuple[str, ...]:
+        """Tensors of the artefact that did not train."""
+        return self.frozen_constants + self.record.constants
+
+    @property
+    def head(self) -> int:
+        """Parameters of the head."""
+        return sum(layer.parameters for layer in self.head_layers)
+
+    @property
+    def total(self) -> int:
+        """All that trains."""
+        return self.adapters + self.head
+
+    @property
+    def headroom(self) -> int | None:
+        """What the cap leaves unspent; None where no cap holds."""
+        return None if self.budget is None else self.budget - self.total
+
+    @property
+    def head_ranks(self) -> dict[str, int]:
+        """Ranks of the head's weights that are products of two narrow ones, by tensor."""
+        return {f"{layer.name}.weight": layer.rank for layer in self.head_layers if layer.rank}
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as a JSON object; :meth:`from_json` gives an equal plan back."""
+        return {
+            "model": self.model,
+            "num_labels": self.num_labels,
+            "budget": self.budget,
+            "total": self.total,
+            "adapters": self.adapters,
+            "head": self.head,
+            "headroom": self.headroom,
+            "layers": [_layer_to_json(layer) for layer in self.layers],
+            "head_layers": [
+                # A rank is named only where there is one: most plans have none.
+                {key: value for key, value in asdict(layer).items() if value is not None}
+                for layer in self.head_layers
+            ],
+            "method": self.method,
+            "head_modules": list(self.head_modules),
+            "everything": self.everything,
+            "frozen_constants": list(self.frozen_constants),
+            "why": self.why,
+            # Plans of older runs have no such entry, and stay valid.
+            **({"vectors": list(map(asdict, self.vectors))} if self.vectors else {}),
+            **({"shared": list(self.record.constants)} if self.record.constants else {}),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The plan that :meth:`to_json` wrote; sums are worked out anew and must agree.
+
+        Raises:
+            ArtefactError: something is missing, of the wrong type, over the cap, or a sum differs.
+        """
+        try:
+            plan = cls._parse(value)
+        except (KeyError, TypeError, TightfitError) as error:
+            raise _damaged(f"{type(error).__name__}: {error}") from error
+        # The sums are in the file for other readers; one that was edited must not be believed.
+        again = plan.to_json()
+        for key in {**again, **value}:
+            told, due = value.get(key, "nothing"), again.get(key, "nothing")
+            if told != due:
+                raise _damaged(f"{key} is {told} and should be {due}")
+        return plan
+
+    @classmethod
+    def _parse(cls, value: Mapping[str, Any]) -> Self:
+        budget = value["budget"]
+        if value["method"] not in METHODS:
+            raise TypeError(f"method {value['method']!r}")
+        return cls(
+            model=_typed(value["model"], str),
+            num_labels=_typed(value["num_labels"], int),
+            budget=None if budget is None else _typed(budget, int),
+            method=value["method"],
+            layers=tuple(map(_layer_from_json, value["layers"])),
+            head_layers=tuple(map(_head_layer_from_json, value["head_layers"])),
+            head_modules=_names(value["head_modules"]),
+            everything=_typed(value["everything"], int),
+            frozen_constants=_names(value["frozen_constants"]),
+            why=_typed(value["why"], str),
+            vectors=tuple(
+                VectorPlan(_typed(vector["name"], str), _typed(vector["parameters"], int))
+                for vector in value.get("vectors", [])
+            ),
+        )
+
+
+def _names_where(has: Callable[[Method], object]) -> str:
+    """The methods of which this holds, in words."""
+    *most, last = [name for name, method in METHODS.items() if has(method)]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _layer_to_json(layer: LayerPlan) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "rank": layer.rank,
+        "in": layer.in_features,
+        "out": layer.out_features,
+        "parameters": layer.parameters,
+        "roles": list(layer.roles),
+        # Plans of older runs have no such entry, and stay valid.
+        **({"kind": layer.kind.name} if layer.kind != PLAIN else {}),
+    }
+
+
+def _layer_from_json(value: Mapping[str, Any]) -> LayerPlan:
+    return LayerPlan(
+        name=_typed(value["name"], str),
+        rank=_typed(value["rank"], int),
+        in_features=_typed(value["in"], int),
+        out_features=_typed(value["out"], int),
+        roles=_names(value["roles"]),
+        kind=_kind(value.get("kind", PLAIN.name)),
+    )
+
+
+def _head_layer_from_json(value: Mapping[str, Any]) -> HeadLayer:
+    rank = value.get("rank")
+    return HeadLayer(
+        _typed(value["name"], str),
+        _typed(value["parameters"], int),
+        None if rank is None else _typed(rank, int),
+    )
+
+
+def _kind(value: Any) -> AdapterKind:
+    if value not in KINDS:
+        raise TypeError(f"an adapter of kind {value!r}")
+    return KINDS[value]
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(_typed(name, str) for name in _typed(value, list))
+
+
+def _typed(value: Any, kind: type[T]) -> T:
+    """The value, if it is of exactly this type: JSON's true is no number here."""
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} where {kind.__name__} belongs")
+    return value
+
+
+def _damaged(seen: str) -> ArtefactError:
+    return ArtefactError(
+        "the plan is damaged or was changed",
+        seen=seen,
+        allowed="a plan as tightfit wrote it",
+        next_step="restore plan.json from a copy, or train again",
+    )

@@ -1,0 +1,1 @@
+"""A linear model that answers what it is sure of, before the encoder is asked."""

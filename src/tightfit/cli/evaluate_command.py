@@ -1,0 +1,160 @@
+"""``tightfit evaluate``: what a run is worth on labelled rows, alone or against another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+import tightfit
+from tightfit.cli import options
+from tightfit.cli.console import add_row, new_table, percent
+from tightfit.cli.front import open_front
+from tightfit.progress import RichProgress
+
+if TYPE_CHECKING:
+    from tightfit import Evaluation
+    from tightfit.metrics.intervals import Interval
+    from tightfit.metrics.scores import Scores
+    from tightfit.verbs.evaluate import OverSeeds
+
+MATRIX_COLUMNS = 8
+"""A wider confusion matrix does not fit a terminal; its largest confusions are listed instead."""
+
+LISTED_CONFUSIONS = 10
+
+NAME_WIDTH = 14
+"""Longer label names are cut in the columns of a table."""
+
+EXAMPLES = """\
+tightfit evaluate runs/001 --data sample:test
+tightfit evaluate runs/001 --data test.csv
+tightfit evaluate runs/002 --data test.csv --against runs/001
+tightfit evaluate runs/001 --data test.csv --also runs/002 --also runs/003
+tightfit evaluate runs/001 --data test.parquet --json > scores.json"""
+
+
+def evaluate(
+    run: options.Run,
+    *,
+    data: options.Data,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Another run, compared on the same rows by a paired test."
+        ),
+    ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN",
+            help="A run with another seed; may be repeated. Means over all of them are shown too.",
+        ),
+    ] = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    missing_text: options.MissingText = None,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
+) -> None:
+    """Score a run on labelled rows: every number with its 95% interval.
+
+    The scores are also kept beside the run, in its folder derived/.
+    """
+    with open_front(debug=debug) as front:
+        found = tightfit.evaluate(
+            run,
+            data,
+            against=against,
+            also=also or (),
+            text_column=text_column,
+            label_column=label_column,
+            missing_text=missing_text,
+            progress=RichProgress(),
+        )
+        if as_json:
+            front.answer(found.to_json())
+        else:
+            front.show(*_show(found, f"{run} on {data}", f"{run} against {against}"))
+
+
+def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
+    scores = found.scores
+    confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
+    tables = [_score_table(found, title), _class_table(scores), confusions(scores)]
+    tests = {"": found.paired, ", macro F1": found.paired_macro_f1}
+    paired = [Text(f"{pair}{of}: {test.sentence}") for of, test in tests.items() if test]
+    seeds = [] if found.seeds is None else [_seed_table(found.seeds)]
+    reason = found.calibration.reason
+    why = [Text(f"the calibration error was not halved: {reason}")] if reason else []
+    return [*tables, *why, *seeds, *paired]
+
+
+def _score_table(found: Evaluation, title: str) -> Table:
+    scores, calibration = found.scores, found.calibration
+    table = new_table(f"{title}: {scores.n:,} rows", "score", ">value", "95% interval")
+    add_row(table, "accuracy", percent(scores.accuracy.value), _ends(scores.accuracy))
+    add_row(table, "macro F1", percent(scores.macro_f1.value), _ends(scores.macro_f1))
+    add_row(table, "log loss", f"{scores.log_loss:.3f}")
+    add_row(table, "calibration error", percent(scores.ece))
+    add_row(table, "  before calibration", percent(calibration.ece_before))
+    add_row(table, "temperature", f"{calibration.temperature:.3g}")
+    return table
+
+
+def _seed_table(seeds: OverSeeds) -> Table:
+    title = f"mean of {len(seeds.runs)} runs on the same rows"
+    table = new_table(title, "score", ">mean", "95% interval over seeds")
+    add_row(table, "accuracy", percent(seeds.accuracy.value), _ends(seeds.accuracy))
+    add_row(table, "macro F1", percent(seeds.macro_f1.value), _ends(seeds.macro_f1))
+    low, high = (f"{end:.3f}" for end in (seeds.log_loss.low, seeds.log_loss.high))
+    add_row(table, "log loss", f"{seeds.log_loss.value:.3f}", f"{low} to {high}")
+    add_row(table, "calibration error", percent(seeds.ece.value), _ends(seeds.ece))
+    return table
+
+
+def _class_table(scores: Scores) -> Table:
+    table = new_table(
+        "each label", "label", ">rows", ">precision", ">recall", ">F1", "95% interval"
+    )
+    for each in scores.per_class:
+        values = [percent(x.value) for x in (each.precision, each.recall, each.f1)]
+        add_row(table, _short(each.name), f"{each.support:,}", *values, _ends(each.f1))
+    return table
+
+
+def _matrix(scores: Scores) -> Table:
+    names = [_short(name) for name in scores.labels]
+    table = new_table("true label by predicted label", "true")
+    for name in names:
+        # Not through new_table: a label may itself begin with ">".
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for name, row in zip(names, scores.confusion, strict=True):
+        add_row(table, name, *(f"{count:,}" for count in row))
+    return table
+
+
+def _worst_confusions(scores: Scores) -> Table:
+    """The pairs of labels that are taken for each other most often."""
+    table = new_table("most frequent confusions", "true label", "predicted", ">rows")
+    pairs = [
+        (count, true, predicted)
+        for true, row in enumerate(scores.confusion)
+        for predicted, count in enumerate(row)
+        if count and true != predicted
+    ]
+    for count, true, predicted in sorted(pairs, key=lambda pair: -pair[0])[:LISTED_CONFUSIONS]:
+        add_row(table, _short(scores.labels[true]), _short(scores.labels[predicted]), f"{count:,}")
+    return table
+
+
+def _ends(interval: Interval) -> str:
+    return f"{percent(interval.low)} to {percent(interval.high)}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"

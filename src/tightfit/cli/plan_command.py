@@ -1,0 +1,98 @@
+"""``tightfit plan``: what would train, to the last parameter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+import tightfit
+from tightfit.cli import options
+from tightfit.cli.console import add_row, bar, new_table, percent
+from tightfit.cli.front import open_front
+
+if TYPE_CHECKING:
+    from tightfit.budget.parameter_plan import Plan
+
+EXAMPLES = """\
+tightfit plan
+tightfit plan --model roberta-base --budget 1M
+tightfit plan --model roberta-base --recipe paper --labels 20
+tightfit plan --set adapters.rank=8 --set adapters.targets=query,key,value
+tightfit plan --set adapters.layers=3
+tightfit plan --model ./my-encoder --json"""
+
+
+def plan(
+    *,
+    model: options.Model = None,
+    labels: Annotated[
+        int, typer.Option(min=2, rich_help_panel=options.DATA, help="Number of classes.")
+    ] = 4,
+    budget: options.Budget = None,
+    recipe: options.Recipe = None,
+    settings: options.Settings = None,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show what would train in a model and what each part costs, against the cap.
+
+    Needs no weights, and for well-known models no network.
+    """
+    with open_front(debug=debug) as front:
+        made = tightfit.plan(
+            model,
+            labels=labels,
+            budget=budget,
+            recipe=options.recipe_or_default(recipe),
+            settings=settings or (),
+        )
+        if as_json:
+            front.answer(made.to_json())
+        else:
+            front.show(*show_plan(made, front.people))
+
+
+def show_plan(plan: Plan, console: Console) -> list[RenderableType]:
+    """The plan as a table, like layers in one row, and the cap as a bar."""
+    title = f"{plan.model}, {plan.num_labels} labels"
+    table = new_table(title, "trains", "rank x (in + out)", ">parameters", "share")
+    for part, price, parameters in _parts(plan):
+        share = parameters / max(plan.total, 1)
+        add_row(table, part, price, f"{parameters:,}", bar(share, console))
+    table.add_section()
+    add_row(table, "total", "", f"{plan.total:,}")
+    why = [Text(f"Ranks: {plan.why}.")] if plan.why else []
+    if plan.budget is None or plan.headroom is None:
+        return [table, Text("No cap holds: nothing limits what trains."), *why]
+    add_row(table, "cap", "", f"{plan.budget:,}")
+    add_row(table, "headroom", "", f"{plan.headroom:,}")
+    return [table, _cap_line(plan.total, plan.budget, console), *why]
+
+
+def _parts(plan: Plan) -> list[tuple[str, str, int]]:
+    """Name, price and parameters of each kind of layer and of each layer of the head."""
+    kinds = Counter((layer.label, layer.price, layer.parameters) for layer in plan.layers)
+    parts = [
+        (f"{count} x {kind}", price, count * parameters)
+        for (kind, price, parameters), count in kinds.items()
+    ]
+    if plan.record.whole:
+        parts.append(("the encoder", "every weight", plan.adapters))
+    if plan.vectors:
+        # VeRA has two vectors a layer, the other methods one.
+        count = len({vector.name.rpartition(".")[0] for vector in plan.vectors})
+        rank = f" + {plan.vectors[-1].parameters}" if plan.record.kinds else ""
+        parts.append((f"{count} x {plan.record.unit}", f"width out{rank}", plan.adapters))
+    return parts + [
+        (f"head: {layer.name}", f"rank {layer.rank}" if layer.rank else "", layer.parameters)
+        for layer in plan.head_layers
+    ]
+
+
+def _cap_line(total: int, cap: int, console: Console) -> Text:
+    share = total / cap
+    return Text(f"{bar(share, console, width=40)} {percent(share)} of the cap is spent")

@@ -1,0 +1,186 @@
+"""``tightfit train``: from rows to a sealed run, or (``--dry-run``) to a forecast."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+import tightfit
+from tightfit.cli import options
+from tightfit.cli.console import percent, size, tick
+from tightfit.cli.front import open_front
+from tightfit.cli.plan_command import show_plan
+from tightfit.errors import UsageError
+from tightfit.progress import RichProgress
+
+if TYPE_CHECKING:
+    from tightfit import Forecast, TrainResult
+
+RUN = "Run"
+"""Heading in the help."""
+
+EXAMPLES = """\
+tightfit train --data sample
+tightfit train --data train.csv --budget 100k --out runs/first
+tightfit train --data news.csv --text-column title,body --label-column topic
+tightfit train --data hf:ag_news --model roberta-base --recipe paper
+tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
+tightfit train --data train.csv --minutes 10
+tightfit train --data train.csv --dry-run
+tightfit train --data train.csv --out runs/first --resume"""
+
+
+def train(
+    *,
+    data: options.Data,
+    validation: options.Validation = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    limit: options.Limit = None,
+    model: options.Model = None,
+    recipe: options.Recipe = None,
+    budget: options.Budget = None,
+    seed: options.Seed = None,
+    max_steps: options.MaxSteps = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            rich_help_panel=options.SETTINGS,
+            help="The best classifier within this time of the whole command, final scoring "
+            "excluded: steps are timed, and the schedule is cut to what fits.",
+        ),
+    ] = None,
+    settings: options.Settings = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", rich_help_panel=RUN, help="The run folder; else the next runs/NNN."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", rich_help_panel=RUN, help="Go on from the newest checkpoint in --out."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel=RUN, help="Replace the run in --out.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            rich_help_panel=RUN,
+            help="Write nothing; show plan, rows, and a forecast of minutes and memory.",
+        ),
+    ] = False,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train a classifier inside a budget, prove that it learned, and seal the run.
+
+    Ctrl-C stops after the step at hand and leaves a checkpoint to resume from.
+    """
+    from tightfit.training.request import is_first_process
+
+    with open_front(debug=debug) as front:
+        _refuse_contradictions(out, resume=resume, overwrite=overwrite, dry_run=dry_run)
+        shared: dict[str, Any] = {
+            "validation": validation,
+            "model": model,
+            "recipe": options.recipe_or_default(recipe),
+            "budget": budget,
+            "seed": seed,
+            "max_steps": max_steps,
+            "limit": limit,
+            "minutes": minutes,
+            "started": options.STARTED,
+            "text_column": text_column,
+            "label_column": label_column,
+            "settings": settings or (),
+            "progress": RichProgress(),
+        }
+        if dry_run:
+            forecast = tightfit.dry_run(data, **shared)
+            answer, words = forecast.to_json(), _forecast_words(forecast, front.people)
+        else:
+            result = tightfit.train(data, out=out, resume=resume, overwrite=overwrite, **shared)
+            if not is_first_process():
+                return
+            answer, words = result.to_json(), _closing_words(result, front.people)
+        if as_json:
+            front.answer(answer)
+        else:
+            front.show(*words)
+
+
+def _refuse_contradictions(
+    out: Path | None, *, resume: bool, overwrite: bool, dry_run: bool
+) -> None:
+    if resume and overwrite:
+        raise UsageError(
+            "--resume goes on with a run and --overwrite deletes it",
+            next_step="give one of the two",
+        )
+    if resume and dry_run:
+        raise UsageError(
+            "--dry-run forecasts a whole training, not the rest of one",
+            next_step="leave out --resume or --dry-run",
+        )
+    if resume and out is None:
+        raise UsageError(
+            "--resume needs to know which run to go on with",
+            next_step="name it, such as --out runs/001",
+        )
+
+
+def _closing_words(result: TrainResult, console: Console) -> list[RenderableType]:
+    """What was reached, what was proven, and what to type next."""
+    found = result.to_json()
+    run = shlex.quote(str(result.run))
+    lines = [
+        "",
+        f"accuracy {percent(found['accuracy'])}, macro F1 {percent(found['macro_f1'])} on the "
+        "validation rows",
+        f"best at step {found['best_step']:,} of {found['steps']:,}; {found['total']:,} "
+        "parameters trained",
+        f"{found['examples']:,} texts, {found['examples_per_second']:,.0f} a second; "
+        f"{_duration(found['seconds'] / 60)} with evaluations",
+        "",
+        *(_proof_line(name, proof, console) for name, proof in found["proofs"].items()),
+        "",
+        f"the run is in {run}; next:",
+        f"  tightfit evaluate {run} --data TEST",
+        f"  tightfit predict {run} --text '…'",
+        f"  tightfit audit {run}",
+    ]
+    return [Text(line) for line in lines]
+
+
+def _proof_line(name: str, proof: dict[str, Any], console: Console) -> str:
+    declared = "" if proof["ok"] else "  (declared by the recipe: these adapters stay dead)"
+    return f"{tick(proof['ok'], console)} {name.replace('_', ' ')}{declared}"
+
+
+def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType]:
+    lines = [
+        "",
+        f"{forecast.rows:,} rows to train on, {forecast.validation_rows:,} to validate on; "
+        f"{forecast.truncated:,} texts would be cut",
+        f"{forecast.steps:,} steps, about {_duration(forecast.minutes)}, "
+        f"{size(forecast.memory_bytes)} of memory",
+        "nothing was trained or written; leave out --dry-run to train",
+    ]
+    return [*show_plan(forecast.plan, console), *(Text(line) for line in lines)]
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 1.5:
+        return f"{minutes * 60:.2g} seconds"
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"

@@ -1,0 +1,197 @@
+"""One look at all that can be wrong with rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tightfit.data.checks.characters import find_undecodable, is_empty
+from tightfit.data.checks.findings import KINDS, Example, Finding, Findings, Kind, excerpt
+from tightfit.data.checks.markup import find_markup
+from tightfit.data.checks.near import Match
+from tightfit.data.checks.repeats import alike_rows, contradictory_rows, repeated_rows, text_key
+from tightfit.data.checks.suspects import Suspect, find_suspects, judgeable_rows
+from tightfit.data.labels import class_counts, own_classes
+from tightfit.data.table import Table
+from tightfit.extras import ensure
+from tightfit.progress import Progress
+
+EXAMPLES = 3
+"""Rows of each kind that are shown."""
+
+NO_LABELS = "the rows have no labels"
+
+TOKENS_AT_ONCE = 1_000
+"""Texts handed to a tokenizer together."""
+
+CountTokens = Callable[[Sequence[str]], Sequence[int]]
+"""Tokens of each of some texts, the model's special tokens included."""
+
+_T = TypeVar("_T")
+
+
+def check_table(
+    table: Table,
+    *,
+    test: Table | None = None,
+    count_tokens: CountTokens | None = None,
+    max_length: int = 0,
+    label_errors: bool = True,
+    examples: int = EXAMPLES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Findings:
+    """Look for everything in :data:`KINDS`; nothing is changed.
+
+    Args:
+        table: rows with or without labels, as many as memory holds.
+        test: rows that must not be among them; their labels are not looked at.
+        count_tokens: the model's tokenizer; None leaves truncation out.
+        max_length: longest text that the model will read, in tokens.
+        label_errors: look for suspect labels, which takes most of the time.
+        examples: rows of each kind to show.
+        seed: of the folds on which labels are judged.
+        progress: how to show progress.
+
+    Raises:
+        MissingExtraError: the extra ``checks`` is not installed.
+    """
+    ensure("datasketch", "checking rows")
+    if label_errors:
+        ensure("cleanlab", "the search for label errors (--no-label-errors goes without it)")
+    rows = _Rows.of(table, examples, progress or Progress())
+    found: dict[Kind, Finding] = {
+        **rows.repeats(),
+        **rows.alike(test),
+        "suspect_labels": rows.suspects(seed) if label_errors else Finding(skipped="not asked for"),
+        "truncated": rows.truncated(count_tokens, max_length),
+        **rows.characters(),
+    }
+    counts = dict(zip(rows.names, rows.counts(), strict=True))
+    return Findings(len(table), counts, {kind: found[kind] for kind in KINDS})
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows, and what several checks need of them."""
+
+    texts: list[str]
+    keys: list[str]
+    """What makes two texts the same."""
+    ids: list[int] | None
+    """Class id of each row; None for rows without labels."""
+    names: tuple[str, ...]
+    examples: int
+    progress: Progress
+
+    @classmethod
+    def of(cls, table: Table, examples: int, progress: Progress) -> _Rows:
+        keys = [text_key(text) for text in table.texts]
+        if not table.labels:
+            return cls(table.texts, keys, None, (), examples, progress)
+        classes = own_classes(table)
+        id_of = {value: index for index, value in enumerate(classes.values)}
+        ids = [id_of[label] for label in table.labels]
+        return cls(table.texts, keys, ids, classes.names, examples, progress)
+
+    def counts(self) -> list[int]:
+        return class_counts(self.ids or [], len(self.names))
+
+    def repeats(self) -> dict[Kind, Finding]:
+        labels = self.ids or [0] * len(self.texts)
+        exact = repeated_rows(self.keys, labels)
+        contradictory = {
+            row: (labels[row], labels[other], other)
+            for row, other in contradictory_rows(self.keys, labels).items()
+        }
+        contradiction = self._finding(contradictory, self._two_labels)
+        return {
+            "exact_duplicates": self._finding(exact, lambda row: f"as in row {row:,}"),
+            "contradictory": contradiction if self.ids else Finding(skipped=NO_LABELS),
+        }
+
+    def alike(self, test: Table | None) -> dict[Kind, Finding]:
+        test_keys = [text_key(text) for text in test.texts] if test is not None else []
+        alike = alike_rows(self.keys, test_keys, progress=self.progress)
+        shared = self._finding(alike.shared, lambda match: _as_other(match, "test row", exact=True))
+        return {
+            "near_duplicates": self._finding(
+                alike.near, lambda match: _as_other(match, "row", exact=False)
+            ),
+            "shared": shared if test is not None else Finding(skipped="no test rows were given"),
+        }
+
+    def suspects(self, seed: int) -> Finding:
+        if self.ids is None:
+            return Finding(skipped=NO_LABELS)
+        # A text that repeats would be known from its copy in another fold, and one with two labels
+        # is reported as such.
+        twice = contradictory_rows(self.keys, self.ids) | repeated_rows(self.keys, self.ids)
+        rows = [row for row, key in enumerate(self.keys) if key and row not in twice]
+        texts, ids = [self.texts[row] for row in rows], [self.ids[row] for row in rows]
+        if not judgeable_rows(texts, ids).size:
+            return Finding(skipped="too few different rows of two classes to learn from")
+        with self.progress.track("judging labels", total=1) as bar:
+            suspects = find_suspects(texts, ids, seed=seed)
+            bar.advance()
+        found = {rows[suspect.row]: (ids[suspect.row], suspect) for suspect in suspects}
+        return self._finding(found, self._suspicion)
+
+    def truncated(self, count_tokens: CountTokens | None, max_length: int) -> Finding:
+        if count_tokens is None:
+            return Finding(skipped="no tokenizer to count with")
+        cut: dict[int, int] = {}
+        with self.progress.track("counting tokens", len(self.texts)) as bar:
+            for start in range(0, len(self.texts), TOKENS_AT_ONCE):
+                counts = count_tokens(self.texts[start : start + TOKENS_AT_ONCE])
+                bar.advance(len(counts))
+                cut |= {start + i: n for i, n in enumerate(counts) if n > max_length}
+        return self._finding(cut, lambda count: f"{count:,} tokens; {max_length:,} are read")
+
+    def characters(self) -> dict[Kind, Finding]:
+        empty = {row: len(text) for row, text in enumerate(self.texts) if is_empty(text)}
+        return {
+            "empty": self._finding(empty, lambda length: f"{length:,} invisible characters"),
+            "undecodable": self._places(find_undecodable),
+            "markup": self._places(find_markup),
+        }
+
+    def _places(self, find: Callable[[str], tuple[int, str] | None]) -> Finding:
+        """Rows in whose text something is found, each shown at that place."""
+        places = {row: place for row, text in enumerate(self.texts) if (place := find(text))}
+        return self._finding(places, lambda place: excerpt(place[1]), start=lambda place: place[0])
+
+    def _finding(
+        self,
+        found: Mapping[int, _T],
+        why: Callable[[_T], str],
+        *,
+        start: Callable[[_T], int] = lambda _: 0,
+    ) -> Finding:
+        rows = tuple(found)
+        shown = [
+            Example(row, excerpt(self.texts[row], start(found[row])), why(found[row]))
+            for row in rows[: self.examples]
+        ]
+        return Finding(rows, tuple(shown))
+
+    def _two_labels(self, found: tuple[int, int, int]) -> str:
+        label, other_label, row = found
+        return f"{self.names[label]} here, {self.names[other_label]} in row {row:,}"
+
+    def _suspicion(self, found: tuple[int, Suspect]) -> str:
+        label, suspect = found
+        return (
+            f"labelled {self.names[label]}, reads like {self.names[suspect.likely]} "
+            f"({suspect.confidence:.0%})"
+        )
+
+
+def _as_other(match: Match, what: str, *, exact: bool) -> str:
+    if match.likeness == 1:
+        rest = "" if exact else ", but for case, punctuation or markup"
+        return f"as in {what} {match.other:,}{rest}"
+    # Rounding must not promise more than there is.
+    return f"{math.floor(100 * match.likeness)}% like {what} {match.other:,}"

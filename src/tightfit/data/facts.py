@@ -1,0 +1,52 @@
+"""Which rows a run used, as its ``data.json`` says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class LengthHistogram:
+    """Training texts by tokens: ``counts[i]`` of ``edges[i]`` to ``edges[i + 1] - 1``."""
+
+    edges: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TokenFacts:
+    """How long the texts are, in tokens."""
+
+    max_length: int
+    mean: float
+    """Of a training text."""
+    truncated: int
+    """Training texts longer than ``max_length``."""
+    validation_truncated: int = 0
+    padding_share: float = 0.0
+    """Of the tokens of an epoch's forward passes."""
+    lengths: LengthHistogram | None = None
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Source, split and fingerprints; a run that was imported knows its source alone."""
+
+    source: str
+    imported: bool = False
+    validation_source: str = ""
+    held_out: bool = True
+    """Whether the validation rows were among those of ``source``."""
+    note: str | None = None
+    """What the split has to say."""
+    rows: int = 0
+    train_rows: int = 0
+    validation_rows: int = 0
+    limit: int | None = None
+    train_counts: Mapping[str, int] = field(default_factory=dict)
+    """Training rows of each label, in label order."""
+    train_fingerprint: str | None = None
+    validation_fingerprint: str | None = None
+    warnings: tuple[str, ...] = ()
+    tokens: TokenFacts | None = None

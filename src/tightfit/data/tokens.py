@@ -1,0 +1,278 @@
+"""Texts to tokens, by the ``tokenizers`` library alone; longest length and truncation live here.
+
+Nothing here imports torch or transformers: a first answer does not wait for them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from tightfit.errors import ModelError
+
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+
+UNBOUNDED = 100_000
+"""Tokenizers without a longest text say so with a number far beyond this."""
+
+TOKENISE_CHUNK = 1_000
+"""Texts handed to the tokenizer at once: enough to keep its threads busy, few enough for memory."""
+
+CHARACTERS_A_TOKEN = 32
+"""More than any usual text has on average, so that its ends give tokens enough."""
+
+SPARE_TOKENS = 512
+"""Left between the tokens that are kept of a very long text and the place where it was cut unread:
+more than a word has, so that what was cut off cannot change them."""
+
+MOST_WINDOWS = 8
+"""Windows that a text is cut into at most; what is longer is cut there."""
+
+LongText = Literal["head", "head+tail", "windows"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of many texts, ragged: text i is ``ids[offsets[i]:offsets[i + 1]]``."""
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    truncated: int
+    """How many texts were cut at ``max_length``."""
+    max_length: int
+    pad_id: int
+    multiple: int = 1
+    """Batches are padded to a length that this divides, as long as ``max_length`` allows it."""
+    windows: NDArray[np.int64] | None = None
+    """Where texts of several windows are cut: offsets of all windows; None where each has one."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def flat(self) -> Tokens:
+        """Each window as a text of its own."""
+        return self if self.windows is None else replace(self, offsets=self.windows, windows=None)
+
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """The text of each window."""
+        return np.searchsorted(self.offsets, self.flat.offsets[:-1], side="right") - 1
+
+    def by_text(self, logits_WK: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits of all windows as those of their texts: means, weighted by tokens."""
+        if self.windows is None:
+            return logits_WK
+        weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
+        return np.add.reduceat(logits_WK * weights_W1, _firsts(self.owners)).astype(np.float32)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text, special tokens included."""
+        return np.diff(self.offsets)
+
+    def select(self, rows: Sequence[int]) -> Tokens:
+        """The given texts, in the given order; ``truncated`` still counts the whole."""
+        parts = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        chosen = replace(self, ids=_joined(parts), offsets=_offsets(parts))
+        if self.windows is None:
+            return chosen
+        sizes, owners = np.diff(self.windows), self.owners
+        own = [sizes[owners == row] for row in rows]
+        return replace(chosen, windows=np.cumsum(np.concatenate([[0], *own])).astype(np.int64))
+
+    def padded(self, rows: Sequence[int]) -> int:
+        """The length to which a batch of these rows is padded."""
+        rows_B = np.asarray(rows)
+        longest = int((self.offsets[rows_B + 1] - self.offsets[rows_B]).max())
+        return max(longest, min(-(-longest // self.multiple) * self.multiple, self.max_length))
+
+
+@dataclass(frozen=True, eq=False)
+class TextTokenizer:
+    """A tokenizer of the ``tokenizers`` library, and what a model says of its use."""
+
+    backend: Tokenizer
+    pad_id: int
+    truncation_side: Literal["left", "right"] = "right"
+    longest: int | None = None
+    """Most tokens of a text that the model was made for, where it says so."""
+
+    @classmethod
+    def of(cls, folder: Path) -> TextTokenizer:
+        """The tokenizer that ``transformers`` saved in a folder: what ``AutoTokenizer`` computes.
+
+        Raises:
+            ModelError: files are missing or damaged, or there is no padding token.
+        """
+        try:
+            # Read here, since the library tells nothing of what is wrong with a file.
+            backend = Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8"))
+            config = json.loads((folder / TOKENIZER_CONFIG).read_text("utf-8"))
+            pad, longest = config.get("pad_token"), config.get("model_max_length")
+            pad_id = backend.token_to_id(pad["content"] if isinstance(pad, dict) else str(pad))
+        # The library raises nothing more precise.
+        except Exception as error:
+            raise ModelError(
+                "the folder has no usable tokenizer",
+                seen=f"{folder}: {error}",
+                next_step=f"put {TOKENIZER} and {TOKENIZER_CONFIG} beside the weights",
+            ) from error
+        if pad_id is None:
+            raise no_batches("no padding token")
+        limit = int(longest) if longest is not None and longest < UNBOUNDED else None
+        return cls(backend, pad_id, config.get("truncation_side", "right"), limit)
+
+    def tokens(
+        self,
+        texts: Sequence[str],
+        max_length: int,
+        *,
+        long_text: LongText = "head",
+        advance: Callable[[int], None] | None = None,
+    ) -> Tokens:
+        """Turn texts into token ids, at most ``max_length`` of each.
+
+        Args:
+            texts: any number of strings; an empty one becomes its special tokens.
+            max_length: longest row, special tokens included.
+            long_text: what is kept of a longer text: its head, its head and its tail, or all of it
+                in windows of ``max_length``.
+            advance: told the number of texts done since the last call.
+        """
+        parts: list[NDArray[np.int32]] = []
+        sizes: list[int] = []
+        truncated = 0
+        for start in range(0, len(texts), TOKENISE_CHUNK):
+            chunk = list(texts[start : start + TOKENISE_CHUNK])
+            if long_text == "windows":
+                windows, cut = _windows(self, chunk, max_length)
+                rows = [np.concatenate(own) for own in windows]
+                sizes += [len(window) for own in windows for window in own]
+            else:
+                encode = _heads if long_text == "head" else _heads_and_tails
+                rows, cut = encode(self, chunk, max_length)
+            parts += rows
+            truncated += cut
+            if advance is not None:
+                advance(len(chunk))
+        tokens = Tokens(_joined(parts), _offsets(parts), truncated, max_length, self.pad_id)
+        if len(sizes) <= len(texts):
+            return tokens  # no text has a second window
+        return replace(tokens, windows=np.cumsum([0, *sizes]).astype(np.int64))
+
+    def encodings(self, texts: list[str], max_length: int | None = None) -> list[Any]:
+        """What the library makes of each text, whole or with the rest of it in ``overflowing``."""
+        self._cut_at(max_length)
+        if len(texts) == 1:
+            # Without the threads that a batch starts.
+            return [self.backend.encode(texts[0])]
+        return list(self.backend.encode_batch(texts))
+
+    def _cut_at(self, max_length: int | None) -> None:
+        """Set what the library remembers, only where it differs: other threads may be reading."""
+        if self.backend.padding is not None:
+            self.backend.no_padding()
+        now = self.backend.truncation
+        if max_length is None:
+            if now is not None:
+                self.backend.no_truncation()
+            return
+        due: dict[str, Any] = {
+            "max_length": max_length,
+            "direction": self.truncation_side,
+            "stride": 0,
+            "strategy": "longest_first",
+        }
+        if now != due:
+            self.backend.enable_truncation(**due)
+
+
+def no_batches(seen: str) -> ModelError:
+    """The refusal of a tokenizer of which no batches can be made."""
+    return ModelError(
+        "the model's tokenizer cannot make batches",
+        seen=seen,
+        next_step="choose a model whose folder has a tokenizer.json with a padding token",
+    )
+
+
+def _heads(
+    tokenizer: TextTokenizer, texts: list[str], max_length: int, reach: int = 0
+) -> tuple[list[NDArray[np.int32]], int]:
+    """Token ids of each text, and how many texts were cut; ``reach`` characters are read at first.
+
+    A tokenizer reads all of a text before it cuts it: a minute and two gigabytes for ten megabytes.
+    """
+    reach = reach or CHARACTERS_A_TOKEN * (max_length + SPARE_TOKENS)
+    heads = [text[:reach] for text in texts]
+    encoded = tokenizer.encodings(heads, max_length)
+    # Only a row of full length can have lost anything, and asking the others costs time.
+    ids = [encoding.ids for encoding in encoded]
+    full = (e for e, own in zip(encoded, ids, strict=True) if len(own) == max_length)
+    cut = sum(bool(encoding.overflowing) for encoding in full)
+    rows = [np.asarray(own, dtype=np.int32) for own in ids]
+    for i in [i for i, text in enumerate(texts) if len(text) > reach]:
+        encoding = encoded[i]
+        if sum(len(part.ids) for part in encoding.overflowing) < SPARE_TOKENS:
+            # Few tokens in many characters: blanks, or a word without an end.
+            (rows[i],), more = _heads(tokenizer, [texts[i]], max_length, 64 * reach)
+            cut += more - bool(encoding.overflowing)
+    return rows, cut
+
+
+def _heads_and_tails(
+    tokenizer: TextTokenizer, texts: list[str], max_length: int
+) -> tuple[list[NDArray[np.int32]], int]:
+    """The same, with a quarter of a cut text's tokens from its head and the rest from its tail.
+
+    That share did best in arXiv:1905.05583, on the texts of which both ends matter.
+    """
+    # What is far from both ends is dropped unread: a text may have millions of words.
+    reach = CHARACTERS_A_TOKEN * max_length
+    ends = [t if len(t) <= 2 * reach else f"{t[:reach]} {t[-reach:]}" for t in texts]
+    rows, cut = [], 0
+    for encoding in tokenizer.encodings(ends):
+        ids, special = encoding.ids, encoding.special_tokens_mask
+        if len(ids) > max_length:
+            before, after = special.index(0), special[::-1].index(0)
+            room = max_length - before - after
+            head = before + room // 4
+            ids = [*ids[:head], *ids[len(ids) - after - (room - room // 4) :]]
+            cut += 1
+        rows.append(np.asarray(ids, dtype=np.int32))
+    return rows, cut
+
+
+def _windows(
+    tokenizer: TextTokenizer, texts: list[str], max_length: int
+) -> tuple[list[list[NDArray[np.int32]]], int]:
+    """Token ids of each text's windows, one after the other, and how many texts were cut."""
+    reach = CHARACTERS_A_TOKEN * (MOST_WINDOWS * max_length + SPARE_TOKENS)
+    encoded = tokenizer.encodings([text[:reach] for text in texts], max_length)
+    rows, cut = [], 0
+    for text, encoding in zip(texts, encoded, strict=True):
+        all_of_it = [encoding, *encoding.overflowing]
+        rows.append([np.asarray(each.ids, dtype=np.int32) for each in all_of_it[:MOST_WINDOWS]])
+        cut += len(all_of_it) > MOST_WINDOWS or len(text) > reach
+    return rows, cut
+
+
+def _firsts(owners_W: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each text's first window stands; every text has one."""
+    return np.flatnonzero(np.diff(owners_W, prepend=-1))
+
+
+def _joined(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
+
+
+def _offsets(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
+    return np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)

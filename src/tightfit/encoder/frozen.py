@@ -1,0 +1,184 @@
+"""The frozen encoder: what stands still below any number of adapters, read from files alone.
+
+It is kept once in a process, however many runs stand on it, and never changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from weakref import WeakValueDictionary
+
+from tightfit.budget.sizes import Sizes
+from tightfit.digests import weights_sha256
+from tightfit.encoder.activations import ACTIVATIONS
+from tightfit.encoder.tensors import Stored, map_tensors
+from tightfit.errors import ModelError
+from tightfit.families import COMPUTED, FAMILIES
+from tightfit.families.record import Block, Family
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+"""What the first published checkpoints call the scale and the shift of a norm."""
+
+
+class UnknownInside(ModelError):
+    """Only ``transformers`` knows how to compute this; ``what`` says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenEncoder:
+    """The weights of an encoder, and what its configuration says of the way through them."""
+
+    folder: Path
+    digest: str
+    """Over the weight files: :func:`tightfit.digests.weights_sha256`."""
+    family: Family
+    model_type: str
+    inside: Block
+    hidden: int
+    depth: int
+    heads: int
+    eps: float
+    activation: str
+    padding_index: int | None
+    """The id whose places count as no position; None where places alone count."""
+    longest: int | None
+    """Tokens that it has positions for."""
+    tensors: Mapping[str, Stored]
+    """By their names in the ``transformers`` classifier."""
+
+    @classmethod
+    def of(cls, folder: str | Path) -> FrozenEncoder:
+        """The encoder in a model folder; the one that is in memory where there is one.
+
+        Raises:
+            UnknownInside: its family, or something in its configuration, is not known here.
+            ModelError: files are missing or damaged.
+        """
+        path = Path(folder).resolve()
+        config = _read_json(path / "config.json")
+        # First, since a digest takes longer than a refusal should.
+        _refuse_unknown(config)
+        key = (path, weights_sha256(path))
+        with _lock:
+            encoder = _kept.get(key)
+            if encoder is None:
+                encoder = _kept[key] = _open(path, key[1], config)
+        return encoder
+
+    def stored(self, name: str) -> Stored:
+        """A tensor by its name in the ``transformers`` classifier.
+
+        Raises:
+            ModelError: the checkpoint lacks it.
+        """
+        found = self.find(name)
+        if found is None:
+            raise ModelError(
+                "the checkpoint lacks weights of the encoder itself",
+                seen=f"no {name} in {self.folder}",
+                next_step="use a complete checkpoint of the encoder",
+            )
+        return found
+
+    def find(self, name: str) -> Stored | None:
+        """The same, or None where the checkpoint lacks it."""
+        # A checkpoint of the bare encoder has no prefix.
+        return self.tensors.get(name) or self.tensors.get(
+            name.removeprefix(f"{self.family.encoder}.")
+        )
+
+
+_kept: WeakValueDictionary[tuple[Path, str], FrozenEncoder] = WeakValueDictionary()
+_lock = Lock()
+
+
+def _open(folder: Path, digest: str, config: Mapping[str, Any]) -> FrozenEncoder:
+    family = FAMILIES[config["model_type"]]
+    inside = family.inside
+    assert inside is not None
+    sizes = Sizes(config, family.renamed)
+    pad, positions = family.padding_index(config), sizes.count("max_position_embeddings")
+    return FrozenEncoder(
+        folder,
+        digest,
+        family,
+        config["model_type"],
+        inside,
+        sizes.hidden,
+        sizes.depth,
+        sizes.count("num_attention_heads"),
+        float(config.get("layer_norm_eps", 1e-12)) if inside.eps is None else inside.eps,
+        _activation(config, family),
+        pad,
+        positions if pad is None else positions - pad - 1,
+        _tensors(folder),
+    )
+
+
+def _tensors(folder: Path) -> dict[str, Stored]:
+    try:
+        files = [WEIGHTS] if (folder / WEIGHTS).is_file() else _shards(folder / INDEX)
+        found = {k: v for file in files for k, v in map_tensors(folder / file).items()}
+    except OSError as error:
+        raise ModelError("the model's weights cannot be read", seen=error) from error
+    return {_new_name(name): tensor for name, tensor in found.items()}
+
+
+def _new_name(name: str) -> str:
+    for old, new in OLD_NAMES.items():
+        name = name.removesuffix(old) + new if name.endswith(old) else name
+    return name
+
+
+def _shards(index: Path) -> list[str]:
+    """Files of a sharded checkpoint, all of them beside the index."""
+    listed = _read_json(index).get("weight_map")
+    names = sorted(set(listed.values())) if isinstance(listed, dict) else []
+    if not names or any(name != Path(name).name for name in names):
+        raise ModelError(
+            "the index of the weights is damaged, or leads out of the model folder",
+            seen=index,
+            allowed="names of files beside it",
+            next_step="fetch the model anew from a place that you trust",
+        )
+    return names
+
+
+def _refuse_unknown(config: Mapping[str, Any]) -> None:
+    model_type = str(config.get("model_type"))
+    if model_type not in COMPUTED:
+        raise UnknownInside(
+            f"the inside of {model_type} is not known here", allowed=", ".join(COMPUTED)
+        )
+    positions = config.get("position_embedding_type", "absolute")
+    if positions != "absolute":
+        raise UnknownInside("positions are not absolute", seen=positions)
+    if config.get("is_decoder") or config.get("add_cross_attention"):
+        raise UnknownInside("the encoder is set up as a decoder")
+    activation = _activation(config, FAMILIES[model_type])
+    if activation not in ACTIVATIONS:
+        raise UnknownInside(
+            "the activation is not known here", seen=activation, allowed=", ".join(ACTIVATIONS)
+        )
+
+
+def _activation(config: Mapping[str, Any], family: Family) -> str:
+    own = next((k for k, name in family.renamed.items() if name == "hidden_act"), "hidden_act")
+    return str(config.get(own, "gelu"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model's {path.name} cannot be read", seen=error) from error
+    if not isinstance(value, dict):
+        raise ModelError(f"the model's {path.name} is not an object", seen=type(value).__name__)
+    return value

@@ -1,0 +1,227 @@
+"""An encoder, an adapter and a head put together: which weights take part, and in what order.
+
+One description, which numpy and torch both follow (:mod:`tightfit.encoder.forward`). Putting it
+together copies no weight.
+
+Shapes: I and O widths in and out of a layer, H hidden width, R rank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tightfit.encoder.adapter_weights import AdapterWeights, Change, LowRank
+from tightfit.encoder.frozen import FrozenEncoder, UnknownInside
+from tightfit.encoder.tensors import Stored
+from tightfit.errors import ArtefactError
+
+Array = Any
+"""A numpy array, or a torch tensor: what both can do is written once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """``y = factors (W x + change x) + b``."""
+
+    weight_OI: Array
+    bias_O: Array
+    low_rank: LowRank | None = None
+    factors_O: Array | None = None
+
+    def merged(self) -> Linear:
+        """A plain layer that computes the same: itself, or one with a weight of its own."""
+        if self.low_rank is None and self.factors_O is None:
+            return self
+        weight_OI = self.weight_OI
+        if self.low_rank is not None:
+            weight_OI = weight_OI + self.low_rank.weight()
+        if self.factors_O is not None:
+            weight_OI = self.factors_O[:, None] * weight_OI
+        return Linear(weight_OI, self.bias_O)
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """LayerNorm (arXiv:1607.06450) over the hidden width."""
+
+    weight_H: Array
+    bias_H: Array
+
+
+@dataclass(frozen=True, eq=False)
+class BlockWeights:
+    """One transformer layer, normalised after each half."""
+
+    query_key_value: tuple[Linear, ...]
+    """Three layers, or one that gives all three side by side."""
+    attention_output: Linear
+    attention_norm: Norm
+    mlp_in: Linear
+    mlp_out: Linear
+    mlp_norm: Norm
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """All weights of a classifier, and what is done with them."""
+
+    encoder: FrozenEncoder
+    words: Stored | Array
+    positions: Stored | Array
+    """Tables of embeddings: of a file, or tensors."""
+    first_type_H: Array | None
+    """Embedding of the first token type, where there are types."""
+    embedding_norm: Norm
+    blocks: tuple[BlockWeights, ...]
+    position_bias: Array | None
+    """Added to attention scores, by bucket of the distance and by head."""
+    head: tuple[tuple[Linear, str | None], ...]
+    """Layers that read the first token's state one after the other, each with its activation."""
+
+    @property
+    def labels(self) -> int:
+        """Logits of each row."""
+        return len(self.head[-1][0].bias_O)
+
+    @property
+    def multiplications(self) -> int:
+        """That each token costs in the frozen layers; attention and adapters are far less."""
+        return sum(
+            linear.weight_OI.size
+            for block in self.blocks
+            for linear in (
+                *block.query_key_value,
+                block.attention_output,
+                block.mlp_in,
+                block.mlp_out,
+            )
+        )
+
+
+def put_together(encoder: FrozenEncoder, adapter: AdapterWeights) -> Network:
+    """The network of a classifier.
+
+    Raises:
+        UnknownInside: the adapter changes something that only ``peft`` knows how to compute.
+        ArtefactError: the adapter fits another encoder, or there is no head.
+        ModelError: the checkpoint lacks weights.
+    """
+    return _Parts(encoder, adapter).network()
+
+
+class _Parts:
+    """Looks tensors up, and notes which of the adapter's were asked for."""
+
+    def __init__(self, encoder: FrozenEncoder, adapter: AdapterWeights) -> None:
+        self.encoder, self.adapter = encoder, adapter
+        self._asked: set[str] = set()
+
+    def network(self) -> Network:
+        encoder, inside = self.encoder, self.encoder.inside
+        base = f"{encoder.family.encoder}.embeddings"
+        types = self.stored(f"{base}.token_type_embeddings.weight") if inside.token_types else None
+        bias = inside.position_bias
+        network = Network(
+            encoder,
+            self.stored(f"{base}.word_embeddings.weight"),
+            self.stored(f"{base}.position_embeddings.weight"),
+            None if types is None else types.rows(np.zeros(1, np.int64))[0],
+            self.norm(f"{base}.LayerNorm"),
+            tuple(map(self.block, range(encoder.depth))),
+            bias and self.stored(f"{encoder.family.encoder}.{bias}.weight").floats,
+            self.head(),
+        )
+        strange = (self.adapter.tensors.keys() | self.adapter.changes.keys()) - self._asked
+        if strange:
+            raise UnknownInside("the adapter changes other parts", seen=", ".join(sorted(strange)))
+        return network
+
+    def stored(self, name: str) -> Stored:
+        self._asked.add(name)
+        own = self.adapter.tensors.get(name)
+        return self.encoder.stored(name) if own is None else own
+
+    def norm(self, name: str) -> Norm:
+        return Norm(*(self.stored(f"{name}.{part}").floats for part in ("weight", "bias")))
+
+    def block(self, number: int) -> BlockWeights:
+        family, inside = self.encoder.family, self.encoder.inside
+        path = f"{family.encoder}.{family.block.format(number)}"
+        query, key, value, output, mlp_in, mlp_out = (
+            self.linear(f"{path}.{below}") for below in family.linears
+        )
+        return BlockWeights(
+            (query, key, value),
+            output,
+            self.norm(f"{path}.{inside.attention_norm}"),
+            mlp_in,
+            mlp_out,
+            self.norm(f"{path}.{inside.mlp_norm}"),
+        )
+
+    def head(self) -> tuple[tuple[Linear, str | None], ...]:
+        layers = [
+            (name, spec.activation if writes == "hidden" else None)
+            for spec in self.encoder.family.head
+            for name, writes in spec.linears.items()
+        ]
+        for name, _ in layers:
+            weight = f"{name}.weight"
+            if weight not in self.adapter.tensors and self.encoder.find(weight) is None:
+                raise ArtefactError(
+                    "the run has no head, and its encoder has none either", seen=f"no {weight}"
+                )
+        return tuple((self.linear(name), activation) for name, activation in layers)
+
+    def linear(self, name: str) -> Linear:
+        self._asked.add(name)
+        weight_OI, bias_O = (self.stored(f"{name}.{x}").floats for x in ("weight", "bias"))
+        change = self.adapter.changes.get(name)
+        return Linear(weight_OI, bias_O) if change is None else _changed(weight_OI, bias_O, change)
+
+
+def _changed(weight_OI: Array, bias_O: Array, change: Change) -> Linear:
+    if change.factors_O is not None:
+        return Linear(weight_OI, change.factors_O * bias_O, None, change.factors_O)
+    low = change.low_rank
+    assert low is not None
+    low = _fitting(low, weight_OI)
+    if change.without_leading:
+        low = _with_leading_undone(low, weight_OI)
+    if change.lengths_O is None:
+        return Linear(weight_OI, bias_O, low)
+    rows_O = np.linalg.norm(weight_OI + low.weight(), axis=1)
+    return Linear(weight_OI, bias_O, low, change.lengths_O / rows_O)
+
+
+def _fitting(low: LowRank, weight_OI: Array) -> LowRank:
+    """The part of VeRA's shared matrices that a layer uses: they fit the widest.
+
+    Raises:
+        ArtefactError: the matrices belong to layers of another size.
+    """
+    wide_out, wide_in = weight_OI.shape
+    # VeRA's alone may be wider: one pair for all layers.
+    shared = low.outer_O is not None
+    a_RI, b_OR = (low.a_RI[:, :wide_in], low.b_OR[:wide_out]) if shared else (low.a_RI, low.b_OR)
+    if (b_OR.shape[0], a_RI.shape[1]) != (wide_out, wide_in) or len(a_RI) != b_OR.shape[1]:
+        raise ArtefactError(
+            "the adapter fits an encoder of another size",
+            seen=f"{b_OR.shape} x {a_RI.shape} on {weight_OI.shape}",
+            next_step="check that the base model is the one that the run names",
+        )
+    return LowRank(a_RI, b_OR, low.scale, low.inner_R, low.outer_O)
+
+
+def _with_leading_undone(low: LowRank, weight_OI: Array) -> LowRank:
+    """The adapter, and minus the leading terms of the weight, as one product of twice the rank."""
+    rank = len(low.a_RI)
+    left, values, right = np.linalg.svd(weight_OI, full_matrices=False)
+    leading_OR = -left[:, :rank] * values[:rank]
+    return LowRank(
+        np.concatenate([low.a_RI, right[:rank]]),
+        np.concatenate([np.float32(low.scale) * low.b_OR, leading_OR], axis=1),
+    )

@@ -1,0 +1,121 @@
+"""Logits of a few rows in numpy: no padding, adapters unmerged, and nothing slow to import.
+
+Shapes: T tokens of all rows, one behind the other; B rows; L tokens of a row; H hidden width;
+N attention heads; D width of one; K labels.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.encoder.activations import ACTIVATIONS
+from tightfit.encoder.forward import logits
+from tightfit.encoder.network import Array, Network, Norm
+
+Floats = NDArray[np.float32]
+
+BUCKETS, FARTHEST = 32, 128
+"""Of MPNet's distances, as T5's (arXiv:1910.10683): every small one has its own, larger ones share
+them in steps of equal ratio, and the last holds all from ``FARTHEST`` on."""
+
+
+def numpy_logits(network: Network, rows: list[NDArray[np.int32]]) -> Floats:
+    """``logits_BK`` of rows of token ids, each with its special tokens."""
+    return np.ascontiguousarray(logits(network, _Batch(network, rows)))
+
+
+class _Batch:
+    """What :class:`tightfit.encoder.forward.Ops` asks, over rows of any lengths."""
+
+    def __init__(self, network: Network, rows: list[NDArray[np.int32]]) -> None:
+        ends = np.cumsum([len(row) for row in rows])
+        self.first_B = np.concatenate([[0], ends[:-1]])
+        self._spans = [slice(int(a), int(b)) for a, b in zip(self.first_B, ends, strict=True)]
+        self._ids_T = np.concatenate(rows).astype(np.int64)
+        pad = network.encoder.padding_index
+        self._places_T = np.concatenate([positions(row, pad) for row in rows])
+        self._heads, self._table = network.encoder.heads, network.position_bias
+
+    def embedded(self, network: Network) -> Floats:
+        x_TH = network.words.rows(self._ids_T)
+        if network.first_type_H is not None:
+            x_TH = x_TH + network.first_type_H
+        sum_TH: Floats = x_TH + network.positions.rows(self._places_T)
+        return sum_TH
+
+    def enter(self, x_TH: Floats) -> Floats:
+        return x_TH
+
+    def leave(self, state_BH: Floats) -> Floats:
+        return state_BH
+
+    def linear(self, x_TI: Floats, weight_OI: Floats, bias_O: Floats | None) -> Floats:
+        y_TO: Floats = x_TI @ weight_OI.T
+        if bias_O is not None:
+            y_TO += bias_O
+        return y_TO
+
+    def norm(self, x_TH: Floats, norm: Norm, eps: float) -> Floats:
+        centred_TH: Floats = x_TH - x_TH.mean(-1, keepdims=True)
+        variance_T = np.einsum("th,th->t", centred_TH, centred_TH) / np.float32(x_TH.shape[-1])
+        centred_TH *= (1 / np.sqrt(variance_T + np.float32(eps)))[:, None]
+        centred_TH *= norm.weight_H
+        centred_TH += norm.bias_H
+        return centred_TH
+
+    def activation(self, x: Floats, name: str) -> Floats:
+        return ACTIVATIONS[name](x)
+
+    def attention(self, query: Floats, key_TH: Floats, value_TH: Floats) -> Floats:
+        out = np.empty_like(query)
+        first_only = len(query) == len(self._spans) < len(key_TH)
+        for row, span in enumerate(self._spans):
+            own = slice(row, row + 1) if first_only else span
+            out[own] = self._row(query[own], key_TH[span], value_TH[span])
+        return out
+
+    def _row(self, query: Floats, key_LH: Floats, value_LH: Floats) -> Floats:
+        width = query.shape[1] // self._heads
+        query_NLD, key_NLD, value_NLD = (
+            each.reshape(-1, self._heads, width).transpose(1, 0, 2)
+            for each in (query, key_LH, value_LH)
+        )
+        scores_NLL = query_NLD @ key_NLD.transpose(0, 2, 1)
+        scores_NLL *= np.float32(width**-0.5)
+        if self._table is not None:
+            scores_NLL += position_bias(self._table, len(key_LH))[:, : len(query)]
+        scores_NLL -= scores_NLL.max(-1, keepdims=True)
+        np.exp(scores_NLL, out=scores_NLL)
+        scores_NLL /= scores_NLL.sum(-1, keepdims=True)
+        mixed_NLD: Array = scores_NLL @ value_NLD
+        return mixed_NLD.transpose(1, 0, 2).reshape(query.shape)
+
+
+def positions(ids_L: NDArray[np.int32], padding_index: int | None) -> NDArray[np.int64]:
+    """The row of the table of positions for each token, as the family counts."""
+    if padding_index is None:
+        return np.arange(len(ids_L))
+    # A pad token in the text itself counts as no position.
+    counted_L = ids_L != padding_index
+    places_L: NDArray[np.int64] = np.cumsum(counted_L) * counted_L + padding_index
+    return places_L
+
+
+def position_bias(table: Floats, length: int) -> Floats:
+    """What MPNet adds to the scores of a row, (N, L, L), from its table of buckets by heads."""
+    return table[buckets(length)].transpose(2, 0, 1)
+
+
+@lru_cache(maxsize=64)
+def buckets(length: int) -> NDArray[np.int64]:
+    """The bucket of each pair's distance, (L, L): those behind the query in the lower half."""
+    half, exact = BUCKETS // 2, BUCKETS // 4
+    behind_LL = np.arange(length)[:, None] - np.arange(length)
+    far_LL = np.abs(behind_LL)
+    ratio_LL = np.log(np.maximum(far_LL, 1).astype(np.float32) / np.float32(exact))
+    steps_LL = ratio_LL / np.float32(np.log(FARTHEST / exact)) * np.float32(half - exact)
+    shared_LL = np.minimum(exact + steps_LL.astype(np.int64), half - 1)
+    return np.where(far_LL < exact, far_LL, shared_LL) + half * (behind_LL < 0)

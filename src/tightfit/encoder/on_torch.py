@@ -1,0 +1,225 @@
+"""Logits of many rows in torch: padded batches of like length, adapters merged into the weights.
+
+What is merged or put side by side is a copy, and goes with the :class:`TorchForward`; every other
+weight is the mapped file itself, on a CPU.
+
+Shapes: B rows of a batch, L tokens of its longest row, T = B x L; H hidden width; N attention
+heads; D width of one; K labels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_padded_tokens
+from tightfit.encoder.device import best_device
+from tightfit.encoder.forward import logits
+from tightfit.encoder.network import BlockWeights, Linear, Network, Norm
+from tightfit.encoder.on_numpy import buckets
+from tightfit.encoder.tensors import Stored
+from tightfit.encoder.threads import side_by_side
+
+ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_new": partial(F.gelu, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+class TorchForward:
+    """A network of the numpy kind, as torch computes it; nothing trains."""
+
+    def __init__(
+        self,
+        network: Network,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+        *,
+        padded_tokens: int | None = None,
+    ) -> None:
+        """Merge the adapters and take the weights to where they are used.
+
+        Args:
+            network: stays as it is.
+            dtype: of the products inside the encoder; embeddings and head compute in fp32.
+            device: None takes a GPU where torch sees one.
+            padded_tokens: of one pass at most; None takes what suits the device.
+        """
+        self._to = _Target(dtype, device or best_device())
+        self._network = self._to.network(network)
+        # On a CPU oneDNN compiles its bf16 products once for each shape and keeps them all.
+        self.multiple = 1 if dtype == torch.float32 else 8
+        self.padded_tokens = padded_tokens or most_padded_tokens(self._to.device, dtype)
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """``logits_BK`` of one batch; padded places may hold anything."""
+        ops = _Ops(self._network, batch.to(self._to.device), self._to.dtype)
+        logits_BK: NDArray[np.float32] = logits(self._network, ops).cpu().numpy()
+        return logits_BK
+
+    def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
+        """``logits_BK`` of each batch, in order; side by side where that is faster."""
+        # Measured to be faster on a CPU, in fp32: benchmarks/step.py.
+        if self._to.device.type == "cpu" and self._to.dtype == torch.float32:
+            return side_by_side(self.logits, list(batches))
+        return map(self.logits, batches)
+
+    def all_logits(
+        self, tokens: Tokens, advance: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """``logits_NK`` of all rows, in their order; rows of like length share a batch."""
+        order = length_sorted(tokens, padded_tokens=self.padded_tokens)
+        parts = []
+        answers = self.spread(collate(tokens, rows) for rows in order)
+        for rows, logits_BK in zip(order, answers, strict=True):
+            parts.append(logits_BK)
+            if advance is not None:
+                advance(len(rows))
+        logits_NK = np.concatenate(parts)
+        logits_NK[np.concatenate(order)] = logits_NK.copy()
+        return logits_NK
+
+
+@dataclass(frozen=True)
+class _Target:
+    """In which format and where the products are computed."""
+
+    dtype: torch.dtype
+    device: torch.device
+
+    def network(self, network: Network) -> Network:
+        outside = _Target(torch.float32, self.device)
+        *below, last = network.blocks
+        bias, first_type = network.position_bias, network.first_type_H
+        return Network(
+            network.encoder,
+            outside.table(network.words),
+            outside.table(network.positions),
+            None if first_type is None else outside.tensor(first_type),
+            outside.norm(network.embedding_norm),
+            # Of the last block's queries only those of first tokens are needed.
+            (*(self.block(block, fuse=True) for block in below), self.block(last, fuse=False)),
+            None if bias is None else self.tensor(bias),
+            tuple((outside.linear(linear), activation) for linear, activation in network.head),
+        )
+
+    def block(self, block: BlockWeights, *, fuse: bool) -> BlockWeights:
+        projections = [linear.merged() for linear in block.query_key_value]
+        if fuse:
+            weights, biases = zip(*((x.weight_OI, x.bias_O) for x in projections), strict=True)
+            projections = [Linear(np.concatenate(weights), np.concatenate(biases))]
+        return BlockWeights(
+            tuple(map(self.linear, projections)),
+            self.linear(block.attention_output),
+            self.norm(block.attention_norm),
+            self.linear(block.mlp_in),
+            self.linear(block.mlp_out),
+            self.norm(block.mlp_norm),
+        )
+
+    def linear(self, linear: Linear) -> Linear:
+        plain = linear.merged()
+        return Linear(self.tensor(plain.weight_OI), self.tensor(plain.bias_O))
+
+    def norm(self, norm: Norm) -> Norm:
+        return Norm(self.tensor(norm.weight_H), self.tensor(norm.bias_H))
+
+    def tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        return _shared(array).to(self.device, self.dtype)
+
+    def table(self, stored: Stored) -> torch.Tensor:
+        """Embeddings in the format of the file: rows are brought to fp32 when they are used."""
+        raw = _shared(stored.raw if stored.format != "BF16" else stored.raw.view(np.int16))
+        return (raw if stored.format != "BF16" else raw.view(torch.bfloat16)).to(self.device)
+
+
+class _Ops:
+    """What :class:`tightfit.encoder.forward.Ops` asks, over padded rows."""
+
+    def __init__(self, network: Network, batch: Batch, dtype: torch.dtype) -> None:
+        self._ids_BL, self._dtype = batch.ids_BL, dtype
+        rows, self._length = batch.ids_BL.shape
+        self.first_B = torch.arange(rows, device=batch.ids_BL.device) * self._length
+        self._heads = network.encoder.heads
+        self._bias = _attention_bias(network, batch, dtype)
+
+    def embedded(self, network: Network) -> torch.Tensor:
+        x_BLH = F.embedding(self._ids_BL, network.words).float()
+        if network.first_type_H is not None:
+            x_BLH += network.first_type_H
+        places_BL = _positions(self._ids_BL, network.encoder.padding_index)
+        x_BLH += F.embedding(places_BL, network.positions).float()
+        return x_BLH.flatten(0, 1)
+
+    def enter(self, x_TH: torch.Tensor) -> torch.Tensor:
+        return x_TH.to(self._dtype)
+
+    def leave(self, state_BH: torch.Tensor) -> torch.Tensor:
+        return state_BH.float()
+
+    def linear(
+        self, x_TI: torch.Tensor, weight_OI: torch.Tensor, bias_O: torch.Tensor | None
+    ) -> torch.Tensor:
+        return F.linear(x_TI, weight_OI, bias_O)
+
+    def norm(self, x_TH: torch.Tensor, norm: Norm, eps: float) -> torch.Tensor:
+        return F.layer_norm(x_TH, x_TH.shape[-1:], norm.weight_H, norm.bias_H, eps)
+
+    def activation(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        return ACTIVATIONS[name](x)
+
+    def attention(
+        self, query: torch.Tensor, key_TH: torch.Tensor, value_TH: torch.Tensor
+    ) -> torch.Tensor:
+        rows = len(self.first_B)
+        query_BNLD, key_BNLD, value_BNLD = (
+            x.view(rows, -1, self._heads, x.shape[1] // self._heads).transpose(1, 2)
+            for x in (query, key_TH, value_TH)
+        )
+        bias = self._bias
+        if bias is not None and bias.shape[2] > 1:
+            bias = bias[:, :, : query_BNLD.shape[2]]
+        mixed = F.scaled_dot_product_attention(query_BNLD, key_BNLD, value_BNLD, attn_mask=bias)
+        return mixed.transpose(1, 2).reshape(query.shape)
+
+
+def _attention_bias(network: Network, batch: Batch, dtype: torch.dtype) -> torch.Tensor | None:
+    """What is added to scores, broadcastable to (B, N, L, L): very little at padding, positions."""
+    bias = None
+    if network.position_bias is not None:
+        places_LL = torch.from_numpy(buckets(batch.ids_BL.shape[1])).to(batch.ids_BL.device)
+        bias = network.position_bias[places_LL].permute(2, 0, 1)[None].contiguous()
+    if batch.padded:
+        lowest = torch.finfo(dtype).min
+        hidden = (1 - batch.mask_BL)[:, None, None, :].to(dtype) * lowest
+        bias = hidden if bias is None else bias + hidden
+    return bias
+
+
+def _positions(ids_BL: torch.Tensor, padding_index: int | None) -> torch.Tensor:
+    if padding_index is None:
+        return torch.arange(ids_BL.shape[1], device=ids_BL.device).expand_as(ids_BL)
+    # A pad token in the text itself counts as no position.
+    counted_BL = (ids_BL != padding_index).long()
+    return counted_BL.cumsum(1) * counted_BL + padding_index
+
+
+def _shared(array: NDArray[Any]) -> torch.Tensor:
+    """The same memory as a tensor, which nothing here writes to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array)

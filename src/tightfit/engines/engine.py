@@ -1,0 +1,231 @@
+"""What computes logits: the run's own PyTorch model, or a graph in ONNX Runtime or OpenVINO.
+
+Shapes: B rows of a batch, L tokens, N rows, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tightfit.data.batches import (
+    BATCH_PADDED_TOKENS,
+    FP32_PADDED_TOKENS,
+    Batch,
+    Tokens,
+    collate,
+    length_sorted,
+    most_padded_tokens,
+    tokenise,
+)
+from tightfit.data.tokens import LongText
+from tightfit.encoder import FrozenClassifier, LogitsOfTexts
+from tightfit.encoder.device import best_device
+from tightfit.errors import ArtefactError
+from tightfit.extras import require
+from tightfit.model.classifier import Classifier
+
+
+class Engine(Protocol):
+    """Anything that turns padded token ids into logits."""
+
+    @property
+    def multiple(self) -> int:
+        """Lengths that batches should have are multiples of this, where the longest allows it."""
+
+    @property
+    def padded_tokens(self) -> int | None:
+        """padded tokens that a batch should have at most, if any."""
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """``logits_BK`` of one batch."""
+
+
+@runtime_checkable
+class SpreadEngine(Engine, Protocol):
+    """An engine that works at several batches at once."""
+
+    def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
+        """``logits_BK`` of each batch, in order."""
+
+
+@dataclass(frozen=True)
+class TorchEngine:
+    """A PyTorch model for sequence classification, with or without adapters."""
+
+    module: nn.Module
+    multiple: int = 1
+    padded_tokens: int | None = FP32_PADDED_TOKENS
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """``logits_BK`` of one batch."""
+        self.module.eval()
+        batch = batch.to(next(self.module.parameters()).device)
+        out = self.module(input_ids=batch.ids_BL, attention_mask=batch.mask_BL)
+        logits_BK: NDArray[np.float32] = out.logits.float().cpu().numpy()
+        return logits_BK
+
+
+@dataclass(frozen=True)
+class EngineModel:
+    """Texts as a classifier reads them, logits as an engine computes them."""
+
+    read: Callable[..., Tokens]
+    """As :meth:`tightfit.encoder.LogitsOfTexts.tokens`."""
+    longest: int | None
+    """Tokens of a text that the classifier has positions for."""
+    engine: Engine
+
+    def tokens(
+        self, texts: Sequence[str], max_length: int, *, long_text: LongText = "head"
+    ) -> Tokens:
+        """The texts as it reads them."""
+        return self.read(texts, max_length, long_text=long_text)
+
+    def logits(
+        self, tokens: Tokens, *, advance: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """``logits_NK`` of the texts, in their order."""
+        return all_logits(self.engine, tokens, advance=advance)
+
+
+def through_transformers(
+    classifier: Classifier, longest: int | None, padded_tokens: int | None = None
+) -> EngineModel:
+    """A classifier whose inside only ``transformers`` knows; it moves to where it computes."""
+    device = best_device()
+    module = classifier.module.eval().to(device)
+    engine = TorchEngine(module, padded_tokens=padded_tokens or most_padded_tokens(device))
+    return EngineModel(partial(tokenise, classifier.tokenizer), longest, engine)
+
+
+def torch_engine(model: LogitsOfTexts, dtype: torch.dtype = torch.float32) -> Engine:
+    """The fastest way through a finished classifier in PyTorch.
+
+    Args:
+        model: its weights stay as they are.
+        dtype: of the products; what goes through ``transformers`` computes in fp32 all the same.
+    """
+    if isinstance(model, FrozenClassifier):
+        return model.on_torch(dtype=dtype)
+    assert isinstance(model, EngineModel)
+    return model.engine
+
+
+@dataclass(frozen=True)
+class OnnxEngine:
+    """A graph with the inputs ``input_ids`` and ``attention_mask`` and the output ``logits``."""
+
+    session: Any
+    multiple: int = 1
+    padded_tokens: int = BATCH_PADDED_TOKENS
+
+    @classmethod
+    def open(cls, path: Path) -> OnnxEngine:
+        """Load a graph for the processor.
+
+        Raises:
+            ArtefactError: the file is missing, damaged, or has other inputs.
+            MissingExtraError: ONNX Runtime is not installed.
+        """
+        runtime = require("onnxruntime", "an ONNX graph")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        try:
+            session = runtime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+            inputs = [each.name for each in session.get_inputs()]
+        # ONNX Runtime's errors share no class but this one.
+        except Exception as error:
+            raise _unusable(path, str(error)) from error
+        if inputs != ["input_ids", "attention_mask"]:
+            raise _unusable(path, f"inputs {', '.join(inputs)}")
+        return cls(session)
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """``logits_BK`` of one batch."""
+        given = {"input_ids": batch.ids_BL.numpy(), "attention_mask": batch.mask_BL.numpy()}
+        logits_BK: NDArray[np.float32] = self.session.run(["logits"], given)[0]
+        return logits_BK
+
+
+@dataclass(frozen=True)
+class OpenVinoEngine:
+    """The same graph in OpenVINO, in the number format that it finds best for the processor."""
+
+    model: Any
+    multiple: int = 8
+    padded_tokens: int = BATCH_PADDED_TOKENS
+    """It prepares its products for each shape, and keeps them."""
+
+    @classmethod
+    def open(cls, path: Path) -> OpenVinoEngine:
+        """Load and compile a graph for the processor.
+
+        Raises:
+            ArtefactError: the file is missing or damaged.
+            MissingExtraError: OpenVINO is not installed.
+        """
+        openvino = require("openvino", "the engine openvino")
+        settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        try:
+            return cls(openvino.Core().compile_model(str(path), "CPU", settings))
+        # OpenVINO raises nothing more special.
+        except RuntimeError as error:
+            raise _unusable(path, str(error)) from error
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """``logits_BK`` of one batch."""
+        given = {"input_ids": batch.ids_BL.numpy(), "attention_mask": batch.mask_BL.numpy()}
+        logits_BK: NDArray[np.float32] = np.array(self.model(given)[0], dtype=np.float32)
+        return logits_BK
+
+
+def all_logits(
+    engine: Engine,
+    tokens: Tokens,
+    *,
+    batch: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """``logits_NK`` of all rows, in their order; rows of like length share a batch.
+
+    Args:
+        engine: what computes.
+        tokens: at least one row.
+        batch: rows of one batch; None takes as many as fit into its ``padded_tokens``.
+        advance: told the number of rows done since the last call.
+    """
+    texts, tokens = tokens, replace(tokens.flat, multiple=engine.multiple)
+    order = length_sorted(tokens, batch, engine.padded_tokens if batch is None else None)
+    batches = (collate(tokens, rows) for rows in order)
+    parts = []
+    answers = engine.spread if isinstance(engine, SpreadEngine) else partial(map, engine.logits)
+    for rows, logits_BK in zip(order, answers(batches), strict=True):
+        parts.append(logits_BK)
+        if advance is not None:
+            advance(len(rows))
+    joined_NK = np.concatenate(parts)
+    logits_NK = np.empty_like(joined_NK)
+    logits_NK[np.concatenate(order)] = joined_NK
+    return texts.by_text(logits_NK)
+
+
+def _unusable(path: Path, seen: str) -> ArtefactError:
+    return ArtefactError(
+        "the ONNX graph cannot be used",
+        seen=f"{path}: {seen}",
+        allowed="a model.onnx as 'tightfit export' writes it",
+        next_step="export the run again",
+    )

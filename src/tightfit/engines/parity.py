@@ -1,0 +1,160 @@
+"""Does an exported classifier answer as the run does?
+
+Shapes: N rows, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.data.batches import Tokens
+from tightfit.engines.engine import Engine, all_logits
+from tightfit.errors import ProofError
+from tightfit.tasks import Task
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit between the run and an export in fp32."""
+
+ACCURACY_LOSS = 0.003
+"""Largest loss of accuracy of an export in int8, as a share of the rows."""
+
+
+SAMPLE_ROWS = 512
+"""Rows that tell engines apart by speed, and by labels as far as that many can."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How closely an export follows the run."""
+
+    max_abs_difference: float
+    """Of any logit."""
+    agreement: float
+    """Share of rows with the same answer."""
+    rows: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The object under ``parity`` in what ``tightfit export --json`` prints."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What an export in int8 costs."""
+
+    accuracy: float
+    """Of the run, less that of the export, as a share of the rows; below 0 for a gain."""
+    by: str
+    """``labels``, or ``probabilities`` where the rows have none."""
+
+
+def spread(count: int, most: int = SAMPLE_ROWS) -> list[int]:
+    """Some of ``count`` places, evenly spread: files are often sorted by label."""
+    places = np.linspace(0, count, min(most, count), endpoint=False, dtype=np.int64)
+    chosen: list[int] = places.tolist()
+    return chosen
+
+
+def probes(*, vocabulary: int, pad_id: int, max_length: int) -> dict[str, Tokens]:
+    """Batches of random tokens in the four forms in which a graph can go wrong, by name.
+
+    Args:
+        vocabulary: number of token ids.
+        pad_id: left out, since some encoders number positions by it.
+        max_length: of the longest batch.
+    """
+    lengths = {
+        "padded": [29, 17, 8, 3],
+        "unpadded": [13, 13, 13],
+        "length-1": [1],
+        "maximum-length": [max_length, max(1, max_length // 2)],
+    }
+    random = np.random.default_rng(0)
+    allowed = np.delete(np.arange(vocabulary), pad_id)
+    batches = {}
+    for name, own in lengths.items():
+        own = [min(length, max_length) for length in own]
+        ids = random.choice(allowed, sum(own)).astype(np.int32)
+        offsets = np.cumsum([0, *own], dtype=np.int64)
+        batches[name] = Tokens(ids, offsets, 0, max_length, pad_id)
+    return batches
+
+
+def compare(
+    task: Task, run: Engine, export: Engine, batches: Mapping[str, Tokens]
+) -> dict[str, Parity]:
+    """Parity on each of some batches; each is computed as one, with its own padding."""
+    return {
+        name: parity_of(
+            task,
+            all_logits(run, tokens, batch=len(tokens)),
+            all_logits(export, tokens, batch=len(tokens)),
+        )
+        for name, tokens in batches.items()
+    }
+
+
+def parity_of(task: Task, run_NK: NDArray[np.float32], export_NK: NDArray[np.float32]) -> Parity:
+    """Parity of two sets of logits of the same rows; a logit that is no number is far off."""
+    difference = np.abs(run_NK - export_NK).max()
+    agreement = task.right(export_NK, task.answers(run_NK)).mean()
+    # Infinity has no place in JSON, and any such number is beyond every tolerance.
+    worst = float(difference) if np.isfinite(difference) else float(np.finfo(np.float32).max)
+    return Parity(worst, float(agreement), len(run_NK))
+
+
+def joined(parities: Sequence[Parity]) -> Parity:
+    """One figure over all rows."""
+    rows = sum(parity.rows for parity in parities)
+    agreeing = sum(parity.agreement * parity.rows for parity in parities)
+    return Parity(max(p.max_abs_difference for p in parities), agreeing / rows, rows)
+
+
+def refuse_difference(parities: Mapping[str, Parity], tolerance: float = TOLERANCE) -> None:
+    """Check an export in fp32.
+
+    Raises:
+        ProofError: logits differ by more than the tolerance, with the batches on which they do.
+    """
+    off = {name: p for name, p in parities.items() if p.max_abs_difference > tolerance}
+    if off:
+        raise ProofError(
+            "the export does not answer as the run does, and was not kept",
+            seen="; ".join(
+                f"{n} rows: logits off by {p.max_abs_difference:.2g}" for n, p in off.items()
+            ),
+            allowed=f"differences up to {tolerance:g}",
+            next_step="choose another --format, and report this model family",
+        )
+
+
+def loss_by_labels(
+    task: Task,
+    run_NK: NDArray[np.float32],
+    export_NK: NDArray[np.float32],
+    targets_N: NDArray[np.int64],
+) -> Loss:
+    """What accuracy an export loses on rows whose labels are known."""
+    lost = task.right(run_NK, targets_N).mean() - task.right(export_NK, targets_N).mean()
+    return Loss(float(lost), "labels")
+
+
+def loss_by_probabilities(
+    task: Task,
+    run_NK: NDArray[np.float32],
+    export_NK: NDArray[np.float32],
+    temperature: float = 1.0,
+) -> Loss:
+    """What accuracy an export is to be expected to lose, on rows without labels.
+
+    Each row's truth is taken to be as likely as the run's probabilities say. A label that flips
+    between two that are equally likely then costs nothing, as it does on average.
+    """
+    likely_NK = task.probabilities(run_NK, temperature)
+    lost_N = task.confidence(likely_NK) - task.chances(likely_NK, task.answers(export_NK))
+    return Loss(float(lost_N.mean()), "probabilities")

@@ -1,0 +1,78 @@
+"""Predictions of a finished classifier, for texts in memory.
+
+Shapes: N rows, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.data.tokens import LongText, Tokens
+from tightfit.encoder import LogitsOfTexts
+from tightfit.errors import SettingsError
+from tightfit.progress import Progress
+from tightfit.tasks import Predictions, Task
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A classifier that is ready to answer, and the longest text that it reads."""
+
+    model: LogitsOfTexts
+    """What reads texts and computes logits."""
+    task: Task
+    """What an answer is."""
+    max_length: int
+    temperature: float = 1.0
+    """What logits are divided by; it changes probabilities and no label."""
+    threshold: float = 0.0
+    """The confidence from which on an answer counts as one."""
+    long_text: LongText = "head"
+    """What is kept of a longer text."""
+
+    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """``logits_NK`` of the texts, in their order."""
+        return self._logits(self.tokens(texts), progress)
+
+    def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
+        """Probabilities and labels of the texts, in their order."""
+        return self.predict_tokens(self.tokens(texts), progress)
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """The texts as the classifier reads them."""
+        return self.model.tokens(texts, self.max_length, long_text=self.long_text)
+
+    def predict_tokens(self, tokens: Tokens, progress: Progress | None = None) -> Predictions:
+        """Probabilities and labels of texts that :meth:`tokens` has read."""
+        logits_NK = self._logits(tokens, progress)
+        return self.task.predictions(
+            self.task.probabilities(logits_NK, self.temperature),
+            truncated=tokens.truncated,
+            threshold=self.threshold,
+        )
+
+    def _logits(self, tokens: Tokens, progress: Progress | None) -> NDArray[np.float32]:
+        with (progress or Progress()).track("predicting", len(tokens.flat)) as bar:
+            if not len(tokens):
+                return np.empty((0, self.task.outputs), dtype=np.float32)
+            return self.model.logits(tokens, advance=bar.advance)
+
+
+def check_max_length(asked: int, longest: int | None) -> int:
+    """The longest text to read, if the encoder has positions for it.
+
+    Raises:
+        SettingsError: it has not.
+    """
+    if longest is not None and asked > longest:
+        raise SettingsError(
+            "texts may not be longer than the encoder has positions for",
+            seen=f"max_length {asked}",
+            allowed=f"4 to {longest}",
+            next_step=f"give --max-length {longest} or less",
+        )
+    return asked

@@ -1,0 +1,1 @@
+"""A run as files that other tools read, each compared with the run."""

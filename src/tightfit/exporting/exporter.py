@@ -1,0 +1,262 @@
+"""A run in a form that others serve, compared with the run before it is kept.
+
+Whatever its form (see ``forms``), the folder also holds ``labels.json``, and ``export.json`` with
+the longest text, the pad id, the temperature, and the figures of the comparison.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit import storage
+from tightfit.data.batches import tokenise
+from tightfit.engines.engine import Engine, OnnxEngine, TorchEngine, all_logits
+from tightfit.engines.parity import (
+    ACCURACY_LOSS,
+    Loss,
+    Parity,
+    compare,
+    joined,
+    loss_by_labels,
+    loss_by_probabilities,
+    parity_of,
+    probes,
+    refuse_difference,
+    spread,
+)
+from tightfit.errors import ProofError
+from tightfit.exporting import onnx_graph
+from tightfit.exporting.formats import (
+    GRAPH_FILE,
+    Encode,
+    Format,
+    check_format,
+    open_form,
+    write_form,
+)
+from tightfit.model.adapters import base_model
+from tightfit.progress import Progress
+from tightfit.run import Run
+
+FACTS_FILE = "export.json"
+"""What an export is, and how it was compared; every exported folder has it."""
+LABELS_FILE = "labels.json"
+
+CLOSE = 0.005
+"""Shares of equal labels that differ by less are about equal: a few rows of a sample."""
+
+WARM_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts on which run and export are compared, besides random tokens."""
+
+    texts: Sequence[str]
+    targets_N: NDArray[np.int64] | None
+    name: str
+    """Where they come from, for the record."""
+
+
+@dataclass(frozen=True)
+class Int8:
+    """The variant of int8 that was taken, and what accuracy it costs on how many rows."""
+
+    variant: str
+    accuracy_loss: float
+    by: str
+    rows: int
+    allowed: float = ACCURACY_LOSS
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The figures of an export."""
+
+    parity: Parity
+    examples_per_second: float
+    """Rows of the comparison, tokens to logits, in one process."""
+    int8: Int8 | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``export.json`` and ``tightfit export --json`` have them."""
+        found = {
+            "parity": self.parity.to_json(),
+            "examples_per_second": self.examples_per_second,
+        }
+        return found if self.int8 is None else {**found, "int8": asdict(self.int8)}
+
+
+def export(
+    run: Run,
+    form: Format,
+    folder: Path,
+    rows: Rows,
+    *,
+    portable: bool = True,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write a run in another form into an empty folder, and compare the two.
+
+    Args:
+        run: the run.
+        form: which form.
+        folder: to fill; the caller discards it after an error.
+        rows: compared besides random batches: padded, unpadded, of length 1, of the full length.
+        portable: prefer int8 weights that answer alike on every processor.
+        progress: how to show progress.
+
+    Raises:
+        MissingExtraError: ONNX needs packages that are not installed.
+        ProofError: the export does not answer as the run does.
+        UsageError: there is no such form for this run.
+    """
+    check_format(form, run.classifier)
+    write_form(run, form, folder)
+    length = run.predictor.max_length
+    engine, encode = open_form(form, folder, source=run.base, max_length=length)
+    comparison = Comparison(run, rows, progress or Progress())
+    comparison.check_tokens(encode)
+    parity = comparison.parity(engine, strict=True)
+    int8 = None
+    if form == "onnx-int8":
+        variant, loss = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
+        parity = comparison.parity(OnnxEngine.open(folder / GRAPH_FILE), strict=False)
+        int8 = Int8(variant.name, loss.accuracy, loss.by, len(rows.texts))
+    exported = Exported(parity, comparison.speed, int8)
+    storage.write_json(folder / LABELS_FILE, run.task.to_json())
+    storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
+    return exported
+
+
+class Comparison:
+    """The run's answers on all rows, computed once, for any number of engines."""
+
+    def __init__(self, run: Run, rows: Rows, progress: Progress) -> None:
+        classifier, length = run.classifier, run.predictor.max_length
+        self._run = TorchEngine(classifier.module)
+        self._rows, self._progress, self._task = rows, progress, classifier.task
+        self._temperature = run.predictor.temperature
+        self._tokens = tokenise(classifier.tokenizer, rows.texts, length)
+        self._run_NK = self._all(self._run, "the run")
+        self._probes = probes(
+            vocabulary=base_model(classifier.module).config.vocab_size,
+            pad_id=self._tokens.pad_id,
+            max_length=length,
+        )
+        self.speed = 0.0
+        """Rows a second of the export that was looked at last."""
+
+    def check_tokens(self, encode: Encode) -> None:
+        """The exported tokenizer must give the very tokens of the run's.
+
+        Raises:
+            ProofError: it does not.
+        """
+        ends = zip(self._tokens.offsets, self._tokens.offsets[1:], strict=False)
+        wanted = [self._tokens.ids[start:end].tolist() for start, end in ends]
+        pairs = zip(encode(self._rows.texts), wanted, strict=True)
+        off = sum(ids != tokens for ids, tokens in pairs)
+        if off:
+            raise ProofError(
+                "the exported tokenizer gives other tokens than the run's, and was not kept",
+                seen=f"{off:,} of {len(wanted):,} texts",
+                next_step="report this tokenizer",
+            )
+
+    def parity(self, engine: Engine, *, strict: bool) -> Parity:
+        """Over all batches; with ``strict``, a difference beyond the tolerance is refused.
+
+        Raises:
+            ProofError: it is, and so nothing may be kept.
+        """
+        found = compare(self._task, self._run, engine, self._probes)
+        export_NK = self._all(engine, "the export")
+        found[self._rows.name] = parity_of(self._task, self._run_NK, export_NK)
+        if strict:
+            refuse_difference(found)
+        return joined(list(found.values()))
+
+    def loss(self, engine: Engine) -> Loss:
+        """What accuracy the engine loses on the rows."""
+        export_NK = self._all(engine, "the export in int8")
+        both = self._run_NK, export_NK
+        if self._rows.targets_N is not None:
+            return loss_by_labels(self._task, *both, self._rows.targets_N)
+        return loss_by_probabilities(self._task, *both, self._temperature)
+
+    def trial(self, engine: Engine) -> tuple[float, float]:
+        """The share of equal labels, and rows a second, on a sample of the rows."""
+        rows = spread(len(self._tokens))
+        tokens = self._tokens.select(rows)
+        # What is allocated and chosen at first sight is no part of an engine's speed.
+        all_logits(engine, tokens.select(range(min(len(rows), WARM_ROWS))))
+        started = time.perf_counter()
+        theirs_NK = all_logits(engine, tokens)
+        speed = len(rows) / (time.perf_counter() - started)
+        return parity_of(self._task, self._run_NK[rows], theirs_NK).agreement, speed
+
+    def _all(self, engine: Engine, who: str) -> NDArray[np.float32]:
+        with self._progress.track(f"predicting with {who}", len(self._tokens)) as bar:
+            started = time.perf_counter()
+            logits_NK = all_logits(engine, self._tokens, advance=bar.advance)
+        self.speed = len(self._tokens) / (time.perf_counter() - started)
+        return logits_NK
+
+
+def _quantise(
+    graph: Path, comparison: Comparison, *, portable: bool
+) -> tuple[onnx_graph.Variant, Loss]:
+    """Put the best int8 graph that keeps the accuracy in place of the one in fp32.
+
+    Raises:
+        ProofError: none does.
+    """
+    losses: dict[str, Loss] = {}
+    for variant, path in _ranked(graph, comparison, portable=portable):
+        loss = losses[variant.name] = comparison.loss(OnnxEngine.open(path))
+        if loss.accuracy <= ACCURACY_LOSS:
+            path.replace(graph)
+            for other in set(graph.parent.glob("*.onnx")) - {graph}:
+                other.unlink()
+            return variant, loss
+    raise ProofError(
+        "int8 costs too much accuracy on these rows, and was not kept",
+        seen="; ".join(
+            f"{name}: {100 * loss.accuracy:.2f} points" for name, loss in losses.items()
+        ),
+        allowed=f"{100 * ACCURACY_LOSS:g} points",
+        next_step="use --format onnx, or give more labelled rows with --data",
+    )
+
+
+def _ranked(
+    graph: Path, comparison: Comparison, *, portable: bool
+) -> list[tuple[onnx_graph.Variant, Path]]:
+    """The int8 graphs, best first: by equal labels, and where those are about equal by speed."""
+    tried = [
+        (variant, path, *comparison.trial(OnnxEngine.open(path)))
+        for variant, path in onnx_graph.quantised(graph)
+    ]
+    close = max(agreement for *_, agreement, _ in tried) - CLOSE
+    tried.sort(key=lambda each: (portable and not each[0].portable, each[2] < close, -each[3]))
+    return [(variant, path) for variant, path, *_ in tried]
+
+
+def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
+    return {
+        "format": form,
+        "base_model": run.base.public_name,
+        "max_length": run.predictor.max_length,
+        "pad_id": int(run.classifier.tokenizer.pad_token_id),
+        "temperature": run.predictor.temperature,
+        "compared_on": rows.name,
+        **exported.to_json(),
+    }

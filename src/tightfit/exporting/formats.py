@@ -1,0 +1,156 @@
+"""The forms in which a run is exported: how each is written, and loaded as others would.
+
+peft       the adapter folder, with the model's settings and label names beside it
+merged     a plain ``transformers`` folder, adapters merged into the weights
+onnx       one graph in fp32, one tokenizer file: ONNX Runtime and ``tokenizers`` run it
+onnx-int8  the same with int8 weights
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from peft import PeftModel
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+)
+
+from tightfit.engines.engine import Engine, OnnxEngine, TorchEngine
+from tightfit.errors import UsageError
+from tightfit.exporting import onnx_graph
+from tightfit.model.adapters import base_model, quiet_peft
+from tightfit.model.artefact import open_to_readers
+from tightfit.model.classifier import Classifier
+from tightfit.model.encoders import quiet_transformers
+from tightfit.model.locate import Source
+from tightfit.run import Run
+
+Format = Literal["peft", "merged", "onnx", "onnx-int8"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+GRAPH_FILE = "model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+
+Encode = Callable[[Sequence[str]], list[list[int]]]
+"""Texts to token ids, cut but not padded."""
+
+
+def check_format(name: str, classifier: Classifier | None = None) -> Format:
+    """The format by this name, if it exists, can be made here, and suits the classifier.
+
+    Raises:
+        MissingExtraError: it needs packages that are not installed.
+        UsageError: there is no such format, or none for this classifier.
+    """
+    found = next((known for known in FORMATS if known == name), None)
+    if found is None:
+        raise UsageError(
+            "unknown format",
+            seen=name,
+            allowed=", ".join(FORMATS),
+            next_step="choose one of these as --format",
+        )
+    if found.startswith("onnx"):
+        onnx_graph.ensure_installed()
+    if found == "peft" and classifier is not None and classifier.plan.record.form != "peft":
+        raise UsageError(
+            "PEFT has no form for a run without adapters",
+            seen=f"method {classifier.plan.method}",
+            allowed=", ".join(FORMATS[1:]),
+            next_step="export it as --format merged, which any transformers program loads",
+        )
+    return found
+
+
+def write_form(run: Run, form: Format, folder: Path) -> None:
+    """Write the classifier and its tokenizer; int8 begins as the graph in fp32."""
+    match form:
+        case "peft":
+            _write_peft(run, folder)
+        case "merged":
+            _write_merged(run, folder)
+        case "onnx" | "onnx-int8":
+            _write_onnx(run, folder)
+
+
+def open_form(
+    form: Format, folder: Path, *, source: Source, max_length: int
+) -> tuple[Engine, Encode]:
+    """Load an exported folder as others would: nothing of the run takes part.
+
+    Args:
+        form: of the folder.
+        folder: as :func:`write_form` left it.
+        source: the base model, for a bare adapter.
+        max_length: where texts are cut, for tokenizers that must be told.
+    """
+    if form.startswith("onnx"):
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        tokenizer.no_padding()
+        return OnnxEngine.open(folder / GRAPH_FILE), lambda texts: [
+            encoding.ids for encoding in tokenizer.encode_batch(list(texts))
+        ]
+    with quiet_transformers(), quiet_peft():
+        own = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = _load_plain(folder if form == "merged" else source.folder, folder)
+        if form == "peft":
+            model = PeftModel.from_pretrained(model, str(folder))
+    return TorchEngine(model.eval()), lambda texts: own(
+        list(texts), truncation=True, max_length=max_length
+    )["input_ids"]
+
+
+def merged_model(classifier: Classifier) -> PreTrainedModel:
+    """A copy of the classifier as a plain ``transformers`` model on the CPU, adapters merged."""
+    module: nn.Module = copy.deepcopy(classifier.module).to("cpu")
+    if isinstance(module, PeftModel):
+        # "Safe": a merge that leaves values which are no numbers is refused.
+        module = module.merge_and_unload(safe_merge=True)
+    model = base_model(module)
+    model.eval()
+    return model
+
+
+def _write_peft(run: Run, folder: Path) -> None:
+    shutil.copytree(run.artefact, folder, dirs_exist_ok=True)
+    # PEFT keeps neither the number of labels nor their names; AutoConfig reads both from here.
+    base_model(run.classifier.module).config.save_pretrained(folder)
+
+
+def _write_merged(run: Run, folder: Path) -> None:
+    with quiet_transformers():
+        merged_model(run.classifier).save_pretrained(folder)
+    tokenizer = copy.deepcopy(run.classifier.tokenizer)
+    # Where pipeline(..., truncation=True) cuts.
+    tokenizer.model_max_length = run.predictor.max_length
+    tokenizer.save_pretrained(folder)
+    open_to_readers(folder)
+
+
+def _write_onnx(run: Run, folder: Path) -> None:
+    tokenizer = run.classifier.tokenizer
+    model = merged_model(run.classifier)
+    onnx_graph.write_graph(model, folder / GRAPH_FILE, pad_id=int(tokenizer.pad_token_id))
+    onnx_graph.write_tokenizer(tokenizer, folder / TOKENIZER_FILE, run.predictor.max_length)
+
+
+def _load_plain(weights: Path, settings: Path) -> Any:
+    return AutoModelForSequenceClassification.from_pretrained(
+        weights,
+        config=AutoConfig.from_pretrained(settings, local_files_only=True),
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        # A base may bring a head for other labels; the adapter's takes its place.
+        ignore_mismatched_sizes=True,
+    )

@@ -1,0 +1,164 @@
+"""A classifier as an ONNX graph, in fp32 or with int8 weights, and its tokenizer as one file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tightfit.extras import ensure, require
+
+PURPOSE = "exporting to ONNX"
+OPSET = 17
+"""The oldest that holds every operator of the encoders, for the sake of old runtimes."""
+
+PRODUCTS = ["MatMul", "Gemm"]
+"""Operators that multiply matrices."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to turn weights into 8-bit integers, with a scale for each output of a matrix."""
+
+    name: str
+    signed: bool
+    reduce_range: bool = False
+    """Seven bits of the eight."""
+    embeddings: bool = True
+    """Embeddings too, and not only what is multiplied: a smaller file, and a coarser answer."""
+
+    @property
+    def portable(self) -> bool:
+        """Whether other processors give the same answers.
+
+        Products of full-range signed weights overflow 16 bits on x86 processors without VNNI, and
+        are cut there without a word. What is measured here would then not hold on other machines.
+        """
+        return self.reduce_range or not self.signed
+
+
+VARIANTS = (
+    Variant("signed, 7 bits", signed=True, reduce_range=True),
+    Variant("signed, 7 bits, products alone", signed=True, reduce_range=True, embeddings=False),
+    Variant("unsigned", signed=False),
+    Variant("signed", signed=True),
+    Variant("signed, products alone", signed=True, embeddings=False),
+)
+
+
+def ensure_installed() -> None:
+    """Check that the optional packages are there, before any work is done.
+
+    Raises:
+        MissingExtraError: one is not.
+    """
+    for package in ("onnx", "onnxruntime"):
+        ensure(package, PURPOSE)
+
+
+class _Logits(nn.Module):
+    """The model with nothing but tensors at its borders."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        logits_BK: torch.Tensor = self.model(
+            input_ids=input_ids, attention_mask=attention_mask
+        ).logits
+        return logits_BK
+
+
+def write_graph(model: PreTrainedModel, path: Path, *, pad_id: int) -> None:
+    """Trace a model into a graph that takes any batch and any length.
+
+    The tracer records one pass, so the batch that passes has padding: with a mask of ones alone
+    the encoders take a shortcut without a mask, and the graph would lack it for ever.
+
+    Args:
+        model: without adapters, on the CPU; its attention is switched to the plain form, of which
+            every operator is known to ONNX.
+        path: the file to write.
+        pad_id: of the tokenizer.
+
+    Raises:
+        MissingExtraError: the package ``onnx`` is not installed.
+    """
+    ensure("onnx", PURPOSE)
+    model.set_attn_implementation("eager")
+    ids_BL, mask_BL = _example(model.config.vocab_size, pad_id)
+    axes = {0: "batch", 1: "length"}
+    with warnings.catch_warnings():
+        # The tracer warns of what it may have frozen; the comparison with the run finds what it
+        # has. The newer exporter, which its deprecation names, was slower here in every respect.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Logits(model).eval(),
+            (ids_BL, mask_BL),
+            str(path),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def quantised(path: Path) -> Iterator[tuple[Variant, Path]]:
+    """The graph with int8 weights and activations, in each of the ways of :data:`VARIANTS`.
+
+    Activations are scaled as they come (dynamic quantisation), so that no rows are needed for it.
+    Each file is made when it is asked for; all lie beside ``path``.
+
+    Raises:
+        MissingExtraError: ONNX Runtime or ``onnx`` is not installed.
+    """
+    ensure_installed()
+    tools = require("onnxruntime.quantization", PURPOSE)
+    prepared = path.with_name("prepared.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        shapes = require("onnxruntime.quantization.shape_inference", PURPOSE)
+        # Symbolic shapes would need one more package and change nothing for these encoders.
+        shapes.quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+        for number, variant in enumerate(VARIANTS):
+            out = path.with_name(f"int8-{number}.onnx")
+            tools.quantize_dynamic(
+                str(prepared),
+                str(out),
+                op_types_to_quantize=None if variant.embeddings else PRODUCTS,
+                per_channel=True,
+                reduce_range=variant.reduce_range,
+                weight_type=tools.QuantType.QInt8 if variant.signed else tools.QuantType.QUInt8,
+            )
+            yield variant, out
+
+
+def write_tokenizer(tokenizer: PreTrainedTokenizerBase, path: Path, max_length: int) -> None:
+    """Write ``tokenizer.json`` so that it cuts and pads by itself, without ``transformers``.
+
+    Args:
+        tokenizer: a fast one with a padding token; it is not changed.
+        path: the file to write.
+        max_length: where texts are cut, in tokens.
+    """
+    own = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    own.enable_truncation(max_length)
+    own.enable_padding(pad_id=int(tokenizer.pad_token_id), pad_token=str(tokenizer.pad_token))
+    own.save(str(path))
+
+
+def _example(vocabulary: int, pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two rows of tokens, the second with padding."""
+    ids_BL = torch.arange(32).reshape(2, 16) % vocabulary
+    ids_BL[ids_BL == pad_id] = (pad_id + 1) % vocabulary
+    mask_BL = torch.ones_like(ids_BL)
+    ids_BL[1, 9:], mask_BL[1, 9:] = pad_id, 0
+    return ids_BL, mask_BL

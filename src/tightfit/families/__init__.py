@@ -1,0 +1,34 @@
+"""The families of encoders that are known, one record a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tightfit.families.albert import ALBERT
+from tightfit.families.bert import BERT
+from tightfit.families.deberta_v2 import DEBERTA_V2
+from tightfit.families.distilbert import DISTILBERT
+from tightfit.families.electra import ELECTRA
+from tightfit.families.modernbert import MODERNBERT
+from tightfit.families.mpnet import MPNET
+from tightfit.families.record import Block, Family, HeadSpec, Role, Roles
+from tightfit.families.roberta import ROBERTA
+
+__all__ = ["COMPUTED", "FAMILIES", "Block", "Family", "HeadSpec", "Role", "Roles"]
+
+FAMILIES: Mapping[str, Family] = {
+    "bert": BERT,
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+    "camembert": ROBERTA,
+    "electra": ELECTRA,
+    "distilbert": DISTILBERT,
+    "mpnet": MPNET,
+    "deberta-v2": DEBERTA_V2,
+    "modernbert": MODERNBERT,
+    "albert": ALBERT,
+}
+"""By ``model_type`` of ``config.json``; the order is that in which messages name them."""
+
+COMPUTED = tuple(name for name, family in FAMILIES.items() if family.inside is not None)
+"""Those whose forward pass is our own; for the others ``transformers`` computes."""

@@ -1,0 +1,27 @@
+"""ALBERT (arXiv:1909.11942)."""
+
+from __future__ import annotations
+
+from tightfit.families.bert import CLASSIFIER
+from tightfit.families.record import Family, HeadSpec, six
+
+ALBERT = Family(
+    "albert",
+    six(
+        "attention.query",
+        "attention.key",
+        "attention.value",
+        "attention.dense",
+        "ffn",
+        "ffn_output",
+    ),
+    (
+        HeadSpec(
+            "albert.pooler", {"albert.pooler": "hidden"}, activation="tanh", often_stored=True
+        ),
+        CLASSIFIER,
+    ),
+    # ALBERT goes through the same few blocks again and again.
+    block="encoder.albert_layer_groups.{}.albert_layers.{}",
+    counters=(("num_hidden_groups", 1), ("inner_group_num", 1)),
+)

@@ -1,0 +1,24 @@
+"""BERT (arXiv:1810.04805)."""
+
+from __future__ import annotations
+
+from tightfit.families.record import Block, Family, HeadSpec, six
+
+OUTPUTS = ("attention.output.dense", "intermediate.dense", "output.dense")
+LINEARS = six("attention.self.query", "attention.self.key", "attention.self.value", *OUTPUTS)
+BLOCK = Block("attention.output.LayerNorm", "intermediate.intermediate_act_fn", "output.LayerNorm")
+
+CLASSIFIER = HeadSpec("classifier", {"classifier": "labels"})
+"""A single layer."""
+
+BERT = Family(
+    "bert",
+    LINEARS,
+    (
+        HeadSpec(
+            "bert.pooler", {"bert.pooler.dense": "hidden"}, activation="tanh", often_stored=True
+        ),
+        CLASSIFIER,
+    ),
+    inside=BLOCK,
+)

@@ -1,0 +1,29 @@
+"""MPNet (arXiv:2004.09297)."""
+
+from __future__ import annotations
+
+from tightfit.families.record import Block, Family, six
+from tightfit.families.roberta import TWO_LAYERS
+
+MPNET = Family(
+    "mpnet",
+    six(
+        "attention.attn.q",
+        "attention.attn.k",
+        "attention.attn.v",
+        "attention.attn.o",
+        "intermediate.dense",
+        "output.dense",
+    ),
+    (TWO_LAYERS,),
+    positions_after_pad=True,
+    # It numbers positions as if this were its pad id, whatever its settings say.
+    pad_id=1,
+    inside=Block(
+        "attention.LayerNorm",
+        "intermediate.intermediate_act_fn",
+        "output.LayerNorm",
+        token_types=False,
+        position_bias="encoder.relative_attention_bias",
+    ),
+)

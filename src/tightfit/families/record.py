@@ -1,0 +1,105 @@
+"""What is known of a family of encoders: one record, which pricing and computing both read.
+
+Names are those of the ``transformers`` classes ``…ForSequenceClassification``. What a layer does
+(its roles) also fixes its size, so a record holds names only. Linear layers without a role are
+left out: projections of the embeddings, poolers, and DeBERTa's projections of positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
+"""What a linear layer does in an encoder; each family maps roles to its own layers."""
+
+Roles = tuple[Role, ...]
+
+SIX_ROLES: Roles = ("query", "key", "value", "attention-output", "mlp-in", "mlp-out")
+"""The usual linear layers of a block, in the order in which it uses them."""
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """One module of a head; every linear layer in it reads the hidden width."""
+
+    module: str
+    linears: Mapping[str, Literal["hidden", "labels"]]
+    """Linear layers by full path, with the width that they write, in the order of their use."""
+    norm: str | None = None
+    """Full path of a norm in the module."""
+    optional_bias: bool = False
+    """Biases are there only if ``classifier_bias`` and ``norm_bias`` say so."""
+    activation: str | None = None
+    """What follows its hidden layer; None where the configuration says it."""
+    often_stored: bool = False
+    """Published checkpoints hold it, trained: new, and so in the head, only where one does not."""
+
+    @property
+    def tanh(self) -> bool:
+        """Whether its hidden layer is followed by a tanh, which near zero changes nothing."""
+        return self.activation == "tanh"
+
+
+@dataclass(frozen=True)
+class Block:
+    """The inside of an encoder with the blocks of arXiv:1706.03762, a norm behind each half.
+
+    With it a forward pass can be computed from the weights alone: words, positions (and the first
+    token type, where there are types) are added and normalised; each block is attention, then an
+    MLP; the head reads the first token.
+    """
+
+    attention_norm: str
+    """Path below the block."""
+    activation: str
+    """Of the module between the MLP's layers."""
+    mlp_norm: str
+    token_types: bool = True
+    eps: float | None = None
+    """Of the norms; None where ``layer_norm_eps`` says it."""
+    position_bias: str | None = None
+    """Path below the encoder of a table, buckets x heads, added to attention by distance."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one family of encoders names its parts."""
+
+    encoder: str
+    """Path of the encoder inside the classifier; checkpoints may lack this prefix."""
+    linears: Mapping[str, Roles]
+    """Linear layers of one block by their path below it; several roles are one fused layer."""
+    head: tuple[HeadSpec, ...]
+    block: str = "encoder.layer.{}"
+    """Path of one block below the encoder."""
+    counters: tuple[tuple[str, int | None], ...] = (("num_hidden_layers", None),)
+    """Settings that count the blocks, one for each place in ``block``, with their defaults."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """This family's own keys in ``config.json``, with the names that the others use."""
+    gated: bool = False
+    """The MLP writes a gate beside its values: its first layer is twice as wide."""
+    optional_bias: bool = False
+    """Biases are there only if ``attention_bias``, ``mlp_bias`` and ``norm_bias`` say so."""
+    positions_after_pad: bool = False
+    """Positions are numbered from pad id + 1, so that there are that many fewer for tokens."""
+    pad_id: int | None = None
+    """From which positions are numbered; None where ``pad_token_id`` says it."""
+    inside: Block | None = None
+    """None where only ``transformers`` knows how to compute it."""
+
+    def padding_index(self, config: Mapping[str, Any]) -> int | None:
+        """The id whose places count as no position; None where places alone count."""
+        if not self.positions_after_pad:
+            return None
+        return int(config.get("pad_token_id", 1)) if self.pad_id is None else self.pad_id
+
+    def path_of(self, role: Role) -> str:
+        """The path below a block of the layer that does this."""
+        return next(path for path, roles in self.linears.items() if role in roles)
+
+
+def six(*paths: str) -> dict[str, Roles]:
+    """A block of the usual six layers, named in the order in which it uses them."""
+    return {path: (role,) for path, role in zip(paths, SIX_ROLES, strict=True)}

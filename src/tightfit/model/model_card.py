@@ -1,0 +1,253 @@
+"""The model card: what the artefact is, for people and for the Hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from tightfit.budget.parameter_plan import Plan
+from tightfit.config import Config, Decisions
+from tightfit.model.locate import Source
+
+LOADING = {
+    "peft": """from peft import PeftModel
+from transformers import AutoModelForSequenceClassification
+
+labels = {labels}
+base = AutoModelForSequenceClassification.from_pretrained(
+    {base!r}, num_labels={count}, id2label=labels, ignore_mismatched_sizes=True
+)
+model = PeftModel.from_pretrained(base, {folder!r}).eval()""",
+    "head": """from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
+
+labels = {labels}
+model = AutoModelForSequenceClassification.from_pretrained(
+    {base!r}, num_labels={count}, id2label=labels, ignore_mismatched_sizes=True
+)
+model.load_state_dict(load_file({folder!r} + "/head.safetensors"), strict=False)
+model.eval()""",
+    "model": """from transformers import pipeline
+
+classify = pipeline("text-classification", {folder!r})""",
+}
+"""How to load each form of artefact without tightfit."""
+
+STARTS: Mapping[str, str] = {
+    "pissa": ", started at the weights' own leading singular vectors (PiSSA)",
+    "eva": ", started at the leading directions of activations (EVA)",
+}
+"""Where adapters started, unless at random."""
+
+LONGER: Mapping[str, str] = {
+    "head": "of a longer text the beginning is read",
+    "head+tail": "of a longer text beginning and end are read, which is not what the tokenizer "
+    "alone does",
+    "windows": "a longer text is read in windows, whose logits are averaged, which the code below "
+    "does not do",
+}
+"""What becomes of texts that are longer than the longest, by what the data decided."""
+
+HUB = "hf:"
+"""Begins the name of a data set on the Hub."""
+
+LISTED_LABELS = 50
+"""More label names than that are left to the adapter's own files."""
+
+
+def loading_code(plan: Plan, labels: Sequence[str], base: str, folder: str) -> str:
+    """Python that loads the artefact without tightfit.
+
+    Args:
+        plan: of the run.
+        labels: names, in order.
+        base: name or folder of the base model.
+        folder: of the artefact, as the code should say it.
+    """
+    names = dict(enumerate(labels))
+    return LOADING[plan.record.form].format(
+        labels=names, base=base, count=len(names), folder=folder
+    )
+
+
+def write_card(
+    folder: Path,
+    config: Config,
+    plan: Plan,
+    labels: tuple[str, ...],
+    *,
+    decisions: Decisions,
+    scores: Mapping[str, Any],
+    source: Source,
+    steps: int,
+    data: Mapping[str, Any] | None = None,
+    proofs: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write ``README.md`` with metadata that the Hub reads.
+
+    Args:
+        folder: of the artefact.
+        config: of the run.
+        plan: of the run.
+        labels: names, in order.
+        decisions: of the run.
+        scores: on the validation rows, as ``metrics.json`` has them.
+        source: the base model.
+        steps: optimiser steps that were taken.
+        data: where the rows came from, as ``data.json`` has it; None where that is not known.
+        proofs: as ``proofs.json`` has them; None where there were none.
+    """
+    parts = [
+        _opening(config, plan, source),
+        "## Results\n\n" + _results(decisions, labels, scores),
+        "## Loading it\n\n```python\n"
+        + loading_code(plan, labels, source.public_name, "path/to/this/folder")
+        + "\n```",
+        "## Training\n\n" + _training(config, plan, _extent(config, decisions, steps), data),
+        "## Proofs\n\n" + _proofs(proofs) if proofs else "",
+        "## Limits\n\n" + _limits(config, scores),
+    ]
+    metadata = _metadata(plan, scores, source, data)
+    text = "\n\n".join(part for part in parts if part)
+    ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}\n").save(folder / "README.md")
+
+
+def _metadata(
+    plan: Plan, scores: Mapping[str, Any], source: Source, data: Mapping[str, Any] | None
+) -> ModelCardData:
+    origin = data["validation_source"] if data else ""
+    name = _public(origin) or "validation rows"
+    rows = {
+        "task_type": "text-classification",
+        "dataset_name": name,
+        "dataset_type": name if origin.startswith(HUB) else "text",
+        "dataset_split": "validation",
+    }
+    results = [
+        EvalResult(metric_type=kind, metric_name=metric, metric_value=round(value, 6), **rows)
+        for kind, metric, value in (
+            ("accuracy", "Accuracy", scores["accuracy"]["value"]),
+            ("f1", "Macro F1", scores["macro_f1"]["value"]),
+        )
+    ]
+    is_peft = plan.record.form == "peft"
+    return ModelCardData(
+        model_name=f"{Path(source.public_name).name} text classifier",
+        # A folder on somebody's disk is no model of the Hub.
+        base_model=source.public_name if _is_hub_name(source) else None,
+        base_model_relation="adapter" if is_peft else "finetune",
+        library_name="peft" if is_peft else "transformers",
+        pipeline_tag="text-classification",
+        tags=["text-classification", "tightfit", *([plan.method] if is_peft else [])],
+        eval_results=results,
+    )
+
+
+def _opening(config: Config, plan: Plan, source: Source) -> str:
+    cap = "no cap" if plan.budget is None else f"a cap of {plan.budget:,}"
+    name = source.public_name if _is_hub_name(source) else Path(source.public_name).name
+    return (
+        f"# Text classifier on {_plain(name)}\n\n"
+        f"{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in "
+        f"{plan.record.where}, {plan.head:,} in the head. "
+        f"Made with tightfit, recipe `{config.recipe}`, seed {config.seed}."
+    )
+
+
+def _results(decisions: Decisions, labels: Sequence[str], scores: Mapping[str, Any]) -> str:
+    listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
+    more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
+    longer = LONGER[decisions.long_text.value]
+    accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
+    return f"""| | |
+| --- | --- |
+| labels, in order | {listed}{more} |
+| accuracy on {scores["n"]:,} validation rows | {accuracy} |
+| macro F1 | {scores["macro_f1"]["value"]:.3f} |
+| longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
+
+
+def _training(config: Config, plan: Plan, extent: str, data: Mapping[str, Any] | None) -> str:
+    optim = config.optim
+    batch = optim.batch * optim.accumulate
+    how = f"AdamW, rate {optim.lr:g}, {extent}, batch {batch}"
+    if plan.layers:
+        adapters, kind = config.adapters, plan.layers[0].kind
+        ranks = dict.fromkeys(str(pick(x.rank for x in plan.layers)) for pick in (min, max))
+        duties = dict.fromkeys(duty for layer in plan.layers for duty in layer.duties)
+        how += (
+            f"; {kind.title} of rank {' to '.join(ranks)} and alpha {adapters.alpha:g} (over "
+            f"{'the root of the rank' if adapters.rslora else 'the rank'}) on "
+            f"{', '.join(duties)}" + STARTS.get(adapters.init, "")
+        )
+    how += _head(plan)
+    if data is None:
+        return f"{how}."
+    counts = ", ".join(
+        f"{_plain(name)} {count:,}" for name, count in list(data["train_counts"].items())[:20]
+    )
+    return (
+        f"{data['train_rows']:,} rows of {_plain(_public(data['source']))} ({counts}); "
+        f"{data['validation_rows']:,} rows to validate on. {how}."
+    )
+
+
+def _head(plan: Plan) -> str:
+    """Which part of the head trains, where that is not simply all of it."""
+    output = plan.head_layers[-1]
+    rank = f", of rank {output.rank}" if output.rank is not None else ""
+    if plan.frozen_constants:
+        return f"; of the head the output layer alone{rank}, behind a dense layer that stands still"
+    return f"; the head's output layer{rank}" if rank else ""
+
+
+def _extent(config: Config, decisions: Decisions, steps: int) -> str:
+    """How long it trained: in epochs, unless a limit of steps or time may have cut it short."""
+    limits = (config.train.max_steps, config.train.patience, decisions.max_steps)
+    if decisions.epochs is None or any(limit is not None for limit in limits):
+        return f"{steps:,} steps"
+    return f"{decisions.epochs.value:g} epochs"
+
+
+def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
+    return "\n".join(
+        f"- {name.replace('_', ' ')}: "
+        + (
+            "holds"
+            if proof["ok"]
+            else "does not hold" + ", as declared" * bool(proof.get("expected"))
+        )
+        for name, proof in proofs.items()
+    )
+
+
+def _limits(config: Config, scores: Mapping[str, Any]) -> str:
+    weakest = min(scores["per_class"], key=lambda each: each["f1"]["value"])
+    return (
+        "The accuracy is that of rows like the validation rows, on which the best step was chosen; "
+        "other sources, times and languages were not measured. "
+        f"Its weakest label is {_plain(weakest['name'])} (F1 {weakest['f1']['value']:.2f}). "
+        "Every text gets one of these labels, whether any fits or not. The weights of the base "
+        "model keep their own licence; this card claims none for the adapter."
+    )
+
+
+def _public(source: str) -> str:
+    """A data set's name on the Hub, or a file's name: whose disk it was on is nobody's business."""
+    if source.startswith(HUB):
+        return re.split("[@:]", source.removeprefix(HUB))[0]
+    return Path(source).name
+
+
+def _is_hub_name(source: Source) -> bool:
+    return source.public_name.count("/") == 1 and not Path(source.public_name).exists()
+
+
+def _plain(words: str) -> str:
+    """Words as Markdown shows them: labels and file names may hold anything."""
+    flat = " ".join(words.split())
+    return "".join(f"\\{c}" if c in r"\`*_[]<>|#" else c for c in flat)

@@ -1,0 +1,185 @@
+"""An adapter that was made elsewhere, with PEFT: what is in it, and what plan it amounts to.
+
+Everything that such a file may hold is taken: ranks that differ, biases, magnitudes (DoRA,
+arXiv:2402.09353), modules that were trained whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model_state_dict
+from safetensors.torch import load_file
+
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import HeadLayer, LayerPlan
+from tightfit.budget.shapes import EncoderShapes
+from tightfit.errors import ArtefactError, SettingsError
+from tightfit.families import FAMILIES
+from tightfit.methods import LORA
+from tightfit.model.adapter_audit import HEADS
+from tightfit.model.adapter_folder import (
+    PEFT_PREFIX,
+    read_adapter_config,
+    tensor_shapes,
+    weights_file,
+)
+from tightfit.model.classifier import Classifier
+from tightfit.model.locate import Source
+
+_MATRIX = re.compile(r"(.+)\.lora_(?:embedding_)?([AB])(?:\.weight)?")
+_COPIES = (".modules_to_save.", ".original_module.")
+"""In the names of tensors that ``bias="all"`` saves a second time, or although they never train."""
+
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """The contents of an adapter folder, nothing loaded yet."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    """``adapter_config.json``."""
+    shapes: Mapping[str, tuple[int, ...]]
+    """Of each tensor, under the base model's own names."""
+
+    @property
+    def whole_modules(self) -> tuple[str, ...]:
+        """Paths of the modules that were trained and saved whole."""
+        asked = set(self.settings.get("modules_to_save") or ())
+        if self.settings.get("task_type") == "SEQ_CLS":
+            asked.update(HEADS)
+        weights = [name for name in self._others() if not name.endswith(".bias")]
+        found = (path for name in weights for path in _paths_above(name) if _ends_in(path, asked))
+        return tuple(dict.fromkeys(found))
+
+    def labels_in(self, shapes: EncoderShapes) -> int | None:
+        """How many labels the head in the file has; None where the file brings no head."""
+        shape = self.shapes.get(f"{label_layer(shapes)}.weight")
+        return shape[0] if shape else None
+
+    def plan(self, shapes: EncoderShapes, *, model: str, num_labels: int) -> Plan:
+        """What trains, as far as the file tells: every tensor in it, and no cap.
+
+        Raises:
+            ArtefactError: half an adapter is missing, or a rank does not fit its layer.
+        """
+        roles = {layer.name: layer.roles for layer in shapes.layers}
+        pairs = self._pairs()
+        try:
+            layers = tuple(
+                LayerPlan(name, a[0], a[1], b[0], roles.get(name, ()))
+                for name, (a, b) in pairs.items()
+            )
+        except SettingsError as error:
+            raise _unfit(self.folder, f"{error.what}: {error.seen}") from error
+        return Plan(
+            model=model,
+            num_labels=num_labels,
+            budget=None,
+            method=LORA.name,
+            layers=layers,
+            head_layers=tuple(self._whole_layers()),
+            head_modules=self.whole_modules,
+            frozen_constants=tuple(name for name in self.shapes if _is_copy(name)),
+        )
+
+    def check_loaded(self, classifier: Classifier) -> None:
+        """Every tensor of the file must be in the model, as it is, and no adapter without one.
+
+        PEFT itself passes over names that it does not find, and leaves random what it lacks.
+
+        Raises:
+            ArtefactError: something is missing or left over.
+        """
+        held = get_peft_model_state_dict(classifier.module, save_embedding_layers=False)
+        given = load_file(weights_file(self.folder))
+        faults = [f"no place for {name}" for name in given.keys() - held.keys()]
+        faults += [f"no tensor for {name}" for name in held.keys() - given.keys()]
+        faults += [
+            f"another value in {name}"
+            for name in given.keys() & held.keys()
+            if not torch.equal(given[name].float(), held[name].float().cpu())
+        ]
+        if faults:
+            plain = sorted(fault.replace(PEFT_PREFIX, "") for fault in faults)
+            more = f" and {len(plain) - _SHOWN} more" if len(plain) > _SHOWN else ""
+            raise _unfit(self.folder, "; ".join(plain[:_SHOWN]) + more)
+
+    def _others(self) -> list[str]:
+        return [n for n in self.shapes if not _MATRIX.fullmatch(n) and not _is_copy(n)]
+
+    def _pairs(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        halves: dict[str, dict[str, tuple[int, ...]]] = {}
+        for name, shape in self.shapes.items():
+            if match := _MATRIX.fullmatch(name):
+                halves.setdefault(match[1], {})[match[2]] = shape
+        for name, found in halves.items():
+            if found.keys() != {"A", "B"} or any(len(shape) != 2 for shape in found.values()):
+                raise _unfit(self.folder, f"{name} has no pair of matrices A and B")
+        if not halves:
+            raise _unfit(self.folder, "no LoRA matrices in the file")
+        return {name: (found["A"], found["B"]) for name, found in halves.items()}
+
+    def _whole_layers(self) -> Iterator[HeadLayer]:
+        """All other tensors, joined to the layers that own them."""
+        owners = Counter[str]()
+        for name in self._others():
+            owners[name.rpartition(".")[0]] += prod(self.shapes[name])
+        return (HeadLayer(name, numbers) for name, numbers in owners.items())
+
+
+def read_foreign(folder: Path) -> Foreign:
+    """Look into an adapter folder; nothing is unpickled or executed.
+
+    Raises:
+        ArtefactError: there is no LoRA adapter here, or it is damaged.
+    """
+    settings = read_adapter_config(folder)
+    return Foreign(folder, settings, tensor_shapes(weights_file(folder)))
+
+
+def label_layer(shapes: EncoderShapes) -> str:
+    """Path of the linear layer that gives one logit a label."""
+    linears = FAMILIES[shapes.model_type].head[-1].linears
+    return next(path for path, width in linears.items() if width == "labels")
+
+
+def labels_in_base(source: Source, shapes: EncoderShapes) -> int | None:
+    """How many labels the base model's own head has; None where it has none."""
+    name = f"{label_layer(shapes)}.weight"
+    for file in sorted(source.folder.glob("*.safetensors")):
+        if shape := tensor_shapes(file).get(name):
+            return shape[0]
+    return None
+
+
+def _paths_above(name: str) -> Iterator[str]:
+    """``a.b.weight`` gives ``a`` and ``a.b``."""
+    parts = name.split(".")
+    return (".".join(parts[:count]) for count in range(1, len(parts)))
+
+
+def _ends_in(path: str, modules: set[str]) -> bool:
+    """PEFT names modules by the end of their path."""
+    return any(path == module or path.endswith(f".{module}") for module in modules)
+
+
+def _is_copy(name: str) -> bool:
+    return any(part in name for part in _COPIES)
+
+
+def _unfit(folder: Path, seen: str) -> ArtefactError:
+    return ArtefactError(
+        "the adapter does not fit this base model, or is damaged",
+        seen=f"{folder}: {seen}",
+        next_step="give the base model that adapter_config.json names, as --base",
+    )

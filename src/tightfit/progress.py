@@ -1,0 +1,148 @@
+"""How long jobs speak to people: sentences, warnings and progress bars, all on stderr.
+
+A library call is silent unless it is given a :class:`RichProgress`, as the command line does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bars,
+)
+
+LOG_SECONDS = 60.0
+"""Between two lines about a running count, where no bar can move."""
+
+
+class Bar:
+    """One running count; this one is silent."""
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Move on by ``count``; ``note`` is shown beside the bar."""
+
+
+class Progress:
+    """Says nothing; the base of all that speak."""
+
+    def say(self, text: str) -> None:
+        """A sentence for people."""
+
+    def warn(self, text: str) -> None:
+        """A sentence that people should not miss."""
+
+    @contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """A progress bar over ``total`` units, ``done`` of which lie behind already."""
+        yield Bar()
+
+
+class RichProgress(Progress):
+    """Speaks on stderr, with colour and moving bars where stderr is a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print a sentence."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print a sentence in yellow, marked as a warning."""
+        self._console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+    @contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """A bar with counts, a note, time taken and time left; removed when it is full.
+
+        Where stderr is no terminal a moving bar is a page of noise: a line a minute stands for it.
+        """
+        if not self._console.is_terminal:
+            yield _LoggedBar(self, what, total, done)
+            return
+        bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        with bars:
+            yield _RichBar(bars, bars.add_task(what, total=total, completed=done, note=""))
+
+
+class _RichBar(Bar):
+    def __init__(self, bars: Bars, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Move the bar."""
+        self._bars.update(self._task, advance=count, note=note)
+
+
+class _LoggedBar(Bar):
+    """Says how far a long job is, once in a while."""
+
+    def __init__(self, progress: Progress, what: str, total: int, done: int) -> None:
+        self._progress, self._what, self._total = progress, what, total
+        self._begun_with = self._done = done
+        self._begun = self._told = time.monotonic()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count, and say so when the last word about it is a minute old."""
+        self._done += count
+        now = time.monotonic()
+        if now < self._told + LOG_SECONDS:
+            return
+        self._told = now
+        a_unit = (now - self._begun) / max(1, self._done - self._begun_with)
+        left = max(1, round(a_unit * (self._total - self._done) / 60))
+        parts = [
+            f"{self._what}: {self._done:,} of {self._total:,}",
+            note,
+            f"about {left:,} min left",
+        ]
+        self._progress.say(", ".join(filter(None, parts)))
+
+
+class Once(Progress):
+    """Passes on each sentence and warning the first time only: for jobs made of similar jobs."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._heard: set[str] = set()
+
+    def say(self, text: str) -> None:
+        """Say it, unless it was said before."""
+        if self._is_new(text):
+            self._progress.say(text)
+
+    def warn(self, text: str) -> None:
+        """Warn of it, unless that was done before."""
+        if self._is_new(text):
+            self._progress.warn(text)
+
+    @contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """The other progress's bar."""
+        with self._progress.track(what, total, done) as bar:
+            yield bar
+
+    def _is_new(self, text: str) -> bool:
+        is_new = text not in self._heard
+        self._heard.add(text)
+        return is_new

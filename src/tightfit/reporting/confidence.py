@@ -1,0 +1,103 @@
+"""Whether the classifier's confidence can be believed: before and after calibration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tightfit.metrics.calibration import ReliabilityBin, abstain_threshold, reliability_bins
+from tightfit.reporting.drawing import Chart, Dot, Line, Tick, nice_range, percent, x_scale, y_scale
+from tightfit.run import Run
+from tightfit.tasks.calibrate import Calibration
+from tightfit.tasks.validation_logits import ValidationLogits
+
+LEVELS = (0.01, 0.02, 0.05, 0.1)
+"""Shares of wrong answers for which the page tells how many texts would be answered."""
+SMALLEST, LARGEST = 3.0, 11.0
+"""Radius of a bin with hardly a row, and of one with all of them."""
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """How much is answered if at most ``level`` of the answers may be wrong."""
+
+    level: float
+    threshold: float | None
+    """Least confidence of an answer; None where these rows cannot show so small an error."""
+    answered: float
+    """Share of the rows."""
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Reliability diagrams, the numbers with them, and what keeping silent would bring."""
+
+    words: str
+    charts: tuple[Chart, ...]
+    abstentions: tuple[Abstention, ...]
+
+
+def confidence(run: Run) -> Confidence | None:
+    """The confidence of a run on its validation rows; None where they are not on record."""
+    if run.validation is None or run.calibration is None:
+        return None
+    temperature = run.calibration.temperature
+    named = [("As trained", 1.0)]
+    if run.calibration.reason is None:
+        named.append((f"Calibrated, temperature {temperature:.2f}", temperature))
+    bins = [reliability_bins(*run.validation.confidences(value)) for _, value in named]
+    lowest = min(min(point.confidence, point.accuracy) for points in bins for point in points)
+    # Both diagrams share their scale, or else they could not be compared.
+    places = nice_range([min(lowest, 0.9), 1.0], floor=0.0, ceiling=1.0)
+    charts = (_chart(title, points, places) for (title, _), points in zip(named, bins, strict=True))
+    return Confidence(
+        words=_words(run.calibration),
+        charts=tuple(charts),
+        abstentions=tuple(_abstention(run.validation, temperature, level) for level in LEVELS),
+    )
+
+
+def _words(calibration: Calibration) -> str:
+    if calibration.reason is not None:
+        return f"Probabilities are left as trained: {calibration.reason}."
+    change = "less" if calibration.temperature > 1 else "more"
+    return (
+        f"A temperature of {calibration.temperature:.2f}, fitted on these "
+        f"{calibration.rows:,} rows, makes the classifier {change} sure of itself; "
+        "no label changes by it. Every probability that this run gives is calibrated so."
+    )
+
+
+def _chart(title: str, points: tuple[ReliabilityBin, ...], places: list[float]) -> Chart:
+    start = places[0]
+    across, up = x_scale(start, 1.0), y_scale(start, 1.0)
+    rows = sum(point.rows for point in points)
+    dots = tuple(
+        Dot(
+            x=across(point.confidence),
+            y=up(point.accuracy),
+            radius=round(SMALLEST + (LARGEST - SMALLEST) * math.sqrt(point.rows / rows), 1),
+            stem_from=up(point.confidence),
+            hint=f"{point.rows:,} rows: {percent(point.confidence)} sure, "
+            f"{percent(point.accuracy)} right",
+        )
+        for point in points
+    )
+    return Chart(
+        title=title,
+        about=f"accuracy by confidence in {len(points)} bins; perfect is the diagonal",
+        x_name="confidence",
+        x_ticks=tuple(Tick(across(place), f"{100 * place:.4g}%") for place in places),
+        y_ticks=tuple(Tick(up(place), f"{100 * place:.4g}%") for place in places),
+        lines=(Line("", "guide", ((across(start), up(start)), (across(1.0), up(1.0))), False),),
+        dots=dots,
+    )
+
+
+def _abstention(
+    validation_logits: ValidationLogits, temperature: float, level: float
+) -> Abstention:
+    found = abstain_threshold(*validation_logits.confidences(temperature), max_error=level)
+    if found is None:
+        return Abstention(level, None, 0.0)
+    return Abstention(level, found.value, found.answered / found.rows)

@@ -1,0 +1,178 @@
+"""The rows behind the run: classes, lengths, what to beware of, and the worst mistakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tightfit.data.facts import TokenFacts
+from tightfit.reporting.drawing import (
+    Bar,
+    Chart,
+    Tick,
+    nice_range,
+    percent,
+    short,
+    x_scale,
+    y_scale,
+)
+from tightfit.run import Run
+from tightfit.tasks.validation_logits import ValidationLogits
+
+LISTED = 20
+"""Labels, and mistakes, that are shown of very many."""
+FEW_ROWS = 200
+"""From fewer validation rows the interval of an accuracy of 90% is over 8 points wide."""
+MANY_CUT = 0.05
+"""Share of cut texts that deserves a word."""
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Training rows of one label."""
+
+    name: str
+    rows: int
+    share: float
+    """Of the largest label's rows."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that the classifier was sure of."""
+
+    text: str
+    true: str
+    predicted: str
+    confidence: float
+    row: int
+    """Position among the validation rows, from 0."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the page tells about the rows."""
+
+    words: str
+    warnings: tuple[str, ...]
+    balance: tuple[Balance, ...]
+    labels_left_out: int
+    lengths: Chart | None
+    mistakes: tuple[Mistake, ...]
+    wrong: int
+    """Rows with a wrong answer, of those on record."""
+
+
+def rows(run: Run) -> Rows:
+    """The rows of a run."""
+    counts = run.data.train_counts
+    ordered = sorted(counts.items(), key=lambda item: -item[1]) if len(counts) > LISTED else None
+    shown = ordered[:LISTED] if ordered else list(counts.items())
+    largest = max([*counts.values(), 1])
+    return Rows(
+        words=_words(run),
+        warnings=tuple(warnings(run)),
+        balance=tuple(Balance(name, count, count / largest) for name, count in shown),
+        labels_left_out=len(counts) - len(shown),
+        lengths=_lengths(run.data.tokens),
+        mistakes=_mistakes(run),
+        wrong=len(run.validation.mistakes(1.0)) if run.validation else 0,
+    )
+
+
+def warnings(run: Run) -> list[str]:
+    """What to beware of in these rows, one sentence each."""
+    data = run.data
+    # Those of the data checks, then what only the finished run can tell.
+    found = [_sentence(each) for each in (*data.warnings, data.note) if each]
+    if data.validation_rows < FEW_ROWS:
+        found.append(
+            f"Only {data.validation_rows:,} validation rows: the interval at the top is wide, "
+            "and so are those of the labels."
+        )
+    untested = [each.name for each in run.metrics.validation.per_class if not each.support]
+    if untested:
+        found.append(f"No validation row is labelled {', '.join(untested[:LISTED])}.")
+    tokens = data.tokens
+    cut = tokens.truncated / max(data.train_rows, 1) if tokens else 0.0
+    if tokens and cut >= MANY_CUT:
+        found.append(
+            f"{percent(cut)} of the training texts are longer than "
+            f"{tokens.max_length} tokens; their ends were never read."
+        )
+    return found
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
+
+
+def _words(run: Run) -> str:
+    data = run.data
+    held = "held out of it" if data.held_out else f"from {data.validation_source}"
+    limit = f" (a sample, --limit {data.limit:,})" if data.limit else ""
+    return (
+        f"{data.train_rows:,} rows of {data.source} to train on{limit}, and "
+        f"{data.validation_rows:,} to validate on, {held}."
+    )
+
+
+def _lengths(tokens: TokenFacts | None) -> Chart | None:
+    """Texts by tokens; the last bin is set off where texts were cut into it."""
+    if tokens is None or tokens.lengths is None:
+        return None
+    edges, counts = tokens.lengths.edges, tokens.lengths.counts
+    across = x_scale(0, edges[-1])
+    places = nice_range([0, max([*counts, 1])], floor=0, ceiling=float("inf"))
+    up = y_scale(0, places[-1])
+    cut = tokens.truncated
+    bars = tuple(
+        Bar(
+            x=across(edge) + 0.5,
+            y=up(count),
+            width=round(across(end) - across(edge) - 1, 1),
+            height=round(up(0) - up(count), 1),
+            tone="alert" if cut and edge <= tokens.max_length < end else "accent",
+            hint=f"{count:,} texts of {edge} to {end - 1} tokens",
+        )
+        for edge, end, count in zip(edges, edges[1:], counts, strict=False)
+        if count
+    )
+    steps = [place for place in nice_range([0, edges[-1]], floor=0, ceiling=edges[-1])]
+    words = f"{cut:,} texts were cut at {tokens.max_length} tokens." if cut else "No text was cut."
+    return Chart(
+        title="Length of the training texts",
+        about=f"texts by tokens, {tokens.mean:.0f} on average. {words}",
+        x_name="tokens",
+        x_ticks=tuple(Tick(across(place), short(place)) for place in steps),
+        y_ticks=tuple(Tick(up(place), short(place)) for place in places),
+        bars=bars,
+        note=f"{tokens.mean:.0f} tokens on average. {words}",
+    )
+
+
+def _mistakes(run: Run) -> tuple[Mistake, ...]:
+    validation_logits = run.validation
+    if validation_logits is None:
+        return ()
+    temperature = run.calibration.temperature if run.calibration else 1.0
+    return tuple(
+        _mistake(run.labels, validation_logits, temperature, place)
+        for place in validation_logits.mistakes(temperature)[:LISTED]
+        if validation_logits.texts[place] is not None
+    )
+
+
+def _mistake(
+    labels: tuple[str, ...], validation_logits: ValidationLogits, temperature: float, place: int
+) -> Mistake:
+    task = validation_logits.task
+    said = task.predictions(
+        task.probabilities(validation_logits.logits_NK[place : place + 1], temperature)
+    )
+    return Mistake(
+        text=validation_logits.texts[place] or "",
+        true=labels[int(validation_logits.targets_N[place])],
+        predicted=said.labels[0],
+        confidence=float(said.confidence[0]),
+        row=int(validation_logits.rows_N[place]),
+    )

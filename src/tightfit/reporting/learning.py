@@ -1,0 +1,107 @@
+"""How training went: loss and accuracy against the optimiser's steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from tightfit.reporting.drawing import (
+    Chart,
+    Line,
+    Point,
+    Tick,
+    nice_range,
+    percent,
+    short,
+    thinned,
+    x_scale,
+    y_scale,
+)
+from tightfit.run import Run
+
+SERIES = (("eval", "accent", "validation"), ("train", "quiet", "training"))
+"""Prefix in the history, tone, and name of each line."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Two charts and the sentence above them."""
+
+    words: str
+    charts: tuple[Chart, ...]
+
+
+def learning(run: Run) -> Learning:
+    """The learning curves of a run."""
+    optim = run.config.optim
+    notes = []
+    if optim.label_smoothing:
+        notes.append(f"smooths its labels by {optim.label_smoothing:g}")
+    if optim.class_weights != "none":
+        notes.append("weighs rows by class")
+    smoothed = f"The training loss {' and '.join(notes)}; the validation loss does not."
+    whole_percent = partial(percent, digits=0)
+    charts = (
+        _chart(run, "loss", ceiling=math.inf, label=short, note=smoothed if notes else ""),
+        _chart(run, "accuracy", ceiling=1.0, label=whole_percent),
+    )
+    train = run.metrics.train
+    words = (
+        f"{train.steps:,} steps over {train.epochs:.3g} epochs took "
+        f"{_duration(train.seconds)}, {train.examples_per_second:,.0f} texts a second. "
+        f"The weights of step {train.best_step:,} were kept, the best on the validation rows."
+    )
+    return Learning(words, tuple(chart for chart in charts if chart is not None))
+
+
+def _chart(
+    run: Run, what: str, *, ceiling: float, label: Callable[[float], str], note: str = ""
+) -> Chart | None:
+    """One quantity; None where it was never a number."""
+    series = {name: _points(run, f"{prefix}_{what}") for prefix, _, name in SERIES}
+    values = [y for points in series.values() for _, y in points]
+    if not values:
+        return None
+    steps = max(run.metrics.train.steps, 1)
+    across = x_scale(0, steps)
+    y_places = nice_range(values, floor=0.0, ceiling=ceiling)
+    up = y_scale(y_places[0], y_places[-1])
+    lines = tuple(
+        Line(name, tone, tuple((across(x), up(y)) for x, y in thinned(series[name])))
+        for _, tone, name in SERIES
+    )
+    best = run.metrics.train.best_step
+    last = run.history[-1]
+    return Chart(
+        title=what.capitalize(),
+        about=f"{what} while training; at the end {label(last[f'eval_{what}'])} in validation",
+        x_name="step",
+        x_ticks=_step_ticks(steps),
+        y_ticks=tuple(Tick(up(place), label(place)) for place in y_places),
+        lines=lines,
+        legend=tuple((tone, name) for _, tone, name in SERIES),
+        mark=Tick(across(best), "best"),
+        note=note,
+    )
+
+
+def _points(run: Run, key: str) -> list[Point]:
+    """Finite values by step."""
+    found = [(float(row["step"]), row.get(key)) for row in run.history]
+    return [(step, value) for step, value in found if value is not None and math.isfinite(value)]
+
+
+def _step_ticks(steps: int) -> tuple[Tick, ...]:
+    places = [place for place in nice_range([0, steps], floor=0, ceiling=steps) if place % 1 == 0]
+    across = x_scale(0, steps)
+    return tuple(
+        Tick(across(place), f"{place:,.0f}" if place < 1e4 else short(place)) for place in places
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

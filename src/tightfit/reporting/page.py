@@ -1,0 +1,53 @@
+"""The page itself: one file, no script, nothing fetched.
+
+Everything that users wrote (texts, labels, names) reaches it through the template's escaping. The
+page also forbids scripts and every request by its own policy, so that an oversight would not run.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import tightfit.reporting as package
+from tightfit.display import share_words
+from tightfit.reporting.confidence import confidence
+from tightfit.reporting.drawing import percent, short
+from tightfit.reporting.examples import rows
+from tightfit.reporting.learning import learning
+from tightfit.reporting.provenance import story
+from tightfit.reporting.quality import quality, verdict
+from tightfit.reporting.spending import adapter_words, spending
+from tightfit.run import Run
+
+TEMPLATE = "page.html.j2"
+
+
+def render(run: Run) -> str:
+    """The whole page as HTML."""
+    environment = Environment(
+        loader=PackageLoader(package.__name__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    environment.filters["short"] = short
+    environment.filters["share_words"] = share_words
+    page = environment.get_template(TEMPLATE).render(
+        name=PurePath(str(run.path)).name or run.path,
+        run=run,
+        scores=run.metrics.validation,
+        adapters=adapter_words(run),
+        verdict=verdict(run),
+        spending=spending(run),
+        learning=learning(run),
+        quality=quality(run),
+        confidence=confidence(run),
+        rows=rows(run),
+        story=story(run),
+    )
+    # A lone surrogate, as a label of a data frame may hold, cannot be written.
+    return page.encode("utf-8", "replace").decode()

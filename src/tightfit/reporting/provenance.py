@@ -1,0 +1,121 @@
+"""How the run came about and what to do with it: proofs, settings, versions, commands."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tightfit.model.model_card import loading_code
+from tightfit.run import Run
+
+LONGEST_VALUE = 300
+"""Characters of a setting that are shown: a thousand label names would fill the page."""
+
+
+@dataclass(frozen=True)
+class Proven:
+    """One proof in words."""
+
+    name: str
+    ok: bool
+    expected: bool
+    """The failure was declared beforehand."""
+    words: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """The closing parts of the page."""
+
+    proofs: tuple[Proven, ...]
+    settings: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    """Section, and its names with their values."""
+    commands: str
+    python: str
+    loading: str
+    """Code that needs no tightfit."""
+
+
+def story(run: Run) -> Story:
+    """The closing parts of the page about a run."""
+    path, quoted = str(run.path), shlex.quote(str(run.path))
+    kind = "model" if run.plan.record.whole else "adapter"
+    base = run.manifest.base.get("public_name", run.plan.model)
+    return Story(
+        proofs=tuple(_proven(name, proof) for name, proof in run.proofs.items()),
+        settings=_settings(run),
+        commands=f"tightfit predict {quoted} --text '…'\n"
+        f"tightfit predict {quoted} --data texts.csv --out labels.csv --probabilities\n"
+        f"tightfit evaluate {quoted} --data labelled.csv\n"
+        f"tightfit audit {quoted}",
+        python="import tightfit\n\n"
+        f"run = tightfit.Run.load({path!r})\n"
+        'found = run.predict(["…"])\n'
+        "found.labels, found.probabilities",
+        loading=loading_code(run.plan, run.labels, base, f"{path}/{kind}"),
+    )
+
+
+def _proven(name: str, proof: Mapping[str, Any]) -> Proven:
+    words = WORDS[name](proof) if name in WORDS else ""
+    return Proven(name.replace("_", " "), bool(proof["ok"]), bool(proof.get("expected")), words)
+
+
+def _gates(proof: Mapping[str, Any]) -> str:
+    counts = [proof[key] for key in ("plan", "built", "optimizer", "saved")]
+    if len(set(counts)) == 1:
+        return f"Plan, built model, optimiser and saved file all count {counts[0]:,} parameters."
+    return f"Plan, model, optimiser and file count {', '.join(f'{c:,}' for c in counts)}."
+
+
+def _gradients(proof: Mapping[str, Any]) -> str:
+    if proof["never"]:
+        return f"{len(proof['never'])} of {proof['tensors']} tensors never had a gradient."
+    latest = max(proof["first_step"].values(), default=0)
+    waiting = f"; {len(proof['not_due'])} were not due yet" if proof["not_due"] else ""
+    return f"All of {proof['tensors']} tensors had a gradient by step {latest}{waiting}."
+
+
+def _movement(proof: Mapping[str, Any]) -> str:
+    whole = len(proof["adapters"]) + len(proof["tensors"])
+    if proof["still"]:
+        return f"{len(proof['still'])} of {whole} trained parts never moved."
+    return f"All of {whole} trained parts moved away from their start."
+
+
+def _round_trip(proof: Mapping[str, Any]) -> str:
+    difference = proof["max_abs_difference"]
+    how = f"logits within {difference:.1g}" if difference else "to the last digit"
+    return (
+        "The saved artefact, loaded anew, answers as the trained model does: "
+        f"{how}, on {proof['rows']} rows."
+    )
+
+
+WORDS = {
+    "gates": _gates,
+    "gradients": _gradients,
+    "movement": _movement,
+    "round_trip": _round_trip,
+}
+"""What each proof shows."""
+
+
+def _settings(run: Run) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    tree = run.config.model_dump(mode="json")
+    single = tuple(
+        (key, _value(value)) for key, value in tree.items() if not isinstance(value, dict)
+    )
+    sections = (
+        (name, tuple((key, _value(value)) for key, value in section.items()))
+        for name, section in tree.items()
+        if isinstance(section, dict)
+    )
+    return (("run", single), *sections)
+
+
+def _value(value: object) -> str:
+    words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return words if len(words) <= LONGEST_VALUE else words[: LONGEST_VALUE - 1] + "…"

@@ -1,0 +1,121 @@
+"""What the classifier is worth on rows that it did not learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tightfit.display import share_words
+from tightfit.metrics.scores import ClassScores
+from tightfit.reporting.spending import adapter_words
+from tightfit.run import Run
+
+MATRIX_LABELS = 12
+"""A wider confusion matrix cannot be read; its largest confusions are listed instead."""
+LISTED = 20
+"""Confusions, or labels, that are listed of very many."""
+DIM = 0.08
+"""Shade of the palest cell that is not empty."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome in words and one picture."""
+
+    sentence: str
+    """Accuracy, budget and adapters in one line."""
+    majority: float
+    """Accuracy of always giving the most frequent label."""
+    majority_label: str
+    spent: str
+    """Budget and adapters as a sentence."""
+    sound: bool
+    """Whether every proof holds."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the confusion matrix."""
+
+    count: int
+    shade: float
+    """Share of its true label's rows, lifted so that 1 row is visible; 0 for none."""
+    right: bool
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Rows of one true label that got another."""
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+    """Of the true label's rows."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Tables of the outcome."""
+
+    classes: tuple[ClassScores, ...]
+    classes_left_out: int
+    matrix: tuple[tuple[str, tuple[Cell, ...]], ...]
+    """True label and its row of cells; empty where it would be too wide."""
+    confusions: tuple[Confusion, ...]
+
+
+def verdict(run: Run) -> Verdict:
+    """The outcome of a run, for the top of the page."""
+    scores, plan = run.metrics.validation, run.plan
+    cap = "" if plan.budget is None else f" of {plan.budget:,}"
+    supports = [each.support for each in scores.per_class]
+    most = max(supports)
+    learned = adapter_words(run)
+    of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
+    return Verdict(
+        sentence=f"{share_words(scores.accuracy)} on {scores.n:,} rows · {plan.total:,}{cap} "
+        f"parameters · {learned}",
+        majority=most / scores.n,
+        majority_label=run.labels[supports.index(most)],
+        spent=f"It trained {plan.total:,} {of_cap}; {learned}.",
+        sound=all(proof.get("ok") for proof in run.proofs.values()),
+    )
+
+
+def quality(run: Run) -> Quality:
+    """The outcome by label."""
+    scores = run.metrics.validation
+    classes = list(scores.per_class)
+    many = len(classes) > LISTED
+    # Of very many labels the weakest are worth the room.
+    shown = sorted(classes, key=lambda row: row.f1.value)[:LISTED] if many else classes
+    confusions = _confusions(run)
+    return Quality(
+        classes=tuple(shown),
+        classes_left_out=len(classes) - len(shown),
+        matrix=_matrix(run) if len(classes) <= MATRIX_LABELS else (),
+        confusions=tuple(confusions[:LISTED]),
+    )
+
+
+def _matrix(run: Run) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
+    rows = []
+    for true, counts in enumerate(run.metrics.validation.confusion):
+        whole = sum(counts) or 1
+        cells = tuple(
+            Cell(count, round(DIM + (1 - DIM) * count / whole, 3) if count else 0.0, true == column)
+            for column, count in enumerate(counts)
+        )
+        rows.append((run.labels[true], cells))
+    return tuple(rows)
+
+
+def _confusions(run: Run) -> list[Confusion]:
+    """Every pair of labels that was confused, the most frequent first."""
+    found = [
+        Confusion(run.labels[true], run.labels[predicted], count, count / sum(counts))
+        for true, counts in enumerate(run.metrics.validation.confusion)
+        for predicted, count in enumerate(counts)
+        if count and true != predicted
+    ]
+    return sorted(found, key=lambda confusion: -confusion.count)

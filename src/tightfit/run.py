@@ -1,0 +1,394 @@
+"""``Run``: the one reader of a run, sealed in a folder or held in memory.
+
+Each part is read when it is first asked for, once, and brings what it needs with it: a look at a
+run's scores waits for no torch, and who only opens a run loads no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from tightfit import storage
+from tightfit.budget.parameter_plan import Plan
+from tightfit.config import Config, Decisions, MissingText, read_settings
+from tightfit.data.facts import DataFacts
+from tightfit.digests import file_sha256
+from tightfit.display import Shown, share_words
+from tightfit.errors import ArtefactError, UsageError
+from tightfit.storage.files import damaged
+from tightfit.tasks import Predictions, Task, read_task
+from tightfit.training.summary import TrainSummary
+
+if TYPE_CHECKING:
+    from tightfit.cascade.two_stage import Cascade
+    from tightfit.data.sources import Columns
+    from tightfit.encoder import LogitsOfTexts
+    from tightfit.engines.predictor import Predictor
+    from tightfit.metrics.scores import Scores
+    from tightfit.model.classifier import Classifier
+    from tightfit.model.locate import Source
+    from tightfit.progress import Progress
+    from tightfit.tasks.calibrate import Calibration
+    from tightfit.tasks.validation_logits import ValidationLogits
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The outcome of a training."""
+
+    train: TrainSummary
+    validation: Scores
+    """On the validation rows."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The outcome on other rows, since the run was sealed."""
+
+    data: str
+    """Where the rows came from."""
+    scores: Scores
+
+
+class Run(Shown):
+    """A finished run: what it was made from, what it is worth, and its predictions.
+
+    A part whose file is missing or damaged raises an ArtefactError when it is asked for.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        *,
+        max_length: int | None = None,
+        max_error: float | None = None,
+        **parts: Any,
+    ) -> None:
+        """A run as it lies in a folder, nothing of it read or checked.
+
+        Args:
+            path: the folder; None where every part that will be asked for is among ``parts``.
+            max_length: longest text to read, in tokens; None takes the run's own.
+            max_error: the share of wrong answers not to be exceeded, with 95% confidence; texts of
+                which the classifier is not sure enough count as not ``answered``. None answers all.
+            parts: what is known already, under the names of the properties.
+        """
+        self._path = None if path is None else Path(path)
+        self.max_length, self.max_error = max_length, max_error
+        vars(self).update(parts)
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, max_length: int | None = None, max_error: float | None = None
+    ) -> Run:
+        """A sealed run, every byte of it checked; nothing is loaded yet.
+
+        Raises:
+            ArtefactError: not a run, not finished, or a file is missing, changed or added.
+            MachineError: a file may not be read.
+        """
+        storage.open_run(Path(path))
+        return cls(path, max_length=max_length, max_error=max_error)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, max_length: int | None = None, max_error: float | None = None
+    ) -> Run:
+        """As :meth:`open`, with the classifier loaded at once.
+
+        Raises:
+            ArtefactError: the run is incomplete or damaged, or its base model has changed.
+            UsageError: its validation rows cannot show so small an error.
+            ModelError: its base model cannot be found.
+            SettingsError: the encoder has not so many positions.
+        """
+        run = cls.open(path, max_length=max_length, max_error=max_error)
+        _ = run.predictor
+        return run
+
+    def with_parts(self, **parts: Any) -> Run:
+        """The same run with other parts; what was read before is kept."""
+        other = copy(self)
+        vars(other).update(parts)
+        return other
+
+    @property
+    def path(self) -> Path:
+        """The run folder, which a run in memory has not."""
+        assert self._path is not None, "a run in memory has the parts that it was given, no others"
+        return self._path
+
+    @property
+    def folder(self) -> storage.RunFolder:
+        """Where its files are."""
+        return storage.RunFolder(self.path)
+
+    @cached_property
+    def manifest(self) -> storage.Manifest:
+        """Versions of the libraries, identity of the base model, and digests of all files."""
+        return storage.read_manifest(self.folder)
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest that stands for all of the run."""
+        return file_sha256(self.folder.manifest)
+
+    @cached_property
+    def _settings(self) -> tuple[Config, Decisions]:
+        """Of either format of run folders."""
+        path = self.folder.decisions
+        decisions = storage.read_json(path) if path.is_file() else None
+        return read_settings(storage.read_bytes(self.folder.config).decode(), decisions)
+
+    @cached_property
+    def config(self) -> Config:
+        """Every setting."""
+        return self._settings[0]
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What was decided automatically, with the reasons."""
+        return self._settings[1]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Layers, ranks and the head, with their prices."""
+        return Plan.from_json(storage.read_json(self.folder.plan))
+
+    @cached_property
+    def task(self) -> Task:
+        """What an answer is."""
+        return read_task(storage.read_json(self.folder.labels))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their ids."""
+        return self.task.names
+
+    @cached_property
+    def data(self) -> DataFacts:
+        """Which rows were used."""
+        return _parsed(DataFacts, storage.read_json(self.folder.data), self.folder.data)
+
+    @cached_property
+    def base(self) -> Source:
+        """The base model, found here: the very weights that the run was trained on.
+
+        Raises:
+            ModelError: it cannot be found.
+            ArtefactError: it has changed since.
+        """
+        from tightfit.model.locate import Source, locate
+
+        if self.plan.record.whole:
+            return Source(self.config.model.name, self.folder.model, self.config.model.name)
+        recorded = self.manifest.base
+        # A folder may have been named from where training was started, and this be elsewhere.
+        here = Path(recorded["name"]).is_dir()
+        source = locate(recorded["name" if here else "public_name"])
+        if source.digest() != recorded["sha256"]:
+            raise ArtefactError(
+                "the base model has changed since the run was made",
+                seen=f"{source.folder}: other weights",
+                allowed=f"weights with digest {recorded['sha256'][:16]}…",
+                next_step=f"put back the {recorded['public_name']} that the run was trained on",
+            )
+        return source
+
+    @property
+    def artefact(self) -> Path:
+        """The folder of what trained: adapters and head, or the whole model."""
+        return self.folder.model if self.plan.record.whole else self.folder.adapter
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """A row for each evaluation while training."""
+        return storage.read_json_lines(self.folder.history)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """What training took, and the scores on the validation rows; an imported run has none."""
+        from tightfit.metrics.scores import Scores
+
+        path = self.folder.metrics
+        saved = storage.read_json(path)
+        # Of runs of format 1 some of it is known without having been written.
+        known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
+        train = _parsed(TrainSummary, {**known, **saved["train"]}, path)
+        return Metrics(train, _parsed(Scores, saved["validation"], path))
+
+    @cached_property
+    def proofs(self) -> dict[str, dict[str, Any]]:
+        """Each proof with its numbers."""
+        found: dict[str, dict[str, Any]] = storage.read_json(self.folder.proofs)
+        return found
+
+    @cached_property
+    def validation(self) -> ValidationLogits | None:
+        """What the classifier said of its validation rows; None where that was not kept."""
+        from tightfit.tasks.validation_logits import read_validation_logits
+
+        return read_validation_logits(self.folder.validation, self.task)
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The temperature; fitted anew where it is not on record, None where it cannot be."""
+        from tightfit.tasks.calibrate import DERIVED_NAME, Calibration, calibrate
+
+        if (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
+            return Calibration.from_json(storage.read_derived(self.folder, DERIVED_NAME))
+        return None if self.validation is None else calibrate(self.validation)
+
+    @cached_property
+    def evaluations(self) -> list[Evaluated]:
+        """What ``evaluate`` found on other rows since the run was sealed."""
+        from tightfit.metrics.scores import Scores
+
+        found = []
+        for path in sorted(self.folder.derived.glob("evaluation-*.json")):
+            saved = storage.read_derived(self.folder, path.stem)
+            found.append(Evaluated(saved["data"], _parsed(Scores, saved, path)))
+        return found
+
+    @cached_property
+    def cascade(self) -> Cascade:
+        """The linear model beside it, and from where on it may answer in its place.
+
+        Raises:
+            UsageError: none was made.
+            ArtefactError: it is damaged, or belongs to another run.
+        """
+        from tightfit.cascade.two_stage import CASCADE, read_cascade
+
+        folder = self.folder.derived / CASCADE
+        found = read_cascade(folder)
+        if found is None:
+            raise UsageError(
+                "the run has no cascade yet",
+                seen=folder,
+                next_step=f"make one: tightfit export {self.path} --cascade",
+            )
+        if found.facts.get("run") != self.identity:
+            raise ArtefactError(
+                "the cascade was made for another run",
+                seen=folder,
+                next_step=f"make one for this run: tightfit export {self.path} --cascade",
+            )
+        return found
+
+    @cached_property
+    def cascade_facts(self) -> dict[str, Any] | None:
+        """Figures of its cascade, where one was made."""
+        from tightfit.cascade.two_stage import CASCADE, read_cascade_facts
+
+        return read_cascade_facts(self.folder.derived / CASCADE)
+
+    @cached_property
+    def temperature(self) -> float:
+        """What logits are divided by, so that probabilities can be believed."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+    @cached_property
+    def threshold(self) -> float:
+        """The least confidence of an answer, so that no more than ``max_error`` are wrong."""
+        from tightfit.tasks.calibrate import choose_threshold
+
+        if self.max_error is None:
+            return 0.0
+        return choose_threshold(self.validation, self.temperature, self.max_error).value
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The model as ``transformers`` and ``peft`` make it, for exports and proofs."""
+        from tightfit.model.artefact import load_artefact
+
+        return load_artefact(self.artefact, self.base, self.plan, self.task)
+
+    @cached_property
+    def model(self) -> LogitsOfTexts:
+        """What reads texts and computes logits: from files alone where the inside is known."""
+        from tightfit.encoder import UnknownInside, open_classifier
+
+        most = self.config.predict.padded_tokens
+        try:
+            return open_classifier(self.artefact, self.base.folder, padded_tokens=most)
+        except UnknownInside:
+            from tightfit.engines.engine import through_transformers
+            from tightfit.model.encoders import longest_text
+
+            longest = longest_text(self.base, self.classifier.tokenizer)
+            return through_transformers(self.classifier, longest, most)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """What answers texts, as :meth:`load` makes it."""
+        from tightfit.engines.predictor import Predictor, check_max_length
+
+        confidence = self.temperature, self.threshold
+        length = self.max_length or self.decisions.predict_max_length.value
+        check_max_length(length, self.model.longest)
+        kept = self.decisions.long_text.value
+        return Predictor(self.model, self.task, length, *confidence, kept)
+
+    def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
+        """Labels and probabilities of the texts, in their order."""
+        return self.predictor.predict(texts, progress)
+
+    def with_cascade(self) -> Run:
+        """The same run, its cascade's linear model answering the rows that it is sure of.
+
+        Raises:
+            UsageError: no cascade was made for it, or it was loaded with a ``max_error``.
+            ArtefactError: the cascade is damaged.
+        """
+        from tightfit.cascade.two_stage import CascadePredictor
+
+        if self.predictor.threshold:
+            raise UsageError(
+                "a cascade and a level of error (max_error) exclude each other",
+                next_step="leave one of the two out",
+            )
+        return self.with_parts(predictor=CascadePredictor.over(self.predictor, self.cascade))
+
+    def columns(
+        self,
+        text_column: Sequence[str] | str | None = None,
+        label_column: str | None = None,
+        missing_text: MissingText | None = None,
+    ) -> Columns:
+        """Where texts and labels are in new data: as in training, unless told otherwise."""
+        from tightfit.data.sources import Columns
+
+        data = self.config.data
+        names = text_column.split(",") if isinstance(text_column, str) else text_column
+        return Columns(
+            tuple(names or data.text_column),
+            label_column or data.label_column,
+            missing_text or data.missing_text,
+        )
+
+    def shown(self) -> dict[str, object]:
+        """Where it is, what it tells apart, and how well."""
+        told: dict[str, object] = {"path": self._path, "labels": ", ".join(self.labels[:5])}
+        if len(self.labels) > 5:
+            told["labels"] = f"{told['labels']}, … {len(self.labels)} in all"
+        if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
+            told["accuracy"] = share_words(self.metrics.validation.accuracy)
+        return {**told, "parameters": f"{self.plan.total:,}"}
+
+
+def _parsed(kind: type[T], saved: object, path: Path) -> T:
+    """A dataclass from JSON; keys that it does not have are passed over."""
+    try:
+        return TypeAdapter(kind).validate_python(saved)
+    except ValidationError as error:
+        raise damaged(path, f"{error.error_count()} faulty entries") from error

@@ -1,0 +1,59 @@
+"""The run folder: its names, whole-or-nothing writes, the lock, and the seal."""
+
+from tightfit.storage.files import (
+    check_digests,
+    read_bytes,
+    read_json,
+    read_json_lines,
+    write_bytes,
+    write_digests,
+    write_json,
+    write_text,
+)
+from tightfit.storage.folder import (
+    BEGINNING,
+    RunFolder,
+    check_may_create,
+    clear_beginning,
+    create,
+    next_path,
+)
+from tightfit.storage.lock import lock_run
+from tightfit.storage.seal import (
+    FORMAT,
+    Manifest,
+    SealedFile,
+    make_folder,
+    open_run,
+    read_derived,
+    read_manifest,
+    seal,
+    write_derived,
+)
+
+__all__ = [
+    "BEGINNING",
+    "FORMAT",
+    "Manifest",
+    "RunFolder",
+    "SealedFile",
+    "check_digests",
+    "check_may_create",
+    "clear_beginning",
+    "create",
+    "lock_run",
+    "make_folder",
+    "next_path",
+    "open_run",
+    "read_bytes",
+    "read_derived",
+    "read_json",
+    "read_json_lines",
+    "read_manifest",
+    "seal",
+    "write_bytes",
+    "write_derived",
+    "write_digests",
+    "write_json",
+    "write_text",
+]

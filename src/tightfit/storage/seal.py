@@ -1,0 +1,221 @@
+"""The seal of a run: a manifest with the digest of every file, written last.
+
+Where the manifest is, everything is; and a sealed run never changes. What is worked out later is
+kept beside it, in ``derived/``, each file with a digest of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tightfit.digests import file_sha256
+from tightfit.errors import ArtefactError
+from tightfit.storage.files import (
+    TEMPORARY_SUFFIX,
+    damaged,
+    machine_errors,
+    read_digested,
+    write_digested,
+)
+from tightfit.storage.folder import RunFolder
+
+_UNSEALED = ("checkpoints", "derived", "manifest.json")
+FORMAT = 2
+"""Of the run folder; counted on when a reader of the one before would misread it."""
+
+READABLE = (1, FORMAT)
+"""Format 1 kept decisions among the settings."""
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SealedFile(BaseModel):
+    """One file of a sealed run: path within the run (``/`` between parts), digest, size."""
+
+    model_config = _STRICT
+    path: str
+    sha256: str
+    bytes: int
+
+
+class Manifest(BaseModel):
+    """What the seal says: every file, the libraries' versions, the base model's identity."""
+
+    model_config = _STRICT
+    format: int
+    files: list[SealedFile]
+    versions: dict[str, str]
+    base: dict[str, str]
+
+
+def seal(folder: RunFolder, versions: Mapping[str, str], base: Mapping[str, str]) -> None:
+    """Finish a run: write the manifest over everything but checkpoints and derived files.
+
+    Args:
+        folder: a run that is complete and not yet sealed.
+        versions: version of each library that took part.
+        base: the identity of the base model, such as its name and digest.
+
+    Raises:
+        ArtefactError: the run holds a symbolic link, or a pipe or device.
+        MachineError: a file cannot be read, or the manifest not written.
+    """
+    assert not folder.manifest.exists(), "a sealed run never changes"
+    with machine_errors(folder.root, "read"):
+        for leftover in folder.root.rglob(f".*{TEMPORARY_SUFFIX}"):
+            leftover.unlink()
+        files = [_describe(folder, name) for name in _sealed_names(folder)]
+    manifest = Manifest(format=FORMAT, files=files, versions=dict(versions), base=dict(base))
+    write_digested(folder.manifest, manifest.model_dump())
+
+
+def open_run(path: Path) -> RunFolder:
+    """The folder of a sealed run, after checking that it is whole and unchanged.
+
+    Raises:
+        ArtefactError: not a run, not finished, or a file is missing, changed or added.
+        MachineError: a file may not be read.
+    """
+    folder = RunFolder(path)
+    manifest = read_manifest(folder)
+    with machine_errors(path, "read"):
+        present = set(_sealed_names(folder))
+        listed = {file.path: file for file in manifest.files}
+        # Only names found by walking the folder are opened, so a listed path cannot lead out of it.
+        faults = [f"missing: {name}" for name in sorted(listed.keys() - present)]
+        faults += [f"added: {name}" for name in sorted(present - listed.keys())]
+        for name in sorted(present & listed.keys()):
+            if not _unchanged(folder, listed[name]):
+                faults.append(f"changed: {name}")
+    if faults:
+        raise ArtefactError(
+            f"the run in {path} is not as it was sealed",
+            seen="; ".join(faults),
+            next_step="restore it from a copy, or train again",
+        )
+    return folder
+
+
+def read_manifest(folder: RunFolder) -> Manifest:
+    """The seal of a run, checked against its own digest; the files are not looked at.
+
+    Raises:
+        ArtefactError: not a run, not finished, of another format, or the manifest is damaged.
+        MachineError: it may not be read.
+    """
+    _check_finished(folder)
+    value = read_digested(folder.manifest)
+    if value.get("format", FORMAT) not in READABLE:
+        raise ArtefactError(
+            f"the run in {folder.root} was sealed by another version of tightfit",
+            seen=f"format {value['format']}",
+            allowed=" or ".join(map(str, READABLE)),
+            next_step="open it with the version that stands in its manifest.json",
+        )
+    try:
+        return Manifest.model_validate(value)
+    except ValidationError as error:
+        raise damaged(folder.manifest, f"{error.error_count()} faulty entries") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        MachineError: it cannot be made.
+    """
+    with machine_errors(path, "make"):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def write_derived(folder: RunFolder, name: str, value: Mapping[str, Any]) -> Path:
+    """Keep something that was worked out after sealing, in ``derived/NAME.json``; returns the path.
+
+    Raises:
+        MachineError: it cannot be written.
+    """
+    path = _derived_path(folder, name)
+    make_folder(folder.derived)
+    write_digested(path, value)
+    return path
+
+
+def read_derived(folder: RunFolder, name: str) -> dict[str, Any]:
+    """What :func:`write_derived` kept under ``name``.
+
+    Raises:
+        ArtefactError: it is missing, or changed since it was written.
+        MachineError: it may not be read.
+    """
+    return read_digested(_derived_path(folder, name))
+
+
+def _derived_path(folder: RunFolder, name: str) -> Path:
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name), name
+    return folder.derived / f"{name}.json"
+
+
+def _check_finished(folder: RunFolder) -> None:
+    """Tell apart no folder, a run that was interrupted, and a folder of something else."""
+    root = folder.root
+    with machine_errors(root, "read"):
+        if not root.is_dir():
+            raise ArtefactError(
+                "there is no run folder here", seen=root, next_step=_runs_beside(root)
+            )
+        if folder.manifest.is_file():
+            return
+        if not folder.config.is_file():
+            raise ArtefactError(
+                "this folder is not a run: it has neither config.toml nor manifest.json", seen=root
+            )
+    raise ArtefactError(
+        "the run is not finished: it has no manifest.json",
+        seen=root,
+        next_step=f"continue it with the same --data: tightfit train --resume --out {root}",
+    )
+
+
+def _runs_beside(root: Path) -> str:
+    """What to give instead."""
+    folders = sorted(root.parent.iterdir()) if root.parent.is_dir() else []
+    beside = [str(path) for path in folders if RunFolder(path).manifest.is_file()]
+    names = ", ".join(beside[:5])
+    return f"runs beside it: {names}" if names else "give the folder that 'tightfit train' names"
+
+
+def _sealed_names(folder: RunFolder) -> list[str]:
+    """Paths within the run of all files that the seal covers, sorted."""
+    names = []
+    for parent, folders, files in os.walk(folder.root, onerror=_raise):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            # A link could lead out of the run, and reading a pipe would wait for ever.
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise ArtefactError("a run may hold only plain files and folders", seen=path)
+        if Path(parent) == folder.root:
+            folders[:] = [name for name in folders if name not in _UNSEALED]
+            files = [name for name in files if name not in _UNSEALED]
+        names += [Path(parent, name).relative_to(folder.root).as_posix() for name in files]
+    return sorted(names)
+
+
+def _raise(error: OSError) -> None:
+    """By default ``os.walk`` leaves out, in silence, what it may not read."""
+    raise error
+
+
+def _describe(folder: RunFolder, name: str) -> SealedFile:
+    path = folder.root / name
+    return SealedFile(path=name, sha256=file_sha256(path), bytes=path.stat().st_size)
+
+
+def _unchanged(folder: RunFolder, sealed: SealedFile) -> bool:
+    size = (folder.root / sealed.path).stat().st_size
+    return size == sealed.bytes and _describe(folder, sealed.path) == sealed

@@ -1,0 +1,119 @@
+"""Confidence that can be believed: the temperature of a run, and from where it may keep silent.
+
+Both come from the validation rows that the run has on record. A temperature changes probabilities
+and never a label (Guo et al. 2017, arXiv:1706.04599). Who only reads one waits for no scipy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from tightfit.errors import ArtefactError, UsageError
+
+if TYPE_CHECKING:
+    from tightfit.metrics.calibration import Threshold
+    from tightfit.tasks.validation_logits import ValidationLogits
+
+DERIVED_NAME = "calibration"
+"""The file in the run's ``derived/``."""
+
+NOT_KEPT = "would be the best temperature here, but not for rows that it was not fitted on"
+
+LEVELS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+"""Shares of wrong answers that are offered where the one asked for cannot be kept."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One temperature, with log loss (nats) and expected calibration error without and with it.
+
+    Both are measured on the rows that it was fitted on; one number can hardly overfit them.
+    """
+
+    temperature: float
+    rows: int
+    log_loss_before: float
+    log_loss_after: float
+    ece_before: float
+    ece_after: float
+    reason: str | None = None
+    """Why the temperature is 1, where none could be fitted or none would carry over."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``derived/calibration.json`` keeps."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Calibration:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ArtefactError: it is something else.
+        """
+        try:
+            found = cls(**saved)
+            if 0 < found.temperature < float("inf"):
+                return found
+        except TypeError as error:
+            raise ArtefactError("the saved calibration is damaged", seen=error) from error
+        raise ArtefactError(
+            "the saved calibration is damaged", seen=f"temperature {found.temperature}"
+        )
+
+
+def calibrate(validation_logits: ValidationLogits) -> Calibration:
+    """Fit the temperature on rows that the classifier did not learn from."""
+    from tightfit.metrics.calibration import Temperature, expected_calibration_error
+
+    task, rows = validation_logits.task, (validation_logits.logits_NK, validation_logits.targets_N)
+    fitted = task.fit_temperature(*rows)
+    if fitted.reason is None and not task.carries_over(*rows):
+        before, reason = fitted.log_loss_before, f"{fitted.value:.3g} {NOT_KEPT}"
+        fitted = Temperature(1.0, before, before, reason)
+    return Calibration(
+        temperature=fitted.value,
+        rows=len(validation_logits),
+        log_loss_before=fitted.log_loss_before,
+        log_loss_after=fitted.log_loss_after,
+        ece_before=expected_calibration_error(*validation_logits.confidences(1.0)),
+        ece_after=expected_calibration_error(*validation_logits.confidences(fitted.value)),
+        reason=fitted.reason,
+    )
+
+
+def choose_threshold(
+    validation_logits: ValidationLogits | None, temperature: float, max_error: float
+) -> Threshold:
+    """The confidence from which on at most ``max_error`` of the answers are wrong.
+
+    That holds with 95% confidence for texts like the validation rows;
+    :func:`tightfit.metrics.calibration.abstain_threshold` says how.
+
+    Raises:
+        UsageError: these rows are too few, or too often wrong, to show so small an error.
+    """
+    from tightfit.metrics.calibration import abstain_threshold
+
+    if validation_logits is None:
+        raise UsageError(
+            "the run has no validation rows on record, so no level of error can be kept",
+            next_step="train again, or leave out the level",
+        )
+    confidences_N, right_N = validation_logits.confidences(temperature)
+    found = abstain_threshold(confidences_N, right_N, max_error=max_error)
+    if found is not None:
+        return found
+    offered = (level for level in LEVELS if level > max_error)
+    possible = (
+        level for level in offered if abstain_threshold(confidences_N, right_N, max_error=level)
+    )
+    least = next(possible, None)
+    raise UsageError(
+        f"{len(validation_logits):,} validation rows cannot show that at most {max_error:.2%} of "
+        "the answers would be wrong",
+        seen=f"{int((~right_N).sum()):,} of them are answered wrongly",
+        allowed="no level" if least is None else f"{least:g} or more",
+        next_step="allow more errors, or train with more validation rows",
+    )

@@ -1,0 +1,300 @@
+"""One label a text: its targets are class ids, its answers the most probable class.
+
+An answer must wait for neither torch nor scikit-learn, whose imports take seconds: what trains or
+scores imports them where it needs them.
+
+Shapes: N rows, B rows of a batch, K labels, F width of the features that the head reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tightfit.data.labels import LabelSet, class_counts
+from tightfit.data.table import Table
+from tightfit.errors import UsageError
+from tightfit.extras import require
+
+if TYPE_CHECKING:
+    import torch
+
+    from tightfit.metrics.calibration import Temperature
+    from tightfit.metrics.scores import Scores
+    from tightfit.tasks.linear_probe import LinearMap
+
+LabelFormat = Literal["id", "name"]
+
+Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
+
+SHOWN = 10
+"""Rows that a notebook shows of predictions, and labels that their ``repr`` counts."""
+
+
+@dataclass(frozen=True)
+class SingleLabel:
+    """A classifier that gives each text one of K labels."""
+
+    labels: LabelSet
+
+    kind: ClassVar = "single"
+    problem_type: ClassVar = "single_label_classification"
+    """What ``transformers`` calls it."""
+
+    @classmethod
+    def from_table(cls, table: Table, declared: tuple[str, ...] = ()) -> SingleLabel:
+        """The task that labelled rows set; see :meth:`LabelSet.from_table`."""
+        return cls(LabelSet.from_table(table, declared))
+
+    @classmethod
+    def from_names(cls, names: Sequence[str]) -> SingleLabel:
+        """The task of a head whose outputs have these names, and whose raw labels are its ids."""
+        return cls(LabelSet(tuple(names), tuple(range(len(names)))))
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> SingleLabel:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ArtefactError: it is something else.
+        """
+        return cls(LabelSet.from_json(saved))
+
+    def to_json(self) -> dict[str, list[Any]]:
+        """What ``labels.json`` keeps."""
+        return self.labels.to_json()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the head's outputs, in order."""
+        return self.labels.names
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the head gives for a text: K."""
+        return len(self.labels)
+
+    # Targets
+
+    def encode(self, table: Table) -> NDArray[np.int64]:
+        """The target of each row, ``targets_N``: the id of its label.
+
+        Raises:
+            DataError: no labels, or labels that training did not see.
+        """
+        return np.asarray(self.labels.encode(table), dtype=np.int64)
+
+    def strata(self, targets_N: NDArray[np.int64]) -> list[int]:
+        """What a stratified split keeps in proportion: rows of the same number are alike."""
+        strata: list[int] = targets_N.tolist()
+        return strata
+
+    def counts(self, targets_N: NDArray[np.int64]) -> dict[str, int]:
+        """Rows of each label, by name."""
+        return dict(zip(self.names, class_counts(targets_N.tolist(), self.outputs), strict=True))
+
+    # Training
+
+    def row_losses(
+        self,
+        logits_BK: torch.Tensor,
+        targets_B: torch.Tensor,
+        label_smoothing: float = 0.0,
+        weights_K: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Cross-entropy of each row against its smoothed label (arXiv:1512.00567).
+
+        Weighting rows leaves smoothed targets as they are; weighting the classes inside the
+        cross-entropy, as torch does, would bend them.
+        """
+        from torch.nn.functional import cross_entropy
+
+        losses_B = cross_entropy(
+            logits_BK, targets_B, reduction="none", label_smoothing=label_smoothing
+        )
+        return losses_B if weights_K is None else losses_B * weights_K[targets_B]
+
+    def class_weights(self, targets_N: NDArray[np.int64], kind: str) -> NDArray[np.float32]:
+        """The weight of a row by its own label, one number a label, 1 on average over rows.
+
+        ``kind`` is the setting ``optim.class_weights``.
+        """
+        if kind == "none":
+            return np.ones(self.outputs, dtype=np.float32)
+        counts_K = np.bincount(targets_N, minlength=self.outputs)
+        weights_K = len(targets_N) / (self.outputs * np.maximum(counts_K, 1))
+        return weights_K.astype(np.float32)
+
+    @property
+    def chance_loss(self) -> float:
+        """The loss, in nats, of who takes all labels to be as likely."""
+        return math.log(self.outputs)
+
+    def fit_probe(
+        self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64], *, balanced: bool
+    ) -> LinearMap:
+        """The head that a linear probe starts from; ``balanced`` gives labels the same weight."""
+        from tightfit.tasks.linear_probe import fit_probe
+
+        return fit_probe(features_NF, targets_N, num_labels=self.outputs, balanced=balanced)
+
+    # Answers
+
+    def probabilities(self, logits_NK: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
+        """``probabilities_NK`` of logits divided by a temperature above 0.
+
+        Raises:
+            UsageError: the temperature is not above 0, or not finite.
+        """
+        if not 0 < temperature < np.inf:
+            what = "a temperature must be above 0 and finite"
+            raise UsageError(what, seen=temperature, allowed="0.5, 1, 2.3, …")
+        scaled_NK = np.asarray(logits_NK, dtype=np.float64) / temperature
+        powers_NK = np.exp(scaled_NK - scaled_NK.max(axis=1, keepdims=True))
+        shares_NK: NDArray[np.float64] = powers_NK / powers_NK.sum(axis=1, keepdims=True)
+        return shares_NK
+
+    def answers(self, values_NK: Array) -> Array:
+        """The answer to each row, the id of its label, from logits or from probabilities."""
+        return values_NK.argmax(1)
+
+    def right(self, values_NK: Array, targets_N: Array) -> Array:
+        """Whether each row's answer is right; the mean is the accuracy."""
+        return self.answers(values_NK) == targets_N
+
+    def confidence(self, probabilities_NK: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How probable it is that each row's answer is right."""
+        return self.chances(probabilities_NK, self.answers(probabilities_NK))
+
+    def chances(
+        self, probabilities_NK: NDArray[np.float64], answers_N: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """How probable it is that some answers, one a row, are right."""
+        return np.take_along_axis(probabilities_NK, answers_N[:, None], axis=1)[:, 0]
+
+    def predictions(self, probabilities_NK: NDArray[np.float64], **more: Any) -> Predictions:
+        """What users get; ``more`` are the other fields of :class:`Predictions`."""
+        return Predictions(self, probabilities_NK, **more)
+
+    def columns(self, label_format: LabelFormat, *, probabilities: bool) -> dict[str, type]:
+        """Names and types of what :meth:`Predictions.rows` tells."""
+        told = self.names if probabilities else ()
+        label = int if label_format == "id" else str
+        return {"Label": label, **{f"probability_{name}": float for name in told}}
+
+    # Scores
+
+    def score(self, targets_N: ArrayLike, probabilities_NK: ArrayLike) -> Scores:
+        """All scores, with intervals; see :func:`tightfit.metrics.scores.score`."""
+        from tightfit.metrics.scores import score
+
+        return score(targets_N, probabilities_NK, self.names)
+
+    def fit_temperature(self, logits_NK: ArrayLike, targets_N: ArrayLike) -> Temperature:
+        """The temperature with the least log loss on these rows."""
+        from tightfit.metrics.calibration import fit_temperature
+
+        return fit_temperature(logits_NK, targets_N)
+
+    def carries_over(self, logits_NK: ArrayLike, targets_N: ArrayLike) -> bool:
+        """Whether a temperature that is fitted on some of the rows serves the others."""
+        from tightfit.metrics.calibration import carries_over
+
+        return carries_over(logits_NK, targets_N)
+
+
+@dataclass(frozen=True, repr=False)
+class Predictions:
+    """What the classifier says of each text, in the order of the texts."""
+
+    task: SingleLabel
+    probabilities: NDArray[np.float64]
+    """One row a text, one column a label."""
+    truncated: int = 0
+    """Texts that were longer than the classifier reads."""
+    threshold: float = 0.0
+    """The confidence from which on an answer is to be relied upon."""
+    by_linear: int = 0
+    """Texts that the linear model of a cascade answered."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Of the columns of the probabilities."""
+        return self.task.names
+
+    @property
+    def ids(self) -> list[int]:
+        """The most likely label of each text, as its position in ``label_names``."""
+        ids: list[int] = self.task.answers(self.probabilities).tolist()
+        return ids
+
+    @property
+    def labels(self) -> list[str]:
+        """The most likely label of each text, by name."""
+        return [self.label_names[i] for i in self.ids]
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """The probability of each text's label."""
+        return self.task.confidence(self.probabilities)
+
+    @property
+    def answered(self) -> list[bool]:
+        """Whether each text's confidence reaches the threshold."""
+        reached: list[bool] = (self.confidence >= self.threshold).tolist()
+        return reached
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def told(self, label_format: LabelFormat = "name") -> list[str | int | None]:
+        """The label of each text; None where the classifier is not sure enough."""
+        labels: Sequence[str | int] = self.labels if label_format == "name" else self.ids
+        pairs = zip(labels, self.answered, strict=True)
+        return [label if answered else None for label, answered in pairs]
+
+    def rows(
+        self, label_format: LabelFormat, *, probabilities: bool
+    ) -> list[dict[str, str | int | float | None]]:
+        """One dictionary a text, with the keys of :meth:`SingleLabel.columns`."""
+        names = list(self.task.columns(label_format, probabilities=probabilities))
+        told = self.told(label_format)
+        values = self.probabilities.tolist() if probabilities else [[]] * len(told)
+        return [
+            dict(zip(names, [label, *row], strict=True))
+            for label, row in zip(told, values, strict=True)
+        ]
+
+    def to_frame(self) -> Any:
+        """A ``pandas.DataFrame``: label, confidence, and the probability of each label.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        columns = {"label": self.told(), "confidence": self.confidence}
+        shares = zip(self.label_names, self.probabilities.T, strict=True)
+        return require("pandas", "a data frame of predictions").DataFrame(
+            columns | {f"probability_{name}": share for name, share in shares}
+        )
+
+    def __repr__(self) -> str:
+        common = Counter(self.labels).most_common(SHOWN)
+        return f"Predictions({len(self):,} texts: {', '.join(f'{n} {c:,}' for n, c in common)})"
+
+    def _repr_html_(self) -> str:
+        """The first rows, for a notebook."""
+        shown = list(zip(self.told(), self.confidence, strict=True))[:SHOWN]
+        rows = [
+            f"<tr><td>{'' if label is None else escape(str(label))}</td><td>{sure:.1%}</td></tr>"
+            for label, sure in shown
+        ]
+        more = f"<p>and {len(self) - SHOWN:,} more</p>" if len(self) > SHOWN else ""
+        head = "<tr><th>label</th><th>confidence</th></tr>"
+        return f"<table>{head}{''.join(rows)}</table>{more}"

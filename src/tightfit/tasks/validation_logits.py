@@ -1,0 +1,124 @@
+"""What a classifier said of its validation rows: kept in the run, in a file that pandas reads.
+
+Confidence is calibrated on it and the report is drawn from it, long after the rows are gone.
+Shapes: N rows, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tightfit import storage
+from tightfit.errors import ArtefactError
+from tightfit.tasks import Task
+
+KEPT_VALUES = 1_000_000
+"""Logits that are kept, 4 MB: of more rows than that, a sample decides as well."""
+KEPT_TEXTS = 40
+"""Texts that are kept: those of the most confident mistakes."""
+KEPT_CHARACTERS = 1_000
+"""Of each kept text."""
+
+
+@dataclass(frozen=True)
+class ValidationLogits:
+    """Logits and targets, with the text where a mistake was among the most confident."""
+
+    task: Task
+    logits_NK: NDArray[np.float32]
+    targets_N: NDArray[np.int64]
+    rows_N: NDArray[np.int64]
+    """Position of each among the validation rows."""
+    texts: tuple[str | None, ...]
+
+    @classmethod
+    def gather(
+        cls,
+        task: Task,
+        logits_NK: NDArray[np.float32],
+        targets_N: NDArray[np.int64],
+        texts: Sequence[str],
+    ) -> ValidationLogits:
+        """Keep what has a bounded size: all rows, or a fixed sample of very many."""
+        rows_N = np.arange(len(targets_N))
+        most = max(1, KEPT_VALUES // logits_NK.shape[1])
+        if len(rows_N) > most:
+            rows_N = np.sort(np.random.default_rng(0).choice(rows_N, most, replace=False))
+        bare = cls(task, logits_NK[rows_N], targets_N[rows_N], rows_N, ())
+        temperature = task.fit_temperature(bare.logits_NK, bare.targets_N).value
+        shown = set(bare.mistakes(temperature)[:KEPT_TEXTS])
+        kept = tuple(
+            _cut(texts[row]) if i in shown else None for i, row in enumerate(rows_N.tolist())
+        )
+        return replace(bare, texts=kept)
+
+    def mistakes(self, temperature: float) -> list[int]:
+        """Positions of the rows that were answered wrongly, the most confident first."""
+        confidence_N, right_N = self.confidences(temperature)
+        wrong = np.flatnonzero(~right_N)
+        positions: list[int] = wrong[np.argsort(-confidence_N[wrong], kind="stable")].tolist()
+        return positions
+
+    def confidences(self, temperature: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The confidence in each row's answer, and whether the answer is right."""
+        probabilities_NK = self.task.probabilities(self.logits_NK, temperature)
+        right_N = self.task.right(probabilities_NK, self.targets_N)
+        return self.task.confidence(probabilities_NK), right_N
+
+    def __len__(self) -> int:
+        return len(self.targets_N)
+
+    def write(self, path: Path) -> None:
+        """Write one Parquet file with the columns row, label, logits, text.
+
+        Raises:
+            MachineError: it cannot be written.
+        """
+        logits = pa.FixedSizeListArray.from_arrays(
+            pa.array(self.logits_NK.reshape(-1), pa.float32()), self.logits_NK.shape[1]
+        )
+        columns = {
+            "row": pa.array(self.rows_N),
+            "label": pa.array(self.targets_N),
+            "logits": logits,
+            "text": pa.array(self.texts, pa.string()),
+        }
+        buffer = BytesIO()
+        pq.write_table(pa.table(columns), buffer, compression="zstd")
+        storage.write_bytes(path, buffer.getvalue())
+
+
+def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
+    """What :meth:`ValidationLogits.write` wrote, or None where a run has no such file.
+
+    Raises:
+        ArtefactError: it is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        table = pq.read_table(path, columns=["row", "label", "logits", "text"])
+        width = table.schema.field("logits").type.list_size
+        logits_NK = table["logits"].combine_chunks().flatten().to_numpy().reshape(-1, width)
+        rows_N, targets_N = table["row"].to_numpy(), table["label"].to_numpy()
+    except (pa.ArrowException, OSError, AttributeError, KeyError) as error:
+        raise ArtefactError(
+            "the record of the validation rows cannot be read",
+            seen=f"{path}: {error}",
+            next_step="restore it from a copy, or train again",
+        ) from error
+    return ValidationLogits(task, logits_NK, targets_N, rows_N, tuple(table["text"].to_pylist()))
+
+
+def _cut(text: str) -> str:
+    # A lone surrogate, as a data frame may hold, has no place in a file.
+    whole = text.encode("utf-8", "replace").decode()
+    return whole if len(whole) <= KEPT_CHARACTERS else whole[: KEPT_CHARACTERS - 1] + "…"

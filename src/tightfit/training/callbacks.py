@@ -1,0 +1,195 @@
+"""What happens beside the steps: every event of a training, in one place, and who listens.
+
+A callback overrides the events that it cares for; each is told the same one thing, the state. All
+that a training shows or keeps goes this way, ours and anybody's alike:
+
+    on_train_begin      what is computed once is done; the evaluation before the first step comes
+    on_optimizer_step   the optimiser took a step; an evaluation may follow
+    on_evaluation       the history has a new row
+    on_step_end         a step and its evaluation are over
+    on_train_end        training is over, whatever ended it
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tightfit import storage
+from tightfit.progress import Bar, Progress
+from tightfit.training.checkpoint import Checkpoint, CheckpointStore
+from tightfit.training.divergence import diverges
+from tightfit.training.parallel import Peers
+from tightfit.training.setup import Counters, HistoryRow, Setup
+
+Event = Literal[
+    "on_train_begin", "on_optimizer_step", "on_evaluation", "on_step_end", "on_train_end"
+]
+
+
+@dataclass
+class TrainingState:
+    """What callbacks see; the loop keeps it up to date.
+
+    Attributes:
+        setup: what is trained, and how.
+        peers: the processes that train together.
+        snapshot: gives all that is needed to go on from this step; every process must ask for it.
+        step: the last optimiser step that was taken.
+        rate: its learning rate.
+        counters: what was done so far.
+        history: one row for each evaluation.
+        evaluated: whether the step at hand was evaluated.
+        interrupted: the number of the signal that asked to stop, or None.
+        ending: why training ends before its schedule does, or None.
+    """
+
+    setup: Setup
+    peers: Peers
+    snapshot: Callable[[], Checkpoint]
+    step: int = 0
+    rate: float = 0.0
+    counters: Counters = field(default_factory=Counters)
+    history: list[HistoryRow] = field(default_factory=list)
+    evaluated: bool = False
+    interrupted: int | None = None
+    ending: str | None = None
+
+    @property
+    def total(self) -> int:
+        """Optimiser steps of the whole schedule."""
+        return self.setup.schedule.total
+
+    def finish(self, reason: str) -> None:
+        """End training after the step at hand, with an evaluation, as if its schedule did."""
+        self.ending = reason
+
+    def note(self) -> str:
+        """How training goes, in a few words."""
+        counters, row = self.counters, self.history[-1]
+        loss = counters.loss_sum / counters.summed if counters.summed else row["train_loss"]
+        speed = counters.rows / counters.train_seconds
+        return f"loss {loss:.3f}  validation {row['eval_accuracy']:.1%}  {speed:.0f} rows/s"
+
+
+class Callback:
+    """Listens to a training; this one does nothing."""
+
+    def on_train_begin(self, state: TrainingState) -> None:
+        """What is computed once is done, and the first evaluation comes."""
+
+    def on_optimizer_step(self, state: TrainingState) -> None:
+        """The optimiser took ``state.step``."""
+
+    def on_evaluation(self, state: TrainingState) -> None:
+        """``state.history[-1]`` is new."""
+
+    def on_step_end(self, state: TrainingState) -> None:
+        """``state.step`` is over, its evaluation included."""
+
+    def on_train_end(self, state: TrainingState) -> None:
+        """Training is over, also where an error ended it."""
+
+
+def notify(callbacks: Sequence[Callback], event: Event, state: TrainingState) -> None:
+    """Tell every callback of an event, in their order."""
+    for callback in callbacks:
+        getattr(callback, event)(state)
+
+
+class ProgressBar(Callback):
+    """Shows the steps, the loss, the validation accuracy and the speed."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._open, self._bar = progress, ExitStack(), Bar()
+
+    def on_train_begin(self, state: TrainingState) -> None:
+        """Open the bar."""
+        track = self._progress.track("training", state.total, state.step)
+        self._bar = self._open.enter_context(track)
+
+    def on_step_end(self, state: TrainingState) -> None:
+        """Move it."""
+        self._bar.advance(1, state.note())
+
+    def on_train_end(self, state: TrainingState) -> None:
+        """Close it."""
+        self._open.close()
+
+
+class DivergenceWarning(Callback):
+    """Warns once of a loss that was better than guessing and is far worse now."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._warned = progress, False
+
+    def on_evaluation(self, state: TrainingState) -> None:
+        """Look at the losses so far."""
+        words = diverges(state.history, state.setup.classifier.task.chance_loss)
+        if words and not self._warned:
+            self._progress.warn(words)
+            self._warned = True
+
+
+class TimeBudget(Callback):
+    """Ends training when its time is up."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def on_optimizer_step(self, state: TrainingState) -> None:
+        """Look at the clock, but not before a step has moved something: warm-up begins at zero."""
+        late = state.rate > 0 and time.monotonic() > state.setup.deadline
+        if late and state.step < state.total:
+            state.finish("the time was up")
+            self._progress.warn(f"the time was up after step {state.step} of {state.total}")
+
+
+class EarlyStop(Callback):
+    """Ends training after so many evaluations (``train.patience``) without a better one."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def on_evaluation(self, state: TrainingState) -> None:
+        """Count the evaluations since the best one, which the history knows after a resume too."""
+        patience = state.setup.config.train.patience
+        since = sum(row["step"] > state.counters.best_step for row in state.history)
+        if patience is not None and since >= patience and 0 < state.step < state.total:
+            best = state.counters.best_step
+            state.finish("no better evaluation")
+            self._progress.say(
+                f"stopped after step {state.step} of {state.total}: none of the last {since} "
+                f"evaluations was better than that of step {best} (train.patience={patience})"
+            )
+
+
+class CheckpointSaver(Callback):
+    """Keeps what training resumes from: with each evaluation, and before it is interrupted."""
+
+    def __init__(self, store: CheckpointStore) -> None:
+        self._store = store
+
+    def on_step_end(self, state: TrainingState) -> None:
+        """Write it; the processes that only help give their part of the random states."""
+        if state.evaluated or state.interrupted:
+            snapshot = state.snapshot()
+            if state.peers.rank == 0:
+                self._store.save(state.step, snapshot)
+
+
+class HistoryFile(Callback):
+    """Keeps the history as JSON lines, whole after each evaluation."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_evaluation(self, state: TrainingState) -> None:
+        """Write all rows anew: a resumed training replaces those after its checkpoint."""
+        lines = (json.dumps(row) + "\n" for row in state.history)
+        storage.write_text(self._path, "".join(lines))

@@ -1,0 +1,80 @@
+"""Numbers that go wrong: which tensors, which rows, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from tightfit.data.batches import collate
+from tightfit.errors import ProofError
+from tightfit.model.lean import LeanEncoder
+from tightfit.training.precision import Precision
+from tightfit.training.setup import HistoryRow, Setup
+
+SHOWN = 8
+"""Rows that a message names."""
+
+DIVERGED = 1.5
+"""A training loss of so many times that of guessing, after a better one, is no noise any more."""
+
+
+def in_fp32(setup: Setup, reason: str) -> Setup:
+    """The same setup with its forward pass in fp32, over the same weights."""
+    lean = None
+    if setup.lean is not None:
+        lean = LeanEncoder(setup.classifier.module, torch.float32)
+    return replace(setup, precision=Precision("fp32", reason), lean=lean)
+
+
+def not_a_number(
+    setup: Setup, step: int, batches: Sequence[Sequence[int]], trainable: Mapping[str, nn.Parameter]
+) -> ProofError:
+    """The error for a step whose loss or gradient is not finite: tensors, and rows behind it.
+
+    Args:
+        setup: as it was at this step.
+        step: counted from 1.
+        batches: the training rows of each forward pass of the step, from 0.
+        trainable: what trains, with its gradients.
+    """
+    gradients = {n: p.grad for n, p in trainable.items() if p.grad is not None}
+    bad = [n for n, gradient in gradients.items() if not gradient.isfinite().all()]
+    tensors = ", ".join(bad[:4]) or "every tensor is finite by itself"
+    rows = [row for batch in batches for row in _rows_without_loss(setup, batch)]
+    where = f"no finite loss of training rows {_shown(rows)}"
+    if not rows:
+        every = [row for batch in batches for row in batch]
+        where = f"finite losses, of training rows {_shown(every)}"
+    return ProofError(
+        f"the loss or its gradient is not a number any more at step {step}",
+        seen=f"{tensors}; {where} (counted from 0)",
+        next_step="look at these rows, lower optim.lr, or use train.precision=fp32",
+    )
+
+
+def diverges(history: Sequence[HistoryRow], guessing: float) -> str | None:
+    """Words about a loss that has been better than guessing and is now far worse, else None."""
+    losses = [row["train_loss"] for row in history if row["train_loss"] is not None]
+    if len(losses) < 2 or not min(losses) < guessing or losses[-1] <= DIVERGED * guessing:
+        return None
+    return (
+        f"the training loss has gone up to {losses[-1]:.3g} from {min(losses):.3g}; guessing would "
+        f"have {guessing:.3g}: stop with Ctrl-C and lower optim.lr, unless it comes down again"
+    )
+
+
+def _rows_without_loss(setup: Setup, rows: Sequence[int]) -> list[int]:
+    batch = collate(setup.train.tokens, rows, setup.train.targets).to(setup.classifier.device)
+    assert batch.targets_B is not None
+    with torch.no_grad():
+        logits_BK = setup.logits(batch, setup.train.states)
+        losses_B = setup.classifier.task.row_losses(logits_BK, batch.targets_B)
+    return [rows[i] for i in (~losses_B.isfinite()).nonzero().flatten().tolist()]
+
+
+def _shown(rows: Sequence[int]) -> str:
+    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    return ", ".join(map(str, rows[:SHOWN])) + more

@@ -1,0 +1,103 @@
+"""What was asked for: one frozen request, whoever asks (command line, Python, a comparison)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self, TypedDict, Unpack
+
+from tightfit.config import DEFAULT_RECIPE, OPTIONS, Config, Settings, settings_of
+from tightfit.data.sources import Columns, check_source
+from tightfit.model.locate import check_model
+
+
+def is_first_process() -> bool:
+    """Whether this process decides, writes and speaks: of those that ``torchrun`` starts, one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class TrainOptions(TypedDict, total=False):
+    """What may be asked of a training beside its rows; each may be left out.
+
+    Attributes:
+        validation: rows to validate on, in any form of the data; None holds some of them out.
+        recipe: where the settings start from.
+        model: Hub name, folder, or the embedded model; None takes the recipe's.
+        budget: most trainable parameters allowed; None takes the recipe's cap.
+        seed: of everything that is drawn at random.
+        max_steps: end after so many optimiser steps, and shorten the schedule with them.
+        limit: train on a stratified sample of this many rows.
+        minutes: fit the training into this wall clock of the whole call, final scoring excluded.
+        started: when that clock began, by :func:`time.monotonic`; None is now.
+        text_column: column, or columns to join with a space.
+        label_column: column of the labels.
+        settings: typed values by dotted name, or assignments such as ``optim.lr=1e-3``.
+    """
+
+    validation: Any
+    recipe: str
+    model: str | None
+    budget: int | None
+    seed: int | None
+    max_steps: int | None
+    limit: int | None
+    minutes: float | None
+    started: float | None
+    text_column: Sequence[str] | str | None
+    label_column: str | None
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Rows and settings as they were asked for; nothing that a run decides is in here.
+
+    Attributes:
+        data: a path, ``hf:NAME``, ``sample``, a data frame or a ``datasets.Dataset``.
+        config: every setting.
+        validation: rows to validate on, or None.
+        limit: train on so many rows, or None.
+        started: when the call began, by :func:`time.monotonic`.
+    """
+
+    data: Any
+    config: Config
+    validation: Any = None
+    limit: int | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(cls, data: Any, **options: Unpack[TrainOptions]) -> Self:
+        """The request that these options make.
+
+        Raises:
+            SettingsError: with every mistake in them.
+        """
+        named = {name: value for name, value in options.items() if name in OPTIONS}
+        config = settings_of(
+            options.get("recipe", DEFAULT_RECIPE), options.get("settings", ()), **named
+        )
+        started = options.get("started")
+        return cls(
+            data,
+            config,
+            options.get("validation"),
+            options.get("limit"),
+            time.monotonic() if started is None else started,
+        )
+
+    def check(self) -> None:
+        """Refuse at once what can be seen without torch: paths, columns, and the model's folder.
+
+        Raises:
+            DataError: a file or column is missing.
+            ModelError: the model's folder is not there.
+            MachineError: a file may not be read.
+        """
+        columns = Columns.of(self.config.data)
+        for rows in (self.data, self.validation):
+            if rows is not None:
+                check_source(rows, columns)
+        check_model(self.config.model.name)

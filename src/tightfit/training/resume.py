@@ -1,0 +1,122 @@
+"""How a training finds its folder: none yet, an unfinished run, or what a kill left of one."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tightfit import storage
+from tightfit.budget.parameter_plan import Plan
+from tightfit.config import Config, Decisions, from_toml
+from tightfit.errors import DataError, MachineError, SettingsError
+from tightfit.tasks.dataset import Dataset
+from tightfit.training.setup import Setup
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an unfinished run began with."""
+
+    config: Config
+    decisions: Decisions
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """Where a training is to lie, and what may be done to what is there."""
+
+    path: Path
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def folder(self) -> storage.RunFolder:
+        """The run's files."""
+        return storage.RunFolder(self.path)
+
+    @property
+    def digests(self) -> Path:
+        """Where it is, everything is that a resumed training reads."""
+        return self.folder.checkpoints / storage.BEGINNING
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to resume."""
+        return self.resume and self.folder.manifest.is_file()
+
+    def stored(self) -> Stored | None:
+        """What an unfinished run began with, or None where there is none to go on with.
+
+        Raises:
+            ArtefactError: what it began with has changed since.
+        """
+        folder = self.folder
+        if not (self.resume and self.digests.is_file()):
+            return None
+        storage.check_digests(self.digests, folder.root)
+        return Stored(
+            from_toml(folder.config.read_text("utf-8")),
+            Decisions.from_json(storage.read_json(folder.decisions)),
+            Plan.from_json(storage.read_json(folder.plan)),
+        )
+
+    def create(self, setup: Setup) -> storage.RunFolder:
+        """A new folder, in which a training can begin and resume."""
+        if self.resume:
+            storage.clear_beginning(self.folder)
+        folder = storage.create(self.path, overwrite=self.overwrite)
+        try:
+            storage.write_text(folder.config, setup.config.to_toml())
+            storage.write_json(folder.decisions, setup.decisions.to_json())
+            storage.write_json(folder.plan, setup.classifier.plan.to_json())
+            storage.write_json(folder.labels, setup.dataset.task.to_json())
+            storage.write_json(folder.data, setup.data_facts())
+            storage.make_folder(folder.checkpoints)
+            written = [folder.config, folder.decisions, folder.plan, folder.labels, folder.data]
+            storage.write_digests(self.digests, written)
+        except MachineError:
+            # There is nothing to resume yet, and half a beginning would be in the way of the next.
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+        return folder
+
+    def check_same(self, config: Config, dataset: Dataset, stored: Stored) -> None:
+        """Whether settings and rows are those the run began with, before a model is built.
+
+        Raises:
+            DataError: the rows or labels differ.
+            SettingsError: the settings do.
+        """
+        if config != stored.config:
+            raise SettingsError(
+                "--resume needs the settings that the run began with",
+                seen=", ".join(_differing(config, stored.config)),
+                next_step="give the same options, or start anew with --overwrite",
+            )
+        if storage.read_json(self.folder.labels) != dataset.task.to_json():
+            raise _other_rows("the labels have changed")
+        before = storage.read_json(self.folder.data)
+        for part in ("train_fingerprint", "validation_fingerprint"):
+            if before[part] != dataset.facts[part]:
+                raise _other_rows(f"{part.split('_')[0]} rows have changed")
+
+
+def _other_rows(seen: str) -> DataError:
+    return DataError(
+        "--resume needs the rows that the run began with",
+        seen=seen,
+        next_step="give the same data, or start anew with --overwrite",
+    )
+
+
+def _differing(one: Config, other: Config) -> list[str]:
+    before, now = other.model_dump(mode="json"), one.model_dump(mode="json")
+    names = []
+    for section, value in now.items():
+        if isinstance(value, dict):
+            names += [f"{section}.{k}" for k, v in value.items() if v != before[section].get(k)]
+        elif value != before[section]:
+            names.append(section)
+    return names

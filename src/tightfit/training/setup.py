@@ -1,0 +1,175 @@
+"""What one training run is given, counts, and leaves.
+
+Shapes: B rows of a batch, K labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tightfit.config import Config, Decisions
+from tightfit.data.batches import (
+    Batch,
+    Tokens,
+    divided,
+    length_histogram,
+    length_sorted,
+    most_padded_tokens,
+)
+from tightfit.model.classifier import Classifier
+from tightfit.model.lean import LeanEncoder
+from tightfit.model.locate import Source
+from tightfit.model.prefix import PrefixStates
+from tightfit.tasks.dataset import Dataset
+from tightfit.training.optim import Schedule
+from tightfit.training.precision import Precision
+
+HistoryRow = dict[str, Any]
+"""step, epoch, lr, train_loss, train_accuracy, eval_loss, eval_accuracy, rows, tokens, seconds."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts as tokens, with the target of each."""
+
+    tokens: Tokens
+    targets: NDArray[Any]
+    """What the task makes of the labels: the first axis is the rows."""
+    states: PrefixStates | None = None
+    """What the layers below the lowest adapter make of them, where that is kept."""
+
+    def sample(self, most: int | None, seed: int) -> Rows:
+        """So many of them, in their order: the same ones each time. None takes all."""
+        if most is None or most >= len(self.targets):
+            return self
+        rows = sorted(np.random.default_rng(seed).permutation(len(self.targets))[:most].tolist())
+        return Rows(self.tokens.select(rows), self.targets[rows])
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that training needs to know, decided beforehand."""
+
+    config: Config
+    """What was asked for."""
+    decisions: Decisions
+    """What was decided."""
+    dataset: Dataset
+    source: Source
+    classifier: Classifier
+    train: Rows
+    validation: Rows
+    schedule: Schedule
+    precision: Precision
+    eval_subset: Rows
+    """The validation rows that evaluations while training score: all, or always the same sample."""
+    lean: LeanEncoder | None = None
+    """The leaner forward pass, where the model has one."""
+    probe_rows: int = 4_000
+    """Most rows of the probe start: more sharpen it by little, and each costs a forward pass."""
+    deadline: float = math.inf
+    """Reading of :func:`time.monotonic` after which no further step is taken."""
+    padding: float = 0.0
+    """The share of padding in an epoch's forward passes."""
+    most_rows: int | None = None
+    """Most rows of one pass, once the device has run out of memory with more."""
+
+    def data_facts(self) -> dict[str, Any]:
+        """What ``data.json`` keeps of the rows and their tokens."""
+        train = self.train.tokens
+        tokens = {
+            "max_length": train.max_length,
+            "mean": float(train.lengths.mean()),
+            "truncated": train.truncated,
+            "validation_truncated": self.validation.tokens.truncated,
+            "padding_share": self.padding,
+            "lengths": length_histogram(train.lengths),
+        }
+        return {**self.dataset.facts, "tokens": tokens}
+
+    @property
+    def padded_tokens(self) -> int | None:
+        """padded tokens that one pass through the encoder should have at most, if any."""
+        return most_padded_tokens(self.classifier.device, self.precision.dtype)
+
+    def parts(self, rows: Sequence[int]) -> list[list[int]]:
+        """A batch of training rows in parts, each of which is one pass through the encoder.
+
+        The lean forward pass takes no more at once than a CPU's caches hold, and rows of like
+        length together: a step's gradient is a sum over its rows, however they are parted.
+        """
+        most = self.most_rows or len(rows)
+        return [
+            part[i : i + most] for part in self._suited(rows) for i in range(0, len(part), most)
+        ]
+
+    def _suited(self, rows: Sequence[int]) -> list[list[int]]:
+        if self.lean is None:
+            return [list(rows)]
+        tokens, padded_tokens = self.train.tokens.select(rows), self.padded_tokens
+        if self.lean.divides and padded_tokens is not None:
+            parts = divided(tokens, padded_tokens, torch.get_num_threads())
+        else:
+            parts = length_sorted(tokens, padded_tokens=padded_tokens)
+        return [[rows[i] for i in part] for part in parts]
+
+    def pooled(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
+        """What the head reads, (B, 1, H) in fp32, by the lean forward pass."""
+        assert self.lean is not None
+        if states is None:
+            return self.lean.pooled(self.lean.prefix(batch), batch)
+        return self.lean.pooled(states.of(batch).to(batch.ids_BL.device), batch)
+
+    def logits(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
+        """One forward pass of training, ``logits_BK`` in fp32, from stored states where given."""
+        if self.lean is not None:
+            return self.lean.head(self.pooled(batch, states))
+        with self.precision.autocast(self.classifier.device):
+            return self.classifier.logits(batch)
+
+
+@dataclass
+class Counters:
+    """What has been done so far; a checkpoint keeps it."""
+
+    rows: int = 0
+    tokens: int = 0
+    train_seconds: float = 0.0
+    """Time in steps, and in what was computed once for all of them."""
+    prefix_seconds: float = 0.0
+    """Time in computing once what lies below the lowest adapter."""
+    seconds: float = 0.0
+    """All of this and evaluations."""
+    best_step: int = 0
+    best_accuracy: float = -1.0
+    loss_sum: float = 0.0
+    """Of the rows since the last history row, as are the next two."""
+    correct: int = 0
+    summed: int = 0
+
+    def sums(self, device: torch.device) -> torch.Tensor:
+        """Loss, right answers and tokens, to be added to on a device: each number read there, one
+        by one, would wait for it. In double precision, so that they are what Python's are."""
+        numbers = [self.loss_sum, self.correct, self.tokens]
+        return torch.tensor(numbers, dtype=torch.double, device=device)
+
+    def take(self, sums: torch.Tensor) -> None:
+        """Read what :meth:`sums` has become."""
+        self.loss_sum, *counts = sums.tolist()
+        self.correct, self.tokens = map(int, counts)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training leaves; the classifier itself holds the best weights."""
+
+    history: list[HistoryRow]
+    counters: Counters
+    steps: int

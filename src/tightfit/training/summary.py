@@ -1,0 +1,41 @@
+"""The outcome of a training in a few numbers, as ``metrics.json`` keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """What training took, and what came of it.
+
+    Attributes:
+        task: what a target is.
+        total: trainable parameters.
+        accuracy: on the validation rows, as is ``macro_f1``.
+        macro_f1: the mean over classes of their F1.
+        start_accuracy: before the first step, on the rows that evaluations while training score.
+        best_step: the step whose weights were kept.
+        steps: optimiser steps that were taken.
+        epochs: passes over the training rows.
+        examples: rows that were trained on, each time counted.
+        seconds: of training, evaluations included.
+        examples_per_second: in steps alone.
+        tokens_per_second: likewise.
+        proofs: by name, whether each holds, and whether a failure was declared (``expected``).
+    """
+
+    task: str
+    total: int
+    accuracy: float
+    macro_f1: float
+    start_accuracy: float
+    best_step: int
+    steps: int
+    epochs: float
+    examples: int
+    seconds: float
+    examples_per_second: float
+    tokens_per_second: float
+    proofs: Mapping[str, Mapping[str, bool]]

@@ -1,0 +1,1 @@
+"""One short function a verb: the only package that knows the order of things."""

@@ -1,0 +1,26 @@
+"""``tightfit train --dry-run``: everything but the training, and what it would take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+from tightfit.progress import Progress, RichProgress
+from tightfit.training.request import TrainOptions, TrainRequest
+
+if TYPE_CHECKING:
+    from tightfit.verbs.forecast import Forecast
+
+
+def dry_run(
+    data: Any, *, progress: Progress | None = None, **options: Unpack[TrainOptions]
+) -> Forecast:
+    """What :func:`train` would do with these arguments, measured on a few steps.
+
+    Nothing is written. The arguments, and what is raised, are those of :func:`train`.
+    """
+    request, progress = TrainRequest.of(data, **options), progress or RichProgress()
+    request.check()
+    progress.say("measuring what a training would take")
+    from tightfit.verbs.forecast import forecast
+
+    return forecast(request, progress)

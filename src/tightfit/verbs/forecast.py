@@ -1,0 +1,89 @@
+"""What a training would take, from a rehearsal of it."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from accelerate.utils import set_seed
+
+from tightfit.budget.parameter_plan import Plan
+from tightfit.model.locate import locate
+from tightfit.progress import Progress
+from tightfit.tasks.dataset import read_dataset, tell_about
+from tightfit.training.importance import decide_plan
+from tightfit.training.prepare import prepare
+from tightfit.training.request import TrainRequest
+from tightfit.training.time_budget import TimeLimit, fit_into, rehearse
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a training would do, and take."""
+
+    plan: Plan
+    rows: int
+    """To train on."""
+    validation_rows: int
+    truncated: int
+    """Training texts that would be cut."""
+    steps: int
+    minutes: float
+    """Of the whole command, from reading the rows to final scoring."""
+    memory_bytes: int
+    """Highest memory use of this process in the rehearsal, the longest rows included."""
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``tightfit train --dry-run --json`` prints."""
+        return {
+            "plan": self.plan.to_json(),
+            "rows": self.rows,
+            "validation_rows": self.validation_rows,
+            "truncated": self.truncated,
+            "steps": self.steps,
+            "minutes": self.minutes,
+            "memory_bytes": self.memory_bytes,
+            "notes": list(self.notes),
+        }
+
+
+def forecast(request: TrainRequest, progress: Progress) -> Forecast:
+    """What would come of a request; see :func:`dry_run`."""
+    config = request.config
+    dataset = read_dataset(config, request.data, request.validation, request.limit)
+    tell_about(dataset, progress)
+    source = locate(config.model.name)
+    set_seed(config.seed)  # here as well: deciding by importance builds a model
+    plan = decide_plan(config, dataset, source, progress)
+    set_seed(config.seed)
+    setup = prepare(config, dataset, source, plan, progress=progress)
+    if config.train.minutes is not None:
+        setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
+    prepared = time.monotonic() - request.started
+    pace = rehearse(setup)
+    training = pace.seconds(setup.schedule.total, setup.config.train.eval_every)
+    notes = [
+        dataset.facts["note"],
+        f"computing in {setup.precision.format}: {setup.precision.reason}",
+        *dataset.facts["warnings"],
+    ]
+    return Forecast(
+        plan=plan,
+        rows=len(dataset.train_texts),
+        validation_rows=len(dataset.validation_texts),
+        truncated=setup.train.tokens.truncated,
+        steps=setup.schedule.total,
+        minutes=(prepared + training + pace.scoring) / 60,
+        memory_bytes=_peak_memory(),
+        notes=tuple(note for note in notes if note),
+    )
+
+
+def _peak_memory() -> int:
+    """Bytes; Linux counts in kibibytes, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,160 @@
+"""``tightfit predict``: a file of rows to a file of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tightfit.batch_predict.shard import WHOLE, Shard
+from tightfit.batch_predict.stream import (
+    STREAM_ROWS,
+    Written,
+    check_out,
+    predict_stream,
+)
+from tightfit.cascade.two_stage import CascadePredictor
+from tightfit.config import MissingText
+from tightfit.data.batches import most_padded_tokens
+from tightfit.data.sources import count_rows, iter_texts
+from tightfit.display import Shown
+from tightfit.encoder.device import best_device
+from tightfit.engines.engine import EngineModel
+from tightfit.engines.selection import LIBRARY_OF, Asked, EngineName
+from tightfit.exporting.engine_choice import open_engine
+from tightfit.progress import Progress, RichProgress
+from tightfit.run import Run
+from tightfit.tasks import LabelFormat
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class PredictResult(Shown, Written):
+    """What was written, where, and by what."""
+
+    out: Path
+    threshold: float = 0.0
+    """The least confidence of an answer."""
+    engine: EngineName = "torch"
+    """What computed."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``tightfit predict --json`` prints."""
+        told = asdict(self)
+        return {"out": str(told.pop("out")), **told}
+
+    def shown(self) -> dict[str, object]:
+        """Where the labels are, of how many rows, and by what."""
+        return {"out": self.out, "rows": f"{self.rows:,}", "engine": self.engine}
+
+
+def predict(
+    run: str | Path,
+    data: Any,
+    out: str | Path,
+    *,
+    probabilities: bool = False,
+    escape_formulas: bool = False,
+    label_format: LabelFormat = "id",
+    max_length: int | None = None,
+    max_error: float | None = None,
+    text_column: Sequence[str] | str | None = None,
+    missing_text: MissingText | None = None,
+    shard: str | None = None,
+    engine: Asked = "torch",
+    cascade: bool = False,
+    progress: Progress | None = None,
+) -> PredictResult:
+    """Predict every row of a file into a CSV, JSONL or Parquet file.
+
+    What ends early, by a kill or a fault, keeps its finished chunks in ``OUT.partial``, and the
+    same call goes on from there; the file is then the same to the byte.
+
+    Args:
+        run: a run folder.
+        data: anything that ``train`` takes; labels are not looked at.
+        out: the file to write; it appears when it is complete.
+        probabilities: add one column a label; they are calibrated on the run's validation rows.
+        escape_formulas: in a CSV, put an apostrophe before label names that a spreadsheet would
+            run as formulas.
+        label_format: the label's position, or its name.
+        max_length: longest text to read, in tokens.
+        max_error: leave a text without a label where that is needed to keep the share of wrong
+            labels under this level, with 95% confidence.
+        text_column: column, or columns to join with a space.
+        missing_text: what a row without a text is, ``refuse`` a fault or ``empty`` an empty text;
+            None takes the run's own setting.
+        shard: ``3/8`` predicts the third of eight shares of the rows, under their own IDs.
+        engine: what computes; ``auto`` measures those that are installed on a sample of the rows,
+            and takes the fastest that agrees with PyTorch in fp32. Any but ``torch`` keeps its
+            graph and figures in the run's ``derived/``.
+        cascade: let the linear model that ``make_cascade`` made answer the rows it is sure of.
+        progress: how to speak to people; None speaks on stderr.
+
+    Raises:
+        TightfitError: its subclasses tell what is wrong; no output file is left half-written.
+    """
+    progress = progress or RichProgress()
+    check_out(Path(out), escape_formulas=escape_formulas)
+    share = WHOLE if shard is None else Shard.parse(shard)
+    loaded = Run.load(run, max_length=max_length, max_error=max_error)
+    columns = loaded.columns(text_column, missing_text=missing_text)
+    _tell_device(loaded, progress)
+    used: EngineName = "torch"
+    first: list[str] = []
+    if engine != "torch":
+        first = next(iter(iter_texts(data, columns, STREAM_ROWS)), [])
+    if first:
+        loaded, used = _with_engine(loaded, engine, first, progress)
+    if cascade:
+        loaded = loaded.with_cascade()
+    written = predict_stream(
+        loaded.predictor,
+        iter_texts(data, columns, STREAM_ROWS),
+        Path(out),
+        label_format=label_format,
+        probabilities=probabilities,
+        escape_formulas=escape_formulas,
+        total=count_rows(data),
+        shard=share,
+        job=_job(loaded, used),
+        progress=progress,
+    )
+    threshold = loaded.predictor.threshold
+    return PredictResult(**vars(written), out=Path(out), threshold=threshold, engine=used)
+
+
+def _tell_device(run: Run, progress: Progress) -> None:
+    """On a GPU batches are as large as its free memory allows."""
+    device = best_device()
+    if device.type == "cuda":
+        most = run.config.predict.padded_tokens or most_padded_tokens(device)
+        progress.say(
+            f"predicting on the GPU, at most {most:,} tokens at once, padding included "
+            "(predict.padded_tokens, else by its free memory)"
+        )
+
+
+def _with_engine(
+    run: Run, asked: Asked, texts: Sequence[str], progress: Progress
+) -> tuple[Run, EngineName]:
+    """The run, predicting with the engine asked for, or with the fastest."""
+    engine, name = open_engine(run, asked, texts, progress=progress)
+    model = EngineModel(run.model.tokens, run.model.longest, engine)
+    return run.with_parts(predictor=replace(run.predictor, model=model)), name
+
+
+def _job(run: Run, engine: EngineName) -> dict[str, object]:
+    """What predictions depend on, besides the texts; the manifest stands for the whole run."""
+    libraries = ["torch", "transformers", "tightfit"]
+    libraries += [LIBRARY_OF[engine]] if engine in LIBRARY_OF else []
+    first = run.predictor
+    return {
+        "run": run.identity,
+        "engine": engine,
+        "cascade": first.cascade.identity if isinstance(first, CascadePredictor) else None,
+        "max_length": run.predictor.max_length,
+        "temperature": run.predictor.temperature,
+        "versions": {name: version(name) for name in libraries},
+    }

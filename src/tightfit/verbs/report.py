@@ -1,0 +1,45 @@
+"""``tightfit report``: a fresh page about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tightfit import storage
+from tightfit.errors import UsageError
+from tightfit.reporting.page import render
+from tightfit.run import Run
+
+
+def report(run: str | Path, *, out: str | Path | None = None) -> Path:
+    """Write a page about a run, with the evaluations since it was sealed; returns where it is.
+
+    Args:
+        run: a run folder.
+        out: the file to write; None takes ``derived/report.html`` in the run, whose own page
+            stays as it was sealed.
+
+    Raises:
+        ArtefactError: the run is incomplete or damaged.
+        MachineError: the page cannot be written.
+        UsageError: ``out`` is a folder, or a part of the run that is sealed.
+    """
+    found = Run.open(run)
+    folder = found.folder
+    path = folder.derived / folder.report.name if out is None else Path(out)
+    _check_out(folder, path)
+    page = render(found)
+    storage.make_folder(path.parent)
+    storage.write_text(path, page)
+    return path
+
+
+def _check_out(folder: storage.RunFolder, path: Path) -> None:
+    if path.is_dir():
+        raise UsageError("the page is to be a file", seen=f"{path}, a folder")
+    root, derived, target = (p.resolve() for p in (folder.root, folder.derived, path))
+    if target.is_relative_to(root) and not target.is_relative_to(derived):
+        raise UsageError(
+            "a sealed run never changes",
+            seen=path,
+            allowed=f"a file outside the run, or in {folder.derived}",
+        )

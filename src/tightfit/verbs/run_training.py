@@ -1,0 +1,278 @@
+"""A training from its request to a sealed run: the order of things."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import set_seed
+
+from tightfit import storage
+from tightfit.config import Config
+from tightfit.metrics.scores import Scores
+from tightfit.model.adapters import adapter_pairs
+from tightfit.model.artefact import load_artefact, save_artefact
+from tightfit.model.classifier import count_built, predict_logits
+from tightfit.model.locate import locate
+from tightfit.model.model_card import write_card
+from tightfit.model.proofs import Proof, movement, round_trip
+from tightfit.progress import Progress
+from tightfit.reporting.page import render
+from tightfit.run import Run
+from tightfit.tasks.calibrate import DERIVED_NAME, calibrate
+from tightfit.tasks.dataset import read_dataset, tell_about
+from tightfit.tasks.validation_logits import ValidationLogits
+from tightfit.training.callbacks import (
+    Callback,
+    CheckpointSaver,
+    DivergenceWarning,
+    EarlyStop,
+    HistoryFile,
+    ProgressBar,
+    TimeBudget,
+)
+from tightfit.training.checkpoint import CheckpointStore
+from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
+from tightfit.training.importance import decide_plan
+from tightfit.training.loop import Loop
+from tightfit.training.parallel import Peers, join_peers
+from tightfit.training.prepare import prepare
+from tightfit.training.request import TrainRequest
+from tightfit.training.resume import RunStart
+from tightfit.training.setup import Fitted, Setup
+from tightfit.training.signals import stop_on_signals
+from tightfit.training.time_budget import TimeLimit, fit_into
+from tightfit.training.tracking import Tracker, check_tracker
+from tightfit.verbs.train_result import TrainResult, read_result
+
+ROUND_TRIP_ROWS = 64
+"""Validation rows on which the artefact must answer as the trained model does."""
+
+RECORDED_VERSIONS = ("tightfit", "torch", "transformers", "peft", "accelerate", "tokenizers")
+
+
+def run_training(
+    request: TrainRequest, path: Path, *, resume: bool, overwrite: bool, progress: Progress
+) -> TrainResult:
+    """Do what was asked for; see :func:`tightfit.verbs.train.train`."""
+    config, peers = request.config, join_peers()
+    check_parallel(config, peers)
+    if peers.rank > 0:
+        dataset = read_dataset(config, request.data, request.validation, request.limit)
+        work(config, dataset, peers)
+        return peers.share(None)
+    start = RunStart(path, resume=resume, overwrite=overwrite)
+    check_tracker(config)
+    _announce(config, progress)
+    with storage.lock_run(path):
+        if start.finished:  # by a process that held it until now
+            return read_result(path)
+        setup, folder = _begin(request, start, peers, progress)
+        trained = _fit(folder, setup, peers, start=start, progress=progress)
+        return peers.share(_finish(folder, setup, trained))
+
+
+def _announce(config: Config, progress: Progress) -> None:
+    if config.budget.cap is None:
+        progress.warn(
+            f"recipe {config.recipe}: no cap holds; every trainable weight is counted only"
+        )
+    if config.train.expect_dead:
+        progress.warn(
+            f"recipe {config.recipe} leaves every adapter dead on purpose, to reproduce the "
+            "published number; use recipe paper for adapters that learn"
+        )
+
+
+def _begin(
+    request: TrainRequest, start: RunStart, peers: Peers, progress: Progress
+) -> tuple[Setup, storage.RunFolder]:
+    """Decide, or take over what an unfinished run decided, and hold the folder ready."""
+    config = request.config
+    dataset = read_dataset(config, request.data, request.validation, request.limit)
+    tell_about(dataset, progress)
+    stored, source = start.stored(), locate(config.model.name)
+    set_seed(config.seed)  # here as well: deciding by importance builds a model
+    if stored is None:
+        plan, decided = decide_plan(config, dataset, source, progress), None
+    else:
+        start.check_same(config, dataset, stored)
+        plan, decided = stored.plan, stored.decisions
+    reason = f": {plan.why}" if plan.why else ""
+    progress.say(f"{plan.total:,} parameters will train in {source.name}{reason}")
+    set_seed(config.seed)
+    setup = prepare(config, dataset, source, plan, decided=decided, progress=progress)
+    if config.train.minutes is not None:
+        setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
+        set_seed(config.seed)
+    folder = start.create(setup) if stored is None else start.folder
+    peers.share(Orders(folder.checkpoints, plan, setup.decisions))
+    return setup, folder
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A training that is over, proven and saved, but not scored and sealed."""
+
+    fitted: Fitted
+    proofs: dict[str, dict[str, Any]]
+    artefact: Path
+
+
+def _fit(
+    folder: storage.RunFolder, setup: Setup, peers: Peers, *, start: RunStart, progress: Progress
+) -> _Trained:
+    """Train, save and prove."""
+    before = setup.classifier.state()
+    watch = watch_over(setup)
+    store = CheckpointStore(folder.checkpoints)
+    with (
+        stop_on_signals() as stop,
+        Tracker.open(setup.config, folder.derived / "tracking") as tracker,
+    ):
+        loop = Loop(
+            setup,
+            watch,
+            [*_listeners(folder, progress), tracker, CheckpointSaver(store)],
+            scratch=folder.checkpoints,
+            progress=progress,
+            stop=stop,
+            peers=peers,
+        )
+        try:
+            fitted = loop.fit(store.load() if start.resume else None)
+            gradients = watch.finish()
+        finally:
+            storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
+    # VeRA's d may stand still, as A may: b alone changes the weight.
+    moved = movement(
+        before,
+        setup.classifier.state(),
+        adapter_pairs(setup.classifier.module),
+        exempt={*watch.exempt, *watch.late},
+        expect_dead=setup.config.train.expect_dead,
+    )
+    artefact = folder.model if setup.classifier.plan.record.whole else folder.adapter
+    saved = save_artefact(setup.classifier, artefact)
+    proofs = {
+        "gates": _gates(setup, loop.optimizer_parameters, saved).to_json(),
+        "gradients": gradients.to_json(),
+        "movement": moved.to_json(),
+        "round_trip": _round_trip(setup, artefact).to_json(),
+    }
+    storage.write_json(folder.proofs, proofs)
+    return _Trained(fitted, proofs, artefact)
+
+
+def _listeners(folder: storage.RunFolder, progress: Progress) -> list[Callback]:
+    """What shows and keeps a training, in the order in which each hears of an event."""
+    return [
+        HistoryFile(folder.history),
+        DivergenceWarning(progress),
+        TimeBudget(progress),
+        EarlyStop(progress),
+        ProgressBar(progress),
+    ]
+
+
+def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> TrainResult:
+    """Score, calibrate, tell about it, and seal."""
+    run = Run(folder.root, base=setup.source)
+    validation_logits, scores = _score_validation(setup, run)
+    validation_logits.write(folder.validation)
+    storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
+    result = _result(folder.root, setup, trained, scores)
+    told = {name: value for name, value in result.to_json().items() if name != "run"}
+    storage.write_json(folder.metrics, {"train": told, "validation": scores.to_json()})
+    source = setup.source
+    write_card(
+        trained.artefact,
+        setup.config,
+        setup.classifier.plan,
+        setup.classifier.task.names,
+        decisions=setup.decisions,
+        scores=scores.to_json(),
+        source=source,
+        steps=trained.fitted.steps,
+        data=setup.dataset.facts,
+        proofs=trained.proofs,
+    )
+    base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
+    versions = _versions()
+    draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
+    storage.write_text(folder.report, render(run.with_parts(manifest=draft)))
+    storage.seal(folder, versions, base)
+    return result
+
+
+def _gates(setup: Setup, optimizer: int, saved: int) -> Proof:
+    """The four counts; each was compared with the plan where it was made."""
+    plan = setup.classifier.plan
+    shapes = setup.source.shapes(plan.num_labels)
+    # What a head of low rank does without.
+    spared = sum(
+        shapes.hidden * plan.num_labels - rank * (shapes.hidden + plan.num_labels)
+        for rank in plan.head_ranks.values()
+    )
+    counts = {
+        "plan": plan.total,
+        "built": count_built(setup.classifier),
+        "optimizer": optimizer,
+        "saved": saved,
+        "cap": plan.budget,
+        "frozen": 0 if plan.record.whole else shapes.parameters - plan.head - spared,
+    }
+    return Proof("gates", ok=True, numbers=counts)
+
+
+def _round_trip(setup: Setup, artefact: Path) -> Proof:
+    trained = setup.classifier
+    tokens = setup.validation.tokens
+    tokens = tokens.select(range(min(ROUND_TRIP_ROWS, len(tokens))))
+    anew = load_artefact(artefact, setup.source, trained.plan, trained.task)
+    anew.module.to(trained.device)
+    batch = setup.config.train.eval_batch
+    return round_trip(
+        predict_logits(trained, tokens, batch=batch),
+        predict_logits(anew, tokens, batch=batch),
+        labels=(trained.task.names, anew.task.names),
+    )
+
+
+def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]:
+    """What was saved, on the validation rows, in fp32."""
+    logits_NK = run.model.logits(setup.validation.tokens)
+    task, targets_N = setup.classifier.task, setup.validation.targets
+    scores = task.score(targets_N, task.probabilities(logits_NK))
+    texts = setup.dataset.validation_texts
+    return ValidationLogits.gather(task, logits_NK, targets_N, texts), scores
+
+
+def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> TrainResult:
+    fitted, counters = trained.fitted, trained.fitted.counters
+    return TrainResult(
+        run=run,
+        task=setup.classifier.task.kind,
+        total=setup.classifier.plan.total,
+        accuracy=scores.accuracy.value,
+        macro_f1=scores.macro_f1.value,
+        start_accuracy=fitted.history[0]["eval_accuracy"],
+        best_step=counters.best_step,
+        steps=fitted.steps,
+        epochs=fitted.steps / setup.schedule.steps_per_epoch,
+        examples=counters.rows,
+        seconds=counters.seconds,
+        examples_per_second=counters.rows / counters.train_seconds,
+        tokens_per_second=counters.tokens / counters.train_seconds,
+        proofs={
+            name: {key: proof[key] for key in ("ok", "expected") if key in proof}
+            for name, proof in trained.proofs.items()
+        },
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{n: version(n) for n in RECORDED_VERSIONS}}

@@ -1,0 +1,55 @@
+"""``tightfit train``: from rows to a sealed run.
+
+What can be refused at once is refused here, before torch is imported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Unpack
+
+from tightfit import storage
+from tightfit.progress import Progress, RichProgress
+from tightfit.training.request import TrainOptions, TrainRequest, is_first_process
+from tightfit.verbs.train_result import TrainResult, read_result
+
+
+def train(
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **options: Unpack[TrainOptions],
+) -> TrainResult:
+    """Train a classifier inside a budget, prove that it learned, and seal the run.
+
+    Args:
+        data: a path, ``hf:NAME``, ``sample``, a data frame or a ``datasets.Dataset``.
+        out: the run folder; None takes the next ``runs/NNN``.
+        resume: go on from the run's newest checkpoint; a finished run is left as it is.
+        overwrite: replace a run that is there.
+        progress: how to speak to people; None speaks on stderr.
+        options: see :class:`~tightfit.training.request.TrainOptions`.
+
+    Returns:
+        What the run is worth; of several processes that train together each gets it.
+
+    Raises:
+        TightfitError: its subclasses tell what is wrong; nothing half-written is left behind.
+    """
+    request, progress = TrainRequest.of(data, **options), progress or RichProgress()
+    path = Path(out) if out is not None else storage.next_path()
+    first = is_first_process()
+    if resume and storage.RunFolder(path).manifest.is_file():
+        progress.say(f"{path} is complete; nothing to resume")
+        return read_result(path)
+    if first and not resume:  # the others come late, when the folder is there
+        storage.check_may_create(path, overwrite=overwrite)
+    request.check()
+    if first:
+        progress.say(f"training into {path}")
+    from tightfit.verbs.run_training import run_training
+
+    return run_training(request, path, resume=resume, overwrite=overwrite, progress=progress)

@@ -1,0 +1,42 @@
+"""What a finished training is worth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tightfit.display import Shown
+from tightfit.run import Run
+from tightfit.training.summary import TrainSummary
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class TrainResult(Shown, TrainSummary):
+    """What a finished training is worth, and where it lies."""
+
+    run: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``tightfit train --json`` prints."""
+        told = asdict(self)
+        return {"run": str(told.pop("run")), **told}
+
+    def shown(self) -> dict[str, object]:
+        """Where it is, how good and how large it is, and whether each proof holds."""
+        holding = sum(proof["ok"] for proof in self.proofs.values())
+        return {
+            "run": self.run,
+            "accuracy": f"{self.accuracy:.1%}",
+            "parameters": f"{self.total:,}",
+            "proofs": f"{holding} of {len(self.proofs)} hold",
+        }
+
+
+def read_result(path: Path) -> TrainResult:
+    """The result of a finished run.
+
+    Raises:
+        ArtefactError: the run is incomplete or damaged.
+    """
+    return TrainResult(run=path, **vars(Run.open(path).metrics.train))

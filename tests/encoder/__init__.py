@@ -1,0 +1,1 @@
+"""The frozen encoder against transformers and peft."""

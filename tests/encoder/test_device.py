@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from tests.encoder.artefacts import both
-from tests.toy_setups import TEXTS, toy_classifier
+from tests.toy_setups import TEXTS, Notes, toy_classifier, toy_settings
 from tightfit.data.batches import most_padded_tokens
 from tightfit.encoder import FrozenClassifier, device, open_classifier
 from tightfit.encoder.device import best_device
 from tightfit.encoder.on_torch import TorchForward
 from tightfit.engines import engine
 from tightfit.engines.engine import through_transformers, torch_engine
+from tightfit.verbs import predict
 
 
 @pytest.mark.parametrize(("seen", "name"), [(True, "cuda"), (False, "cpu")])
@@ -65,3 +66,21 @@ def test_the_padded_tokens_of_a_batch_can_be_set(bert: Path, tmp_path: Path) -> 
         )
         suited = most_padded_tokens(torch.device("cpu"))
         assert [torch_engine(way).padded_tokens for way in ways] == [most or suited] * 2
+
+
+@pytest.mark.parametrize(
+    ("seen", "most", "told"),
+    [
+        ("cuda", 500, ["batches of at most 500 tokens"]),
+        ("cuda", "none", ["batches by its free memory"]),
+        ("cpu", "none", []),
+    ],
+)
+def test_people_hear_of_a_gpu(
+    seen: str, most: object, told: list[str], bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of what sizes its batches."""
+    monkeypatch.setattr(device, "best_device", lambda: torch.device(seen))
+    notes = Notes()
+    predict._tell_device(toy_settings(bert, f"predict.padded_tokens={most}"), notes)
+    assert all(words in said for words, said in zip(told, notes.said, strict=True))

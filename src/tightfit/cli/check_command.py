@@ -19,7 +19,7 @@ from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import CheckResult
-    from tightfit.data.checks import Findings
+    from tightfit.data.checks.findings import Findings
 
 COPY = "Cleaned copy"
 """Heading in the help."""

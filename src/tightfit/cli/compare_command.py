@@ -20,7 +20,7 @@ from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Comparison
-    from tightfit.metrics.intervals import Interval
+    from tightfit.metrics.interval import Interval
 
 COMPARISON = "Comparison"
 """Heading in the help."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -15,15 +16,10 @@ from tightfit.batch_predict.stream import (
     check_out,
     predict_stream,
 )
-from tightfit.cascade.two_stage import CascadePredictor
-from tightfit.config import MissingText
-from tightfit.data.batches import most_padded_tokens
-from tightfit.data.sources import count_rows, iter_texts
+from tightfit.config import Config, MissingText
+from tightfit.data.sources import check_source, count_rows, iter_texts
 from tightfit.display import Shown
-from tightfit.encoder.device import best_device
-from tightfit.engines.engine import EngineModel
-from tightfit.engines.selection import LIBRARY_OF, Asked, EngineName
-from tightfit.exporting.engine_choice import open_engine
+from tightfit.engines.names import LIBRARY_OF, Asked, EngineName
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.tasks import LabelFormat
@@ -98,9 +94,10 @@ def predict(
     progress = progress or RichProgress()
     check_out(Path(out), escape_formulas=escape_formulas)
     share = WHOLE if shard is None else Shard.parse(shard)
-    loaded = Run.load(run, max_length=max_length, max_error=max_error)
+    loaded = Run.open(run, max_length=max_length, max_error=max_error)
     columns = loaded.columns(text_column, missing_text=missing_text)
-    _tell_device(loaded, progress)
+    check_source(data, columns, labelled=False)
+    _ = loaded.predictor  # before a row is read
     used: EngineName = "torch"
     first: list[str] = []
     if engine != "torch":
@@ -121,25 +118,31 @@ def predict(
         job=_job(loaded, used),
         progress=progress,
     )
+    if used in ("torch", "torch-bf16"):
+        _tell_device(loaded.config, progress)
     threshold = loaded.predictor.threshold
     return PredictResult(**vars(written), out=Path(out), threshold=threshold, engine=used)
 
 
-def _tell_device(run: Run, progress: Progress) -> None:
-    """On a GPU batches are as large as its free memory allows."""
-    device = best_device()
-    if device.type == "cuda":
-        most = run.config.predict.padded_tokens or most_padded_tokens(device)
-        progress.say(
-            f"predicting on the GPU, at most {most:,} tokens at once, padding included "
-            "(predict.padded_tokens, else by its free memory)"
-        )
+def _tell_device(config: Config, progress: Progress) -> None:
+    """Of a GPU; torch is not asked where nothing has needed it."""
+    if "torch" not in sys.modules:
+        return
+    from tightfit.encoder.device import best_device
+
+    if best_device().type == "cuda":
+        most = config.predict.padded_tokens
+        size = f"of at most {most:,} tokens, padding included" if most else "by its free memory"
+        progress.say(f"predicted on the GPU, in batches {size} (predict.padded_tokens)")
 
 
 def _with_engine(
     run: Run, asked: Asked, texts: Sequence[str], progress: Progress
 ) -> tuple[Run, EngineName]:
     """The run, predicting with the engine asked for, or with the fastest."""
+    from tightfit.engines.engine import EngineModel
+    from tightfit.exporting.engine_choice import open_engine
+
     engine, name = open_engine(run, asked, texts, progress=progress)
     model = EngineModel(run.model.tokens, run.model.longest, engine)
     return run.with_parts(predictor=replace(run.predictor, model=model)), name
@@ -153,7 +156,7 @@ def _job(run: Run, engine: EngineName) -> dict[str, object]:
     return {
         "run": run.identity,
         "engine": engine,
-        "cascade": first.cascade.identity if isinstance(first, CascadePredictor) else None,
+        "cascade": first.cascade.identity if hasattr(first, "cascade") else None,
         "max_length": run.predictor.max_length,
         "temperature": run.predictor.temperature,
         "versions": {name: version(name) for name in libraries},

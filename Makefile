@@ -57,7 +57,7 @@ test-faults: $(READY)
 coverage: $(READY)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -q -n $(JOBS) -o timeout=600 --cov
 
-# An hour on one core; MUTANTS names parts of modules, such as plan or runs/. Of cosmic-ray only the
+# An hour on one core; MUTANTS names parts of modules, such as plan or storage/. Of cosmic-ray only the
 # operators are used, which need nothing else that is not here.
 MUTANTS ?=
 mutants: $(READY)

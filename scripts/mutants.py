@@ -34,13 +34,16 @@ from cosmic_ray.operators.provider import OperatorProvider
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "tightfit"
 
+OF_PLANS = "test_plan test_allocate test_low_rank test_linear_head test_variants"
+
 TESTS = {
-    "budget/plan.py": "test_plan test_allocate test_low_rank test_linear_head test_variants",
-    "runs/files.py": "test_runs test_lock test_checkpoint",
-    "runs/folder.py": "test_runs test_lock test_resume_training",
-    "runs/lock.py": "test_lock",
-    "runs/seal.py": "test_runs test_inspecting",
-    "runs/whole.py": "test_whole",
+    "budget/parameter_plan.py": OF_PLANS,
+    "budget/plan_settings.py": OF_PLANS,
+    "storage/files.py": "test_runs test_lock test_checkpoint",
+    "storage/folder.py": "test_runs test_lock test_resume_training",
+    "storage/lock.py": "test_lock",
+    "storage/seal.py": "test_runs test_inspecting",
+    "storage/whole.py": "test_whole",
     "model/proofs.py": "test_proofs test_published_failure",
 }
 """The tests of each module that is tried, the nearest first."""

@@ -32,7 +32,7 @@ def check(*arguments: object, code: int = 0) -> Any:
 
 
 def test_every_option_arrives_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the pipeline calls it."""
+    """As its function calls it."""
     recorder = Recorder(like_result({"rows": 1}))
     replace(monkeypatch, "check", recorder)
     line = "check --data d --against t --text-column a,b --label-column l --model m --json"

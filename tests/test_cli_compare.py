@@ -1,4 +1,4 @@
-"""``tightfit compare``: what it asks of the pipeline, its table, its object."""
+"""``tightfit compare``: what it asks of its function, its table, its object."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return recorder
 
 
-def test_options_reach_the_pipeline(asked: Recorder) -> None:
+def test_options_reach_its_function(asked: Recorder) -> None:
     """Each under its own name; counts may be written short."""
     line = (
         "compare --data d.csv --ablate rank=1,2 --ablate lr=1e-3 --only tight --only rank=2 "

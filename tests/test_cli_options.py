@@ -42,7 +42,7 @@ def test_what_is_no_count(text: str) -> None:
 
 
 def test_the_budget_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is parsed before the pipeline sees it, and a bad one is a mistake of usage."""
+    """It is parsed before its function sees it, and a bad one is a mistake of usage."""
     recorder = Recorder(like_result({}))
     replace(monkeypatch, "plan", recorder)
     assert cli("plan", "--json", "--budget", "0.1M").exit_code == 0

@@ -1,4 +1,4 @@
-"""Each verb: what it asks of the pipeline, its words on stderr, its object on standard output."""
+"""Each verb: what it asks of its function, its words on stderr, its object on standard output."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_train_minutes(trainer: Recorder) -> None:
 
 
 def test_train_object(trainer: Recorder) -> None:
-    """As the pipeline gives it."""
+    """As its function gives it."""
     assert answer("train", "--data", "sample") == TRAINED
     assert trainer.options["recipe"] == "tight"
 
@@ -259,7 +259,7 @@ def test_evaluate_words(evaluator: Recorder) -> None:
 
 
 def test_evaluate_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runs that were named reach the pipeline; the mean has an interval of its own."""
+    """The runs that were named reach its function; the mean has an interval of its own."""
     mean = Interval(0.9, 0.85, 0.95)
     seeds = OverSeeds(("r", "s", "t"), mean, mean, Interval(0.4, 0.3, 0.5), mean)
     recorder = Recorder(Evaluation(scores_of(["money", "sport"]), CALIBRATED, seeds=seeds))

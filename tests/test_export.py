@@ -21,8 +21,8 @@ from tests.toys import SMALL, toy_tokenizer
 from tightfit import Run
 from tightfit.errors import ProofError, UsageError
 from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.format_names import FORMATS, check_format
 from tightfit.exporting.formats import merged_model, write_form
-from tightfit.exporting.names import FORMATS, check_format
 from tightfit.model.adapter_folder import tensor_shapes
 
 TEXTS = toy_texts()

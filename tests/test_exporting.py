@@ -16,7 +16,7 @@ from tests.toys import write_jsonl
 from tightfit import Run, export
 from tightfit.engines.parity import refuse_difference
 from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, UsageError
-from tightfit.exporting.names import FORMATS
+from tightfit.exporting.format_names import FORMATS
 
 
 @pytest.fixture(scope="module")

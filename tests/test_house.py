@@ -10,12 +10,14 @@ import re
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+import tightfit
 from tightfit import errors
 from tightfit.errors import TightfitError
 
@@ -70,7 +72,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def modules(folder: Path = SOURCE) -> dict[str, Path]:
-    """Dotted name within the package (``data.table``; ``runs`` for its ``__init__``) to file."""
+    """Dotted name within the package (``data.table``; ``storage`` for its ``__init__``) to file."""
     found = {}
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder).with_suffix("").parts
@@ -143,6 +145,18 @@ def test_no_import_cycle() -> None:
     """Modules can be ordered so that each comes after all that it imports."""
     graph = {name: own_imports(path) - {name} for name, path in MODULES.items()}
     assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+def test_no_name_occurs_twice() -> None:
+    """Of modules and packages: a name in a search or a traceback says which is meant."""
+    names = Counter(name.rpartition(".")[2] for name in MODULES)
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """Importing ``tightfit.x`` would put the module in the place of what ``tightfit.x`` was."""
+    assert set(FLOORS).isdisjoint(tightfit.__all__)
+    assert {path.name.partition(".")[0] for path in SOURCE.iterdir()}.isdisjoint(tightfit.__all__)
 
 
 @each_module

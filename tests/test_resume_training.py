@@ -200,7 +200,7 @@ def test_the_exit_code_is_that_of_the_signal(bert: Path, tmp_path: Path) -> None
 
 @pytest.fixture
 def stop(monkeypatch: pytest.MonkeyPatch) -> StopRequest:
-    """The request that the pipeline gives its loop, in our hands."""
+    """The request that a verb gives its loop, in our hands."""
     request = StopRequest()
 
     @contextmanager
@@ -212,7 +212,7 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> StopRequest:
 
 
 def run(bert: Path, rows: Path, out: Path, *settings: str, **more: Any) -> TrainResult:
-    """A training of the pipeline, with dropouts."""
+    """A training by the verb, with dropouts."""
     values = [*SHORT, *SETTINGS, *WAYS["dropouts on"], f"train.max_steps={STEPS}", *settings]
     return train(
         rows, model=str(bert), out=out, settings=values, **{"progress": Progress(), **more}

@@ -15,7 +15,7 @@ import tightfit
 from tests.gpu.conftest import Make
 from tests.gpu.running import hide_gpu
 from tests.toys import toy_rows
-from tightfit.engines.names import EngineName
+from tightfit.engines.engine_names import EngineName
 from tightfit.progress import Progress
 
 pytestmark = pytest.mark.gpu

@@ -14,7 +14,7 @@ from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, percent
 from tightfit.cli.front import open_front
 from tightfit.errors import UsageError
-from tightfit.exporting.names import Format
+from tightfit.exporting.format_names import Format
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:

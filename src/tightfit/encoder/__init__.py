@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tightfit.encoder.adapter_weights import AdapterWeights
-from tightfit.encoder.classifier import FrozenClassifier, LogitsOfTexts, open_classifier
 from tightfit.encoder.frozen import FrozenEncoder, UnknownInside
+from tightfit.encoder.frozen_classifier import FrozenClassifier, LogitsOfTexts, open_classifier
 
 __all__ = [
     "AdapterWeights",

@@ -19,7 +19,7 @@ from tightfit.encoder.activations import ACTIVATIONS
 from tightfit.encoder.tensors import Stored, map_tensors
 from tightfit.errors import ModelError
 from tightfit.families import COMPUTED, FAMILIES
-from tightfit.families.record import Block, Family
+from tightfit.families.family import Block, Family
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 

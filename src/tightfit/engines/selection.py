@@ -13,7 +13,7 @@ from typing import Any
 
 from tightfit.data.batches import Tokens
 from tightfit.engines.engine import Engine, all_logits
-from tightfit.engines.names import Asked, EngineName
+from tightfit.engines.engine_names import Asked, EngineName
 from tightfit.engines.parity import (
     ACCURACY_LOSS,
     TOLERANCE,

@@ -21,14 +21,14 @@ from tightfit.diagnosis import devices
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.encoder.device import best_device
 from tightfit.engines.engine import Engine, OnnxEngine, OpenVinoEngine, torch_engine
-from tightfit.engines.names import Asked, EngineName
+from tightfit.engines.engine_names import Asked, EngineName
 from tightfit.engines.parity import spread
 from tightfit.engines.ray_engine import RayEngine
 from tightfit.engines.selection import Choice, Open, choose
 from tightfit.errors import SettingsError
 from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.format_names import FACTS_FILE, Format, ensure_onnx
 from tightfit.exporting.formats import GRAPH_FILE
-from tightfit.exporting.names import FACTS_FILE, Format, ensure_onnx
 from tightfit.extras import available, ensure
 from tightfit.progress import Progress
 from tightfit.run import Run

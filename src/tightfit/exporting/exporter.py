@@ -33,8 +33,8 @@ from tightfit.engines.parity import (
 )
 from tightfit.errors import ProofError
 from tightfit.exporting import onnx_graph
+from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE, Format, check_format
 from tightfit.exporting.formats import GRAPH_FILE, Encode, open_form, write_form
-from tightfit.exporting.names import FACTS_FILE, LABELS_FILE, Format, check_format
 from tightfit.model.adapters import base_model
 from tightfit.progress import Progress
 from tightfit.run import Run

@@ -27,7 +27,7 @@ from transformers import (
 
 from tightfit.engines.engine import Engine, OnnxEngine, TorchEngine
 from tightfit.exporting import onnx_graph
-from tightfit.exporting.names import Format
+from tightfit.exporting.format_names import Format
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.artefact import open_to_readers
 from tightfit.model.classifier import Classifier

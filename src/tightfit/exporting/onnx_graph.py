@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tightfit.exporting.names import PURPOSE, ensure_onnx
+from tightfit.exporting.format_names import PURPOSE, ensure_onnx
 from tightfit.extras import ensure, require
 
 OPSET = 17

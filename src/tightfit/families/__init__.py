@@ -9,9 +9,9 @@ from tightfit.families.bert import BERT
 from tightfit.families.deberta_v2 import DEBERTA_V2
 from tightfit.families.distilbert import DISTILBERT
 from tightfit.families.electra import ELECTRA
+from tightfit.families.family import Block, Family, HeadSpec, Role, Roles
 from tightfit.families.modernbert import MODERNBERT
 from tightfit.families.mpnet import MPNET
-from tightfit.families.record import Block, Family, HeadSpec, Role, Roles
 from tightfit.families.roberta import ROBERTA
 
 __all__ = ["COMPUTED", "FAMILIES", "Block", "Family", "HeadSpec", "Role", "Roles"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tightfit.families.record import Block, Family, HeadSpec, six
+from tightfit.families.family import Block, Family, HeadSpec, six
 
 OUTPUTS = ("attention.output.dense", "intermediate.dense", "output.dense")
 LINEARS = six("attention.self.query", "attention.self.key", "attention.self.value", *OUTPUTS)

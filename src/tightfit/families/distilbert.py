@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tightfit.families import bert
-from tightfit.families.record import Block, Family, HeadSpec, six
+from tightfit.families.family import Block, Family, HeadSpec, six
 
 DISTILBERT = Family(
     "distilbert",

@@ -5,6 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tightfit.families import bert, roberta
-from tightfit.families.record import Family
+from tightfit.families.family import Family
 
 ELECTRA = Family("electra", bert.LINEARS, (replace(roberta.TWO_LAYERS, activation="gelu"),))

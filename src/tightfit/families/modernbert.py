@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tightfit.families.bert import CLASSIFIER
-from tightfit.families.record import Family, HeadSpec
+from tightfit.families.family import Family, HeadSpec
 
 MODERNBERT = Family(
     "model",

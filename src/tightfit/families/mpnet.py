@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tightfit.families.record import Block, Family, six
+from tightfit.families.family import Block, Family, six
 from tightfit.families.roberta import TWO_LAYERS
 
 MPNET = Family(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tightfit.families import bert
-from tightfit.families.record import Family, HeadSpec
+from tightfit.families.family import Family, HeadSpec
 
 TWO_LAYERS = HeadSpec(
     "classifier",

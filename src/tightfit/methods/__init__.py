@@ -9,7 +9,7 @@ from tightfit.methods.full import FULL
 from tightfit.methods.head_only import HEAD_ONLY
 from tightfit.methods.ia3 import IA3
 from tightfit.methods.lora import LORA, PLAIN
-from tightfit.methods.record import AdapterKind, Method
+from tightfit.methods.method import AdapterKind, Method
 from tightfit.methods.vera import VERA
 
 __all__ = ["HEAD_ONLY", "KINDS", "LORA", "METHODS", "PLAIN", "AdapterKind", "Method"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tightfit.methods.record import Method
+from tightfit.methods.method import Method
 
 FULL = Method("full", form="model", where="the encoder")

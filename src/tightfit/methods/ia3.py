@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tightfit.methods.record import Method
+from tightfit.methods.method import Method
 
 IA3 = Method(
     "ia3",

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tightfit.methods.record import AdapterKind, AdapterSettings, Method
+from tightfit.methods.method import AdapterKind, AdapterSettings, Method
 
 PLAIN = AdapterKind("lora", "LoRA", weighed=True)
 DORA = AdapterKind("dora", "DoRA", lengths=True)

@@ -6,7 +6,7 @@ h = W x + b * (B (d * (A x)))    A and B random, shared and frozen; b, which sta
 
 from __future__ import annotations
 
-from tightfit.methods.record import AdapterKind, Method
+from tightfit.methods.method import AdapterKind, Method
 
 
 class _Vectors(AdapterKind):

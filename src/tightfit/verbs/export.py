@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tightfit import storage
 from tightfit.data.sources import check_source
 from tightfit.errors import UsageError
-from tightfit.exporting.names import FACTS_FILE, check_format
+from tightfit.exporting.format_names import FACTS_FILE, check_format
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.storage.whole import check_replaceable

@@ -19,7 +19,7 @@ from tightfit.batch_predict.stream import (
 from tightfit.config import Config, MissingText
 from tightfit.data.sources import check_source, count_rows, iter_texts
 from tightfit.display import Shown
-from tightfit.engines.names import LIBRARY_OF, Asked, EngineName
+from tightfit.engines.engine_names import LIBRARY_OF, Asked, EngineName
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.tasks import LabelFormat

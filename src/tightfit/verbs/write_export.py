@@ -11,7 +11,7 @@ from tightfit.data.sources import Columns, read_table
 from tightfit.display import Shown
 from tightfit.exporting.exporter import Exported, Rows
 from tightfit.exporting.exporter import export as export_classifier
-from tightfit.exporting.names import FACTS_FILE, Format
+from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.storage.whole import whole_folder

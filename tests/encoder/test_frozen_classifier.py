@@ -13,7 +13,7 @@ from tests.encoder.artefacts import assert_close, both, padded, random_tokens
 from tests.toy_setups import TEXTS, toy_classifier
 from tests.toys import toy_encoder
 from tightfit.data.batches import tokenise
-from tightfit.encoder import classifier as home
+from tightfit.encoder import frozen_classifier as home
 from tightfit.families import COMPUTED
 
 each_family = pytest.mark.parametrize("family", COMPUTED)

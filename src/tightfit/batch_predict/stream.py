@@ -19,7 +19,7 @@ from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint
 from tightfit.batch_predict.prefetch import ahead
 from tightfit.batch_predict.shard import WHOLE, Shard
 from tightfit.batch_predict.writers import WRITERS, Row, Writer, escape_formula
-from tightfit.data.batches import Tokens
+from tightfit.data.tokens import Tokens
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import MachineError, UsageError
 from tightfit.progress import Progress

@@ -5,12 +5,3 @@ from __future__ import annotations
 from tightfit.encoder.adapter_weights import AdapterWeights
 from tightfit.encoder.classifier import FrozenClassifier, LogitsOfTexts, open_classifier
 from tightfit.encoder.frozen import FrozenEncoder, UnknownInside
-
-__all__ = [
-    "AdapterWeights",
-    "FrozenClassifier",
-    "FrozenEncoder",
-    "LogitsOfTexts",
-    "UnknownInside",
-    "open_classifier",
-]

@@ -85,8 +85,7 @@ class LowRank:
         """The change itself, (O, I)."""
         a_RI = self.a_RI if self.inner_R is None else self.inner_R[:, None] * self.a_RI
         change_OI: Any = np.float32(self.scale) * (self.b_OR @ a_RI)
-        whole: Floats = change_OI if self.outer_O is None else self.outer_O[:, None] * change_OI
-        return whole
+        return change_OI if self.outer_O is None else self.outer_O[:, None] * change_OI
 
 
 @dataclass(frozen=True, eq=False)

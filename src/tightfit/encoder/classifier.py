@@ -108,10 +108,7 @@ class FrozenClassifier:
         Args:
             more: ``dtype`` and ``device``, as :class:`TorchForward` takes them.
         """
-        forward: TorchForward = import_module("tightfit.encoder.on_torch").TorchForward(
-            self.network, **more
-        )
-        return forward
+        return import_module("tightfit.encoder.on_torch").TorchForward(self.network, **more)
 
 
 def open_classifier(adapter: Path, base: Path) -> FrozenClassifier:

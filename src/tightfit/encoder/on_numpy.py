@@ -43,8 +43,7 @@ class _Batch:
         x_TH = network.words.rows(self._ids_T)
         if network.first_type_H is not None:
             x_TH = x_TH + network.first_type_H
-        sum_TH: Floats = x_TH + network.positions.rows(self._places_T)
-        return sum_TH
+        return x_TH + network.positions.rows(self._places_T)
 
     def enter(self, x_TH: Floats) -> Floats:
         return x_TH
@@ -100,8 +99,7 @@ def positions(ids_L: NDArray[np.int32], padding_index: int | None) -> NDArray[np
         return np.arange(len(ids_L))
     # A pad token in the text itself counts as no position.
     counted_L = ids_L != padding_index
-    places_L: NDArray[np.int64] = np.cumsum(counted_L) * counted_L + padding_index
-    return places_L
+    return np.cumsum(counted_L) * counted_L + padding_index
 
 
 def position_bias(table: Floats, length: int) -> Floats:

@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_padded_tokens
+from tightfit.data.batches import Batch, collate, length_sorted, most_padded_tokens
+from tightfit.data.tokens import Tokens
 from tightfit.encoder.forward import logits
 from tightfit.encoder.network import BlockWeights, Linear, Network, Norm
 from tightfit.encoder.on_numpy import buckets
@@ -64,8 +65,7 @@ class TorchForward:
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch; padded places may hold anything."""
         ops = _Ops(self._network, batch.to(self._to.device), self._to.dtype)
-        logits_BK: NDArray[np.float32] = logits(self._network, ops).cpu().numpy()
-        return logits_BK
+        return logits(self._network, ops).cpu().numpy()
 
     def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
         """``logits_BK`` of each batch, in order; side by side where that is faster."""

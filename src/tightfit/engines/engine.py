@@ -20,13 +20,12 @@ from tightfit.data.batches import (
     BATCH_PADDED_TOKENS,
     FP32_PADDED_TOKENS,
     Batch,
-    Tokens,
     collate,
     length_sorted,
     most_padded_tokens,
     tokenise,
 )
-from tightfit.data.tokens import LongText
+from tightfit.data.tokens import LongText, Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.errors import ArtefactError
 from tightfit.extras import require
@@ -70,8 +69,7 @@ class TorchEngine:
         self.module.eval()
         batch = batch.to(next(self.module.parameters()).device)
         out = self.module(input_ids=batch.ids_BL, attention_mask=batch.mask_BL)
-        logits_BK: NDArray[np.float32] = out.logits.float().cpu().numpy()
-        return logits_BK
+        return out.logits.float().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -152,8 +150,7 @@ class OnnxEngine:
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
         given = {"input_ids": batch.ids_BL.numpy(), "attention_mask": batch.mask_BL.numpy()}
-        logits_BK: NDArray[np.float32] = self.session.run(["logits"], given)[0]
-        return logits_BK
+        return self.session.run(["logits"], given)[0]
 
 
 @dataclass(frozen=True)
@@ -184,8 +181,7 @@ class OpenVinoEngine:
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
         given = {"input_ids": batch.ids_BL.numpy(), "attention_mask": batch.mask_BL.numpy()}
-        logits_BK: NDArray[np.float32] = np.array(self.model(given)[0], dtype=np.float32)
-        return logits_BK
+        return np.array(self.model(given)[0], dtype=np.float32)
 
 
 def all_logits(

@@ -7,7 +7,7 @@ run, the machine and the libraries are the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -127,7 +127,7 @@ def open_engine(
                 _tell_kept(kept, asked, progress)
                 return bench.loaders(kept.name)[kept.name](), kept.name
             choice, engine = _measured(bench, asked)
-            told = {"circumstances": bench.circumstances, "choice": choice.to_json()}
+            told = {"circumstances": bench.circumstances, "choice": asdict(choice)}
             storage.write_derived(folder, _name(asked), told)
     return engine, choice.name
 

@@ -88,7 +88,7 @@ class Exported:
     def to_json(self) -> dict[str, Any]:
         """As ``export.json`` and ``tightfit export --json`` have them."""
         found = {
-            "parity": self.parity.to_json(),
+            "parity": asdict(self.parity),
             "examples_per_second": self.examples_per_second,
         }
         return found if self.int8 is None else {**found, "int8": asdict(self.int8)}

@@ -6,7 +6,7 @@ Shapes: B rows, K classes. A confidence is the probability of the predicted clas
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,10 +52,6 @@ class Temperature:
     log_loss_after: float
     reason: str | None = None
 
-    def to_json(self) -> dict[str, float | str | None]:
-        """Finite numbers under the names of the attributes."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Threshold:
@@ -74,10 +70,6 @@ class Threshold:
     answered: int
     error: float
     error_bound: float
-
-    def to_json(self) -> dict[str, float]:
-        """Finite numbers under the names of the attributes."""
-        return asdict(self)
 
 
 def reliability_bins(

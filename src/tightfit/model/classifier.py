@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_padded_tokens
+from tightfit.data.batches import Batch, collate, length_sorted, most_padded_tokens
+from tightfit.data.tokens import Tokens
 from tightfit.encoder.threads import side_by_side
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import adapter_dropouts, attach, base_model, trainable_tensors
@@ -145,8 +146,7 @@ def predict_logits(
     @torch.inference_mode()
     def compute(rows: list[int]) -> NDArray[np.float32]:
         logits_BK = forward(collate(tokens, rows).to(classifier.device))
-        part_BK: NDArray[np.float32] = logits_BK.cpu().numpy()
-        return part_BK
+        return logits_BK.cpu().numpy()
 
     parts = side_by_side(compute, order) if at_once else map(compute, order)
     for rows, part_BK in zip(order, parts, strict=True):

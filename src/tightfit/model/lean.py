@@ -86,8 +86,7 @@ class Projection:
         if not self._adapted:
             return F.linear(x_TI, self.weight_OI, self.bias_O)
         a_RI, b_OR = self._adapters(x_TI.dtype)
-        product: torch.Tensor = AdaptedProduct.apply(x_TI, self.weight_OI, self.bias_O, a_RI, b_OR)
-        return product
+        return AdaptedProduct.apply(x_TI, self.weight_OI, self.bias_O, a_RI, b_OR)
 
     def _adapters(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """All A matrices one above the other, and the scaled B matrices in their own places."""

@@ -16,8 +16,9 @@ from tightfit.budget.plan_settings import plan_by
 from tightfit.budget.shapes import LinearShape
 from tightfit.budget.targets import targeted
 from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
-from tightfit.data.batches import Tokens, batch_order, padding_share
+from tightfit.data.batches import batch_order, padding_share
 from tightfit.data.token_cache import TokenCache
+from tightfit.data.tokens import Tokens
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean

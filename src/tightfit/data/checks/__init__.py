@@ -4,17 +4,3 @@ from tightfit.data.checks.cleaning import FIXES, Cleaned, Fix, cleaned
 from tightfit.data.checks.examine import check_table
 from tightfit.data.checks.findings import KINDS, Example, Finding, Findings, Kind
 from tightfit.data.checks.quick import quick_warnings
-
-__all__ = [
-    "FIXES",
-    "KINDS",
-    "Cleaned",
-    "Example",
-    "Finding",
-    "Findings",
-    "Fix",
-    "Kind",
-    "check_table",
-    "cleaned",
-    "quick_warnings",
-]

@@ -19,7 +19,7 @@ from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores, score
 from tightfit.model.adapter_audit import AdapterState, Audit
 from tightfit.progress import RichProgress
-from tightfit.verbs.evaluate import Calibrated, OverSeeds
+from tightfit.verbs.evaluation import Calibrated, OverSeeds
 
 PLAN_KEYS = "model num_labels budget total adapters head headroom layers head_layers".split()
 

@@ -134,7 +134,7 @@ def test_finished_cells_are_not_computed_again(
 ) -> None:
     """With nothing left to train with, the same command gives the same rows."""
     for name in ("run_training", "run_baseline"):
-        monkeypatch.delattr(f"tightfit.verbs.compare.{name}")
+        monkeypatch.delattr(f"tightfit.verbs.comparison.{name}")
     notes = Notes()
     again = run(bert, rows_file, copied, progress=notes)
     assert again.rows == compared.rows
@@ -174,7 +174,7 @@ def test_an_interrupt_keeps_what_is_finished(
 
     out = tmp_path / "stopped"
     with monkeypatch.context() as patch:
-        patch.setattr("tightfit.verbs.compare.run_training", stop)
+        patch.setattr("tightfit.verbs.comparison.run_training", stop)
         with pytest.raises(Interrupted, match=f"with --out {out} to go on") as caught:
             run(bert, rows_file, out)
     assert caught.value.exit_code == 130
@@ -192,7 +192,7 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(
         seen.append({"path": path, **options})
         raise Interrupted("stopped", signal_number=15, next_step="resume")
 
-    monkeypatch.setattr("tightfit.verbs.compare.run_training", look)
+    monkeypatch.setattr("tightfit.verbs.comparison.run_training", look)
     with pytest.raises(Interrupted) as caught:
         run(bert, rows_file, tmp_path / "stopped")
     assert caught.value.exit_code == 143
@@ -258,7 +258,7 @@ def test_what_does_not_fit_into_the_time_is_named(
     def slow(request: TrainRequest, progress: Progress) -> Any:
         return Hour() if request.config.recipe == "full" else real(request, progress)
 
-    monkeypatch.setattr("tightfit.verbs.compare.forecast", slow)
+    monkeypatch.setattr("tightfit.verbs.comparison.forecast", slow)
     found = run(bert, rows_file, out, minutes=2)
     assert [row.name for row in found.rows] == NAMES[:-1]
     assert found.left_out["full fine-tuning"].startswith("it would take about 60 minutes, and ")

@@ -22,7 +22,8 @@ from tests.toys import SMALL, toy_tokenizer
 from tightfit import Run
 from tightfit.errors import ProofError, UsageError
 from tightfit.exporting.exporter import Rows, export
-from tightfit.exporting.formats import FORMATS, check_format, merged_model, write_form
+from tightfit.exporting.formats import merged_model, write_form
+from tightfit.exporting.names import FORMATS, check_format
 from tightfit.model.adapter_folder import tensor_shapes
 
 TEXTS = toy_texts()
@@ -202,10 +203,10 @@ def test_a_tokenizer_that_differs_is_refused(
 @pytest.mark.parametrize("recipe", ["head-only", "full"])
 def test_no_peft_folder_without_adapters(recipe: str, runs_of: Runs) -> None:
     """And the words say which form there is."""
-    classifier = runs_of("bert", recipe).classifier
-    assert check_format("merged", classifier) == "merged"
+    plan = runs_of("bert", recipe).plan
+    assert check_format("merged", plan) == "merged"
     with pytest.raises(UsageError, match=r"(?s)PEFT has no form.*--format merged") as caught:
-        check_format("peft", classifier)
+        check_format("peft", plan)
     assert caught.value.exit_code == 2
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
@@ -15,10 +14,8 @@ from tests.exports import toy_run, toy_texts, wide_encoder
 from tests.toy_setups import Notes
 from tests.toys import write_jsonl
 from tightfit import Run, export
-from tightfit.cli.export_command import Format
 from tightfit.engines.parity import refuse_difference
 from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, UsageError
-from tightfit.exporting.formats import FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +171,5 @@ def test_exit_codes(fault: Exception, code: int, monkeypatch: pytest.MonkeyPatch
     replace(monkeypatch, "export", Recorder(fault))
     assert cli("export", "r", "--format", "onnx", "--out", "o", "--json").exit_code == code
 
-
-def test_the_formats_are_the_same_everywhere() -> None:
-    """The command line keeps its own list, so that help does not load torch."""
-    assert get_args(Format) == FORMATS
     assert cli("export", "r", "--format", "onnx8", "--out", "o").exit_code == 2
     assert tightfit.export is export

@@ -26,7 +26,8 @@ from tightfit.engines.parity import compare, joined, probes, refuse_difference
 from tightfit.errors import ArtefactError, MissingExtraError, ProofError
 from tightfit.exporting import onnx_graph
 from tightfit.exporting.exporter import Rows, export
-from tightfit.exporting.formats import check_format, merged_model
+from tightfit.exporting.formats import merged_model
+from tightfit.exporting.names import check_format
 
 ROOT = Path(__file__).resolve().parents[1]
 

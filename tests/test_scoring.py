@@ -22,7 +22,7 @@ from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
 from tightfit.progress import Progress
 from tightfit.storage import RunFolder, read_derived, write_derived
 from tightfit.tasks.calibrate import DERIVED_NAME
-from tightfit.verbs.evaluate import _why_not_halved
+from tightfit.verbs.evaluation import _why_not_halved
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from tightfit.run import Run
     from tightfit.verbs.audit import audit
     from tightfit.verbs.check import CheckResult, check
-    from tightfit.verbs.compare import Comparison, compare
+    from tightfit.verbs.compare import compare
+    from tightfit.verbs.comparison import Comparison
     from tightfit.verbs.dry_run import dry_run
-    from tightfit.verbs.evaluate import Evaluation, evaluate
-    from tightfit.verbs.export import ExportResult, export
+    from tightfit.verbs.evaluate import evaluate
+    from tightfit.verbs.evaluation import Evaluation
+    from tightfit.verbs.export import export
     from tightfit.verbs.forecast import Forecast
     from tightfit.verbs.import_adapter import ImportResult, import_adapter
     from tightfit.verbs.make_cascade import CascadeResult, make_cascade
@@ -30,15 +32,16 @@ if TYPE_CHECKING:
     from tightfit.verbs.report import report
     from tightfit.verbs.train import train
     from tightfit.verbs.train_result import TrainResult
+    from tightfit.verbs.write_export import ExportResult
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "CascadeResult": "verbs.make_cascade:CascadeResult",
     "CheckResult": "verbs.check:CheckResult",
-    "Comparison": "verbs.compare:Comparison",
-    "Evaluation": "verbs.evaluate:Evaluation",
-    "ExportResult": "verbs.export:ExportResult",
+    "Comparison": "verbs.comparison:Comparison",
+    "Evaluation": "verbs.evaluation:Evaluation",
+    "ExportResult": "verbs.write_export:ExportResult",
     "Forecast": "verbs.forecast:Forecast",
     "ImportResult": "verbs.import_adapter:ImportResult",
     "PredictResult": "verbs.predict:PredictResult",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tightfit import Evaluation
     from tightfit.metrics.intervals import Interval
     from tightfit.metrics.scores import Scores
-    from tightfit.verbs.evaluate import OverSeeds
+    from tightfit.verbs.evaluation import OverSeeds
 
 MATRIX_COLUMNS = 8
 """A wider confusion matrix does not fit a terminal; its largest confusions are listed instead."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.console import Group
 from rich.text import Text
@@ -13,13 +13,12 @@ from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, percent
 from tightfit.cli.front import open_front
 from tightfit.errors import UsageError
+from tightfit.exporting.names import Format
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import CascadeResult, ExportResult
 
-# The same names as in inference.forms, which would load torch; a test compares the two.
-Format = Literal["peft", "merged", "onnx", "onnx-int8"]
 
 EXAMPLES = """\
 tightfit export runs/001 --format merged --out served

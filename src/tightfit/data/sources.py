@@ -90,10 +90,10 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     return Table(strings, labels, names, rows.origin.source)
 
 
-def check_source(data: DataLike, columns: Columns) -> None:
+def check_source(data: DataLike, columns: Columns, *, labelled: bool | None = True) -> None:
     """Look whether the rows are there and have these columns, without reading them.
 
-    What is on the Hub is not asked for.
+    What is on the Hub is not asked for; ``labelled`` is that of :func:`read_table`.
 
     Raises:
         DataError: there is no such file, or it lacks a column.
@@ -104,7 +104,8 @@ def check_source(data: DataLike, columns: Columns) -> None:
     elif isinstance(data, str | Path):
         rows = _open(data)
         rows.resolve(columns.text, "--text-column")
-        rows.resolve((columns.label,), "--label-column")
+        if labelled:
+            rows.resolve((columns.label,), "--label-column")
 
 
 def iter_texts(

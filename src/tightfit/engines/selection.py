@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from tightfit.data.tokens import Tokens
 from tightfit.engines.engine import Engine, all_logits
+from tightfit.engines.names import Asked, EngineName
 from tightfit.engines.parity import (
     ACCURACY_LOSS,
     TOLERANCE,
@@ -22,17 +23,6 @@ from tightfit.engines.parity import (
 )
 from tightfit.errors import ArtefactError, MissingExtraError, ProofError, SettingsError
 from tightfit.tasks import Task
-
-EngineName = Literal["torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
-Asked = EngineName | Literal["auto"]
-
-LIBRARY_OF = {
-    "onnx": "onnxruntime",
-    "onnx-int8": "onnxruntime",
-    "openvino": "openvino",
-    "ray": "ray",
-}
-"""What an engine needs besides PyTorch."""
 
 EXACT: tuple[EngineName, ...] = ("torch", "onnx", "ray")
 """Engines that compute in fp32, whose logits must be the same; of the others, the labels."""

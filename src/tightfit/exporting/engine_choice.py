@@ -20,13 +20,14 @@ from tightfit import storage
 from tightfit.diagnosis import devices
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.engines.engine import Engine, OnnxEngine, OpenVinoEngine, torch_engine
+from tightfit.engines.names import Asked, EngineName
 from tightfit.engines.parity import spread
 from tightfit.engines.ray_engine import RayEngine
-from tightfit.engines.selection import Asked, Choice, EngineName, Open, choose
+from tightfit.engines.selection import Choice, Open, choose
 from tightfit.errors import SettingsError
-from tightfit.exporting.exporter import FACTS_FILE, Rows, export
-from tightfit.exporting.formats import GRAPH_FILE, Format
-from tightfit.exporting.onnx_graph import ensure_installed
+from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.formats import GRAPH_FILE
+from tightfit.exporting.names import FACTS_FILE, Format, ensure_onnx
 from tightfit.extras import available, ensure
 from tightfit.progress import Progress
 from tightfit.run import Run
@@ -81,7 +82,7 @@ class _Bench:
             storage.check_digests(home / DIGESTS_FILE, home)
             if storage.read_json(home / MADE_FILE) == self.circumstances:
                 return home / GRAPH_FILE
-        ensure_installed()
+        ensure_onnx()
         texts = [self.texts[place] for place in spread(len(self.texts), GRAPH_ROWS)]
         rows = Rows(texts, None, "rows to predict")
         with whole_folder(home, overwrite=True, marker=FACTS_FILE) as made:

@@ -33,21 +33,11 @@ from tightfit.engines.parity import (
 )
 from tightfit.errors import ProofError
 from tightfit.exporting import onnx_graph
-from tightfit.exporting.formats import (
-    GRAPH_FILE,
-    Encode,
-    Format,
-    check_format,
-    open_form,
-    write_form,
-)
+from tightfit.exporting.formats import GRAPH_FILE, Encode, open_form, write_form
+from tightfit.exporting.names import FACTS_FILE, LABELS_FILE, Format, check_format
 from tightfit.model.adapters import base_model
 from tightfit.progress import Progress
 from tightfit.run import Run
-
-FACTS_FILE = "export.json"
-"""What an export is, and how it was compared; every exported folder has it."""
-LABELS_FILE = "labels.json"
 
 CLOSE = 0.005
 """Shares of equal labels that differ by less are about equal: a few rows of a sample."""
@@ -118,7 +108,7 @@ def export(
         ProofError: the export does not answer as the run does.
         UsageError: there is no such form for this run.
     """
-    check_format(form, run.classifier)
+    check_format(form, run.plan)
     write_form(run, form, folder)
     length = run.predictor.max_length
     engine, encode = open_form(form, folder, source=run.base, max_length=length)

@@ -12,7 +12,7 @@ import copy
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -26,8 +26,8 @@ from transformers import (
 )
 
 from tightfit.engines.engine import Engine, OnnxEngine, TorchEngine
-from tightfit.errors import UsageError
 from tightfit.exporting import onnx_graph
+from tightfit.exporting.names import Format
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.artefact import open_to_readers
 from tightfit.model.classifier import Classifier
@@ -35,41 +35,11 @@ from tightfit.model.encoders import quiet_transformers
 from tightfit.model.locate import Source
 from tightfit.run import Run
 
-Format = Literal["peft", "merged", "onnx", "onnx-int8"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-
 GRAPH_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
 """Texts to token ids, cut but not padded."""
-
-
-def check_format(name: str, classifier: Classifier | None = None) -> Format:
-    """The format by this name, if it exists, can be made here, and suits the classifier.
-
-    Raises:
-        MissingExtraError: it needs packages that are not installed.
-        UsageError: there is no such format, or none for this classifier.
-    """
-    found = next((known for known in FORMATS if known == name), None)
-    if found is None:
-        raise UsageError(
-            "unknown format",
-            seen=name,
-            allowed=", ".join(FORMATS),
-            next_step="choose one of these as --format",
-        )
-    if found.startswith("onnx"):
-        onnx_graph.ensure_installed()
-    if found == "peft" and classifier is not None and classifier.plan.record.form != "peft":
-        raise UsageError(
-            "PEFT has no form for a run without adapters",
-            seen=f"method {classifier.plan.method}",
-            allowed=", ".join(FORMATS[1:]),
-            next_step="export it as --format merged, which any transformers program loads",
-        )
-    return found
 
 
 def write_form(run: Run, form: Format, folder: Path) -> None:

@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tightfit.exporting.names import PURPOSE, ensure_onnx
 from tightfit.extras import ensure, require
 
-PURPOSE = "exporting to ONNX"
 OPSET = 17
 """The oldest that holds every operator of the encoders, for the sake of old runtimes."""
 
@@ -50,16 +50,6 @@ VARIANTS = (
     Variant("signed", signed=True),
     Variant("signed, products alone", signed=True, embeddings=False),
 )
-
-
-def ensure_installed() -> None:
-    """Check that the optional packages are there, before any work is done.
-
-    Raises:
-        MissingExtraError: one is not.
-    """
-    for package in ("onnx", "onnxruntime"):
-        ensure(package, PURPOSE)
 
 
 class _Logits(nn.Module):
@@ -117,7 +107,7 @@ def quantised(path: Path) -> Iterator[tuple[Variant, Path]]:
     Raises:
         MissingExtraError: ONNX Runtime or ``onnx`` is not installed.
     """
-    ensure_installed()
+    ensure_onnx()
     tools = require("onnxruntime.quantization", PURPOSE)
     prepared = path.with_name("prepared.onnx")
     with warnings.catch_warnings():

@@ -1,103 +1,21 @@
-"""``tightfit evaluate``: what a run is worth on labelled rows, alone or against another."""
+"""``tightfit evaluate``: what a run is worth on labelled rows, alone or against another.
+
+What can be refused at once is refused here, before scikit-learn and SciPy are imported.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tightfit import storage
 from tightfit.config import MissingText
-from tightfit.data.sources import read_table
-from tightfit.display import Shown, share_words
-from tightfit.errors import DataError, UsageError
-from tightfit.metrics.calibration import calibration_error_by_chance
-from tightfit.metrics.intervals import Interval, over_seeds
-from tightfit.metrics.paired import Paired, compare_accuracy, compare_macro_f1
-from tightfit.metrics.scores import Scores
+from tightfit.data.sources import check_source
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 
-NEAR_ONE = 0.1
-"""Temperatures whose logarithm is less than this change hardly anything."""
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """What the run's temperature does to its confidence on these rows.
-
-    Attributes:
-        temperature: fitted on the run's validation rows, never on these.
-        ece_before: expected calibration error of the bare softmax.
-        ece_after: the same with the temperature, as in the scores.
-        ece_by_chance: what a perfectly calibrated classifier would show on so many rows.
-        log_loss_before: in nats.
-        log_loss_after: in nats.
-        reason: why the error was not halved; None where it was.
-    """
-
-    temperature: float
-    ece_before: float
-    ece_after: float
-    ece_by_chance: float
-    log_loss_before: float
-    log_loss_after: float
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class OverSeeds:
-    """Means over runs that differ in their seed, on the same rows, with Student's t-intervals."""
-
-    runs: tuple[str, ...]
-    accuracy: Interval
-    macro_f1: Interval
-    log_loss: Interval
-    ece: Interval
-
-
-@dataclass(frozen=True, repr=False)
-class Evaluation(Shown):
-    """Scores of a run, and, where it was compared or combined with others, what came of that."""
-
-    scores: Scores
-    calibration: Calibrated
-    paired: Paired | None = None
-    """Of accuracy."""
-    paired_macro_f1: Paired | None = None
-    seeds: OverSeeds | None = None
-
-    @property
-    def accuracy(self) -> Interval:
-        """Share of rows that are right."""
-        return self.scores.accuracy
-
-    @property
-    def macro_f1(self) -> Interval:
-        """Mean F1 of the classes."""
-        return self.scores.macro_f1
-
-    def shown(self) -> dict[str, object]:
-        """Rows, scores with their intervals, and how it compares."""
-        shares = {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
-        paired = {} if self.paired is None else {"paired": self.paired.sentence}
-        words = {name: share_words(share) for name, share in shares.items()}
-        return {"rows": f"{self.scores.n:,}", **words, **paired}
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that ``tightfit evaluate --json`` prints."""
-        told = {**self.scores.to_json(), "calibration": asdict(self.calibration)}
-        if self.paired is not None and self.paired_macro_f1 is not None:
-            told["paired"] = self.paired.to_json()
-            told["paired_macro_f1"] = self.paired_macro_f1.to_json()
-        if self.seeds is not None:
-            told["seeds"] = asdict(self.seeds)
-        return told
+if TYPE_CHECKING:
+    from tightfit.verbs.evaluation import Evaluation
 
 
 def evaluate(
@@ -127,109 +45,11 @@ def evaluate(
         DataError: rows are faulty, or have labels that the run does not know.
         TightfitError: its other subclasses tell what else is wrong.
     """
-    progress = progress or RichProgress()
-    loaded = Run.load(run)
+    loaded, others = Run.open(run), [Run.open(path) for path in also]
+    compared = None if against is None else Run.open(against)
     columns = loaded.columns(text_column, label_column, missing_text)
-    table = read_table(data, columns, labelled=True)
-    targets_N = loaded.task.encode(table)
-    logits_NK = loaded.predictor.logits(table.texts, progress)
-    scores, calibration = _score(loaded, logits_NK, targets_N)
-    paired = paired_macro_f1 = None
-    if against is not None:
-        ours = loaded.task.answers(logits_NK)
-        theirs = _load_alike(against, loaded).predict(table.texts, progress).ids
-        paired = compare_accuracy(targets_N, ours, theirs)
-        paired_macro_f1 = compare_macro_f1(targets_N, ours, theirs)
-    others = [_load_alike(path, loaded) for path in also]
-    all_scores = [scores]
-    for other in others:
-        others_NK = other.predictor.logits(table.texts, progress)
-        all_scores.append(_score(other, others_NK, targets_N)[0])
-    seeds = _over_seeds([run, *also], all_scores) if also else None
-    evaluation = Evaluation(scores, calibration, paired, paired_macro_f1, seeds)
-    _keep(loaded.folder, evaluation, table.source, table.fingerprint())
-    return evaluation
+    check_source(data, columns)
+    progress = progress or RichProgress()
+    from tightfit.verbs.evaluation import evaluated
 
-
-def _score(
-    run: Run, logits_NK: NDArray[np.float32], targets_N: NDArray[np.int64]
-) -> tuple[Scores, Calibrated]:
-    """Scores with the run's temperature, and what it changes."""
-    task, temperature = run.task, run.predictor.temperature
-    probabilities_NK = task.probabilities(logits_NK, temperature)
-    bare = task.score(targets_N, task.probabilities(logits_NK))
-    scores = task.score(targets_N, probabilities_NK)
-    by_chance = calibration_error_by_chance(task.confidence(probabilities_NK))
-    reason = None
-    if scores.ece > bare.ece / 2:
-        reason = (run.calibration and run.calibration.reason) or _why_not_halved(
-            temperature, bare.ece, by_chance
-        )
-    return scores, Calibrated(
-        temperature=temperature,
-        ece_before=bare.ece,
-        ece_after=scores.ece,
-        ece_by_chance=by_chance,
-        log_loss_before=bare.log_loss,
-        log_loss_after=scores.log_loss,
-        reason=reason,
-    )
-
-
-def _why_not_halved(temperature: float, before: float, by_chance: float) -> str:
-    """In words; a temperature mends confidence that is too high, or too low, throughout."""
-    if before <= 2 * by_chance:
-        return (
-            "there was little to mend: a perfectly calibrated classifier would show "
-            f"{by_chance:.1%} on so many rows"
-        )
-    if abs(math.log(temperature)) < NEAR_ONE:
-        return (
-            f"the validation rows ask for a temperature near 1 ({temperature:.3g}): confidence is "
-            "too high in some places and too low in others, which one temperature cannot mend"
-        )
-    return (
-        f"what the temperature of {temperature:.3g} leaves differs from one confidence to "
-        "another, or these rows are unlike the validation rows"
-    )
-
-
-def _load_alike(path: str | Path, first: Run) -> Run:
-    """Another run, if it has the labels of the first."""
-    other = Run.load(path)
-    if other.task.names != first.task.names:
-        raise DataError(
-            "the two runs have different labels and cannot be compared",
-            seen=f"{', '.join(other.task.names)} in {path}",
-            allowed=", ".join(first.task.names),
-            next_step="compare runs that were trained on the same labels",
-        )
-    return other
-
-
-def _over_seeds(paths: Sequence[str | Path], found: Sequence[Scores]) -> OverSeeds:
-    """Means and their intervals.
-
-    Raises:
-        UsageError: a run is named twice, which would make the interval narrower than it is.
-    """
-    names = tuple(str(path) for path in paths)
-    if len({Path(name).resolve() for name in names}) < len(names):
-        raise UsageError(
-            "a run is named twice, and counts once",
-            seen=", ".join(names),
-            next_step="give each run once",
-        )
-    return OverSeeds(
-        runs=names,
-        accuracy=over_seeds([each.accuracy.value for each in found]),
-        macro_f1=over_seeds([each.macro_f1.value for each in found]),
-        log_loss=over_seeds([each.log_loss for each in found], within=(0.0, math.inf)),
-        ece=over_seeds([each.ece for each in found]),
-    )
-
-
-def _keep(folder: storage.RunFolder, evaluation: Evaluation, source: str, fingerprint: str) -> None:
-    """Remember the evaluation beside the run; the same rows replace their own record."""
-    record = {"data": source, "rows_sha256": fingerprint, **evaluation.to_json()}
-    storage.write_derived(folder, f"evaluation-{fingerprint[:12]}", record)
+    return evaluated(loaded, data, columns, against=compared, also=others, progress=progress)

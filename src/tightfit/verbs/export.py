@@ -1,44 +1,24 @@
-"""``tightfit export``: a run as a folder that other programs load, proven equal first."""
+"""``tightfit export``: a run as a folder that other programs load, proven equal first.
+
+What can be refused at once is refused here, before torch is imported.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tightfit import storage
-from tightfit.cascade.two_stage import CASCADE, write_cascade
-from tightfit.data.sources import Columns, read_table
-from tightfit.display import Shown
+from tightfit.data.sources import check_source
 from tightfit.errors import UsageError
-from tightfit.exporting.exporter import FACTS_FILE, Exported, Rows
-from tightfit.exporting.exporter import export as export_classifier
-from tightfit.exporting.formats import check_format
+from tightfit.exporting.names import FACTS_FILE, check_format
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
-from tightfit.storage.whole import check_replaceable, whole_folder
+from tightfit.storage.whole import check_replaceable
 
-FALLBACK = "sample:test"
-"""Texts to compare on where none are given; their labels belong to another task."""
-
-
-@dataclass(frozen=True, repr=False)
-class ExportResult(Shown, Exported):
-    """What was written, and how it compares."""
-
-    out: Path
-    files: tuple[str, ...]
-    """Paths within the folder, sorted."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that ``tightfit export --json`` prints."""
-        return {"files": list(self.files), **super().to_json()}
-
-    def shown(self) -> dict[str, object]:
-        """Where it is, what it holds, and that it answers as the run does."""
-        same = f"{self.parity.agreement:.1%}"
-        return {"out": self.out, "files": ", ".join(self.files), "same_labels": same}
+if TYPE_CHECKING:
+    from tightfit.verbs.write_export import ExportResult
 
 
 def export(
@@ -78,35 +58,23 @@ def export(
     known = check_format(form)
     check_replaceable(out, overwrite=overwrite, marker=FACTS_FILE)
     _refuse_inside_run(out)
-    loaded = Run.load(run, max_length=max_length)
-    check_format(form, loaded.classifier)
+    loaded = Run.open(run, max_length=max_length)
+    check_format(form, loaded.plan)
     columns = loaded.columns(text_column, label_column)
-    rows = _rows(loaded, data, columns, labelled=known == "onnx-int8")
-    if data is None and known == "onnx-int8":
-        progress.warn(
-            "no labelled rows were given: what int8 costs is estimated on the texts of the sample; "
-            "give --data to measure it"
-        )
-    if loaded.decisions.long_text.value != "head":
-        progress.warn(
-            f"the run reads {loaded.decisions.long_text.value} of texts longer than "
-            f"{loaded.predictor.max_length} tokens, and other tools their head alone: of such "
-            "texts they may think otherwise"
-        )
-    with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
-        exported = export_classifier(loaded, known, folder, rows, progress=progress)
-        if cascade:
-            write_cascade(folder / CASCADE, loaded.cascade)
-    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    return ExportResult(**vars(exported), out=out, files=tuple(files))
+    if data is not None:
+        check_source(data, columns, labelled=known == "onnx-int8")
+    from tightfit.verbs.write_export import write_export
 
-
-def _rows(run: Run, data: Any, columns: Columns, *, labelled: bool) -> Rows:
-    if data is None:
-        table = read_table(FALLBACK, Columns(), labelled=False)
-        return Rows(table.texts, None, FALLBACK)
-    table = read_table(data, columns, labelled=labelled)
-    return Rows(table.texts, run.task.encode(table) if labelled else None, table.source)
+    return write_export(
+        loaded,
+        known,
+        out,
+        data=data,
+        columns=columns,
+        overwrite=overwrite,
+        cascade=cascade,
+        progress=progress,
+    )
 
 
 def _refuse_inside_run(out: Path) -> None:

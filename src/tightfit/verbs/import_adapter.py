@@ -20,7 +20,7 @@ from tightfit.data.sources import Columns, read_table
 from tightfit.display import Shown
 from tightfit.engines.predictor import check_max_length
 from tightfit.errors import ArtefactError, UsageError
-from tightfit.exporting.exporter import FACTS_FILE, LABELS_FILE
+from tightfit.exporting.names import FACTS_FILE, LABELS_FILE
 from tightfit.model.adapter_audit import Audit, audit_folder
 from tightfit.model.adapter_folder import ADAPTER_CONFIG, label_names
 from tightfit.model.artefact import load_artefact, save_artefact

@@ -15,13 +15,10 @@ from tightfit.batch_predict.stream import (
     check_out,
     predict_stream,
 )
-from tightfit.cascade.two_stage import CascadePredictor
 from tightfit.config import MissingText
-from tightfit.data.sources import count_rows, iter_texts
+from tightfit.data.sources import check_source, count_rows, iter_texts
 from tightfit.display import Shown
-from tightfit.engines.engine import EngineModel
-from tightfit.engines.selection import LIBRARY_OF, Asked, EngineName
-from tightfit.exporting.engine_choice import open_engine
+from tightfit.engines.names import LIBRARY_OF, Asked, EngineName
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.tasks import LabelFormat
@@ -96,8 +93,10 @@ def predict(
     progress = progress or RichProgress()
     check_out(Path(out), escape_formulas=escape_formulas)
     share = WHOLE if shard is None else Shard.parse(shard)
-    loaded = Run.load(run, max_length=max_length, max_error=max_error)
+    loaded = Run.open(run, max_length=max_length, max_error=max_error)
     columns = loaded.columns(text_column, missing_text=missing_text)
+    check_source(data, columns, labelled=False)
+    _ = loaded.predictor  # before a row is read
     used: EngineName = "torch"
     first: list[str] = []
     if engine != "torch":
@@ -126,6 +125,9 @@ def _with_engine(
     run: Run, asked: Asked, texts: Sequence[str], progress: Progress
 ) -> tuple[Run, EngineName]:
     """The run, predicting with the engine asked for, or with the fastest."""
+    from tightfit.engines.engine import EngineModel
+    from tightfit.exporting.engine_choice import open_engine
+
     engine, name = open_engine(run, asked, texts, progress=progress)
     model = EngineModel(run.model.tokens, run.model.longest, engine)
     return run.with_parts(predictor=replace(run.predictor, model=model)), name
@@ -139,7 +141,7 @@ def _job(run: Run, engine: EngineName) -> dict[str, object]:
     return {
         "run": run.identity,
         "engine": engine,
-        "cascade": first.cascade.identity if isinstance(first, CascadePredictor) else None,
+        "cascade": first.cascade.identity if hasattr(first, "cascade") else None,
         "max_length": run.predictor.max_length,
         "temperature": run.predictor.temperature,
         "versions": {name: version(name) for name in libraries},

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tightfit import storage
 from tightfit.errors import UsageError
-from tightfit.reporting.page import render
 from tightfit.run import Run
 
 
@@ -27,6 +26,8 @@ def report(run: str | Path, *, out: str | Path | None = None) -> Path:
     folder = found.folder
     path = folder.derived / folder.report.name if out is None else Path(out)
     _check_out(folder, path)
+    from tightfit.reporting.page import render
+
     page = render(found)
     storage.make_folder(path.parent)
     storage.write_text(path, page)

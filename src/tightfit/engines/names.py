@@ -1,0 +1,16 @@
+"""The engines by name, for whoever must know them without loading one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+EngineName = Literal["torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
+Asked = EngineName | Literal["auto"]
+
+LIBRARY_OF = {
+    "onnx": "onnxruntime",
+    "onnx-int8": "onnxruntime",
+    "openvino": "openvino",
+    "ray": "ray",
+}
+"""What an engine needs besides PyTorch."""

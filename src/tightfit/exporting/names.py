@@ -1,0 +1,55 @@
+"""The formats of exports by name, and what can be said of one before torch is imported."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from tightfit.budget.parameter_plan import Plan
+from tightfit.errors import UsageError
+from tightfit.extras import ensure
+
+Format = Literal["peft", "merged", "onnx", "onnx-int8"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+PURPOSE = "exporting to ONNX"
+
+FACTS_FILE = "export.json"
+"""What an export is, and how it was compared; every exported folder has it."""
+LABELS_FILE = "labels.json"
+
+
+def check_format(name: str, plan: Plan | None = None) -> Format:
+    """The format by this name, if it exists, can be made here, and suits what trained.
+
+    Raises:
+        MissingExtraError: it needs packages that are not installed.
+        UsageError: there is no such format, or none for what trained.
+    """
+    found = next((known for known in FORMATS if known == name), None)
+    if found is None:
+        raise UsageError(
+            "unknown format",
+            seen=name,
+            allowed=", ".join(FORMATS),
+            next_step="choose one of these as --format",
+        )
+    if found.startswith("onnx"):
+        ensure_onnx()
+    if found == "peft" and plan is not None and plan.record.form != "peft":
+        raise UsageError(
+            "PEFT has no form for a run without adapters",
+            seen=f"method {plan.method}",
+            allowed=", ".join(FORMATS[1:]),
+            next_step="export it as --format merged, which any transformers program loads",
+        )
+    return found
+
+
+def ensure_onnx() -> None:
+    """Check that the optional packages are there, before any work is done.
+
+    Raises:
+        MissingExtraError: one is not.
+    """
+    for package in ("onnx", "onnxruntime"):
+        ensure(package, PURPOSE)

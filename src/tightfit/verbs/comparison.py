@@ -1,0 +1,275 @@
+"""Recipes, baselines and ablations on the same rows, in one table."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tightfit import storage
+from tightfit.config import Config, settings_of, typed
+from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
+from tightfit.experiments.baselines import BASELINES, run_baseline
+from tightfit.experiments.cells import (
+    RECIPE,
+    RECIPES,
+    Cell,
+    Row,
+    ablated,
+    cell_name,
+    chosen_names,
+    fingerprint,
+    read_row,
+    shared_settings,
+    write_row,
+)
+from tightfit.experiments.markdown import markdown
+from tightfit.model.locate import Source, locate
+from tightfit.progress import Once, Progress
+from tightfit.run import Run
+from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.training.prepare import plan_for
+from tightfit.training.request import TrainRequest
+from tightfit.verbs.forecast import forecast
+from tightfit.verbs.run_training import run_training
+from tightfit.verbs.train_result import TrainResult, read_result
+
+CELLS, RUNS = "cells", "runs"
+"""What a comparison's folder holds: the rows of its cells, and their runs."""
+
+RESULT_NAMES = ("comparison.json", "comparison.md")
+"""Its table, for programs and for people."""
+
+ROW_FACTS = ("train_fingerprint", "validation_fingerprint")
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """The rows of a comparison in their order, and the cells that have none, with the reason."""
+
+    folder: Path
+    validation_rows: int
+    rows: tuple[Row, ...]
+    left_out: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``tightfit compare --json`` prints."""
+        return {
+            "folder": str(self.folder),
+            "validation_rows": self.validation_rows,
+            "rows": list(map(asdict, self.rows)),
+            "left_out": dict(self.left_out),
+        }
+
+    def __repr__(self) -> str:
+        return markdown(self.rows, self.left_out)
+
+    _repr_markdown_ = __repr__  # what a notebook shows
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One cell: what its row depends on, how to get it, and how long that takes."""
+
+    name: str
+    key: str
+    run: Callable[[], Row]
+    seconds: Callable[[], float]
+    """A forecast; only asked for where time is short."""
+
+
+def compared(
+    asked: TrainRequest,
+    given: Mapping[str, object],
+    *,
+    ablate: Sequence[str],
+    only: Sequence[str],
+    minutes: float | None,
+    out: str | Path | None,
+    progress: Progress,
+) -> Comparison:
+    """Train recipes and baselines, or an ablation; see :func:`tightfit.verbs.compare.compare`.
+
+    Args:
+        asked: recipe ``tight`` on these rows.
+        given: what was asked of every cell, as typed values by dotted name.
+        ablate: as ``compare`` takes it, and so the others.
+        only: likewise.
+        minutes: likewise.
+        out: likewise.
+        progress: how to speak to people.
+    """
+    progress, config = Once(progress), asked.config
+    cells = ablated(ablate) if ablate else RECIPES
+    baselines = () if ablate else BASELINES
+    names = chosen_names(only, [*baselines, *(cell.name for cell in cells)])
+    shared = {**given, **shared_settings(config)}
+    configs = {cell: settings_of(cell.recipe, {**shared, **typed(cell.settings)}) for cell in cells}
+    folder = Path(out) if out is not None else storage.next_path()
+    _check_folder(folder)
+    dataset = read_dataset(config, asked.data, asked.validation, asked.limit)
+    source = locate(config.model.name)
+    left_out = _impossible(configs, source, dataset.task.outputs)
+    facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.task.names}
+    encoder = source.digest()
+    tasks = [_baseline(name, dataset, facts) for name in baselines]
+    for cell, settled in configs.items():
+        if cell.name not in left_out:
+            # Without defaults, so that a cell outlives settings that did not exist when it ran.
+            chosen = settled.model_dump(mode="json", exclude_defaults=True)
+            key = fingerprint(**facts, settings=chosen, encoder=encoder)
+            request = replace(asked, config=settled)
+            tasks.append(_training(cell.name, key, folder, request=request, progress=progress))
+    for part in (CELLS, RUNS):
+        storage.make_folder(folder / part)
+    progress.say(f"the comparison is in {folder}")
+    with _kept_on_interrupt(folder):
+        return _run_all(
+            tasks,
+            names,
+            Comparison(folder, len(dataset.validation_texts), (), left_out),
+            deadline=None if minutes is None else asked.started + 60 * minutes,
+            progress=progress,
+        )
+
+
+def _run_all(
+    tasks: Sequence[_Task],
+    names: Sequence[str],
+    found: Comparison,
+    *,
+    deadline: float | None,
+    progress: Progress,
+) -> Comparison:
+    """Run what was asked for, not run before and fits into the time.
+
+    The table is kept after each cell; all that is finished is in it.
+    """
+    for number, task in enumerate(tasks, 1):
+        path = found.folder / CELLS / f"{cell_name(task.name, task.key)}.json"
+        row = read_row(path, task.name, task.key, progress)
+        if row is None and task.name not in names:
+            continue
+        if row is None:
+            reason = _no_time(task, deadline)
+            if reason is not None:
+                progress.say(f"{task.name} is left out: {reason}")
+                found = replace(found, left_out={**found.left_out, task.name: reason})
+                continue
+            progress.say(f"{number} of {len(tasks)}: {task.name}")
+            row = task.run()
+            write_row(path, row, task.key)
+        else:
+            progress.say(f"{number} of {len(tasks)}: {task.name} was finished before")
+        found = replace(found, rows=(*found.rows, row))
+        _write(found)
+    _write(found)
+    return found
+
+
+def _write(found: Comparison) -> None:
+    """The table so far, for programs and for people."""
+    as_json, as_markdown = (found.folder / name for name in RESULT_NAMES)
+    storage.write_json(as_json, found.to_json())
+    storage.write_text(as_markdown, markdown(found.rows, found.left_out))
+
+
+def _no_time(task: _Task, deadline: float | None) -> str | None:
+    """Why a cell cannot be finished in time, or None where it can."""
+    if deadline is None:
+        return None
+    if deadline <= time.monotonic():
+        return "no time was left"
+    needed, left = task.seconds() / 60, (deadline - time.monotonic()) / 60
+    if needed <= left:
+        return None
+    return f"it would take about {needed:.2g} minutes, and {max(left, 0):.2g} were left"
+
+
+def _baseline(name: str, dataset: Dataset, facts: Mapping[str, Any]) -> _Task:
+    key = fingerprint(**facts, baseline=name)
+    return _Task(name, key, lambda: run_baseline(name, dataset), lambda: 0.0)
+
+
+def _training(
+    name: str, key: str, folder: Path, *, request: TrainRequest, progress: Progress
+) -> _Task:
+    """A cell that trains, in a run folder of its own, from a checkpoint where there is one."""
+    run_folder = folder / RUNS / cell_name(name, key)
+
+    def run() -> Row:
+        if storage.RunFolder(run_folder).manifest.is_file():
+            return _row(name, read_result(run_folder))
+        now = replace(request, started=time.monotonic())
+        result = run_training(now, run_folder, resume=True, overwrite=False, progress=progress)
+        return _row(name, result)
+
+    def seconds() -> float:
+        return 60 * forecast(replace(request, started=time.monotonic()), Progress()).minutes
+
+    return _Task(name, key, run, seconds)
+
+
+def _row(name: str, result: TrainResult) -> Row:
+    """What a finished run is worth."""
+    run = Run.open(result.run)
+    scores = run.metrics.validation
+    return Row(
+        name=name,
+        trainable=result.total,
+        accuracy=scores.accuracy,
+        macro_f1=scores.macro_f1,
+        seconds=result.seconds,
+        bytes=sum(file.stat().st_size for file in run.artefact.rglob("*") if file.is_file()),
+    )
+
+
+def _impossible(configs: Mapping[Cell, Config], source: Source, num_labels: int) -> dict[str, str]:
+    """The cells whose plan cannot be made, each with the reason.
+
+    Raises:
+        BudgetError: the recipe itself does not fit, so that there is nothing to compare.
+        SettingsError: it, or a value that was asked for, does not suit the model.
+    """
+    over = {}
+    for cell, config in configs.items():
+        try:
+            plan_for(config, source, num_labels)
+        except (BudgetError, SettingsError) as error:
+            # A model may lack what a baseline needs, such as biases; that is nobody's mistake.
+            mistaken = isinstance(error, SettingsError) and cell not in RECIPES
+            if cell.name == RECIPE or mistaken:
+                raise
+            over[cell.name] = error.what
+    return over
+
+
+@contextmanager
+def _kept_on_interrupt(folder: Path) -> Iterator[None]:
+    """Say how to go on, with this folder and not with the run of a single cell."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        code = error.exit_code if isinstance(error, Interrupted) else 128 + signal.SIGINT
+        raise Interrupted(
+            "the comparison was interrupted; finished cells are kept",
+            signal_number=code - 128,
+            next_step=f"give the same command with --out {folder} to go on",
+        ) from error
+
+
+def _check_folder(folder: Path) -> None:
+    """Take a new or empty folder, or one of a comparison."""
+    if not os.path.lexists(folder) or (folder / CELLS).is_dir():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise UsageError(
+            "the output path exists and is not the folder of a comparison",
+            seen=folder,
+            next_step="choose another --out",
+        )

@@ -22,8 +22,9 @@ from tightfit import Run, extras, predict
 from tightfit.data.batches import Batch, length_sorted
 from tightfit.data.tokens import Tokens
 from tightfit.encoder import FrozenClassifier
+from tightfit.encoder.on_torch import all_logits
 from tightfit.engines import ray_engine
-from tightfit.engines.engine import EngineModel, TorchEngine, all_logits, torch_engine
+from tightfit.engines.engine import EngineModel, TorchEngine, torch_engine
 from tightfit.engines.parity import probes, spread
 from tightfit.engines.selection import Choice, choose
 from tightfit.errors import ArtefactError, DataError, MissingExtraError, ProofError

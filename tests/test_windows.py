@@ -17,7 +17,8 @@ from tightfit.config import Decision
 from tightfit.data.batches import collate, tokenise
 from tightfit.data.table import Table
 from tightfit.data.tokens import MOST_WINDOWS, Tokens
-from tightfit.engines.engine import TorchEngine, all_logits
+from tightfit.encoder.on_torch import all_logits
+from tightfit.engines.engine import TorchEngine
 from tightfit.model.classifier import predict_logits
 from tightfit.model.locate import locate
 from tightfit.progress import Progress

@@ -12,6 +12,7 @@ from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -86,7 +87,7 @@ class FrozenClassifier:
         """``logits_NK`` of the texts, in their order."""
         flat = tokens.flat
         if self._torch_pays(len(flat.ids)):
-            return tokens.by_text(self.on_torch().all_logits(flat, advance))
+            return _torch_side().all_logits(self.on_torch(), tokens, advance=advance)
         parts = [np.empty((0, self.network.labels), np.float32)]
         for rows in _few_at_a_time(flat):
             parts.append(numpy_logits(self.network, rows))
@@ -108,7 +109,7 @@ class FrozenClassifier:
         Args:
             more: ``dtype`` and ``device``, as :class:`TorchForward` takes them.
         """
-        return import_module("tightfit.encoder.on_torch").TorchForward(self.network, **more)
+        return _torch_side().TorchForward(self.network, **more)
 
 
 def open_classifier(adapter: Path, base: Path) -> FrozenClassifier:
@@ -130,6 +131,10 @@ def open_classifier(adapter: Path, base: Path) -> FrozenClassifier:
     # What cannot be computed shows here, and not at the first answer.
     _ = classifier.network
     return classifier
+
+
+def _torch_side() -> ModuleType:
+    return import_module("tightfit.encoder.on_torch")
 
 
 def _few_at_a_time(tokens: Tokens) -> list[list[NDArray[np.int32]]]:

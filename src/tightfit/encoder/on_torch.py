@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -37,6 +37,29 @@ ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "swish": F.silu,
     "tanh": torch.tanh,
 }
+
+
+class Engine(Protocol):
+    """Anything that turns padded token ids into logits."""
+
+    @property
+    def multiple(self) -> int:
+        """Lengths that batches should have are multiples of this, where the longest allows it."""
+
+    @property
+    def padded_tokens(self) -> int | None:
+        """padded tokens that a batch should have at most, if any."""
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """``logits_BK`` of one batch."""
+
+
+@runtime_checkable
+class SpreadEngine(Engine, Protocol):
+    """An engine that works at several batches at once."""
+
+    def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
+        """``logits_BK`` of each batch, in order."""
 
 
 class TorchForward:
@@ -74,20 +97,35 @@ class TorchForward:
             return side_by_side(self.logits, list(batches))
         return map(self.logits, batches)
 
-    def all_logits(
-        self, tokens: Tokens, advance: Callable[[int], None] | None = None
-    ) -> NDArray[np.float32]:
-        """``logits_NK`` of all rows, in their order; rows of like length share a batch."""
-        order = length_sorted(tokens, padded_tokens=self.padded_tokens)
-        parts = []
-        answers = self.spread(collate(tokens, rows) for rows in order)
-        for rows, logits_BK in zip(order, answers, strict=True):
-            parts.append(logits_BK)
-            if advance is not None:
-                advance(len(rows))
-        logits_NK = np.concatenate(parts)
-        logits_NK[np.concatenate(order)] = logits_NK.copy()
-        return logits_NK
+
+def all_logits(
+    engine: Engine,
+    tokens: Tokens,
+    *,
+    batch: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """``logits_NK`` of all rows, in their order; rows of like length share a batch.
+
+    Args:
+        engine: what computes.
+        tokens: at least one row.
+        batch: rows of one batch; None takes as many as fit into its ``padded_tokens``.
+        advance: told the number of rows done since the last call.
+    """
+    texts, tokens = tokens, replace(tokens.flat, multiple=engine.multiple)
+    order = length_sorted(tokens, batch, engine.padded_tokens if batch is None else None)
+    batches = (collate(tokens, rows) for rows in order)
+    parts = []
+    answers = engine.spread if isinstance(engine, SpreadEngine) else partial(map, engine.logits)
+    for rows, logits_BK in zip(order, answers(batches), strict=True):
+        parts.append(logits_BK)
+        if advance is not None:
+            advance(len(rows))
+    joined_NK = np.concatenate(parts)
+    logits_NK = np.empty_like(joined_NK)
+    logits_NK[np.concatenate(order)] = joined_NK
+    return texts.by_text(logits_NK)
 
 
 @dataclass(frozen=True)

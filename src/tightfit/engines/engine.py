@@ -5,11 +5,11 @@ Shapes: B rows of a batch, L tokens, N rows, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,39 +20,15 @@ from tightfit.data.batches import (
     BATCH_PADDED_TOKENS,
     FP32_PADDED_TOKENS,
     Batch,
-    collate,
-    length_sorted,
     most_padded_tokens,
     tokenise,
 )
 from tightfit.data.tokens import LongText, Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
+from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.errors import ArtefactError
 from tightfit.extras import require
 from tightfit.model.classifier import Classifier
-
-
-class Engine(Protocol):
-    """Anything that turns padded token ids into logits."""
-
-    @property
-    def multiple(self) -> int:
-        """Lengths that batches should have are multiples of this, where the longest allows it."""
-
-    @property
-    def padded_tokens(self) -> int | None:
-        """padded tokens that a batch should have at most, if any."""
-
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """``logits_BK`` of one batch."""
-
-
-@runtime_checkable
-class SpreadEngine(Engine, Protocol):
-    """An engine that works at several batches at once."""
-
-    def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
-        """``logits_BK`` of each batch, in order."""
 
 
 @dataclass(frozen=True)
@@ -182,36 +158,6 @@ class OpenVinoEngine:
         """``logits_BK`` of one batch."""
         given = {"input_ids": batch.ids_BL.numpy(), "attention_mask": batch.mask_BL.numpy()}
         return np.array(self.model(given)[0], dtype=np.float32)
-
-
-def all_logits(
-    engine: Engine,
-    tokens: Tokens,
-    *,
-    batch: int | None = None,
-    advance: Callable[[int], None] | None = None,
-) -> NDArray[np.float32]:
-    """``logits_NK`` of all rows, in their order; rows of like length share a batch.
-
-    Args:
-        engine: what computes.
-        tokens: at least one row.
-        batch: rows of one batch; None takes as many as fit into its ``padded_tokens``.
-        advance: told the number of rows done since the last call.
-    """
-    texts, tokens = tokens, replace(tokens.flat, multiple=engine.multiple)
-    order = length_sorted(tokens, batch, engine.padded_tokens if batch is None else None)
-    batches = (collate(tokens, rows) for rows in order)
-    parts = []
-    answers = engine.spread if isinstance(engine, SpreadEngine) else partial(map, engine.logits)
-    for rows, logits_BK in zip(order, answers(batches), strict=True):
-        parts.append(logits_BK)
-        if advance is not None:
-            advance(len(rows))
-    joined_NK = np.concatenate(parts)
-    logits_NK = np.empty_like(joined_NK)
-    logits_NK[np.concatenate(order)] = joined_NK
-    return texts.by_text(logits_NK)
 
 
 def _unusable(path: Path, seen: str) -> ArtefactError:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.data.tokens import Tokens
-from tightfit.engines.engine import Engine, all_logits
+from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.errors import ProofError
 from tightfit.tasks import Task
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tightfit.data.tokens import Tokens
-from tightfit.engines.engine import Engine, all_logits
+from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.engines.names import Asked, EngineName
 from tightfit.engines.parity import (
     ACCURACY_LOSS,

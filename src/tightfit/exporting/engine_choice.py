@@ -19,7 +19,8 @@ from filelock import FileLock
 from tightfit import storage
 from tightfit.diagnosis import devices
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
-from tightfit.engines.engine import Engine, OnnxEngine, OpenVinoEngine, torch_engine
+from tightfit.encoder.on_torch import Engine
+from tightfit.engines.engine import OnnxEngine, OpenVinoEngine, torch_engine
 from tightfit.engines.names import Asked, EngineName
 from tightfit.engines.parity import spread
 from tightfit.engines.ray_engine import RayEngine

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.data.batches import tokenise
-from tightfit.engines.engine import Engine, OnnxEngine, TorchEngine, all_logits
+from tightfit.encoder.on_torch import Engine, all_logits
+from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.engines.parity import (
     ACCURACY_LOSS,
     Loss,

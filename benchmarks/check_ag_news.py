@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import tightfit
-from tightfit.data.checks import quick_warnings
+from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.labels import own_classes
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table

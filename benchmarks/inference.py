@@ -23,7 +23,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.machine import Process, facts, run_process
+from benchmarks.machine import Process, environment_of, facts, run_process
 from benchmarks.results import RESULTS, table, write_section
 from benchmarks.speed import write_rows
 from tightfit.engines.parity import SAMPLE_ROWS
@@ -50,6 +50,10 @@ class Answers:
     labels: list[int]
     seconds: float
     """From the first text to the last label: no imports, no loading."""
+
+
+Runs = dict[str, list[tuple[Process, Answers]]]
+"""By side; the reference comes first."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,12 @@ def _read_tightfit(folder: Path) -> Answers:
     return Answers(labels, json.loads(found)["seconds"])
 
 
-def _peer(args: argparse.Namespace, folder: Path, setup: str, batch: int) -> list[str]:
+def _peer(
+    args: argparse.Namespace, folder: Path, setup: str, batch: int, *, half: bool
+) -> list[str]:
     command = [sys.executable, "-m", "benchmarks.peers", "--setup", setup]
     command += ["--data", str(args.held), "--model", str(args.merged)]
+    command += ["--bf16"] if half else []
     return [*command, "--batch-size", str(batch), "--json", str(folder / "answers.json")]
 
 
@@ -113,8 +120,8 @@ def _ours(name: str, *words: str, prepare: Sequence[str] = ()) -> Side:
     return Side(name, lambda args, folder: _tightfit(args, folder, words), _read_tightfit, prepare)
 
 
-def _theirs(name: str, setup: str, batch: int) -> Side:
-    return Side(name, lambda args, folder: _peer(args, folder, setup, batch), _read_peer)
+def _theirs(name: str, setup: str, batch: int, *, half: bool = False) -> Side:
+    return Side(name, lambda args, folder: _peer(args, folder, setup, batch, half=half), _read_peer)
 
 
 PUBLISHED_BATCH = 64
@@ -139,6 +146,10 @@ def sides_of(args: argparse.Namespace) -> dict[str, Side]:
     for batch in args.batch_sizes:
         name = f"pipeline, batches of {batch}"
         known[f"{PIPELINE}{batch}"] = _theirs(name, "pipeline", batch)
+        if args.device == "cuda":  # on a CPU it is slower in bf16
+            known[f"{PIPELINE}bf16-{batch}"] = _theirs(
+                f"{name}, bf16", "pipeline", batch, half=True
+            )
     name = f"published, padded to 256, batches of {PUBLISHED_BATCH}"
     known[PUBLISHED] = _theirs(name, PUBLISHED, PUBLISHED_BATCH)
     left_out = set(args.without)
@@ -154,7 +165,7 @@ def prepare(args: argparse.Namespace, folder: Path, sides: dict[str, Side]) -> d
     def run(*words: str) -> None:
         print(f"preparing: tightfit {' '.join(words)}", file=sys.stderr)
         command = [sys.executable, "-m", "tightfit.cli", *words]
-        run_process(command, environment_of(args), folder / "said.txt")
+        run_process(command, environment_of(args.device, args.threads), folder / "said.txt")
 
     if args.run is None:
         args.run = folder / "run"
@@ -177,37 +188,32 @@ def prepare(args: argparse.Namespace, folder: Path, sides: dict[str, Side]) -> d
     return refused
 
 
-def environment_of(args: argparse.Namespace) -> dict[str, str]:
-    """The same for every side."""
-    return {
-        "OMP_NUM_THREADS": str(args.threads),
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "true" if args.threads > 1 else "false",
-    }
-
-
 def measure(
-    args: argparse.Namespace, folder: Path, sides: dict[str, Side]
-) -> dict[str, list[tuple[Process, Answers]]]:
-    """All runs, interleaved."""
-    runs: dict[str, list[tuple[Process, Answers]]] = {name: [] for name in sides}
+    args: argparse.Namespace,
+    folder: Path,
+    sides: dict[str, Side],
+    told: Callable[[Runs], None] = lambda runs: None,
+) -> Runs:
+    """All runs, interleaved; ``told`` is called with those so far after each."""
+    runs: Runs = {}
     for repeat in range(args.repeats):
         for name, side in sides.items():
             place = folder / f"{name}-{repeat}"
             place.mkdir()
             process = run_process(
-                side.command(args, place), environment_of(args), place / "said.txt"
+                side.command(args, place),
+                environment_of(args.device, args.threads),
+                place / "said.txt",
             )
             answers = side.read(place)
-            runs[name].append((process, answers))
+            runs.setdefault(name, []).append((process, answers))
             speed = len(answers.labels) / answers.seconds
             print(f"{side.name}: {process.seconds:.1f} s, {speed:.1f} rows/s", file=sys.stderr)
+            told(runs)
     return runs
 
 
-def summarise(
-    runs: dict[str, list[tuple[Process, Answers]]], truth: Sequence[int]
-) -> list[Summary]:
+def summarise(runs: Runs, truth: Sequence[int]) -> list[Summary]:
     """Medians of each side, and its answers against those of the reference."""
     (_, reference), *_ = runs[REFERENCE]
     summaries = []
@@ -254,19 +260,15 @@ def results_table(summaries: Sequence[Summary], sides: dict[str, Side]) -> str:
     return table(HEADER, rows)
 
 
-def report(args: argparse.Namespace, words: Sequence[str], rows: str, count: int) -> str:
+def report(args: argparse.Namespace, words: Sequence[str], rows: str) -> str:
     """The section for RESULTS.md."""
-    chosen = Path(args.run) / "derived" / "engine-auto.json"
-    auto = ""
-    if chosen.is_file():
-        auto = f"`--engine auto` took {json.loads(chosen.read_text())['choice']['name']}. "
     return f"""\
     python -m benchmarks.inference {shlex.join(words)}
 
-{facts(args.threads)}.
+{facts(args.threads, args.device)}.
 
-{count:,} rows, medians of {args.repeats} runs, interleaved. {auto}Engines' graphs, their
-measurement and the cascade were made before.
+{args.validation:,} rows, medians of {args.repeats} runs, interleaved. {args.chosen}Engines'
+graphs, their measurement and the cascade were made before.
 
 {rows}
 
@@ -292,6 +294,7 @@ def options(words: Sequence[str]) -> argparse.Namespace:
         "--without", nargs="+", default=[], metavar="SIDE", help=f"of {', '.join(OURS)}"
     )
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -299,10 +302,15 @@ def options(words: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Measure, and write the table."""
-    words = sys.argv[1:] if words is None else words
-    args: Any = options(words)
+def compare(
+    args: argparse.Namespace, *, told: Callable[[list[Summary], str], None] | None = None
+) -> tuple[list[Summary], str]:
+    """Measure all sides; returns the figures and their table.
+
+    Args:
+        args: the options; paths are added to them.
+        told: called after each run with the figures and the table so far.
+    """
     args.rows = 0 if args.run else args.rows
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -311,10 +319,38 @@ def main(words: Sequence[str] | None = None) -> None:
         sides = sides_of(args)
         refused = prepare(args, folder, sides)
         kept = {name: side for name, side in sides.items() if name not in refused}
-        summaries = summarise(measure(args, folder, kept), truth)
-        rows = results_table(summaries, sides)
-        rows += "".join(f"\n\nNot for this run: {sides[n].name}: {refused[n]}." for n in refused)
-        section = report(args, words, rows, len(truth))
+
+        def known(runs: Runs) -> tuple[list[Summary], str]:
+            summaries = summarise(runs, truth)
+            rows = results_table(summaries, sides)
+            rows += "".join(
+                f"\n\nNot for this run: {sides[n].name}: {refused[n]}." for n in refused
+            )
+            return summaries, rows
+
+        def tell(runs: Runs) -> None:
+            if told is not None:
+                told(*known(runs))
+
+        found = known(measure(args, folder, kept, tell))
+        args.chosen = _chosen(args.run)
+    return found
+
+
+def _chosen(run: Path) -> str:
+    """What ``--engine auto`` took, in words."""
+    file = Path(run) / "derived" / "engine-auto.json"
+    if not file.is_file():
+        return ""
+    return f"`--engine auto` took {json.loads(file.read_text())['choice']['name']}. "
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, and write the table."""
+    words = sys.argv[1:] if words is None else words
+    args: Any = options(words)
+    summaries, rows = compare(args)
+    section = report(args, words, rows)
     if args.json:
         args.json.write_text(json.dumps([asdict(each) for each in summaries], indent=2))
     write_section(TITLE, section, args.out)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-CEILING_SIZES = (1024, 2048)
+CEILING_SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 """Square products that are tried; the best of them is the ceiling."""
 
 CEILING_TRIALS = 4
@@ -58,29 +58,53 @@ def run_process(command: Sequence[str], environment: Mapping[str, str], log: Pat
     return Process(seconds, usage.ru_utime + usage.ru_stime, peak, began)
 
 
-def ceiling() -> float:
-    """Floating-point operations a second of the best square fp32 product, on torch's threads."""
+def ceiling(device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
+    """Floating-point operations a second of the best square product; on a CPU, on torch's threads.
+
+    Of random numbers: a GPU multiplies zeros and ones faster, since they take less power.
+    """
     best = 0.0
-    for size in CEILING_SIZES:
-        left, right = torch.ones(size, size), torch.ones(size, size)
+    for size in CEILING_SIZES[device]:
+        left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+        torch.mm(left, right)
         for _ in range(CEILING_TRIALS):
+            settle(device)
             started = time.perf_counter()
             torch.mm(left, right)
+            settle(device)
             best = max(best, 2 * size**3 / (time.perf_counter() - started))
     return best
 
 
-def facts(threads: int) -> str:
+def settle(device: str) -> None:
+    """Wait until the device has done all that it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def environment_of(device: str, threads: int) -> dict[str, str]:
+    """Of every process that is timed: no network, its threads, a GPU only where it is asked for."""
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false",
+    }
+    return environment | ({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})
+
+
+def facts(threads: int, device: str = "cpu") -> str:
     """The machine and the libraries in one sentence."""
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    gpu = f"{torch.cuda.get_device_name()}, " if device == "cuda" else ""
     return (
-        f"{_processor()}, {threads} of {os.cpu_count()} threads, "
+        f"{gpu}{processor()}, {threads} of {os.cpu_count()} threads, "
         f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB; "
         f"Python {platform.python_version()}, {libraries}"
     )
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's own name, where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

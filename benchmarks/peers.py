@@ -21,6 +21,9 @@ Answer = Callable[[list[str]], list[int]]
 
 STARTED = time.perf_counter()
 
+GPU_WORKERS = 4
+"""Processes that make batches for a GPU, which would wait for one."""
+
 PUBLISHED, BEST, DOCUMENTED = "published", "best", "documented"
 SETUPS: dict[str, dict[str, Any]] = {
     PUBLISHED: {
@@ -38,6 +41,7 @@ the defaults of both libraries."""
 
 def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
     """LoRA on query and value through ``transformers.Trainer``; returns what was measured."""
+    import torch
     from datasets import Dataset
     from peft import LoraConfig, get_peft_model
     from transformers import (
@@ -61,7 +65,9 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
         )
 
     train, held = tokenise(args.data), tokenise(args.validation)
-    model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=args.labels)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        args.model, num_labels=args.labels, dtype=torch.float32
+    )
     targets = ["query", "value"] if model.config.model_type != "mpnet" else ["attn.q", "attn.v"]
     model = get_peft_model(
         model,
@@ -74,6 +80,7 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
         "weight_decay": 0.01,
         "train_sampling_strategy": "group_by_length",
     }
+    batch = {"per_device_train_batch_size": args.batch} if args.batch else {}
     settings = TrainingArguments(
         output_dir=args.work,
         learning_rate=args.lr,
@@ -86,11 +93,13 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
         report_to=[],
         disable_tqdm=True,
         logging_strategy="no",
-        use_cpu=True,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=args.bf16,
+        dataloader_num_workers=GPU_WORKERS if torch.cuda.is_available() else 0,
         seed=args.seed,
         per_device_eval_batch_size=64,
         **(usual if args.setup != DOCUMENTED else {}),
-        **SETUPS[args.setup],
+        **SETUPS[args.setup] | batch,
     )
     trainer = Trainer(
         model=model,
@@ -102,16 +111,21 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
     )
     if args.seconds:
         trainer.add_callback(_stop_after(args.seconds))
+    if torch.cuda.is_available():
+        trainer.add_callback(_settled_evaluations())
     counted = _count_places(model)
     began, started = time.time(), time.perf_counter()
     steps = trainer.train().global_step
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     seconds = time.perf_counter() - started
     evaluations = [row for row in trainer.state.log_history if "eval_accuracy" in row]
     # Evaluations took part of that time, and are charged to nobody; steps are as good as equal.
     step_seconds = (seconds - sum(row["eval_runtime"] for row in evaluations)) / steps
     history = [(row["step"] * step_seconds, row["eval_accuracy"]) for row in evaluations]
     return {
-        **counted,
+        **{name: int(count) for name, count in counted.items()},
+        "format": "bf16" if args.bf16 else "fp32",
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "train_seconds": step_seconds * steps,
         "history": history,
@@ -122,9 +136,15 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
 
 def predict_with_pipeline(args: argparse.Namespace) -> Answer:
     """``transformers.pipeline`` on an exported folder, as its documentation shows."""
+    import torch
     from transformers import pipeline
 
-    classify = pipeline("text-classification", model=args.model, device="cpu")
+    classify = pipeline(
+        "text-classification",
+        model=args.model,
+        device=0 if torch.cuda.is_available() else "cpu",
+        dtype=torch.bfloat16 if args.bf16 else torch.float32,
+    )
     ids = classify.model.config.label2id
     given = {"batch_size": args.batch_size, "truncation": True}
     return lambda some: [ids[each["label"]] for each in classify(some, **given)]
@@ -137,6 +157,7 @@ def predict_as_published(args: argparse.Namespace) -> Answer:
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     model = AutoModelForSequenceClassification.from_pretrained(args.model).eval()
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.no_grad()
     def classify(some: list[str]) -> list[int]:
@@ -146,7 +167,7 @@ def predict_as_published(args: argparse.Namespace) -> Answer:
             tokens = tokenizer(
                 batch, padding="max_length", truncation=True, max_length=256, return_tensors="pt"
             )
-            labels += model(**tokens).logits.argmax(1).tolist()
+            labels += model(**tokens.to(model.device)).logits.argmax(1).tolist()
         return labels
 
     return classify
@@ -182,14 +203,31 @@ def _stop_after(seconds: float) -> Any:
     return Stop()
 
 
-def _count_places(model: Any) -> dict[str, int]:
+def _settled_evaluations() -> Any:
+    """A callback that lets the GPU finish its steps before an evaluation's clock starts."""
+    import torch
+    from transformers import TrainerCallback
+
+    class Settle(TrainerCallback):
+        """Waits, where an evaluation follows."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            """Only then: any other step may go on while the last one computes."""
+            if control.should_evaluate:
+                torch.cuda.synchronize()
+
+    return Settle()
+
+
+def _count_places(model: Any) -> dict[str, Any]:
     """Counts, from now on, the rows, tokens and token places that the model is trained on."""
-    counted = {"examples": 0, "tokens": 0, "places": 0}
+    counted: dict[str, Any] = {"examples": 0, "tokens": 0, "places": 0}
 
     def count(module: Any, positional: Any, given: dict[str, Any]) -> None:
         if module.training:
             counted["examples"] += len(given["attention_mask"])
-            counted["tokens"] += int(given["attention_mask"].sum())
+            # On a GPU a number would make every step wait: the sum stays where it is.
+            counted["tokens"] = counted["tokens"] + given["attention_mask"].sum()
             counted["places"] += given["attention_mask"].numel()
 
     model.register_forward_pre_hook(count, with_kwargs=True)
@@ -204,6 +242,8 @@ def main() -> None:
     parser.add_argument("--validation", help="the same, for those that train")
     parser.add_argument("--model", required=True, help="a model folder")
     parser.add_argument("--batch-size", type=int, default=32, help="of those that predict")
+    parser.add_argument("--batch", type=int, default=0, help="rows of a step; 0: the set-up's own")
+    parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--labels", type=int, default=4)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--epochs", type=float, default=1.0)

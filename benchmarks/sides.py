@@ -13,7 +13,7 @@ from typing import Any
 from tightfit.budget.shapes import EncoderShapes
 
 BATCH = 32
-"""Rows in an optimiser step, on every side."""
+"""Rows in an optimiser step, on every side, unless each may choose its own."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Side:
     """From the options and an empty folder."""
     read: Callable[[Path], Figures]
     """From that folder, once the command has ended."""
+    own_batch: bool = True
+    """Whether the rows of a step may be chosen for it."""
 
     def operations(self, shapes: EncoderShapes) -> int:
         """Floating-point operations a token in the frozen linear layers, in one training step.
@@ -81,7 +83,7 @@ def _tightfit(args: argparse.Namespace, folder: Path, settings: list[str]) -> li
         *("adapters.targets=query,value", "adapters.rslora=false", "data.max_length=128"),
         *("head.kind=stock", "head.start=random", "data.long_text=head", "train.eval_rows=none"),
         "data.token_cache_gb=0",  # every round starts cold
-        *("model.frozen_dropout=false", f"optim.batch={BATCH}", "optim.accumulate=1"),
+        *("model.frozen_dropout=false", f"optim.batch={args.rows_in_step}", "optim.accumulate=1"),
         *(f"optim.lr={args.lr}", "optim.weight_decay=0.01", "optim.warmup_steps=0.06"),
         *(f"optim.epochs={args.epochs}", f"train.eval_every={args.eval_every}"),
         *("train.eval_batch=64", "train.group_by_length=true", f"train.precision={args.precision}"),
@@ -134,9 +136,8 @@ def _read_run(folder: Path) -> Figures:
 
 
 def _format_of(run: Path) -> str:
-    # The other sections of the file are of no interest here.
-    after = (run / "config.toml").read_text().partition("[choices.precision]")[2]
-    return after.partition('value = "')[2].partition('"')[0]
+    form: str = json.loads((run / "decisions.json").read_text())["precision"]["value"]
+    return form
 
 
 def _peer(args: argparse.Namespace, folder: Path, setup: str) -> list[str]:
@@ -150,11 +151,14 @@ def _peer(args: argparse.Namespace, folder: Path, setup: str) -> list[str]:
         "epochs": args.epochs,
         "eval-every": args.eval_every,
         "seed": args.seed,
+        "batch": args.rows_in_step if setup == "best" else 0,
         "work": folder / "work",
         "json": folder / "figures.json",
     }
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "benchmarks.peers", *words]
+    # On a CPU these libraries are fastest in fp32.
+    half = ["--bf16"] if args.device == "cuda" and args.precision == "bf16" else []
+    return [sys.executable, "-m", "benchmarks.peers", *words, *half]
 
 
 def _read_peer(folder: Path) -> Figures:
@@ -167,7 +171,7 @@ def _read_peer(folder: Path) -> Figures:
         history=[(seconds, accuracy) for seconds, accuracy in found["history"]],
         began=found["began"],
         padding=1 - found["tokens"] / found["places"],
-        format="fp32",
+        format=found["format"],
     )
 
 
@@ -202,6 +206,7 @@ SIDES = {
         cached=False,
         command=_defaults,
         read=_read_defaults,
+        own_batch=False,
     ),
     BASELINE: Side(
         "Trainer + PEFT, best settings",
@@ -216,5 +221,6 @@ SIDES = {
         cached=False,
         command=lambda args, folder: _peer(args, folder, "published"),
         read=_read_peer,
+        own_batch=False,
     ),
 }

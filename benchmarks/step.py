@@ -133,7 +133,8 @@ def divided(batch: Batch, count: int) -> list[Batch]:
     assert len(batch.rows_B) % count == 0, "--parts must divide --rows"
     assert batch.targets_B is not None
     tensors = (batch.ids_BL, batch.mask_BL, batch.targets_B, batch.rows_B)
-    return [Batch(*part) for part in zip(*(t.chunk(count) for t in tensors), strict=True)]
+    chunks = zip(*(t.chunk(count) for t in tensors), strict=True)
+    return [Batch(ids, mask, targets, own, batch.padded) for ids, mask, targets, own in chunks]
 
 
 def random_batch(vocabulary: int, *, rows: int, tokens: int, padded: bool) -> Batch:
@@ -142,7 +143,7 @@ def random_batch(vocabulary: int, *, rows: int, tokens: int, padded: bool) -> Ba
     mask_BL = torch.ones_like(ids_BL)
     if padded:
         mask_BL[::2, tokens // 2 :] = 0
-    return Batch(ids_BL, mask_BL, torch.arange(rows) % len(LABELS), torch.arange(rows))
+    return Batch(ids_BL, mask_BL, torch.arange(rows) % len(LABELS), torch.arange(rows), padded)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -292,10 +292,10 @@ def test_faulty_folders(tmp_path: Path, spoil: Callable[[Path], None], words: st
 
 def test_the_wrong_path(tmp_path: Path) -> None:
     """Nothing there, a file, or the folder above, which names the adapter below it."""
-    with pytest.raises(ArtefactError, match="no folder here"):
+    with pytest.raises(ArtefactError, match="neither a run nor an adapter"):
         audit_folder(tmp_path / "nothing")
     inner = save(tmp_path / "checkpoint-9", pair(QUERY))
-    with pytest.raises(ArtefactError, match="no folder here"):
+    with pytest.raises(ArtefactError, match="neither a run nor an adapter"):
         audit_folder(inner / "adapter_config.json")
     with pytest.raises(ArtefactError, match=f"next: .* give {inner}"):
         audit_folder(tmp_path)

@@ -22,6 +22,7 @@ from tightfit.data.batches import (
     padding_share,
     tokenise,
 )
+from tightfit.data.gpu import gpu_padded_tokens
 from tightfit.data.tokens import LongText, TextTokenizer, Tokens
 from tightfit.errors import ModelError
 
@@ -253,6 +254,19 @@ def test_small_batches_are_not_divided() -> None:
     """Into fewer parts than there are shares, or not at all."""
     assert divided(of_lengths([9, 3, 5]), 1024, 8) == [[0, 2, 1]]
     assert len(divided(of_lengths([100] * 8), 1024, 8)) == 3
+
+
+@pytest.mark.parametrize(("free", "places"), [(80e9, 131_072), (4e9, 30_517), (0, 1)])
+def test_a_gpu_takes_what_half_of_its_free_memory_holds(free: float, places: int) -> None:
+    """Up to what keeps the largest busy, and one place at least."""
+    assert gpu_padded_tokens(int(free)) == places
+
+
+@pytest.mark.parametrize(("rows", "padded"), [([0, 1], True), ([0], False)])
+def test_a_batch_knows_its_padding_before_it_travels(rows: list[int], padded: bool) -> None:
+    """Looking on a GPU would make Python wait for it."""
+    batch = collate(of_lengths([2, 4]), rows)
+    assert batch.padded == batch.to(torch.device("cpu")).padded == padded
 
 
 def test_padding_share_counts_places() -> None:

@@ -222,3 +222,15 @@ def test_random_numbers_go_on_where_they_were() -> None:
     wanted = torch.rand(5)
     restore_random_states(states)
     assert torch.equal(torch.rand(5), wanted)
+
+
+def test_random_numbers_of_another_machines_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun on the CPU or with fewer GPUs, a training goes on; each GPU gets what is its own."""
+    restored = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, i: restored.append((i, state)))
+    cpu, first = torch.get_rng_state(), torch.zeros(1)
+    restore_random_states({"cpu": cpu})
+    restore_random_states({"cpu": cpu, "cuda0": first, "cuda7": first})
+    assert restored == [(0, first)]

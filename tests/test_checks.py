@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 
 from tests.planted import NAMES, edited, sample
 from tightfit import extras
-from tightfit.data.checks import (
+from tightfit.data.checks.examine import check_table
+from tightfit.data.checks.findings import (
+    EXCERPT,
     KINDS,
+    MEANING,
     Example,
     Finding,
     Findings,
     Kind,
-    check_table,
-    quick_warnings,
+    excerpt,
 )
-from tightfit.data.checks.findings import EXCERPT, MEANING, excerpt
+from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.table import Table
 from tightfit.errors import MissingExtraError
 

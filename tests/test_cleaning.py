@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.planted import edited, sample
-from tightfit.data.checks import FIXES, KINDS, Cleaned, Fix, check_table, cleaned
-from tightfit.data.checks.cleaning import MENDS
+from tightfit.data.checks.cleaning import FIXES, MENDS, Cleaned, Fix, cleaned
+from tightfit.data.checks.examine import check_table
+from tightfit.data.checks.findings import KINDS
 from tightfit.data.table import Table
 from tightfit.errors import DataError
 

@@ -11,7 +11,7 @@ import pytest
 from tests.command import Recorder, cli, like_result, replace
 from tests.planted import sample
 from tests.toys import write_jsonl
-from tightfit.data.checks import FIXES
+from tightfit.data.checks.cleaning import FIXES
 from tightfit.progress import RichProgress
 
 CLEAN = [{"text": text, "label": str(i % 2)} for i, text in enumerate(sample().texts[:6])]

@@ -12,7 +12,7 @@ from tests.command import Recorder, cli, replace
 from tightfit import Comparison
 from tightfit.errors import SettingsError
 from tightfit.experiments.cells import Row
-from tightfit.metrics.intervals import Interval
+from tightfit.metrics.interval import Interval
 
 HALF, MOST = Interval(0.5, 0.469, 0.531), Interval(0.889, 0.868, 0.907)
 FOUND = Comparison(

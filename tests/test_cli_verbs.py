@@ -14,7 +14,7 @@ import pytest
 from tests.command import Recorder, cli, like_result, replace
 from tightfit import Evaluation, plan
 from tightfit.cli.train_command import _duration
-from tightfit.metrics.intervals import Interval
+from tightfit.metrics.interval import Interval
 from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores, score
 from tightfit.model.adapter_audit import AdapterState, Audit

@@ -16,6 +16,7 @@ from tests.toys import write_jsonl
 from tightfit import Run, export
 from tightfit.engines.parity import refuse_difference
 from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, UsageError
+from tightfit.exporting.names import FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -171,5 +172,8 @@ def test_exit_codes(fault: Exception, code: int, monkeypatch: pytest.MonkeyPatch
     replace(monkeypatch, "export", Recorder(fault))
     assert cli("export", "r", "--format", "onnx", "--out", "o", "--json").exit_code == code
 
+
+def test_an_unknown_format_is_a_mistake_of_usage() -> None:
+    """Told by the command line itself."""
     assert cli("export", "r", "--format", "onnx8", "--out", "o").exit_code == 2
     assert tightfit.export is export

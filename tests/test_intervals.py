@@ -14,7 +14,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from tightfit.errors import DataError
 from tightfit.metrics import intervals
-from tightfit.metrics.intervals import Interval, bootstrap, over_seeds, wilson
+from tightfit.metrics.interval import Interval
+from tightfit.metrics.intervals import bootstrap, over_seeds, wilson
 from tightfit.metrics.scores import macro_f1
 
 Ints = NDArray[np.int64]

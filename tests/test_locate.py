@@ -196,6 +196,7 @@ def test_only_the_settings_of_a_hub_model_are_fetched(
     """A price needs no weights: the family's usual ones are taken for granted."""
     toy_config("bert", num_hidden_layers=5).save_pretrained(tmp_path)
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    monkeypatch.setattr("huggingface_hub.model_info", lambda name, timeout: None)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: str(tmp_path / file))
     assert shapes_by_name("someone/model", 2).depth == 5
 
@@ -205,6 +206,7 @@ def test_damaged_settings_from_the_hub_are_called_damaged(
 ) -> None:
     """A model that was reached is not called unreachable."""
     (tmp_path / "config.json").write_text("{")
+    monkeypatch.setattr("huggingface_hub.model_info", lambda name, timeout: None)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: str(tmp_path / file))
     with pytest.raises(ModelError, match=r"config\.json cannot be read"):
         shapes_by_name("someone/model", 2)

@@ -16,7 +16,7 @@ from tests.command import cli
 from tests.reports import HOSTILE, hostile, with_outcomes
 from tightfit import Run, TrainResult, evaluate, report, storage
 from tightfit.errors import ArtefactError, UsageError
-from tightfit.metrics.intervals import Interval
+from tightfit.metrics.interval import Interval
 from tightfit.reporting.drawing import MOST_POINTS, nice_range, short, thinned
 from tightfit.reporting.examples import warnings
 from tightfit.reporting.page import render

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tightfit.metrics.intervals import Interval
+    from tightfit.metrics.interval import Interval
 
 
 class Shown(ABC):

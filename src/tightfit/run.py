@@ -318,14 +318,15 @@ class Run(Shown):
         """What reads texts and computes logits: from files alone where the inside is known."""
         from tightfit.encoder import UnknownInside, open_classifier
 
+        most = self.config.predict.padded_tokens
         try:
-            return open_classifier(self.artefact, self.base.folder)
+            return open_classifier(self.artefact, self.base.folder, padded_tokens=most)
         except UnknownInside:
             from tightfit.engines.engine import through_transformers
             from tightfit.model.encoders import longest_text
 
             longest = longest_text(self.base, self.classifier.tokenizer)
-            return through_transformers(self.classifier, longest)
+            return through_transformers(self.classifier, longest, most)
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.cascade.ngrams import ANALYSES, COUNTING, READ_CHARACTERS, NGramModel
-from tightfit.data.batches import Tokens
+from tightfit.data.tokens import Tokens
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import ArtefactError, ProofError
 from tightfit.metrics.allowed_loss import Handover, hand_over

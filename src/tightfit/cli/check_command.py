@@ -20,7 +20,7 @@ from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import CheckResult
-    from tightfit.data.checks import Findings
+    from tightfit.data.checks.findings import Findings
 
 in_copy = partial(typer.Option, rich_help_panel="Cleaned copy")
 """Options under a heading of their own."""

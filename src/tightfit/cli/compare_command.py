@@ -21,7 +21,7 @@ from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Comparison
-    from tightfit.metrics.intervals import Interval
+    from tightfit.metrics.interval import Interval
 
 in_comparison = partial(typer.Option, rich_help_panel="Comparison")
 """Options under a heading of their own."""

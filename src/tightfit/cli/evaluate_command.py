@@ -18,7 +18,7 @@ from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Evaluation
-    from tightfit.metrics.intervals import Interval
+    from tightfit.metrics.interval import Interval
     from tightfit.metrics.scores import Scores
     from tightfit.verbs.evaluation import OverSeeds
 

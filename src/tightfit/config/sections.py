@@ -238,6 +238,9 @@ class Predict(Section):
 
     max_length: Annotated[int, Field(ge=4)]
     """Longest text at inference, in tokens."""
+    padded_tokens: Limit = None
+    """Most tokens of one pass, padding included; none: what suits the processor's caches, or the
+    GPU's free memory."""
 
 
 class Tracking(Section):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tightfit.data.gpu import copied, gpu_padded_tokens
 from tightfit.data.tokens import LongText, TextTokenizer, no_batches
 from tightfit.data.tokens import Tokens as Tokens
 
@@ -46,13 +47,14 @@ class Batch:
     targets_B: torch.Tensor | None
     rows_B: torch.Tensor
     """Position of each row in the tokens that the batch was made from."""
+    padded: bool = True
+    """Whether any place may hold padding; asking the mask would make Python wait for a GPU."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device; the copy does not wait where memory is pinned."""
-        targets = None if self.targets_B is None else self.targets_B.to(device, non_blocking=True)
-        ids = self.ids_BL.to(device, non_blocking=True)
-        mask = self.mask_BL.to(device, non_blocking=True)
-        return Batch(ids, mask, targets, self.rows_B)
+        """The same batch on a device; nothing waits until a GPU has its copy."""
+        targets = None if self.targets_B is None else copied(self.targets_B, device)
+        ids, mask = copied(self.ids_BL, device), copied(self.mask_BL, device)
+        return Batch(ids, mask, targets, self.rows_B, self.padded)
 
 
 def tokenise(
@@ -91,7 +93,8 @@ def collate(tokens: Tokens, rows: Sequence[int], targets: NDArray[Any] | None = 
         ids_BL[i, : len(ids)] = torch.from_numpy(ids.astype(np.int64))
         mask_BL[i, : len(ids)] = 1
     targets_B = None if targets is None else torch.from_numpy(targets[list(rows)])
-    return Batch(ids_BL, mask_BL, targets_B, torch.tensor(list(rows)))
+    padded = not bool(mask_BL.all())
+    return Batch(ids_BL, mask_BL, targets_B, torch.tensor(list(rows)), padded)
 
 
 def batch_order(
@@ -173,8 +176,10 @@ def most_padded_tokens(device: torch.device, dtype: torch.dtype = torch.float32)
     """padded tokens that one pass should have at most; None where more are better.
 
     More do not make a CPU's products faster, and leave its caches, in fp32 sooner
-    (EXPERIMENTS.md has the figures).
+    (EXPERIMENTS.md has the figures). On a GPU its free memory decides.
     """
+    if device.type == "cuda":
+        return gpu_padded_tokens(torch.cuda.mem_get_info(device)[0])
     if device.type != "cpu":
         return None
     return FP32_PADDED_TOKENS if dtype == torch.float32 else BATCH_PADDED_TOKENS

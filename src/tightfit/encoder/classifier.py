@@ -63,6 +63,12 @@ class FrozenClassifier:
     encoder: FrozenEncoder
     adapter: AdapterWeights
     tokenizer: TextTokenizer
+    padded_tokens: int | None = None
+    """Of one pass in torch at most; None takes what suits the device."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what was made of it: another process may have no GPU."""
+        return type(self), (self.encoder, self.adapter, self.tokenizer, self.padded_tokens)
 
     @property
     def longest(self) -> int | None:
@@ -86,8 +92,9 @@ class FrozenClassifier:
     ) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
         flat = tokens.flat
-        if self._torch_pays(len(flat.ids)):
-            return _torch_side().all_logits(self.on_torch(), tokens, advance=advance)
+        forward = self._forward(len(flat.ids))
+        if forward is not None:
+            return _torch_side().all_logits(forward, tokens, advance=advance)
         parts = [np.empty((0, self.network.labels), np.float32)]
         for rows in _few_at_a_time(flat):
             parts.append(numpy_logits(self.network, rows))
@@ -95,11 +102,21 @@ class FrozenClassifier:
                 advance(len(rows))
         return tokens.by_text(np.concatenate(parts))
 
-    def _torch_pays(self, tokens: int) -> bool:
+    def _forward(self, tokens: int) -> TorchForward | None:
+        """The way through torch where it pays, as it always does on a GPU; None means numpy."""
         loaded = "torch" in sys.modules
         due = PAYS_FOR_MERGING if loaded else PAYS_FOR_TORCH
         enough = tokens * self.network.multiplications > due
-        return enough and (loaded or find_spec("torch") is not None)
+        if not loaded and not (enough and find_spec("torch") is not None):
+            return None
+        if import_module("tightfit.encoder.device").best_device().type == "cuda":
+            return self._on_gpu
+        return self.on_torch() if enough else None
+
+    @cached_property
+    def _on_gpu(self) -> TorchForward:
+        """Kept: bringing weights there takes longer than most answers."""
+        return self.on_torch()
 
     def on_torch(self, **more: Any) -> TorchForward:
         """The way through torch, for whoever has many rows or wants another format or device.
@@ -109,15 +126,18 @@ class FrozenClassifier:
         Args:
             more: ``dtype`` and ``device``, as :class:`TorchForward` takes them.
         """
-        return _torch_side().TorchForward(self.network, **more)
+        return _torch_side().TorchForward(self.network, padded_tokens=self.padded_tokens, **more)
 
 
-def open_classifier(adapter: Path, base: Path) -> FrozenClassifier:
+def open_classifier(
+    adapter: Path, base: Path, *, padded_tokens: int | None = None
+) -> FrozenClassifier:
     """The classifier of a run, from files alone.
 
     Args:
         adapter: the run's artefact; a whole model folder where every weight trained.
         base: the folder of the encoder below it; unused for a whole model.
+        padded_tokens: of one pass in torch at most; None takes what suits the device.
 
     Raises:
         UnknownInside: only ``transformers`` or ``peft`` know how to compute it.
@@ -127,7 +147,7 @@ def open_classifier(adapter: Path, base: Path) -> FrozenClassifier:
     whole = not any((adapter / name).is_file() for name in (CONFIG, HEAD))
     encoder = FrozenEncoder.of(adapter if whole else base)
     weights = AdapterWeights() if whole else AdapterWeights.read(adapter)
-    classifier = FrozenClassifier(encoder, weights, TextTokenizer.of(adapter))
+    classifier = FrozenClassifier(encoder, weights, TextTokenizer.of(adapter), padded_tokens)
     # What cannot be computed shows here, and not at the first answer.
     _ = classifier.network
     return classifier

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from tightfit.data.batches import Batch, collate, length_sorted, most_padded_tokens
+from tightfit.data.gpu import copied
 from tightfit.data.tokens import Tokens
+from tightfit.encoder.device import best_device
 from tightfit.encoder.forward import logits
 from tightfit.encoder.network import BlockWeights, Linear, Network, Norm
 from tightfit.encoder.on_numpy import buckets
@@ -72,19 +74,22 @@ class TorchForward:
         network: Network,
         dtype: torch.dtype = torch.float32,
         device: torch.device | None = None,
+        *,
+        padded_tokens: int | None = None,
     ) -> None:
         """Merge the adapters and take the weights to where they are used.
 
         Args:
             network: stays as it is.
             dtype: of the products inside the encoder; embeddings and head compute in fp32.
-            device: None is the CPU.
+            device: None takes a GPU where torch sees one.
+            padded_tokens: of one pass at most; None takes what suits the device.
         """
-        self._to = _Target(dtype, device or torch.device("cpu"))
+        self._to = _Target(dtype, device or best_device())
         self._network = self._to.network(network)
         # On a CPU oneDNN compiles its bf16 products once for each shape and keeps them all.
         self.multiple = 1 if dtype == torch.float32 else 8
-        self.padded_tokens = most_padded_tokens(self._to.device, dtype)
+        self.padded_tokens = padded_tokens or most_padded_tokens(self._to.device, dtype)
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> NDArray[np.float32]:
@@ -276,9 +281,9 @@ def _attention_bias(
     """What is added to scores, broadcastable to (B, N, L, L): very little at padding, positions."""
     bias = None
     if position_bias is not None:
-        places_LL = torch.from_numpy(buckets(batch.ids_BL.shape[1])).to(batch.ids_BL.device)
+        places_LL = copied(torch.from_numpy(buckets(batch.ids_BL.shape[1])), batch.ids_BL.device)
         bias = position_bias[places_LL].permute(2, 0, 1)[None].contiguous()
-    if not bool(batch.mask_BL.all()):
+    if batch.padded:
         lowest = torch.finfo(dtype).min
         hidden = (1 - batch.mask_BL)[:, None, None, :].to(dtype) * lowest
         bias = hidden if bias is None else bias + hidden

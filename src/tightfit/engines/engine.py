@@ -25,6 +25,7 @@ from tightfit.data.batches import (
 )
 from tightfit.data.tokens import LongText, Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
+from tightfit.encoder.device import best_device
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.errors import ArtefactError
 from tightfit.extras import require
@@ -71,10 +72,13 @@ class EngineModel:
         return all_logits(self.engine, tokens, advance=advance)
 
 
-def through_transformers(classifier: Classifier, longest: int | None) -> EngineModel:
-    """A classifier whose inside only ``transformers`` knows."""
-    module = classifier.module.eval()
-    engine = TorchEngine(module, padded_tokens=most_padded_tokens(classifier.device))
+def through_transformers(
+    classifier: Classifier, longest: int | None, padded_tokens: int | None = None
+) -> EngineModel:
+    """A classifier whose inside only ``transformers`` knows; it moves to where it computes."""
+    device = best_device()
+    module = classifier.module.eval().to(device)
+    engine = TorchEngine(module, padded_tokens=padded_tokens or most_padded_tokens(device))
     return EngineModel(partial(tokenise, classifier.tokenizer), longest, engine)
 
 

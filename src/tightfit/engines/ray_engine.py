@@ -36,7 +36,8 @@ class Worker:
         """``logits_BK`` of one batch."""
         # What Ray hands over may not be written to, of which torch warns.
         ids, mask = (torch.from_numpy(each.copy()) for each in (ids_BL, mask_BL))
-        return self._engine.logits(Batch(ids, mask, None, torch.arange(len(ids))))
+        padded = not bool(mask.all())
+        return self._engine.logits(Batch(ids, mask, None, torch.arange(len(ids)), padded))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tightfit.config import Config, nearest_setting, setting_names
 from tightfit.data.rows import nearest
 from tightfit.errors import ArtefactError, SettingsError, UsageError
 from tightfit.methods import METHODS
-from tightfit.metrics.intervals import Interval
+from tightfit.metrics.interval import Interval
 from tightfit.progress import Progress
 
 RECIPE = "tight"

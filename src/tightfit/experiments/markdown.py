@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tightfit.experiments.cells import Row
-from tightfit.metrics.intervals import Interval
+from tightfit.metrics.interval import Interval
 
 HEADINGS = (
     *("", "trainable", "accuracy (95% interval)", "macro F1 (95% interval)"),

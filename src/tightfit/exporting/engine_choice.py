@@ -19,6 +19,7 @@ from filelock import FileLock
 from tightfit import storage
 from tightfit.diagnosis import devices
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
+from tightfit.encoder.device import best_device
 from tightfit.encoder.on_torch import Engine
 from tightfit.engines.engine import OnnxEngine, OpenVinoEngine, torch_engine
 from tightfit.engines.names import Asked, EngineName
@@ -193,7 +194,7 @@ def _in_bf16(model: LogitsOfTexts, asked: Asked) -> Engine:
     """
     reason = None if isinstance(model, FrozenClassifier) else "only transformers knows its inside"
     if reason is None and asked == "auto":
-        found = decide_precision("auto", torch.device("cpu"), lean=True)
+        found = decide_precision("auto", best_device(), lean=True)
         reason = None if found.format == "bf16" else found.reason
     if reason is not None:
         raise SettingsError(f"bf16 is of no use: {reason}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tightfit.errors import DataError
+from tightfit.metrics.interval import Interval
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -22,19 +22,6 @@ CONFIDENCE = 0.95
 _BLOCK = 2**22
 
 Statistic = Callable[[NDArray[Any]], NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with the ends of its confidence interval, all in the unit of the estimate."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_json(self) -> dict[str, float]:
-        """The three numbers under their own names."""
-        return asdict(self)
 
 
 def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from tightfit.errors import DataError
-from tightfit.metrics.intervals import CONFIDENCE, RESAMPLES, Interval, bootstrap, in_blocks
+from tightfit.metrics.interval import Interval
+from tightfit.metrics.intervals import CONFIDENCE, RESAMPLES, bootstrap, in_blocks
 from tightfit.metrics.scores import macro_f1
 
 _ALPHA = 1 - CONFIDENCE

@@ -17,7 +17,8 @@ from sklearn.metrics import confusion_matrix, log_loss
 from tightfit.errors import DataError
 from tightfit.metrics.arguments import class_rows, refuse_rows
 from tightfit.metrics.calibration import expected_calibration_error
-from tightfit.metrics.intervals import Interval, bootstrap, wilson
+from tightfit.metrics.interval import Interval
+from tightfit.metrics.intervals import bootstrap, wilson
 
 # Softmax in half precision misses a sum of 1 by less than this, logits by far more.
 _SUM_TOLERANCE = 0.02

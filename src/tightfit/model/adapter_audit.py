@@ -92,12 +92,6 @@ def audit_folder(path: str | Path) -> Audit:
         ArtefactError: there is no LoRA adapter here, or it is incomplete or damaged.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise ArtefactError(
-            "there is no folder here to audit",
-            seen=path,
-            next_step=f"give a run, or a folder with {ADAPTER_CONFIG} and {ADAPTER_FILE}",
-        )
     if (path / ADAPTER_CONFIG).is_file():
         return _audit_adapter(path, label_names(path))
     if (path / HEAD_FILE).is_file():

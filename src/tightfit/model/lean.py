@@ -25,6 +25,7 @@ from peft.tuners.vera import VeraLayer
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
 
 from tightfit.data.batches import Batch, most_padded_tokens
 from tightfit.encoder.forward import through
@@ -280,13 +281,15 @@ def _norm(norm: nn.Module, dtype: torch.dtype) -> Norm:
 
 def _head(model: Any, first_B1H: torch.Tensor) -> torch.Tensor:
     """The model's own head on the first token's state."""
-    match model.config.model_type:
-        case "bert":
-            logits = model.classifier(model.dropout(model.bert.pooler(first_B1H)))
-        case "distilbert":
-            hidden_BH = torch.relu(model.pre_classifier(first_B1H[:, 0]))
-            logits = model.classifier(model.dropout(hidden_BH))
-        case _:
-            logits = model.classifier(first_B1H)
+    *hidden, output = FAMILIES[model.config.model_type].head
+    state = first_B1H
+    for spec in hidden:
+        module = model.get_submodule(spec.module)
+        if spec.module in spec.linears:  # a bare layer, around which the model does the rest
+            state_BH = ACT2FN[spec.activation](module(state[:, 0]))
+        else:  # a module that takes the first token by itself
+            state_BH = module(state)
+        state = model.dropout(state_BH)
+    logits = model.get_submodule(output.module)(state)
     assert isinstance(logits, torch.Tensor)
     return logits

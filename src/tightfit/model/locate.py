@@ -28,6 +28,9 @@ EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 WEIGHTS_INDEX = "model.safetensors.index.json"
 """Tells which file of a sharded checkpoint holds which tensor."""
 
+HUB_SECONDS = 5
+"""How long the Hub may take to say that it knows a model."""
+
 MODEL_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 """What is fetched from the Hub: no pickled weights, no code."""
 
@@ -113,16 +116,18 @@ def locate(name: str) -> Source:
 
 
 def check_model(name: str) -> None:
-    """Refuse at once a model that cannot be found here; what is on the Hub is not asked for.
+    """Refuse a model that cannot be found; of one on the Hub only the settings are fetched.
 
     Raises:
-        ModelError: there is no such folder, or it holds no model.
+        ModelError: there is no such folder, it holds no model, or the Hub cannot be reached.
         MissingExtraError: the embedded model's package is not installed.
     """
     if name in (EMBEDDED, EMBEDDED_HUB_NAME) and not Path(name).is_dir():
         ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
     elif name.startswith((".", "/", "~")) or Path(name).exists():
         locate(name)
+    else:
+        _hub_config(name)
 
 
 def shapes_by_name(name: str, num_labels: int) -> EncoderShapes:
@@ -188,9 +193,15 @@ def _from_hub(name: str) -> Path:
 def _hub_config(name: str) -> dict[str, Any]:
     if name.startswith((".", "/", "~")):
         locate(name)
+    hub = _hub()
     try:
-        file = _hub().hf_hub_download(name, "config.json")
-    except (OSError, ValueError) as error:
+        file = hub.try_to_load_from_cache(name, "config.json")
+        if not isinstance(file, str):
+            # Asked once: a download would try for half a minute where there is no network.
+            hub.model_info(name, timeout=HUB_SECONDS)
+            file = hub.hf_hub_download(name, "config.json")
+    # Its errors are those of whatever library it speaks HTTP through, which has changed twice.
+    except Exception as error:
         raise _unreachable(name, error) from error
     return read_config(Path(file).parent)
 

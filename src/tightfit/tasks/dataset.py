@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tightfit.config import Config
-from tightfit.data.checks import quick_warnings
+from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import limit_rows, split_rows
 from tightfit.data.table import Table

@@ -133,8 +133,9 @@ def random_states() -> dict[str, torch.Tensor]:
 
 
 def restore_random_states(states: Mapping[str, torch.Tensor]) -> None:
-    """Put back what :func:`random_states` gave."""
+    """Put back what :func:`random_states` gave; a GPU that was not there then keeps its own."""
     torch.set_rng_state(states["cpu"])
     if torch.cuda.is_available():
-        count = torch.cuda.device_count()
-        torch.cuda.set_rng_state_all([states[f"cuda{i}"] for i in range(count)])
+        for i in range(torch.cuda.device_count()):
+            if f"cuda{i}" in states:
+                torch.cuda.set_rng_state(states[f"cuda{i}"], i)

@@ -18,16 +18,15 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from tightfit.data.batches import Batch, batch_order, collate, count_padded_tokens
-from tightfit.encoder.threads import side_by_side
+from tightfit.data.batches import batch_order, count_padded_tokens
 from tightfit.model.classifier import predict_logits
-from tightfit.model.lean import LeanEncoder
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
 from tightfit.training.callbacks import Callback, Event, TrainingState, notify
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
 from tightfit.training.divergence import in_fp32, not_a_number
 from tightfit.training.eva_init import start_at_directions
+from tightfit.training.gradients import Gradients
 from tightfit.training.optim import RATE, make_optimizer
 from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
@@ -69,11 +68,11 @@ class Loop:
         self._trainable: dict[str, nn.Parameter] = classifier.trainable()
         self._optimizer = make_optimizer(self._trainable, config.optim, classifier.plan)
         self._scaler = setup.precision.scaler(classifier.device)
-        weights_K = classifier.task.class_weights(setup.train.targets, config.optim.class_weights)
-        self._weights_K = torch.from_numpy(weights_K).to(classifier.device)
+        self._gradients = Gradients(
+            self.state, self._trainable.values(), self._scaler, progress=self._progress
+        )
         self._order: tuple[int, list[list[int]]] = (-1, [])
         self._best: dict[str, torch.Tensor] = {}
-        self._before = Counters()
 
     @property
     def optimizer_parameters(self) -> int:
@@ -140,7 +139,7 @@ class Loop:
         train = self.state.setup.train
         lengths = train.tokens.lengths
         longest = max(self._order_of(0), key=lambda rows: len(rows) * int(lengths[rows].max()))
-        self._backward(longest, len(longest))
+        self._gradients.backward([longest], len(longest))
         steps = min(steps, self.state.setup.schedule.total)
         padded_tokens = 0
         for step in range(1, steps + 1):
@@ -178,7 +177,8 @@ class Loop:
         setup.classifier.train_mode(frozen_dropout=setup.config.model.frozen_dropout)
         lr = self._set_rate(step)
         batches = self._batches_of(step)
-        self._gradients(batches)
+        self._gradients.of_step(batches)
+        self._scaler.unscale_(self._optimizer)
         if not self._clip() and not self._again_in_fp32(step, batches):
             raise not_a_number(self.state.setup, step, batches, self._trainable)
         scale = self._scaler.get_scale()
@@ -190,69 +190,6 @@ class Loop:
         seconds = time.perf_counter() - started
         self.state.counters.train_seconds += seconds
         self.state.counters.seconds += seconds
-
-    def _gradients(self, batches: list[list[int]]) -> None:
-        """The gradient of a whole step, over all its batches and all processes."""
-        rows_in_step = sum(map(len, batches))
-        self._before = replace(self.state.counters)
-        for rows in filter(None, map(self.state.peers.rows_of, batches)):
-            self._backward(rows, rows_in_step)
-        self.state.peers.add_gradients(self._trainable.values())
-        self.state.peers.add_counts(self.state.counters, self._before)
-        self._scaler.unscale_(self._optimizer)
-
-    def _backward(self, rows: Sequence[int], rows_in_step: int) -> None:
-        """Forward and backward of one batch; its rows weigh as every row of the step does."""
-        setup, train = self.state.setup, self.state.setup.train
-        parts = [
-            collate(train.tokens, part, train.targets).to(setup.classifier.device)
-            for part in setup.parts(rows)
-        ]
-        if setup.lean is not None and setup.lean.divides:
-            at_once = torch.get_num_threads()
-            for start in range(0, len(parts), at_once):
-                self._backward_at_once(setup.lean, parts[start : start + at_once], rows_in_step)
-            return
-        for part in parts:
-            self._loss(setup.logits(part, train.states), part, rows_in_step).backward()
-
-    def _backward_at_once(
-        self, lean: LeanEncoder, parts: Sequence[Batch], rows_in_step: int
-    ) -> None:
-        """Forward and backward of parts side by side; what is drawn or added keeps its order."""
-        trained = list(self._trainable.values())
-        pooled = list(
-            side_by_side(
-                partial(self.state.setup.pooled, states=self.state.setup.train.states), parts
-            )
-        )
-        leaves = [x.detach().requires_grad_(x.requires_grad) for x in pooled]
-        for leaf, part in zip(leaves, parts, strict=True):
-            self._loss(lean.head(leaf), part, rows_in_step).backward()
-
-        def back(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
-            x, leaf = pair
-            return torch.autograd.grad(x, trained, leaf.grad, allow_unused=True)
-
-        graphs = [pair for pair in zip(pooled, leaves, strict=True) if pair[0].requires_grad]
-        for found in side_by_side(back, graphs):
-            for parameter, gradient in zip(trained, found, strict=True):
-                if gradient is not None:
-                    before = parameter.grad
-                    parameter.grad = gradient if before is None else before.add_(gradient)
-
-    def _loss(self, logits_BK: torch.Tensor, batch: Batch, rows_in_step: int) -> torch.Tensor:
-        """The share of some rows in the loss of their step, scaled; they are counted."""
-        assert batch.targets_B is not None
-        setup, counters = self.state.setup, self.state.counters
-        task, smoothing = setup.classifier.task, setup.config.optim.label_smoothing
-        loss_sum = task.row_losses(logits_BK, batch.targets_B, smoothing, self._weights_K).sum()
-        counters.loss_sum += float(loss_sum.detach())
-        counters.correct += int(task.right(logits_BK, batch.targets_B).sum())
-        counters.summed += len(batch.targets_B)
-        counters.rows += len(batch.targets_B)
-        counters.tokens += int(batch.mask_BL.sum())
-        return self._scaler.scale(loss_sum / rows_in_step)
 
     def _evaluate(self) -> None:
         """Score the sample of validation rows, keep the weights if they are the best."""
@@ -344,9 +281,8 @@ class Loop:
             return False
         self._to_fp32(f"{self.state.setup.precision.format} gave no finite gradient at step {step}")
         self._progress.warn(f"{self.state.setup.precision.reason}; from this step on it is fp32")
-        self._optimizer.zero_grad(set_to_none=True)
-        self.state.counters = self._before
-        self._gradients(batches)
+        self._gradients.discard()
+        self._gradients.of_step(batches)
         return self._clip()
 
     def _to_fp32(self, reason: str) -> None:
@@ -368,6 +304,7 @@ class Loop:
             "watch": self.watch.state(),
             "scaler": self._scaler.state_dict(),
             "precision": [self.state.setup.precision.format, self.state.setup.precision.reason],
+            "most_rows": self.state.setup.most_rows,
         }
         return Checkpoint(tensors, state)
 
@@ -379,6 +316,7 @@ class Loop:
         form, reason = saved["precision"]
         if form != state.setup.precision.format:
             self._to_fp32(reason)
+        state.setup = replace(state.setup, most_rows=saved.get("most_rows"))
         state.setup.classifier.load_state(checkpoint.group("trainable"))
         self._best = checkpoint.group("best")
         unpack_optimizer(self._optimizer, checkpoint.group("optimizer"))

@@ -19,6 +19,7 @@ from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
 from tightfit.data.batches import batch_order, padding_share
 from tightfit.data.token_cache import TokenCache
 from tightfit.data.tokens import Tokens
+from tightfit.encoder.device import best_device
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
@@ -93,7 +94,7 @@ def prepare(
         progress: hears what is decided.
     """
     classifier = build(source, plan, config, dataset.task)
-    classifier.module.to("cuda" if torch.cuda.is_available() else "cpu")
+    classifier.module.to(best_device())
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, decided, classifier.device, lean=own_path is None)
     lean = LeanEncoder(classifier.module, precision.dtype) if own_path is None else None

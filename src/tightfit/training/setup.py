@@ -78,6 +78,8 @@ class Setup:
     """Reading of :func:`time.monotonic` after which no further step is taken."""
     padding: float = 0.0
     """The share of padding in an epoch's forward passes."""
+    most_rows: int | None = None
+    """Most rows of one pass, once the device has run out of memory with more."""
 
     def data_facts(self) -> dict[str, Any]:
         """What ``data.json`` keeps of the rows and their tokens."""
@@ -103,6 +105,12 @@ class Setup:
         The lean forward pass takes no more at once than a CPU's caches hold, and rows of like
         length together: a step's gradient is a sum over its rows, however they are parted.
         """
+        most = self.most_rows or len(rows)
+        return [
+            part[i : i + most] for part in self._suited(rows) for i in range(0, len(part), most)
+        ]
+
+    def _suited(self, rows: Sequence[int]) -> list[list[int]]:
         if self.lean is None:
             return [list(rows)]
         tokens, padded_tokens = self.train.tokens.select(rows), self.padded_tokens
@@ -145,6 +153,17 @@ class Counters:
     """Of the rows since the last history row, as are the next two."""
     correct: int = 0
     summed: int = 0
+
+    def sums(self, device: torch.device) -> torch.Tensor:
+        """Loss, right answers and tokens, to be added to on a device: each number read there, one
+        by one, would wait for it. In double precision, so that they are what Python's are."""
+        numbers = [self.loss_sum, self.correct, self.tokens]
+        return torch.tensor(numbers, dtype=torch.double, device=device)
+
+    def take(self, sums: torch.Tensor) -> None:
+        """Read what :meth:`sums` has become."""
+        self.loss_sum, *counts = sums.tolist()
+        self.correct, self.tokens = map(int, counts)
 
 
 @dataclass(frozen=True)

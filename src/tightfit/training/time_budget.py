@@ -136,7 +136,7 @@ def _place_seconds(setup: Setup, forward: Callable[[Batch], torch.Tensor]) -> fl
     batch = collate(tokens, batches[len(batches) // 2]).to(setup.classifier.device)
     setup.classifier.module.eval()
     started = time.perf_counter()
-    forward(batch)
+    forward(batch).cpu()  # a GPU has only been asked until then
     return (time.perf_counter() - started) / batch.ids_BL.numel()
 
 

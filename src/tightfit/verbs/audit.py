@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tightfit import storage
-from tightfit.model.adapter_audit import Audit, audit_artefact, audit_folder
+from tightfit.errors import ArtefactError
 from tightfit.run import Run
+
+if TYPE_CHECKING:
+    from tightfit.model.adapter_audit import Audit
 
 
 def audit(path: str | Path) -> Audit:
@@ -16,7 +20,17 @@ def audit(path: str | Path) -> Audit:
         ArtefactError: there is no run and no LoRA adapter here, or it is incomplete or damaged.
     """
     folder = storage.RunFolder(Path(path))
-    if not (folder.config.is_file() or folder.manifest.is_file()):
+    if not folder.root.is_dir():
+        raise ArtefactError(
+            "there is no folder here to audit",
+            seen=path,
+            next_step="give a run, or a folder with adapter_config.json and "
+            "adapter_model.safetensors",
+        )
+    is_run = folder.config.is_file() or folder.manifest.is_file()
+    run = Run.open(path) if is_run else None
+    from tightfit.model.adapter_audit import audit_artefact, audit_folder
+
+    if run is None:
         return audit_folder(path)
-    run = Run.open(path)
     return audit_artefact(run.artefact, run.plan, run.labels)

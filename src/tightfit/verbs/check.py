@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
 from tightfit.config import load_config
-from tightfit.data.checks import FIXES, Cleaned, Findings, Fix, check_table, cleaned
-from tightfit.data.checks.examine import CountTokens
+from tightfit.data.checks.cleaning import FIXES, Cleaned, Fix, cleaned
+from tightfit.data.checks.findings import Findings
 from tightfit.data.copies import check_copy, write_table
 from tightfit.data.rows import nearest
-from tightfit.data.sources import Columns, read_table
+from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.display import Shown
 from tightfit.errors import MissingExtraError, ModelError, UsageError
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Progress, RichProgress
+
+if TYPE_CHECKING:
+    from tightfit.data.checks.examine import CountTokens
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,7 +92,11 @@ def check(
     defaults = load_config().data
     names = text_column.split(",") if isinstance(text_column, str) else text_column
     columns = Columns(tuple(names or defaults.text_column), label_column or "label", "empty")
-    table = read_table(data, columns, labelled=None if label_column is None else True)
+    labelled = None if label_column is None else True
+    check_source(data, columns, labelled=labelled)
+    from tightfit.data.checks.examine import check_table
+
+    table = read_table(data, columns, labelled=labelled)
     test = None if against is None else read_table(against, columns, labelled=False)
     findings = check_table(
         table,

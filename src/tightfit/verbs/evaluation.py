@@ -16,7 +16,8 @@ from tightfit.data.sources import Columns, read_table
 from tightfit.display import Shown, share_words
 from tightfit.errors import DataError, UsageError
 from tightfit.metrics.calibration import calibration_error_by_chance
-from tightfit.metrics.intervals import Interval, over_seeds
+from tightfit.metrics.interval import Interval
+from tightfit.metrics.intervals import over_seeds
 from tightfit.metrics.paired import Paired, compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores
 from tightfit.progress import Progress

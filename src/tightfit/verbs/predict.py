@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from tightfit.batch_predict.stream import (
     check_out,
     predict_stream,
 )
-from tightfit.config import MissingText
+from tightfit.config import Config, MissingText
 from tightfit.data.sources import check_source, count_rows, iter_texts
 from tightfit.display import Shown
 from tightfit.engines.names import LIBRARY_OF, Asked, EngineName
@@ -117,8 +118,22 @@ def predict(
         job=_job(loaded, used),
         progress=progress,
     )
+    if used in ("torch", "torch-bf16"):
+        _tell_device(loaded.config, progress)
     threshold = loaded.predictor.threshold
     return PredictResult(**vars(written), out=Path(out), threshold=threshold, engine=used)
+
+
+def _tell_device(config: Config, progress: Progress) -> None:
+    """Of a GPU; torch is not asked where nothing has needed it."""
+    if "torch" not in sys.modules:
+        return
+    from tightfit.encoder.device import best_device
+
+    if best_device().type == "cuda":
+        most = config.predict.padded_tokens
+        size = f"of at most {most:,} tokens, padding included" if most else "by its free memory"
+        progress.say(f"predicted on the GPU, in batches {size} (predict.padded_tokens)")
 
 
 def _with_engine(

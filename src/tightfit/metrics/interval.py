@@ -1,0 +1,18 @@
+"""An estimate and how sure it is, apart from what computes it, which needs SciPy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the ends of its confidence interval, all in the unit of the estimate."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float]:
+        """The three numbers under their own names."""
+        return asdict(self)

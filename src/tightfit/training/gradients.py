@@ -1,0 +1,149 @@
+"""The gradient of an optimiser step, over its batches, their parts and all processes.
+
+Shapes: B rows of a batch, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from tightfit.data.batches import Batch, collate
+from tightfit.encoder.threads import side_by_side
+from tightfit.errors import MachineError
+from tightfit.model.lean import LeanEncoder
+from tightfit.progress import Progress
+from tightfit.training.callbacks import TrainingState
+
+
+class Gradients:
+    """Adds up gradients and counts rows; the loop decides what becomes of them."""
+
+    def __init__(
+        self,
+        state: TrainingState,
+        trained: Iterable[nn.Parameter],
+        scaler: torch.amp.GradScaler,
+        *,
+        progress: Progress,
+    ) -> None:
+        """Take what a step needs.
+
+        Args:
+            state: of the training; its counters go on here.
+            trained: what gets gradients.
+            scaler: multiplies losses; whoever clips divides by it.
+            progress: hears of memory that runs out.
+        """
+        self._state, self._trained = state, list(trained)
+        self._scaler, self._progress = scaler, progress
+        setup = state.setup
+        task, device = setup.classifier.task, setup.classifier.device
+        weights_K = task.class_weights(setup.train.targets, setup.config.optim.class_weights)
+        self._weights_K = torch.from_numpy(weights_K).to(device)
+        self._before = replace(state.counters)
+        self._sums = state.counters.sums(device)
+
+    def of_step(self, batches: list[list[int]]) -> None:
+        """The gradient of a whole step, over all its batches and all processes."""
+        state = self._state
+        own = list(filter(None, map(state.peers.rows_of, batches)))
+        self.backward(own, sum(map(len, batches)))
+        state.peers.add_gradients(self._trained)
+        state.peers.add_counts(state.counters, self._before)
+
+    def discard(self) -> None:
+        """As it was before the last call: no gradients, and nothing counted."""
+        for parameter in self._trained:
+            parameter.grad = None
+        self._state.counters = replace(self._before)
+
+    def backward(self, batches: list[list[int]], rows_in_step: int) -> None:
+        """Forward and backward of batches, in smaller parts where the device has too little memory.
+
+        A step's gradient is a sum over its rows, however they are parted: nothing is lost.
+
+        Raises:
+            MachineError: a single row does not fit either.
+        """
+        self._before = replace(self._state.counters)
+        while not self._fits(batches, rows_in_step):
+            # Not while the error is handled: it holds on to what memory ran out for.
+            self.discard()
+            self._halve(batches)
+        # A step waits for a GPU here, once, and at the norm of its gradient.
+        self._state.counters.take(self._sums)
+
+    def _fits(self, batches: list[list[int]], rows_in_step: int) -> bool:
+        """Whether forward and backward of the batches had enough memory."""
+        self._sums = self._before.sums(self._sums.device)
+        try:
+            for rows in batches:
+                self._batch(rows, rows_in_step)
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    def _halve(self, batches: list[list[int]]) -> None:
+        setup = self._state.setup
+        most = max(len(part) for rows in batches for part in setup.parts(rows))
+        if most == 1:
+            raise MachineError(
+                "the device has too little memory for a single row",
+                next_step="lower data.max_length, or use train.checkpointing=on or a smaller model",
+            )
+        self._progress.warn(
+            f"the device is out of memory with {most} rows at once: this step is repeated, and "
+            f"from now on at most {most // 2} go through the encoder together"
+        )
+        self._state.setup = replace(setup, most_rows=most // 2)
+
+    def _batch(self, rows: Sequence[int], rows_in_step: int) -> None:
+        """Forward and backward of one batch; its rows weigh as every row of the step does."""
+        setup, train = self._state.setup, self._state.setup.train
+        parts = [
+            collate(train.tokens, part, train.targets).to(setup.classifier.device)
+            for part in setup.parts(rows)
+        ]
+        if setup.lean is not None and setup.lean.divides:
+            at_once = torch.get_num_threads()
+            for start in range(0, len(parts), at_once):
+                self._at_once(setup.lean, parts[start : start + at_once], rows_in_step)
+            return
+        for part in parts:
+            self._loss(setup.logits(part, train.states), part, rows_in_step).backward()
+
+    def _at_once(self, lean: LeanEncoder, parts: Sequence[Batch], rows_in_step: int) -> None:
+        """Forward and backward of parts side by side; what is drawn or added keeps its order."""
+        setup = self._state.setup
+        pooled = list(side_by_side(partial(setup.pooled, states=setup.train.states), parts))
+        leaves = [x.detach().requires_grad_(x.requires_grad) for x in pooled]
+        for leaf, part in zip(leaves, parts, strict=True):
+            self._loss(lean.head(leaf), part, rows_in_step).backward()
+
+        def back(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
+            x, leaf = pair
+            return torch.autograd.grad(x, self._trained, leaf.grad, allow_unused=True)
+
+        graphs = [pair for pair in zip(pooled, leaves, strict=True) if pair[0].requires_grad]
+        for found in side_by_side(back, graphs):
+            for parameter, gradient in zip(self._trained, found, strict=True):
+                if gradient is not None:
+                    before = parameter.grad
+                    parameter.grad = gradient if before is None else before.add_(gradient)
+
+    def _loss(self, logits_BK: torch.Tensor, batch: Batch, rows_in_step: int) -> torch.Tensor:
+        """The share of some rows in the loss of their step, scaled; they are counted."""
+        assert batch.targets_B is not None
+        setup, counters = self._state.setup, self._state.counters
+        task, smoothing = setup.classifier.task, setup.config.optim.label_smoothing
+        loss_sum = task.row_losses(logits_BK, batch.targets_B, smoothing, self._weights_K).sum()
+        correct = task.right(logits_BK, batch.targets_B).sum()
+        self._sums += torch.stack([loss_sum.detach().double(), correct, batch.mask_BL.sum()])
+        counters.summed += len(batch.targets_B)
+        counters.rows += len(batch.targets_B)
+        return self._scaler.scale(loss_sum / rows_in_step)

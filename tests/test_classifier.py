@@ -125,13 +125,6 @@ def test_padding_and_company_do_not_matter(family: str, encoders: Callable[[str]
         np.testing.assert_allclose(logits_K, alone, rtol=0, atol=1e-5)
 
 
-def test_prediction_reports_progress_for_every_row(classifier: Classifier) -> None:
-    """Four texts in batches of three."""
-    told: list[int] = []
-    predict_logits(classifier, tokens_of(classifier), batch=3, advance=told.append)
-    assert told == [3, 1]
-
-
 def test_no_texts_have_no_logits(classifier: Classifier) -> None:
     """An empty input is an empty output, with its columns."""
     tokens = tokenise(classifier.tokenizer, [], 32)

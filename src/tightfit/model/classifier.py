@@ -121,7 +121,6 @@ def predict_logits(
     forward: Callable[[Batch], torch.Tensor] | None = None,
     padded_tokens: int | None = None,
     at_once: bool = False,
-    advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Logits of all rows, ``logits_NK``, in the order of the rows.
 
@@ -134,8 +133,6 @@ def predict_logits(
         forward: another way to ``logits_BK`` than the classifier's own, in fp32.
         padded_tokens: most padded tokens of one; None takes what suits the classifier's own way.
         at_once: whether ``forward`` is called for several batches side by side.
-        advance: told the number of rows (of windows, where texts have several) done since the
-            last call.
     """
     classifier.module.eval()
     forward = forward or classifier.logits
@@ -151,6 +148,4 @@ def predict_logits(
     parts = side_by_side(compute, order) if at_once else map(compute, order)
     for rows, part_BK in zip(order, parts, strict=True):
         logits_NK[rows] = part_BK
-        if advance is not None:
-            advance(len(rows))
     return texts.by_text(logits_NK)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.data.tokens import LongText, TextTokenizer, Tokens
-from tightfit.encoder.adapter_weights import CONFIG, HEAD, AdapterWeights
+from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, HEAD_FILE, AdapterWeights
 from tightfit.encoder.frozen import FrozenEncoder
 from tightfit.encoder.network import Network, put_together
 from tightfit.encoder.on_numpy import numpy_logits
@@ -144,7 +144,7 @@ def open_classifier(
         ArtefactError: the artefact is damaged.
         ModelError: the encoder or the tokenizer is.
     """
-    whole = not any((adapter / name).is_file() for name in (CONFIG, HEAD))
+    whole = not any((adapter / name).is_file() for name in (ADAPTER_CONFIG, HEAD_FILE))
     encoder = FrozenEncoder.of(adapter if whole else base)
     weights = AdapterWeights() if whole else AdapterWeights.read(adapter)
     classifier = FrozenClassifier(encoder, weights, TextTokenizer.of(adapter), padded_tokens)

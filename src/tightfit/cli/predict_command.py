@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -176,6 +177,8 @@ def predict(
             if cascade:
                 front.show(Text(f"the linear model answered {found.by_linear:,} of them"))
             return
+        # numpy answers a few texts; starting its threads would take longer than they save.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         texts = [_checked(each) for each in text] if text else _lines_of(sys.stdin.buffer)
         loaded = tightfit.Run.load(run, max_length=max_length, max_error=max_error)
         if cascade:

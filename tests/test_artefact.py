@@ -18,8 +18,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tests.toy_setups import LABELS, TASK, TEXTS, toy_classifier
 from tests.toys import SMALL, toy_encoder
 from tightfit.data.batches import tokenise
+from tightfit.encoder.adapter_weights import ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX
 from tightfit.errors import ArtefactError, BudgetError
-from tightfit.model.adapter_folder import ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX, tensor_shapes
+from tightfit.model.adapter_folder import tensor_shapes
 from tightfit.model.artefact import count_saved, load_artefact, save_artefact
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.encoders import quiet_transformers

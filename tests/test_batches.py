@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from tests.toys import WORDS, toy_tokenizer
 from tightfit.data.batches import (
-    LongText,
-    Tokens,
     batch_order,
     collate,
     divided,
@@ -25,7 +23,7 @@ from tightfit.data.batches import (
     tokenise,
 )
 from tightfit.data.gpu import gpu_padded_tokens
-from tightfit.data.tokens import TextTokenizer
+from tightfit.data.tokens import LongText, TextTokenizer, Tokens
 from tightfit.errors import ModelError
 
 TEXTS = ["goal match", "stock", "", "the a of in on and for with new after"]

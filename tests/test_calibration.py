@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def test_where_nothing_can_be_fitted_the_temperature_is_one(
     assert found.log_loss_before == found.log_loss_after
     assert found.reason is not None
     assert reason in found.reason
-    assert Temperature(**json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+    assert Temperature(**json.loads(json.dumps(asdict(found), allow_nan=False))) == found
 
 
 def test_the_threshold_keeps_its_own_bound() -> None:
@@ -141,7 +142,7 @@ def test_the_threshold_keeps_its_own_bound() -> None:
     bound = test.proportion_ci(1 - 0.05 / 4, method="exact").high
     assert found.error_bound == pytest.approx(bound, abs=1e-9)
     assert found.error < bound <= 0.1
-    assert Threshold(**json.loads(json.dumps(found.to_json()))) == found
+    assert Threshold(**json.loads(json.dumps(asdict(found)))) == found
 
 
 def test_the_threshold_is_the_end_of_a_walk() -> None:

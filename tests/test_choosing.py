@@ -19,10 +19,12 @@ from tests.exports import LENGTH, toy_run, toy_texts, wide_encoder
 from tests.toy_setups import TASK, Notes
 from tests.toys import write_jsonl
 from tightfit import Run, extras, predict
-from tightfit.data.batches import Batch, Tokens, length_sorted
+from tightfit.data.batches import Batch, length_sorted
+from tightfit.data.tokens import Tokens
 from tightfit.encoder import FrozenClassifier
+from tightfit.encoder.on_torch import all_logits
 from tightfit.engines import ray_engine
-from tightfit.engines.engine import EngineModel, TorchEngine, all_logits, torch_engine
+from tightfit.engines.engine import EngineModel, TorchEngine, torch_engine
 from tightfit.engines.parity import probes, spread
 from tightfit.engines.selection import Choice, choose
 from tightfit.errors import ArtefactError, DataError, MissingExtraError, ProofError

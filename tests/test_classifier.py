@@ -12,7 +12,8 @@ from torch import nn
 
 from tests.toy_setups import LABELS, TEXTS, toy_classifier
 from tests.toys import SMALL
-from tightfit.data.batches import Batch, Tokens, collate, tokenise
+from tightfit.data.batches import Batch, collate, tokenise
+from tightfit.data.tokens import Tokens
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import adapter_dropouts, base_model
 from tightfit.model.classifier import Classifier, count_built, predict_logits
@@ -122,13 +123,6 @@ def test_padding_and_company_do_not_matter(family: str, encoders: Callable[[str]
     for row, logits_K in enumerate(together):
         alone = predict_logits(classifier, tokens.select([row]), batch=1)[0]
         np.testing.assert_allclose(logits_K, alone, rtol=0, atol=1e-5)
-
-
-def test_prediction_reports_progress_for_every_row(classifier: Classifier) -> None:
-    """Four texts in batches of three."""
-    told: list[int] = []
-    predict_logits(classifier, tokens_of(classifier), batch=3, advance=told.append)
-    assert told == [3, 1]
 
 
 def test_no_texts_have_no_logits(classifier: Classifier) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def test_the_facts_beside_it(runs_of: Runs, tmp_path: Path) -> None:
     facts = json.loads((tmp_path / "export.json").read_text("utf-8"))
     assert (facts["format"], facts["base_model"]) == ("merged", run.plan.model)
     assert [facts[key] for key in ("max_length", "pad_id", "temperature")] == [LENGTH, 0, 1.0]
-    assert (facts["parity"], facts["compared_on"]) == (found.parity.to_json(), "toys")
+    assert (facts["parity"], facts["compared_on"]) == (asdict(found.parity), "toys")
     assert found.parity.rows == len(TEXTS) + 10
     assert found.examples_per_second > 0
     assert json.loads((tmp_path / "labels.json").read_text("utf-8"))["names"] == list(NAMES)

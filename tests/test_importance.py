@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import tightfit
 from tests.toy_setups import Notes, toy_job, toy_settings, toy_table
 from tightfit.budget.shapes import LinearShape
+from tightfit.budget.targets import targeted
 from tightfit.data.batches import collate
 from tightfit.errors import SettingsError
 from tightfit.model.adapters import base_model
@@ -20,7 +21,6 @@ from tightfit.model.locate import locate
 from tightfit.tasks.dataset import read_dataset
 from tightfit.training.importance import decide_plan, layer_gains
 from tightfit.training.knapsack import most_valuable
-from tightfit.training.prepare import targeted_layers
 
 IMPORTANCE = ("budget.allocation=importance", "adapters.rank=auto")
 
@@ -75,7 +75,7 @@ def test_a_gain_is_a_squared_singular_value(bert: Path) -> None:
     """Against the gradient of one batch with all rows, and torch's own SVD."""
     setup = toy_job(bert, "adapters.method=none", rows=16)
     config = toy_settings(bert)
-    layers = targeted_layers(config, locate(str(bert)), 2)
+    layers = targeted(locate(str(bert)).shapes(2), config.adapters)
     gains = layer_gains(setup, layers, Notes())
     batch = collate(setup.train.tokens, range(len(setup.train.targets)), setup.train.targets)
     name = layers[0].name
@@ -92,7 +92,7 @@ def test_a_gain_is_a_squared_singular_value(bert: Path) -> None:
 def test_nothing_of_the_look_stays_behind(bert: Path) -> None:
     """Frozen weights are frozen again, without gradients."""
     setup = toy_job(bert, "adapters.method=none", rows=16)
-    layers = targeted_layers(toy_settings(bert), locate(str(bert)), 2)
+    layers = targeted(locate(str(bert)).shapes(2), toy_settings(bert).adapters)
     layer_gains(setup, layers, Notes())
     for layer in layers:
         weight = base_model(setup.classifier.module).get_parameter(f"{layer.name}.weight")

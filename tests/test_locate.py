@@ -16,6 +16,7 @@ from tests.toys import toy_config
 from tightfit.digests import file_sha256
 from tightfit.errors import MissingExtraError, ModelError
 from tightfit.extras import available
+from tightfit.families.sizes import read_object
 from tightfit.model import locate as module
 from tightfit.model.locate import (
     EMBEDDED,
@@ -24,7 +25,6 @@ from tightfit.model.locate import (
     MODEL_FILES,
     Source,
     locate,
-    read_config,
     shapes_by_name,
 )
 
@@ -244,7 +244,7 @@ def test_damaged_settings_are_refused(content: str, message: str, tmp_path: Path
     """Not JSON, or JSON of another form."""
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ModelError, match=message):
-        read_config(tmp_path)
+        read_object(tmp_path / "config.json")
 
 
 def test_finding_a_model_does_not_load_torch() -> None:

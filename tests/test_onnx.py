@@ -21,7 +21,8 @@ from tokenizers import Tokenizer
 from tests.exports import LENGTH, NAMES, TASK, toy_run, toy_texts, wide_encoder
 from tests.toys import SMALL
 from tightfit import Run, extras
-from tightfit.engines.engine import OnnxEngine, TorchEngine, all_logits
+from tightfit.encoder.on_torch import all_logits
+from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.engines.parity import compare, joined, probes, refuse_difference
 from tightfit.errors import ArtefactError, MissingExtraError, ProofError
 from tightfit.exporting import onnx_graph

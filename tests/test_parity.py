@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.toy_setups import TASK
 from tightfit.data.batches import Batch
-from tightfit.engines.engine import all_logits
+from tightfit.encoder.on_torch import all_logits
 from tightfit.engines.parity import (
     Loss,
     Parity,

@@ -15,8 +15,9 @@ import pytest
 from tests.toy_setups import toy_job
 from tests.toys import toy_tokenizer
 from tightfit.data import token_cache
-from tightfit.data.batches import LongText, Tokens, tokenise
+from tightfit.data.batches import tokenise
 from tightfit.data.token_cache import TokenCache, fingerprint
+from tightfit.data.tokens import LongText, Tokens
 from tightfit.errors import MachineError
 
 TEXTS = ["goal match", "", "market shares " * 20, 'é, "quoted"\n🎉']

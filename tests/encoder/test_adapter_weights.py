@@ -16,6 +16,7 @@ from tests.exports import toy_texts, wide_encoder
 from tests.test_importing import KINDS, make_adapter, plain_logits
 from tests.toys import toy_tokenizer
 from tightfit.encoder import AdapterWeights, UnknownInside, open_classifier
+from tightfit.encoder.on_torch import all_logits
 from tightfit.errors import ArtefactError
 
 pytestmark = [
@@ -53,7 +54,7 @@ def test_adapters_made_elsewhere(kind: str, encoder: Path, tmp_path: Path) -> No
     ours = open_classifier(tmp_path, encoder)
     tokens = ours.tokens(toy_texts(), 64)
     assert_close(ours.logits(tokens), plain_logits(made))
-    assert_close(ours.on_torch().all_logits(tokens), plain_logits(made))
+    assert_close(all_logits(ours.on_torch(), tokens), plain_logits(made))
 
 
 @pytest.mark.parametrize("kind", LEFT_TO_PEFT)

@@ -14,6 +14,7 @@ from tests.toy_setups import TEXTS, toy_classifier
 from tests.toys import toy_encoder
 from tightfit.data.batches import tokenise
 from tightfit.encoder import frozen_classifier as home
+from tightfit.encoder.on_torch import all_logits
 from tightfit.families import COMPUTED
 
 each_family = pytest.mark.parametrize("family", COMPUTED)
@@ -46,7 +47,7 @@ def test_numpy_and_torch_answer_as_transformers_and_peft(
     tokens = random_tokens([1, 5, ours.longest, 2], ours.longest)
     expected = padded(theirs, tokens)
     assert_close(ours.logits(tokens), expected)
-    assert_close(ours.on_torch().all_logits(tokens), expected)
+    assert_close(all_logits(ours.on_torch(), tokens), expected)
 
 
 @each_family
@@ -69,7 +70,7 @@ def test_half_precision_files_are_read_in_full(family: str, dtype: str, tmp_path
     ours, theirs = both(encoder, tmp_path / "run")
     tokens = random_tokens([3, 9], 64)
     assert_close(ours.logits(tokens), padded(theirs, tokens))
-    assert_close(ours.on_torch().all_logits(tokens), padded(theirs, tokens))
+    assert_close(all_logits(ours.on_torch(), tokens), padded(theirs, tokens))
 
 
 def test_a_head_of_low_rank(bert: Path, tmp_path: Path) -> None:

@@ -13,10 +13,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tightfit.budget.other_parameters import rest_parameters
-from tightfit.budget.sizes import Sizes
 from tightfit.errors import ModelError
 from tightfit.families import FAMILIES, Family, HeadSpec, Role
+from tightfit.families.sizes import Sizes
 
 LONGEST_HEADER = 100_000_000
 """Bytes; the limit that the safetensors format itself sets."""
@@ -119,7 +118,7 @@ def encoder_shapes(
         layers=layers,
         head=tuple(m for spec, m in modules if not _stored(spec, m, family, tensor_names)),
         depth=sizes.depth,
-        parameters=rest_parameters(str(model_type), sizes, len(blocks))
+        parameters=family.rest(sizes, len(blocks))
         + sum(layer.parameters for layer in layers)
         + sum(module.parameters for _, module in modules),
     )

@@ -88,10 +88,7 @@ class NGramModel:
         if not texts:
             return np.empty((0, len(self.biases_K)))
         features_NF = _weighted(_counts(texts, len(self.rarity_F)), self.rarity_F)
-        scores_NK: NDArray[np.float64] = log_expit(
-            (features_NF @ self.weights_KF.T + self.biases_K).astype(np.float64)
-        )
-        return scores_NK
+        return log_expit((features_NF @ self.weights_KF.T + self.biases_K).astype(np.float64))
 
     def to_bytes(self) -> bytes:
         """An ``.npz`` file of the arrays, without pickles."""

@@ -40,10 +40,7 @@ def audit(
     """
     with open_front(debug=debug) as front:
         found = tightfit.audit(path)
-        if as_json:
-            front.answer(found.to_json())
-        else:
-            front.show(*_show(found, str(path)))
+        front.tell(found, lambda: _show(found, str(path)), as_json=as_json)
         if found.dead:
             raise ProofError(
                 found.verdict,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from tightfit import CheckResult
     from tightfit.data.checks.findings import Findings
 
-COPY = "Cleaned copy"
-"""Heading in the help."""
+in_copy = partial(typer.Option, rich_help_panel="Cleaned copy")
+"""Options under a heading of their own."""
 
 LISTED_LABELS = 20
 """Of more labels only the largest and the smallest are shown."""
@@ -42,9 +43,8 @@ def check(
     data: options.Data,
     against: Annotated[
         str | None,
-        typer.Option(
+        options.in_data(
             metavar="ROWS",
-            rich_help_panel=options.DATA,
             help="Test rows, in any form of --data, that must not be among the others.",
         ),
     ] = None,
@@ -52,36 +52,29 @@ def check(
     label_column: options.LabelColumn = None,
     label_errors: Annotated[
         bool,
-        typer.Option(
+        options.in_data(
             "--label-errors/--no-label-errors",
-            rich_help_panel=options.DATA,
             help="Look for labels that the other rows speak against; takes most of the time.",
         ),
     ] = True,
     model: options.Model = None,
     max_length: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            rich_help_panel=options.SETTINGS,
-            help="Longest text that will be read, in the model's tokens.",
+        options.in_settings(
+            min=1, metavar="N", help="Longest text that will be read, in the model's tokens."
         ),
     ] = None,
     fix: Annotated[
         str | None,
-        typer.Option(
+        in_copy(
             metavar="A,B",
-            rich_help_panel=COPY,
             help="Remove rows: duplicates, near (duplicates), contradictory, shared, suspects, "
             "empty; or decode markup.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", rich_help_panel=COPY, help="Write it to a .csv, .jsonl or .parquet."
-        ),
+        in_copy(metavar="FILE", help="Write it to a .csv, .jsonl or .parquet."),
     ] = None,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
@@ -103,10 +96,7 @@ def check(
             label_errors=label_errors,
             progress=RichProgress(),
         )
-        if as_json:
-            front.answer(result.to_json())
-        else:
-            front.show(_show(result, data, front.people))
+        front.tell(result, lambda: [_show(result, data, front.people)], as_json=as_json)
 
 
 def _show(result: CheckResult, data: str, console: Console) -> Group:

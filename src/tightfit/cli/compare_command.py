@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from tightfit import Comparison
     from tightfit.metrics.interval import Interval
 
-COMPARISON = "Comparison"
-"""Heading in the help."""
+in_comparison = partial(typer.Option, rich_help_panel="Comparison")
+"""Options under a heading of their own."""
 
 BAR = 5
 """Characters; with the numbers beside it there is no room for more in 80 columns."""
@@ -48,9 +49,8 @@ def compare(
     limit: options.Limit = None,
     ablate: Annotated[
         list[str] | None,
-        typer.Option(
+        in_comparison(
             metavar="KEY=A,B",
-            rich_help_panel=COMPARISON,
             help="Recipe tight with each of these values, in place of the baselines; may be "
             "repeated. KEY: rank, alpha, dropout, targets (joined with +), head, layers, lr, "
             "epochs, budget, or any setting.",
@@ -58,26 +58,22 @@ def compare(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(
+        in_comparison(
             metavar="ROW",
-            rich_help_panel=COMPARISON,
             help="Compute this row alone, such as tight or 'bias tuning', beside those that are "
             "finished; may be repeated.",
         ),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(
-            min=0.01,
-            rich_help_panel=COMPARISON,
-            help="Leave out, and name, what would not be finished within this time.",
+        in_comparison(
+            min=0.01, help="Leave out, and name, what would not be finished within this time."
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        in_comparison(
             metavar="DIR",
-            rich_help_panel=COMPARISON,
             help="Its folder; else the next runs/NNN. What is finished there is not computed "
             "again.",
         ),
@@ -116,10 +112,7 @@ def compare(
             settings=settings or (),
             progress=RichProgress(),
         )
-        if as_json:
-            front.answer(found.to_json())
-        else:
-            front.show(*_show(found, data, front.people))
+        front.tell(found, lambda: _show(found, data, front.people), as_json=as_json)
 
 
 def _show(found: Comparison, data: str, console: Console) -> list[RenderableType]:

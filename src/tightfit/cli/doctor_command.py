@@ -25,10 +25,7 @@ def doctor(*, as_json: options.AsJson = False, debug: options.Debug = False) -> 
     """Check versions, devices, compiler, extras, and where models can come from."""
     with open_front(debug=debug) as front:
         report = tightfit.doctor()
-        if as_json:
-            front.answer(report.to_json())
-        else:
-            front.show(*_show(report, front.people))
+        front.tell(report, lambda: _show(report, front.people), as_json=as_json)
 
 
 def _show(report: Report, console: Console) -> list[RenderableType]:

@@ -76,10 +76,11 @@ def evaluate(
             missing_text=missing_text,
             progress=RichProgress(),
         )
-        if as_json:
-            front.answer(found.to_json())
-        else:
-            front.show(*_show(found, f"{run} on {data}", f"{run} against {against}"))
+        front.tell(
+            found,
+            lambda: _show(found, f"{run} on {data}", f"{run} against {against}"),
+            as_json=as_json,
+        )
 
 
 def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 from rich.console import Group
 from rich.text import Text
 
@@ -34,34 +33,26 @@ def export(
     *,
     form: Annotated[
         Format | None,
-        typer.Option(
+        options.in_answer(
             "--format",
-            rich_help_panel=options.ANSWER,
             help="peft: the adapter, for peft. merged: a whole model, for transformers. "
             "onnx, onnx-int8: a graph, for ONNX Runtime. Not needed with --cascade.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            rich_help_panel=options.ANSWER,
-            help="The folder to write; it appears when it is complete and proven.",
+        options.in_answer(
+            metavar="DIR", help="The folder to write; it appears when it is complete and proven."
         ),
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option(
-            "--overwrite",
-            rich_help_panel=options.ANSWER,
-            help="Replace a folder that an earlier export wrote.",
-        ),
+        options.in_answer("--overwrite", help="Replace a folder that an earlier export wrote."),
     ] = False,
     data: Annotated[
         str | None,
-        typer.Option(
+        options.in_data(
             metavar="ROWS",
-            rich_help_panel=options.DATA,
             help="Rows to compare run and export on; for onnx-int8 labelled ones, on which it may "
             "lose 0.3 points of accuracy.",
         ),
@@ -71,35 +62,31 @@ def export(
     max_length: options.MaxLength = None,
     cascade: Annotated[
         bool,
-        typer.Option(
+        options.in_cascade(
             "--cascade",
-            rich_help_panel=options.CASCADE,
             help="Make a linear model of words that answers the rows it is sure of: in the run's "
             "derived/cascade, for 'predict --cascade', and in DIR/cascade.",
         ),
     ] = False,
     max_loss: Annotated[
         float | None,
-        typer.Option(
+        options.in_cascade(
             metavar="SHARE",
-            rich_help_panel=options.CASCADE,
             help="How far accuracy may fall below that of the encoder alone, shown with 95% "
             "confidence on the validation rows; else 0.003.",
         ),
     ] = None,
     training_rows: Annotated[
         str | None,
-        typer.Option(
+        options.in_cascade(
             metavar="ROWS",
-            rich_help_panel=options.CASCADE,
             help="The rows that the run was trained on, where they have moved since.",
         ),
     ] = None,
     validation_rows: Annotated[
         str | None,
-        typer.Option(
+        options.in_cascade(
             metavar="ROWS",
-            rich_help_panel=options.CASCADE,
             help="Its validation rows, where they came separately and have moved since.",
         ),
     ] = None,
@@ -122,10 +109,7 @@ def export(
         made = tightfit.make_cascade(run, **given, progress=RichProgress()) if cascade else None
         if form is None or out is None:
             assert made is not None
-            if as_json:
-                front.answer(made.to_json())
-            else:
-                front.show(_show_cascade(made))
+            front.tell(made, lambda: [_show_cascade(made)], as_json=as_json)
             return
         found = tightfit.export(
             run,

@@ -13,10 +13,10 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import typer
 from rich.console import Console, RenderableType
@@ -33,6 +33,13 @@ READER_GONE = 128 + 13
 """Exit code when nobody reads the answer any more: what a shell reports for SIGPIPE."""
 
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
+
+
+class Told(Protocol):
+    """The result of a verb."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,15 @@ class Front:
     def answer(self, value: Mapping[str, Any]) -> None:
         """Print the one JSON object of a verb; NaN and infinity are refused."""
         self.lines([json.dumps(value, allow_nan=False)])
+
+    def tell(
+        self, result: Told, words: Callable[[], Iterable[RenderableType]], *, as_json: bool
+    ) -> None:
+        """The result of a verb: as its JSON object, or in ``words`` for people."""
+        if as_json:
+            self.answer(result.to_json())
+        else:
+            self.show(*words())
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print lines of an answer, at once."""

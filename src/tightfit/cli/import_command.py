@@ -27,39 +27,29 @@ def import_adapter(
     *,
     base: Annotated[
         str,
-        typer.Option(
+        options.in_settings(
             metavar="NAME",
-            rich_help_panel=options.SETTINGS,
             help="The encoder that it was trained on: a Hub name, a folder, or all-MiniLM-L6-v2.",
         ),
     ],
     labels: Annotated[
         str | None,
-        typer.Option(
+        options.in_settings(
             metavar="A,B",
-            rich_help_panel=options.SETTINGS,
             help="Label names in order; else those beside the adapter or of the base model.",
         ),
     ] = None,
     max_length: Annotated[
         int | None,
-        typer.Option(
-            min=4, rich_help_panel=options.SETTINGS, help="Longest text to read, in tokens."
-        ),
+        options.in_settings(min=4, help="Longest text to read, in tokens."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUN",
-            rich_help_panel=options.ANSWER,
-            help="The run folder to make; else the next runs/NNN.",
-        ),
+        options.in_answer(metavar="RUN", help="The run folder to make; else the next runs/NNN."),
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option(
-            "--overwrite", rich_help_panel=options.ANSWER, help="Replace a run that is there."
-        ),
+        options.in_answer("--overwrite", help="Replace a run that is there."),
     ] = False,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
@@ -78,11 +68,9 @@ def import_adapter(
             overwrite=overwrite,
             progress=RichProgress(),
         )
-        if as_json:
-            front.answer(found.to_json())
-            return
-        front.show(
-            Text(f"{found.run}: {found.total:,} trained parameters; {found.verdict}"),
-            Text(f"labels: {', '.join(found.labels)}"),
-            Text("the run answers as the adapter does; its gradients are unknown"),
+        lines = (
+            f"{found.run}: {found.total:,} trained parameters; {found.verdict}",
+            f"labels: {', '.join(found.labels)}",
+            "the run answers as the adapter does; its gradients are unknown",
         )
+        front.tell(found, lambda: map(Text, lines), as_json=as_json)

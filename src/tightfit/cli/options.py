@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,10 @@ STARTED = time.monotonic()
 
 DATA, SETTINGS, ANSWER, CASCADE = "Data", "Settings", "Answer", "Cascade"
 """Headings in the help."""
+in_data, in_settings, in_answer, in_cascade = (
+    partial(typer.Option, rich_help_panel=heading) for heading in (DATA, SETTINGS, ANSWER, CASCADE)
+)
+"""Options under them."""
 
 _COUNT = re.compile(r"(\d[\d_,]*)(?:\.(\d+))?([km]?)", re.IGNORECASE)
 _SCALE = {"": 0, "k": 3, "m": 6}
@@ -63,9 +68,8 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run, such a
 
 Data = Annotated[
     str,
-    typer.Option(
+    in_data(
         metavar="ROWS",
-        rich_help_panel=DATA,
         # The backslashes keep rich from reading these brackets as its own.
         help="A .csv, .tsv, .jsonl, .parquet or .pkl file; hf:NAME\\[@REVISION]"
         "\\[:CONFIG\\[:SPLIT]]; or the built-in sample, sample:test.",
@@ -74,81 +78,60 @@ Data = Annotated[
 
 TextColumn = Annotated[
     str | None,
-    typer.Option(
-        metavar="A,B",
-        rich_help_panel=DATA,
-        help="Column of the text; several are joined with a space.",
-    ),
+    in_data(metavar="A,B", help="Column of the text; several are joined with a space."),
 ]
 
 MissingText = Annotated[
     Literal["refuse", "empty"] | None,
-    typer.Option(
-        rich_help_panel=DATA,
-        help="What a row without a text is: a fault, or an empty text; else as in training.",
-    ),
+    in_data(help="What a row without a text is: a fault, or an empty text; else as in training."),
 ]
 
 LabelColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", rich_help_panel=DATA, help="Column of the label."),
+    in_data(metavar="NAME", help="Column of the label."),
 ]
 
 MaxLength = Annotated[
     int | None,
-    typer.Option(
-        min=4,
-        rich_help_panel=SETTINGS,
-        help="Longest text to read, in tokens; else the run's own.",
-    ),
+    in_settings(min=4, help="Longest text to read, in tokens; else the run's own."),
 ]
 
 Validation = Annotated[
     str | None,
-    typer.Option(
+    in_data(
         metavar="ROWS",
-        rich_help_panel=DATA,
         help="Rows to validate on, in any form of --data; else some of --data are held out.",
     ),
 ]
 
 Limit = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        rich_help_panel=DATA,
-        help="Train on a stratified sample of so many rows, drawn after the split.",
-    ),
+    in_data(min=1, help="Train on a stratified sample of so many rows, drawn after the split."),
 ]
 
 Seed = Annotated[
     int | None,
-    typer.Option(min=0, rich_help_panel=SETTINGS, help="Of everything drawn at random."),
+    in_settings(min=0, help="Of everything drawn at random."),
 ]
 
 MaxSteps = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        rich_help_panel=SETTINGS,
-        help="End after so many optimiser steps, and shorten the schedule with them.",
+    in_settings(
+        min=1, help="End after so many optimiser steps, and shorten the schedule with them."
     ),
 ]
 
 Model = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        rich_help_panel=SETTINGS,
-        help="Encoder: a Hub name, a folder, or the embedded all-MiniLM-L6-v2.",
+    in_settings(
+        metavar="NAME", help="Encoder: a Hub name, a folder, or the embedded all-MiniLM-L6-v2."
     ),
 ]
 
 Recipe = Annotated[
     str | None,
-    typer.Option(
+    in_settings(
         metavar="NAME",
-        rich_help_panel=SETTINGS,
         autocompletion=complete_recipe,
         help="Where the settings start from; listed below.",
     ),
@@ -156,20 +139,18 @@ Recipe = Annotated[
 
 Budget = Annotated[
     int | None,
-    typer.Option(
+    in_settings(
         parser=parse_count,
         metavar="N",
-        rich_help_panel=SETTINGS,
         help="Most trainable parameters allowed: 741124, 750_000, 100k, 1M.",
     ),
 ]
 
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
+    in_settings(
         "--set",
         metavar="A.B=C",
-        rich_help_panel=SETTINGS,
         autocompletion=complete_setting,
         help="Any setting, such as optim.lr=1e-4; may be repeated; listed below.",
     ),
@@ -177,14 +158,13 @@ Settings = Annotated[
 
 AsJson = Annotated[
     bool,
-    typer.Option(
+    in_answer(
         "--json",
-        rich_help_panel=ANSWER,
         help="One JSON object on standard output instead of a table; nothing there on an error.",
     ),
 ]
 
 Debug = Annotated[
     bool,
-    typer.Option("--debug", rich_help_panel=ANSWER, help="Show where in the program an error is."),
+    in_answer("--debug", help="Show where in the program an error is."),
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -29,9 +28,7 @@ tightfit plan --model ./my-encoder --json"""
 def plan(
     *,
     model: options.Model = None,
-    labels: Annotated[
-        int, typer.Option(min=2, rich_help_panel=options.DATA, help="Number of classes.")
-    ] = 4,
+    labels: Annotated[int, options.in_data(min=2, help="Number of classes.")] = 4,
     budget: options.Budget = None,
     recipe: options.Recipe = None,
     settings: options.Settings = None,
@@ -50,10 +47,7 @@ def plan(
             recipe=options.recipe_or_default(recipe),
             settings=settings or (),
         )
-        if as_json:
-            front.answer(made.to_json())
-        else:
-            front.show(*show_plan(made, front.people))
+        front.tell(made, lambda: show_plan(made, front.people), as_json=as_json)
 
 
 def show_plan(plan: Plan, console: Console) -> list[RenderableType]:

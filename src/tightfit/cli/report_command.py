@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 import tightfit
 from tightfit.cli import options
 from tightfit.cli.front import open_front
@@ -22,10 +20,8 @@ def report(
     *,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            rich_help_panel=options.ANSWER,
-            help="The page to write; else derived/report.html in the run.",
+        options.in_answer(
+            metavar="FILE", help="The page to write; else derived/report.html in the run."
         ),
     ] = None,
     as_json: options.AsJson = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,8 +22,8 @@ from tightfit.progress import RichProgress
 if TYPE_CHECKING:
     from tightfit import Forecast, TrainResult
 
-RUN = "Run"
-"""Heading in the help."""
+in_run = partial(typer.Option, rich_help_panel="Run")
+"""Options under a heading of their own."""
 
 EXAMPLES = """\
 tightfit train --data sample
@@ -49,9 +50,8 @@ def train(
     max_steps: options.MaxSteps = None,
     minutes: Annotated[
         float | None,
-        typer.Option(
+        options.in_settings(
             min=0.01,
-            rich_help_panel=options.SETTINGS,
             help="The best classifier within this time of the whole command, final scoring "
             "excluded: steps are timed, and the schedule is cut to what fits.",
         ),
@@ -59,24 +59,17 @@ def train(
     settings: options.Settings = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUN", rich_help_panel=RUN, help="The run folder; else the next runs/NNN."
-        ),
+        in_run(metavar="RUN", help="The run folder; else the next runs/NNN."),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", rich_help_panel=RUN, help="Go on from the newest checkpoint in --out."
-        ),
+        in_run("--resume", help="Go on from the newest checkpoint in --out."),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", rich_help_panel=RUN, help="Replace the run in --out.")
-    ] = False,
+    overwrite: Annotated[bool, in_run("--overwrite", help="Replace the run in --out.")] = False,
     dry_run: Annotated[
         bool,
-        typer.Option(
+        in_run(
             "--dry-run",
-            rich_help_panel=RUN,
             help="Write nothing; show plan, rows, and a forecast of minutes and memory.",
         ),
     ] = False,
@@ -108,16 +101,11 @@ def train(
         }
         if dry_run:
             forecast = tightfit.dry_run(data, **shared)
-            answer, words = forecast.to_json(), _forecast_words(forecast, front.people)
-        else:
-            result = tightfit.train(data, out=out, resume=resume, overwrite=overwrite, **shared)
-            if not is_first_process():
-                return
-            answer, words = result.to_json(), _closing_words(result, front.people)
-        if as_json:
-            front.answer(answer)
-        else:
-            front.show(*words)
+            front.tell(forecast, lambda: _forecast_words(forecast, front.people), as_json=as_json)
+            return
+        result = tightfit.train(data, out=out, resume=resume, overwrite=overwrite, **shared)
+        if is_first_process():
+            front.tell(result, lambda: _closing_words(result, front.people), as_json=as_json)
 
 
 def _refuse_contradictions(

@@ -16,22 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from tightfit.data.gpu import copied, gpu_padded_tokens
-from tightfit.data.tokens import (
-    CHARACTERS_A_TOKEN as CHARACTERS_A_TOKEN,
-)
-from tightfit.data.tokens import (
-    MOST_WINDOWS as MOST_WINDOWS,
-)
-from tightfit.data.tokens import (
-    SPARE_TOKENS as SPARE_TOKENS,
-)
-from tightfit.data.tokens import (
-    LongText as LongText,
-)
-from tightfit.data.tokens import TextTokenizer, no_batches
-from tightfit.data.tokens import (
-    Tokens as Tokens,
-)
+from tightfit.data.tokens import LongText, TextTokenizer, no_batches
+from tightfit.data.tokens import Tokens as Tokens
 
 if TYPE_CHECKING:  # importing it takes seconds, and only its name is needed
     from transformers import PreTrainedTokenizerBase

@@ -20,14 +20,8 @@ import numpy as np
 import platformdirs
 from transformers import PreTrainedTokenizerBase
 
-from tightfit.data.batches import (
-    CHARACTERS_A_TOKEN,
-    MOST_WINDOWS,
-    SPARE_TOKENS,
-    LongText,
-    Tokens,
-    tokenise,
-)
+from tightfit.data.batches import tokenise
+from tightfit.data.tokens import CHARACTERS_A_TOKEN, MOST_WINDOWS, SPARE_TOKENS, LongText, Tokens
 from tightfit.errors import MachineError
 from tightfit.storage.files import machine_errors, write_bytes
 

@@ -25,11 +25,14 @@ from numpy.typing import NDArray
 from tightfit.encoder.frozen import UnknownInside
 from tightfit.encoder.tensors import Stored, map_tensors
 from tightfit.errors import ArtefactError, ModelError
+from tightfit.methods import VERA
 
 Floats = NDArray[np.float32]
 
-CONFIG, WEIGHTS, HEAD = "adapter_config.json", "adapter_model.safetensors", "head.safetensors"
-PREFIX = "base_model.model."
+ADAPTER_CONFIG, ADAPTER_FILE = "adapter_config.json", "adapter_model.safetensors"
+HEAD_FILE = "head.safetensors"
+"""Where a run without adapters keeps its head, under the base model's own tensor names."""
+PEFT_PREFIX = "base_model.model."
 """What PEFT puts before the base model's own names."""
 
 WRAPPERS = ("modules_to_save", "default", "base_layer")
@@ -38,7 +41,7 @@ WRAPPERS = ("modules_to_save", "default", "base_layer")
 UNTOUCHED = ".original_module."
 """In names of copies that older versions of PEFT saved although they never train."""
 
-SHARED = ("base_model.vera_A", "base_model.vera_B")
+SHARED = VERA.constants
 
 HARMLESS = {
     "LORA": (
@@ -85,8 +88,7 @@ class LowRank:
         """The change itself, (O, I)."""
         a_RI = self.a_RI if self.inner_R is None else self.inner_R[:, None] * self.a_RI
         change_OI: Any = np.float32(self.scale) * (self.b_OR @ a_RI)
-        whole: Floats = change_OI if self.outer_O is None else self.outer_O[:, None] * change_OI
-        return whole
+        return change_OI if self.outer_O is None else self.outer_O[:, None] * change_OI
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +123,10 @@ class AdapterWeights:
         """
         path = Path(folder)
         try:
-            if (path / CONFIG).is_file():
-                config = json.loads((path / CONFIG).read_text("utf-8"))
-                return _from_peft(config, map_tensors(path / WEIGHTS))
-            return cls({}, map_tensors(path / HEAD))
+            if (path / ADAPTER_CONFIG).is_file():
+                config = json.loads((path / ADAPTER_CONFIG).read_text("utf-8"))
+                return _from_peft(config, map_tensors(path / ADAPTER_FILE))
+            return cls({}, map_tensors(path / HEAD_FILE))
         except UnknownInside:
             raise
         except (OSError, ValueError, TypeError, LookupError, ModelError) as error:
@@ -161,7 +163,7 @@ def _from_peft(config: Mapping[str, Any], found: Mapping[str, Stored]) -> Adapte
 
 
 def _plain(name: str) -> str:
-    parts = name.removeprefix(PREFIX).split(".")
+    parts = name.removeprefix(PEFT_PREFIX).split(".")
     return ".".join(part for part in parts if part not in WRAPPERS)
 
 

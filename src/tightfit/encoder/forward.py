@@ -1,4 +1,4 @@
-"""The way of tokens through a network, written once for numpy and torch.
+"""The way of tokens through a network, written once: for numpy, for torch, and for what trains.
 
 Shapes: T tokens of all rows of a batch, one behind the other; B rows; H hidden width; K labels;
 I and O widths in and out of a layer.
@@ -6,16 +6,35 @@ I and O widths in and out of a layer.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tightfit.encoder.network import Array, BlockWeights, Linear, Network, Norm
 
+Layer = TypeVar("Layer")
+Asked = TypeVar("Asked", contravariant=True)
 
-class Ops(Protocol):
+
+class BlockOps(Protocol[Asked]):
+    """What differs inside the blocks, for one batch."""
+
+    def first(self, x_TH: Array) -> Array:
+        """What there is of first tokens, (B, H)."""
+
+    def linear(self, layer: Asked, x_TI: Array) -> Array:
+        """All that a layer gives, its adapter included: a new array (T, O)."""
+
+    def norm(self, x_TH: Array, norm: Norm) -> Array:
+        """LayerNorm of each token."""
+
+    def activation(self, x: Array, name: str | None = None) -> Array:
+        """By the names of ``hidden_act``; None is the encoder's own."""
+
+    def attention(self, query: Array, key_TH: Array, value_TH: Array) -> Array:
+        """Each row's attention to itself, (T, H); (B, H) if ``query`` is of first tokens alone."""
+
+
+class Ops(BlockOps[Linear], Protocol):
     """What numpy and torch do differently, for one batch."""
-
-    first_B: Array
-    """Where the first token of each row stands."""
 
     def embedded(self, network: Network) -> Array:
         """Sum of the embeddings of each token, (T, H)."""
@@ -26,72 +45,34 @@ class Ops(Protocol):
     def leave(self, state_BH: Array) -> Array:
         """The same in that of the head."""
 
-    def linear(self, x_TI: Array, weight_OI: Array, bias_O: Array | None) -> Array:
-        """``W x + b``, a new array (T, O)."""
-
-    def norm(self, x_TH: Array, norm: Norm, eps: float) -> Array:
-        """LayerNorm of each token."""
-
-    def activation(self, x: Array, name: str) -> Array:
-        """By the names of ``hidden_act``."""
-
-    def attention(self, query: Array, key_TH: Array, value_TH: Array) -> Array:
-        """Each row's attention to itself, (T, H); (B, H) if ``query`` is of first tokens alone."""
-
 
 def logits(network: Network, ops: Ops) -> Array:
     """``logits_BK`` of one batch."""
-    encoder = network.encoder
-    x_TH = ops.enter(ops.norm(ops.embedded(network), network.embedding_norm, encoder.eps))
+    x_TH = ops.enter(ops.norm(ops.embedded(network), network.embedding_norm))
     for block in network.blocks[:-1]:
-        x_TH = _through(block, x_TH, network, ops, first_only=False)
-    state_BH = ops.leave(_through(network.blocks[-1], x_TH, network, ops, first_only=True))
+        x_TH = through(block, x_TH, ops)
+    state_BH = ops.leave(through(network.blocks[-1], x_TH, ops, first_only=True))
     for linear, activation in network.head:
-        state_BH = _linear(linear, state_BH, ops)
+        state_BH = ops.linear(linear, state_BH)
         if activation is not None:
             state_BH = ops.activation(state_BH, activation)
     return state_BH
 
 
-def _through(
-    block: BlockWeights, x_TH: Array, network: Network, ops: Ops, *, first_only: bool
+def through(
+    block: BlockWeights[Layer], x_TH: Array, ops: BlockOps[Layer], *, first_only: bool = False
 ) -> Array:
     """A block's output, (T, H), or that of first tokens alone, (B, H)."""
-    eps = network.encoder.eps
-    below = x_TH[ops.first_B] if first_only else x_TH
-    query, key_TH, value_TH = _projected(block.query_key_value, below, x_TH, ops)
-    mixed = _linear(block.attention_output, ops.attention(query, key_TH, value_TH), ops)
+    below = ops.first(x_TH) if first_only else x_TH
+    if len(block.query_key_value) == 3:
+        read = (below, x_TH, x_TH)
+        parts = [ops.linear(*each) for each in zip(block.query_key_value, read, strict=True)]
+    else:  # side by side in torch, and taken apart at once, as is then the gradient
+        parts = list(ops.linear(block.query_key_value[0], x_TH).chunk(3, 1))
+        parts[0] = ops.first(parts[0]) if first_only else parts[0]
+    mixed = ops.linear(block.attention_output, ops.attention(*parts))
     mixed += below
-    middle = ops.norm(mixed, block.attention_norm, eps)
-    inner = ops.activation(_linear(block.mlp_in, middle, ops), network.encoder.activation)
-    out = _linear(block.mlp_out, inner, ops)
+    middle = ops.norm(mixed, block.attention_norm)
+    out = ops.linear(block.mlp_out, ops.activation(ops.linear(block.mlp_in, middle)))
     out += middle
-    return ops.norm(out, block.mlp_norm, eps)
-
-
-def _projected(
-    linears: tuple[Linear, ...], below: Array, x_TH: Array, ops: Ops
-) -> tuple[Array, Array, Array]:
-    """Queries of ``below``; keys and values of every token."""
-    if len(linears) == 3:
-        query, key, value = linears
-        return _linear(query, below, ops), _linear(key, x_TH, ops), _linear(value, x_TH, ops)
-    assert below is x_TH
-    (fused,) = linears
-    width = x_TH.shape[1]
-    all_three = _linear(fused, x_TH, ops)
-    return all_three[:, :width], all_three[:, width : 2 * width], all_three[:, 2 * width :]
-
-
-def _linear(linear: Linear, x_TI: Array, ops: Ops) -> Array:
-    low, factors_O = linear.low_rank, linear.factors_O
-    y_TO = ops.linear(x_TI, linear.weight_OI, linear.bias_O if factors_O is None else None)
-    if low is not None:
-        narrow_TR = x_TI @ low.a_RI.T
-        narrow_TR *= low.scale if low.inner_R is None else low.scale * low.inner_R
-        change_TO = narrow_TR @ low.b_OR.T
-        y_TO += change_TO if low.outer_O is None else low.outer_O * change_TO
-    if factors_O is not None:
-        y_TO *= factors_O
-        y_TO += linear.bias_O
-    return y_TO
+    return ops.norm(out, block.mlp_norm)

@@ -5,7 +5,6 @@ It is kept once in a process, however many runs stand on it, and never changes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,13 @@ from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
 
-from tightfit.budget.sizes import Sizes
 from tightfit.digests import weights_sha256
 from tightfit.encoder.activations import ACTIVATIONS
 from tightfit.encoder.tensors import Stored, map_tensors
 from tightfit.errors import ModelError
 from tightfit.families import COMPUTED, FAMILIES
 from tightfit.families.family import Block, Family
+from tightfit.families.sizes import Sizes, read_object
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -62,7 +61,7 @@ class FrozenEncoder:
             ModelError: files are missing or damaged.
         """
         path = Path(folder).resolve()
-        config = _read_json(path / "config.json")
+        config = read_object(path / "config.json")
         # First, since a digest takes longer than a refusal should.
         _refuse_unknown(config)
         key = (path, weights_sha256(path))
@@ -139,7 +138,7 @@ def _new_name(name: str) -> str:
 
 def _shards(index: Path) -> list[str]:
     """Files of a sharded checkpoint, all of them beside the index."""
-    listed = _read_json(index).get("weight_map")
+    listed = read_object(index).get("weight_map")
     names = sorted(set(listed.values())) if isinstance(listed, dict) else []
     if not names or any(name != Path(name).name for name in names):
         raise ModelError(
@@ -172,13 +171,3 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
 def _activation(config: Mapping[str, Any], family: Family) -> str:
     own = next((k for k, name in family.renamed.items() if name == "hidden_act"), "hidden_act")
     return str(config.get(own, "gelu"))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the model's {path.name} cannot be read", seen=error) from error
-    if not isinstance(value, dict):
-        raise ModelError(f"the model's {path.name} is not an object", seen=type(value).__name__)
-    return value

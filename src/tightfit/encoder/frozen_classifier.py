@@ -12,13 +12,14 @@ from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.data.tokens import LongText, TextTokenizer, Tokens
-from tightfit.encoder.adapter_weights import CONFIG, HEAD, AdapterWeights
+from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, HEAD_FILE, AdapterWeights
 from tightfit.encoder.frozen import FrozenEncoder
 from tightfit.encoder.network import Network, put_together
 from tightfit.encoder.on_numpy import numpy_logits
@@ -93,7 +94,7 @@ class FrozenClassifier:
         flat = tokens.flat
         forward = self._forward(len(flat.ids))
         if forward is not None:
-            return tokens.by_text(forward.all_logits(flat, advance))
+            return _torch_side().all_logits(forward, tokens, advance=advance)
         parts = [np.empty((0, self.network.labels), np.float32)]
         for rows in _few_at_a_time(flat):
             parts.append(numpy_logits(self.network, rows))
@@ -125,10 +126,7 @@ class FrozenClassifier:
         Args:
             more: ``dtype`` and ``device``, as :class:`TorchForward` takes them.
         """
-        forward: TorchForward = import_module("tightfit.encoder.on_torch").TorchForward(
-            self.network, padded_tokens=self.padded_tokens, **more
-        )
-        return forward
+        return _torch_side().TorchForward(self.network, padded_tokens=self.padded_tokens, **more)
 
 
 def open_classifier(
@@ -146,13 +144,17 @@ def open_classifier(
         ArtefactError: the artefact is damaged.
         ModelError: the encoder or the tokenizer is.
     """
-    whole = not any((adapter / name).is_file() for name in (CONFIG, HEAD))
+    whole = not any((adapter / name).is_file() for name in (ADAPTER_CONFIG, HEAD_FILE))
     encoder = FrozenEncoder.of(adapter if whole else base)
     weights = AdapterWeights() if whole else AdapterWeights.read(adapter)
     classifier = FrozenClassifier(encoder, weights, TextTokenizer.of(adapter), padded_tokens)
     # What cannot be computed shows here, and not at the first answer.
     _ = classifier.network
     return classifier
+
+
+def _torch_side() -> ModuleType:
+    return import_module("tightfit.encoder.on_torch")
 
 
 def _few_at_a_time(tokens: Tokens) -> list[list[NDArray[np.int32]]]:

@@ -9,7 +9,7 @@ Shapes: I and O widths in and out of a layer, H hidden width, R rank.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from tightfit.errors import ArtefactError
 
 Array = Any
 """A numpy array, or a torch tensor: what both can do is written once."""
+
+Layer = TypeVar("Layer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +54,15 @@ class Norm:
 
 
 @dataclass(frozen=True, eq=False)
-class BlockWeights:
+class BlockWeights(Generic[Layer]):
     """One transformer layer, normalised after each half."""
 
-    query_key_value: tuple[Linear, ...]
+    query_key_value: tuple[Layer, ...]
     """Three layers, or one that gives all three side by side."""
-    attention_output: Linear
+    attention_output: Layer
     attention_norm: Norm
-    mlp_in: Linear
-    mlp_out: Linear
+    mlp_in: Layer
+    mlp_out: Layer
     mlp_norm: Norm
 
 
@@ -75,7 +77,7 @@ class Network:
     first_type_H: Array | None
     """Embedding of the first token type, where there are types."""
     embedding_norm: Norm
-    blocks: tuple[BlockWeights, ...]
+    blocks: tuple[BlockWeights[Linear], ...]
     position_bias: Array | None
     """Added to attention scores, by bucket of the distance and by head."""
     head: tuple[tuple[Linear, str | None], ...]
@@ -147,7 +149,7 @@ class _Parts:
     def norm(self, name: str) -> Norm:
         return Norm(*(self.stored(f"{name}.{part}").floats for part in ("weight", "bias")))
 
-    def block(self, number: int) -> BlockWeights:
+    def block(self, number: int) -> BlockWeights[Linear]:
         family, inside = self.encoder.family, self.encoder.inside
         path = f"{family.encoder}.{family.block.format(number)}"
         query, key, value, output, mlp_in, mlp_out = (

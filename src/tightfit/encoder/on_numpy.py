@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tightfit.encoder.activations import ACTIVATIONS
 from tightfit.encoder.forward import logits
-from tightfit.encoder.network import Array, Network, Norm
+from tightfit.encoder.network import Array, Linear, Network, Norm
 
 Floats = NDArray[np.float32]
 
@@ -32,19 +32,18 @@ class _Batch:
 
     def __init__(self, network: Network, rows: list[NDArray[np.int32]]) -> None:
         ends = np.cumsum([len(row) for row in rows])
-        self.first_B = np.concatenate([[0], ends[:-1]])
-        self._spans = [slice(int(a), int(b)) for a, b in zip(self.first_B, ends, strict=True)]
+        self._first_B = np.concatenate([[0], ends[:-1]])
+        self._spans = [slice(int(a), int(b)) for a, b in zip(self._first_B, ends, strict=True)]
         self._ids_T = np.concatenate(rows).astype(np.int64)
         pad = network.encoder.padding_index
         self._places_T = np.concatenate([positions(row, pad) for row in rows])
-        self._heads, self._table = network.encoder.heads, network.position_bias
+        self._encoder, self._table = network.encoder, network.position_bias
 
     def embedded(self, network: Network) -> Floats:
         x_TH = network.words.rows(self._ids_T)
         if network.first_type_H is not None:
             x_TH = x_TH + network.first_type_H
-        sum_TH: Floats = x_TH + network.positions.rows(self._places_T)
-        return sum_TH
+        return x_TH + network.positions.rows(self._places_T)
 
     def enter(self, x_TH: Floats) -> Floats:
         return x_TH
@@ -52,22 +51,34 @@ class _Batch:
     def leave(self, state_BH: Floats) -> Floats:
         return state_BH
 
-    def linear(self, x_TI: Floats, weight_OI: Floats, bias_O: Floats | None) -> Floats:
-        y_TO: Floats = x_TI @ weight_OI.T
-        if bias_O is not None:
-            y_TO += bias_O
+    def first(self, x_TH: Floats) -> Floats:
+        return x_TH[self._first_B]
+
+    def linear(self, layer: Linear, x_TI: Floats) -> Floats:
+        low, factors_O = layer.low_rank, layer.factors_O
+        y_TO: Floats = x_TI @ layer.weight_OI.T
+        if factors_O is None:
+            y_TO += layer.bias_O
+        if low is not None:
+            narrow_TR: Floats = x_TI @ low.a_RI.T
+            narrow_TR *= low.scale if low.inner_R is None else low.scale * low.inner_R
+            change_TO = narrow_TR @ low.b_OR.T
+            y_TO += change_TO if low.outer_O is None else low.outer_O * change_TO
+        if factors_O is not None:
+            y_TO *= factors_O
+            y_TO += layer.bias_O
         return y_TO
 
-    def norm(self, x_TH: Floats, norm: Norm, eps: float) -> Floats:
+    def norm(self, x_TH: Floats, norm: Norm) -> Floats:
         centred_TH: Floats = x_TH - x_TH.mean(-1, keepdims=True)
         variance_T = np.einsum("th,th->t", centred_TH, centred_TH) / np.float32(x_TH.shape[-1])
-        centred_TH *= (1 / np.sqrt(variance_T + np.float32(eps)))[:, None]
+        centred_TH *= (1 / np.sqrt(variance_T + np.float32(self._encoder.eps)))[:, None]
         centred_TH *= norm.weight_H
         centred_TH += norm.bias_H
         return centred_TH
 
-    def activation(self, x: Floats, name: str) -> Floats:
-        return ACTIVATIONS[name](x)
+    def activation(self, x: Floats, name: str | None = None) -> Floats:
+        return ACTIVATIONS[name or self._encoder.activation](x)
 
     def attention(self, query: Floats, key_TH: Floats, value_TH: Floats) -> Floats:
         out = np.empty_like(query)
@@ -78,9 +89,9 @@ class _Batch:
         return out
 
     def _row(self, query: Floats, key_LH: Floats, value_LH: Floats) -> Floats:
-        width = query.shape[1] // self._heads
+        width = query.shape[1] // self._encoder.heads
         query_NLD, key_NLD, value_NLD = (
-            each.reshape(-1, self._heads, width).transpose(1, 0, 2)
+            each.reshape(-1, self._encoder.heads, width).transpose(1, 0, 2)
             for each in (query, key_LH, value_LH)
         )
         scores_NLL = query_NLD @ key_NLD.transpose(0, 2, 1)
@@ -100,8 +111,7 @@ def positions(ids_L: NDArray[np.int32], padding_index: int | None) -> NDArray[np
         return np.arange(len(ids_L))
     # A pad token in the text itself counts as no position.
     counted_L = ids_L != padding_index
-    places_L: NDArray[np.int64] = np.cumsum(counted_L) * counted_L + padding_index
-    return places_L
+    return np.cumsum(counted_L) * counted_L + padding_index
 
 
 def position_bias(table: Floats, length: int) -> Floats:

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_padded_tokens
+from tightfit.data.batches import Batch, collate, length_sorted, most_padded_tokens
+from tightfit.data.gpu import copied
+from tightfit.data.tokens import Tokens
 from tightfit.encoder.device import best_device
 from tightfit.encoder.forward import logits
 from tightfit.encoder.network import BlockWeights, Linear, Network, Norm
@@ -28,7 +30,9 @@ from tightfit.encoder.on_numpy import buckets
 from tightfit.encoder.tensors import Stored
 from tightfit.encoder.threads import side_by_side
 
-ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
+Activation = Callable[[torch.Tensor], torch.Tensor]
+
+ACTIVATIONS: Mapping[str, Activation] = {
     "gelu": F.gelu,
     "gelu_new": partial(F.gelu, approximate="tanh"),
     "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
@@ -37,6 +41,29 @@ ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "swish": F.silu,
     "tanh": torch.tanh,
 }
+
+
+class Engine(Protocol):
+    """Anything that turns padded token ids into logits."""
+
+    @property
+    def multiple(self) -> int:
+        """Lengths that batches should have are multiples of this, where the longest allows it."""
+
+    @property
+    def padded_tokens(self) -> int | None:
+        """padded tokens that a batch should have at most, if any."""
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """``logits_BK`` of one batch."""
+
+
+@runtime_checkable
+class SpreadEngine(Engine, Protocol):
+    """An engine that works at several batches at once."""
+
+    def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
+        """``logits_BK`` of each batch, in order."""
 
 
 class TorchForward:
@@ -68,8 +95,7 @@ class TorchForward:
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch; padded places may hold anything."""
         ops = _Ops(self._network, batch.to(self._to.device), self._to.dtype)
-        logits_BK: NDArray[np.float32] = logits(self._network, ops).cpu().numpy()
-        return logits_BK
+        return logits(self._network, ops).cpu().numpy()
 
     def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
         """``logits_BK`` of each batch, in order; side by side where that is faster."""
@@ -78,20 +104,35 @@ class TorchForward:
             return side_by_side(self.logits, list(batches))
         return map(self.logits, batches)
 
-    def all_logits(
-        self, tokens: Tokens, advance: Callable[[int], None] | None = None
-    ) -> NDArray[np.float32]:
-        """``logits_NK`` of all rows, in their order; rows of like length share a batch."""
-        order = length_sorted(tokens, padded_tokens=self.padded_tokens)
-        parts = []
-        answers = self.spread(collate(tokens, rows) for rows in order)
-        for rows, logits_BK in zip(order, answers, strict=True):
-            parts.append(logits_BK)
-            if advance is not None:
-                advance(len(rows))
-        logits_NK = np.concatenate(parts)
-        logits_NK[np.concatenate(order)] = logits_NK.copy()
-        return logits_NK
+
+def all_logits(
+    engine: Engine,
+    tokens: Tokens,
+    *,
+    batch: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """``logits_NK`` of all rows, in their order; rows of like length share a batch.
+
+    Args:
+        engine: what computes.
+        tokens: at least one row.
+        batch: rows of one batch; None takes as many as fit into its ``padded_tokens``.
+        advance: told the number of rows done since the last call.
+    """
+    texts, tokens = tokens, replace(tokens.flat, multiple=engine.multiple)
+    order = length_sorted(tokens, batch, engine.padded_tokens if batch is None else None)
+    batches = (collate(tokens, rows) for rows in order)
+    parts = []
+    answers = engine.spread if isinstance(engine, SpreadEngine) else partial(map, engine.logits)
+    for rows, logits_BK in zip(order, answers(batches), strict=True):
+        parts.append(logits_BK)
+        if advance is not None:
+            advance(len(rows))
+    joined_NK = np.concatenate(parts)
+    logits_NK = np.empty_like(joined_NK)
+    logits_NK[np.concatenate(order)] = joined_NK
+    return texts.by_text(logits_NK)
 
 
 @dataclass(frozen=True)
@@ -117,7 +158,7 @@ class _Target:
             tuple((outside.linear(linear), activation) for linear, activation in network.head),
         )
 
-    def block(self, block: BlockWeights, *, fuse: bool) -> BlockWeights:
+    def block(self, block: BlockWeights[Linear], *, fuse: bool) -> BlockWeights[Linear]:
         projections = [linear.merged() for linear in block.query_key_value]
         if fuse:
             weights, biases = zip(*((x.weight_OI, x.bias_O) for x in projections), strict=True)
@@ -147,15 +188,74 @@ class _Target:
         return (raw if stored.format != "BF16" else raw.view(torch.bfloat16)).to(self.device)
 
 
-class _Ops:
-    """What :class:`tightfit.encoder.forward.Ops` asks, over padded rows."""
+class PaddedOps:
+    """What :class:`tightfit.encoder.forward.BlockOps` asks, over padded rows, linear layers aside.
+
+    Args:
+        batch: the rows.
+        dtype: of the products.
+        heads: of attention.
+        eps: of the norms.
+        inner: the encoder's own activation.
+        position_bias: of :class:`Network`.
+        attend: scaled dot-product attention over (B, heads, L, D), with a bias on the scores.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        dtype: torch.dtype,
+        *,
+        heads: int,
+        eps: float,
+        inner: Activation,
+        position_bias: torch.Tensor | None,
+        attend: Callable[..., torch.Tensor] = F.scaled_dot_product_attention,
+    ) -> None:
+        self._ids_BL, self._dtype, self._heads, self._eps = batch.ids_BL, dtype, heads, eps
+        self._inner, self._attend = inner, attend
+        self._bias = _attention_bias(position_bias, batch, dtype)
+
+    def first(self, x_TH: torch.Tensor) -> torch.Tensor:
+        """What there is of first tokens, (B, H)."""
+        return x_TH.view(len(self._ids_BL), -1, x_TH.shape[1])[:, 0]
+
+    def norm(self, x_TH: torch.Tensor, norm: Norm) -> torch.Tensor:
+        """LayerNorm of each token."""
+        return F.layer_norm(x_TH, x_TH.shape[-1:], norm.weight_H, norm.bias_H, self._eps)
+
+    def attention(
+        self, query: torch.Tensor, key_TH: torch.Tensor, value_TH: torch.Tensor
+    ) -> torch.Tensor:
+        """Each row's attention to itself."""
+        query_BNLD, key_BNLD, value_BNLD = (
+            x.view(len(self._ids_BL), -1, self._heads, x.shape[1] // self._heads).transpose(1, 2)
+            for x in (query, key_TH, value_TH)
+        )
+        bias = self._bias
+        if bias is not None and bias.shape[2] > 1:
+            bias = bias[:, :, : query_BNLD.shape[2]]
+        mixed = self._attend(query_BNLD, key_BNLD, value_BNLD, bias)
+        return mixed.transpose(1, 2).reshape(query.shape)
+
+    def activation(self, x: torch.Tensor, name: str | None = None) -> torch.Tensor:
+        """By name; else the encoder's own."""
+        return ACTIVATIONS[name](x) if name else self._inner(x)
+
+
+class _Ops(PaddedOps):
+    """What :class:`tightfit.encoder.forward.Ops` asks of a network without adapters."""
 
     def __init__(self, network: Network, batch: Batch, dtype: torch.dtype) -> None:
-        self._ids_BL, self._dtype = batch.ids_BL, dtype
-        rows, self._length = batch.ids_BL.shape
-        self.first_B = torch.arange(rows, device=batch.ids_BL.device) * self._length
-        self._heads = network.encoder.heads
-        self._bias = _attention_bias(network, batch, dtype)
+        encoder = network.encoder
+        super().__init__(
+            batch,
+            dtype,
+            heads=encoder.heads,
+            eps=encoder.eps,
+            inner=ACTIVATIONS[encoder.activation],
+            position_bias=network.position_bias,
+        )
 
     def embedded(self, network: Network) -> torch.Tensor:
         x_BLH = F.embedding(self._ids_BL, network.words).float()
@@ -171,38 +271,18 @@ class _Ops:
     def leave(self, state_BH: torch.Tensor) -> torch.Tensor:
         return state_BH.float()
 
-    def linear(
-        self, x_TI: torch.Tensor, weight_OI: torch.Tensor, bias_O: torch.Tensor | None
-    ) -> torch.Tensor:
-        return F.linear(x_TI, weight_OI, bias_O)
-
-    def norm(self, x_TH: torch.Tensor, norm: Norm, eps: float) -> torch.Tensor:
-        return F.layer_norm(x_TH, x_TH.shape[-1:], norm.weight_H, norm.bias_H, eps)
-
-    def activation(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        return ACTIVATIONS[name](x)
-
-    def attention(
-        self, query: torch.Tensor, key_TH: torch.Tensor, value_TH: torch.Tensor
-    ) -> torch.Tensor:
-        rows = len(self.first_B)
-        query_BNLD, key_BNLD, value_BNLD = (
-            x.view(rows, -1, self._heads, x.shape[1] // self._heads).transpose(1, 2)
-            for x in (query, key_TH, value_TH)
-        )
-        bias = self._bias
-        if bias is not None and bias.shape[2] > 1:
-            bias = bias[:, :, : query_BNLD.shape[2]]
-        mixed = F.scaled_dot_product_attention(query_BNLD, key_BNLD, value_BNLD, attn_mask=bias)
-        return mixed.transpose(1, 2).reshape(query.shape)
+    def linear(self, layer: Linear, x_TI: torch.Tensor) -> torch.Tensor:
+        return F.linear(x_TI, layer.weight_OI, layer.bias_O)
 
 
-def _attention_bias(network: Network, batch: Batch, dtype: torch.dtype) -> torch.Tensor | None:
+def _attention_bias(
+    position_bias: torch.Tensor | None, batch: Batch, dtype: torch.dtype
+) -> torch.Tensor | None:
     """What is added to scores, broadcastable to (B, N, L, L): very little at padding, positions."""
     bias = None
-    if network.position_bias is not None:
-        places_LL = torch.from_numpy(buckets(batch.ids_BL.shape[1])).to(batch.ids_BL.device)
-        bias = network.position_bias[places_LL].permute(2, 0, 1)[None].contiguous()
+    if position_bias is not None:
+        places_LL = copied(torch.from_numpy(buckets(batch.ids_BL.shape[1])), batch.ids_BL.device)
+        bias = position_bias[places_LL].permute(2, 0, 1)[None].contiguous()
     if batch.padded:
         lowest = torch.finfo(dtype).min
         hidden = (1 - batch.mask_BL)[:, None, None, :].to(dtype) * lowest

@@ -5,11 +5,11 @@ Shapes: B rows of a batch, L tokens, N rows, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,41 +20,16 @@ from tightfit.data.batches import (
     BATCH_PADDED_TOKENS,
     FP32_PADDED_TOKENS,
     Batch,
-    Tokens,
-    collate,
-    length_sorted,
     most_padded_tokens,
     tokenise,
 )
-from tightfit.data.tokens import LongText
+from tightfit.data.tokens import LongText, Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.encoder.device import best_device
+from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.errors import ArtefactError
 from tightfit.extras import require
 from tightfit.model.classifier import Classifier
-
-
-class Engine(Protocol):
-    """Anything that turns padded token ids into logits."""
-
-    @property
-    def multiple(self) -> int:
-        """Lengths that batches should have are multiples of this, where the longest allows it."""
-
-    @property
-    def padded_tokens(self) -> int | None:
-        """padded tokens that a batch should have at most, if any."""
-
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """``logits_BK`` of one batch."""
-
-
-@runtime_checkable
-class SpreadEngine(Engine, Protocol):
-    """An engine that works at several batches at once."""
-
-    def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
-        """``logits_BK`` of each batch, in order."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +46,7 @@ class TorchEngine:
         self.module.eval()
         batch = batch.to(next(self.module.parameters()).device)
         out = self.module(input_ids=batch.ids_BL, attention_mask=batch.mask_BL)
-        logits_BK: NDArray[np.float32] = out.logits.float().cpu().numpy()
-        return logits_BK
+        return out.logits.float().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -156,8 +130,7 @@ class OnnxEngine:
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
         given = {"input_ids": batch.ids_BL.numpy(), "attention_mask": batch.mask_BL.numpy()}
-        logits_BK: NDArray[np.float32] = self.session.run(["logits"], given)[0]
-        return logits_BK
+        return self.session.run(["logits"], given)[0]
 
 
 @dataclass(frozen=True)
@@ -188,38 +161,7 @@ class OpenVinoEngine:
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
         given = {"input_ids": batch.ids_BL.numpy(), "attention_mask": batch.mask_BL.numpy()}
-        logits_BK: NDArray[np.float32] = np.array(self.model(given)[0], dtype=np.float32)
-        return logits_BK
-
-
-def all_logits(
-    engine: Engine,
-    tokens: Tokens,
-    *,
-    batch: int | None = None,
-    advance: Callable[[int], None] | None = None,
-) -> NDArray[np.float32]:
-    """``logits_NK`` of all rows, in their order; rows of like length share a batch.
-
-    Args:
-        engine: what computes.
-        tokens: at least one row.
-        batch: rows of one batch; None takes as many as fit into its ``padded_tokens``.
-        advance: told the number of rows done since the last call.
-    """
-    texts, tokens = tokens, replace(tokens.flat, multiple=engine.multiple)
-    order = length_sorted(tokens, batch, engine.padded_tokens if batch is None else None)
-    batches = (collate(tokens, rows) for rows in order)
-    parts = []
-    answers = engine.spread if isinstance(engine, SpreadEngine) else partial(map, engine.logits)
-    for rows, logits_BK in zip(order, answers(batches), strict=True):
-        parts.append(logits_BK)
-        if advance is not None:
-            advance(len(rows))
-    joined_NK = np.concatenate(parts)
-    logits_NK = np.empty_like(joined_NK)
-    logits_NK[np.concatenate(order)] = joined_NK
-    return texts.by_text(logits_NK)
+        return np.array(self.model(given)[0], dtype=np.float32)
 
 
 def _unusable(path: Path, seen: str) -> ArtefactError:

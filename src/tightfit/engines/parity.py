@@ -6,14 +6,13 @@ Shapes: N rows, K labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.data.batches import Tokens
-from tightfit.engines.engine import Engine, all_logits
+from tightfit.data.tokens import Tokens
+from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.errors import ProofError
 from tightfit.tasks import Task
 
@@ -38,10 +37,6 @@ class Parity:
     """Share of rows with the same answer."""
     rows: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The object under ``parity`` in what ``tightfit export --json`` prints."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Loss:
@@ -56,8 +51,7 @@ class Loss:
 def spread(count: int, most: int = SAMPLE_ROWS) -> list[int]:
     """Some of ``count`` places, evenly spread: files are often sorted by label."""
     places = np.linspace(0, count, min(most, count), endpoint=False, dtype=np.int64)
-    chosen: list[int] = places.tolist()
-    return chosen
+    return places.tolist()
 
 
 def probes(*, vocabulary: int, pad_id: int, max_length: int) -> dict[str, Tokens]:

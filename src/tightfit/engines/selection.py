@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tightfit.data.batches import Tokens
-from tightfit.engines.engine import Engine, all_logits
+from tightfit.data.tokens import Tokens
+from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.engines.engine_names import Asked, EngineName
 from tightfit.engines.parity import (
     ACCURACY_LOSS,
@@ -70,13 +70,9 @@ class Choice:
         """What the engine of this name did."""
         return next(each for each in self.measured if each.name == name)
 
-    def to_json(self) -> dict[str, Any]:
-        """What is kept in the run's ``derived/``."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Choice:
-        """Read what :meth:`to_json` wrote.
+        """The choice in what ``derived/`` keeps of one.
 
         Raises:
             ArtefactError: it is something else.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -97,10 +97,6 @@ class Row:
     seconds: float
     bytes: Amount
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers under the names of the attributes."""
-        return asdict(self)
-
 
 _ROW = TypeAdapter(Row)
 
@@ -184,7 +180,7 @@ def write_row(path: Path, row: Row, key: str) -> None:
     Raises:
         MachineError: the disk is full, the folder may not be written, and the like.
     """
-    storage.write_json(path, {"fingerprint": key, "row": row.to_json()})
+    storage.write_json(path, {"fingerprint": key, "row": asdict(row)})
 
 
 def read_row(path: Path, name: str, key: str, progress: Progress) -> Row | None:

@@ -7,7 +7,7 @@ run, the machine and the libraries are the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,8 @@ from tightfit import storage
 from tightfit.diagnosis import devices
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.encoder.device import best_device
-from tightfit.engines.engine import Engine, OnnxEngine, OpenVinoEngine, torch_engine
+from tightfit.encoder.on_torch import Engine
+from tightfit.engines.engine import OnnxEngine, OpenVinoEngine, torch_engine
 from tightfit.engines.engine_names import Asked, EngineName
 from tightfit.engines.parity import spread
 from tightfit.engines.ray_engine import RayEngine
@@ -129,7 +130,7 @@ def open_engine(
                 _tell_kept(kept, asked, progress)
                 return bench.loaders(kept.name)[kept.name](), kept.name
             choice, engine = _measured(bench, asked)
-            told = {"circumstances": bench.circumstances, "choice": choice.to_json()}
+            told = {"circumstances": bench.circumstances, "choice": asdict(choice)}
             storage.write_derived(folder, _name(asked), told)
     return engine, choice.name
 

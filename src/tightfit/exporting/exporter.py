@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.data.batches import tokenise
-from tightfit.engines.engine import Engine, OnnxEngine, TorchEngine, all_logits
+from tightfit.encoder.on_torch import Engine, all_logits
+from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.engines.parity import (
     ACCURACY_LOSS,
     Loss,
@@ -78,7 +79,7 @@ class Exported:
     def to_json(self) -> dict[str, Any]:
         """As ``export.json`` and ``tightfit export --json`` have them."""
         found = {
-            "parity": self.parity.to_json(),
+            "parity": asdict(self.parity),
             "examples_per_second": self.examples_per_second,
         }
         return found if self.int8 is None else {**found, "int8": asdict(self.int8)}

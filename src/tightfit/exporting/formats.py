@@ -25,7 +25,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from tightfit.engines.engine import Engine, OnnxEngine, TorchEngine
+from tightfit.encoder.on_torch import Engine
+from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.exporting import onnx_graph
 from tightfit.exporting.format_names import Format
 from tightfit.model.adapters import base_model, quiet_peft

@@ -60,10 +60,7 @@ class _Logits(nn.Module):
         self.model = model
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        logits_BK: torch.Tensor = self.model(
-            input_ids=input_ids, attention_mask=attention_mask
-        ).logits
-        return logits_BK
+        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
 
 
 def write_graph(model: PreTrainedModel, path: Path, *, pad_id: int) -> None:

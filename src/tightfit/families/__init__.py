@@ -14,8 +14,6 @@ from tightfit.families.modernbert import MODERNBERT
 from tightfit.families.mpnet import MPNET
 from tightfit.families.roberta import ROBERTA
 
-__all__ = ["COMPUTED", "FAMILIES", "Block", "Family", "HeadSpec", "Role", "Roles"]
-
 FAMILIES: Mapping[str, Family] = {
     "bert": BERT,
     "roberta": ROBERTA,

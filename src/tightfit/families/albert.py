@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from tightfit.families.bert import CLASSIFIER
 from tightfit.families.family import Family, HeadSpec, six
+from tightfit.families.other_parameters import narrow_embeddings, norms
+from tightfit.families.sizes import Sizes
+
+
+def _rest(sizes: Sizes, blocks: int) -> int:
+    return narrow_embeddings(sizes, projected=True) + norms(sizes, 2 * blocks)
+
 
 ALBERT = Family(
     "albert",
@@ -24,4 +31,5 @@ ALBERT = Family(
     # ALBERT goes through the same few blocks again and again.
     block="encoder.albert_layer_groups.{}.albert_layers.{}",
     counters=(("num_hidden_groups", 1), ("inner_group_num", 1)),
+    rest=_rest,
 )

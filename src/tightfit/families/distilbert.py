@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tightfit.families import bert
 from tightfit.families.family import Block, Family, HeadSpec, six
+from tightfit.families.other_parameters import plain
 
 DISTILBERT = Family(
     "distilbert",
@@ -30,4 +31,5 @@ DISTILBERT = Family(
     inside=Block(
         "sa_layer_norm", "ffn.activation", "output_layer_norm", token_types=False, eps=1e-12
     ),
+    rest=plain,
 )

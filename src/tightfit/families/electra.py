@@ -6,5 +6,15 @@ from dataclasses import replace
 
 from tightfit.families import bert, roberta
 from tightfit.families.family import Family
+from tightfit.families.other_parameters import narrow_embeddings, norms
+from tightfit.families.sizes import Sizes
 
-ELECTRA = Family("electra", bert.LINEARS, (replace(roberta.TWO_LAYERS, activation="gelu"),))
+
+def _rest(sizes: Sizes, blocks: int) -> int:
+    projected = sizes.count("embedding_size", 128) != sizes.hidden
+    return narrow_embeddings(sizes, projected) + norms(sizes, 2 * blocks)
+
+
+ELECTRA = Family(
+    "electra", bert.LINEARS, (replace(roberta.TWO_LAYERS, activation="gelu"),), rest=_rest
+)

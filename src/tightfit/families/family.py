@@ -7,9 +7,12 @@ left out: projections of the embeddings, poolers, and DeBERTa's projections of p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from tightfit.families.other_parameters import with_types
+from tightfit.families.sizes import Sizes
 
 Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
 """What a linear layer does in an encoder; each family maps roles to its own layers."""
@@ -86,6 +89,8 @@ class Family:
     """Positions are numbered from pad id + 1, so that there are that many fewer for tokens."""
     pad_id: int | None = None
     """From which positions are numbered; None where ``pad_token_id`` says it."""
+    rest: Callable[[Sizes, int], int] = with_types
+    """Parameters outside the linear layers of so many blocks, and outside the head."""
     inside: Block | None = None
     """None where only ``transformers`` knows how to compute it."""
 
@@ -94,10 +99,6 @@ class Family:
         if not self.positions_after_pad:
             return None
         return int(config.get("pad_token_id", 1)) if self.pad_id is None else self.pad_id
-
-    def path_of(self, role: Role) -> str:
-        """The path below a block of the layer that does this."""
-        return next(path for path, roles in self.linears.items() if role in roles)
 
 
 def six(*paths: str) -> dict[str, Roles]:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from tightfit.families.bert import CLASSIFIER
 from tightfit.families.family import Family, HeadSpec
+from tightfit.families.sizes import Sizes
+
+
+def _rest(sizes: Sizes, blocks: int) -> int:
+    # One norm for the embeddings and one at the end; the first block lacks one of its two.
+    norms = (1 + sizes.flag("norm_bias", False)) * sizes.hidden * (2 * blocks + 1)
+    return sizes.count("vocab_size") * sizes.hidden + norms
+
 
 MODERNBERT = Family(
     "model",
@@ -26,4 +34,5 @@ MODERNBERT = Family(
     block="layers.{}",
     gated=True,
     optional_bias=True,
+    rest=_rest,
 )

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from tightfit.families.family import Block, Family, six
+from tightfit.families.other_parameters import plain
 from tightfit.families.roberta import TWO_LAYERS
+from tightfit.families.sizes import Sizes
+
+
+def _rest(sizes: Sizes, blocks: int) -> int:
+    buckets = sizes.count("relative_attention_num_buckets", 32)
+    return plain(sizes, blocks) + buckets * sizes.count("num_attention_heads")
+
 
 MPNET = Family(
     "mpnet",
@@ -26,4 +34,5 @@ MPNET = Family(
         token_types=False,
         position_bias="encoder.relative_attention_bias",
     ),
+    rest=_rest,
 )

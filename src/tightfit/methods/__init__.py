@@ -12,8 +12,6 @@ from tightfit.methods.lora import LORA, PLAIN
 from tightfit.methods.method import AdapterKind, Method
 from tightfit.methods.vera import VERA
 
-__all__ = ["HEAD_ONLY", "KINDS", "LORA", "METHODS", "PLAIN", "AdapterKind", "Method"]
-
 METHODS: Mapping[str, Method] = {
     method.name: method for method in (LORA, VERA, IA3, BIAS, HEAD_ONLY, FULL)
 }

@@ -6,7 +6,7 @@ Shapes: B rows, K classes. A confidence is the probability of the predicted clas
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,10 +52,6 @@ class Temperature:
     log_loss_after: float
     reason: str | None = None
 
-    def to_json(self) -> dict[str, float | str | None]:
-        """Finite numbers under the names of the attributes."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Threshold:
@@ -74,10 +70,6 @@ class Threshold:
     answered: int
     error: float
     error_bound: float
-
-    def to_json(self) -> dict[str, float]:
-        """Finite numbers under the names of the attributes."""
-        return asdict(self)
 
 
 def reliability_bins(
@@ -102,27 +94,25 @@ def reliability_bins(
     )
 
 
-def expected_calibration_error(
-    confidences_B: ArrayLike, correct_B: ArrayLike, *, bins: int = BINS
-) -> float:
+def expected_calibration_error(confidences_B: ArrayLike, correct_B: ArrayLike) -> float:
     """Mean distance between confidence and accuracy over the rows' bins, 0 to 1.
 
     After Guo et al. 2017 (arXiv:1706.04599), with bins of equal width. On few rows it is biased
     upwards: accuracy in a bin of few rows differs from confidence by chance alone.
     """
-    points = reliability_bins(confidences_B, correct_B, bins=bins)
+    points = reliability_bins(confidences_B, correct_B)
     gaps = [point.rows * abs(point.accuracy - point.confidence) for point in points]
     return sum(gaps) / sum(point.rows for point in points)
 
 
-def calibration_error_by_chance(confidences_B: ArrayLike, *, bins: int = BINS) -> float:
+def calibration_error_by_chance(confidences_B: ArrayLike) -> float:
     """The error that a perfectly calibrated classifier would show on rows of these confidences.
 
     The right answers of a bin then have variance ``v = sum(p (1 - p))`` about the sum of its
     confidences; their mean distance is ``sqrt(2 v / pi)`` where they are near a normal law.
     """
     confidence_B, _ = confidence_rows(confidences_B, np.ones(np.shape(confidences_B), dtype=bool))
-    bin_B = np.clip(np.ceil(confidence_B * bins).astype(int) - 1, 0, bins - 1)
+    bin_B = np.clip(np.ceil(confidence_B * BINS).astype(int) - 1, 0, BINS - 1)
     variance_K = np.bincount(bin_B, weights=confidence_B * (1 - confidence_B))
     return float(np.sqrt(2 * variance_K / np.pi).sum() / len(confidence_B))
 

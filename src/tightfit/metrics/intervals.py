@@ -38,7 +38,6 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
 
 def over_seeds(
     values: Sequence[float],
-    confidence: float = CONFIDENCE,
     *,
     within: tuple[float, float] = (0.0, 1.0),
 ) -> Interval:
@@ -50,7 +49,6 @@ def over_seeds(
 
     Args:
         values: one of each run, at least two.
-        confidence: that the interval covers the mean of all seeds.
         within: the values that the measure can take; the interval is cut off there.
 
     Raises:
@@ -63,7 +61,7 @@ def over_seeds(
             next_step="train with one more seed",
         )
     mean, error = float(np.mean(values)), float(stats.sem(values))
-    reach = error * float(stats.t.ppf((1 + confidence) / 2, df=len(values) - 1))
+    reach = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, df=len(values) - 1))
     least, most = within
     return Interval(mean, max(least, mean - reach), min(most, mean + reach))
 

@@ -18,7 +18,7 @@ from tightfit.metrics.interval import Interval
 from tightfit.metrics.intervals import CONFIDENCE, RESAMPLES, bootstrap, in_blocks
 from tightfit.metrics.scores import macro_f1
 
-_ALPHA = 1 - CONFIDENCE
+_ALPHA, POWER = 1 - CONFIDENCE, 0.8
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def accuracy_difference(only_ours: int, only_theirs: int, rows: int) -> Interval
     return Interval((only_ours - only_theirs) / rows, low, high)
 
 
-def rows_needed(only_ours: int, only_theirs: int, rows: int, *, power: float = 0.8) -> int | None:
+def rows_needed(only_ours: int, only_theirs: int, rows: int) -> int | None:
     """How many rows would show the observed difference in a two-sided test at 0.05.
 
     The formula is that of Connor 1987 (Biometrics 43:207-211) after Miettinen 1968
@@ -166,7 +166,7 @@ def rows_needed(only_ours: int, only_theirs: int, rows: int, *, power: float = 0
         return None
     discordant, difference = (only_ours + only_theirs) / rows, (only_ours - only_theirs) / rows
     level = stats.norm.ppf(1 - _ALPHA / 2) * math.sqrt(discordant)
-    strength = stats.norm.ppf(power) * math.sqrt(discordant - difference**2)
+    strength = stats.norm.ppf(POWER) * math.sqrt(discordant - difference**2)
     needed = ((level + strength) / difference) ** 2
     # Five coins that all fall alike have p = 0.06: below six such rows nothing can be shown.
     return math.ceil(max(float(needed), 6 / discordant))

@@ -16,13 +16,10 @@ from typing import Any
 from safetensors.torch import load_file
 
 from tightfit.budget.parameter_plan import Plan
+from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX
 from tightfit.errors import ArtefactError
 from tightfit.methods import Method
 from tightfit.model.adapter_folder import (
-    ADAPTER_CONFIG,
-    ADAPTER_FILE,
-    HEAD_FILE,
-    PEFT_PREFIX,
     Factor,
     label_names,
     read_adapter_config,

@@ -17,15 +17,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from tightfit import storage
+from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, PEFT_PREFIX
 from tightfit.errors import ArtefactError
 
-ADAPTER_FILE = "adapter_model.safetensors"
-HEAD_FILE = "head.safetensors"
-"""Where a run without adapters keeps its head, under the base model's own tensor names."""
-PEFT_PREFIX = "base_model.model."
-"""What PEFT puts before the base model's own names."""
-
-ADAPTER_CONFIG = "adapter_config.json"
 MODEL_CONFIG = "config.json"
 PICKLED = "adapter_model.bin"
 

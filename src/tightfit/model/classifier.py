@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config
-from tightfit.data.batches import Batch, Tokens, collate, length_sorted, most_padded_tokens
+from tightfit.data.batches import Batch, collate, length_sorted, most_padded_tokens
+from tightfit.data.tokens import Tokens
 from tightfit.encoder.threads import side_by_side
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import adapter_dropouts, attach, base_model, trainable_tensors
@@ -120,7 +121,6 @@ def predict_logits(
     forward: Callable[[Batch], torch.Tensor] | None = None,
     padded_tokens: int | None = None,
     at_once: bool = False,
-    advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Logits of all rows, ``logits_NK``, in the order of the rows.
 
@@ -133,8 +133,6 @@ def predict_logits(
         forward: another way to ``logits_BK`` than the classifier's own, in fp32.
         padded_tokens: most padded tokens of one; None takes what suits the classifier's own way.
         at_once: whether ``forward`` is called for several batches side by side.
-        advance: told the number of rows (of windows, where texts have several) done since the
-            last call.
     """
     classifier.module.eval()
     forward = forward or classifier.logits
@@ -145,12 +143,9 @@ def predict_logits(
     @torch.inference_mode()
     def compute(rows: list[int]) -> NDArray[np.float32]:
         logits_BK = forward(collate(tokens, rows).to(classifier.device))
-        part_BK: NDArray[np.float32] = logits_BK.cpu().numpy()
-        return part_BK
+        return logits_BK.cpu().numpy()
 
     parts = side_by_side(compute, order) if at_once else map(compute, order)
     for rows, part_BK in zip(order, parts, strict=True):
         logits_NK[rows] = part_BK
-        if advance is not None:
-            advance(len(rows))
     return texts.by_text(logits_NK)

@@ -14,8 +14,8 @@ widths in and out, R ranks of all adapters of a product together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +28,9 @@ from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
 from tightfit.data.batches import Batch, most_padded_tokens
+from tightfit.encoder.forward import through
+from tightfit.encoder.network import BlockWeights, Norm
+from tightfit.encoder.on_torch import PaddedOps
 from tightfit.families import FAMILIES, Role
 from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model, has_magnitudes
 from tightfit.model.encoders import layer_stack
@@ -87,8 +90,7 @@ class Projection:
         if not self._adapted:
             return F.linear(x_TI, self.weight_OI, self.bias_O)
         a_RI, b_OR = self._adapters(x_TI.dtype)
-        product: torch.Tensor = AdaptedProduct.apply(x_TI, self.weight_OI, self.bias_O, a_RI, b_OR)
-        return product
+        return AdaptedProduct.apply(x_TI, self.weight_OI, self.bias_O, a_RI, b_OR)
 
     def _adapters(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """All A matrices one above the other, and the scaled B matrices in their own places."""
@@ -115,48 +117,15 @@ def _matrices(layer: LoraLayer | VeraLayer) -> tuple[torch.Tensor, torch.Tensor]
     return d_R[:, None] * a_RI, c_O[:, None] * b_OR
 
 
-@dataclass(frozen=True)
-class Block:
-    """One transformer layer, normalised after each half (arXiv:1706.03762)."""
+Block = BlockWeights[Projection]
 
-    query_key_value: Projection
-    attention_output: Projection
-    mlp_in: Projection
-    mlp_out: Projection
-    attention_norm: nn.LayerNorm
-    activation: Callable[[torch.Tensor], torch.Tensor]
-    mlp_norm: nn.LayerNorm
-    heads: int
 
-    @property
-    def adapted(self) -> bool:
-        """Whether anything in it trains."""
-        parts = (self.query_key_value, self.attention_output, self.mlp_in, self.mlp_out)
-        return any(part.adapted for part in parts)
+class _Ops(PaddedOps):
+    """Inside the blocks as they train."""
 
-    def __call__(
-        self, x_BLH: torch.Tensor, bias: torch.Tensor | None, *, first_only: bool = False
-    ) -> torch.Tensor:
-        """The layer's output, (B, L, H), or with ``first_only`` that of the first token, (B, 1, H).
-
-        Args:
-            x_BLH: the layer below.
-            bias: added to attention scores, broadcastable to (B, heads, L, L); None adds nothing.
-            first_only: compute no more than the first token's state needs.
-        """
-        rows, length, width = x_BLH.shape
-        fused = self.query_key_value(x_BLH.reshape(-1, width))
-        # Taken apart before the axes change places, so that the gradient is put together once.
-        parts = fused.view(rows, length, 3, self.heads, width // self.heads).unbind(2)
-        query, key, value = (part.transpose(1, 2) for part in parts)
-        if first_only:
-            query, x_BLH = query[:, :, :1], x_BLH[:, :1]
-            bias = None if bias is None else bias[:, :, :1]
-        mixed = attend(query, key, value, bias).transpose(1, 2).reshape(-1, width)
-        x_TH = _norm(self.attention_norm, self.attention_output(mixed) + x_BLH.reshape(-1, width))
-        inner = self.activation(self.mlp_in(x_TH))
-        out_TH = _norm(self.mlp_norm, self.mlp_out(inner) + x_TH)
-        return out_TH.view(rows, -1, width)
+    def linear(self, layer: Projection, x_TI: torch.Tensor) -> torch.Tensor:
+        """All that a layer gives."""
+        return layer(x_TI)
 
 
 class LeanEncoder:
@@ -169,22 +138,30 @@ class LeanEncoder:
             module: one for which :func:`why_not_lean` has no objection.
             dtype: of the products.
         """
-        model = base_model(module)
-        self._model, self.dtype = model, dtype
-        self._blocks = [_block(model, layer, dtype) for layer in layer_stack(model)]
-        adapted = [i for i, block in enumerate(self._blocks) if block.adapted]
+        self.model, self.dtype = base_model(module), dtype
+        """The ``transformers`` model inside, and the format of the products."""
+        layers, config = list(layer_stack(self.model)), self.model.config
+        inside = FAMILIES[config.model_type].inside
+        assert inside is not None
+        below = self.model.base_model.get_submodule
+        table = below(inside.position_bias).weight.detach() if inside.position_bias else None
+        self._ops = partial(
+            _Ops,
+            dtype=dtype,
+            heads=config.num_attention_heads,
+            eps=layers[0].get_submodule(inside.mlp_norm).eps,
+            inner=layers[0].get_submodule(inside.activation),
+            position_bias=None if table is None else table.to(dtype),
+        )
+        self._blocks = [_block(self.model, layer, dtype) for layer in layers]
+        adapted = [i for i, block in enumerate(self._blocks) if _adapted(block)]
         self.frozen_depth = adapted[0] if adapted else len(self._blocks)
         """Layers below the lowest adapter."""
 
     @property
-    def model(self) -> PreTrainedModel:
-        """The ``transformers`` model inside."""
-        return self._model
-
-    @property
     def padded_tokens(self) -> int | None:
         """padded tokens that one pass should have at most, if any."""
-        return most_padded_tokens(self._model.device, self.dtype)
+        return most_padded_tokens(self.model.device, self.dtype)
 
     @property
     def prefix_is_pooled(self) -> bool:
@@ -198,7 +175,7 @@ class LeanEncoder:
     def prefix(self, batch: Batch) -> torch.Tensor:
         """What the lowest adapted layer reads, (B, L, H): always the same for the same texts."""
         with torch.no_grad():
-            x_BLH = self._model.base_model.embeddings(input_ids=batch.ids_BL).to(self.dtype)
+            x_BLH = self.model.base_model.embeddings(input_ids=batch.ids_BL).to(self.dtype)
             return self._through(range(self.frozen_depth), x_BLH, batch)
 
     def suffix(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -212,32 +189,21 @@ class LeanEncoder:
 
     def head(self, pooled_B1H: torch.Tensor) -> torch.Tensor:
         """``logits_BK`` in fp32 from what :meth:`pooled` gave."""
-        return _head(self._model, pooled_B1H)
+        return _head(self.model, pooled_B1H)
 
     @property
     def divides(self) -> bool:
         """Whether batches side by side are measured to be faster: on a CPU, in fp32."""
-        return self._model.device.type == "cpu" and self.dtype == torch.float32
+        return self.model.device.type == "cpu" and self.dtype == torch.float32
 
     def _through(self, layers: range, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
-        bias = self._bias(batch, x_BLH) if layers else None
+        if not layers:
+            return x_BLH
+        ops, x_TH = self._ops(batch, attend=attend), x_BLH.reshape(-1, x_BLH.shape[-1])
         for depth in layers:
             last = depth == len(self._blocks) - 1
-            x_BLH = self._blocks[depth](x_BLH, bias, first_only=last)
-        return x_BLH
-
-    def _bias(self, batch: Batch, x_BLH: torch.Tensor) -> torch.Tensor | None:
-        """What is added to attention scores: minus infinity at padding, MPNet's positions."""
-        bias = None
-        inside = FAMILIES[self._model.config.model_type].inside
-        assert inside is not None
-        if inside.position_bias is not None:
-            bias = self._model.base_model.encoder.compute_position_bias(x_BLH).to(self.dtype)
-        if batch.padded:
-            lowest = torch.finfo(self.dtype).min
-            hidden = (1 - batch.mask_BL)[:, None, None, :].to(self.dtype) * lowest
-            bias = hidden if bias is None else bias + hidden
-        return bias
+            x_TH = through(self._blocks[depth], x_TH, ops, first_only=last)
+        return x_TH.view(len(x_BLH), -1, x_TH.shape[1])
 
 
 def attend(
@@ -288,20 +254,20 @@ def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype) -> Bloc
     }
     inside = family.inside
     assert inside is not None
-    names = (inside.attention_norm, inside.activation, inside.mlp_norm)
-    attention_norm, activation, mlp_norm = (layer.get_submodule(name) for name in names)
-    assert isinstance(attention_norm, nn.LayerNorm)
-    assert isinstance(mlp_norm, nn.LayerNorm)
-    return Block(
-        Projection([roles["query"], roles["key"], roles["value"]], dtype),
+    return BlockWeights(
+        (Projection([roles["query"], roles["key"], roles["value"]], dtype),),
         Projection([roles["attention-output"]], dtype),
+        _norm(layer.get_submodule(inside.attention_norm), dtype),
         Projection([roles["mlp-in"]], dtype),
         Projection([roles["mlp-out"]], dtype),
-        attention_norm,
-        activation,
-        mlp_norm,
-        heads=model.config.num_attention_heads,
+        _norm(layer.get_submodule(inside.mlp_norm), dtype),
     )
+
+
+def _adapted(block: Block) -> bool:
+    """Whether anything in it trains."""
+    parts = (*block.query_key_value, block.attention_output, block.mlp_in, block.mlp_out)
+    return any(part.adapted for part in parts)
 
 
 def _stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -309,9 +275,8 @@ def _stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
-def _norm(norm: nn.LayerNorm, x_TH: torch.Tensor) -> torch.Tensor:
-    weight, bias = (p.detach().to(x_TH.dtype) for p in (norm.weight, norm.bias))
-    return F.layer_norm(x_TH, norm.normalized_shape, weight, bias, norm.eps)
+def _norm(norm: nn.Module, dtype: torch.dtype) -> Norm:
+    return Norm(*(p.detach().to(dtype) for p in (norm.weight, norm.bias)))
 
 
 def _head(model: Any, first_B1H: torch.Tensor) -> torch.Tensor:

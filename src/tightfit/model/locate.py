@@ -18,6 +18,7 @@ from tightfit.data.rows import nearest
 from tightfit.digests import remembered_sha256, weights_sha256
 from tightfit.errors import ModelError
 from tightfit.extras import ensure, require
+from tightfit.families.sizes import read_object
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_HUB_NAME = f"sentence-transformers/{EMBEDDED}"
@@ -47,7 +48,7 @@ class Source:
 
     def config(self) -> dict[str, Any]:
         """The parsed ``config.json``."""
-        return read_config(self.folder)
+        return read_object(self.folder / "config.json")
 
     def shapes(self, num_labels: int) -> EncoderShapes:
         """Layers and head as this very folder holds them."""
@@ -147,21 +148,6 @@ def shapes_by_name(name: str, num_labels: int) -> EncoderShapes:
     return encoder_shapes(config, num_labels, None)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The parsed ``config.json`` of a model folder.
-
-    Raises:
-        ModelError: it is missing or not a JSON object.
-    """
-    try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError("the model's config.json cannot be read", seen=error) from error
-    if not isinstance(config, dict):
-        raise ModelError("the model's config.json is not an object", seen=type(config).__name__)
-    return config
-
-
 def _embedded(name: str) -> Source:
     ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
@@ -203,7 +189,7 @@ def _hub_config(name: str) -> dict[str, Any]:
     # Its errors are those of whatever library it speaks HTTP through, which has changed twice.
     except Exception as error:
         raise _unreachable(name, error) from error
-    return read_config(Path(file).parent)
+    return read_object(Path(file))
 
 
 def _unreachable(name: str, error: Exception) -> ModelError:

@@ -21,16 +21,12 @@ from safetensors.torch import load_file
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.parts import HeadLayer, LayerPlan
 from tightfit.budget.shapes import EncoderShapes
+from tightfit.encoder.adapter_weights import PEFT_PREFIX
 from tightfit.errors import ArtefactError, SettingsError
 from tightfit.families import FAMILIES
 from tightfit.methods import LORA
 from tightfit.model.adapter_audit import HEADS
-from tightfit.model.adapter_folder import (
-    PEFT_PREFIX,
-    read_adapter_config,
-    tensor_shapes,
-    weights_file,
-)
+from tightfit.model.adapter_folder import read_adapter_config, tensor_shapes, weights_file
 from tightfit.model.classifier import Classifier
 from tightfit.model.locate import Source
 

@@ -76,8 +76,7 @@ def spending(run: Run) -> Spending:
 
 def weight_changes(run: Run) -> dict[str, float]:
     """Norm of what each adapter changed in its layer's weight, by layer."""
-    found: dict[str, float] = run.proofs.get("movement", {}).get("adapters", {})
-    return found
+    return run.proofs.get("movement", {}).get("adapters", {})
 
 
 def dead_layers(run: Run) -> list[str]:
@@ -87,8 +86,7 @@ def dead_layers(run: Run) -> list[str]:
 
 def frozen_parameters(run: Run) -> int | None:
     """Parameters that did not train, where that was recorded."""
-    found: int | None = run.proofs.get("gates", {}).get("frozen")
-    return found
+    return run.proofs.get("gates", {}).get("frozen")
 
 
 def adapter_words(run: Run) -> str:

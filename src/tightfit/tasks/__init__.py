@@ -18,8 +18,6 @@ Task = SingleLabel
 KINDS = {SingleLabel.kind: SingleLabel}
 """By the name under which ``labels.json`` has them; a file without one is of the first kind."""
 
-__all__ = ["LabelFormat", "Predictions", "SingleLabel", "Task", "read_task"]
-
 
 def read_task(saved: Mapping[str, Any]) -> Task:
     """The task of a run, from its ``labels.json``.

@@ -93,8 +93,7 @@ class SingleLabel:
 
     def strata(self, targets_N: NDArray[np.int64]) -> list[int]:
         """What a stratified split keeps in proportion: rows of the same number are alike."""
-        strata: list[int] = targets_N.tolist()
-        return strata
+        return targets_N.tolist()
 
     def counts(self, targets_N: NDArray[np.int64]) -> dict[str, int]:
         """Rows of each label, by name."""
@@ -158,8 +157,7 @@ class SingleLabel:
             raise UsageError(what, seen=temperature, allowed="0.5, 1, 2.3, …")
         scaled_NK = np.asarray(logits_NK, dtype=np.float64) / temperature
         powers_NK = np.exp(scaled_NK - scaled_NK.max(axis=1, keepdims=True))
-        shares_NK: NDArray[np.float64] = powers_NK / powers_NK.sum(axis=1, keepdims=True)
-        return shares_NK
+        return powers_NK / powers_NK.sum(axis=1, keepdims=True)
 
     def answers(self, values_NK: Array) -> Array:
         """The answer to each row, the id of its label, from logits or from probabilities."""
@@ -232,8 +230,7 @@ class Predictions:
     @property
     def ids(self) -> list[int]:
         """The most likely label of each text, as its position in ``label_names``."""
-        ids: list[int] = self.task.answers(self.probabilities).tolist()
-        return ids
+        return self.task.answers(self.probabilities).tolist()
 
     @property
     def labels(self) -> list[str]:
@@ -248,8 +245,7 @@ class Predictions:
     @property
     def answered(self) -> list[bool]:
         """Whether each text's confidence reaches the threshold."""
-        reached: list[bool] = (self.confidence >= self.threshold).tolist()
-        return reached
+        return (self.confidence >= self.threshold).tolist()
 
     def __len__(self) -> int:
         return len(self.probabilities)

@@ -64,8 +64,7 @@ class ValidationLogits:
         """Positions of the rows that were answered wrongly, the most confident first."""
         confidence_N, right_N = self.confidences(temperature)
         wrong = np.flatnonzero(~right_N)
-        positions: list[int] = wrong[np.argsort(-confidence_N[wrong], kind="stable")].tolist()
-        return positions
+        return wrong[np.argsort(-confidence_N[wrong], kind="stable")].tolist()
 
     def confidences(self, temperature: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The confidence in each row's answer, and whether the answer is right."""

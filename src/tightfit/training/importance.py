@@ -21,6 +21,7 @@ from torch import nn
 from tightfit.budget.allocate import Allocation
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.shapes import LinearShape
+from tightfit.budget.targets import targeted
 from tightfit.config import Config
 from tightfit.data.batches import collate
 from tightfit.methods import HEAD_ONLY, PLAIN, AdapterKind
@@ -29,7 +30,7 @@ from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.knapsack import most_valuable
-from tightfit.training.prepare import plan_for, prepare, targeted_layers
+from tightfit.training.prepare import plan_for, prepare
 from tightfit.training.probe import start_at_probe
 from tightfit.training.setup import Setup
 
@@ -50,7 +51,7 @@ def decide_plan(config: Config, dataset: Dataset, source: Source, progress: Prog
         BudgetError: not even the head fits under the cap.
     """
     plan = plan_for(config, source, dataset.task.outputs)
-    layers = targeted_layers(config, source, dataset.task.outputs)
+    layers = targeted(source.shapes(dataset.task.outputs), config.adapters)
     if config.budget.allocation == "uniform" or not layers or plan.budget is None:
         return plan
     alone = config.with_values(HEAD_ALONE)

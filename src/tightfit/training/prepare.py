@@ -13,11 +13,10 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
-from tightfit.budget.shapes import LinearShape
-from tightfit.budget.targets import targeted
 from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
-from tightfit.data.batches import Tokens, batch_order, padding_share
+from tightfit.data.batches import batch_order, padding_share
 from tightfit.data.token_cache import TokenCache
+from tightfit.data.tokens import Tokens
 from tightfit.encoder.device import best_device
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
@@ -52,11 +51,6 @@ def plan_for(
     """
     shapes = source.shapes(num_labels)
     return plan_by(config, shapes, model=source.name, num_labels=num_labels, allocate=allocate)
-
-
-def targeted_layers(config: Config, source: Source, num_labels: int) -> list[LinearShape]:
-    """The layers that the settings offer to adapters, or to what else trains in their place."""
-    return targeted(source.shapes(num_labels), config.adapters)
 
 
 def decide_lengths(

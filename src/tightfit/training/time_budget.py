@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 
 from tightfit.config import Decision
-from tightfit.data.batches import Batch, Tokens, collate, count_padded_tokens, length_sorted
+from tightfit.data.batches import Batch, collate, count_padded_tokens, length_sorted
+from tightfit.data.tokens import Tokens
 from tightfit.errors import UsageError
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Comparison:
         return {
             "folder": str(self.folder),
             "validation_rows": self.validation_rows,
-            "rows": [row.to_json() for row in self.rows],
+            "rows": list(map(asdict, self.rows)),
             "left_out": dict(self.left_out),
         }
 

@@ -18,11 +18,12 @@ from tightfit.config import Config, load_config, undecided
 from tightfit.data.batches import tokenise
 from tightfit.data.sources import Columns, read_table
 from tightfit.display import Shown
+from tightfit.encoder.adapter_weights import ADAPTER_CONFIG
 from tightfit.engines.predictor import check_max_length
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE
 from tightfit.model.adapter_audit import Audit, audit_folder
-from tightfit.model.adapter_folder import ADAPTER_CONFIG, label_names
+from tightfit.model.adapter_folder import label_names
 from tightfit.model.artefact import load_artefact, save_artefact
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.encoders import load_tokenizer, longest_text

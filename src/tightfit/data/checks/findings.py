@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 Kind = Literal[
@@ -49,10 +49,6 @@ class Example:
     """A printable excerpt, where possible of the faulty place."""
     why: str
 
-    def to_json(self) -> dict[str, Any]:
-        """The three fields."""
-        return {"row": self.row, "text": self.text, "why": self.why}
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -96,7 +92,7 @@ class Findings:
             "imbalance": self.imbalance,
             **{kind: self.count(kind) for kind in KINDS},
             "label_counts": self.label_counts,
-            "examples": {kind: [e.to_json() for e in found[kind].examples] for kind in KINDS},
+            "examples": {kind: [asdict(e) for e in found[kind].examples] for kind in KINDS},
             "skipped": {kind: found[kind].skipped for kind in KINDS if found[kind].skipped},
         }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tightfit.errors import ModelError
@@ -51,6 +53,21 @@ class Sizes:
         value = self._values.get(key) or ()
         parts = value.lower().split("|") if isinstance(value, str) else value
         return tuple(str(part).strip() for part in parts)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON file of a model folder, such as its ``config.json``.
+
+    Raises:
+        ModelError: it is missing, or no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model's {path.name} cannot be read", seen=error) from error
+    if not isinstance(value, dict):
+        raise ModelError(f"the model's {path.name} is not an object", seen=type(value).__name__)
+    return value
 
 
 def _unusable(key: str, value: object) -> ModelError:

@@ -74,7 +74,7 @@ def test_every_recipe_is_in_the_readme(recipe: str) -> None:
 
 def test_the_floors_of_the_house_are_those_of_its_test() -> None:
     """Each package and module on the floor that may be imported from above it."""
-    told = {}
+    told: dict[str, int] = {}
     for floor, names in re.findall(r"^\| (\d+) \| ([^|]+) \|", HOUSE, re.MULTILINE):
         told |= {name.rstrip("/"): int(floor) for name in re.findall(r"`([^`]+)`", names)}
     assert told == {name or "__init__": floor for name, floor in FLOORS.items()}

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.toy_setups import CountingBar, Speaker, toy_job, toy_loop
+from tests.toy_setups import CountingBar, Notes, Speaker, toy_job, toy_loop
 from tightfit.data import batches
 from tightfit.errors import MachineError, ProofError
 from tightfit.model.classifier import predict_logits
@@ -340,3 +340,16 @@ def test_a_rehearsal_times_steps_and_writes_nothing(bert: Path, tmp_path: Path) 
     loop = Loop(toy_job(bert, "train.max_steps=2"), GradientWatch({}), scratch=tmp_path)
     assert 0 < loop.rehearse(3) < 10
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("patience", "steps"), [("2", [0, 1, 2, 3]), ("none", list(range(7)))])
+def test_training_ends_where_nothing_gets_better(
+    patience: str, steps: list[int], bert: Path, tmp_path: Path
+) -> None:
+    """A rate that changes no answer: no evaluation is better than the first after a step."""
+    still = ["optim.lr=1e-12", "optim.warmup_steps=0", "train.eval_every=1", "train.max_steps=6"]
+    notes = Notes()
+    setup = toy_job(bert, *still, f"train.patience={patience}")
+    history = toy_loop(setup, tmp_path, progress=notes).fit().history
+    assert [row["step"] for row in history] == steps
+    assert any("train.patience=2" in said for said in notes.said) == (patience == "2")

@@ -26,7 +26,7 @@ LENGTH_POOL = 50
 """Batches whose rows are sorted by length together; larger pools pad less and shuffle less."""
 
 BATCH_PADDED_TOKENS, FP32_PADDED_TOKENS = 2048, 1024
-"""padded tokens of one pass through an encoder on a CPU; the second for torch in fp32. See
+"""Padded tokens of one pass through an encoder on a CPU; the second for torch in fp32. See
 :func:`most_padded_tokens`."""
 
 LEAST_PLACES = 256
@@ -173,7 +173,7 @@ def divided(tokens: Tokens, padded_tokens: int, shares: int) -> list[list[int]]:
 
 
 def most_padded_tokens(device: torch.device, dtype: torch.dtype = torch.float32) -> int | None:
-    """padded tokens that one pass should have at most; None where more are better.
+    """Padded tokens that one pass should have at most; None where more are better.
 
     More do not make a CPU's products faster, and leave its caches, in fp32 sooner
     (EXPERIMENTS.md has the figures). On a GPU its free memory decides.
@@ -186,7 +186,7 @@ def most_padded_tokens(device: torch.device, dtype: torch.dtype = torch.float32)
 
 
 def count_padded_tokens(tokens: Tokens, batches: Sequence[Sequence[int]]) -> int:
-    """padded tokens in these batches, padding included: what a forward pass computes over."""
+    """Tokens in these batches, padding included: what a forward pass computes over."""
     return sum(len(rows) * tokens.padded(rows) for rows in batches)
 
 

@@ -52,7 +52,7 @@ class Engine(Protocol):
 
     @property
     def padded_tokens(self) -> int | None:
-        """padded tokens that a batch should have at most, if any."""
+        """Padded tokens that a batch should have at most, if any."""
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""

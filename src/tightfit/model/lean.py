@@ -160,7 +160,7 @@ class LeanEncoder:
 
     @property
     def padded_tokens(self) -> int | None:
-        """padded tokens that one pass should have at most, if any."""
+        """Padded tokens that one pass should have at most, if any."""
         return most_padded_tokens(self.model.device, self.dtype)
 
     @property

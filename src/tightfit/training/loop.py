@@ -148,7 +148,7 @@ class Loop:
         return self.state.counters.train_seconds / padded_tokens
 
     def places_in_step(self) -> float:
-        """padded tokens of a mean optimiser step."""
+        """Padded tokens of a mean optimiser step."""
         whole = count_padded_tokens(self.state.setup.train.tokens, self._order_of(0))
         return whole / self.state.setup.schedule.steps_per_epoch
 

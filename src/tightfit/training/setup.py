@@ -96,7 +96,7 @@ class Setup:
 
     @property
     def padded_tokens(self) -> int | None:
-        """padded tokens that one pass through the encoder should have at most, if any."""
+        """Padded tokens that one pass through the encoder should have at most, if any."""
         return most_padded_tokens(self.classifier.device, self.precision.dtype)
 
     def parts(self, rows: Sequence[int]) -> list[list[int]]:

@@ -120,7 +120,7 @@ def rehearse(setup: Setup) -> Pace:
 
 
 def _places(tokens: Tokens, setup: Setup) -> int:
-    """padded tokens when these rows are evaluated."""
+    """Padded tokens when these rows are evaluated."""
     return count_padded_tokens(tokens, _batches(tokens, setup))
 
 

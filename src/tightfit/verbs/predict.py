@@ -156,6 +156,7 @@ def _job(run: Run, engine: EngineName) -> dict[str, object]:
     return {
         "run": run.identity,
         "engine": engine,
+        # Asked of the object: its class would bring SciPy along.
         "cascade": first.cascade.identity if hasattr(first, "cascade") else None,
         "max_length": run.predictor.max_length,
         "temperature": run.predictor.temperature,

@@ -6,6 +6,7 @@ import errno
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -136,3 +137,31 @@ def test_a_reader_that_goes_away() -> None:
     process.stderr.close()
     assert process.wait() == 141
     assert words == b""
+
+
+@pytest.mark.parametrize(
+    ("call", "fault"),
+    [
+        ("train('nope.csv')", "DataError"),
+        ("dry_run('sample', text_column='nope')", "DataError"),
+        ("compare('sample', model='./nope')", "ModelError"),
+        ("evaluate('nope', 'sample:test')", "ArtefactError"),
+        ("predict('nope', 'sample:test', 'o.csv')", "ArtefactError"),
+        ("export('nope', 'merged', 'out')", "ArtefactError"),
+        ("report('nope')", "ArtefactError"),
+        ("audit('nope')", "ArtefactError"),
+        ("check('nope.csv')", "DataError"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_heavy_is_imported(
+    call: str, fault: str, tmp_path: Path
+) -> None:
+    """Whoever mistypes a name does not wait for torch."""
+    program = (
+        "import sys, tightfit\n"
+        f"try: tightfit.{call}\n"
+        "except tightfit.errors.TightfitError as error: print(type(error).__name__)\n"
+        "print(*{'torch', 'transformers', 'peft', 'sklearn', 'scipy', 'datasets'} & {*sys.modules})"
+    )
+    told = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True)
+    assert told.stdout.decode().split() == [fault], told.stderr.decode()

@@ -73,6 +73,7 @@ def joined(parts: Sequence[Rows], source: str) -> Rows:
         first.columns,
         chunks,
         class_names=first.class_names,
+        class_values=first.class_values,
         aliases=first.aliases,
         untyped=first.untyped,
         count=None if None in counts else sum(count or 0 for count in counts),

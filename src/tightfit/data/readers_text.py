@@ -50,6 +50,7 @@ def open_csv(path: Path, source: str, delimiter: str = ",") -> Rows:
         columns,
         _Csv(path, origin, delimiter, columns, 0 if headless else 1).chunks,
         class_names=({_AG_COLUMNS[0]: AG_NEWS_NAMES} if ag_news else {}).get,
+        class_values=({_AG_COLUMNS[0]: (1, 2, 3, 4)} if ag_news else {}).get,
         aliases={"text": _AG_COLUMNS[1:], "label": _AG_COLUMNS[:1]} if ag_news else {},
         untyped=True,
     )

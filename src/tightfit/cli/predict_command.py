@@ -35,7 +35,7 @@ LINES_AT_ONCE = 1024
 EXAMPLES = """\
 tightfit predict runs/001 --data test.csv --out predictions.csv
 tightfit predict runs/001 --data test.csv --out p.jsonl --probabilities
-tightfit predict runs/001 --data a.csv --out p.csv --id-column ticket --keep all
+tightfit predict runs/001 --data test.csv --out p.csv --keep text,date
 tightfit predict runs/001 --data test.pkl --out p.csv --submission
 tightfit predict runs/001 --data test.csv --out p.parquet --engine auto
 tightfit predict runs/001 --data test.csv --out sure.csv --max-error 0.02

@@ -11,7 +11,10 @@ Each name is loaded when it is first asked for, so that ``plan`` answers without
 from __future__ import annotations
 
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
+
+from tightfit.random_states import keep_random_states
 
 if TYPE_CHECKING:
     from tightfit.diagnosis import examine as doctor
@@ -96,6 +99,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
     found = getattr(import_module(f"{__name__}.{module}"), attribute)
+    if isinstance(found, FunctionType):
+        found = keep_random_states()(found)
+        # Worker processes get a function by the name under which they can look it up.
+        found.__module__, found.__qualname__ = __name__, name
     globals()[name] = found
     return found
 

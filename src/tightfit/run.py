@@ -22,6 +22,7 @@ from tightfit.data.facts import DataFacts
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
 from tightfit.errors import ArtefactError, UsageError
+from tightfit.random_states import keep_random_states
 from tightfit.storage.files import damaged
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import TrainSummary
@@ -307,6 +308,7 @@ class Run(Shown):
         return choose_threshold(self.validation, self.temperature, self.max_error).value
 
     @cached_property
+    @keep_random_states()
     def classifier(self) -> Classifier:
         """The model as ``transformers`` and ``peft`` make it, for exports and proofs."""
         from tightfit.model.artefact import load_artefact

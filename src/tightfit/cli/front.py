@@ -22,7 +22,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from tightfit.errors import Interrupted, MachineError, TightfitError
+from tightfit.errors import Fault, Interrupted, MachineError
 
 APOLOGY = (
     "this is a mistake in tightfit, not yours. Please report it together with what "
@@ -102,9 +102,9 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
         raise typer.Exit(fault.exit_code if fault else 1) from None
 
 
-def _as_fault(error: BaseException) -> TightfitError | None:
+def _as_fault(error: BaseException) -> Fault | None:
     """The fault that the user can mend, or None for a mistake of our own."""
-    if isinstance(error, TightfitError):
+    if isinstance(error, Fault):
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted(

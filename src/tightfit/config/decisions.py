@@ -44,6 +44,7 @@ class Decisions:
         probe_rows: most rows that the probe start is fitted on, where time is short.
         eval_rows: most rows that an evaluation while training scores, where time is short.
         max_steps: optimiser steps that fit into the time.
+        scored_rows: validation rows of the final scores, where all would take too long.
     """
 
     max_length: Decision[int]
@@ -56,6 +57,7 @@ class Decisions:
     probe_rows: Decision[int] | None = None
     eval_rows: Decision[int] | None = None
     max_steps: Decision[int] | None = None
+    scored_rows: Decision[int] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:
         """The decisions by their names; those are left out that were just what was asked for."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -60,7 +61,43 @@ class Source:
                 next_step="convert them once with save_pretrained(..., safe_serialization=True); "
                 "pickled weights are never loaded",
             )
+        self.check_tokenizer()
         return encoder_shapes(self.config(), num_labels, names)
+
+    def check_tokenizer(self) -> None:
+        """As :meth:`check_token_ids`, by the tokenizer's file alone, where there is one."""
+        file = self.folder / "tokenizer.json"
+        if file.is_file():
+            self.check_token_ids(_highest_id(file, file.stat().st_mtime_ns))
+
+    def check_token_ids(self, highest: int) -> None:
+        """See to it that the embedding table has a row for each token, and for the padding.
+
+        Args:
+            highest: id of all that the tokenizer gives.
+
+        Raises:
+            ModelError: it has not.
+        """
+        config = self.config()
+        rows, pad = config.get("vocab_size"), config.get("pad_token_id")
+        if not isinstance(rows, int):
+            return
+        if highest >= rows:
+            raise ModelError(
+                "the tokenizer has more tokens than the model has embeddings",
+                seen=f"{highest + 1:,} tokens, {rows:,} embeddings (vocab_size) in {self.folder}",
+                allowed=f"token ids up to {rows - 1:,}",
+                next_step="give the model the tokenizer that it was trained with, or call "
+                "resize_token_embeddings(len(tokenizer)) and save both",
+            )
+        if isinstance(pad, int) and not 0 <= pad < rows:
+            raise ModelError(
+                "the model has no embedding for the token that it pads with",
+                seen=f"pad_token_id {pad}, {rows:,} embeddings (vocab_size) in {self.folder}",
+                allowed=f"0 to {rows - 1:,}",
+                next_step="set the right pad_token_id in its config.json",
+            )
 
     def check_shards(self) -> None:
         """See to it that the index of a sharded checkpoint names files of this folder alone.
@@ -87,6 +124,21 @@ class Source:
     def digest(self) -> str:
         """sha256 over the weight files, which tells one base model from another."""
         return weights_sha256(self.folder)
+
+
+@lru_cache(maxsize=8)
+def _highest_id(tokenizer: Path, changed: int) -> int:
+    """Of all tokens in a ``tokenizer.json``, ``changed`` at this time; -1 where none can be told.
+
+    One that cannot be read is left to who needs it: a plan does not.
+    """
+    try:
+        whole = json.loads(tokenizer.read_bytes())
+        vocabulary = whole["model"]["vocab"]
+        ids = list(vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary)))
+        return int(max([-1, *ids, *(token["id"] for token in whole.get("added_tokens") or ())]))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return -1
 
 
 def locate(name: str) -> Source:
@@ -126,7 +178,7 @@ def check_model(name: str) -> None:
     if name in (EMBEDDED, EMBEDDED_HUB_NAME) and not Path(name).is_dir():
         ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
     elif name.startswith((".", "/", "~")) or Path(name).exists():
-        locate(name)
+        locate(name).check_tokenizer()
     else:
         _hub_config(name)
 

@@ -12,6 +12,7 @@ from tightfit.data.readers_delimited import Delimited, delimited_rows, open_samp
 from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.data.sniffing import is_data
 from tightfit.data.text_files import AUTO, FOUND_OUT, TextForm, open_text
+from tightfit.storage.files import machine_errors
 
 PREFIX = "__label__"
 
@@ -47,6 +48,12 @@ def open_txt(path: Path, source: str, form: TextForm = FOUND_OUT) -> Rows:
 def is_fasttext(line: str) -> bool:
     """Whether a line begins with a label as fastText writes it."""
     return _LABELLED.match(line) is not None
+
+
+def begins_as_fasttext(path: Path) -> bool:
+    """Whether a file of any ending does: fastText's own have ``.train`` and ``.valid``."""
+    with machine_errors(path, "read"), path.open("rb") as file:
+        return file.read(len(PREFIX)) == PREFIX.encode()
 
 
 def fasttext_rows(path: Path, origin: Origin, encoding: str) -> Rows:

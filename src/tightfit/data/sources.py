@@ -23,7 +23,7 @@ from tightfit.data.many_files import files_of, is_many, joined
 from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_frame, open_parquet
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
-from tightfit.data.readers_plain import open_txt
+from tightfit.data.readers_plain import begins_as_fasttext, open_txt
 from tightfit.data.readers_text import open_jsonl
 from tightfit.data.rows import Rows, nearest
 from tightfit.data.table import Table
@@ -235,6 +235,8 @@ def _open_file(path: Path, form: TextForm) -> Rows:
     if inside is None and path.suffix.lower() == ZIP:
         return _open_file(only_member(path), form)
     text_opener = _TEXT_OPENERS.get(plain_suffix(path))
+    if text_opener is None and inside is None and begins_as_fasttext(path):
+        text_opener = open_txt
     if text_opener is not None:
         return text_opener(path, str(path), form)
     opener = _OPENERS.get(path.suffix.lower())

@@ -371,11 +371,12 @@ class Run(Shown):
         from tightfit.data.sources import Columns
 
         data = self.config.data
-        names = text_column.split(",") if isinstance(text_column, str) else text_column
+        names = (text_column,) if isinstance(text_column, str) else text_column
         return Columns(
             tuple(names or data.text_column),
             label_column or data.label_column,
             missing_text or data.missing_text,
+            Columns.of(data).form,
         )
 
     def shown(self) -> dict[str, object]:

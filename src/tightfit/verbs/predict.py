@@ -96,7 +96,7 @@ def predict(
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error)
     columns = loaded.columns(text_column, missing_text=missing_text)
-    check_source(data, columns, labelled=False)
+    check_source(data, columns, labelled=False, progress=progress)
     _ = loaded.predictor  # before a row is read
     used: EngineName = "torch"
     first: list[str] = []

@@ -47,7 +47,7 @@ def train(
         return read_result(path)
     if first and not resume:  # the others come late, when the folder is there
         storage.check_may_create(path, overwrite=overwrite)
-    request.check()
+    request.check(progress)
     if first:
         progress.say(f"training into {path}")
     from tightfit.verbs.run_training import run_training

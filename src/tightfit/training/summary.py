@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tightfit.metrics.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -39,3 +43,21 @@ class TrainSummary:
     examples_per_second: float
     tokens_per_second: float
     proofs: Mapping[str, Mapping[str, bool]]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The outcome of a training."""
+
+    train: TrainSummary
+    validation: Scores
+    """On the validation rows."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The outcome on other rows, since the run was sealed."""
+
+    data: str
+    """Where the rows came from."""
+    scores: Scores

@@ -1,17 +1,17 @@
 """The front of all readers: a path, a Hub name, the sample or a Python object becomes a Table.
 
 Every source is opened as :class:`tightfit.data.rows.Rows`, which gives chunks of cells;
-:func:`read_table` takes them all, :func:`iter_texts` one at a time.
+:func:`read_table` takes them all, :func:`iter_records` one at a time.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
@@ -25,7 +25,7 @@ from tightfit.data.readers_arrow import open_arrow, open_dataset, open_frame, op
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
 from tightfit.data.readers_text import open_jsonl
-from tightfit.data.rows import Rows, nearest
+from tightfit.data.rows import Chunk, Origin, Rows, nearest
 from tightfit.data.table import Table
 from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
 from tightfit.errors import DataError, MachineError
@@ -97,7 +97,9 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         return Table(strings, source=rows.origin.source)
     names = rows.class_names(label[0])
     labels = read_labels(whole, whole.cells[-1], names, untyped=rows.untyped)
-    return Table(strings, labels, names, rows.origin.source)
+    spelt = names if names and isinstance(whole.cells[-1][0], str) else None
+    values = rows.class_values(label[0]) or spelt
+    return Table(strings, labels, names, rows.origin.source, values)
 
 
 def check_source(
@@ -145,24 +147,41 @@ def iter_texts(
         MachineError: the file may not be read.
     """
     if isinstance(data, Table):
-        texts = data.texts
-        return (texts[i : i + chunk_rows] for i in range(0, len(texts), chunk_rows))
-    rows = _open(data, columns.form)
-    names, _ = rows.choose(columns.text, None)
-    return _text_chunks(rows, names, columns, chunk_rows)
+        columns = replace(columns, text=("text",))
+    rows = open_rows(data, columns.form)
+    return (texts for texts, _ in iter_records(rows, columns, (), chunk_rows))
 
 
-def count_rows(data: DataLike) -> int | None:
-    """How many rows there are, where that takes no reading (Parquet, rows in memory), else None.
+def open_rows(data: DataLike, form: TextForm = FOUND_OUT) -> Rows:
+    """A source with its columns; nothing else of it has been read yet.
 
     Raises:
-        DataError: a Parquet file is missing or damaged.
+        DataError: it cannot be opened.
+        MachineError: the file may not be read.
     """
-    if isinstance(data, Table):
-        return len(data)
-    if isinstance(data, str | Path) and Path(data).suffix.lower() != ".parquet":
-        return None
-    return _open(data, FOUND_OUT).count
+    if not isinstance(data, Table):
+        return _open(data, form)
+
+    def chunks(names: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
+        for start in range(0, len(data), chunk_rows):
+            part = data.texts[start : start + chunk_rows]
+            yield Chunk([list(part) for _ in names], range(start, start + len(part)), origin)
+
+    origin = Origin(data.source, "row")
+    return Rows(origin, ("text",), chunks, count=len(data))
+
+
+def iter_records(
+    rows: Rows, columns: Columns, more: Sequence[str], chunk_rows: int = CHUNK_ROWS
+) -> Iterator[tuple[list[str], list[list[Any]]]]:
+    """Stream the texts, and beside them the cells of more columns as the source has them.
+
+    Raises:
+        DataError: there is no such column; a fault of a row when its chunk is reached.
+        MachineError: the file may not be read.
+    """
+    text, _ = rows.choose(columns.text, None)
+    return _records(rows.chunks((*text, *more), chunk_rows), len(text), columns, rows.no_rows)
 
 
 def _labelled(table: Table) -> Table:
@@ -171,15 +190,16 @@ def _labelled(table: Table) -> Table:
     return table
 
 
-def _text_chunks(
-    rows: Rows, names: tuple[str, ...], columns: Columns, chunk_rows: int
-) -> Iterator[list[str]]:
+def _records(
+    chunks: Iterator[Chunk], parts: int, columns: Columns, no_rows: Callable[[], DataError]
+) -> Iterator[tuple[list[str], list[list[Any]]]]:
     empty = True
-    for chunk in rows.chunks(names, chunk_rows):
+    for chunk in chunks:
         empty = False
-        yield read_texts(chunk, chunk.cells, columns.missing_text)
+        cells, rest = chunk.cells[:parts], chunk.cells[parts:]
+        yield read_texts(chunk, cells, columns.missing_text), rest
     if empty:
-        raise rows.no_rows()
+        raise no_rows()
 
 
 def _complete(

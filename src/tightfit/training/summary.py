@@ -50,6 +50,7 @@ class TrainSummary:
         """Whether no step did better than the start, so that the adapters change nothing."""
         return self.proofs.get("no_regression", {}).get("kept_start", False)
 
+
 @dataclass(frozen=True)
 class Metrics:
     """The outcome of a training."""

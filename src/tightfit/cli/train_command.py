@@ -63,8 +63,8 @@ def train(
         float | None,
         options.in_settings(
             min=0.01,
-            help="The best classifier within this time of the whole command, final scoring "
-            "excluded: steps are timed, and the schedule is cut to what fits.",
+            help="The best classifier within this time of the whole command, from its start to the "
+            "sealed run: steps are timed, and the schedule is cut to what fits.",
         ),
     ] = None,
     settings: options.Settings = None,

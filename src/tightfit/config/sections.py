@@ -251,7 +251,8 @@ class Train(Section):
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
     minutes: Minutes = None
-    """Wall clock of the whole command, final scoring excluded; the schedule is cut to fit."""
+    """Wall clock of the whole command, final scoring and report included: the schedule is cut to
+    fit, and where they would take too long fewer validation rows are scored."""
 
 
 class Predict(Section):

@@ -161,12 +161,13 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
 def _results(decisions: Decisions, labels: Sequence[str], scores: Mapping[str, Any]) -> str:
     listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
     more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
+    sample = "" if decisions.scored_rows is None else " of the"
     longer = LONGER[decisions.long_text.value]
     accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
     return f"""| | |
 | --- | --- |
 | labels, in order | {listed}{more} |
-| accuracy on {scores["n"]:,} validation rows | {accuracy} |
+| accuracy on {scores["n"]:,}{sample} validation rows | {accuracy} |
 | macro F1 | {scores["macro_f1"]["value"]:.3f} |
 | longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 

@@ -119,7 +119,7 @@ class Loop:
         self._train_step(state.step)
         self._notify("on_optimizer_step")
         last = state.step == state.total or state.ending is not None
-        state.evaluated = last or state.step % state.setup.config.train.eval_every == 0
+        state.evaluated = last or state.step % state.setup.eval_every == 0
         if state.evaluated:
             self._evaluate()
         # Asked once: a signal that comes later must find a checkpoint of its own step.

@@ -30,7 +30,7 @@ class TrainOptions(TypedDict, total=False):
         seed: of everything that is drawn at random.
         max_steps: end after so many optimiser steps, and shorten the schedule with them.
         limit: train on a stratified sample of this many rows.
-        minutes: fit the training into this wall clock of the whole call, final scoring excluded.
+        minutes: fit the whole call into this wall clock, from reading the rows to the sealed run.
         started: when that clock began, by :func:`time.monotonic`; None is now.
         text_column: column, or columns to join with a space.
         label_column: column of the labels.

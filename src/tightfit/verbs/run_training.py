@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate.utils import set_seed
 
 from tightfit import storage
@@ -193,7 +194,11 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
     result = _result(folder.root, setup, trained, scores)
     told = {name: value for name, value in result.to_json().items() if name != "run"}
-    storage.write_json(folder.metrics, {"train": told, "validation": scores.to_json()})
+    metrics = {"train": told, "validation": scores.to_json()}
+    if setup.decisions.scored_rows is not None:
+        of = len(setup.validation.targets)
+        metrics["sample"] = {"of": of, **asdict(setup.decisions.scored_rows)}
+    storage.write_json(folder.metrics, metrics)
     source = setup.source
     write_card(
         trained.artefact,
@@ -251,12 +256,14 @@ def _round_trip(setup: Setup, artefact: Path) -> Proof:
 
 
 def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]:
-    """What was saved, on the validation rows, in fp32."""
-    logits_NK = run.model.logits(setup.validation.tokens)
-    task, targets_N = setup.classifier.task, setup.validation.targets
+    """What was saved, on the validation rows or a sample of them, in fp32."""
+    rows = setup.scored_rows()
+    held, texts = setup.validation, setup.dataset.validation_texts
+    logits_NK = run.model.logits(held.tokens.select(rows))
+    task, targets_N = setup.classifier.task, held.targets[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK))
-    texts = setup.dataset.validation_texts
-    return ValidationLogits.gather(task, logits_NK, targets_N, texts), scores
+    found = ValidationLogits.gather(task, logits_NK, targets_N, [texts[row] for row in rows])
+    return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 
 
 def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> TrainResult:

@@ -21,6 +21,7 @@ from tightfit.data.facts import DataFacts
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
 from tightfit.errors import UsageError
+from tightfit.random_states import keep_random_states
 from tightfit.storage.files import damaged
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import Evaluated, Metrics, TrainSummary
@@ -292,6 +293,7 @@ class Run(Shown):
         return _parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
 
     @cached_property
+    @keep_random_states()
     def classifier(self) -> Classifier:
         """The model as ``transformers`` and ``peft`` make it, for exports and proofs."""
         from tightfit.model.artefact import load_artefact
@@ -371,11 +373,12 @@ class Run(Shown):
         from tightfit.data.sources import Columns
 
         data = self.config.data
-        names = text_column.split(",") if isinstance(text_column, str) else text_column
+        names = (text_column,) if isinstance(text_column, str) else text_column
         return Columns(
             tuple(names or data.text_column),
             label_column or data.label_column,
             missing_text or data.missing_text,
+            Columns.of(data).form,
         )
 
     def shown(self) -> dict[str, object]:

@@ -67,9 +67,7 @@ def kept_columns(
 
 def _named(rows: Rows, keep: Sequence[str] | str) -> list[str]:
     """The columns that ``--keep`` names: a whole name first, else a list joined by commas."""
-    if isinstance(keep, str):
-        keep = [keep] if rows.find(keep) else keep.split(",")
-    return list(rows.resolve(keep, "--keep"))
+    return list(rows.resolve([keep] if isinstance(keep, str) else keep, "--keep"))
 
 
 def _free(name: str, taken: Collection[str]) -> str:

@@ -16,6 +16,10 @@ _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0)?")
 write 2."""
 
 
+_BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+"""Around a label these are seen by nobody."""
+
+
 def read_texts(chunk: Chunk, columns: Sequence[list[Any]], missing_text: MissingText) -> list[str]:
     """Columns of a chunk as texts, joined with a space.
 
@@ -110,7 +114,7 @@ def _refuse_missing(chunk: Chunk, cells: list[Any]) -> None:
     missing = [
         index
         for index, cell in enumerate(cells)
-        if is_missing(cell) or (isinstance(cell, str) and not cell.strip())
+        if is_missing(cell) or (isinstance(cell, str) and not cell.strip(_BLANKS))
     ]
     if missing:
         raise chunk.fault(
@@ -138,7 +142,7 @@ def _integers_and_strings(chunk: Chunk, cells: list[Any]) -> list[int | str]:
 def _label(cell: object) -> int | str | None:
     """An integer or a string; None for what cannot be a label."""
     if isinstance(cell, str):
-        return str(cell)
+        return cell.strip(_BLANKS)
     if isinstance(cell, bool):
         return None
     if isinstance(cell, Integral) or (isinstance(cell, float) and cell.is_integer()):

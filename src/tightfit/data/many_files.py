@@ -76,6 +76,8 @@ def joined(parts: Sequence[Rows], source: str) -> Rows:
         class_values=first.class_values,
         aliases=first.aliases,
         untyped=first.untyped,
+        told=tuple(line for part in parts for line in part.told),
+        no_header=first.no_header,
         count=None if None in counts else sum(count or 0 for count in counts),
     )
 

@@ -141,6 +141,12 @@ class SingleLabel:
         """The loss, in nats, of who takes all labels to be as likely."""
         return math.log(self.outputs)
 
+    def constant_loss(self, trained_N: NDArray[np.int64], targets_N: NDArray[np.int64]) -> float:
+        """The loss on ``targets_N``, in nats, of who gives each text the label frequencies of the
+        training rows; a label without a row counts as if it had one."""
+        counts_K = np.bincount(trained_N, minlength=self.outputs) + 1
+        return float(-np.log(counts_K / counts_K.sum())[targets_N].mean())
+
     def fit_probe(
         self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64], *, balanced: bool
     ) -> LinearMap:

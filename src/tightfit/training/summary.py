@@ -27,7 +27,8 @@ class TrainSummary:
         seconds: of training, evaluations included.
         examples_per_second: in steps alone.
         tokens_per_second: likewise.
-        proofs: by name, whether each holds, and whether a failure was declared (``expected``).
+        proofs: by name, whether each holds, and whether a failure was declared (``expected``), and
+            whether the start was kept (``kept_start``).
     """
 
     task: str
@@ -43,6 +44,11 @@ class TrainSummary:
     examples_per_second: float
     tokens_per_second: float
     proofs: Mapping[str, Mapping[str, bool]]
+
+    @property
+    def kept_start(self) -> bool:
+        """Whether no step did better than the start, so that the adapters change nothing."""
+        return self.proofs.get("no_regression", {}).get("kept_start", False)
 
 
 @dataclass(frozen=True)

@@ -96,10 +96,10 @@ def check(
         check_not_input(copy, data, against)
         check_new_file(copy, overwrite=overwrite)
     defaults = load_config().data
-    names = text_column.split(",") if isinstance(text_column, str) else text_column
+    names = (text_column,) if isinstance(text_column, str) else text_column
     columns = Columns(tuple(names or defaults.text_column), label_column or "label", "empty")
     labelled = None if label_column is None else True
-    check_source(data, columns, labelled=labelled)
+    check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.examine import check_table
 
     table = read_table(data, columns, labelled=labelled)

@@ -66,7 +66,7 @@ def evaluate(
     if data is None and (not goals or against or also):
         raise UsageError("there are no rows to evaluate on", next_step="add --data ROWS")
     if data is not None:
-        check_source(data, columns)
+        check_source(data, columns, progress=progress)
     progress = progress or RichProgress()
     from tightfit.verbs.evaluation import evaluated
 

@@ -63,7 +63,7 @@ def export(
     check_format(form, loaded.plan)
     columns = loaded.columns(text_column, label_column)
     if data is not None:
-        check_source(data, columns, labelled=known == "onnx-int8")
+        check_source(data, columns, labelled=known == "onnx-int8", progress=progress)
     from tightfit.verbs.write_export import write_export
 
     return write_export(

@@ -17,7 +17,7 @@ from tightfit.config import Config, MissingText
 from tightfit.data.given_texts import as_source
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import Rows
-from tightfit.data.sources import Columns, open_rows
+from tightfit.data.sources import Columns, check_source, open_rows
 from tightfit.data.table import Table
 from tightfit.display import Shown
 from tightfit.engines.engine_names import LIBRARY_OF, Asked, EngineName
@@ -129,8 +129,9 @@ def predict(
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
     columns = loaded.columns(text_column, missing_text=missing_text)
+    check_source(data, columns, labelled=False, progress=progress)
     rows, columns = _opened(data, columns)
-    text = rows.resolve(columns.text, "--text-column")
+    text, _ = rows.choose(columns.text, None)
     kept = {}
     if not submission:
         own = form.own(loaded.task)
@@ -167,7 +168,7 @@ def _opened(data: Any, columns: Columns) -> tuple[Rows, Columns]:
     """The source, and where its texts are, which may be nothing but texts."""
     source = as_source(data, lambda: columns)
     bare = isinstance(source, Table)
-    return open_rows(source), replace(columns, text=("text",)) if bare else columns
+    return open_rows(source, columns.form), replace(columns, text=("text",)) if bare else columns
 
 
 def _check_form(submission: bool, others: Mapping[str, object]) -> None:

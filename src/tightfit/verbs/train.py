@@ -49,7 +49,7 @@ def train(
     if first and not resume:  # the others come late, when the folder is there
         storage.check_may_create(path, overwrite=overwrite)
         check_not_input(path, data, request.validation)
-    request.check()
+    request.check(progress)
     if first:
         progress.say(f"training into {path}")
     from tightfit.verbs.run_training import run_training

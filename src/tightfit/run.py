@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
@@ -22,7 +20,7 @@ from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
 from tightfit.errors import UsageError
 from tightfit.random_states import keep_random_states
-from tightfit.storage.files import damaged
+from tightfit.storage.files import parsed
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from tightfit.cascade.two_stage import Cascade
     from tightfit.data.sources import Columns
     from tightfit.encoder import LogitsOfTexts
+    from tightfit.engines.leave_one_out import Word
     from tightfit.engines.predictor import Predictor
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
-
-T = TypeVar("T")
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -167,7 +164,7 @@ class Run(Shown):
     @cached_property
     def data(self) -> DataFacts:
         """Which rows were used."""
-        return _parsed(DataFacts, storage.read_json(self.folder.data), self.folder.data)
+        return parsed(DataFacts, storage.read_json(self.folder.data), self.folder.data)
 
     @cached_property
     def base(self) -> Source:
@@ -202,8 +199,8 @@ class Run(Shown):
         saved = storage.read_json(path)
         # Of runs of format 1 some of it is known without having been written.
         known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
-        train = _parsed(TrainSummary, {**known, **saved["train"]}, path)
-        return Metrics(train, _parsed(Scores, saved["validation"], path))
+        train = parsed(TrainSummary, {**known, **saved["train"]}, path)
+        return Metrics(train, parsed(Scores, saved["validation"], path))
 
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -235,7 +232,7 @@ class Run(Shown):
         found = []
         for path in sorted(self.folder.derived.glob("evaluation-*.json")):
             saved = storage.read_derived(self.folder, path.stem)
-            found.append(Evaluated(saved["data"], _parsed(Scores, saved, path)))
+            found.append(Evaluated(saved["data"], parsed(Scores, saved, path)))
         return found
 
     @cached_property
@@ -290,7 +287,7 @@ class Run(Shown):
         if self._path is None or not (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
             return ()
         saved = storage.read_derived(self.folder, DERIVED_NAME)["thresholds"]
-        return _parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
+        return parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
 
     @cached_property
     @keep_random_states()
@@ -341,6 +338,18 @@ class Run(Shown):
 
         return self.predictor.predict(given_texts(texts, self.columns), progress)
 
+    def explain(
+        self, texts: Any, most_words: int | None = None
+    ) -> tuple[Predictions, list[tuple[Word, ...]]]:
+        """The answers to texts, and how much each hangs on each word, which is left out in turn.
+
+        Of a text with more words than ``most_words`` (None is 200), neighbours go together.
+        """
+        from tightfit.data.given_texts import given_texts
+        from tightfit.engines.leave_one_out import MOST_WORDS, explain
+
+        return explain(self.predictor, given_texts(texts, self.columns), most_words or MOST_WORDS)
+
     def with_cascade(self) -> Run:
         """The same run, its cascade's linear model answering the rows that it is sure of.
 
@@ -389,11 +398,3 @@ class Run(Shown):
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
             told["accuracy"] = share_words(self.metrics.validation.accuracy)
         return {**told, "parameters": f"{self.plan.total:,}"}
-
-
-def _parsed(kind: type[T], saved: object, path: Path) -> T:
-    """A dataclass from JSON; keys that it does not have are passed over."""
-    try:
-        return TypeAdapter(kind).validate_python(saved)
-    except ValidationError as error:
-        raise damaged(path, f"{error.error_count()} faulty entries") from error

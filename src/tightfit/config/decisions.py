@@ -15,6 +15,9 @@ from tightfit.config.sections import Config
 KeptText = Literal["head", "head+tail", "windows"]
 """What is kept of a text that is too long."""
 
+Objective = Literal["contrastive", "cross-entropy", "probe"]
+"""What a training does: steps on one of two losses, or none at all before the head is solved."""
+
 T = TypeVar("T")
 
 ASKED = "asked for"
@@ -44,6 +47,9 @@ class Decisions:
         probe_rows: most rows that the probe start is fitted on, where time is short.
         eval_rows: most rows that an evaluation while training scores, where time is short.
         max_steps: optimiser steps that fit into the time.
+        objective: what the steps minimise, or that there are none.
+        folds: parts of the cross-validation that the scores come from.
+        kept: whether what trained is kept, or where it started from.
     """
 
     max_length: Decision[int]
@@ -56,6 +62,9 @@ class Decisions:
     probe_rows: Decision[int] | None = None
     eval_rows: Decision[int] | None = None
     max_steps: Decision[int] | None = None
+    objective: Decision[Objective] | None = None
+    folds: Decision[int] | None = None
+    kept: Decision[Literal["trained", "start"]] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:
         """The decisions by their names; those are left out that were just what was asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,8 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
-from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
-from tightfit.data.batches import batch_order, padding_share
+from tightfit.config import ASKED, Config, Decision, Decisions, KeptText, Objective
+from tightfit.data.batches import padding_share
 from tightfit.data.token_cache import TokenCache
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.device import best_device
@@ -25,7 +26,8 @@ from tightfit.model.locate import Source
 from tightfit.model.prefix import prefix_bytes, stored_dtype
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
-from tightfit.training.optim import Schedule, make_schedule
+from tightfit.training.objective import decide_objective
+from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, epoch_order, make_schedule
 from tightfit.training.precision import Precision, decide_precision
 from tightfit.training.setup import Rows, Setup
 
@@ -95,29 +97,29 @@ def prepare(
     multiple = precision.length_multiple(classifier.device)
     reader = _Reader(config, classifier.tokenizer, lengths[0].value, multiple)
     train, held, long_text = reader.read(dataset, decided, progress)
-    order = batch_order(
-        train.tokens.lengths,
-        batch=config.optim.batch,
-        seed=config.seed,
-        epoch=0,
-        group_by_length=config.train.group_by_length,
-        by_tokens=config.train.batch_by == "tokens",
-    )
+    objective = decided.objective if decided else decide_objective(config, plan, train.targets)
+    order = epoch_order(config, train.tokens.lengths, epoch=0)
     epochs = decide_epochs(config, len(train.targets))
     schedule, schedule_note = make_schedule(config, epochs.value, len(order))
+    solved = objective is not None and objective.value != "cross-entropy"
+    if objective is not None and solved:
+        schedule, schedule_note = _few_steps(config, objective.value, len(train.targets)), None
     eval_subset = held.sample(config.train.eval_rows, config.seed)
     rows = (train.tokens, eval_subset.tokens)
     kept = decided.prefix_cache if decided else None
     decisions = Decisions(
         *lengths,
         long_text,
-        epochs,
+        None if solved else epochs,
         Decision(precision.format, precision.reason),
         Decision("own", own_path) if own_path else Decision("lean", LEAN_REASON),
         kept or _prefix_cache(config, lean, schedule, rows),
         decided.probe_rows if decided else None,
         decided.eval_rows if decided else None,
         decided.max_steps if decided else None,
+        objective,
+        dataset.folds.decision if dataset.folds else None,
+        decided.kept if decided else None,
     )
     setup = Setup(
         config,
@@ -146,6 +148,8 @@ def _about_lengths(lengths: tuple[Decision[int], Decision[int]]) -> str | None:
 def _about(setup: Setup) -> Iterator[str]:
     """What people should know of the decisions."""
     decisions, precision = setup.decisions, setup.precision
+    if decisions.objective is not None:
+        yield f"objective {decisions.objective.value}: {decisions.objective.reason}"
     if setup.train.tokens.truncated:
         kept = decisions.long_text
         yield f"of long texts {kept.value} is kept: {kept.reason}"
@@ -185,8 +189,20 @@ class _Reader:
             held = encode(dataset.validation_texts, long_text=kept.value, advance=bar.advance)
         train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
         # To train on, every window is a row; held-out texts are scored as they are predicted.
-        targets = dataset.train_targets[train.owners]
-        return Rows(train.flat, targets), Rows(held, dataset.validation_targets), kept
+        targets, parts = dataset.train_targets[train.owners], None
+        held_rows = Rows(held, dataset.validation_targets)
+        if dataset.folds is not None:
+            parts = dataset.folds.parts_N[train.owners]
+            held_rows = replace(held_rows, parts_N=dataset.folds.parts_N)
+        return Rows(train.flat, targets, parts_N=parts), held_rows, kept
+
+
+def _few_steps(config: Config, objective: Objective, rows: int) -> Schedule:
+    """The schedule before a head that is solved: a fixed number of steps, or none."""
+    settings = config.contrastive
+    steps = 0 if objective == "probe" else min(settings.steps, config.train.max_steps or math.inf)
+    warmup = round(SHORT_RUN_WARMUP * steps)
+    return Schedule(int(steps), warmup, math.ceil(rows / settings.batch))
 
 
 def decide_long_text(config: Config, tokens: Tokens) -> Decision[KeptText]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+ScoreSource = Literal["validation", "cross_validation"]
+"""What scores were measured on: rows held out or given, or each row by trainings without it."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class TrainSummary:
         examples_per_second: in steps alone.
         tokens_per_second: likewise.
         proofs: by name, whether each holds, and whether a failure was declared (``expected``).
+        source: of accuracy and macro F1.
     """
 
     task: str
@@ -39,3 +44,4 @@ class TrainSummary:
     examples_per_second: float
     tokens_per_second: float
     proofs: Mapping[str, Mapping[str, bool]]
+    source: ScoreSource = "validation"

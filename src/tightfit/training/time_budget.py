@@ -148,6 +148,8 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
     Raises:
         UsageError: there is no time left for a single step.
     """
+    if setup.solves:  # its few steps are worth more than what could be saved on them
+        return replace(setup, deadline=limit.deadline)
     if setup.decisions.max_steps is None:
         setup = _decide(setup, limit)
     decisions = setup.decisions

@@ -37,6 +37,7 @@ from tightfit.training.callbacks import (
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
 from tightfit.training.importance import decide_plan
+from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
 from tightfit.training.prepare import prepare
@@ -44,6 +45,7 @@ from tightfit.training.request import TrainRequest
 from tightfit.training.resume import RunStart
 from tightfit.training.setup import Fitted, Setup
 from tightfit.training.signals import stop_on_signals
+from tightfit.training.solve import head_is_solved
 from tightfit.training.time_budget import TimeLimit, fit_into
 from tightfit.training.tracking import Tracker, check_tracker
 from tightfit.verbs.train_result import TrainResult, read_result
@@ -108,8 +110,10 @@ def _begin(
     if config.train.minutes is not None:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
         set_seed(config.seed)
+    if dataset.folds is not None:
+        setup = choose_by_folds(setup, progress)
     folder = start.create(setup) if stored is None else start.folder
-    peers.share(Orders(folder.checkpoints, plan, setup.decisions))
+    peers.share(Orders(folder.checkpoints, setup.classifier.plan, setup.decisions))
     return setup, folder
 
 
@@ -163,6 +167,8 @@ def _fit(
         "movement": moved.to_json(),
         "round_trip": _round_trip(setup, artefact).to_json(),
     }
+    if setup.solves:
+        proofs["head_solved"] = head_is_solved(setup).to_json()
     storage.write_json(folder.proofs, proofs)
     return _Trained(fitted, proofs, artefact)
 
@@ -186,7 +192,9 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
     result = _result(folder.root, setup, trained, scores)
     told = {name: value for name, value in result.to_json().items() if name != "run"}
-    storage.write_json(folder.metrics, {"train": told, "validation": scores.to_json()})
+    source_of_scores = told.pop("source")
+    scored = {"train": told, "source": source_of_scores, "validation": scores.to_json()}
+    storage.write_json(folder.metrics, scored)
     source = setup.source
     write_card(
         trained.artefact,
@@ -243,8 +251,9 @@ def _round_trip(setup: Setup, artefact: Path) -> Proof:
 
 
 def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]:
-    """What was saved, on the validation rows, in fp32."""
-    logits_NK = run.model.logits(setup.validation.tokens)
+    """What was saved, on the validation rows, in fp32; or what did not see each row, on that."""
+    crossed = setup.out_of_fold
+    logits_NK = crossed.logits_NK if crossed else run.model.logits(setup.validation.tokens)
     task, targets_N = setup.classifier.task, setup.validation.targets
     scores = task.score(targets_N, task.probabilities(logits_NK))
     texts = setup.dataset.validation_texts
@@ -265,12 +274,13 @@ def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> Train
         epochs=fitted.steps / setup.schedule.steps_per_epoch,
         examples=counters.rows,
         seconds=counters.seconds,
-        examples_per_second=counters.rows / counters.train_seconds,
-        tokens_per_second=counters.tokens / counters.train_seconds,
+        examples_per_second=counters.per_second(counters.rows),
+        tokens_per_second=counters.per_second(counters.tokens),
         proofs={
             name: {key: proof[key] for key in ("ok", "expected") if key in proof}
             for name, proof in trained.proofs.items()
         },
+        source="validation" if setup.out_of_fold is None else "cross_validation",
     )
 
 

@@ -140,7 +140,7 @@ def _folds(config: Config, table: Table, strata: Sequence[int], *, given: bool) 
     distinct = Counter({row: strata[i] for i, row in enumerate(table.texts)}.values())
     if max(distinct.values()) < 2:
         raise DataError(
-            "no class has two different texts: nothing can be scored by a text that trained not",
+            "no class has two different texts, so that no row can be scored by the others",
             seen=f"{len(strata):,} rows of {len(set(strata)):,} classes",
             next_step="give two rows or more for a class, or a file of rows with --validation",
         )

@@ -149,6 +149,10 @@ class Head(Section):
     """``stock``: the model class's own head. ``linear``: the same head, of which only the output
     layer trains; hidden layers that the checkpoint lacks are frozen near the identity, and plain
     ``transformers`` loads it all the same. ``auto``: linear where the model's head can be."""
+    pooling: Literal["first", "mean", "auto"] = "first"
+    """What it reads of the encoder's last layer: the first token's state, or the mean of all. The
+    mean costs all of that layer. ``auto``: what a linear classifier on the frozen encoder finds
+    better on training rows."""
     start: Literal["random", "probe"] = "random"
     """Where the output layer starts: at random, or at the solution of a linear classifier on the
     frozen features (arXiv:2202.10054)."""

@@ -28,10 +28,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, models
-    from setfit import SetFitHead, SetFitModel, Trainer, TrainingArguments
+    from setfit import SetFitModel, Trainer, TrainingArguments
     from sklearn.linear_model import LogisticRegression
 
-    assert SetFitHead  # its differentiable head is not the default
     transformer = models.Transformer(str(args.model), max_seq_length=256)
     pooling = models.Pooling(transformer.get_word_embedding_dimension(), pooling_mode="mean")
     body = SentenceTransformer(modules=[transformer, pooling, models.Normalize()], device="cpu")

@@ -118,7 +118,11 @@ def _embeddings(cell: Cell, args: argparse.Namespace) -> Figures:
 
 
 def _fitted(
-    model: Pipeline | LogisticRegression, train: Any, held: Any, started: float = 0, spent: float = 0
+    model: Pipeline | LogisticRegression,
+    train: Any,
+    held: Any,
+    started: float = 0,
+    spent: float = 0,
 ) -> Figures:
     started = time.perf_counter()
     model.fit(*train)
@@ -278,9 +282,7 @@ def _mean(
     return f"{accuracy:.1f} ({len(own)}), {seconds:.0f} s, {own[0]['parameters']:,}"
 
 
-def _difference(
-    cells: Mapping[tuple[str, int, int, str], Figures], size: int, one: str
-) -> str:
+def _difference(cells: Mapping[tuple[str, int, int, str], Figures], size: int, one: str) -> str:
     """One side less each peer, over all sets and draws that both have."""
     words = []
     for peer in (PEER, "mean embeddings + LR"):
@@ -307,7 +309,9 @@ def _interval(
     each = ", ".join(f"{name} {mean:+.1f}" for name, mean in means.items())
     text = f"- {one} less {peer}: {whole:+.1f} points"
     if freedom > 0 and min(counts) > 1:
-        variance = sum(float(np.var(f, ddof=1)) / len(f) for f in by_set.values()) / len(counts) ** 2
+        variance = (
+            sum(float(np.var(f, ddof=1)) / len(f) for f in by_set.values()) / len(counts) ** 2
+        )
         reach = float(t.ppf(0.975, freedom)) * variance**0.5
         text += f" (95%: {whole - reach:+.1f} to {whole + reach:+.1f})"
     return f"{text}, of its seconds {np.median(times):.2f} (median); {each}"

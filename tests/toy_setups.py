@@ -55,8 +55,14 @@ SHORT = [
 """Toy encoders have few positions, tests compare digits, and toy rows are few."""
 
 FEW = [
-    *("head.kind=linear", "head.start=probe", "optim.objective=auto", "train.folds=auto"),
-    *("contrastive.steps=6", "contrastive.lr=1e-2"),
+    *(
+        "head.kind=linear",
+        "head.pooling=mean",
+        "head.start=probe",
+        "optim.objective=auto",
+        "train.folds=auto",
+    ),
+    *("contrastive.steps=6", "contrastive.lr=1e-3"),
 ]
 """Settings over :data:`SHORT` under which few rows are what they are to users."""
 

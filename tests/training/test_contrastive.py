@@ -61,14 +61,15 @@ def test_the_nearest_rows_are_counted() -> None:
 
 
 @pytest.mark.parametrize("forward", ["auto", "own"])
-@pytest.mark.parametrize("family", ["bert", "mpnet", "albert"])
+@pytest.mark.parametrize("family", ["bert", "mpnet"])
 def test_steps_lower_the_loss(family: str, forward: str, encoders: Encoders) -> None:
     """By the lean forward pass and by the model's own: the same steps to rounding."""
-    setup = toy_job(encoders(family), *FEW, "train.folds=0", f"train.forward={forward}", rows=24)
+    steps = ("contrastive.lr=3e-2", "contrastive.steps=20", f"train.forward={forward}")
+    setup = toy_job(encoders(family), *FEW, "train.folds=0", *steps, rows=24)
     assert setup.objective == "contrastive"
     before = loss_of(setup)
     Loop(setup, watch_over(setup)).fit()
-    assert loss_of(setup) < before - 0.05
+    assert loss_of(setup) < before - 0.1
 
 
 def test_both_forward_passes_take_the_same_steps(bert: Path) -> None:

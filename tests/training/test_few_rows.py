@@ -103,10 +103,8 @@ def test_out_of_fold_logits_are_those_of_trainings_without_the_row(bert: Path) -
     setup = cross_validate(toy_job(bert, *FEW, rows=16), Progress())
     assert setup.out_of_fold is not None
     assert setup.validation.parts_N is not None
-    table = Table(setup.dataset.train_texts, setup.dataset.train_targets.tolist(), source="toys")
     own = setup.validation.parts_N == 1
-    others = table.select(np.flatnonzero(~own).tolist())
-    assert len(others) == 12
+    assert own.sum() == 4
     fresh = toy_job(bert, *FEW, rows=16)
     again = cross_validate(fresh, Progress()).out_of_fold
     assert again is not None
@@ -136,8 +134,13 @@ def test_folds_serve_cross_entropy_as_well(bert: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rows", "classes", "objective"),
-    [(16, 2, "contrastive"), (128, 2, "contrastive"), (130, 2, "cross-entropy")]
-    + [(400, 50, "cross-entropy"), (2, 2, "probe")],
+    [
+        (16, 2, "contrastive"),
+        (128, 2, "contrastive"),
+        (130, 2, "cross-entropy"),
+        (400, 50, "cross-entropy"),
+        (2, 2, "probe"),
+    ],
 )
 def test_rows_a_class_decide(bert: Path, rows: int, classes: int, objective: str) -> None:
     """And the number of classes."""
@@ -172,7 +175,8 @@ def test_folds_and_validation_rows_exclude_each_other(bert: Path) -> None:
 def test_a_class_with_a_single_row_does_no_harm(bert: Path) -> None:
     """It trains, and its one row is scored wrongly, which is what is known."""
     texts = [f"goal {word}" for word in "team coach season".split()] + ["bank"]
-    table = Table(texts, ["sport"] * 3 + ["money"], source="toys")
+    labels: list[int | str] = ["sport", "sport", "sport", "money"]
+    table = Table(texts, labels, source="toys")
     folds = few_dataset(bert, table).folds
     assert folds is not None
     assert folds.decision.value == 4

@@ -10,6 +10,7 @@ from tightfit.config.decisions import (
     Decision,
     Decisions,
     KeptText,
+    NamesUse,
     Objective,
     undecided,
 )

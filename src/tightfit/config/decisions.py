@@ -19,6 +19,9 @@ KeptText = Literal["head", "head+tail", "windows"]
 Objective = Literal["contrastive", "cross-entropy", "probe"]
 """What a training does: steps on one of two losses, or none at all before the head is solved."""
 
+NamesUse = Literal["used", "left out"]
+"""Whether sentences with the labels' names are rows to train on."""
+
 T = TypeVar("T")
 
 ASKED = "asked for"
@@ -51,6 +54,7 @@ class Decisions:
         max_steps: optimiser steps that fit into the time.
         objective: what the steps minimise, or that there are none.
         folds: parts of the cross-validation that the scores come from.
+        label_names: whether they are rows to train on.
         kept: whether what trained is kept, or where it started from.
     """
 
@@ -66,6 +70,7 @@ class Decisions:
     max_steps: Decision[int] | None = None
     objective: Decision[Objective] | None = None
     folds: Decision[int] | None = None
+    label_names: Decision[NamesUse] | None = None
     kept: Decision[Literal["trained", "start"]] | None = None
     pooling: Decision[Pooling] | None = None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from operator import attrgetter
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
@@ -42,7 +44,18 @@ def _to_word(value: float | None) -> Any:
     return "none" if value is None else value
 
 
+def _from_file(value: object) -> object:
+    """Let the command line name a file."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tomllib.loads(Path(value).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"no TOML file of sentences by label: {error}") from error
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Descriptions = Annotated[dict[str, str], BeforeValidator(_from_file)]
 CountOrShare = Annotated[float, Field(ge=0)]
 """A count, or, below 1, a share of the whole."""
 Limit = Annotated[
@@ -174,6 +187,11 @@ class Data(Section):
     ``auto``: head and tail where many training texts are cut."""
     labels: Names = ()
     """Label names in order, where the data does not say."""
+    label_names: Literal["auto", "on", "off"] = "auto"
+    """Whether a sentence with its name is a training row of each label, where rows are few.
+    ``auto``: where the names tell the rows apart at least as well as other rows do."""
+    label_descriptions: Descriptions = {}
+    """Sentences of your own in place of those, by label: a mapping, or a TOML file of one."""
     text_column: Annotated[Names, Field(min_length=1)] = ("text",)
     """Columns joined with a space."""
     label_column: str = "label"

@@ -71,30 +71,8 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
     targets = task.encode(table)
     strata = task.strata(targets)
     _check_texts(table.texts)
-    held: Table | None = None
-    note = None
-    folds = _folds(config, table, strata, given=validation is not None)
-    if folds is not None:
-        rows = list(range(len(table)))
-        if limit is not None:
-            rows = limit_rows(rows, strata, limit, config.seed)
-        folds = replace(folds, parts_N=folds.parts_N[rows])
-        held, held_targets, note = table.select(rows), targets[rows], _about(folds)
-    elif validation is None:
-        split = split_rows(
-            strata,
-            validation_rows=config.data.validation_rows,
-            stratify=config.data.stratify,
-            seed=config.seed,
-        )
-        rows, note, held = split.train, split.note, table.select(split.validation)
-        held_targets = targets[split.validation]
-    else:
-        rows = list(range(len(table)))
-        held = read_table(validation, Columns.of(config.data), labelled=True)
-        held_targets = task.encode(held)
-    if limit is not None and folds is None:
-        rows = limit_rows(rows, strata, limit, config.seed)
+    rows, held, note, folds = _shared_out(config, table, strata, validation, limit=limit)
+    held_targets = task.encode(held)
     train, train_targets = table.select(rows), targets[rows]
     counts = task.counts(train_targets)
     facts = {
@@ -118,6 +96,31 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         ),
     }
     return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts, folds)
+
+
+def _shared_out(
+    config: Config, table: Table, strata: Sequence[int], validation: Any, *, limit: int | None
+) -> tuple[list[int], Table, str | None, Folds | None]:
+    """Rows that train, those that validate, what is to be said of it, and parts where they are."""
+    folds = _folds(config, table, strata, given=validation is not None)
+    rows, held, note = list(range(len(table))), None, None
+    if validation is not None:
+        held = read_table(validation, Columns.of(config.data), labelled=True)
+    elif folds is None:
+        split = split_rows(
+            strata,
+            validation_rows=config.data.validation_rows,
+            stratify=config.data.stratify,
+            seed=config.seed,
+        )
+        rows, held, note = split.train, table.select(split.validation), split.note
+    if limit is not None:
+        rows = limit_rows(rows, strata, limit, config.seed)
+    if held is not None:
+        return rows, held, note, None
+    assert folds is not None
+    folds = replace(folds, parts_N=folds.parts_N[rows])
+    return rows, table.select(rows), _about(folds), folds
 
 
 def _folds(config: Config, table: Table, strata: Sequence[int], *, given: bool) -> Folds | None:

@@ -111,17 +111,41 @@ def choose_strength(
     features_NF: NDArray[np.float32], targets_N: NDArray[np.int64], num_labels: int, seed: int
 ) -> float:
     """The strength with the least log loss in a cross-validation over the rows themselves."""
-    parts_N = deal(targets_N.tolist(), list(range(len(targets_N))), STRENGTH_FOLDS, seed)
 
     def loss(strength: float) -> float:
-        total = 0.0
-        for part in np.unique(parts_N):
-            held_N = parts_N == part
-            fitted = HeadProblem.of(features_NF[~held_N], targets_N[~held_N], num_labels, strength)
-            found = fitted.solve()
-            logits_NK = features_NF[held_N] @ found.weight_KF.T + found.bias_K
-            logs_NK = log_softmax(logits_NK, axis=1)
-            total -= float(logs_NK[np.arange(held_N.sum()), targets_N[held_N]].sum())
-        return total
+        logits_NK = _out_of_fold(features_NF, targets_N, num_labels, strength, seed=seed)
+        logs_NK = log_softmax(logits_NK, axis=1)
+        return -float(logs_NK[np.arange(len(targets_N)), targets_N].mean())
 
     return min(STRENGTHS, key=loss)
+
+
+def right_out_of_fold(
+    features_NF: NDArray[np.float32], targets_N: NDArray[np.int64], num_labels: int, seed: int
+) -> int:
+    """How many rows are answered rightly by a head that was solved without them."""
+    strength = choose_strength(features_NF, targets_N, num_labels, seed)
+    logits_NK = _out_of_fold(features_NF, targets_N, num_labels, strength, seed=seed)
+    return int((logits_NK.argmax(1) == targets_N).sum())
+
+
+def _out_of_fold(
+    features_NF: NDArray[np.float32],
+    targets_N: NDArray[np.int64],
+    num_labels: int,
+    strength: float,
+    *,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Logits of each row, by a head that was solved on other parts of the rows."""
+    parts_N = deal(targets_N.tolist(), list(range(len(targets_N))), STRENGTH_FOLDS, seed)
+    logits_NK = np.empty((len(targets_N), num_labels))
+    for part in np.unique(parts_N):
+        own_N = parts_N == part
+        if own_N.all():
+            logits_NK[:] = 0.0
+            break
+        problem = HeadProblem.of(features_NF[~own_N], targets_N[~own_N], num_labels, strength)
+        found = problem.solve()
+        logits_NK[own_N] = features_NF[own_N] @ found.weight_KF.T + found.bias_K
+    return logits_NK

@@ -37,12 +37,14 @@ def choose_by_folds(setup: Setup, progress: Progress) -> Setup:
 def start_of(setup: Setup, why: str) -> Setup:
     """The setup of what a training starts from: no adapters, and a head that is solved."""
     alone = setup.config.with_values(HEAD_ALONE)
-    plan = plan_for(alone, setup.source, setup.classifier.task.outputs)
+    pooling = setup.classifier.plan.pooling
+    plan = plan_for(alone, setup.source, setup.classifier.task.outputs, pooling=pooling)
     decided = replace(
         setup.decisions,
         objective=Decision("probe", "what trained is no better than its start"),
         kept=Decision("start", why),
         prefix_cache=None,
+        epochs=None,
     )
     plan = replace(plan, why="no adapters: what they learned is no gain on these rows")
     return prepare(

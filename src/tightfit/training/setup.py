@@ -57,7 +57,8 @@ class Rows:
 
     def select(self, rows: Sequence[int]) -> Rows:
         """The given ones, in the given order."""
-        return Rows(self.tokens.select(rows), self.targets[rows])
+        parts_N = None if self.parts_N is None else self.parts_N[list(rows)]
+        return Rows(self.tokens.select(rows), self.targets[list(rows)], parts_N=parts_N)
 
 
 @dataclass(frozen=True)

@@ -67,13 +67,14 @@ class Quality:
 def verdict(run: Run) -> Verdict:
     """The outcome of a run, for the top of the page."""
     scores, plan = run.metrics.validation, run.plan
+    how = "" if run.metrics.train.source == "validation" else ", cross-validated"
     cap = "" if plan.budget is None else f" of {plan.budget:,}"
     supports = [each.support for each in scores.per_class]
     most = max(supports)
     learned = adapter_words(run)
     of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
     return Verdict(
-        sentence=f"{share_words(scores.accuracy)} on {scores.n:,} rows · {plan.total:,}{cap} "
+        sentence=f"{share_words(scores.accuracy)} on {scores.n:,} rows{how} · {plan.total:,}{cap} "
         f"parameters · {learned}",
         majority=most / scores.n,
         majority_label=run.labels[supports.index(most)],

@@ -65,7 +65,8 @@ def forecast(request: TrainRequest, progress: Progress) -> Forecast:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
     prepared = time.monotonic() - request.started
     pace = rehearse(setup)
-    training = pace.seconds(setup.schedule.total, setup.config.train.eval_every)
+    trainings = 1 if dataset.folds is None else 1 + dataset.folds.decision.value
+    training = trainings * pace.seconds(setup.schedule.total, setup.config.train.eval_every)
     notes = [
         dataset.facts["note"],
         f"computing in {setup.precision.format}: {setup.precision.reason}",

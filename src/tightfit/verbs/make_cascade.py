@@ -106,6 +106,12 @@ def _dataset(run: Run, data: Any, validation: Any) -> Dataset:
             seen=facts.source,
             next_step="leave out --cascade",
         )
+    if facts.folds is not None:
+        raise UsageError(
+            "every row of the run was trained on, so none can show that a cascade loses little",
+            seen=f"scores of a cross-validation in {facts.folds} parts",
+            next_step="train with a file of rows as --validation, or leave out --cascade",
+        )
     if not facts.held_out and validation is None:
         validation = facts.validation_source
     dataset = _read(run, facts.source if data is None else data, validation)

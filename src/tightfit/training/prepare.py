@@ -87,6 +87,7 @@ def prepare(
     plan: Plan,
     *,
     decided: Decisions | None = None,
+    pooling: Decision[Pooling] | None = None,
     progress: Progress,
 ) -> Setup:
     """Tokenise, build the classifier, and decide what is decided automatically.
@@ -97,6 +98,7 @@ def prepare(
         source: the encoder.
         plan: what trains.
         decided: by the run that is resumed; taken over as it is.
+        pooling: of the plan, and why.
         progress: hears what is decided.
     """
     classifier = build(source, plan, config, dataset.task)
@@ -120,17 +122,18 @@ def prepare(
     schedule, schedule_note = make_schedule(config, epochs.value, len(order))
     eval_subset = held.sample(config.train.eval_rows, config.seed)
     rows = (train.tokens, eval_subset.tokens)
-    kept = decided.prefix_cache if decided else None
+    before = decided or Decisions(*lengths, long_text, pooling=pooling)
     decisions = Decisions(
         *lengths,
         long_text,
         epochs,
         Decision(precision.format, precision.reason),
         Decision("own", own_path) if own_path else Decision("lean", LEAN_REASON),
-        kept or _prefix_cache(config, lean, schedule, rows),
-        decided.probe_rows if decided else None,
-        decided.eval_rows if decided else None,
-        decided.max_steps if decided else None,
+        before.prefix_cache or _prefix_cache(config, lean, schedule, rows),
+        before.probe_rows,
+        before.eval_rows,
+        before.max_steps,
+        before.pooling,
     )
     setup = Setup(
         config,
@@ -167,6 +170,9 @@ def _about(setup: Setup) -> Iterator[str]:
         kept = decisions.long_text
         yield f"of long texts {kept.value} is kept: {kept.reason}"
     yield f"computing in {precision.format}: {precision.reason}"
+    if decisions.pooling is not None and decisions.pooling.reason != ASKED:
+        read = "the mean of all tokens" if decisions.pooling.value == "mean" else "the first token"
+        yield f"the head reads {read}: {decisions.pooling.reason}"
     prefix = decisions.prefix_cache
     if prefix is not None and setup.lean is not None and setup.lean.frozen_depth > 0:
         yield f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}"

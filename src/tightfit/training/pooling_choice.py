@@ -10,7 +10,9 @@ Shapes: N rows of the sample, B rows of a batch, F width of the features that an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +60,8 @@ def decide_pooling(
     if rows < FEW_ROWS:
         return Decision("mean", f"{rows} rows are too few to compare it with the first token")
     try:
-        features = _features(config, dataset, source, rows_N, progress)
+        texts = [dataset.train_texts[row] for row in rows_N]
+        features = _features(source.folder, texts, config.data.max_length, progress)
     except UnknownInside as error:
         return Decision("first", error.what)
     targets_N = dataset.train_targets[rows_N]
@@ -105,17 +108,15 @@ class _BothStates:
 
 
 def _features(
-    config: Config,
-    dataset: Dataset,
-    source: Source,
-    rows_N: NDArray[np.int64],
-    progress: Progress,
+    folder: Path, texts: Sequence[str], max_length: int, progress: Progress
 ) -> list[NDArray[np.float32]]:
-    """What an output layer would read of each row, (N, F): of first tokens, and of means."""
-    network = bare_network(FrozenEncoder.of(source.folder))
-    texts = [dataset.train_texts[row] for row in rows_N]
-    tokenizer = TextTokenizer.of(source.folder)
-    limits = (config.data.max_length, network.encoder.longest, tokenizer.longest)
+    """What an output layer would read of each text, (N, F): of first tokens, and of means.
+
+    Raises:
+        UnknownInside: only ``transformers`` computes the encoder in this folder.
+    """
+    network, tokenizer = bare_network(FrozenEncoder.of(folder)), TextTokenizer.of(folder)
+    limits = (max_length, network.encoder.longest, tokenizer.longest)
     tokens = tokenizer.tokens(texts, min(limit for limit in limits if limit is not None))
     with progress.track("pooling", len(texts)) as bar:
         both_N2F = all_logits(_BothStates(TorchForward(network)), tokens, advance=bar.advance)

@@ -110,14 +110,7 @@ def prepare(
     multiple = precision.length_multiple(classifier.device)
     reader = _Reader(config, classifier.tokenizer, lengths[0].value, multiple)
     train, held, long_text = reader.read(dataset, decided, progress)
-    order = batch_order(
-        train.tokens.lengths,
-        batch=config.optim.batch,
-        seed=config.seed,
-        epoch=0,
-        group_by_length=config.train.group_by_length,
-        by_tokens=config.train.batch_by == "tokens",
-    )
+    order = _first_epoch(config, train.tokens)
     epochs = decide_epochs(config, len(train.targets))
     schedule, schedule_note = make_schedule(config, epochs.value, len(order))
     eval_subset = held.sample(config.train.eval_rows, config.seed)
@@ -156,6 +149,18 @@ def prepare(
 
 def _lean(classifier: Classifier, precision: Precision) -> LeanEncoder:
     return LeanEncoder(classifier.module, precision.dtype, classifier.plan.pooling)
+
+
+def _first_epoch(config: Config, tokens: Tokens) -> list[list[int]]:
+    """Its batches, by their rows."""
+    return batch_order(
+        tokens.lengths,
+        batch=config.optim.batch,
+        seed=config.seed,
+        epoch=0,
+        group_by_length=config.train.group_by_length,
+        by_tokens=config.train.batch_by == "tokens",
+    )
 
 
 def _about_lengths(lengths: tuple[Decision[int], Decision[int]]) -> str | None:

@@ -91,6 +91,7 @@ def prepare(
     plan: Plan,
     *,
     decided: Decisions | None = None,
+    pooling: Decision[Pooling] | None = None,
     progress: Progress,
 ) -> Setup:
     """Tokenise, build the classifier, and decide what is decided automatically.
@@ -101,9 +102,12 @@ def prepare(
         source: the encoder.
         plan: what trains.
         decided: by the run that is resumed; taken over as it is.
+        pooling: of the plan, and why.
         progress: hears what is decided.
     """
-    setup, names = _opened(config, dataset, source, plan, decided=decided, progress=progress)
+    setup, names = _opened(
+        config, dataset, source, plan, decided=decided, pooling=pooling, progress=progress
+    )
     setup = with_names(setup, names)
     setup, schedule_note = _scheduled(setup)
     lengths = setup.decisions.max_length, setup.decisions.predict_max_length
@@ -121,6 +125,7 @@ def _opened(
     plan: Plan,
     *,
     decided: Decisions | None,
+    pooling: Decision[Pooling] | None,
     progress: Progress,
 ) -> tuple[Setup, int]:
     """The setup before its steps are counted, and how many of its training rows are names."""
@@ -133,7 +138,7 @@ def _opened(
     reader = _Reader(config, classifier.tokenizer, lengths[0].value, multiple)
     train, held, long_text, names = reader.read(dataset, decided, progress)
     decisions = replace(
-        decided or Decisions(*lengths, long_text),
+        decided or Decisions(*lengths, long_text, pooling=pooling),
         precision=Decision(precision.format, precision.reason),
         forward=Decision("own", own_path) if own_path else Decision("lean", LEAN_REASON),
         folds=dataset.folds.decision if dataset.folds else None,
@@ -193,6 +198,9 @@ def _about(setup: Setup) -> Iterator[str]:
         kept = decisions.long_text
         yield f"of long texts {kept.value} is kept: {kept.reason}"
     yield f"computing in {precision.format}: {precision.reason}"
+    if decisions.pooling is not None and decisions.pooling.reason != ASKED:
+        read = "the mean of all tokens" if decisions.pooling.value == "mean" else "the first token"
+        yield f"the head reads {read}: {decisions.pooling.reason}"
     prefix = decisions.prefix_cache
     if prefix is not None and setup.lean is not None and setup.lean.frozen_depth > 0:
         yield f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}"

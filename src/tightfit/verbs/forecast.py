@@ -15,6 +15,7 @@ from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import read_dataset, tell_about
 from tightfit.training.importance import decide_plan
+from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
 from tightfit.training.time_budget import TimeLimit, fit_into, rehearse
@@ -58,9 +59,10 @@ def forecast(request: TrainRequest, progress: Progress) -> Forecast:
     tell_about(dataset, progress)
     source = locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model
-    plan = decide_plan(config, dataset, source, progress)
+    pooling = decide_pooling(config, dataset, source, progress)
+    plan = decide_plan(config, dataset, source, progress, pooling=pooling.value)
     set_seed(config.seed)
-    setup = prepare(config, dataset, source, plan, progress=progress)
+    setup = prepare(config, dataset, source, plan, pooling=pooling, progress=progress)
     if config.train.minutes is not None:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
     prepared = time.monotonic() - request.started

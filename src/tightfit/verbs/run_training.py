@@ -40,6 +40,7 @@ from tightfit.training.importance import decide_plan
 from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
+from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
 from tightfit.training.resume import RunStart
@@ -99,14 +100,18 @@ def _begin(
     stored, source = start.stored(), locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model
     if stored is None:
-        plan, decided = decide_plan(config, dataset, source, progress), None
+        pooling = decide_pooling(config, dataset, source, progress)
+        plan = decide_plan(config, dataset, source, progress, pooling=pooling.value)
+        decided = None
     else:
         start.check_same(config, dataset, stored)
-        plan, decided = stored.plan, stored.decisions
+        plan, decided, pooling = stored.plan, stored.decisions, None
     reason = f": {plan.why}" if plan.why else ""
     progress.say(f"{plan.total:,} parameters will train in {source.name}{reason}")
     set_seed(config.seed)
-    setup = prepare(config, dataset, source, plan, decided=decided, progress=progress)
+    setup = prepare(
+        config, dataset, source, plan, decided=decided, pooling=pooling, progress=progress
+    )
     if config.train.minutes is not None:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
         set_seed(config.seed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from operator import attrgetter
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
@@ -43,6 +45,16 @@ def _to_word(value: float | None) -> Any:
     return "none" if value is None else value
 
 
+def _from_file(value: object) -> object:
+    """Let the command line name a file."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tomllib.loads(Path(value).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"no TOML file of sentences by label: {error}") from error
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 ColumnNames = Annotated[
     tuple[str, ...],
@@ -50,6 +62,7 @@ ColumnNames = Annotated[
     Field(min_length=1),
 ]
 """Columns; one word may be a list joined by commas, which only their names can tell."""
+Descriptions = Annotated[dict[str, str], BeforeValidator(_from_file)]
 CountOrShare = Annotated[float, Field(ge=0)]
 """A count, or, below 1, a share of the whole."""
 Limit = Annotated[
@@ -78,6 +91,12 @@ Epochs = Annotated[
     PlainSerializer(lambda value: "auto" if value is None else value),
 ]
 """Passes over the rows, or ``auto``: more of them where rows are few."""
+Folds = Annotated[
+    Annotated[int, Field(ge=0)] | None,
+    BeforeValidator(lambda value: None if value == "auto" else value),
+    PlainSerializer(lambda value: "auto" if value is None else value),
+]
+"""Parts of a cross-validation, or ``auto``; 0 holds rows out instead."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """What remains of a running mean after one step."""
 
@@ -175,6 +194,11 @@ class Data(Section):
     ``auto``: head and tail where many training texts are cut."""
     labels: Names = ()
     """Label names in order, where the data does not say."""
+    label_names: Literal["auto", "on", "off"] = "auto"
+    """Whether a sentence with its name is a training row of each label, where rows are few.
+    ``auto``: where the names tell the rows apart at least as well as other rows do."""
+    label_descriptions: Descriptions = {}
+    """Sentences of your own in place of those, by label: a mapping, or a TOML file of one."""
     text_column: ColumnNames = ("text",)
     """Columns joined with a space: a column's whole name, or else a list joined by commas."""
     label_column: str = "label"
@@ -217,6 +241,24 @@ class Optim(Section):
     """How many times faster LoRA's B matrices learn than all else (LoRA+, arXiv:2402.12354)."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0)] = 1e-8
+    objective: Literal["auto", "contrastive", "cross-entropy"] = "cross-entropy"
+    """What the steps minimise. ``contrastive``: texts of a class come together, the others apart
+    (arXiv:2004.11362), and the head is solved once that is done. ``auto``: by rows a class."""
+
+
+class Contrastive(Section):
+    """The contrastive phase, which has steps of its own: few rows want few."""
+
+    steps: Annotated[int, Field(ge=1)] = 25
+    batch: Annotated[int, Field(ge=4)] = 16
+    """Rows in a step, shared out evenly among its classes."""
+    class_rows: Annotated[int, Field(ge=2)] = 4
+    """Least rows of a class in a step, where it has them; a step leaves classes out for that."""
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    """What cosines are divided by."""
+    strength: Annotated[float, Field(gt=0)] = 1.0
+    """Inverse strength of the solved head's L2 penalty, on features of length 1."""
 
 
 class Train(Section):
@@ -250,6 +292,9 @@ class Train(Section):
     """Evaluations in a row without a better one after which training ends; ``none`` never does."""
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
+    folds: Folds = 0
+    """Score by so many trainings, each on all rows but a part, in place of rows held out; all rows
+    then train what is kept. ``auto``: where rows are too few to hold any out."""
     minutes: Minutes = None
     """Wall clock of the whole command, final scoring and report included: the schedule is cut to
     fit, and where they would take too long fewer validation rows are scored."""
@@ -286,6 +331,7 @@ class Config(Section):
     train: Train
     predict: Predict
     tracking: Tracking
+    contrastive: Contrastive = Contrastive()
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:
@@ -299,6 +345,8 @@ class Config(Section):
             faults.append("optim.warmup_steps must be a whole number, or a share below 1")
         if self.data.validation_rows >= 1 and self.data.validation_rows % 1:
             faults.append("data.validation_rows must be a whole number, or a share below 1")
+        if self.train.folds == 1:
+            faults.append("train.folds=1 leaves nothing to train on; use 0, auto, or 2 and more")
         if self.train.batch_by == "tokens" and not self.train.group_by_length:
             faults.append("train.batch_by=tokens needs train.group_by_length=true")
         if len(set(self.data.labels)) != len(self.data.labels):

@@ -267,7 +267,7 @@ def test_label_names_go_through_unharmed(bert: Path, tmp_path: Path) -> None:
     assert Run.load(run).task.names == tuple(names)
     predict(run, data, tmp_path / "out.csv", label_format="name", progress=Progress())
     with (tmp_path / "out.csv").open(newline="") as file:
-        assert {row["Label"] for row in csv.DictReader(file)} <= set(names)
+        assert {row["label"] for row in csv.DictReader(file)} <= set(names)
 
 
 def test_class_names_of_a_data_set_are_kept_in_order(bert: Path, tmp_path: Path) -> None:

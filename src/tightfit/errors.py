@@ -14,8 +14,9 @@
     └── Interrupted     exit 130 (Ctrl-C) or 143 (SIGTERM), with a resumable checkpoint
 
 Each error also inherits the built-in that Python code would expect to catch. Each carries four
-things: what was wrong, the value seen, what is allowed, and the next step. An interruption is no
-``Exception``: a loop that goes on after any error must still stop at Ctrl-C.
+things: what was wrong, the value seen, what is allowed, and the next step, which may be options
+to add. An interruption is no ``Exception``: a loop that goes on after any error must still stop at
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ class Fault(BaseException):
         seen: the offending value, as the user would recognise it.
         allowed: what would have been accepted.
         next_step: what to do now, phrased as an instruction.
+        add: options that mend the command, quoted for a shell. The command line shows them as the
+            complete command, see :attr:`given`.
     """
 
     exit_code: int = 1
+    given: str | None = None
+    """The command that was given, without the options that ``add`` replaces; None outside one."""
 
     def __init__(
         self,
@@ -40,12 +45,14 @@ class Fault(BaseException):
         seen: object = None,
         allowed: str | None = None,
         next_step: str | None = None,
+        add: str | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
         self.seen = seen
         self.allowed = allowed
         self.next_step = next_step
+        self.add = add
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -55,6 +62,10 @@ class Fault(BaseException):
             lines.append(f"  allowed: {self.allowed}")
         if self.next_step is not None:
             lines.append(f"  next:    {self.next_step}")
+        if self.add is not None:
+            before = "  next:    " if self.next_step is None else "           "
+            command = f"{self.given} {self.add}" if self.given else f"add {self.add}"
+            lines.append(f"{before}{command}")
         return "\n".join(lines)
 
 

@@ -25,6 +25,7 @@ from tightfit.cli import (
     runs_command,
     train_command,
 )
+from tightfit.cli.front import WithArguments
 from tightfit.cli.help import SettingsHelp, examples
 
 EXAMPLES = """\
@@ -44,6 +45,7 @@ Exit codes
   5  over the budget           130  interrupted (143: terminated)"""
 
 app = typer.Typer(
+    cls=WithArguments,
     epilog=f"{examples(EXAMPLES)}\n\n{EXIT_CODES}",
     no_args_is_help=True,
     rich_markup_mode="rich",

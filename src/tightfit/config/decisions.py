@@ -45,7 +45,9 @@ class Decisions:
         prefix_cache: whether what lies below the lowest adapter is computed once and kept.
         probe_rows: most rows that the probe start is fitted on, where time is short.
         eval_rows: most rows that an evaluation while training scores, where time is short.
+        eval_every: optimiser steps between evaluations, likewise.
         max_steps: optimiser steps that fit into the time.
+        scored_rows: validation rows that the final scores are of, where time is short.
     """
 
     max_length: Decision[int]
@@ -57,7 +59,9 @@ class Decisions:
     prefix_cache: Decision[Literal["on", "off"]] | None = None
     probe_rows: Decision[int] | None = None
     eval_rows: Decision[int] | None = None
+    eval_every: Decision[int] | None = None
     max_steps: Decision[int] | None = None
+    scored_rows: Decision[int] | None = None
     pooling: Decision[Pooling] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:

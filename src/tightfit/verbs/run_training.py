@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate.utils import set_seed
 
 from tightfit import storage
@@ -36,6 +37,7 @@ from tightfit.training.callbacks import (
 )
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
+from tightfit.training.divergence import prove_no_regression
 from tightfit.training.importance import decide_plan
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
@@ -51,6 +53,9 @@ from tightfit.verbs.train_result import TrainResult, read_result
 
 ROUND_TRIP_ROWS = 64
 """Validation rows on which the artefact must answer as the trained model does."""
+
+SUMMED = ("ok", "expected", "kept_start")
+"""What the summary of a training tells of each proof."""
 
 RECORDED_VERSIONS = ("tightfit", "torch", "transformers", "peft", "accelerate", "tokenizers")
 
@@ -152,6 +157,7 @@ def _fit(
             gradients = watch.finish()
         finally:
             storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
+    regression = prove_no_regression(setup, fitted, progress)
     # VeRA's d may stand still, as A may: b alone changes the weight.
     moved = movement(
         before,
@@ -159,6 +165,7 @@ def _fit(
         adapter_pairs(setup.classifier.module),
         exempt={*watch.exempt, *watch.late},
         expect_dead=setup.config.train.expect_dead,
+        kept_start=regression.numbers["kept_start"],
     )
     artefact = folder.model if setup.classifier.plan.record.whole else folder.adapter
     saved = save_artefact(setup.classifier, artefact)
@@ -166,6 +173,7 @@ def _fit(
         "gates": _gates(setup, loop.optimizer_parameters, saved).to_json(),
         "gradients": gradients.to_json(),
         "movement": moved.to_json(),
+        "no_regression": regression.to_json(),
         "round_trip": _round_trip(setup, artefact).to_json(),
     }
     storage.write_json(folder.proofs, proofs)
@@ -191,7 +199,11 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
     result = _result(folder.root, setup, trained, scores)
     told = {name: value for name, value in result.to_json().items() if name != "run"}
-    storage.write_json(folder.metrics, {"train": told, "validation": scores.to_json()})
+    metrics = {"train": told, "validation": scores.to_json()}
+    if setup.decisions.scored_rows is not None:
+        of = len(setup.validation.targets)
+        metrics["sample"] = {"of": of, **asdict(setup.decisions.scored_rows)}
+    storage.write_json(folder.metrics, metrics)
     source = setup.source
     write_card(
         trained.artefact,
@@ -210,6 +222,7 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
     storage.write_text(folder.report, render(run.with_parts(manifest=draft)))
     storage.seal(folder, versions, base)
+    CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
     return result
 
 
@@ -248,12 +261,14 @@ def _round_trip(setup: Setup, artefact: Path) -> Proof:
 
 
 def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]:
-    """What was saved, on the validation rows, in fp32."""
-    logits_NK = run.model.logits(setup.validation.tokens)
-    task, targets_N = setup.classifier.task, setup.validation.targets
+    """What was saved, on the validation rows or a sample of them, in fp32."""
+    rows = setup.scored_rows()
+    held, texts = setup.validation, setup.dataset.validation_texts
+    logits_NK = run.model.logits(held.tokens.select(rows))
+    task, targets_N = setup.classifier.task, held.targets[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK))
-    texts = setup.dataset.validation_texts
-    return ValidationLogits.gather(task, logits_NK, targets_N, texts), scores
+    found = ValidationLogits.gather(task, logits_NK, targets_N, [texts[row] for row in rows])
+    return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 
 
 def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> TrainResult:
@@ -273,7 +288,7 @@ def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> Train
         examples_per_second=counters.rows / counters.train_seconds,
         tokens_per_second=counters.tokens / counters.train_seconds,
         proofs={
-            name: {key: proof[key] for key in ("ok", "expected") if key in proof}
+            name: {key: proof[key] for key in SUMMED if key in proof}
             for name, proof in trained.proofs.items()
         },
     )

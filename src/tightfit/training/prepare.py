@@ -116,17 +116,12 @@ def prepare(
     eval_subset = held.sample(config.train.eval_rows, config.seed)
     rows = (train.tokens, eval_subset.tokens)
     before = decided or Decisions(*lengths, long_text, pooling=pooling)
-    decisions = Decisions(
-        *lengths,
-        long_text,
-        epochs,
-        Decision(precision.format, precision.reason),
-        Decision("own", own_path) if own_path else Decision("lean", LEAN_REASON),
-        before.prefix_cache or _prefix_cache(config, lean, schedule, rows),
-        before.probe_rows,
-        before.eval_rows,
-        before.max_steps,
-        before.pooling,
+    decisions = replace(
+        before,
+        epochs=epochs,
+        precision=Decision(precision.format, precision.reason),
+        forward=Decision("own", own_path) if own_path else Decision("lean", LEAN_REASON),
+        prefix_cache=before.prefix_cache or _prefix_cache(config, lean, schedule, rows),
     )
     setup = Setup(
         config,

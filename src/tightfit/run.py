@@ -204,6 +204,7 @@ class Run(Shown):
         saved = storage.read_json(path)
         # Of runs of format 1 some of it is known without having been written.
         known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
+        known["source"] = saved.get("source", "validation")
         train = _parsed(TrainSummary, {**known, **saved["train"]}, path)
         return Metrics(train, _parsed(Scores, saved["validation"], path))
 

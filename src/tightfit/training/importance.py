@@ -41,7 +41,12 @@ PROBED_ROWS = 1000
 GRADIENT_ROWS = 128
 """Rows that the gradient is summed over."""
 
-HEAD_ALONE = {**HEAD_ONLY.idle, "adapters.method": HEAD_ONLY.name, "head.start": "probe"}
+HEAD_ALONE = {
+    **HEAD_ONLY.idle,
+    "adapters.method": HEAD_ONLY.name,
+    "head.start": "probe",
+    "optim.objective": "cross-entropy",
+}
 """Settings of the classifier whose gradients say what a rank is worth."""
 
 
@@ -141,4 +146,5 @@ def _sample(dataset: Dataset, seed: int) -> Dataset:
         train_targets=dataset.train_targets[drawn],
         validation_texts=dataset.validation_texts[:1],
         validation_targets=dataset.validation_targets[:1],
+        folds=None,
     )

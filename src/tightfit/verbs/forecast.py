@@ -68,7 +68,8 @@ def forecast(request: TrainRequest, progress: Progress) -> Forecast:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
     prepared = time.monotonic() - request.started
     pace = rehearse(setup)
-    training = pace.seconds(setup.schedule.total, setup.eval_every)
+    trainings = 1 if dataset.folds is None else 1 + dataset.folds.decision.value
+    training = trainings * pace.seconds(setup.schedule.total, setup.eval_every)
     scoring = pace.scoring * len(setup.scored_rows()) / len(setup.validation.targets)
     notes = [
         dataset.facts["note"],

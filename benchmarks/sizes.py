@@ -31,7 +31,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from tightfit.experiments.baselines import tfidf_pipeline
-from tightfit.model.locate import EMBEDDED, locate
+from tightfit.model.embedded import MINILM
+from tightfit.model.locate import locate
 
 SETS = ("trec6", "ag_news", "sst2", "banking77", "tweet_emotion", "sms_spam")
 HELD = 2_000
@@ -138,7 +139,7 @@ def _mean_embeddings(texts: Sequence[str]) -> Any:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    folder = locate(EMBEDDED).folder
+    folder = locate(MINILM.name).folder
     tokenizer, encoder = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     found = np.empty((len(texts), encoder.config.hidden_size))
@@ -161,7 +162,7 @@ def _setfit(cell: Cell, args: argparse.Namespace) -> Figures | None:
     # -P: beside the script lies a module named like one of its libraries.
     command = [str(args.setfit_python), "-P", str(Path(__file__).with_name("setfit_side.py"))]
     command += ["--train", str(cell.train), "--held", str(cell.held), "--json", str(out)]
-    command += ["--model", str(locate(EMBEDDED).folder), "--seed", str(cell.draw)]
+    command += ["--model", str(locate(MINILM.name).folder), "--seed", str(cell.draw)]
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=bare)
     found: Figures = json.loads(out.read_text())

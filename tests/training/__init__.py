@@ -1,1 +1,1 @@
-"""Tests of the package `tightfit.training`."""
+"""Tests of the training loop and what stands around it."""

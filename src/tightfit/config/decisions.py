@@ -51,7 +51,9 @@ class Decisions:
         prefix_cache: whether what lies below the lowest adapter is computed once and kept.
         probe_rows: most rows that the probe start is fitted on, where time is short.
         eval_rows: most rows that an evaluation while training scores, where time is short.
+        eval_every: optimiser steps between evaluations, likewise.
         max_steps: optimiser steps that fit into the time.
+        scored_rows: validation rows that the final scores are of, where time is short.
         objective: what the steps minimise, or that there are none.
         folds: parts of the cross-validation that the scores come from.
         label_names: whether they are rows to train on.
@@ -67,7 +69,9 @@ class Decisions:
     prefix_cache: Decision[Literal["on", "off"]] | None = None
     probe_rows: Decision[int] | None = None
     eval_rows: Decision[int] | None = None
+    eval_every: Decision[int] | None = None
     max_steps: Decision[int] | None = None
+    scored_rows: Decision[int] | None = None
     objective: Decision[Objective] | None = None
     folds: Decision[int] | None = None
     label_names: Decision[NamesUse] | None = None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from operator import attrgetter
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
@@ -14,84 +12,33 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from tightfit.config.text_settings import Delimiter, Encoding, Quoting
+from tightfit.config.value_types import (
+    ColumnNames,
+    CountOrShare,
+    Decay,
+    Depth,
+    Descriptions,
+    Epochs,
+    Folds,
+    Limit,
+    Minutes,
+    Names,
+    Rank,
+    as_list,
+)
 from tightfit.errors import SettingsError
 from tightfit.families import Role
 from tightfit.methods import METHODS
 
 MissingText = Literal["refuse", "empty"]
 """What a row without a text is: a fault, or an empty text."""
-
-
-def _as_list(value: object) -> object:
-    """Let the command line write ``a,b`` for a list of names."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _from_word(value: object) -> object:
-    return None if value == "none" else value
-
-
-def _to_word(value: float | None) -> Any:
-    return "none" if value is None else value
-
-
-def _from_file(value: object) -> object:
-    """Let the command line name a file."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return tomllib.loads(Path(value).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"no TOML file of sentences by label: {error}") from error
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-Descriptions = Annotated[dict[str, str], BeforeValidator(_from_file)]
-CountOrShare = Annotated[float, Field(ge=0)]
-"""A count, or, below 1, a share of the whole."""
-Limit = Annotated[
-    Annotated[int, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
-]
-"""A count, or ``none``: TOML has no null, so the word stands for it."""
-Minutes = Annotated[
-    Annotated[float, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
-]
-"""A time, or ``none``."""
-Depth = Annotated[
-    Annotated[int, Field(gt=0)] | None,
-    BeforeValidator(lambda value: None if value == "all" else value),
-    PlainSerializer(lambda value: "all" if value is None else value),
-]
-"""A count of blocks, or ``all``."""
-Rank = Annotated[
-    Annotated[int, Field(ge=1)] | None,
-    BeforeValidator(lambda value: None if value == "auto" else value),
-    PlainSerializer(lambda value: "auto" if value is None else value),
-]
-"""A rank, or ``auto``: as large as the cap allows."""
-Epochs = Annotated[
-    Annotated[float, Field(gt=0)] | None,
-    BeforeValidator(lambda value: None if value == "auto" else value),
-    PlainSerializer(lambda value: "auto" if value is None else value),
-]
-"""Passes over the rows, or ``auto``: more of them where rows are few."""
-Folds = Annotated[
-    Annotated[int, Field(ge=0)] | None,
-    BeforeValidator(lambda value: None if value == "auto" else value),
-    PlainSerializer(lambda value: "auto" if value is None else value),
-]
-"""Parts of a cross-validation, or ``auto``; 0 holds rows out instead."""
-Decay = Annotated[float, Field(ge=0, lt=1)]
-"""What remains of a running mean after one step."""
 
 
 class Section(BaseModel):
@@ -147,7 +94,7 @@ class Adapters(Section):
     the leading directions of what the layer reads on a few batches (arXiv:2410.07170)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """On the adapter's input."""
-    targets: Annotated[tuple[Role, ...], BeforeValidator(_as_list), Field(min_length=1)] = (
+    targets: Annotated[tuple[Role, ...], BeforeValidator(as_list), Field(min_length=1)] = (
         "query",
         "value",
     )
@@ -192,11 +139,21 @@ class Data(Section):
     ``auto``: where the names tell the rows apart at least as well as other rows do."""
     label_descriptions: Descriptions = {}
     """Sentences of your own in place of those, by label: a mapping, or a TOML file of one."""
-    text_column: Annotated[Names, Field(min_length=1)] = ("text",)
-    """Columns joined with a space."""
+    text_column: ColumnNames = ("text",)
+    """Columns joined with a space: a column's whole name, or else a list joined by commas."""
     label_column: str = "label"
     missing_text: MissingText = "refuse"
     """What a row without a text is."""
+    encoding: Encoding = "auto"
+    """Of text files, such as ``cp1252``. ``auto``: UTF-8, or UTF-16 by its mark or its zeros. What
+    is marked, or is UTF-8 beyond plain ASCII, is read as that all the same."""
+    delimiter: Delimiter = "auto"
+    """Between the cells of a text file: a character, or ``tab``, ``space``, ``comma``. ``auto``:
+    what divides the first rows best."""
+    quoting: Quoting = "auto"
+    """Of cells in text files. ``double``: ``"say ""hi\"""``. ``backslash``: ``"say \\"hi\\""``.
+    ``single``: as double, with apostrophes. ``none``: quotation marks are part of the text, and a
+    row ends with its line. ``auto``: double, but none where marks only decorate."""
     token_cache_gb: Annotated[float, Field(ge=0)] = 1.0
     """Most that the tokens of large data sets take in your cache folder, in gigabytes (10^9
     bytes), where later runs find them; 0 keeps none."""
@@ -279,7 +236,8 @@ class Train(Section):
     """Score by so many trainings, each on all rows but a part, in place of rows held out; all rows
     then train what is kept. ``auto``: where rows are too few to hold any out."""
     minutes: Minutes = None
-    """Wall clock of the whole command, final scoring excluded; the schedule is cut to fit."""
+    """Wall clock of the whole command, final scoring and report included: the schedule is cut to
+    fit, and where they would take too long fewer validation rows are scored."""
 
 
 class Predict(Section):

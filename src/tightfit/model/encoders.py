@@ -86,7 +86,7 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     """The model's own tokenizer.
 
     Raises:
-        ModelError: the folder has none that can be loaded.
+        ModelError: the folder has none that can be loaded, or one of another model.
     """
     try:
         with quiet_transformers():
@@ -96,8 +96,10 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     except Exception as error:  # The tokenizers library raises nothing more precise.
         raise _no_tokenizer(source, str(error)) from error
     # Without the files transformers 5 makes an empty tokenizer, to which every word is unknown.
-    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
+    ids = set(tokenizer.get_vocab().values())
+    if ids <= set(tokenizer.all_special_ids):
         raise _no_tokenizer(source, "its vocabulary is empty")
+    source.check_token_ids(max(ids))
     return tokenizer
 
 

@@ -166,12 +166,13 @@ def _results(
 ) -> str:
     listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
     more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
+    sample = "" if decisions.scored_rows is None else " of the"
     longer = LONGER[decisions.long_text.value]
     accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
     return f"""| | |
 | --- | --- |
 | labels, in order | {listed}{more} |
-| accuracy on {scores["n"]:,} {_scored_rows(data)} | {accuracy} |
+| accuracy on {scores["n"]:,}{sample} {_scored_rows(data)} | {accuracy} |
 | macro F1 | {scores["macro_f1"]["value"]:.3f} |
 | longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 
@@ -244,6 +245,7 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
             if proof["ok"]
             else "does not hold" + ", as declared" * bool(proof.get("expected"))
         )
+        + "; no step did better than the start, which was kept" * bool(proof.get("kept_start"))
         for name, proof in proofs.items()
     )
 

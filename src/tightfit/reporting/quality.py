@@ -73,8 +73,10 @@ def verdict(run: Run) -> Verdict:
     most = max(supports)
     learned = adapter_words(run)
     of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
+    sample = "" if run.decisions.scored_rows is None else "a sample of "
+    rows = f"{sample}{scores.n:,} rows"
     return Verdict(
-        sentence=f"{share_words(scores.accuracy)} on {scores.n:,} rows{how} · {plan.total:,}{cap} "
+        sentence=f"{share_words(scores.accuracy)} on {rows}{how} · {plan.total:,}{cap} "
         f"parameters · {learned}",
         majority=most / scores.n,
         majority_label=run.labels[supports.index(most)],

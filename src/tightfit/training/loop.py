@@ -27,7 +27,7 @@ from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
 from tightfit.training.callbacks import Callback, Event, TrainingState, notify
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
-from tightfit.training.divergence import in_fp32, not_a_number
+from tightfit.training.divergence import highest_loss, in_fp32, not_a_number
 from tightfit.training.eva_init import start_at_directions
 from tightfit.training.gradients import Gradients
 from tightfit.training.optim import RATE, epoch_order, make_optimizer
@@ -127,7 +127,7 @@ class Loop:
             solve_head(state.setup, frozen=False)
         # A head that is solved at the end has nothing to say before.
         regular = state.setup.out_of_fold is None and not state.setup.solves
-        due = regular and state.step % state.setup.config.train.eval_every == 0
+        due = regular and state.step % state.setup.eval_every == 0
         state.evaluated = last or due
         if state.evaluated:
             self._evaluate()
@@ -207,14 +207,26 @@ class Loop:
         started = time.perf_counter()
         state, counters = self.state, self.state.counters
         eval_loss, accuracy = self._scores()
-        # Weights that no step has moved yet (warm-up begins at a rate of zero) are scored for
-        # the record and never kept.
-        if state.rate > 0 and accuracy > counters.best_accuracy:
+        if self._is_best(accuracy, eval_loss):
             counters.best_accuracy, counters.best_step = accuracy, state.step
             self._best = state.setup.classifier.state()
         counters.seconds += time.perf_counter() - started
         self._add_row(eval_loss, accuracy)
         self._notify("on_evaluation")
+
+    def _is_best(self, accuracy: float, eval_loss: float) -> bool:
+        """Whether these weights are the best so far, and worth keeping.
+
+        The start is where it was fitted (a linear probe), and is kept until a step is as good.
+        Weights that no step has moved yet (warm-up begins at a rate of zero), and a start at
+        random, are scored for the record alone.
+        """
+        state, best = self.state, self.state.counters.best_accuracy
+        if state.step == 0:
+            return state.setup.config.head.start == "probe"
+        better = accuracy > best or (accuracy == best and state.counters.best_step == 0)
+        # Not a number is not below it either.
+        return state.rate > 0 and better and eval_loss <= highest_loss(state.setup, state.history)
 
     def _scores(self) -> tuple[float, float]:
         """Mean loss and accuracy: of the rows held out, or of trainings that did not see a row."""

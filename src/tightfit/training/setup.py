@@ -23,6 +23,7 @@ from tightfit.data.batches import (
     length_sorted,
     most_padded_tokens,
 )
+from tightfit.data.splits import limit_rows
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import Source
@@ -120,6 +121,28 @@ class Setup:
         """The highest learning rate."""
         contrastive = self.objective == "contrastive"
         return self.config.contrastive.lr if contrastive else self.config.optim.lr
+
+    @property
+    def eval_every(self) -> int:
+        """Optimiser steps between evaluations."""
+        decided = self.decisions.eval_every
+        return self.config.train.eval_every if decided is None else decided.value
+
+    @property
+    def keeps_prefix(self) -> bool:
+        """Whether what lies below the lowest adapter is computed once and kept."""
+        kept = self.decisions.prefix_cache
+        return kept is not None and kept.value == "on"
+
+    def scored_rows(self) -> list[int]:
+        """Positions of the validation rows that the final scores are of, in their order: all, or
+        always the same stratified sample."""
+        targets_N, decided = self.validation.targets, self.decisions.scored_rows
+        every = list(range(len(targets_N)))
+        if decided is None:
+            return every
+        strata = self.dataset.task.strata(targets_N)
+        return limit_rows(every, strata, decided.value, self.config.seed)
 
     def data_facts(self) -> dict[str, Any]:
         """What ``data.json`` keeps of the rows and their tokens."""

@@ -31,15 +31,19 @@ def solve_head(setup: Setup, *, frozen: bool) -> None:
     put_output(setup, _problem(setup, frozen=frozen).solve())
 
 
-def head_is_solved(setup: Setup) -> Proof:
+def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
     """Whether the gradient of its objective is zero, where the head is solved.
+
+    Args:
+        setup: as it was trained.
+        frozen: whether the encoder is as it was loaded, as for :func:`solve_head`.
 
     Raises:
         ProofError: it is not.
     """
     layer = output_layer(setup.classifier.module, setup.classifier.plan)
     held = [p.detach().cpu().double().numpy() for p in (layer.weight, layer.bias)]
-    problem = _problem(setup, frozen=setup.objective == "probe")
+    problem = _problem(setup, frozen=frozen)
     residual = problem.residual(LinearMap(*held))
     numbers = {
         "largest_gradient": residual,

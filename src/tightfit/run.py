@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
@@ -29,21 +29,13 @@ if TYPE_CHECKING:
     from tightfit.data.sources import Columns
     from tightfit.encoder import LogitsOfTexts
     from tightfit.engines.leave_one_out import Word
-    from tightfit.engines.predictor import Predictor
+    from tightfit.engines.predictor import AnswerOptions, Predictor
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
-
-
-class AnswerOptions(TypedDict, total=False):
-    """How a run shall answer; see :class:`Run`."""
-
-    max_length: int | None
-    max_error: float | None
-    thresholds: Mapping[Any, float] | None
 
 
 class Run(Shown):
@@ -199,6 +191,7 @@ class Run(Shown):
         saved = storage.read_json(path)
         # Of runs of format 1 some of it is known without having been written.
         known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
+        known["source"] = saved.get("source", "validation")
         train = parsed(TrainSummary, {**known, **saved["train"]}, path)
         return Metrics(train, parsed(Scores, saved["validation"], path))
 
@@ -341,7 +334,7 @@ class Run(Shown):
     def explain(
         self, texts: Any, most_words: int | None = None
     ) -> tuple[Predictions, list[tuple[Word, ...]]]:
-        """The answers to texts, and how much each hangs on each word, which is left out in turn.
+        """The answers to texts, and what each hangs on: its words are left out in turn.
 
         Of a text with more words than ``most_words`` (None is 200), neighbours go together.
         """

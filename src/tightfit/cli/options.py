@@ -205,7 +205,8 @@ Recipe = Annotated[
     in_settings(
         metavar="NAME",
         autocompletion=complete_recipe,
-        help="Where the settings start from; listed below.",
+        help="Where the settings start from: a name, listed below, or a TOML file, such as "
+        "RUN/config.toml to repeat a run.",
     ),
 ]
 

@@ -155,6 +155,15 @@ class SingleLabel:
 
         return fit_probe(features_NF, targets_N, num_labels=self.outputs, balanced=balanced)
 
+    def right_unseen(
+        self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Whether each row is answered rightly by a linear probe of all the others."""
+        from tightfit.tasks.linear_probe import leave_one_out
+
+        wanted_NK = np.eye(self.outputs)[targets_N]
+        return self.right(leave_one_out(features_NF, wanted_NK), targets_N)
+
     # Answers
 
     def probabilities(self, logits_NK: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:

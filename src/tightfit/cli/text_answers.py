@@ -152,7 +152,7 @@ def explained(text: str, words: Sequence[Word]) -> list[Text]:
     lines = [shown]
     for word in listed:
         blanks = " " * (width - cell_len(word.text))
-        told = f"{word.effect:+.2f}  ({word.without:.1%} without it)"
+        told = f"{word.effect:+.2f}  ({word.without:.2%} without it)"
         colour = FOR if word.effect > 0 else AGAINST
         lines.append(Text.assemble("    ", (word.text, colour), f"{blanks}  {told}"))
     return lines

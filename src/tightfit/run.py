@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Config, Decisions, MissingText, read_settings
+from tightfit.config import Config, Decisions, MissingText, Settings, read_settings, with_reading
 from tightfit.data.facts import DataFacts
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
@@ -355,11 +355,15 @@ class Run(Shown):
         text_column: Sequence[str] | str | None = None,
         label_column: str | None = None,
         missing_text: MissingText | None = None,
+        settings: Settings = (),
     ) -> Columns:
-        """Where texts and labels are in new data: as in training, unless told otherwise."""
+        """Where texts and labels are in new data: as in training, unless told otherwise.
+
+        ``settings`` are those of :func:`tightfit.config.with_reading`.
+        """
         from tightfit.data.sources import Columns
 
-        data = self.config.data
+        data = with_reading(self.config, settings).data
         names = (text_column,) if isinstance(text_column, str) else text_column
         return Columns(
             tuple(names or data.text_column),

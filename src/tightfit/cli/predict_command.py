@@ -65,6 +65,7 @@ def predict(
         ),
     ] = None,
     text_column: options.TextColumn = None,
+    settings: options.Reading = None,
     missing_text: options.MissingText = None,
     shard: Annotated[
         str | None,
@@ -182,6 +183,7 @@ def predict(
         for_data: dict[str, object] = {
             "--text-column": text_column,
             "--missing-text": missing_text,
+            "--set": settings,
             "--shard": shard,
             "--engine": engine,
             "--escape-formulas": escape_formulas or None,
@@ -207,6 +209,7 @@ def predict(
                 max_error=max_error,
                 text_column=text_column,
                 missing_text=missing_text,
+                settings=settings or (),
                 shard=shard,
                 engine=engine or "torch",
                 cascade=cascade,

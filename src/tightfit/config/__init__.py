@@ -25,6 +25,7 @@ from tightfit.config.loading import (
     setting_names,
     settings_of,
     typed,
+    with_reading,
 )
 from tightfit.config.sections import (
     Adapters,

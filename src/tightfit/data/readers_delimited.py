@@ -48,8 +48,7 @@ def open_csv(path: Path, source: str, form: TextForm = FOUND_OUT, default: str =
             another form than AG News. The chunks raise it for rows of another length than the
             header, for a header that stands again, and for broken quotes.
     """
-    opened = open_sample(path, source, form, default)
-    return delimited_rows(opened)
+    return delimited_rows(open_sample(path, source, form, default))
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,11 @@ class Delimited:
                 lines = islice(file, form.skipped, None)
                 yield from form.dialect.rows(lines, form.widths, form.skipped + 1)
         except QuoteFault as fault:
-            raise self._quote_fault(fault) from fault
+            raise self.quote_fault(fault) from fault
 
     def _check(self, rows: Sequence[Sequence[str]], chunk: Chunk) -> None:
-        header = [name.strip() for name in self.columns]
-        again = [i for i, row in enumerate(rows) if [*map(str.strip, row)][: len(header)] == header]
+        header = [_bare(name) for name in self.columns]
+        again = [i for i, row in enumerate(rows) if [*map(_bare, row)][: len(header)] == header]
         if again and len(header) > 1 and self.header_rows:
             raise chunk.fault(
                 "the header stands again among the rows",
@@ -117,7 +116,7 @@ class Delimited:
         # An empty cell is how a CSV writes a missing value.
         return [(row[index] or None) if index < len(row) else None for row in rows]
 
-    def _quote_fault(self, fault: QuoteFault) -> DataError:
+    def quote_fault(self, fault: QuoteFault) -> DataError:
         """The error for a row with broken quotes; it names the setting that reads the file."""
         plain = self._reads_plainly()
         if fault.ambiguous:
@@ -172,6 +171,10 @@ def delimited_rows(file: Delimited) -> Rows:
         DataError: two have the same name.
     """
     form = file.form
+    if form.swallows is not None:
+        raise file.quote_fault(
+            QuoteFault(form.swallows, "each of its lines could be a row", ambiguous=True)
+        )
     first, told = form.header, list(file.told)
     if _is_headless_ag_news(form):
         file = replace(file, columns=_AG_COLUMNS, header_rows=0)
@@ -194,6 +197,11 @@ def delimited_rows(file: Delimited) -> Rows:
         told=tuple(told),
         no_header=no_header,
     )
+
+
+def _bare(cell: str) -> str:
+    """A cell of a header, as it may stand again where files were joined."""
+    return cell.strip().strip('\ufeff"').casefold()
 
 
 def _classes(file: Delimited) -> set[str]:

@@ -148,7 +148,9 @@ class Rows:
         """Put the options that mend a command into its fault."""
         lacks_text = not all(self._found(name) for name in text)
         lacks_label = label is not None and not self._found(label)
-        cells = self._first_cells()
+        known = [*text, *([] if label is None else [label])]
+        taken = {column for name in known for column in self.find(name) or ()}
+        cells = {name: some for name, some in self._first_cells().items() if name not in taken}
         fault.add = column_options(cells, text=lacks_text, label=lacks_label)
         if fault.add is not None:
             near, _, _ = (fault.next_step or "").partition(_CHOOSE)

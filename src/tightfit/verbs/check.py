@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
-from tightfit.config import load_config
+from tightfit.config import Settings, load_config, with_reading
 from tightfit.data.checks.cleaning import FIXES, Cleaned, Fix, cleaned
 from tightfit.data.checks.findings import Findings
 from tightfit.data.copies import check_copy, write_table
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, check_source, read_table
+from tightfit.data.text_files import TextForm
 from tightfit.display import Shown
 from tightfit.errors import MissingExtraError, ModelError, UsageError
 from tightfit.model.locate import Source, locate
@@ -58,6 +59,7 @@ def check(
     against: Any = None,
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
+    settings: Settings = (),
     model: str | None = None,
     max_length: int | None = None,
     fix: Sequence[Fix] | str = (),
@@ -74,6 +76,8 @@ def check(
         against: test rows, which must not be among ``data``; their labels are not looked at.
         text_column: column, or columns to join with a space.
         label_column: column of the labels; None takes ``label`` where there is one.
+        settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
+            as assignments or by name.
         model: whose tokenizer counts tokens; None takes the default recipe's, if it is installed.
         max_length: longest text that will be read, in tokens; None takes the default recipe's.
         fix: what a cleaned copy shall be without: some of ``FIXES``.
@@ -95,9 +99,10 @@ def check(
     if copy is not None:
         check_not_input(copy, data, against)
         check_new_file(copy, overwrite=overwrite)
-    defaults = load_config().data
+    defaults = with_reading(load_config(), settings).data
     names = (text_column,) if isinstance(text_column, str) else text_column
     columns = Columns(tuple(names or defaults.text_column), label_column or "label", "empty")
+    columns = replace(columns, form=TextForm.of(defaults))
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.examine import check_table

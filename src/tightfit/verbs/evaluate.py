@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tightfit.config import MissingText
+from tightfit.config import MissingText, Settings
 from tightfit.data.sources import check_source
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
@@ -27,6 +27,7 @@ def evaluate(
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
     missing_text: MissingText | None = None,
+    settings: Settings = (),
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run on labelled rows, with intervals.
@@ -39,6 +40,8 @@ def evaluate(
         text_column: column, or columns to join with a space.
         label_column: column of the labels.
         missing_text: what a row without a text is; None takes the run's own setting.
+        settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
+            as assignments or by name; else as in training.
         progress: how to speak to people; None speaks on stderr.
 
     Raises:
@@ -47,9 +50,9 @@ def evaluate(
     """
     loaded, others = Run.open(run), [Run.open(path) for path in also]
     compared = None if against is None else Run.open(against)
-    columns = loaded.columns(text_column, label_column, missing_text)
-    check_source(data, columns, progress=progress)
+    columns = loaded.columns(text_column, label_column, missing_text, settings)
     progress = progress or RichProgress()
+    check_source(data, columns, progress=progress)
     from tightfit.verbs.evaluation import evaluated
 
     return evaluated(loaded, data, columns, against=compared, also=others, progress=progress)

@@ -13,7 +13,7 @@ from typing import Any
 from tightfit.batch_predict.input_rows import Records, kept_columns, read_records
 from tightfit.batch_predict.shard import WHOLE, Shard
 from tightfit.batch_predict.stream import STREAM_ROWS, Form, Written, check_out, predict_stream
-from tightfit.config import Config, MissingText
+from tightfit.config import Config, MissingText, Settings
 from tightfit.data.given_texts import as_source
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import Rows
@@ -63,6 +63,7 @@ def predict(
     max_error: float | None = None,
     text_column: Sequence[str] | str | None = None,
     missing_text: MissingText | None = None,
+    settings: Settings = (),
     shard: str | None = None,
     engine: Asked = "torch",
     cascade: bool = False,
@@ -97,6 +98,8 @@ def predict(
         text_column: column, or columns to join with a space.
         missing_text: what a row without a text is, ``refuse`` a fault or ``empty`` an empty text;
             None takes the run's own setting.
+        settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
+            as assignments or by name; else as in training.
         shard: ``3/8`` predicts the third of eight shares of the rows, under their own numbers.
         engine: what computes; ``auto`` measures those that are installed on a sample of the rows,
             and takes the fastest that agrees with PyTorch in fp32. Any but ``torch`` keeps its
@@ -121,7 +124,7 @@ def predict(
     check_new_file(out, overwrite=overwrite)
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error)
-    columns = loaded.columns(text_column, missing_text=missing_text)
+    columns = loaded.columns(text_column, missing_text=missing_text, settings=settings)
     check_source(data, columns, labelled=False, progress=progress)
     rows, columns = _opened(data, columns)
     text, _ = rows.choose(columns.text, None)

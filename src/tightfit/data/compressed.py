@@ -33,7 +33,7 @@ _INSIDE = re.compile(rf"(.+?\{ZIP}){MEMBER_SIGN}(.+)", re.IGNORECASE | re.DOTALL
 MEMBERS_NAMED = 10
 """Files in an archive that an error lists one by one."""
 
-BOMB_BYTES, BOMB_RATIO = 16 * 2**20, 150
+BOMB_BYTES, BOMB_RATIO = 4 * 2**20, 150
 """So much out of a file, and so many times what it came from, is no text that anybody wrote."""
 
 

@@ -25,6 +25,9 @@ _AG_NAME_OF = {str(number): name for number, name in enumerate(AG_NEWS_NAMES, st
 _TRIPLE = ("label", "title", "text")
 """What the columns of AG News's kin are: class, title and text, without a header."""
 
+MARGIN = 8
+"""Blanks and marks around a name of a header, where it stands again."""
+
 COLUMNS_NAMED = 12
 """Cells of a row up to which a header is proposed."""
 
@@ -87,20 +90,15 @@ class Delimited:
             raise self.quote_fault(fault) from fault
 
     def _check(self, rows: Sequence[Sequence[str]], chunk: Chunk) -> None:
-        header = [_bare(name) for name in self.columns]
-        again = [i for i, row in enumerate(rows) if [*map(_bare, row)][: len(header)] == header]
-        if again and len(header) > 1 and self.header_rows:
+        again = [i for i, row in enumerate(rows) if self._is_header(row)]
+        if again:
             raise chunk.fault(
                 "the header stands again among the rows",
                 again,
                 next_step="remove these lines: of files that are joined, one keeps its header",
             )
         width = len(self.columns)
-        ragged = [
-            i
-            for i, row in enumerate(rows)
-            if len(row) not in self.form.widths or any(map(str.strip, row[width:]))
-        ]
+        ragged = [i for i, row in enumerate(rows) if len(row) != width and self._is_ragged(row)]
         if ragged:
             raise chunk.fault(
                 f"a row with {len(rows[ragged[0]])} cells under a header with {width}",
@@ -108,6 +106,26 @@ class Delimited:
                 allowed=f"cells divided by {delimiter_name(self.form.dialect.delimiter)}",
                 next_step="put cells that hold the delimiter or a line break in double quotes",
             )
+
+    def _is_header(self, row: Sequence[str]) -> bool:
+        """Whether a row is the header once more; of one column it may as well be a text."""
+        if self._header is None or len(row[0]) > self._header[0]:
+            return False
+        names = self._header[1]
+        return tuple(map(_bare, row[: len(names)])) == names
+
+    @cached_property
+    def _header(self) -> tuple[int, tuple[str, ...]] | None:
+        """Characters that the first name may take, and the names; None where none can come again.
+
+        The length spares nearly all rows a closer look.
+        """
+        if len(self.columns) < 2 or not self.header_rows:
+            return None
+        return len(self.columns[0]) + MARGIN, tuple(map(_bare, self.columns))
+
+    def _is_ragged(self, row: Sequence[str]) -> bool:
+        return len(row) not in self.form.widths or any(map(str.strip, row[len(self.columns) :]))
 
     def _cells(self, rows: Sequence[Sequence[str]], name: str) -> list[str | None]:
         index = self.columns.index(name)

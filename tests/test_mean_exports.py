@@ -22,6 +22,7 @@ from tightfit.exporting.exporter import Rows, export
 from tightfit.exporting.format_names import check_format
 from tightfit.exporting.formats import merged_model
 from tightfit.families import COMPUTED
+from tightfit.model.adapter_audit import audit_artefact
 from tightfit.model.model_card import loading_code
 from tightfit.progress import Progress
 
@@ -103,7 +104,7 @@ def test_the_adapter_of_a_bert_goes_out_and_comes_back(runs_of: Runs, tmp_path: 
 def test_an_audit_counts_what_trained(method: str, runs_of: Runs) -> None:
     """Not the block, whether the run is known or the folder alone."""
     run = runs_of("bert", method)
-    assert audit(run.path).trainable == run.plan.total
+    assert audit_artefact(run.artefact, run.plan, run.labels).trainable == run.plan.total
     assert audit(run.artefact).trainable == run.plan.total
 
 

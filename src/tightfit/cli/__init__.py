@@ -24,6 +24,7 @@ from tightfit.cli import (
     report_command,
     train_command,
 )
+from tightfit.cli.front import WithArguments
 from tightfit.cli.help import SettingsHelp, examples
 
 EXAMPLES = """\
@@ -43,6 +44,7 @@ Exit codes
   5  over the budget           130  interrupted (143: terminated)"""
 
 app = typer.Typer(
+    cls=WithArguments,
     epilog=f"{examples(EXAMPLES)}\n\n{EXIT_CODES}",
     no_args_is_help=True,
     rich_markup_mode="rich",

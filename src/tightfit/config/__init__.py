@@ -34,3 +34,4 @@ from tightfit.config.sections import (
     MissingText,
     Optim,
 )
+from tightfit.config.text_settings import Quoting

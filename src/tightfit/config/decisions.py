@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Generic, Literal, TypeVar
 
 from tightfit.config.sections import Config
+from tightfit.families import Pooling
 
 KeptText = Literal["head", "head+tail", "windows"]
 """What is kept of a text that is too long."""
@@ -37,6 +38,7 @@ class Decisions:
         max_length: longest text while training, in tokens: no more than the encoder has positions.
         predict_max_length: longest text at inference, likewise.
         long_text: what is kept of a longer text.
+        pooling: what the head reads of the encoder's last layer.
         epochs: passes over the training rows.
         precision: of the forward pass.
         forward: the lean forward pass, or the model's own.
@@ -44,6 +46,7 @@ class Decisions:
         probe_rows: most rows that the probe start is fitted on, where time is short.
         eval_rows: most rows that an evaluation while training scores, where time is short.
         max_steps: optimiser steps that fit into the time.
+        scored_rows: validation rows of the final scores, where all would take too long.
     """
 
     max_length: Decision[int]
@@ -56,15 +59,17 @@ class Decisions:
     probe_rows: Decision[int] | None = None
     eval_rows: Decision[int] | None = None
     max_steps: Decision[int] | None = None
+    scored_rows: Decision[int] | None = None
+    pooling: Decision[Pooling] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:
         """The decisions by their names; those are left out that were just what was asked for."""
         every = {field.name: getattr(self, field.name) for field in fields(self)}
-        lengths = ("max_length", "predict_max_length")
+        plain = ("max_length", "predict_max_length", "pooling")
         return {
             name: decision
             for name, decision in every.items()
-            if decision is not None and not (name in lengths and decision.reason == ASKED)
+            if decision is not None and not (name in plain and decision.reason == ASKED)
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from tightfit.config.text_settings import Delimiter, Encoding, Quoting
 from tightfit.errors import SettingsError
 from tightfit.families import Role
 from tightfit.methods import METHODS
@@ -43,6 +44,12 @@ def _to_word(value: float | None) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+ColumnNames = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(min_length=1),
+]
+"""Columns; one word may be a list joined by commas, which only their names can tell."""
 CountOrShare = Annotated[float, Field(ge=0)]
 """A count, or, below 1, a share of the whole."""
 Limit = Annotated[
@@ -143,6 +150,10 @@ class Head(Section):
     """``stock``: the model class's own head. ``linear``: the same head, of which only the output
     layer trains; hidden layers that the checkpoint lacks are frozen near the identity, and plain
     ``transformers`` loads it all the same. ``auto``: linear where the model's head can be."""
+    pooling: Literal["first", "mean", "auto"] = "first"
+    """What it reads of the encoder's last layer: the first token's state, or the mean of all. The
+    mean costs all of that layer. ``auto``: what a linear classifier on the frozen encoder finds
+    better on training rows."""
     start: Literal["random", "probe"] = "random"
     """Where the output layer starts: at random, or at the solution of a linear classifier on the
     frozen features (arXiv:2202.10054)."""
@@ -164,11 +175,21 @@ class Data(Section):
     ``auto``: head and tail where many training texts are cut."""
     labels: Names = ()
     """Label names in order, where the data does not say."""
-    text_column: Annotated[Names, Field(min_length=1)] = ("text",)
-    """Columns joined with a space."""
+    text_column: ColumnNames = ("text",)
+    """Columns joined with a space: a column's whole name, or else a list joined by commas."""
     label_column: str = "label"
     missing_text: MissingText = "refuse"
     """What a row without a text is."""
+    encoding: Encoding = "auto"
+    """Of text files, such as ``cp1252``. ``auto``: UTF-8, or UTF-16 by its mark or its zeros. What
+    is marked, or is UTF-8 beyond plain ASCII, is read as that all the same."""
+    delimiter: Delimiter = "auto"
+    """Between the cells of a text file: a character, or ``tab``, ``space``, ``comma``. ``auto``:
+    what divides the first rows best."""
+    quoting: Quoting = "auto"
+    """Of cells in text files. ``double``: ``"say ""hi\"""``. ``backslash``: ``"say \\"hi\\""``.
+    ``single``: as double, with apostrophes. ``none``: quotation marks are part of the text, and a
+    row ends with its line. ``auto``: double, but none where marks only decorate."""
     token_cache_gb: Annotated[float, Field(ge=0)] = 1.0
     """Most that the tokens of large data sets take in your cache folder, in gigabytes (10^9
     bytes), where later runs find them; 0 keeps none."""

@@ -17,6 +17,7 @@ from tightfit.encoder.adapter_weights import AdapterWeights, Change, LowRank
 from tightfit.encoder.frozen import FrozenEncoder, UnknownInside
 from tightfit.encoder.tensors import Stored
 from tightfit.errors import ArtefactError
+from tightfit.families import Pooling, mean_block
 
 Array = Any
 """A numpy array, or a torch tensor: what both can do is written once."""
@@ -81,7 +82,8 @@ class Network:
     position_bias: Array | None
     """Added to attention scores, by bucket of the distance and by head."""
     head: tuple[tuple[Linear, str | None], ...]
-    """Layers that read the first token's state one after the other, each with its activation."""
+    """Layers that read the pooled state one after the other, each with its activation."""
+    pooling: Pooling = "first"
 
     @property
     def labels(self) -> int:
@@ -135,11 +137,25 @@ class _Parts:
             tuple(map(self.block, range(encoder.depth))),
             bias and self.stored(f"{encoder.family.encoder}.{bias}.weight").floats,
             self.head(),
+            self.pooling(),
         )
         strange = (self.adapter.tensors.keys() | self.adapter.changes.keys()) - self._asked
         if strange:
             raise UnknownInside("the adapter changes other parts", seen=", ".join(sorted(strange)))
         return network
+
+    def pooling(self) -> Pooling:
+        """The mean, where the adapter brings the block that stands for it."""
+        encoder, brought = self.encoder, self.adapter.tensors
+        block = mean_block(encoder.family, encoder.depth)
+        whole = all(n in brought and _is_filled(brought[n].floats, v) for n, v in block.items())
+        replicated = self.adapter.replicated
+        due = ((0, encoder.depth), (encoder.depth - 1, encoder.depth)) if whole else ()
+        if replicated and replicated != due:
+            raise UnknownInside("the adapter repeats layers", seen=replicated)
+        if whole:
+            self._asked.update(block)
+        return "mean" if whole else "first"
 
     def stored(self, name: str) -> Stored:
         self._asked.add(name)
@@ -183,6 +199,13 @@ class _Parts:
         weight_OI, bias_O = (self.stored(f"{name}.{x}").floats for x in ("weight", "bias"))
         change = self.adapter.changes.get(name)
         return Linear(weight_OI, bias_O) if change is None else _changed(weight_OI, bias_O, change)
+
+
+def _is_filled(tensor: Array, value: float) -> bool:
+    """Whether a matrix is so many times the identity, or a vector so much everywhere."""
+    square = tensor.ndim == 2
+    due = value * np.eye(*tensor.shape) if square else np.full(tensor.shape, value)
+    return np.array_equal(tensor, due)
 
 
 def _changed(weight_OI: Array, bias_O: Array, change: Change) -> Linear:

@@ -96,9 +96,7 @@ def read_tensor(path: Path, name: str) -> NDArray[np.float64]:
         return file.tensor(full)
 
 
-def read_tensors(
-    path: Path, *, without: Collection[str] = ()
-) -> dict[str, NDArray[np.float64]]:
+def read_tensors(path: Path, *, without: Collection[str] = ()) -> dict[str, NDArray[np.float64]]:
     """Every tensor of a safetensors file, by its name in the base model.
 
     Args:

@@ -221,6 +221,7 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
             if proof["ok"]
             else "does not hold" + ", as declared" * bool(proof.get("expected"))
         )
+        + "; no step did better than the start, which was kept" * bool(proof.get("kept_start"))
         for name, proof in proofs.items()
     )
 

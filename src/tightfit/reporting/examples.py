@@ -172,7 +172,7 @@ def _mistake(
     return Mistake(
         text=validation_logits.texts[place] or "",
         true=labels[int(validation_logits.targets_N[place])],
-        predicted=said.labels[0],
+        predicted=labels[said.ids[0]],
         confidence=float(said.confidence[0]),
         row=int(validation_logits.rows_N[place]),
     )

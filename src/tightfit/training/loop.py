@@ -24,7 +24,7 @@ from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
 from tightfit.training.callbacks import Callback, Event, TrainingState, notify
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
-from tightfit.training.divergence import in_fp32, not_a_number
+from tightfit.training.divergence import highest_loss, in_fp32, not_a_number
 from tightfit.training.eva_init import start_at_directions
 from tightfit.training.gradients import Gradients
 from tightfit.training.optim import RATE, make_optimizer
@@ -209,15 +209,27 @@ class Loop:
         )
         task, targets_N = setup.classifier.task, torch.from_numpy(subset.targets[rows])
         accuracy = state.peers.mean(task.right(logits_NK, targets_N).double())
-        # Weights that no step has moved yet (warm-up begins at a rate of zero) are scored for
-        # the record and never kept.
-        if state.rate > 0 and accuracy > counters.best_accuracy:
+        eval_loss = state.peers.mean(task.row_losses(logits_NK, targets_N))
+        if self._is_best(accuracy, eval_loss):
             counters.best_accuracy, counters.best_step = accuracy, state.step
             self._best = setup.classifier.state()
         counters.seconds += time.perf_counter() - started
-        eval_loss = state.peers.mean(task.row_losses(logits_NK, targets_N))
         self._add_row(eval_loss, accuracy)
         self._notify("on_evaluation")
+
+    def _is_best(self, accuracy: float, eval_loss: float) -> bool:
+        """Whether these weights are the best so far, and worth keeping.
+
+        The start is where it was fitted (a linear probe), and is kept until a step is as good.
+        Weights that no step has moved yet (warm-up begins at a rate of zero), and a start at
+        random, are scored for the record alone.
+        """
+        state, best = self.state, self.state.counters.best_accuracy
+        if state.step == 0:
+            return state.setup.config.head.start == "probe"
+        better = accuracy > best or (accuracy == best and state.counters.best_step == 0)
+        # Not a number is not below it either.
+        return state.rate > 0 and better and eval_loss <= highest_loss(state.setup, state.history)
 
     def _add_row(self, eval_loss: float, eval_accuracy: float) -> None:
         state, counters = self.state, self.state.counters

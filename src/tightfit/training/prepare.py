@@ -18,6 +18,7 @@ from tightfit.data.batches import batch_order, padding_share
 from tightfit.data.token_cache import TokenCache
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.device import best_device
+from tightfit.families import Pooling
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
@@ -42,15 +43,27 @@ LEAN_REASON = "the same logits with less work"
 
 
 def plan_for(
-    config: Config, source: Source, num_labels: int, allocate: Allocate = largest_that_fits
+    config: Config,
+    source: Source,
+    num_labels: int,
+    allocate: Allocate = largest_that_fits,
+    *,
+    pooling: Pooling = "first",
 ) -> Plan:
-    """The plan for this very model folder: the first gate.
+    """The plan for this very model folder, by :func:`plan_by`: the first gate.
 
     Raises:
         BudgetError: it does not fit under the cap.
     """
     shapes = source.shapes(num_labels)
-    return plan_by(config, shapes, model=source.name, num_labels=num_labels, allocate=allocate)
+    return plan_by(
+        config,
+        shapes,
+        model=source.name,
+        num_labels=num_labels,
+        allocate=allocate,
+        pooling=pooling,
+    )
 
 
 def decide_lengths(
@@ -90,7 +103,7 @@ def prepare(
     classifier.module.to(best_device())
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, decided, classifier.device, lean=own_path is None)
-    lean = LeanEncoder(classifier.module, precision.dtype) if own_path is None else None
+    lean = _lean(classifier, precision) if own_path is None else None
     lengths = decide_lengths(config, source, classifier.tokenizer)
     multiple = precision.length_multiple(classifier.device)
     reader = _Reader(config, classifier.tokenizer, lengths[0].value, multiple)
@@ -136,6 +149,10 @@ def prepare(
         if sentence:
             progress.say(sentence)
     return replace(setup, padding=_padding(setup, order))
+
+
+def _lean(classifier: Classifier, precision: Precision) -> LeanEncoder:
+    return LeanEncoder(classifier.module, precision.dtype, classifier.plan.pooling)
 
 
 def _about_lengths(lengths: tuple[Decision[int], Decision[int]]) -> str | None:

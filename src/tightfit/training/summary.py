@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tightfit.metrics.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class TrainSummary:
         seconds: of training, evaluations included.
         examples_per_second: in steps alone.
         tokens_per_second: likewise.
-        proofs: by name, whether each holds, and whether a failure was declared (``expected``).
+        proofs: by name, whether each holds, and whether a failure was declared (``expected``), and
+            whether the start was kept (``kept_start``).
     """
 
     task: str
@@ -39,3 +44,26 @@ class TrainSummary:
     examples_per_second: float
     tokens_per_second: float
     proofs: Mapping[str, Mapping[str, bool]]
+
+    @property
+    def kept_start(self) -> bool:
+        """Whether no step did better than the start, so that the adapters change nothing."""
+        return self.proofs.get("no_regression", {}).get("kept_start", False)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The outcome of a training."""
+
+    train: TrainSummary
+    validation: Scores
+    """On the validation rows."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The outcome on other rows, since the run was sealed."""
+
+    data: str
+    """Where the rows came from."""
+    scores: Scores

@@ -36,6 +36,7 @@ from tightfit.training.callbacks import (
 )
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
+from tightfit.training.divergence import prove_no_regression
 from tightfit.training.importance import decide_plan
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
@@ -50,6 +51,9 @@ from tightfit.verbs.train_result import TrainResult, read_result
 
 ROUND_TRIP_ROWS = 64
 """Validation rows on which the artefact must answer as the trained model does."""
+
+SUMMED = ("ok", "expected", "kept_start")
+"""What the summary of a training tells of each proof."""
 
 RECORDED_VERSIONS = ("tightfit", "torch", "transformers", "peft", "accelerate", "tokenizers")
 
@@ -147,6 +151,7 @@ def _fit(
             gradients = watch.finish()
         finally:
             storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
+    regression = prove_no_regression(setup, fitted, progress)
     # VeRA's d may stand still, as A may: b alone changes the weight.
     moved = movement(
         before,
@@ -154,6 +159,7 @@ def _fit(
         adapter_pairs(setup.classifier.module),
         exempt={*watch.exempt, *watch.late},
         expect_dead=setup.config.train.expect_dead,
+        kept_start=regression.numbers["kept_start"],
     )
     artefact = folder.model if setup.classifier.plan.record.whole else folder.adapter
     saved = save_artefact(setup.classifier, artefact)
@@ -161,6 +167,7 @@ def _fit(
         "gates": _gates(setup, loop.optimizer_parameters, saved).to_json(),
         "gradients": gradients.to_json(),
         "movement": moved.to_json(),
+        "no_regression": regression.to_json(),
         "round_trip": _round_trip(setup, artefact).to_json(),
     }
     storage.write_json(folder.proofs, proofs)
@@ -205,6 +212,7 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
     storage.write_text(folder.report, render(run.with_parts(manifest=draft)))
     storage.seal(folder, versions, base)
+    CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
     return result
 
 
@@ -268,7 +276,7 @@ def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> Train
         examples_per_second=counters.rows / counters.train_seconds,
         tokens_per_second=counters.tokens / counters.train_seconds,
         proofs={
-            name: {key: proof[key] for key in ("ok", "expected") if key in proof}
+            name: {key: proof[key] for key in SUMMED if key in proof}
             for name, proof in trained.proofs.items()
         },
     )

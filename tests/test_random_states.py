@@ -58,6 +58,7 @@ CALLS: dict[str, Callable[[Path, Path, Path, Path], Any]] = {
         run, rows, out.with_suffix(".csv"), **QUIET
     ),
     "report": lambda run, rows, bert, out: tightfit.report(run),
+    "runs": lambda run, rows, bert, out: tightfit.runs(run),
     "train": lambda run, rows, bert, out: tightfit.train(rows, out=out, **trained(bert, rows)),
 }
 """Every public function, called for real: with a run of its own, its rows, and a path to write."""

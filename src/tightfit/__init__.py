@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tightfit.verbs.plan import plan
     from tightfit.verbs.predict import PredictResult, predict
     from tightfit.verbs.report import report
+    from tightfit.verbs.runs import RunList, runs
     from tightfit.verbs.train import train
     from tightfit.verbs.train_result import TrainResult
     from tightfit.verbs.write_export import ExportResult
@@ -50,6 +51,7 @@ _HOMES = {
     "ImportResult": "verbs.import_adapter:ImportResult",
     "PredictResult": "verbs.predict:PredictResult",
     "Run": "run:Run",
+    "RunList": "verbs.runs:RunList",
     "TrainResult": "verbs.train_result:TrainResult",
     "audit": "verbs.audit:audit",
     "check": "verbs.check:check",
@@ -63,6 +65,7 @@ _HOMES = {
     "plan": "verbs.plan:plan",
     "predict": "verbs.predict:predict",
     "report": "verbs.report:report",
+    "runs": "verbs.runs:runs",
     "train": "verbs.train:train",
 }
 """Where each public name is defined: ``module:name``."""
@@ -95,6 +98,7 @@ __all__ = [
     "ImportResult",
     "PredictResult",
     "Run",
+    "RunList",
     "TrainResult",
     "__version__",
     "audit",
@@ -109,6 +113,7 @@ __all__ = [
     "plan",
     "predict",
     "report",
+    "runs",
     "train",
 ]
 

@@ -44,6 +44,7 @@ tightfit train --data hf:ag_news --model roberta-base --recipe paper
 tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
 tightfit train --data train.csv --minutes 10
 tightfit train --data train.csv --dry-run
+tightfit train --data train.csv --recipe runs/001/config.toml
 tightfit train --data train.csv --out runs/first --resume"""
 
 
@@ -63,8 +64,8 @@ def train(
         float | None,
         options.in_settings(
             min=0.01,
-            help="The best classifier within this time of the whole command, final scoring "
-            "excluded: steps are timed, and the schedule is cut to what fits.",
+            help="The best classifier within this time of the whole command, from its start to the "
+            "sealed run: steps are timed, and the schedule is cut to what fits.",
         ),
     ] = None,
     settings: options.Settings = None,

@@ -70,7 +70,7 @@ def read_contents(path: Path) -> Contents:
     with _opened(path) as file:
         # With bias="all" PEFT writes the head's bias three times over; it trained once.
         names = {_plain(name): name for name in file.shapes if _FROZEN_COPY not in name}
-        constants = tuple(p.rpartition(".")[0] for p, n in names.items() if _is_scalar(file, n))
+        constants = tuple(_constant_layers(file, names))
         for plain, name in names.items():
             if plain.rpartition(".")[0] not in constants:
                 numbers += math.prod(file.shapes[name])
@@ -154,13 +154,15 @@ class _File:
         return self.stored[name].floats.astype(np.float64)
 
 
-def _is_scalar(file: _File, name: str) -> bool:
-    """Whether a matrix is a multiple of the identity, which no training leaves."""
-    shape = file.shapes[name]
-    if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 1:
-        return False
-    matrix = file.tensor(name)
-    return bool((matrix == matrix[0, 0] * np.eye(len(matrix))).all())
+def _constant_layers(file: _File, names: Mapping[str, str]) -> Iterator[str]:
+    """Layers that no training leaves: a weight of so many times the identity, or of ones."""
+    for plain, name in names.items():
+        layer, _, kind = plain.rpartition(".")
+        if kind == "weight" and not _FACTOR.fullmatch(plain):
+            weight = file.tensor(name)
+            like = np.ones_like(weight) if weight.ndim < 2 else np.eye(*weight.shape)
+            if min(weight.shape) > 1 and bool((weight == weight.flat[0] * like).all()):
+                yield layer
 
 
 def _plain(name: str) -> str:

@@ -21,6 +21,7 @@ from tightfit.data.facts import DataFacts
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
 from tightfit.errors import UsageError
+from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import damaged
 from tightfit.tasks import Predictions, Task, read_task
@@ -270,6 +271,7 @@ class Run(Shown):
 
         if self.max_error is None:
             return 0.0
+        ensure_train("a level of error (max_error)")
         told = self.temperature, self.max_error, self.thresholds
         return choose_threshold(self.validation, *told).value
 
@@ -310,6 +312,7 @@ class Run(Shown):
         try:
             return open_classifier(self.artefact, self.base.folder, padded_tokens=most)
         except UnknownInside:
+            ensure_train("an encoder whose inside only transformers knows")
             from tightfit.engines.engine import through_transformers
             from tightfit.model.encoders import longest_text
 
@@ -349,6 +352,7 @@ class Run(Shown):
             UsageError: no cascade was made for it, or it was loaded with a ``max_error``.
             ArtefactError: the cascade is damaged.
         """
+        ensure_train("a cascade")
         from tightfit.cascade.two_stage import CascadePredictor
 
         if self.predictor.threshold:

@@ -7,14 +7,20 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from tightfit import extras, storage
+from tightfit import storage
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
+from tightfit.extras import ARROW, lazy, require
 from tightfit.storage.files import machine_errors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = lazy("pyarrow", ARROW)
+    pq = lazy("pyarrow.parquet", ARROW)
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -79,7 +85,7 @@ def _jsonl(table: Table) -> bytes:
 def _parquet(table: Table) -> bytes:
     rows = pa.table(_columns(table))
     if table.labels is not None and table.label_names is not None:
-        datasets = extras.require("datasets", "a Parquet file with label names")
+        datasets = require("datasets", "a Parquet file with label names")
         names = datasets.ClassLabel(names=list(table.label_names))
         features = datasets.Features({"text": datasets.Value("string"), "label": names})
         rows = rows.replace_schema_metadata(features.arrow_schema.metadata)

@@ -6,22 +6,25 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.errors import DataError
+from tightfit.extras import ARROW, lazy
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = lazy("pyarrow", ARROW)
+    pq = lazy("pyarrow.parquet", ARROW)
 
 BUFFER_BYTES = 1 << 20
 """Bytes of a Parquet column that are fetched at a time."""
 
-Batches = Callable[[list[str], int], Iterator[pa.RecordBatch | pa.Table]]
+Batches: TypeAlias = "Callable[[list[str], int], Iterator[pa.RecordBatch | pa.Table]]"
 """Reads the named columns, at most so many rows at a time, in order."""
 
 

@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import pyarrow as pa
-
 from tightfit.config import Data, MissingText
 from tightfit.data.cell_text import read_labels, read_texts
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
@@ -34,6 +32,7 @@ from tightfit.progress import Progress
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
+    import pyarrow as pa
 
 DataLike: TypeAlias = "str | Path | pd.DataFrame | datasets.Dataset | pa.Table | Table"
 """What tightfit takes as data: a path, ``hf:...``, ``sample``, or rows in memory."""
@@ -225,7 +224,8 @@ def _open(data: str | Path | pd.DataFrame | datasets.Dataset | pa.Table, form: T
     if hasattr(data, "features") and hasattr(data, "select_columns"):
         # A data set, recognised without importing its library.
         return open_dataset(data, source)
-    if isinstance(data, pa.Table):
+    if hasattr(data, "schema") and hasattr(data, "to_batches"):
+        # A table of Arrow, recognised without importing it.
         return open_arrow(data, source)
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         # A data frame, recognised without importing pandas.

@@ -19,6 +19,7 @@ from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.data.text_files import TextForm
 from tightfit.display import Shown
 from tightfit.errors import MissingExtraError, ModelError, UsageError
+from tightfit.extras import ensure
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Progress, RichProgress
 
@@ -93,6 +94,7 @@ def check(
         ModelError: the model has no tokenizer that can be used.
         MachineError: a file may not be read or written.
     """
+    ensure("datasketch", "checking rows")
     progress = progress or RichProgress()
     fixes = _fixes(fix)
     copy = _copy_path(fixes, out)

@@ -21,11 +21,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy
-import pyarrow as pa
 
 from tightfit.errors import DataError, MachineError
+from tightfit.extras import ARROW, lazy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = lazy("pyarrow", ARROW)
 
 REFUSED, TOO_BIG, NO_SPACE = 4, 5, 9
 """Exit codes of the child: refused for the reason that it wrote, out of memory, disk full."""

@@ -191,9 +191,9 @@ class Contrastive(Section):
 
     steps: Annotated[int, Field(ge=1)] = 15
     batch: Annotated[int, Field(ge=4)] = 16
-    """Rows in a step, shared out evenly among its classes."""
+    """Most rows in a step; with few classes there are fewer."""
     class_rows: Annotated[int, Field(ge=2)] = 4
-    """Least rows of a class in a step, where it has them; a step leaves classes out for that."""
+    """Rows of each class in a step, where it has them; a step leaves classes out for that."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
     temperature: Annotated[float, Field(gt=0)] = 0.1
     """What cosines are divided by."""

@@ -274,7 +274,9 @@ def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]
     rows, crossed = setup.scored_rows(), setup.out_of_fold
     held, texts = setup.validation, setup.dataset.validation_texts
     logits_NK = (
-        run.model.logits(held.tokens.select(rows)) if crossed is None else crossed.logits_NK[rows]
+        run.model.logits(held.tokens.select(rows))
+        if crossed is None
+        else crossed.trained.logits_NK[rows]
     )
     task, targets_N = setup.classifier.task, held.targets[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK))

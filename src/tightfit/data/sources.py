@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 
 from tightfit.config import Data, MissingText
-from tightfit.data.cell_text import read_labels, read_texts
+from tightfit.data.cell_text import read_groups, read_labels, read_texts
 from tightfit.data.compressed import COMPRESSED, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
 from tightfit.data.many_files import files_of, is_many, joined
@@ -37,6 +37,9 @@ DataLike: TypeAlias = "str | Path | pd.DataFrame | datasets.Dataset | pa.Table |
 CHUNK_ROWS = 8192
 """Rows in memory at a time while streaming."""
 
+GROUP_FLAG = "--set data.group_column=NAME"
+"""How the column of groups is chosen."""
+
 SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
 SAMPLES = {"sample": "train.jsonl", "sample:test": "test.jsonl"}
 """Names of the rows that ship inside the package, and their files."""
@@ -50,11 +53,18 @@ class Columns:
     """Joined with a space."""
     label: str = "label"
     missing_text: MissingText = "refuse"
+    group: str = ""
+    """Whose rows belong together; none is read where this is empty."""
 
     @classmethod
     def of(cls, settings: Data) -> Columns:
         """Where the settings say that texts and labels are."""
-        return cls(settings.text_column, settings.label_column, settings.missing_text)
+        return cls(
+            settings.text_column,
+            settings.label_column,
+            settings.missing_text,
+            group=settings.group_column,
+        )
 
 
 def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:
@@ -81,13 +91,15 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         labelled = rows.find(columns.label) is not None
     texts = rows.resolve(columns.text, "--text-column")
     label = rows.resolve((columns.label,), "--label-column") if labelled else ()
-    whole = rows.whole((*texts, *label), CHUNK_ROWS)
+    group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
+    whole = rows.whole((*texts, *label, *group), CHUNK_ROWS)
     strings = read_texts(whole, whole.cells[: len(texts)], columns.missing_text)
+    groups = read_groups(whole, whole.cells[-len(group) :]) if group else None
     if not label:
-        return Table(strings, source=rows.origin.source)
+        return Table(strings, source=rows.origin.source, groups=groups)
     names = rows.class_names(label[0])
-    labels = read_labels(whole, whole.cells[-1], names, untyped=rows.untyped)
-    return Table(strings, labels, names, rows.origin.source)
+    labels = read_labels(whole, whole.cells[len(texts)], names, untyped=rows.untyped)
+    return Table(strings, labels, names, rows.origin.source, groups=groups)
 
 
 def check_source(data: DataLike, columns: Columns, *, labelled: bool | None = True) -> None:
@@ -106,6 +118,8 @@ def check_source(data: DataLike, columns: Columns, *, labelled: bool | None = Tr
         rows.resolve(columns.text, "--text-column")
         if labelled:
             rows.resolve((columns.label,), "--label-column")
+        if columns.group:
+            rows.resolve((columns.group,), GROUP_FLAG)
 
 
 def iter_texts(

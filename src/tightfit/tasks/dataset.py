@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from tightfit.config import Config
 from tightfit.data.checks.quick import quick_warnings
+from tightfit.data.holding_out import hold_out
 from tightfit.data.sources import Columns, read_table
-from tightfit.data.splits import limit_rows, split_rows
-from tightfit.data.table import Table
+from tightfit.data.splits import limit_rows
 from tightfit.errors import DataError
 from tightfit.progress import Progress
 from tightfit.tasks import SingleLabel, Task
@@ -34,7 +34,14 @@ class Dataset:
     """What ``data.json`` keeps."""
 
 
-def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) -> Dataset:
+def read_dataset(
+    config: Config,
+    data: Any,
+    validation: Any,
+    limit: int | None,
+    *,
+    progress: Progress | None = None,
+) -> Dataset:
     """Read the rows, name the labels, and hold some rows out.
 
     Args:
@@ -42,30 +49,24 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         data: rows to train on, anything that :func:`read_table` takes.
         validation: rows to validate on; None holds out some of ``data``.
         limit: train on a stratified sample of this many rows, drawn after the split.
+        progress: how to show progress.
 
     Raises:
         DataError: rows are faulty, or too few.
+        MissingExtraError: near duplicates are to be grouped, and ``datasketch`` is not installed.
     """
     table = read_table(data, Columns.of(config.data), labelled=True)
     task = SingleLabel.from_table(table, config.data.labels)
     targets = task.encode(table)
     strata = task.strata(targets)
     _check_texts(table.texts)
-    held: Table | None = None
-    note = None
+    rows, held, split = list(range(len(table))), table, None
     if validation is None:
-        split = split_rows(
-            strata,
-            validation_rows=config.data.validation_rows,
-            stratify=config.data.stratify,
-            seed=config.seed,
-        )
-        rows, note, held = split.train, split.note, table.select(split.validation)
-        held_targets = targets[split.validation]
+        split = hold_out(config, table, strata, progress or Progress())
+        rows, held = split.split.train, table.select(split.split.validation)
     else:
-        rows = list(range(len(table)))
         held = read_table(validation, Columns.of(config.data), labelled=True)
-        held_targets = task.encode(held)
+    held_targets = task.encode(held)
     if limit is not None:
         rows = limit_rows(rows, strata, limit, config.seed)
     train, train_targets = table.select(rows), targets[rows]
@@ -74,7 +75,8 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         "source": table.source,
         "validation_source": held.source,
         "held_out": validation is None,
-        "note": note,
+        "note": split.split.note if split else None,
+        "split": split.facts if split else None,
         "rows": len(table),
         "train_rows": len(train),
         "validation_rows": len(held),
@@ -82,9 +84,12 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         "train_counts": counts,
         "train_fingerprint": train.fingerprint(),
         "validation_fingerprint": held.fingerprint(),
-        "warnings": quick_warnings(
-            train.texts, strata=task.strata(train_targets), counts=counts, held=held.texts
-        ),
+        "warnings": [
+            *quick_warnings(
+                train.texts, strata=task.strata(train_targets), counts=counts, held=held.texts
+            ),
+            *(split.warnings if split else ()),
+        ],
     }
     return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts)
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from huggingface_hub import ModelCard
+from transformers import AutoConfig, AutoTokenizer
 
 import tightfit
 from tests.command import Recorder, cli, replace
-from tests.exports import toy_run, toy_texts, wide_encoder
+from tests.exports import LENGTH, NAMES, toy_run, toy_texts, wide_encoder
 from tests.toy_setups import Notes
-from tests.toys import write_jsonl
+from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, export
 from tightfit.engines.parity import refuse_difference
 from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, UsageError
@@ -50,7 +55,9 @@ def test_the_answer_is_the_contract(form: str, run: Path, data: Path, tmp_path: 
     """Files, parity and speed; int8 also says what it costs. The run itself stays as it was."""
     before = files(run)
     found = export(run, form, tmp_path / "out", data=data, progress=Notes()).to_json()
-    assert list(found) == ["files", "parity", "examples_per_second"] + ["int8"] * ("8" in form)
+    figures = ["files", "parity", "examples_per_second", *["int8"] * ("8" in form), "bytes"]
+    assert list(found) == figures
+    assert found["bytes"] == sum(map(len, files(tmp_path / "out").values()))
     assert list(found["parity"]) == ["max_abs_difference", "agreement", "rows"]
     assert found["parity"]["rows"] == 40 + 10
     assert found["files"] == sorted(files(tmp_path / "out"))
@@ -59,15 +66,92 @@ def test_the_answer_is_the_contract(form: str, run: Path, data: Path, tmp_path: 
 
 
 def test_without_rows_the_sample_serves(run: Path, tmp_path: Path) -> None:
-    """Its texts only; for int8 this is said aloud, and the measure is another."""
+    """Where the run's own rows are not to be had; this is said aloud, and int8 judged otherwise."""
     progress = Notes()
-    found = export(run, "onnx", tmp_path / "fp32", progress=progress)
-    assert progress.warned == []
-    assert found.parity.rows == 120 + 10
     found = export(run, "onnx-int8", tmp_path / "int8", progress=progress)
-    assert "no labelled rows were given" in progress.warned[0]
+    assert "validation rows are not at hand" in progress.warned[0]
+    assert found.parity.rows == 120 + 10
     assert found.int8 is not None
     assert found.int8.by == "probabilities"
+
+
+@pytest.fixture(scope="module")
+def trained(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was trained, beside its rows."""
+    folder = tmp_path_factory.mktemp("trained")
+    rows = write_jsonl(folder / "rows.jsonl", toy_rows(300))
+    settings = ["data.validation_rows=30"]
+    out = folder / "run"
+    tightfit.train(rows, model=str(encoder), settings=settings, max_steps=2, out=out)
+    return out
+
+
+def test_the_runs_own_validation_rows_judge(trained: Path, tmp_path: Path) -> None:
+    """Labels and all; given rows that it was trained on are counted."""
+    progress = Notes()
+    found = export(trained, "onnx-int8", tmp_path / "own", progress=progress)
+    assert progress.warned == []
+    assert found.int8 is not None
+    assert (found.int8.by, found.int8.rows) == ("labels", 30)
+    rows = trained.parent / "rows.jsonl"
+    export(trained, "merged", tmp_path / "given", data=rows, progress=progress)
+    assert "of 300 rows given are among those that the run was trained on" in progress.warned[0]
+
+
+def test_moved_rows_are_not_taken_for_others(trained: Path, tmp_path: Path) -> None:
+    """A file that has changed since is no judge."""
+    rows, progress = trained.parent / "rows.jsonl", Notes()
+    kept = rows.read_bytes()
+    try:
+        rows.write_bytes(kept.replace(b"goal", b"gool"))
+        found = export(trained, "merged", tmp_path / "out", progress=progress)
+    finally:
+        rows.write_bytes(kept)
+    assert "rows are not those of the run" in progress.warned[0]
+    assert found.parity.rows == 120 + 10
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_folder_answers_by_itself(form: str, run: Path, tmp_path: Path) -> None:
+    """``python predict.py``, without tightfit; graphs without torch as well."""
+    out = tmp_path / "out"
+    export(run, form, out, progress=Notes())
+    gone = ["tightfit", *(["torch", "transformers"] if "onnx" in form else [])]
+    code = f"import sys, runpy; sys.modules.update(dict.fromkeys({gone}))"
+    command = [sys.executable, "-c", f"{code}; runpy.run_path({str(out / 'predict.py')!r})"]
+    texts = [text for text in toy_texts() if text]
+    lines = "\n".join(texts) + "\n"
+    found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    labels, scores = zip(*(line.split("\t") for line in found.stdout.splitlines()), strict=True)
+    wanted = Run.load(run).predict(texts)
+    same = np.mean([a == b for a, b in zip(labels, wanted.labels, strict=True)])
+    assert same == 1 if "8" not in form else same > 0.5
+    if "8" not in form:
+        assert np.abs(np.array(scores, float) - wanted.probabilities.max(1)).max() < 1e-4
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_card_is_the_exports_own(form: str, trained: Path, tmp_path: Path) -> None:
+    """The run's figures, its own way of loading, and the comparison; the Hub can read it."""
+    out = tmp_path / "out"
+    export(trained, form, out, progress=Notes())
+    card = ModelCard.load(out / "README.md")
+    library = {"peft": "peft", "merged": "transformers"}.get(form, "onnxruntime")
+    assert card.data.library_name == library
+    assert "accuracy on 30 validation rows" in card.text
+    assert "python predict.py < texts.txt" in card.text
+    assert f"Format `{form}`. Compared with the run on 40 rows" in card.text
+    assert "PeftModel" not in card.text
+
+
+@pytest.mark.parametrize("form", ["onnx", "onnx-int8"])
+def test_tools_of_transformers_find_their_files(form: str, run: Path, tmp_path: Path) -> None:
+    """Settings with the label names, and a tokenizer, beside the graph."""
+    export(run, form, tmp_path / "out", progress=Notes())
+    config = AutoConfig.from_pretrained(tmp_path / "out")
+    assert list(config.id2label.values()) == list(NAMES)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer.model_max_length == LENGTH
 
 
 def test_int8_needs_labels(run: Path, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Tests of ``tightfit.data``."""
+"""Tests of reading rows, beside runs that earlier versions sealed."""

@@ -15,6 +15,7 @@ from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
 from tightfit.errors import DataError, SettingsError
 from tightfit.progress import Progress
+from tightfit.tasks.dataset import read_dataset
 
 AUTHORS = [f"author {i // 4}" for i in range(40)]
 TEMPLATES = [
@@ -148,3 +149,22 @@ def test_the_command_refuses_at_once(
     found = cli("train", "--data", path, "--set", "data.split=group", *more)
     assert found.exit_code == code
     assert words in " ".join(found.stderr.split())
+
+
+def test_groups_stay_in_one_part_of_a_cross_validation() -> None:
+    """Where rows are few none are held out, and an author's rows are scored by the others'."""
+    config = load_config("tight", ["data.split=group", "data.group_column=author"])
+    table = Table(TEXTS[:24], list(LABELS[:24]), source="rows", groups=[*AUTHORS[:24]])
+    folds = read_dataset(config, table, None, None).folds
+    assert folds is not None
+    assert len({(AUTHORS[row], part) for row, part in enumerate(folds.parts_N)}) == 6
+
+
+def test_a_cross_validation_cannot_be_of_the_last_rows() -> None:
+    """Asked for both, it is refused; where rows are few and nobody asked, the last validate."""
+    table = Table(TEXTS[:24], list(LABELS[:24]), source="rows")
+    dataset = read_dataset(settings("data.split=last"), table, None, None)
+    assert dataset.folds is None
+    assert dataset.validation_texts == TEXTS[19:24]
+    with pytest.raises(SettingsError, match=r"(?s)needs no validation rows.*data.split=last"):
+        read_dataset(settings("data.split=last", "train.folds=3"), table, None, None)

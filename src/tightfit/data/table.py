@@ -24,6 +24,8 @@ class Table:
     """Class names that the source itself carries; the labels are then integers indexing it."""
     source: str = "memory"
     """Where the rows come from, as the user wrote it."""
+    label_values: tuple[int | str, ...] | None = None
+    """What stands there for each class that has a name; None where it is the integer itself."""
     groups: list[str | None] | None = None
     """The group of each row, where a column of groups was asked for; None is a group of its own."""
 

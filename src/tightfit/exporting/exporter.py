@@ -1,7 +1,8 @@
 """A run in a form that others serve, compared with the run before it is kept.
 
-Whatever its form (see ``forms``), the folder also holds ``labels.json``, and ``export.json`` with
-the longest text, the pad id, the temperature, and the figures of the comparison.
+Whatever its form (see ``formats``), the folder also holds ``labels.json``, a card, a program that
+answers texts, and ``export.json`` with the longest text, the pad id, the temperature, and the
+figures of the comparison.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from tightfit.engines.parity import (
 )
 from tightfit.errors import ProofError
 from tightfit.exporting import onnx_graph
+from tightfit.exporting.folder_files import write_card, write_example
 from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE, Format, check_format
 from tightfit.exporting.formats import GRAPH_FILE, Encode, open_form, write_form
 from tightfit.model.adapters import base_model
@@ -124,6 +126,8 @@ def export(
     exported = Exported(parity, comparison.speed, int8)
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
     storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
+    write_example(run, form, folder)
+    write_card(run, form, folder, parity)
     return exported
 
 

@@ -2,7 +2,7 @@
 
 peft       the adapter folder, with the model's settings and label names beside it
 merged     a plain ``transformers`` folder, adapters merged into the weights
-onnx       one graph in fp32, one tokenizer file: ONNX Runtime and ``tokenizers`` run it
+onnx       one graph in fp32, tokenizer, settings: ONNX Runtime and ``tokenizers`` run it
 onnx-int8  the same with int8 weights
 """
 
@@ -101,16 +101,23 @@ def _write_peft(run: Run, folder: Path) -> None:
 def _write_merged(run: Run, folder: Path) -> None:
     with quiet_transformers():
         merged_model(run.classifier).save_pretrained(folder)
+    _write_tokenizer(run, folder)
+    open_to_readers(folder)
+
+
+def _write_tokenizer(run: Run, folder: Path) -> None:
     tokenizer = copy.deepcopy(run.classifier.tokenizer)
     # Where pipeline(..., truncation=True) cuts.
     tokenizer.model_max_length = run.predictor.max_length
     tokenizer.save_pretrained(folder)
-    open_to_readers(folder)
 
 
 def _write_onnx(run: Run, folder: Path) -> None:
     tokenizer = run.classifier.tokenizer
     model = merged_model(run.classifier)
+    # With these, tools that expect a folder of transformers find labels and tokenizer as well.
+    model.config.save_pretrained(folder)
+    _write_tokenizer(run, folder)
     onnx_graph.write_graph(model, folder / GRAPH_FILE, pad_id=int(tokenizer.pad_token_id))
     onnx_graph.write_tokenizer(tokenizer, folder / TOKENIZER_FILE, run.predictor.max_length)
 

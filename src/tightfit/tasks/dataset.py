@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from tightfit.config import Config
+from tightfit.config import ASKED, Config, Decision
+from tightfit.data.balanced import deal
 from tightfit.data.checks.quick import quick_warnings
-from tightfit.data.holding_out import hold_out
+from tightfit.data.holding_out import HeldOut, group_rows, hold_out
 from tightfit.data.sources import Columns, read_table
-from tightfit.data.splits import limit_rows
-from tightfit.errors import DataError
+from tightfit.data.splits import Split, limit_rows
+from tightfit.data.table import Table
+from tightfit.errors import DataError, SettingsError
 from tightfit.progress import Progress
 from tightfit.tasks import SingleLabel, Task
 
 SHOWN = 60
 """Characters of a text that an error shows."""
+
+FEW_ROWS = 16
+"""Rows a class up to which none are held out: a tenth of them would tell nothing, and is missed."""
+
+FEW_FOLDS = 4
+"""Parts of a cross-validation that nobody asked for: each costs a training."""
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The parts of a cross-validation."""
+
+    parts_N: NDArray[Any]
+    """Of each training row, which are the validation rows too."""
+    decision: Decision[int]
+    """How many there are, and why."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +51,8 @@ class Dataset:
     validation_targets: NDArray[Any]
     facts: dict[str, Any]
     """What ``data.json`` keeps."""
+    folds: Folds | None = None
+    """Where no rows are held out: every row trains, and is scored by trainings without it."""
 
 
 def read_dataset(
@@ -60,21 +81,17 @@ def read_dataset(
     targets = task.encode(table)
     strata = task.strata(targets)
     _check_texts(table.texts)
-    rows, held, split = list(range(len(table))), table, None
-    if validation is None:
-        split = hold_out(config, table, strata, progress or Progress())
-        rows, held = split.split.train, table.select(split.split.validation)
-    else:
-        held = read_table(validation, Columns.of(config.data), labelled=True)
+    rows, held, split, folds = _shared_out(
+        config, table, strata, validation, limit=limit, progress=progress or Progress()
+    )
     held_targets = task.encode(held)
-    if limit is not None:
-        rows = limit_rows(rows, strata, limit, config.seed)
     train, train_targets = table.select(rows), targets[rows]
     counts = task.counts(train_targets)
     facts = {
         "source": table.source,
         "validation_source": held.source,
-        "held_out": validation is None,
+        "held_out": validation is None and folds is None,
+        "folds": folds.decision.value if folds else None,
         "note": split.split.note if split else None,
         "split": split.facts if split else None,
         "rows": len(table),
@@ -86,12 +103,96 @@ def read_dataset(
         "validation_fingerprint": held.fingerprint(),
         "warnings": [
             *quick_warnings(
-                train.texts, strata=task.strata(train_targets), counts=counts, held=held.texts
+                train.texts,
+                strata=task.strata(train_targets),
+                counts=counts,
+                held=[] if folds else held.texts,
             ),
             *(split.warnings if split else ()),
         ],
     }
-    return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts)
+    return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts, folds)
+
+
+def _shared_out(
+    config: Config,
+    table: Table,
+    strata: Sequence[int],
+    validation: Any,
+    *,
+    limit: int | None,
+    progress: Progress,
+) -> tuple[list[int], Table, HeldOut | None, Folds | None]:
+    """Rows that train, those that validate, how that came about, and parts where they are."""
+    by_groups = config.data.split == "group"
+    wanted = _folds_asked(config, strata, given=validation is not None)
+    rows, held, split = list(range(len(table))), None, None
+    if wanted is not None:
+        grouping = group_rows(config, table, progress) if by_groups else None
+        alike = grouping.groups if grouping else table.texts
+        folds = _folds(strata, alike, wanted, config.seed)
+    elif validation is not None:
+        held = read_table(validation, Columns.of(config.data), labelled=True)
+    else:
+        split = hold_out(config, table, strata, progress)
+        rows, held = split.split.train, table.select(split.split.validation)
+    if limit is not None:
+        rows = limit_rows(rows, strata, limit, config.seed)
+    if held is not None:
+        return rows, held, split, None
+    folds = replace(folds, parts_N=folds.parts_N[rows])
+    notes = [_about(folds), *(grouping.notes if grouping else ())]
+    facts = grouping.facts() if grouping else {"by": "random"}
+    return rows, table.select(rows), HeldOut(Split(rows, rows, "; ".join(notes)), facts), folds
+
+
+def _folds_asked(config: Config, strata: Sequence[int], *, given: bool) -> Decision[int] | None:
+    """How many parts of a cross-validation are wanted, or None where rows are held out or given.
+
+    Raises:
+        SettingsError: parts were asked for, and validation rows given, or the last ones are to
+            validate.
+    """
+    asked = config.train.folds
+    if asked and (given or config.data.split == "last"):
+        raise SettingsError(
+            "a cross-validation needs no validation rows, and some were given",
+            seen=f"train.folds={asked}" + ("" if given else " with data.split=last"),
+            next_step="leave out one of the two",
+        )
+    each = len(strata) / len(set(strata))
+    if asked == 0 or given or config.data.split == "last" or (asked is None and each > FEW_ROWS):
+        return None
+    if asked:
+        return Decision(asked, ASKED)
+    return Decision(FEW_FOLDS, f"{each:.3g} rows a class are too few to hold any out")
+
+
+def _folds(
+    strata: Sequence[int], alike: Sequence[Hashable], wanted: Decision[int], seed: int
+) -> Folds:
+    """The parts of a cross-validation; rows of which ``alike`` is the same are in one part.
+
+    Raises:
+        DataError: no class has two rows that differ.
+    """
+    different = Counter(stratum for stratum, _ in set(zip(strata, alike, strict=True)))
+    if max(different.values()) < 2:
+        raise DataError(
+            "no class has two different texts, so that no row can be scored by the others",
+            seen=f"{len(strata):,} rows of {len(set(strata)):,} classes",
+            next_step="give two rows or more for a class, or a file of rows with --validation",
+        )
+    folds = min(wanted.value, len(set(alike)))
+    return Folds(deal(strata, alike, folds, seed), replace(wanted, value=folds))
+
+
+def _about(folds: Folds) -> str:
+    decision = folds.decision
+    return (
+        f"every row trains; scores come from a cross-validation in {decision.value} parts: "
+        f"{decision.reason}"
+    )
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -17,11 +17,11 @@ from tightfit.cascade.two_stage import (
     write_cascade,
 )
 from tightfit.display import Shown
-from tightfit.errors import DataError, UsageError
+from tightfit.errors import UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.storage.whole import whole_folder
-from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.verbs.rows_of_run import rows_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,7 +76,13 @@ def make_cascade(
             seen=found.path,
             next_step="train it with this version, or leave out --cascade",
         )
-    dataset = _dataset(found, data, validation)
+    if found.data.folds is not None:
+        raise UsageError(
+            "every row of the run was trained on, so none can show that a cascade loses little",
+            seen=f"scores of a cross-validation in {found.data.folds} parts",
+            next_step="train with a file of rows as --validation, or leave out --cascade",
+        )
+    dataset = rows_of(found, data, validation)
     progress.say(f"training a linear model on {len(dataset.train_texts):,} rows")
     linear = NGramModel.fit(
         dataset.train_texts, dataset.train_targets.tolist(), dataset.task.outputs
@@ -91,44 +97,3 @@ def make_cascade(
     with whole_folder(out, overwrite=True, marker=FACTS_FILE) as partial:
         write_cascade(partial, cascade)
     return CascadeResult(out, cascade)
-
-
-def _dataset(run: Run, data: Any, validation: Any) -> Dataset:
-    """The very rows of the run, read again.
-
-    Raises:
-        DataError: they cannot be read, or have changed.
-    """
-    facts = run.data
-    if facts.imported:
-        raise UsageError(
-            "the run was not trained here, so its training rows are not known",
-            seen=facts.source,
-            next_step="leave out --cascade",
-        )
-    if not facts.held_out and validation is None:
-        validation = facts.validation_source
-    dataset = _read(run, facts.source if data is None else data, validation)
-    kept = {"train": facts.train_fingerprint, "validation": facts.validation_fingerprint}
-    for part, fingerprint in kept.items():
-        seen = dataset.facts[f"{part}_fingerprint"]
-        if seen != fingerprint:
-            raise DataError(
-                f"the {part} rows are not those of the run",
-                seen=f"fingerprint {seen[:16]}…",
-                allowed=f"{(fingerprint or '')[:16]}…, as in {run.folder.data}",
-                next_step="give the rows as they were when the run was trained",
-            )
-    return dataset
-
-
-def _read(run: Run, data: Any, validation: Any) -> Dataset:
-    try:
-        return read_dataset(run.config, data, validation, run.data.limit)
-    except DataError as error:
-        raise DataError(
-            f"the rows that the run was trained on cannot be read: {error.what}",
-            seen=error.seen,
-            allowed=error.allowed,
-            next_step="put them back, or say where they are with --training-rows",
-        ) from error

@@ -9,15 +9,21 @@ from typing import Any
 from tightfit.cascade.two_stage import CASCADE, write_cascade
 from tightfit.data.sources import Columns, read_table
 from tightfit.display import Shown
+from tightfit.engines.parity import spread
+from tightfit.errors import TightfitError
 from tightfit.exporting.exporter import Exported, Rows
 from tightfit.exporting.exporter import export as export_classifier
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.storage.whole import whole_folder
+from tightfit.verbs.rows_of_run import rows_of
 
+VALIDATION = "the run's validation rows"
+MOST_ROWS = 2_000
+"""Of the run's validation rows: computed twice, by the run and by the export."""
 FALLBACK = "sample:test"
-"""Texts to compare on where none are given; their labels belong to another task."""
+"""Texts to compare on where there are no others; their labels belong to another task."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,10 +33,12 @@ class ExportResult(Shown, Exported):
     out: Path
     files: tuple[str, ...]
     """Paths within the folder, sorted."""
+    bytes: int
+    """Of all files together."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit export --json`` prints."""
-        return {"files": list(self.files), **super().to_json()}
+        return {"files": list(self.files), **super().to_json(), "bytes": self.bytes}
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it holds, and that it answers as the run does."""
@@ -50,12 +58,7 @@ def write_export(
     progress: Progress,
 ) -> ExportResult:
     """Write a run in another form; see :func:`tightfit.verbs.export.export`."""
-    rows = _rows(run, data, columns, labelled=form == "onnx-int8")
-    if data is None and form == "onnx-int8":
-        progress.warn(
-            "no labelled rows were given: what int8 costs is estimated on the texts of the sample; "
-            "give --data to measure it"
-        )
+    rows = _rows(run, data, columns, progress, labelled=form == "onnx-int8")
     if run.decisions.long_text.value != "head":
         progress.warn(
             f"the run reads {run.decisions.long_text.value} of texts longer than "
@@ -66,13 +69,40 @@ def write_export(
         exported = export_classifier(run, form, folder, rows, progress=progress)
         if cascade:
             write_cascade(folder / CASCADE, run.cascade)
-    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    return ExportResult(**vars(exported), out=out, files=tuple(files))
+    written = sorted(path for path in out.rglob("*") if path.is_file())
+    files = tuple(path.relative_to(out).as_posix() for path in written)
+    size = sum(path.stat().st_size for path in written)
+    return ExportResult(**vars(exported), out=out, files=files, bytes=size)
 
 
-def _rows(run: Run, data: Any, columns: Columns, *, labelled: bool) -> Rows:
-    if data is None:
-        table = read_table(FALLBACK, Columns(), labelled=False)
-        return Rows(table.texts, None, FALLBACK)
-    table = read_table(data, columns, labelled=labelled)
-    return Rows(table.texts, run.task.encode(table) if labelled else None, table.source)
+def _rows(run: Run, data: Any, columns: Columns, progress: Progress, *, labelled: bool) -> Rows:
+    """The rows given, else the run's own validation rows, else the texts of the sample."""
+    try:
+        own = rows_of(run)
+    except TightfitError as error:
+        own = None
+        if data is None:
+            progress.warn(
+                f"the run's validation rows are not at hand ({error.what}): the texts of the "
+                "sample serve; give --data to compare on yours"
+            )
+    if data is not None:
+        table = read_table(data, columns, labelled=labelled)
+        trained = set() if own is None else set(own.train_texts)
+        seen = sum(text in trained for text in table.texts)
+        if seen:
+            progress.warn(
+                f"{seen:,} of {len(table):,} rows given are among those that the run was trained "
+                "on: what an export costs on them says little about new rows"
+            )
+        return Rows(table.texts, run.task.encode(table) if labelled else None, table.source)
+    if own is None:
+        return Rows(read_table(FALLBACK, Columns(), labelled=False).texts, None, FALLBACK)
+    if run.data.folds is not None:
+        progress.warn(
+            "the run was trained on every row that it has: what an export costs on them says "
+            "little about new rows; give --data to compare on yours"
+        )
+    places = spread(len(own.validation_texts), MOST_ROWS)
+    texts = [own.validation_texts[place] for place in places]
+    return Rows(texts, own.validation_targets[places], VALIDATION)

@@ -1,0 +1,69 @@
+"""What an exported folder holds besides its weights: a card, and a program that runs it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from huggingface_hub import ModelCard, ModelCardData
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tightfit.engines.parity import Parity
+from tightfit.exporting.format_names import Format
+from tightfit.run import Run
+from tightfit.storage import write_text
+
+EXAMPLE_FILE = "predict.py"
+CARD_FILE = "README.md"
+
+LIBRARY: dict[Format, str] = {
+    "peft": "peft",
+    "merged": "transformers",
+    "onnx": "onnxruntime",
+    "onnx-int8": "onnxruntime",
+}
+"""What the card names as the library that loads the folder."""
+
+_LOADING = re.compile(r"(?<=^## Loading it\n\n).*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("tightfit.exporting", "examples"),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+    autoescape=False,
+)
+
+
+def write_example(run: Run, form: Format, folder: Path) -> None:
+    """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
+    name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
+    text = _TEMPLATES.get_template(name).render(form=form, base=run.base.public_name)
+    write_text(folder / EXAMPLE_FILE, text)
+
+
+def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
+    """Write the run's card as that of the export: loaded otherwise, and compared with the run."""
+    of_run = run.artefact / CARD_FILE
+    if of_run.is_file():
+        card = ModelCard.load(of_run)
+    else:
+        # An imported adapter has none.
+        card = ModelCard(
+            f"---\n{ModelCardData().to_yaml()}\n---\n\n# Text classifier\n\n## Loading it\n\n"
+        )
+    card.data.library_name = LIBRARY[form]
+    card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
+    loading = (
+        f"`python {EXAMPLE_FILE} < texts.txt` answers a text a line; the program is short enough "
+        "to copy from.\n\n"
+    )
+    card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
+    card.save(folder / CARD_FILE)
+
+
+def _export(form: Format, parity: Parity) -> str:
+    return (
+        f"## Export\n\nFormat `{form}`. Compared with the run on {parity.rows:,} rows, some of "
+        f"random tokens: {parity.agreement:.2%} equal labels, largest difference of a logit "
+        f"{parity.max_abs_difference:.2g}.\n"
+    )

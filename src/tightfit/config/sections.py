@@ -125,6 +125,13 @@ class Data(Section):
     """Rows held out, a count or (below 1) a share; unused when a validation file is given."""
     stratify: bool
     """Whether the held-out rows keep the shares of the classes."""
+    split: Literal["random", "group", "last"] = "random"
+    """Which rows are held out. ``random``: any. ``group``: whole groups, so that rows of one
+    author, thread or patient stay on one side. ``last``: the last rows of the file, as for data in
+    order of time."""
+    group_column: str = ""
+    """The column that names each row's group; with ``split=group`` and none, rows whose texts are
+    nearly the same are a group."""
     max_length: Annotated[int, Field(ge=4)]
     """Longest text while training and validating, in tokens, special tokens included."""
     long_text: Literal["auto", "head", "head+tail", "windows"] = "head"
@@ -289,6 +296,7 @@ class Config(Section):
             faults.append("train.folds=1 leaves nothing to train on; use 0, auto, or 2 and more")
         if self.train.batch_by == "tokens" and not self.train.group_by_length:
             faults.append("train.batch_by=tokens needs train.group_by_length=true")
+        faults += _split_faults(self.data)
         if len(set(self.data.labels)) != len(self.data.labels):
             faults.append("data.labels names a label twice")
         faults += self._adapter_faults()
@@ -327,6 +335,23 @@ class Config(Section):
     def to_toml(self) -> str:
         """These settings as TOML; :func:`tightfit.config.from_toml` gives an equal object back."""
         return tomli_w.dumps(self.model_dump(mode="json"))
+
+
+def _split_faults(data: Data) -> list[str]:
+    """Contradictions between the split, its groups and the columns."""
+    if not data.group_column:
+        return []
+    if data.split != "group":
+        return [
+            f"data.group_column={data.group_column} does nothing with data.split={data.split}; "
+            "set data.split=group"
+        ]
+    if data.group_column == data.label_column:
+        return [
+            f"data.group_column={data.group_column} is the column of labels; name what rows of "
+            "different labels may share, such as an author"
+        ]
+    return []
 
 
 def build_config(values: Mapping[str, Any], mistakes: list[str]) -> Config:

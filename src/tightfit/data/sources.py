@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tightfit.config import Data, MissingText
-from tightfit.data.cell_text import read_labels, read_texts
+from tightfit.data.cell_text import read_groups, read_labels, read_texts
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
 from tightfit.data.many_files import files_of, is_many, joined
@@ -40,6 +40,9 @@ DataLike: TypeAlias = "str | Path | pd.DataFrame | datasets.Dataset | pa.Table |
 CHUNK_ROWS = 8192
 """Rows in memory at a time while streaming."""
 
+GROUP_FLAG = "--set data.group_column=NAME"
+"""How the column of groups is chosen."""
+
 SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
 SAMPLES = {"sample": "train.jsonl", "sample:test": "test.jsonl"}
 """Names of the rows that ship inside the package, and their files."""
@@ -55,6 +58,8 @@ class Columns:
     missing_text: MissingText = "refuse"
     form: TextForm = FOUND_OUT
     """How text files are read."""
+    group: str = ""
+    """Whose rows belong together; none is read where this is empty."""
 
     @classmethod
     def of(cls, settings: Data) -> Columns:
@@ -64,6 +69,7 @@ class Columns:
             settings.label_column,
             settings.missing_text,
             TextForm.of(settings),
+            settings.group_column,
         )
 
 
@@ -90,15 +96,18 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     if labelled is None:
         labelled = rows.find(columns.label) is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
-    whole = rows.whole((*texts, *label), CHUNK_ROWS)
+    group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
+    whole = rows.whole((*texts, *label, *group), CHUNK_ROWS)
     strings = read_texts(whole, whole.cells[: len(texts)], columns.missing_text)
+    groups = read_groups(whole, whole.cells[-len(group) :]) if group else None
     if not label:
-        return Table(strings, source=rows.origin.source)
+        return Table(strings, source=rows.origin.source, groups=groups)
     names = rows.class_names(label[0])
-    labels = read_labels(whole, whole.cells[-1], names, untyped=rows.untyped)
-    spelt = names if names and isinstance(whole.cells[-1][0], str) else None
+    cells = whole.cells[len(texts)]
+    labels = read_labels(whole, cells, names, untyped=rows.untyped)
+    spelt = names if names and isinstance(cells[0], str) else None
     values = rows.class_values(label[0]) or spelt
-    return Table(strings, labels, names, rows.origin.source, values)
+    return Table(strings, labels, names, rows.origin.source, values, groups)
 
 
 def check_source(
@@ -133,6 +142,8 @@ def check_source(
         for line in rows.told:
             (progress or Progress()).say(line)
         rows.choose(columns.text, columns.label if labelled else None)
+        if columns.group:
+            rows.resolve((columns.group,), GROUP_FLAG)
 
 
 def iter_texts(

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tightfit.data.column_hints import column_options, split_names
+from tightfit.data.nested import paths, reach
 from tightfit.errors import DataError
 
-Unit = Literal["line", "row"]
-"""How users count: lines of a text file, from 1; rows of a data frame, from 0."""
+Unit = Literal["line", "row", "sheet row"]
+"""How users count: lines of a text file, or the numbers beside the rows of a sheet, from 1; rows of
+a data frame, from 0."""
 
 ROWS_NAMED = 5
 """Faulty rows that an error message lists one by one."""
@@ -85,6 +87,8 @@ class Rows:
     """What was found out about its form, a line each."""
     no_header: DataError | None = None
     """The error where a column is missing because the first row is no header."""
+    all_columns: Callable[[], tuple[str, ...]] | None = None
+    """Reads the names of all columns, where some may stand further down only."""
     count: int | None = None
     """Number of rows, where it is known without reading them."""
 
@@ -98,16 +102,58 @@ class Rows:
             )
 
     def find(self, name: str) -> tuple[str, ...] | None:
-        """The columns that a name stands for, None where it stands for none."""
-        if name in self.columns:
+        """The columns that a name stands for, None where it stands for none.
+
+        What is inside the cells of a column is one, too: ``data.text``, ``annotations.0.label``.
+        """
+        found = self._find(name, self.columns)
+        if found is None and self.all_columns is not None:
+            found = self._find(name, self.all_columns())
+        if found is None and self._inside(name):
+            found = (name,)
+        return found
+
+    def _find(self, name: str, columns: Sequence[str]) -> tuple[str, ...] | None:
+        if name in columns:
             return (name,)
         if name in self.aliases:
             return self.aliases[name]
         # Spaces around a heading are seen by nobody, and lost where names are listed.
-        alike = [column for column in self.columns if column.strip() == name.strip()]
+        alike = [column for column in columns if column.strip() == name.strip()]
         # Nor does a program care that a heading begins with a capital.
-        alike = alike or [column for column in self.columns if _plain(column) == _plain(name)]
+        alike = alike or [column for column in columns if _plain(column) == _plain(name)]
         return (alike[0],) if len(alike) == 1 else None
+
+    def _inside(self, name: str) -> bool:
+        """Whether any row has something at a path into the cells of a column."""
+        base, path = self._split(name)
+        if not path or self.untyped:
+            return False
+        cells = (cell for chunk in self.chunks([base], HINT_ROWS) for cell in chunk.cells[0])
+        return any(reach(cell, path) is not None for cell in cells)
+
+    def _split(self, name: str) -> tuple[str, str]:
+        """The column in which a path begins, and the rest of the path; empty for a column."""
+        columns = self.columns
+        if name in columns or "." not in name:
+            return name, ""
+        if self.all_columns is not None and name.partition(".")[0] not in columns:
+            columns = self.all_columns()
+        parts = name.split(".")
+        for end in range(len(parts), 0, -1):
+            if (base := ".".join(parts[:end])) in columns:
+                return base, ".".join(parts[end:])
+        return name, ""
+
+    def read(self, names: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
+        """Cells of columns, and of what is inside their cells, so many rows at a time."""
+        pairs = [self._split(name) for name in names]
+        for chunk in self.chunks([base for base, _ in pairs], chunk_rows):
+            cells = [
+                [reach(cell, path) for cell in column] if path else column
+                for column, (_, path) in zip(chunk.cells, pairs, strict=True)
+            ]
+            yield Chunk(cells, chunk.places, chunk.origin)
 
     def resolve(self, names: Sequence[str], flag: str) -> tuple[str, ...]:
         """The columns that the names stand for: each a whole name, or else a list with commas.
@@ -161,7 +207,14 @@ class Rows:
             first = next(self.chunks(self.columns, HINT_ROWS), None)
         except DataError:
             first = None
-        return {} if first is None else dict(zip(self.columns, first.cells, strict=True))
+        if first is None:
+            return {}
+        cells: dict[str, list[Any]] = {}
+        for name, column in zip(self.columns, first.cells, strict=True):
+            inside = () if self.untyped else paths(column)
+            cells |= {f"{name}.{path}": [reach(x, path) for x in column] for path in inside}
+            cells |= {} if inside else {name: column}
+        return cells
 
     def whole(self, columns: Sequence[str], chunk_rows: int) -> Chunk:
         """Every row of the columns, as one chunk.
@@ -171,7 +224,7 @@ class Rows:
         """
         cells: list[list[Any]] = [[] for _ in columns]
         places: list[int] = []
-        for chunk in self.chunks(columns, chunk_rows):
+        for chunk in self.read(columns, chunk_rows):
             for column, more in zip(cells, chunk.cells, strict=True):
                 column += more
             places += chunk.places

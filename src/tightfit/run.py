@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -370,11 +370,12 @@ class Run(Shown):
 
         data = self.config.data
         names = (text_column,) if isinstance(text_column, str) else text_column
-        return Columns(
-            tuple(names or data.text_column),
-            label_column or data.label_column,
-            missing_text or data.missing_text,
-            Columns.of(data).form,
+        return replace(
+            Columns.of(data),
+            text=tuple(names or data.text_column),
+            label=label_column or data.label_column,
+            missing_text=missing_text or data.missing_text,
+            task="single",  # the run knows its labels; there is nothing to be found out
         )
 
     def shown(self) -> dict[str, object]:

@@ -31,7 +31,9 @@ from tightfit.config.sections import (
     Config,
     Data,
     Head,
+    MissingLabel,
     MissingText,
     Optim,
+    TaskKind,
 )
 from tightfit.config.text_settings import Quoting

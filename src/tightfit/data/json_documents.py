@@ -67,7 +67,8 @@ def columns_rows(columns: Mapping[str, Sequence[Any]], source: str) -> Rows:
     def chunks(wanted: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
         for start in range(0, count, chunk_rows):
             end = min(count, start + chunk_rows)
-            yield Chunk([columns[name][start:end] for name in wanted], range(start, end), origin)
+            cells = [list(columns[name][start:end]) for name in wanted]
+            yield Chunk(cells, range(start, end), origin)
 
     return Rows(origin, tuple(columns), chunks, count=count)
 
@@ -77,17 +78,13 @@ def records_rows(records: Sequence[Mapping[str, Any]], source: str) -> Rows:
     return _records(records, source)
 
 
-def _records(
-    records: Sequence[Mapping[str, Any]], source: str, told: tuple[str, ...] = ()
-) -> Rows:
+def _records(records: Sequence[Mapping[str, Any]], source: str, told: tuple[str, ...] = ()) -> Rows:
     names = dict.fromkeys(str(key) for record in records for key in record)
     rows = columns_rows({name: [record.get(name) for record in records] for name in names}, source)
     return Rows(rows.origin, rows.columns, rows.chunks, count=rows.count, told=told)
 
 
-def _part(
-    document: Mapping[str, Any], lists: Mapping[str, Any], source: str, part: str
-) -> Rows:
+def _part(document: Mapping[str, Any], lists: Mapping[str, Any], source: str, part: str) -> Rows:
     if part not in lists:
         near = nearest(part, list(document))
         raise DataError(
@@ -116,7 +113,7 @@ def _share_a_key(document: Mapping[str, Any]) -> bool:
     return alike and bool(set.intersection(*map(set, values)))
 
 
-def _columns(document: Mapping[str, Any]) -> Mapping[str, list[Any]] | None:
+def _columns(document: Mapping[str, Any]) -> Mapping[str, Sequence[Any]] | None:
     """The columns of a document that consists of them, None of another."""
     split = document.get("columns"), document.get("data")
     if all(isinstance(x, list) for x in split) and _are_lists_of(split[1], len(split[0] or [])):
@@ -126,7 +123,7 @@ def _columns(document: Mapping[str, Any]) -> Mapping[str, list[Any]] | None:
     if len(values) < 2:
         return None
     if all(isinstance(x, list) for x in values) and not all(map(_are_rows, values)):
-        return dict(document) if len({len(x) for x in values}) == 1 else None
+        return document
     # pandas writes {"text": {"0": …}, "label": {"0": …}}; rows by their keys look alike, but hold
     # what is not numbered.
     if all(isinstance(x, dict) and x and all(map(str.isdecimal, x)) for x in values):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 DEEPEST, MOST_PATHS = 6, 50
 """How deep, and at how many places, an error looks for what may have been meant."""
@@ -29,7 +29,7 @@ def reach(cell: object, path: str) -> Any:
     return None
 
 
-def is_list(cell: object) -> Any:
+def is_list(cell: object) -> TypeGuard[Sequence[Any]]:
     """Whether a cell holds several values in their order; arrays of NumPy are such."""
     return isinstance(cell, list | tuple) or getattr(cell, "ndim", 0) == 1
 

@@ -7,9 +7,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any, Literal
 
-from tightfit.data.column_hints import column_options, split_names
+from tightfit.data.column_hints import column_options, one_hot_columns, split_names
 from tightfit.data.nested import paths, reach
 from tightfit.errors import DataError
 
@@ -27,6 +28,11 @@ _CHOOSE = "choose a column with"
 
 COLUMNS_NAMED = 20
 """Columns that an error message lists one by one."""
+
+
+_ONE_OF_SEVERAL = (
+    "several labels a row are not offered yet (data.task=multi); to learn one of these columns:"
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Chunk:
         *,
         allowed: str | None = None,
         next_step: str | None = None,
+        add: str | None = None,
     ) -> DataError:
         """The error for the rows at the indices ``bad``: it names the first few and counts all."""
         places = say_places([self.places[index] for index in bad], self.origin.unit)
@@ -62,6 +69,7 @@ class Chunk:
             seen=f"{places}; {len(bad):,} of {len(self.places):,} rows read",
             allowed=allowed,
             next_step=next_step,
+            add=add,
         )
 
 
@@ -194,6 +202,15 @@ class Rows:
         lacks_label = label is not None and not self._found(label)
         cells = self._first_cells()
         fault.add = column_options(cells, text=lacks_text, label=lacks_label)
+        marks, exclusive = one_hot_columns(cells) if lacks_label else ((), False)
+        if fault.add is None and marks:
+            others = {name: column for name, column in cells.items() if name not in marks}
+            texts = column_options(others, label=False) if lacks_text else ""
+            if texts is not None:
+                names = marks if exclusive else marks[:1]
+                fault.add = f"{texts} --label-column {quote(','.join(names))}".strip()
+                fault.next_step = None if exclusive else _ONE_OF_SEVERAL
+                return
         if fault.add is not None:
             near, _, _ = (fault.next_step or "").partition(_CHOOSE)
             fault.next_step = near.strip() or None
@@ -239,11 +256,12 @@ class Rows:
     def _no_column(self, name: str, flag: str) -> DataError:
         if self.no_header is not None:
             return self.no_header
-        near = nearest(name, self.columns)
+        columns = self.columns if self.untyped else tuple(self._first_cells()) or self.columns
+        near = nearest(name, columns)
         hint = f"did you mean {near!r}? " if near else ""
         return DataError(
             f"{self.origin.source} has no column {name!r}",
-            seen=_listed(self.columns),
+            seen=_listed(columns),
             next_step=f"{hint}{_CHOOSE} {flag}",
         )
 

@@ -38,8 +38,8 @@ def open_saved(path: Path, source: str, split: str | None = None) -> Rows:
         return ipc_rows(_files(path), source)
     splits = _list(path / SPLITS, "splits")
     if split is None and len(splits) == 1:
-        split = splits[0]
-    if split not in splits:
+        split = str(splits[0])
+    if split is None or split not in splits:
         near = split and nearest(split, splits)
         raise DataError(
             f"{path} has several splits" if split is None else f"{path} has no split {split!r}",

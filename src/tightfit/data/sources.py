@@ -13,14 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from tightfit.config import Data, MissingText
-from tightfit.data.cell_text import read_labels, read_texts
+from tightfit.config import Data, MissingLabel, MissingText, TaskKind
+from tightfit.data.cell_labels import labelled as labelled_rows
+from tightfit.data.cell_labels import read_labels
+from tightfit.data.cell_text import read_texts
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
-from tightfit.data.many_files import files_of, is_many, joined
-from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.in_memory import LABEL, TEXT, InMemory, is_nameless, open_memory
 from tightfit.data.json_documents import PART_SIGN
+from tightfit.data.many_files import files_of, is_many, joined
+from tightfit.data.one_hot import one_hot_labels
+from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open_parquet
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
 from tightfit.data.readers_json import open_json
@@ -47,12 +50,16 @@ SAMPLES = {"sample": "train.jsonl", "sample:test": "test.jsonl"}
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns are read, and what a row without a text is."""
+    """Which columns are read, and what is made of their cells."""
 
     text: tuple[str, ...] = ("text",)
     """Joined with a space."""
     label: str = "label"
+    """Or several of one 0 or 1 each, joined by commas."""
     missing_text: MissingText = "refuse"
+    missing_label: MissingLabel = "refuse"
+    task: TaskKind = "auto"
+    """What a label is."""
     form: TextForm = FOUND_OUT
     """How text files are read."""
 
@@ -63,6 +70,8 @@ class Columns:
             settings.text_column,
             settings.label_column,
             settings.missing_text,
+            settings.missing_label,
+            settings.task,
             TextForm.of(settings),
         )
 
@@ -93,12 +102,26 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         labelled = rows.find(columns.label) is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
     whole = rows.whole((*texts, *label), CHUNK_ROWS)
+    read = len(whole.places)
+    if label and columns.missing_label == "drop":
+        whole = labelled_rows(whole, len(label))
     strings = read_texts(whole, whole.cells[: len(texts)], columns.missing_text)
     if not label:
         return Table(strings, source=rows.origin.source)
-    names = rows.class_names(label[0])
-    labels = read_labels(whole, whole.cells[-1], names, untyped=rows.untyped)
-    return Table(strings, labels, names, rows.origin.source)
+    names: tuple[str, ...] | None
+    if len(label) > 1:
+        labels, names = one_hot_labels(whole, whole.cells[len(texts) :]), label
+    else:
+        names = rows.class_names(label[0])
+        labels = read_labels(
+            whole,
+            whole.cells[-1],
+            names,
+            untyped=rows.untyped,
+            task=columns.task,
+            column=label[0],
+        )
+    return Table(strings, labels, names, rows.origin.source, read - len(labels))
 
 
 def check_source(
@@ -150,8 +173,8 @@ def iter_texts(
         texts = data.texts
         return (texts[i : i + chunk_rows] for i in range(0, len(texts), chunk_rows))
     rows, columns = _open(data, columns.form), _named(data, columns)
-    texts, _ = rows.choose(columns.text, None)
-    return _text_chunks(rows, texts, columns, chunk_rows)
+    names, _ = rows.choose(columns.text, None)
+    return _text_chunks(rows, names, columns, chunk_rows)
 
 
 def count_rows(data: DataLike) -> int | None:
@@ -185,7 +208,7 @@ def _text_chunks(
 
 
 def _complete(
-    fault: EncodingFault, data: str | Path, columns: Columns, *, labelled: bool | None
+    fault: EncodingFault, data: str | Path | InMemory, columns: Columns, *, labelled: bool | None
 ) -> None:
     """Add the options that choose the columns, as they are seen in the encoding that fits."""
     if fault.guess is None:

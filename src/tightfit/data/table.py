@@ -24,6 +24,8 @@ class Table:
     """Class names that the source itself carries; the labels are then integers indexing it."""
     source: str = "memory"
     """Where the rows come from, as the user wrote it."""
+    unlabelled: int = 0
+    """Rows that were left out because they have no label."""
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.texts):

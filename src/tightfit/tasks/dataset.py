@@ -74,7 +74,7 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         "source": table.source,
         "validation_source": held.source,
         "held_out": validation is None,
-        "note": note,
+        "note": _note(note, table.unlabelled),
         "rows": len(table),
         "train_rows": len(train),
         "validation_rows": len(held),
@@ -87,6 +87,12 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         ),
     }
     return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts)
+
+
+def _note(split: str | None, unlabelled: int) -> str | None:
+    """What is to be said of the rows: those left out, and how the others were split."""
+    left = f"{unlabelled:,} rows without a label are left out" if unlabelled else None
+    return "; ".join(filter(None, (left, split))) or None
 
 
 def _check_texts(texts: Sequence[str]) -> None:

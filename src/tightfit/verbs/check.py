@@ -91,7 +91,12 @@ def check(
     copy = _copy_path(fixes, out, sources=(data, against))
     defaults = load_config().data
     names = (text_column,) if isinstance(text_column, str) else text_column
-    columns = Columns(tuple(names or defaults.text_column), label_column or "label", "empty")
+    columns = Columns(
+        tuple(names or defaults.text_column),
+        label_column or defaults.label_column,
+        missing_text="empty",
+        task="single",
+    )
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.examine import check_table

@@ -37,8 +37,12 @@ Row = tuple[int, list[Any]]
 """The number that the sheet shows beside a row, and its cells; None is an empty one."""
 
 
+MEND = "open it in a spreadsheet program, and save it again, or as CSV"
+LESS = "delete its empty rows and what is not needed, or save the sheet as CSV"
+
+
 class Refusal(Exception):
-    """Words on what is wrong, and on what to do."""
+    """Words on what is wrong, what was seen, and what to do."""
 
 
 def main() -> None:
@@ -54,14 +58,15 @@ def answer(source: BinaryIO, out: BinaryIO) -> int:
     try:
         said = {"sheets": read(source.read())}
     except Refusal as refusal:
-        code, said = REFUSED, {"what": refusal.args[0], "seen": refusal.args[1]}
+        code, said = REFUSED, dict(zip(("what", "seen", "step"), refusal.args, strict=True))
     except MemoryError:
         return TOO_BIG
     # The library's own errors, and its panics, which are no Exception.
     except BaseException as error:
-        kind = "it needs a password" if isinstance(error, calamine.PasswordError) else "damaged"
-        what = kind if kind != "damaged" else "it is no spreadsheet, or is damaged"
-        code, said = REFUSED, {"what": what, "seen": str(error)[:200]}
+        locked = isinstance(error, calamine.PasswordError)
+        what = "it needs a password" if locked else "it is no spreadsheet, or is damaged"
+        step = "save it without one" if locked else MEND
+        code, said = REFUSED, {"what": what, "seen": str(error)[:200], "step": step}
     out.write(json.dumps(said, ensure_ascii=True).encode("ascii"))
     out.flush()
     return code
@@ -108,18 +113,18 @@ def _measure(content: bytes) -> None:
                         tail = block[-_LONGEST_TAG:]  # a tag may be cut in two
                         _check_rows(rows)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise Refusal("it is damaged", str(error)) from error
+        raise Refusal("it is damaged", str(error), MEND) from error
 
 
 def _too_large(size: int) -> Refusal:
     most = f"it holds more than the {MAX_BYTES / 2**20:.0f} MB that are read, unpacked"
-    return Refusal(most, f"{size / 2**20:,.0f} MB or more")
+    return Refusal(most, f"{size / 2**20:,.0f} MB or more", LESS)
 
 
 def _check_rows(rows: int) -> None:
     if rows > MAX_ROWS:
         what = f"a sheet has more than the {MAX_ROWS:,} rows that are read, empty ones included"
-        raise Refusal(what, f"{rows:,} rows or more")
+        raise Refusal(what, f"{rows:,} rows or more", LESS)
 
 
 def _rows(sheet: Any) -> Iterator[Row]:
@@ -144,7 +149,7 @@ def _rows(sheet: Any) -> Iterator[Row]:
 
 def _merged(sheet: Any) -> dict[tuple[int, int], int]:
     """For each cell that is merged with those below or above it: the row of the first."""
-    found = {}
+    found: dict[tuple[int, int], int] = {}
     for (top, left), (bottom, right) in (sheet.merged_cell_ranges or [])[:MAX_ROWS]:
         # Headings over several columns are merged sideways; these say nothing of rows.
         if left == right and bottom - top < MAX_ROWS and len(found) < MAX_ROWS:

@@ -1,4 +1,4 @@
-"""Sheets of .xlsx, .xls and .ods files; places are the numbers that a sheet shows beside its rows."""
+"""Sheets of .xlsx, .xls and .ods files; places are the numbers beside the rows of a sheet."""
 
 from __future__ import annotations
 
@@ -67,9 +67,7 @@ def open_sheet(path: Path, source: str, sheet: str | None = None) -> Rows:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     package = extras.require("python_calamine", _PURPOSE)
-    child = Child(
-        "tightfit.data.spreadsheets.sheet_process", (package,), MEMORY_BYTES, SECONDS
-    )
+    child = Child("tightfit.data.spreadsheets.sheet_process", (package,), MEMORY_BYTES, SECONDS)
     with machine_errors(path, "read"), path.open("rb") as file:
         ended = child.run(file)
     if ended.code == 0:
@@ -77,14 +75,14 @@ def _read(path: Path) -> list[dict[str, Any]]:
         return sheets
     if ended.code == REFUSED:
         raise _refusal(path, **json.loads(ended.said))
-    raise _refusal(path, *child.breakdown(ended))
+    raise _refusal(path, *child.breakdown(ended), "save the sheet as CSV, and give that")
 
 
-def _refusal(path: Path, what: str, seen: str | None = None) -> DataError:
+def _refusal(path: Path, what: str, seen: str | None, step: str) -> DataError:
     return DataError(
         f"{path} is refused: {what}",
         seen=seen if seen is None or seen.isprintable() else ascii(seen),
-        next_step="delete what is empty or not needed in it, or save the sheet as CSV",
+        next_step=step,
     )
 
 

@@ -701,9 +701,7 @@ def test_rows_without_a_label_are_counted(gap: object, tmp_path: Path) -> None:
 def test_a_label_is_an_integer_or_a_string(label: object, tmp_path: Path) -> None:
     """Anything else is the wrong column, or another task."""
     rows = pd.DataFrame({"text": ["a", "b"], "label": [1, label]}, dtype=object)
-    with pytest.raises(
-        DataError, match=rf"a label is .*\({type(label).__name__}\)\n.*row 1 "
-    ) as e:
+    with pytest.raises(DataError, match=rf"a label is .*\({type(label).__name__}\)\n.*row 1 ") as e:
         labelled(rows)
     assert e.value.allowed == "integers, or strings"
 

@@ -9,13 +9,15 @@ from datetime import date, time
 from decimal import Decimal
 from math import isfinite
 from numbers import Integral, Real
+from shlex import quote
 from typing import Any
 
 import numpy as np
 
 from tightfit.config import TaskKind
 from tightfit.data.cell_text import is_missing, refuse_surrogates, say_cell
-from tightfit.data.nested import is_list
+from tightfit.data.column_hints import one_hot_columns
+from tightfit.data.nested import is_list, paths, reach
 from tightfit.data.rows import Chunk
 from tightfit.errors import DataError
 
@@ -24,12 +26,12 @@ SINGLE = "--set data.task=single"
 LABEL_COLUMNS = 20
 """Columns of one 0 or 1 each that a hint lists."""
 
-SEPARATORS = "|;,/"
-"""Between several labels in one cell."""
+SEPARATORS = {"|": 0.0, ";": 0.0, ",": 0.5, "/": 0.5}
+"""Between several labels in one cell, with the share of the parts that other labels must have, too:
+more of them where names such as ``Sci/Tech`` have the sign."""
 
-SEPARATED_SHARE, SHARED_PARTS = 0.1, 0.5
-"""Rows with a separator, and parts of their labels that other labels have as well, from which on
-these are several labels: a name such as ``Sci/Tech`` shares nothing with others."""
+SEPARATED_SHARE = 0.1
+"""Rows with a separator from which on labels may be several."""
 
 _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0+)?")
 """An integer as a CSV writes it; ``007`` is a name, and ``2.0`` is how data frames with gaps
@@ -72,6 +74,7 @@ def read_labels(
     """
     _refuse_missing(chunk, cells)
     _refuse_lists(chunk, cells, column)
+    _refuse_objects(chunk, cells, column)
     labels = _numbers_and_strings(chunk, cells)
     if names:
         return _indices(chunk, labels, names)
@@ -136,6 +139,24 @@ def _refuse_lists(chunk: Chunk, cells: list[Any], column: str) -> None:
     raise several(chunk, lists, f"a row has several labels, as a list: {say_cell(found[0])}")
 
 
+def _refuse_objects(chunk: Chunk, cells: list[Any], column: str) -> None:
+    objects = [index for index, cell in enumerate(cells) if isinstance(cell, Mapping)]
+    if not objects:
+        return
+    names = {f"{column}.{path}": path for path in paths(cells)}
+    marks, exclusive = one_hot_columns(
+        {name: [reach(cell, path) for cell in cells] for name, path in names.items()}
+    )
+    chosen = marks if exclusive else tuple(names)[:1]
+    raise chunk.fault(
+        f"a label is {say_cell(cells[objects[0]])}",
+        objects,
+        allowed=", ".join(names) or None,
+        next_step=None if exclusive or len(names) == 1 else "choose what is inside it, such as:",
+        add=f"--label-column {quote(','.join(chosen))}" if chosen else None,
+    )
+
+
 def _one_hot(rows: Sequence[Sequence[object]]) -> bool:
     return all(sorted(map(str, row))[-2:] in (["0", "1"], ["0.0", "1.0"]) for row in rows)
 
@@ -155,15 +176,10 @@ def _numbers_and_strings(chunk: Chunk, cells: list[Any]) -> list[int | float | s
             odd,
             allowed="integers, or strings",
             next_step="write the classes as integers or names, or choose the column of labels "
-            "with --label-column"
-            + (" (what is inside it: --label-column COLUMN.KEY)" if _is_nested(cells) else ""),
+            "with --label-column",
         )
     refuse_surrogates(chunk, labels, "a label")
     return [label for label in labels if label is not None]
-
-
-def _is_nested(cells: Sequence[object]) -> bool:
-    return any(isinstance(cell, Mapping) for cell in cells)
 
 
 def _label(cell: object) -> int | float | str | None:
@@ -173,7 +189,8 @@ def _label(cell: object) -> int | float | str | None:
     if isinstance(cell, bool | np.bool_):
         return str(bool(cell))
     if isinstance(cell, date | time):
-        return str(cell)
+        # What is no more than a day is written so, as in a text file.
+        return str(cell).removesuffix(" 00:00:00")
     if isinstance(cell, Integral):
         return int(cell)
     if isinstance(cell, Real | Decimal) and isfinite(cell):
@@ -204,8 +221,9 @@ def _refuse_fractions(chunk: Chunk, labels: Sequence[str]) -> None:
     broken = {label for label in different if not _WHOLE.fullmatch(label)}
     if broken and all(map(_NUMBER.fullmatch, different)):
         rows = [index for index, label in enumerate(labels) if label in broken]
+        what = "percentages" if labels[rows[0]].endswith("%") else "numbers that are not whole"
         raise chunk.fault(
-            f"labels are numbers that are not whole, such as {labels[rows[0]]}",
+            f"labels are {what}, such as {labels[rows[0]]}",
             rows,
             allowed="classes; ratings, learnt as numbers (data.task=rating), are not offered yet",
             next_step=f"to train each of the {len(different):,} numbers as a class of its own:",
@@ -218,14 +236,15 @@ def _refuse_separated(chunk: Chunk, labels: Sequence[str]) -> None:
     counts = Counter(labels)
     if all(label[:1] == "[" and label[-1:] == "]" for label in counts):
         raise _separated(chunk, labels, range(len(labels)), "in brackets")
-    for sign in SEPARATORS:
+    for sign, share in SEPARATORS.items():
         joined = {label for label in counts if sign in label.strip(sign)}
         if sum(counts[label] for label in joined) < max(1, SEPARATED_SHARE * len(labels)):
             continue
         parts = {label: {part.strip() for part in label.split(sign)} for label in counts}
         times = Counter(part for own in parts.values() for part in own)
         names = {part for label in joined for part in parts[label]}
-        if sum(times[name] > 1 for name in names) >= SHARED_PARTS * len(names):
+        shared = sum(times[name] > 1 for name in names)
+        if shared and shared >= share * len(names):
             rows = [index for index, label in enumerate(labels) if label in joined]
             raise _separated(chunk, labels, rows, f"joined by {sign!r}")
 

@@ -36,6 +36,8 @@ def document_rows(document: Mapping[str, Any], source: str, part: str | None) ->
         return columns_rows(table, source)
     if not lists and _share_a_key(document):
         return _records(list(document.values()), source)
+    if not document:
+        raise DataError(f"{source} has no rows", seen="an empty object")
     if not lists:
         return _records([document], source)
     if len(lists) > 1:

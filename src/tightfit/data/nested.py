@@ -44,15 +44,19 @@ def paths(cells: Iterable[object]) -> tuple[str, ...]:
     return tuple(found)[:MOST_PATHS]
 
 
+def _is_branch(value: object) -> bool:
+    return isinstance(value, Mapping | list | tuple)
+
+
 def _paths(cell: object, depth: int) -> Iterator[str]:
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(cell, Mapping):
         items = cell.items()
     elif isinstance(cell, Sequence) and not isinstance(cell, str | bytes):
-        # What follows is alike; single values in a list are several of a kind, not columns.
-        items = enumerate(x for x in cell[:1] if isinstance(x, Mapping | list | tuple))
+        # What follows is alike; several single values are of a kind, no columns.
+        items = enumerate(cell[:1]) if len(cell) == 1 or any(map(_is_branch, cell[:1])) else ()
     for key, value in items:
-        if isinstance(value, Mapping | list | tuple):
+        if _is_branch(value):
             yield from (f"{key}.{rest}" for rest in _paths(value, depth - 1) if depth)
         elif value is not None:
             yield str(key)

@@ -30,6 +30,8 @@ COLUMNS_NAMED = 20
 """Columns that an error message lists one by one."""
 
 
+_JOINED = "several texts a row are joined with a space; pairs are not offered yet:"
+
 _ONE_OF_SEVERAL = (
     "several labels a row are not offered yet (data.task=multi); to learn one of these columns:"
 )
@@ -214,6 +216,10 @@ class Rows:
         if fault.add is not None:
             near, _, _ = (fault.next_step or "").partition(_CHOOSE)
             fault.next_step = near.strip() or None
+            if near.count("'") == 2 and near.split("'")[1] not in fault.add:
+                fault.next_step = None  # a name that is alike by chance
+            if lacks_text and "," in fault.add:
+                fault.next_step = _JOINED
 
     def _found(self, name: str) -> bool:
         return bool(self.find(name)) or all(map(self.find, split_names(name) or [""]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
@@ -95,7 +95,8 @@ def _are_mappings(data: Sequence[Any]) -> bool:
 
 
 def _is_single(value: object) -> bool:
-    return isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
+    # What has no length may be read once only.
+    return isinstance(value, str | bytes | Mapping) or not isinstance(value, Sized)
 
 
 def _unknown(data: object, seen: str) -> DataError:

@@ -1,27 +1,29 @@
 """Everything that can go wrong for a user, as one short tree.
 
-    TightfitError
-    ├── UsageError      exit 2   an option or its value cannot be used as given
-    ├── SettingsError   exit 3   a recipe, key or value is unknown, or settings contradict
-    │   └── MissingExtraError    an optional package is not installed
-    ├── DataError       exit 4   rows, or files of rows, are faulty
-    ├── BudgetError     exit 5   the plan does not fit under the cap
-    ├── ModelError      exit 6   the encoder is unknown, unreachable or unfit
-    ├── ProofError      exit 7   a proof did not hold
-    ├── ArtefactError   exit 8   a run folder or artefact is incomplete or damaged
-    ├── MachineError    exit 9   disk, permission, lock
+    Fault
+    ├── TightfitError
+    │   ├── UsageError      exit 2   an option or its value cannot be used as given
+    │   ├── SettingsError   exit 3   a recipe, key or value is unknown, or settings contradict
+    │   │   └── MissingExtraError    an optional package is not installed
+    │   ├── DataError       exit 4   rows, or files of rows, are faulty
+    │   ├── BudgetError     exit 5   the plan does not fit under the cap
+    │   ├── ModelError      exit 6   the encoder is unknown, unreachable or unfit
+    │   ├── ProofError      exit 7   a proof did not hold
+    │   ├── ArtefactError   exit 8   a run folder or artefact is incomplete or damaged
+    │   └── MachineError    exit 9   disk, permission, lock
     └── Interrupted     exit 130 (Ctrl-C) or 143 (SIGTERM), with a resumable checkpoint
 
 Each error also inherits the built-in that Python code would expect to catch. Each carries four
 things: what was wrong, the value seen, what is allowed, and the next step, which may be options
-to add.
+to add. An interruption is no ``Exception``: a loop that goes on after any error must still stop at
+Ctrl-C.
 """
 
 from __future__ import annotations
 
 
-class TightfitError(Exception):
-    """A fault that the user can mend; never raised for a mistake of our own.
+class Fault(BaseException):
+    """Words for people, and an exit code, whatever kind of exception carries them.
 
     Args:
         what: what was wrong, one sentence without a final full stop.
@@ -65,6 +67,10 @@ class TightfitError(Exception):
             command = f"{self.given} {self.add}" if self.given else f"add {self.add}"
             lines.append(f"{before}{command}")
         return "\n".join(lines)
+
+
+class TightfitError(Fault, Exception):
+    """A fault that the user can mend; never raised for a mistake of our own."""
 
 
 class UsageError(TightfitError, ValueError):
@@ -119,7 +125,7 @@ class MachineError(TightfitError, OSError):
     exit_code = 9
 
 
-class Interrupted(TightfitError, RuntimeError):
+class Interrupted(Fault, KeyboardInterrupt):
     """Training was asked to stop by a signal, and has written a checkpoint."""
 
     exit_code = 130

@@ -25,7 +25,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 from typer.core import TyperGroup
 
-from tightfit.errors import Interrupted, MachineError, TightfitError
+from tightfit.errors import Fault, Interrupted, MachineError
 
 APOLOGY = (
     "this is a mistake in tightfit, not yours. Please report it together with what "
@@ -150,9 +150,9 @@ def _key(option: Sequence[str]) -> str:
     return option[-1].partition("=")[0].strip() if option[0] == "--set" else option[0]
 
 
-def _as_fault(error: BaseException) -> TightfitError | None:
+def _as_fault(error: BaseException) -> Fault | None:
     """The fault that the user can mend, or None for a mistake of our own."""
-    if isinstance(error, TightfitError):
+    if isinstance(error, Fault):
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tightfit.config import TaskKind
-from tightfit.data.cell_text import is_missing, refuse_surrogates, say_cell
+from tightfit.data.cell_text import describe, is_missing, refuse_surrogates
 from tightfit.data.column_hints import one_hot_columns
 from tightfit.data.nested import is_list, paths, reach
 from tightfit.data.rows import Chunk
@@ -136,7 +136,7 @@ def _refuse_lists(chunk: Chunk, cells: list[Any], column: str) -> None:
             next_step="name its places as columns, in the order of the classes:",
             add="--label-column " + ",".join(f"{column}.{i}" for i in range(length)),
         )
-    raise several(chunk, lists, f"a row has several labels, as a list: {say_cell(found[0])}")
+    raise several(chunk, lists, f"a row has several labels, as a list: {describe(found[0])}")
 
 
 def _refuse_objects(chunk: Chunk, cells: list[Any], column: str) -> None:
@@ -149,7 +149,7 @@ def _refuse_objects(chunk: Chunk, cells: list[Any], column: str) -> None:
     )
     chosen = marks if exclusive else tuple(names)[:1]
     raise chunk.fault(
-        f"a label is {say_cell(cells[objects[0]])}",
+        f"a label is {describe(cells[objects[0]])}",
         objects,
         allowed=", ".join(names) or None,
         next_step=None if exclusive or len(names) == 1 else "choose what is inside it, such as:",
@@ -172,7 +172,7 @@ def _numbers_and_strings(chunk: Chunk, cells: list[Any]) -> list[int | float | s
     odd = [index for index, label in enumerate(labels) if label is None]
     if odd:
         raise chunk.fault(
-            f"a label is {say_cell(cells[odd[0]])}",
+            f"a label is {describe(cells[odd[0]])}",
             odd,
             allowed="integers, or strings",
             next_step="write the classes as integers or names, or choose the column of labels "

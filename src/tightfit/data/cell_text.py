@@ -46,7 +46,7 @@ def _text_column(chunk: Chunk, cells: list[Any]) -> list[str]:
             odd.append(index)
     if odd:
         raise chunk.fault(
-            f"a text is not a string but {say_cell(cells[odd[0]])}",
+            f"a text is not a string but {describe(cells[odd[0]])}",
             odd,
             allowed="strings, and numbers",
             next_step="choose the column of texts with --text-column",
@@ -75,11 +75,13 @@ def _encodable(text: str) -> bool:
 
 
 def is_missing(cell: object) -> bool:
-    """Whether a cell is a sign for no value."""
-    return cell is None or (isinstance(cell, Real) and math.isnan(cell))
+    """Whether a cell says that nothing is there: None, or any library's sign for it."""
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # of pandas
+        return True
+    return isinstance(cell, Real) and math.isnan(cell)
 
 
-def say_cell(cell: object) -> str:
+def describe(cell: object) -> str:
     """The value and its type, as short as an error message needs."""
     value = repr(cell)
     return f"{value if len(value) <= 40 else value[:37] + '...'} ({type(cell).__name__})"

@@ -73,6 +73,7 @@ def joined(parts: Sequence[Rows], source: str) -> Rows:
         first.columns,
         chunks,
         class_names=first.class_names,
+        class_values=first.class_values,
         aliases=first.aliases,
         untyped=first.untyped,
         told=tuple(line for part in parts for line in part.told),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tightfit.data.cell_labels import several
-from tightfit.data.cell_text import say_cell
+from tightfit.data.cell_text import describe
 from tightfit.data.column_hints import mark
 from tightfit.data.rows import Chunk
 
@@ -25,7 +25,7 @@ def one_hot_labels(chunk: Chunk, columns: Sequence[list[Any]]) -> list[int | str
     odd = [index for index, row in enumerate(rows) if None in row]
     if odd:
         cell = columns[rows[odd[0]].index(None)][odd[0]]
-        what = f"of several columns of labels, one holds {say_cell(cell)}"
+        what = f"of several columns of labels, one holds {describe(cell)}"
         raise chunk.fault(what, odd, allowed="0 or 1", next_step="name one column of labels")
     many = [index for index, row in enumerate(rows) if sum(map(bool, row)) > 1]
     if many:

@@ -188,6 +188,7 @@ def delimited_rows(file: Delimited) -> Rows:
         tuple(named),
         file.chunks,
         class_names=({_AG_COLUMNS[0]: AG_NEWS_NAMES} if ag_news else {}).get,
+        class_values=({_AG_COLUMNS[0]: (1, 2, 3, 4)} if ag_news else {}).get,
         aliases={"text": _AG_COLUMNS[1:], "label": _AG_COLUMNS[:1]} if ag_news else {},
         untyped=True,
         told=tuple(told),

@@ -89,6 +89,8 @@ class Rows:
     """Reads the named columns, so many rows at a time, from the start."""
     class_names: Callable[[str], tuple[str, ...] | None] = lambda _: None
     """For a column that holds a ClassLabel: the names of its integers."""
+    class_values: Callable[[str], tuple[int, ...] | None] = lambda _: None
+    """For such a column: the integers that stand for its classes, where they are not 0, 1, …"""
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Columns that stand for a name which is not a column here."""
     untyped: bool = False

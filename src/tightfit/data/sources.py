@@ -1,17 +1,17 @@
 """The front of all readers: a path, a Hub name, the sample or a Python object becomes a Table.
 
 Every source is opened as :class:`tightfit.data.rows.Rows`, which gives chunks of cells;
-:func:`read_table` takes them all, :func:`iter_texts` one at a time.
+:func:`read_table` takes them all, :func:`iter_records` one at a time.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tightfit.config import Data, MissingLabel, MissingText, TaskKind
 from tightfit.data.cell_labels import labelled as labelled_rows
@@ -28,7 +28,7 @@ from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
 from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
-from tightfit.data.rows import Rows, nearest
+from tightfit.data.rows import Chunk, Origin, Rows, nearest
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import SPREADSHEETS, open_sheet
 from tightfit.data.table import Table
@@ -75,6 +75,21 @@ class Columns:
             TextForm.of(settings),
         )
 
+    def but(
+        self,
+        text: Sequence[str] | str | None,
+        label: str | None,
+        missing_text: MissingText | None,
+    ) -> Columns:
+        """The same, except for what is not None."""
+        names = (text,) if isinstance(text, str) else text
+        return replace(
+            self,
+            text=tuple(names or self.text),
+            label=label or self.label,
+            missing_text=missing_text or self.missing_text,
+        )
+
 
 def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:
     """Read all rows.
@@ -97,7 +112,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     """
     if isinstance(data, Table):
         return _labelled(data) if labelled else data
-    rows, columns = _open(data, columns.form), _named(data, columns)
+    rows, columns = _open(data, columns.form), as_named(data, columns)
     if labelled is None:
         labelled = rows.find(columns.label) is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
@@ -108,20 +123,17 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     strings = read_texts(whole, whole.cells[: len(texts)], columns.missing_text)
     if not label:
         return Table(strings, source=rows.origin.source)
-    names: tuple[str, ...] | None
+    left = read - len(whole.places)
     if len(label) > 1:
-        labels, names = one_hot_labels(whole, whole.cells[len(texts) :]), label
-    else:
-        names = rows.class_names(label[0])
-        labels = read_labels(
-            whole,
-            whole.cells[-1],
-            names,
-            untyped=rows.untyped,
-            task=columns.task,
-            column=label[0],
-        )
-    return Table(strings, labels, names, rows.origin.source, read - len(labels))
+        marks = one_hot_labels(whole, whole.cells[len(texts) :])
+        return Table(strings, marks, label, rows.origin.source, unlabelled=left)
+    names = rows.class_names(label[0])
+    labels = read_labels(
+        whole, whole.cells[-1], names, untyped=rows.untyped, task=columns.task, column=label[0]
+    )
+    spelt = names if names and isinstance(whole.cells[-1][0], str) else None
+    values = rows.class_values(label[0]) or spelt
+    return Table(strings, labels, names, rows.origin.source, values, left)
 
 
 def check_source(
@@ -147,7 +159,7 @@ def check_source(
     """
     if isinstance(data, str) and data.startswith(HUB_PREFIX):
         parse_hub(data)
-    elif not isinstance(data, Table):
+    elif isinstance(data, str | Path) or (labelled is not False and not isinstance(data, Table)):
         try:
             rows = _open(data, columns.form)
         except EncodingFault as fault:
@@ -155,7 +167,7 @@ def check_source(
             raise
         for line in rows.told:
             (progress or Progress()).say(line)
-        columns = _named(data, columns)
+        columns = as_named(data, columns)
         rows.choose(columns.text, columns.label if labelled else None)
 
 
@@ -170,24 +182,41 @@ def iter_texts(
         MachineError: the file may not be read.
     """
     if isinstance(data, Table):
-        texts = data.texts
-        return (texts[i : i + chunk_rows] for i in range(0, len(texts), chunk_rows))
-    rows, columns = _open(data, columns.form), _named(data, columns)
-    names, _ = rows.choose(columns.text, None)
-    return _text_chunks(rows, names, columns, chunk_rows)
+        columns = replace(columns, text=("text",))
+    rows, columns = open_rows(data, columns.form), as_named(data, columns)
+    return (texts for texts, _ in iter_records(rows, columns, (), chunk_rows))
 
 
-def count_rows(data: DataLike) -> int | None:
-    """How many rows there are, where that takes no reading (Parquet, rows in memory), else None.
+def open_rows(data: DataLike, form: TextForm = FOUND_OUT) -> Rows:
+    """A source with its columns; nothing else of it has been read yet.
 
     Raises:
-        DataError: a Parquet file is missing or damaged.
+        DataError: it cannot be opened.
+        MachineError: the file may not be read.
     """
-    if isinstance(data, Table):
-        return len(data)
-    if isinstance(data, str | Path) and Path(data).suffix.lower() != ".parquet":
-        return None
-    return _open(data, FOUND_OUT).count
+    if not isinstance(data, Table):
+        return _open(data, form)
+
+    def chunks(names: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
+        for start in range(0, len(data), chunk_rows):
+            part = data.texts[start : start + chunk_rows]
+            yield Chunk([list(part) for _ in names], range(start, start + len(part)), origin)
+
+    origin = Origin(data.source, "row")
+    return Rows(origin, ("text",), chunks, count=len(data))
+
+
+def iter_records(
+    rows: Rows, columns: Columns, more: Sequence[str], chunk_rows: int = CHUNK_ROWS
+) -> Iterator[tuple[list[str], list[list[Any]]]]:
+    """Stream the texts, and beside them the cells of more columns as the source has them.
+
+    Raises:
+        DataError: there is no such column; a fault of a row when its chunk is reached.
+        MachineError: the file may not be read.
+    """
+    text, _ = rows.choose(columns.text, None)
+    return _records(rows.read((*text, *more), chunk_rows), len(text), columns, rows.no_rows)
 
 
 def _labelled(table: Table) -> Table:
@@ -196,15 +225,16 @@ def _labelled(table: Table) -> Table:
     return table
 
 
-def _text_chunks(
-    rows: Rows, names: tuple[str, ...], columns: Columns, chunk_rows: int
-) -> Iterator[list[str]]:
+def _records(
+    chunks: Iterator[Chunk], parts: int, columns: Columns, no_rows: Callable[[], DataError]
+) -> Iterator[tuple[list[str], list[list[Any]]]]:
     empty = True
-    for chunk in rows.read(names, chunk_rows):
+    for chunk in chunks:
         empty = False
-        yield read_texts(chunk, chunk.cells, columns.missing_text)
+        cells, rest = chunk.cells[:parts], chunk.cells[parts:]
+        yield read_texts(chunk, cells, columns.missing_text), rest
     if empty:
-        raise rows.no_rows()
+        raise no_rows()
 
 
 def _complete(
@@ -229,7 +259,7 @@ def _open(data: str | Path | InMemory, form: TextForm) -> Rows:
     return open_memory(data)
 
 
-def _named(data: object, columns: Columns) -> Columns:
+def as_named(data: object, columns: Columns) -> Columns:
     """The columns as they are called in data that has no names for them."""
     return replace(columns, text=(TEXT,), label=LABEL) if is_nameless(data) else columns
 

@@ -94,8 +94,7 @@ class _Rows:
         if not table.labels:
             return cls(table.texts, keys, None, (), examples, progress)
         classes = own_classes(table)
-        id_of = {value: index for index, value in enumerate(classes.values)}
-        ids = [id_of[label] for label in table.labels]
+        ids = classes.encode(table)
         return cls(table.texts, keys, ids, classes.names, examples, progress)
 
     def counts(self) -> list[int]:

@@ -33,7 +33,7 @@ _LONGEST_TAG = 20
 _ERRORS = re.compile(r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NULL!|NUM!)")
 """What a spreadsheet shows for a formula that has no value."""
 
-Row = tuple[int, list[Any]]
+Row = tuple[int, list[str | None]]
 """The number that the sheet shows beside a row, and its cells; None is an empty one."""
 
 
@@ -144,7 +144,7 @@ def _rows(sheet: Any) -> Iterator[Row]:
             elif first is not None:
                 row[index] = above.get(index)
         if any(cell is not None for cell in row):
-            yield number + 1, [None] * left + row
+            yield number + 1, [*[None] * left, *row]
 
 
 def _merged(sheet: Any) -> dict[tuple[int, int], int]:
@@ -157,10 +157,9 @@ def _merged(sheet: Any) -> dict[tuple[int, int], int]:
     return found
 
 
-def _plain(cell: Any) -> Any:
-    """A cell as JSON has it: times as words, whole numbers as integers, no value as None."""
-    if isinstance(cell, str):
-        return None if not cell.strip() or _ERRORS.fullmatch(cell) else cell
-    if isinstance(cell, float):
-        return int(cell) if cell.is_integer() else cell
-    return cell if cell is None or isinstance(cell, bool | int) else str(cell)
+def _plain(cell: Any) -> str | None:
+    """A cell as a text file has it; None where it has no value."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    text = "" if cell is None else str(cell)
+    return None if not text.strip() or _ERRORS.fullmatch(text) else text

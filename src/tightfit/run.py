@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
@@ -382,13 +383,8 @@ class Run(Shown):
         from tightfit.data.sources import Columns
 
         data = with_reading(self.config, settings).data
-        names = (text_column,) if isinstance(text_column, str) else text_column
-        return Columns(
-            tuple(names or data.text_column),
-            label_column or data.label_column,
-            missing_text or data.missing_text,
-            Columns.of(data).form,
-        )
+        columns = Columns.of(data).but(text_column, label_column, missing_text)
+        return replace(columns, task="single", group="")  # its labels are known
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""

@@ -108,9 +108,8 @@ def check(
         check_not_input(file, data, against)
         check_new_file(file, overwrite=overwrite)
     defaults = with_reading(load_config(), settings).data
-    names = (text_column,) if isinstance(text_column, str) else text_column
-    columns = Columns(tuple(names or defaults.text_column), label_column or "label", "empty")
-    columns = replace(columns, form=TextForm.of(defaults))
+    columns = replace(Columns(task="single"), form=TextForm.of(defaults))
+    columns = columns.but(text_column, label_column, "empty")
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.check_outputs import cleaned_sheet, suspects_sheet

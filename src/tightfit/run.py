@@ -11,9 +11,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
@@ -24,7 +22,7 @@ from tightfit.display import Shown, share_words
 from tightfit.errors import UsageError
 from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
-from tightfit.storage.files import damaged
+from tightfit.storage.parsing import parsed
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
-
-T = TypeVar("T")
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -169,7 +165,7 @@ class Run(Shown):
     @cached_property
     def data(self) -> DataFacts:
         """Which rows were used."""
-        return _parsed(DataFacts, storage.read_json(self.folder.data), self.folder.data)
+        return parsed(DataFacts, storage.read_json(self.folder.data), self.folder.data)
 
     @cached_property
     def base(self) -> Source:
@@ -205,8 +201,8 @@ class Run(Shown):
         # Of runs of format 1 some of it is known without having been written.
         known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
         known["source"] = saved.get("source", "validation")
-        train = _parsed(TrainSummary, {**known, **saved["train"]}, path)
-        return Metrics(train, _parsed(Scores, saved["validation"], path))
+        train = parsed(TrainSummary, {**known, **saved["train"]}, path)
+        return Metrics(train, parsed(Scores, saved["validation"], path))
 
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -238,7 +234,7 @@ class Run(Shown):
         found = []
         for path in sorted(self.folder.derived.glob("evaluation-*.json")):
             saved = storage.read_derived(self.folder, path.stem)
-            found.append(Evaluated(saved["data"], _parsed(Scores, saved, path)))
+            found.append(Evaluated(saved["data"], parsed(Scores, saved, path)))
         return found
 
     @cached_property
@@ -294,7 +290,7 @@ class Run(Shown):
         if self._path is None or not (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
             return ()
         saved = storage.read_derived(self.folder, DERIVED_NAME)["thresholds"]
-        return _parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
+        return parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
 
     @cached_property
     @keep_random_states()
@@ -394,11 +390,3 @@ class Run(Shown):
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
             told["accuracy"] = share_words(self.metrics.validation.accuracy)
         return {**told, "parameters": f"{self.plan.total:,}"}
-
-
-def _parsed(kind: type[T], saved: object, path: Path) -> T:
-    """A dataclass from JSON; keys that it does not have are passed over."""
-    try:
-        return TypeAdapter(kind).validate_python(saved)
-    except ValidationError as error:
-        raise damaged(path, f"{error.error_count()} faulty entries") from error

@@ -10,6 +10,8 @@ from tightfit.config.decisions import (
     Decision,
     Decisions,
     KeptText,
+    NamesUse,
+    Objective,
     undecided,
 )
 from tightfit.config.loading import (

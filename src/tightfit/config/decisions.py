@@ -16,6 +16,12 @@ from tightfit.families import Pooling
 KeptText = Literal["head", "head+tail", "windows"]
 """What is kept of a text that is too long."""
 
+Objective = Literal["contrastive", "cross-entropy", "probe"]
+"""What a training does: steps on one of two losses, or none at all before the head is solved."""
+
+NamesUse = Literal["used", "left out"]
+"""Whether sentences with the labels' names are rows to train on."""
+
 T = TypeVar("T")
 
 ASKED = "asked for"
@@ -48,6 +54,10 @@ class Decisions:
         eval_every: optimiser steps between evaluations, likewise.
         max_steps: optimiser steps that fit into the time.
         scored_rows: validation rows that the final scores are of, where time is short.
+        objective: what the steps minimise, or that there are none.
+        folds: parts of the cross-validation that the scores come from.
+        label_names: whether they are rows to train on.
+        kept: whether what trained is kept, or where it started from.
     """
 
     max_length: Decision[int]
@@ -62,6 +72,10 @@ class Decisions:
     eval_every: Decision[int] | None = None
     max_steps: Decision[int] | None = None
     scored_rows: Decision[int] | None = None
+    objective: Decision[Objective] | None = None
+    folds: Decision[int] | None = None
+    label_names: Decision[NamesUse] | None = None
+    kept: Decision[Literal["trained", "start"]] | None = None
     pooling: Decision[Pooling] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:

@@ -49,10 +49,31 @@ class Ops(BlockOps[Linear], Protocol):
 
 def logits(network: Network, ops: Ops) -> Array:
     """``logits_BK`` of one batch."""
+    x_TH = _below_last(network, ops)
+    return _through_head(network, last(network.blocks[-1], x_TH, ops, network.pooling), ops)
+
+
+def states(network: Network, ops: Ops) -> tuple[Array, Array]:
+    """What an output layer could read, by either pooling: (B, H) of first tokens, and of means.
+
+    Args:
+        network: its head is what the checkpoint brings, which was trained on first tokens.
+        ops: of one batch.
+    """
+    x_TH = through(network.blocks[-1], _below_last(network, ops), ops)
+    return _through_head(network, ops.first(x_TH), ops), ops.leave(mean(x_TH, ops))
+
+
+def _below_last(network: Network, ops: Ops) -> Array:
+    """What the last block reads, (T, H)."""
     x_TH = ops.enter(ops.norm(ops.embedded(network), network.embedding_norm))
     for block in network.blocks[:-1]:
         x_TH = through(block, x_TH, ops)
-    state_BH = ops.leave(last(network.blocks[-1], x_TH, ops, network.pooling))
+    return x_TH
+
+
+def _through_head(network: Network, state_BH: Array, ops: Ops) -> Array:
+    state_BH = ops.leave(state_BH)
     for linear, activation in network.head:
         state_BH = ops.linear(linear, state_BH)
         if activation is not None:

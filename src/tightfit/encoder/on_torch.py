@@ -24,7 +24,7 @@ from tightfit.data.batches import Batch, collate, length_sorted, most_padded_tok
 from tightfit.data.gpu import copied
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.device import best_device
-from tightfit.encoder.forward import logits
+from tightfit.encoder.forward import logits, states
 from tightfit.encoder.network import BlockWeights, Linear, Network, Norm
 from tightfit.encoder.on_numpy import buckets
 from tightfit.encoder.tensors import Stored
@@ -96,6 +96,12 @@ class TorchForward:
         """``logits_BK`` of one batch; padded places may hold anything."""
         ops = _Ops(self._network, batch.to(self._to.device), self._to.dtype)
         return logits(self._network, ops).cpu().numpy()
+
+    @torch.inference_mode()
+    def states(self, batch: Batch) -> tuple[NDArray[np.float32], ...]:
+        """What an output layer could read, (B, H) by either pooling: first tokens, and means."""
+        ops = _Ops(self._network, batch.to(self._to.device), self._to.dtype)
+        return tuple(state_BH.cpu().numpy() for state_BH in states(self._network, ops))
 
     def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
         """``logits_BK`` of each batch, in order; side by side where that is faster."""

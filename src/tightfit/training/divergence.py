@@ -46,7 +46,8 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
     Raises:
         ProofError: they are worse.
     """
-    fitted_start = setup.config.head.start == "probe"
+    # Of what has no steps the start is all there is.
+    fitted_start = setup.config.head.start == "probe" and setup.objective != "probe"
     history, best = fitted.history, fitted.counters.best_step
     kept = best > 0 or fitted_start
     sealed = next((row for row in history if kept and row["step"] == best), history[-1])

@@ -72,7 +72,8 @@ def rehearse(setup: Setup) -> Pace:
         start_at_directions(setup, Progress())
     beginning = time.perf_counter() - started
     loop = Loop(setup, GradientWatch({}))
-    in_step, in_logits = loop.rehearse(REHEARSED_STEPS), _place_seconds(setup, setup.logits)
+    in_step = loop.rehearse(REHEARSED_STEPS) if setup.schedule.total else 0.0
+    in_logits = _place_seconds(setup, setup.logits)
     setup.classifier.load_state(start)
     own = in_logits if setup.lean is None else _place_seconds(setup, setup.classifier.logits)
     train, eval_subset, held = (

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from tightfit.metrics.scores import Scores
+
+ScoreSource = Literal["validation", "cross_validation"]
+"""What scores were measured on: rows held out or given, or each row by trainings without it."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class TrainSummary:
         tokens_per_second: likewise.
         proofs: by name, whether each holds, and whether a failure was declared (``expected``), and
             whether the start was kept (``kept_start``).
+        source: of accuracy and macro F1.
     """
 
     task: str
@@ -44,6 +48,7 @@ class TrainSummary:
     examples_per_second: float
     tokens_per_second: float
     proofs: Mapping[str, Mapping[str, bool]]
+    source: ScoreSource = "validation"
 
     @property
     def kept_start(self) -> bool:

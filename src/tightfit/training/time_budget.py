@@ -75,6 +75,8 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
     Raises:
         UsageError: there is no time left for a single step.
     """
+    if setup.solves:  # its few steps are worth more than what could be saved on them
+        return replace(setup, deadline=limit.deadline)
     # A resumed run times nothing anew: it leaves what it may take in the end.
     after = (SCORE_ASIDE + RESERVE) * limit.left
     if setup.decisions.max_steps is None:

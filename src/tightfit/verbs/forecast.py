@@ -16,6 +16,7 @@ from tightfit.progress import Progress
 from tightfit.tasks.dataset import read_dataset, tell_about
 from tightfit.training.importance import decide_plan
 from tightfit.training.pace import rehearse
+from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
 from tightfit.training.time_budget import TimeLimit, fit_into
@@ -59,14 +60,16 @@ def forecast(request: TrainRequest, progress: Progress) -> Forecast:
     tell_about(dataset, progress)
     source = locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model
-    plan = decide_plan(config, dataset, source, progress)
+    pooling = decide_pooling(config, dataset, source, progress)
+    plan = decide_plan(config, dataset, source, progress, pooling=pooling.value)
     set_seed(config.seed)
-    setup = prepare(config, dataset, source, plan, progress=progress)
+    setup = prepare(config, dataset, source, plan, pooling=pooling, progress=progress)
     if config.train.minutes is not None:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
     prepared = time.monotonic() - request.started
     pace = rehearse(setup)
-    training = pace.seconds(setup.schedule.total, setup.eval_every)
+    trainings = 1 if dataset.folds is None else 1 + dataset.folds.decision.value
+    training = trainings * pace.seconds(setup.schedule.total, setup.eval_every)
     scoring = pace.scoring * len(setup.scored_rows()) / len(setup.validation.targets)
     notes = [
         dataset.facts["note"],

@@ -39,13 +39,16 @@ from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
 from tightfit.training.divergence import prove_no_regression
 from tightfit.training.importance import decide_plan
+from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
+from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
 from tightfit.training.resume import RunStart
 from tightfit.training.setup import Fitted, Setup
 from tightfit.training.signals import stop_on_signals
+from tightfit.training.solve import head_is_solved
 from tightfit.training.time_budget import TimeLimit, fit_into
 from tightfit.training.tracking import Tracker, check_tracker
 from tightfit.verbs.train_result import TrainResult, read_result
@@ -102,19 +105,25 @@ def _begin(
     stored, source = start.stored(), locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model
     if stored is None:
-        plan, decided = decide_plan(config, dataset, source, progress), None
+        pooling = decide_pooling(config, dataset, source, progress)
+        plan = decide_plan(config, dataset, source, progress, pooling=pooling.value)
+        decided = None
     else:
         start.check_same(config, dataset, stored)
-        plan, decided = stored.plan, stored.decisions
+        plan, decided, pooling = stored.plan, stored.decisions, None
     reason = f": {plan.why}" if plan.why else ""
     progress.say(f"{plan.total:,} parameters will train in {source.name}{reason}")
     set_seed(config.seed)
-    setup = prepare(config, dataset, source, plan, decided=decided, progress=progress)
+    setup = prepare(
+        config, dataset, source, plan, decided=decided, pooling=pooling, progress=progress
+    )
     if config.train.minutes is not None:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
         set_seed(config.seed)
+    if dataset.folds is not None:
+        setup = choose_by_folds(setup, progress)
     folder = start.create(setup) if stored is None else start.folder
-    peers.share(Orders(folder.checkpoints, plan, setup.decisions))
+    peers.share(Orders(folder.checkpoints, setup.classifier.plan, setup.decisions))
     return setup, folder
 
 
@@ -171,6 +180,9 @@ def _fit(
         "no_regression": regression.to_json(),
         "round_trip": _round_trip(setup, artefact).to_json(),
     }
+    if setup.solves:
+        at_start = setup.objective == "probe" or regression.numbers["kept_start"]
+        proofs["head_solved"] = head_is_solved(setup, frozen=at_start).to_json()
     storage.write_json(folder.proofs, proofs)
     return _Trained(fitted, proofs, artefact)
 
@@ -194,7 +206,8 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
     result = _result(folder.root, setup, trained, scores)
     told = {name: value for name, value in result.to_json().items() if name != "run"}
-    metrics = {"train": told, "validation": scores.to_json()}
+    source_of_scores = told.pop("source")
+    metrics = {"train": told, "source": source_of_scores, "validation": scores.to_json()}
     if setup.decisions.scored_rows is not None:
         of = len(setup.validation.targets)
         metrics["sample"] = {"of": of, **asdict(setup.decisions.scored_rows)}
@@ -256,10 +269,13 @@ def _round_trip(setup: Setup, artefact: Path) -> Proof:
 
 
 def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]:
-    """What was saved, on the validation rows or a sample of them, in fp32."""
-    rows = setup.scored_rows()
+    """What was saved, on the validation rows or a sample of them, in fp32; or what did not see
+    each row, on that."""
+    rows, crossed = setup.scored_rows(), setup.out_of_fold
     held, texts = setup.validation, setup.dataset.validation_texts
-    logits_NK = run.model.logits(held.tokens.select(rows))
+    logits_NK = (
+        run.model.logits(held.tokens.select(rows)) if crossed is None else crossed.logits_NK[rows]
+    )
     task, targets_N = setup.classifier.task, held.targets[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK))
     found = ValidationLogits.gather(task, logits_NK, targets_N, [texts[row] for row in rows])
@@ -280,12 +296,13 @@ def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> Train
         epochs=fitted.steps / setup.schedule.steps_per_epoch,
         examples=counters.rows,
         seconds=counters.seconds,
-        examples_per_second=counters.rows / counters.train_seconds,
-        tokens_per_second=counters.tokens / counters.train_seconds,
+        examples_per_second=counters.per_second(counters.rows),
+        tokens_per_second=counters.per_second(counters.tokens),
         proofs={
             name: {key: proof[key] for key in SUMMED if key in proof}
             for name, proof in trained.proofs.items()
         },
+        source="validation" if setup.out_of_fold is None else "cross_validation",
     )
 
 

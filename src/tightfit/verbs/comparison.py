@@ -13,7 +13,7 @@ from typing import Any
 
 from tightfit import storage
 from tightfit.config import Config, settings_of, typed
-from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
+from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
 from tightfit.experiments.baselines import BASELINES, run_baseline
 from tightfit.experiments.cells import (
     RECIPE,
@@ -157,12 +157,16 @@ def _run_all(
             continue
         if row is None:
             reason = _no_time(task, deadline)
-            if reason is not None:
+            if reason is None:
+                progress.say(f"{number} of {len(tasks)}: {task.name}")
+                try:
+                    row = task.run()
+                except ProofError as error:  # it diverged, say; that is a result of its own
+                    reason = error.what
+            if row is None:
                 progress.say(f"{task.name} is left out: {reason}")
-                found = replace(found, left_out={**found.left_out, task.name: reason})
+                found = replace(found, left_out={**found.left_out, task.name: str(reason)})
                 continue
-            progress.say(f"{number} of {len(tasks)}: {task.name}")
-            row = task.run()
             write_row(path, row, task.key)
         else:
             progress.say(f"{number} of {len(tasks)}: {task.name} was finished before")

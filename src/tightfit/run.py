@@ -271,7 +271,6 @@ class Run(Shown):
 
         if self.max_error is None:
             return 0.0
-        ensure_train("a level of error (max_error)")
         told = self.temperature, self.max_error, self.thresholds
         return choose_threshold(self.validation, *told).value
 
@@ -379,12 +378,8 @@ class Run(Shown):
 
         data = self.config.data
         names = (text_column,) if isinstance(text_column, str) else text_column
-        return Columns(
-            tuple(names or data.text_column),
-            label_column or data.label_column,
-            missing_text or data.missing_text,
-            Columns.of(data).form,
-        )
+        label, missing = label_column or data.label_column, missing_text or data.missing_text
+        return Columns(tuple(names or data.text_column), label, missing, Columns.of(data).form)
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""

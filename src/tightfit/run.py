@@ -268,7 +268,6 @@ class Run(Shown):
 
         if self.max_error is None:
             return 0.0
-        ensure_train("a level of error (max_error)")
         told = self.temperature, self.max_error, self.thresholds
         return choose_threshold(self.validation, *told).value
 

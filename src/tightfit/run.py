@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
@@ -22,7 +22,7 @@ from tightfit.display import Shown, share_words
 from tightfit.errors import UsageError
 from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
-from tightfit.storage.parsing import parsed
+from tightfit.storage.files import parsed
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
@@ -30,21 +30,14 @@ if TYPE_CHECKING:
     from tightfit.cascade.two_stage import Cascade
     from tightfit.data.sources import Columns
     from tightfit.encoder import LogitsOfTexts
-    from tightfit.engines.predictor import Predictor
+    from tightfit.engines.leave_one_out import Word
+    from tightfit.engines.predictor import AnswerOptions, Predictor
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
-
-
-class AnswerOptions(TypedDict, total=False):
-    """How a run shall answer; see :class:`Run`."""
-
-    max_length: int | None
-    max_error: float | None
-    thresholds: Mapping[Any, float] | None
 
 
 class Run(Shown):
@@ -340,6 +333,18 @@ class Run(Shown):
         from tightfit.data.given_texts import given_texts
 
         return self.predictor.predict(given_texts(texts, self.columns), progress)
+
+    def explain(
+        self, texts: Any, most_words: int | None = None
+    ) -> tuple[Predictions, list[tuple[Word, ...]]]:
+        """The answers to texts, and what each hangs on: its words are left out in turn.
+
+        Of a text with more words than ``most_words`` (None is 200), neighbours go together.
+        """
+        from tightfit.data.given_texts import given_texts
+        from tightfit.engines.leave_one_out import MOST_WORDS, explain
+
+        return explain(self.predictor, given_texts(texts, self.columns), most_words or MOST_WORDS)
 
     def with_cascade(self) -> Run:
         """The same run, its cascade's linear model answering the rows that it is sure of.

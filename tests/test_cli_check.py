@@ -35,22 +35,16 @@ def test_every_option_arrives_under_its_name(monkeypatch: pytest.MonkeyPatch) ->
     """As its function calls it."""
     recorder = Recorder(like_result({"rows": 1}))
     replace(monkeypatch, "check", recorder)
-    line = "check --data d --against t --text-column a,b --label-column l --model m --json"
-    line += " --set data.quoting=none"
-    line += " --max-length 9 --fix duplicates,markup --out o.csv --overwrite --no-label-errors"
+    line = "check --data d --against t --text-column a,b --label-column l --json --set a=b"
+    line += " --model m --max-length 9 --fix duplicates,markup --out o.csv --overwrite"
+    line += " --no-label-errors"
     result = cli(*line.split())
     assert json.loads(result.stdout) == {"rows": 1}
     assert isinstance(recorder.options.pop("progress"), RichProgress)
     assert recorder.arguments == ("d",)
     assert recorder.options == {
-        **{
-            "against": "t",
-            "text_column": "a,b",
-            "label_column": "l",
-            "model": "m",
-            "settings": ["data.quoting=none"],
-        },
-        **{"max_length": 9, "fix": "duplicates,markup", "out": Path("o.csv")},
+        **{"against": "t", "text_column": "a,b", "label_column": "l", "settings": ["a=b"]},
+        **{"max_length": 9, "fix": "duplicates,markup", "out": Path("o.csv"), "model": "m"},
         "overwrite": True,
         "label_errors": False,
     }

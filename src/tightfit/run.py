@@ -371,20 +371,11 @@ class Run(Shown):
         missing_text: MissingText | None = None,
         settings: Settings = (),
     ) -> Columns:
-        """Where texts and labels are in new data: as in training, unless told otherwise.
-
-        ``settings`` are those of :func:`tightfit.config.with_reading`.
-        """
+        """Where and how new data is read: as in training, unless told otherwise."""
         from tightfit.data.sources import Columns
 
         data = with_reading(self.config, settings).data
-        names = (text_column,) if isinstance(text_column, str) else text_column
-        return Columns(
-            tuple(names or data.text_column),
-            label_column or data.label_column,
-            missing_text or data.missing_text,
-            Columns.of(data).form,
-        )
+        return Columns.of(data, text_column, label_column, missing_text)
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""

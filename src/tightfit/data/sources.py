@@ -58,12 +58,19 @@ class Columns:
     """How text files are read."""
 
     @classmethod
-    def of(cls, settings: Data) -> Columns:
-        """Where the settings say that texts and labels are."""
+    def of(
+        cls,
+        settings: Data,
+        text: Sequence[str] | str | None = None,
+        label: str | None = None,
+        missing_text: MissingText | None = None,
+    ) -> Columns:
+        """Where texts and labels are: as the settings say, but for what is given beside them."""
+        names = (text,) if isinstance(text, str) else text
         return cls(
-            settings.text_column,
-            settings.label_column,
-            settings.missing_text,
+            tuple(names or settings.text_column),
+            label or settings.label_column,
+            missing_text or settings.missing_text,
             TextForm.of(settings),
         )
 

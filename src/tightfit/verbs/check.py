@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from tightfit.data.copies import check_copy, write_table
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, check_source, read_table
-from tightfit.data.text_files import TextForm
 from tightfit.display import Shown
 from tightfit.errors import MissingExtraError, ModelError, UsageError
 from tightfit.model.locate import Source, locate
@@ -100,9 +99,7 @@ def check(
         check_not_input(copy, data, against)
         check_new_file(copy, overwrite=overwrite)
     defaults = with_reading(load_config(), settings).data
-    names = (text_column,) if isinstance(text_column, str) else text_column
-    columns = Columns(tuple(names or defaults.text_column), label_column or "label", "empty")
-    columns = replace(columns, form=TextForm.of(defaults))
+    columns = Columns.of(defaults, text_column, label_column, "empty")
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.examine import check_table

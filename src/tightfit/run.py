@@ -376,14 +376,11 @@ class Run(Shown):
         missing_text: MissingText | None = None,
         settings: Settings = (),
     ) -> Columns:
-        """Where texts and labels are in new data: as in training, unless told otherwise.
-
-        ``settings`` are those of :func:`tightfit.config.with_reading`.
-        """
+        """Where and how new data is read: as in training, unless told otherwise."""
         from tightfit.data.sources import Columns
 
         data = with_reading(self.config, settings).data
-        columns = Columns.of(data).but(text_column, label_column, missing_text)
+        columns = Columns.of(data, text_column, label_column, missing_text)
         return replace(columns, task="single", group="")  # its labels are known
 
     def shown(self) -> dict[str, object]:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Config, Decisions, MissingText, read_settings
+from tightfit.config import Config, Decisions, MissingText, Settings, read_settings, with_reading
 from tightfit.data.facts import DataFacts
 from tightfit.data.table import Table
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
+from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import parsed
 from tightfit.tasks import Predictions, Task, read_task
@@ -299,6 +301,7 @@ class Run(Shown):
         try:
             return open_classifier(self.artefact, self.base.folder, padded_tokens=most)
         except UnknownInside:
+            ensure_train("an encoder whose inside only transformers knows")
             from tightfit.engines.engine import through_transformers
             from tightfit.model.encoders import longest_text
 
@@ -357,6 +360,7 @@ class Run(Shown):
             UsageError: no cascade was made for it, or it has a ``max_error`` or thresholds.
             ArtefactError: the cascade is damaged.
         """
+        ensure_train("a cascade")
         from tightfit.cascade.two_stage import CascadePredictor
 
         return self.with_parts(predictor=CascadePredictor.over(self.predictor, self.cascade))
@@ -366,18 +370,14 @@ class Run(Shown):
         text_column: Sequence[str] | str | None = None,
         label_column: str | None = None,
         missing_text: MissingText | None = None,
+        settings: Settings = (),
     ) -> Columns:
-        """Where texts and labels are in new data: as in training, unless told otherwise."""
+        """Where and how new data is read: as in training, unless told otherwise."""
         from tightfit.data.sources import Columns
 
-        data = self.config.data
-        names = (text_column,) if isinstance(text_column, str) else text_column
-        return Columns(
-            tuple(names or data.text_column),
-            label_column or data.label_column,
-            missing_text or data.missing_text,
-            Columns.of(data).form,
-        )
+        data = with_reading(self.config, settings).data
+        columns = Columns.of(data, text_column, label_column, missing_text)
+        return replace(columns, task="single", group="")  # its labels are known
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,9 +16,16 @@ from tightfit.data.words import merged, without, words
     [
         ("Don't stop: 3.5 million e-mails!", ["Don't", "stop", "3.5", "million", "e-mails"]),
         ("(so…much) #tag @user a_b", ["so", "much", "tag", "user", "a_b"]),
-        ("I \u2764\ufe0f it \U0001f469\u200d\U0001f467 now", [
-            "I", "\u2764\ufe0f", "it", "\U0001f469\u200d\U0001f467", "now",
-        ]),
+        (
+            "I \u2764\ufe0f it \U0001f469\u200d\U0001f467 now",
+            [
+                "I",
+                "\u2764\ufe0f",
+                "it",
+                "\U0001f469\u200d\U0001f467",
+                "now",
+            ],
+        ),
         ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
         ("مرحبا بالعالم", ["مرحبا", "بالعالم"]),
         ("한국어 문장", ["한국어", "문장"]),
@@ -36,7 +45,7 @@ def test_words_of_many_scripts(text: str, found: list[str]) -> None:
 def test_words_stand_apart_and_in_order(text: str, most: int) -> None:
     """Whatever is written: none is empty, none overlaps; merged ones hold all of them."""
     spans = words(text)
-    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (start, _) in itertools.pairwise(spans):
         assert end <= start
     assert all(start < end for start, end in spans)
     few = merged(spans, most)

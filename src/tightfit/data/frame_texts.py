@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tightfit.data.sources import Columns, iter_records, open_rows
+from tightfit.data.sources import Columns, as_named, iter_records, open_rows
 
 
 def frame_texts(data: Any, columns: Columns) -> list[str]:
@@ -14,7 +14,7 @@ def frame_texts(data: Any, columns: Columns) -> list[str]:
     Raises:
         DataError: there is no such column, or a text is missing or no string.
     """
-    rows = open_rows(data)
+    rows, columns = open_rows(data), as_named(data, columns)
     text = rows.resolve(columns.text, "predict(rows['COLUMN'])")
     chunks = iter_records(rows, replace(columns, text=text), ())
     return [each for texts, _ in chunks for each in texts]

@@ -37,6 +37,8 @@ def as_source(data: Any, columns: Callable[[], Columns]) -> Any:
         return data
     if isinstance(data, tuple) and data and not any(isinstance(each, str) for each in data):
         return data
+    if isinstance(data, list) and data and isinstance(data[0], Mapping):
+        return data
     cells = _cells(data)
     chunk = Chunk([cells], range(len(cells)), Origin("the texts", "row"))
     odd = [i for i, cell in enumerate(cells) if not isinstance(cell, str) and not is_missing(cell)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tightfit.data.facts import TokenFacts
+from tightfit.data.facts import SplitFacts, TokenFacts
 from tightfit.engines.leave_one_out import Word
 from tightfit.errors import MissingExtraError, ModelError
 from tightfit.reporting.drawing import (
@@ -145,7 +145,9 @@ def _sentence(words: str) -> str:
 
 def _words(run: Run) -> str:
     data = run.data
-    held = "held out of it" if data.held_out else f"from {data.validation_source}"
+    held = f"from {data.validation_source}"
+    if data.held_out:
+        held = f"held out of it {_how(data.split)}".rstrip()
     if data.folds is not None:
         held = f"the same ones: each by trainings without it, in {data.folds} parts"
     limit = f" (a sample, --limit {data.limit:,})" if data.limit else ""
@@ -153,6 +155,16 @@ def _words(run: Run) -> str:
         f"{data.train_rows:,} rows of {data.source} to train on{limit}, and "
         f"{data.validation_rows:,} to validate on, {held}."
     )
+
+
+def _how(split: SplitFacts | None) -> str:
+    """How rows were held out; older runs do not say."""
+    if split is None:
+        return ""
+    if split.by == "group":
+        column = f"column {split.group_column}" if split.group_column else "likeness of texts"
+        return f"in whole groups, by {column}"
+    return {"random": "at random", "last": "from its end"}[split.by]
 
 
 def _lengths(tokens: TokenFacts | None) -> Chart | None:

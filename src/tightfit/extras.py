@@ -15,6 +15,7 @@ EXTRA_OF = {
     "wandb": "wandb",
     "mlflow": "mlflow",
     "pandas": "pandas",
+    "python_calamine": "spreadsheets",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "openvino": "openvino",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
@@ -374,8 +375,9 @@ class Run(Shown):
         """Where and how new data is read: as in training, unless told otherwise."""
         from tightfit.data.sources import Columns
 
-        data = with_reading(self.config, settings).data
-        return Columns.of(data, text_column, label_column, missing_text)
+        columns = Columns.of(with_reading(self.config, settings).data)
+        columns = columns.but(text_column, label_column, missing_text)
+        return replace(columns, task="single")  # its labels are known: nothing is to be found out
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""

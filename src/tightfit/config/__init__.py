@@ -34,7 +34,9 @@ from tightfit.config.sections import (
     Config,
     Data,
     Head,
+    MissingLabel,
     MissingText,
     Optim,
+    TaskKind,
 )
 from tightfit.config.text_settings import Quoting

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -39,6 +40,20 @@ from tightfit.methods import METHODS
 
 MissingText = Literal["refuse", "empty"]
 """What a row without a text is: a fault, or an empty text."""
+
+
+TaskKind = Literal["auto", "single", "multi", "rating"]
+"""What a label is."""
+
+MissingLabel = Literal["refuse", "drop"]
+"""What a row without a label is: a fault, or left out."""
+
+
+def _offered(kind: TaskKind) -> TaskKind:
+    words = {"multi": "several labels a row are", "rating": "ratings, learnt as numbers, are"}
+    if kind in words:
+        raise ValueError(f"{words[kind]} not offered yet; auto and single are")
+    return kind
 
 
 class Section(BaseModel):
@@ -142,8 +157,14 @@ class Data(Section):
     text_column: ColumnNames = ("text",)
     """Columns joined with a space: a column's whole name, or else a list joined by commas."""
     label_column: str = "label"
+    task: Annotated[TaskKind, AfterValidator(_offered)] = "auto"
+    """What a label is. ``single``: one class a row, also where labels are numbers that are not
+    whole, or seem to be several in one. ``auto``: the same, but such labels stop. ``multi`` and
+    ``rating`` are not offered yet."""
     missing_text: MissingText = "refuse"
     """What a row without a text is."""
+    missing_label: MissingLabel = "refuse"
+    """What a row without a label is while training: a fault, or left out."""
     encoding: Encoding = "auto"
     """Of text files, such as ``cp1252``. ``auto``: UTF-8, or UTF-16 by its mark or its zeros. What
     is marked, or is UTF-8 beyond plain ASCII, is read as that all the same."""

@@ -26,6 +26,8 @@ class Table:
     """Where the rows come from, as the user wrote it."""
     label_values: tuple[int | str, ...] | None = None
     """What stands there for each class that has a name; None where it is the integer itself."""
+    unlabelled: int = 0
+    """Rows that were left out because they have no label."""
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.texts):

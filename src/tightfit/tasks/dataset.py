@@ -80,7 +80,7 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         "validation_source": held.source,
         "held_out": validation is None and folds is None,
         "folds": folds.decision.value if folds else None,
-        "note": note,
+        "note": _note(note, table.unlabelled),
         "rows": len(table),
         "train_rows": len(train),
         "validation_rows": len(held),
@@ -158,6 +158,12 @@ def _about(folds: Folds) -> str:
         f"every row trains; scores come from a cross-validation in {decision.value} parts: "
         f"{decision.reason}"
     )
+
+
+def _note(split: str | None, unlabelled: int) -> str | None:
+    """What is to be said of the rows: those left out, and how the others were split."""
+    left = f"{unlabelled:,} rows without a label are left out" if unlabelled else None
+    return "; ".join(filter(None, (left, split))) or None
 
 
 def _check_texts(texts: Sequence[str]) -> None:

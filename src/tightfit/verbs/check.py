@@ -16,6 +16,7 @@ from tightfit.data.copies import check_copy, write_table
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, check_source, read_table
+from tightfit.data.text_files import TextForm
 from tightfit.display import Shown
 from tightfit.errors import MissingExtraError, ModelError, UsageError
 from tightfit.model.locate import Source, locate
@@ -99,7 +100,8 @@ def check(
         check_not_input(copy, data, against)
         check_new_file(copy, overwrite=overwrite)
     defaults = with_reading(load_config(), settings).data
-    columns = Columns.of(defaults, text_column, label_column, "empty")
+    columns = Columns(task="single", form=TextForm.of(defaults))
+    columns = columns.but(text_column, label_column, "empty")
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.examine import check_table

@@ -17,7 +17,7 @@ from tightfit.config import Config, MissingText, Settings
 from tightfit.data.given_texts import as_source
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import Rows
-from tightfit.data.sources import Columns, check_source, open_rows
+from tightfit.data.sources import Columns, as_named, check_source, open_rows
 from tightfit.data.table import Table
 from tightfit.display import Shown
 from tightfit.engines.engine_names import LIBRARY_OF, Asked, EngineName
@@ -170,8 +170,9 @@ def predict(
 def _opened(data: Any, columns: Columns) -> tuple[Rows, Columns]:
     """The source, and where its texts are, which may be nothing but texts."""
     source = as_source(data, lambda: columns)
-    bare = isinstance(source, Table)
-    return open_rows(source, columns.form), replace(columns, text=("text",)) if bare else columns
+    if isinstance(source, Table):
+        columns = replace(columns, text=("text",))
+    return open_rows(source, columns.form), as_named(source, columns)
 
 
 def _check_form(submission: bool, others: Mapping[str, object]) -> None:

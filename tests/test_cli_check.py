@@ -42,12 +42,10 @@ def test_every_option_arrives_under_its_name(monkeypatch: pytest.MonkeyPatch) ->
     assert json.loads(result.stdout) == {"rows": 1}
     assert isinstance(recorder.options.pop("progress"), RichProgress)
     assert recorder.arguments == ("d",)
-    assert recorder.options == {
-        **{"against": "t", "text_column": "a,b", "label_column": "l", "settings": ["a=b"]},
-        **{"max_length": 9, "fix": "duplicates,markup", "out": Path("o.csv"), "model": "m"},
-        "overwrite": True,
-        "label_errors": False,
-    }
+    read = {"text_column": "a,b", "label_column": "l", "settings": ["a=b"]}
+    made = {"fix": "duplicates,markup", "out": Path("o.csv"), "overwrite": True}
+    rest = {"against": "t", "model": "m", "max_length": 9, "label_errors": False}
+    assert recorder.options == {**read, **made, **rest}
 
 
 def test_findings_in_words(faulty: Path) -> None:

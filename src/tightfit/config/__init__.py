@@ -31,7 +31,6 @@ from tightfit.config.loading import (
 )
 from tightfit.config.sections import (
     Adapters,
-    Config,
     Data,
     Head,
     MissingLabel,
@@ -39,4 +38,5 @@ from tightfit.config.sections import (
     Optim,
     TaskKind,
 )
+from tightfit.config.settings_model import Config
 from tightfit.config.text_settings import Quoting

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from tightfit.config.decisions import Decisions, decisions_of_format_1
-from tightfit.config.sections import Config, Section, build_config
+from tightfit.config.sections import Section
+from tightfit.config.settings_model import Config, build_config
 from tightfit.errors import SettingsError
 
 DEFAULT_RECIPE = "tight"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tightfit.data.table import Table
 from tightfit.display import Shown
 from tightfit.engines.engine_names import LIBRARY_OF, Asked, EngineName
 from tightfit.errors import UsageError
+from tightfit.extras import ensure_train, installed_version
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.tasks import LabelFormat
@@ -129,6 +129,8 @@ def predict(
     check_out(out, escape_formulas=escape_formulas)
     check_not_input(out, data, run)
     check_new_file(out, overwrite=overwrite)
+    if engine != "torch":
+        ensure_train(f"the engine {engine}")
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
     columns = loaded.columns(text_column, missing_text=missing_text, settings=settings)
@@ -139,8 +141,10 @@ def predict(
     if not submission:
         own = form.own(loaded.task)
         kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
+    if loaded.thresholds:
+        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     _ = loaded.predictor  # before a row is read
-    types, records = read_records(rows, columns, kept, STREAM_ROWS)
+    first, records = read_records(rows, columns, kept, STREAM_ROWS)
     loaded, records, used = _with_engine(loaded, engine, records, progress)
     if cascade:
         loaded = loaded.with_cascade()
@@ -148,14 +152,12 @@ def predict(
         loaded.predictor,
         records,
         out,
-        replace(form, kept=types),
+        replace(form, kept=first),
         total=rows.count,
         shard=share,
         job=_job(loaded, used),
         progress=progress,
     )
-    if loaded.thresholds:
-        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     if used in ("torch", "torch-bf16"):
         _tell_device(loaded.config, progress)
     return PredictResult(
@@ -226,5 +228,5 @@ def _job(run: Run, engine: EngineName) -> dict[str, object]:
         "cascade": first.cascade.identity if hasattr(first, "cascade") else None,
         "max_length": run.predictor.max_length,
         "temperature": run.predictor.temperature,
-        "versions": {name: version(name) for name in libraries},
+        "versions": {name: installed_version(name) for name in libraries},
     }

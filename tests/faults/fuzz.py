@@ -27,8 +27,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tightfit.data.pickles.sandbox import answer, limit
-from tightfit.data.pickles.unpickle import REFUSED, TOO_BIG
+from tightfit.data.child import REFUSED, TOO_BIG, limit
+from tightfit.data.pickles.sandbox import answer
 from tightfit.data.sources import Columns, iter_texts, read_table
 from tightfit.errors import DataError
 

@@ -100,7 +100,8 @@ def _begin(
 ) -> tuple[Setup, storage.RunFolder]:
     """Decide, or take over what an unfinished run decided, and hold the folder ready."""
     config = request.config
-    dataset = read_dataset(config, request.data, request.validation, request.limit)
+    rows = (request.data, request.validation, request.limit)
+    dataset = read_dataset(config, *rows, progress=progress)
     tell_about(dataset, progress)
     stored, source = start.stored(), locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model

@@ -188,7 +188,8 @@ def test_a_file(files: Recorder) -> None:
 ALL_OPTIONS = (
     "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b "
     "--shard 2/3 --escape-formulas --engine auto --cascade --missing-text empty --keep a,c "
-    "--id-column b --overwrite --submission --threshold a=b=0.3"
+    "--id-column b --overwrite --submission --threshold a=b=0.3 "
+    "--set data.delimiter=tab"
 )
 AS_ARGUMENTS = {
     **dict.fromkeys(["probabilities", "escape_formulas", "cascade", "overwrite"], True),
@@ -201,6 +202,7 @@ AS_ARGUMENTS = {
     "max_error": 0.02,
     "text_column": "a,b",
     "missing_text": "empty",
+    "settings": ["data.delimiter=tab"],
     "shard": "2/3",
     "engine": "auto",
 }

@@ -11,19 +11,18 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Config, Decisions, MissingText, read_settings
+from tightfit.config import Config, Decisions, MissingText, Settings, read_settings, with_reading
 from tightfit.data.facts import DataFacts
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
 from tightfit.errors import UsageError
+from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
-from tightfit.storage.files import damaged
+from tightfit.storage.parsing import parsed
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
-
-T = TypeVar("T")
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -168,7 +165,7 @@ class Run(Shown):
     @cached_property
     def data(self) -> DataFacts:
         """Which rows were used."""
-        return _parsed(DataFacts, storage.read_json(self.folder.data), self.folder.data)
+        return parsed(DataFacts, storage.read_json(self.folder.data), self.folder.data)
 
     @cached_property
     def base(self) -> Source:
@@ -204,8 +201,8 @@ class Run(Shown):
         # Of runs of format 1 some of it is known without having been written.
         known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
         known["source"] = saved.get("source", "validation")
-        train = _parsed(TrainSummary, {**known, **saved["train"]}, path)
-        return Metrics(train, _parsed(Scores, saved["validation"], path))
+        train = parsed(TrainSummary, {**known, **saved["train"]}, path)
+        return Metrics(train, parsed(Scores, saved["validation"], path))
 
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -237,7 +234,7 @@ class Run(Shown):
         found = []
         for path in sorted(self.folder.derived.glob("evaluation-*.json")):
             saved = storage.read_derived(self.folder, path.stem)
-            found.append(Evaluated(saved["data"], _parsed(Scores, saved, path)))
+            found.append(Evaluated(saved["data"], parsed(Scores, saved, path)))
         return found
 
     @cached_property
@@ -271,6 +268,7 @@ class Run(Shown):
 
         if self.max_error is None:
             return 0.0
+        ensure_train("a level of error (max_error)")
         told = self.temperature, self.max_error, self.thresholds
         return choose_threshold(self.validation, *told).value
 
@@ -292,7 +290,7 @@ class Run(Shown):
         if self._path is None or not (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
             return ()
         saved = storage.read_derived(self.folder, DERIVED_NAME)["thresholds"]
-        return _parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
+        return parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
 
     @cached_property
     @keep_random_states()
@@ -311,6 +309,7 @@ class Run(Shown):
         try:
             return open_classifier(self.artefact, self.base.folder, padded_tokens=most)
         except UnknownInside:
+            ensure_train("an encoder whose inside only transformers knows")
             from tightfit.engines.engine import through_transformers
             from tightfit.model.encoders import longest_text
 
@@ -350,6 +349,7 @@ class Run(Shown):
             UsageError: no cascade was made for it, or it was loaded with a ``max_error``.
             ArtefactError: the cascade is damaged.
         """
+        ensure_train("a cascade")
         from tightfit.cascade.two_stage import CascadePredictor
 
         if self.predictor.threshold:
@@ -370,12 +370,17 @@ class Run(Shown):
         text_column: Sequence[str] | str | None = None,
         label_column: str | None = None,
         missing_text: MissingText | None = None,
+        settings: Settings = (),
     ) -> Columns:
-        """Where texts and labels are in new data: as in training, unless told otherwise."""
+        """Where texts and labels are in new data: as in training, unless told otherwise.
+
+        ``settings`` are those of :func:`tightfit.config.with_reading`.
+        """
         from tightfit.data.sources import Columns
 
-        columns = Columns.of(self.config.data).but(text_column, label_column, missing_text)
-        return replace(columns, task="single")  # its labels are known: nothing is to be found out
+        data = with_reading(self.config, settings).data
+        columns = Columns.of(data).but(text_column, label_column, missing_text)
+        return replace(columns, task="single", group="")  # its labels are known
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""
@@ -385,11 +390,3 @@ class Run(Shown):
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
             told["accuracy"] = share_words(self.metrics.validation.accuracy)
         return {**told, "parameters": f"{self.plan.total:,}"}
-
-
-def _parsed(kind: type[T], saved: object, path: Path) -> T:
-    """A dataclass from JSON; keys that it does not have are passed over."""
-    try:
-        return TypeAdapter(kind).validate_python(saved)
-    except ValidationError as error:
-        raise damaged(path, f"{error.error_count()} faulty entries") from error

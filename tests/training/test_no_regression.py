@@ -82,7 +82,7 @@ def test_the_command_says_what_the_ticks_mean(
     monkeypatch.setitem(vars(tightfit), "train", lambda *_, **__: kept[0])
     page = cli("train", "--data", "sample").stderr
     assert "→ no step did better, on the validation rows" in page
-    assert "✗ movement: does not hold: the start was kept, since no step did better" in page
+    assert "✗ movement: no adapter changes its layer: the start was kept" in page
     assert "✓ no regression: no worse than its start, and no loss far above" in page
 
 

@@ -95,6 +95,7 @@ def evaluate(
     ] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
+    settings: options.Reading = None,
     missing_text: options.MissingText = None,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
@@ -116,6 +117,7 @@ def evaluate(
             also=also or (),
             text_column=text_column,
             label_column=label_column,
+            settings=settings or (),
             missing_text=missing_text,
             progress=RichProgress(),
         )

@@ -65,6 +65,7 @@ def predict(
         ),
     ] = None,
     text_column: options.TextColumn = None,
+    settings: options.Reading = None,
     missing_text: options.MissingText = None,
     shard: Annotated[
         str | None,
@@ -191,6 +192,7 @@ def predict(
         given = {
             "text_column": text_column,
             "missing_text": missing_text,
+            "settings": settings,
             "shard": shard,
             "engine": engine,
             "escape_formulas": escape_formulas,
@@ -252,7 +254,7 @@ def _refuse_contradictions(
             next_step=f"add {missing}, or use --text '…' for an answer on standard output",
         )
     for name in for_data if data is None else ():
-        option = f"--{name.replace('_', '-')}"
+        option = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
         raise UsageError(f"{option} is for --data", next_step="leave it out, or add --data")
     if data is None and not text and _is_terminal():
         raise UsageError(

@@ -188,12 +188,12 @@ def _outcome(run: Run) -> Iterator[str]:
 
 
 def _proof_line(name: str, proof: Mapping[str, bool], console: Console) -> str:
-    fault = "" if proof["ok"] else "does not hold: "
-    if not proof["ok"] and proof.get("kept_start"):
-        fault += "the start was kept, since no step did better; it would be "
-    elif not proof["ok"]:
-        fault += "the recipe declares that these adapters stay dead; it would be "
-    return f"{tick(proof['ok'], console)} {name.replace('_', ' ')}: {fault}{MEANING[name]}"
+    meaning = MEANING[name]
+    if not proof["ok"]:
+        meaning = "does not hold: the recipe declares that these adapters stay dead"
+        if proof.get("kept_start"):
+            meaning = "no adapter changes its layer: the start was kept, since no step did better"
+    return f"{tick(proof['ok'], console)} {name.replace('_', ' ')}: {meaning}"
 
 
 def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType]:

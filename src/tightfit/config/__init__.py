@@ -27,10 +27,10 @@ from tightfit.config.loading import (
     setting_names,
     settings_of,
     typed,
+    with_reading,
 )
 from tightfit.config.sections import (
     Adapters,
-    Config,
     Data,
     Head,
     MissingLabel,
@@ -38,4 +38,5 @@ from tightfit.config.sections import (
     Optim,
     TaskKind,
 )
+from tightfit.config.settings_model import Config
 from tightfit.config.text_settings import Quoting

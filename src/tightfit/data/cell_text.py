@@ -33,6 +33,25 @@ def read_texts(chunk: Chunk, columns: Sequence[list[Any]], missing_text: Missing
     return [" ".join(filter(None, row)) for row in zip(*parts, strict=True)]
 
 
+def read_groups(chunk: Chunk, columns: Sequence[list[Any]]) -> list[str | None]:
+    """The column of groups of a chunk as names, blanks around them aside; None where a cell is
+    empty.
+
+    Raises:
+        DataError: every cell is empty.
+    """
+    names = zip(*columns, strict=True)
+    groups = [" ".join("" if is_missing(c) else str(c).strip() for c in row) for row in names]
+    if not any(groups):
+        raise chunk.fault(
+            "the column of groups is empty",
+            range(len(groups)),
+            next_step="choose another data.group_column, or leave it out: data.split=group then "
+            "keeps near duplicates together",
+        )
+    return [group or None for group in groups]
+
+
 def _text_column(chunk: Chunk, cells: list[Any]) -> list[str]:
     texts = list(cells)
     odd = []

@@ -6,17 +6,20 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.errors import DataError
+from tightfit.extras import ARROW, lazy
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = lazy("pyarrow", ARROW)
+    pq = lazy("pyarrow.parquet", ARROW)
 
 BUFFER_BYTES = 1 << 20
 """Bytes of a Parquet column that are fetched at a time."""
@@ -24,7 +27,7 @@ BUFFER_BYTES = 1 << 20
 IPC_FILE = b"ARROW1"
 """What a file in Arrow's own format begins with, where it is no stream."""
 
-Batches = Callable[[list[str], int], Iterator[pa.RecordBatch | pa.Table]]
+Batches: TypeAlias = "Callable[[list[str], int], Iterator[pa.RecordBatch | pa.Table]]"
 """Reads the named columns, at most so many rows at a time, in order."""
 
 

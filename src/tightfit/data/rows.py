@@ -204,7 +204,9 @@ class Rows:
         """Put the options that mend a command into its fault."""
         lacks_text = not all(self._found(name) for name in text)
         lacks_label = label is not None and not self._found(label)
-        cells = self._first_cells()
+        known = [*text, *([] if label is None else [label])]
+        taken = {column for name in known for column in self.find(name) or ()}
+        cells = {name: some for name, some in self._first_cells().items() if name not in taken}
         fault.add = column_options(cells, text=lacks_text, label=lacks_label)
         marks, exclusive = one_hot_columns(cells) if lacks_label else ((), False)
         if fault.add is None and marks:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from tightfit.config import Data, MissingLabel, MissingText, TaskKind
 from tightfit.data.cell_labels import labelled as labelled_rows
 from tightfit.data.cell_labels import read_labels
-from tightfit.data.cell_text import read_texts
+from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
 from tightfit.data.in_memory import LABEL, TEXT, InMemory, is_nameless, open_memory
@@ -43,6 +43,9 @@ DataLike: TypeAlias = "str | Path | InMemory | Table"
 CHUNK_ROWS = 8192
 """Rows in memory at a time while streaming."""
 
+GROUP_FLAG = "--set data.group_column=NAME"
+"""How the column of groups is chosen."""
+
 SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
 SAMPLES = {"sample": "train.jsonl", "sample:test": "test.jsonl"}
 """Names of the rows that ship inside the package, and their files."""
@@ -62,6 +65,8 @@ class Columns:
     """What a label is."""
     form: TextForm = FOUND_OUT
     """How text files are read."""
+    group: str = ""
+    """Whose rows belong together; none is read where this is empty."""
 
     @classmethod
     def of(cls, settings: Data) -> Columns:
@@ -73,6 +78,7 @@ class Columns:
             settings.missing_label,
             settings.task,
             TextForm.of(settings),
+            settings.group_column,
         )
 
     def but(
@@ -116,24 +122,31 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     if labelled is None:
         labelled = rows.find(columns.label) is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
-    whole = rows.whole((*texts, *label), CHUNK_ROWS)
+    group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
+    whole = rows.whole((*texts, *group, *label), CHUNK_ROWS)
     read = len(whole.places)
     if label and columns.missing_label == "drop":
         whole = labelled_rows(whole, len(label))
     strings = read_texts(whole, whole.cells[: len(texts)], columns.missing_text)
+    groups = read_groups(whole, whole.cells[len(texts) :][: len(group)]) if group else None
     if not label:
-        return Table(strings, source=rows.origin.source)
-    left = read - len(whole.places)
+        return Table(strings, source=rows.origin.source, groups=groups)
+    table = Table(
+        strings,
+        source=rows.origin.source,
+        groups=groups,
+        unlabelled=read - len(whole.places),
+    )
     if len(label) > 1:
-        marks = one_hot_labels(whole, whole.cells[len(texts) :])
-        return Table(strings, marks, label, rows.origin.source, unlabelled=left)
+        marks = one_hot_labels(whole, whole.cells[-len(label) :])
+        return replace(table, labels=marks, label_names=label)
     names = rows.class_names(label[0])
     labels = read_labels(
         whole, whole.cells[-1], names, untyped=rows.untyped, task=columns.task, column=label[0]
     )
     spelt = names if names and isinstance(whole.cells[-1][0], str) else None
     values = rows.class_values(label[0]) or spelt
-    return Table(strings, labels, names, rows.origin.source, values, left)
+    return replace(table, labels=labels, label_names=names, label_values=values)
 
 
 def check_source(
@@ -169,6 +182,8 @@ def check_source(
             (progress or Progress()).say(line)
         columns = as_named(data, columns)
         rows.choose(columns.text, columns.label if labelled else None)
+        if columns.group:
+            rows.resolve((columns.group,), GROUP_FLAG)
 
 
 def iter_texts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tightfit.data.facts import TokenFacts
+from tightfit.data.facts import SplitFacts, TokenFacts
 from tightfit.reporting.drawing import (
     Bar,
     Chart,
@@ -108,7 +108,9 @@ def _sentence(words: str) -> str:
 
 def _words(run: Run) -> str:
     data = run.data
-    held = "held out of it" if data.held_out else f"from {data.validation_source}"
+    held = f"from {data.validation_source}"
+    if data.held_out:
+        held = f"held out of it {_how(data.split)}".rstrip()
     if data.folds is not None:
         held = f"the same ones: each by trainings without it, in {data.folds} parts"
     limit = f" (a sample, --limit {data.limit:,})" if data.limit else ""
@@ -116,6 +118,16 @@ def _words(run: Run) -> str:
         f"{data.train_rows:,} rows of {data.source} to train on{limit}, and "
         f"{data.validation_rows:,} to validate on, {held}."
     )
+
+
+def _how(split: SplitFacts | None) -> str:
+    """How rows were held out; older runs do not say."""
+    if split is None:
+        return ""
+    if split.by == "group":
+        column = f"column {split.group_column}" if split.group_column else "likeness of texts"
+        return f"in whole groups, by {column}"
+    return {"random": "at random", "last": "from its end"}[split.by]
 
 
 def _lengths(tokens: TokenFacts | None) -> Chart | None:

@@ -100,7 +100,8 @@ def _begin(
 ) -> tuple[Setup, storage.RunFolder]:
     """Decide, or take over what an unfinished run decided, and hold the folder ready."""
     config = request.config
-    dataset = read_dataset(config, request.data, request.validation, request.limit)
+    rows = (request.data, request.validation, request.limit)
+    dataset = read_dataset(config, *rows, progress=progress)
     tell_about(dataset, progress)
     stored, source = start.stored(), locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model
@@ -274,7 +275,9 @@ def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]
     rows, crossed = setup.scored_rows(), setup.out_of_fold
     held, texts = setup.validation, setup.dataset.validation_texts
     logits_NK = (
-        run.model.logits(held.tokens.select(rows)) if crossed is None else crossed.logits_NK[rows]
+        run.model.logits(held.tokens.select(rows))
+        if crossed is None
+        else crossed.trained.logits_NK[rows]
     )
     task, targets_N = setup.classifier.task, held.targets[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK))

@@ -51,6 +51,7 @@ def check(
     ] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
+    settings: options.Reading = None,
     label_errors: Annotated[
         bool,
         options.in_data(
@@ -97,6 +98,7 @@ def check(
             against=against,
             text_column=text_column,
             label_column=label_column,
+            settings=settings or (),
             model=model,
             max_length=max_length,
             fix=fix or (),

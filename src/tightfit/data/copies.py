@@ -8,15 +8,20 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from tightfit import extras, storage
+from tightfit import storage
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
+from tightfit.extras import ARROW, lazy, require
 from tightfit.storage.files import machine_errors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = lazy("pyarrow", ARROW)
+    pq = lazy("pyarrow.parquet", ARROW)
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def _jsonl(sheet: Sheet) -> bytes:
 def _parquet(sheet: Sheet) -> bytes:
     rows = pa.table({name: _array(cells) for name, cells in sheet.columns.items()})
     if sheet.label_names is not None:
-        datasets = extras.require("datasets", "a Parquet file with label names")
+        datasets = require("datasets", "a Parquet file with label names")
         features = datasets.Features.from_arrow_schema(rows.schema)
         features[sheet.label] = datasets.ClassLabel(names=list(sheet.label_names))
         rows = rows.replace_schema_metadata(features.arrow_schema.metadata)

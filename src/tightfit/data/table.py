@@ -28,6 +28,8 @@ class Table:
     """What stands there for each class that has a name; None where it is the integer itself."""
     groups: list[str | None] | None = None
     """The group of each row, where a column of groups was asked for; None is a group of its own."""
+    unlabelled: int = 0
+    """Rows that were left out because they have no label."""
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.texts):

@@ -94,7 +94,7 @@ def read_dataset(
         "validation_source": held.source,
         "held_out": validation is None and folds is None,
         "folds": folds.decision.value if folds else None,
-        "note": split.split.note if split else None,
+        "note": _note(split.split.note if split else None, table.unlabelled),
         "split": split.facts if split else None,
         "rows": len(table),
         "train_rows": len(train),
@@ -195,6 +195,12 @@ def _about(folds: Folds) -> str:
         f"every row trains; scores come from a cross-validation in {decision.value} parts: "
         f"{decision.reason}"
     )
+
+
+def _note(split: str | None, unlabelled: int) -> str | None:
+    """What is to be said of the rows: those left out, and how the others were split."""
+    left = f"{unlabelled:,} rows without a label are left out" if unlabelled else None
+    return "; ".join(filter(None, (left, split))) or None
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
-from tightfit.config import load_config
+from tightfit.config import Settings, load_config, with_reading
 from tightfit.data.checks.cleaning import FIXES, Cleaned, Fix, cleaned
 from tightfit.data.checks.findings import Findings
 from tightfit.data.copies import check_copy, write_sheet
@@ -18,6 +18,7 @@ from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.display import Shown
 from tightfit.errors import DataError, MissingExtraError, ModelError, UsageError
+from tightfit.extras import ensure
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Progress, RichProgress
 
@@ -62,6 +63,7 @@ def check(
     against: Any = None,
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
+    settings: Settings = (),
     model: str | None = None,
     max_length: int | None = None,
     fix: Sequence[Fix] | str = (),
@@ -78,6 +80,8 @@ def check(
         against: test rows, which must not be among ``data``; their labels are not looked at.
         text_column: column, or columns to join with a space.
         label_column: column of the labels; None takes ``label`` where there is one.
+        settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
+            as assignments or by name.
         model: whose tokenizer counts tokens; None takes the default recipe's, if it is installed.
         max_length: longest text that will be read, in tokens; None takes the default recipe's.
         fix: what a cleaned copy shall be without: some of ``FIXES``. The copy has all columns.
@@ -95,15 +99,16 @@ def check(
         ModelError: the model has no tokenizer that can be used.
         MachineError: a file may not be read or written.
     """
+    ensure("datasketch", "checking rows")
     progress = progress or RichProgress()
     fixes = _fixes(fix)
     file = _file(fixes, out, label_errors=label_errors)
     if file is not None:
         check_not_input(file, data, against)
         check_new_file(file, overwrite=overwrite)
-    defaults = load_config().data
-    names = (text_column,) if isinstance(text_column, str) else text_column
-    columns = Columns(tuple(names or defaults.text_column), label_column or "label", "empty")
+    defaults = with_reading(load_config(), settings).data
+    columns = Columns.of(defaults, text_column, label_column, "empty")
+    columns = replace(columns, task="single")
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.check_outputs import cleaned_sheet, suspects_sheet

@@ -236,7 +236,10 @@ def _finish(
     base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
     versions = _versions()
     draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
-    storage.write_text(folder.report, render(run.with_parts(manifest=draft)))
+    # Where every minute is counted, ``tightfit report`` explains the mistakes later.
+    explain = setup.config.train.minutes is None
+    page = render(run.with_parts(manifest=draft), explain=explain)
+    storage.write_text(folder.report, page)
     storage.seal(folder, versions, base)
     CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
     return result
@@ -282,7 +285,9 @@ def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]
     rows, crossed = setup.scored_rows(), setup.out_of_fold
     held, texts = setup.validation, setup.dataset.validation_texts
     logits_NK = (
-        run.model.logits(held.tokens.select(rows)) if crossed is None else crossed.logits_NK[rows]
+        run.model.logits(held.tokens.select(rows))
+        if crossed is None
+        else crossed.trained.logits_NK[rows]
     )
     task, targets_N = setup.classifier.task, held.targets[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK))

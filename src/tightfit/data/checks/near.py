@@ -14,14 +14,16 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import DisjointSet
 
 from tightfit.data.checks.markup import decode_markup
 from tightfit.extras import require
+
+if TYPE_CHECKING:
+    from scipy.cluster.hierarchy import DisjointSet
 
 ALIKE = 0.7
 """Least likeness of near duplicates: a sentence of ten words with one of them replaced."""

@@ -122,9 +122,9 @@ class Head(Section):
     """What it reads of the encoder's last layer: the first token's state, or the mean of all. The
     mean costs all of that layer. ``auto``: what a linear classifier on the frozen encoder finds
     better on training rows."""
-    start: Literal["random", "probe"] = "random"
+    start: Literal["random", "probe", "run"] = "random"
     """Where the output layer starts: at random, or at the solution of a linear classifier on the
-    frozen features (arXiv:2202.10054)."""
+    frozen features (arXiv:2202.10054). ``run``: at the head of the run that ``--from`` names."""
 
 
 class Data(Section):

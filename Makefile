@@ -11,7 +11,7 @@ BIN := .venv/bin
 READY := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-faults coverage mutants bench lock
+.PHONY: help demo test test-faults coverage mutants bench docs lock
 
 help:
 	@echo 'make demo   install, then train, evaluate and predict on the sample that ships inside'
@@ -20,6 +20,7 @@ help:
 	@echo 'make coverage  install, then run every test and count the branches of src that none takes'
 	@echo 'make mutants   install, then change the plan, the runs and the proofs in hundreds of small ways (MUTANTS=plan)'
 	@echo 'make bench  install, then measure training and predicting against the usual tools (BENCH="--rows 20000 …", BENCH_INFERENCE="…")'
+	@echo 'make docs   install, then build the documentation, which opens from disk: site/index.html'
 	@echo 'make lock   renew requirements.lock'
 
 # Inside .venv, so that whoever deletes the environment deletes the claim that it is ready.
@@ -69,6 +70,12 @@ mutants: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 	$(BIN)/python -m benchmarks.inference $(BENCH_INFERENCE)
+
+# Opens from disk: site/index.html. What builds it is needed for nothing else, and so not in the lock.
+docs: $(READY)
+	@$(PIP) install -qq -c requirements.lock mkdocs-material==9.8.2
+	PYTHONPATH=scripts $(BIN)/mkdocs build --quiet --strict
+	@echo 'the documentation: site/index.html'
 
 lock: $(READY)
 	$(BIN)/python scripts/lock.py

@@ -115,6 +115,8 @@ class Adapters(Section):
     method: Literal[*METHODS]  # type: ignore[valid-type]  # mypy reads no list of names
     """How the encoder is tuned; the records in :mod:`tightfit.methods` say what each does."""
     rank: Rank = None
+    """``auto``: the largest equal rank that the cap allows, up to 64. A number, where you compare
+    plans or want a smaller artefact."""
     alpha: Annotated[float, Field(gt=0)] = 8.0
     """The product B A is scaled by alpha / rank, or with ``rslora`` by alpha / sqrt(rank)."""
     rslora: bool = False
@@ -132,6 +134,8 @@ class Adapters(Section):
         "query",
         "value",
     )
+    """Roles of the layers that are adapted. Fewer of them, where the cap is small or steps must be
+    cheap: query and value alone take a third of the adapters' time."""
     layers: Depth = None
     """Adapt only so many blocks of the encoder, the uppermost; ``all`` adapts every one."""
 
@@ -154,7 +158,7 @@ class Data(Section):
     validation_rows: CountOrShare
     """Rows held out, a count or (below 1) a share; unused when a validation file is given."""
     stratify: bool
-    """Whether the held-out rows keep the shares of the classes."""
+    """Whether the held-out rows keep the shares of the classes; off, only where order matters."""
     max_length: Annotated[int, Field(ge=4)]
     """Longest text while training and validating, in tokens, special tokens included."""
     long_text: Literal["auto", "head", "head+tail", "windows"] = "head"
@@ -167,6 +171,7 @@ class Data(Section):
     text_column: Annotated[Names, Field(min_length=1)] = ("text",)
     """Columns joined with a space."""
     label_column: str = "label"
+    """Column of the labels."""
     missing_text: MissingText = "refuse"
     """What a row without a text is."""
     token_cache_gb: Annotated[float, Field(ge=0)] = 1.0
@@ -178,16 +183,22 @@ class Optim(Section):
     """AdamW (arXiv:1711.05101), a cosine schedule with warm-up, and the loss."""
 
     lr: Annotated[float, Field(gt=0)]
+    """Largest learning rate. Adapters want some ten times that of full fine-tuning; halve it where
+    the loss jumps, double it where few steps are taken."""
     weight_decay: Annotated[float, Field(ge=0)]
     """Not applied to biases and norms."""
     warmup_steps: CountOrShare
     """Optimiser steps of linear warm-up, a count or (below 1) a share of all steps."""
     epochs: Epochs
+    """Passes over the training rows; ``auto``: 3 where rows are many, up to 10 where they are few.
+    Fewer, to be done sooner; ``--minutes`` decides by itself."""
     batch: Annotated[int, Field(ge=1)]
-    """Rows in one forward pass."""
+    """Rows in one forward pass. Larger ones leave few rows too few steps."""
     accumulate: Annotated[int, Field(ge=1)]
     """Forward passes to one optimiser step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    """Share of each target that is spread over the other classes (arXiv:1512.00567). 0.1, where
+    labels are doubtful."""
     clip: Annotated[float, Field(ge=0)]
     """Largest norm of the whole gradient; 0 turns clipping off."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -195,7 +206,9 @@ class Optim(Section):
     lora_plus: Annotated[float, Field(gt=0)] = 1.0
     """How many times faster LoRA's B matrices learn than all else (LoRA+, arXiv:2402.12354)."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """AdamW's running means of gradient and square. There is hardly a reason to change them."""
     eps: Annotated[float, Field(gt=0)] = 1e-8
+    """What AdamW adds to the root of the square. There is hardly a reason to change it."""
 
 
 class Train(Section):
@@ -219,6 +232,7 @@ class Train(Section):
     """Most validation rows that an evaluation while training scores, a sample drawn once; the
     final scores are always those of all rows."""
     eval_batch: Annotated[int, Field(ge=1)]
+    """Rows in a pass while scoring; smaller, where memory is short."""
     forward: Literal["auto", "own"] = "auto"
     """``auto``: the lean forward pass where the model has one; ``own``: always the model's own."""
     prefix_cache: Literal["auto", "off"] = "auto"
@@ -247,6 +261,7 @@ class Tracking(Section):
     """Where metrics are logged besides the run folder."""
 
     to: Literal["none", "tensorboard", "wandb", "mlflow"]
+    """The tracker; its package is an extra."""
 
 
 class Config(Section):
@@ -255,6 +270,8 @@ class Config(Section):
     recipe: str
     """The recipe that these settings started from."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Of the split, the first weights, the order of rows and dropout. Another, to see how much of
+    a score is chance."""
     budget: Budget
     model: Model
     adapters: Adapters

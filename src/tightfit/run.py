@@ -6,12 +6,11 @@ run's scores waits for no torch, and who only opens a run loads no model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,42 +20,33 @@ from tightfit.config import Config, Decisions, MissingText, read_settings
 from tightfit.data.facts import DataFacts
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
-from tightfit.errors import ArtefactError, UsageError
+from tightfit.errors import UsageError
+from tightfit.random_states import keep_random_states
 from tightfit.storage.files import damaged
 from tightfit.tasks import Predictions, Task, read_task
-from tightfit.training.summary import TrainSummary
+from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
 if TYPE_CHECKING:
     from tightfit.cascade.two_stage import Cascade
     from tightfit.data.sources import Columns
     from tightfit.encoder import LogitsOfTexts
     from tightfit.engines.predictor import Predictor
-    from tightfit.metrics.scores import Scores
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
+    from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """The outcome of a training."""
+class AnswerOptions(TypedDict, total=False):
+    """How a run shall answer; see :class:`Run`."""
 
-    train: TrainSummary
-    validation: Scores
-    """On the validation rows."""
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The outcome on other rows, since the run was sealed."""
-
-    data: str
-    """Where the rows came from."""
-    scores: Scores
+    max_length: int | None
+    max_error: float | None
+    thresholds: Mapping[Any, float] | None
 
 
 class Run(Shown):
@@ -71,6 +61,7 @@ class Run(Shown):
         *,
         max_length: int | None = None,
         max_error: float | None = None,
+        thresholds: Mapping[Any, float] | None = None,
         **parts: Any,
     ) -> None:
         """A run as it lies in a folder, nothing of it read or checked.
@@ -80,16 +71,16 @@ class Run(Shown):
             max_length: longest text to read, in tokens; None takes the run's own.
             max_error: the share of wrong answers not to be exceeded, with 95% confidence; texts of
                 which the classifier is not sure enough count as not ``answered``. None answers all.
+            thresholds: from which probability on a label is answered, by its name or value; none of
+                a label leaves it the most probable. None takes those that ``evaluate`` kept.
             parts: what is known already, under the names of the properties.
         """
         self._path = None if path is None else Path(path)
-        self.max_length, self.max_error = max_length, max_error
+        self.max_length, self.max_error, self._thresholds = max_length, max_error, thresholds
         vars(self).update(parts)
 
     @classmethod
-    def open(
-        cls, path: str | Path, *, max_length: int | None = None, max_error: float | None = None
-    ) -> Run:
+    def open(cls, path: str | Path, **options: Unpack[AnswerOptions]) -> Run:
         """A sealed run, every byte of it checked; nothing is loaded yet.
 
         Raises:
@@ -97,21 +88,20 @@ class Run(Shown):
             MachineError: a file may not be read.
         """
         storage.open_run(Path(path))
-        return cls(path, max_length=max_length, max_error=max_error)
+        return cls(path, **options)
 
     @classmethod
-    def load(
-        cls, path: str | Path, *, max_length: int | None = None, max_error: float | None = None
-    ) -> Run:
+    def load(cls, path: str | Path, **options: Unpack[AnswerOptions]) -> Run:
         """As :meth:`open`, with the classifier loaded at once.
 
         Raises:
             ArtefactError: the run is incomplete or damaged, or its base model has changed.
-            UsageError: its validation rows cannot show so small an error.
+            UsageError: its validation rows cannot show so small an error, or a threshold is of no
+                label.
             ModelError: its base model cannot be found.
             SettingsError: the encoder has not so many positions.
         """
-        run = cls.open(path, max_length=max_length, max_error=max_error)
+        run = cls.open(path, **options)
         _ = run.predictor
         return run
 
@@ -187,22 +177,11 @@ class Run(Shown):
             ModelError: it cannot be found.
             ArtefactError: it has changed since.
         """
-        from tightfit.model.locate import Source, locate
+        from tightfit.model.locate import Source, find_recorded
 
         if self.plan.record.whole:
             return Source(self.config.model.name, self.folder.model, self.config.model.name)
-        recorded = self.manifest.base
-        # A folder may have been named from where training was started, and this be elsewhere.
-        here = Path(recorded["name"]).is_dir()
-        source = locate(recorded["name" if here else "public_name"])
-        if source.digest() != recorded["sha256"]:
-            raise ArtefactError(
-                "the base model has changed since the run was made",
-                seen=f"{source.folder}: other weights",
-                allowed=f"weights with digest {recorded['sha256'][:16]}…",
-                next_step=f"put back the {recorded['public_name']} that the run was trained on",
-            )
-        return source
+        return find_recorded(self.manifest.base)
 
     @property
     def artefact(self) -> Path:
@@ -223,6 +202,7 @@ class Run(Shown):
         saved = storage.read_json(path)
         # Of runs of format 1 some of it is known without having been written.
         known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
+        known["source"] = saved.get("source", "validation")
         train = _parsed(TrainSummary, {**known, **saved["train"]}, path)
         return Metrics(train, _parsed(Scores, saved["validation"], path))
 
@@ -267,23 +247,9 @@ class Run(Shown):
             UsageError: none was made.
             ArtefactError: it is damaged, or belongs to another run.
         """
-        from tightfit.cascade.two_stage import CASCADE, read_cascade
+        from tightfit.cascade.two_stage import CASCADE, cascade_of_run
 
-        folder = self.folder.derived / CASCADE
-        found = read_cascade(folder)
-        if found is None:
-            raise UsageError(
-                "the run has no cascade yet",
-                seen=folder,
-                next_step=f"make one: tightfit export {self.path} --cascade",
-            )
-        if found.facts.get("run") != self.identity:
-            raise ArtefactError(
-                "the cascade was made for another run",
-                seen=folder,
-                next_step=f"make one for this run: tightfit export {self.path} --cascade",
-            )
-        return found
+        return cascade_of_run(self.folder.derived / CASCADE, self.path, self.identity)
 
     @cached_property
     def cascade_facts(self) -> dict[str, Any] | None:
@@ -304,9 +270,31 @@ class Run(Shown):
 
         if self.max_error is None:
             return 0.0
-        return choose_threshold(self.validation, self.temperature, self.max_error).value
+        told = self.temperature, self.max_error, self.thresholds
+        return choose_threshold(self.validation, *told).value
 
     @cached_property
+    def thresholds(self) -> dict[int, float]:
+        """From which probability on a label is answered, by its id; of most labels nothing."""
+        from tightfit.tasks.label_thresholds import thresholds_by_id
+
+        named = self._thresholds
+        if named is None:
+            named = {each.label: each.threshold for each in self.chosen_thresholds}
+        return thresholds_by_id(self.task, named)
+
+    @cached_property
+    def chosen_thresholds(self) -> tuple[ChosenThreshold, ...]:
+        """What ``evaluate`` chose since the run was sealed, with the figures."""
+        from tightfit.tasks.label_thresholds import DERIVED_NAME, ChosenThreshold
+
+        if self._path is None or not (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
+            return ()
+        saved = storage.read_derived(self.folder, DERIVED_NAME)["thresholds"]
+        return _parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
+
+    @cached_property
+    @keep_random_states()
     def classifier(self) -> Classifier:
         """The model as ``transformers`` and ``peft`` make it, for exports and proofs."""
         from tightfit.model.artefact import load_artefact
@@ -337,11 +325,22 @@ class Run(Shown):
         length = self.max_length or self.decisions.predict_max_length.value
         check_max_length(length, self.model.longest)
         kept = self.decisions.long_text.value
-        return Predictor(self.model, self.task, length, *confidence, kept)
+        return Predictor(self.model, self.task, length, *confidence, kept, self.thresholds)
 
-    def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
-        """Labels and probabilities of the texts, in their order."""
-        return self.predictor.predict(texts, progress)
+    def predict(self, texts: Any, progress: Progress | None = None) -> Predictions:
+        """Labels and probabilities of the texts, in their order.
+
+        Args:
+            texts: one string is one text; or a list, generator, array, Series or Arrow column of
+                strings; or a frame, Arrow table or data set with the run's own text columns.
+            progress: how to show progress.
+
+        Raises:
+            DataError: a text is missing or no string, or the column of the text is.
+        """
+        from tightfit.data.given_texts import given_texts
+
+        return self.predictor.predict(given_texts(texts, self.columns), progress)
 
     def with_cascade(self) -> Run:
         """The same run, its cascade's linear model answering the rows that it is sure of.
@@ -357,6 +356,12 @@ class Run(Shown):
                 "a cascade and a level of error (max_error) exclude each other",
                 next_step="leave one of the two out",
             )
+        if self.predictor.thresholds:
+            raise UsageError(
+                "a cascade and thresholds of single labels exclude each other",
+                seen=", ".join(self.labels[label] for label in self.predictor.thresholds),
+                next_step="leave out the cascade, or the thresholds (--threshold none)",
+            )
         return self.with_parts(predictor=CascadePredictor.over(self.predictor, self.cascade))
 
     def columns(
@@ -369,11 +374,12 @@ class Run(Shown):
         from tightfit.data.sources import Columns
 
         data = self.config.data
-        names = text_column.split(",") if isinstance(text_column, str) else text_column
+        names = (text_column,) if isinstance(text_column, str) else text_column
         return Columns(
             tuple(names or data.text_column),
             label_column or data.label_column,
             missing_text or data.missing_text,
+            Columns.of(data).form,
         )
 
     def shown(self) -> dict[str, object]:

@@ -20,11 +20,14 @@ from tightfit.errors import DataError, UsageError
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
-    from tightfit import Run
+    from tightfit import PredictResult, Run
     from tightfit.tasks import Predictions
 
-LabelFormat = Literal["id", "name"]
+LabelFormat = Literal["value", "id", "name"]
 Engine = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
+
+DIGITS = 6
+"""Decimals of a probability."""
 
 LINES_AT_ONCE = 1024
 """Lines of standard input that are answered together, so that memory stays flat."""
@@ -32,6 +35,8 @@ LINES_AT_ONCE = 1024
 EXAMPLES = """\
 tightfit predict runs/001 --data test.csv --out predictions.csv
 tightfit predict runs/001 --data test.csv --out p.jsonl --probabilities
+tightfit predict runs/001 --data test.csv --out p.csv --keep text,date
+tightfit predict runs/001 --data test.pkl --out p.csv --submission
 tightfit predict runs/001 --data test.csv --out p.parquet --engine auto
 tightfit predict runs/001 --data test.csv --out sure.csv --max-error 0.02
 tightfit predict runs/001 --data test.csv --out fast.csv --cascade
@@ -66,7 +71,7 @@ def predict(
         typer.Option(
             metavar="I/N",
             rich_help_panel=options.DATA,
-            help="Predict one of N shares of the rows, such as 3/8, under their own IDs; other "
+            help="Predict one of N shares of the rows, such as 3/8, under their own numbers; other "
             "processes do the others.",
         ),
     ] = None,
@@ -78,6 +83,38 @@ def predict(
             help="The .csv, .jsonl or .parquet file to write; it appears when it is complete.",
         ),
     ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B|all",
+            rich_help_panel=options.ANSWER,
+            help="Columns of the rows to write beside the labels, or all of them.",
+        ),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=options.ANSWER,
+            help="Column of ids; else one named id, in any case, else the row's number from 0.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            rich_help_panel=options.ANSWER,
+            help="Replace the file in --out. An input is never replaced.",
+        ),
+    ] = False,
+    submission: Annotated[
+        bool,
+        typer.Option(
+            "--submission",
+            rich_help_panel=options.ANSWER,
+            help="Write the competition's form, ID,Label: row number and position of the class.",
+        ),
+    ] = False,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -91,7 +128,8 @@ def predict(
         LabelFormat | None,
         typer.Option(
             rich_help_panel=options.ANSWER,
-            help="Labels by position or by name; else id in a file, name on standard output.",
+            help="Labels as they stood in the training rows (the default of a file), by position, "
+            "or by name.",
         ),
     ] = None,
     escape_formulas: Annotated[
@@ -110,6 +148,15 @@ def predict(
             rich_help_panel=options.ANSWER,
             help="Leave a text without a label where that keeps the share of wrong labels under "
             "this level, such as 0.02, with 95% confidence.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL=P",
+            rich_help_panel=options.ANSWER,
+            help="Answer this label from this probability on, such as spam=0.31, and below it the "
+            "best of the others; may be repeated. Else as evaluate kept them; none is without.",
         ),
     ] = None,
     max_length: options.MaxLength = None,
@@ -141,12 +188,22 @@ def predict(
     where the classifier is not sure enough.
     """
     with open_front(debug=debug) as front:
-        for_data: dict[str, object] = {
-            "--text-column": text_column,
-            "--missing-text": missing_text,
-            "--shard": shard,
-            "--engine": engine,
-            "--escape-formulas": escape_formulas or None,
+        given = {
+            "text_column": text_column,
+            "missing_text": missing_text,
+            "shard": shard,
+            "engine": engine,
+            "escape_formulas": escape_formulas,
+            "keep": keep,
+            "id_column": id_column,
+            "overwrite": overwrite,
+            "submission": submission,
+        }
+        for_data: dict[str, Any] = {name: value for name, value in given.items() if value}
+        answers: dict[str, Any] = {
+            "max_length": max_length,
+            "max_error": max_error,
+            "thresholds": options.parse_thresholds(threshold),
         }
         _refuse_contradictions(data=data, out=out, text=text, for_data=for_data)
         if data is not None and out is not None:
@@ -155,23 +212,13 @@ def predict(
                 data,
                 out,
                 probabilities=probabilities,
-                escape_formulas=escape_formulas,
-                label_format=label_format or "id",
-                max_length=max_length,
-                max_error=max_error,
-                text_column=text_column,
-                missing_text=missing_text,
-                shard=shard,
-                engine=engine or "torch",
+                label_format=label_format,
                 cascade=cascade,
                 progress=RichProgress(),
+                **for_data,
+                **answers,
             )
-            if as_json:
-                front.answer(found.to_json())
-            else:
-                speed = found.rows / max(found.seconds, 1e-9)
-                wrote = f"wrote {found.rows:,} predictions to {found.out}"
-                front.show(Text(f"{wrote}, {speed:,.0f} rows a second"))
+            front.tell(found, lambda: _wrote(found), as_json=as_json)
             _tell_truncated(front, found.truncated)
             _tell_abstained(front, found.abstained, found.threshold)
             if cascade:
@@ -180,10 +227,12 @@ def predict(
         # numpy answers a few texts; starting its threads would take longer than they save.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         texts = [_checked(each) for each in text] if text else _lines_of(sys.stdin.buffer)
-        loaded = tightfit.Run.load(run, max_length=max_length, max_error=max_error)
+        loaded = tightfit.Run.load(run, **answers)
         if cascade:
             loaded = loaded.with_cascade()
-        style = _Style(as_json, label_format or "name", probabilities)
+        if loaded.thresholds:
+            _tell_thresholds(front, loaded, kept=not threshold)
+        style = _Style(as_json, label_format, probabilities)
         _answer_texts(front, loaded, texts, style)
 
 
@@ -192,7 +241,7 @@ def _refuse_contradictions(
     data: str | None,
     out: Path | None,
     text: list[str] | None,
-    for_data: dict[str, object],
+    for_data: Iterable[str],
 ) -> None:
     if data is not None and text:
         raise UsageError("--data and --text exclude each other", next_step="give one of the two")
@@ -202,15 +251,21 @@ def _refuse_contradictions(
             f"{given} needs {missing.split()[0]}",
             next_step=f"add {missing}, or use --text '…' for an answer on standard output",
         )
-    stray = [name for name, value in for_data.items() if value is not None and data is None]
-    if stray:
-        raise UsageError(f"{stray[0]} is for --data", next_step="leave it out, or add --data")
+    for name in for_data if data is None else ():
+        option = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{option} is for --data", next_step="leave it out, or add --data")
     if data is None and not text and _is_terminal():
         raise UsageError(
             "there is nothing to predict",
             allowed="--data ROWS --out FILE, --text '…', or lines on standard input",
             next_step="add one of these",
         )
+
+
+def _wrote(found: PredictResult) -> list[Text]:
+    speed = found.rows / max(found.seconds, 1e-9)
+    wrote = f"wrote {found.rows:,} predictions to {found.out}"
+    return [Text(f"{wrote}, {speed:,.0f} rows a second")]
 
 
 def _is_terminal() -> bool:
@@ -222,6 +277,12 @@ def _tell_truncated(front: Front, truncated: int) -> None:
     if truncated:
         texts = "1 text was" if truncated == 1 else f"{truncated:,} texts were"
         front.show(Text(f"note: {texts} longer than is read, and cut"))
+
+
+def _tell_thresholds(front: Front, run: Run, *, kept: bool) -> None:
+    from tightfit.tasks.label_thresholds import threshold_words
+
+    front.show(Text(threshold_words(run.task, run.thresholds, kept=kept)))
 
 
 def _tell_empty(front: Front, empty: int) -> None:
@@ -241,7 +302,7 @@ class _Style:
     """How texts are answered on standard output."""
 
     as_json: bool
-    label_format: LabelFormat
+    label_format: LabelFormat | None
     probabilities: bool
 
 
@@ -264,20 +325,23 @@ def _answer_texts(front: Front, run: Run, texts: Iterable[str], style: _Style) -
 
 
 def _objects(found: Predictions, start: int, style: _Style) -> Iterator[dict[str, Any]]:
-    rows = found.probabilities.tolist()
-    told = found.told(style.label_format)
-    for number, (label, row) in enumerate(zip(told, rows, strict=True), start):
-        named = {"probabilities": dict(zip(found.label_names, row, strict=True))}
-        yield {"ID": number, "Label": label, **(named if style.probabilities else {})}
+    spelt = [str(label) for label in found.task.spelt(style.label_format)]
+    told, sure = found.told(style.label_format), found.confidence.round(DIGITS).tolist()
+    rows = found.probabilities.round(DIGITS).tolist()
+    for number, row in enumerate(zip(told, sure, rows, strict=True), start):
+        named = {"probabilities": dict(zip(spelt, row[2], strict=True))}
+        answer = {"id": number, "label": row[0], "confidence": row[1]}
+        yield {**answer, **(named if style.probabilities else {})}
 
 
 def _lines(found: Predictions, style: _Style) -> Iterator[str]:
+    spelt = found.task.spelt(style.label_format)
     told = zip(found.told(style.label_format), found.confidence, strict=True)
     for (label, sure), row in zip(told, found.probabilities.tolist(), strict=True):
-        cells = ["" if label is None else str(label), f"{sure:.4f}"]
+        cells = ["" if label is None else str(label), f"{sure:.{DIGITS}f}"]
         if style.probabilities:
-            pairs = zip(found.label_names, row, strict=True)
-            cells += [f"{name}={value:.4f}" for name, value in pairs]
+            pairs = zip(spelt, row, strict=True)
+            cells += [f"{name}={value:.{DIGITS}f}" for name, value in pairs]
         yield "\t".join(cells)
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from tightfit.encoder.frozen import UnknownInside
 from tightfit.encoder.tensors import Stored, map_tensors
 from tightfit.errors import ArtefactError, ModelError
+from tightfit.families import Family, mean_block
 from tightfit.methods import VERA
 
 Floats = NDArray[np.float32]
@@ -46,8 +47,9 @@ SHARED = VERA.constants
 HARMLESS = {
     "LORA": (
         *("alpha_pattern", "bias", "corda_config", "ensure_weight_tying", "eva_config"),
-        *("init_lora_weights", "loftq_config", "lora_alpha", "lora_dropout", "lora_ga_config"),
-        *("megatron_core", "qalora_group_size", "r", "rank_pattern", "use_dora", "use_rslora"),
+        *("init_lora_weights", "layer_replication", "loftq_config", "lora_alpha", "lora_dropout"),
+        *("lora_ga_config", "megatron_core", "qalora_group_size", "r", "rank_pattern"),
+        *("use_dora", "use_rslora"),
     ),
     "VERA": (
         *("bias", "d_initial", "init_weights", "projection_prng_key", "r", "save_projection"),
@@ -112,6 +114,22 @@ class AdapterWeights:
     """By the path of the linear layer."""
     tensors: Mapping[str, Stored] = field(default_factory=dict)
     """Of the head, and whatever else takes the place of the encoder's own."""
+    replicated: tuple[tuple[int, int], ...] = ()
+    """Ranges of the encoder's layers of which PEFT makes the layers, where it is told to."""
+
+    def mean_block(self, family: Family, depth: int) -> tuple[str, ...]:
+        """The tensors in it of the block that computes the mean, above ``depth`` others.
+
+        Raises:
+            UnknownInside: PEFT is told to make other layers of the encoder's own.
+        """
+        block = mean_block(family, depth)
+        own = self.tensors
+        whole = all(name in own and _filled(own[name].floats, v) for name, v in block.items())
+        due = ((0, depth), (depth - 1, depth)) if whole else ()
+        if self.replicated not in ((), due):
+            raise UnknownInside("the adapter repeats layers", seen=self.replicated)
+        return tuple(block) if whole else ()
 
     @classmethod
     def read(cls, folder: str | Path) -> AdapterWeights:
@@ -137,6 +155,13 @@ class AdapterWeights:
             ) from error
 
 
+def _filled(tensor: Floats, value: float) -> bool:
+    """Whether a matrix is so many times the identity, or a vector so much everywhere."""
+    square = tensor.ndim == 2
+    due = value * np.eye(*tensor.shape) if square else np.full(tensor.shape, value)
+    return np.array_equal(tensor, due)
+
+
 def _from_peft(config: Mapping[str, Any], found: Mapping[str, Stored]) -> AdapterWeights:
     kind = str(config.get("peft_type"))
     if kind not in _READERS:
@@ -159,7 +184,9 @@ def _from_peft(config: Mapping[str, Any], found: Mapping[str, Stored]) -> Adapte
             whole[plain] = tensor
     read = _READERS[kind]
     shared = {name: found[name].floats for name in SHARED if name in found}
-    return AdapterWeights({x: read(config, x, own | shared) for x, own in parts.items()}, whole)
+    replicated = tuple((int(a), int(b)) for a, b in config.get("layer_replication") or ())
+    changes = {x: read(config, x, own | shared) for x, own in parts.items()}
+    return AdapterWeights(changes, whole, replicated)
 
 
 def _plain(name: str) -> str:

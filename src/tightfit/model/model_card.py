@@ -27,15 +27,20 @@ from transformers import AutoModelForSequenceClassification
 
 labels = {labels}
 model = AutoModelForSequenceClassification.from_pretrained(
-    {base!r}, num_labels={count}, id2label=labels, ignore_mismatched_sizes=True
+    {base!r}, num_labels={count}, id2label=labels, ignore_mismatched_sizes=True{layers}
 )
-model.load_state_dict(load_file({folder!r} + "/head.safetensors"), strict=False)
+found = model.load_state_dict(load_file({folder!r} + "/head.safetensors"), strict=False)
+assert not found.unexpected_keys
 model.eval()""",
     "model": """from transformers import pipeline
 
 classify = pipeline("text-classification", {folder!r})""",
 }
 """How to load each form of artefact without tightfit."""
+
+NOT_LOADABLE = """# The head reads the mean of all tokens, by a block that PEFT cannot build here:
+# loading this folder with it is an error. A copy that transformers loads is made by
+#   tightfit export RUN --format merged --out FOLDER"""
 
 STARTS: Mapping[str, str] = {
     "pissa": ", started at the weights' own leading singular vectors (PiSSA)",
@@ -68,9 +73,15 @@ def loading_code(plan: Plan, labels: Sequence[str], base: str, folder: str) -> s
         base: name or folder of the base model.
         folder: of the artefact, as the code should say it.
     """
-    names = dict(enumerate(labels))
+    if plan.record.form == "peft" and not plan.peft_loads:
+        return NOT_LOADABLE
+    names, layers = dict(enumerate(labels)), ""
+    if plan.mean_block:
+        # The block's place, counted from 0, is the number of layers below it.
+        below = next(part for part in plan.mean_block[0].split(".") if part.isdigit())
+        layers = f", num_hidden_layers={int(below) + 1}"
     return LOADING[plan.record.form].format(
-        labels=names, base=base, count=len(names), folder=folder
+        labels=names, base=base, count=len(names), folder=folder, layers=layers
     )
 
 
@@ -103,11 +114,11 @@ def write_card(
     """
     parts = [
         _opening(config, plan, source),
-        "## Results\n\n" + _results(decisions, labels, scores),
+        "## Results\n\n" + _results(decisions, labels, scores, data),
         "## Loading it\n\n```python\n"
         + loading_code(plan, labels, source.public_name, "path/to/this/folder")
         + "\n```",
-        "## Training\n\n" + _training(config, plan, _extent(config, decisions, steps), data),
+        "## Training\n\n" + _training(config, plan, _how(config, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
         "## Limits\n\n" + _limits(config, scores),
     ]
@@ -158,23 +169,47 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
     )
 
 
-def _results(decisions: Decisions, labels: Sequence[str], scores: Mapping[str, Any]) -> str:
+def _results(
+    decisions: Decisions,
+    labels: Sequence[str],
+    scores: Mapping[str, Any],
+    data: Mapping[str, Any] | None,
+) -> str:
     listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
     more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
+    sample = "" if decisions.scored_rows is None else " of the"
     longer = LONGER[decisions.long_text.value]
     accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
     return f"""| | |
 | --- | --- |
 | labels, in order | {listed}{more} |
-| accuracy on {scores["n"]:,} validation rows | {accuracy} |
+| accuracy on {scores["n"]:,}{sample} {_scored_rows(data)} | {accuracy} |
 | macro F1 | {scores["macro_f1"]["value"]:.3f} |
 | longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 
 
-def _training(config: Config, plan: Plan, extent: str, data: Mapping[str, Any] | None) -> str:
-    optim = config.optim
+def _scored_rows(data: Mapping[str, Any] | None) -> str:
+    crossed = data is not None and data.get("folds")
+    return "rows, each by trainings that did not see it" if crossed else "validation rows"
+
+
+def _how(config: Config, decisions: Decisions, steps: int) -> str:
+    """The optimiser and its loss."""
+    optim, few = config.optim, config.contrastive
+    match decisions.objective.value if decisions.objective else "cross-entropy":
+        case "probe":
+            return "Logistic regression on the frozen encoder, no steps"
+        case "contrastive":
+            return (
+                f"Supervised contrastive loss (arXiv:2004.11362) of temperature "
+                f"{few.temperature:g}, AdamW, rate {few.lr:g}, {steps:,} steps, batch {few.batch}; "
+                "then logistic regression as the head"
+            )
     batch = optim.batch * optim.accumulate
-    how = f"AdamW, rate {optim.lr:g}, {extent}, batch {batch}"
+    return f"AdamW, rate {optim.lr:g}, {_extent(config, decisions, steps)}, batch {batch}"
+
+
+def _training(config: Config, plan: Plan, how: str, data: Mapping[str, Any] | None) -> str:
     if plan.layers:
         adapters, kind = config.adapters, plan.layers[0].kind
         ranks = dict.fromkeys(str(pick(x.rank for x in plan.layers)) for pick in (min, max))
@@ -184,7 +219,7 @@ def _training(config: Config, plan: Plan, extent: str, data: Mapping[str, Any] |
             f"{'the root of the rank' if adapters.rslora else 'the rank'}) on "
             f"{', '.join(duties)}" + STARTS.get(adapters.init, "")
         )
-    how += _head(plan)
+    how += _head(plan) + "; the head reads the mean of all tokens" * bool(plan.mean_block)
     if data is None:
         return f"{how}."
     counts = ", ".join(
@@ -221,6 +256,7 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
             if proof["ok"]
             else "does not hold" + ", as declared" * bool(proof.get("expected"))
         )
+        + "; no step did better than the start, which was kept" * bool(proof.get("kept_start"))
         for name, proof in proofs.items()
     )
 

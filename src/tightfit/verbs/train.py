@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from tightfit import storage
+from tightfit.data.output_paths import check_not_input
 from tightfit.progress import Progress, RichProgress
-from tightfit.training.request import TrainOptions, TrainRequest, is_first_process
+from tightfit.run import Run
+from tightfit.training.request import (
+    TrainOptions,
+    TrainRequest,
+    check_same_settings,
+    is_first_process,
+)
 from tightfit.verbs.train_result import TrainResult, read_result
 
 
@@ -43,11 +50,13 @@ def train(
     path = Path(out) if out is not None else storage.next_path()
     first = is_first_process()
     if resume and storage.RunFolder(path).manifest.is_file():
+        check_same_settings(request.config, Run(path).config)
         progress.say(f"{path} is complete; nothing to resume")
         return read_result(path)
     if first and not resume:  # the others come late, when the folder is there
         storage.check_may_create(path, overwrite=overwrite)
-    request.check()
+        check_not_input(path, data, request.validation)
+    request.check(progress)
     if first:
         progress.say(f"training into {path}")
     from tightfit.verbs.run_training import run_training

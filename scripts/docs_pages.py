@@ -17,7 +17,7 @@ import typer.main
 
 from tightfit import config
 from tightfit.cli import app
-from tightfit.config import sections
+from tightfit.config import sections, settings_model
 
 COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
 
@@ -74,10 +74,9 @@ def settings_page() -> str:
 
 def meanings() -> dict[str, str]:
     """Each setting's name, and the words that stand under it in the models."""
-    tree = ast.parse(inspect.getsource(sections))
-    models = {
-        node.name: dict(_fields(node)) for node in tree.body if isinstance(node, ast.ClassDef)
-    }
+    source = inspect.getsource(sections) + inspect.getsource(settings_model)
+    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    models = {node.name: dict(_fields(node)) for node in nodes}
     found = {}
     for name in config.setting_names():
         section, _, key = name.rpartition(".")
@@ -86,7 +85,7 @@ def meanings() -> dict[str, str]:
 
 
 def _model(section: str) -> Any:
-    return getattr(sections, section.capitalize() or "Config")
+    return getattr(sections, section.capitalize()) if section else config.Config
 
 
 def _fields(model: ast.ClassDef) -> Iterator[tuple[str, str]]:

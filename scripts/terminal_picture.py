@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def answer(command: str, folder: Path) -> str:
     found = subprocess.run(
         words, cwd=folder, env=env, capture_output=True, text=True, check=True, encoding="utf-8"
     )
-    return found.stderr + found.stdout
+    # Where a bar was, lines stay empty.
+    return re.sub(r"\n{3,}", "\n\n", found.stderr + found.stdout)
 
 
 def main() -> None:

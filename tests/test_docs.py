@@ -70,7 +70,8 @@ def commands_of(page: Path) -> list[str]:
     """Each command of tightfit's in the page's shell blocks, where it can be typed as it stands."""
     blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     lines = "".join(blocks).replace("\\\n", "").splitlines()
-    return [line for line in lines if line.startswith("tightfit ") and "…" not in line]
+    typed = [line for line in lines if line.startswith("tightfit ") and "…" not in line]
+    return [re.split(r" [<>|] ", line)[0] for line in typed]
 
 
 @pytest.mark.parametrize("name", [name for name in WRITTEN if "experiments" not in name])

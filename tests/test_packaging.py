@@ -23,7 +23,7 @@ DEVELOPED_WITH = [
     *PROJECT["optional-dependencies"]["dev"],
     *(
         requirement
-        for extra in ("embedded", "tensorboard", "wandb", "pandas", "checks")
+        for extra in ("train", "parquet", "embedded", "tensorboard", "wandb", "pandas", "checks")
         for requirement in PROJECT["optional-dependencies"][extra]
     ),
 ]

@@ -107,4 +107,6 @@ def test_a_frame_without_the_column_names_those_it_has() -> None:
     """And how to choose one of them."""
     with pytest.raises(DataError, match="has no column 'review'") as caught:
         given_texts(pd.DataFrame({"reveiw": TEXTS}), reviews)
-    assert "did you mean 'reveiw'? choose a column with predict(rows['COLUMN'])" in str(caught.value)
+    assert "did you mean 'reveiw'? choose a column with predict(rows['COLUMN'])" in str(
+        caught.value
+    )

@@ -27,8 +27,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tightfit.data.pickles.sandbox import answer, limit
-from tightfit.data.pickles.unpickle import REFUSED, TOO_BIG
+from tests.sheets import ods, ods_row, xlsx
+from tightfit.data.child import REFUSED, TOO_BIG, limit
+from tightfit.data.pickles.sandbox import answer
 from tightfit.data.sources import Columns, iter_texts, read_table
 from tightfit.errors import DataError
 
@@ -200,6 +201,45 @@ def as_dataset(rows: list[dict[str, Any]]) -> bytes:
     return pickle.dumps(datasets.Dataset(pq.read_table(BytesIO(as_parquet(rows)))))
 
 
+def as_array(rows: list[dict[str, Any]]) -> bytes:
+    """One array of objects."""
+    return json.dumps(rows, default=repr, indent=len(rows) % 2 or None).encode()
+
+
+def as_columns(rows: list[dict[str, Any]]) -> bytes:
+    """One object of columns."""
+    return json.dumps(
+        {name: [row[name] for row in rows] for name in rows[0]}, default=repr
+    ).encode()
+
+
+def as_arrow(rows: list[dict[str, Any]]) -> bytes:
+    """Arrow's own format, as a file or as a stream."""
+    table, out = pq.read_table(BytesIO(as_parquet(rows))), BytesIO()
+    with (pa.ipc.new_file if len(rows) % 2 else pa.ipc.new_stream)(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
+
+
+def as_sheet(rows: list[dict[str, Any]]) -> bytes:
+    """A workbook, with what XML may hold."""
+    cells = [[plain(cell) for cell in row.values()] for row in rows]
+    return xlsx({"S": [list(rows[0]), *cells]})
+
+
+def as_ods(rows: list[dict[str, Any]]) -> bytes:
+    """The same in the OpenDocument form."""
+    head = ods_row(*rows[0])
+    return ods(head + "".join(ods_row(*(str(plain(x)) for x in row.values())) for row in rows))
+
+
+def plain(cell: Any) -> Any:
+    """A number, or characters that UTF-8 has."""
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return cell
+    return str(cell).encode("utf-8", "replace").decode()
+
+
 Writer = Callable[[list[dict[str, Any]]], bytes]
 
 KINDS: dict[str, Writer] = {
@@ -213,8 +253,18 @@ KINDS: dict[str, Writer] = {
     "ours.csv.gz": as_csv,
     "ours.jsonl.bz2": as_jsonl,
     "ours.csv.xz": as_csv,
+    "array.json": as_array,
+    "columns.json": as_columns,
+    "ours.arrow": as_arrow,
+    "ours.xlsx": as_sheet,
+    "ours.ods": as_ods,
 }
 """How rows are written, by the ending of the file."""
+
+OWN_PROCESS = ("ours.xlsx", "ours.ods")
+"""Read in a process of their own each, which takes a quarter of a second: fewer of them."""
+
+NAMES = [*[name for name in KINDS if name not in OWN_PROCESS] * 4, *OWN_PROCESS]
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
@@ -248,7 +298,7 @@ def outcome(path: Path, content: bytes, chance: random.Random) -> str:
 def case(seed: int) -> tuple[str, bytes, random.Random]:
     """The file of a seed: its name, its bytes, and what chance is left to read it by."""
     chance = random.Random(seed)
-    name = list(KINDS)[seed % len(KINDS)]
+    name = NAMES[seed % len(NAMES)]
     content = KINDS[name](rows_of(chance))
     packed = PACK.get(Path(name).suffix, bytes)
     if inside := chance.random() < 0.8:

@@ -229,6 +229,16 @@ Settings = Annotated[
     ),
 ]
 
+Reading = Annotated[
+    list[str] | None,
+    in_data(
+        "--set",
+        metavar="A.B=C",
+        help="How a text file is read: data.encoding=cp1252, data.delimiter=tab, "
+        "data.quoting=none; may be repeated. Else as in training, or found out.",
+    ),
+]
+
 AsJson = Annotated[
     bool,
     in_answer(

@@ -9,7 +9,7 @@ from typing import Any
 
 from tightfit.data.cell_text import describe, is_missing, read_texts
 from tightfit.data.rows import Chunk, Origin
-from tightfit.data.sources import Columns, iter_records, open_rows
+from tightfit.data.sources import Columns, as_named, iter_records, open_rows
 from tightfit.data.table import Table
 from tightfit.errors import DataError
 
@@ -35,7 +35,7 @@ def given_texts(given: Any, columns: Callable[[], Columns]) -> list[str]:
     source = as_source(given, columns)
     if isinstance(source, Table):
         return source.texts
-    rows, known = open_rows(source), columns()
+    rows, known = open_rows(source), as_named(source, columns())
     text = rows.resolve(known.text, "predict(rows['COLUMN'])")
     return [
         each for texts, _ in iter_records(rows, replace(known, text=text), ()) for each in texts
@@ -51,6 +51,8 @@ def as_source(data: Any, columns: Callable[[], Columns]) -> Any:
     if isinstance(data, str | Path | Table | Mapping) or _has_columns(data):
         return data
     if isinstance(data, tuple) and data and not any(isinstance(each, str) for each in data):
+        return data
+    if isinstance(data, list) and data and isinstance(data[0], Mapping):
         return data
     cells = _cells(data)
     chunk = Chunk([cells], range(len(cells)), Origin("the texts", "row"))

@@ -10,15 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.errors import ArtefactError
+from tightfit.extras import ARROW, ensure_train, lazy
 from tightfit.tasks import Predictions, Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = lazy("pyarrow", ARROW)
+    pq = lazy("pyarrow.parquet", ARROW)
 
 KEPT_VALUES = 1_000_000
 """Logits that are kept, 4 MB: of more rows than that, a sample decides as well."""
@@ -111,6 +118,7 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
     """
     if not path.is_file():
         return None
+    ensure_train("what is made of validation rows, such as a level of error (max_error),")
     try:
         table = pq.read_table(path, columns=["row", "label", "logits", "text"])
         width = table.schema.field("logits").type.list_size

@@ -101,7 +101,14 @@ class TrainRequest:
             DataError: a file or column is missing.
             ModelError: the model's folder is not there.
             MachineError: a file may not be read.
+            SettingsError: a split was asked for, and validation rows given.
         """
+        if self.validation is not None and self.config.data.split != "random":
+            raise SettingsError(
+                "rows to validate on are given, so that no split is made",
+                seen=f"data.split={self.config.data.split} with --validation",
+                next_step="leave out one of the two",
+            )
         columns = Columns.of(self.config.data)
         for rows in (self.data, self.validation):
             if rows is not None:

@@ -212,6 +212,7 @@ class Contrastive(Section):
     """The contrastive phase, which has steps of its own: few rows want few."""
 
     steps: Annotated[int, Field(ge=1)] = 15
+    """That a class takes part in; where a step leaves classes out there are more in all."""
     batch: Annotated[int, Field(ge=4)] = 16
     """Most rows in a step; with few classes there are fewer."""
     class_rows: Annotated[int, Field(ge=2)] = 4

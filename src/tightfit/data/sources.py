@@ -170,9 +170,10 @@ def check_source(
         except EncodingFault as fault:
             _complete(fault, data, columns, labelled=labelled)
             raise
-        for line in rows.told:
-            (progress or Progress()).say(line)
         columns = as_named(data, columns)
+        wanted = (*columns.text, *((columns.label,) if labelled else ()))
+        for line in (*rows.told, *rows.taken_for(wanted)):
+            (progress or Progress()).say(line)
         rows.choose(columns.text, columns.label if labelled else None)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)

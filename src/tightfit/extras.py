@@ -17,6 +17,7 @@ EXTRA_OF = {
     "wandb": "wandb",
     "mlflow": "mlflow",
     "pandas": "pandas",
+    "python_calamine": "spreadsheets",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "openvino": "openvino",

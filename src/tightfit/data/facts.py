@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,30 @@ class TokenFacts:
 
 
 @dataclass(frozen=True)
+class NearCopies:
+    """Near duplicates on both sides of a split: ``found`` of ``held`` validation rows looked at."""
+
+    found: int
+    held: int
+    trained: int
+    """Training rows that they were compared with."""
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """How validation rows were held out."""
+
+    by: Literal["random", "group", "last"]
+    near_copies: NearCopies | None = None
+    """Of a random split."""
+    group_column: str = ""
+    """Of a split by groups; near duplicates are groups where it is empty."""
+    train_groups: int = 0
+    validation_groups: int = 0
+    rows_without_group: int = 0
+
+
+@dataclass(frozen=True)
 class DataFacts:
     """Source, split and fingerprints; a run that was imported knows its source alone."""
 
@@ -42,6 +67,8 @@ class DataFacts:
     """Parts of the cross-validation by which every row is scored; None where rows are held out."""
     note: str | None = None
     """What the split has to say."""
+    split: SplitFacts | None = None
+    """How rows were held out, where some were."""
     rows: int = 0
     train_rows: int = 0
     validation_rows: int = 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any
 
+from tightfit.data.cell_labels import TRUTHS
 from tightfit.data.rows import say_places
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError
@@ -116,7 +117,8 @@ class LabelSet:
     def _ids(self, table: Table, labels: Sequence[int | str]) -> dict[int | str, int]:
         """The id of each raw label of ``table`` that is known here."""
         by_value = {value: index for index, value in enumerate(self.values)}
-        by_name = {name: index for index, name in enumerate(self.names)}
+        by_name = {TRUTHS.get(name.lower(), name): i for i, name in enumerate(self.names)}
+        by_name |= {name: index for index, name in enumerate(self.names)}
         names = {label: _name(table, label) for label in set(labels)}
         by_their_name = {x: by_name[name] for x, name in names.items() if name in by_name}
         if table.label_names is None and isinstance(labels[0], int):

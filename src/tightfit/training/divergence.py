@@ -56,7 +56,10 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         for row in (history[0], sealed)
     )
     highest = highest_loss(setup, history)
-    proof = no_regression(start, end, fitted_start=fitted_start, highest_loss=highest)
+    by_loss = setup.out_of_fold is not None
+    proof = no_regression(
+        start, end, fitted_start=fitted_start, highest_loss=highest, by_loss=by_loss
+    )
     if proof.numbers["kept_start"]:
         progress.warn(
             f"no step did better than the start, a linear probe with {start.accuracy:.1%} on the "
@@ -70,7 +73,7 @@ def in_fp32(setup: Setup, reason: str) -> Setup:
     """The same setup with its forward pass in fp32, over the same weights."""
     lean = None
     if setup.lean is not None:
-        lean = LeanEncoder(setup.classifier.module, torch.float32)
+        lean = LeanEncoder(setup.classifier.module, torch.float32, setup.classifier.plan.pooling)
     return replace(setup, precision=Precision("fp32", reason), lean=lean)
 
 

@@ -58,7 +58,7 @@ class TrainRequest:
     """Rows and settings as they were asked for; nothing that a run decides is in here.
 
     Attributes:
-        data: a path, ``hf:NAME``, ``sample``, a data frame or a ``datasets.Dataset``.
+        data: a path, ``hf:NAME``, ``sample``, or rows in memory.
         config: every setting.
         validation: rows to validate on, or None.
         limit: train on so many rows, or None.
@@ -101,7 +101,14 @@ class TrainRequest:
             DataError: a file or column is missing.
             ModelError: the model's folder is not there.
             MachineError: a file may not be read.
+            SettingsError: a split was asked for, and validation rows given.
         """
+        if self.validation is not None and self.config.data.split != "random":
+            raise SettingsError(
+                "rows to validate on are given, so that no split is made",
+                seen=f"data.split={self.config.data.split} with --validation",
+                next_step="leave out one of the two",
+            )
         columns = Columns.of(self.config.data)
         for rows in (self.data, self.validation):
             if rows is not None:

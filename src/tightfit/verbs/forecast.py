@@ -56,7 +56,8 @@ class Forecast:
 def forecast(request: TrainRequest, progress: Progress) -> Forecast:
     """What would come of a request; see :func:`dry_run`."""
     config = request.config
-    dataset = read_dataset(config, request.data, request.validation, request.limit)
+    rows = (request.data, request.validation, request.limit)
+    dataset = read_dataset(config, *rows, progress=progress)
     tell_about(dataset, progress)
     source = locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model

@@ -12,11 +12,11 @@ from typing import Any
 from tightfit.batch_predict.input_rows import Records, kept_columns, read_records
 from tightfit.batch_predict.shard import WHOLE, Shard
 from tightfit.batch_predict.stream import STREAM_ROWS, Form, Written, check_out, predict_stream
-from tightfit.config import Config, MissingText
+from tightfit.config import Config, MissingText, Settings
 from tightfit.data.given_texts import as_source
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import Rows
-from tightfit.data.sources import Columns, check_source, open_rows
+from tightfit.data.sources import Columns, as_named, check_source, open_rows
 from tightfit.data.table import Table
 from tightfit.display import Shown
 from tightfit.engines.engine_names import LIBRARY_OF, Asked, EngineName
@@ -67,6 +67,7 @@ def predict(
     thresholds: Mapping[Any, float] | None = None,
     text_column: Sequence[str] | str | None = None,
     missing_text: MissingText | None = None,
+    settings: Settings = (),
     shard: str | None = None,
     engine: Asked = "torch",
     cascade: bool = False,
@@ -104,6 +105,8 @@ def predict(
         text_column: column, or columns to join with a space.
         missing_text: what a row without a text is, ``refuse`` a fault or ``empty`` an empty text;
             None takes the run's own setting.
+        settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
+            as assignments or by name; else as in training.
         shard: ``3/8`` predicts the third of eight shares of the rows, under their own numbers.
         engine: what computes; ``auto`` measures those that are installed on a sample of the rows,
             and takes the fastest that agrees with PyTorch in fp32. Any but ``torch`` keeps its
@@ -130,7 +133,7 @@ def predict(
         ensure_train(f"the engine {engine}")
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
-    columns = loaded.columns(text_column, missing_text=missing_text)
+    columns = loaded.columns(text_column, missing_text=missing_text, settings=settings)
     check_source(data, columns, labelled=False, progress=progress)
     rows, columns = _opened(data, columns)
     text, _ = rows.choose(columns.text, None)
@@ -138,6 +141,8 @@ def predict(
     if not submission:
         own = form.own(loaded.task)
         kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
+    if loaded.thresholds:
+        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     _ = loaded.predictor  # before a row is read
     first, records = read_records(rows, columns, kept, STREAM_ROWS)
     loaded, records, used = _with_engine(loaded, engine, records, progress)
@@ -153,8 +158,6 @@ def predict(
         job=_job(loaded, used),
         progress=progress,
     )
-    if loaded.thresholds:
-        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     if used in ("torch", "torch-bf16"):
         _tell_device(loaded.config, progress)
     return PredictResult(
@@ -169,8 +172,9 @@ def predict(
 def _opened(data: Any, columns: Columns) -> tuple[Rows, Columns]:
     """The source, and where its texts are, which may be nothing but texts."""
     source = as_source(data, lambda: columns)
-    bare = isinstance(source, Table)
-    return open_rows(source, columns.form), replace(columns, text=("text",)) if bare else columns
+    if isinstance(source, Table):
+        columns = replace(columns, text=("text",))
+    return open_rows(source, columns.form), as_named(source, columns)
 
 
 def _check_form(submission: bool, others: Mapping[str, object]) -> None:

@@ -100,7 +100,8 @@ def _begin(
 ) -> tuple[Setup, storage.RunFolder]:
     """Decide, or take over what an unfinished run decided, and hold the folder ready."""
     config = request.config
-    dataset = read_dataset(config, request.data, request.validation, request.limit)
+    rows = (request.data, request.validation, request.limit)
+    dataset = read_dataset(config, *rows, progress=progress)
     tell_about(dataset, progress)
     stored, source = start.stored(), locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model
@@ -228,7 +229,10 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
     versions = _versions()
     draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
-    storage.write_text(folder.report, render(run.with_parts(manifest=draft)))
+    # Where every minute is counted, ``tightfit report`` explains the mistakes later.
+    explain = setup.config.train.minutes is None
+    page = render(run.with_parts(manifest=draft), explain=explain)
+    storage.write_text(folder.report, page)
     storage.seal(folder, versions, base)
     CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
     return result
@@ -274,7 +278,9 @@ def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]
     rows, crossed = setup.scored_rows(), setup.out_of_fold
     held, texts = setup.validation, setup.dataset.validation_texts
     logits_NK = (
-        run.model.logits(held.tokens.select(rows)) if crossed is None else crossed.logits_NK[rows]
+        run.model.logits(held.tokens.select(rows))
+        if crossed is None
+        else crossed.trained.logits_NK[rows]
     )
     task, targets_N = setup.classifier.task, held.targets[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK))

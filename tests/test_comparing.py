@@ -14,13 +14,14 @@ import tightfit
 from tests.conftest import Encoders
 from tests.toy_setups import Notes
 from tests.toys import toy_rows
-from tightfit import Comparison
+from tightfit import Comparison, TrainResult
 from tightfit.config import settings_of
-from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
+from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
 from tightfit.experiments.cells import RECIPES
 from tightfit.progress import Progress
 from tightfit.storage import RunFolder
 from tightfit.training.request import TrainRequest
+from tightfit.verbs import comparison, run_training
 from tightfit.verbs.forecast import forecast
 
 NAMES = [
@@ -223,12 +224,30 @@ def test_what_does_not_fit_under_the_cap_is_named(
 
 def test_what_the_model_lacks_is_named(encoders: Encoders, rows_file: Path, tmp_path: Path) -> None:
     """ModernBERT has no biases to tune, and no means of ours; everything else is compared."""
-    found = run(encoders("modernbert"), rows_file, tmp_path / "a", max_steps=1)
+    encoder = encoders("modernbert")
+    found = run(encoder, rows_file, tmp_path / "a", "optim.lr=1e-3", max_steps=1)
     assert found.left_out == {
         "bias tuning": "the method bias does not go with 0 vectors",
         "mean embeddings + logistic regression": "modernbert is not built like BERT",
     }
     assert [row.name for row in found.rows] == [n for n in NAMES if n not in found.left_out]
+
+
+def test_a_training_that_diverges_is_left_out(
+    bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason; the rest is compared."""
+    real = run_training.run_training
+
+    def wild(request: TrainRequest, *given: Any, **more: Any) -> TrainResult:
+        if request.config.optim.lr > 1:
+            raise ProofError("worse than its start")
+        return real(request, *given, **more)
+
+    monkeypatch.setattr(comparison, "run_training", wild)
+    found = run(bert, rows_file, tmp_path / "a", ablate=["lr=1e-3,30"], max_steps=2)
+    assert [row.name for row in found.rows] == ["tight", "lr=1e-3"]
+    assert found.left_out == {"lr=30": "worse than its start"}
 
 
 def test_a_value_that_does_not_suit_the_model_is_a_mistake(

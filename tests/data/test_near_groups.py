@@ -25,7 +25,9 @@ def test_rows_that_are_alike_are_in_one_group_and_no_others_without_a_chain() ->
 
 def test_copies_share_a_group_and_empty_rows_do_not() -> None:
     """Exact copies, other spacing and case; a row without a text is like none."""
-    groups = near_groups(["Stocks fell today", "Stocks  fell today", "STOCKS fell, today!", "", " "])
+    groups = near_groups(
+        ["Stocks fell today", "Stocks  fell today", "STOCKS fell, today!", "", " "]
+    )
     assert groups[0] == groups[1] == groups[2]
     assert len(set(groups)) == 3
 

@@ -30,6 +30,7 @@ MEANING = {
     "movement": "every adapter changed its layer",
     "no_regression": "no worse than its start, and no loss far above that of a constant answer",
     "round_trip": "the saved files, loaded anew, answer as the trained model did",
+    "head_solved": "the gradient of the head's own objective is zero",
 }
 """What each proof shows."""
 
@@ -165,15 +166,14 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
 def _outcome(run: Run) -> Iterator[str]:
     """Where it started, what it is worth, and where it is weakest."""
     scores, proof = run.metrics.validation, run.proofs.get("no_regression")
+    crossed = run.metrics.train.source == "cross_validation"
     if proof is not None:
         start = "head alone" if run.config.head.start == "probe" else "before the first step"
         kept = run.metrics.train.kept_start
         end = "no step did better" if kept else f"trained {percent(proof['accuracy'])}"
-        yield (
-            f"{start} {percent(proof['start_accuracy'])} → {end}, on the validation rows that "
-            "training watched"
-        )
-    rows = f"{scores.n:,} validation rows"
+        watched = "each row by a training without it" if crossed else "the rows training watched"
+        yield f"{start} {percent(proof['start_accuracy'])} → {end}, on {watched}"
+    rows = f"{scores.n:,} {'rows by cross-validation' if crossed else 'validation rows'}"
     if run.decisions.scored_rows is not None:
         rows = f"a sample of {rows}: {run.decisions.scored_rows.reason}"
     macro_f1 = percent(scores.macro_f1.value)

@@ -12,8 +12,6 @@ from numbers import Integral, Real
 from shlex import quote
 from typing import Any
 
-import numpy as np
-
 from tightfit.config import TaskKind
 from tightfit.data.cell_text import describe, is_missing, refuse_surrogates
 from tightfit.data.column_hints import one_hot_columns
@@ -186,7 +184,7 @@ def _label(cell: object) -> int | float | str | None:
     """A number or a string; None for what cannot be a label."""
     if isinstance(cell, str):
         return cell.strip(_BLANKS)
-    if isinstance(cell, bool | np.bool_):
+    if isinstance(cell, bool) or _is_numpy_truth(cell):
         return str(bool(cell))
     if isinstance(cell, date | time):
         # What is no more than a day is written so, as in a text file.
@@ -197,6 +195,11 @@ def _label(cell: object) -> int | float | str | None:
         number = float(cell)
         return int(number) if number.is_integer() else number
     return None
+
+
+def _is_numpy_truth(cell: object) -> bool:
+    """Seen without importing NumPy, for which a first answer would wait."""
+    return getattr(getattr(cell, "dtype", None), "kind", None) == "b"
 
 
 def _integers(labels: Sequence[int | float | str]) -> list[int | float | str]:

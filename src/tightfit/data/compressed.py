@@ -38,9 +38,12 @@ BOMB_BYTES, BOMB_RATIO = 4 * 2**20, 150
 
 
 def plain_suffix(path: Path) -> str:
-    """The ending that tells the format: ``.csv`` for ``rows.csv`` and for ``rows.csv.gz``."""
+    """The ending that tells the format: ``.csv`` for ``rows.csv`` and for ``rows.csv.gz``.
+
+    Of an archive it is ``.zip``: the file in it has an ending of its own.
+    """
     suffix = path.suffix.lower()
-    return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
+    return Path(path.stem).suffix.lower() if suffix in _OPENERS else suffix
 
 
 def archive_of(path: Path) -> tuple[Path, str] | None:

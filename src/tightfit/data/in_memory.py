@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tightfit.data.json_documents import columns_rows, records_rows
@@ -97,8 +97,9 @@ def _are_mappings(data: Sequence[Any]) -> bool:
 
 
 def _is_single(value: object) -> bool:
-    # What has no length may be read once only.
-    return isinstance(value, str | bytes | Mapping) or not isinstance(value, Sized)
+    # What has no length may be read once only, and a set has no order.
+    single = isinstance(value, str | bytes | Mapping | Set)
+    return single or not isinstance(value, Sized)
 
 
 def _unknown(data: object, seen: str) -> DataError:

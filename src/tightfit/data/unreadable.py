@@ -50,7 +50,7 @@ _SIGNS = {
 def unreadable(path: Path, known: str) -> DataError:
     """The error for a file of an ending that is not read."""
     return DataError(
-        f"{path.suffix or 'files without an ending'}: a kind of file that cannot be read",
+        "a file of a kind that cannot be read",
         seen=path,
         allowed=known,
         next_step=_ADVICE.get(path.suffix.lower()),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.errors import ArtefactError
-from tightfit.extras import ARROW, lazy
+from tightfit.extras import ARROW, ensure_train, lazy
 from tightfit.tasks import Predictions, Task
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
     """
     if not path.is_file():
         return None
+    ensure_train("what is made of validation rows, such as a level of error (max_error),")
     try:
         table = pq.read_table(path, columns=["row", "label", "logits", "text"])
         width = table.schema.field("logits").type.list_size

@@ -229,7 +229,10 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
     versions = _versions()
     draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
-    storage.write_text(folder.report, render(run.with_parts(manifest=draft)))
+    # Where every minute is counted, ``tightfit report`` explains the mistakes later.
+    explain = setup.config.train.minutes is None
+    page = render(run.with_parts(manifest=draft), explain=explain)
+    storage.write_text(folder.report, page)
     storage.seal(folder, versions, base)
     CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
     return result

@@ -33,7 +33,8 @@ def train(
     """Train a classifier inside a budget, prove that it learned, and seal the run.
 
     Args:
-        data: a path, ``hf:NAME``, ``sample``, a data frame or a ``datasets.Dataset``.
+        data: a path, ``hf:NAME``, ``sample``, or rows in memory: a frame, a ``datasets.Dataset``,
+            ``(texts, labels)``, a dict of columns or a list of dicts.
         out: the run folder; None takes the next ``runs/NNN``.
         resume: go on from the run's newest checkpoint; a finished run is left as it is.
         overwrite: replace a run that is there.

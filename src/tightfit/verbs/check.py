@@ -108,7 +108,7 @@ def check(
         check_not_input(file, data, against)
         check_new_file(file, overwrite=overwrite)
     defaults = with_reading(load_config(), settings).data
-    columns = replace(Columns(task="single"), form=TextForm.of(defaults))
+    columns = replace(Columns(task="single", missing_label=None), form=TextForm.of(defaults))
     columns = columns.but(text_column, label_column, "empty")
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)

@@ -75,7 +75,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         return sheets
     if ended.code == REFUSED:
         raise _refusal(path, **json.loads(ended.said))
-    raise _refusal(path, *child.breakdown(ended), "save the sheet as CSV, and give that")
+    raise _refusal(path, *child.breakdown(ended), "delete cells far from the table, or save as CSV")
 
 
 def _refusal(path: Path, what: str, seen: str | None, step: str) -> DataError:

@@ -35,14 +35,14 @@ def test_every_option_arrives_under_its_name(monkeypatch: pytest.MonkeyPatch) ->
     """As its function calls it."""
     recorder = Recorder(like_result({"rows": 1}))
     replace(monkeypatch, "check", recorder)
-    line = "check --data d --against t --text-column a,b --label-column l --model m --json"
-    line += " --set data.quoting=none --max-length 9 --fix duplicates,markup --out o.csv"
-    line += " --overwrite --no-label-errors"
+    line = "check --data d --against t --text-column a,b --label-column l --json --set a=b"
+    line += " --model m --max-length 9 --fix duplicates,markup --out o.csv --overwrite"
+    line += " --no-label-errors"
     result = cli(*line.split())
     assert json.loads(result.stdout) == {"rows": 1}
     assert isinstance(recorder.options.pop("progress"), RichProgress)
     assert recorder.arguments == ("d",)
-    read = {"text_column": "a,b", "label_column": "l", "settings": ["data.quoting=none"]}
+    read = {"text_column": "a,b", "label_column": "l", "settings": ["a=b"]}
     made = {"fix": "duplicates,markup", "out": Path("o.csv"), "overwrite": True}
     rest = {"against": "t", "model": "m", "max_length": 9, "label_errors": False}
     assert recorder.options == {**read, **made, **rest}

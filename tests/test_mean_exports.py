@@ -133,13 +133,16 @@ def test_the_code_of_the_card_loads_a_head(runs_of: Runs) -> None:
         exec(code.replace(", num_hidden_layers=3", ""), {})
 
 
-@each_family
+@pytest.mark.parametrize(
+    ("family", "setting"),
+    [*((family, "adapters.layers=1") for family in COMPUTED), ("bert", "adapters.method=none")],
+)
 def test_a_training_is_proven_sealed_and_read(
-    family: str, encoders: Encoders, rows_file: Path, tmp_path: Path
+    family: str, setting: str, encoders: Encoders, rows_file: Path, tmp_path: Path
 ) -> None:
-    """With the probe's start and a prefix cache, which then ends below the adapted layer."""
+    """With the probe's start, and a prefix cache up to the adapted layer, or of pooled states."""
     settings = [*SHORT, "head.pooling=mean", "head.kind=auto", "head.start=probe"]
-    settings += ["adapters.layers=1", "optim.lr=1e-2"]
+    settings += [setting, "optim.lr=1e-2"]
     model, out = str(encoders(family)), tmp_path / "run"
     result = train(rows_file, model=model, out=out, settings=settings, progress=Progress())
     # Where the probe is not surpassed, it is what is kept.

@@ -11,18 +11,18 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, MissingText, Settings, read_settings, with_reading
 from tightfit.data.facts import DataFacts
+from tightfit.data.table import Table
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
-from tightfit.errors import UsageError
 from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
-from tightfit.storage.parsing import parsed
+from tightfit.storage.files import parsed
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
@@ -30,21 +30,14 @@ if TYPE_CHECKING:
     from tightfit.cascade.two_stage import Cascade
     from tightfit.data.sources import Columns
     from tightfit.encoder import LogitsOfTexts
-    from tightfit.engines.predictor import Predictor
+    from tightfit.engines.leave_one_out import Word
+    from tightfit.engines.predictor import AnswerOptions, Predictor
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
-
-
-class AnswerOptions(TypedDict, total=False):
-    """How a run shall answer; see :class:`Run`."""
-
-    max_length: int | None
-    max_error: float | None
-    thresholds: Mapping[Any, float] | None
 
 
 class Run(Shown):
@@ -268,7 +261,6 @@ class Run(Shown):
 
         if self.max_error is None:
             return 0.0
-        ensure_train("a level of error (max_error)")
         told = self.temperature, self.max_error, self.thresholds
         return choose_threshold(self.validation, *told).value
 
@@ -338,31 +330,39 @@ class Run(Shown):
         Raises:
             DataError: a text is missing or no string, or the column of the text is.
         """
-        from tightfit.data.given_texts import given_texts
+        return self.predictor.predict(self._texts(texts), progress)
 
-        return self.predictor.predict(given_texts(texts, self.columns), progress)
+    def _texts(self, given: Any) -> list[str]:
+        from tightfit.data.given_texts import as_source
+
+        source = as_source([given] if isinstance(given, str) else given, self.columns)
+        if isinstance(source, Table):
+            return source.texts
+        from tightfit.data.frame_texts import frame_texts  # which waits for the readers
+
+        return frame_texts(source, self.columns())
+
+    def explain(
+        self, texts: Any, most_words: int | None = None
+    ) -> tuple[Predictions, list[tuple[Word, ...]]]:
+        """The answers to texts, and what each hangs on: its words are left out in turn.
+
+        Of a text with more words than ``most_words`` (None is 200), neighbours go together.
+        """
+        from tightfit.engines.leave_one_out import MOST_WORDS, explain
+
+        return explain(self.predictor, self._texts(texts), most_words or MOST_WORDS)
 
     def with_cascade(self) -> Run:
         """The same run, its cascade's linear model answering the rows that it is sure of.
 
         Raises:
-            UsageError: no cascade was made for it, or it was loaded with a ``max_error``.
+            UsageError: no cascade was made for it, or it has a ``max_error`` or thresholds.
             ArtefactError: the cascade is damaged.
         """
         ensure_train("a cascade")
         from tightfit.cascade.two_stage import CascadePredictor
 
-        if self.predictor.threshold:
-            raise UsageError(
-                "a cascade and a level of error (max_error) exclude each other",
-                next_step="leave one of the two out",
-            )
-        if self.predictor.thresholds:
-            raise UsageError(
-                "a cascade and thresholds of single labels exclude each other",
-                seen=", ".join(self.labels[label] for label in self.predictor.thresholds),
-                next_step="leave out the cascade, or the thresholds (--threshold none)",
-            )
         return self.with_parts(predictor=CascadePredictor.over(self.predictor, self.cascade))
 
     def columns(
@@ -372,14 +372,11 @@ class Run(Shown):
         missing_text: MissingText | None = None,
         settings: Settings = (),
     ) -> Columns:
-        """Where texts and labels are in new data: as in training, unless told otherwise.
-
-        ``settings`` are those of :func:`tightfit.config.with_reading`.
-        """
+        """Where and how new data is read: as in training, unless told otherwise."""
         from tightfit.data.sources import Columns
 
         data = with_reading(self.config, settings).data
-        columns = Columns.of(data).but(text_column, label_column, missing_text)
+        columns = Columns.of(data, text_column, label_column, missing_text)
         return replace(columns, task="single", group="")  # its labels are known
 
     def shown(self) -> dict[str, object]:

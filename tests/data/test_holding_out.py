@@ -28,6 +28,7 @@ STRATA = [0, 1] * 20
 
 
 def settings(*more: str) -> Config:
+    """The default recipe with more settings."""
     return load_config("tight", ["data.validation_rows=0.2", *more])
 
 

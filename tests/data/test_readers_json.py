@@ -16,7 +16,7 @@ from tightfit.errors import DataError
 
 ROWS: list[dict[str, Any]] = [
     {"text": "it's [fine], {really}", "label": "pos"},
-    {"text": "line\nbreak \\ \"quote\" é🙂", "label": "neg"},
+    {"text": 'line\nbreak \\ "quote" é🙂', "label": "neg"},
     {"text": "", "label": "pos"},
 ]
 TEXTS = [row["text"] for row in ROWS]

@@ -129,6 +129,20 @@ def test_the_loop_keeps_to_the_evaluations(bert: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in toy_loop(setup, tmp_path).fit().history] == [0, 4, 8, 9]
 
 
+def test_a_cross_validation_shares_the_time(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five trainings, of the parts and of all rows, each as long; every row is scored anyhow."""
+    stopped_clock(monkeypatch, Pace(step=0.1, evaluation=0.0, scoring=15, finishing=5))
+    alone, parted = (
+        fit_into(toy_job(bert, *LONG, f"train.folds={folds}"), TimeLimit(2, 1000.0), Notes())
+        for folds in (0, 4)
+    )
+    assert alone.schedule.total * 0.1 == pytest.approx(100 * 0.9, rel=0.02)
+    assert parted.schedule.total * 0.1 == pytest.approx(100 * 0.9 / 5, rel=0.02)
+    assert parted.decisions.scored_rows is None
+    assert parted.decisions.max_steps is not None
+    assert "5 times over" in parted.decisions.max_steps.reason
+
+
 def test_the_sample_is_stratified(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shares of the labels, the order of the rows, each time the same; said aloud."""
     stopped_clock(monkeypatch, Pace(step=0.1, evaluation=0.1, scoring=60))

@@ -153,6 +153,8 @@ def _thresholds(found: Evaluation) -> list[RenderableType]:
             mean = each.mean_cost
             cost = f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})"
             lines.append(f"cost a row: {cost}; {each.usual_cost:.3f} without a threshold")
+            if each.usual_cost is not None and mean.value >= each.usual_cost:
+                lines.append("so these rows do not show that the threshold saves anything")
     return [table, *map(Text, lines)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -38,9 +39,12 @@ BOMB_BYTES, BOMB_RATIO = 4 * 2**20, 150
 
 
 def plain_suffix(path: Path) -> str:
-    """The ending that tells the format: ``.csv`` for ``rows.csv`` and for ``rows.csv.gz``."""
+    """The ending that tells the format: ``.csv`` for ``rows.csv`` and for ``rows.csv.gz``.
+
+    Of an archive it is ``.zip``: the file in it has an ending of its own.
+    """
     suffix = path.suffix.lower()
-    return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
+    return Path(path.stem).suffix.lower() if suffix in _OPENERS else suffix
 
 
 def archive_of(path: Path) -> tuple[Path, str] | None:
@@ -108,8 +112,14 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
         raise _damaged(path, error) from error
-    with archive:
-        yield archive
+    try:
+        with archive:
+            yield archive
+    except OSError as error:
+        # A place before the file's beginning, as a damaged directory may name it.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _damaged(path, error) from error
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:

@@ -96,6 +96,18 @@ class LabelSet:
             )
         return [id_of[label] for label in labels]
 
+    def extended(self, table: Table) -> LabelSet:
+        """These classes, whose ids stay, and after them those of the rows that are not known here.
+
+        Raises:
+            DataError: no labels, or a new one has the raw value of a known class.
+        """
+        labels = _labels(table)
+        known, own = self._ids(table, labels), own_classes(table)
+        names = [_name(table, label) for label in _present(labels) if label not in known]
+        values = [own.values[own.names.index(name)] for name in names]
+        return LabelSet((*self.names, *names), (*self.values, *values))
+
     def to_json(self) -> dict[str, list[Any]]:
         """Plain lists; :meth:`from_json` gives an equal object back."""
         return {"names": list(self.names), "values": list(self.values)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
 from itertools import pairwise
@@ -35,6 +34,7 @@ HEADING_LENGTH, HEADING_WORDS = 60, 8
 NAMES = {"\t": "tab", ",": "comma", "\x1f": "\\x1f", "\x01": "\\x01"}
 
 _SEP_LINE = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
 
 
@@ -224,9 +224,10 @@ def _swallowing(sample: str, dialect: Dialect, width: int, first_line: int) -> i
     if any(len(dialect.cells(line)) != width for line in lines):
         return None
     rows = dialect.rows(StringIO(whole, newline=""), (), first_line)
-    begins: list[int] = []
-    with suppress(QuoteFault):
-        begins += (line for line, _ in rows)
+    try:
+        begins = [line for line, _ in rows]
+    except QuoteFault:
+        return None
     gaps = ((one, other - one) for one, other in pairwise([*begins, first_line + len(lines)]))
     return next((line for line, gap in gaps if gap >= SWALLOWED), None)
 
@@ -236,7 +237,7 @@ def _wrapped(cells: Sequence[str], mark: str) -> bool:
 
 
 def _is_quoted(cell: str) -> bool:
-    return len(cell) > 1 and cell[0] == cell[-1] == '"'
+    return _QUOTED.fullmatch(cell) is not None
 
 
 def _width(header: Sequence[str], below: Sequence[Sequence[str]]) -> int:
@@ -251,8 +252,7 @@ def _width(header: Sequence[str], below: Sequence[Sequence[str]]) -> int:
     named = max((i for i, name in enumerate(header, 1) if name.strip()), default=len(header))
     if named <= common <= len(header):
         return common
-    longer = [row for row in below if len(row) > len(header)]
-    empty = not any(cell.strip() for row in longer for cell in row[len(header) :])
-    if common > len(header) and empty and all(len(row) == common for row in longer):
+    beyond = [row[len(header) :] for row in below if len(row) == common]
+    if common > len(header) and not any(cell.strip() for cells in beyond for cell in cells):
         return common
     return len(header)

@@ -70,31 +70,23 @@ class Columns:
     """Whose rows belong together; none is read where this is empty."""
 
     @classmethod
-    def of(cls, settings: Data) -> Columns:
-        """Where the settings say that texts and labels are."""
+    def of(
+        cls,
+        settings: Data,
+        text: Sequence[str] | str | None = None,
+        label: str | None = None,
+        missing_text: MissingText | None = None,
+    ) -> Columns:
+        """Where texts and labels are: as the settings say, but for what is given beside them."""
+        names = (text,) if isinstance(text, str) else text
         return cls(
-            settings.text_column,
-            settings.label_column,
-            settings.missing_text,
+            tuple(names or settings.text_column),
+            label or settings.label_column,
+            missing_text or settings.missing_text,
             settings.missing_label,
             settings.task,
             TextForm.of(settings),
             settings.group_column,
-        )
-
-    def but(
-        self,
-        text: Sequence[str] | str | None,
-        label: str | None,
-        missing_text: MissingText | None,
-    ) -> Columns:
-        """The same, except for what is not None."""
-        names = (text,) if isinstance(text, str) else text
-        return replace(
-            self,
-            text=tuple(names or self.text),
-            label=label or self.label,
-            missing_text=missing_text or self.missing_text,
         )
 
 

@@ -16,7 +16,6 @@ from tightfit.data.copies import check_copy, write_sheet
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, check_source, read_table
-from tightfit.data.text_files import TextForm
 from tightfit.display import Shown
 from tightfit.errors import DataError, MissingExtraError, ModelError, UsageError
 from tightfit.extras import ensure
@@ -108,8 +107,8 @@ def check(
         check_not_input(file, data, against)
         check_new_file(file, overwrite=overwrite)
     defaults = with_reading(load_config(), settings).data
-    columns = replace(Columns(task="single", missing_label=None), form=TextForm.of(defaults))
-    columns = columns.but(text_column, label_column, "empty")
+    columns = Columns.of(defaults, text_column, label_column, "empty")
+    columns = replace(columns, task="single", missing_label=None)
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.check_outputs import cleaned_sheet, suspects_sheet

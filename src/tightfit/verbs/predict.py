@@ -141,6 +141,8 @@ def predict(
     if not submission:
         own = form.own(loaded.task)
         kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
+    if loaded.thresholds:
+        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     _ = loaded.predictor  # before a row is read
     first, records = read_records(rows, columns, kept, STREAM_ROWS)
     loaded, records, used = _with_engine(loaded, engine, records, progress)
@@ -156,8 +158,6 @@ def predict(
         job=_job(loaded, used),
         progress=progress,
     )
-    if loaded.thresholds:
-        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     if used in ("torch", "torch-bf16"):
         _tell_device(loaded.config, progress)
     return PredictResult(

@@ -74,9 +74,7 @@ def test_cells_become_labels_as_in_a_text_file(
 @pytest.mark.parametrize(
     "above", [[["Export of tickets"]], [["Export"], [], ["of", None]], [[], []]]
 )
-def test_titles_above_the_header_are_passed_over(
-    above: list[list[Any]], tmp_path: Path
-) -> None:
+def test_titles_above_the_header_are_passed_over(above: list[list[Any]], tmp_path: Path) -> None:
     """The header fills about as many cells as the rows do."""
     rows = [*above, [None, *HEAD, "note"], *([None, *row, "x"] for row in ROWS)]
     assert [text for text, _ in pairs(read(put(tmp_path, sheet(rows))))] == [r[0] for r in ROWS]
@@ -153,9 +151,7 @@ def raw(rows: bytes) -> bytes:
 
 
 EMPTY = b"".join(b'<row r="%d"/>' % i for i in range(5, 1_000_005))
-FORMATTED = b"".join(
-    b'<row r="%d"><c r="A%d" s="1"/></row>' % (i, i) for i in range(5, 1_000_005)
-)
+FORMATTED = b"".join(b'<row r="%d"><c r="A%d" s="1"/></row>' % (i, i) for i in range(5, 1_000_005))
 FAR = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
 
 HOSTILE = {

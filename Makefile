@@ -48,7 +48,7 @@ $(READY): .venv/python requirements.lock pyproject.toml
 	@touch $(TRAINING) $@
 
 demo: $(TRAINING)
-	$(BIN)/tightfit train --data sample --minutes 1 --out runs/demo --overwrite
+	$(BIN)/tightfit train --data sample --max-steps 60 --out runs/demo --overwrite
 	$(BIN)/tightfit evaluate runs/demo --data sample:test
 	$(BIN)/tightfit predict runs/demo --text 'Stocks fell for a third day' \
 	    --text 'Late goal sends the underdogs through' --text 'A new chip halves the power of phones'

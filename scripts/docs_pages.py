@@ -21,8 +21,8 @@ from tightfit.config import sections, settings_model
 
 COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
 
-MARKUP = re.compile(r"\\\[")
-"""How help texts keep rich from reading a bracket as its own."""
+MARKUP = re.compile(r"\\(?=\[)|:[a-z]+:(?=`)")
+"""How help texts keep rich from reading a bracket as its own, and how docstrings name a thing."""
 
 
 def verb_page(verb: str) -> str:
@@ -126,4 +126,4 @@ def _value(option: Any) -> str:
 
 def _cell(words: str) -> str:
     """Words as a cell of a Markdown table."""
-    return MARKUP.sub("[", " ".join(words.split())).replace("|", "\\|").replace("``", "`")
+    return MARKUP.sub("", " ".join(words.split())).replace("|", "\\|").replace("``", "`")

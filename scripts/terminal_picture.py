@@ -24,7 +24,7 @@ COMMANDS = (
     "tightfit predict runs/first --text 'Stocks fell for a third day'",
 )
 
-WIDTH = 96
+WIDTH = 112
 
 
 def answer(command: str, folder: Path) -> str:
@@ -39,7 +39,7 @@ def answer(command: str, folder: Path) -> str:
         words, cwd=folder, env=env, capture_output=True, text=True, check=True, encoding="utf-8"
     )
     # Where a bar was, lines stay empty.
-    return re.sub(r"\n{3,}", "\n\n", found.stderr + found.stdout)
+    return re.sub(r"\n(?:[ \r]*\n){2,}", "\n\n", found.stderr + found.stdout)
 
 
 def main() -> None:

@@ -60,7 +60,8 @@ class Columns:
     label: str = "label"
     """Or several of one 0 or 1 each, joined by commas."""
     missing_text: MissingText = "refuse"
-    missing_label: MissingLabel = "refuse"
+    missing_label: MissingLabel | None = "refuse"
+    """None is a fault that no setting mends."""
     task: TaskKind = "auto"
     """What a label is."""
     form: TextForm = FOUND_OUT
@@ -134,7 +135,13 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         return replace(table, labels=marks, label_names=label, label_values=label)
     names = rows.class_names(label[0])
     labels = read_labels(
-        whole, whole.cells[-1], names, untyped=rows.untyped, task=columns.task, column=label[0]
+        whole,
+        whole.cells[-1],
+        names,
+        untyped=rows.untyped,
+        task=columns.task,
+        column=label[0],
+        droppable=columns.missing_label is not None,
     )
     as_text = isinstance(whole.cells[-1][0], str)
     spelt = rows.class_values(label[0]) or (names if names and as_text else None)
@@ -172,9 +179,10 @@ def check_source(
         except EncodingFault as fault:
             _complete(fault, data, columns, labelled=labelled)
             raise
-        for line in rows.told:
-            (progress or Progress()).say(line)
         columns = as_named(data, columns)
+        wanted = (*columns.text, *((columns.label,) if labelled else ()))
+        for line in (*rows.told, *rows.taken_for(wanted)):
+            (progress or Progress()).say(line)
         rows.choose(columns.text, columns.label if labelled else None)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)

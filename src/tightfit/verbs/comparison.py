@@ -170,28 +170,37 @@ def _run_all(
         if row is None and task.name not in names:
             continue
         if row is None:
-            reason, left = _no_time(task, deadline), _minutes_left(deadline)
-            cut = reason is not None and task.within is not None and left > 0
-            if reason is None or cut:
-                progress.say(f"{number} of {len(tasks)}: {task.name}")
-                if cut:
-                    progress.say(f"{task.name} is cut to fit: {reason}")
-                try:
-                    row = task.within(left) if cut and task.within is not None else task.run()
-                except ProofError as error:  # it diverged, say; that is a result of its own
-                    reason = error.what
-            if row is None:
-                progress.say(f"{task.name} is left out: {reason}")
-                found = replace(found, left_out={**found.left_out, task.name: str(reason)})
+            made = _made(task, path, deadline, f"{number} of {len(tasks)}", progress=progress)
+            if isinstance(made, str):
+                progress.say(f"{task.name} is left out: {made}")
+                found = replace(found, left_out={**found.left_out, task.name: made})
                 continue
-            if not cut:
-                write_row(path, row, task.key)
+            row = made
         else:
             progress.say(f"{number} of {len(tasks)}: {task.name} was finished before")
         found = replace(found, rows=(*found.rows, row))
         _write(found)
     _write(found)
     return found
+
+
+def _made(
+    task: _Task, path: Path, deadline: float | None, place: str, *, progress: Progress
+) -> Row | str:
+    """The row of a cell, which is kept where it is not cut short, or why there is none."""
+    reason, left = _no_time(task, deadline), _minutes_left(deadline)
+    try:
+        if reason is None:
+            progress.say(f"{place}: {task.name}")
+            row = task.run()
+            write_row(path, row, task.key)
+            return row
+        if task.within is not None and left > 0:
+            progress.say(f"{place}: {task.name}, cut to fit: {reason}")
+            return task.within(left)
+    except ProofError as error:  # it diverged, say; that is a result of its own
+        return error.what
+    return reason
 
 
 def _write(found: Comparison) -> None:

@@ -17,7 +17,7 @@ PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)
 # 'make INSTALL=--pip …' goes without uv.
 INSTALL ?=
 
-.PHONY: help demo test test-all test-faults coverage mutants bench lock release-check
+.PHONY: help demo test test-all test-faults coverage mutants bench docs lock release-check
 
 help:
 	@echo 'make demo   install what trains, then train on the sample that ships inside, prove, evaluate and predict'
@@ -28,6 +28,7 @@ help:
 	@echo 'make mutants   install, then change the plan, the runs and the proofs in hundreds of small ways (MUTANTS=plan)'
 	@echo 'make bench  install, then measure training and predicting against the usual tools (BENCH="--rows 20000 …", BENCH_INFERENCE="…")'
 	@echo 'make release-check  build the wheel, install it into empty environments, train and predict there'
+	@echo 'make docs   install, then build the documentation, which opens from disk: site/index.html'
 	@echo 'make lock   renew requirements.lock'
 
 # Inside .venv, so that whoever deletes the environment deletes the claim that it is ready.
@@ -88,6 +89,12 @@ mutants: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 	$(BIN)/python -m benchmarks.inference $(BENCH_INFERENCE)
+
+# Opens from disk: site/index.html. What builds it is needed for nothing else, and so not in the lock.
+docs: $(READY)
+	@$(PIP) install -qq -c requirements.lock mkdocs-material==9.8.2
+	PYTHONPATH=scripts $(BIN)/mkdocs build --quiet --strict
+	@echo 'the documentation: site/index.html'
 
 lock: $(READY)
 	$(BIN)/python scripts/lock.py

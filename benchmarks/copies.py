@@ -56,10 +56,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--copies", type=int, default=10)
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--split", nargs="+", default=["random", "group"])
     parser.add_argument("--set", action="append", default=[])
     args = parser.parse_args()
     data = with_copies(args.train, args.rows, args.copies, args.seed)
-    for split in ("random", "group"):
+    for split in args.split:
         with TemporaryDirectory() as folder:
             run = Path(folder) / "run"
             settings = [*args.set, f"data.split={split}"]

@@ -122,6 +122,11 @@ def recipe_or_default(recipe: str | None) -> str:
     return DEFAULT_RECIPE if recipe is None else recipe
 
 
+def recipe_if_given(recipe: str | None) -> dict[str, str]:
+    """The recipe as an option, where one was named."""
+    return {} if recipe is None else {"recipe": recipe}
+
+
 def complete_recipe() -> list[tuple[str, str]]:
     """Recipes with what each is for, for the shell's completion."""
     from tightfit.config import recipe_about, recipe_names

@@ -23,6 +23,7 @@ from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Forecast, Run, TrainResult
+    from tightfit.training.summary import Continued
 
 MEANING = {
     "gates": "plan, model, optimiser and saved file count the same parameters, within the cap",
@@ -33,6 +34,9 @@ MEANING = {
     "head_solved": "the gradient of the head's own objective is zero",
 }
 """What each proof shows."""
+
+STARTS = {"random": "before the first step", "probe": "head alone", "run": "the run before"}
+"""What a training starts from."""
 
 in_run = partial(typer.Option, rich_help_panel="Run")
 """Options under a heading of their own."""
@@ -45,6 +49,7 @@ tightfit train --data hf:ag_news --model roberta-base --recipe paper
 tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
 tightfit train --data train.csv --minutes 10
 tightfit train --data train.csv --dry-run
+tightfit train --data new.csv --from runs/first --out runs/second
 tightfit train --data train.csv --recipe runs/001/config.toml
 tightfit train --data train.csv --out runs/first --resume"""
 
@@ -57,6 +62,15 @@ def train(
     label_column: options.LabelColumn = None,
     limit: options.Limit = None,
     model: options.Model = None,
+    from_run: Annotated[
+        Path | None,
+        options.in_settings(
+            "--from",
+            metavar="RUN",
+            help="Go on from a finished run with new rows: its settings, adapters and head are "
+            "kept, new labels added, and its validation rows are scored before and after.",
+        ),
+    ] = None,
     recipe: options.Recipe = None,
     budget: options.Budget = None,
     seed: options.Seed = None,
@@ -99,8 +113,9 @@ def train(
         _refuse_contradictions(out, resume=resume, overwrite=overwrite, dry_run=dry_run)
         shared: dict[str, Any] = {
             "validation": validation,
+            "from_run": from_run,
             "model": model,
-            "recipe": options.recipe_or_default(recipe),
+            **options.recipe_if_given(recipe),
             "budget": budget,
             "seed": seed,
             "max_steps": max_steps,
@@ -168,7 +183,7 @@ def _outcome(run: Run) -> Iterator[str]:
     scores, proof = run.metrics.validation, run.proofs.get("no_regression")
     crossed = run.metrics.train.source == "cross_validation"
     if proof is not None:
-        start = "head alone" if run.config.head.start == "probe" else "before the first step"
+        start = STARTS[run.config.head.start]
         kept = run.metrics.train.kept_start
         end = "no step did better" if kept else f"trained {percent(proof['accuracy'])}"
         watched = "each row by a training without it" if crossed else "the rows training watched"
@@ -176,6 +191,7 @@ def _outcome(run: Run) -> Iterator[str]:
     rows = f"{scores.n:,} {'rows by cross-validation' if crossed else 'validation rows'}"
     if run.decisions.scored_rows is not None:
         rows = f"a sample of {rows}: {run.decisions.scored_rows.reason}"
+    yield from _kept(run.metrics.train.continued)
     macro_f1 = percent(scores.macro_f1.value)
     yield f"accuracy {share_words(scores.accuracy)}, macro F1 {macro_f1} on {rows}"
     seen = [each for each in scores.per_class if each.support]
@@ -184,6 +200,20 @@ def _outcome(run: Run) -> Iterator[str]:
         f"weakest label: {weakest.name}, F1 {percent(weakest.f1.value)}, "
         f"{percent(weakest.recall.value)} of its {weakest.support:,} "
         f"row{'s' if weakest.support > 1 else ''} found"
+    )
+
+
+def _kept(continued: Continued | None) -> Iterator[str]:
+    """What became of what the run knew that was gone on from."""
+    if continued is None:
+        return
+    whose = f"of {continued.run}" if continued.kept_apart else f"with labels of {continued.run}"
+    if continued.before is None or continued.after is None:
+        yield f"no validation row shows what became of what {continued.run} knew"
+        return
+    yield (
+        f"{percent(continued.before)} before → {percent(continued.after)} after, on "
+        f"{continued.rows:,} validation rows {whose}"
     )
 
 

@@ -55,6 +55,22 @@ class SplitFacts:
 
 
 @dataclass(frozen=True)
+class ContinuedFacts:
+    """The run that a training went on from, and its rows among these."""
+
+    run: str
+    identity: str
+    """Digest of its manifest."""
+    new_labels: tuple[str, ...] = ()
+    labels_gone: tuple[str, ...] = ()
+    repeats_left_out: int = 0
+    """New rows whose text that run was scored on."""
+    kept_rows: int = 0
+    kept_rows_train: bool = False
+    """Whether they train, as they did there; otherwise they validate."""
+
+
+@dataclass(frozen=True)
 class DataFacts:
     """Source, split and fingerprints; a run that was imported knows its source alone."""
 
@@ -79,3 +95,4 @@ class DataFacts:
     validation_fingerprint: str | None = None
     warnings: tuple[str, ...] = ()
     tokens: TokenFacts | None = None
+    continued: ContinuedFacts | None = None

@@ -96,6 +96,18 @@ class LabelSet:
             )
         return [id_of[label] for label in labels]
 
+    def extended(self, table: Table) -> LabelSet:
+        """These classes, whose ids stay, and after them those of the rows that are not known here.
+
+        Raises:
+            DataError: no labels, or a new one has the raw value of a known class.
+        """
+        labels = _labels(table)
+        known, own = self._ids(table, labels), own_classes(table)
+        names = [_name(table, label) for label in _present(labels) if label not in known]
+        values = [own.values[own.names.index(name)] for name in names]
+        return LabelSet((*self.names, *names), (*self.values, *values))
+
     def to_json(self) -> dict[str, list[Any]]:
         """Plain lists; :meth:`from_json` gives an equal object back."""
         return {"names": list(self.names), "values": list(self.values)}
@@ -138,6 +150,8 @@ def own_classes(table: Table) -> LabelSet:
     if table.label_names is not None:
         values = table.label_values or tuple(range(len(table.label_names)))
         return LabelSet(table.label_names, values)
+    if table.label_values is not None:
+        return LabelSet(tuple(map(str, present)), tuple(name == str(True) for name in present))
     return LabelSet(tuple(map(str, present)), tuple(present))
 
 
@@ -199,7 +213,7 @@ def _declare(own: LabelSet, present: Sequence[str], declared: tuple[str, ...]) -
     value_of = dict(zip(own.names, own.values, strict=True))
     if set(present) <= set(declared):
         return LabelSet(declared, tuple(value_of.get(name, name) for name in declared))
-    integers = [value for value in own.values if isinstance(value, int)]
+    integers = [value for value in own.values if type(value) is int]
     unnamed = len(integers) == len(own) and not set(declared) & set(own.names)
     if unnamed and integers[0] >= 0 and integers[-1] < len(declared):
         return LabelSet(declared, tuple(range(len(declared))))

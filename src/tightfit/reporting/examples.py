@@ -153,7 +153,22 @@ def _words(run: Run) -> str:
     limit = f" (a sample, --limit {data.limit:,})" if data.limit else ""
     return (
         f"{data.train_rows:,} rows of {data.source} to train on{limit}, and "
-        f"{data.validation_rows:,} to validate on, {held}."
+        f"{data.validation_rows:,} to validate on, {held}.{_kept(run)}"
+    )
+
+
+def _kept(run: Run) -> str:
+    """What became of what the run knew that was gone on from."""
+    found = run.metrics.train.continued
+    if found is None:
+        return ""
+    words = f" The training goes on from {found.run}"
+    if found.before is None or found.after is None:
+        return f"{words}; no row shows what became of what that knew."
+    whose = "its" if found.kept_apart else "new"
+    return (
+        f"{words}: of {found.rows:,} {whose} validation rows that neither trained on, "
+        f"{percent(found.before)} were right before and {percent(found.after)} after."
     )
 
 

@@ -61,6 +61,7 @@ def read_dataset(
     validation: Any,
     limit: int | None,
     *,
+    task: Task | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
     """Read the rows, name the labels, and hold some rows out.
@@ -70,6 +71,7 @@ def read_dataset(
         data: rows to train on, anything that :func:`read_table` takes.
         validation: rows to validate on; None holds out some of ``data``.
         limit: train on a stratified sample of this many rows, drawn after the split.
+        task: what the labels are; None finds it out from the rows.
         progress: how to show progress.
 
     Raises:
@@ -77,7 +79,7 @@ def read_dataset(
         MissingExtraError: near duplicates are to be grouped, and ``datasketch`` is not installed.
     """
     table = read_table(data, Columns.of(config.data), labelled=True)
-    task = SingleLabel.from_table(table, config.data.labels)
+    task = task or SingleLabel.from_table(table, config.data.labels)
     targets = task.encode(table)
     strata = task.strata(targets)
     _check_texts(table.texts)

@@ -58,6 +58,10 @@ class SingleLabel:
         """The task that labelled rows set; see :meth:`LabelSet.from_table`."""
         return cls(LabelSet.from_table(table, declared))
 
+    def extended(self, table: Table) -> SingleLabel:
+        """With the labels of other rows after its own; see :meth:`LabelSet.extended`."""
+        return SingleLabel(self.labels.extended(table))
+
     @classmethod
     def from_names(cls, names: Sequence[str]) -> SingleLabel:
         """The task of a head whose outputs have these names, and whose raw labels are its ids."""

@@ -31,6 +31,8 @@ KEPT_VALUES = 1_000_000
 """Logits that are kept, 4 MB: of more rows than that, a sample decides as well."""
 KEPT_TEXTS = 40
 """Texts that are kept: those of the most confident mistakes."""
+KEPT_IN_ALL = 20_000_000
+"""Characters of all validation texts together that are kept whole; compressed, some 8 MB."""
 KEPT_CHARACTERS = 1_000
 """Of each kept text."""
 
@@ -45,6 +47,9 @@ class ValidationLogits:
     rows_N: NDArray[np.int64]
     """Position of each among the validation rows."""
     texts: tuple[str | None, ...]
+    inputs: tuple[str | None, ...] = ()
+    """The whole text of each row, for whoever goes on from the run; None where they are too long
+    together, and in older runs."""
 
     @classmethod
     def gather(
@@ -65,7 +70,7 @@ class ValidationLogits:
         kept = tuple(
             _cut(texts[row]) if i in shown else None for i, row in enumerate(rows_N.tolist())
         )
-        return replace(bare, texts=kept)
+        return replace(bare, texts=kept, inputs=_whole([texts[row] for row in rows_N.tolist()]))
 
     def mistakes(self, temperature: float) -> list[int]:
         """Positions of the rows that were answered wrongly, the most confident first."""
@@ -104,6 +109,7 @@ class ValidationLogits:
             "label": pa.array(self.targets_N),
             "logits": logits,
             "text": pa.array(self.texts, pa.string()),
+            "input": pa.array(self.inputs or [None] * len(self), pa.string()),
         }
         buffer = BytesIO()
         pq.write_table(pa.table(columns), buffer, compression="zstd")
@@ -120,7 +126,7 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
         return None
     ensure_train("what is made of validation rows, such as a level of error (max_error),")
     try:
-        table = pq.read_table(path, columns=["row", "label", "logits", "text"])
+        table = pq.read_table(path)
         width = table.schema.field("logits").type.list_size
         logits_NK = table["logits"].combine_chunks().flatten().to_numpy().reshape(-1, width)
         rows_N, targets_N = table["row"].to_numpy(), table["label"].to_numpy()
@@ -130,7 +136,19 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
             seen=f"{path}: {error}",
             next_step="restore it from a copy, or train again",
         ) from error
-    return ValidationLogits(task, logits_NK, targets_N, rows_N, tuple(table["text"].to_pylist()))
+    texts = tuple(table["text"].to_pylist())
+    whole = "input" in table.column_names
+    inputs = tuple(table["input"].to_pylist()) if whole else (None,) * len(texts)
+    return ValidationLogits(task, logits_NK, targets_N, rows_N, texts, inputs)
+
+
+def _whole(texts: Sequence[str]) -> tuple[str | None, ...]:
+    """The texts from the first on, as many as the limit allows."""
+    left, kept = KEPT_IN_ALL, []
+    for text in texts:
+        left -= len(text)
+        kept.append(text.encode("utf-8", "replace").decode() if left >= 0 else None)
+    return tuple(kept)
 
 
 def _cut(text: str) -> str:

@@ -225,7 +225,7 @@ class Loop:
         if not state.setup.chooses:
             return state.rate > 0
         if state.step == 0:
-            return state.setup.config.head.start == "probe"
+            return state.setup.config.head.start != "random"
         better = accuracy > best or (accuracy == best and state.counters.best_step == 0)
         # Not a number is not below it either.
         return state.rate > 0 and better and eval_loss <= highest_loss(state.setup, state.history)

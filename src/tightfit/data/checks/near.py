@@ -104,9 +104,13 @@ def find_near(
 
 
 def join_near(
-    texts: Sequence[str], sets: DisjointSet, *, advance: Callable[[int], None] = lambda _: None
+    texts: Sequence[str],
+    sets: DisjointSet,
+    *,
+    least: float,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Merge the sets of texts, by their positions, that are near duplicates of each other.
+    """Merge the sets of texts, by their positions, whose likeness is at least ``least``.
 
     Unlike :func:`find_near`, which wants one text that is alike, this looks at every candidate
     that is not yet in the same set. Other words are as there.
@@ -117,12 +121,12 @@ def join_near(
     search = _Search.of(texts, 0, advance)
     for row, _, earlier in search.candidates(advance):
         tried = 0
-        for other in search.likeliest(row, earlier):
+        for other in search.likeliest(row, earlier, least):
             if tried == TRIES:
                 break
             if not sets.connected(row, other):
                 tried += 1
-                if likeness(search.forms[row], search.forms[other]) >= ALIKE:
+                if likeness(search.forms[row], search.forms[other]) >= least:
                     sets.merge(row, other)
 
 
@@ -214,12 +218,12 @@ class _Search:
             if closest is not None:
                 matches[text] = closest
 
-    def likeliest(self, row: int, found: Sequence[int]) -> Iterator[int]:
-        """Those that may be near duplicates by their signatures, the likeliest first."""
+    def likeliest(self, row: int, found: Sequence[int], least: float = ALIKE) -> Iterator[int]:
+        """Those that may be so much alike by their signatures, the likeliest first."""
         candidates = np.array(sorted(found), dtype=np.int64)
         agreement = (self.signatures_NP[candidates] == self.signatures_NP[row]).mean(axis=1)
         for place in np.argsort(-agreement, kind="stable"):
-            if agreement[place] < ALIKE - SLACK:
+            if agreement[place] < least - SLACK:
                 break
             yield int(candidates[place])
 

@@ -16,6 +16,11 @@ from tightfit.progress import Progress
 MOST_HELD, MOST_TRAINED = 200, 1_000
 """Rows of either side that are compared: about a second, whatever the size of the data."""
 
+GROUPED = 0.5
+"""Least likeness of rows of a group. Lower than that of near duplicates: a short question with one
+word less is as far from itself, and a split is harmed more by a copy that crosses it than by two
+rows too many on one side."""
+
 MANY_CROSS = 0.02
 """The share of validation rows with a near copy among those from which on it is worth a warning:
 news agencies repeat themselves, too."""
@@ -39,7 +44,7 @@ def near_groups(texts: Sequence[str], progress: Progress | None = None) -> list[
     sets = DisjointSet(range(len(place)))
     steps = near_steps(len(place), 0)
     with (progress or Progress()).track("grouping near duplicates", steps) as bar:
-        join_near(list(place), sets, advance=bar.advance)
+        join_near(list(place), sets, least=GROUPED, advance=bar.advance)
     lonely = iter(range(len(place), len(place) + len(texts)))
     return [sets[place[key]] if key else next(lonely) for key in keys]
 

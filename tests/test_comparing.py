@@ -288,6 +288,26 @@ def test_what_does_not_fit_into_the_time_is_named(
     assert [row.name for row in run(bert, rows_file, out, minutes=100).rows] == NAMES
 
 
+def test_the_recipe_itself_is_cut_to_fit_rather_than_left_out(
+    bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what the others are compared with; with more time it is trained whole."""
+
+    class Hour:
+        minutes = 60.0
+
+    monkeypatch.setattr("tightfit.verbs.comparison.forecast", lambda *_: Hour())
+    notes, only = Notes(), {"only": ["tight", "paper"]}
+    found = run(bert, rows_file, tmp_path / "a", minutes=3, progress=notes, **only)
+    assert [row.name for row in found.rows] == ["tight"]
+    assert any(
+        said.startswith("tight is cut to fit: it would take about 60") for said in notes.said
+    )
+    notes.said.clear()
+    run(bert, rows_file, tmp_path / "a", progress=notes, **only)
+    assert not [said for said in notes.said if said.startswith("5 of 10: tight was finished")]
+
+
 def test_only_what_was_asked_for(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """One row; another beside it later; all, without the first two anew."""
     out, notes = tmp_path / "a", Notes()
@@ -297,8 +317,8 @@ def test_only_what_was_asked_for(bert: Path, rows_file: Path, tmp_path: Path) ->
     assert [row.name for row in found.rows] == ["majority class", "bias tuning"]
     again = run(bert, rows_file, out, progress=notes)
     assert [row.name for row in again.rows] == NAMES
-    assert "8 of 9: bias tuning was finished before" in notes.said
-    assert again.rows[7] == found.rows[1]
+    assert "9 of 10: bias tuning was finished before" in notes.said
+    assert again.rows[8] == found.rows[1]
 
 
 def test_a_row_that_there_is_not(bert: Path, rows_file: Path, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, MissingText, Settings, read_settings, with_reading
 from tightfit.data.facts import DataFacts
+from tightfit.data.table import Table
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
-from tightfit.errors import UsageError
 from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import parsed
@@ -330,9 +330,17 @@ class Run(Shown):
         Raises:
             DataError: a text is missing or no string, or the column of the text is.
         """
-        from tightfit.data.given_texts import given_texts
+        return self.predictor.predict(self._texts(texts), progress)
 
-        return self.predictor.predict(given_texts(texts, self.columns), progress)
+    def _texts(self, given: Any) -> list[str]:
+        from tightfit.data.given_texts import as_source
+
+        source = as_source([given] if isinstance(given, str) else given, self.columns)
+        if isinstance(source, Table):
+            return source.texts
+        from tightfit.data.frame_texts import frame_texts  # which waits for the readers
+
+        return frame_texts(source, self.columns())
 
     def explain(
         self, texts: Any, most_words: int | None = None
@@ -341,32 +349,20 @@ class Run(Shown):
 
         Of a text with more words than ``most_words`` (None is 200), neighbours go together.
         """
-        from tightfit.data.given_texts import given_texts
         from tightfit.engines.leave_one_out import MOST_WORDS, explain
 
-        return explain(self.predictor, given_texts(texts, self.columns), most_words or MOST_WORDS)
+        return explain(self.predictor, self._texts(texts), most_words or MOST_WORDS)
 
     def with_cascade(self) -> Run:
         """The same run, its cascade's linear model answering the rows that it is sure of.
 
         Raises:
-            UsageError: no cascade was made for it, or it was loaded with a ``max_error``.
+            UsageError: no cascade was made for it, or it has a ``max_error`` or thresholds.
             ArtefactError: the cascade is damaged.
         """
         ensure_train("a cascade")
         from tightfit.cascade.two_stage import CascadePredictor
 
-        if self.predictor.threshold:
-            raise UsageError(
-                "a cascade and a level of error (max_error) exclude each other",
-                next_step="leave one of the two out",
-            )
-        if self.predictor.thresholds:
-            raise UsageError(
-                "a cascade and thresholds of single labels exclude each other",
-                seen=", ".join(self.labels[label] for label in self.predictor.thresholds),
-                next_step="leave out the cascade, or the thresholds (--threshold none)",
-            )
         return self.with_parts(predictor=CascadePredictor.over(self.predictor, self.cascade))
 
     def columns(

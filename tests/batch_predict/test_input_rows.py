@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,32 @@ def test_the_texts_of_a_program_speak_the_same_language(signs: Path) -> None:
     assert row["label"] in (-1, 1)
     line = cli("predict", str(signs), "--text", "goal team").stdout
     assert line == f"{row['label']}\t{row['confidence']:.6f}\n"
+
+
+def truths(file: Path) -> Path:
+    """Rows whose labels are booleans, in the format of the file's name."""
+    rows = pd.DataFrame([{**row, "label": row["label"] == "sport"} for row in toy_rows(40)])
+    write: dict[str, Callable[[], Any]] = {
+        ".csv": lambda: rows.to_csv(file, index=False),
+        ".jsonl": lambda: rows.to_json(file, orient="records", lines=True),
+        ".parquet": lambda: rows.to_parquet(file),
+    }
+    write[file.suffix]()
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_booleans_stay_booleans(suffix: str, bert: Path, tmp_path: Path) -> None:
+    """Of whatever format they were learned; a CSV spells them as Python does."""
+    file = truths(tmp_path / f"rows{suffix}")
+    options: dict[str, Any] = {"settings": SHORT, "progress": Progress()}
+    run = train(file, model=str(bert), out=tmp_path / "run", **options).run
+    predict(run, file, tmp_path / "o.jsonl", probabilities=True, progress=Progress())
+    found = columns_of(tmp_path / "o.jsonl")
+    assert {*map(type, found["label"])} == {bool}
+    assert list(found)[3:] == ["False", "True"]
+    predict(run, file, tmp_path / "o.csv", progress=Progress())
+    assert columns_of(tmp_path / "o.csv")["label"] == [*map(str, found["label"])]
 
 
 def test_the_competition_s_form_stands_alone(signs: Path, tmp_path: Path) -> None:

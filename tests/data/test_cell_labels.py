@@ -210,8 +210,9 @@ def test_rows_of_no_or_several_labels_are_refused(
 def test_rows_without_a_label_may_be_left_out(name: str, tmp_path: Path) -> None:
     """Texts and labels stay together; the default stops, and names the setting."""
     path = FORMATS[name](tmp_path, ["a", None, "b", None])
-    with pytest.raises(DataError, match=r"2 of 4 rows(.|\n)*data\.missing_label=drop"):
+    with pytest.raises(DataError, match=r"without a label\n.*2 of 4 rows") as caught:
         read(path)
+    assert caught.value.add == "--set data.missing_label=drop"
     table = read_table(path, Columns(missing_label="drop"), labelled=True)
     assert (table.texts, table.labels) == (["words 0", "words 2"], ["a", "b"])
     assert table.unlabelled == 2

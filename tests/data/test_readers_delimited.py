@@ -237,6 +237,10 @@ def test_headings_in_capitals_are_known(tmp_path: Path) -> None:
     """And in another Unicode form; where two are alike, none is meant."""
     path = put(tmp_path / "a.csv", " Text ;LABEL\nfine;a\nbad;b\n")
     assert read(path) == (["fine", "bad"], ["a", "b"])
+    told = Told()
+    check_source(path, Columns(), progress=told)
+    taken = ["column ' Text ' is taken for 'text'", "column 'LABEL' is taken for 'label'"]
+    assert [line.partition(": ")[2] for line in told.lines][1:] == taken
     cafe = put(tmp_path / "b.csv", "cafe\u0301,label\nfine,a\n")
     assert read_table(cafe, Columns(("café",)), labelled=True).texts == ["fine"]
     assert "has no column 'text'" in str(refused(put(path, "Text,TEXT,label\na,b,c\n")))

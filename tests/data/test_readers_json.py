@@ -37,6 +37,7 @@ FORMS = {
     "pretty objects": "\n".join(json.dumps(row, indent=2) for row in ROWS),
     "under a key": json.dumps({"version": 1, "data": ROWS}),
     "under a key, pretty": json.dumps({"data": ROWS, "about": {"by": "us"}}, indent=1),
+    "deeper": json.dumps({"nlu": {"examples": ROWS, "lookups": []}}),
     "by name": json.dumps({f"id{i}": row for i, row in enumerate(ROWS)}),
     "lists of cells": json.dumps({"text": TEXTS, "label": LABELS}),
     **{f"pandas {orient}": frame(orient) for orient in ("columns", "index", "split", "table")},

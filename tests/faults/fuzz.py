@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +32,7 @@ from tests.sheets import ods, ods_row, xlsx
 from tightfit.data.child import REFUSED, TOO_BIG, limit
 from tightfit.data.pickles.sandbox import answer
 from tightfit.data.sources import Columns, iter_texts, read_table
+from tightfit.data.text_files import FOUND_OUT, TextForm
 from tightfit.errors import DataError
 
 SECONDS, MEMORY = 5, 2 * 2**30
@@ -175,6 +177,39 @@ def as_news(rows: list[dict[str, Any]]) -> bytes:
     return frame.to_csv(index=False, header=False, quoting=1).encode("utf-8", "surrogatepass")
 
 
+def one_line(cell: Any) -> str:
+    """What can stand in a line that has no quotes."""
+    return str(cell).replace("\n", " ")
+
+
+def as_plain(rows: list[dict[str, Any]], encoding: str = "utf-8", end: str = "\n") -> bytes:
+    """Tabs between cells, and no quoting at all."""
+    lines = ["text\tlabel", *(f"{one_line(row['text'])}\t{row['label']}" for row in rows)]
+    return "".join(line + end for line in lines).encode(encoding, "replace")
+
+
+def as_fasttext(rows: list[dict[str, Any]]) -> bytes:
+    """With one label a row."""
+    lines = (f"__label__{row['label']} {one_line(row['text'])}\n" for row in rows)
+    return "".join(lines).encode("utf-8", "surrogatepass")
+
+
+def zipped(content: bytes) -> bytes:
+    """As the one file in an archive."""
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ours.csv", content)
+    return out.getvalue()
+
+
+FORMS = [
+    *(TextForm(), TextForm(), TextForm()),
+    *(TextForm(quoting=quoting) for quoting in ("double", "backslash", "single", "none")),
+    *(TextForm("cp1252"), TextForm("utf-16"), TextForm("shift_jis", ";"), TextForm(delimiter="x")),
+]
+"""How text files are read: mostly as found out."""
+
+
 def as_jsonl(rows: list[dict[str, Any]]) -> bytes:
     """What JSON does not know is written as its words."""
     return "".join(json.dumps(row, default=repr) + "\n" for row in rows).encode()
@@ -255,6 +290,13 @@ KINDS: dict[str, Writer] = {
     "ours.csv.xz": as_csv,
     "array.json": as_array,
     "columns.json": as_columns,
+    "semi.csv": partial(as_csv, sep=";", lineterminator="\r\n"),
+    "sep.csv": lambda rows: b"sep=|\n" + as_csv(rows, sep="|"),
+    "plain.tsv": as_plain,
+    "wide.txt": partial(as_plain, encoding="utf-16", end="\r\n"),
+    "bare.txt": partial(as_plain, encoding="utf-16-be"),
+    "fast.txt": as_fasttext,
+    "ours.zip": as_csv,
     "ours.arrow": as_arrow,
     "ours.xlsx": as_sheet,
     "ours.ods": as_ods,
@@ -270,10 +312,11 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
+    ".zip": zipped,
 }
 
 
-def outcome(path: Path, content: bytes, chance: random.Random) -> str:
+def outcome(path: Path, content: bytes, chance: random.Random, form: TextForm = FOUND_OUT) -> str:
     """``read`` or ``refused``; everything else is an error of ours, which is raised."""
     if path.suffix == ".pkl":
         # What the child does, without starting one for each.
@@ -281,11 +324,12 @@ def outcome(path: Path, content: bytes, chance: random.Random) -> str:
         assert code in (0, REFUSED, TOO_BIG), code
         return "read" if code == 0 else "refused"
     path.write_bytes(content)
+    columns = Columns(form=form)
     try:
         if chance.random() < 0.3:
-            texts = [text for chunk in iter_texts(path, Columns(), 3) for text in chunk]
+            texts = [text for chunk in iter_texts(path, columns, 3) for text in chunk]
         else:
-            table = read_table(path, Columns(), labelled=chance.choice([True, False, None]))
+            table = read_table(path, columns, labelled=chance.choice([True, False, None]))
             texts = list(table.texts)
             assert table.labels is None or len(table.labels) == len(texts)
     except DataError as error:
@@ -324,8 +368,9 @@ def main(first: int, count: int) -> dict[str, Any]:
             name, content, chance = case(seed)
             signal.alarm(SECONDS)  # nobody catches it: a reader that hangs ends the process
             started = time.monotonic()
+            form = chance.choice(FORMS)
             try:
-                told[outcome(Path(folder, name), content, chance)] += 1
+                told[outcome(Path(folder, name), content, chance, form)] += 1
             except Exception as error:  # collected, so that one run shows all of them
                 broken.append(f"seed {seed}, {name}: {type(error).__name__}: {error}"[:300])
             slowest = max(slowest, time.monotonic() - started)

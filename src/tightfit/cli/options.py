@@ -148,8 +148,9 @@ Data = Annotated[
     in_data(
         metavar="ROWS",
         # The backslashes keep rich from reading these brackets as its own.
-        help="A .csv, .tsv, .jsonl, .parquet or .pkl file; hf:NAME\\[@REVISION]"
-        "\\[:CONFIG\\[:SPLIT]]; or the built-in sample, sample:test.",
+        help="A file: .csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .xlsx, .ods or .pkl, with "
+        "#PART a sheet or split of it; hf:NAME\\[@REVISION]\\[:CONFIG\\[:SPLIT]]; or the "
+        "built-in sample, sample:test.",
     ),
 ]
 
@@ -165,7 +166,7 @@ MissingText = Annotated[
 
 LabelColumn = Annotated[
     str | None,
-    in_data(metavar="NAME", help="Column of the label."),
+    in_data(metavar="NAME", help="Column of the label, or columns of one 0 or 1 a label: A,B,C."),
 ]
 
 MaxLength = Annotated[

@@ -101,7 +101,7 @@ def typed(settings: Settings) -> dict[str, object]:
     return values
 
 
-READING = ("data.delimiter", "data.encoding", "data.quoting")
+READING = ("data.delimiter", "data.encoding", "data.missing_label", "data.quoting")
 """The settings of a file, which may be another for rows that a run has not been trained on."""
 
 

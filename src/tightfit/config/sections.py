@@ -90,6 +90,8 @@ class Adapters(Section):
     method: Literal[*METHODS]  # type: ignore[valid-type]  # mypy reads no list of names
     """How the encoder is tuned; the records in :mod:`tightfit.methods` say what each does."""
     rank: Rank = None
+    """``auto``: the largest equal rank that the cap allows, up to 64. A number, where you compare
+    plans or want a smaller artefact."""
     alpha: Annotated[float, Field(gt=0)] = 8.0
     """The product B A is scaled by alpha / rank, or with ``rslora`` by alpha / sqrt(rank)."""
     rslora: bool = False
@@ -107,6 +109,8 @@ class Adapters(Section):
         "query",
         "value",
     )
+    """Roles of the layers that are adapted. Fewer of them, where the cap is small or steps must be
+    cheap: query and value alone take a third of the adapters' time."""
     layers: Depth = None
     """Adapt only so many blocks of the encoder, the uppermost; ``all`` adapts every one."""
 
@@ -133,7 +137,7 @@ class Data(Section):
     validation_rows: CountOrShare
     """Rows held out, a count or (below 1) a share; unused when a validation file is given."""
     stratify: bool
-    """Whether the held-out rows keep the shares of the classes."""
+    """Whether the held-out rows keep the shares of the classes; off, only where order matters."""
     split: Literal["random", "group", "last"] = "random"
     """Which rows are held out. ``random``: any. ``group``: whole groups, so that rows of one
     author, thread or patient stay on one side. ``last``: the last rows of the file, as for data in
@@ -158,6 +162,7 @@ class Data(Section):
     text_column: ColumnNames = ("text",)
     """Columns joined with a space: a column's whole name, or else a list joined by commas."""
     label_column: str = "label"
+    """Column of the labels."""
     task: Annotated[TaskKind, AfterValidator(_offered)] = "auto"
     """What a label is. ``single``: one class a row, also where labels are numbers that are not
     whole, or seem to be several in one. ``auto``: the same, but such labels stop. ``multi`` and
@@ -185,16 +190,22 @@ class Optim(Section):
     """AdamW (arXiv:1711.05101), a cosine schedule with warm-up, and the loss."""
 
     lr: Annotated[float, Field(gt=0)]
+    """Largest learning rate. Adapters want some ten times that of full fine-tuning; halve it where
+    the loss jumps, double it where few steps are taken."""
     weight_decay: Annotated[float, Field(ge=0)]
     """Not applied to biases and norms."""
     warmup_steps: CountOrShare
     """Optimiser steps of linear warm-up, a count or (below 1) a share of all steps."""
     epochs: Epochs
+    """Passes over the training rows; ``auto``: 3 where rows are many, up to 10 where they are few.
+    Fewer, to be done sooner; ``--minutes`` decides by itself."""
     batch: Annotated[int, Field(ge=1)]
-    """Rows in one forward pass."""
+    """Rows in one forward pass. Larger ones leave few rows too few steps."""
     accumulate: Annotated[int, Field(ge=1)]
     """Forward passes to one optimiser step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    """Share of each target that is spread over the other classes (arXiv:1512.00567). 0.1, where
+    labels are doubtful."""
     clip: Annotated[float, Field(ge=0)]
     """Largest norm of the whole gradient; 0 turns clipping off."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -202,7 +213,9 @@ class Optim(Section):
     lora_plus: Annotated[float, Field(gt=0)] = 1.0
     """How many times faster LoRA's B matrices learn than all else (LoRA+, arXiv:2402.12354)."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """AdamW's running means of gradient and square. There is hardly a reason to change them."""
     eps: Annotated[float, Field(gt=0)] = 1e-8
+    """What AdamW adds to the root of the square. There is hardly a reason to change it."""
     objective: Literal["auto", "contrastive", "cross-entropy"] = "cross-entropy"
     """What the steps minimise. ``contrastive``: texts of a class come together, the others apart
     (arXiv:2004.11362), and the head is solved once that is done. ``auto``: by rows a class."""
@@ -212,12 +225,14 @@ class Contrastive(Section):
     """The contrastive phase, which has steps of its own: few rows want few."""
 
     steps: Annotated[int, Field(ge=1)] = 15
-    """That a class takes part in; where a step leaves classes out there are more in all."""
+    """Optimiser steps that a class takes part in; where a step leaves classes out there are more in
+    all. More of them learn the few rows by heart."""
     batch: Annotated[int, Field(ge=4)] = 16
     """Most rows in a step; with few classes there are fewer."""
     class_rows: Annotated[int, Field(ge=2)] = 4
     """Rows of each class in a step, where it has them; a step leaves classes out for that."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Largest learning rate of the phase."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
     """What cosines are divided by."""
     strength: Annotated[float, Field(gt=0)] = 1.0
@@ -245,6 +260,7 @@ class Train(Section):
     """Most validation rows that an evaluation while training scores, a sample drawn once; the
     final scores are always those of all rows."""
     eval_batch: Annotated[int, Field(ge=1)]
+    """Rows in a pass while scoring; smaller, where memory is short."""
     forward: Literal["auto", "own"] = "auto"
     """``auto``: the lean forward pass where the model has one; ``own``: always the model's own."""
     prefix_cache: Literal["auto", "off"] = "auto"
@@ -277,3 +293,4 @@ class Tracking(Section):
     """Where metrics are logged besides the run folder."""
 
     to: Literal["none", "tensorboard", "wandb", "mlflow"]
+    """The tracker; its package is an extra."""

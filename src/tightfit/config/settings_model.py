@@ -32,6 +32,8 @@ class Config(Section):
     recipe: str
     """The recipe that these settings started from."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Of the split, the first weights, the order of rows and dropout. Another, to see how much of
+    a score is chance."""
     budget: Budget
     model: Model
     adapters: Adapters

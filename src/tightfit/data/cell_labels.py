@@ -19,7 +19,8 @@ from tightfit.data.nested import is_list, paths, reach
 from tightfit.data.rows import Chunk
 from tightfit.errors import DataError
 
-SINGLE = "--set data.task=single"
+SINGLE, DROP = "--set data.task=single", "--set data.missing_label=drop"
+"""Options that mend a command."""
 
 LABEL_COLUMNS = 20
 """Columns of one 0 or 1 each that a hint lists."""
@@ -54,6 +55,7 @@ def read_labels(
     untyped: bool,
     task: TaskKind = "auto",
     column: str = "label",
+    droppable: bool = True,
 ) -> list[int | str]:
     """One column of a chunk as labels: all integers, or all strings.
 
@@ -64,13 +66,14 @@ def read_labels(
         untyped: the cells are strings, and are integers if all of them look like it.
         task: ``single`` takes numbers that are not whole, and names with separators, as classes.
         column: what the column is called.
+        droppable: whether a setting would leave rows without a label out.
 
     Raises:
         DataError: a label is missing, cannot be one, or is none of ``names``; integers and strings
             are mixed; numbers are not whole, or labels seem to be several, and ``task`` does not
             settle it.
     """
-    _refuse_missing(chunk, cells)
+    _refuse_missing(chunk, cells, droppable=droppable)
     _refuse_lists(chunk, cells, column)
     _refuse_objects(chunk, cells, column)
     labels = _numbers_and_strings(chunk, cells)
@@ -103,14 +106,14 @@ def _is_blank(cell: object) -> bool:
     return is_missing(cell) or (isinstance(cell, str) and not cell.strip(_BLANKS))
 
 
-def _refuse_missing(chunk: Chunk, cells: list[Any]) -> None:
+def _refuse_missing(chunk: Chunk, cells: list[Any], *, droppable: bool) -> None:
     missing = [index for index, cell in enumerate(cells) if _is_blank(cell)]
     if missing:
         raise chunk.fault(
             "rows without a label",
             missing,
-            next_step="label or remove them; 'tightfit train' leaves them out with "
-            "--set data.missing_label=drop, and only 'tightfit predict' needs no labels",
+            next_step="label them, or leave them out:" if droppable else "label or remove them",
+            add=DROP if droppable else None,
         )
 
 
@@ -145,12 +148,19 @@ def _refuse_objects(chunk: Chunk, cells: list[Any], column: str) -> None:
     marks, exclusive = one_hot_columns(
         {name: [reach(cell, path) for cell in cells] for name, path in names.items()}
     )
-    chosen = marks if exclusive else tuple(names)[:1]
+    plain = [
+        name
+        for name, path in names.items()
+        if not any(isinstance(reach(cell, path), float) for cell in cells)
+    ]
+    chosen = marks if exclusive else plain[:1]
     raise chunk.fault(
         f"a label is {describe(cells[objects[0]])}",
         objects,
         allowed=", ".join(names) or None,
-        next_step=None if exclusive or len(names) == 1 else "choose what is inside it, such as:",
+        next_step="choose what is inside it, such as:"
+        if len(plain) > 1 and not exclusive
+        else None,
         add=f"--label-column {quote(','.join(chosen))}" if chosen else None,
     )
 

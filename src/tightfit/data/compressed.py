@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -111,8 +112,14 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
         raise _damaged(path, error) from error
-    with archive:
-        yield archive
+    try:
+        with archive:
+            yield archive
+    except OSError as error:
+        # A place before the file's beginning, as a damaged directory may name it.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _damaged(path, error) from error
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:

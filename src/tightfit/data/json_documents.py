@@ -30,21 +30,23 @@ def document_rows(document: Mapping[str, Any], source: str, part: str | None) ->
     """
     lists = {key: value for key, value in document.items() if _are_rows(value)}
     if part is not None:
-        return _part(document, lists, source, part)
+        return _part(document, lists or _inner_lists(document), source, part)
     table = _columns(document)
     if table is not None:
         return columns_rows(table, source)
-    if not lists and _share_a_key(document):
-        return _records(list(document.values()), source)
     if not document:
         raise DataError(f"{source} has no rows", seen="an empty object")
+    if not lists and _share_a_key(document):
+        return _records(list(document.values()), source)
+    lists = lists or _inner_lists(document)
     if not lists:
         return _records([document], source)
     if len(lists) > 1:
+        longest = max(lists, key=lambda key: len(lists[key]))
         raise DataError(
             f"{source} has several lists of rows",
             seen=", ".join(f"{key!r} ({len(value):,})" for key, value in lists.items()),
-            next_step=f"choose one, such as '{source}{PART_SIGN}{next(iter(lists))}'",
+            next_step=f"choose one, such as '{source}{PART_SIGN}{longest}'",
         )
     ((key, value),) = lists.items()
     told = () if len(value) == len(document) else (f"{source}: the rows are those of {key!r}",)
@@ -106,6 +108,16 @@ def _are_rows(value: object) -> bool:
     if isinstance(value, Mapping):
         value = list(value.values()) if len(value) > 1 else []
     return isinstance(value, list) and bool(value) and all(isinstance(x, dict) for x in value)
+
+
+def _inner_lists(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists of rows inside of objects, by keys joined with dots."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            own = {inner: rows for inner, rows in value.items() if _are_rows(rows)}
+            found |= {f"{key}.{inner}": rows for inner, rows in own.items()}
+    return found
 
 
 def _share_a_key(document: Mapping[str, Any]) -> bool:

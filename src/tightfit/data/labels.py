@@ -150,6 +150,8 @@ def own_classes(table: Table) -> LabelSet:
     if table.label_names is not None:
         values = table.label_values or tuple(range(len(table.label_names)))
         return LabelSet(table.label_names, values)
+    if table.label_values is not None:
+        return LabelSet(tuple(map(str, present)), tuple(name == str(True) for name in present))
     return LabelSet(tuple(map(str, present)), tuple(present))
 
 
@@ -211,7 +213,7 @@ def _declare(own: LabelSet, present: Sequence[str], declared: tuple[str, ...]) -
     value_of = dict(zip(own.names, own.values, strict=True))
     if set(present) <= set(declared):
         return LabelSet(declared, tuple(value_of.get(name, name) for name in declared))
-    integers = [value for value in own.values if isinstance(value, int)]
+    integers = [value for value in own.values if type(value) is int]
     unnamed = len(integers) == len(own) and not set(declared) & set(own.names)
     if unnamed and integers[0] >= 0 and integers[-1] < len(declared):
         return LabelSet(declared, tuple(range(len(declared))))

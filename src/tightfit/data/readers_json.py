@@ -7,6 +7,7 @@ object has a line of its own, else row numbers, from 0.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -27,6 +28,9 @@ not among them."""
 
 BLOCK = 1 << 16
 """Characters that are read at first to find the end of an object."""
+
+_DECODER = json.JSONDecoder()
+_NO_BLANK = re.compile(r"[^ \t\r\n\ufeff]")
 
 Record = tuple[int, Any]
 """A place, with the object there, or with words on what else is there."""
@@ -232,10 +236,10 @@ class _Window:
     def peek(self) -> str:
         """The next character that is no blank, or nothing at the end."""
         while True:
-            rest = self._text[self._at :].lstrip(" \t\r\n\ufeff")
-            if rest:
-                self._at = len(self._text) - len(rest)
-                return rest[0]
+            sign = _NO_BLANK.search(self._text, self._at)
+            if sign is not None:
+                self._at = sign.start()
+                return sign[0]
             self._text, self._at = self._file.read(BLOCK), 0
             if not self._text:
                 return ""
@@ -250,7 +254,7 @@ class _Window:
         block = BLOCK
         while True:
             try:
-                value, end = json.JSONDecoder().raw_decode(self._text, self._at)
+                value, end = _DECODER.raw_decode(self._text, self._at)
             except (ValueError, RecursionError) as error:
                 more = self._file.read(block)
                 if not more or isinstance(error, RecursionError):

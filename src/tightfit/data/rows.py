@@ -167,6 +167,15 @@ class Rows:
             ]
             yield Chunk(cells, chunk.places, chunk.origin)
 
+    def taken_for(self, names: Sequence[str]) -> list[str]:
+        """A line for each name that stands for a column which is written in another way."""
+        found = {name: self.find(name) for name in names if name not in self.aliases}
+        return [
+            f"{self.origin.source}: column {columns[0]!r} is taken for {name!r}"
+            for name, columns in found.items()
+            if columns and columns[0].strip() != name.strip()
+        ]
+
     def resolve(self, names: Sequence[str], flag: str) -> tuple[str, ...]:
         """The columns that the names stand for: each a whole name, or else a list with commas.
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tightfit.config import Data, MissingLabel, MissingText, TaskKind
+from tightfit.data.cell_labels import TRUTHS, read_labels
 from tightfit.data.cell_labels import labelled as labelled_rows
-from tightfit.data.cell_labels import read_labels
 from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
@@ -60,7 +60,8 @@ class Columns:
     label: str = "label"
     """Or several of one 0 or 1 each, joined by commas."""
     missing_text: MissingText = "refuse"
-    missing_label: MissingLabel = "refuse"
+    missing_label: MissingLabel | None = "refuse"
+    """None is a fault that no setting mends."""
     task: TaskKind = "auto"
     """What a label is."""
     form: TextForm = FOUND_OUT
@@ -131,14 +132,22 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     )
     if len(label) > 1:
         marks = one_hot_labels(whole, whole.cells[-len(label) :])
-        return replace(table, labels=marks, label_names=label)
+        return replace(table, labels=marks, label_names=label, label_values=label)
     names = rows.class_names(label[0])
     labels = read_labels(
-        whole, whole.cells[-1], names, untyped=rows.untyped, task=columns.task, column=label[0]
+        whole,
+        whole.cells[-1],
+        names,
+        untyped=rows.untyped,
+        task=columns.task,
+        column=label[0],
+        droppable=columns.missing_label is not None,
     )
-    spelt = names if names and isinstance(whole.cells[-1][0], str) else None
-    values = rows.class_values(label[0]) or spelt
-    return replace(table, labels=labels, label_names=names, label_values=values)
+    as_text = isinstance(whole.cells[-1][0], str)
+    spelt = rows.class_values(label[0]) or (names if names and as_text else None)
+    if names is None and set(labels) <= set(TRUTHS.values()) and (rows.untyped or not as_text):
+        spelt = (False, True)
+    return replace(table, labels=labels, label_names=names, label_values=spelt)
 
 
 def check_source(
@@ -170,9 +179,10 @@ def check_source(
         except EncodingFault as fault:
             _complete(fault, data, columns, labelled=labelled)
             raise
-        for line in rows.told:
-            (progress or Progress()).say(line)
         columns = as_named(data, columns)
+        wanted = (*columns.text, *((columns.label,) if labelled else ()))
+        for line in (*rows.told, *rows.taken_for(wanted)):
+            (progress or Progress()).say(line)
         rows.choose(columns.text, columns.label if labelled else None)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)

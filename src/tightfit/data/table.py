@@ -25,7 +25,8 @@ class Table:
     source: str = "memory"
     """Where the rows come from, as the user wrote it."""
     label_values: tuple[int | str, ...] | None = None
-    """What stands there for each class that has a name; None where it is the integer itself."""
+    """What stands there for each class that has a name, where it is not the integer itself; of
+    labels without names, that they are booleans."""
     groups: list[str | None] | None = None
     """The group of each row, where a column of groups was asked for; None is a group of its own."""
     unlabelled: int = 0

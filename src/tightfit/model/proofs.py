@@ -22,6 +22,8 @@ PROMPT_STEPS = 3
 """Optimiser steps within which every B matrix and head tensor must have had a gradient."""
 LATE_STEPS = 50
 """The same for A matrices: their gradient is zero while B is, and warm-up begins at a rate of 0."""
+ROUND_TRIP_ROWS = 64
+"""Validation rows on which the artefact must answer as the trained model does."""
 ROUND_TRIP_TOLERANCE = 1e-4
 """Largest difference of logits between the trained model and its artefact, in fp32."""
 

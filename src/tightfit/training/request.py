@@ -59,7 +59,7 @@ class TrainRequest:
     """Rows and settings as they were asked for; nothing that a run decides is in here.
 
     Attributes:
-        data: a path, ``hf:NAME``, ``sample``, a data frame or a ``datasets.Dataset``.
+        data: a path, ``hf:NAME``, ``sample``, or rows in memory.
         config: every setting.
         validation: rows to validate on, or None.
         limit: train on so many rows, or None.

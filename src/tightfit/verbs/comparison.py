@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -87,6 +88,8 @@ class _Task:
     run: Callable[[], Row]
     seconds: Callable[[], float]
     """A forecast; only asked for where time is short."""
+    within: Callable[[float], Row] | None = None
+    """The same cut to fit so many minutes, where that is possible and is no cell to be kept."""
 
 
 def compared(
@@ -167,24 +170,37 @@ def _run_all(
         if row is None and task.name not in names:
             continue
         if row is None:
-            reason = _no_time(task, deadline)
-            if reason is None:
-                progress.say(f"{number} of {len(tasks)}: {task.name}")
-                try:
-                    row = task.run()
-                except ProofError as error:  # it diverged, say; that is a result of its own
-                    reason = error.what
-            if row is None:
-                progress.say(f"{task.name} is left out: {reason}")
-                found = replace(found, left_out={**found.left_out, task.name: str(reason)})
+            made = _made(task, path, deadline, f"{number} of {len(tasks)}", progress=progress)
+            if isinstance(made, str):
+                progress.say(f"{task.name} is left out: {made}")
+                found = replace(found, left_out={**found.left_out, task.name: made})
                 continue
-            write_row(path, row, task.key)
+            row = made
         else:
             progress.say(f"{number} of {len(tasks)}: {task.name} was finished before")
         found = replace(found, rows=(*found.rows, row))
         _write(found)
     _write(found)
     return found
+
+
+def _made(
+    task: _Task, path: Path, deadline: float | None, place: str, *, progress: Progress
+) -> Row | str:
+    """The row of a cell, which is kept where it is not cut short, or why there is none."""
+    reason, left = _no_time(task, deadline), _minutes_left(deadline)
+    try:
+        if reason is None:
+            progress.say(f"{place}: {task.name}")
+            row = task.run()
+            write_row(path, row, task.key)
+            return row
+        if task.within is not None and left > 0:
+            progress.say(f"{place}: {task.name}, cut to fit: {reason}")
+            return task.within(left)
+    except ProofError as error:  # it diverged, say; that is a result of its own
+        return error.what
+    return reason
 
 
 def _write(found: Comparison) -> None:
@@ -200,10 +216,14 @@ def _no_time(task: _Task, deadline: float | None) -> str | None:
         return None
     if deadline <= time.monotonic():
         return "no time was left"
-    needed, left = task.seconds() / 60, (deadline - time.monotonic()) / 60
+    needed, left = task.seconds() / 60, _minutes_left(deadline)
     if needed <= left:
         return None
     return f"it would take about {needed:.2g} minutes, and {max(left, 0):.2g} were left"
+
+
+def _minutes_left(deadline: float | None) -> float:
+    return math.inf if deadline is None else (deadline - time.monotonic()) / 60
 
 
 def _mean_embeddings(source: Source, max_length: int, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -223,7 +243,7 @@ def _training(
     """A cell that trains, in a run folder of its own, from a checkpoint where there is one."""
     run_folder = folder / RUNS / cell_name(name, key)
 
-    def run() -> Row:
+    def run(request: TrainRequest = request, run_folder: Path = run_folder) -> Row:
         if storage.RunFolder(run_folder).manifest.is_file():
             return _row(name, read_result(run_folder))
         now = replace(request, started=time.monotonic())
@@ -233,7 +253,12 @@ def _training(
     def seconds() -> float:
         return 60 * forecast(replace(request, started=time.monotonic()), Progress()).minutes
 
-    return _Task(name, key, run, seconds)
+    def within(minutes: float) -> Row:
+        config = request.config.with_values({"train.minutes": minutes})
+        cut = run_folder.with_name(f"{run_folder.name}-cut-{time.monotonic_ns()}")
+        return run(replace(request, config=config), cut)
+
+    return _Task(name, key, run, seconds, within if name == RECIPE else None)
 
 
 def _row(name: str, result: TrainResult) -> Row:

@@ -52,7 +52,8 @@ def evaluate(
         text_column: column, or columns to join with a space.
         label_column: column of the labels.
         missing_text: what a row without a text is; None takes the run's own setting.
-        settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
+        settings: how rows are read: ``data.missing_label``, and of a text file ``data.encoding``,
+            ``data.delimiter``, ``data.quoting``,
             as assignments or by name; else as in training.
         progress: how to speak to people; None speaks on stderr.
 

@@ -19,7 +19,7 @@ from tightfit.model.artefact import load_artefact, save_artefact
 from tightfit.model.classifier import count_built, predict_logits
 from tightfit.model.locate import locate
 from tightfit.model.model_card import write_card
-from tightfit.model.proofs import Proof, movement, round_trip
+from tightfit.model.proofs import ROUND_TRIP_ROWS, Proof, movement, round_trip
 from tightfit.progress import Progress
 from tightfit.reporting.page import render
 from tightfit.run import Run
@@ -51,9 +51,6 @@ from tightfit.training.time_budget import TimeLimit, fit_into
 from tightfit.training.tracking import Tracker, check_tracker
 from tightfit.verbs.origin import Origin, choose_plan, origin_of, read_rows
 from tightfit.verbs.train_result import TrainResult, read_result
-
-ROUND_TRIP_ROWS = 64
-"""Validation rows on which the artefact must answer as the trained model does."""
 
 SUMMED = ("ok", "expected", "kept_start")
 """What the summary of a training tells of each proof."""

@@ -30,7 +30,8 @@ def train(
     """Train a classifier inside a budget, prove that it learned, and seal the run.
 
     Args:
-        data: a path, ``hf:NAME``, ``sample``, a data frame or a ``datasets.Dataset``.
+        data: a path, ``hf:NAME``, ``sample``, or rows in memory: a frame, a ``datasets.Dataset``,
+            ``(texts, labels)``, a dict of columns or a list of dicts.
         from_run: a finished run to go on from with new rows: its settings, adapters and head rows
             are kept, and its validation rows are scored before and after.
         out: the run folder; None takes the next ``runs/NNN``.

@@ -137,7 +137,7 @@ def _rows(sheet: Any) -> Iterator[Row]:
     above: dict[int, Any] = {}
     for number, cells in enumerate(sheet.to_python(skip_empty_area=True), start=top):
         row = [_plain(cell) for cell in cells]
-        for index in range(len(row)):
+        for index in range(len(row)) if merged else ():
             first = merged.get((number, left + index))
             if first == number:
                 above[index] = row[index]
@@ -161,5 +161,7 @@ def _plain(cell: Any) -> str | None:
     """A cell as a text file has it; None where it has no value."""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    text = "" if cell is None else str(cell)
-    return None if not text.strip() or _ERRORS.fullmatch(text) else text
+    text = cell if isinstance(cell, str) else "" if cell is None else str(cell)
+    if not text or text.isspace() or (text[0] == "#" and _ERRORS.fullmatch(text)):
+        return None
+    return text

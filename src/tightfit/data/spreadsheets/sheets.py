@@ -31,6 +31,9 @@ SHEETS_NAMED = 10
 
 _PURPOSE = "a spreadsheet"
 
+_kept: dict[tuple[Path, int, int], list[dict[str, Any]]] = {}
+"""The file that was read last, by its path, time and size."""
+
 
 def open_sheet(path: Path, source: str, sheet: str | None = None) -> Rows:
     """A sheet whose first row, titles above it aside, names its columns.
@@ -66,6 +69,18 @@ def open_sheet(path: Path, source: str, sheet: str | None = None) -> Rows:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
+    """All sheets; they are kept once, since who reads a file has looked at its columns before."""
+    with machine_errors(path, "read"):
+        now = path.stat()
+    key = (path.resolve(), now.st_mtime_ns, now.st_size)
+    kept = _kept.pop(key, None)
+    _kept.clear()
+    if kept is None:
+        kept = _kept[key] = _read_anew(path)
+    return kept
+
+
+def _read_anew(path: Path) -> list[dict[str, Any]]:
     package = extras.require("python_calamine", _PURPOSE)
     child = Child("tightfit.data.spreadsheets.sheet_process", (package,), MEMORY_BYTES, SECONDS)
     with machine_errors(path, "read"), path.open("rb") as file:
@@ -75,7 +90,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         return sheets
     if ended.code == REFUSED:
         raise _refusal(path, **json.loads(ended.said))
-    raise _refusal(path, *child.breakdown(ended), "save the sheet as CSV, and give that")
+    raise _refusal(path, *child.breakdown(ended), "delete cells far from the table, or save as CSV")
 
 
 def _refusal(path: Path, what: str, seen: str | None, step: str) -> DataError:

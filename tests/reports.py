@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tightfit.run import Evaluated, Run
+from tightfit.run import Run
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.calibrate import calibrate
 from tightfit.tasks.validation_logits import ValidationLogits
+from tightfit.training.summary import Evaluated
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -106,8 +106,8 @@ def test_predictions_are_those_of_texts_in_memory(home: Path, tmp_path: Path) ->
     run = tightfit.Run.load(ours).with_cascade()
     wanted = run.predict(texts)
     told = pd.read_csv(tmp_path / "p.csv")
-    assert told["Label"].tolist() == wanted.ids
-    assert np.allclose(told.iloc[:, 2:].to_numpy(), wanted.probabilities, atol=1e-6)
+    assert told["label"].tolist() == wanted.labels
+    assert np.allclose(told.iloc[:, 3:].to_numpy(), wanted.probabilities, atol=1e-6)
     assert 0 < found.by_linear == wanted.by_linear < len(texts)
 
 

@@ -112,7 +112,8 @@ ROWS: list[tuple[str, int | str]] = [
     ("\u200b ", "x"),
     ("lost \ufffd", "x"),
     ("so <b>bold", "x"),
-    ("something of the test", "y"),
+    ("something of the test", "Y"),
+    ("another one of y", "y"),
 ]
 WHY = {
     "exact_duplicates": [(1, "as in row 0")],
@@ -124,6 +125,7 @@ WHY = {
     "empty": [(5, "2 invisible characters")],
     "undecodable": [(6, "replacement character U+FFFD")],
     "markup": [(7, "<b>")],
+    "label_spelling": [(8, "labelled Y, mostly spelt y")],
 }
 
 
@@ -169,6 +171,7 @@ def test_what_nobody_looked_at_is_said() -> None:
         "contradictory": "the rows have no labels",
         "suspect_labels": "the rows have no labels",
         "truncated": "no tokenizer to count with",
+        "label_spelling": "the rows have no labels",
     }
     labelled = Table(["a", "b"], [0, 1])
     few = check_table(labelled).found["suspect_labels"]
@@ -215,10 +218,10 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_object_that_others_rely_on() -> None:
     """The keys of the contract first, in its order; counts are integers."""
     contract = "rows labels imbalance exact_duplicates near_duplicates shared contradictory"
-    contract += " suspect_labels truncated empty undecodable markup"
+    contract += " suspect_labels truncated empty undecodable markup label_spelling"
     table = Table(["a one", "b two", "c three", "d four"], [2, 0, 2, 2], ("x", "y", "z"))
     answer = check_table(table).to_json()
-    assert list(answer)[:12] == contract.split()
+    assert list(answer)[:13] == contract.split()
     assert answer["labels"] == ["x", "y", "z"]
     assert answer["label_counts"] == {"x": 1, "y": 0, "z": 3}
     assert answer["imbalance"] == 3.0

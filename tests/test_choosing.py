@@ -222,9 +222,8 @@ def predicted(bert_run: Path, rows: Path, tmp_path: Path) -> Predict:
 
     def run(engine: Any, **more: Any) -> tuple[list[dict[str, Any]], Notes, str]:
         out, progress = tmp_path / f"{engine}.jsonl", Notes()
-        found = predict(
-            bert_run, rows, out, probabilities=True, engine=engine, progress=progress, **more
-        )
+        more = {"probabilities": True, "overwrite": True, "progress": progress, **more}
+        found = predict(bert_run, rows, out, engine=engine, **more)
         return [json.loads(line) for line in out.read_text().splitlines()], progress, found.engine
 
     return run
@@ -233,7 +232,7 @@ def predicted(bert_run: Path, rows: Path, tmp_path: Path) -> Predict:
 def test_onnx_predicts_what_torch_predicts(predicted: Predict) -> None:
     """Labels, and probabilities to 1e-5; the graph is made once."""
     own, other = predicted("torch")[0], predicted("onnx")[0]
-    assert [row["Label"] for row in own] == [row["Label"] for row in other]
+    assert [row["label"] for row in own] == [row["label"] for row in other]
     for name in list(own[0])[2:]:
         ours, theirs = ([row[name] for row in rows] for rows in (own, other))
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -245,7 +244,7 @@ def test_onnx_predicts_what_torch_predicts(predicted: Predict) -> None:
 def test_openvino_predicts_the_same_labels(predicted: Predict) -> None:
     """In whatever number format: nearly always, and as surely."""
     own, other = (predicted(engine)[0] for engine in ("torch", "openvino"))
-    same = [ours["Label"] == theirs["Label"] for ours, theirs in zip(own, other, strict=True)]
+    same = [ours["label"] == theirs["label"] for ours, theirs in zip(own, other, strict=True)]
     assert np.mean(same) > 0.95
 
 
@@ -255,10 +254,10 @@ def test_openvino_predicts_the_same_labels(predicted: Predict) -> None:
 def test_a_cluster_writes_the_same_file(predicted: Predict) -> None:
     """The batches are those of one process, and so is every label and probability."""
     own, other = predicted("torch")[0], predicted("ray")[0]
-    assert [row["Label"] for row in own] == [row["Label"] for row in other]
+    assert [row["label"] for row in own] == [row["label"] for row in other]
     for name in list(own[0])[2:]:
         ours, theirs = ([row[name] for row in rows] for rows in (own, other))
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)  # rounded to six digits
 
 
 class Cluster:

@@ -36,7 +36,7 @@ def test_every_option_arrives_under_its_name(monkeypatch: pytest.MonkeyPatch) ->
     recorder = Recorder(like_result({"rows": 1}))
     replace(monkeypatch, "check", recorder)
     line = "check --data d --against t --text-column a,b --label-column l --model m --json"
-    line += " --max-length 9 --fix duplicates,markup --out o.csv --no-label-errors"
+    line += " --max-length 9 --fix duplicates,markup --out o.csv --overwrite --no-label-errors"
     result = cli(*line.split())
     assert json.loads(result.stdout) == {"rows": 1}
     assert isinstance(recorder.options.pop("progress"), RichProgress)
@@ -44,6 +44,7 @@ def test_every_option_arrives_under_its_name(monkeypatch: pytest.MonkeyPatch) ->
     assert recorder.options == {
         **{"against": "t", "text_column": "a,b", "label_column": "l", "model": "m"},
         **{"max_length": 9, "fix": "duplicates,markup", "out": Path("o.csv")},
+        "overwrite": True,
         "label_errors": False,
     }
 

@@ -75,9 +75,9 @@ def test_file_and_text_agree(home: Path) -> None:
     written = answer("predict", run, "--data", str(home / "test.jsonl"), "--out", str(out))
     assert written["rows"] == 60
     texts = "".join(row["text"] + "\n" for row in toy_rows(60, seed=1))
-    lines = cli("predict", run, "--label-format", "id", stdin=texts).stdout.splitlines()
-    rows = [f"{number},{line.partition(chr(9))[0]}" for number, line in enumerate(lines)]
-    assert out.read_text("utf-8").splitlines() == ["ID,Label", *rows]
+    lines = cli("predict", run, stdin=texts).stdout.splitlines()
+    rows = [",".join([str(number), *line.split("\t")]) for number, line in enumerate(lines)]
+    assert out.read_text("utf-8").splitlines() == ["id,label,confidence", *rows]
 
 
 def test_audit_of_the_living(home: Path) -> None:

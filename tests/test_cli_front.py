@@ -31,7 +31,7 @@ FAULTS = [
 @pytest.mark.parametrize(("fault", "code"), FAULTS, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
 def test_faults_of_users(
-    monkeypatch: pytest.MonkeyPatch, fault: errors.TightfitError, code: int, as_json: list[str]
+    monkeypatch: pytest.MonkeyPatch, fault: errors.Fault, code: int, as_json: list[str]
 ) -> None:
     """The error's own words, its own code, no traceback, and no answer."""
     replace(monkeypatch, "plan", Recorder(fault))

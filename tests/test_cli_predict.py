@@ -70,7 +70,7 @@ def test_texts_in_words(run: ToyRun) -> None:
     """One line a text: label, tab, probability."""
     result = cli("predict", "r", "--text", "goal", "--text", "bank", "--max-length", "64")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "sport\t0.7500\nmoney\t0.7500\n"
+    assert result.stdout == "sport\t0.750000\nmoney\t0.750000\n"
     assert run.loaded == (Path("r"), {"max_length": 64, "max_error": None})
 
 
@@ -79,7 +79,10 @@ def test_texts_as_an_object() -> None:
     """Rows as in the file, with names."""
     result = cli("predict", "r", "--text", "goal", "--text", "bank", "--json")
     assert json.loads(result.stdout) == {
-        "predictions": [{"ID": 0, "Label": "sport"}, {"ID": 1, "Label": "money"}]
+        "predictions": [
+            {"id": 0, "label": "sport", "confidence": 0.75},
+            {"id": 1, "label": "money", "confidence": 0.75},
+        ]
     }
 
 
@@ -87,18 +90,19 @@ def test_texts_as_an_object() -> None:
 def test_probabilities_and_ids() -> None:
     """Both on request, in both forms."""
     options = ["--text", "goal", "--probabilities", "--label-format", "id"]
-    assert cli("predict", "r", *options).stdout == "1\t0.7500\tmoney=0.2500\tsport=0.7500\n"
+    assert cli("predict", "r", *options).stdout == "1\t0.750000\t0=0.250000\t1=0.750000\n"
     [row] = json.loads(cli("predict", "r", *options, "--json").stdout)["predictions"]
-    assert row == {"ID": 0, "Label": 1, "probabilities": {"money": 0.25, "sport": 0.75}}
+    shares = {"0": 0.25, "1": 0.75}
+    assert row == {"id": 0, "label": 1, "confidence": 0.75, "probabilities": shares}
 
 
 @pytest.mark.usefixtures("run")
 def test_texts_without_an_answer() -> None:
     """No label where the classifier is not sure enough; the probability stays."""
     options = ["--text", "goal", "--max-error", "0.02"]
-    assert cli("predict", "r", *options).stdout == "\t0.7500\n"
+    assert cli("predict", "r", *options).stdout == "\t0.750000\n"
     [row] = json.loads(cli("predict", "r", *options, "--json").stdout)["predictions"]
-    assert row == {"ID": 0, "Label": None}
+    assert row == {"id": 0, "label": None, "confidence": 0.75}
 
 
 @pytest.mark.usefixtures("run")
@@ -115,7 +119,7 @@ def test_cut_texts_are_told() -> None:
 def test_a_pipe(run: ToyRun) -> None:
     """One text a line; an empty line is answered too, so that lines stay side by side."""
     result = cli("predict", "r", stdin="goal\r\n\nbank")
-    assert result.stdout == "sport\t0.7500\nmoney\t0.7500\nmoney\t0.7500\n"
+    assert result.stdout == "sport\t0.750000\nmoney\t0.750000\nmoney\t0.750000\n"
     assert run.chunks == [["goal", "", "bank"]]
     assert "note: 1 text has no words, and a label that says nothing" in result.stderr
 
@@ -125,7 +129,7 @@ def test_a_long_pipe(run: ToyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb, "LINES_AT_ONCE", 2)
     result = cli("predict", "r", "--json", stdin="a\nb\nc\nd\ne\n")
     assert run.chunks == [["a", "b"], ["c", "d"], ["e"]]
-    assert [row["ID"] for row in json.loads(result.stdout)["predictions"]] == [0, 1, 2, 3, 4]
+    assert [row["id"] for row in json.loads(result.stdout)["predictions"]] == [0, 1, 2, 3, 4]
 
 
 def test_a_byte_order_mark_is_no_text(run: ToyRun) -> None:
@@ -153,7 +157,7 @@ def test_faulty_pipes(stdin: bytes, words: str) -> None:
 def test_answers_before_a_fault_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe is answered as it comes; an object is whole or not there."""
     monkeypatch.setattr(verb, "LINES_AT_ONCE", 1)
-    assert cli("predict", "r", stdin=b"goal\n\xff\n").stdout == "sport\t0.7500\n"
+    assert cli("predict", "r", stdin=b"goal\n\xff\n").stdout == "sport\t0.750000\n"
     assert cli("predict", "r", "--json", stdin=b"goal\n\xff\n").stdout == ""
 
 
@@ -169,34 +173,43 @@ def test_a_terminal_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file(files: Recorder) -> None:
-    """Everything is passed on; the default form is the competition's."""
+    """Everything is passed on; the form is the verb's to choose."""
     result = cli("predict", "r", "--data", "d", "--out", "p.csv")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "wrote 7,600 predictions to p.csv, 76 rows a second" in result.stderr
     assert "12 texts were longer than is read, and cut" in result.stderr
     assert "3 texts have no label: the classifier is less than 80.0% sure" in result.stderr
     assert files.arguments == (Path("r"), "d", Path("p.csv"))
-    assert files.options["label_format"] == "id"
+    assert files.options["label_format"] is None
     assert files.options["probabilities"] is False
+
+
+ALL_OPTIONS = (
+    "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b "
+    "--shard 2/3 --escape-formulas --engine auto --cascade --missing-text empty --keep a,c "
+    "--id-column b --overwrite --submission"
+)
+AS_ARGUMENTS = {
+    **dict.fromkeys(["probabilities", "escape_formulas", "cascade", "overwrite"], True),
+    "submission": True,
+    "keep": "a,c",
+    "id_column": "b",
+    "label_format": "name",
+    "max_length": 64,
+    "max_error": 0.02,
+    "text_column": "a,b",
+    "missing_text": "empty",
+    "shard": "2/3",
+    "engine": "auto",
+}
 
 
 def test_a_file_with_options(files: Recorder) -> None:
     """The object, and what else can be asked for."""
-    more = "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b"
-    more += " --shard 2/3 --escape-formulas --engine auto --cascade --missing-text empty"
-    result = cli("predict", "r", "--data", "d", "--out", "p.csv", "--json", *more.split())
+    options = ["--data", "d", "--out", "p.csv", "--json", *ALL_OPTIONS.split()]
+    result = cli("predict", "r", *options)
     assert json.loads(result.stdout) == files.result.to_json()
-    options = {k: v for k, v in files.options.items() if k != "progress"}
-    assert options == {
-        **dict.fromkeys(["probabilities", "escape_formulas", "cascade"], True),
-        "label_format": "name",
-        "max_length": 64,
-        "max_error": 0.02,
-        "text_column": "a,b",
-        "missing_text": "empty",
-        "shard": "2/3",
-        "engine": "auto",
-    }
+    assert {k: v for k, v in files.options.items() if k != "progress"} == AS_ARGUMENTS
 
 
 @pytest.mark.parametrize(
@@ -209,6 +222,7 @@ def test_a_file_with_options(files: Recorder) -> None:
         (["--text", "goal", "--text-column", "t"], "--text-column is for --data"),
         (["--text", "goal", "--shard", "1/2"], "--shard is for --data"),
         (["--text", "goal", "--escape-formulas"], "--escape-formulas is for --data"),
+        (["--text", "goal", "--keep", "t"], "--keep is for --data"),
         (["--text", "goal", "--engine", "onnx"], "--engine is for --data"),
         (["--text", "\udcff"], "a text is not UTF-8\n  seen:    '\\udcff'"),
     ],

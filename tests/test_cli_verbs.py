@@ -147,17 +147,6 @@ def test_train_object(trainer: Recorder) -> None:
     assert trainer.options["recipe"] == "tight"
 
 
-@pytest.mark.usefixtures("trainer")
-def test_train_words() -> None:
-    """What was reached and proven, and commands that can be copied."""
-    page = words("train", "--data", "sample")
-    assert "accuracy 88.1%, macro F1 88.0%" in page
-    assert "best at step 1,200 of 3,730; 741,124 parameters trained" in page
-    assert "✓ gates\n" in page
-    assert "✗ movement  (declared by the recipe: these adapters stay dead)" in page
-    assert "  tightfit evaluate 'runs/my first' --data TEST\n" in page
-
-
 @pytest.mark.parametrize(
     ("options", "fault"),
     [

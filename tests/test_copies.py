@@ -45,7 +45,7 @@ def test_rows_come_back(tmp_path: Path, ending: str, labels: list[int | str] | N
 @settings(deadline=None)
 def test_any_strings_come_back(rows: list[tuple[str, str]], ending: str) -> None:
     """Labels that all look like integers aside: a CSV makes them integers."""
-    texts, labels = [text for text, _ in rows], [f"label {label}" for _, label in rows]
+    texts, labels = [text for text, _ in rows], [f"label {label}." for _, label in rows]
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"copy{ending}"
         write_table(Table(texts, [*labels]), path)

@@ -15,8 +15,8 @@ from tightfit.data.batches import collate
 from tightfit.model.adapters import adapter_pairs, base_model
 from tightfit.training import eva_init
 from tightfit.training.eva_init import start_at_directions
+from tightfit.training.pace import rehearse
 from tightfit.training.setup import Setup
-from tightfit.training.time_budget import rehearse
 
 EVA = "adapters.init=eva"
 EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"

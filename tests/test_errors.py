@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from tightfit import errors
-from tightfit.errors import Interrupted, TightfitError
+from tightfit.errors import Fault, Interrupted, TightfitError
 
 CONTRACT = {
     "UsageError": (2, ValueError),
@@ -38,9 +38,9 @@ def test_the_contract_lists_every_error() -> None:
     classes = [
         name
         for name, value in vars(errors).items()
-        if isinstance(value, type) and issubclass(value, TightfitError)
+        if isinstance(value, type) and issubclass(value, Fault)
     ]
-    assert set(classes) == {*CONTRACT, "TightfitError", "Interrupted"}
+    assert set(classes) == {*CONTRACT, "Fault", "TightfitError", "Interrupted"}
 
 
 @pytest.mark.parametrize("name", CONTRACT)
@@ -71,3 +71,9 @@ def test_an_interruption_exits_as_shells_expect(signal_number: int, code: int) -
     assert error.exit_code == code
     assert Interrupted.exit_code == 130
     assert str(error) == "stopped\n  next:    use --resume"
+
+
+def test_an_interruption_ends_a_loop_that_survives_errors() -> None:
+    """``for fold in folds: try: train(fold) except Exception: …`` must stop at Ctrl-C."""
+    assert issubclass(Interrupted, KeyboardInterrupt)
+    assert not issubclass(Interrupted, Exception)

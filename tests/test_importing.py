@@ -161,6 +161,7 @@ def test_what_is_proven_and_what_is_not(encoder: Path, tmp_path: Path) -> None:
     assert {name: proof["ok"] for name, proof in proofs.items()} == {
         "gates": True,
         "gradients": None,
+        "no_regression": None,
         "movement": True,
         "round_trip": True,
     }

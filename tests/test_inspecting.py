@@ -126,7 +126,7 @@ def test_the_copy_never_replaces_what_was_read(rows: Path, role: str) -> None:
     """By whatever path it is named."""
     out = rows.parent / ".." / rows.parent.name / rows.name
     given = {"data": "sample", "against": "sample:test", role: str(rows)}
-    with pytest.raises(UsageError, match="would replace the rows themselves"):
+    with pytest.raises(UsageError, match="would replace an input"):
         check(given["data"], against=given["against"], fix="markup", out=out)
     assert rows.is_file()
 

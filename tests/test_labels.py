@@ -228,12 +228,12 @@ def test_a_label_as_long_as_a_text_is_cut_short() -> None:
 def test_every_classifier_reads_the_ag_news_file(known: LabelSet, tmp_path: Path) -> None:
     """Its headless CSV, whatever the form of the rows that the classifier was trained on."""
     path = tmp_path / "test.csv"
-    path.write_text('"3","Stocks","fall"\n"1","Talks","go on"\n"4","Mars","is red"\n')
+    path.write_text('"3","Stocks","fall"\n"1","Talks","go on"\n"4","Mars","is red"\n"2","A","b"\n')
     rows = read_table(path, Columns(), labelled=True)
     by_name = (
-        [known.names.index(name) for name in ("Business", "World", "Sci/Tech")]
+        [known.names.index(name) for name in ("Business", "World", "Sci/Tech", "Sports")]
         if (known is not DIGITS)
-        else [2, 0, 3]
+        else [2, 0, 3, 1]
     )
     assert known.encode(rows) == by_name
 

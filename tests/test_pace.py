@@ -19,9 +19,10 @@ from tightfit.config import Decision
 from tightfit.errors import UsageError
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.lean import LeanEncoder
-from tightfit.training import time_budget
+from tightfit.training import pace, time_budget
+from tightfit.training.pace import Pace, rehearse
 from tightfit.training.setup import Setup
-from tightfit.training.time_budget import Pace, TimeLimit, fit_into, rehearse
+from tightfit.training.time_budget import TimeLimit, fit_into
 
 
 def limit(minutes: float) -> TimeLimit:
@@ -143,10 +144,10 @@ def test_a_time_that_is_over_is_refused(bert: Path) -> None:
 
 def test_a_cached_step_is_never_free(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the two short measurements behind it come out."""
-    monkeypatch.setattr(time_budget, "_place_seconds", lambda setup, forward: 1.0)
+    monkeypatch.setattr(pace, "_place_seconds", lambda setup, forward: 1.0)
     found = rehearse(toy_job(bert, "adapters.layers=1"))
     assert found.step > 0
-    assert found.evaluation == pytest.approx(time_budget.LEAST_SHARE * found.scoring, rel=0.5)
+    assert found.evaluation == pytest.approx(pace.LEAST_SHARE * found.scoring, rel=0.5)
 
 
 def test_a_rehearsal_leaves_the_weights(bert: Path) -> None:

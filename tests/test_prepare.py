@@ -40,7 +40,7 @@ def test_columns_are_those_of_the_settings() -> None:
     config = load_config(
         "tight", ["data.text_column=a,b", "data.label_column=y", "data.missing_text=empty"]
     )
-    assert Columns.of(config.data) == Columns(("a", "b"), "y", "empty")
+    assert Columns.of(config.data) == Columns(("a,b",), "y", "empty")
 
 
 def test_rows_are_split_and_labelled(bert: Path) -> None:

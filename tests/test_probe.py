@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -17,7 +17,7 @@ from tests.toy_setups import Notes, toy_job, toy_loop
 from tightfit.data.batches import collate
 from tightfit.model.adapters import output_layer
 from tightfit.tasks import linear_probe
-from tightfit.tasks.linear_probe import LinearMap, fit_probe
+from tightfit.tasks.linear_probe import PENALTIES, LinearMap, fit_probe, leave_one_out
 from tightfit.training.prefix_cache import keep_prefix
 from tightfit.training.probe import frozen_features, start_at_probe
 from tightfit.training.signals import StopRequest
@@ -140,3 +140,20 @@ def test_stored_states_give_the_same_features(bert: Path, tmp_path: Path) -> Non
     kept, _ = keep_prefix(loop.setup, tmp_path, Notes(), StopRequest())
     assert kept.train.states is not None
     np.testing.assert_allclose(frozen_features(kept, rows_N), computed_NF, atol=1e-3)
+
+
+def test_leave_one_out_is_that_of_as_many_fits() -> None:
+    """In closed form and row by row, at the penalty with the least error; a dead feature is none.
+
+    A row's own part in the standardisation and in the centre of targets is left in both.
+    """
+    chance = np.random.default_rng(0)
+    x_NF, wanted_NK = chance.normal(size=(30, 6)).astype(np.float32), chance.normal(size=(30, 2))
+    x_NF[:, 5] = 3.0
+    z_NF = StandardScaler().fit_transform(x_NF[:, :5].astype(np.float64))
+    errors, rows = {}, np.arange(30)
+    for penalty in PENALTIES * 30:
+        fits = [Ridge(penalty).fit(z_NF[rows != i], wanted_NK[rows != i]) for i in rows]
+        found = np.concatenate([fit.predict(z_NF[i : i + 1]) for i, fit in enumerate(fits)])
+        errors[float(((wanted_NK - found) ** 2).mean())] = found
+    np.testing.assert_allclose(leave_one_out(x_NF, wanted_NK), errors[min(errors)], atol=1e-6)

@@ -18,14 +18,13 @@ import numpy as np
 import pytest
 
 from tests.exports import toy_run, wide_encoder
-from tests.toy_setups import Notes
+from tests.toy_setups import Notes, predict_chunks
 from tests.toys import WORDS, write_jsonl
 from tightfit import Run, predict
 from tightfit.batch_predict import stream
 from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint, fingerprint
 from tightfit.batch_predict.prefetch import ahead
 from tightfit.batch_predict.shard import Shard
-from tightfit.batch_predict.stream import predict_stream
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, UsageError
 from tightfit.tasks import Predictions, SingleLabel
@@ -87,7 +86,7 @@ class Counter:
 
 def write(predictor: Any, out: Path, chunks: Any = CHUNKS, **options: Any) -> bytes:
     """Predict and read back."""
-    predict_stream(predictor, chunks, out, probabilities=True, **{"job": JOB, **options})
+    predict_chunks(predictor, chunks, out, probabilities=True, **{"job": JOB, **options})
     return out.read_bytes()
 
 
@@ -305,4 +304,4 @@ def test_predict_takes_a_shard(run: Path, tmp_path: Path) -> None:
     assert predict(run, data, tmp_path / "o.csv", shard="2/2", progress=Notes()).rows == 5
     assert (tmp_path / "o.csv").read_text().splitlines()[1].startswith(f"{stream.STREAM_ROWS},")
     with pytest.raises(UsageError, match="no such shard"):
-        predict("no run", data, tmp_path / "o.csv", shard="3/2", progress=Notes())
+        predict("no run", data, tmp_path / "p.csv", shard="3/2", progress=Notes())

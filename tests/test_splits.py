@@ -92,6 +92,17 @@ def test_a_stratified_split_keeps_the_shares() -> None:
     assert parts.note is None
 
 
+@settings(deadline=None)
+@given(counts=st.lists(st.integers(2, 60), min_size=2, max_size=6), seed=st.integers(0, 999))
+def test_each_class_is_on_both_sides(counts: list[int], seed: int) -> None:
+    """Also one whose share of the held-out rows is less than a row."""
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    held_out = max(len(counts), len(labels) // 10)
+    parts = split(labels, rows=held_out / len(labels), stratify=True, seed=seed)
+    for side in (parts.train, parts.validation):
+        assert {labels[row] for row in side} == set(range(len(counts)))
+
+
 def test_a_single_row_of_a_class_trains() -> None:
     """Held out, its class would never be learnt."""
     labels = [0] * 20 + [1] * 20 + [2, 3]

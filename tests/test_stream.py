@@ -20,10 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tightfit
-from tests.toy_setups import TEXTS, CountingBar, Speaker, toy_classifier, toy_predictor
+from tests.toy_setups import (
+    TEXTS,
+    CountingBar,
+    Speaker,
+    predict_chunks,
+    toy_classifier,
+    toy_predictor,
+)
 from tests.toys import toy_rows
 from tightfit.batch_predict.shard import Shard
-from tightfit.batch_predict.stream import predict_stream
 from tightfit.batch_predict.writers import WRITERS
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, MachineError, UsageError
@@ -65,7 +71,7 @@ def read_back(path: Path) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
         return rows
     with path.open(encoding="utf-8", newline="") as file:
-        return [{**row, "ID": int(row["ID"])} for row in csv.DictReader(file)]
+        return [{**row, "id": int(row["id"])} for row in csv.DictReader(file)]
 
 
 def chunked(texts: list[str], size: int) -> Iterator[list[str]]:
@@ -78,12 +84,12 @@ def test_rows_come_back_in_order(
     suffix: str, predictor: Predictor, many: list[str], tmp_path: Path
 ) -> None:
     """IDs from 0, and the label that the classifier gives to each text."""
-    written = predict_stream(predictor, chunked(many, 30), tmp_path / f"out{suffix}")
+    written = predict_chunks(predictor, chunked(many, 30), tmp_path / f"out{suffix}")
     rows = read_back(tmp_path / f"out{suffix}")
     assert (written.rows, written.abstained) == (100, 0)
-    assert [row["ID"] for row in rows] == list(range(100))
-    assert [int(row["Label"]) for row in rows] == predictor.predict(many).ids
-    assert list(rows[0]) == ["ID", "Label"]
+    assert [row["id"] for row in rows] == list(range(100))
+    assert [int(row["label"]) for row in rows] == predictor.predict(many).ids
+    assert list(rows[0]) == ["id", "label", "confidence"]
 
 
 @formats
@@ -94,10 +100,10 @@ def test_chunks_do_not_matter(
     found = []
     for size in (1, 7, 1000):
         out = tmp_path / f"{size}{suffix}"
-        predict_stream(predictor, chunked(many, size), out, probabilities=True)
+        predict_chunks(predictor, chunked(many, size), out, probabilities=True)
         found.append(read_back(out))
     for other in found[1:]:
-        assert [row["Label"] for row in other] == [row["Label"] for row in found[0]]
+        assert [row["label"] for row in other] == [row["label"] for row in found[0]]
         for name in list(other[0])[2:]:
             ours, theirs = ([float(row[name]) for row in rows] for rows in (other, found[0]))
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -108,7 +114,7 @@ def test_files_of_ids_are_the_same_bytes(
 ) -> None:
     """What is handed in does not depend on how it was cut."""
     for size in (1, 7, 1000):
-        predict_stream(predictor, chunked(many, size), tmp_path / f"{size}.csv")
+        predict_chunks(predictor, chunked(many, size), tmp_path / f"{size}.csv", submission=True)
     contents = {(tmp_path / f"{size}.csv").read_bytes() for size in (1, 7, 1000)}
     assert len(contents) == 1
     assert contents.pop().startswith(b"ID,Label\n0,")
@@ -118,31 +124,31 @@ def test_files_of_ids_are_the_same_bytes(
 def test_strange_label_names_come_back(suffix: str, predictor: Predictor, tmp_path: Path) -> None:
     """Commas, quotes, line ends, emoji, formulas: as values and as the names of columns."""
     out = tmp_path / f"out{suffix}"
-    predict_stream(predictor, [TEXTS], out, label_format="name", probabilities=True)
+    predict_chunks(predictor, [TEXTS], out, label_format="name", probabilities=True)
     rows = read_back(out)
-    assert [row["Label"] for row in rows] == predictor.predict(TEXTS).labels
-    assert list(rows[0]) == ["ID", "Label", *(f"probability_{name}" for name in STRANGE)]
+    assert [row["label"] for row in rows] == predictor.predict(TEXTS).labels
+    assert list(rows[0]) == ["id", "label", "confidence", *STRANGE]
     for row in rows:
-        assert sum(float(row[f"probability_{name}"]) for name in STRANGE) == pytest.approx(1)
+        assert sum(float(row[name]) for name in STRANGE) == pytest.approx(1, abs=1e-5)
 
 
 @formats
-@pytest.mark.parametrize("label_format", ["id", "name"])
+@pytest.mark.parametrize("label_format", ["value", "id", "name"])
 def test_texts_below_the_threshold_have_no_label(
     suffix: str, label_format: Any, predictor: Predictor, tmp_path: Path
 ) -> None:
     """An empty cell, or null; the first row may be one of them."""
     unsure = replace(predictor, threshold=0.999)
     out = tmp_path / f"out{suffix}"
-    written = predict_stream(unsure, [TEXTS], out, label_format=label_format)
+    written = predict_chunks(unsure, [TEXTS], out, label_format=label_format)
     assert (written.rows, written.abstained) == (4, 4)
-    assert {row["Label"] for row in read_back(out)} <= {"", None}
+    assert {row["label"] for row in read_back(out)} <= {"", None}
 
 
 def test_texts_that_were_cut_are_counted_over_chunks(predictor: Predictor, tmp_path: Path) -> None:
     """One in the first chunk, two in the second."""
     long = "goal " * 40
-    written = predict_stream(predictor, [[long, "a"], [long, long]], tmp_path / "out.csv")
+    written = predict_chunks(predictor, [[long, "a"], [long, long]], tmp_path / "out.csv")
     assert written.truncated == 3
 
 
@@ -150,7 +156,7 @@ def test_texts_that_were_cut_are_counted_over_chunks(predictor: Predictor, tmp_p
 @given(
     sizes=st.lists(st.integers(1, 30), max_size=6),
     count=st.integers(1, 5),
-    label_format=st.sampled_from(["id", "name"]),
+    label_format=st.sampled_from(["value", "id", "name"]),
 )
 def test_any_chunks_and_shards_give_the_same_file(
     sizes: list[int], count: int, label_format: Any, predictor: Predictor, many: list[str]
@@ -160,13 +166,13 @@ def test_any_chunks_and_shards_give_the_same_file(
     chunks = [many[a:b] for a, b in zip(ends, [*ends[1:], len(many)], strict=True) if a < b]
     with TemporaryDirectory() as folder:
         whole = Path(folder, "whole.jsonl")
-        predict_stream(predictor, [many], whole, label_format=label_format)
+        predict_chunks(predictor, [many], whole, label_format=label_format)
         lines = []
         for number in range(1, count + 1):
             out, shard = Path(folder, f"{number}.jsonl"), Shard(number, count)
-            predict_stream(predictor, chunks, out, label_format=label_format, shard=shard)
+            predict_chunks(predictor, chunks, out, label_format=label_format, shard=shard)
             lines += out.read_text("utf-8").splitlines()
-        lines.sort(key=lambda line: int(json.loads(line)["ID"]))
+        lines.sort(key=lambda line: int(json.loads(line)["id"]))
         assert lines == whole.read_text("utf-8").splitlines()
 
 
@@ -186,29 +192,29 @@ def test_formulas_are_escaped_where_that_is_asked_for(
         (True, (*(f"'{n}" for n in FORMULAS[:6]), "a=1", "'=1")),
     ):
         options: dict[str, Any] = {"label_format": "name", "escape_formulas": escape}
-        predict_stream(predictor, [["goal"] * len(FORMULAS)], tmp_path / "out.csv", **options)
-        assert tuple(row["Label"] for row in read_back(tmp_path / "out.csv")) == due
+        predict_chunks(predictor, [["goal"] * len(FORMULAS)], tmp_path / "out.csv", **options)
+        assert tuple(row["label"] for row in read_back(tmp_path / "out.csv")) == due
 
 
 def test_formulas_are_no_matter_in_other_formats(predictor: Predictor, tmp_path: Path) -> None:
     """JSON lines and Parquet would only be spoilt."""
     with pytest.raises(UsageError, match="escaped in CSV only") as caught:
-        predict_stream(predictor, [TEXTS], tmp_path / "out.jsonl", escape_formulas=True)
+        predict_chunks(predictor, [TEXTS], tmp_path / "out.jsonl", escape_formulas=True)
     assert (caught.value.exit_code, list(tmp_path.iterdir())) == (2, [])
 
 
 def test_no_rows_leave_a_file_with_columns(predictor: Predictor, tmp_path: Path) -> None:
     """Whoever reads it finds what was asked for: none of them."""
     for suffix in (".csv", ".jsonl", ".parquet"):
-        assert predict_stream(predictor, [], tmp_path / f"out{suffix}").rows == 0
-    assert (tmp_path / "out.csv").read_text() == "ID,Label\n"
-    assert pq.read_table(tmp_path / "out.parquet").column_names == ["ID", "Label"]
+        assert predict_chunks(predictor, [], tmp_path / f"out{suffix}").rows == 0
+    assert (tmp_path / "out.csv").read_text() == "id,label,confidence\n"
+    assert pq.read_table(tmp_path / "out.parquet").column_names == ["id", "label", "confidence"]
 
 
 def test_progress_is_told(predictor: Predictor, many: list[str], tmp_path: Path) -> None:
     """Row by row of the whole file."""
     bar = CountingBar()
-    predict_stream(predictor, chunked(many, 30), tmp_path / "out.csv", progress=Speaker(bar))
+    predict_chunks(predictor, chunked(many, 30), tmp_path / "out.csv", progress=Speaker(bar))
     assert bar.count == 100
 
 
@@ -216,7 +222,7 @@ def test_an_older_file_is_replaced(predictor: Predictor, tmp_path: Path) -> None
     """By the whole new one."""
     out = tmp_path / "out.csv"
     out.write_text("old " * 1000)
-    predict_stream(predictor, [TEXTS], out)
+    predict_chunks(predictor, [TEXTS], out)
     assert len(read_back(out)) == 4
 
 
@@ -235,7 +241,7 @@ def test_a_failure_midway_leaves_nothing(
 ) -> None:
     """Neither the file nor its parts, and the fault itself is told, not another."""
     with pytest.raises(type(error)) as caught:
-        predict_stream(predictor, failing(error), tmp_path / f"out{suffix}")
+        predict_chunks(predictor, failing(error), tmp_path / f"out{suffix}")
     assert caught.value is error
     assert list(tmp_path.iterdir()) == []
 
@@ -245,7 +251,7 @@ def test_a_failure_midway_keeps_the_older_file(predictor: Predictor, tmp_path: P
     out = tmp_path / "out.csv"
     out.write_text("old")
     with pytest.raises(DataError):
-        predict_stream(predictor, failing(DataError("no text")), out)
+        predict_chunks(predictor, failing(DataError("no text")), out)
     assert out.read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]
 
@@ -261,7 +267,7 @@ def test_a_full_disk_is_a_fault_of_the_machine(
 
     monkeypatch.setattr(WRITERS[suffix], "write", full_disk)
     with pytest.raises(MachineError, match="could not be written") as caught:
-        predict_stream(predictor, [TEXTS], tmp_path / f"out{suffix}")
+        predict_chunks(predictor, [TEXTS], tmp_path / f"out{suffix}")
     assert "No space left on device" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -272,14 +278,14 @@ def test_an_output_below_a_file_is_a_fault_of_the_machine(
     """There cannot be such a folder."""
     (tmp_path / "file").touch()
     with pytest.raises(MachineError, match="could not be written"):
-        predict_stream(predictor, [TEXTS], tmp_path / "file" / "out.csv")
+        predict_chunks(predictor, [TEXTS], tmp_path / "file" / "out.csv")
 
 
 @pytest.mark.parametrize("name", ["out.txt", "out", "out.xlsx", "out.csv.gz"])
 def test_other_formats_are_refused(name: str, predictor: Predictor, tmp_path: Path) -> None:
     """With those that there are, and before a text is read."""
     with pytest.raises(UsageError, match="cannot be written in this format") as caught:
-        predict_stream(predictor, failing(AssertionError()), tmp_path / name)
+        predict_chunks(predictor, failing(AssertionError()), tmp_path / name)
     assert "FILE.csv, FILE.jsonl, FILE.parquet" in str(caught.value)
 
 
@@ -287,7 +293,7 @@ def test_a_folder_of_that_name_is_refused(predictor: Predictor, tmp_path: Path) 
     """It is not replaced."""
     (tmp_path / "out.csv").mkdir()
     with pytest.raises(UsageError, match="the output is a folder"):
-        predict_stream(predictor, [TEXTS], tmp_path / "out.csv")
+        predict_chunks(predictor, [TEXTS], tmp_path / "out.csv")
 
 
 def test_the_competition_s_file(finished: tightfit.TrainResult, tmp_path: Path) -> None:
@@ -296,7 +302,9 @@ def test_the_competition_s_file(finished: tightfit.TrainResult, tmp_path: Path) 
     with (tmp_path / "test.pkl").open("wb") as file:
         pickle.dump(datasets.Dataset.from_dict({"text": rows}), file)
     out = tmp_path / "submission.csv"
-    result = tightfit.predict(finished.run, tmp_path / "test.pkl", out, progress=Progress())
+    result = tightfit.predict(
+        finished.run, tmp_path / "test.pkl", out, submission=True, progress=Progress()
+    )
     assert (result.rows, result.abstained) == (8000, 0)
     lines = out.read_text().splitlines()
     assert lines[0] == "ID,Label"

@@ -18,6 +18,7 @@ from tightfit.errors import MissingExtraError, SettingsError
 from tightfit.extras import available
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
+from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.loop import Loop
 from tightfit.training.tracking import Tracker
 
@@ -165,9 +166,14 @@ def test_wandb_offline_writes_a_run_and_no_secret(
 @pytest.mark.parametrize("tracker", ["none", pytest.param("tensorboard", marks=with_tensorboard)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_no_secret_of_the_environment_is_in_a_run(
-    tracker: str, bert: Path, rows_file: Path, private: Path
+    tracker: str,
+    bert: Path,
+    rows_file: Path,
+    private: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not a byte of it in any file: of the run, of its checkpoints, beside it, or elsewhere."""
+    monkeypatch.setattr(CheckpointStore, "clear", lambda store: None)
     assert os.environ["HF_TOKEN"] == SECRET
     tracked(bert, rows_file, private / "runs" / "run", tracker)
     files = files_below(private)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ import torch
 from accelerate.utils import set_seed
 
 from tests.toys import toy_rows
+from tightfit.batch_predict.input_rows import Records
+from tightfit.batch_predict.stream import Form, Written, predict_stream
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, load_config
 from tightfit.data.table import Table
@@ -45,11 +47,27 @@ LABELS = ("money", "sport")
 PLAIN = [
     *("adapters.rank=4", "adapters.alpha=8", "adapters.rslora=false"),
     *("adapters.targets=query,value", "head.kind=stock", "head.start=random", "optim.epochs=3"),
+    "head.pooling=first",
 ]
 """What the published recipe trains; a test that wants more says so."""
 
-SHORT = ["data.max_length=32", "predict.max_length=32", "train.precision=fp32", *PLAIN]
-"""Toy encoders have few positions, and tests compare digits."""
+SHORT = [
+    *("data.max_length=32", "predict.max_length=32", "train.precision=fp32", *PLAIN),
+    *("optim.objective=cross-entropy", "train.folds=0"),
+]
+"""Toy encoders have few positions, tests compare digits, and toy rows are few."""
+
+FEW = [
+    *(
+        "head.kind=linear",
+        "head.pooling=mean",
+        "head.start=probe",
+        "optim.objective=auto",
+        "train.folds=auto",
+    ),
+    *("contrastive.steps=6", "contrastive.lr=1e-3"),
+]
+"""Settings over :data:`SHORT` under which few rows are what they are to users."""
 
 TASK = SingleLabel.from_names(LABELS)
 
@@ -125,6 +143,18 @@ def toy_classifier(
 def toy_predictor(classifier: Classifier, max_length: int = 16, **more: Any) -> Predictor:
     """Answers of a classifier that lies in no folder."""
     return Predictor(through_transformers(classifier, None), classifier.task, max_length, **more)
+
+
+FORM = ("label_format", "probabilities", "submission", "escape_formulas", "kept")
+
+
+def predict_chunks(
+    predictor: Any, chunks: Iterable[list[str] | Records], out: Path, **options: Any
+) -> Written:
+    """``predict_stream``, of bare texts too, the fields of its form among the options."""
+    form = Form(**{name: options.pop(name) for name in FORM if name in options})
+    records = (each if isinstance(each, Records) else Records(each) for each in chunks)
+    return predict_stream(predictor, records, out, form, **options)
 
 
 def toy_table(count: int = 64) -> Table:

@@ -11,7 +11,10 @@ Each name is loaded when it is first asked for, so that ``plan`` answers without
 from __future__ import annotations
 
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
+
+from tightfit.random_states import keep_random_states
 
 if TYPE_CHECKING:
     from tightfit.diagnosis import examine as doctor
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from tightfit.verbs.plan import plan
     from tightfit.verbs.predict import PredictResult, predict
     from tightfit.verbs.report import report
+    from tightfit.verbs.runs import RunList, runs
     from tightfit.verbs.train import train
     from tightfit.verbs.train_result import TrainResult
     from tightfit.verbs.write_export import ExportResult
@@ -46,6 +50,7 @@ _HOMES = {
     "ImportResult": "verbs.import_adapter:ImportResult",
     "PredictResult": "verbs.predict:PredictResult",
     "Run": "run:Run",
+    "RunList": "verbs.runs:RunList",
     "TrainResult": "verbs.train_result:TrainResult",
     "audit": "verbs.audit:audit",
     "check": "verbs.check:check",
@@ -59,6 +64,7 @@ _HOMES = {
     "plan": "verbs.plan:plan",
     "predict": "verbs.predict:predict",
     "report": "verbs.report:report",
+    "runs": "verbs.runs:runs",
     "train": "verbs.train:train",
 }
 """Where each public name is defined: ``module:name``."""
@@ -73,6 +79,7 @@ __all__ = [
     "ImportResult",
     "PredictResult",
     "Run",
+    "RunList",
     "TrainResult",
     "__version__",
     "audit",
@@ -87,6 +94,7 @@ __all__ = [
     "plan",
     "predict",
     "report",
+    "runs",
     "train",
 ]
 
@@ -96,6 +104,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
     found = getattr(import_module(f"{__name__}.{module}"), attribute)
+    if isinstance(found, FunctionType):
+        found = keep_random_states()(found)
+        # Worker processes get a function by the name under which they can look it up.
+        found.__module__, found.__qualname__ = __name__, name
     globals()[name] = found
     return found
 

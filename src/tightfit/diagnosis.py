@@ -20,7 +20,8 @@ from huggingface_hub import constants, get_session
 
 from tightfit.errors import TightfitError
 from tightfit.extras import EXTRA_OF, available
-from tightfit.model.locate import EMBEDDED, locate
+from tightfit.model.embedded import MINILM
+from tightfit.model.locate import locate
 
 LIBRARIES = (
     "tightfit",
@@ -214,7 +215,7 @@ def _pip(extra: str) -> str:
 
 def _embedded() -> Finding:
     try:
-        return Finding(True, f"{EMBEDDED}, digest as published, in {locate(EMBEDDED).folder}")
+        return Finding(True, f"{MINILM.name}, digest as published, in {locate(MINILM.name).folder}")
     except TightfitError as error:
         return Finding(False, f"{error.what}: {error.next_step}")
     except OSError as error:

@@ -1,35 +1,42 @@
 """Everything that can go wrong for a user, as one short tree.
 
-    TightfitError
-    ├── UsageError      exit 2   an option or its value cannot be used as given
-    ├── SettingsError   exit 3   a recipe, key or value is unknown, or settings contradict
-    │   └── MissingExtraError    an optional package is not installed
-    ├── DataError       exit 4   rows, or files of rows, are faulty
-    ├── BudgetError     exit 5   the plan does not fit under the cap
-    ├── ModelError      exit 6   the encoder is unknown, unreachable or unfit
-    ├── ProofError      exit 7   a proof did not hold
-    ├── ArtefactError   exit 8   a run folder or artefact is incomplete or damaged
-    ├── MachineError    exit 9   disk, permission, lock
+    Fault
+    ├── TightfitError
+    │   ├── UsageError      exit 2   an option or its value cannot be used as given
+    │   ├── SettingsError   exit 3   a recipe, key or value is unknown, or settings contradict
+    │   │   └── MissingExtraError    an optional package is not installed
+    │   ├── DataError       exit 4   rows, or files of rows, are faulty
+    │   ├── BudgetError     exit 5   the plan does not fit under the cap
+    │   ├── ModelError      exit 6   the encoder is unknown, unreachable or unfit
+    │   ├── ProofError      exit 7   a proof did not hold
+    │   ├── ArtefactError   exit 8   a run folder or artefact is incomplete or damaged
+    │   └── MachineError    exit 9   disk, permission, lock
     └── Interrupted     exit 130 (Ctrl-C) or 143 (SIGTERM), with a resumable checkpoint
 
 Each error also inherits the built-in that Python code would expect to catch. Each carries four
-things: what was wrong, the value seen, what is allowed, and the next step.
+things: what was wrong, the value seen, what is allowed, and the next step, which may be options
+to add. An interruption is no ``Exception``: a loop that goes on after any error must still stop at
+Ctrl-C.
 """
 
 from __future__ import annotations
 
 
-class TightfitError(Exception):
-    """A fault that the user can mend; never raised for a mistake of our own.
+class Fault(BaseException):
+    """Words for people, and an exit code, whatever kind of exception carries them.
 
     Args:
         what: what was wrong, one sentence without a final full stop.
         seen: the offending value, as the user would recognise it.
         allowed: what would have been accepted.
         next_step: what to do now, phrased as an instruction.
+        add: options that mend the command, quoted for a shell. The command line shows them as the
+            complete command, see :attr:`given`.
     """
 
     exit_code: int = 1
+    given: str | None = None
+    """The command that was given, without the options that ``add`` replaces; None outside one."""
 
     def __init__(
         self,
@@ -38,12 +45,14 @@ class TightfitError(Exception):
         seen: object = None,
         allowed: str | None = None,
         next_step: str | None = None,
+        add: str | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
         self.seen = seen
         self.allowed = allowed
         self.next_step = next_step
+        self.add = add
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -53,7 +62,15 @@ class TightfitError(Exception):
             lines.append(f"  allowed: {self.allowed}")
         if self.next_step is not None:
             lines.append(f"  next:    {self.next_step}")
+        if self.add is not None:
+            before = "  next:    " if self.next_step is None else "           "
+            command = f"{self.given} {self.add}" if self.given else f"add {self.add}"
+            lines.append(f"{before}{command}")
         return "\n".join(lines)
+
+
+class TightfitError(Fault, Exception):
+    """A fault that the user can mend; never raised for a mistake of our own."""
 
 
 class UsageError(TightfitError, ValueError):
@@ -108,7 +125,7 @@ class MachineError(TightfitError, OSError):
     exit_code = 9
 
 
-class Interrupted(TightfitError, RuntimeError):
+class Interrupted(Fault, KeyboardInterrupt):
     """Training was asked to stop by a signal, and has written a checkpoint."""
 
     exit_code = 130

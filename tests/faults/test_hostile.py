@@ -75,7 +75,7 @@ def test_the_answers_keep_hostile_labels(run: Path, tmp_path: Path) -> None:
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 16 * len(LABELS)
-    assert {row["Label"] for row in rows} <= set(LABELS)
+    assert {row["label"] for row in rows} <= set(LABELS)
 
 
 # --- lines without an end ----------------------------------------------------------------------

@@ -155,13 +155,11 @@ def test_a_data_frame_of_predictions() -> None:
     """What is not sure enough has no label."""
     frame = said(threshold=0.5).to_frame()
     assert isinstance(frame, pd.DataFrame)
-    assert list(frame) == [
-        *("label", "confidence", "probability_World", "probability_Sports", "probability_<b>")
-    ]
+    assert list(frame) == [*("label", "confidence", "World", "Sports", "<b>")]
     assert frame["label"][:2].tolist() == ["World", "<b>"]
     assert frame["label"].isna().tolist() == [False, False, True]
     assert frame["confidence"].tolist() == [0.7, 0.8, 0.4]
-    assert frame["probability_<b>"].tolist() == [0.1, 0.8, 0.3]
+    assert frame["<b>"].tolist() == [0.1, 0.8, 0.3]
 
 
 @pytest.mark.parametrize("probabilities", [False, True])
@@ -172,7 +170,7 @@ def test_rows_have_the_columns_that_were_announced(
     """By name and by type, so that a file's schema is known before its first row."""
     rows = said().rows(label_format, probabilities=probabilities)
     columns = TASK.columns(label_format, probabilities=probabilities)
-    assert [row["Label"] for row in rows[:2]] == labels
+    assert [row["label"] for row in rows[:2]] == labels
     for row in rows:
         assert {name: type(value) for name, value in row.items()} == columns
 

@@ -10,24 +10,29 @@ import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from tightfit.batch_predict.input_rows import ID, Records
 from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint
 from tightfit.batch_predict.prefetch import ahead
 from tightfit.batch_predict.shard import WHOLE, Shard
-from tightfit.batch_predict.writers import WRITERS, Row, Writer, escape_formula
+from tightfit.batch_predict.writers import WRITERS, CsvWriter, Row, Writer
 from tightfit.data.tokens import Tokens
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import MachineError, UsageError
 from tightfit.progress import Progress
 from tightfit.storage.whole import PARTIAL_SUFFIX
-from tightfit.tasks import LabelFormat, Predictions
+from tightfit.tasks import LabelFormat, Predictions, Task
 
-TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string()}
-"""Of the columns, in Parquet."""
+TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+"""Of the answer's own columns, in Parquet."""
+
+SUBMISSION = {"ID": pa.int64(), "Label": pa.int64()}
+"""The competition's columns: the row's number from 0, and the position of its class."""
 
 STREAM_ROWS = 2048
 """Rows of a chunk: what a kill costs at most, and enough of them to find rows of like length."""
@@ -48,14 +53,59 @@ class Written:
     """From the first row that is read to the last that is written."""
 
 
+@dataclass(frozen=True)
+class Form:
+    """What is written of each row."""
+
+    label_format: LabelFormat = "value"
+    probabilities: bool = False
+    """A column for the probability of each label."""
+    submission: bool = False
+    """The competition's columns, and no others."""
+    escape_formulas: bool = False
+    """An apostrophe before cells that a spreadsheet would run as formulas; in a CSV."""
+    kept: Mapping[str, pa.DataType] = field(default_factory=dict)
+    """Columns of the input that are handed on, an id among them where it has one."""
+
+    def own(self, task: Task) -> dict[str, type]:
+        """The columns that the answer itself has, but for the id."""
+        return task.columns(self.label_format, probabilities=self.probabilities)
+
+    def schema(self, task: Task) -> pa.Schema:
+        """Known before the first row, which may have no label to tell a type from."""
+        own = {name: TYPES[kind] for name, kind in self.own(task).items()}
+        columns = SUBMISSION if self.submission else {ID: pa.int64(), **self.kept, **own}
+        return pa.schema(list(columns.items()))
+
+    def writer(self, path: Path, task: Task) -> Writer:
+        """A file to write such rows to."""
+        if path.suffix != ".csv":
+            return WRITERS[path.suffix](path, self.schema(task))
+        shares = (
+            [] if self.submission else [n for n, kind in self.own(task).items() if kind is float]
+        )
+        return CsvWriter(path, self.schema(task), shares, escape=self.escape_formulas)
+
+    def rows(self, start: int, found: Predictions, kept: Mapping[str, list[Any]]) -> list[Row]:
+        """What is written of a chunk whose first row has the number ``start``."""
+        numbers = range(start, start + len(found))
+        if self.submission:
+            pairs = zip(numbers, found.told("id"), strict=True)
+            return [{"ID": number, "Label": label} for number, label in pairs]
+        own = found.rows(self.label_format, probabilities=self.probabilities)
+        columns = {ID: numbers, **kept}
+        given = (
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        )
+        return [{**row, **answer} for row, answer in zip(given, own, strict=True)]
+
+
 def predict_stream(
     predictor: Predictor,
-    chunks: Iterable[list[str]],
+    chunks: Iterable[Records],
     out: Path,
+    form: Form | None = None,
     *,
-    label_format: LabelFormat = "id",
-    probabilities: bool = False,
-    escape_formulas: bool = False,
     total: int | None = None,
     shard: Shard = WHOLE,
     job: Mapping[str, object] | None = None,
@@ -63,18 +113,17 @@ def predict_stream(
 ) -> Written:
     """Write a line for every text.
 
-    The columns are ``ID`` (0, 1, …) and ``Label``, then one probability a label on request. The
-    label is empty (CSV) or null where the predictor's confidence does not reach its threshold.
+    The columns are ``id`` (the input's own, or 0, 1, …), those that are kept, ``label``,
+    ``confidence``, then one probability a label on request. The label is empty (CSV) or null where
+    the predictor's confidence does not reach its threshold.
 
     Args:
         predictor: the classifier.
-        chunks: texts, some at a time.
+        chunks: rows, some at a time.
         out: a path ending in .csv, .jsonl or .parquet; replaced if it exists.
-        label_format: the label's position or its name.
-        probabilities: add a column ``probability_NAME`` for each label.
-        escape_formulas: put an apostrophe before names that a spreadsheet would run as formulas.
+        form: which columns, and how they are written; None is the plain one.
         total: rows to come, where known, for the progress bar.
-        shard: predict these chunks only; the IDs are still those of the whole.
+        shard: predict these chunks only; row numbers are still those of the whole.
         job: what the predictions depend on besides the texts, such as the run. Where it is given,
             finished chunks stay in ``OUT.partial`` if this ends early, and the same job goes on
             from there.
@@ -83,26 +132,23 @@ def predict_stream(
     Raises:
         UsageError: the suffix of ``out`` is none of these, or formulas are to be escaped in a
             format that no spreadsheet runs.
+        DataError: a kept cell does not go with those of the first rows, in Parquet.
         MachineError: the file cannot be written.
     """
-    progress = progress or Progress()
+    form, progress = form or Form(), progress or Progress()
     started = time.perf_counter()
     done = truncated = answered = by_linear = 0
-    schema = _schema(predictor.task.columns(label_format, probabilities=probabilities))
-    check_out(out, escape_formulas=escape_formulas)
+    check_out(out, escape_formulas=form.escape_formulas)
     journal = (
         None if job is None else PredictionCheckpoint(_partial(out) / "done", predictor.task, job)
     )
     with (
-        _whole_file(out, schema, keep=journal is not None) as writer,
+        _whole_file(out, form, predictor.task, keep=journal is not None) as writer,
         progress.track("predicting", total or 0) as bar,
         closing(_predicted(predictor, chunks, shard, journal)) as parts,
     ):
-        for start, predictions in parts:
-            found = predictions.rows(label_format, probabilities=probabilities)
-            rows: list[Row] = [{"ID": start + i, **row} for i, row in enumerate(found)]
-            if escape_formulas:
-                rows = [{k: escape_formula(cell) for k, cell in row.items()} for row in rows]
+        for part, predictions in parts:
+            rows = form.rows(part.start, predictions, part.records.kept)
             writer.write(rows)
             done += len(rows)
             truncated += predictions.truncated
@@ -119,18 +165,22 @@ class _Part:
 
     number: int
     start: int
-    texts: list[str]
-    found: Predictions | None
-    tokens: Tokens | None
+    records: Records
+    found: Predictions | None = None
+    tokens: Tokens | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        return self.records.texts
 
 
 def _predicted(
     predictor: Predictor,
-    chunks: Iterable[list[str]],
+    chunks: Iterable[Records],
     shard: Shard,
     journal: PredictionCheckpoint | None,
-) -> Generator[tuple[int, Predictions]]:
-    """The first row and the predictions of each chunk of the shard, in order."""
+) -> Generator[tuple[_Part, Predictions]]:
+    """The chunks of the shard with their predictions, in order."""
 
     def prepare(part: _Part) -> _Part:
         found = None if journal is None else journal.read(part.number, part.texts)
@@ -147,15 +197,15 @@ def _predicted(
                 found = predictor.predict_tokens(part.tokens)
                 if journal is not None:
                     journal.write(part.number, part.texts, found)
-            yield part.start, found
+            yield part, found
 
 
-def _numbered(chunks: Iterable[list[str]], shard: Shard) -> Iterator[_Part]:
+def _numbered(chunks: Iterable[Records], shard: Shard) -> Iterator[_Part]:
     start = 0
-    for number, texts in enumerate(chunks):
+    for number, records in enumerate(chunks):
         if shard.holds(number):
-            yield _Part(number, start, texts, None, None)
-        start += len(texts)
+            yield _Part(number, start, records)
+        start += len(records.texts)
 
 
 def check_out(out: Path, *, escape_formulas: bool = False) -> None:
@@ -182,17 +232,12 @@ def check_out(out: Path, *, escape_formulas: bool = False) -> None:
         raise UsageError("the output is a folder", seen=out, next_step="give --out a file's name")
 
 
-def _schema(columns: Mapping[str, type]) -> pa.Schema:
-    """Known before the first row, which may have no label to tell a type from."""
-    return pa.schema([("ID", pa.int64()), *((name, TYPES[kind]) for name, kind in columns.items())])
-
-
 def _partial(out: Path) -> Path:
     return out.with_name(out.name + PARTIAL_SUFFIX)
 
 
 @contextmanager
-def _whole_file(out: Path, schema: pa.Schema, *, keep: bool) -> Iterator[Writer]:
+def _whole_file(out: Path, form: Form, task: Task, *, keep: bool) -> Iterator[Writer]:
     """A writer whose file gets its name only if nothing fails.
 
     Otherwise it is removed; with ``keep``, what else lies beside it stays.
@@ -200,7 +245,7 @@ def _whole_file(out: Path, schema: pa.Schema, *, keep: bool) -> Iterator[Writer]
     partial = _partial(out)
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        writer = WRITERS[out.suffix](partial / out.name, schema)
+        writer = form.writer(partial / out.name, task)
         try:
             yield writer
         finally:

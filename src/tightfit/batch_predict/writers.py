@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-Cell = int | str | float | None
+from tightfit.errors import DataError
+from tightfit.tasks.single_label import DIGITS
+
+Cell = Any
+"""Of the answer's own columns an integer, a string, a share or None; of a kept one, anything."""
 Row = dict[str, Cell]
 
 
@@ -27,6 +33,31 @@ def escape_formula(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_SIGNS) else cell
 
 
+def plain(cell: Cell) -> Cell:
+    """A cell as JSON has it: what JSON has no form for becomes text, and not-a-number null."""
+    if isinstance(cell, Mapping):
+        return {str(key): plain(value) for key, value in cell.items()}
+    if isinstance(cell, list | tuple):
+        return [plain(each) for each in cell]
+    if isinstance(cell, float):
+        return float(cell) if math.isfinite(cell) else None
+    if isinstance(cell, Integral) and not isinstance(cell, bool):
+        return int(cell)
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "backslashreplace")
+    return cell if isinstance(cell, str | bool | None) else _as_text(cell)
+
+
+def _as_text(cell: Cell) -> str:
+    return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)
+
+
+def flat(cell: Cell) -> Cell:
+    """A cell for a format that knows no nesting: lists and objects become JSON text."""
+    simple = plain(cell)
+    return json.dumps(simple, ensure_ascii=False) if isinstance(simple, list | dict) else simple
+
+
 class Writer(Protocol):
     """Takes rows, in order; the columns are those of the schema it was made with."""
 
@@ -40,10 +71,16 @@ class Writer(Protocol):
 class CsvWriter:
     """Comma-separated values, quoted where needed, Unix line ends."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        """Open ``path`` for writing, and write the header."""
+    def __init__(
+        self, path: Path, schema: pa.Schema, shares: Collection[str] = (), *, escape: bool = False
+    ) -> None:
+        """Open ``path`` for writing, and write the header.
+
+        ``shares`` are the columns of probabilities; ``escape`` puts an apostrophe before what a
+        spreadsheet would take for a formula.
+        """
         self._file: IO[str] = path.open("w", encoding="utf-8", newline="")
-        self._names = schema.names
+        self._names, self._shares, self._escape = schema.names, frozenset(shares), escape
         self._plain = csv.writer(self._file, lineterminator="\n")
         self._quoting = csv.writer(self._file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         self._write(self._names)
@@ -51,9 +88,13 @@ class CsvWriter:
     def write(self, rows: list[Row]) -> None:
         """Append rows."""
         for row in rows:
-            self._write([row[name] for name in self._names])
+            self._write([self._cell(name, row[name]) for name in self._names])
+
+    def _cell(self, name: str, cell: Cell) -> Cell:
+        return f"{cell:.{DIGITS}f}" if name in self._shares else flat(cell)
 
     def _write(self, cells: Sequence[Cell]) -> None:
+        cells = [*map(escape_formula, cells)] if self._escape else cells
         # The module leaves a lone carriage return bare, which would end a row.
         bare = any("\r" in cell for cell in cells if isinstance(cell, str))
         (self._quoting if bare else self._plain).writerow(cells)
@@ -72,7 +113,7 @@ class JsonlWriter:
 
     def write(self, rows: list[Row]) -> None:
         """Append rows."""
-        self._file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        self._file.writelines(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows)
 
     def close(self) -> None:
         """Close the file."""
@@ -89,11 +130,32 @@ class ParquetWriter:
 
     def write(self, rows: list[Row]) -> None:
         """Append a row group."""
-        self._writer.write_table(pa.Table.from_pylist(rows, self._schema))
+        columns = [_column([row[field.name] for row in rows], field) for field in self._schema]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
 
     def close(self) -> None:
         """Write the footer."""
         self._writer.close()
+
+
+def _column(cells: list[Cell], field: pa.Field) -> pa.Array:
+    """Cells of one column, which the first rows gave its type."""
+    if pa.types.is_string(field.type):
+        cells = [cell if cell is None else _as_words(cell) for cell in cells]
+    try:
+        return pa.array(cells, field.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise DataError(
+            f"a cell of the column {field.name!r} is of another kind than those of the first rows",
+            seen=str(error).partition("\n")[0],
+            allowed=f"{field.type}, as in the first rows",
+            next_step="write a .csv or .jsonl, or keep this column out",
+        ) from error
+
+
+def _as_words(cell: Cell) -> str:
+    simple = flat(cell)
+    return simple if isinstance(simple, str) else json.dumps(simple)
 
 
 WRITERS: dict[str, type[CsvWriter | JsonlWriter | ParquetWriter]] = {

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 from tightfit.budget.budget_errors import over_budget
 from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
+from tightfit.families import Pooling
 from tightfit.methods import HEAD_ONLY, KINDS, METHODS, PLAIN, AdapterKind, Method
 
 T = TypeVar("T")
@@ -42,6 +43,9 @@ class Plan:
     """The reason for these ranks, where the settings left them open."""
     vectors: tuple[VectorPlan, ...] = ()
     """What trains in the encoder for methods that train vectors."""
+    mean_block: tuple[str, ...] = ()
+    """Tensors of the frozen block that gives the head the mean of all tokens, saved like the
+    constants; none where it reads the first token."""
 
     def __post_init__(self) -> None:
         if self.num_labels < 2:
@@ -77,6 +81,11 @@ class Plan:
         return METHODS[self.method]
 
     @property
+    def pooling(self) -> Pooling:
+        """What the head reads of the encoder's last layer."""
+        return "mean" if self.mean_block else "first"
+
+    @property
     def adapters(self) -> int:
         """Trained parameters outside the head: the adapters', or the encoder's own."""
         if self.record.whole:
@@ -88,7 +97,7 @@ class Plan:
     @property
     def saved_constants(self) -> tuple[str, ...]:
         """Tensors of the artefact that did not train."""
-        return self.frozen_constants + self.record.constants
+        return self.frozen_constants + self.mean_block + self.record.constants
 
     @property
     def head(self) -> int:
@@ -133,6 +142,7 @@ class Plan:
             "why": self.why,
             # Plans of older runs have no such entry, and stay valid.
             **({"vectors": list(map(asdict, self.vectors))} if self.vectors else {}),
+            **({"mean_block": list(self.mean_block)} if self.mean_block else {}),
             **({"shared": list(self.record.constants)} if self.record.constants else {}),
         }
 
@@ -175,6 +185,7 @@ class Plan:
                 VectorPlan(_typed(vector["name"], str), _typed(vector["parameters"], int))
                 for vector in value.get("vectors", [])
             ),
+            mean_block=_names(value.get("mean_block", [])),
         )
 
 

@@ -20,7 +20,8 @@ from tightfit.budget.shapes import EncoderShapes
 from tightfit.budget.targets import targeted
 from tightfit.config import Config
 from tightfit.errors import SettingsError
-from tightfit.methods import HEAD_ONLY, METHODS
+from tightfit.families import FAMILIES, Pooling, mean_block
+from tightfit.methods import HEAD_ONLY, METHODS, Method
 
 
 def plan_by(
@@ -30,6 +31,7 @@ def plan_by(
     model: str,
     num_labels: int,
     allocate: Allocate = largest_that_fits,
+    pooling: Pooling = "first",
 ) -> Plan:
     """The plan that gives every targeted layer the same rank, or spends the cap as it is told.
 
@@ -40,13 +42,19 @@ def plan_by(
         model: its name, as the user wrote it.
         num_labels: logits that the head gives.
         allocate: chooses layers and ranks where no rank is set.
+        pooling: what ``head.pooling=auto`` has come to.
 
     Raises:
         BudgetError: the plan is over the cap.
         SettingsError: a rank is too large for a layer, or the model has no layer of that role, not
-            so many blocks, or a head that cannot be linear.
+            so many blocks, a head that cannot be linear, or no way to the mean of its tokens.
     """
     method, budget = METHODS[config.adapters.method], config.budget.cap
+    pooling = pooling if config.head.pooling == "auto" else config.head.pooling
+    block = _mean_block(shapes, method) if pooling == "mean" else ()
+    if block:
+        # What the checkpoint brings was trained on the first token.
+        shapes = replace(shapes, head=shapes.stored_head + shapes.head, stored_head=())
     constants = () if method.whole else _constants(shapes, config.head.kind)
     whole = _head_layers(shapes, constants)
     widths = (shapes.hidden, num_labels)
@@ -84,7 +92,29 @@ def plan_by(
         frozen_constants=constants,
         why="; ".join(filter(None, [chosen.why, _why_narrow(whole[-1], kept[-1])])),
         vectors=vectors,
+        mean_block=block,
     )
+
+
+def why_not_mean(shapes: EncoderShapes, method: Method) -> str | None:
+    """The reason why the head can only read the first token, or None."""
+    if not mean_block(FAMILIES[shapes.model_type], shapes.depth):
+        return f"no block of {shapes.model_type} is known to compute the mean"
+    if not method.takes_block:
+        return f"what adapters.method={method.name} leaves has no place for one more block"
+    return None
+
+
+def _mean_block(shapes: EncoderShapes, method: Method) -> tuple[str, ...]:
+    reason = why_not_mean(shapes, method)
+    if reason is not None:
+        raise SettingsError(
+            "the head cannot read the mean of all tokens here",
+            seen=f"head.pooling=mean; {reason}",
+            allowed="first or auto",
+            next_step="set head.pooling=auto",
+        )
+    return tuple(mean_block(FAMILIES[shapes.model_type], shapes.depth))
 
 
 def _why_narrow(whole: HeadLayer, kept: HeadLayer) -> str:

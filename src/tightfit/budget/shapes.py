@@ -68,6 +68,8 @@ class EncoderShapes:
     """In the order in which the encoder holds them; layers that it uses repeatedly occur once."""
     head: tuple[HeadModule, ...]
     """Modules that are new, or always trained: they train, count, and are saved."""
+    stored_head: tuple[HeadModule, ...]
+    """Modules before these that the checkpoint brings, trained to read the first token."""
     depth: int
     """Blocks that a text passes through."""
     parameters: int
@@ -111,16 +113,22 @@ def encoder_shapes(
         for number, block in enumerate(blocks)
         for path in family.linears
     )
-    modules = [(spec, _head_module(spec, sizes, num_labels)) for spec in family.head]
+    modules = [_head_module(spec, sizes, num_labels) for spec in family.head]
+    stored = tuple(
+        module
+        for spec, module in zip(family.head, modules, strict=True)
+        if _stored(spec, module, family, tensor_names)
+    )
     return EncoderShapes(
         model_type=str(model_type),
         hidden=sizes.hidden,
         layers=layers,
-        head=tuple(m for spec, m in modules if not _stored(spec, m, family, tensor_names)),
+        head=tuple(module for module in modules if module not in stored),
+        stored_head=stored,
         depth=sizes.depth,
         parameters=family.rest(sizes, len(blocks))
         + sum(layer.parameters for layer in layers)
-        + sum(module.parameters for _, module in modules),
+        + sum(module.parameters for module in modules),
     )
 
 

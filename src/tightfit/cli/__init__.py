@@ -22,8 +22,10 @@ from tightfit.cli import (
     plan_command,
     predict_command,
     report_command,
+    runs_command,
     train_command,
 )
+from tightfit.cli.front import WithArguments
 from tightfit.cli.help import SettingsHelp, examples
 
 EXAMPLES = """\
@@ -43,6 +45,7 @@ Exit codes
   5  over the budget           130  interrupted (143: terminated)"""
 
 app = typer.Typer(
+    cls=WithArguments,
     epilog=f"{examples(EXAMPLES)}\n\n{EXIT_CODES}",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -61,6 +64,7 @@ app.command(epilog=examples(audit_command.EXAMPLES))(audit_command.audit)
 app.command(epilog=examples(check_command.EXAMPLES))(check_command.check)
 app.command(cls=SettingsHelp, epilog=examples(compare_command.EXAMPLES))(compare_command.compare)
 app.command(epilog=examples(report_command.EXAMPLES))(report_command.report)
+app.command(epilog=examples(runs_command.EXAMPLES))(runs_command.runs)
 app.command(epilog=examples(doctor_command.EXAMPLES))(doctor_command.doctor)
 
 

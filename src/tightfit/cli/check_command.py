@@ -76,6 +76,9 @@ def check(
         Path | None,
         in_copy(metavar="FILE", help="Write it to a .csv, .jsonl or .parquet."),
     ] = None,
+    overwrite: Annotated[
+        bool, in_copy("--overwrite", help="Replace the file in --out; never the rows themselves.")
+    ] = False,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
@@ -93,6 +96,7 @@ def check(
             max_length=max_length,
             fix=fix or (),
             out=out,
+            overwrite=overwrite,
             label_errors=label_errors,
             progress=RichProgress(),
         )

@@ -10,19 +10,22 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
+from typer.core import TyperGroup
 
-from tightfit.errors import Interrupted, MachineError, TightfitError
+from tightfit.errors import Fault, Interrupted, MachineError
 
 APOLOGY = (
     "this is a mistake in tightfit, not yours. Please report it together with what "
@@ -31,6 +34,9 @@ APOLOGY = (
 
 READER_GONE = 128 + 13
 """Exit code when nobody reads the answer any more: what a shell reports for SIGPIPE."""
+
+_ARGUMENTS: ContextVar[list[str]] = ContextVar("_ARGUMENTS")
+"""With what this process, or a test in it, was called."""
 
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
 
@@ -97,14 +103,56 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
         if debug:
             front.show(Text("".join(traceback.format_exception(error))))
         fault = _as_fault(error)
+        if fault is not None and fault.add is not None:
+            fault.given = _given(fault.add)
         words = str(fault) if fault else f"{type(error).__name__}: {error}\n  {APOLOGY}"
         front.show(Text.assemble(("error: ", "bold red"), words))
         raise typer.Exit(fault.exit_code if fault else 1) from None
 
 
-def _as_fault(error: BaseException) -> TightfitError | None:
+class WithArguments(TyperGroup):
+    """Verbs that can tell with what they were called."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep them for :func:`_given`; the library itself forgets them."""
+        _ARGUMENTS.set(list(args))
+        return super().parse_args(ctx, args)
+
+
+def _given(add: str) -> str:
+    """The command as it was given, without the options that ``add`` gives anew."""
+    anew = _options(shlex.split(add))
+    kept = [
+        part
+        for option in _options(_ARGUMENTS.get([]))
+        if not any(option[:1] == new[:1] and _key(option) == _key(new) for new in anew)
+        for part in option
+    ]
+    return shlex.join(["tightfit", *kept])
+
+
+def _options(arguments: Sequence[str]) -> list[list[str]]:
+    """Arguments, each option together with what follows it."""
+    groups: list[list[str]] = []
+    for argument in arguments:
+        if argument.startswith("--"):
+            name, equals, value = argument.partition("=")
+            groups.append([name, value] if equals else [name])
+        elif groups and groups[-1][0].startswith("--") and len(groups[-1]) == 1:
+            groups[-1].append(argument)
+        else:
+            groups.append([argument])
+    return groups
+
+
+def _key(option: Sequence[str]) -> str:
+    """What an option sets: itself, or the setting that is assigned."""
+    return option[-1].partition("=")[0].strip() if option[0] == "--set" else option[0]
+
+
+def _as_fault(error: BaseException) -> Fault | None:
     """The fault that the user can mend, or None for a mistake of our own."""
-    if isinstance(error, TightfitError):
+    if isinstance(error, Fault):
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted(

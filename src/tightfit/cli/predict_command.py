@@ -20,11 +20,14 @@ from tightfit.errors import DataError, UsageError
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
-    from tightfit import Run
+    from tightfit import PredictResult, Run
     from tightfit.tasks import Predictions
 
-LabelFormat = Literal["id", "name"]
+LabelFormat = Literal["value", "id", "name"]
 Engine = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
+
+DIGITS = 6
+"""Decimals of a probability."""
 
 LINES_AT_ONCE = 1024
 """Lines of standard input that are answered together, so that memory stays flat."""
@@ -32,6 +35,8 @@ LINES_AT_ONCE = 1024
 EXAMPLES = """\
 tightfit predict runs/001 --data test.csv --out predictions.csv
 tightfit predict runs/001 --data test.csv --out p.jsonl --probabilities
+tightfit predict runs/001 --data test.csv --out p.csv --keep text,date
+tightfit predict runs/001 --data test.pkl --out p.csv --submission
 tightfit predict runs/001 --data test.csv --out p.parquet --engine auto
 tightfit predict runs/001 --data test.csv --out sure.csv --max-error 0.02
 tightfit predict runs/001 --data test.csv --out fast.csv --cascade
@@ -66,7 +71,7 @@ def predict(
         typer.Option(
             metavar="I/N",
             rich_help_panel=options.DATA,
-            help="Predict one of N shares of the rows, such as 3/8, under their own IDs; other "
+            help="Predict one of N shares of the rows, such as 3/8, under their own numbers; other "
             "processes do the others.",
         ),
     ] = None,
@@ -78,6 +83,38 @@ def predict(
             help="The .csv, .jsonl or .parquet file to write; it appears when it is complete.",
         ),
     ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B|all",
+            rich_help_panel=options.ANSWER,
+            help="Columns of the rows to write beside the labels, or all of them.",
+        ),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=options.ANSWER,
+            help="Column of ids; else one named id, in any case, else the row's number from 0.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            rich_help_panel=options.ANSWER,
+            help="Replace the file in --out. An input is never replaced.",
+        ),
+    ] = False,
+    submission: Annotated[
+        bool,
+        typer.Option(
+            "--submission",
+            rich_help_panel=options.ANSWER,
+            help="Write the competition's form, ID,Label: row number and position of the class.",
+        ),
+    ] = False,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -91,7 +128,8 @@ def predict(
         LabelFormat | None,
         typer.Option(
             rich_help_panel=options.ANSWER,
-            help="Labels by position or by name; else id in a file, name on standard output.",
+            help="Labels as they stood in the training rows (the default of a file), by position, "
+            "or by name.",
         ),
     ] = None,
     escape_formulas: Annotated[
@@ -147,6 +185,10 @@ def predict(
             "--shard": shard,
             "--engine": engine,
             "--escape-formulas": escape_formulas or None,
+            "--keep": keep,
+            "--id-column": id_column,
+            "--overwrite": overwrite or None,
+            "--submission": submission or None,
         }
         _refuse_contradictions(data=data, out=out, text=text, for_data=for_data)
         if data is not None and out is not None:
@@ -154,9 +196,13 @@ def predict(
                 run,
                 data,
                 out,
+                keep=keep or (),
+                id_column=id_column,
                 probabilities=probabilities,
                 escape_formulas=escape_formulas,
-                label_format=label_format or "id",
+                label_format=label_format,
+                submission=submission,
+                overwrite=overwrite,
                 max_length=max_length,
                 max_error=max_error,
                 text_column=text_column,
@@ -166,12 +212,7 @@ def predict(
                 cascade=cascade,
                 progress=RichProgress(),
             )
-            if as_json:
-                front.answer(found.to_json())
-            else:
-                speed = found.rows / max(found.seconds, 1e-9)
-                wrote = f"wrote {found.rows:,} predictions to {found.out}"
-                front.show(Text(f"{wrote}, {speed:,.0f} rows a second"))
+            front.tell(found, lambda: _wrote(found), as_json=as_json)
             _tell_truncated(front, found.truncated)
             _tell_abstained(front, found.abstained, found.threshold)
             if cascade:
@@ -183,7 +224,7 @@ def predict(
         loaded = tightfit.Run.load(run, max_length=max_length, max_error=max_error)
         if cascade:
             loaded = loaded.with_cascade()
-        style = _Style(as_json, label_format or "name", probabilities)
+        style = _Style(as_json, label_format, probabilities)
         _answer_texts(front, loaded, texts, style)
 
 
@@ -211,6 +252,12 @@ def _refuse_contradictions(
             allowed="--data ROWS --out FILE, --text '…', or lines on standard input",
             next_step="add one of these",
         )
+
+
+def _wrote(found: PredictResult) -> list[Text]:
+    speed = found.rows / max(found.seconds, 1e-9)
+    wrote = f"wrote {found.rows:,} predictions to {found.out}"
+    return [Text(f"{wrote}, {speed:,.0f} rows a second")]
 
 
 def _is_terminal() -> bool:
@@ -241,7 +288,7 @@ class _Style:
     """How texts are answered on standard output."""
 
     as_json: bool
-    label_format: LabelFormat
+    label_format: LabelFormat | None
     probabilities: bool
 
 
@@ -264,20 +311,23 @@ def _answer_texts(front: Front, run: Run, texts: Iterable[str], style: _Style) -
 
 
 def _objects(found: Predictions, start: int, style: _Style) -> Iterator[dict[str, Any]]:
-    rows = found.probabilities.tolist()
-    told = found.told(style.label_format)
-    for number, (label, row) in enumerate(zip(told, rows, strict=True), start):
-        named = {"probabilities": dict(zip(found.label_names, row, strict=True))}
-        yield {"ID": number, "Label": label, **(named if style.probabilities else {})}
+    spelt = [str(label) for label in found.task.spelt(style.label_format)]
+    told, sure = found.told(style.label_format), found.confidence.round(DIGITS).tolist()
+    rows = found.probabilities.round(DIGITS).tolist()
+    for number, row in enumerate(zip(told, sure, rows, strict=True), start):
+        named = {"probabilities": dict(zip(spelt, row[2], strict=True))}
+        answer = {"id": number, "label": row[0], "confidence": row[1]}
+        yield {**answer, **(named if style.probabilities else {})}
 
 
 def _lines(found: Predictions, style: _Style) -> Iterator[str]:
+    spelt = found.task.spelt(style.label_format)
     told = zip(found.told(style.label_format), found.confidence, strict=True)
     for (label, sure), row in zip(told, found.probabilities.tolist(), strict=True):
-        cells = ["" if label is None else str(label), f"{sure:.4f}"]
+        cells = ["" if label is None else str(label), f"{sure:.{DIGITS}f}"]
         if style.probabilities:
-            pairs = zip(found.label_names, row, strict=True)
-            cells += [f"{name}={value:.4f}" for name, value in pairs]
+            pairs = zip(spelt, row, strict=True)
+            cells += [f"{name}={value:.{DIGITS}f}" for name, value in pairs]
         yield "\t".join(cells)
 
 

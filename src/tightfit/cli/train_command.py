@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,11 +17,21 @@ from tightfit.cli import options
 from tightfit.cli.console import percent, size, tick
 from tightfit.cli.front import open_front
 from tightfit.cli.plan_command import show_plan
+from tightfit.display import share_words
 from tightfit.errors import UsageError
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
-    from tightfit import Forecast, TrainResult
+    from tightfit import Forecast, Run, TrainResult
+
+MEANING = {
+    "gates": "plan, model, optimiser and saved file count the same parameters, within the cap",
+    "gradients": "every trainable tensor got a gradient",
+    "movement": "every adapter changed its layer",
+    "no_regression": "no worse than its start, and no loss far above that of a constant answer",
+    "round_trip": "the saved files, loaded anew, answer as the trained model did",
+}
+"""What each proof shows."""
 
 in_run = partial(typer.Option, rich_help_panel="Run")
 """Options under a heading of their own."""
@@ -52,8 +63,8 @@ def train(
         float | None,
         options.in_settings(
             min=0.01,
-            help="The best classifier within this time of the whole command, final scoring "
-            "excluded: steps are timed, and the schedule is cut to what fits.",
+            help="The best classifier within this time of the whole command, from its start to the "
+            "sealed run: steps are timed, and the schedule is cut to what fits.",
         ),
     ] = None,
     settings: options.Settings = None,
@@ -130,30 +141,58 @@ def _refuse_contradictions(
 
 def _closing_words(result: TrainResult, console: Console) -> list[RenderableType]:
     """What was reached, what was proven, and what to type next."""
-    found = result.to_json()
-    run = shlex.quote(str(result.run))
+    run, path = tightfit.Run(result.run), shlex.quote(str(result.run))
     lines = [
         "",
-        f"accuracy {percent(found['accuracy'])}, macro F1 {percent(found['macro_f1'])} on the "
-        "validation rows",
-        f"best at step {found['best_step']:,} of {found['steps']:,}; {found['total']:,} "
-        "parameters trained",
-        f"{found['examples']:,} texts, {found['examples_per_second']:,.0f} a second; "
-        f"{_duration(found['seconds'] / 60)} with evaluations",
+        *_outcome(run),
+        f"best at step {result.best_step:,} of {result.steps:,}; {result.total:,} parameters "
+        f"trained on {result.examples:,} texts, {result.examples_per_second:,.0f} a second; "
+        f"{_duration(result.seconds / 60)} with evaluations",
+        f"{size(sum(file.bytes for file in run.manifest.files))} on disk; the report is "
+        f"{shlex.quote(str(run.folder.report))}",
         "",
-        *(_proof_line(name, proof, console) for name, proof in found["proofs"].items()),
+        *(_proof_line(name, proof, console) for name, proof in result.proofs.items()),
         "",
-        f"the run is in {run}; next:",
-        f"  tightfit evaluate {run} --data TEST",
-        f"  tightfit predict {run} --text '…'",
-        f"  tightfit audit {run}",
+        "next:",
+        f"  tightfit evaluate {path} --data TEST",
+        f"  tightfit predict {path} --text '…'",
+        f"  tightfit export {path} --format onnx --out {shlex.quote(f'{result.run}-onnx')}",
     ]
     return [Text(line) for line in lines]
 
 
-def _proof_line(name: str, proof: dict[str, Any], console: Console) -> str:
-    declared = "" if proof["ok"] else "  (declared by the recipe: these adapters stay dead)"
-    return f"{tick(proof['ok'], console)} {name.replace('_', ' ')}{declared}"
+def _outcome(run: Run) -> Iterator[str]:
+    """Where it started, what it is worth, and where it is weakest."""
+    scores, proof = run.metrics.validation, run.proofs.get("no_regression")
+    if proof is not None:
+        start = "head alone" if run.config.head.start == "probe" else "before the first step"
+        kept = run.metrics.train.kept_start
+        end = "no step did better" if kept else f"trained {percent(proof['accuracy'])}"
+        yield (
+            f"{start} {percent(proof['start_accuracy'])} → {end}, on the validation rows that "
+            "training watched"
+        )
+    rows = f"{scores.n:,} validation rows"
+    if run.decisions.scored_rows is not None:
+        rows = f"a sample of {rows}: {run.decisions.scored_rows.reason}"
+    macro_f1 = percent(scores.macro_f1.value)
+    yield f"accuracy {share_words(scores.accuracy)}, macro F1 {macro_f1} on {rows}"
+    seen = [each for each in scores.per_class if each.support]
+    weakest = min(seen, key=lambda each: each.f1.value)
+    yield (
+        f"weakest label: {weakest.name}, F1 {percent(weakest.f1.value)}, "
+        f"{percent(weakest.recall.value)} of its {weakest.support:,} "
+        f"row{'s' if weakest.support > 1 else ''} found"
+    )
+
+
+def _proof_line(name: str, proof: Mapping[str, bool], console: Console) -> str:
+    fault = "" if proof["ok"] else "does not hold: "
+    if not proof["ok"] and proof.get("kept_start"):
+        fault += "the start was kept, since no step did better; it would be "
+    elif not proof["ok"]:
+        fault += "the recipe declares that these adapters stay dead; it would be "
+    return f"{tick(proof['ok'], console)} {name.replace('_', ' ')}: {fault}{MEANING[name]}"
 
 
 def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType]:

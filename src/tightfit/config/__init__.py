@@ -10,6 +10,8 @@ from tightfit.config.decisions import (
     Decision,
     Decisions,
     KeptText,
+    NamesUse,
+    Objective,
     undecided,
 )
 from tightfit.config.loading import (
@@ -34,3 +36,4 @@ from tightfit.config.sections import (
     MissingText,
     Optim,
 )
+from tightfit.config.text_settings import Quoting

@@ -11,9 +11,16 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Generic, Literal, TypeVar
 
 from tightfit.config.sections import Config
+from tightfit.families import Pooling
 
 KeptText = Literal["head", "head+tail", "windows"]
 """What is kept of a text that is too long."""
+
+Objective = Literal["contrastive", "cross-entropy", "probe"]
+"""What a training does: steps on one of two losses, or none at all before the head is solved."""
+
+NamesUse = Literal["used", "left out"]
+"""Whether sentences with the labels' names are rows to train on."""
 
 T = TypeVar("T")
 
@@ -37,13 +44,20 @@ class Decisions:
         max_length: longest text while training, in tokens: no more than the encoder has positions.
         predict_max_length: longest text at inference, likewise.
         long_text: what is kept of a longer text.
+        pooling: what the head reads of the encoder's last layer.
         epochs: passes over the training rows.
         precision: of the forward pass.
         forward: the lean forward pass, or the model's own.
         prefix_cache: whether what lies below the lowest adapter is computed once and kept.
         probe_rows: most rows that the probe start is fitted on, where time is short.
         eval_rows: most rows that an evaluation while training scores, where time is short.
+        eval_every: optimiser steps between evaluations, likewise.
         max_steps: optimiser steps that fit into the time.
+        scored_rows: validation rows that the final scores are of, where time is short.
+        objective: what the steps minimise, or that there are none.
+        folds: parts of the cross-validation that the scores come from.
+        label_names: whether they are rows to train on.
+        kept: whether what trained is kept, or where it started from.
     """
 
     max_length: Decision[int]
@@ -55,16 +69,23 @@ class Decisions:
     prefix_cache: Decision[Literal["on", "off"]] | None = None
     probe_rows: Decision[int] | None = None
     eval_rows: Decision[int] | None = None
+    eval_every: Decision[int] | None = None
     max_steps: Decision[int] | None = None
+    scored_rows: Decision[int] | None = None
+    objective: Decision[Objective] | None = None
+    folds: Decision[int] | None = None
+    label_names: Decision[NamesUse] | None = None
+    kept: Decision[Literal["trained", "start"]] | None = None
+    pooling: Decision[Pooling] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:
         """The decisions by their names; those are left out that were just what was asked for."""
         every = {field.name: getattr(self, field.name) for field in fields(self)}
-        lengths = ("max_length", "predict_max_length")
+        plain = ("max_length", "predict_max_length", "pooling")
         return {
             name: decision
             for name, decision in every.items()
-            if decision is not None and not (name in lengths and decision.reason == ASKED)
+            if decision is not None and not (name in plain and decision.reason == ASKED)
         }
 
     def to_json(self) -> dict[str, Any]:

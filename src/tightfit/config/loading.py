@@ -216,7 +216,8 @@ def _assign(values: dict[str, Any], name: str, value: object) -> str | None:
         hint = nearest_setting(name, sorted(types))
         return f"unknown setting {name!r}" + (f"; {hint}" if hint else "")
     section, _, key = name.rpartition(".")
-    (values[section] if section else values)[key] = value
+    # A section that no recipe fills has defaults of its own.
+    (values.setdefault(section, {}) if section else values)[key] = value
     return None
 
 

@@ -12,67 +12,33 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from tightfit.config.text_settings import Delimiter, Encoding, Quoting
+from tightfit.config.value_types import (
+    ColumnNames,
+    CountOrShare,
+    Decay,
+    Depth,
+    Descriptions,
+    Epochs,
+    Folds,
+    Limit,
+    Minutes,
+    Names,
+    Rank,
+    as_list,
+)
 from tightfit.errors import SettingsError
 from tightfit.families import Role
 from tightfit.methods import METHODS
 
 MissingText = Literal["refuse", "empty"]
 """What a row without a text is: a fault, or an empty text."""
-
-
-def _as_list(value: object) -> object:
-    """Let the command line write ``a,b`` for a list of names."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _from_word(value: object) -> object:
-    return None if value == "none" else value
-
-
-def _to_word(value: float | None) -> Any:
-    return "none" if value is None else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-CountOrShare = Annotated[float, Field(ge=0)]
-"""A count, or, below 1, a share of the whole."""
-Limit = Annotated[
-    Annotated[int, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
-]
-"""A count, or ``none``: TOML has no null, so the word stands for it."""
-Minutes = Annotated[
-    Annotated[float, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
-]
-"""A time, or ``none``."""
-Depth = Annotated[
-    Annotated[int, Field(gt=0)] | None,
-    BeforeValidator(lambda value: None if value == "all" else value),
-    PlainSerializer(lambda value: "all" if value is None else value),
-]
-"""A count of blocks, or ``all``."""
-Rank = Annotated[
-    Annotated[int, Field(ge=1)] | None,
-    BeforeValidator(lambda value: None if value == "auto" else value),
-    PlainSerializer(lambda value: "auto" if value is None else value),
-]
-"""A rank, or ``auto``: as large as the cap allows."""
-Epochs = Annotated[
-    Annotated[float, Field(gt=0)] | None,
-    BeforeValidator(lambda value: None if value == "auto" else value),
-    PlainSerializer(lambda value: "auto" if value is None else value),
-]
-"""Passes over the rows, or ``auto``: more of them where rows are few."""
-Decay = Annotated[float, Field(ge=0, lt=1)]
-"""What remains of a running mean after one step."""
 
 
 class Section(BaseModel):
@@ -128,7 +94,7 @@ class Adapters(Section):
     the leading directions of what the layer reads on a few batches (arXiv:2410.07170)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """On the adapter's input."""
-    targets: Annotated[tuple[Role, ...], BeforeValidator(_as_list), Field(min_length=1)] = (
+    targets: Annotated[tuple[Role, ...], BeforeValidator(as_list), Field(min_length=1)] = (
         "query",
         "value",
     )
@@ -143,6 +109,10 @@ class Head(Section):
     """``stock``: the model class's own head. ``linear``: the same head, of which only the output
     layer trains; hidden layers that the checkpoint lacks are frozen near the identity, and plain
     ``transformers`` loads it all the same. ``auto``: linear where the model's head can be."""
+    pooling: Literal["first", "mean", "auto"] = "first"
+    """What it reads of the encoder's last layer: the first token's state, or the mean of all. The
+    mean costs all of that layer. ``auto``: what a linear classifier on the frozen encoder finds
+    better on training rows."""
     start: Literal["random", "probe"] = "random"
     """Where the output layer starts: at random, or at the solution of a linear classifier on the
     frozen features (arXiv:2202.10054)."""
@@ -164,11 +134,26 @@ class Data(Section):
     ``auto``: head and tail where many training texts are cut."""
     labels: Names = ()
     """Label names in order, where the data does not say."""
-    text_column: Annotated[Names, Field(min_length=1)] = ("text",)
-    """Columns joined with a space."""
+    label_names: Literal["auto", "on", "off"] = "auto"
+    """Whether a sentence with its name is a training row of each label, where rows are few.
+    ``auto``: where the names tell the rows apart at least as well as other rows do."""
+    label_descriptions: Descriptions = {}
+    """Sentences of your own in place of those, by label: a mapping, or a TOML file of one."""
+    text_column: ColumnNames = ("text",)
+    """Columns joined with a space: a column's whole name, or else a list joined by commas."""
     label_column: str = "label"
     missing_text: MissingText = "refuse"
     """What a row without a text is."""
+    encoding: Encoding = "auto"
+    """Of text files, such as ``cp1252``. ``auto``: UTF-8, or UTF-16 by its mark or its zeros. What
+    is marked, or is UTF-8 beyond plain ASCII, is read as that all the same."""
+    delimiter: Delimiter = "auto"
+    """Between the cells of a text file: a character, or ``tab``, ``space``, ``comma``. ``auto``:
+    what divides the first rows best."""
+    quoting: Quoting = "auto"
+    """Of cells in text files. ``double``: ``"say ""hi\"""``. ``backslash``: ``"say \\"hi\\""``.
+    ``single``: as double, with apostrophes. ``none``: quotation marks are part of the text, and a
+    row ends with its line. ``auto``: double, but none where marks only decorate."""
     token_cache_gb: Annotated[float, Field(ge=0)] = 1.0
     """Most that the tokens of large data sets take in your cache folder, in gigabytes (10^9
     bytes), where later runs find them; 0 keeps none."""
@@ -196,6 +181,24 @@ class Optim(Section):
     """How many times faster LoRA's B matrices learn than all else (LoRA+, arXiv:2402.12354)."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0)] = 1e-8
+    objective: Literal["auto", "contrastive", "cross-entropy"] = "cross-entropy"
+    """What the steps minimise. ``contrastive``: texts of a class come together, the others apart
+    (arXiv:2004.11362), and the head is solved once that is done. ``auto``: by rows a class."""
+
+
+class Contrastive(Section):
+    """The contrastive phase, which has steps of its own: few rows want few."""
+
+    steps: Annotated[int, Field(ge=1)] = 25
+    batch: Annotated[int, Field(ge=4)] = 16
+    """Rows in a step, shared out evenly among its classes."""
+    class_rows: Annotated[int, Field(ge=2)] = 4
+    """Least rows of a class in a step, where it has them; a step leaves classes out for that."""
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    """What cosines are divided by."""
+    strength: Annotated[float, Field(gt=0)] = 1.0
+    """Inverse strength of the solved head's L2 penalty, on features of length 1."""
 
 
 class Train(Section):
@@ -229,8 +232,12 @@ class Train(Section):
     """Evaluations in a row without a better one after which training ends; ``none`` never does."""
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
+    folds: Folds = 0
+    """Score by so many trainings, each on all rows but a part, in place of rows held out; all rows
+    then train what is kept. ``auto``: where rows are too few to hold any out."""
     minutes: Minutes = None
-    """Wall clock of the whole command, final scoring excluded; the schedule is cut to fit."""
+    """Wall clock of the whole command, final scoring and report included: the schedule is cut to
+    fit, and where they would take too long fewer validation rows are scored."""
 
 
 class Predict(Section):
@@ -264,6 +271,7 @@ class Config(Section):
     train: Train
     predict: Predict
     tracking: Tracking
+    contrastive: Contrastive = Contrastive()
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:
@@ -277,6 +285,8 @@ class Config(Section):
             faults.append("optim.warmup_steps must be a whole number, or a share below 1")
         if self.data.validation_rows >= 1 and self.data.validation_rows % 1:
             faults.append("data.validation_rows must be a whole number, or a share below 1")
+        if self.train.folds == 1:
+            faults.append("train.folds=1 leaves nothing to train on; use 0, auto, or 2 and more")
         if self.train.batch_by == "tokens" and not self.train.group_by_length:
             faults.append("train.batch_by=tokens needs train.group_by_length=true")
         if len(set(self.data.labels)) != len(self.data.labels):

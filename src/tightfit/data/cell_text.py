@@ -16,6 +16,10 @@ _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0)?")
 write 2."""
 
 
+_BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+"""Around a label these are seen by nobody."""
+
+
 def read_texts(chunk: Chunk, columns: Sequence[list[Any]], missing_text: MissingText) -> list[str]:
     """Columns of a chunk as texts, joined with a space.
 
@@ -55,7 +59,7 @@ def _text_column(chunk: Chunk, cells: list[Any], missing_text: MissingText) -> l
     missing, odd = [], []
     for index in [i for i, cell in enumerate(cells) if type(cell) is not str]:
         cell = cells[index]
-        if _is_missing(cell):
+        if is_missing(cell):
             missing.append(index)
             texts[index] = ""
         elif isinstance(cell, str | Number) and not isinstance(cell, bool):
@@ -64,7 +68,7 @@ def _text_column(chunk: Chunk, cells: list[Any], missing_text: MissingText) -> l
             odd.append(index)
     if odd:
         raise chunk.fault(
-            f"a text is not a string but {_kind(cells[odd[0]])}",
+            f"a text is not a string but {describe(cells[odd[0]])}",
             odd,
             allowed="strings, and numbers",
             next_step="choose the column of texts with --text-column",
@@ -99,15 +103,18 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _is_missing(cell: object) -> bool:
-    return cell is None or (isinstance(cell, Real) and math.isnan(cell))
+def is_missing(cell: object) -> bool:
+    """Whether a cell says that nothing is there: None, or any library's sign for it."""
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # of pandas
+        return True
+    return isinstance(cell, Real) and math.isnan(cell)
 
 
 def _refuse_missing(chunk: Chunk, cells: list[Any]) -> None:
     missing = [
         index
         for index, cell in enumerate(cells)
-        if _is_missing(cell) or (isinstance(cell, str) and not cell.strip())
+        if is_missing(cell) or (isinstance(cell, str) and not cell.strip(_BLANKS))
     ]
     if missing:
         raise chunk.fault(
@@ -122,7 +129,7 @@ def _integers_and_strings(chunk: Chunk, cells: list[Any]) -> list[int | str]:
     odd = [index for index, label in enumerate(labels) if label is None]
     if odd:
         raise chunk.fault(
-            f"a label is {_kind(cells[odd[0]])}",
+            f"a label is {describe(cells[odd[0]])}",
             odd,
             allowed="integers, or strings",
             next_step="write the classes as integers or names, or choose the column of labels "
@@ -135,7 +142,7 @@ def _integers_and_strings(chunk: Chunk, cells: list[Any]) -> list[int | str]:
 def _label(cell: object) -> int | str | None:
     """An integer or a string; None for what cannot be a label."""
     if isinstance(cell, str):
-        return str(cell)
+        return cell.strip(_BLANKS)
     if isinstance(cell, bool):
         return None
     if isinstance(cell, Integral) or (isinstance(cell, float) and cell.is_integer()):
@@ -174,7 +181,7 @@ def _indices(chunk: Chunk, labels: Sequence[int | str], names: tuple[str, ...]) 
     return list(indices)
 
 
-def _kind(cell: object) -> str:
+def describe(cell: object) -> str:
     """The value and its type, as short as an error message needs."""
     value = repr(cell)
     return f"{value if len(value) <= 40 else value[:37] + '...'} ({type(cell).__name__})"

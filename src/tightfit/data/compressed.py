@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
+import re
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from tightfit.errors import DataError
@@ -18,23 +21,70 @@ _OPENERS: dict[str, Callable[[Path], Any]] = {
     ".bz2": bz2.open,
     ".xz": lzma.open,
 }
-COMPRESSED = tuple(_OPENERS)
-"""Endings after that of the format, as in ``rows.csv.gz``."""
+ZIP = ".zip"
+COMPRESSED = (*_OPENERS, ZIP)
+"""Endings after that of the format, as in ``rows.csv.gz``; a .zip needs none before it."""
+
+MEMBER_SIGN = "#"
+"""Between an archive and the file in it that is meant: ``rows.zip#train.csv``."""
+
+_INSIDE = re.compile(rf"(.+?\{ZIP}){MEMBER_SIGN}(.+)", re.IGNORECASE | re.DOTALL)
+
+MEMBERS_NAMED = 10
+"""Files in an archive that an error lists one by one."""
+
+BOMB_BYTES, BOMB_RATIO = 64 * 2**20, 150
+"""So much out of a file, and so many times its size, is no text that anybody wrote."""
 
 
 def plain_suffix(path: Path) -> str:
     """The ending that tells the format: ``.csv`` for ``rows.csv`` and for ``rows.csv.gz``."""
     suffix = path.suffix.lower()
-    return Path(path.stem).suffix.lower() if suffix in _OPENERS else suffix
+    return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
+
+
+def archive_of(path: Path) -> tuple[Path, str] | None:
+    """The archive, and the file in it, that ``ARCHIVE.zip#FILE`` means; None for other paths."""
+    match = _INSIDE.fullmatch(str(path))
+    return None if match is None or path.exists() else (Path(match[1]), match[2])
+
+
+def only_member(path: Path) -> Path:
+    """The one file in an archive, as ``ARCHIVE.zip#FILE``.
+
+    Folders and what a Mac adds to archives are passed over.
+
+    Raises:
+        DataError: it is no archive, or holds none or several.
+    """
+    with _archive(path) as archive:
+        names = _members(archive)
+    if len(names) != 1:
+        more = f" and {len(names) - MEMBERS_NAMED:,} more" if len(names) > MEMBERS_NAMED else ""
+        raise DataError(
+            f"{path} holds {len(names):,} files, and one is wanted",
+            seen=", ".join(names[:MEMBERS_NAMED]) + more if names else None,
+            next_step=f"choose one, such as '{path}{MEMBER_SIGN}{names[0]}'" if names else None,
+        )
+    return Path(f"{path}{MEMBER_SIGN}{names[0]}")
 
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Read a file, decompressed by its ending.
+    """Read a file, decompressed by its ending, or a file in an archive.
 
     Raises:
-        DataError: what is in it is not compressed that way, or is cut short.
+        DataError: what is in it is not compressed that way, is cut short, or swells beyond all
+            measure.
     """
+    inside = archive_of(path)
+    if inside is not None:
+        with _archive(inside[0]) as archive, _member(archive, *inside) as file:
+            try:
+                yield file
+            except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
+                raise _damaged(inside[0], error) from error
+        return
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None:
         with path.open("rb") as plain:
@@ -42,7 +92,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         return
     try:
         with opener(path) as file:
-            yield file
+            yield _measured(file, path, path.stat().st_size)
     except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
         raise _damaged(path, error) from error
     except OSError as error:
@@ -50,6 +100,74 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         if error.errno is not None:
             raise
         raise _damaged(path, error) from error
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+        raise _damaged(path, error) from error
+    with archive:
+        yield archive
+
+
+def _members(archive: zipfile.ZipFile) -> list[str]:
+    names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    return [
+        name
+        for name in names
+        if not name.startswith("__MACOSX/") and not PurePosixPath(name).name.startswith(".")
+    ]
+
+
+@contextmanager
+def _member(archive: zipfile.ZipFile, path: Path, name: str) -> Iterator[IO[bytes]]:
+    try:
+        entry = archive.getinfo(name)
+    except KeyError as error:
+        raise DataError(
+            f"{path} holds no file {name!r}",
+            seen=", ".join(_members(archive)[:MEMBERS_NAMED]),
+            next_step=f"choose one of them, as '{path}{MEMBER_SIGN}FILE'",
+        ) from error
+    try:
+        file = archive.open(entry)
+    # The last two: a method of compression that Python lacks, and a password that is needed.
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+    with file:
+        yield _measured(file, path, entry.compress_size)
+
+
+class _Measured(io.RawIOBase):
+    """Bytes that are counted as they come, and refused where they are far too many."""
+
+    def __init__(self, file: IO[bytes], path: Path, size: int) -> None:
+        self._file, self._path = file, path
+        self._most = max(BOMB_BYTES, BOMB_RATIO * size)
+        self._read = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """The next bytes."""
+        block = self._file.read(len(buffer))
+        self._read += len(block)
+        if self._read > self._most:
+            raise DataError(
+                f"{self._path} swells to more than {BOMB_RATIO} times its size",
+                seen=f"{self._read:,} bytes so far",
+                next_step="if these are rows all the same, decompress it by hand",
+            )
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def _measured(file: IO[bytes], path: Path, size: int) -> io.BufferedReader:
+    return io.BufferedReader(_Measured(file, path, size), 1 << 18)
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

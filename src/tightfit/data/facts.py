@@ -38,6 +38,8 @@ class DataFacts:
     validation_source: str = ""
     held_out: bool = True
     """Whether the validation rows were among those of ``source``."""
+    folds: int | None = None
+    """Parts of the cross-validation by which every row is scored; None where rows are held out."""
     note: str | None = None
     """What the split has to say."""
     rows: int = 0

@@ -45,6 +45,14 @@ class LabelSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def shown(self) -> tuple[int | str, ...]:
+        """What people call the classes: by name where a bare integer says nothing."""
+        pairs = zip(self.names, self.values, strict=True)
+        return tuple(
+            name if type(value) is int and str(value) != name else value for name, value in pairs
+        )
+
     @classmethod
     def from_table(cls, table: Table, declared: tuple[str, ...] = ()) -> LabelSet:
         """Fix the classes and their order from labelled rows.
@@ -63,7 +71,7 @@ class LabelSet:
         present = _present(_labels(table))
         _check_classes(present, len(table))
         own = own_classes(table)
-        return _declare(own, [own.names[own.values.index(x)] for x in present], declared)
+        return _declare(own, [_name(table, label) for label in present], declared)
 
     def encode(self, table: Table) -> list[int]:
         """Class ids of labelled rows.
@@ -126,7 +134,8 @@ def own_classes(table: Table) -> LabelSet:
     """
     present = _present(_labels(table))
     if table.label_names is not None:
-        return LabelSet(table.label_names, tuple(range(len(table.label_names))))
+        values = table.label_values or tuple(range(len(table.label_names)))
+        return LabelSet(table.label_names, values)
     return LabelSet(tuple(map(str, present)), tuple(present))
 
 

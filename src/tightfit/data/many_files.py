@@ -73,8 +73,11 @@ def joined(parts: Sequence[Rows], source: str) -> Rows:
         first.columns,
         chunks,
         class_names=first.class_names,
+        class_values=first.class_values,
         aliases=first.aliases,
         untyped=first.untyped,
+        told=tuple(line for part in parts for line in part.told),
+        no_header=first.no_header,
         count=None if None in counts else sum(count or 0 for count in counts),
     )
 

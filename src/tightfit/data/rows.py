@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tightfit.data.column_hints import column_options, split_names
 from tightfit.errors import DataError
 
 Unit = Literal["line", "row"]
@@ -15,6 +17,11 @@ Unit = Literal["line", "row"]
 
 ROWS_NAMED = 5
 """Faulty rows that an error message lists one by one."""
+
+HINT_ROWS = 100
+"""Rows that are looked at to find out which columns are probably meant."""
+
+_CHOOSE = "choose a column with"
 
 COLUMNS_NAMED = 20
 """Columns that an error message lists one by one."""
@@ -70,10 +77,16 @@ class Rows:
     """Reads the named columns, so many rows at a time, from the start."""
     class_names: Callable[[str], tuple[str, ...] | None] = lambda _: None
     """For a column that holds a ClassLabel: the names of its integers."""
+    class_values: Callable[[str], tuple[int, ...] | None] = lambda _: None
+    """For such a column: the integers that stand for its classes, where they are not 0, 1, …"""
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Columns that stand for a name which is not a column here."""
     untyped: bool = False
     """Whether every cell is a string, numbers too, as in a CSV."""
+    told: tuple[str, ...] = ()
+    """What was found out about its form, a line each."""
+    no_header: DataError | None = None
+    """The error where a column is missing because the first row is no header."""
     count: int | None = None
     """Number of rows, where it is known without reading them."""
 
@@ -93,22 +106,64 @@ class Rows:
         if name in self.aliases:
             return self.aliases[name]
         # Spaces around a heading are seen by nobody, and lost where names are listed.
-        alike = tuple(column for column in self.columns if column.strip() == name.strip())
-        return alike if len(alike) == 1 else None
+        alike = [column for column in self.columns if column.strip() == name.strip()]
+        # Nor does a program care that a heading begins with a capital.
+        alike = alike or [column for column in self.columns if _plain(column) == _plain(name)]
+        return (alike[0],) if len(alike) == 1 else None
 
     def resolve(self, names: Sequence[str], flag: str) -> tuple[str, ...]:
-        """The columns that the names stand for.
+        """The columns that the names stand for: each a whole name, or else a list with commas.
 
         Raises:
             DataError: there is no such column; ``flag`` is the option that would choose another.
         """
         found: list[str] = []
         for name in names:
-            columns = self.find(name)
-            if columns is None:
-                raise self._no_column(name, flag)
-            found += columns
+            whole = self.find(name)
+            for part in [name] if whole else split_names(name) or [name]:
+                columns = whole or self.find(part)
+                if columns is None:
+                    raise self._no_column(part, flag)
+                found += columns
         return tuple(found)
+
+    def choose(
+        self, text: Sequence[str], label: str | None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns of the text and, where a name is given, of the label.
+
+        Raises:
+            DataError: there are no such columns; it names the options that choose others, where
+                only one choice makes sense.
+        """
+        try:
+            texts = self.resolve(text, "--text-column")
+            return texts, () if label is None else self.resolve((label,), "--label-column")
+        except DataError as fault:
+            if fault is not self.no_header:
+                self._complete(fault, text, label)
+            raise
+
+    def _complete(self, fault: DataError, text: Sequence[str], label: str | None) -> None:
+        """Put the options that mend a command into its fault."""
+        lacks_text = not all(self._found(name) for name in text)
+        lacks_label = label is not None and not self._found(label)
+        cells = self._first_cells()
+        fault.add = column_options(cells, text=lacks_text, label=lacks_label)
+        if fault.add is not None:
+            near, _, _ = (fault.next_step or "").partition(_CHOOSE)
+            fault.next_step = near.strip() or None
+
+    def _found(self, name: str) -> bool:
+        return bool(self.find(name)) or all(map(self.find, split_names(name) or [""]))
+
+    def _first_cells(self) -> dict[str, list[Any]]:
+        """Some cells of every column; none where they cannot be read."""
+        try:
+            first = next(self.chunks(self.columns, HINT_ROWS), None)
+        except DataError:
+            first = None
+        return {} if first is None else dict(zip(self.columns, first.cells, strict=True))
 
     def whole(self, columns: Sequence[str], chunk_rows: int) -> Chunk:
         """Every row of the columns, as one chunk.
@@ -131,14 +186,14 @@ class Rows:
         return DataError(f"{self.origin.source} has no rows", seen=_listed(self.columns))
 
     def _no_column(self, name: str, flag: str) -> DataError:
+        if self.no_header is not None:
+            return self.no_header
         near = nearest(name, self.columns)
         hint = f"did you mean {near!r}? " if near else ""
-        if len(self.columns) == 1 and ";" in self.columns[0]:
-            hint = "write the file with commas in place of semicolons (or tabs, as .tsv), or "
         return DataError(
             f"{self.origin.source} has no column {name!r}",
             seen=_listed(self.columns),
-            next_step=f"{hint}choose a column with {flag}",
+            next_step=f"{hint}{_CHOOSE} {flag}",
         )
 
 
@@ -158,6 +213,11 @@ def nearest(name: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
     by_lower = {other.lower(): other for other in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[close[0]] if close else None
+
+
+def _plain(name: str) -> str:
+    """A name without differences of case, Unicode form and spaces."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -1,31 +1,35 @@
 """The front of all readers: a path, a Hub name, the sample or a Python object becomes a Table.
 
 Every source is opened as :class:`tightfit.data.rows.Rows`, which gives chunks of cells;
-:func:`read_table` takes them all, :func:`iter_texts` one at a time.
+:func:`read_table` takes them all, :func:`iter_records` one at a time.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
 from tightfit.config import Data, MissingText
 from tightfit.data.cell_text import read_labels, read_texts
-from tightfit.data.compressed import COMPRESSED, plain_suffix
+from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
 from tightfit.data.many_files import files_of, is_many, joined
 from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_frame, open_parquet
-from tightfit.data.readers_text import AG_NEWS_NAMES, open_csv, open_jsonl
-from tightfit.data.rows import Rows, nearest
+from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
+from tightfit.data.readers_plain import begins_as_fasttext, open_txt
+from tightfit.data.readers_text import open_jsonl
+from tightfit.data.rows import Chunk, Origin, Rows, nearest
 from tightfit.data.table import Table
+from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
 from tightfit.errors import DataError, MachineError
+from tightfit.progress import Progress
 
 if TYPE_CHECKING:
     import datasets
@@ -50,19 +54,26 @@ class Columns:
     """Joined with a space."""
     label: str = "label"
     missing_text: MissingText = "refuse"
+    form: TextForm = FOUND_OUT
+    """How text files are read."""
 
     @classmethod
     def of(cls, settings: Data) -> Columns:
         """Where the settings say that texts and labels are."""
-        return cls(settings.text_column, settings.label_column, settings.missing_text)
+        return cls(
+            settings.text_column,
+            settings.label_column,
+            settings.missing_text,
+            TextForm.of(settings),
+        )
 
 
 def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:
     """Read all rows.
 
     Args:
-        data: a path (CSV, TSV, JSON lines, Parquet, pickle; text also compressed as .gz, .bz2 or
-            .xz; a folder or a pattern of such files), a Hub name
+        data: a path (CSV, TSV, .txt, JSON lines, Parquet, pickle; text also compressed as .gz, .bz2
+            or .xz, or in a .zip; a folder or a pattern of such files), a Hub name
             (``hf:NAME[@REVISION][:CONFIG[:SPLIT]]``), ``sample`` or ``sample:test``, a data
             frame, a data set, an Arrow table, or a :class:`Table`, which is returned as it is.
         columns: which columns hold text and label.
@@ -76,24 +87,37 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     """
     if isinstance(data, Table):
         return _labelled(data) if labelled else data
-    rows = _open(data)
+    rows = _open(data, columns.form)
     if labelled is None:
         labelled = rows.find(columns.label) is not None
-    texts = rows.resolve(columns.text, "--text-column")
-    label = rows.resolve((columns.label,), "--label-column") if labelled else ()
+    texts, label = rows.choose(columns.text, columns.label if labelled else None)
     whole = rows.whole((*texts, *label), CHUNK_ROWS)
     strings = read_texts(whole, whole.cells[: len(texts)], columns.missing_text)
     if not label:
         return Table(strings, source=rows.origin.source)
     names = rows.class_names(label[0])
     labels = read_labels(whole, whole.cells[-1], names, untyped=rows.untyped)
-    return Table(strings, labels, names, rows.origin.source)
+    spelt = names if names and isinstance(whole.cells[-1][0], str) else None
+    values = rows.class_values(label[0]) or spelt
+    return Table(strings, labels, names, rows.origin.source, values)
 
 
-def check_source(data: DataLike, columns: Columns, *, labelled: bool | None = True) -> None:
+def check_source(
+    data: DataLike,
+    columns: Columns,
+    *,
+    labelled: bool | None = True,
+    progress: Progress | None = None,
+) -> None:
     """Look whether the rows are there and have these columns, without reading them.
 
-    What is on the Hub is not asked for; ``labelled`` is that of :func:`read_table`.
+    What is on the Hub is not asked for.
+
+    Args:
+        data: as for :func:`read_table`.
+        columns: where texts and labels are.
+        labelled: as for :func:`read_table`.
+        progress: told what was found out about a file's form.
 
     Raises:
         DataError: there is no such file, or it lacks a column.
@@ -102,10 +126,14 @@ def check_source(data: DataLike, columns: Columns, *, labelled: bool | None = Tr
     if isinstance(data, str) and data.startswith(HUB_PREFIX):
         parse_hub(data)
     elif isinstance(data, str | Path):
-        rows = _open(data)
-        rows.resolve(columns.text, "--text-column")
-        if labelled:
-            rows.resolve((columns.label,), "--label-column")
+        try:
+            rows = _open(data, columns.form)
+        except EncodingFault as fault:
+            _complete(fault, data, columns, labelled=labelled)
+            raise
+        for line in rows.told:
+            (progress or Progress()).say(line)
+        rows.choose(columns.text, columns.label if labelled else None)
 
 
 def iter_texts(
@@ -119,23 +147,41 @@ def iter_texts(
         MachineError: the file may not be read.
     """
     if isinstance(data, Table):
-        texts = data.texts
-        return (texts[i : i + chunk_rows] for i in range(0, len(texts), chunk_rows))
-    rows = _open(data)
-    return _text_chunks(rows, rows.resolve(columns.text, "--text-column"), columns, chunk_rows)
+        columns = replace(columns, text=("text",))
+    rows = open_rows(data, columns.form)
+    return (texts for texts, _ in iter_records(rows, columns, (), chunk_rows))
 
 
-def count_rows(data: DataLike) -> int | None:
-    """How many rows there are, where that takes no reading (Parquet, rows in memory), else None.
+def open_rows(data: DataLike, form: TextForm = FOUND_OUT) -> Rows:
+    """A source with its columns; nothing else of it has been read yet.
 
     Raises:
-        DataError: a Parquet file is missing or damaged.
+        DataError: it cannot be opened.
+        MachineError: the file may not be read.
     """
-    if isinstance(data, Table):
-        return len(data)
-    if isinstance(data, str | Path) and Path(data).suffix.lower() != ".parquet":
-        return None
-    return _open(data).count
+    if not isinstance(data, Table):
+        return _open(data, form)
+
+    def chunks(names: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
+        for start in range(0, len(data), chunk_rows):
+            part = data.texts[start : start + chunk_rows]
+            yield Chunk([list(part) for _ in names], range(start, start + len(part)), origin)
+
+    origin = Origin(data.source, "row")
+    return Rows(origin, ("text",), chunks, count=len(data))
+
+
+def iter_records(
+    rows: Rows, columns: Columns, more: Sequence[str], chunk_rows: int = CHUNK_ROWS
+) -> Iterator[tuple[list[str], list[list[Any]]]]:
+    """Stream the texts, and beside them the cells of more columns as the source has them.
+
+    Raises:
+        DataError: there is no such column; a fault of a row when its chunk is reached.
+        MachineError: the file may not be read.
+    """
+    text, _ = rows.choose(columns.text, None)
+    return _records(rows.chunks((*text, *more), chunk_rows), len(text), columns, rows.no_rows)
 
 
 def _labelled(table: Table) -> Table:
@@ -144,22 +190,37 @@ def _labelled(table: Table) -> Table:
     return table
 
 
-def _text_chunks(
-    rows: Rows, names: tuple[str, ...], columns: Columns, chunk_rows: int
-) -> Iterator[list[str]]:
+def _records(
+    chunks: Iterator[Chunk], parts: int, columns: Columns, no_rows: Callable[[], DataError]
+) -> Iterator[tuple[list[str], list[list[Any]]]]:
     empty = True
-    for chunk in rows.chunks(names, chunk_rows):
+    for chunk in chunks:
         empty = False
-        yield read_texts(chunk, chunk.cells, columns.missing_text)
+        cells, rest = chunk.cells[:parts], chunk.cells[parts:]
+        yield read_texts(chunk, cells, columns.missing_text), rest
     if empty:
-        raise rows.no_rows()
+        raise no_rows()
 
 
-def _open(data: str | Path | pd.DataFrame | datasets.Dataset | pa.Table) -> Rows:
+def _complete(
+    fault: EncodingFault, data: str | Path, columns: Columns, *, labelled: bool | None
+) -> None:
+    """Add the options that choose the columns, as they are seen in the encoding that fits."""
+    if fault.guess is None:
+        return
+    try:
+        rows = _open(data, replace(columns.form, encoding=fault.guess))
+        rows.choose(columns.text, columns.label if labelled else None)
+    except DataError as next_fault:
+        if next_fault.add is not None:
+            fault.add = f"{fault.add} {next_fault.add}"
+
+
+def _open(data: str | Path | pd.DataFrame | datasets.Dataset | pa.Table, form: TextForm) -> Rows:
     if isinstance(data, str):
-        return _open_name(data)
+        return _open_name(data, form)
     if isinstance(data, Path):
-        return _open_file(data)
+        return _open_file(data, form)
     source = f"a {type(data).__name__}"
     if hasattr(data, "features") and hasattr(data, "select_columns"):
         # A data set, recognised without importing its library.
@@ -177,25 +238,34 @@ def _open(data: str | Path | pd.DataFrame | datasets.Dataset | pa.Table) -> Rows
     )
 
 
-def _open_name(name: str) -> Rows:
+def _open_name(name: str, form: TextForm) -> Rows:
     if name.startswith(HUB_PREFIX):
         return open_dataset(load_hub(name), name)
     if name in SAMPLES:
         return open_jsonl(SAMPLE_FOLDER / SAMPLES[name], name, class_names=AG_NEWS_NAMES)
-    return _open_file(Path(name))
+    return _open_file(Path(name), form)
 
 
-def _open_file(path: Path) -> Rows:
+def _open_file(path: Path, form: TextForm) -> Rows:
     if is_many(path):
-        return joined([_open_file(file) for file in files_of(path, _OPENERS)], str(path))
-    _check_file(path)
-    suffix = plain_suffix(path)
-    opener = _OPENERS.get(suffix)
-    if opener is None or (suffix != path.suffix.lower() and suffix not in COMPRESSIBLE):
+        known = (*_OPENERS, *_TEXT_OPENERS, ZIP)
+        return joined([_open_file(file, form) for file in files_of(path, known)], str(path))
+    inside = archive_of(path)
+    _check_file(inside[0] if inside else path)
+    if inside is None and path.suffix.lower() == ZIP:
+        return _open_file(only_member(path), form)
+    text_opener = _TEXT_OPENERS.get(plain_suffix(path))
+    if text_opener is None and inside is None and begins_as_fasttext(path):
+        text_opener = open_txt
+    if text_opener is not None:
+        return text_opener(path, str(path), form)
+    opener = _OPENERS.get(path.suffix.lower())
+    if opener is None or inside is not None:
         raise DataError(
             "a file of a kind that cannot be read",
             seen=path,
-            allowed=f"{', '.join(_OPENERS)}; text also with {', '.join(COMPRESSED)} after it; "
+            allowed=f"{', '.join((*_TEXT_OPENERS, *_OPENERS))}; text also with "
+            f"{', '.join(COMPRESSED)} after it; "
             f"a folder or a pattern of such files; or {HUB_FORM}; or {', '.join(SAMPLES)}",
         )
     return opener(path, str(path))
@@ -218,15 +288,19 @@ def _open_pickle(path: Path, source: str) -> Rows:
     return open_arrow(read_pickle(path), source)
 
 
-_OPENERS: dict[str, Callable[[Path, str], Rows]] = {
+_TEXT_OPENERS: dict[str, Callable[[Path, str, TextForm], Rows]] = {
     ".csv": open_csv,
-    ".tsv": partial(open_csv, delimiter="\t"),
+    ".tsv": partial(open_csv, default="\t"),
+    ".tab": partial(open_csv, default="\t"),
+    ".txt": open_txt,
     ".jsonl": open_jsonl,
     ".ndjson": open_jsonl,
+}
+"""Formats of text, which may be compressed."""
+
+_OPENERS: dict[str, Callable[[Path, str], Rows]] = {
     ".parquet": open_parquet,
     ".pkl": _open_pickle,
     ".pickle": _open_pickle,
 }
-
-COMPRESSIBLE = (".csv", ".tsv", ".jsonl", ".ndjson")
-"""Formats of text; Parquet compresses by itself, and a pickle is opened with care enough."""
+"""Others: Parquet compresses by itself, and a pickle is opened with care enough."""

@@ -39,8 +39,8 @@ def split_rows(
         strata: the same number for rows that are alike, such as those of a label.
         validation_rows: a count, or, below 1, a share. A count above a tenth of the rows becomes
             a tenth, rounded up.
-        stratify: keep the shares of the classes, or where there are too many of them at least one
-            row of each in training; a class with a single row then trains.
+        stratify: keep the shares of the classes, with at least one row of each on both sides, or
+            where there are too many of them in training; a class with a single row then trains.
         seed: of the shuffle.
 
     Raises:
@@ -136,7 +136,7 @@ def _stratified(strata: Sequence[int], held_out: int, seed: int, note: str | Non
         train, validation = train_test_split(
             rest, test_size=held_out, stratify=ids, random_state=seed
         )
-        split = Split(train, validation)
+        split = _with_each_class(train, validation, strata)
     return Split([*split.train, *single], split.validation, "; ".join(notes) or None)
 
 
@@ -150,3 +150,19 @@ def _quotas(counts: Sequence[int], limit: int) -> list[int]:
         movable = [i for i, quota in enumerate(quotas) if quota + step >= 1]
         quotas[max(movable, key=lambda i: step * (exact[i] - quotas[i]))] += step
     return quotas
+
+
+def _with_each_class(train: list[int], validation: list[int], strata: Sequence[int]) -> Split:
+    """The split with a held-out row of each class: a share of a rare one may be less than a row.
+
+    Each changes places with a row of the class that most held-out rows have.
+    """
+    train, validation = list(train), list(validation)
+    held = Counter(strata[row] for row in validation)
+    for one in sorted({strata[row] for row in train} - held.keys()):
+        (common, _), *_ = held.most_common(1)
+        given = next(i for i, row in enumerate(train) if strata[row] == one)
+        taken = next(i for i, row in enumerate(validation) if strata[row] == common)
+        train[given], validation[taken] = validation[taken], train[given]
+        held.update({one: 1, common: -1})
+    return Split(train, validation)

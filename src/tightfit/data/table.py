@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tightfit.errors import DataError
 
@@ -24,6 +24,8 @@ class Table:
     """Class names that the source itself carries; the labels are then integers indexing it."""
     source: str = "memory"
     """Where the rows come from, as the user wrote it."""
+    label_values: tuple[int | str, ...] | None = None
+    """What stands there for each class that has a name; None where it is the integer itself."""
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.texts):
@@ -38,7 +40,7 @@ class Table:
     def select(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""
         labels = None if self.labels is None else [self.labels[row] for row in rows]
-        return Table([self.texts[row] for row in rows], labels, self.label_names, self.source)
+        return replace(self, texts=[self.texts[row] for row in rows], labels=labels)
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the texts and raw labels in their order."""

@@ -46,8 +46,9 @@ SHARED = VERA.constants
 HARMLESS = {
     "LORA": (
         *("alpha_pattern", "bias", "corda_config", "ensure_weight_tying", "eva_config"),
-        *("init_lora_weights", "loftq_config", "lora_alpha", "lora_dropout", "lora_ga_config"),
-        *("megatron_core", "qalora_group_size", "r", "rank_pattern", "use_dora", "use_rslora"),
+        *("init_lora_weights", "layer_replication", "loftq_config", "lora_alpha", "lora_dropout"),
+        *("lora_ga_config", "megatron_core", "qalora_group_size", "r", "rank_pattern"),
+        *("use_dora", "use_rslora"),
     ),
     "VERA": (
         *("bias", "d_initial", "init_weights", "projection_prng_key", "r", "save_projection"),
@@ -112,6 +113,8 @@ class AdapterWeights:
     """By the path of the linear layer."""
     tensors: Mapping[str, Stored] = field(default_factory=dict)
     """Of the head, and whatever else takes the place of the encoder's own."""
+    replicated: tuple[tuple[int, int], ...] = ()
+    """Ranges of the encoder's layers of which PEFT makes the layers, where it is told to."""
 
     @classmethod
     def read(cls, folder: str | Path) -> AdapterWeights:
@@ -159,7 +162,9 @@ def _from_peft(config: Mapping[str, Any], found: Mapping[str, Stored]) -> Adapte
             whole[plain] = tensor
     read = _READERS[kind]
     shared = {name: found[name].floats for name in SHARED if name in found}
-    return AdapterWeights({x: read(config, x, own | shared) for x, own in parts.items()}, whole)
+    replicated = tuple((int(a), int(b)) for a, b in config.get("layer_replication") or ())
+    changes = {x: read(config, x, own | shared) for x, own in parts.items()}
+    return AdapterWeights(changes, whole, replicated)
 
 
 def _plain(name: str) -> str:

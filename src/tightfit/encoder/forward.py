@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from tightfit.encoder.network import Array, BlockWeights, Linear, Network, Norm
+from tightfit.families import MEAN_SCALE, Pooling
 
 Layer = TypeVar("Layer")
 Asked = TypeVar("Asked", contravariant=True)
@@ -23,14 +24,14 @@ class BlockOps(Protocol[Asked]):
     def linear(self, layer: Asked, x_TI: Array) -> Array:
         """All that a layer gives, its adapter included: a new array (T, O)."""
 
-    def norm(self, x_TH: Array, norm: Norm) -> Array:
-        """LayerNorm of each token."""
+    def norm(self, x_TH: Array, norm: Norm | None) -> Array:
+        """LayerNorm of each token; None is one without scale and shift."""
 
     def activation(self, x: Array, name: str | None = None) -> Array:
         """By the names of ``hidden_act``; None is the encoder's own."""
 
     def attention(self, query: Array, key_TH: Array, value_TH: Array) -> Array:
-        """Each row's attention to itself, (T, H); (B, H) if ``query`` is of first tokens alone."""
+        """Each row's attention to itself, (T, H); (B, H) if ``query`` has one for each row."""
 
 
 class Ops(BlockOps[Linear], Protocol):
@@ -48,15 +49,51 @@ class Ops(BlockOps[Linear], Protocol):
 
 def logits(network: Network, ops: Ops) -> Array:
     """``logits_BK`` of one batch."""
+    x_TH = _below_last(network, ops)
+    return _through_head(network, last(network.blocks[-1], x_TH, ops, network.pooling), ops)
+
+
+def states(network: Network, ops: Ops) -> tuple[Array, Array]:
+    """What an output layer could read, by either pooling: (B, H) of first tokens, and of means.
+
+    Args:
+        network: its head is what the checkpoint brings, which was trained on first tokens.
+        ops: of one batch.
+    """
+    x_TH = through(network.blocks[-1], _below_last(network, ops), ops)
+    return _through_head(network, ops.first(x_TH), ops), ops.leave(mean(x_TH, ops))
+
+
+def _below_last(network: Network, ops: Ops) -> Array:
+    """What the last block reads, (T, H)."""
     x_TH = ops.enter(ops.norm(ops.embedded(network), network.embedding_norm))
     for block in network.blocks[:-1]:
         x_TH = through(block, x_TH, ops)
-    state_BH = ops.leave(through(network.blocks[-1], x_TH, ops, first_only=True))
+    return x_TH
+
+
+def _through_head(network: Network, state_BH: Array, ops: Ops) -> Array:
+    state_BH = ops.leave(state_BH)
     for linear, activation in network.head:
         state_BH = ops.linear(linear, state_BH)
         if activation is not None:
             state_BH = ops.activation(state_BH, activation)
     return state_BH
+
+
+def last(block: BlockWeights[Layer], x_TH: Array, ops: BlockOps[Layer], pooling: Pooling) -> Array:
+    """What the head reads of the last block, (B, H): :mod:`tightfit.families.pooling`."""
+    if pooling == "first":
+        return through(block, x_TH, ops, first_only=True)
+    return mean(through(block, x_TH, ops), ops)
+
+
+def mean(x_TH: Array, ops: BlockOps[Layer]) -> Array:
+    """The mean of each row's tokens, and a little of the first, normalised: (B, H)."""
+    first_BH = ops.first(x_TH)
+    # A query of zeros attends to all tokens alike, or as a table of position biases says.
+    mean_BH = ops.attention(0 * first_BH, x_TH, x_TH)
+    return ops.norm(ops.norm(MEAN_SCALE * mean_BH + first_BH, None), None)
 
 
 def through(

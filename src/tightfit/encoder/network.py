@@ -17,6 +17,7 @@ from tightfit.encoder.adapter_weights import AdapterWeights, Change, LowRank
 from tightfit.encoder.frozen import FrozenEncoder, UnknownInside
 from tightfit.encoder.tensors import Stored
 from tightfit.errors import ArtefactError
+from tightfit.families import HeadSpec, Pooling, mean_block
 
 Array = Any
 """A numpy array, or a torch tensor: what both can do is written once."""
@@ -81,7 +82,8 @@ class Network:
     position_bias: Array | None
     """Added to attention scores, by bucket of the distance and by head."""
     head: tuple[tuple[Linear, str | None], ...]
-    """Layers that read the first token's state one after the other, each with its activation."""
+    """Layers that read the pooled state one after the other, each with its activation."""
+    pooling: Pooling = "first"
 
     @property
     def labels(self) -> int:
@@ -114,6 +116,15 @@ def put_together(encoder: FrozenEncoder, adapter: AdapterWeights) -> Network:
     return _Parts(encoder, adapter).network()
 
 
+def bare_network(encoder: FrozenEncoder) -> Network:
+    """The encoder alone, with the hidden layers of a head that its checkpoint brings.
+
+    Raises:
+        ModelError: the checkpoint lacks weights.
+    """
+    return _Parts(encoder, AdapterWeights()).network(bare=True)
+
+
 class _Parts:
     """Looks tensors up, and notes which of the adapter's were asked for."""
 
@@ -121,7 +132,7 @@ class _Parts:
         self.encoder, self.adapter = encoder, adapter
         self._asked: set[str] = set()
 
-    def network(self) -> Network:
+    def network(self, *, bare: bool = False) -> Network:
         encoder, inside = self.encoder, self.encoder.inside
         base = f"{encoder.family.encoder}.embeddings"
         types = self.stored(f"{base}.token_type_embeddings.weight") if inside.token_types else None
@@ -134,12 +145,26 @@ class _Parts:
             self.norm(f"{base}.LayerNorm"),
             tuple(map(self.block, range(encoder.depth))),
             bias and self.stored(f"{encoder.family.encoder}.{bias}.weight").floats,
-            self.head(),
+            self.stored_head() if bare else self.head(),
+            "mean" if bare else self.pooling(),
         )
         strange = (self.adapter.tensors.keys() | self.adapter.changes.keys()) - self._asked
         if strange:
             raise UnknownInside("the adapter changes other parts", seen=", ".join(sorted(strange)))
         return network
+
+    def pooling(self) -> Pooling:
+        """The mean, where the adapter brings the block that stands for it."""
+        encoder, brought = self.encoder, self.adapter.tensors
+        block = mean_block(encoder.family, encoder.depth)
+        whole = all(n in brought and _is_filled(brought[n].floats, v) for n, v in block.items())
+        replicated = self.adapter.replicated
+        due = ((0, encoder.depth), (encoder.depth - 1, encoder.depth)) if whole else ()
+        if replicated and replicated != due:
+            raise UnknownInside("the adapter repeats layers", seen=replicated)
+        if whole:
+            self._asked.update(block)
+        return "mean" if whole else "first"
 
     def stored(self, name: str) -> Stored:
         self._asked.add(name)
@@ -165,11 +190,7 @@ class _Parts:
         )
 
     def head(self) -> tuple[tuple[Linear, str | None], ...]:
-        layers = [
-            (name, spec.activation if writes == "hidden" else None)
-            for spec in self.encoder.family.head
-            for name, writes in spec.linears.items()
-        ]
+        layers = [layer for spec in self.encoder.family.head for layer in _activated(spec)]
         for name, _ in layers:
             weight = f"{name}.weight"
             if weight not in self.adapter.tensors and self.encoder.find(weight) is None:
@@ -178,11 +199,36 @@ class _Parts:
                 )
         return tuple((self.linear(name), activation) for name, activation in layers)
 
+    def stored_head(self) -> tuple[tuple[Linear, str | None], ...]:
+        """Its hidden layers as far as the checkpoint brings them, trained."""
+        specs = [spec for spec in self.encoder.family.head if spec.often_stored]
+        layers = [layer for spec in specs for layer in _activated(spec)]
+        return tuple(
+            (self.linear(name), activation)
+            for name, activation in layers
+            if self.encoder.find(f"{name}.weight") is not None
+        )
+
     def linear(self, name: str) -> Linear:
         self._asked.add(name)
         weight_OI, bias_O = (self.stored(f"{name}.{x}").floats for x in ("weight", "bias"))
         change = self.adapter.changes.get(name)
         return Linear(weight_OI, bias_O) if change is None else _changed(weight_OI, bias_O, change)
+
+
+def _activated(spec: HeadSpec) -> list[tuple[str, str | None]]:
+    """The linear layers of a module of the head, each with what follows it."""
+    return [
+        (name, spec.activation if writes == "hidden" else None)
+        for name, writes in spec.linears.items()
+    ]
+
+
+def _is_filled(tensor: Array, value: float) -> bool:
+    """Whether a matrix is so many times the identity, or a vector so much everywhere."""
+    square = tensor.ndim == 2
+    due = value * np.eye(*tensor.shape) if square else np.full(tensor.shape, value)
+    return np.array_equal(tensor, due)
 
 
 def _changed(weight_OI: Array, bias_O: Array, change: Change) -> Linear:

@@ -69,12 +69,13 @@ class _Batch:
             y_TO += layer.bias_O
         return y_TO
 
-    def norm(self, x_TH: Floats, norm: Norm) -> Floats:
+    def norm(self, x_TH: Floats, norm: Norm | None) -> Floats:
         centred_TH: Floats = x_TH - x_TH.mean(-1, keepdims=True)
         variance_T = np.einsum("th,th->t", centred_TH, centred_TH) / np.float32(x_TH.shape[-1])
         centred_TH *= (1 / np.sqrt(variance_T + np.float32(self._encoder.eps)))[:, None]
-        centred_TH *= norm.weight_H
-        centred_TH += norm.bias_H
+        if norm is not None:
+            centred_TH *= norm.weight_H
+            centred_TH += norm.bias_H
         return centred_TH
 
     def activation(self, x: Floats, name: str | None = None) -> Floats:
@@ -82,9 +83,9 @@ class _Batch:
 
     def attention(self, query: Floats, key_TH: Floats, value_TH: Floats) -> Floats:
         out = np.empty_like(query)
-        first_only = len(query) == len(self._spans) < len(key_TH)
+        one_each = len(query) == len(self._spans) < len(key_TH)
         for row, span in enumerate(self._spans):
-            own = slice(row, row + 1) if first_only else span
+            own = slice(row, row + 1) if one_each else span
             out[own] = self._row(query[own], key_TH[span], value_TH[span])
         return out
 

@@ -24,7 +24,7 @@ from tightfit.data.batches import Batch, collate, length_sorted, most_padded_tok
 from tightfit.data.gpu import copied
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.device import best_device
-from tightfit.encoder.forward import logits
+from tightfit.encoder.forward import logits, states
 from tightfit.encoder.network import BlockWeights, Linear, Network, Norm
 from tightfit.encoder.on_numpy import buckets
 from tightfit.encoder.tensors import Stored
@@ -97,6 +97,12 @@ class TorchForward:
         ops = _Ops(self._network, batch.to(self._to.device), self._to.dtype)
         return logits(self._network, ops).cpu().numpy()
 
+    @torch.inference_mode()
+    def states(self, batch: Batch) -> tuple[NDArray[np.float32], ...]:
+        """What an output layer could read, (B, H) by either pooling: first tokens, and means."""
+        ops = _Ops(self._network, batch.to(self._to.device), self._to.dtype)
+        return tuple(state_BH.cpu().numpy() for state_BH in states(self._network, ops))
+
     def spread(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
         """``logits_BK`` of each batch, in order; side by side where that is faster."""
         # Measured to be faster on a CPU, in fp32: benchmarks/step.py.
@@ -152,10 +158,14 @@ class _Target:
             outside.table(network.positions),
             None if first_type is None else outside.tensor(first_type),
             outside.norm(network.embedding_norm),
-            # Of the last block's queries only those of first tokens are needed.
-            (*(self.block(block, fuse=True) for block in below), self.block(last, fuse=False)),
+            # Of the last block's queries perhaps only those of first tokens are needed.
+            (
+                *(self.block(block, fuse=True) for block in below),
+                self.block(last, fuse=network.pooling != "first"),
+            ),
             None if bias is None else self.tensor(bias),
             tuple((outside.linear(linear), activation) for linear, activation in network.head),
+            network.pooling,
         )
 
     def block(self, block: BlockWeights[Linear], *, fuse: bool) -> BlockWeights[Linear]:
@@ -220,9 +230,10 @@ class PaddedOps:
         """What there is of first tokens, (B, H)."""
         return x_TH.view(len(self._ids_BL), -1, x_TH.shape[1])[:, 0]
 
-    def norm(self, x_TH: torch.Tensor, norm: Norm) -> torch.Tensor:
-        """LayerNorm of each token."""
-        return F.layer_norm(x_TH, x_TH.shape[-1:], norm.weight_H, norm.bias_H, self._eps)
+    def norm(self, x_TH: torch.Tensor, norm: Norm | None) -> torch.Tensor:
+        """LayerNorm of each token; None is one without scale and shift."""
+        scale_shift = (None, None) if norm is None else (norm.weight_H, norm.bias_H)
+        return F.layer_norm(x_TH, x_TH.shape[-1:], *scale_shift, self._eps)
 
     def attention(
         self, query: torch.Tensor, key_TH: torch.Tensor, value_TH: torch.Tensor

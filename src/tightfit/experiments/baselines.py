@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,7 @@ def run_baseline(name: str, dataset: Dataset) -> Row:
     model = DummyClassifier(strategy="most_frequent") if name == MAJORITY else tfidf_pipeline()
     if name == TFIDF:
         _check_rows(dataset)
-    model.fit(dataset.train_texts, dataset.train_targets)
-    found_BP = model.predict_proba(dataset.validation_texts)
-    probabilities_BK = _spread(found_BP, model.classes_, dataset.task.outputs)
+    probabilities_BK = _probabilities(model, dataset)
     seconds = time.perf_counter() - started
     scores = dataset.task.score(dataset.validation_targets, probabilities_BK)
     weights = [] if name == MAJORITY else [model[-1].coef_, model[-1].intercept_]
@@ -63,6 +62,22 @@ def run_baseline(name: str, dataset: Dataset) -> Row:
         seconds=seconds,
         bytes=len(pickle.dumps(model)),
     )
+
+
+def _probabilities(model: Any, dataset: Dataset) -> NDArray[np.float64]:
+    """Of the validation rows; where none are held out, by fits that did not see the row."""
+    texts, outputs = np.array(dataset.train_texts, dtype=object), dataset.task.outputs
+    targets_N = dataset.train_targets
+    if dataset.folds is None:
+        model.fit(texts, targets_N)
+        return _spread(model.predict_proba(dataset.validation_texts), model.classes_, outputs)
+    probabilities_NK = np.zeros((len(texts), outputs))
+    for part in np.unique(dataset.folds.parts_N):
+        own_N = dataset.folds.parts_N == part
+        model.fit(texts[~own_N], targets_N[~own_N])
+        found = model.predict_proba(texts[own_N])
+        probabilities_NK[own_N] = _spread(found, model.classes_, outputs)
+    return probabilities_NK
 
 
 def _spread(

@@ -12,6 +12,7 @@ from tightfit.families.electra import ELECTRA
 from tightfit.families.family import Block, Family, HeadSpec, Role, Roles
 from tightfit.families.modernbert import MODERNBERT
 from tightfit.families.mpnet import MPNET
+from tightfit.families.pooling import MEAN_SCALE, Pooling, mean_block
 from tightfit.families.roberta import ROBERTA
 
 FAMILIES: Mapping[str, Family] = {

@@ -41,5 +41,6 @@ LORA = _Lora(
     peft_type="LORA",
     kinds=(PLAIN, DORA),
     late=("lora_A.weight",),
+    replicates=True,
     idle={},
 )

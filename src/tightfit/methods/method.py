@@ -85,6 +85,8 @@ class Method:
     late: tuple[str, ...] = ()
     """Tensors on each layer that may stand still, and whose gradient is zero at the start: what
     follows them is zero then."""
+    replicates: bool = False
+    """Whether PEFT's folder can bring one more block of the encoder (``layer_replication``)."""
     constants: tuple[str, ...] = ()
     """Tensors that are saved beside the trained ones and never train."""
     dead: str = ""
@@ -96,6 +98,11 @@ class Method:
     def whole(self) -> bool:
         """Whether every weight of the model trains, and nothing stays frozen."""
         return self.form == "model"
+
+    @property
+    def takes_block(self) -> bool:
+        """Whether one more block, which never trains, can go with what it leaves."""
+        return self.form == "head" or self.replicates
 
     @property
     def matrices(self) -> bool:

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Adapters
+from tightfit.model.encoders import put_constant
 from tightfit.model.low_rank import LowRankLinear
 
 ADAPTER = "default"
@@ -176,12 +177,9 @@ def _put_constants(model: nn.Module, plan: Plan) -> None:
     ``tanh(s x)`` is ``s x`` to a part in 3 / (s x)^2, and the output layer undoes the factor. So a
     head with a dense layer is a linear one, and still the one that the model class knows.
     """
-    with torch.no_grad():
-        for name in plan.frozen_constants:
-            tensor = model.get_parameter(name)
-            tensor.zero_()
-            if tensor.ndim == 2:
-                tensor.fill_diagonal_(NEAR_IDENTITY)
+    for name in plan.frozen_constants:
+        tensor = model.get_parameter(name)
+        put_constant(tensor, NEAR_IDENTITY if tensor.ndim == 2 else 0.0)
 
 
 def _narrow(model: nn.Module, plan: Plan) -> None:

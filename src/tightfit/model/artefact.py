@@ -13,22 +13,23 @@ from math import prod
 from pathlib import Path
 
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
-from tightfit.encoder.adapter_weights import HEAD_FILE
+from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX
 from tightfit.errors import ArtefactError
+from tightfit.families import FAMILIES
 from tightfit.model.adapter_folder import read_tensor, tensor_shapes
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
-from tightfit.model.encoders import load_encoder, load_tokenizer, quiet_transformers
+from tightfit.model.encoders import layer_stack, load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
 from tightfit.model.low_rank import numbers_of
-from tightfit.storage.files import machine_errors
+from tightfit.storage.files import machine_errors, read_json, write_json
 from tightfit.tasks import Task
 
 
@@ -58,6 +59,8 @@ def _write(classifier: Classifier, folder: Path) -> None:
                     settings.target_modules = sorted(settings.target_modules)
             # Without this PEFT asks the Hub whether the base model's vocabulary has changed.
             peft_model.save_pretrained(str(folder), save_embedding_layers=False)
+            if classifier.plan.mean_block:
+                _add_mean_block(classifier, folder)
         case "head":
             save_file(_plain_state(classifier) | constants(classifier), folder / HEAD_FILE)
         case "model":
@@ -65,6 +68,26 @@ def _write(classifier: Classifier, folder: Path) -> None:
                 base_model(classifier.module).save_pretrained(folder)
     classifier.tokenizer.save_pretrained(folder)
     open_to_readers(folder)
+
+
+def _add_mean_block(classifier: Classifier, folder: Path) -> None:
+    """Have PEFT build the block that computes the mean, above a base model without it.
+
+    It repeats the last layer and then puts the block's tensors, which are in the file, into the
+    copy. Where it cannot repeat layers, as of all families but BERT, it raises an error and so
+    does not answer otherwise.
+    """
+    model = base_model(classifier.module)
+    block, depth = _mean_block(classifier), len(layer_stack(model)) - 1
+    file = folder / ADAPTER_FILE
+    named = {PEFT_PREFIX + name: tensor for name, tensor in block.items()}
+    save_file(load_file(file) | named, file, metadata={"format": "pt"})
+    config = read_json(folder / ADAPTER_CONFIG)
+    family = FAMILIES[model.config.model_type]
+    path = f"{family.encoder}.{family.block.format(depth)}"
+    config["layer_replication"] = [[0, depth], [depth - 1, depth]]
+    config["modules_to_save"] = [*config["modules_to_save"], path]
+    write_json(folder / ADAPTER_CONFIG, config)
 
 
 def open_to_readers(folder: Path) -> None:
@@ -111,7 +134,11 @@ def load_artefact(folder: Path, source: Source, plan: Plan, task: Task) -> Class
     try:
         if plan.record.form == "peft":
             with quiet_peft():
-                model = PeftModel.from_pretrained(model, str(folder))
+                settings = PeftConfig.from_pretrained(str(folder))
+                if plan.mean_block:
+                    # The model has the block already, in a way that suits every family.
+                    settings.layer_replication = None
+                model = PeftModel.from_pretrained(model, str(folder), config=settings)
         elif plan.record.form == "head":
             _put(model, load_file(folder / HEAD_FILE))
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
@@ -127,7 +154,14 @@ def load_artefact(folder: Path, source: Source, plan: Plan, task: Task) -> Class
 def constants(classifier: Classifier) -> dict[str, torch.Tensor]:
     """The head's tensors that do not train; without them plain ``transformers`` would draw them."""
     model = base_model(classifier.module)
-    return {name: model.get_parameter(name) for name in classifier.plan.frozen_constants}
+    head = {name: model.get_parameter(name) for name in classifier.plan.frozen_constants}
+    return head | _mean_block(classifier)
+
+
+def _mean_block(classifier: Classifier) -> dict[str, torch.Tensor]:
+    """The block's tensors in half precision, which holds powers of two as they are."""
+    model = base_model(classifier.module)
+    return {name: model.get_parameter(name).half() for name in classifier.plan.mean_block}
 
 
 def _plain_state(classifier: Classifier) -> dict[str, torch.Tensor]:

@@ -27,7 +27,7 @@ from transformers.utils import logging as transformers_logging
 from tightfit.budget.parameter_plan import Plan
 from tightfit.data.tokens import UNBOUNDED
 from tightfit.errors import ModelError
-from tightfit.families import FAMILIES
+from tightfit.families import FAMILIES, mean_block
 from tightfit.model.locate import Source
 from tightfit.tasks import Task
 
@@ -35,12 +35,15 @@ from tightfit.tasks import Task
 def load_encoder(source: Source, plan: Plan, task: Task) -> PreTrainedModel:
     """The model class for sequence classification, in fp32, with the run's own labels.
 
+    Where the plan's head reads the mean it has one more layer, the block that computes it.
+
     Raises:
         ModelError: the files cannot be loaded, lie outside the folder, or lack weights that the
             plan does not train.
     """
     source.check_shards()
     names = dict(enumerate(task.names))
+    depth = source.shapes(plan.num_labels).depth if plan.mean_block else 0
     try:
         with quiet_transformers():
             model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -55,6 +58,7 @@ def load_encoder(source: Source, plan: Plan, task: Task) -> PreTrainedModel:
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
+                **({"num_hidden_layers": depth + 1} if depth else {}),
             )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(
@@ -63,15 +67,26 @@ def load_encoder(source: Source, plan: Plan, task: Task) -> PreTrainedModel:
             next_step="try another encoder; 'tightfit plan --model' shows which are understood",
         ) from error
     _refuse_untrained(model, info, plan)
+    block = mean_block(FAMILIES[model.config.model_type], depth) if depth else {}
+    for name, value in block.items():
+        put_constant(model.get_parameter(name), value)
     model.name_or_path = model.config.name_or_path = source.public_name
     return model
+
+
+def put_constant(tensor: torch.Tensor, value: float) -> None:
+    """Make a matrix so many times the identity, or a vector so much everywhere."""
+    with torch.no_grad():
+        tensor.fill_(0.0 if tensor.ndim == 2 else value)
+        if tensor.ndim == 2:
+            tensor.fill_diagonal_(value)
 
 
 def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     """The model's own tokenizer.
 
     Raises:
-        ModelError: the folder has none that can be loaded.
+        ModelError: the folder has none that can be loaded, or one of another model.
     """
     try:
         with quiet_transformers():
@@ -81,8 +96,10 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     except Exception as error:  # The tokenizers library raises nothing more precise.
         raise _no_tokenizer(source, str(error)) from error
     # Without the files transformers 5 makes an empty tokenizer, to which every word is unknown.
-    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
+    ids = set(tokenizer.get_vocab().values())
+    if ids <= set(tokenizer.all_special_ids):
         raise _no_tokenizer(source, "its vocabulary is empty")
+    source.check_token_ids(max(ids))
     return tokenizer
 
 
@@ -135,7 +152,7 @@ def _no_tokenizer(source: Source, seen: str) -> ModelError:
 def _refuse_untrained(model: nn.Module, info: dict[str, Any], plan: Plan) -> None:
     """Every tensor that the checkpoint does not hold must be one that the plan trains."""
     missing = set(info["missing_keys"]) | {entry[0] for entry in info["mismatched_keys"]}
-    planned = tuple(f"{module}." for module in plan.head_modules)
+    planned = (*(f"{module}." for module in plan.head_modules), *plan.mean_block)
     untrained = sorted(name for name in missing if not name.startswith(planned))
     if untrained and not plan.record.whole:
         raise ModelError(

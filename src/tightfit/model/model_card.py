@@ -103,11 +103,11 @@ def write_card(
     """
     parts = [
         _opening(config, plan, source),
-        "## Results\n\n" + _results(decisions, labels, scores),
+        "## Results\n\n" + _results(decisions, labels, scores, data),
         "## Loading it\n\n```python\n"
         + loading_code(plan, labels, source.public_name, "path/to/this/folder")
         + "\n```",
-        "## Training\n\n" + _training(config, plan, _extent(config, decisions, steps), data),
+        "## Training\n\n" + _training(config, plan, _how(config, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
         "## Limits\n\n" + _limits(config, scores),
     ]
@@ -158,23 +158,47 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
     )
 
 
-def _results(decisions: Decisions, labels: Sequence[str], scores: Mapping[str, Any]) -> str:
+def _results(
+    decisions: Decisions,
+    labels: Sequence[str],
+    scores: Mapping[str, Any],
+    data: Mapping[str, Any] | None,
+) -> str:
     listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
     more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
+    sample = "" if decisions.scored_rows is None else " of the"
     longer = LONGER[decisions.long_text.value]
     accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
     return f"""| | |
 | --- | --- |
 | labels, in order | {listed}{more} |
-| accuracy on {scores["n"]:,} validation rows | {accuracy} |
+| accuracy on {scores["n"]:,}{sample} {_scored_rows(data)} | {accuracy} |
 | macro F1 | {scores["macro_f1"]["value"]:.3f} |
 | longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 
 
-def _training(config: Config, plan: Plan, extent: str, data: Mapping[str, Any] | None) -> str:
-    optim = config.optim
+def _scored_rows(data: Mapping[str, Any] | None) -> str:
+    crossed = data is not None and data.get("folds")
+    return "rows, each by trainings that did not see it" if crossed else "validation rows"
+
+
+def _how(config: Config, decisions: Decisions, steps: int) -> str:
+    """The optimiser and its loss."""
+    optim, few = config.optim, config.contrastive
+    match decisions.objective.value if decisions.objective else "cross-entropy":
+        case "probe":
+            return "Logistic regression on the frozen encoder, no steps"
+        case "contrastive":
+            return (
+                f"Supervised contrastive loss (arXiv:2004.11362) of temperature "
+                f"{few.temperature:g}, AdamW, rate {few.lr:g}, {steps:,} steps, batch {few.batch}; "
+                "then logistic regression as the head"
+            )
     batch = optim.batch * optim.accumulate
-    how = f"AdamW, rate {optim.lr:g}, {extent}, batch {batch}"
+    return f"AdamW, rate {optim.lr:g}, {_extent(config, decisions, steps)}, batch {batch}"
+
+
+def _training(config: Config, plan: Plan, how: str, data: Mapping[str, Any] | None) -> str:
     if plan.layers:
         adapters, kind = config.adapters, plan.layers[0].kind
         ranks = dict.fromkeys(str(pick(x.rank for x in plan.layers)) for pick in (min, max))
@@ -221,6 +245,7 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
             if proof["ok"]
             else "does not hold" + ", as declared" * bool(proof.get("expected"))
         )
+        + "; no step did better than the start, which was kept" * bool(proof.get("kept_start"))
         for name, proof in proofs.items()
     )
 

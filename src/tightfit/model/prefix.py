@@ -49,7 +49,7 @@ class PrefixStates:
     def of(self, batch: Batch) -> torch.Tensor:
         """The states ``x_BLH`` of a batch of these rows, on the CPU; zeros at padding."""
         rows = batch.rows_B.numpy()
-        # Where only the first token's state is kept there is nothing to pad.
+        # Where only what the head reads is kept there is nothing to pad.
         longest = 1 if self._pooled else batch.ids_BL.shape[1]
         # NumPy has no bf16; the bits travel as integers.
         x_BLH = np.zeros((len(rows), longest, self._hidden), dtype=np.int16)

@@ -182,6 +182,7 @@ def movement(
     *,
     exempt: Collection[str] = (),
     expect_dead: bool = False,
+    kept_start: bool = False,
 ) -> Proof:
     """Every adapter changed its layer's weight, and every other tensor moved.
 
@@ -194,6 +195,7 @@ def movement(
         pairs: the adapters, which name their two tensors.
         exempt: tensors that cannot have a gradient, as in :class:`GradientWatch`.
         expect_dead: stillness was declared beforehand, and is recorded rather than raised.
+        kept_start: the start was kept on purpose; its stillness is recorded likewise.
 
     Raises:
         ProofError: something did not move.
@@ -213,11 +215,58 @@ def movement(
     }
     still = sorted(name for name, change in {**changes, **head}.items() if not change > 0)
     numbers = {"adapters": changes, "tensors": dict(sorted(head.items())), "still": still}
-    proof = Proof("movement", not still, numbers, expected=bool(still) and expect_dead)
+    kept = {"kept_start": True} if kept_start else {}
+    declared = bool(still) and (expect_dead or kept_start)
+    proof = Proof("movement", not still, {**numbers, **kept}, expected=declared)
     return proof.enforce(
         f"{len(still)} of {len(changes) + len(head)} trainable parts never moved",
         _some(still),
         f"likely cause: {LIKELY_CAUSE}, or a learning rate of zero",
+    )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What weights are worth on the validation rows that evaluations while training score."""
+
+    step: int
+    accuracy: float
+    loss: float
+
+
+def no_regression(
+    start: Standing, sealed: Standing, *, fitted_start: bool, highest_loss: float
+) -> Proof:
+    """What is sealed is at least as good as where it started, and its loss is sane.
+
+    A start at random is worth a constant answer, whatever luck it has on a few rows: there the
+    loss alone judges.
+
+    Args:
+        start: before the first step.
+        sealed: of the weights that were kept.
+        fitted_start: the start was a linear probe.
+        highest_loss: beyond which a loss is far above that of a constant answer.
+
+    Raises:
+        ProofError: it is worse.
+    """
+    sane = sealed.loss <= highest_loss
+    as_good = not fitted_start or sealed.accuracy >= start.accuracy
+    numbers = {
+        "start_accuracy": start.accuracy,
+        "start_loss": start.loss,
+        "step": sealed.step,
+        "accuracy": sealed.accuracy,
+        "loss": sealed.loss,
+        "highest_loss": highest_loss,
+        "kept_start": fitted_start and sealed.step == 0,
+    }
+    return Proof("no_regression", sane and as_good, numbers).enforce(
+        "what was trained is worse than its start, or by far than a constant answer",
+        f"validation accuracy {sealed.accuracy:.1%}, loss {sealed.loss:.3g} at step "
+        f"{sealed.step}; {start.accuracy:.1%}, {start.loss:.3g} at the start",
+        "nothing was sealed; lower optim.lr, then train anew with --overwrite",
     )
 
 

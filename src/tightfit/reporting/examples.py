@@ -109,6 +109,8 @@ def _sentence(words: str) -> str:
 def _words(run: Run) -> str:
     data = run.data
     held = "held out of it" if data.held_out else f"from {data.validation_source}"
+    if data.folds is not None:
+        held = f"the same ones: each by trainings without it, in {data.folds} parts"
     limit = f" (a sample, --limit {data.limit:,})" if data.limit else ""
     return (
         f"{data.train_rows:,} rows of {data.source} to train on{limit}, and "
@@ -172,7 +174,7 @@ def _mistake(
     return Mistake(
         text=validation_logits.texts[place] or "",
         true=labels[int(validation_logits.targets_N[place])],
-        predicted=said.labels[0],
+        predicted=labels[said.ids[0]],
         confidence=float(said.confidence[0]),
         row=int(validation_logits.rows_N[place]),
     )

@@ -51,8 +51,13 @@ def learning(run: Run) -> Learning:
     words = (
         f"{train.steps:,} steps over {train.epochs:.3g} epochs took "
         f"{_duration(train.seconds)}, {train.examples_per_second:,.0f} texts a second. "
-        f"The weights of step {train.best_step:,} were kept, the best on the validation rows."
     )
+    if train.source == "validation":
+        words += f"The weights of step {train.best_step:,} were kept, the best on the validation "
+        words += "rows."
+    else:
+        words += "No row was held out: before and after, validation is what trainings said of "
+        words += "rows that they did not see."
     return Learning(words, tuple(chart for chart in charts if chart is not None))
 
 

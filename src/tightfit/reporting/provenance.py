@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tightfit.model.model_card import loading_code
+from tightfit.reporting.drawing import percent, short
 from tightfit.run import Run
 
 LONGEST_VALUE = 300
@@ -60,7 +61,8 @@ def story(run: Run) -> Story:
 
 def _proven(name: str, proof: Mapping[str, Any]) -> Proven:
     words = WORDS[name](proof) if name in WORDS else ""
-    return Proven(name.replace("_", " "), bool(proof["ok"]), bool(proof.get("expected")), words)
+    declared = bool(proof.get("expected")) and not proof.get("kept_start")
+    return Proven(name.replace("_", " "), bool(proof["ok"]), declared, words)
 
 
 def _gates(proof: Mapping[str, Any]) -> str:
@@ -80,9 +82,20 @@ def _gradients(proof: Mapping[str, Any]) -> str:
 
 def _movement(proof: Mapping[str, Any]) -> str:
     whole = len(proof["adapters"]) + len(proof["tensors"])
+    if proof.get("kept_start"):
+        return "The start was kept, since no step did better: no trained part moved."
     if proof["still"]:
         return f"{len(proof['still'])} of {whole} trained parts never moved."
     return f"All of {whole} trained parts moved away from their start."
+
+
+def _no_regression(proof: Mapping[str, Any]) -> str:
+    kept = " It is the start itself, since no step did better." * proof["kept_start"]
+    return (
+        f"What is sealed gives {percent(proof['accuracy'])} of the validation rows that training "
+        f"watched the right label, its start {percent(proof['start_accuracy'])}; loss "
+        f"{short(proof['loss'])} after {short(proof['start_loss'])}.{kept}"
+    )
 
 
 def _round_trip(proof: Mapping[str, Any]) -> str:
@@ -98,6 +111,7 @@ WORDS = {
     "gates": _gates,
     "gradients": _gradients,
     "movement": _movement,
+    "no_regression": _no_regression,
     "round_trip": _round_trip,
 }
 """What each proof shows."""

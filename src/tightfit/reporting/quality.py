@@ -67,13 +67,16 @@ class Quality:
 def verdict(run: Run) -> Verdict:
     """The outcome of a run, for the top of the page."""
     scores, plan = run.metrics.validation, run.plan
+    how = "" if run.metrics.train.source == "validation" else ", cross-validated"
     cap = "" if plan.budget is None else f" of {plan.budget:,}"
     supports = [each.support for each in scores.per_class]
     most = max(supports)
     learned = adapter_words(run)
     of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
+    sample = "" if run.decisions.scored_rows is None else "a sample of "
+    rows = f"{sample}{scores.n:,} rows"
     return Verdict(
-        sentence=f"{share_words(scores.accuracy)} on {scores.n:,} rows · {plan.total:,}{cap} "
+        sentence=f"{share_words(scores.accuracy)} on {rows}{how} · {plan.total:,}{cap} "
         f"parameters · {learned}",
         majority=most / scores.n,
         majority_label=run.labels[supports.index(most)],

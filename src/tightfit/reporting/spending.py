@@ -92,6 +92,8 @@ def frozen_parameters(run: Run) -> int | None:
 def adapter_words(run: Run) -> str:
     """Whether the adapters learned, in a few words."""
     count, dead = len(run.plan.layers), len(dead_layers(run))
+    if run.metrics.train.kept_start:
+        return "no step did better than the start, which was kept"
     if run.plan.record.whole:
         return "every weight trained"
     if run.plan.vectors:

@@ -18,6 +18,9 @@ from sklearn.preprocessing import StandardScaler
 STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Inverse strengths of the L2 penalty that are tried, on features of unit variance."""
 
+PENALTIES = np.logspace(-2, 2, 13)
+"""The same for least squares, for each row."""
+
 MOST_ITERATIONS = 300
 """Of L-BFGS; on standardised features some dozens suffice."""
 
@@ -55,9 +58,7 @@ def fit_probe(
         balanced: whether rows weigh by the inverse frequency of their label.
     """
     scaler = StandardScaler().fit(features_NF)
-    x_NF = scaler.transform(features_NF.astype(np.float64))
-    # A dead feature says nothing, and bringing it to unit variance would take a weight of 1e34.
-    x_NF[:, scaler.scale_ < STILL * np.median(scaler.scale_)] = 0.0
+    x_NF = _standardised(features_NF, scaler)
     present_P = np.unique(labels_N)
     weight_KF, bias_K = np.zeros((num_labels, x_NF.shape[1])), np.zeros(num_labels)
     if len(present_P) > 1:
@@ -73,6 +74,36 @@ def fit_probe(
     bias_K[absent] = bias_K[present_P].min() - ABSENT_MARGIN
     weight_KF /= scaler.scale_
     return LinearMap(weight_KF, bias_K - weight_KF @ scaler.mean_)
+
+
+def leave_one_out(
+    features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What a linear map fitted on all other rows gives for each row, (N, K), by least squares.
+
+    In closed form: a row's residual, over what of its own target its prediction leaves open, is
+    that of a fit without it (PRESS, Allen 1974). The penalty is that with the least such error.
+    """
+    x_NF = _standardised(features_NF, StandardScaler().fit(features_NF))
+    left_NR, values_R, _ = np.linalg.svd(x_NF, full_matrices=False)
+    centre_K = wanted_NK.mean(axis=0)
+    along_RK = left_NR.T @ (wanted_NK - centre_K)
+    best_NK, least = wanted_NK, np.inf
+    for penalty in PENALTIES * len(x_NF):
+        kept_R = values_R**2 / (values_R**2 + penalty)
+        own_N = (left_NR**2) @ kept_R + 1 / len(x_NF)
+        errors_NK = wanted_NK - centre_K - (left_NR * kept_R) @ along_RK
+        errors_NK /= (1 - own_N)[:, None]
+        if (error := float((errors_NK**2).mean())) < least:
+            best_NK, least = wanted_NK - errors_NK, error
+    return best_NK
+
+
+def _standardised(features_NF: NDArray[np.float32], scaler: StandardScaler) -> NDArray[np.float64]:
+    x_NF: NDArray[np.float64] = scaler.transform(features_NF.astype(np.float64))
+    # A dead feature says nothing, and bringing it to unit variance would take a weight of 1e34.
+    x_NF[:, scaler.scale_ < STILL * np.median(scaler.scale_)] = 0.0
+    return x_NF
 
 
 def _regression(strength: float, class_weight: str | None) -> LogisticRegression:

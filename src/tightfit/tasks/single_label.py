@@ -30,9 +30,13 @@ if TYPE_CHECKING:
     from tightfit.metrics.scores import Scores
     from tightfit.tasks.linear_probe import LinearMap
 
-LabelFormat = Literal["id", "name"]
+LabelFormat = Literal["value", "id", "name"]
+"""The label as it stood in the training rows, its position, or its name."""
 
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
+
+DIGITS = 6
+"""Decimals of a probability that is written down."""
 
 SHOWN = 10
 """Rows that a notebook shows of predictions, and labels that their ``repr`` counts."""
@@ -136,6 +140,12 @@ class SingleLabel:
         """The loss, in nats, of who takes all labels to be as likely."""
         return math.log(self.outputs)
 
+    def constant_loss(self, trained_N: NDArray[np.int64], targets_N: NDArray[np.int64]) -> float:
+        """The loss on ``targets_N``, in nats, of who gives each text the label frequencies of the
+        training rows; a label without a row counts as if it had one."""
+        counts_K = np.bincount(trained_N, minlength=self.outputs) + 1
+        return float(-np.log(counts_K / counts_K.sum())[targets_N].mean())
+
     def fit_probe(
         self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64], *, balanced: bool
     ) -> LinearMap:
@@ -143,6 +153,15 @@ class SingleLabel:
         from tightfit.tasks.linear_probe import fit_probe
 
         return fit_probe(features_NF, targets_N, num_labels=self.outputs, balanced=balanced)
+
+    def right_unseen(
+        self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Whether each row is answered rightly by a linear probe of all the others."""
+        from tightfit.tasks.linear_probe import leave_one_out
+
+        wanted_NK = np.eye(self.outputs)[targets_N]
+        return self.right(leave_one_out(features_NF, wanted_NK), targets_N)
 
     # Answers
 
@@ -181,11 +200,27 @@ class SingleLabel:
         """What users get; ``more`` are the other fields of :class:`Predictions`."""
         return Predictions(self, probabilities_NK, **more)
 
+    def spelt(self, label_format: LabelFormat | None) -> tuple[int | str, ...]:
+        """The classes in one of the ways to write them; None is what people call them."""
+        if label_format == "id":
+            return tuple(range(self.outputs))
+        if label_format is None:
+            return self.labels.shown
+        spelt = self.labels.values if label_format == "value" else self.names
+        # Labels that only ``data.labels`` declares may be names among integers.
+        return spelt if len({*map(type, spelt)}) == 1 else tuple(map(str, spelt))
+
     def columns(self, label_format: LabelFormat, *, probabilities: bool) -> dict[str, type]:
-        """Names and types of what :meth:`Predictions.rows` tells."""
-        told = self.names if probabilities else ()
-        label = int if label_format == "id" else str
-        return {"Label": label, **{f"probability_{name}": float for name in told}}
+        """Names and types of what :meth:`Predictions.rows` tells: label, confidence, shares."""
+        spelt = self.spelt(label_format)
+        shares = dict.fromkeys(self.share_columns(label_format) if probabilities else (), float)
+        return {"label": type(spelt[0]), "confidence": float, **shares}
+
+    def share_columns(self, label_format: LabelFormat | None) -> list[str]:
+        """A column for the probability of each label, which bears its name if that is free."""
+        taken = {"id", "label", "confidence"}
+        names = map(str, self.spelt(label_format))
+        return [f"probability_{name}" if name in taken else name for name in names]
 
     # Scores
 
@@ -233,9 +268,10 @@ class Predictions:
         return self.task.answers(self.probabilities).tolist()
 
     @property
-    def labels(self) -> list[str]:
-        """The most likely label of each text, by name."""
-        return [self.label_names[i] for i in self.ids]
+    def labels(self) -> list[int | str]:
+        """The most likely label of each text: its name, or the bare value that stood for it."""
+        spelt = self.task.spelt(None)
+        return [spelt[i] for i in self.ids]
 
     @property
     def confidence(self) -> NDArray[np.float64]:
@@ -250,22 +286,25 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.probabilities)
 
-    def told(self, label_format: LabelFormat = "name") -> list[str | int | None]:
-        """The label of each text; None where the classifier is not sure enough."""
-        labels: Sequence[str | int] = self.labels if label_format == "name" else self.ids
-        pairs = zip(labels, self.answered, strict=True)
-        return [label if answered else None for label, answered in pairs]
+    def told(self, label_format: LabelFormat | None = None) -> list[str | int | None]:
+        """The label of each text, None where the classifier is not sure enough.
+
+        ``label_format`` says how it is written; None is as in :attr:`labels`.
+        """
+        spelt = self.task.spelt(label_format)
+        pairs = zip(self.ids, self.answered, strict=True)
+        return [spelt[i] if answered else None for i, answered in pairs]
 
     def rows(
         self, label_format: LabelFormat, *, probabilities: bool
     ) -> list[dict[str, str | int | float | None]]:
         """One dictionary a text, with the keys of :meth:`SingleLabel.columns`."""
         names = list(self.task.columns(label_format, probabilities=probabilities))
-        told = self.told(label_format)
-        values = self.probabilities.tolist() if probabilities else [[]] * len(told)
+        told, sure = self.told(label_format), self.confidence.round(DIGITS).tolist()
+        values = self.probabilities.round(DIGITS).tolist() if probabilities else [[]] * len(told)
         return [
-            dict(zip(names, [label, *row], strict=True))
-            for label, row in zip(told, values, strict=True)
+            dict(zip(names, [*row[:2], *row[2]], strict=True))
+            for row in zip(told, sure, values, strict=True)
         ]
 
     def to_frame(self) -> Any:
@@ -275,10 +314,9 @@ class Predictions:
             MissingExtraError: pandas is not installed.
         """
         columns = {"label": self.told(), "confidence": self.confidence}
-        shares = zip(self.label_names, self.probabilities.T, strict=True)
-        return require("pandas", "a data frame of predictions").DataFrame(
-            columns | {f"probability_{name}": share for name, share in shares}
-        )
+        shares = zip(self.task.share_columns(None), self.probabilities.T, strict=True)
+        frame = require("pandas", "a data frame of predictions").DataFrame
+        return frame({**columns, **dict(shares)})
 
     def __repr__(self) -> str:
         common = Counter(self.labels).most_common(SHOWN)

@@ -84,9 +84,13 @@ def watch_over(setup: Setup) -> GradientWatch:
     # A key's bias adds the same number to all scores of a query, and softmax does not see it.
     layers = setup.source.shapes(classifier.task.outputs).layers
     key_biases = {f"{layer.name}.bias" for layer in layers if layer.roles == ("key",)}
+    # No step touches a head that is solved; that it is has a proof of its own.
+    output = f"{classifier.plan.head_layers[-1].name}."
+    solved = {n for n in tensors if setup.solves and n.startswith(output)}
     return GradientWatch(
         tensors,
         late={n for n in tensors for late in classifier.plan.record.late if n.endswith(f".{late}")},
-        exempt={n for n, p in tensors.items() if owners[id(p)] in unused or n in key_biases},
+        exempt={n for n, p in tensors.items() if owners[id(p)] in unused or n in key_biases}
+        | solved,
         expect_dead=setup.config.train.expect_dead,
     )

@@ -11,14 +11,59 @@ from torch import nn
 from tightfit.data.batches import collate
 from tightfit.errors import ProofError
 from tightfit.model.lean import LeanEncoder
+from tightfit.model.proofs import Proof, Standing, no_regression
+from tightfit.progress import Progress
 from tightfit.training.precision import Precision
-from tightfit.training.setup import HistoryRow, Setup
+from tightfit.training.setup import Fitted, HistoryRow, Setup
 
 SHOWN = 8
 """Rows that a message names."""
 
 DIVERGED = 1.5
 """A training loss of so many times that of guessing, after a better one, is no noise any more."""
+
+FAR_WORSE = 3.0
+"""A validation loss of so many times that of a constant answer is no noise and no overconfidence:
+classifiers that know their rows by heart, and are wrong on a quarter of others, stay below it."""
+
+
+def highest_loss(setup: Setup, history: Sequence[HistoryRow]) -> float:
+    """Validation loss above which the weights of a step are not worth keeping.
+
+    The start may be worse than a constant answer, as a random head or one that weighs rare labels
+    is: whatever is no worse than the start by far is no divergence.
+    """
+    task, targets_N = setup.classifier.task, setup.eval_subset.targets
+    constant = task.constant_loss(setup.train.targets, targets_N)
+    start = history[0]["eval_loss"] if history else 0.0
+    return FAR_WORSE * max(constant, start)
+
+
+def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Proof:
+    """The proof that the weights which were kept (the last ones, where none were) are as good as
+    the start; where they are the start it is said aloud.
+
+    Raises:
+        ProofError: they are worse.
+    """
+    # Of what has no steps the start is all there is.
+    fitted_start = setup.config.head.start == "probe" and setup.objective != "probe"
+    history, best = fitted.history, fitted.counters.best_step
+    kept = best > 0 or fitted_start
+    sealed = next((row for row in history if kept and row["step"] == best), history[-1])
+    start, end = (
+        Standing(row["step"], row["eval_accuracy"], row["eval_loss"])
+        for row in (history[0], sealed)
+    )
+    highest = highest_loss(setup, history)
+    proof = no_regression(start, end, fitted_start=fitted_start, highest_loss=highest)
+    if proof.numbers["kept_start"]:
+        progress.warn(
+            f"no step did better than the start, a linear probe with {start.accuracy:.1%} on the "
+            "validation rows; the start is kept, and the adapters change nothing: lower optim.lr, "
+            "or give more rows"
+        )
+    return proof
 
 
 def in_fp32(setup: Setup, reason: str) -> Setup:

@@ -1,6 +1,6 @@
 """The gradient of an optimiser step, over its batches, their parts and all processes.
 
-Shapes: B rows of a batch, K labels.
+Shapes: B rows of a batch, K labels, F width of the features.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tightfit.errors import MachineError
 from tightfit.model.lean import LeanEncoder
 from tightfit.progress import Progress
 from tightfit.training.callbacks import TrainingState
+from tightfit.training.contrastive import contrastive_loss, nearest_are_right
+from tightfit.training.probe import output_inputs
 
 
 class Gradients:
@@ -109,10 +111,18 @@ class Gradients:
             collate(train.tokens, part, train.targets).to(setup.classifier.device)
             for part in setup.parts(rows)
         ]
+        contrasted = setup.objective == "contrastive"
         if setup.lean is not None and setup.lean.divides:
-            at_once = torch.get_num_threads()
+            # Rows that are compared with one another are all there at once.
+            at_once = len(parts) if contrasted else torch.get_num_threads()
             for start in range(0, len(parts), at_once):
                 self._at_once(setup.lean, parts[start : start + at_once], rows_in_step)
+            return
+        if contrasted:
+            with output_inputs(setup) as seen:
+                for part in parts:
+                    setup.logits(part, train.states)
+            self._contrast(seen, parts).backward()
             return
         for part in parts:
             self._loss(setup.logits(part, train.states), part, rows_in_step).backward()
@@ -122,8 +132,14 @@ class Gradients:
         setup = self._state.setup
         pooled = list(side_by_side(partial(setup.pooled, states=setup.train.states), parts))
         leaves = [x.detach().requires_grad_(x.requires_grad) for x in pooled]
-        for leaf, part in zip(leaves, parts, strict=True):
-            self._loss(lean.head(leaf), part, rows_in_step).backward()
+        if setup.objective == "contrastive":
+            with output_inputs(setup) as seen:
+                for leaf in leaves:
+                    lean.head(leaf)
+            self._contrast(seen, parts).backward()
+        else:
+            for leaf, part in zip(leaves, parts, strict=True):
+                self._loss(lean.head(leaf), part, rows_in_step).backward()
 
         def back(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
             x, leaf = pair
@@ -147,3 +163,16 @@ class Gradients:
         counters.summed += len(batch.targets_B)
         counters.rows += len(batch.targets_B)
         return self._scaler.scale(loss_sum / rows_in_step)
+
+    def _contrast(self, features: Sequence[torch.Tensor], parts: Sequence[Batch]) -> torch.Tensor:
+        """The contrastive loss of a whole step, scaled; its rows are counted."""
+        setup, counters = self._state.setup, self._state.counters
+        targets_B = torch.cat([part.targets_B for part in parts if part.targets_B is not None])
+        features_BF = torch.cat([each.float().flatten(0, -2) for each in features])
+        loss = contrastive_loss(features_BF, targets_B, setup.config.contrastive.temperature)
+        tokens = sum(part.mask_BL.sum() for part in parts)
+        right = nearest_are_right(features_BF, targets_B)
+        self._sums += torch.stack([loss.detach().double() * len(targets_B), right, tokens])
+        counters.summed += len(targets_B)
+        counters.rows += len(targets_B)
+        return self._scaler.scale(loss)

@@ -24,6 +24,7 @@ from tightfit.budget.shapes import LinearShape
 from tightfit.budget.targets import targeted
 from tightfit.config import Config
 from tightfit.data.batches import collate
+from tightfit.families import Pooling
 from tightfit.methods import HEAD_ONLY, PLAIN, AdapterKind
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import Source
@@ -40,23 +41,42 @@ PROBED_ROWS = 1000
 GRADIENT_ROWS = 128
 """Rows that the gradient is summed over."""
 
-HEAD_ALONE = {**HEAD_ONLY.idle, "adapters.method": HEAD_ONLY.name, "head.start": "probe"}
+HEAD_ALONE = {
+    **HEAD_ONLY.idle,
+    "adapters.method": HEAD_ONLY.name,
+    "head.start": "probe",
+    "optim.objective": "cross-entropy",
+}
 """Settings of the classifier whose gradients say what a rank is worth."""
 
 
-def decide_plan(config: Config, dataset: Dataset, source: Source, progress: Progress) -> Plan:
+def decide_plan(
+    config: Config,
+    dataset: Dataset,
+    source: Source,
+    progress: Progress,
+    *,
+    pooling: Pooling = "first",
+) -> Plan:
     """What trains: by the settings alone, or where the gradient says that a rank is worth the most.
+
+    Args:
+        config: the settings.
+        dataset: the rows.
+        source: the encoder.
+        progress: hears what is decided.
+        pooling: what ``head.pooling=auto`` has come to.
 
     Raises:
         BudgetError: not even the head fits under the cap.
     """
-    plan = plan_for(config, source, dataset.task.outputs)
+    plan = plan_for(config, source, dataset.task.outputs, pooling=pooling)
     layers = targeted(source.shapes(dataset.task.outputs), config.adapters)
     if config.budget.allocation == "uniform" or not layers or plan.budget is None:
         return plan
     alone = config.with_values(HEAD_ALONE)
     sample = _sample(dataset, config.seed)
-    head = plan_for(alone, source, dataset.task.outputs)
+    head = plan_for(alone, source, dataset.task.outputs, pooling=pooling)
     setup = prepare(alone, sample, source, head, progress=Progress())
     start_at_probe(setup, progress)
     gains = layer_gains(setup, layers, progress)
@@ -72,7 +92,7 @@ def decide_plan(config: Config, dataset: Dataset, source: Source, progress: Prog
         assert kind.weighed
         return most_valuable(layers, gains, head=head, cap=cap)
 
-    return plan_for(config, source, dataset.task.outputs, allocate)
+    return plan_for(config, source, dataset.task.outputs, allocate, pooling=pooling)
 
 
 def layer_gains(
@@ -126,4 +146,5 @@ def _sample(dataset: Dataset, seed: int) -> Dataset:
         train_targets=dataset.train_targets[drawn],
         validation_texts=dataset.validation_texts[:1],
         validation_targets=dataset.validation_targets[:1],
+        folds=None,
     )

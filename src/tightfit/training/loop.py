@@ -14,25 +14,29 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from tightfit.data.batches import batch_order, count_padded_tokens
+from tightfit.data.balanced import balanced_batch
+from tightfit.data.batches import count_padded_tokens
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
 from tightfit.training.callbacks import Callback, Event, TrainingState, notify
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
-from tightfit.training.divergence import in_fp32, not_a_number
+from tightfit.training.divergence import highest_loss, in_fp32, not_a_number
 from tightfit.training.eva_init import start_at_directions
 from tightfit.training.gradients import Gradients
-from tightfit.training.optim import RATE, make_optimizer
+from tightfit.training.optim import RATE, epoch_order, make_optimizer
 from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
-from tightfit.training.setup import Counters, Fitted, HistoryRow, Setup
+from tightfit.training.setup import Counters, Fitted, HistoryRow, Rows, Setup
 from tightfit.training.signals import StopRequest, interrupted
+from tightfit.training.solve import solve_head
 
 
 class Loop:
@@ -119,7 +123,12 @@ class Loop:
         self._train_step(state.step)
         self._notify("on_optimizer_step")
         last = state.step == state.total or state.ending is not None
-        state.evaluated = last or state.step % state.setup.config.train.eval_every == 0
+        if last and state.setup.solves:
+            solve_head(state.setup, frozen=False)
+        # A head that is solved at the end has nothing to say before.
+        regular = state.setup.out_of_fold is None and not state.setup.solves
+        due = regular and state.step % state.setup.eval_every == 0
+        state.evaluated = last or due
         if state.evaluated:
             self._evaluate()
         # Asked once: a signal that comes later must find a checkpoint of its own step.
@@ -166,7 +175,9 @@ class Loop:
         setup = self.state.setup
         if setup.config.adapters.init == "eva":
             start_at_directions(setup, self._progress)
-        if setup.config.head.start == "probe":
+        if setup.solves:
+            solve_head(setup, frozen=True)
+        elif setup.config.head.start == "probe":
             start_at_probe(setup, self._progress)
         self.state.counters.seconds += time.perf_counter() - started
 
@@ -194,30 +205,51 @@ class Loop:
     def _evaluate(self) -> None:
         """Score the sample of validation rows, keep the weights if they are the best."""
         started = time.perf_counter()
-        state, setup, counters = self.state, self.state.setup, self.state.counters
-        subset = setup.eval_subset
-        rows = state.peers.rows_of(range(len(subset.tokens)))
-        logits_NK = torch.from_numpy(
-            predict_logits(
-                setup.classifier,
-                subset.tokens.select(rows) if state.peers.size > 1 else subset.tokens,
-                batch=setup.config.train.eval_batch,
-                forward=partial(setup.logits, states=subset.states),
-                padded_tokens=setup.padded_tokens,
-                at_once=setup.lean is not None and setup.lean.divides,
-            )
-        )
-        task, targets_N = setup.classifier.task, torch.from_numpy(subset.targets[rows])
-        accuracy = state.peers.mean(task.right(logits_NK, targets_N).double())
-        # Weights that no step has moved yet (warm-up begins at a rate of zero) are scored for
-        # the record and never kept.
-        if state.rate > 0 and accuracy > counters.best_accuracy:
+        state, counters = self.state, self.state.counters
+        eval_loss, accuracy = self._scores()
+        if self._is_best(accuracy, eval_loss):
             counters.best_accuracy, counters.best_step = accuracy, state.step
-            self._best = setup.classifier.state()
+            self._best = state.setup.classifier.state()
         counters.seconds += time.perf_counter() - started
-        eval_loss = state.peers.mean(task.row_losses(logits_NK, targets_N))
         self._add_row(eval_loss, accuracy)
         self._notify("on_evaluation")
+
+    def _is_best(self, accuracy: float, eval_loss: float) -> bool:
+        """Whether these weights are the best so far, and worth keeping.
+
+        The start is where it was fitted (a linear probe), and is kept until a step is as good.
+        Weights that no step has moved yet (warm-up begins at a rate of zero), and a start at
+        random, are scored for the record alone.
+        """
+        state, best = self.state, self.state.counters.best_accuracy
+        if state.step == 0:
+            return state.setup.config.head.start == "probe"
+        better = accuracy > best or (accuracy == best and state.counters.best_step == 0)
+        # Not a number is not below it either.
+        return state.rate > 0 and better and eval_loss <= highest_loss(state.setup, state.history)
+
+    def _scores(self) -> tuple[float, float]:
+        """Mean loss and accuracy: of the rows held out, or of trainings that did not see a row."""
+        state, setup, subset = self.state, self.state.setup, self.state.setup.eval_subset
+        crossed, task = setup.out_of_fold, setup.classifier.task
+        if crossed is not None and state.step == 0:
+            return crossed.start_loss, crossed.start_accuracy
+        rows = state.peers.rows_of(range(len(subset.tokens)))
+        found_NK = self._logits(subset, rows) if crossed is None else crossed.logits_NK[rows]
+        logits_NK, targets_N = torch.from_numpy(found_NK), torch.from_numpy(subset.targets[rows])
+        accuracy = state.peers.mean(task.right(logits_NK, targets_N).double())
+        return state.peers.mean(task.row_losses(logits_NK, targets_N)), accuracy
+
+    def _logits(self, subset: Rows, rows: Sequence[int]) -> NDArray[np.float32]:
+        setup = self.state.setup
+        return predict_logits(
+            setup.classifier,
+            subset.tokens.select(rows) if self.state.peers.size > 1 else subset.tokens,
+            batch=setup.config.train.eval_batch,
+            forward=partial(setup.logits, states=subset.states),
+            padded_tokens=setup.padded_tokens,
+            at_once=setup.lean is not None and setup.lean.divides,
+        )
 
     def _add_row(self, eval_loss: float, eval_accuracy: float) -> None:
         state, counters = self.state, self.state.counters
@@ -238,7 +270,7 @@ class Loop:
         state.history.append(row)
 
     def _set_rate(self, step: int) -> float:
-        lr = self.state.setup.config.optim.lr * self.state.setup.schedule.scale(step - 1)
+        lr = self.state.setup.lr * self.state.setup.schedule.scale(step - 1)
         for group in self._optimizer.param_groups:
             group["lr"] = lr * group[RATE]
         self.state.rate = lr
@@ -246,6 +278,11 @@ class Loop:
 
     def _batches_of(self, step: int) -> list[list[int]]:
         """The rows of each forward pass of an optimiser step."""
+        setup = self.state.setup
+        if setup.objective == "contrastive":
+            settings, seed = setup.config.contrastive, setup.config.seed
+            sizes = {"batch": settings.batch, "class_rows": settings.class_rows}
+            return [balanced_batch(setup.train.targets, **sizes, seed=seed, step=step)]
         epoch, position = divmod(step - 1, self.state.setup.schedule.steps_per_epoch)
         if self._order[0] != epoch:
             self._order = (epoch, self._order_of(epoch))
@@ -254,15 +291,8 @@ class Loop:
         return self._order[1][start : start + accumulate]
 
     def _order_of(self, epoch: int) -> list[list[int]]:
-        config = self.state.setup.config
-        return batch_order(
-            self.state.setup.train.tokens.lengths,
-            batch=config.optim.batch,
-            seed=config.seed,
-            epoch=epoch,
-            group_by_length=config.train.group_by_length,
-            by_tokens=config.train.batch_by == "tokens",
-        )
+        setup = self.state.setup
+        return epoch_order(setup.config, setup.train.tokens.lengths, epoch=epoch)
 
     def _clip(self) -> bool:
         """Keep the gradient's norm within its limit; whether it and the loss are numbers."""

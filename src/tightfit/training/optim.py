@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Optim
+from tightfit.data.batches import batch_order
 from tightfit.model.adapters import NEAR_IDENTITY
 
 RATE = "rate"
@@ -36,6 +39,18 @@ class Schedule:
             return step / max(1, self.warmup)
         progress = (step - self.warmup) / max(1, self.total - self.warmup)
         return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
+
+
+def epoch_order(config: Config, lengths: NDArray[np.int64], *, epoch: int) -> list[list[int]]:
+    """The forward passes of an epoch, as lists of rows; see :func:`batch_order`."""
+    return batch_order(
+        lengths,
+        batch=config.optim.batch,
+        seed=config.seed,
+        epoch=epoch,
+        group_by_length=config.train.group_by_length,
+        by_tokens=config.train.batch_by == "tokens",
+    )
 
 
 def make_schedule(

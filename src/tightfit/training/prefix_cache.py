@@ -27,8 +27,7 @@ def keep_prefix(
     Raises:
         Interrupted: a stop was asked for; what is stored already is found again.
     """
-    kept = setup.decisions.prefix_cache
-    if setup.lean is None or kept is None or kept.value != "on":
+    if setup.lean is None or not setup.keeps_prefix:
         return setup, 0.0
     started = time.perf_counter()
     both = (setup.train, setup.eval_subset)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
-from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
-from tightfit.data.batches import batch_order, padding_share
+from tightfit.config import ASKED, Config, Decision, Decisions, KeptText, Objective
+from tightfit.data.batches import padding_share
 from tightfit.data.token_cache import TokenCache
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.device import best_device
+from tightfit.families import Pooling
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
@@ -25,7 +28,9 @@ from tightfit.model.locate import Source
 from tightfit.model.prefix import prefix_bytes, stored_dtype
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
-from tightfit.training.optim import Schedule, make_schedule
+from tightfit.training.label_names import name_texts, with_names
+from tightfit.training.objective import decide_objective
+from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, epoch_order, make_schedule
 from tightfit.training.precision import Precision, decide_precision
 from tightfit.training.setup import Rows, Setup
 
@@ -42,15 +47,27 @@ LEAN_REASON = "the same logits with less work"
 
 
 def plan_for(
-    config: Config, source: Source, num_labels: int, allocate: Allocate = largest_that_fits
+    config: Config,
+    source: Source,
+    num_labels: int,
+    allocate: Allocate = largest_that_fits,
+    *,
+    pooling: Pooling = "first",
 ) -> Plan:
-    """The plan for this very model folder: the first gate.
+    """The plan for this very model folder, by :func:`plan_by`: the first gate.
 
     Raises:
         BudgetError: it does not fit under the cap.
     """
     shapes = source.shapes(num_labels)
-    return plan_by(config, shapes, model=source.name, num_labels=num_labels, allocate=allocate)
+    return plan_by(
+        config,
+        shapes,
+        model=source.name,
+        num_labels=num_labels,
+        allocate=allocate,
+        pooling=pooling,
+    )
 
 
 def decide_lengths(
@@ -74,6 +91,7 @@ def prepare(
     plan: Plan,
     *,
     decided: Decisions | None = None,
+    pooling: Decision[Pooling] | None = None,
     progress: Progress,
 ) -> Setup:
     """Tokenise, build the classifier, and decide what is decided automatically.
@@ -84,41 +102,50 @@ def prepare(
         source: the encoder.
         plan: what trains.
         decided: by the run that is resumed; taken over as it is.
+        pooling: of the plan, and why.
         progress: hears what is decided.
     """
+    setup, names = _opened(
+        config, dataset, source, plan, decided=decided, pooling=pooling, progress=progress
+    )
+    setup = with_names(setup, names)
+    setup, schedule_note = _scheduled(setup)
+    lengths = setup.decisions.max_length, setup.decisions.predict_max_length
+    for sentence in (_about_lengths(lengths), schedule_note, *_about(setup)):
+        if sentence:
+            progress.say(sentence)
+    order = epoch_order(config, setup.train.tokens.lengths, epoch=0)
+    return replace(setup, padding=_padding(setup, order))
+
+
+def _opened(
+    config: Config,
+    dataset: Dataset,
+    source: Source,
+    plan: Plan,
+    *,
+    decided: Decisions | None,
+    pooling: Decision[Pooling] | None,
+    progress: Progress,
+) -> tuple[Setup, int]:
+    """The setup before its steps are counted, and how many of its training rows are names."""
     classifier = build(source, plan, config, dataset.task)
     classifier.module.to(best_device())
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, decided, classifier.device, lean=own_path is None)
-    lean = LeanEncoder(classifier.module, precision.dtype) if own_path is None else None
     lengths = decide_lengths(config, source, classifier.tokenizer)
     multiple = precision.length_multiple(classifier.device)
     reader = _Reader(config, classifier.tokenizer, lengths[0].value, multiple)
-    train, held, long_text = reader.read(dataset, decided, progress)
-    order = batch_order(
-        train.tokens.lengths,
-        batch=config.optim.batch,
-        seed=config.seed,
-        epoch=0,
-        group_by_length=config.train.group_by_length,
-        by_tokens=config.train.batch_by == "tokens",
+    train, held, long_text, names = reader.read(dataset, decided, progress)
+    decisions = replace(
+        decided or Decisions(*lengths, long_text, pooling=pooling),
+        precision=Decision(precision.format, precision.reason),
+        forward=Decision("own", own_path) if own_path else Decision("lean", LEAN_REASON),
+        folds=dataset.folds.decision if dataset.folds else None,
     )
-    epochs = decide_epochs(config, len(train.targets))
-    schedule, schedule_note = make_schedule(config, epochs.value, len(order))
-    eval_subset = held.sample(config.train.eval_rows, config.seed)
-    rows = (train.tokens, eval_subset.tokens)
-    kept = decided.prefix_cache if decided else None
-    decisions = Decisions(
-        *lengths,
-        long_text,
-        epochs,
-        Decision(precision.format, precision.reason),
-        Decision("own", own_path) if own_path else Decision("lean", LEAN_REASON),
-        kept or _prefix_cache(config, lean, schedule, rows),
-        decided.probe_rows if decided else None,
-        decided.eval_rows if decided else None,
-        decided.max_steps if decided else None,
-    )
+    if decided is None:
+        objective = decide_objective(config, plan, dataset.train_targets)
+        decisions = replace(decisions, objective=objective)
     setup = Setup(
         config,
         decisions,
@@ -127,15 +154,32 @@ def prepare(
         classifier,
         train,
         held,
-        schedule,
+        Schedule(0, 0, 1),
         precision,
-        eval_subset,
-        lean,
+        held.sample(config.train.eval_rows, config.seed),
+        _lean(classifier, precision) if own_path is None else None,
     )
-    for sentence in (_about_lengths(lengths), schedule_note, *_about(setup)):
-        if sentence:
-            progress.say(sentence)
-    return replace(setup, padding=_padding(setup, order))
+    return setup, names
+
+
+def _scheduled(setup: Setup) -> tuple[Setup, str | None]:
+    """The setup with its steps, and what about them people should know."""
+    config, decisions, count = setup.config, setup.decisions, len(setup.train.targets)
+    if setup.solves:
+        schedule, note = _few_steps(config, setup.objective, count), None
+    else:
+        epochs = decide_epochs(config, count)
+        order = epoch_order(config, setup.train.tokens.lengths, epoch=0)
+        schedule, note = make_schedule(config, epochs.value, len(order))
+        decisions = replace(decisions, epochs=epochs)
+    rows = (setup.train.tokens, setup.eval_subset.tokens)
+    cache = decisions.prefix_cache or _prefix_cache(config, setup.lean, schedule, rows)
+    decisions = replace(decisions, prefix_cache=cache)
+    return replace(setup, schedule=schedule, decisions=decisions), note
+
+
+def _lean(classifier: Classifier, precision: Precision) -> LeanEncoder:
+    return LeanEncoder(classifier.module, precision.dtype, classifier.plan.pooling)
 
 
 def _about_lengths(lengths: tuple[Decision[int], Decision[int]]) -> str | None:
@@ -146,10 +190,17 @@ def _about_lengths(lengths: tuple[Decision[int], Decision[int]]) -> str | None:
 def _about(setup: Setup) -> Iterator[str]:
     """What people should know of the decisions."""
     decisions, precision = setup.decisions, setup.precision
+    if decisions.label_names is not None:
+        yield f"label names are {decisions.label_names.value}: {decisions.label_names.reason}"
+    if decisions.objective is not None:
+        yield f"objective {decisions.objective.value}: {decisions.objective.reason}"
     if setup.train.tokens.truncated:
         kept = decisions.long_text
         yield f"of long texts {kept.value} is kept: {kept.reason}"
     yield f"computing in {precision.format}: {precision.reason}"
+    if decisions.pooling is not None and decisions.pooling.reason != ASKED:
+        read = "the mean of all tokens" if decisions.pooling.value == "mean" else "the first token"
+        yield f"the head reads {read}: {decisions.pooling.reason}"
     prefix = decisions.prefix_cache
     if prefix is not None and setup.lean is not None and setup.lean.frozen_depth > 0:
         yield f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}"
@@ -172,21 +223,40 @@ class _Reader:
 
     def read(
         self, dataset: Dataset, decided: Decisions | None, progress: Progress
-    ) -> tuple[Rows, Rows, Decision[KeptText]]:
-        """Rows to train on, rows to validate on, and what is kept of long texts."""
+    ) -> tuple[Rows, Rows, Decision[KeptText], int]:
+        """Rows to train on and to validate on, what is kept of long texts, and how many of the
+        former are sentences with the labels' names.
+        """
         cache = TokenCache(int(self.config.data.token_cache_gb * 1e9), progress.warn)
         encode = partial(cache.tokenise, self.tokenizer, max_length=self.max_length)
-        count = len(dataset.train_texts) + len(dataset.validation_texts)
+        # Last, so that they can be left out.
+        names = name_texts(self.config, dataset)
+        texts = [*dataset.train_texts, *names] if names else dataset.train_texts
+        count = len(texts) + len(dataset.validation_texts)
         with progress.track("tokenising", count) as bar:
-            tokens = encode(dataset.train_texts, advance=bar.advance)
+            tokens = encode(texts, advance=bar.advance)
             kept = decided.long_text if decided else decide_long_text(self.config, tokens)
             if kept.value != "head":
-                tokens = encode(dataset.train_texts, long_text=kept.value)
+                tokens = encode(texts, long_text=kept.value)
             held = encode(dataset.validation_texts, long_text=kept.value, advance=bar.advance)
         train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
         # To train on, every window is a row; held-out texts are scored as they are predicted.
-        targets = dataset.train_targets[train.owners]
-        return Rows(train.flat, targets), Rows(held, dataset.validation_targets), kept
+        targets = np.concatenate([dataset.train_targets, np.arange(len(names))])[train.owners]
+        rows, held_rows = Rows(train.flat, targets), Rows(held, dataset.validation_targets)
+        if dataset.folds is not None:
+            # A sentence is in no part: it is always trained on, and never scored.
+            parts_N = dataset.folds.parts_N
+            every_N = np.concatenate([parts_N, np.full(len(names), -1)])[train.owners]
+            rows, held_rows = replace(rows, parts_N=every_N), replace(held_rows, parts_N=parts_N)
+        return rows, held_rows, kept, len(names)
+
+
+def _few_steps(config: Config, objective: Objective, rows: int) -> Schedule:
+    """The schedule before a head that is solved: a fixed number of steps, or none."""
+    settings = config.contrastive
+    steps = 0 if objective == "probe" else min(settings.steps, config.train.max_steps or math.inf)
+    warmup = round(SHORT_RUN_WARMUP * steps)
+    return Schedule(int(steps), warmup, math.ceil(rows / settings.batch))
 
 
 def decide_long_text(config: Config, tokens: Tokens) -> Decision[KeptText]:

@@ -9,7 +9,8 @@ Shapes: N rows, B rows of a batch, F width of the features that the output layer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from tightfit.encoder.threads import side_by_side
 from tightfit.model.adapters import output_layer
 from tightfit.model.low_rank import LowRankLinear
 from tightfit.progress import Progress
+from tightfit.tasks.linear_probe import LinearMap
 from tightfit.training.setup import Setup
 
 
@@ -37,6 +39,11 @@ def start_at_probe(setup: Setup, progress: Progress) -> None:
         setup.train.targets[rows_N],
         balanced=setup.config.optim.class_weights == "balanced",
     )
+    put_output(setup, found)
+
+
+def put_output(setup: Setup, found: LinearMap) -> None:
+    """Make a map of the features the output layer."""
     layer = output_layer(setup.classifier.module, setup.classifier.plan)
     weight_KF = torch.from_numpy(found.weight_KF)
     with torch.no_grad():
@@ -47,6 +54,18 @@ def start_at_probe(setup: Setup, progress: Progress) -> None:
             layer.weight.copy_(weight_KF)
 
 
+@contextmanager
+def output_inputs(setup: Setup) -> Iterator[list[torch.Tensor]]:
+    """A list to which every forward pass appends what the output layer reads."""
+    seen: list[torch.Tensor] = []
+    layer = output_layer(setup.classifier.module, setup.classifier.plan)
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
 @torch.inference_mode()
 def frozen_features(
     setup: Setup, rows_N: NDArray[np.int64], advance: Callable[[int], None] = lambda count: None
@@ -55,8 +74,6 @@ def frozen_features(
     classifier, tokens = setup.classifier, setup.train.tokens
     layer = output_layer(classifier.module, classifier.plan)
     features_NF = np.empty((len(rows_N), layer.in_features), dtype=np.float32)
-    seen: list[torch.Tensor] = []
-    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     classifier.module.eval()
     groups = length_sorted(
         tokens.select(rows_N.tolist()), setup.config.train.eval_batch, setup.padded_tokens
@@ -69,13 +86,11 @@ def frozen_features(
             return (setup.logits if lean is None else setup.pooled)(batch, setup.train.states)
 
     found = side_by_side(forward, groups) if lean and lean.divides else map(forward, groups)
-    try:
+    with output_inputs(setup) as seen:
         for group, pooled in zip(groups, found, strict=True):
             if lean is not None:
                 # Here rather than beside others, since all of them share the hook.
                 lean.head(pooled)
             features_NF[group] = seen.pop().float().cpu().numpy()
             advance(len(group))
-    finally:
-        hook.remove()
     return features_NF

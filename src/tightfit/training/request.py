@@ -11,6 +11,7 @@ from typing import Any, Self, TypedDict, Unpack
 from tightfit.config import DEFAULT_RECIPE, OPTIONS, Config, Settings, settings_of
 from tightfit.data.sources import Columns, check_source
 from tightfit.model.locate import check_model
+from tightfit.progress import Progress
 
 
 def is_first_process() -> bool:
@@ -29,7 +30,7 @@ class TrainOptions(TypedDict, total=False):
         seed: of everything that is drawn at random.
         max_steps: end after so many optimiser steps, and shorten the schedule with them.
         limit: train on a stratified sample of this many rows.
-        minutes: fit the training into this wall clock of the whole call, final scoring excluded.
+        minutes: fit the whole call into this wall clock, from reading the rows to the sealed run.
         started: when that clock began, by :func:`time.monotonic`; None is now.
         text_column: column, or columns to join with a space.
         label_column: column of the labels.
@@ -88,8 +89,11 @@ class TrainRequest:
             time.monotonic() if started is None else started,
         )
 
-    def check(self) -> None:
+    def check(self, progress: Progress | None = None) -> None:
         """Refuse at once what can be seen without torch: paths, columns, and the model's folder.
+
+        Args:
+            progress: told what was found out about the form of files.
 
         Raises:
             DataError: a file or column is missing.
@@ -99,5 +103,5 @@ class TrainRequest:
         columns = Columns.of(self.config.data)
         for rows in (self.data, self.validation):
             if rows is not None:
-                check_source(rows, columns)
+                check_source(rows, columns, progress=progress)
         check_model(self.config.model.name)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tightfit.config import Config, Decisions
+from tightfit.config import Config, Decisions, Objective
 from tightfit.data.batches import (
     Batch,
     Tokens,
@@ -23,6 +23,7 @@ from tightfit.data.batches import (
     length_sorted,
     most_padded_tokens,
 )
+from tightfit.data.splits import limit_rows
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import Source
@@ -44,13 +45,36 @@ class Rows:
     """What the task makes of the labels: the first axis is the rows."""
     states: PrefixStates | None = None
     """What the layers below the lowest adapter make of them, where that is kept."""
+    parts_N: NDArray[np.int64] | None = None
+    """Of a cross-validation: the part that each text or window is in."""
 
     def sample(self, most: int | None, seed: int) -> Rows:
         """So many of them, in their order: the same ones each time. None takes all."""
         if most is None or most >= len(self.targets):
             return self
-        rows = sorted(np.random.default_rng(seed).permutation(len(self.targets))[:most].tolist())
-        return Rows(self.tokens.select(rows), self.targets[rows])
+        return self.select(
+            sorted(np.random.default_rng(seed).permutation(len(self.targets))[:most].tolist())
+        )
+
+    def select(self, rows: Sequence[int]) -> Rows:
+        """The given ones, in the given order."""
+        parts_N = None if self.parts_N is None else self.parts_N[list(rows)]
+        return Rows(self.tokens.select(rows), self.targets[list(rows)], parts_N=parts_N)
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What trainings that did not see a row say of it, for every row.
+
+    Attributes:
+        logits_NK: of the trained classifiers, in the order of the validation rows.
+        start_loss: mean loss of what they started from, in nats.
+        start_accuracy: likewise.
+    """
+
+    logits_NK: NDArray[np.float32]
+    start_loss: float
+    start_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +104,47 @@ class Setup:
     """The share of padding in an epoch's forward passes."""
     most_rows: int | None = None
     """Most rows of one pass, once the device has run out of memory with more."""
+    out_of_fold: OutOfFold | None = None
+    """The scores, where no rows are held out."""
+
+    @property
+    def objective(self) -> Objective:
+        """What the steps minimise."""
+        decided = self.decisions.objective
+        return "cross-entropy" if decided is None else decided.value
+
+    @property
+    def solves(self) -> bool:
+        """Whether the head is solved once the steps are over, and takes no part in them."""
+        return self.objective != "cross-entropy"
+
+    @property
+    def lr(self) -> float:
+        """The highest learning rate."""
+        contrastive = self.objective == "contrastive"
+        return self.config.contrastive.lr if contrastive else self.config.optim.lr
+
+    @property
+    def eval_every(self) -> int:
+        """Optimiser steps between evaluations."""
+        decided = self.decisions.eval_every
+        return self.config.train.eval_every if decided is None else decided.value
+
+    @property
+    def keeps_prefix(self) -> bool:
+        """Whether what lies below the lowest adapter is computed once and kept."""
+        kept = self.decisions.prefix_cache
+        return kept is not None and kept.value == "on"
+
+    def scored_rows(self) -> list[int]:
+        """Positions of the validation rows that the final scores are of, in their order: all, or
+        always the same stratified sample."""
+        targets_N, decided = self.validation.targets, self.decisions.scored_rows
+        every = list(range(len(targets_N)))
+        if decided is None:
+            return every
+        strata = self.dataset.task.strata(targets_N)
+        return limit_rows(every, strata, decided.value, self.config.seed)
 
     def data_facts(self) -> dict[str, Any]:
         """What ``data.json`` keeps of the rows and their tokens."""
@@ -153,6 +218,10 @@ class Counters:
     """Of the rows since the last history row, as are the next two."""
     correct: int = 0
     summed: int = 0
+
+    def per_second(self, count: int) -> float:
+        """Of what was counted in steps; 0 where there were none."""
+        return count / self.train_seconds if self.train_seconds else 0.0
 
     def sums(self, device: torch.device) -> torch.Tensor:
         """Loss, right answers and tokens, to be added to on a device: each number read there, one

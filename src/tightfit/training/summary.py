@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from tightfit.metrics.scores import Scores
+
+ScoreSource = Literal["validation", "cross_validation"]
+"""What scores were measured on: rows held out or given, or each row by trainings without it."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,9 @@ class TrainSummary:
         seconds: of training, evaluations included.
         examples_per_second: in steps alone.
         tokens_per_second: likewise.
-        proofs: by name, whether each holds, and whether a failure was declared (``expected``).
+        proofs: by name, whether each holds, and whether a failure was declared (``expected``), and
+            whether the start was kept (``kept_start``).
+        source: of accuracy and macro F1.
     """
 
     task: str
@@ -39,3 +48,27 @@ class TrainSummary:
     examples_per_second: float
     tokens_per_second: float
     proofs: Mapping[str, Mapping[str, bool]]
+    source: ScoreSource = "validation"
+
+    @property
+    def kept_start(self) -> bool:
+        """Whether no step did better than the start, so that the adapters change nothing."""
+        return self.proofs.get("no_regression", {}).get("kept_start", False)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The outcome of a training."""
+
+    train: TrainSummary
+    validation: Scores
+    """On the validation rows."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The outcome on other rows, since the run was sealed."""
+
+    data: str
+    """Where the rows came from."""
+    scores: Scores

@@ -1,78 +1,41 @@
-"""How long a training takes, from a few real steps; and how much of it fits into a time."""
+"""How much of a training fits into a wall clock, the whole command's."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
-
 from tightfit.config import Decision
-from tightfit.data.batches import Batch, collate, count_padded_tokens, length_sorted
-from tightfit.data.tokens import Tokens
 from tightfit.errors import UsageError
-from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
-from tightfit.training.eva_init import start_at_directions
-from tightfit.training.loop import Loop
 from tightfit.training.optim import make_schedule
+from tightfit.training.pace import Pace, rehearse
 from tightfit.training.setup import Setup
 
-REHEARSED_STEPS = 6
-"""Optimiser steps that are run to time them, after one on the longest rows."""
-
 RESERVE = 0.1
-"""Share of the time left that is kept for proofs, saving, and a machine that slows down."""
+"""Share of the time left for training that is kept for a machine that slows down."""
 
 PROBE_ASIDE = 0.15
 """Most of the time left that the probe start may take."""
 
-WATCH_ASIDE = 0.05
-"""And the evaluations before and after training, on which nothing is learned."""
+SCORE_ASIDE = 0.15
+"""And the final scores: of fewer rows where all would take longer."""
 
-LEAST_SHARE = 0.05
-"""Of a whole pass, that one from stored states counts as at least. It is timed as the whole less
-the frozen layers' part, and the difference of two short measurements may come out at nothing."""
+WATCH_ASIDE = 0.05
+"""And the evaluations while training, on which nothing is learned."""
+
+LEAST_WATCHED = 5
+"""Evaluations that are kept, with fewer rows each, before their number is cut."""
 
 LEAST_ROWS = 200
-"""For either of them, however short the time is."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """What the parts of a training cost, in seconds."""
-
-    step: float
-    """One optimiser step."""
-    evaluation: float
-    """One evaluation while training."""
-    beginning: float = 0.0
-    """What is computed once before the first step: where adapters start, frozen layers' states."""
-    probe: float = 0.0
-    """The features of the probe start."""
-    scoring: float = 0.0
-    """Scoring all validation rows once training is over."""
-
-    def seconds(self, steps: int, every: int) -> float:
-        """Of a whole training, with an evaluation before it, at its end, and every so many.
-
-        Final scoring is left out.
-        """
-        evaluations = (2 + steps // every) * self.evaluation
-        return self.beginning + self.probe + steps * self.step + evaluations
-
-    def steps_in(self, seconds: float, every: int) -> int:
-        """The most steps that fit, none if not even the evaluations do."""
-        left = seconds - self.beginning - self.probe - 2 * self.evaluation
-        return max(0, int(left / (self.step + self.evaluation / every)))
+"""For any of these, however short the time is."""
 
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """Wall clock of a whole command, final scoring excluded."""
+    """Wall clock of a whole command, from the start of its process to its end."""
 
     minutes: float
     started: float
@@ -80,7 +43,7 @@ class TimeLimit:
 
     @property
     def deadline(self) -> float:
-        """Reading of :func:`time.monotonic` at which training must be over."""
+        """Reading of :func:`time.monotonic` at which all must be over."""
         return self.started + 60 * self.minutes
 
     @property
@@ -89,55 +52,19 @@ class TimeLimit:
         return self.deadline - time.monotonic()
 
 
-def rehearse(setup: Setup) -> Pace:
-    """Time a few real steps and forward passes; the weights are put back afterwards.
+@dataclass(frozen=True)
+class _Fit:
+    """A setup with less set aside for all but steps, and what that leaves."""
 
-    What is timed is divided by its padded tokens, padding included, and multiplied by those of the
-    whole: a few batches are longer or shorter than the mean.
-    """
-    start = setup.classifier.state()
-    started = time.perf_counter()
-    if setup.config.adapters.init == "eva":
-        start_at_directions(setup, Progress())
-    beginning = time.perf_counter() - started
-    loop = Loop(setup, GradientWatch({}))
-    in_step, in_logits = loop.rehearse(REHEARSED_STEPS), _place_seconds(setup, setup.logits)
-    setup.classifier.load_state(start)
-    own = in_logits if setup.lean is None else _place_seconds(setup, setup.classifier.logits)
-    train, eval_subset, held = (
-        _places(rows.tokens.flat, setup)
-        for rows in (setup.train, setup.eval_subset, setup.validation)
-    )
-    if setup.lean is not None and _keeps_prefix(setup):
-        frozen = _place_seconds(setup, setup.lean.prefix)
-        beginning += frozen * (train + eval_subset)
-        in_step, in_logits = (max(LEAST_SHARE * x, x - frozen) for x in (in_step, in_logits))
-    probe = 0.0
-    if setup.config.head.start == "probe":
-        probe = in_logits * train * min(1.0, setup.probe_rows / len(setup.train.targets))
-    step = in_step * loop.places_in_step()
-    return Pace(step, in_logits * eval_subset, beginning, probe, own * held)
+    setup: Setup
+    pace: Pace
+    seconds: float
+    """For training, evaluations included."""
 
-
-def _places(tokens: Tokens, setup: Setup) -> int:
-    """Padded tokens when these rows are evaluated."""
-    return count_padded_tokens(tokens, _batches(tokens, setup))
-
-
-def _batches(tokens: Tokens, setup: Setup) -> list[list[int]]:
-    return length_sorted(tokens, setup.config.train.eval_batch, setup.padded_tokens)
-
-
-@torch.inference_mode()
-def _place_seconds(setup: Setup, forward: Callable[[Batch], torch.Tensor]) -> float:
-    """Seconds that a token place takes in a forward pass over rows of middling length."""
-    tokens = setup.validation.tokens.flat
-    batches = _batches(tokens, setup)
-    batch = collate(tokens, batches[len(batches) // 2]).to(setup.classifier.device)
-    setup.classifier.module.eval()
-    started = time.perf_counter()
-    forward(batch).cpu()  # a GPU has only been asked until then
-    return (time.perf_counter() - started) / batch.ids_BL.numel()
+    @property
+    def steps(self) -> int:
+        """The most that fit."""
+        return self.pace.steps_in(self.seconds, self.setup.eval_every)
 
 
 def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
@@ -148,60 +75,103 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
     Raises:
         UsageError: there is no time left for a single step.
     """
+    if setup.solves:  # its few steps are worth more than what could be saved on them
+        return replace(setup, deadline=limit.deadline)
+    # A resumed run times nothing anew: it leaves what it may take in the end.
+    after = (SCORE_ASIDE + RESERVE) * limit.left
     if setup.decisions.max_steps is None:
-        setup = _decide(setup, limit)
+        found = _decide(setup, limit)
+        setup, pace = found.setup, found.pace
+        after = pace.scoring + pace.finishing + pace.evaluation
     decisions = setup.decisions
-    steps, epochs = decisions.max_steps, decisions.epochs
+    steps, epochs, scored = decisions.max_steps, decisions.epochs, decisions.scored_rows
     assert steps is not None
     assert epochs is not None
     progress.say(f"{steps.value} steps: {steps.reason}")
+    if scored is not None:
+        progress.say(
+            f"the final scores will be those of {scored.value:,} validation rows, a stratified "
+            f"sample: {scored.reason}"
+        )
     schedule, _ = make_schedule(
         setup.config,
         epochs.value,
         setup.schedule.steps_per_epoch * setup.config.optim.accumulate,
         steps.value,
     )
-    return replace(_with_fewer(setup), schedule=schedule, deadline=limit.deadline)
+    return replace(_with_fewer(setup), schedule=schedule, deadline=limit.deadline - after)
 
 
-def _decide(setup: Setup, limit: TimeLimit) -> Setup:
-    """The setup with what fits on record: rows of the probe and of evaluations, states, and steps.
+def _decide(setup: Setup, limit: TimeLimit) -> _Fit:
+    """What fits, on record: rows of probe, evaluations and scores, stored states, and steps.
 
     Frozen layers' states are not kept where no row would be seen twice: then the same time brings
     more rows.
     """
-    chosen, pace, fitting = _fitting(setup, limit)
-    if _keeps_prefix(setup) and fitting <= setup.schedule.steps_per_epoch:
+    found = _fitting(setup, limit)
+    if setup.keeps_prefix and found.steps <= setup.schedule.steps_per_epoch:
         once: Decision[Literal["on", "off"]] = Decision(
             "off", "no row is seen twice within this time"
         )
         setup = replace(setup, decisions=replace(setup.decisions, prefix_cache=once))
-        chosen, pace, fitting = _fitting(setup, limit)
-    steps = _steps(chosen, limit, pace, fitting)
-    return replace(chosen, decisions=replace(chosen.decisions, max_steps=steps))
+        found = _fitting(setup, limit)
+    steps = _steps(found, limit)
+    decided = replace(found.setup.decisions, max_steps=steps)
+    return replace(found, setup=replace(found.setup, decisions=decided))
 
 
-def _fitting(setup: Setup, limit: TimeLimit) -> tuple[Setup, Pace, int]:
-    """What is set aside for probe and evaluations, the pace with that, and the steps that fit."""
+def _fitting(setup: Setup, limit: TimeLimit) -> _Fit:
+    """What is set aside for all but steps, and the pace with that."""
     pace = rehearse(setup)
-    left = limit.left * (1 - RESERVE)
-    setup, pace = _set_aside(setup, pace, left)
-    return setup, pace, pace.steps_in(left, setup.config.train.eval_every)
+    left = limit.left - pace.finishing
+    setup, pace = _fewer_scored(setup, pace, left)
+    training = (left - pace.scoring) * (1 - RESERVE)
+    setup, pace = _fewer_probed(setup, pace, training)
+    setup, pace = _fewer_watched(setup, pace, training)
+    return _Fit(setup, pace, training)
 
 
-def _set_aside(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
-    """Fewer rows on record for probe and evaluations, where they would take too much of it."""
+def _fewer_scored(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
+    """Fewer rows on record for the final scores, where all would take too much of the time."""
+    whole = len(setup.validation.targets)
+    # Of each label one at least.
+    least = len(set(setup.dataset.task.strata(setup.validation.targets)))
+    rows = min(whole, max(least, _rows_in(SCORE_ASIDE * left, whole, pace.scoring)))
+    if rows == whole:
+        return setup, pace
+    decisions = replace(setup.decisions, scored_rows=_fewer(rows, whole, SCORE_ASIDE))
+    return replace(setup, decisions=decisions), replace(pace, scoring=pace.scoring * rows / whole)
+
+
+def _fewer_probed(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
+    """Fewer rows on record for the probe start, likewise."""
+    whole = min(setup.probe_rows, len(setup.train.targets))
+    rows = _rows_in(PROBE_ASIDE * left, whole, pace.probe)
+    if rows == whole:
+        return setup, pace
+    decisions = replace(setup.decisions, probe_rows=_fewer(rows, whole, PROBE_ASIDE))
+    return replace(setup, decisions=decisions), replace(pace, probe=pace.probe * rows / whole)
+
+
+def _fewer_watched(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
+    """Fewer evaluations on record, and where that is not enough fewer rows in each.
+
+    One comes before the first step and one after the last, whatever the number of others.
+    """
+    seconds, whole = WATCH_ASIDE * left, len(setup.eval_subset.targets)
+    alone = replace(pace, evaluation=0.0).steps_in(left, setup.eval_every)
+    steps = max(1, min(setup.schedule.total, alone))
+    wanted = 1 + math.ceil(steps / setup.eval_every)
+    rows = _rows_in(seconds, whole, min(wanted, LEAST_WATCHED) * pace.evaluation)
     decisions = setup.decisions
-    probe = min(setup.probe_rows, len(setup.train.targets))
-    watched = len(setup.eval_subset.targets)
-    fewer = _rows_in(PROBE_ASIDE * left, probe, pace.probe)
-    if fewer < probe:
-        decisions = replace(decisions, probe_rows=_fewer(fewer, probe, PROBE_ASIDE))
-        pace = replace(pace, probe=pace.probe * fewer / probe)
-    fewer = _rows_in(WATCH_ASIDE * left, watched, 2 * pace.evaluation)
-    if fewer < watched:
-        decisions = replace(decisions, eval_rows=_fewer(fewer, watched, WATCH_ASIDE))
-        pace = replace(pace, evaluation=pace.evaluation * fewer / watched)
+    if rows < whole:
+        decisions = replace(decisions, eval_rows=_fewer(rows, whole, WATCH_ASIDE))
+        pace = replace(pace, evaluation=pace.evaluation * rows / whole)
+    if wanted * pace.evaluation > seconds:
+        affordable = max(2, int(seconds / pace.evaluation))
+        every = math.ceil(steps / (affordable - 1))
+        reason = f"more evaluations would take over {WATCH_ASIDE:.0%} of the time left"
+        decisions = replace(decisions, eval_every=Decision(every, reason))
     return replace(setup, decisions=decisions), pace
 
 
@@ -227,16 +197,13 @@ def _with_fewer(setup: Setup) -> Setup:
     return setup
 
 
-def _keeps_prefix(setup: Setup) -> bool:
-    kept = setup.decisions.prefix_cache
-    return kept is not None and kept.value == "on"
-
-
-def _steps(setup: Setup, limit: TimeLimit, pace: Pace, fitting: int) -> Decision[int]:
-    whole, every = setup.schedule.total, setup.config.train.eval_every
+def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
+    setup, pace, fitting = found.setup, found.pace, found.steps
+    whole = setup.schedule.total
     if fitting < 1:
         spent = limit.minutes - limit.left / 60
-        needed = spent + pace.seconds(1, every) / (1 - RESERVE) / 60
+        training = pace.seconds(1, setup.eval_every) / (1 - RESERVE)
+        needed = spent + (training + pace.scoring + pace.finishing) / 60
         raise UsageError(
             f"{limit.minutes:g} minutes leave no time to train",
             seen=f"{spent:.2g} minutes for reading, tokenising and loading",

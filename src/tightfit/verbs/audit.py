@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,4 +34,8 @@ def audit(path: str | Path) -> Audit:
 
     if run is None:
         return audit_folder(path)
-    return audit_artefact(run.artefact, run.plan, run.labels)
+    found = audit_artefact(run.artefact, run.plan, run.labels)
+    if run.proofs.get("no_regression", {}).get("kept_start"):
+        words = f"{found.verdict}; no step did better than the start, which training kept"
+        return replace(found, verdict=words)
+    return found

@@ -13,6 +13,7 @@ from tightfit.config import load_config
 from tightfit.data.checks.cleaning import FIXES, Cleaned, Fix, cleaned
 from tightfit.data.checks.findings import Findings
 from tightfit.data.copies import check_copy, write_table
+from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.display import Shown
@@ -61,6 +62,7 @@ def check(
     max_length: int | None = None,
     fix: Sequence[Fix] | str = (),
     out: str | Path | None = None,
+    overwrite: bool = False,
     label_errors: bool = True,
     progress: Progress | None = None,
 ) -> CheckResult:
@@ -76,6 +78,7 @@ def check(
         max_length: longest text that will be read, in tokens; None takes the default recipe's.
         fix: what a cleaned copy shall be without: some of ``FIXES``.
         out: the file of that copy: .csv, .jsonl or .parquet.
+        overwrite: replace a file that is there already.
         label_errors: look for suspect labels, which takes most of the time.
         progress: how to speak to people; None speaks on stderr.
 
@@ -88,12 +91,15 @@ def check(
     """
     progress = progress or RichProgress()
     fixes = _fixes(fix)
-    copy = _copy_path(fixes, out, sources=(data, against))
+    copy = _copy_path(fixes, out)
+    if copy is not None:
+        check_not_input(copy, data, against)
+        check_new_file(copy, overwrite=overwrite)
     defaults = load_config().data
-    names = text_column.split(",") if isinstance(text_column, str) else text_column
+    names = (text_column,) if isinstance(text_column, str) else text_column
     columns = Columns(tuple(names or defaults.text_column), label_column or "label", "empty")
     labelled = None if label_column is None else True
-    check_source(data, columns, labelled=labelled)
+    check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.examine import check_table
 
     table = read_table(data, columns, labelled=labelled)
@@ -127,9 +133,7 @@ def _fixes(fix: Sequence[Fix] | str) -> tuple[Fix, ...]:
     return tuple(known for known in FIXES if known in names)
 
 
-def _copy_path(
-    fixes: Sequence[Fix], out: str | Path | None, *, sources: Sequence[Any]
-) -> Path | None:
+def _copy_path(fixes: Sequence[Fix], out: str | Path | None) -> Path | None:
     """Where to write the cleaned copy, or None where none is asked for; refuses before any work."""
     if bool(fixes) != (out is not None):
         raise UsageError(
@@ -141,13 +145,6 @@ def _copy_path(
         return None
     path = Path(out)
     check_copy(path)
-    files = [Path(each) for each in sources if isinstance(each, str | Path)]
-    if path.exists() and any(file.exists() and path.samefile(file) for file in files):
-        raise UsageError(
-            "the cleaned copy would replace the rows themselves",
-            seen=path,
-            next_step="give --out another name",
-        )
     return path
 
 

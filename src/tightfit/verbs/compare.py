@@ -55,8 +55,8 @@ def compare(
         limit=options.get("limit"),
         started=options.get("started"),
     )
-    asked.check()
     progress = progress or RichProgress()
+    asked.check(progress)
     from tightfit.verbs.comparison import compared
 
     return compared(

@@ -19,7 +19,7 @@ def dry_run(
     Nothing is written. The arguments, and what is raised, are those of :func:`train`.
     """
     request, progress = TrainRequest.of(data, **options), progress or RichProgress()
-    request.check()
+    request.check(progress)
     progress.say("measuring what a training would take")
     from tightfit.verbs.forecast import forecast
 

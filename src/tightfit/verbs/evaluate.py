@@ -48,7 +48,7 @@ def evaluate(
     loaded, others = Run.open(run), [Run.open(path) for path in also]
     compared = None if against is None else Run.open(against)
     columns = loaded.columns(text_column, label_column, missing_text)
-    check_source(data, columns)
+    check_source(data, columns, progress=progress)
     progress = progress or RichProgress()
     from tightfit.verbs.evaluation import evaluated
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tightfit import storage
+from tightfit.data.output_paths import check_not_input, refuse_inside_run
 from tightfit.data.sources import check_source
-from tightfit.errors import UsageError
 from tightfit.exporting.format_names import FACTS_FILE, check_format
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
@@ -58,12 +57,13 @@ def export(
     progress, out = progress or RichProgress(), Path(out)
     known = check_format(form)
     check_replaceable(out, overwrite=overwrite, marker=FACTS_FILE)
-    _refuse_inside_run(out)
+    refuse_inside_run(out)
+    check_not_input(out, data)
     loaded = Run.open(run, max_length=max_length)
     check_format(form, loaded.plan)
     columns = loaded.columns(text_column, label_column)
     if data is not None:
-        check_source(data, columns, labelled=known == "onnx-int8")
+        check_source(data, columns, labelled=known == "onnx-int8", progress=progress)
     from tightfit.verbs.write_export import write_export
 
     return write_export(
@@ -76,15 +76,3 @@ def export(
         cascade=cascade,
         progress=progress,
     )
-
-
-def _refuse_inside_run(out: Path) -> None:
-    """A sealed run never changes; only below ``derived/`` may anything be added."""
-    for parent in out.absolute().parents:
-        folder = storage.RunFolder(parent)
-        if folder.manifest.is_file() and not out.absolute().is_relative_to(folder.derived):
-            raise UsageError(
-                "an export cannot lie inside a run, which never changes once it is sealed",
-                seen=out,
-                next_step=f"choose an --out beside {parent}",
-            )

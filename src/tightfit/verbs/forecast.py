@@ -15,9 +15,11 @@ from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import read_dataset, tell_about
 from tightfit.training.importance import decide_plan
+from tightfit.training.pace import rehearse
+from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
-from tightfit.training.time_budget import TimeLimit, fit_into, rehearse
+from tightfit.training.time_budget import TimeLimit, fit_into
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,17 @@ def forecast(request: TrainRequest, progress: Progress) -> Forecast:
     tell_about(dataset, progress)
     source = locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model
-    plan = decide_plan(config, dataset, source, progress)
+    pooling = decide_pooling(config, dataset, source, progress)
+    plan = decide_plan(config, dataset, source, progress, pooling=pooling.value)
     set_seed(config.seed)
-    setup = prepare(config, dataset, source, plan, progress=progress)
+    setup = prepare(config, dataset, source, plan, pooling=pooling, progress=progress)
     if config.train.minutes is not None:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
     prepared = time.monotonic() - request.started
     pace = rehearse(setup)
-    training = pace.seconds(setup.schedule.total, setup.config.train.eval_every)
+    trainings = 1 if dataset.folds is None else 1 + dataset.folds.decision.value
+    training = trainings * pace.seconds(setup.schedule.total, setup.eval_every)
+    scoring = pace.scoring * len(setup.scored_rows()) / len(setup.validation.targets)
     notes = [
         dataset.facts["note"],
         f"computing in {setup.precision.format}: {setup.precision.reason}",
@@ -77,7 +82,7 @@ def forecast(request: TrainRequest, progress: Progress) -> Forecast:
         validation_rows=len(dataset.validation_texts),
         truncated=setup.train.tokens.truncated,
         steps=setup.schedule.total,
-        minutes=(prepared + training + pace.scoring) / 60,
+        minutes=(prepared + training + scoring + pace.finishing) / 60,
         memory_bytes=_peak_memory(),
         notes=tuple(note for note in notes if note),
     )

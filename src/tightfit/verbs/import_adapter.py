@@ -279,6 +279,7 @@ def _proofs(
     return {
         "gates": Proof("gates", ok=True, numbers=gates).to_json(),
         "gradients": {"ok": None, "unknown": "trained elsewhere; nobody watched"},
+        "no_regression": {"ok": None, "unknown": "trained elsewhere; nobody watched"},
         "movement": {"ok": alive, "dead": audit.dead, "verdict": audit.verdict},
         "round_trip": trip.to_json(),
     }

@@ -76,6 +76,12 @@ def make_cascade(
             seen=found.path,
             next_step="train it with this version, or leave out --cascade",
         )
+    if found.data.folds is not None:
+        raise UsageError(
+            "every row of the run was trained on, so none can show that a cascade loses little",
+            seen=f"scores of a cross-validation in {found.data.folds} parts",
+            next_step="train with a file of rows as --validation, or leave out --cascade",
+        )
     dataset = rows_of(found, data, validation)
     progress.say(f"training a linear model on {len(dataset.train_texts):,} rows")
     linear = NGramModel.fit(

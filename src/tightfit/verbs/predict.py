@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from tightfit.batch_predict.input_rows import Records, kept_columns, read_records
 from tightfit.batch_predict.shard import WHOLE, Shard
-from tightfit.batch_predict.stream import (
-    STREAM_ROWS,
-    Written,
-    check_out,
-    predict_stream,
-)
+from tightfit.batch_predict.stream import STREAM_ROWS, Form, Written, check_out, predict_stream
 from tightfit.config import Config, MissingText
-from tightfit.data.sources import check_source, count_rows, iter_texts
+from tightfit.data.given_texts import as_source
+from tightfit.data.output_paths import check_new_file, check_not_input
+from tightfit.data.rows import Rows
+from tightfit.data.sources import Columns, check_source, open_rows
+from tightfit.data.table import Table
 from tightfit.display import Shown
 from tightfit.engines.engine_names import LIBRARY_OF, Asked, EngineName
+from tightfit.errors import UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.tasks import LabelFormat
@@ -50,9 +52,13 @@ def predict(
     data: Any,
     out: str | Path,
     *,
+    keep: Sequence[str] | str = (),
+    id_column: str | None = None,
     probabilities: bool = False,
     escape_formulas: bool = False,
-    label_format: LabelFormat = "id",
+    label_format: LabelFormat | None = None,
+    submission: bool = False,
+    overwrite: bool = False,
     max_length: int | None = None,
     max_error: float | None = None,
     text_column: Sequence[str] | str | None = None,
@@ -64,24 +70,34 @@ def predict(
 ) -> PredictResult:
     """Predict every row of a file into a CSV, JSONL or Parquet file.
 
-    What ends early, by a kill or a fault, keeps its finished chunks in ``OUT.partial``, and the
-    same call goes on from there; the file is then the same to the byte.
+    Its columns are ``id``, those that are kept, ``label`` and ``confidence``. What ends early, by a
+    kill or a fault, keeps its finished chunks in ``OUT.partial``, and the same call goes on from
+    there; the file is then the same to the byte.
 
     Args:
         run: a run folder.
-        data: anything that ``train`` takes; labels are not looked at.
-        out: the file to write; it appears when it is complete.
-        probabilities: add one column a label; they are calibrated on the run's validation rows.
-        escape_formulas: in a CSV, put an apostrophe before label names that a spreadsheet would
-            run as formulas.
-        label_format: the label's position, or its name.
+        data: anything that ``train`` takes, or texts; labels are not looked at.
+        out: the file to write; it appears when it is complete. It is never one of the inputs.
+        keep: columns of ``data`` to hand on, or ``"all"``; one that is named like a column of the
+            answer gets ``given_`` before its name.
+        id_column: the column of ids; None takes one named ``id``, in any case, else the rows' own
+            numbers from 0.
+        probabilities: add one column a label, named by it; they are calibrated on the run's
+            validation rows.
+        escape_formulas: in a CSV, put an apostrophe before cells that a spreadsheet would run as
+            formulas.
+        label_format: the label as it stood in the training rows (``value``, which is meant by
+            None), its position, or its name.
+        submission: write the competition's form instead, ``ID,Label``: the row's number, and the
+            position of its class.
+        overwrite: replace a file that is there already.
         max_length: longest text to read, in tokens.
         max_error: leave a text without a label where that is needed to keep the share of wrong
             labels under this level, with 95% confidence.
         text_column: column, or columns to join with a space.
         missing_text: what a row without a text is, ``refuse`` a fault or ``empty`` an empty text;
             None takes the run's own setting.
-        shard: ``3/8`` predicts the third of eight shares of the rows, under their own IDs.
+        shard: ``3/8`` predicts the third of eight shares of the rows, under their own numbers.
         engine: what computes; ``auto`` measures those that are installed on a sample of the rows,
             and takes the fastest that agrees with PyTorch in fp32. Any but ``torch`` keeps its
             graph and figures in the run's ``derived/``.
@@ -91,29 +107,39 @@ def predict(
     Raises:
         TightfitError: its subclasses tell what is wrong; no output file is left half-written.
     """
-    progress = progress or RichProgress()
-    check_out(Path(out), escape_formulas=escape_formulas)
+    progress, out = progress or RichProgress(), Path(out)
+    asked = {
+        "--keep": keep,
+        "--id-column": id_column,
+        "--probabilities": probabilities,
+        "--label-format": label_format,
+    }
+    _check_form(submission, asked)
+    form = Form(label_format or "value", probabilities, submission, escape_formulas)
+    check_out(out, escape_formulas=escape_formulas)
+    check_not_input(out, data, run)
+    check_new_file(out, overwrite=overwrite)
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error)
     columns = loaded.columns(text_column, missing_text=missing_text)
-    check_source(data, columns, labelled=False)
+    check_source(data, columns, labelled=False, progress=progress)
+    rows, columns = _opened(data, columns)
+    text, _ = rows.choose(columns.text, None)
+    kept = {}
+    if not submission:
+        own = form.own(loaded.task)
+        kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
     _ = loaded.predictor  # before a row is read
-    used: EngineName = "torch"
-    first: list[str] = []
-    if engine != "torch":
-        first = next(iter(iter_texts(data, columns, STREAM_ROWS)), [])
-    if first:
-        loaded, used = _with_engine(loaded, engine, first, progress)
+    types, records = read_records(rows, columns, kept, STREAM_ROWS)
+    loaded, records, used = _with_engine(loaded, engine, records, progress)
     if cascade:
         loaded = loaded.with_cascade()
     written = predict_stream(
         loaded.predictor,
-        iter_texts(data, columns, STREAM_ROWS),
-        Path(out),
-        label_format=label_format,
-        probabilities=probabilities,
-        escape_formulas=escape_formulas,
-        total=count_rows(data),
+        records,
+        out,
+        replace(form, kept=types),
+        total=rows.count,
         shard=share,
         job=_job(loaded, used),
         progress=progress,
@@ -121,7 +147,25 @@ def predict(
     if used in ("torch", "torch-bf16"):
         _tell_device(loaded.config, progress)
     threshold = loaded.predictor.threshold
-    return PredictResult(**vars(written), out=Path(out), threshold=threshold, engine=used)
+    return PredictResult(**vars(written), out=out, threshold=threshold, engine=used)
+
+
+def _opened(data: Any, columns: Columns) -> tuple[Rows, Columns]:
+    """The source, and where its texts are, which may be nothing but texts."""
+    source = as_source(data, lambda: columns)
+    bare = isinstance(source, Table)
+    return open_rows(source, columns.form), replace(columns, text=("text",)) if bare else columns
+
+
+def _check_form(submission: bool, others: Mapping[str, object]) -> None:
+    """The competition's form has no place for anything else."""
+    stray = [option for option, value in others.items() if value]
+    if submission and stray:
+        raise UsageError(
+            f"--submission and {stray[0]} exclude each other",
+            allowed="ID,Label: the row's number from 0, and the position of its class",
+            next_step="leave one of the two out",
+        )
 
 
 def _tell_device(config: Config, progress: Progress) -> None:
@@ -137,15 +181,19 @@ def _tell_device(config: Config, progress: Progress) -> None:
 
 
 def _with_engine(
-    run: Run, asked: Asked, texts: Sequence[str], progress: Progress
-) -> tuple[Run, EngineName]:
-    """The run, predicting with the engine asked for, or with the fastest."""
+    run: Run, asked: Asked, records: Iterator[Records], progress: Progress
+) -> tuple[Run, Iterator[Records], EngineName]:
+    """The run, predicting with the engine asked for, or with the fastest on the first rows."""
+    first = None if asked == "torch" else next(records, None)
+    if first is None:
+        return run, records, "torch"
     from tightfit.engines.engine import EngineModel
     from tightfit.exporting.engine_choice import open_engine
 
-    engine, name = open_engine(run, asked, texts, progress=progress)
+    engine, name = open_engine(run, asked, first.texts, progress=progress)
     model = EngineModel(run.model.tokens, run.model.longest, engine)
-    return run.with_parts(predictor=replace(run.predictor, model=model)), name
+    run = run.with_parts(predictor=replace(run.predictor, model=model))
+    return run, chain([first], records), name
 
 
 def _job(run: Run, engine: EngineName) -> dict[str, object]:

@@ -28,7 +28,7 @@ def rows_of(run: Run, data: Any = None, validation: Any = None) -> Dataset:
             seen=facts.source,
             next_step="give the rows themselves",
         )
-    if not facts.held_out and validation is None:
+    if not facts.held_out and facts.folds is None and validation is None:
         validation = facts.validation_source
     dataset = _read(run, facts.source if data is None else data, validation)
     kept = {"train": facts.train_fingerprint, "validation": facts.validation_fingerprint}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate.utils import set_seed
 
 from tightfit import storage
@@ -36,20 +37,27 @@ from tightfit.training.callbacks import (
 )
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
+from tightfit.training.divergence import prove_no_regression
 from tightfit.training.importance import decide_plan
+from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
+from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
 from tightfit.training.resume import RunStart
 from tightfit.training.setup import Fitted, Setup
 from tightfit.training.signals import stop_on_signals
+from tightfit.training.solve import head_is_solved
 from tightfit.training.time_budget import TimeLimit, fit_into
 from tightfit.training.tracking import Tracker, check_tracker
 from tightfit.verbs.train_result import TrainResult, read_result
 
 ROUND_TRIP_ROWS = 64
 """Validation rows on which the artefact must answer as the trained model does."""
+
+SUMMED = ("ok", "expected", "kept_start")
+"""What the summary of a training tells of each proof."""
 
 RECORDED_VERSIONS = ("tightfit", "torch", "transformers", "peft", "accelerate", "tokenizers")
 
@@ -97,19 +105,25 @@ def _begin(
     stored, source = start.stored(), locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model
     if stored is None:
-        plan, decided = decide_plan(config, dataset, source, progress), None
+        pooling = decide_pooling(config, dataset, source, progress)
+        plan = decide_plan(config, dataset, source, progress, pooling=pooling.value)
+        decided = None
     else:
         start.check_same(config, dataset, stored)
-        plan, decided = stored.plan, stored.decisions
+        plan, decided, pooling = stored.plan, stored.decisions, None
     reason = f": {plan.why}" if plan.why else ""
     progress.say(f"{plan.total:,} parameters will train in {source.name}{reason}")
     set_seed(config.seed)
-    setup = prepare(config, dataset, source, plan, decided=decided, progress=progress)
+    setup = prepare(
+        config, dataset, source, plan, decided=decided, pooling=pooling, progress=progress
+    )
     if config.train.minutes is not None:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
         set_seed(config.seed)
+    if dataset.folds is not None:
+        setup = choose_by_folds(setup, progress)
     folder = start.create(setup) if stored is None else start.folder
-    peers.share(Orders(folder.checkpoints, plan, setup.decisions))
+    peers.share(Orders(folder.checkpoints, setup.classifier.plan, setup.decisions))
     return setup, folder
 
 
@@ -147,6 +161,7 @@ def _fit(
             gradients = watch.finish()
         finally:
             storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
+    regression = prove_no_regression(setup, fitted, progress)
     # VeRA's d may stand still, as A may: b alone changes the weight.
     moved = movement(
         before,
@@ -154,6 +169,7 @@ def _fit(
         adapter_pairs(setup.classifier.module),
         exempt={*watch.exempt, *watch.late},
         expect_dead=setup.config.train.expect_dead,
+        kept_start=regression.numbers["kept_start"],
     )
     artefact = folder.model if setup.classifier.plan.record.whole else folder.adapter
     saved = save_artefact(setup.classifier, artefact)
@@ -161,8 +177,12 @@ def _fit(
         "gates": _gates(setup, loop.optimizer_parameters, saved).to_json(),
         "gradients": gradients.to_json(),
         "movement": moved.to_json(),
+        "no_regression": regression.to_json(),
         "round_trip": _round_trip(setup, artefact).to_json(),
     }
+    if setup.solves:
+        at_start = setup.objective == "probe" or regression.numbers["kept_start"]
+        proofs["head_solved"] = head_is_solved(setup, frozen=at_start).to_json()
     storage.write_json(folder.proofs, proofs)
     return _Trained(fitted, proofs, artefact)
 
@@ -186,7 +206,12 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
     result = _result(folder.root, setup, trained, scores)
     told = {name: value for name, value in result.to_json().items() if name != "run"}
-    storage.write_json(folder.metrics, {"train": told, "validation": scores.to_json()})
+    source_of_scores = told.pop("source")
+    metrics = {"train": told, "source": source_of_scores, "validation": scores.to_json()}
+    if setup.decisions.scored_rows is not None:
+        of = len(setup.validation.targets)
+        metrics["sample"] = {"of": of, **asdict(setup.decisions.scored_rows)}
+    storage.write_json(folder.metrics, metrics)
     source = setup.source
     write_card(
         trained.artefact,
@@ -205,6 +230,7 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
     storage.write_text(folder.report, render(run.with_parts(manifest=draft)))
     storage.seal(folder, versions, base)
+    CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
     return result
 
 
@@ -243,12 +269,17 @@ def _round_trip(setup: Setup, artefact: Path) -> Proof:
 
 
 def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]:
-    """What was saved, on the validation rows, in fp32."""
-    logits_NK = run.model.logits(setup.validation.tokens)
-    task, targets_N = setup.classifier.task, setup.validation.targets
+    """What was saved, on the validation rows or a sample of them, in fp32; or what did not see
+    each row, on that."""
+    rows, crossed = setup.scored_rows(), setup.out_of_fold
+    held, texts = setup.validation, setup.dataset.validation_texts
+    logits_NK = (
+        run.model.logits(held.tokens.select(rows)) if crossed is None else crossed.logits_NK[rows]
+    )
+    task, targets_N = setup.classifier.task, held.targets[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK))
-    texts = setup.dataset.validation_texts
-    return ValidationLogits.gather(task, logits_NK, targets_N, texts), scores
+    found = ValidationLogits.gather(task, logits_NK, targets_N, [texts[row] for row in rows])
+    return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 
 
 def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> TrainResult:
@@ -265,12 +296,13 @@ def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> Train
         epochs=fitted.steps / setup.schedule.steps_per_epoch,
         examples=counters.rows,
         seconds=counters.seconds,
-        examples_per_second=counters.rows / counters.train_seconds,
-        tokens_per_second=counters.tokens / counters.train_seconds,
+        examples_per_second=counters.per_second(counters.rows),
+        tokens_per_second=counters.per_second(counters.tokens),
         proofs={
-            name: {key: proof[key] for key in ("ok", "expected") if key in proof}
+            name: {key: proof[key] for key in SUMMED if key in proof}
             for name, proof in trained.proofs.items()
         },
+        source="validation" if setup.out_of_fold is None else "cross_validation",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from tightfit import storage
+from tightfit.data.output_paths import check_not_input
 from tightfit.progress import Progress, RichProgress
 from tightfit.training.request import TrainOptions, TrainRequest, is_first_process
 from tightfit.verbs.train_result import TrainResult, read_result
@@ -47,7 +48,8 @@ def train(
         return read_result(path)
     if first and not resume:  # the others come late, when the folder is there
         storage.check_may_create(path, overwrite=overwrite)
-    request.check()
+        check_not_input(path, data, request.validation)
+    request.check(progress)
     if first:
         progress.say(f"training into {path}")
     from tightfit.verbs.run_training import run_training

@@ -98,6 +98,11 @@ def _rows(run: Run, data: Any, columns: Columns, progress: Progress, *, labelled
         return Rows(table.texts, run.task.encode(table) if labelled else None, table.source)
     if own is None:
         return Rows(read_table(FALLBACK, Columns(), labelled=False).texts, None, FALLBACK)
+    if run.data.folds is not None:
+        progress.warn(
+            "the run was trained on every row that it has: what an export costs on them says "
+            "little about new rows; give --data to compare on yours"
+        )
     places = spread(len(own.validation_texts), MOST_ROWS)
     texts = [own.validation_texts[place] for place in places]
     return Rows(texts, own.validation_targets[places], VALIDATION)

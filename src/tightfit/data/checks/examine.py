@@ -12,6 +12,7 @@ from tightfit.data.checks.findings import KINDS, Example, Finding, Findings, Kin
 from tightfit.data.checks.markup import find_markup
 from tightfit.data.checks.near import Match
 from tightfit.data.checks.repeats import alike_rows, contradictory_rows, repeated_rows, text_key
+from tightfit.data.checks.spelling import likely_meant
 from tightfit.data.checks.suspects import Suspect, find_suspects, judgeable_rows
 from tightfit.data.labels import class_counts, own_classes
 from tightfit.data.table import Table
@@ -68,6 +69,7 @@ def check_table(
         "suspect_labels": rows.suspects(seed) if label_errors else Finding(skipped="not asked for"),
         "truncated": rows.truncated(count_tokens, max_length),
         **rows.characters(),
+        "label_spelling": rows.spelling(),
     }
     counts = dict(zip(rows.names, rows.counts(), strict=True))
     return Findings(len(table), counts, {kind: found[kind] for kind in KINDS})
@@ -92,8 +94,7 @@ class _Rows:
         if not table.labels:
             return cls(table.texts, keys, None, (), examples, progress)
         classes = own_classes(table)
-        id_of = {value: index for index, value in enumerate(classes.values)}
-        ids = [id_of[label] for label in table.labels]
+        ids = classes.encode(table)
         return cls(table.texts, keys, ids, classes.names, examples, progress)
 
     def counts(self) -> list[int]:
@@ -157,6 +158,17 @@ class _Rows:
             "undecodable": self._places(find_undecodable),
             "markup": self._places(find_markup),
         }
+
+    def spelling(self) -> Finding:
+        if self.ids is None:
+            return Finding(skipped=NO_LABELS)
+        meant = likely_meant(dict(zip(self.names, self.counts(), strict=True)))
+        found = {
+            row: (name, meant[name])
+            for row, name in enumerate(self.names[i] for i in self.ids)
+            if name in meant
+        }
+        return self._finding(found, lambda pair: f"labelled {pair[0]}, mostly spelt {pair[1]}")
 
     def _places(self, find: Callable[[str], tuple[int, str] | None]) -> Finding:
         """Rows in whose text something is found, each shown at that place."""

@@ -16,6 +16,7 @@ Kind = Literal[
     "empty",
     "undecodable",
     "markup",
+    "label_spelling",
 ]
 """What can be wrong with a row; :data:`MEANING` says each in words."""
 
@@ -31,6 +32,7 @@ MEANING: dict[Kind, str] = {
     "empty": "no visible character",
     "undecodable": "characters that were lost or misread",
     "markup": "HTML tags, or entities such as &lt; and #39;",
+    "label_spelling": "a label that others spell with another case or Unicode form",
 }
 
 EXCERPT = 72

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tightfit.data.checks.characters import find_undecodable, is_empty
 from tightfit.data.checks.markup import find_markup
 from tightfit.data.checks.repeats import contradictory_rows, repeated_rows, text_key
+from tightfit.data.checks.spelling import spelling_warning
 
 LOPSIDED = 10.0
 """Ratio of the largest class to the smallest that deserves a word."""
@@ -48,7 +49,8 @@ def quick_warnings(
         for fault, count in faults.items()
         if count
     ]
-    return sentences + _uneven(counts)
+    spelling = spelling_warning(counts)
+    return sentences + ([spelling] if spelling else []) + _uneven(counts)
 
 
 def _count(texts: Sequence[str], find: Callable[[str], object]) -> int:

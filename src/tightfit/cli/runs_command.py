@@ -1,0 +1,73 @@
+"""``tightfit runs``: a table of the runs in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+import tightfit
+from tightfit.cli import options
+from tightfit.cli.console import add_row, new_table, size
+from tightfit.cli.front import open_front
+
+if TYPE_CHECKING:
+    from tightfit.verbs.runs import ListedRun, RunList
+
+EXAMPLES = """\
+tightfit runs
+tightfit runs experiments
+tightfit runs --json"""
+
+
+def runs(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="A folder of runs, or one run; else runs."),
+    ] = None,
+    *,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
+) -> None:
+    """List runs with data, score, size and date; damaged and unfinished ones are named.
+
+    Files are compared by presence and size alone; 'tightfit audit RUN' reads every byte.
+    """
+    with open_front(debug=debug) as front:
+        found = tightfit.runs(folder)
+        front.tell(found, lambda: _show(found), as_json=as_json)
+
+
+def _show(found: RunList) -> list[RenderableType]:
+    if not found.runs:
+        return [Text(f"no runs in {found.folder}; 'tightfit train' makes one")]
+    table = new_table("", "run", "data", ">score", ">rows", ">size", "date")
+    for each in found:
+        add_row(table, *_cells(each))
+    faulty = [each for each in found if each.fault]
+    return [
+        table,
+        *(Text(f"{each.run} is {each.state}: {each.fault}") for each in faulty),
+        Text("checked by presence and size of the files; 'tightfit audit RUN' reads every byte"),
+    ]
+
+
+def _cells(each: ListedRun) -> list[str]:
+    score = each.score
+    told: str = each.state if each.state != "finished" else ""
+    if score is not None:
+        half = (score.high - score.low) / 2
+        told = f"{score.value:.1%} ±{half:.1%}"
+        if score.name == "mae":  # in the unit of the ratings
+            told = f"{score.value:.3g} ±{half:.2g}"
+    return [
+        str(each.run),
+        each.data or "",
+        told,
+        f"{score.rows:,}" if score else "",
+        size(each.bytes) if each.bytes else "",
+        (each.date or "")[:16].replace("T", " "),
+    ]

@@ -1,0 +1,80 @@
+"""Kinds of values that settings have, and how the command line and TOML write them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+
+def as_list(value: object) -> object:
+    """Let the command line write ``a,b`` for a list of names."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _from_word(value: object) -> object:
+    return None if value == "none" else value
+
+
+def _to_word(value: float | None) -> Any:
+    return "none" if value is None else value
+
+
+def _from_file(value: object) -> object:
+    """Let the command line name a file."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tomllib.loads(Path(value).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"no TOML file of sentences by label: {error}") from error
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+ColumnNames = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(min_length=1),
+]
+"""Columns; one word may be a list joined by commas, which only their names can tell."""
+Descriptions = Annotated[dict[str, str], BeforeValidator(_from_file)]
+CountOrShare = Annotated[float, Field(ge=0)]
+"""A count, or, below 1, a share of the whole."""
+Limit = Annotated[
+    Annotated[int, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
+]
+"""A count, or ``none``: TOML has no null, so the word stands for it."""
+Minutes = Annotated[
+    Annotated[float, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
+]
+"""A time, or ``none``."""
+Depth = Annotated[
+    Annotated[int, Field(gt=0)] | None,
+    BeforeValidator(lambda value: None if value == "all" else value),
+    PlainSerializer(lambda value: "all" if value is None else value),
+]
+"""A count of blocks, or ``all``."""
+Rank = Annotated[
+    Annotated[int, Field(ge=1)] | None,
+    BeforeValidator(lambda value: None if value == "auto" else value),
+    PlainSerializer(lambda value: "auto" if value is None else value),
+]
+"""A rank, or ``auto``: as large as the cap allows."""
+Epochs = Annotated[
+    Annotated[float, Field(gt=0)] | None,
+    BeforeValidator(lambda value: None if value == "auto" else value),
+    PlainSerializer(lambda value: "auto" if value is None else value),
+]
+"""Passes over the rows, or ``auto``: more of them where rows are few."""
+Folds = Annotated[
+    Annotated[int, Field(ge=0)] | None,
+    BeforeValidator(lambda value: None if value == "auto" else value),
+    PlainSerializer(lambda value: "auto" if value is None else value),
+]
+"""Parts of a cross-validation, or ``auto``; 0 holds rows out instead."""
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""What remains of a running mean after one step."""

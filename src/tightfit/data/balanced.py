@@ -1,0 +1,56 @@
+"""Batches in which every class has as many rows, and parts of rows for a cross-validation.
+
+Both are pure functions of the targets, a seed, and their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def balanced_batch(
+    targets_N: NDArray[np.int64], *, batch: int, class_rows: int, seed: int, step: int
+) -> list[int]:
+    """Rows of one step: the same number of each of its classes, as far as they have them.
+
+    Args:
+        targets_N: the class of each row.
+        batch: most rows.
+        class_rows: least rows of a class; a step takes so few classes that each gets them.
+        seed: of all steps.
+        step: of this one.
+    """
+    random = np.random.default_rng((seed, step))
+    classes = np.unique(targets_N)
+    chosen = random.permutation(classes)[: max(1, batch // class_rows)]
+    rows: list[int] = []
+    for one in chosen:
+        own = np.flatnonzero(targets_N == one)
+        rows += random.permutation(own)[: batch // len(chosen)].tolist()
+    return rows
+
+
+def deal(
+    strata: Sequence[int], alike: Sequence[Hashable], folds: int, seed: int
+) -> NDArray[np.int64]:
+    """The part of each row, ``parts_N``: strata are shared out as evenly as can be.
+
+    Args:
+        strata: rows of the same number are alike, such as those of a label.
+        alike: rows for which this is equal, such as a text, come into the same part.
+        folds: how many parts.
+        seed: of the order within a stratum.
+    """
+    random = np.random.default_rng(seed)
+    dealt: dict[Hashable, int] = {}
+    following = 0
+    for stratum in sorted(set(strata)):
+        own = [row for row, other in enumerate(strata) if other == stratum]
+        for row in random.permutation(own).tolist():
+            if alike[row] not in dealt:
+                dealt[alike[row]] = following % folds
+                following += 1
+    return np.array([dealt[each] for each in alike], dtype=np.int64)

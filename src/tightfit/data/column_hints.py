@@ -1,0 +1,124 @@
+"""Which columns people probably mean, by a look at some of their cells: the options that say so.
+
+Nothing is ever read by such a guess; it only makes the hint of an error complete.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+TEXT_LENGTH = 12
+"""Mean characters of a cell from which on a column may be one of texts."""
+
+TEXT_OWN = 0.3
+"""Different cells to a row from which on it may be: texts seldom repeat."""
+
+LABEL_LENGTH = 40
+"""Longest cell of a column of labels, in characters."""
+
+LABEL_OWN = 0.5
+"""Different cells to a row up to which a column may be one of labels; two are always allowed."""
+
+PAIRS = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("sentence_1", "sentence_2"),
+    ("sentence_a", "sentence_b"),
+    ("question1", "question2"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("question", "answer"),
+    ("query", "document"),
+    ("query", "passage"),
+)
+"""Names of two columns whose texts are judged together."""
+
+_NUMBER = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?%?")
+_FRACTION = re.compile(r"[-+]?\d*[.,]\d*[1-9]\d*")
+_DATE_OR_LINK = re.compile(r"(?:\d{1,4}[-/.:]\d{1,2}[-/.:]\d{1,4}\b.{0,20}|https?://\S+|\S+@\S+)")
+_LABEL_NAME = re.compile(
+    r"label|class|categor|sentiment|target|topic|intent|tag|team|stance|emotion|gold|rating|stars"
+    r"|polarity|klasse|etikett|^y$",
+    re.IGNORECASE,
+)
+
+
+def column_options(
+    cells: Mapping[str, Sequence[Any]], *, text: bool = True, label: bool = True
+) -> str | None:
+    """The options that choose the columns, where only one choice makes sense.
+
+    Args:
+        cells: some cells of each column, by its name; some fifty rows are enough.
+        text: whether the columns of the text are to be chosen. Two columns of texts are a pair.
+        label: whether the column of the label is to be chosen.
+
+    Returns:
+        Such as ``--text-column v2 --label-column v1``, quoted for a shell; None where columns
+        compete, or none will do.
+    """
+    texts, labels = column_roles(cells)
+    if (text and len(texts) not in (1, 2)) or (label and len(labels) != 1):
+        return None
+    options = ["--text-column", _joined(texts)] if text else []
+    options += ["--label-column", labels[0]] if label else []
+    return shlex.join(options) or None
+
+
+def column_roles(cells: Mapping[str, Sequence[Any]]) -> tuple[list[str], list[str]]:
+    """The columns that may be texts, and those that may be labels.
+
+    Args:
+        cells: some cells of each column, by its name. Where several may be labels, those whose
+            names say so are.
+    """
+    filled = {name: _filled(column) for name, column in cells.items()}
+    pair = [name for name in cells if name.strip().lower() in _pair_names(cells)]
+    texts = pair or [name for name, column in filled.items() if _is_text(column)]
+    labels = [name for name, column in filled.items() if name not in texts and _is_label(column)]
+    return texts, [name for name in labels if _LABEL_NAME.search(name)] or labels
+
+
+def _pair_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Usual names of two texts that are judged together, if both are there."""
+    lower = {name.strip().lower() for name in names}
+    return next((pair for pair in PAIRS if lower.issuperset(pair)), ())
+
+
+def _filled(column: Sequence[Any]) -> list[str]:
+    return [str(cell).strip() for cell in column if cell is not None and str(cell).strip()]
+
+
+def _is_text(column: Sequence[str]) -> bool:
+    if not column or fmean(map(_width, column)) < TEXT_LENGTH:
+        return False
+    odd = sum(bool(_NUMBER.fullmatch(x) or _DATE_OR_LINK.fullmatch(x)) for x in column)
+    return len(set(column)) > TEXT_OWN * len(column) and odd < 0.5 * len(column)
+
+
+def _width(text: str) -> int:
+    """Characters; those of scripts that write a word with one or two count threefold."""
+    return sum(3 if "\u2e80" <= character <= "\uffef" else 1 for character in text)
+
+
+def _is_label(column: Sequence[str]) -> bool:
+    if any(len(cell) > LABEL_LENGTH or _FRACTION.fullmatch(cell) for cell in column):
+        return False
+    return 2 <= len(set(column)) <= max(2, LABEL_OWN * len(column))
+
+
+def _joined(names: Sequence[str]) -> str:
+    """A list of names, in which one that holds a comma is quoted."""
+    if len(names) == 1:
+        return names[0]
+    return ",".join(f'"{name}"' if "," in name else name for name in names)
+
+
+def split_names(names: str) -> list[str]:
+    """The names of a list joined by commas; a name that holds one may stand in double quotes."""
+    parts = re.findall(r'\s*("[^"]*"|[^,]*)\s*(?:,|$)', names)
+    return [part.strip().strip('"') for part in parts if part.strip()]

@@ -1,0 +1,228 @@
+"""What a delimited file looks like, found out from its first rows."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+from tightfit.data.delimited_rows import OPEN_END, Dialect, QuoteFault, Quotes
+from tightfit.data.text_files import AUTO, TextForm
+
+SAMPLE_CHARACTERS = 1 << 20
+"""Of a file, from which its form is found out."""
+
+DELIMITER_CHARACTERS, DELIMITER_ROWS = 1 << 16, 200
+"""So much is enough for the delimiter."""
+
+STRONG = ",\t;|"
+WEAK = "^~¦\x1f\x01:"
+"""Delimiters that are looked for; weak ones only where no strong one will do."""
+
+LIKELY = 0.8
+"""Share of equally long rows from which on a strong delimiter leaves no place for a weak one."""
+
+HEADING_LENGTH, HEADING_WORDS = 60, 8
+"""A longer first cell is no heading."""
+
+NAMES = {"\t": "tab", ",": "comma", "\x1f": "\\x1f", "\x01": "\\x01"}
+
+_SEP_LINE = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a delimited file is laid out."""
+
+    dialect: Dialect
+    header: tuple[str, ...]
+    """The first row."""
+    width: int
+    """Cells of the rows below it: more or fewer only where those are empty and nameless."""
+    skipped: int = 0
+    """Lines before the header, such as ``sep=;``."""
+    sample: tuple[tuple[str, ...], ...] = ()
+    """The first rows below it, as far as they could be read."""
+    told: tuple[str, ...] = ()
+    """What was found out, a line each."""
+    fits: bool = True
+    """Whether nearly all rows of the sample are equally long."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many cells a row may have."""
+        return tuple({self.width, len(self.header)})
+
+
+def sniff(sample: str, form: TextForm, default: str | None, *, whole: bool) -> Form | None:
+    """The form of a file, None for one without rows.
+
+    Args:
+        sample: its beginning.
+        form: what the settings fix.
+        default: the delimiter that its ending stands for.
+        whole: whether the sample is all of it.
+    """
+    first, _, rest = sample.lstrip("\ufeff").partition("\n")
+    line = _SEP_LINE.fullmatch(first)
+    if line:
+        sample = rest
+    delimiter = form.delimiter if form.delimiter != AUTO or line is None else line[1]
+    if delimiter == AUTO:
+        delimiter = _delimiter(sample[:DELIMITER_CHARACTERS], default, _marks(form))
+    quotes = _quotes(sample, delimiter, form, whole=whole)
+    dialect = Dialect(delimiter, quotes)
+    rows, _ = _rows(sample, dialect, whole=whole)
+    if not rows:
+        return None
+    header, below = tuple(rows[0]), [tuple(row) for row in rows[1:]]
+    told = _told(dialect, form, default)
+    width, fits = _width(header, below)
+    return Form(dialect, header, width, 1 if line else 0, tuple(below), told, fits)
+
+
+def is_data(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether a first row is no header: a number above numbers, or what comes again below.
+
+    A long first cell tells only where it is alone: headings of surveys are questions.
+    """
+    cells = [cell.strip() for cell in first]
+    if len(cells) == 1:
+        return len(cells[0]) > HEADING_LENGTH or len(cells[0].split()) > HEADING_WORDS
+    if all(map(_NUMBER.fullmatch, cells)):
+        return False  # pandas counts columns that have no name
+    for index, cell in enumerate(cells):
+        column = Counter(row[index].strip() for row in below if index < len(row))
+        numbers = sum(times for value, times in column.items() if _NUMBER.fullmatch(value))
+        if _NUMBER.fullmatch(cell) and numbers > 0.5 * len(below):
+            return True
+        if cell and column[cell] > 1 and len(column) < max(3, len(below) // 2):
+            return True
+    return False
+
+
+def delimiter_name(delimiter: str) -> str:
+    """As ``data.delimiter`` takes it."""
+    return NAMES.get(delimiter, f"'{delimiter}'")
+
+
+def _marks(form: TextForm) -> Quotes:
+    return "double" if form.quoting == "auto" else form.quoting
+
+
+def _told(dialect: Dialect, form: TextForm, default: str | None) -> tuple[str, ...]:
+    told = []
+    if form.delimiter == AUTO and dialect.delimiter != default:
+        told.append(f"cells are divided by {delimiter_name(dialect.delimiter)} (data.delimiter)")
+    if form.quoting == AUTO and dialect.quotes not in ("double", "lines"):
+        meaning = {
+            "none": "quotation marks are part of the texts",
+            "backslash": "quotation marks within cells stand after a backslash",
+            "single": "cells stand in apostrophes",
+        }
+        told.append(f"{meaning[dialect.quotes]} (data.quoting={dialect.quotes})")
+    return tuple(told)
+
+
+def _rows(
+    sample: str, dialect: Dialect, *, whole: bool
+) -> tuple[list[list[str]], QuoteFault | None]:
+    """The rows of a sample, but for what is cut off, and the fault that ended them."""
+    rows: list[list[str]] = []
+    lines = StringIO(sample, newline="")
+    widths: tuple[int, ...] = ()
+    if dialect.quotes == "lines":
+        widths = (len(dialect.cells(lines.readline())),)
+        lines.seek(0)
+    fault = None
+    try:
+        rows += (cells for _, cells in dialect.rows(lines, widths))
+    except QuoteFault as error:
+        fault = error
+    if fault is not None and not whole and not lines.read(1) and not fault.ambiguous:
+        fault = None  # a cell that the end of the sample cuts
+    elif not whole and fault is None and len(rows) > 1:
+        rows.pop()
+    return rows, fault
+
+
+def _delimiter(sample: str, default: str | None, quotes: Quotes) -> str:
+    """The character that divides the header, and the rows below it most evenly."""
+    scores: dict[str, float] = {}
+    candidates = dict.fromkeys([*(default or ""), *STRONG, *WEAK])
+    for delimiter in candidates:
+        if delimiter in WEAK and max(scores.values(), default=0) >= LIKELY:
+            break
+        score = _evenness(sample, Dialect(delimiter, quotes))
+        if score > 0:
+            scores[delimiter] = score
+    if not scores:
+        return default or ","
+    return max(scores, key=lambda each: round(scores[each], 2))
+
+
+def _evenness(sample: str, dialect: Dialect) -> float:
+    """Share of the rows that are as long as most, plus a little for being divided at all."""
+    rows, fault = _rows(sample, dialect, whole=False)
+    if fault is not None or len(rows) < 2:
+        rows = [dialect.cells(line) for line in StringIO(sample, newline="") if line.strip()]
+    if not rows:
+        return 0.0
+    header, below = rows[0], rows[1 : DELIMITER_ROWS + 1]
+    if len(header) < 2:
+        return 0.0
+    width, _ = _width(header, below)
+    even = sum(len(row) in (width, len(header)) for row in below) / max(1, len(below))
+    return even if below else 1.0
+
+
+def _quotes(sample: str, delimiter: str, form: TextForm, *, whole: bool) -> Quotes:
+    """``data.quoting``, or what makes sense of the sample."""
+    if form.quoting != "auto":
+        return form.quoting
+    if delimiter == "\t":
+        return "lines"
+    double, fault = _rows(sample, Dialect(delimiter), whole=whole)
+    if double and _wrapped(double[0], "'") and "'" in sample:
+        return "single"
+    if fault is None or str(fault) == OPEN_END:
+        return "double"  # an open mark may be that of a file that was cut off
+    others: tuple[Quotes, ...] = ("backslash", "none")
+    for quotes in others:
+        rows, broken = _rows(sample, Dialect(delimiter, quotes), whole=whole)
+        even = rows and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
+        marked = quotes == "none" and any(_is_quoted(cell) for row in rows for cell in row)
+        if even and broken is None and not marked and (quotes == "none" or '\\"' in sample):
+            return quotes
+    return "double"
+
+
+def _wrapped(cells: Sequence[str], mark: str) -> bool:
+    return all(len(cell) > 1 and cell[0] == cell[-1] == mark for cell in cells)
+
+
+def _is_quoted(cell: str) -> bool:
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
+
+
+def _width(header: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[int, bool]:
+    """Cells of the rows below a header, and whether nearly all are so long.
+
+    Another number than the header's is taken where all that is too much, or that they lack, is an
+    empty cell: of every row, or of the header.
+    """
+    if not below:
+        return len(header), True
+    common, times = Counter(map(len, below)).most_common(1)[0]
+    fits = times > 0.9 * len(below)
+    named = max((i for i, name in enumerate(header, 1) if name.strip()), default=len(header))
+    if named <= common <= len(header):
+        return common, fits
+    longer = [row for row in below if len(row) > len(header)]
+    empty = not any(cell.strip() for row in longer for cell in row[len(header) :])
+    if common > len(header) and empty and all(len(row) == common for row in longer):
+        return common, fits
+    return len(header), fits

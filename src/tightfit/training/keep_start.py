@@ -1,0 +1,58 @@
+"""Whether what trained is kept, or where it started: the encoder as it is under a solved head."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+
+from tightfit.config import Decision
+from tightfit.model.classifier import Classifier
+from tightfit.progress import Progress
+from tightfit.training.cross_validate import cross_validate
+from tightfit.training.importance import HEAD_ALONE
+from tightfit.training.objective import why_unsolved
+from tightfit.training.prepare import plan_for, prepare
+from tightfit.training.setup import OutOfFold, Setup
+
+
+def choose_by_folds(setup: Setup, progress: Progress) -> Setup:
+    """The setup with the scores of its rows, without adapters where those are no gain to them."""
+    setup = cross_validate(setup, progress)
+    found, decided = setup.out_of_fold, setup.decisions.kept
+    assert found is not None
+    if decided is not None or setup.objective == "probe" or why_unsolved(setup.classifier.plan):
+        return setup
+    accuracy = _accuracy(setup.classifier, found, setup)
+    words = f"{accuracy:.1%} of the rows are right out of fold, {found.start_accuracy:.1%} by "
+    words += "the probe on the frozen encoder"
+    progress.say(words)
+    if accuracy >= found.start_accuracy:
+        kept: Decision[Literal["trained", "start"]] = Decision("trained", words)
+        return replace(setup, decisions=replace(setup.decisions, kept=kept))
+    return cross_validate(start_of(setup, words), progress)
+
+
+def start_of(setup: Setup, why: str) -> Setup:
+    """The setup of what a training starts from: no adapters, and a head that is solved."""
+    alone = setup.config.with_values(HEAD_ALONE)
+    pooling = setup.classifier.plan.pooling
+    plan = plan_for(alone, setup.source, setup.classifier.task.outputs, pooling=pooling)
+    decided = replace(
+        setup.decisions,
+        objective=Decision("probe", "what trained is no better than its start"),
+        kept=Decision("start", why),
+        prefix_cache=None,
+        epochs=None,
+    )
+    plan = replace(plan, why="no adapters: what they learned is no gain on these rows")
+    return prepare(
+        setup.config, setup.dataset, setup.source, plan, decided=decided, progress=Progress()
+    )
+
+
+def _accuracy(classifier: Classifier, found: OutOfFold, setup: Setup) -> float:
+    logits_NK = torch.from_numpy(found.logits_NK)
+    targets_N = torch.from_numpy(setup.validation.targets)
+    return float(classifier.task.right(logits_NK, targets_N).double().mean())

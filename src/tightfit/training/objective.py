@@ -1,0 +1,67 @@
+"""What a training minimises, decided by rows a class.
+
+The thresholds come from the trials in EXPERIMENTS.md, "Few rows".
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.budget.parameter_plan import Plan
+from tightfit.config import ASKED, Config, Decision, Objective
+from tightfit.methods import HEAD_ONLY
+
+MOST_ROWS = 64
+"""Rows a class up to which the contrastive loss is better than cross-entropy, or level with it."""
+
+MOST_CLASSES = 50
+"""So many classes, or more, are told apart better by cross-entropy: a batch shows few of them."""
+
+
+def decide_objective(
+    config: Config, plan: Plan, targets_N: NDArray[np.int64]
+) -> Decision[Objective] | None:
+    """What the steps minimise, or that there are none; None where the settings leave no choice.
+
+    Args:
+        config: what was asked for.
+        plan: what trains.
+        targets_N: classes of the training rows.
+    """
+    if config.optim.objective == "cross-entropy":
+        return None
+    classes, counts = np.unique(targets_N, return_counts=True)
+    each = len(targets_N) / len(classes)
+    many = None if config.optim.objective == "contrastive" else _why_many(each, len(classes))
+    unfit = why_unsolved(plan) or many
+    if unfit:
+        return Decision("cross-entropy", unfit)
+    if plan.method == HEAD_ONLY.name:
+        return Decision("probe", "nothing but the head trains, and a few rows solve it")
+    if counts.max() < 2:
+        return Decision("probe", "no class has two rows that could be brought together")
+    asked = config.optim.objective == "contrastive"
+    return Decision("contrastive", ASKED if asked else f"{each:.3g} rows a class are few")
+
+
+def _why_many(each: float, classes: int) -> str | None:
+    if each > MOST_ROWS:
+        return f"{each:,.0f} rows a class are enough for it"
+    if classes >= MOST_CLASSES:
+        return f"it tells {classes} classes apart better"
+    return None
+
+
+def why_unsolved(plan: Plan) -> str | None:
+    """Why the head cannot be solved, or None where it can."""
+    if plan.record.whole:
+        return "every weight trains"
+    if len(plan.head_layers) > 1:
+        return "the head has a hidden layer that trains"
+    if plan.head_layers[0].rank is not None:
+        return "the head is a product of two narrow layers"
+    # Each process would see a part of a batch, whose rows are compared with one another.
+    return "several processes train" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else None

@@ -1,0 +1,72 @@
+"""The last words of ``train``: what came of it, what was proven, what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tightfit
+from tests.command import cli
+from tests.toy_setups import SHORT, Notes
+from tests.toys import toy_rows, write_jsonl
+from tightfit import TrainResult
+
+
+def page_of(result: TrainResult, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the command says after this training; standard output stays empty."""
+    monkeypatch.setitem(vars(tightfit), "train", lambda *_, **__: result)
+    told = cli("train", "--data", "sample")
+    assert (told.exit_code, told.stdout) == (0, ""), told.stderr
+    return str(told.stderr)
+
+
+def test_what_was_reached(finished: TrainResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start and end on the same rows, both scores with intervals, the weakest label, the size."""
+    page, run = page_of(finished, monkeypatch), tightfit.Run(finished.run)
+    end = run.proofs["no_regression"]["accuracy"]
+    assert f"before the first step {finished.start_accuracy:.1%} → trained {end:.1%}" in page
+    assert f"macro F1 {finished.macro_f1:.1%} on 12 validation rows" in page
+    weakest = min(run.metrics.validation.per_class, key=lambda each: each.f1.value)
+    assert f"weakest label: {weakest.name}, F1 {weakest.f1.value:.1%}" in page
+    assert "MiB on disk; the report is " + str(finished.run / "report.html") in page
+
+
+def test_what_was_proven(finished: TrainResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line a proof, with its meaning; one that the recipe gave up says so."""
+    assert "✓ movement: every adapter changed its layer\n" in page_of(finished, monkeypatch)
+    proofs = {**finished.proofs, "movement": {"ok": False, "expected": True}}
+    page = page_of(replace(finished, proofs=proofs), monkeypatch)
+    assert "✗ movement: does not hold: the recipe declares that these adapters stay dead" in page
+    assert page.count("✓") == 4
+
+
+def test_what_to_type_next(finished: TrainResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three commands with the run's own path, which the command line understands as they are."""
+    page = page_of(finished, monkeypatch)
+    lines = [line.strip() for line in page.partition("next:\n")[2].splitlines() if line.strip()]
+    verbs = [shlex.split(line)[1:3] for line in lines]
+    assert verbs == [[verb, str(finished.run)] for verb in ("evaluate", "predict", "export")]
+    said = cli(*shlex.split(lines[1])[1:])
+    assert said.exit_code == 0, said.stderr
+
+
+def test_a_rare_label_is_kept_and_named(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two rows in a hundred: accuracy alone would hide that none of them is found."""
+    rows = toy_rows(300)
+    few = [row for row in rows if row["label"] == "money"][:6]
+    rows = [row for row in rows if row["label"] == "sport"] + few
+    options: dict[str, Any] = {"model": str(bert), "progress": Notes()}
+    settings = [*SHORT, "train.max_steps=3"]
+    file = write_jsonl(tmp_path / "rows.jsonl", rows)
+    result = tightfit.train(file, out=tmp_path / "run", settings=settings, **options)
+    supports = [each.support for each in tightfit.Run(result.run).metrics.validation.per_class]
+    assert min(supports) >= 1
+    page = page_of(result, monkeypatch)
+    assert "macro F1 4" in page
+    assert "weakest label: money, F1 0.0%, 0.0% of its 1 row found" in page

@@ -1,0 +1,1 @@
+"""Tests of encoders, adapters, artefacts and proofs."""

@@ -1,0 +1,70 @@
+"""A solved head: scikit-learn's solution, and a gradient of zero that is seen not to be one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from tightfit.tasks.solved_head import HeadProblem, choose_strength
+
+
+def blobs(labels: int, rows: int = 60, width: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Features around one centre a label, some units away from zero."""
+    rng = np.random.default_rng(3)
+    targets_N = np.arange(rows) % labels
+    features_NF = rng.normal(size=(labels, width))[targets_N] + rng.normal(size=(rows, width))
+    return (5 * features_NF).astype(np.float32), targets_N
+
+
+@pytest.mark.parametrize("strength", [0.1, 1.0, 10.0])
+def test_it_is_the_solution_of_scikit_learn(strength: float) -> None:
+    """On features divided by their mean length."""
+    features_NF, targets_N = blobs(3)
+    found = HeadProblem.of(features_NF, targets_N, 3, strength).solve()
+    length = np.linalg.norm(features_NF, axis=1).mean()
+    peer = LogisticRegression(C=strength, tol=1e-10, max_iter=5000)
+    peer.fit(features_NF.astype(float) / length, targets_N)
+    np.testing.assert_allclose(found.weight_KF * length, peer.coef_, atol=1e-4)
+    logits_NK = features_NF @ found.weight_KF.T + found.bias_K
+    assert (logits_NK.argmax(1) == peer.predict(features_NF / length)).all()
+
+
+def test_the_residual_tells_a_solution_from_what_is_none() -> None:
+    """A hundredth off is seen; and the slope is that of the objective, by differences."""
+    features_NF, targets_N = blobs(4)
+    problem = HeadProblem.of(features_NF, targets_N, 4, 1.0)
+    found = problem.solve()
+    assert problem.residual(found) < 1e-6
+    moved = replace(found, weight_KF=found.weight_KF * 1.01)
+    assert problem.residual(moved) > 1e-4
+
+
+def test_a_label_without_rows_is_never_the_answer() -> None:
+    """It has no weights and a low bias, and is no part of what is proven."""
+    features_NF, targets_N = blobs(3)
+    problem = HeadProblem.of(features_NF, np.where(targets_N == 2, 4, targets_N), 6, 1.0)
+    found = problem.solve()
+    assert problem.residual(found) < 1e-6
+    assert not found.weight_KF[[2, 3, 5]].any()
+    logits_NK = features_NF @ found.weight_KF.T + found.bias_K
+    assert set(logits_NK.argmax(1)) == {0, 1, 4}
+
+
+def test_rows_of_one_label_give_that_label() -> None:
+    """Nothing is to be solved: a bias would grow without end."""
+    features_NF, _ = blobs(2)
+    problem = HeadProblem.of(features_NF, np.ones(len(features_NF), dtype=np.int64), 3, 1.0)
+    found = problem.solve()
+    assert problem.residual(found) == 0
+    assert found.bias_K.argmax() == 1
+
+
+def test_noise_is_given_the_strongest_penalty() -> None:
+    """And clean blobs a weaker one."""
+    features_NF, targets_N = blobs(3, rows=200)
+    shuffled_N = np.random.default_rng(1).permutation(targets_N)
+    noise = choose_strength(features_NF, shuffled_N, 3, seed=0)
+    assert noise < choose_strength(features_NF, targets_N, 3, seed=0)

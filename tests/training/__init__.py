@@ -1,0 +1,1 @@
+"""Tests of the training loop and what stands around it."""

@@ -1,0 +1,189 @@
+"""Few rows from a table to a sealed run: the rules, the scores, and what is kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.toy_setups import FEW, SHORT, TEXTS, Notes, toy_job, toy_settings
+from tests.toys import toy_rows, write_jsonl
+from tightfit import Run, TrainResult, train
+from tightfit.data.table import Table
+from tightfit.errors import DataError, ProofError, SettingsError
+from tightfit.model.adapters import output_layer
+from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.training.cross_validate import cross_validate
+from tightfit.training.distributed_worker import watch_over
+from tightfit.training.keep_start import choose_by_folds
+from tightfit.training.loop import Loop
+from tightfit.training.objective import decide_objective
+from tightfit.training.solve import head_is_solved
+
+
+def few_run(encoder: Path, out: Path, *settings: str, rows: int = 16) -> TrainResult:
+    """A training on a few toy rows, as a user would have it."""
+    data = write_jsonl(out.parent / f"{out.name}.jsonl", toy_rows(rows))
+    values = [*SHORT, *FEW, *settings]
+    return train(data, model=str(encoder), out=out, settings=values, progress=Progress())
+
+
+def few_dataset(encoder: Path, table: Table, *settings: str) -> Dataset:
+    """Rows read under the settings of few rows."""
+    return read_dataset(toy_settings(encoder, *FEW, *settings), table, None, None)
+
+
+@pytest.fixture(scope="module")
+def few(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A run on eight rows a class; not to be changed."""
+    return few_run(bert, tmp_path_factory.mktemp("few") / "run")
+
+
+def kept(run: Path, name: str) -> Any:
+    """A JSON file of a run."""
+    return json.loads((run / f"{name}.json").read_text())
+
+
+def test_every_row_trains_and_is_scored_by_trainings_without_it(few: TrainResult) -> None:
+    """The metrics say so, and the record holds all rows."""
+    assert few.source == kept(few.run, "metrics")["source"] == "cross_validation"
+    run = Run.open(few.run)
+    assert run.metrics.train.source == "cross_validation"
+    assert (run.data.train_rows, run.data.validation_rows, run.data.folds) == (16, 16, 4)
+    assert run.validation is not None
+    assert len(run.validation) == 16
+    assert run.metrics.validation.n == 16
+
+
+def test_decisions_are_there_with_their_reasons(few: TrainResult) -> None:
+    """What was decided by rows a class, and by the cross-validation."""
+    decisions = Run.open(few.run).decisions
+    assert decisions.objective is not None
+    assert decisions.folds is not None
+    assert decisions.kept is not None
+    assert (decisions.objective.value, decisions.folds.value) == ("contrastive", 4)
+    assert "8 rows a class" in decisions.objective.reason
+    assert "out of fold" in decisions.kept.reason
+    assert decisions.epochs is None
+
+
+def test_the_head_is_exempt_from_gradients_and_proven_in_its_own_way(few: TrainResult) -> None:
+    """The gates count it all the same."""
+    proofs = kept(few.run, "proofs")
+    assert all(proof["ok"] for proof in proofs.values())
+    assert proofs["gradients"]["exempt"] == ["classifier.bias", "classifier.weight"]
+    gates = proofs["gates"]
+    assert gates["plan"] == gates["built"] == gates["optimizer"] == gates["saved"]
+    assert proofs["head_solved"]["largest_gradient"] < proofs["head_solved"]["tolerance"]
+
+
+def test_the_run_answers(few: TrainResult) -> None:
+    """As any other does."""
+    found = Run.load(few.run).predict(TEXTS)
+    assert found.labels[2] == "money"
+    assert np.isfinite(found.probabilities).all()
+
+
+def test_a_head_that_is_not_solved_is_found_out(bert: Path) -> None:
+    """A hundredth more of every weight."""
+    setup = toy_job(bert, *FEW, "train.folds=0", rows=24)
+    frozen = Loop(setup, watch_over(setup)).fit().counters.best_step == 0
+    assert head_is_solved(setup, frozen=frozen).ok
+    output_layer(setup.classifier.module, setup.classifier.plan).weight.data *= 1.01
+    with pytest.raises(ProofError, match="the head is not where its objective is least"):
+        head_is_solved(setup, frozen=frozen)
+
+
+def test_out_of_fold_logits_are_those_of_trainings_without_the_row(bert: Path) -> None:
+    """A part of them, by a training on the other rows alone."""
+    setup = cross_validate(toy_job(bert, *FEW, rows=16), Progress())
+    assert setup.out_of_fold is not None
+    assert setup.validation.parts_N is not None
+    own = setup.validation.parts_N == 1
+    assert own.sum() == 4
+    fresh = toy_job(bert, *FEW, rows=16)
+    again = cross_validate(fresh, Progress()).out_of_fold
+    assert again is not None
+    np.testing.assert_array_equal(again.logits_NK[own], setup.out_of_fold.logits_NK[own])
+
+
+def test_what_is_no_better_than_its_start_is_not_kept(bert: Path, tmp_path: Path) -> None:
+    """A rate that ruins the encoder: the probe on the frozen one is sealed, and it is said."""
+    result = few_run(bert, tmp_path / "run", "contrastive.lr=30")
+    run = Run.open(result.run)
+    assert run.decisions.kept is not None
+    assert run.decisions.kept.value == "start"
+    assert result.accuracy >= result.start_accuracy
+    assert (run.plan.method, result.total, result.steps) == ("none", run.plan.head, 0)
+    assert kept(result.run, "proofs")["head_solved"]["ok"]
+    assert Run.load(result.run).predict(TEXTS).labels
+
+
+def test_folds_serve_cross_entropy_as_well(bert: Path, tmp_path: Path) -> None:
+    """Any number of rows, for who asks."""
+    values = ("train.folds=3", "optim.objective=cross-entropy", "optim.lr=3e-3")
+    result = few_run(bert, tmp_path / "run", *values, rows=40)
+    assert result.source == "cross_validation"
+    assert Run.open(result.run).data.folds == 3
+    assert result.examples >= 40
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "objective"),
+    [
+        (16, 2, "contrastive"),
+        (128, 2, "contrastive"),
+        (130, 2, "cross-entropy"),
+        (400, 50, "cross-entropy"),
+        (2, 2, "probe"),
+    ],
+)
+def test_rows_a_class_decide(bert: Path, rows: int, classes: int, objective: str) -> None:
+    """And the number of classes."""
+    config = toy_settings(bert, *FEW)
+    plan = toy_job(bert, *FEW).classifier.plan
+    found = decide_objective(config, plan, np.arange(rows) % classes)
+    assert found is not None
+    assert found.value == objective
+    assert found.reason
+
+
+def test_from_17_rows_a_class_on_rows_are_held_out(bert: Path) -> None:
+    """Up to 16 none are."""
+    assert toy_job(bert, *FEW, rows=32).dataset.folds is not None
+    assert toy_job(bert, *FEW, rows=34).dataset.folds is None
+
+
+def test_rows_that_nothing_can_score_are_refused(bert: Path) -> None:
+    """One row a class, or one text twice."""
+    table = Table(["goal", "goal", "bank"], ["sport", "sport", "money"], source="toys")
+    with pytest.raises(DataError, match="no class has two different texts"):
+        few_dataset(bert, table)
+
+
+def test_folds_and_validation_rows_exclude_each_other(bert: Path) -> None:
+    """Both would be the score."""
+    table = Table(["a goal", "a bank"] * 8, ["sport", "money"] * 8, source="toys")
+    with pytest.raises(SettingsError, match="a cross-validation needs no validation rows"):
+        read_dataset(toy_settings(bert, *FEW, "train.folds=2"), table, table, None)
+
+
+def test_a_class_with_a_single_row_does_no_harm(bert: Path) -> None:
+    """It trains, and its one row is scored wrongly, which is what is known."""
+    texts = [f"goal {word}" for word in "team coach season".split()] + ["bank"]
+    labels: list[int | str] = ["sport", "sport", "sport", "money"]
+    table = Table(texts, labels, source="toys")
+    folds = few_dataset(bert, table).folds
+    assert folds is not None
+    assert folds.decision.value == 4
+
+
+def test_the_choice_is_told(bert: Path) -> None:
+    """In a sentence with both shares."""
+    notes = Notes()
+    choose_by_folds(toy_job(bert, *FEW, rows=16), notes)
+    assert "of the rows are right out of fold" in notes.said[-1]

@@ -1,0 +1,196 @@
+"""``--minutes`` is the wall clock of the whole command: what is planned, on a clock of our own."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tightfit
+from tests.command import cli
+from tests.toy_setups import SHORT, Notes, toy_job, toy_loop
+from tests.toys import toy_rows, write_jsonl
+from tightfit.cli import options
+from tightfit.config import Decision
+from tightfit.training import time_budget
+from tightfit.training.pace import Pace, rehearse
+from tightfit.training.setup import Setup
+from tightfit.training.time_budget import TimeLimit, fit_into
+
+LONG = ["head.start=probe", "optim.epochs=500", "train.eval_every=20"]
+"""More than fits into any of the times here."""
+
+PACES = [
+    Pace(step=0.1, evaluation=1.5, beginning=2, probe=8, scoring=35, finishing=5),
+    Pace(step=0.1, evaluation=0.01, probe=0.1, scoring=0.1, finishing=4),
+    Pace(step=1.0, evaluation=9.0, probe=40, scoring=150, finishing=10),
+    Pace(step=0.01, evaluation=4.0, scoring=5, finishing=1),
+    Pace(step=0.02, evaluation=0.3, beginning=20, probe=1, scoring=15, finishing=3),
+]
+"""Seconds on fast machines and slow ones, with few rows and many."""
+
+
+@dataclass
+class Whole:
+    """The planned seconds of each part of a command."""
+
+    evaluations: float
+    scoring: float
+    all_of_it: float
+
+
+def planned(setup: Setup, short: Setup, pace: Pace) -> Whole:
+    """What a command takes that keeps to its plan, part by part."""
+    shares = {
+        "watched": len(short.eval_subset.targets) / len(setup.eval_subset.targets),
+        "probed": min(short.probe_rows, 900) / min(setup.probe_rows, 900),
+        "scored": len(short.scored_rows()) / len(setup.validation.targets),
+    }
+    count = 1 + math.ceil(short.schedule.total / short.eval_every)
+    evaluations = count * pace.evaluation * shares["watched"]
+    scoring = pace.scoring * shares["scored"]
+    steps = pace.beginning + pace.probe * shares["probed"] + pace.step * short.schedule.total
+    return Whole(evaluations, scoring, steps + evaluations + scoring + pace.finishing)
+
+
+@pytest.fixture(scope="module")
+def setup(bert: Path) -> Setup:
+    """900 rows to train on and 300 to validate on."""
+    return toy_job(bert, *LONG, rows=1200)
+
+
+def stopped_clock(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
+    """No time passes while planning, and a rehearsal finds this pace."""
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(time_budget, "rehearse", lambda _: pace)
+    monkeypatch.setattr(time_budget, "LEAST_ROWS", 20)
+
+
+@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("spent", [15, 60])
+def test_the_whole_command_fits(
+    pace: Pace, spent: int, setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imports, reading and tokenising took ``spent`` seconds of two minutes; most of the rest
+    goes to steps, and what is not planned is for a machine that slows down."""
+    stopped_clock(monkeypatch, pace)
+    short = fit_into(setup, TimeLimit(2, 1000.0 - spent), Notes())
+    found, left = planned(setup, short, pace), 120 - spent
+    assert found.all_of_it <= left
+    assert found.all_of_it >= 0.8 * left or short.schedule.total == setup.schedule.total
+    assert found.scoring <= 0.15 * left + pace.scoring * 20 / 300
+    least = 2 * pace.evaluation * 20 / len(setup.eval_subset.targets)
+    assert found.evaluations <= max(0.05 * left, least)
+
+
+def test_training_stops_where_the_rest_begins(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own deadline leaves the last evaluation, the scores and all that comes after them."""
+    pace = Pace(step=0.1, evaluation=0.2, scoring=6, finishing=5)
+    stopped_clock(monkeypatch, pace)
+    short = fit_into(setup, TimeLimit(2, 990.0), Notes())
+    assert short.deadline == pytest.approx(990 + 120 - 5 - 6 - 0.2)
+    again = fit_into(replace(setup, decisions=short.decisions), TimeLimit(2, 990.0), Notes())
+    assert again.deadline < 990 + 120 - 20, "a resumed run times nothing anew"
+    assert again.scored_rows() == short.scored_rows()
+
+
+def test_few_evaluations_rather_than_small_ones(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows in each as long as five fit; fewer rows before there are fewer than five."""
+    stopped_clock(monkeypatch, Pace(step=0.1, evaluation=0.8))
+    short = fit_into(setup, TimeLimit(2, 1000.0), Notes())
+    assert short.decisions.eval_rows is None
+    assert short.eval_every > 20
+    assert short.decisions.eval_every is not None
+    assert "more evaluations would take over 5%" in short.decisions.eval_every.reason
+    stopped_clock(monkeypatch, Pace(step=0.1, evaluation=3.0))
+    short = fit_into(setup, TimeLimit(2, 1000.0), Notes())
+    assert 20 < len(short.eval_subset.targets) < len(setup.eval_subset.targets)
+    assert math.ceil(short.schedule.total / short.eval_every) in (3, 4)
+
+
+def test_the_loop_keeps_to_the_evaluations(bert: Path, tmp_path: Path) -> None:
+    """Where the plan has fewer than the settings."""
+    setup = toy_job(bert, "train.eval_every=1")
+    every = Decision(4, "few")
+    setup = replace(setup, decisions=replace(setup.decisions, eval_every=every))
+    assert [row["step"] for row in toy_loop(setup, tmp_path).fit().history] == [0, 4, 8, 9]
+
+
+def test_the_sample_is_stratified(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shares of the labels, the order of the rows, each time the same; said aloud."""
+    stopped_clock(monkeypatch, Pace(step=0.1, evaluation=0.1, scoring=60))
+    said, setup = Notes(), toy_job(bert, *LONG, rows=1200)
+    short = fit_into(setup, TimeLimit(2, 1000.0), said)
+    rows = short.scored_rows()
+    assert rows == sorted(set(rows))
+    assert 80 <= len(rows) <= 100
+    shares = Counter(setup.validation.targets[rows].tolist())
+    assert abs(shares[0] - shares[1]) <= 1
+    assert any("stratified sample: 300 would take over 15%" in words for words in said.said)
+
+
+def test_a_run_that_scored_a_sample_says_so(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its words, metrics, decisions, card and record of the rows; report and reader agree."""
+    pace = Pace(step=0.01, evaluation=0.01, scoring=60)
+    monkeypatch.setattr(time_budget, "rehearse", lambda _: pace)
+    monkeypatch.setattr(time_budget, "LEAST_ROWS", 12)
+    rows = write_jsonl(tmp_path / "rows.jsonl", toy_rows(400))
+    given = [*SHORT, "optim.epochs=1"]
+    shared: dict[str, Any] = {"model": str(bert), "settings": given, "progress": Notes()}
+    result = tightfit.train(rows, out=tmp_path / "run", minutes=1, **shared)
+    run = tightfit.Run(result.run)
+    assert run.decisions.scored_rows is not None
+    assert run.metrics.validation.n == run.decisions.scored_rows.value == 12
+    assert json.loads(run.folder.metrics.read_text())["sample"]["of"] == 40
+    assert run.validation is not None
+    assert run.validation.rows_N.max() > 12, "positions among all validation rows"
+    assert "on a sample of 12 rows" in run.folder.report.read_text("utf-8")
+    assert "12 of the validation rows" in (run.artefact / "README.md").read_text("utf-8")
+    monkeypatch.setitem(vars(tightfit), "train", lambda *_, **__: result)
+    assert "on a sample of 12 validation rows" in cli("train", "--data", "x").stderr
+
+
+def test_a_rehearsal_times_the_end_too(bert: Path) -> None:
+    """By loading the model once more, with its weights left as they are."""
+    setup = toy_job(bert)
+    before = setup.classifier.state()
+    assert rehearse(setup).finishing > 0
+    assert all((tensor == before[name]).all() for name, tensor in setup.classifier.state().items())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read off /proc")
+def test_the_clock_begins_with_the_process() -> None:
+    """Not with the first import of ours."""
+    program = (
+        "import time; time.sleep(0.3)\n"
+        "from tightfit.cli.options import STARTED\n"
+        "print(time.monotonic() - STARTED)"
+    )
+    before = time.monotonic()
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
+    assert 0.3 <= float(said) <= time.monotonic() - before + 0.02
+
+
+def test_where_the_machine_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor time is the least that has passed."""
+
+    def refuse(path: Path, *_: str) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    found = options.process_started()
+    assert abs(time.monotonic() - found - time.process_time()) < 1

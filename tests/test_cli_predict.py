@@ -22,6 +22,7 @@ class ToyRun:
     def __init__(self) -> None:
         self.chunks: list[list[str]] = []
         self.loaded: tuple[Any, ...] = ()
+        self.thresholds: dict[int, float] = {}
 
     def load(self, path: Path, **options: Any) -> ToyRun:
         """Stands for Run.load; who asks for few errors gets answers from a confidence of 0.8 on."""
@@ -71,7 +72,7 @@ def test_texts_in_words(run: ToyRun) -> None:
     result = cli("predict", "r", "--text", "goal", "--text", "bank", "--max-length", "64")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "sport\t0.750000\nmoney\t0.750000\n"
-    assert run.loaded == (Path("r"), {"max_length": 64, "max_error": None})
+    assert run.loaded == (Path("r"), {"max_length": 64, "max_error": None, "thresholds": None})
 
 
 @pytest.mark.usefixtures("run")
@@ -187,11 +188,12 @@ def test_a_file(files: Recorder) -> None:
 ALL_OPTIONS = (
     "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b "
     "--shard 2/3 --escape-formulas --engine auto --cascade --missing-text empty --keep a,c "
-    "--id-column b --overwrite --submission"
+    "--id-column b --overwrite --submission --threshold a=b=0.3"
 )
 AS_ARGUMENTS = {
     **dict.fromkeys(["probabilities", "escape_formulas", "cascade", "overwrite"], True),
     "submission": True,
+    "thresholds": {"a=b": 0.3},
     "keep": "a,c",
     "id_column": "b",
     "label_format": "name",

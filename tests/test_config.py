@@ -104,7 +104,8 @@ def test_full_has_no_cap_and_head_only_no_adapters() -> None:
 
 def test_an_unknown_recipe_is_named_with_the_nearest() -> None:
     """And all there are."""
-    with pytest.raises(SettingsError, match=r"unknown recipe\n.*papre\n.*tight\n.*mean 'paper'"):
+    message = r"unknown recipe\n.*papre\n.*tight, or a TOML file\n.*mean 'paper'"
+    with pytest.raises(SettingsError, match=message):
         load_config("papre")
 
 

@@ -262,6 +262,19 @@ def test_resuming_a_finished_run_returns_its_result(
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")} == before
 
 
+def test_another_length_is_refused_with_both_numbers(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
+) -> None:
+    """Of a run that is finished as well, which would else be given for what was asked."""
+    interrupted(bert, rows_file, tmp_path / "run", stop)
+    message = r"train\.max_steps is 99, the run has[\s\S]*cannot be made longer or shorter"
+    with pytest.raises(SettingsError, match=message):
+        run(bert, rows_file, tmp_path / "run", resume=True, max_steps=99)
+    run(bert, rows_file, tmp_path / "run", resume=True)
+    with pytest.raises(SettingsError, match=message):
+        run(bert, rows_file, tmp_path / "run", resume=True, max_steps=99)
+
+
 def test_resuming_what_never_began_begins(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """A script may always say ``--resume``."""
     assert run(bert, rows_file, tmp_path / "run", resume=True).steps == STEPS
@@ -287,7 +300,9 @@ def test_changed_settings_are_refused(
     interrupted(bert, rows_file, tmp_path / "run", stop)
     with pytest.raises(SettingsError, match="needs the settings that the run began with") as caught:
         run(bert, rows_file, tmp_path / "run", "optim.lr=1", "optim.clip=3", resume=True, seed=1)
-    assert caught.value.seen == "seed, optim.lr, optim.clip"
+    seen = str(caught.value.seen).split("; ")
+    assert [one.split()[0] for one in seen] == ["seed", "optim.lr", "optim.clip"]
+    assert seen[0] == "seed is 1, the run has 42"
     assert "--overwrite" in str(caught.value)
     assert run(bert, rows_file, tmp_path / "run", resume=True).steps == STEPS
 
@@ -322,7 +337,7 @@ def test_another_beginning_is_refused_before_a_model_is_built(
     other = toy_encoder(tmp_path / "roberta", "roberta")
     with pytest.raises(SettingsError, match="the settings that the run began with") as settings:
         run(other, rows_file, tmp_path / "run", resume=True)
-    assert settings.value.seen == "model.name"
+    assert str(settings.value.seen).startswith(f"model.name is {other}, the run has ")
     three = [{**row, "label": i % 3} for i, row in enumerate(toy_rows(120))]
     with pytest.raises(DataError, match="the rows that the run began with") as rows:
         run(bert, write_jsonl(tmp_path / "3.jsonl", three), tmp_path / "run", resume=True)

@@ -6,11 +6,11 @@ run's scores waits for no torch, and who only opens a run loads no model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,7 +20,7 @@ from tightfit.config import Config, Decisions, MissingText, read_settings
 from tightfit.data.facts import DataFacts
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
-from tightfit.errors import ArtefactError, UsageError
+from tightfit.errors import UsageError
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import damaged
 from tightfit.tasks import Predictions, Task, read_task
@@ -35,9 +35,18 @@ if TYPE_CHECKING:
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
+    from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
 
 T = TypeVar("T")
+
+
+class AnswerOptions(TypedDict, total=False):
+    """How a run shall answer; see :class:`Run`."""
+
+    max_length: int | None
+    max_error: float | None
+    thresholds: Mapping[Any, float] | None
 
 
 class Run(Shown):
@@ -52,6 +61,7 @@ class Run(Shown):
         *,
         max_length: int | None = None,
         max_error: float | None = None,
+        thresholds: Mapping[Any, float] | None = None,
         **parts: Any,
     ) -> None:
         """A run as it lies in a folder, nothing of it read or checked.
@@ -61,16 +71,16 @@ class Run(Shown):
             max_length: longest text to read, in tokens; None takes the run's own.
             max_error: the share of wrong answers not to be exceeded, with 95% confidence; texts of
                 which the classifier is not sure enough count as not ``answered``. None answers all.
+            thresholds: from which probability on a label is answered, by its name or value; none of
+                a label leaves it the most probable. None takes those that ``evaluate`` kept.
             parts: what is known already, under the names of the properties.
         """
         self._path = None if path is None else Path(path)
-        self.max_length, self.max_error = max_length, max_error
+        self.max_length, self.max_error, self._thresholds = max_length, max_error, thresholds
         vars(self).update(parts)
 
     @classmethod
-    def open(
-        cls, path: str | Path, *, max_length: int | None = None, max_error: float | None = None
-    ) -> Run:
+    def open(cls, path: str | Path, **options: Unpack[AnswerOptions]) -> Run:
         """A sealed run, every byte of it checked; nothing is loaded yet.
 
         Raises:
@@ -78,21 +88,20 @@ class Run(Shown):
             MachineError: a file may not be read.
         """
         storage.open_run(Path(path))
-        return cls(path, max_length=max_length, max_error=max_error)
+        return cls(path, **options)
 
     @classmethod
-    def load(
-        cls, path: str | Path, *, max_length: int | None = None, max_error: float | None = None
-    ) -> Run:
+    def load(cls, path: str | Path, **options: Unpack[AnswerOptions]) -> Run:
         """As :meth:`open`, with the classifier loaded at once.
 
         Raises:
             ArtefactError: the run is incomplete or damaged, or its base model has changed.
-            UsageError: its validation rows cannot show so small an error.
+            UsageError: its validation rows cannot show so small an error, or a threshold is of no
+                label.
             ModelError: its base model cannot be found.
             SettingsError: the encoder has not so many positions.
         """
-        run = cls.open(path, max_length=max_length, max_error=max_error)
+        run = cls.open(path, **options)
         _ = run.predictor
         return run
 
@@ -168,22 +177,11 @@ class Run(Shown):
             ModelError: it cannot be found.
             ArtefactError: it has changed since.
         """
-        from tightfit.model.locate import Source, locate
+        from tightfit.model.locate import Source, find_recorded
 
         if self.plan.record.whole:
             return Source(self.config.model.name, self.folder.model, self.config.model.name)
-        recorded = self.manifest.base
-        # A folder may have been named from where training was started, and this be elsewhere.
-        here = Path(recorded["name"]).is_dir()
-        source = locate(recorded["name" if here else "public_name"])
-        if source.digest() != recorded["sha256"]:
-            raise ArtefactError(
-                "the base model has changed since the run was made",
-                seen=f"{source.folder}: other weights",
-                allowed=f"weights with digest {recorded['sha256'][:16]}…",
-                next_step=f"put back the {recorded['public_name']} that the run was trained on",
-            )
-        return source
+        return find_recorded(self.manifest.base)
 
     @property
     def artefact(self) -> Path:
@@ -249,23 +247,9 @@ class Run(Shown):
             UsageError: none was made.
             ArtefactError: it is damaged, or belongs to another run.
         """
-        from tightfit.cascade.two_stage import CASCADE, read_cascade
+        from tightfit.cascade.two_stage import CASCADE, cascade_of_run
 
-        folder = self.folder.derived / CASCADE
-        found = read_cascade(folder)
-        if found is None:
-            raise UsageError(
-                "the run has no cascade yet",
-                seen=folder,
-                next_step=f"make one: tightfit export {self.path} --cascade",
-            )
-        if found.facts.get("run") != self.identity:
-            raise ArtefactError(
-                "the cascade was made for another run",
-                seen=folder,
-                next_step=f"make one for this run: tightfit export {self.path} --cascade",
-            )
-        return found
+        return cascade_of_run(self.folder.derived / CASCADE, self.path, self.identity)
 
     @cached_property
     def cascade_facts(self) -> dict[str, Any] | None:
@@ -286,7 +270,28 @@ class Run(Shown):
 
         if self.max_error is None:
             return 0.0
-        return choose_threshold(self.validation, self.temperature, self.max_error).value
+        told = self.temperature, self.max_error, self.thresholds
+        return choose_threshold(self.validation, *told).value
+
+    @cached_property
+    def thresholds(self) -> dict[int, float]:
+        """From which probability on a label is answered, by its id; of most labels nothing."""
+        from tightfit.tasks.label_thresholds import thresholds_by_id
+
+        named = self._thresholds
+        if named is None:
+            named = {each.label: each.threshold for each in self.chosen_thresholds}
+        return thresholds_by_id(self.task, named)
+
+    @cached_property
+    def chosen_thresholds(self) -> tuple[ChosenThreshold, ...]:
+        """What ``evaluate`` chose since the run was sealed, with the figures."""
+        from tightfit.tasks.label_thresholds import DERIVED_NAME, ChosenThreshold
+
+        if self._path is None or not (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
+            return ()
+        saved = storage.read_derived(self.folder, DERIVED_NAME)["thresholds"]
+        return _parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
 
     @cached_property
     @keep_random_states()
@@ -320,7 +325,7 @@ class Run(Shown):
         length = self.max_length or self.decisions.predict_max_length.value
         check_max_length(length, self.model.longest)
         kept = self.decisions.long_text.value
-        return Predictor(self.model, self.task, length, *confidence, kept)
+        return Predictor(self.model, self.task, length, *confidence, kept, self.thresholds)
 
     def predict(self, texts: Any, progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order.
@@ -350,6 +355,12 @@ class Run(Shown):
             raise UsageError(
                 "a cascade and a level of error (max_error) exclude each other",
                 next_step="leave one of the two out",
+            )
+        if self.predictor.thresholds:
+            raise UsageError(
+                "a cascade and thresholds of single labels exclude each other",
+                seen=", ".join(self.labels[label] for label in self.predictor.thresholds),
+                next_step="leave out the cascade, or the thresholds (--threshold none)",
             )
         return self.with_parts(predictor=CascadePredictor.over(self.predictor, self.cascade))
 

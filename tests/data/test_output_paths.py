@@ -116,3 +116,12 @@ def test_train_and_check_never_replace_their_input(finished: TrainResult, rows: 
     inside = finished.run / "metrics.json"
     told = cli("train", "--data", str(inside), "--out", str(finished.run), "--overwrite")
     assert (told.exit_code, "would replace an input" in told.stderr) == (2, True)
+
+
+def test_a_report_replaces_pages_alone(finished: TrainResult, rows: Path) -> None:
+    """An older page of this kind; no rows."""
+    told = cli("report", str(finished.run), "--out", str(rows))
+    assert (told.exit_code, "is no page" in told.stderr) == (2, True)
+    page = rows.parent / "page.html"
+    for _ in range(2):
+        assert cli("report", str(finished.run), "--out", str(page)).exit_code == 0

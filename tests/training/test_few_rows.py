@@ -67,7 +67,7 @@ def test_decisions_are_there_with_their_reasons(few: TrainResult) -> None:
     assert decisions.kept is not None
     assert (decisions.objective.value, decisions.folds.value) == ("contrastive", 4)
     assert "8 rows a class" in decisions.objective.reason
-    assert "out of fold" in decisions.kept.reason
+    assert decisions.kept.reason.startswith("out of fold")
     assert decisions.epochs is None
 
 
@@ -183,7 +183,7 @@ def test_a_class_with_a_single_row_does_no_harm(bert: Path) -> None:
 
 
 def test_the_choice_is_told(bert: Path) -> None:
-    """In a sentence with both shares."""
+    """In a sentence with the counts of both."""
     notes = Notes()
     choose_by_folds(toy_job(bert, *FEW, rows=16), notes)
-    assert "of the rows are right out of fold" in notes.said[-1]
+    assert notes.said[-1].startswith("out of fold ")

@@ -185,8 +185,9 @@ def _predicted(
     def prepare(part: _Part) -> _Part:
         found = None if journal is None else journal.read(part.number, part.texts)
         if found is not None:
-            # The threshold is no part of the job: it decides what is told, not what was found.
-            return replace(part, found=replace(found, threshold=predictor.threshold))
+            # Thresholds are no part of the job: they decide what is told, not what was found.
+            found = replace(found, threshold=predictor.threshold, thresholds=predictor.thresholds)
+            return replace(part, found=found)
         return replace(part, tokens=predictor.tokens(part.texts))
 
     with closing(ahead(_numbered(chunks, shard), prepare)) as parts:

@@ -10,6 +10,7 @@ from tightfit.budget.budget_errors import over_budget
 from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
 from tightfit.families import Pooling
+from tightfit.families.bert import BERT
 from tightfit.methods import HEAD_ONLY, KINDS, METHODS, PLAIN, AdapterKind, Method
 
 T = TypeVar("T")
@@ -84,6 +85,12 @@ class Plan:
     def pooling(self) -> Pooling:
         """What the head reads of the encoder's last layer."""
         return "mean" if self.mean_block else "first"
+
+    @property
+    def peft_loads(self) -> bool:
+        """Whether plain PEFT loads what is saved; it adds a block to BERT alone."""
+        bert_or_none = all(name.partition(".")[0] == BERT.encoder for name in self.mean_block)
+        return self.record.form == "peft" and bert_or_none
 
     @property
     def adapters(self) -> int:

@@ -19,7 +19,7 @@ from tightfit import storage
 from tightfit.cascade.ngrams import ANALYSES, COUNTING, READ_CHARACTERS, NGramModel
 from tightfit.data.tokens import Tokens
 from tightfit.engines.predictor import Predictor
-from tightfit.errors import ArtefactError, ProofError
+from tightfit.errors import ArtefactError, ProofError, UsageError
 from tightfit.metrics.allowed_loss import Handover, hand_over
 from tightfit.metrics.intervals import wilson
 from tightfit.progress import Progress
@@ -162,6 +162,29 @@ def read_cascade(folder: Path) -> Cascade | None:
         )
     threshold, temperature = facts.pop("threshold"), facts.pop("temperature")
     return Cascade(NGramModel.from_bytes(arrays), threshold, temperature, facts)
+
+
+def cascade_of_run(folder: Path, run: Path, identity: str) -> Cascade:
+    """The cascade that was made for a run.
+
+    Raises:
+        UsageError: none was made.
+        ArtefactError: it is damaged, or belongs to another run.
+    """
+    found = read_cascade(folder)
+    if found is None:
+        raise UsageError(
+            "the run has no cascade yet",
+            seen=folder,
+            next_step=f"make one: tightfit export {run} --cascade",
+        )
+    if found.facts.get("run") != identity:
+        raise ArtefactError(
+            "the cascade was made for another run",
+            seen=folder,
+            next_step=f"make one for this run: tightfit export {run} --cascade",
+        )
+    return found
 
 
 def read_cascade_facts(folder: Path) -> dict[str, Any] | None:

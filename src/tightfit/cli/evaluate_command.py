@@ -14,6 +14,7 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, percent
 from tightfit.cli.front import open_front
+from tightfit.display import share_words
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
@@ -35,13 +36,50 @@ tightfit evaluate runs/001 --data sample:test
 tightfit evaluate runs/001 --data test.csv
 tightfit evaluate runs/002 --data test.csv --against runs/001
 tightfit evaluate runs/001 --data test.csv --also runs/002 --also runs/003
-tightfit evaluate runs/001 --data test.parquet --json > scores.json"""
+tightfit evaluate runs/001 --data test.parquet --json > scores.json
+tightfit evaluate runs/001 --recall spam=0.95
+tightfit evaluate runs/001 --cost spam:ham=5 --data rows.csv"""
+
+THRESHOLDS = "Thresholds"
+"""A heading in the help."""
 
 
 def evaluate(
     run: options.Run,
     *,
-    data: options.Data,
+    data: Annotated[
+        str | None,
+        options.in_data(
+            metavar="ROWS",
+            help="Labelled rows, in any form that train takes; for a threshold the run's own "
+            "validation rows will do.",
+        ),
+    ] = None,
+    recall: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL=SHARE",
+            rich_help_panel=THRESHOLDS,
+            help="Find at least this share of a label's rows, such as spam=0.95.",
+        ),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL=SHARE",
+            rich_help_panel=THRESHOLDS,
+            help="Let at least this share of a label's answers be right, such as spam=0.9.",
+        ),
+    ] = None,
+    cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL:TAKEN=COST",
+            rich_help_panel=THRESHOLDS,
+            help="Keep costs down where taking one label for another, such as spam:ham=5, costs "
+            "more than any other mistake, which costs 1.",
+        ),
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(
@@ -63,12 +101,17 @@ def evaluate(
 ) -> None:
     """Score a run on labelled rows: every number with its 95% interval.
 
-    The scores are also kept beside the run, in its folder derived/.
+    The scores are also kept beside the run, in its folder derived/. With --recall, --precision or
+    --cost it says from which probability on a label is to be answered, keeps that there too, and
+    predict answers by it.
     """
     with open_front(debug=debug) as front:
         found = tightfit.evaluate(
             run,
             data,
+            recall=options.parse_shares(recall, "--recall"),
+            precision=options.parse_shares(precision, "--precision"),
+            cost=options.parse_costs(cost),
             against=against,
             also=also or (),
             text_column=text_column,
@@ -78,7 +121,7 @@ def evaluate(
         )
         front.tell(
             found,
-            lambda: _show(found, f"{run} on {data}", f"{run} against {against}"),
+            lambda: _show(found, f"{run} on {data or 'its rows'}", f"{run} against {against}"),
             as_json=as_json,
         )
 
@@ -92,7 +135,23 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     seeds = [] if found.seeds is None else [_seed_table(found.seeds)]
     reason = found.calibration.reason
     why = [Text(f"the calibration error was not halved: {reason}")] if reason else []
-    return [*tables, *why, *seeds, *paired]
+    return [*tables, *why, *seeds, *paired, *_thresholds(found)]
+
+
+def _thresholds(found: Evaluation) -> list[RenderableType]:
+    if not found.thresholds:
+        return []
+    table = new_table("thresholds", "label", "asked", ">from", ">recall", ">precision")
+    lines = ["recall and precision are of rows kept apart from the choice; predict answers so now"]
+    for each in found.thresholds:
+        asked = each.goal if each.least is None else f"{each.goal} {each.least:g}"
+        shares = [share_words(each.recall), share_words(each.precision)]
+        add_row(table, _short(each.label), asked, f"{each.threshold:.4f}", *shares)
+        if each.mean_cost is not None:
+            mean = each.mean_cost
+            cost = f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})"
+            lines.append(f"cost a row: {cost}; {each.usual_cost:.3f} without a threshold")
+    return [table, *map(Text, lines)]
 
 
 def _score_table(found: Evaluation, title: str) -> Table:

@@ -5,6 +5,7 @@ Only what is needed to parse a command line and print help is imported here: no 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from tightfit.errors import UsageError
 
 _START_FIELD = 19
 """Of ``/proc/self/stat`` after the program's name: clock ticks from boot to start (man proc)."""
@@ -61,6 +64,55 @@ def parse_count(text: str) -> int:
             if count:
                 return count
     raise typer.BadParameter(f"{text!r} is no whole number above 0; write 100000, 100_000 or 100k")
+
+
+def parse_shares(texts: list[str] | None, option: str) -> dict[str, float]:
+    """Assignments such as ``spam=0.95``, by label, which may hold an equals sign itself.
+
+    Raises:
+        UsageError: one is none, or a label stands there twice.
+    """
+    found: dict[str, float] = {}
+    for text in texts or []:
+        label, _, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not label or math.isnan(value) or label in found:
+            raise UsageError(
+                f"{option} takes a label and a number, each label once",
+                seen=text,
+                allowed=f"{option} spam=0.95",
+            )
+        found[label] = value
+    return found
+
+
+def parse_thresholds(texts: list[str] | None) -> dict[str, float] | None:
+    """What ``--threshold`` says: None where it is not given, and nothing for ``none``."""
+    if not texts:
+        return None
+    return {} if texts == ["none"] else parse_shares(texts, "--threshold")
+
+
+def parse_costs(texts: list[str] | None) -> dict[tuple[str, str], float]:
+    """Assignments such as ``spam:ham=5``, by the true label and the one it is taken for.
+
+    Raises:
+        UsageError: one is none.
+    """
+    found = {}
+    for pair, cost in parse_shares(texts, "--cost").items():
+        true, colon, taken = pair.partition(":")
+        if not colon:
+            raise UsageError(
+                "--cost takes two labels and a number",
+                seen=f"{pair}={cost:g}",
+                allowed="--cost spam:ham=5, where spam that is taken for ham costs 5",
+            )
+        found[true, taken] = cost
+    return found
 
 
 def recipe_or_default(recipe: str | None) -> str:
@@ -153,7 +205,8 @@ Recipe = Annotated[
     in_settings(
         metavar="NAME",
         autocompletion=complete_recipe,
-        help="Where the settings start from; listed below.",
+        help="Where the settings start from: a name, listed below, or a TOML file, such as "
+        "RUN/config.toml to repeat a run.",
     ),
 ]
 

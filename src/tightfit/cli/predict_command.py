@@ -150,6 +150,15 @@ def predict(
             "this level, such as 0.02, with 95% confidence.",
         ),
     ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL=P",
+            rich_help_panel=options.ANSWER,
+            help="Answer this label from this probability on, such as spam=0.31, and below it the "
+            "best of the others; may be repeated. Else as evaluate kept them; none is without.",
+        ),
+    ] = None,
     max_length: options.MaxLength = None,
     engine: Annotated[
         Engine | None,
@@ -179,16 +188,22 @@ def predict(
     where the classifier is not sure enough.
     """
     with open_front(debug=debug) as front:
-        for_data: dict[str, object] = {
-            "--text-column": text_column,
-            "--missing-text": missing_text,
-            "--shard": shard,
-            "--engine": engine,
-            "--escape-formulas": escape_formulas or None,
-            "--keep": keep,
-            "--id-column": id_column,
-            "--overwrite": overwrite or None,
-            "--submission": submission or None,
+        given = {
+            "text_column": text_column,
+            "missing_text": missing_text,
+            "shard": shard,
+            "engine": engine,
+            "escape_formulas": escape_formulas,
+            "keep": keep,
+            "id_column": id_column,
+            "overwrite": overwrite,
+            "submission": submission,
+        }
+        for_data: dict[str, Any] = {name: value for name, value in given.items() if value}
+        answers: dict[str, Any] = {
+            "max_length": max_length,
+            "max_error": max_error,
+            "thresholds": options.parse_thresholds(threshold),
         }
         _refuse_contradictions(data=data, out=out, text=text, for_data=for_data)
         if data is not None and out is not None:
@@ -196,21 +211,12 @@ def predict(
                 run,
                 data,
                 out,
-                keep=keep or (),
-                id_column=id_column,
                 probabilities=probabilities,
-                escape_formulas=escape_formulas,
                 label_format=label_format,
-                submission=submission,
-                overwrite=overwrite,
-                max_length=max_length,
-                max_error=max_error,
-                text_column=text_column,
-                missing_text=missing_text,
-                shard=shard,
-                engine=engine or "torch",
                 cascade=cascade,
                 progress=RichProgress(),
+                **for_data,
+                **answers,
             )
             front.tell(found, lambda: _wrote(found), as_json=as_json)
             _tell_truncated(front, found.truncated)
@@ -221,9 +227,11 @@ def predict(
         # numpy answers a few texts; starting its threads would take longer than they save.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         texts = [_checked(each) for each in text] if text else _lines_of(sys.stdin.buffer)
-        loaded = tightfit.Run.load(run, max_length=max_length, max_error=max_error)
+        loaded = tightfit.Run.load(run, **answers)
         if cascade:
             loaded = loaded.with_cascade()
+        if loaded.thresholds:
+            _tell_thresholds(front, loaded, kept=not threshold)
         style = _Style(as_json, label_format, probabilities)
         _answer_texts(front, loaded, texts, style)
 
@@ -233,7 +241,7 @@ def _refuse_contradictions(
     data: str | None,
     out: Path | None,
     text: list[str] | None,
-    for_data: dict[str, object],
+    for_data: Iterable[str],
 ) -> None:
     if data is not None and text:
         raise UsageError("--data and --text exclude each other", next_step="give one of the two")
@@ -243,9 +251,9 @@ def _refuse_contradictions(
             f"{given} needs {missing.split()[0]}",
             next_step=f"add {missing}, or use --text '…' for an answer on standard output",
         )
-    stray = [name for name, value in for_data.items() if value is not None and data is None]
-    if stray:
-        raise UsageError(f"{stray[0]} is for --data", next_step="leave it out, or add --data")
+    for name in for_data if data is None else ():
+        option = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{option} is for --data", next_step="leave it out, or add --data")
     if data is None and not text and _is_terminal():
         raise UsageError(
             "there is nothing to predict",
@@ -269,6 +277,12 @@ def _tell_truncated(front: Front, truncated: int) -> None:
     if truncated:
         texts = "1 text was" if truncated == 1 else f"{truncated:,} texts were"
         front.show(Text(f"note: {texts} longer than is read, and cut"))
+
+
+def _tell_thresholds(front: Front, run: Run, *, kept: bool) -> None:
+    from tightfit.tasks.label_thresholds import threshold_words
+
+    front.show(Text(threshold_words(run.task, run.thresholds, kept=kept)))
 
 
 def _tell_empty(front: Front, empty: int) -> None:

@@ -44,6 +44,7 @@ tightfit train --data hf:ag_news --model roberta-base --recipe paper
 tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
 tightfit train --data train.csv --minutes 10
 tightfit train --data train.csv --dry-run
+tightfit train --data train.csv --recipe runs/001/config.toml
 tightfit train --data train.csv --out runs/first --resume"""
 
 

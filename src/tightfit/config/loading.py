@@ -6,6 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -41,7 +42,7 @@ def load_config(
     """Settings of a recipe with others on top, in order; later ones win.
 
     Args:
-        recipe: one of :func:`recipe_names`.
+        recipe: one of :func:`recipe_names`, or a TOML file such as a run's ``config.toml``.
         settings: assignments as the command line takes them, or typed values by dotted name.
         named: typed values by dotted name, such as those that have an option of their own.
 
@@ -177,24 +178,45 @@ def _types() -> dict[str, Any]:
 
 def _read_recipe(name: str) -> dict[str, Any]:
     if name not in recipe_names():
+        inside = Path(name) / "config.toml"
+        near = f"did you mean {str(inside)!r}?" if inside.is_file() else None
         raise SettingsError(
             "unknown recipe",
             seen=name,
-            allowed=", ".join(recipe_names()),
-            next_step=nearest_setting(name, recipe_names()),
+            allowed=f"{', '.join(recipe_names())}, or a TOML file",
+            next_step=near or nearest_setting(name, recipe_names()),
         )
     text = (resources.files("tightfit") / "recipes" / f"{name}.toml").read_text("utf-8")
     return tomllib.loads(text)
 
 
+def _read_file(file: Path) -> dict[str, Any]:
+    """Settings in a TOML file, such as a run's ``config.toml``, over those of a recipe: that which
+    it names, or the default one."""
+    try:
+        own = _parsed_toml(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            "the file of settings cannot be read",
+            seen=f"{file}: {getattr(error, 'strerror', None) or error}",
+            allowed=f"a TOML file, or one of {', '.join(recipe_names())}",
+        ) from error
+    own.pop("choices", None)  # of a run of format 1: what it decided, not what was asked for
+    base = str(own.get("extends", own.get("recipe", DEFAULT_RECIPE)))
+    _read_recipe(base)  # a name, and no other file, which might lead back here
+    return {**own, "extends": base}
+
+
 def _resolved(name: str) -> dict[str, Any]:
     """The recipe's values over those of the recipe that it extends."""
-    own = _read_recipe(name)
+    from_file = name.lower().endswith(".toml")
+    own = _read_file(Path(name)) if from_file else _read_recipe(name)
     base = _resolved(str(own["extends"])) if "extends" in own else {}
     for key, value in own.items():
         if key not in ("about", "extends"):
             base[key] = {**base.get(key, {}), **value} if isinstance(value, dict) else value
-    return {**base, "recipe": name}
+    # A file is no recipe of its own: whoever repeats a run asks for what it asked for.
+    return base if from_file else {**base, "recipe": name}
 
 
 class _Mistake(str):

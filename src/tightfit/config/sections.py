@@ -189,7 +189,7 @@ class Optim(Section):
 class Contrastive(Section):
     """The contrastive phase, which has steps of its own: few rows want few."""
 
-    steps: Annotated[int, Field(ge=1)] = 25
+    steps: Annotated[int, Field(ge=1)] = 15
     batch: Annotated[int, Field(ge=4)] = 16
     """Rows in a step, shared out evenly among its classes."""
     class_rows: Annotated[int, Field(ge=2)] = 4

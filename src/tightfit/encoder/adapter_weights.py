@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from tightfit.encoder.frozen import UnknownInside
 from tightfit.encoder.tensors import Stored, map_tensors
 from tightfit.errors import ArtefactError, ModelError
+from tightfit.families import Family, mean_block
 from tightfit.methods import VERA
 
 Floats = NDArray[np.float32]
@@ -116,6 +117,20 @@ class AdapterWeights:
     replicated: tuple[tuple[int, int], ...] = ()
     """Ranges of the encoder's layers of which PEFT makes the layers, where it is told to."""
 
+    def mean_block(self, family: Family, depth: int) -> tuple[str, ...]:
+        """The tensors in it of the block that computes the mean, above ``depth`` others.
+
+        Raises:
+            UnknownInside: PEFT is told to make other layers of the encoder's own.
+        """
+        block = mean_block(family, depth)
+        own = self.tensors
+        whole = all(name in own and _filled(own[name].floats, v) for name, v in block.items())
+        due = ((0, depth), (depth - 1, depth)) if whole else ()
+        if self.replicated not in ((), due):
+            raise UnknownInside("the adapter repeats layers", seen=self.replicated)
+        return tuple(block) if whole else ()
+
     @classmethod
     def read(cls, folder: str | Path) -> AdapterWeights:
         """A run's artefact: a PEFT folder, or one with ``head.safetensors``.
@@ -138,6 +153,13 @@ class AdapterWeights:
                 seen=f"{path}: {error}",
                 next_step="restore it from a copy, or train again",
             ) from error
+
+
+def _filled(tensor: Floats, value: float) -> bool:
+    """Whether a matrix is so many times the identity, or a vector so much everywhere."""
+    square = tensor.ndim == 2
+    due = value * np.eye(*tensor.shape) if square else np.full(tensor.shape, value)
+    return np.array_equal(tensor, due)
 
 
 def _from_peft(config: Mapping[str, Any], found: Mapping[str, Stored]) -> AdapterWeights:

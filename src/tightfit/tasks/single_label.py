@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -22,6 +22,7 @@ from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
 from tightfit.extras import require
+from tightfit.metrics.thresholds import answers_at
 
 if TYPE_CHECKING:
     import torch
@@ -256,6 +257,8 @@ class Predictions:
     """The confidence from which on an answer is to be relied upon."""
     by_linear: int = 0
     """Texts that the linear model of a cascade answered."""
+    thresholds: Mapping[int, float] = field(default_factory=dict)
+    """From which probability on a label is answered, by its id; see ``metrics.thresholds``."""
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -263,20 +266,29 @@ class Predictions:
         return self.task.names
 
     @property
+    def _answers(self) -> NDArray[np.int64]:
+        if self.thresholds:
+            return answers_at(self.probabilities, self.thresholds)
+        return self.task.answers(self.probabilities)
+
+    @property
     def ids(self) -> list[int]:
-        """The most likely label of each text, as its position in ``label_names``."""
-        return self.task.answers(self.probabilities).tolist()
+        """The label of each text, as its position in ``label_names``.
+
+        It is the most likely one, unless labels have thresholds of their own.
+        """
+        return self._answers.tolist()
 
     @property
     def labels(self) -> list[int | str]:
-        """The most likely label of each text: its name, or the bare value that stood for it."""
+        """The label of each text: its name, or the bare value that stood for it."""
         spelt = self.task.spelt(None)
         return [spelt[i] for i in self.ids]
 
     @property
     def confidence(self) -> NDArray[np.float64]:
         """The probability of each text's label."""
-        return self.task.confidence(self.probabilities)
+        return self.task.chances(self.probabilities, self._answers)
 
     @property
     def answered(self) -> list[bool]:

@@ -6,7 +6,7 @@ Shapes: N rows, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.errors import ArtefactError
-from tightfit.tasks import Task
+from tightfit.tasks import Predictions, Task
 
 KEPT_VALUES = 1_000_000
 """Logits that are kept, 4 MB: of more rows than that, a sample decides as well."""
@@ -66,11 +66,19 @@ class ValidationLogits:
         wrong = np.flatnonzero(~right_N)
         return wrong[np.argsort(-confidence_N[wrong], kind="stable")].tolist()
 
-    def confidences(self, temperature: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def confidences(
+        self, temperature: float, thresholds: Mapping[int, float] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The confidence in each row's answer, and whether the answer is right."""
+        said = self.predictions(temperature, thresholds)
+        return said.confidence, np.array(said.ids) == self.targets_N
+
+    def predictions(
+        self, temperature: float, thresholds: Mapping[int, float] | None = None
+    ) -> Predictions:
+        """What the classifier answers to these rows."""
         probabilities_NK = self.task.probabilities(self.logits_NK, temperature)
-        right_N = self.task.right(probabilities_NK, self.targets_N)
-        return self.task.confidence(probabilities_NK), right_N
+        return self.task.predictions(probabilities_NK, thresholds=thresholds or {})
 
     def __len__(self) -> int:
         return len(self.targets_N)

@@ -10,10 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 from accelerate.utils import set_seed
+from numpy.typing import NDArray
 
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
+from tightfit.training.callbacks import Callback, TrainingState
 from tightfit.training.loop import Loop
 from tightfit.training.optim import epoch_order, make_schedule
 from tightfit.training.setup import OutOfFold, Setup
@@ -29,27 +31,40 @@ def cross_validate(setup: Setup, progress: Progress) -> Setup:
     parts_N = setup.validation.parts_N
     assert parts_N is not None
     start = setup.classifier.state()
-    count = len(parts_N)
-    logits_NK = np.empty((count, setup.classifier.task.outputs), dtype=np.float32)
-    begun = {"eval_loss": 0.0, "eval_accuracy": 0.0}
+    found = OutOfFold(*(_empty(setup) for _ in range(2)))
     parts = np.unique(parts_N).tolist()
     with progress.track("cross-validation", len(parts)) as bar:
         for part in parts:
             without = _without(setup, part)
             set_seed(setup.config.seed)
             setup.classifier.load_state(start)
-            fitted = Loop(without, GradientWatch({})).fit()
-            held = without.validation
-            logits_NK[parts_N == part] = predict_logits(
-                setup.classifier, held.tokens, batch=setup.config.train.eval_batch
-            )
-            for name in begun:
-                begun[name] += fitted.history[0][name] * len(held.targets) / count
+            begun = _StartLogits()
+            Loop(without, GradientWatch({}), [begun]).fit()
+            found.start_NK[parts_N == part] = begun.logits_NK
+            found.logits_NK[parts_N == part] = _held_logits(without)
             bar.advance()
     setup.classifier.load_state(start)
     set_seed(setup.config.seed)
-    found = OutOfFold(logits_NK, begun["eval_loss"], begun["eval_accuracy"])
     return replace(setup, out_of_fold=found)
+
+
+class _StartLogits(Callback):
+    """Keeps what the classifier says of its validation rows before the first step."""
+
+    logits_NK: NDArray[np.float32]
+
+    def on_train_begin(self, state: TrainingState) -> None:
+        """The head is where it starts."""
+        self.logits_NK = _held_logits(state.setup)
+
+
+def _held_logits(setup: Setup) -> NDArray[np.float32]:
+    tokens, batch = setup.validation.tokens, setup.config.train.eval_batch
+    return predict_logits(setup.classifier, tokens, batch=batch)
+
+
+def _empty(setup: Setup) -> NDArray[np.float32]:
+    return np.empty((len(setup.validation.targets), setup.classifier.task.outputs), np.float32)
 
 
 def _without(setup: Setup, part: int) -> Setup:

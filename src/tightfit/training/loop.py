@@ -232,10 +232,11 @@ class Loop:
         """Mean loss and accuracy: of the rows held out, or of trainings that did not see a row."""
         state, setup, subset = self.state, self.state.setup, self.state.setup.eval_subset
         crossed, task = setup.out_of_fold, setup.classifier.task
-        if crossed is not None and state.step == 0:
-            return crossed.start_loss, crossed.start_accuracy
         rows = state.peers.rows_of(range(len(subset.tokens)))
-        found_NK = self._logits(subset, rows) if crossed is None else crossed.logits_NK[rows]
+        if crossed is None:
+            found_NK = self._logits(subset, rows)
+        else:
+            found_NK = (crossed.logits_NK if state.step else crossed.start_NK)[rows]
         logits_NK, targets_N = torch.from_numpy(found_NK), torch.from_numpy(subset.targets[rows])
         accuracy = state.peers.mean(task.right(logits_NK, targets_N).double())
         return state.peers.mean(task.row_losses(logits_NK, targets_N)), accuracy

@@ -156,7 +156,7 @@ def _opened(
         held,
         Schedule(0, 0, 1),
         precision,
-        held.sample(config.train.eval_rows, config.seed),
+        held if dataset.folds else held.sample(config.train.eval_rows, config.seed),
         _lean(classifier, precision) if own_path is None else None,
     )
     return setup, names

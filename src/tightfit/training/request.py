@@ -10,6 +10,7 @@ from typing import Any, Self, TypedDict, Unpack
 
 from tightfit.config import DEFAULT_RECIPE, OPTIONS, Config, Settings, settings_of
 from tightfit.data.sources import Columns, check_source
+from tightfit.errors import SettingsError
 from tightfit.model.locate import check_model
 from tightfit.progress import Progress
 
@@ -24,7 +25,8 @@ class TrainOptions(TypedDict, total=False):
 
     Attributes:
         validation: rows to validate on, in any form of the data; None holds some of them out.
-        recipe: where the settings start from.
+        recipe: where the settings start from: a name, or a TOML file such as ``config.toml`` of a
+            run that is to be repeated.
         model: Hub name, folder, or the embedded model; None takes the recipe's.
         budget: most trainable parameters allowed; None takes the recipe's cap.
         seed: of everything that is drawn at random.
@@ -105,3 +107,33 @@ class TrainRequest:
             if rows is not None:
                 check_source(rows, columns, progress=progress)
         check_model(self.config.model.name)
+
+
+def check_same_settings(asked: Config, began: Config) -> None:
+    """Whether a run that is to go on is asked for as it was when it began.
+
+    Raises:
+        SettingsError: it is not; the message has each value beside that of the run.
+    """
+    if asked == began:
+        return
+    names = _differing(asked, began)
+    schedule = {"train.max_steps", "train.minutes", "optim.epochs"} & set(names)
+    why = "a schedule cannot be made longer or shorter on the way; " if schedule else ""
+    raise SettingsError(
+        "--resume needs the settings that the run began with",
+        seen="; ".join(f"{name} is {now}, the run has {was}" for name, (now, was) in names.items()),
+        next_step=f"{why}give the same options, or start anew with --overwrite",
+    )
+
+
+def _differing(one: Config, other: Config) -> dict[str, tuple[object, object]]:
+    """Settings that are not alike, each with both values."""
+    now, was = (_flat(config.model_dump(mode="json")) for config in (one, other))
+    return {name: (now[name], was[name]) for name in now if now[name] != was[name]}
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, object]:
+    sections = {k: v for k, v in tree.items() if isinstance(v, dict)}
+    named = {f"{k}.{key}": value for k, v in sections.items() for key, value in v.items()}
+    return {**{k: v for k, v in tree.items() if k not in sections}, **named}

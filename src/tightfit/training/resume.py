@@ -9,8 +9,9 @@ from pathlib import Path
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, from_toml
-from tightfit.errors import DataError, MachineError, SettingsError
+from tightfit.errors import DataError, MachineError
 from tightfit.tasks.dataset import Dataset
+from tightfit.training.request import check_same_settings
 from tightfit.training.setup import Setup
 
 
@@ -89,12 +90,7 @@ class RunStart:
             DataError: the rows or labels differ.
             SettingsError: the settings do.
         """
-        if config != stored.config:
-            raise SettingsError(
-                "--resume needs the settings that the run began with",
-                seen=", ".join(_differing(config, stored.config)),
-                next_step="give the same options, or start anew with --overwrite",
-            )
+        check_same_settings(config, stored.config)
         if storage.read_json(self.folder.labels) != dataset.task.to_json():
             raise _other_rows("the labels have changed")
         before = storage.read_json(self.folder.data)
@@ -109,14 +105,3 @@ def _other_rows(seen: str) -> DataError:
         seen=seen,
         next_step="give the same data, or start anew with --overwrite",
     )
-
-
-def _differing(one: Config, other: Config) -> list[str]:
-    before, now = other.model_dump(mode="json"), one.model_dump(mode="json")
-    names = []
-    for section, value in now.items():
-        if isinstance(value, dict):
-            names += [f"{section}.{k}" for k, v in value.items() if v != before[section].get(k)]
-        elif value != before[section]:
-            names.append(section)
-    return names

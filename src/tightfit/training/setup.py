@@ -68,13 +68,11 @@ class OutOfFold:
 
     Attributes:
         logits_NK: of the trained classifiers, in the order of the validation rows.
-        start_loss: mean loss of what they started from, in nats.
-        start_accuracy: likewise.
+        start_NK: the same of what they started from.
     """
 
     logits_NK: NDArray[np.float32]
-    start_loss: float
-    start_accuracy: float
+    start_NK: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

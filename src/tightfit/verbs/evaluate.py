@@ -5,14 +5,16 @@ What can be refused at once is refused here, before scikit-learn and SciPy are i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tightfit.config import MissingText
 from tightfit.data.sources import check_source
+from tightfit.errors import UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
+from tightfit.tasks.label_thresholds import Asked
 
 if TYPE_CHECKING:
     from tightfit.verbs.evaluation import Evaluation
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 
 def evaluate(
     run: str | Path,
-    data: Any,
+    data: Any = None,
     *,
+    recall: Mapping[str, float] | None = None,
+    precision: Mapping[str, float] | None = None,
+    cost: Mapping[tuple[str, str], float] | None = None,
     against: str | Path | None = None,
     also: Sequence[str | Path] = (),
     text_column: Sequence[str] | str | None = None,
@@ -29,11 +34,18 @@ def evaluate(
     missing_text: MissingText | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score a run on labelled rows, with intervals.
+    """Score a run on labelled rows, with intervals; choose thresholds for what matters.
 
     Args:
         run: a run folder.
-        data: anything that ``train`` takes.
+        data: anything that ``train`` takes; None takes the run's validation rows, which is for
+            thresholds alone.
+        recall: find at least this share of a label's rows, such as ``{"spam": 0.95}``: the highest
+            probability from which on answering the label does that is kept in the run's
+            ``derived/``, and ``predict`` answers by it.
+        precision: likewise, let at least this share of the answers of a label be right.
+        cost: likewise, keep down the cost of mistakes, such as ``{("spam", "ham"): 5}``, where spam
+            that is taken for ham costs 5, and any other mistake 1.
         against: another run, compared on the same rows by a paired test.
         also: runs that differ from the first in their seed: the means over all of them are told.
         text_column: column, or columns to join with a space.
@@ -42,14 +54,22 @@ def evaluate(
         progress: how to speak to people; None speaks on stderr.
 
     Raises:
-        DataError: rows are faulty, or have labels that the run does not know.
+        DataError: rows are faulty, have labels that the run does not know, or are too few.
+        UsageError: a threshold is asked for that no rows can have.
         TightfitError: its other subclasses tell what else is wrong.
     """
     loaded, others = Run.open(run), [Run.open(path) for path in also]
     compared = None if against is None else Run.open(against)
     columns = loaded.columns(text_column, label_column, missing_text)
-    check_source(data, columns, progress=progress)
+    asked = Asked(recall or {}, precision or {}, cost or {})
+    goals = asked.goals(loaded.task)
+    if data is None and (not goals or against or also):
+        raise UsageError("there are no rows to evaluate on", next_step="add --data ROWS")
+    if data is not None:
+        check_source(data, columns, progress=progress)
     progress = progress or RichProgress()
     from tightfit.verbs.evaluation import evaluated
 
-    return evaluated(loaded, data, columns, against=compared, also=others, progress=progress)
+    return evaluated(
+        loaded, data, columns, goals=goals, against=compared, also=others, progress=progress
+    )

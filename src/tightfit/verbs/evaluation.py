@@ -20,8 +20,10 @@ from tightfit.metrics.interval import Interval
 from tightfit.metrics.intervals import over_seeds
 from tightfit.metrics.paired import Paired, compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores
+from tightfit.metrics.thresholds import Goal
 from tightfit.progress import Progress
 from tightfit.run import Run
+from tightfit.tasks.label_thresholds import DERIVED_NAME, ChosenThreshold, choose_thresholds
 
 NEAR_ONE = 0.1
 """Temperatures whose logarithm is less than this change hardly anything."""
@@ -71,6 +73,8 @@ class Evaluation(Shown):
     """Of accuracy."""
     paired_macro_f1: Paired | None = None
     seeds: OverSeeds | None = None
+    thresholds: tuple[ChosenThreshold, ...] = ()
+    """From which probability on a label is answered, where that was asked for."""
 
     @property
     def accuracy(self) -> Interval:
@@ -97,6 +101,8 @@ class Evaluation(Shown):
             told["paired_macro_f1"] = self.paired_macro_f1.to_json()
         if self.seeds is not None:
             told["seeds"] = asdict(self.seeds)
+        if self.thresholds:
+            told["thresholds"] = [each.to_json() for each in self.thresholds]
         return told
 
 
@@ -105,19 +111,23 @@ def evaluated(
     data: Any,
     columns: Columns,
     *,
+    goals: Sequence[Goal] = (),
     against: Run | None,
     also: Sequence[Run],
     progress: Progress,
 ) -> Evaluation:
     """What a run is worth on labelled rows; see :func:`tightfit.verbs.evaluate.evaluate`."""
+    if data is None:
+        return _on_validation_rows(run, goals)
     table = read_table(data, columns, labelled=True)
     targets_N = run.task.encode(table)
     logits_NK = run.predictor.logits(table.texts, progress)
     scores, calibration = _score(run, logits_NK, targets_N)
+    thresholds = _thresholds(run, logits_NK, targets_N, goals)
     paired = paired_macro_f1 = None
     if against is not None:
         ours = run.task.answers(logits_NK)
-        theirs = _alike(against, run).predict(table.texts, progress).ids
+        theirs = run.task.answers(_alike(against, run).predictor.logits(table.texts, progress))
         paired = compare_accuracy(targets_N, ours, theirs)
         paired_macro_f1 = compare_macro_f1(targets_N, ours, theirs)
     all_scores = [scores]
@@ -125,9 +135,45 @@ def evaluated(
         others_NK = _alike(other, run).predictor.logits(table.texts, progress)
         all_scores.append(_score(other, others_NK, targets_N)[0])
     seeds = _over_seeds([run, *also], all_scores) if also else None
-    evaluation = Evaluation(scores, calibration, paired, paired_macro_f1, seeds)
+    evaluation = Evaluation(scores, calibration, paired, paired_macro_f1, seeds, thresholds)
     _keep(run.folder, evaluation, table.source, table.fingerprint())
+    _keep_thresholds(run.folder, thresholds, table.source)
     return evaluation
+
+
+def _on_validation_rows(run: Run, goals: Sequence[Goal]) -> Evaluation:
+    """Thresholds that are chosen on the rows which the run has on record."""
+    rows = run.validation
+    if rows is None:
+        raise UsageError(
+            "the run has no validation rows on record to choose thresholds on",
+            next_step="give labelled rows with --data",
+        )
+    thresholds = _thresholds(run, rows.logits_NK, rows.targets_N, goals)
+    scores, calibration = _score(run, rows.logits_NK, rows.targets_N)
+    _keep_thresholds(run.folder, thresholds, "the run's validation rows")
+    return Evaluation(scores, calibration, thresholds=thresholds)
+
+
+def _thresholds(
+    run: Run,
+    logits_NK: NDArray[np.float32],
+    targets_N: NDArray[np.int64],
+    goals: Sequence[Goal],
+) -> tuple[ChosenThreshold, ...]:
+    if not goals:
+        return ()
+    probabilities_NK = run.task.probabilities(logits_NK, run.temperature)
+    return tuple(choose_thresholds(run.task, probabilities_NK, targets_N, goals))
+
+
+def _keep_thresholds(
+    folder: storage.RunFolder, found: Sequence[ChosenThreshold], source: str
+) -> None:
+    """For ``predict`` and the report; they replace those of before."""
+    if found:
+        record = {"data": source, "thresholds": [each.to_json() for each in found]}
+        storage.write_derived(folder, DERIVED_NAME, record)
 
 
 def _score(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,7 @@ from tightfit.errors import UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.tasks import LabelFormat
+from tightfit.tasks.label_thresholds import threshold_words
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -34,6 +35,8 @@ class PredictResult(Shown, Written):
     out: Path
     threshold: float = 0.0
     """The least confidence of an answer."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """From which probability on a label is answered."""
     engine: EngineName = "torch"
     """What computed."""
 
@@ -61,6 +64,7 @@ def predict(
     overwrite: bool = False,
     max_length: int | None = None,
     max_error: float | None = None,
+    thresholds: Mapping[Any, float] | None = None,
     text_column: Sequence[str] | str | None = None,
     missing_text: MissingText | None = None,
     shard: str | None = None,
@@ -94,6 +98,9 @@ def predict(
         max_length: longest text to read, in tokens.
         max_error: leave a text without a label where that is needed to keep the share of wrong
             labels under this level, with 95% confidence.
+        thresholds: from which probability on a label is answered, by its name or value: where none
+            of these is reached, the most probable of the others is. None takes those that
+            ``evaluate`` kept, and an empty mapping none.
         text_column: column, or columns to join with a space.
         missing_text: what a row without a text is, ``refuse`` a fault or ``empty`` an empty text;
             None takes the run's own setting.
@@ -120,7 +127,7 @@ def predict(
     check_not_input(out, data, run)
     check_new_file(out, overwrite=overwrite)
     share = WHOLE if shard is None else Shard.parse(shard)
-    loaded = Run.open(run, max_length=max_length, max_error=max_error)
+    loaded = Run.open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
     columns = loaded.columns(text_column, missing_text=missing_text)
     check_source(data, columns, labelled=False, progress=progress)
     rows, columns = _opened(data, columns)
@@ -144,10 +151,17 @@ def predict(
         job=_job(loaded, used),
         progress=progress,
     )
+    if loaded.thresholds:
+        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     if used in ("torch", "torch-bf16"):
         _tell_device(loaded.config, progress)
-    threshold = loaded.predictor.threshold
-    return PredictResult(**vars(written), out=out, threshold=threshold, engine=used)
+    return PredictResult(
+        **vars(written),
+        out=out,
+        threshold=loaded.predictor.threshold,
+        thresholds={loaded.labels[label]: value for label, value in loaded.thresholds.items()},
+        engine=used,
+    )
 
 
 def _opened(data: Any, columns: Columns) -> tuple[Rows, Columns]:

@@ -37,6 +37,12 @@ def report(run: str | Path, *, out: str | Path | None = None) -> Path:
 def _check_out(folder: storage.RunFolder, path: Path) -> None:
     if path.is_dir():
         raise UsageError("the page is to be a file", seen=f"{path}, a folder")
+    if path.is_file() and not path.read_bytes()[:15].lower().startswith(b"<!doctype html"):
+        raise UsageError(
+            "the output exists already, and is no page",
+            seen=path,
+            next_step="give --out another name",
+        )
     root, derived, target = (p.resolve() for p in (folder.root, folder.derived, path))
     if target.is_relative_to(root) and not target.is_relative_to(derived):
         raise UsageError(

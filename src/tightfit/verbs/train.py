@@ -11,7 +11,13 @@ from typing import Any, Unpack
 from tightfit import storage
 from tightfit.data.output_paths import check_not_input
 from tightfit.progress import Progress, RichProgress
-from tightfit.training.request import TrainOptions, TrainRequest, is_first_process
+from tightfit.run import Run
+from tightfit.training.request import (
+    TrainOptions,
+    TrainRequest,
+    check_same_settings,
+    is_first_process,
+)
 from tightfit.verbs.train_result import TrainResult, read_result
 
 
@@ -44,6 +50,7 @@ def train(
     path = Path(out) if out is not None else storage.next_path()
     first = is_first_process()
     if resume and storage.RunFolder(path).manifest.is_file():
+        check_same_settings(request.config, Run(path).config)
         progress.say(f"{path} is complete; nothing to resume")
         return read_result(path)
     if first and not resume:  # the others come late, when the folder is there

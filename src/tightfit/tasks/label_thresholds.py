@@ -1,0 +1,227 @@
+"""Thresholds of single labels: written by people, chosen on rows, kept in a run's ``derived/``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.data.rows import nearest
+from tightfit.errors import DataError, UsageError
+from tightfit.metrics.interval import Interval
+from tightfit.metrics.thresholds import (
+    Cost,
+    Goal,
+    Precision,
+    Recall,
+    best_precision,
+    cross_fitted,
+)
+
+if TYPE_CHECKING:
+    from tightfit.tasks import Task
+
+DERIVED_NAME = "thresholds"
+"""The file in the run's ``derived/``."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What thresholds shall bring, by label: shares to reach, and what mistakes cost."""
+
+    recall: Mapping[str, float]
+    precision: Mapping[str, float]
+    cost: Mapping[tuple[str, str], float]
+    """Of taking the first label's rows for the second; any other mistake costs 1."""
+
+    def goals(self, task: Task) -> list[Goal]:
+        """One for each label that is named.
+
+        Raises:
+            UsageError: an unknown label, a share that is none, a label with two goals, or no label
+                left without one.
+        """
+        goals: list[Goal] = [
+            Recall(label_id(task, n), _share(n, x)) for n, x in self.recall.items()
+        ]
+        goals += [Precision(label_id(task, n), _share(n, x)) for n, x in self.precision.items()]
+        costs_KK = 1.0 - np.eye(task.outputs)
+        dear = {}
+        for (true, taken), cost in self.cost.items():
+            pair = label_id(task, true), label_id(task, taken)
+            if pair[0] == pair[1] or not 0 < cost < math.inf:
+                raise UsageError(
+                    "a cost is of taking one label for another, and above 0",
+                    seen=f"{true}:{taken}={cost:g}",
+                )
+            costs_KK[pair] = cost
+            dear[pair[0]] = costs_KK
+        goals += [Cost(label, costs_KK) for label in dear]
+        labels = [goal.label for goal in goals]
+        if len(set(labels)) < len(labels):
+            raise UsageError("a label can have one goal only", next_step="give one of them")
+        _leave_one(task, labels)
+        return goals
+
+
+@dataclass(frozen=True)
+class ChosenThreshold:
+    """One label's threshold, and what thresholds that are chosen so bring on other rows."""
+
+    label: str
+    goal: str
+    """What was asked for: ``recall``, ``precision`` or ``cost``."""
+    least: float | None
+    """The share that was asked for."""
+    threshold: float
+    """Chosen on all rows."""
+    rows: int
+    """Of the label."""
+    recall: Interval
+    """On rows kept apart from the choice, as is precision: chosen on one half, measured on the
+    other."""
+    precision: Interval
+    mean_cost: Interval | None = None
+    """A row."""
+    usual_cost: float | None = None
+    """Where the most probable label is answered."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return asdict(self)
+
+
+def choose_thresholds(
+    task: Task,
+    probabilities_NK: NDArray[np.float64],
+    targets_N: NDArray[np.int64],
+    goals: Sequence[Goal],
+) -> list[ChosenThreshold]:
+    """The threshold of each goal, and what it is worth.
+
+    Raises:
+        DataError: the rows have too few of a label.
+        UsageError: no threshold is so precise.
+    """
+    chosen = [goal.choose(probabilities_NK, targets_N) for goal in goals]
+    for goal, value in zip(goals, chosen, strict=True):
+        if value is None:
+            raise _unreachable(task, goal, probabilities_NK, targets_N)
+    answers_N = cross_fitted(probabilities_NK, targets_N, list(goals))
+    if answers_N is None:
+        raise DataError(
+            "the rows are too few to choose thresholds on one half and measure them on the other",
+            seen=", ".join(
+                f"{task.names[goal.label]}: {int((targets_N == goal.label).sum())} rows"
+                for goal in goals
+            ),
+            next_step="evaluate on more rows, or ask for less",
+        )
+    usual_N = task.answers(probabilities_NK)
+    return [
+        _chosen(task, goal, value, (targets_N, answers_N, usual_N))
+        for goal, value in zip(goals, chosen, strict=True)
+        if value is not None
+    ]
+
+
+def _chosen(
+    task: Task, goal: Goal, threshold: float, rows: tuple[NDArray[np.int64], ...]
+) -> ChosenThreshold:
+    from tightfit.metrics.intervals import bootstrap, wilson
+
+    targets_N, answers_N, usual_N = rows
+    own_N, told_N = targets_N == goal.label, answers_N == goal.label
+    hits = int((own_N & told_N).sum())
+    found = ChosenThreshold(
+        label=task.names[goal.label],
+        goal=type(goal).__name__.lower(),
+        least=None if isinstance(goal, Cost) else goal.least,
+        threshold=threshold,
+        rows=int(own_N.sum()),
+        recall=wilson(hits, int(own_N.sum())),
+        precision=wilson(hits, int(told_N.sum())),
+    )
+    if not isinstance(goal, Cost):
+        return found
+    costs_C, classes = goal.costs_KK.reshape(-1), task.outputs
+    counts_C = np.bincount(targets_N * classes + answers_N, minlength=classes**2)
+    mean = bootstrap(lambda counts_RC: counts_RC @ costs_C / len(targets_N), counts_C)
+    return ChosenThreshold(
+        **{**vars(found), "mean_cost": mean, "usual_cost": goal.mean(targets_N, usual_N)}
+    )
+
+
+def _unreachable(
+    task: Task, goal: Goal, probabilities_NK: NDArray[np.float64], targets_N: NDArray[np.int64]
+) -> DataError | UsageError:
+    name = task.names[goal.label]
+    if isinstance(goal, Precision) and (targets_N == goal.label).any():
+        best = best_precision(probabilities_NK, targets_N, goal.label)
+        return UsageError(
+            f"no threshold makes answers of {name!r} so precise",
+            seen=f"{goal.least:g}",
+            allowed=f"up to {best:.3f} on these rows",
+        )
+    return DataError(
+        f"no row is labelled {name!r}, so that no threshold can be chosen for it",
+        next_step="evaluate on rows that have this label",
+    )
+
+
+def thresholds_by_id(task: Task, named: Mapping[Any, float]) -> dict[int, float]:
+    """Thresholds that somebody wrote, by the id of the label.
+
+    Raises:
+        UsageError: an unknown label, a threshold that is no probability, or one for every label.
+    """
+    found = {label_id(task, name): _share(str(name), value) for name, value in named.items()}
+    _leave_one(task, list(found))
+    return found
+
+
+def threshold_words(task: Task, thresholds: Mapping[int, float], *, kept: bool) -> str:
+    """Which labels are answered from which probability on, and whether ``evaluate`` said so."""
+    pairs = (f"{task.names[k]} is answered from {100 * x:.4g}% on" for k, x in thresholds.items())
+    why = " (kept by evaluate; --threshold none leaves it out)" if kept else ""
+    return ", ".join(pairs) + why
+
+
+def label_id(task: Task, name: object) -> int:
+    """The id of a label that somebody wrote: its name, or the value that stood for it.
+
+    Raises:
+        UsageError: there is no such label.
+    """
+    for spelt in (task.names, tuple(map(str, task.labels.values))):
+        if str(name) in spelt:
+            return spelt.index(str(name))
+    near = nearest(str(name), task.names)
+    raise UsageError(
+        "the run has no such label",
+        seen=name,
+        allowed=", ".join(task.names[:20]),
+        next_step=f"did you mean {near!r}?" if near else None,
+    )
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 < value <= 1:
+        raise UsageError(
+            "a threshold, a recall or a precision is a share above 0, up to 1",
+            seen=f"{name}={value:g}",
+        )
+    return value
+
+
+def _leave_one(task: Task, labels: Sequence[int]) -> None:
+    if len(labels) >= task.outputs:
+        raise UsageError(
+            "one label at least must be without a threshold: it is answered where none is reached",
+            seen=", ".join(task.names[label] for label in labels),
+            next_step="leave one of them out",
+        )

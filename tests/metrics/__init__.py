@@ -1,0 +1,1 @@
+"""Tests of scores and thresholds: numbers in, numbers out."""

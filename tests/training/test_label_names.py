@@ -1,0 +1,111 @@
+"""Label names as rows: which of them are sentences, what the gate asks, and what it tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.toy_setups import FEW, Notes, toy_settings
+from tightfit.config import Config
+from tightfit.data.table import Table
+from tightfit.errors import SettingsError
+from tightfit.model.locate import locate
+from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.training import label_names
+from tightfit.training.cross_validate import cross_validate
+from tightfit.training.label_names import name_texts
+from tightfit.training.prepare import plan_for, prepare
+from tightfit.training.setup import Setup
+
+SPORT, MONEY = "goal match team coach".split(), "stock market shares bank".split()
+
+
+def named(encoder: Path, names: list[int | str], *settings: str) -> tuple[Config, Dataset]:
+    """Eight rows, four of each of two labels."""
+    table = Table([*SPORT, *MONEY], [names[0]] * 4 + [names[1]] * 4, source="toys")
+    config = toy_settings(encoder, *FEW, *settings)
+    return config, read_dataset(config, table, None, None)
+
+
+def prepared(encoder: Path, names: list[int | str], *settings: str) -> tuple[Setup, Notes]:
+    """The setup of such rows, and what was said."""
+    config, dataset = named(encoder, names, *settings)
+    source, notes = locate(str(encoder)), Notes()
+    plan = plan_for(config, source, dataset.task.outputs)
+    return prepare(config, dataset, source, plan, progress=notes), notes
+
+
+def test_a_name_is_made_words(bert: Path) -> None:
+    """Underscores and hyphens part them."""
+    texts = name_texts(*named(bert, ["lost_or-stolen card", "sport"]))
+    assert texts == ["The topic is about lost or stolen card", "The topic is about sport"]
+
+
+@pytest.mark.parametrize("names", [[0, 1], ["1.5", "2.5"], ["a", "b"], ["x1", "sport"]])
+def test_names_without_a_word_are_no_rows(names: list[int | str], bert: Path) -> None:
+    """Numbers and letters say nothing, and some of the names are not enough."""
+    assert name_texts(*named(bert, names)) == []
+
+
+def test_a_description_stands_in_place_of_a_name(bert: Path, tmp_path: Path) -> None:
+    """From a file of sentences."""
+    file = tmp_path / "labels.toml"
+    file.write_text('"0" = "It is about a goal"\n"1" = "It is about a bank"\n')
+    texts = name_texts(*named(bert, [0, 1], f"data.label_descriptions={file}"))
+    assert texts == ["It is about a goal", "It is about a bank"]
+
+
+def test_a_file_of_descriptions_that_is_none_is_told(bert: Path) -> None:
+    """As a mistake in the settings."""
+    with pytest.raises(SettingsError, match="no TOML file of sentences"):
+        toy_settings(bert, "data.label_descriptions=nowhere.toml")
+
+
+@pytest.mark.parametrize("asked", ["off", "on"])
+def test_they_can_be_asked_for_and_forbidden(asked: str, bert: Path) -> None:
+    """Then no gate is asked."""
+    setup, _ = prepared(bert, ["sport", "money"], f"data.label_names={asked}")
+    assert len(setup.train.targets) == (10 if asked == "on" else 8)
+    if asked == "on":
+        assert setup.train.targets[-2:].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("nearest", "probed", "verdict"), [(8, 8, "used"), (8, 9, "left out")])
+def test_the_gate_asks_for_as_much_as_rows_tell(
+    nearest: int, probed: int, verdict: str, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows have the nearest name, which is no chance; the probe may still be better."""
+    rows = np.array([1] * 4 + [0] * 4)
+    monkeypatch.setattr(label_names, "_nearest", lambda *_: rows)
+    monkeypatch.setattr(label_names, "right_out_of_fold", lambda *_: probed)
+    setup, notes = prepared(bert, ["sport", "money"])
+    assert setup.decisions.label_names is not None
+    assert setup.decisions.label_names.value == verdict
+    assert f"label names are {verdict}: the nearest name is that of {nearest} of 8 rows" in str(
+        notes.said
+    )
+    assert len(setup.train.targets) == (10 if verdict == "used" else 8)
+
+
+def test_what_chance_could_do_as_well_is_left_out(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six of eight: p = 0.14."""
+    monkeypatch.setattr(label_names, "_nearest", lambda *_: np.array([1, 1, 1, 0, 0, 0, 0, 1]))
+    monkeypatch.setattr(label_names, "right_out_of_fold", lambda *_: 0)
+    setup, _ = prepared(bert, ["sport", "money"])
+    assert setup.decisions.label_names is not None
+    assert setup.decisions.label_names.value == "left out"
+    assert "p = 0.14" in setup.decisions.label_names.reason
+
+
+def test_a_name_is_never_scored(bert: Path) -> None:
+    """It trains in every part of a cross-validation."""
+    setup, _ = prepared(bert, ["sport", "money"], "data.label_names=on")
+    crossed = cross_validate(setup, Notes()).out_of_fold
+    assert crossed is not None
+    assert crossed.logits_NK.shape == (8, 2)
+    assert setup.train.parts_N is not None
+    assert setup.train.parts_N[-2:].tolist() == [-1, -1]

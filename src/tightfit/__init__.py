@@ -18,6 +18,7 @@ from tightfit.random_states import keep_random_states
 
 if TYPE_CHECKING:
     from tightfit.diagnosis import examine as doctor
+    from tightfit.estimator import TightfitClassifier
     from tightfit.run import Run
     from tightfit.verbs.audit import audit
     from tightfit.verbs.check import CheckResult, check
@@ -50,6 +51,7 @@ _HOMES = {
     "ImportResult": "verbs.import_adapter:ImportResult",
     "PredictResult": "verbs.predict:PredictResult",
     "Run": "run:Run",
+    "TightfitClassifier": "estimator:TightfitClassifier",
     "RunList": "verbs.runs:RunList",
     "TrainResult": "verbs.train_result:TrainResult",
     "audit": "verbs.audit:audit",

@@ -25,13 +25,8 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_consistent_length,
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import DEFAULT_RECIPE
@@ -43,6 +38,9 @@ from tightfit.storage.files import read_bytes, write_bytes
 from tightfit.verbs.train import train
 
 MOST_SEED = 2**32
+
+RUN = "run"
+"""The run's folder within that of the estimator."""
 
 
 class TightfitClassifier(
@@ -60,7 +58,6 @@ class TightfitClassifier(
         settings: typed values by dotted name, such as ``{"optim.lr": 5e-4}``.
         model: Hub name, folder, or the embedded model; None takes the recipe's.
         text_column: column of a data frame, or columns to join with a space.
-        class_weight: None, ``"balanced"``, or a weight for each class.
         random_state: a seed, or a generator to draw one from; None draws another for each fit.
         verbose: above 0, progress is told on standard error.
 
@@ -69,7 +66,6 @@ class TightfitClassifier(
         run_: the same :class:`tightfit.Run` as everywhere, with plan, proofs and scores.
         history_: a row for each evaluation while training.
         plan_: what trained, layer by layer.
-        n_features_in_: 1 where ``X`` was a data frame; else it is not set, as for all text.
     """
 
     def __init__(
@@ -81,7 +77,6 @@ class TightfitClassifier(
         settings: Mapping[str, Any] | None = None,
         model: str | None = None,
         text_column: str | list[str] | None = None,
-        class_weight: str | Mapping[Any, float] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -91,43 +86,31 @@ class TightfitClassifier(
         self.settings = settings
         self.model = model
         self.text_column = text_column
-        self.class_weight = class_weight
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Self:
         """Train on texts and their classes.
 
         Args:
             X: N texts.
             y: N classes.
-            sample_weight: a weight for each row, 0 or more; a row of weight 0 is left out.
 
         Raises:
-            ValueError: texts, classes, weights or parameters cannot be used.
+            ValueError: texts, classes or parameters cannot be used.
             TightfitError: nothing was wrong with them, but the training failed.
         """
-        texts, classes_N = self._texts(X), _classes(y)
+        classes_N = _classes(y)
+        texts = self._texts(X)
         check_consistent_length(texts, classes_N)
         classes, ids_N = np.unique(classes_N, return_inverse=True)
         if len(classes) < 2:
-            raise ValueError(
-                f"TightfitClassifier needs two classes or more; the data has 1 class: {classes}"
-            )
-        weights_N = self._row_weights(sample_weight, classes, ids_N)
-        kept = np.arange(len(texts)) if weights_N is None else np.flatnonzero(weights_N)
-        table = Table(
-            [texts[row] for row in kept],
-            [int(ids_N[row]) for row in kept],
-            _names(classes),
-            "memory",
-            None if weights_N is None else weights_N[kept].tolist(),
-        )
+            raise ValueError(f"two classes or more are needed; y has 1 class: {classes[0]!r}")
         folder = tempfile.TemporaryDirectory(prefix="tightfit-")
         with _as_value_errors():
             train(
-                table,
-                out=Path(folder.name) / "run",
+                Table(texts, ids_N.tolist(), _names(classes)),
+                out=Path(folder.name) / RUN,
                 budget=self.budget,
                 recipe=self.recipe,
                 minutes=self.minutes,
@@ -136,13 +119,12 @@ class TightfitClassifier(
                 settings=dict(self.settings or {}),
                 progress=RichProgress() if self.verbose else Progress(),
             )
-        self._keep(folder)
+        self.__dict__.pop("_run", None)
+        self._folder = folder
         self.classes_ = classes
-        if hasattr(X, "columns"):
-            self.n_features_in_ = 1
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:  # noqa: N803
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Refused: a budget is spent on all rows at once.
 
         Raises:
@@ -153,26 +135,26 @@ class TightfitClassifier(
             "use tightfit.train(rows, from_run=run)"
         )
 
-    def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
+    def predict(self, X: Any) -> NDArray[Any]:
         """The class of each text, of the kind that ``y`` had."""
         check_is_fitted(self)
         with _as_value_errors():
             answers_N = self.run_.task.answers(self._probabilities(X))
         return self.classes_[answers_N]
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """``probabilities_NK``, columns in the order of ``classes_``, calibrated where possible."""
         check_is_fitted(self)
         return self._probabilities(X)
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Logits: ``logits_NK``; of two classes the second's less the first's, N numbers."""
         check_is_fitted(self)
         with _as_value_errors():
             logits_NK = self.run_.predictor.logits(self._texts(X)).astype(np.float64)
         return logits_NK[:, 1] - logits_NK[:, 0] if len(self.classes_) == 2 else logits_NK
 
-    def transform(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
+    def transform(self, X: Any) -> NDArray[np.float32]:
         """``embeddings_NF``: what the tuned encoder makes of each text, as the head reads it."""
         check_is_fitted(self)
         with _as_value_errors():
@@ -215,7 +197,7 @@ class TightfitClassifier(
         check_is_fitted(self, "_folder")
         run: Run | None = self.__dict__.get("_run")
         if run is None:
-            run = self.__dict__["_run"] = Run.load(Path(self._folder.name) / "run")
+            run = self.__dict__["_run"] = Run.load(Path(self._folder.name) / RUN)
         return run
 
     @property
@@ -259,18 +241,18 @@ class TightfitClassifier(
         """Width of the embeddings, for the names that scikit-learn gives to columns."""
         return self.run_.predictor.width
 
-    def _probabilities(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
+    def _probabilities(self, X: Any) -> NDArray[np.float64]:
         with _as_value_errors():
             return self.run_.predict(self._texts(X)).probabilities
 
-    def _texts(self, X: Any) -> list[str]:  # noqa: N803
+    def _texts(self, X: Any) -> list[str]:
         """The texts, checked one by one.
 
         Raises:
             ValueError: they are something else, or there are none.
         """
         if hasattr(X, "columns"):
-            X = self._column(X)  # noqa: N806
+            X = self._column(X)
         elif isinstance(X, str | bytes) or np.ndim(X) == 0:
             raise ValueError(f"X must be a list of texts, not one {type(X).__name__}; write [X]")
         elif getattr(X, "ndim", 1) != 1:
@@ -283,7 +265,7 @@ class TightfitClassifier(
                 raise ValueError(f"X must hold texts; row {row} is {text!r}")
         return [str(text) for text in texts]
 
-    def _column(self, X: Any) -> list[str]:  # noqa: N803
+    def _column(self, X: Any) -> list[str]:
         """Texts of a data frame."""
         names = [self.text_column] if isinstance(self.text_column, str) else self.text_column
         if names is None:
@@ -298,28 +280,12 @@ class TightfitClassifier(
             return columns[0]
         return [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
 
-    def _row_weights(
-        self, sample_weight: Any, classes: NDArray[Any], ids_N: NDArray[np.int64]
-    ) -> NDArray[np.float64] | None:
-        """The weight of each row, of both kinds together; None where all weigh the same."""
-        if sample_weight is None and self.class_weight is None:
-            return None
-        weights_N = _check_sample_weight(sample_weight, ids_N, ensure_non_negative=True)
-        if self.class_weight is not None:
-            own_K = compute_class_weight(self.class_weight, classes=classes, y=classes[ids_N])
-            weights_N = weights_N * own_K[ids_N]
-        return None if np.ptp(weights_N) == 0 and weights_N[0] else weights_N
-
     def _seed(self) -> int:
         if self.random_state is None:
             return secrets.randbelow(MOST_SEED)
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(MOST_SEED, dtype=np.uint32))
-
-    def _keep(self, folder: tempfile.TemporaryDirectory[str]) -> None:
-        self.__dict__.pop("_run", None)
-        self._folder = folder
 
 
 def _classes(y: Any) -> NDArray[Any]:

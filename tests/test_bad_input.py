@@ -51,6 +51,7 @@ def test_a_csv_that_changes_its_columns_halfway(
     (tmp_path / "rows.csv").write_text("text,other\n" + "goal,1\n" * (STREAM_ROWS + 10) + later)
     (tmp_path / "out.csv").write_text("older")
     words = ["predict", run, "--data", tmp_path / "rows.csv", "--out", tmp_path / "out.csv"]
+    words.append("--overwrite")
     found = said(*words, code=4)
     assert told in found
     assert f"line {STREAM_ROWS + 12}" in found.replace(",", "")

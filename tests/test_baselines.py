@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from tests.toys import toy_rows
+from tightfit.config import Decision
 from tightfit.errors import DataError
 from tightfit.experiments.baselines import MAJORITY, TFIDF, run_baseline
 from tightfit.tasks import SingleLabel
-from tightfit.tasks.dataset import Dataset
+from tightfit.tasks.dataset import Dataset, Folds
 
 NAMES = ("money", "sport", "never")
 
@@ -73,3 +76,14 @@ def test_texts_without_words() -> None:
     with pytest.raises(DataError, match="no word of two letters") as caught:
         run_baseline(TFIDF, dataset(["!", "?"], [0, 1], ["x"], [1]))
     assert "--text-column" in str(caught.value)
+
+
+def test_without_held_out_rows_each_is_scored_by_fits_without_it() -> None:
+    """Labels at random are learnt by heart, and not right where they were not seen."""
+    rows = toy_material(train=24)
+    ids = np.random.default_rng(0).permutation(24) % 2
+    parts = Folds(np.arange(24) % 4, Decision(4, "asked for"))
+    seen = replace(rows, train_targets=ids, validation_targets=ids)
+    seen = replace(seen, validation_texts=rows.train_texts)
+    assert run_baseline(TFIDF, seen).accuracy.value == 1
+    assert run_baseline(TFIDF, replace(seen, folds=parts)).accuracy.value < 0.8

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from tightfit.cascade.two_stage import (
     write_cascade,
 )
 from tightfit.engines.predictor import Predictor
-from tightfit.errors import ArtefactError, ProofError
+from tightfit.errors import ArtefactError, ProofError, UsageError
 from tightfit.tasks.validation_logits import ValidationLogits
 
 ROWS = toy_rows(1000)
@@ -81,6 +83,15 @@ def test_what_cannot_be_shown_is_refused(linear: NGramModel) -> None:
     assert caught.value.exit_code == 7
     assert caught.value.allowed is not None
     assert choose_cascade(linear, encoder_says(1.0), TEXTS[500:], max_loss=0.02)
+
+
+@pytest.mark.parametrize("held", [{"threshold": 0.9}, {"thresholds": {1: 0.3}}])
+def test_a_cascade_answers_the_most_probable_label_alone(
+    held: dict[str, Any], cascade: Cascade, plain: Predictor
+) -> None:
+    """Its proof is of that, and of nothing else."""
+    with pytest.raises(UsageError, match=r"a cascade and .* exclude each other"):
+        CascadePredictor.over(replace(plain, **held), cascade)
 
 
 def test_each_row_has_one_answer_in_its_place(cascade: Cascade, plain: Predictor) -> None:

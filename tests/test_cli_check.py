@@ -35,18 +35,17 @@ def test_every_option_arrives_under_its_name(monkeypatch: pytest.MonkeyPatch) ->
     """As its function calls it."""
     recorder = Recorder(like_result({"rows": 1}))
     replace(monkeypatch, "check", recorder)
-    line = "check --data d --against t --text-column a,b --label-column l --model m --json"
-    line += " --max-length 9 --fix duplicates,markup --out o.csv --overwrite --no-label-errors"
+    line = "check --data d --against t --text-column a,b --label-column l --json --set a=b"
+    line += " --model m --max-length 9 --fix duplicates,markup --out o.csv --overwrite"
+    line += " --no-label-errors"
     result = cli(*line.split())
     assert json.loads(result.stdout) == {"rows": 1}
     assert isinstance(recorder.options.pop("progress"), RichProgress)
     assert recorder.arguments == ("d",)
-    assert recorder.options == {
-        **{"against": "t", "text_column": "a,b", "label_column": "l", "model": "m"},
-        **{"max_length": 9, "fix": "duplicates,markup", "out": Path("o.csv")},
-        "overwrite": True,
-        "label_errors": False,
-    }
+    read = {"text_column": "a,b", "label_column": "l", "settings": ["a=b"]}
+    made = {"fix": "duplicates,markup", "out": Path("o.csv"), "overwrite": True}
+    rest = {"against": "t", "model": "m", "max_length": 9, "label_errors": False}
+    assert recorder.options == {**read, **made, **rest}
 
 
 def test_findings_in_words(faulty: Path) -> None:

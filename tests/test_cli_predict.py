@@ -11,6 +11,7 @@ import pytest
 
 from tests.command import Recorder, cli, like_result, replace
 from tightfit.cli import predict_command as verb
+from tightfit.cli import text_answers
 from tightfit.tasks import Predictions, SingleLabel
 
 NAMES = ("money", "sport")
@@ -127,7 +128,7 @@ def test_a_pipe(run: ToyRun) -> None:
 
 def test_a_long_pipe(run: ToyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines are read as they are answered, and numbered through."""
-    monkeypatch.setattr(verb, "LINES_AT_ONCE", 2)
+    monkeypatch.setattr(text_answers, "LINES_AT_ONCE", 2)
     result = cli("predict", "r", "--json", stdin="a\nb\nc\nd\ne\n")
     assert run.chunks == [["a", "b"], ["c", "d"], ["e"]]
     assert [row["id"] for row in json.loads(result.stdout)["predictions"]] == [0, 1, 2, 3, 4]
@@ -157,7 +158,7 @@ def test_faulty_pipes(stdin: bytes, words: str) -> None:
 @pytest.mark.usefixtures("run")
 def test_answers_before_a_fault_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe is answered as it comes; an object is whole or not there."""
-    monkeypatch.setattr(verb, "LINES_AT_ONCE", 1)
+    monkeypatch.setattr(text_answers, "LINES_AT_ONCE", 1)
     assert cli("predict", "r", stdin=b"goal\n\xff\n").stdout == "sport\t0.750000\n"
     assert cli("predict", "r", "--json", stdin=b"goal\n\xff\n").stdout == ""
 
@@ -188,7 +189,8 @@ def test_a_file(files: Recorder) -> None:
 ALL_OPTIONS = (
     "--probabilities --label-format name --max-length 64 --max-error 0.02 --text-column a,b "
     "--shard 2/3 --escape-formulas --engine auto --cascade --missing-text empty --keep a,c "
-    "--id-column b --overwrite --submission --threshold a=b=0.3"
+    "--id-column b --overwrite --submission --threshold a=b=0.3 "
+    "--set data.delimiter=tab"
 )
 AS_ARGUMENTS = {
     **dict.fromkeys(["probabilities", "escape_formulas", "cascade", "overwrite"], True),
@@ -201,6 +203,7 @@ AS_ARGUMENTS = {
     "max_error": 0.02,
     "text_column": "a,b",
     "missing_text": "empty",
+    "settings": ["data.delimiter=tab"],
     "shard": "2/3",
     "engine": "auto",
 }

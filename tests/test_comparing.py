@@ -14,18 +14,19 @@ import tightfit
 from tests.conftest import Encoders
 from tests.toy_setups import Notes
 from tests.toys import toy_rows
-from tightfit import Comparison
+from tightfit import Comparison, TrainResult
 from tightfit.config import settings_of
-from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
+from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
 from tightfit.experiments.cells import RECIPES
 from tightfit.progress import Progress
 from tightfit.storage import RunFolder
 from tightfit.training.request import TrainRequest
+from tightfit.verbs import comparison, run_training
 from tightfit.verbs.forecast import forecast
 
 NAMES = [
-    *("majority class", "tf-idf + logistic regression", "head-only", "paper", "tight"),
-    *("VeRA", "IA3", "bias tuning", "full fine-tuning"),
+    *("majority class", "tf-idf + logistic regression", "mean embeddings + logistic regression"),
+    *("head-only", "tight", "paper", "VeRA", "IA3", "bias tuning", "full fine-tuning"),
 ]
 SHORT = [
     *("data.max_length=32", "predict.max_length=32", "train.precision=fp32", "optim.lr=1e-2"),
@@ -138,7 +139,7 @@ def test_finished_cells_are_not_computed_again(
     notes = Notes()
     again = run(bert, rows_file, copied, progress=notes)
     assert again.rows == compared.rows
-    assert "9 of 9: full fine-tuning was finished before" in notes.said
+    assert "10 of 10: full fine-tuning was finished before" in notes.said
 
 
 def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Path) -> None:
@@ -147,8 +148,9 @@ def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Pat
     run(bert, rows_file, copied, "optim.lr=1e-3", progress=notes)
     kept = [said for said in notes.said if said.endswith("was finished before")]
     assert kept == [
-        "1 of 9: majority class was finished before",
-        "2 of 9: tf-idf + logistic regression was finished before",
+        "1 of 10: majority class was finished before",
+        "2 of 10: tf-idf + logistic regression was finished before",
+        "3 of 10: mean embeddings + logistic regression was finished before",
     ]
 
 
@@ -221,10 +223,31 @@ def test_what_does_not_fit_under_the_cap_is_named(
 
 
 def test_what_the_model_lacks_is_named(encoders: Encoders, rows_file: Path, tmp_path: Path) -> None:
-    """ModernBERT has no biases to tune; everything else is compared."""
-    found = run(encoders("modernbert"), rows_file, tmp_path / "a", max_steps=1)
-    assert [row.name for row in found.rows] == [n for n in NAMES if n != "bias tuning"]
-    assert found.left_out == {"bias tuning": "the method bias does not go with 0 vectors"}
+    """ModernBERT has no biases to tune, and no means of ours; everything else is compared."""
+    encoder = encoders("modernbert")
+    found = run(encoder, rows_file, tmp_path / "a", "optim.lr=1e-3", max_steps=1)
+    assert found.left_out == {
+        "bias tuning": "the method bias does not go with 0 vectors",
+        "mean embeddings + logistic regression": "modernbert is not built like BERT",
+    }
+    assert [row.name for row in found.rows] == [n for n in NAMES if n not in found.left_out]
+
+
+def test_a_training_that_diverges_is_left_out(
+    bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason; the rest is compared."""
+    real = run_training.run_training
+
+    def wild(request: TrainRequest, *given: Any, **more: Any) -> TrainResult:
+        if request.config.optim.lr > 1:
+            raise ProofError("worse than its start")
+        return real(request, *given, **more)
+
+    monkeypatch.setattr(comparison, "run_training", wild)
+    found = run(bert, rows_file, tmp_path / "a", ablate=["lr=1e-3,30"], max_steps=2)
+    assert [row.name for row in found.rows] == ["tight", "lr=1e-3"]
+    assert found.left_out == {"lr=30": "worse than its start"}
 
 
 def test_a_value_that_does_not_suit_the_model_is_a_mistake(
@@ -265,6 +288,26 @@ def test_what_does_not_fit_into_the_time_is_named(
     assert [row.name for row in run(bert, rows_file, out, minutes=100).rows] == NAMES
 
 
+def test_the_recipe_itself_is_cut_to_fit_rather_than_left_out(
+    bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what the others are compared with; with more time it is trained whole."""
+
+    class Hour:
+        minutes = 60.0
+
+    monkeypatch.setattr("tightfit.verbs.comparison.forecast", lambda *_: Hour())
+    notes, only = Notes(), {"only": ["tight", "paper"]}
+    found = run(bert, rows_file, tmp_path / "a", minutes=3, progress=notes, **only)
+    assert [row.name for row in found.rows] == ["tight"]
+    assert any(
+        said.startswith("tight is cut to fit: it would take about 60") for said in notes.said
+    )
+    notes.said.clear()
+    run(bert, rows_file, tmp_path / "a", progress=notes, **only)
+    assert not [said for said in notes.said if said.startswith("5 of 10: tight was finished")]
+
+
 def test_only_what_was_asked_for(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """One row; another beside it later; all, without the first two anew."""
     out, notes = tmp_path / "a", Notes()
@@ -274,8 +317,8 @@ def test_only_what_was_asked_for(bert: Path, rows_file: Path, tmp_path: Path) ->
     assert [row.name for row in found.rows] == ["majority class", "bias tuning"]
     again = run(bert, rows_file, out, progress=notes)
     assert [row.name for row in again.rows] == NAMES
-    assert "8 of 9: bias tuning was finished before" in notes.said
-    assert again.rows[7] == found.rows[1]
+    assert "9 of 10: bias tuning was finished before" in notes.said
+    assert again.rows[8] == found.rows[1]
 
 
 def test_a_row_that_there_is_not(bert: Path, rows_file: Path, tmp_path: Path) -> None:

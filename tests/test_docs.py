@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import docs_pages
 import pytest
 import typer.main
 
@@ -58,6 +59,67 @@ def test_examples_in_the_help_run(monkeypatch: pytest.MonkeyPatch, example: str)
     words = shlex.split(after.partition(" > ")[0])
     result = cli(*words, "--debug", stdin="a text\n" if before else None)
     assert "Reached: here" in result.stderr, result.stderr
+
+
+PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.glob("docs/**/*.md"))}
+WRITTEN = {"README.md": ROOT / "README.md", "CONTRIBUTING.md": ROOT / "CONTRIBUTING.md", **PAGES}
+MADE = docs_pages.pages()
+
+
+def commands_of(page: Path) -> list[str]:
+    """Each command of tightfit's in the page's shell blocks, where it can be typed as it stands."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", "").splitlines()
+    typed = [line for line in lines if line.startswith("tightfit ") and "…" not in line]
+    return [re.split(r" [<>|] ", line)[0] for line in typed]
+
+
+@pytest.mark.parametrize("name", [name for name in WRITTEN if "experiments" not in name])
+def test_commands_on_pages_run(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Their options exist and go together: each gets as far as its function."""
+    for function in tightfit.__all__:
+        recorder: Any = Recorder(Reached("here"))
+        recorder.load = recorder
+        replace(monkeypatch, function, recorder)
+    for command in commands_of(WRITTEN[name]):
+        result = cli(*shlex.split(command, comments=True)[1:], "--debug")
+        assert "Reached: here" in result.stderr, f"{command}\n{result.stderr}"
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_links_lead_somewhere(name: str) -> None:
+    """To a page, a made page, or a file of the repository."""
+    text = re.sub(r"```.*?```", "", WRITTEN[name].read_text("utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if "://" not in target:
+            path = (WRITTEN[name].parent / target).resolve()
+            made = {(ROOT / "docs" / page).resolve() for page in MADE}
+            assert path.exists() or path in made, f"{name}: {target}"
+
+
+def test_the_readme_is_short() -> None:
+    """At most 900 words, and no sentence above 30."""
+    assert len(README.split()) <= 900
+    prose = re.sub(
+        r"```.*?```|^\|.*?$|!?\[|\]\([^)]*\)", " ", README, flags=re.DOTALL | re.MULTILINE
+    )
+    sentences = re.split(r"(?<=[.!?:])\s+|\n\s*\n|\n- ", prose)
+    assert max(len(sentence.split()) for sentence in sentences) <= 30
+
+
+def test_every_setting_has_a_meaning() -> None:
+    """On its page, with its default; every verb has a page as well."""
+    meanings = docs_pages.meanings()
+    assert [name for name, words in meanings.items() if not words] == []
+    assert all(f"| `{name}` |" in MADE["reference/settings.md"] for name in config.setting_names())
+    assert {f"reference/verbs/{verb}.md" for verb in VERBS} < set(MADE)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_site_has_every_page(verb: str) -> None:
+    """Verbs in the navigation; written pages are there, or linked from one that is."""
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert f"reference/verbs/{verb}.md" in navigation
 
 
 @pytest.mark.parametrize("verb", VERBS)

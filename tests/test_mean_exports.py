@@ -12,8 +12,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from tests.conftest import Encoders
 from tests.exports import LENGTH, NAMES, TASK, toy_run, toy_texts, wide_encoder
-from tightfit import Run, audit, import_adapter
+from tests.toy_setups import SHORT, toy_predictor
+from tightfit import Run, audit, import_adapter, train
 from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.engines.parity import compare, probes, refuse_difference
 from tightfit.errors import UsageError
@@ -22,6 +24,7 @@ from tightfit.exporting.exporter import Rows, export
 from tightfit.exporting.format_names import check_format
 from tightfit.exporting.formats import merged_model
 from tightfit.families import COMPUTED
+from tightfit.model.adapter_audit import audit_artefact
 from tightfit.model.model_card import loading_code
 from tightfit.progress import Progress
 
@@ -92,6 +95,7 @@ def test_the_adapter_of_a_bert_goes_out_and_comes_back(runs_of: Runs, tmp_path: 
     import_adapter(tmp_path / "peft", base, out=tmp_path / "run", progress=Progress())
     again = Run.load(tmp_path / "run")
     assert again.plan.mean_block == run.plan.mean_block
+    assert again.config.head.pooling == "mean"
     # Nobody tells an import that a dense layer of the head stood still.
     assert again.plan.total == run.plan.total + 32 * 33
     np.testing.assert_allclose(
@@ -103,7 +107,7 @@ def test_the_adapter_of_a_bert_goes_out_and_comes_back(runs_of: Runs, tmp_path: 
 def test_an_audit_counts_what_trained(method: str, runs_of: Runs) -> None:
     """Not the block, whether the run is known or the folder alone."""
     run = runs_of("bert", method)
-    assert audit(run.path).trainable == run.plan.total
+    assert audit_artefact(run.artefact, run.plan, run.labels).trainable == run.plan.total
     assert audit(run.artefact).trainable == run.plan.total
 
 
@@ -127,3 +131,25 @@ def test_the_code_of_the_card_loads_a_head(runs_of: Runs) -> None:
     refuse_difference(compare(TASK, ours, TorchEngine(found["model"]), tokens))
     with pytest.raises(AssertionError):
         exec(code.replace(", num_hidden_layers=3", ""), {})
+
+
+@pytest.mark.parametrize(
+    ("family", "setting"),
+    [*((family, "adapters.layers=1") for family in COMPUTED), ("bert", "adapters.method=none")],
+)
+def test_a_training_is_proven_sealed_and_read(
+    family: str, setting: str, encoders: Encoders, rows_file: Path, tmp_path: Path
+) -> None:
+    """With the probe's start, and a prefix cache up to the adapted layer, or of pooled states."""
+    settings = [*SHORT, "head.pooling=mean", "head.kind=auto", "head.start=probe"]
+    settings += [setting, "optim.lr=1e-2"]
+    model, out = str(encoders(family)), tmp_path / "run"
+    result = train(rows_file, model=model, out=out, settings=settings, progress=Progress())
+    # Where the probe is not surpassed, it is what is kept.
+    assert all(proof["ok"] or "kept_start" in proof for proof in result.proofs.values())
+    run = Run.load(out)
+    cache = run.decisions.prefix_cache
+    assert (run.plan.pooling, cache and cache.value) == ("mean", "on")
+    ours = run.predictor.logits(TEXTS)
+    theirs = toy_predictor(run.classifier, run.predictor.max_length).logits(TEXTS)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())

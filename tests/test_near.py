@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from tests.planted import EDITS, edited, sample, with_another_word
 from tightfit.data.checks import near
@@ -132,7 +131,7 @@ def test_a_crowd_of_look_alikes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     compared: list[int] = []
     closest = near._Search._closest
 
-    def counted(self: near._Search, row: int, candidates: NDArray[np.int64]) -> Match | None:
+    def counted(self: near._Search, row: int, candidates: Sequence[int]) -> Match | None:
         compared.append(len(candidates))
         return closest(self, row, candidates)
 

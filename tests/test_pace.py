@@ -228,18 +228,18 @@ def test_a_late_training_ends_with_a_step_that_learned(bert: Path, tmp_path: Pat
 
 
 def test_a_run_within_minutes(bert: Path, rows_file: Path, tmp_path: Path) -> None:
-    """The whole way: 2 seconds are too few for 4,000 epochs, and the run is complete."""
+    """The whole way: 6 seconds are too few for 40,000 epochs, and hold all from rows to seal."""
+    began = time.monotonic()
     result = tightfit.train(
         rows_file,
         model=str(bert),
         out=tmp_path / "run",
-        minutes=2 / 60,
-        settings=[*SHORT, "optim.epochs=4000", "optim.lr=1e-2"],
+        minutes=0.1,
+        settings=[*SHORT, "optim.epochs=40000", "optim.lr=1e-2"],
         progress=Notes(),
     ).to_json()
-    whole = 4000 * math.ceil(180 / 16)
-    assert 0 < result["steps"] < whole
-    assert result["seconds"] < 2
+    assert 0 < result["steps"] < 40_000 * math.ceil(108 / 16)
+    assert time.monotonic() - began < 6 * 1.2
 
 
 def test_evaluations_score_a_sample(bert: Path, tmp_path: Path) -> None:

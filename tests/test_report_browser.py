@@ -58,6 +58,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def pages(finished: TrainResult, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The page of a run, of a hostile one, and of one with many long labels."""
     run = Run.open(finished.run)
+    render(run)  # reads every part, before a hostile path stands in the place of its own
     names = [f"{'averylongword' * 4}{i}" for i in range(12)]
     folder = tmp_path_factory.mktemp("pages")
     made = {

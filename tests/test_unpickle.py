@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 import tightfit
-from tightfit.data.pickles import unpickle
+from tightfit.data import child
 from tightfit.data.pickles.sandbox import read
 from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.errors import DataError
@@ -302,9 +302,9 @@ def test_the_child_runs_this_very_tightfit(monkeypatch: pytest.MonkeyPatch, tmp_
     """Found where this one lies, be it installed or on PYTHONPATH, and before any other."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.setattr(
-        unpickle,
+        child,
         "_START",
-        unpickle._START.replace("main()", "").rstrip()
+        child._START.replace(".main()", "").rstrip()
         + """
 import tightfit
 raise SystemExit(tightfit.__file__)

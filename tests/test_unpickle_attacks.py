@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tightfit.data.pickles import sandbox, unpickle
+from tightfit.data import child
+from tightfit.data.pickles import sandbox
 from tightfit.data.pickles.records import ALLOWED, Record, Recorder
 from tightfit.data.pickles.sandbox import read
 from tightfit.data.pickles.unpickle import read_pickle
@@ -303,7 +304,7 @@ def answered(value: Any) -> bytes:
     """What the child would say to the pickle: JSON when it refuses."""
     out = io.BytesIO()
     code = sandbox.answer(io.BytesIO(pickle.dumps(value)), out)
-    assert code == unpickle.REFUSED
+    assert code == child.REFUSED
     return out.getvalue()
 
 

@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import datasets
+import numpy
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from tightfit.data.pickles import unpickle
+from tightfit.data import child
+from tightfit.data.child import Child
 from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.errors import DataError, MachineError
 
@@ -82,9 +84,10 @@ def test_a_time_bomb_is_refused(bomb: bytes, tmp_path: Path) -> None:
 def test_a_child_without_its_parent_ends_all_the_same(tmp_path: Path) -> None:
     """The system counts the processor time, should the parent be gone."""
     (tmp_path / "rows.pkl").write_bytes(slow_to_read(300_000))
+    limited = Child("tightfit.data.pickles.sandbox", (numpy, pa), 2**30, 1.0)
     with (tmp_path / "rows.pkl").open("rb") as bomb:
-        child = subprocess.run(unpickle._command(2**30, 1.0), stdin=bomb, check=False, timeout=60)
-    assert child.returncode == -signal.SIGXCPU
+        ended = subprocess.run(limited.command(), stdin=bomb, check=False, timeout=60)
+    assert ended.returncode == -signal.SIGXCPU
 
 
 def test_a_crash_is_a_refusal(tmp_path: Path) -> None:
@@ -108,7 +111,7 @@ def test_other_ends_of_the_child(
     code: str, error: type[Exception], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever becomes of the child, the caller hears of it in words."""
-    monkeypatch.setattr(unpickle, "_START", code)
+    monkeypatch.setattr(child, "_START", code)
     (tmp_path / "rows.pkl").write_bytes(b"N.")
     with pytest.raises(error, match=words):
         read_pickle(tmp_path / "rows.pkl")
@@ -126,7 +129,7 @@ def test_an_answer_that_is_no_sound_table_is_not_returned(
     with path.open("wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
         stream.write_table(table)
     code = f"import sys; sys.stdout.buffer.write(open({str(path)!r}, 'rb').read())"
-    monkeypatch.setattr(unpickle, "_START", code)
+    monkeypatch.setattr(child, "_START", code)
     (tmp_path / "rows.pkl").write_bytes(b"N.")
     with pytest.raises(DataError, match="its rows are not sound"):
         read_pickle(tmp_path / "rows.pkl")

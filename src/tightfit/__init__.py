@@ -14,6 +14,7 @@ from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
 
 if TYPE_CHECKING:
@@ -71,6 +72,24 @@ _HOMES = {
 }
 """Where each public name is defined: ``module:name``."""
 
+_TRAINING = {
+    "CascadeResult",
+    "Comparison",
+    "Evaluation",
+    "ExportResult",
+    "Forecast",
+    "ImportResult",
+    "compare",
+    "dry_run",
+    "evaluate",
+    "export",
+    "import_adapter",
+    "make_cascade",
+    "report",
+    "train",
+}
+"""Names that the base install, which reads runs and predicts, cannot give."""
+
 __all__ = [
     "CascadeResult",
     "CheckResult",
@@ -104,6 +123,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _TRAINING:
+        ensure_train(f"tightfit.{name}")
     module, _, attribute = _HOMES[name].partition(":")
     found = getattr(import_module(f"{__name__}.{module}"), attribute)
     if isinstance(found, FunctionType):

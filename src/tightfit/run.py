@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, Unpack
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Config, Decisions, MissingText, read_settings
+from tightfit.config import Config, Decisions, MissingText, Settings, read_settings, with_reading
 from tightfit.data.facts import DataFacts
+from tightfit.data.table import Table
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, share_words
-from tightfit.errors import UsageError
+from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
-from tightfit.storage.files import damaged
+from tightfit.storage.files import parsed
 from tightfit.tasks import Predictions, Task, read_task
 from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
@@ -30,23 +30,14 @@ if TYPE_CHECKING:
     from tightfit.cascade.two_stage import Cascade
     from tightfit.data.sources import Columns
     from tightfit.encoder import LogitsOfTexts
-    from tightfit.engines.predictor import Predictor
+    from tightfit.engines.leave_one_out import Word
+    from tightfit.engines.predictor import AnswerOptions, Predictor
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
-
-T = TypeVar("T")
-
-
-class AnswerOptions(TypedDict, total=False):
-    """How a run shall answer; see :class:`Run`."""
-
-    max_length: int | None
-    max_error: float | None
-    thresholds: Mapping[Any, float] | None
 
 
 class Run(Shown):
@@ -167,7 +158,7 @@ class Run(Shown):
     @cached_property
     def data(self) -> DataFacts:
         """Which rows were used."""
-        return _parsed(DataFacts, storage.read_json(self.folder.data), self.folder.data)
+        return parsed(DataFacts, storage.read_json(self.folder.data), self.folder.data)
 
     @cached_property
     def base(self) -> Source:
@@ -203,8 +194,8 @@ class Run(Shown):
         # Of runs of format 1 some of it is known without having been written.
         known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
         known["source"] = saved.get("source", "validation")
-        train = _parsed(TrainSummary, {**known, **saved["train"]}, path)
-        return Metrics(train, _parsed(Scores, saved["validation"], path))
+        train = parsed(TrainSummary, {**known, **saved["train"]}, path)
+        return Metrics(train, parsed(Scores, saved["validation"], path))
 
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -236,7 +227,7 @@ class Run(Shown):
         found = []
         for path in sorted(self.folder.derived.glob("evaluation-*.json")):
             saved = storage.read_derived(self.folder, path.stem)
-            found.append(Evaluated(saved["data"], _parsed(Scores, saved, path)))
+            found.append(Evaluated(saved["data"], parsed(Scores, saved, path)))
         return found
 
     @cached_property
@@ -291,7 +282,7 @@ class Run(Shown):
         if self._path is None or not (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
             return ()
         saved = storage.read_derived(self.folder, DERIVED_NAME)["thresholds"]
-        return _parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
+        return parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
 
     @cached_property
     @keep_random_states()
@@ -310,6 +301,7 @@ class Run(Shown):
         try:
             return open_classifier(self.artefact, self.base.folder, padded_tokens=most)
         except UnknownInside:
+            ensure_train("an encoder whose inside only transformers knows")
             from tightfit.engines.engine import through_transformers
             from tightfit.model.encoders import longest_text
 
@@ -338,30 +330,39 @@ class Run(Shown):
         Raises:
             DataError: a text is missing or no string, or the column of the text is.
         """
-        from tightfit.data.given_texts import given_texts
+        return self.predictor.predict(self._texts(texts), progress)
 
-        return self.predictor.predict(given_texts(texts, self.columns), progress)
+    def _texts(self, given: Any) -> list[str]:
+        from tightfit.data.given_texts import as_source
+
+        source = as_source([given] if isinstance(given, str) else given, self.columns)
+        if isinstance(source, Table):
+            return source.texts
+        from tightfit.data.frame_texts import frame_texts  # which waits for the readers
+
+        return frame_texts(source, self.columns())
+
+    def explain(
+        self, texts: Any, most_words: int | None = None
+    ) -> tuple[Predictions, list[tuple[Word, ...]]]:
+        """The answers to texts, and what each hangs on: its words are left out in turn.
+
+        Of a text with more words than ``most_words`` (None is 200), neighbours go together.
+        """
+        from tightfit.engines.leave_one_out import MOST_WORDS, explain
+
+        return explain(self.predictor, self._texts(texts), most_words or MOST_WORDS)
 
     def with_cascade(self) -> Run:
         """The same run, its cascade's linear model answering the rows that it is sure of.
 
         Raises:
-            UsageError: no cascade was made for it, or it was loaded with a ``max_error``.
+            UsageError: no cascade was made for it, or it has a ``max_error`` or thresholds.
             ArtefactError: the cascade is damaged.
         """
+        ensure_train("a cascade")
         from tightfit.cascade.two_stage import CascadePredictor
 
-        if self.predictor.threshold:
-            raise UsageError(
-                "a cascade and a level of error (max_error) exclude each other",
-                next_step="leave one of the two out",
-            )
-        if self.predictor.thresholds:
-            raise UsageError(
-                "a cascade and thresholds of single labels exclude each other",
-                seen=", ".join(self.labels[label] for label in self.predictor.thresholds),
-                next_step="leave out the cascade, or the thresholds (--threshold none)",
-            )
         return self.with_parts(predictor=CascadePredictor.over(self.predictor, self.cascade))
 
     def columns(
@@ -369,18 +370,14 @@ class Run(Shown):
         text_column: Sequence[str] | str | None = None,
         label_column: str | None = None,
         missing_text: MissingText | None = None,
+        settings: Settings = (),
     ) -> Columns:
-        """Where texts and labels are in new data: as in training, unless told otherwise."""
+        """Where and how new data is read: as in training, unless told otherwise."""
         from tightfit.data.sources import Columns
 
-        data = self.config.data
-        names = (text_column,) if isinstance(text_column, str) else text_column
-        return Columns(
-            tuple(names or data.text_column),
-            label_column or data.label_column,
-            missing_text or data.missing_text,
-            Columns.of(data).form,
-        )
+        data = with_reading(self.config, settings).data
+        columns = Columns.of(data, text_column, label_column, missing_text)
+        return replace(columns, task="single", group="")  # its labels are known
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""
@@ -390,11 +387,3 @@ class Run(Shown):
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
             told["accuracy"] = share_words(self.metrics.validation.accuracy)
         return {**told, "parameters": f"{self.plan.total:,}"}
-
-
-def _parsed(kind: type[T], saved: object, path: Path) -> T:
-    """A dataclass from JSON; keys that it does not have are passed over."""
-    try:
-        return TypeAdapter(kind).validate_python(saved)
-    except ValidationError as error:
-        raise damaged(path, f"{error.error_count()} faulty entries") from error

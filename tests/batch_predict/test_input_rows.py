@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import datetime
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,7 +19,7 @@ from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
 from tightfit import TrainResult, predict, train
 from tightfit.batch_predict.input_rows import Records, kept_columns, read_records
-from tightfit.batch_predict.writers import WRITERS
+from tightfit.batch_predict.writers import WRITERS, arrow_type
 from tightfit.data.sources import Columns, open_rows
 from tightfit.errors import DataError, UsageError
 from tightfit.progress import Progress
@@ -107,8 +107,9 @@ def test_whole_numbers_of_a_csv_are_numbers_again(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("text,n,name,late\na,3,007,5\nb,,8,6\nc,-4,9,x\n")
     kept = {"n": "n", "name": "name", "late": "late"}
-    types, records = read_records(open_rows(file), Columns(), kept, 2)
-    assert [*map(str, types.values())] == ["int64", "string", "int64"]
+    first, records = read_records(open_rows(file), Columns(), kept, 2)
+    types = [str(arrow_type(cells)) for cells in first.values()]
+    assert types == ["int64", "string", "int64"]
     assert list(records) == [
         Records(["a", "b"], {"n": [3, None], "name": ["007", "8"], "late": [5, 6]}),
         Records(["c"], {"n": [-4], "name": ["9"], "late": ["x"]}),
@@ -148,7 +149,7 @@ def test_what_json_has_no_form_for_is_text(finished: TrainResult, tmp_path: Path
 
 def test_a_column_that_changes_its_kind_late(tmp_path: Path) -> None:
     """A Parquet file cannot hold it: the column is named, and what to do."""
-    writer = WRITERS[".parquet"](tmp_path / "o.parquet", pa.schema([("n", pa.int64())]))
+    writer = WRITERS[".parquet"](tmp_path / "o.parquet", {"n": int})
     writer.write([{"n": 1}])
     with pytest.raises(DataError, match="column 'n' is of another kind") as caught:
         writer.write([{"n": "one"}])
@@ -194,6 +195,32 @@ def test_the_texts_of_a_program_speak_the_same_language(signs: Path) -> None:
     assert row["label"] in (-1, 1)
     line = cli("predict", str(signs), "--text", "goal team").stdout
     assert line == f"{row['label']}\t{row['confidence']:.6f}\n"
+
+
+def truths(file: Path) -> Path:
+    """Rows whose labels are booleans, in the format of the file's name."""
+    rows = pd.DataFrame([{**row, "label": row["label"] == "sport"} for row in toy_rows(40)])
+    write: dict[str, Callable[[], Any]] = {
+        ".csv": lambda: rows.to_csv(file, index=False),
+        ".jsonl": lambda: rows.to_json(file, orient="records", lines=True),
+        ".parquet": lambda: rows.to_parquet(file),
+    }
+    write[file.suffix]()
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_booleans_stay_booleans(suffix: str, bert: Path, tmp_path: Path) -> None:
+    """Of whatever format they were learned; a CSV spells them as Python does."""
+    file = truths(tmp_path / f"rows{suffix}")
+    options: dict[str, Any] = {"settings": SHORT, "progress": Progress()}
+    run = train(file, model=str(bert), out=tmp_path / "run", **options).run
+    predict(run, file, tmp_path / "o.jsonl", probabilities=True, progress=Progress())
+    found = columns_of(tmp_path / "o.jsonl")
+    assert {*map(type, found["label"])} == {bool}
+    assert list(found)[3:] == ["False", "True"]
+    predict(run, file, tmp_path / "o.csv", progress=Progress())
+    assert columns_of(tmp_path / "o.csv")["label"] == [*map(str, found["label"])]
 
 
 def test_the_competition_s_form_stands_alone(signs: Path, tmp_path: Path) -> None:

@@ -44,6 +44,19 @@ def test_what_was_proven(finished: TrainResult, monkeypatch: pytest.MonkeyPatch)
     assert page.count("✓") == 4
 
 
+def test_few_rows_are_scored_by_cross_validation(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a head that is solved has a line of its own."""
+    options: dict[str, Any] = {"model": str(bert), "out": tmp_path / "run", "progress": Notes()}
+    settings = [*SHORT, "head.start=probe", "train.folds=2", "optim.objective=contrastive"]
+    rows = write_jsonl(tmp_path / "rows.jsonl", toy_rows(16))
+    page = page_of(tightfit.train(rows, settings=settings, **options), monkeypatch)
+    assert "on each row by a training without it" in page
+    assert "on 16 rows by cross-validation" in page
+    assert "✓ head solved: the gradient of the head's own objective is zero" in page
+
+
 def test_what_to_type_next(finished: TrainResult, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three commands with the run's own path, which the command line understands as they are."""
     page = page_of(finished, monkeypatch)

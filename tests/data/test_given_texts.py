@@ -12,10 +12,18 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from tightfit.data.given_texts import as_source, given_texts
+from tightfit import Run
+from tightfit.data.given_texts import as_source
 from tightfit.data.sources import Columns
 from tightfit.data.table import Table
 from tightfit.errors import DataError
+
+
+def given_texts(given: Any, columns: Callable[[], Columns]) -> list[str]:
+    """What a run that has these columns takes for texts."""
+    run = Run(None, columns=columns)
+    return run._texts(given)
+
 
 TEXTS = ["great phone", "", "schöner Tag 🙂"]
 
@@ -107,4 +115,6 @@ def test_a_frame_without_the_column_names_those_it_has() -> None:
     """And how to choose one of them."""
     with pytest.raises(DataError, match="has no column 'review'") as caught:
         given_texts(pd.DataFrame({"reveiw": TEXTS}), reviews)
-    assert "did you mean 'reveiw'? choose a column with predict(rows['COLUMN'])" in str(caught.value)
+    assert "did you mean 'reveiw'? choose a column with predict(rows['COLUMN'])" in str(
+        caught.value
+    )

@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -27,9 +28,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tightfit.data.pickles.sandbox import answer, limit
-from tightfit.data.pickles.unpickle import REFUSED, TOO_BIG
+from tests.sheets import ods, ods_row, xlsx
+from tightfit.data.child import REFUSED, TOO_BIG, limit
+from tightfit.data.pickles.sandbox import answer
 from tightfit.data.sources import Columns, iter_texts, read_table
+from tightfit.data.text_files import FOUND_OUT, TextForm
 from tightfit.errors import DataError
 
 SECONDS, MEMORY = 5, 2 * 2**30
@@ -174,6 +177,39 @@ def as_news(rows: list[dict[str, Any]]) -> bytes:
     return frame.to_csv(index=False, header=False, quoting=1).encode("utf-8", "surrogatepass")
 
 
+def one_line(cell: Any) -> str:
+    """What can stand in a line that has no quotes."""
+    return str(cell).replace("\n", " ")
+
+
+def as_plain(rows: list[dict[str, Any]], encoding: str = "utf-8", end: str = "\n") -> bytes:
+    """Tabs between cells, and no quoting at all."""
+    lines = ["text\tlabel", *(f"{one_line(row['text'])}\t{row['label']}" for row in rows)]
+    return "".join(line + end for line in lines).encode(encoding, "replace")
+
+
+def as_fasttext(rows: list[dict[str, Any]]) -> bytes:
+    """With one label a row."""
+    lines = (f"__label__{row['label']} {one_line(row['text'])}\n" for row in rows)
+    return "".join(lines).encode("utf-8", "surrogatepass")
+
+
+def zipped(content: bytes) -> bytes:
+    """As the one file in an archive."""
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ours.csv", content)
+    return out.getvalue()
+
+
+FORMS = [
+    *(TextForm(), TextForm(), TextForm()),
+    *(TextForm(quoting=quoting) for quoting in ("double", "backslash", "single", "none")),
+    *(TextForm("cp1252"), TextForm("utf-16"), TextForm("shift_jis", ";"), TextForm(delimiter="x")),
+]
+"""How text files are read: mostly as found out."""
+
+
 def as_jsonl(rows: list[dict[str, Any]]) -> bytes:
     """What JSON does not know is written as its words."""
     return "".join(json.dumps(row, default=repr) + "\n" for row in rows).encode()
@@ -200,6 +236,45 @@ def as_dataset(rows: list[dict[str, Any]]) -> bytes:
     return pickle.dumps(datasets.Dataset(pq.read_table(BytesIO(as_parquet(rows)))))
 
 
+def as_array(rows: list[dict[str, Any]]) -> bytes:
+    """One array of objects."""
+    return json.dumps(rows, default=repr, indent=len(rows) % 2 or None).encode()
+
+
+def as_columns(rows: list[dict[str, Any]]) -> bytes:
+    """One object of columns."""
+    return json.dumps(
+        {name: [row[name] for row in rows] for name in rows[0]}, default=repr
+    ).encode()
+
+
+def as_arrow(rows: list[dict[str, Any]]) -> bytes:
+    """Arrow's own format, as a file or as a stream."""
+    table, out = pq.read_table(BytesIO(as_parquet(rows))), BytesIO()
+    with (pa.ipc.new_file if len(rows) % 2 else pa.ipc.new_stream)(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
+
+
+def as_sheet(rows: list[dict[str, Any]]) -> bytes:
+    """A workbook, with what XML may hold."""
+    cells = [[plain(cell) for cell in row.values()] for row in rows]
+    return xlsx({"S": [list(rows[0]), *cells]})
+
+
+def as_ods(rows: list[dict[str, Any]]) -> bytes:
+    """The same in the OpenDocument form."""
+    head = ods_row(*rows[0])
+    return ods(head + "".join(ods_row(*(str(plain(x)) for x in row.values())) for row in rows))
+
+
+def plain(cell: Any) -> Any:
+    """A number, or characters that UTF-8 has."""
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return cell
+    return str(cell).encode("utf-8", "replace").decode()
+
+
 Writer = Callable[[list[dict[str, Any]]], bytes]
 
 KINDS: dict[str, Writer] = {
@@ -213,17 +288,35 @@ KINDS: dict[str, Writer] = {
     "ours.csv.gz": as_csv,
     "ours.jsonl.bz2": as_jsonl,
     "ours.csv.xz": as_csv,
+    "array.json": as_array,
+    "columns.json": as_columns,
+    "semi.csv": partial(as_csv, sep=";", lineterminator="\r\n"),
+    "sep.csv": lambda rows: b"sep=|\n" + as_csv(rows, sep="|"),
+    "plain.tsv": as_plain,
+    "wide.txt": partial(as_plain, encoding="utf-16", end="\r\n"),
+    "bare.txt": partial(as_plain, encoding="utf-16-be"),
+    "fast.txt": as_fasttext,
+    "ours.zip": as_csv,
+    "ours.arrow": as_arrow,
+    "ours.xlsx": as_sheet,
+    "ours.ods": as_ods,
 }
 """How rows are written, by the ending of the file."""
+
+OWN_PROCESS = ("ours.xlsx", "ours.ods")
+"""Read in a process of their own each, which takes a quarter of a second: fewer of them."""
+
+NAMES = [*[name for name in KINDS if name not in OWN_PROCESS] * 4, *OWN_PROCESS]
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
+    ".zip": zipped,
 }
 
 
-def outcome(path: Path, content: bytes, chance: random.Random) -> str:
+def outcome(path: Path, content: bytes, chance: random.Random, form: TextForm = FOUND_OUT) -> str:
     """``read`` or ``refused``; everything else is an error of ours, which is raised."""
     if path.suffix == ".pkl":
         # What the child does, without starting one for each.
@@ -231,11 +324,12 @@ def outcome(path: Path, content: bytes, chance: random.Random) -> str:
         assert code in (0, REFUSED, TOO_BIG), code
         return "read" if code == 0 else "refused"
     path.write_bytes(content)
+    columns = Columns(form=form)
     try:
         if chance.random() < 0.3:
-            texts = [text for chunk in iter_texts(path, Columns(), 3) for text in chunk]
+            texts = [text for chunk in iter_texts(path, columns, 3) for text in chunk]
         else:
-            table = read_table(path, Columns(), labelled=chance.choice([True, False, None]))
+            table = read_table(path, columns, labelled=chance.choice([True, False, None]))
             texts = list(table.texts)
             assert table.labels is None or len(table.labels) == len(texts)
     except DataError as error:
@@ -248,7 +342,7 @@ def outcome(path: Path, content: bytes, chance: random.Random) -> str:
 def case(seed: int) -> tuple[str, bytes, random.Random]:
     """The file of a seed: its name, its bytes, and what chance is left to read it by."""
     chance = random.Random(seed)
-    name = list(KINDS)[seed % len(KINDS)]
+    name = NAMES[seed % len(NAMES)]
     content = KINDS[name](rows_of(chance))
     packed = PACK.get(Path(name).suffix, bytes)
     if inside := chance.random() < 0.8:
@@ -274,8 +368,9 @@ def main(first: int, count: int) -> dict[str, Any]:
             name, content, chance = case(seed)
             signal.alarm(SECONDS)  # nobody catches it: a reader that hangs ends the process
             started = time.monotonic()
+            form = chance.choice(FORMS)
             try:
-                told[outcome(Path(folder, name), content, chance)] += 1
+                told[outcome(Path(folder, name), content, chance, form)] += 1
             except Exception as error:  # collected, so that one run shows all of them
                 broken.append(f"seed {seed}, {name}: {type(error).__name__}: {error}"[:300])
             slowest = max(slowest, time.monotonic() - started)

@@ -106,6 +106,6 @@ def test_a_name_is_never_scored(bert: Path) -> None:
     setup, _ = prepared(bert, ["sport", "money"], "data.label_names=on")
     crossed = cross_validate(setup, Notes()).out_of_fold
     assert crossed is not None
-    assert crossed.logits_NK.shape == (8, 2)
+    assert crossed.trained.logits_NK.shape == (8, 2)
     assert setup.train.parts_N is not None
     assert setup.train.parts_N[-2:].tolist() == [-1, -1]

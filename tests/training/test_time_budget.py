@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tightfit
@@ -128,6 +129,20 @@ def test_the_loop_keeps_to_the_evaluations(bert: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in toy_loop(setup, tmp_path).fit().history] == [0, 4, 8, 9]
 
 
+def test_a_cross_validation_shares_the_time(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five trainings, of the parts and of all rows, each as long; every row is scored anyhow."""
+    stopped_clock(monkeypatch, Pace(step=0.1, evaluation=0.0, scoring=15, finishing=5))
+    alone, parted = (
+        fit_into(toy_job(bert, *LONG, f"train.folds={folds}"), TimeLimit(2, 1000.0), Notes())
+        for folds in (0, 4)
+    )
+    assert alone.schedule.total * 0.1 == pytest.approx(100 * 0.9, rel=0.02)
+    assert parted.schedule.total * 0.1 == pytest.approx(100 * 0.9 / 5, rel=0.02)
+    assert parted.decisions.scored_rows is None
+    assert parted.decisions.max_steps is not None
+    assert "5 times over" in parted.decisions.max_steps.reason
+
+
 def test_the_sample_is_stratified(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shares of the labels, the order of the rows, each time the same; said aloud."""
     stopped_clock(monkeypatch, Pace(step=0.1, evaluation=0.1, scoring=60))
@@ -149,15 +164,13 @@ def test_a_run_that_scored_a_sample_says_so(
     monkeypatch.setattr(time_budget, "rehearse", lambda _: pace)
     monkeypatch.setattr(time_budget, "LEAST_ROWS", 12)
     rows = write_jsonl(tmp_path / "rows.jsonl", toy_rows(400))
-    given = [*SHORT, "optim.epochs=1"]
-    shared: dict[str, Any] = {"model": str(bert), "settings": given, "progress": Notes()}
-    result = tightfit.train(rows, out=tmp_path / "run", minutes=1, **shared)
+    given: dict[str, Any] = {"model": str(bert), "settings": [*SHORT, "optim.epochs=1"]}
+    result = tightfit.train(rows, out=tmp_path / "run", minutes=1, progress=Notes(), **given)
     run = tightfit.Run(result.run)
     assert run.decisions.scored_rows is not None
     assert run.metrics.validation.n == run.decisions.scored_rows.value == 12
     assert json.loads(run.folder.metrics.read_text())["sample"]["of"] == 40
-    assert run.validation is not None
-    assert run.validation.rows_N.max() > 12, "positions among all validation rows"
+    assert getattr(run.validation, "rows_N", np.zeros(1)).max() > 12, "of all rows"
     assert "on a sample of 12 rows" in run.folder.report.read_text("utf-8")
     assert "12 of the validation rows" in (run.artefact / "README.md").read_text("utf-8")
     monkeypatch.setitem(vars(tightfit), "train", lambda *_, **__: result)

@@ -103,7 +103,7 @@ def test_the_object(folder: Path) -> None:
 def test_the_table(folder: Path, finished: TrainResult) -> None:
     """A line a run; what is wrong is said below, and how far was looked."""
     page = cli("runs", str(folder)).stderr
-    assert f"{finished.accuracy:.1%} ±" in page
+    assert f"{finished.accuracy:.1%} (" in page
     assert f"{folder / '002'} is unfinished: no seal" in page
     assert f"{folder / '003'} is damaged: missing, or of another size: labels.json" in page
     assert "'tightfit audit RUN' reads every byte" in page

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-import pyarrow as pa
-
 from tightfit.data.rows import Rows
 from tightfit.data.sources import Columns, iter_records
 
@@ -76,8 +74,8 @@ def _free(name: str, taken: Collection[str]) -> str:
 
 def read_records(
     rows: Rows, columns: Columns, kept: Mapping[str, str], chunk_rows: int
-) -> tuple[dict[str, pa.DataType], Iterator[Records]]:
-    """The types of the kept columns, as the first rows show them, and the rows.
+) -> tuple[Mapping[str, list[Any]], Iterator[Records]]:
+    """The first cells of the kept columns, which show their types, and all rows.
 
     Whole numbers of a file that knows only strings become integers again.
 
@@ -98,8 +96,7 @@ def read_records(
         return Records(texts, dict(zip(kept, cells, strict=True)))
 
     start = record(*first)
-    types = {name: _type(cells) for name, cells in start.kept.items()}
-    return types, chain([start], (record(*chunk) for chunk in chunks))
+    return start.kept, chain([start], (record(*chunk) for chunk in chunks))
 
 
 def _are_whole_numbers(cells: list[Any]) -> bool:
@@ -109,12 +106,3 @@ def _are_whole_numbers(cells: list[Any]) -> bool:
 
 def _number(cell: str | None) -> int | str | None:
     return int(cell) if cell is not None and _WHOLE_NUMBER.fullmatch(cell) else cell
-
-
-def _type(cells: list[Any]) -> pa.DataType:
-    """What Arrow takes the cells for; text where they are of several kinds, or none is there."""
-    try:
-        found = pa.array(cells).type
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        return pa.string()
-    return pa.string() if pa.types.is_null(found) else found

@@ -14,24 +14,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from tightfit.batch_predict.input_rows import ID, Records
 from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint
 from tightfit.batch_predict.prefetch import ahead
 from tightfit.batch_predict.shard import WHOLE, Shard
-from tightfit.batch_predict.writers import WRITERS, CsvWriter, Row, Writer
+from tightfit.batch_predict.writers import WRITERS, Columns, CsvWriter, Row, Writer
 from tightfit.data.tokens import Tokens
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import MachineError, UsageError
+from tightfit.extras import ensure
 from tightfit.progress import Progress
 from tightfit.storage.whole import PARTIAL_SUFFIX
 from tightfit.tasks import LabelFormat, Predictions, Task
 
-TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
-"""Of the answer's own columns, in Parquet."""
-
-SUBMISSION = {"ID": pa.int64(), "Label": pa.int64()}
+SUBMISSION = {"ID": int, "Label": int}
 """The competition's columns: the row's number from 0, and the position of its class."""
 
 STREAM_ROWS = 2048
@@ -64,27 +60,25 @@ class Form:
     """The competition's columns, and no others."""
     escape_formulas: bool = False
     """An apostrophe before cells that a spreadsheet would run as formulas; in a CSV."""
-    kept: Mapping[str, pa.DataType] = field(default_factory=dict)
-    """Columns of the input that are handed on, an id among them where it has one."""
+    kept: Mapping[str, list[Any]] = field(default_factory=dict)
+    """First cells of the columns that are handed on, an id among them where the input has one."""
 
     def own(self, task: Task) -> dict[str, type]:
         """The columns that the answer itself has, but for the id."""
         return task.columns(self.label_format, probabilities=self.probabilities)
 
-    def schema(self, task: Task) -> pa.Schema:
+    def columns(self, task: Task) -> Columns:
         """Known before the first row, which may have no label to tell a type from."""
-        own = {name: TYPES[kind] for name, kind in self.own(task).items()}
-        columns = SUBMISSION if self.submission else {ID: pa.int64(), **self.kept, **own}
-        return pa.schema(list(columns.items()))
+        return SUBMISSION if self.submission else {ID: int, **self.kept, **self.own(task)}
 
     def writer(self, path: Path, task: Task) -> Writer:
         """A file to write such rows to."""
         if path.suffix != ".csv":
-            return WRITERS[path.suffix](path, self.schema(task))
+            return WRITERS[path.suffix](path, self.columns(task))
         shares = (
             [] if self.submission else [n for n, kind in self.own(task).items() if kind is float]
         )
-        return CsvWriter(path, self.schema(task), shares, escape=self.escape_formulas)
+        return CsvWriter(path, self.columns(task), shares, escape=self.escape_formulas)
 
     def rows(self, start: int, found: Predictions, kept: Mapping[str, list[Any]]) -> list[Row]:
         """What is written of a chunk whose first row has the number ``start``."""
@@ -229,6 +223,8 @@ def check_out(out: Path, *, escape_formulas: bool = False) -> None:
             seen=out.name,
             next_step="leave out --escape-formulas, or write a .csv",
         )
+    if out.suffix == ".parquet":
+        ensure("pyarrow", "Parquet")
     if out.is_dir():
         raise UsageError("the output is a folder", seen=out, next_step="give --out a file's name")
 

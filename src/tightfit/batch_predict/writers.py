@@ -8,17 +8,24 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import IO, Any, Protocol
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from tightfit.errors import DataError
+from tightfit.extras import ARROW, lazy
 from tightfit.tasks.single_label import DIGITS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = lazy("pyarrow", ARROW)
+    pq = lazy("pyarrow.parquet", ARROW)
 
 Cell = Any
 """Of the answer's own columns an integer, a string, a share or None; of a kept one, anything."""
 Row = dict[str, Cell]
+Columns = Mapping[str, "type | list[Any]"]
+"""Of an output, in order: the type of an own column, the first cells of one that is handed on."""
 
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
@@ -59,7 +66,7 @@ def flat(cell: Cell) -> Cell:
 
 
 class Writer(Protocol):
-    """Takes rows, in order; the columns are those of the schema it was made with."""
+    """Takes rows, in order; the columns are those that it was made with."""
 
     def write(self, rows: list[Row]) -> None:
         """Append rows."""
@@ -72,7 +79,7 @@ class CsvWriter:
     """Comma-separated values, quoted where needed, Unix line ends."""
 
     def __init__(
-        self, path: Path, schema: pa.Schema, shares: Collection[str] = (), *, escape: bool = False
+        self, path: Path, columns: Columns, shares: Collection[str] = (), *, escape: bool = False
     ) -> None:
         """Open ``path`` for writing, and write the header.
 
@@ -80,7 +87,7 @@ class CsvWriter:
         spreadsheet would take for a formula.
         """
         self._file: IO[str] = path.open("w", encoding="utf-8", newline="")
-        self._names, self._shares, self._escape = schema.names, frozenset(shares), escape
+        self._names, self._shares, self._escape = list(columns), frozenset(shares), escape
         self._plain = csv.writer(self._file, lineterminator="\n")
         self._quoting = csv.writer(self._file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         self._write(self._names)
@@ -107,7 +114,7 @@ class CsvWriter:
 class JsonlWriter:
     """One JSON object a line."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, columns: Columns) -> None:
         """Open ``path`` for writing."""
         self._file = path.open("w", encoding="utf-8")
 
@@ -123,10 +130,10 @@ class JsonlWriter:
 class ParquetWriter:
     """Parquet, one row group a chunk."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, columns: Columns) -> None:
         """Open ``path`` for writing."""
-        self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema)
+        self._schema = pa.schema([(name, arrow_type(of)) for name, of in columns.items()])
+        self._writer = pq.ParquetWriter(path, self._schema)
 
     def write(self, rows: list[Row]) -> None:
         """Append a row group."""
@@ -136,6 +143,21 @@ class ParquetWriter:
     def close(self) -> None:
         """Write the footer."""
         self._writer.close()
+
+
+def arrow_type(of: type | list[Any]) -> pa.DataType:
+    """Of a column: by its Python type, or what Arrow takes its first cells for.
+
+    Text where these are of several kinds, or none is there.
+    """
+    if isinstance(of, type):
+        types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+        return types[of]
+    try:
+        found = pa.array(of).type
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        return pa.string()
+    return pa.string() if pa.types.is_null(found) else found
 
 
 def _column(cells: list[Cell], field: pa.Field) -> pa.Array:

@@ -29,7 +29,7 @@ MOST_WEIGHTS = 2**22
 """Features times labels, where there are many: 16 MB."""
 
 STRENGTH = 100.0
-"""scikit-learn's C. Weakly held weights tell easy rows from hard ones best: see EXPERIMENTS.md."""
+"""scikit-learn's C. Weakly held weights tell easy rows from hard ones best (docs/experiments)."""
 EPOCHS = 20
 
 READ_CHARACTERS = 10_000

@@ -212,7 +212,23 @@ class CascadePredictor(Predictor):
 
     @classmethod
     def over(cls, predictor: Predictor, cascade: Cascade) -> CascadePredictor:
-        """The same predictor, with the cascade in front."""
+        """The same predictor, with the cascade in front.
+
+        Raises:
+            UsageError: it holds errors down, or has thresholds of labels: what the cascade is
+                proven for is the most probable label of every row.
+        """
+        if predictor.threshold:
+            raise UsageError(
+                "a cascade and a level of error (max_error) exclude each other",
+                next_step="leave one of the two out",
+            )
+        if predictor.thresholds:
+            raise UsageError(
+                "a cascade and thresholds of single labels exclude each other",
+                seen=", ".join(predictor.task.names[label] for label in predictor.thresholds),
+                next_step="leave out the cascade, or the thresholds (--threshold none)",
+            )
         own = {each.name: getattr(predictor, each.name) for each in fields(predictor)}
         return cls(**own, cascade=cascade)
 

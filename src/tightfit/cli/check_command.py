@@ -34,6 +34,7 @@ tightfit check --data train.csv --against test.csv
 tightfit check --data train.csv --text-column title,body --label-column topic
 tightfit check --data hf:ag_news --model roberta-base --max-length 128
 tightfit check --data train.csv --no-label-errors --json > findings.json
+tightfit check --data train.csv --out suspects.csv
 tightfit check --data train.csv --against test.csv \\
     --fix duplicates,contradictory,shared,markup --out clean.parquet"""
 
@@ -50,6 +51,7 @@ def check(
     ] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
+    settings: options.Reading = None,
     label_errors: Annotated[
         bool,
         options.in_data(
@@ -74,7 +76,11 @@ def check(
     ] = None,
     out: Annotated[
         Path | None,
-        in_copy(metavar="FILE", help="Write it to a .csv, .jsonl or .parquet."),
+        in_copy(
+            metavar="FILE",
+            help="Write it, with all columns, to a .csv, .jsonl or .parquet; without --fix, write "
+            "the suspect labels there: row, given and suggested label, confidence, text.",
+        ),
     ] = None,
     overwrite: Annotated[
         bool, in_copy("--overwrite", help="Replace the file in --out; never the rows themselves.")
@@ -92,6 +98,7 @@ def check(
             against=against,
             text_column=text_column,
             label_column=label_column,
+            settings=settings or (),
             model=model,
             max_length=max_length,
             fix=fix or (),
@@ -157,7 +164,10 @@ def _closing(result: CheckResult) -> Iterator[str]:
             yield f"{fix}: removed {count:,}"
         if result.cleaned.decoded is not None:
             yield f"markup: decoded {result.cleaned.decoded:,}"
-        yield f"{len(result.cleaned.table):,} rows are in {result.out}, in columns text and label"
+        yield f"{len(result.cleaned.table):,} rows are in {result.out}, with all their columns"
+    elif result.out is not None:
+        suspects = result.findings.count("suspect_labels")
+        yield f"{suspects:,} suspect labels are in {result.out}, the most suspect first"
     elif fixes := _suggested(result.findings):
         yield "nothing was changed; to write a cleaned copy, give the same command with"
         yield f"  --fix {','.join(fixes)} --out clean.parquet"

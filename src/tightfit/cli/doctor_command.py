@@ -39,7 +39,8 @@ def _show(report: Report, console: Console) -> list[RenderableType]:
 def _checks(report: Report) -> list[tuple[bool | None, str, str]]:
     """Every line of the checklist: fine or not (None: not needed), its subject, what was found."""
     rows: list[tuple[bool | None, str, str]] = [
-        (found is not None, name, found or "missing") for name, found in report.versions.items()
+        (found is not None or None, name, found or "missing")
+        for name, found in report.versions.items()
     ]
     rows += [(True, what, detail) for what, detail in _device_lines(report.devices)]
     compiler = report.compiler or "none: torch.compile will not work"
@@ -50,10 +51,12 @@ def _checks(report: Report) -> list[tuple[bool | None, str, str]]:
 
 
 def _device_lines(devices: Devices) -> list[tuple[str, str]]:
+    used = devices.torch_threads
+    threads = "" if used is None else f", of which torch uses {used}"
     features = ", ".join(devices.cpu_features) or "no vector units known of"
     return [
         ("processor", f"{devices.cpu}: {features}"),
-        ("cores", f"{devices.cores}, of which torch uses {devices.torch_threads}"),
+        ("cores", f"{devices.cores}{threads}"),
         ("GPUs", "; ".join(devices.gpus) or "none"),
         ("memory", "unknown" if devices.memory is None else size(devices.memory)),
         ("free disk", size(devices.free_disk)),

@@ -95,6 +95,7 @@ def evaluate(
     ] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
+    settings: options.Reading = None,
     missing_text: options.MissingText = None,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
@@ -116,6 +117,7 @@ def evaluate(
             also=also or (),
             text_column=text_column,
             label_column=label_column,
+            settings=settings or (),
             missing_text=missing_text,
             progress=RichProgress(),
         )
@@ -151,6 +153,8 @@ def _thresholds(found: Evaluation) -> list[RenderableType]:
             mean = each.mean_cost
             cost = f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})"
             lines.append(f"cost a row: {cost}; {each.usual_cost:.3f} without a threshold")
+            if each.usual_cost is not None and mean.value >= each.usual_cost:
+                lines.append("so these rows do not show that the threshold saves anything")
     return [table, *map(Text, lines)]
 
 

@@ -59,6 +59,7 @@ def export(
     ] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
+    settings: options.Reading = None,
     max_length: options.MaxLength = None,
     cascade: Annotated[
         bool,
@@ -119,6 +120,7 @@ def export(
             max_length=max_length,
             text_column=text_column,
             label_column=label_column,
+            settings=settings or (),
             overwrite=overwrite,
             cascade=cascade,
             progress=RichProgress(),

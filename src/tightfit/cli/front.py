@@ -75,6 +75,12 @@ class Front:
         else:
             self.show(*words())
 
+    def show_answer(self, *parts: Text) -> None:
+        """Print sentences of an answer, coloured where a terminal shows them."""
+        console = Console(file=self.out, highlight=False)
+        for part in parts:
+            console.print(part, soft_wrap=True)
+
     def lines(self, lines: Iterable[str]) -> None:
         """Print lines of an answer, at once."""
         self.out.writelines(f"{line}\n" for line in lines)

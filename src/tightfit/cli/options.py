@@ -122,6 +122,11 @@ def recipe_or_default(recipe: str | None) -> str:
     return DEFAULT_RECIPE if recipe is None else recipe
 
 
+def recipe_if_given(recipe: str | None) -> dict[str, str]:
+    """The recipe as an option, where one was named."""
+    return {} if recipe is None else {"recipe": recipe}
+
+
 def complete_recipe() -> list[tuple[str, str]]:
     """Recipes with what each is for, for the shell's completion."""
     from tightfit.config import recipe_about, recipe_names
@@ -143,8 +148,9 @@ Data = Annotated[
     in_data(
         metavar="ROWS",
         # The backslashes keep rich from reading these brackets as its own.
-        help="A .csv, .tsv, .jsonl, .parquet or .pkl file; hf:NAME\\[@REVISION]"
-        "\\[:CONFIG\\[:SPLIT]]; or the built-in sample, sample:test.",
+        help="A file: .csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .xlsx, .ods or .pkl, with "
+        "#PART a sheet or split of it; hf:NAME\\[@REVISION]\\[:CONFIG\\[:SPLIT]]; or the "
+        "built-in sample, sample:test.",
     ),
 ]
 
@@ -160,7 +166,7 @@ MissingText = Annotated[
 
 LabelColumn = Annotated[
     str | None,
-    in_data(metavar="NAME", help="Column of the label."),
+    in_data(metavar="NAME", help="Column of the label, or columns of one 0 or 1 a label: A,B,C."),
 ]
 
 MaxLength = Annotated[
@@ -226,6 +232,16 @@ Settings = Annotated[
         metavar="A.B=C",
         autocompletion=complete_setting,
         help="Any setting, such as optim.lr=1e-4; may be repeated; listed below.",
+    ),
+]
+
+Reading = Annotated[
+    list[str] | None,
+    in_data(
+        "--set",
+        metavar="A.B=C",
+        help="How a text file is read: data.encoding=cp1252, data.delimiter=tab, "
+        "data.quoting=none; may be repeated. Else as in training, or found out.",
     ),
 ]
 

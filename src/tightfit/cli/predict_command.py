@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -16,21 +14,21 @@ from rich.text import Text
 import tightfit
 from tightfit.cli import options
 from tightfit.cli.front import Front, open_front
-from tightfit.errors import DataError, UsageError
+from tightfit.cli.text_answers import (
+    LabelFormat,
+    Style,
+    answer_texts,
+    checked,
+    lines_of,
+    tell_truncated,
+)
+from tightfit.errors import UsageError
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import PredictResult, Run
-    from tightfit.tasks import Predictions
 
-LabelFormat = Literal["value", "id", "name"]
 Engine = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
-
-DIGITS = 6
-"""Decimals of a probability."""
-
-LINES_AT_ONCE = 1024
-"""Lines of standard input that are answered together, so that memory stays flat."""
 
 EXAMPLES = """\
 tightfit predict runs/001 --data test.csv --out predictions.csv
@@ -42,6 +40,8 @@ tightfit predict runs/001 --data test.csv --out sure.csv --max-error 0.02
 tightfit predict runs/001 --data test.csv --out fast.csv --cascade
 tightfit predict runs/001 --text 'Stocks fell for a third day'
 tightfit predict runs/001 --text 'Stocks fell' --text 'Goal!' --json
+tightfit predict runs/001 --text 'Stocks fell for a third day' --explain
+tightfit predict runs/001 --data test.csv --out p.csv --threshold spam=0.31
 head -n 5 headlines.txt | tightfit predict runs/001"""
 
 
@@ -65,6 +65,7 @@ def predict(
         ),
     ] = None,
     text_column: options.TextColumn = None,
+    settings: options.Reading = None,
     missing_text: options.MissingText = None,
     shard: Annotated[
         str | None,
@@ -159,6 +160,15 @@ def predict(
             "best of the others; may be repeated. Else as evaluate kept them; none is without.",
         ),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            rich_help_panel=options.ANSWER,
+            help="Show which words of each text mattered most, by leaving each out in turn; not "
+            "with --data.",
+        ),
+    ] = False,
     max_length: options.MaxLength = None,
     engine: Annotated[
         Engine | None,
@@ -191,6 +201,7 @@ def predict(
         given = {
             "text_column": text_column,
             "missing_text": missing_text,
+            "settings": settings,
             "shard": shard,
             "engine": engine,
             "escape_formulas": escape_formulas,
@@ -206,6 +217,8 @@ def predict(
             "thresholds": options.parse_thresholds(threshold),
         }
         _refuse_contradictions(data=data, out=out, text=text, for_data=for_data)
+        if explain:
+            _refuse_explaining(data, cascade=cascade)
         if data is not None and out is not None:
             found = tightfit.predict(
                 run,
@@ -219,21 +232,21 @@ def predict(
                 **answers,
             )
             front.tell(found, lambda: _wrote(found), as_json=as_json)
-            _tell_truncated(front, found.truncated)
+            tell_truncated(front, found.truncated)
             _tell_abstained(front, found.abstained, found.threshold)
             if cascade:
                 front.show(Text(f"the linear model answered {found.by_linear:,} of them"))
             return
         # numpy answers a few texts; starting its threads would take longer than they save.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        texts = [_checked(each) for each in text] if text else _lines_of(sys.stdin.buffer)
+        texts = [checked(each) for each in text] if text else lines_of(sys.stdin.buffer)
         loaded = tightfit.Run.load(run, **answers)
         if cascade:
             loaded = loaded.with_cascade()
         if loaded.thresholds:
             _tell_thresholds(front, loaded, kept=not threshold)
-        style = _Style(as_json, label_format, probabilities)
-        _answer_texts(front, loaded, texts, style)
+        style = Style(as_json, label_format, probabilities, explain)
+        answer_texts(front, loaded, texts, style)
 
 
 def _refuse_contradictions(
@@ -252,7 +265,7 @@ def _refuse_contradictions(
             next_step=f"add {missing}, or use --text '…' for an answer on standard output",
         )
     for name in for_data if data is None else ():
-        option = f"--{name.replace('_', '-')}"
+        option = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
         raise UsageError(f"{option} is for --data", next_step="leave it out, or add --data")
     if data is None and not text and _is_terminal():
         raise UsageError(
@@ -268,15 +281,17 @@ def _wrote(found: PredictResult) -> list[Text]:
     return [Text(f"{wrote}, {speed:,.0f} rows a second")]
 
 
+def _refuse_explaining(data: str | None, *, cascade: bool) -> None:
+    if data is not None or cascade:
+        raise UsageError(
+            f"--explain and {'--cascade' if data is None else '--data'} exclude each other",
+            next_step="leave one of the two out; the report explains the worst errors of a run",
+        )
+
+
 def _is_terminal() -> bool:
     """Whether nobody pipes anything in; a program without standard input counts as well."""
     return sys.stdin is None or sys.stdin.isatty()
-
-
-def _tell_truncated(front: Front, truncated: int) -> None:
-    if truncated:
-        texts = "1 text was" if truncated == 1 else f"{truncated:,} texts were"
-        front.show(Text(f"note: {texts} longer than is read, and cut"))
 
 
 def _tell_thresholds(front: Front, run: Run, *, kept: bool) -> None:
@@ -285,96 +300,7 @@ def _tell_thresholds(front: Front, run: Run, *, kept: bool) -> None:
     front.show(Text(threshold_words(run.task, run.thresholds, kept=kept)))
 
 
-def _tell_empty(front: Front, empty: int) -> None:
-    if empty:
-        texts = "1 text has" if empty == 1 else f"{empty:,} texts have"
-        front.show(Text(f"note: {texts} no words, and a label that says nothing"))
-
-
 def _tell_abstained(front: Front, abstained: int, threshold: float) -> None:
     if threshold:
         texts = "1 text has" if abstained == 1 else f"{abstained:,} texts have"
         front.show(Text(f"{texts} no label: the classifier is less than {threshold:.1%} sure"))
-
-
-@dataclass(frozen=True)
-class _Style:
-    """How texts are answered on standard output."""
-
-    as_json: bool
-    label_format: LabelFormat | None
-    probabilities: bool
-
-
-def _answer_texts(front: Front, run: Run, texts: Iterable[str], style: _Style) -> None:
-    """Lines as they come, or one object in the end."""
-    objects: list[dict[str, Any]] = []
-    truncated = empty = 0
-    for chunk in _chunks(texts):
-        found = run.predict(chunk)
-        truncated += found.truncated
-        empty += sum(not each.strip() for each in chunk)
-        if style.as_json:
-            objects += _objects(found, len(objects), style)
-        else:
-            front.lines(_lines(found, style))
-    if style.as_json:
-        front.answer({"predictions": objects})
-    _tell_truncated(front, truncated)
-    _tell_empty(front, empty)
-
-
-def _objects(found: Predictions, start: int, style: _Style) -> Iterator[dict[str, Any]]:
-    spelt = [str(label) for label in found.task.spelt(style.label_format)]
-    told, sure = found.told(style.label_format), found.confidence.round(DIGITS).tolist()
-    rows = found.probabilities.round(DIGITS).tolist()
-    for number, row in enumerate(zip(told, sure, rows, strict=True), start):
-        named = {"probabilities": dict(zip(spelt, row[2], strict=True))}
-        answer = {"id": number, "label": row[0], "confidence": row[1]}
-        yield {**answer, **(named if style.probabilities else {})}
-
-
-def _lines(found: Predictions, style: _Style) -> Iterator[str]:
-    spelt = found.task.spelt(style.label_format)
-    told = zip(found.told(style.label_format), found.confidence, strict=True)
-    for (label, sure), row in zip(told, found.probabilities.tolist(), strict=True):
-        cells = ["" if label is None else str(label), f"{sure:.{DIGITS}f}"]
-        if style.probabilities:
-            pairs = zip(spelt, row, strict=True)
-            cells += [f"{name}={value:.{DIGITS}f}" for name, value in pairs]
-        yield "\t".join(cells)
-
-
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    waiting = iter(texts)
-    while chunk := list(islice(waiting, LINES_AT_ONCE)):
-        yield chunk
-
-
-def _checked(text: str) -> str:
-    """A text of the command line, which may be bytes that are no UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError("a text is not UTF-8", seen=ascii(text)) from error
-    return text
-
-
-def _lines_of(stream: BinaryIO) -> Iterator[str]:
-    """Every line is one text, empty ones too, so that answers and lines stay side by side."""
-    number = 0
-    for number, line in enumerate(stream, start=1):
-        try:
-            # Some programs begin their output with a byte-order mark.
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                "standard input is not UTF-8",
-                seen=f"line {number}, byte {error.start + 1}",
-                next_step="convert it, for instance with iconv -t UTF-8",
-            ) from error
-        yield text.rstrip("\r\n")
-    if number == 0:
-        raise DataError(
-            "standard input is empty", next_step="pipe texts into it, or give --text or --data"
-        )

@@ -13,6 +13,7 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, size
 from tightfit.cli.front import open_front
+from tightfit.display import share_words
 
 if TYPE_CHECKING:
     from tightfit.verbs.runs import ListedRun, RunList
@@ -59,10 +60,9 @@ def _cells(each: ListedRun) -> list[str]:
     score = each.score
     told: str = each.state if each.state != "finished" else ""
     if score is not None:
-        half = (score.high - score.low) / 2
-        told = f"{score.value:.1%} ±{half:.1%}"
+        told = share_words(score)
         if score.name == "mae":  # in the unit of the ratings
-            told = f"{score.value:.3g} ±{half:.2g}"
+            told = f"{score.value:.3g} ({score.low:.3g} to {score.high:.3g})"
     return [
         str(each.run),
         each.data or "",

@@ -23,6 +23,7 @@ from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Forecast, Run, TrainResult
+    from tightfit.training.summary import Continued
 
 MEANING = {
     "gates": "plan, model, optimiser and saved file count the same parameters, within the cap",
@@ -30,8 +31,12 @@ MEANING = {
     "movement": "every adapter changed its layer",
     "no_regression": "no worse than its start, and no loss far above that of a constant answer",
     "round_trip": "the saved files, loaded anew, answer as the trained model did",
+    "head_solved": "the gradient of the head's own objective is zero",
 }
 """What each proof shows."""
+
+STARTS = {"random": "before the first step", "probe": "head alone", "run": "the run before"}
+"""What a training starts from."""
 
 in_run = partial(typer.Option, rich_help_panel="Run")
 """Options under a heading of their own."""
@@ -44,6 +49,7 @@ tightfit train --data hf:ag_news --model roberta-base --recipe paper
 tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
 tightfit train --data train.csv --minutes 10
 tightfit train --data train.csv --dry-run
+tightfit train --data new.csv --from runs/first --out runs/second
 tightfit train --data train.csv --recipe runs/001/config.toml
 tightfit train --data train.csv --out runs/first --resume"""
 
@@ -56,6 +62,15 @@ def train(
     label_column: options.LabelColumn = None,
     limit: options.Limit = None,
     model: options.Model = None,
+    from_run: Annotated[
+        Path | None,
+        options.in_settings(
+            "--from",
+            metavar="RUN",
+            help="Go on from a finished run with new rows: its settings, adapters and head are "
+            "kept, new labels added, and its validation rows are scored before and after.",
+        ),
+    ] = None,
     recipe: options.Recipe = None,
     budget: options.Budget = None,
     seed: options.Seed = None,
@@ -98,8 +113,9 @@ def train(
         _refuse_contradictions(out, resume=resume, overwrite=overwrite, dry_run=dry_run)
         shared: dict[str, Any] = {
             "validation": validation,
+            "from_run": from_run,
             "model": model,
-            "recipe": options.recipe_or_default(recipe),
+            **options.recipe_if_given(recipe),
             "budget": budget,
             "seed": seed,
             "max_steps": max_steps,
@@ -165,17 +181,17 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
 def _outcome(run: Run) -> Iterator[str]:
     """Where it started, what it is worth, and where it is weakest."""
     scores, proof = run.metrics.validation, run.proofs.get("no_regression")
+    crossed = run.metrics.train.source == "cross_validation"
     if proof is not None:
-        start = "head alone" if run.config.head.start == "probe" else "before the first step"
+        start = STARTS[run.config.head.start]
         kept = run.metrics.train.kept_start
         end = "no step did better" if kept else f"trained {percent(proof['accuracy'])}"
-        yield (
-            f"{start} {percent(proof['start_accuracy'])} → {end}, on the validation rows that "
-            "training watched"
-        )
-    rows = f"{scores.n:,} validation rows"
+        watched = "each row by a training without it" if crossed else "the rows training watched"
+        yield f"{start} {percent(proof['start_accuracy'])} → {end}, on {watched}"
+    rows = f"{scores.n:,} {'rows by cross-validation' if crossed else 'validation rows'}"
     if run.decisions.scored_rows is not None:
         rows = f"a sample of {rows}: {run.decisions.scored_rows.reason}"
+    yield from _kept(run.metrics.train.continued)
     macro_f1 = percent(scores.macro_f1.value)
     yield f"accuracy {share_words(scores.accuracy)}, macro F1 {macro_f1} on {rows}"
     seen = [each for each in scores.per_class if each.support]
@@ -187,13 +203,27 @@ def _outcome(run: Run) -> Iterator[str]:
     )
 
 
+def _kept(continued: Continued | None) -> Iterator[str]:
+    """What became of what the run knew that was gone on from."""
+    if continued is None:
+        return
+    whose = f"of {continued.run}" if continued.kept_apart else f"with labels of {continued.run}"
+    if continued.before is None or continued.after is None:
+        yield f"no validation row shows what became of what {continued.run} knew"
+        return
+    yield (
+        f"{percent(continued.before)} before → {percent(continued.after)} after, on "
+        f"{continued.rows:,} validation rows {whose}"
+    )
+
+
 def _proof_line(name: str, proof: Mapping[str, bool], console: Console) -> str:
-    fault = "" if proof["ok"] else "does not hold: "
-    if not proof["ok"] and proof.get("kept_start"):
-        fault += "the start was kept, since no step did better; it would be "
-    elif not proof["ok"]:
-        fault += "the recipe declares that these adapters stay dead; it would be "
-    return f"{tick(proof['ok'], console)} {name.replace('_', ' ')}: {fault}{MEANING[name]}"
+    meaning = MEANING[name]
+    if not proof["ok"]:
+        meaning = "does not hold: the recipe declares that these adapters stay dead"
+        if proof.get("kept_start"):
+            meaning = "no adapter changes its layer: the start was kept, since no step did better"
+    return f"{tick(proof['ok'], console)} {name.replace('_', ' ')}: {meaning}"
 
 
 def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType]:

@@ -27,13 +27,16 @@ from tightfit.config.loading import (
     setting_names,
     settings_of,
     typed,
+    with_reading,
 )
 from tightfit.config.sections import (
     Adapters,
-    Config,
     Data,
     Head,
+    MissingLabel,
     MissingText,
     Optim,
+    TaskKind,
 )
+from tightfit.config.settings_model import Config
 from tightfit.config.text_settings import Quoting

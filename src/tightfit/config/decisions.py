@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Generic, Literal, TypeVar
 
-from tightfit.config.sections import Config
+from tightfit.config.settings_model import Config
 from tightfit.families import Pooling
 
 KeptText = Literal["head", "head+tail", "windows"]

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from tightfit.config.decisions import Decisions, decisions_of_format_1
-from tightfit.config.sections import Config, Section, build_config
+from tightfit.config.sections import Section
+from tightfit.config.settings_model import Config, build_config
 from tightfit.errors import SettingsError
 
 DEFAULT_RECIPE = "tight"
@@ -98,6 +99,28 @@ def typed(settings: Settings) -> dict[str, object]:
     if mistakes:
         raise SettingsError("the settings have a mistake", seen="; ".join(mistakes))
     return values
+
+
+READING = ("data.delimiter", "data.encoding", "data.missing_label", "data.quoting")
+"""The settings of a file, which may be another for rows that a run has not been trained on."""
+
+
+def with_reading(config: Config, settings: Settings) -> Config:
+    """Settings under which another file of text is read.
+
+    Raises:
+        SettingsError: a setting is none of :data:`READING`, or has a mistake.
+    """
+    values = typed(settings)
+    strange = [name for name in values if name not in READING]
+    if strange:
+        raise SettingsError(
+            "this setting belongs to a training",
+            seen=strange[0],
+            allowed=", ".join(READING),
+            next_step="leave it out",
+        )
+    return config.with_values(values) if values else config
 
 
 def from_toml(text: str) -> Config:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from operator import attrgetter
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from tightfit.config.text_settings import Delimiter, Encoding, Quoting
@@ -33,12 +29,25 @@ from tightfit.config.value_types import (
     Rank,
     as_list,
 )
-from tightfit.errors import SettingsError
 from tightfit.families import Role
 from tightfit.methods import METHODS
 
 MissingText = Literal["refuse", "empty"]
 """What a row without a text is: a fault, or an empty text."""
+
+
+TaskKind = Literal["auto", "single", "multi", "rating"]
+"""What a label is."""
+
+MissingLabel = Literal["refuse", "drop"]
+"""What a row without a label is: a fault, or left out."""
+
+
+def _offered(kind: TaskKind) -> TaskKind:
+    words = {"multi": "several labels a row are", "rating": "ratings, learnt as numbers, are"}
+    if kind in words:
+        raise ValueError(f"{words[kind]} not offered yet; auto and single are")
+    return kind
 
 
 class Section(BaseModel):
@@ -81,6 +90,8 @@ class Adapters(Section):
     method: Literal[*METHODS]  # type: ignore[valid-type]  # mypy reads no list of names
     """How the encoder is tuned; the records in :mod:`tightfit.methods` say what each does."""
     rank: Rank = None
+    """``auto``: the largest equal rank that the cap allows, up to 64. A number, where you compare
+    plans or want a smaller artefact."""
     alpha: Annotated[float, Field(gt=0)] = 8.0
     """The product B A is scaled by alpha / rank, or with ``rslora`` by alpha / sqrt(rank)."""
     rslora: bool = False
@@ -98,6 +109,8 @@ class Adapters(Section):
         "query",
         "value",
     )
+    """Roles of the layers that are adapted. Fewer of them, where the cap is small or steps must be
+    cheap: query and value alone take a third of the adapters' time."""
     layers: Depth = None
     """Adapt only so many blocks of the encoder, the uppermost; ``all`` adapts every one."""
 
@@ -113,9 +126,9 @@ class Head(Section):
     """What it reads of the encoder's last layer: the first token's state, or the mean of all. The
     mean costs all of that layer. ``auto``: what a linear classifier on the frozen encoder finds
     better on training rows."""
-    start: Literal["random", "probe"] = "random"
+    start: Literal["random", "probe", "run"] = "random"
     """Where the output layer starts: at random, or at the solution of a linear classifier on the
-    frozen features (arXiv:2202.10054)."""
+    frozen features (arXiv:2202.10054). ``run``: at the head of the run that ``--from`` names."""
 
 
 class Data(Section):
@@ -124,7 +137,14 @@ class Data(Section):
     validation_rows: CountOrShare
     """Rows held out, a count or (below 1) a share; unused when a validation file is given."""
     stratify: bool
-    """Whether the held-out rows keep the shares of the classes."""
+    """Whether the held-out rows keep the shares of the classes; off, only where order matters."""
+    split: Literal["random", "group", "last"] = "random"
+    """Which rows are held out. ``random``: any. ``group``: whole groups, so that rows of one
+    author, thread or patient stay on one side. ``last``: the last rows of the file, as for data in
+    order of time."""
+    group_column: str = ""
+    """The column that names each row's group; with ``split=group`` and none, rows whose texts are
+    nearly the same are a group."""
     max_length: Annotated[int, Field(ge=4)]
     """Longest text while training and validating, in tokens, special tokens included."""
     long_text: Literal["auto", "head", "head+tail", "windows"] = "head"
@@ -142,8 +162,15 @@ class Data(Section):
     text_column: ColumnNames = ("text",)
     """Columns joined with a space: a column's whole name, or else a list joined by commas."""
     label_column: str = "label"
+    """Column of the labels."""
+    task: Annotated[TaskKind, AfterValidator(_offered)] = "auto"
+    """What a label is. ``single``: one class a row, also where labels are numbers that are not
+    whole, or seem to be several in one. ``auto``: the same, but such labels stop. ``multi`` and
+    ``rating`` are not offered yet."""
     missing_text: MissingText = "refuse"
     """What a row without a text is."""
+    missing_label: MissingLabel = "refuse"
+    """What a row without a label is while training: a fault, or left out."""
     encoding: Encoding = "auto"
     """Of text files, such as ``cp1252``. ``auto``: UTF-8, or UTF-16 by its mark or its zeros. What
     is marked, or is UTF-8 beyond plain ASCII, is read as that all the same."""
@@ -163,16 +190,22 @@ class Optim(Section):
     """AdamW (arXiv:1711.05101), a cosine schedule with warm-up, and the loss."""
 
     lr: Annotated[float, Field(gt=0)]
+    """Largest learning rate. Adapters want some ten times that of full fine-tuning; halve it where
+    the loss jumps, double it where few steps are taken."""
     weight_decay: Annotated[float, Field(ge=0)]
     """Not applied to biases and norms."""
     warmup_steps: CountOrShare
     """Optimiser steps of linear warm-up, a count or (below 1) a share of all steps."""
     epochs: Epochs
+    """Passes over the training rows; ``auto``: 3 where rows are many, up to 10 where they are few.
+    Fewer, to be done sooner; ``--minutes`` decides by itself."""
     batch: Annotated[int, Field(ge=1)]
-    """Rows in one forward pass."""
+    """Rows in one forward pass. Larger ones leave few rows too few steps."""
     accumulate: Annotated[int, Field(ge=1)]
     """Forward passes to one optimiser step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    """Share of each target that is spread over the other classes (arXiv:1512.00567). 0.1, where
+    labels are doubtful."""
     clip: Annotated[float, Field(ge=0)]
     """Largest norm of the whole gradient; 0 turns clipping off."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -180,7 +213,9 @@ class Optim(Section):
     lora_plus: Annotated[float, Field(gt=0)] = 1.0
     """How many times faster LoRA's B matrices learn than all else (LoRA+, arXiv:2402.12354)."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """AdamW's running means of gradient and square. There is hardly a reason to change them."""
     eps: Annotated[float, Field(gt=0)] = 1e-8
+    """What AdamW adds to the root of the square. There is hardly a reason to change it."""
     objective: Literal["auto", "contrastive", "cross-entropy"] = "cross-entropy"
     """What the steps minimise. ``contrastive``: texts of a class come together, the others apart
     (arXiv:2004.11362), and the head is solved once that is done. ``auto``: by rows a class."""
@@ -190,11 +225,14 @@ class Contrastive(Section):
     """The contrastive phase, which has steps of its own: few rows want few."""
 
     steps: Annotated[int, Field(ge=1)] = 15
+    """Optimiser steps that a class takes part in; where a step leaves classes out there are more in
+    all. More of them learn the few rows by heart."""
     batch: Annotated[int, Field(ge=4)] = 16
-    """Rows in a step, shared out evenly among its classes."""
+    """Most rows in a step; with few classes there are fewer."""
     class_rows: Annotated[int, Field(ge=2)] = 4
-    """Least rows of a class in a step, where it has them; a step leaves classes out for that."""
+    """Rows of each class in a step, where it has them; a step leaves classes out for that."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Largest learning rate of the phase."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
     """What cosines are divided by."""
     strength: Annotated[float, Field(gt=0)] = 1.0
@@ -222,6 +260,7 @@ class Train(Section):
     """Most validation rows that an evaluation while training scores, a sample drawn once; the
     final scores are always those of all rows."""
     eval_batch: Annotated[int, Field(ge=1)]
+    """Rows in a pass while scoring; smaller, where memory is short."""
     forward: Literal["auto", "own"] = "auto"
     """``auto``: the lean forward pass where the model has one; ``own``: always the model's own."""
     prefix_cache: Literal["auto", "off"] = "auto"
@@ -254,103 +293,4 @@ class Tracking(Section):
     """Where metrics are logged besides the run folder."""
 
     to: Literal["none", "tensorboard", "wandb", "mlflow"]
-
-
-class Config(Section):
-    """All settings of one run."""
-
-    recipe: str
-    """The recipe that these settings started from."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
-    budget: Budget
-    model: Model
-    adapters: Adapters
-    head: Head
-    data: Data
-    optim: Optim
-    train: Train
-    predict: Predict
-    tracking: Tracking
-    contrastive: Contrastive = Contrastive()
-
-    @model_validator(mode="after")
-    def _no_contradiction(self) -> Self:
-        faults = []
-        if self.train.checkpointing == "reentrant" and not self.train.expect_dead:
-            faults.append(
-                "train.checkpointing=reentrant leaves every adapter dead; "
-                "use train.checkpointing=on, or declare it with train.expect_dead=true"
-            )
-        if self.optim.warmup_steps >= 1 and self.optim.warmup_steps % 1:
-            faults.append("optim.warmup_steps must be a whole number, or a share below 1")
-        if self.data.validation_rows >= 1 and self.data.validation_rows % 1:
-            faults.append("data.validation_rows must be a whole number, or a share below 1")
-        if self.train.folds == 1:
-            faults.append("train.folds=1 leaves nothing to train on; use 0, auto, or 2 and more")
-        if self.train.batch_by == "tokens" and not self.train.group_by_length:
-            faults.append("train.batch_by=tokens needs train.group_by_length=true")
-        if len(set(self.data.labels)) != len(self.data.labels):
-            faults.append("data.labels names a label twice")
-        faults += self._adapter_faults()
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
-
-    def _adapter_faults(self) -> list[str]:
-        adapters, by_importance = self.adapters, self.budget.allocation == "importance"
-        faults = []
-        if len(set(adapters.targets)) != len(adapters.targets):
-            faults.append("adapters.targets names a layer twice")
-        if by_importance and adapters.rank is not None:
-            faults.append("budget.allocation=importance decides the ranks; set adapters.rank=auto")
-        if by_importance and self.budget.cap is None:
-            faults.append("budget.allocation=importance spends a cap; set budget.cap, or uniform")
-        if by_importance and adapters.dora:
-            faults.append("budget.allocation=importance weighs ranks alone; set dora=false")
-        if adapters.init == "pissa" and adapters.dora:
-            faults.append("adapters.init=pissa changes the weights that adapters.dora measures")
-        return faults + [
-            f"{name} is for LoRA's matrices, and adapters.method={adapters.method} has none; "
-            f"set {name}={str(idle).lower()}"
-            for name, idle in METHODS[adapters.method].idle.items()
-            if attrgetter(name)(self) != idle
-        ]
-
-    def with_values(self, values: Mapping[str, object]) -> Config:
-        """The same settings with some dotted names changed, checked anew."""
-        tree = self.model_dump()
-        for name, value in values.items():
-            section, _, key = name.rpartition(".")
-            (tree[section] if section else tree)[key] = value
-        return build_config(tree, [])
-
-    def to_toml(self) -> str:
-        """These settings as TOML; :func:`tightfit.config.from_toml` gives an equal object back."""
-        return tomli_w.dumps(self.model_dump(mode="json"))
-
-
-def build_config(values: Mapping[str, Any], mistakes: list[str]) -> Config:
-    """Settings from a tree of values, checked.
-
-    Raises:
-        SettingsError: with ``mistakes``, and with every one that the check finds.
-    """
-    try:
-        config = Config.model_validate(values)
-    except ValidationError as error:
-        mistakes = [*mistakes, *map(_explain, error.errors())]
-    if mistakes:
-        raise SettingsError(
-            "the settings have "
-            + ("a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"),
-            seen="\n           ".join(mistakes),
-            next_step="correct them; recipes and settings are listed by 'tightfit train --help'",
-        )
-    return config
-
-
-def _explain(error: Any) -> str:
-    """One line for one finding of pydantic: where, what, and the value seen."""
-    where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{where} = {error['input']!r}: {message}" if where else message
+    """The tracker; its package is an extra."""

@@ -18,8 +18,8 @@ def balanced_batch(
 
     Args:
         targets_N: the class of each row.
-        batch: most rows.
-        class_rows: least rows of a class; a step takes so few classes that each gets them.
+        batch: most rows; a step takes so few classes that it has no more.
+        class_rows: of each class.
         seed: of all steps.
         step: of this one.
     """
@@ -29,7 +29,7 @@ def balanced_batch(
     rows: list[int] = []
     for one in chosen:
         own = np.flatnonzero(targets_N == one)
-        rows += random.permutation(own)[: batch // len(chosen)].tolist()
+        rows += random.permutation(own)[:class_rows].tolist()
     return rows
 
 

@@ -176,7 +176,7 @@ def most_padded_tokens(device: torch.device, dtype: torch.dtype = torch.float32)
     """Padded tokens that one pass should have at most; None where more are better.
 
     More do not make a CPU's products faster, and leave its caches, in fp32 sooner
-    (EXPERIMENTS.md has the figures). On a GPU its free memory decides.
+    (docs/experiments/one-step.md has the figures). On a GPU its free memory decides.
     """
     if device.type == "cuda":
         return gpu_padded_tokens(torch.cuda.mem_get_info(device)[0])

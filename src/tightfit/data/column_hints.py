@@ -37,6 +37,11 @@ PAIRS = (
 )
 """Names of two columns whose texts are judged together."""
 
+_MARKS = {
+    **dict.fromkeys(("1", "1.0", "true"), True),
+    **dict.fromkeys(("0", "0.0", "false", ""), False),
+}
+
 _NUMBER = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?%?")
 _FRACTION = re.compile(r"[-+]?\d*[.,]\d*[1-9]\d*")
 _DATE_OR_LINK = re.compile(r"(?:\d{1,4}[-/.:]\d{1,2}[-/.:]\d{1,4}\b.{0,20}|https?://\S+|\S+@\S+)")
@@ -122,3 +127,23 @@ def split_names(names: str) -> list[str]:
     """The names of a list joined by commas; a name that holds one may stand in double quotes."""
     parts = re.findall(r'\s*("[^"]*"|[^,]*)\s*(?:,|$)', names)
     return [part.strip().strip('"') for part in parts if part.strip()]
+
+
+def one_hot_columns(cells: Mapping[str, Sequence[Any]]) -> tuple[tuple[str, ...], bool]:
+    """Columns that look like one label each, and whether each row has exactly one of them.
+
+    Args:
+        cells: some cells of each column, by its name.
+    """
+    marks = {name: [mark(cell) for cell in column] for name, column in cells.items()}
+    names = tuple(name for name, own in marks.items() if None not in own)
+    if sum(any(marks[name]) for name in names) < 2:
+        return (), False
+    rows = zip(*(marks[name] for name in names), strict=True)
+    return names, all(sum(map(bool, row)) == 1 for row in rows)
+
+
+def mark(cell: object) -> bool | None:
+    """Whether a cell of a column that stands for one label says yes; None where it says neither."""
+    missing = cell is None or cell != cell
+    return _MARKS.get("" if missing else str(cell).strip().lower())

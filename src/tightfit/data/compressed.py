@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -16,7 +17,7 @@ from typing import IO, Any
 
 from tightfit.errors import DataError
 
-_OPENERS: dict[str, Callable[[Path], Any]] = {
+_OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
     ".xz": lzma.open,
@@ -33,14 +34,17 @@ _INSIDE = re.compile(rf"(.+?\{ZIP}){MEMBER_SIGN}(.+)", re.IGNORECASE | re.DOTALL
 MEMBERS_NAMED = 10
 """Files in an archive that an error lists one by one."""
 
-BOMB_BYTES, BOMB_RATIO = 64 * 2**20, 150
-"""So much out of a file, and so many times its size, is no text that anybody wrote."""
+BOMB_BYTES, BOMB_RATIO = 4 * 2**20, 150
+"""So much out of a file, and so many times what it came from, is no text that anybody wrote."""
 
 
 def plain_suffix(path: Path) -> str:
-    """The ending that tells the format: ``.csv`` for ``rows.csv`` and for ``rows.csv.gz``."""
+    """The ending that tells the format: ``.csv`` for ``rows.csv`` and for ``rows.csv.gz``.
+
+    Of an archive it is ``.zip``: the file in it has an ending of its own.
+    """
     suffix = path.suffix.lower()
-    return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
+    return Path(path.stem).suffix.lower() if suffix in _OPENERS else suffix
 
 
 def archive_of(path: Path) -> tuple[Path, str] | None:
@@ -91,8 +95,8 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             yield plain
         return
     try:
-        with opener(path) as file:
-            yield _measured(file, path, path.stat().st_size)
+        with path.open("rb") as packed, opener(packed) as file:
+            yield io.BufferedReader(_Measured(file, path, packed), 1 << 18)
     except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
         raise _damaged(path, error) from error
     except OSError as error:
@@ -108,8 +112,14 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
         raise _damaged(path, error) from error
-    with archive:
-        yield archive
+    try:
+        with archive:
+            yield archive
+    except OSError as error:
+        # A place before the file's beginning, as a damaged directory may name it.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _damaged(path, error) from error
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:
@@ -136,16 +146,17 @@ def _member(archive: zipfile.ZipFile, path: Path, name: str) -> Iterator[IO[byte
     # The last two: a method of compression that Python lacks, and a password that is needed.
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise _damaged(path, error) from error
+    if entry.file_size > max(BOMB_BYTES, BOMB_RATIO * entry.compress_size):
+        raise _bomb(path, entry.file_size)
     with file:
-        yield _measured(file, path, entry.compress_size)
+        yield file
 
 
 class _Measured(io.RawIOBase):
     """Bytes that are counted as they come, and refused where they are far too many."""
 
-    def __init__(self, file: IO[bytes], path: Path, size: int) -> None:
-        self._file, self._path = file, path
-        self._most = max(BOMB_BYTES, BOMB_RATIO * size)
+    def __init__(self, file: IO[bytes], path: Path, packed: IO[bytes]) -> None:
+        self._file, self._path, self._packed = file, path, packed
         self._read = 0
 
     def readable(self) -> bool:
@@ -156,18 +167,18 @@ class _Measured(io.RawIOBase):
         """The next bytes."""
         block = self._file.read(len(buffer))
         self._read += len(block)
-        if self._read > self._most:
-            raise DataError(
-                f"{self._path} swells to more than {BOMB_RATIO} times its size",
-                seen=f"{self._read:,} bytes so far",
-                next_step="if these are rows all the same, decompress it by hand",
-            )
+        if self._read > max(BOMB_BYTES, BOMB_RATIO * self._packed.tell()):
+            raise _bomb(self._path, self._read)
         buffer[: len(block)] = block
         return len(block)
 
 
-def _measured(file: IO[bytes], path: Path, size: int) -> io.BufferedReader:
-    return io.BufferedReader(_Measured(file, path, size), 1 << 18)
+def _bomb(path: Path, size: int) -> DataError:
+    return DataError(
+        f"{path} swells to more than {BOMB_RATIO} times its size",
+        seen=f"{size:,} bytes",
+        next_step="if these are rows all the same, decompress it by hand",
+    )
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -5,26 +5,56 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from tightfit import extras, storage
+from tightfit import storage
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
+from tightfit.extras import ARROW, lazy, require
 from tightfit.storage.files import machine_errors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = lazy("pyarrow", ARROW)
+    pq = lazy("pyarrow.parquet", ARROW)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Columns of cells under their names, all of one length."""
+
+    columns: Mapping[str, Sequence[Any]]
+    label: str = ""
+    """The column of labels, where class names are to be kept beside it."""
+    label_names: tuple[str, ...] | None = None
+    """What its integers stand for; only Parquet keeps them."""
+
+    @classmethod
+    def of(cls, table: Table) -> Sheet:
+        """Texts and, where there are any, labels as columns ``text`` and ``label``."""
+        labels = {} if table.labels is None else {"label": table.labels}
+        names = table.label_names if labels else None
+        return cls({"text": table.texts, **labels}, "label", names)
 
 
 def write_table(table: Table, path: Path) -> None:
-    """Write texts and, where there are any, labels as columns ``text`` and ``label``.
+    """Write a table as :meth:`Sheet.of` has it; see :func:`write_sheet`."""
+    write_sheet(Sheet.of(table), path)
 
-    Labels are written as the table has them. Only Parquet also keeps names that the source gives
-    to integer labels. Cells stay as they are, whatever a spreadsheet would make of them.
+
+def write_sheet(sheet: Sheet, path: Path) -> None:
+    """Write columns to a file. Cells stay as they are, whatever a spreadsheet would make of them.
+
+    A CSV has no lists: there they are JSON. Parquet has no columns of several types: they become
+    strings.
 
     Args:
-        table: the rows.
+        sheet: the columns.
         path: a name ending in .csv, .jsonl or .parquet; replaced if it exists, whole or not at all;
             its folder is made.
 
@@ -35,11 +65,11 @@ def write_table(table: Table, path: Path) -> None:
     check_copy(path)
     with machine_errors(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    storage.write_bytes(path, _FORMATS[path.suffix](table))
+    storage.write_bytes(path, _FORMATS[path.suffix](sheet))
 
 
 def check_copy(path: Path) -> None:
-    """Refuse a name that :func:`write_table` cannot write to.
+    """Refuse a name that :func:`write_sheet` cannot write to.
 
     Raises:
         UsageError: its ending is none that can be written, or it is a folder.
@@ -55,40 +85,51 @@ def check_copy(path: Path) -> None:
         raise UsageError("the output is a folder", seen=path, next_step="give a file's name")
 
 
-def _columns(table: Table) -> dict[str, list[str] | list[int | str]]:
-    labels = {} if table.labels is None else {"label": table.labels}
-    return {"text": table.texts, **labels}
-
-
-def _csv(table: Table) -> bytes:
-    columns = _columns(table)
+def _csv(sheet: Sheet) -> bytes:
     file = io.StringIO(newline="")
     # Every string in quotes: the module leaves a lone carriage return bare, which would end a row.
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    writer.writerow(sheet.columns)
+    rows = zip(*sheet.columns.values(), strict=True)
+    writer.writerows([_flat(cell) for cell in row] for row in rows)
     return file.getvalue().encode()
 
 
-def _jsonl(table: Table) -> bytes:
-    columns = _columns(table)
-    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+def _flat(cell: Any) -> Any:
+    return _json(cell) if isinstance(cell, list | tuple | dict) else cell
 
 
-def _parquet(table: Table) -> bytes:
-    rows = pa.table(_columns(table))
-    if table.labels is not None and table.label_names is not None:
-        datasets = extras.require("datasets", "a Parquet file with label names")
-        names = datasets.ClassLabel(names=list(table.label_names))
-        features = datasets.Features({"text": datasets.Value("string"), "label": names})
+def _json(value: Any) -> str:
+    # What JSON lacks, such as a date, is written as Python writes it.
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _jsonl(sheet: Sheet) -> bytes:
+    rows = zip(*sheet.columns.values(), strict=True)
+    lines = (_json(dict(zip(sheet.columns, row, strict=True))) for row in rows)
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _parquet(sheet: Sheet) -> bytes:
+    rows = pa.table({name: _array(cells) for name, cells in sheet.columns.items()})
+    if sheet.label_names is not None:
+        datasets = require("datasets", "a Parquet file with label names")
+        features = datasets.Features.from_arrow_schema(rows.schema)
+        features[sheet.label] = datasets.ClassLabel(names=list(sheet.label_names))
         rows = rows.replace_schema_metadata(features.arrow_schema.metadata)
     file = io.BytesIO()
     pq.write_table(rows, file)
     return file.getvalue()
 
 
-_FORMATS: dict[str, Callable[[Table], bytes]] = {
+def _array(cells: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(list(cells))
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers among words, as JSON may have them
+        return pa.array([None if cell is None else str(_flat(cell)) for cell in cells])
+
+
+_FORMATS: dict[str, Callable[[Sheet], bytes]] = {
     ".csv": _csv,
     ".jsonl": _jsonl,
     ".parquet": _parquet,

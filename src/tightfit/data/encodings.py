@@ -98,9 +98,10 @@ def _by_zeros(head: bytes) -> str | None:
             text = codecs.getincrementaldecoder(name)().decode(head)
         if not text or "\0" in text:
             continue
-        odd = [i for i in range(0, len(head) - 1, 2) if head[i : i + 2] == breaks]
+        pairs = sum(head[i : i + 2] == breaks for i in range(0, len(head) - 1, 2))
         ascii_share = sum(character < "\x80" for character in text) / len(text)
-        if odd or ascii_share > 0.5:
+        ends = head.count(b"\n")
+        if (2 * pairs > ends) if ends else (ascii_share > 0.5):
             return name
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,46 @@ class TokenFacts:
 
 
 @dataclass(frozen=True)
+class NearCopies:
+    """Near duplicates on both sides of a split: ``found`` of ``held`` validation rows looked at."""
+
+    found: int
+    held: int
+    trained: int
+    """Training rows that they were compared with."""
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """How validation rows were held out."""
+
+    by: Literal["random", "group", "last"]
+    near_copies: NearCopies | None = None
+    """Of a random split."""
+    group_column: str = ""
+    """Of a split by groups; near duplicates are groups where it is empty."""
+    train_groups: int = 0
+    validation_groups: int = 0
+    rows_without_group: int = 0
+
+
+@dataclass(frozen=True)
+class ContinuedFacts:
+    """The run that a training went on from, and its rows among these."""
+
+    run: str
+    identity: str
+    """Digest of its manifest."""
+    new_labels: tuple[str, ...] = ()
+    labels_gone: tuple[str, ...] = ()
+    repeats_left_out: int = 0
+    """New rows whose text that run was scored on."""
+    kept_rows: int = 0
+    kept_rows_train: bool = False
+    """Whether they train, as they did there; otherwise they validate."""
+
+
+@dataclass(frozen=True)
 class DataFacts:
     """Source, split and fingerprints; a run that was imported knows its source alone."""
 
@@ -42,6 +83,8 @@ class DataFacts:
     """Parts of the cross-validation by which every row is scored; None where rows are held out."""
     note: str | None = None
     """What the split has to say."""
+    split: SplitFacts | None = None
+    """How rows were held out, where some were."""
     rows: int = 0
     train_rows: int = 0
     validation_rows: int = 0
@@ -52,3 +95,4 @@ class DataFacts:
     validation_fingerprint: str | None = None
     warnings: tuple[str, ...] = ()
     tokens: TokenFacts | None = None
+    continued: ContinuedFacts | None = None

@@ -1,17 +1,21 @@
-"""Texts that a program hands over: one string, many, a column, or rows with a text column."""
+"""Texts that a program hands over by themselves: a list, an array, a column of any library.
+
+Nothing here waits for the readers of files: a few texts are answered in half a second.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tightfit.data.cell_text import describe, is_missing, read_texts
 from tightfit.data.rows import Chunk, Origin
-from tightfit.data.sources import Columns, iter_records, open_rows
 from tightfit.data.table import Table
 from tightfit.errors import DataError
+
+if TYPE_CHECKING:
+    from tightfit.data.sources import Columns
 
 ALLOWED = (
     "a string; a list, generator, NumPy array, pandas Series or Arrow column of strings; a data "
@@ -19,31 +23,12 @@ ALLOWED = (
 )
 
 
-def given_texts(given: Any, columns: Callable[[], Columns]) -> list[str]:
-    """The texts, in their order; one string is one text.
-
-    Args:
-        given: what :data:`ALLOWED` says.
-        columns: tells where the text is in rows of several columns, and what a missing one is;
-            not asked where every text is there.
-
-    Raises:
-        DataError: it is something else; a text is missing, or no string; there is no such column.
-    """
-    if isinstance(given, str):
-        given = [given]
-    source = as_source(given, columns)
-    if isinstance(source, Table):
-        return source.texts
-    rows, known = open_rows(source), columns()
-    text = rows.resolve(known.text, "predict(rows['COLUMN'])")
-    return [
-        each for texts, _ in iter_records(rows, replace(known, text=text), ()) for each in texts
-    ]
-
-
 def as_source(data: Any, columns: Callable[[], Columns]) -> Any:
     """What :func:`~tightfit.data.sources.open_rows` opens: texts by themselves as a Table.
+
+    Args:
+        data: what :data:`ALLOWED` says, or a path.
+        columns: tells what a missing text is; not asked where every text is there.
 
     Raises:
         DataError: a text is missing, or no string.
@@ -51,6 +36,8 @@ def as_source(data: Any, columns: Callable[[], Columns]) -> Any:
     if isinstance(data, str | Path | Table | Mapping) or _has_columns(data):
         return data
     if isinstance(data, tuple) and data and not any(isinstance(each, str) for each in data):
+        return data
+    if isinstance(data, list) and data and isinstance(data[0], Mapping):
         return data
     cells = _cells(data)
     chunk = Chunk([cells], range(len(cells)), Origin("the texts", "row"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any
 
+from tightfit.data.cell_labels import TRUTHS
 from tightfit.data.rows import say_places
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError
@@ -95,6 +96,18 @@ class LabelSet:
             )
         return [id_of[label] for label in labels]
 
+    def extended(self, table: Table) -> LabelSet:
+        """These classes, whose ids stay, and after them those of the rows that are not known here.
+
+        Raises:
+            DataError: no labels, or a new one has the raw value of a known class.
+        """
+        labels = _labels(table)
+        known, own = self._ids(table, labels), own_classes(table)
+        names = [_name(table, label) for label in _present(labels) if label not in known]
+        values = [own.values[own.names.index(name)] for name in names]
+        return LabelSet((*self.names, *names), (*self.values, *values))
+
     def to_json(self) -> dict[str, list[Any]]:
         """Plain lists; :meth:`from_json` gives an equal object back."""
         return {"names": list(self.names), "values": list(self.values)}
@@ -116,7 +129,8 @@ class LabelSet:
     def _ids(self, table: Table, labels: Sequence[int | str]) -> dict[int | str, int]:
         """The id of each raw label of ``table`` that is known here."""
         by_value = {value: index for index, value in enumerate(self.values)}
-        by_name = {name: index for index, name in enumerate(self.names)}
+        by_name = {TRUTHS.get(name.lower(), name): i for i, name in enumerate(self.names)}
+        by_name |= {name: index for index, name in enumerate(self.names)}
         names = {label: _name(table, label) for label in set(labels)}
         by_their_name = {x: by_name[name] for x, name in names.items() if name in by_name}
         if table.label_names is None and isinstance(labels[0], int):
@@ -136,6 +150,8 @@ def own_classes(table: Table) -> LabelSet:
     if table.label_names is not None:
         values = table.label_values or tuple(range(len(table.label_names)))
         return LabelSet(table.label_names, values)
+    if table.label_values is not None:
+        return LabelSet(tuple(map(str, present)), tuple(name == str(True) for name in present))
     return LabelSet(tuple(map(str, present)), tuple(present))
 
 
@@ -197,7 +213,7 @@ def _declare(own: LabelSet, present: Sequence[str], declared: tuple[str, ...]) -
     value_of = dict(zip(own.names, own.values, strict=True))
     if set(present) <= set(declared):
         return LabelSet(declared, tuple(value_of.get(name, name) for name in declared))
-    integers = [value for value in own.values if isinstance(value, int)]
+    integers = [value for value in own.values if type(value) is int]
     unnamed = len(integers) == len(own) and not set(declared) & set(own.names)
     if unnamed and integers[0] >= 0 and integers[-1] < len(declared):
         return LabelSet(declared, tuple(range(len(declared))))

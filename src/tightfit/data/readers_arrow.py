@@ -6,22 +6,28 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.errors import DataError
+from tightfit.extras import ARROW, lazy
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = lazy("pyarrow", ARROW)
+    pq = lazy("pyarrow.parquet", ARROW)
 
 BUFFER_BYTES = 1 << 20
 """Bytes of a Parquet column that are fetched at a time."""
 
-Batches = Callable[[list[str], int], Iterator[pa.RecordBatch | pa.Table]]
+IPC_FILE = b"ARROW1"
+"""What a file in Arrow's own format begins with, where it is no stream."""
+
+Batches: TypeAlias = "Callable[[list[str], int], Iterator[pa.RecordBatch | pa.Table]]"
 """Reads the named columns, at most so many rows at a time, in order."""
 
 
@@ -38,6 +44,54 @@ def open_parquet(path: Path, source: str) -> Rows:
     except (pa.ArrowException, OSError) as error:
         raise _damaged(origin, error) from error
     return _open(schema, partial(_parquet_batches, path, origin), origin, rows)
+
+
+def open_ipc(path: Path, source: str) -> Rows:
+    """A file of Arrow's own format, as a file or as a stream: ``.arrow``, ``.feather``.
+
+    Raises:
+        DataError: it is no such file, or is damaged.
+    """
+    return ipc_rows([path], source)
+
+
+def ipc_rows(paths: Sequence[Path], source: str) -> Rows:
+    """The rows of several such files, one after the other.
+
+    Raises:
+        DataError: one is no such file, or is damaged.
+    """
+    origin = Origin(source, "row")
+    first = next(iter(_ipc_batches(paths[:1], origin)), None)
+    if first is None:
+        raise DataError(f"{source} has no rows")
+
+    def batches(columns: list[str], chunk_rows: int) -> Iterator[pa.RecordBatch]:
+        for batch in _ipc_batches(paths, origin):
+            try:
+                chosen = batch.select(columns)
+                chosen.validate(full=True)  # else Arrow would trust what a file says of itself
+            except (pa.ArrowException, KeyError) as error:
+                raise _damaged(origin, error, "Arrow") from error
+            yield from (
+                chosen.slice(start, chunk_rows) for start in range(0, len(chosen), chunk_rows)
+            )
+
+    return _open(first.schema, batches, origin, None)
+
+
+def _ipc_batches(paths: Sequence[Path], origin: Origin) -> Iterator[pa.RecordBatch]:
+    try:
+        for path in paths:
+            with pa.memory_map(str(path)) as file:
+                if file.read(len(IPC_FILE)) == IPC_FILE:
+                    reader = pa.ipc.open_file(file)
+                    yield from map(reader.get_batch, range(reader.num_record_batches))
+                else:
+                    file.seek(0)
+                    yield from pa.ipc.open_stream(file)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(origin, error, "Arrow") from error
 
 
 def open_arrow(table: pa.Table, source: str) -> Rows:
@@ -69,13 +123,13 @@ def open_frame(frame: pd.DataFrame, source: str) -> Rows:
         indices = [columns.index(name) for name in wanted]
         for start in range(0, len(frame), chunk_rows):
             part = frame.iloc[start : start + chunk_rows]
-            cells = [_frame_cells(part.iloc[:, index]) for index in indices]
+            cells = [frame_cells(part.iloc[:, index]) for index in indices]
             yield Chunk(cells, range(start, start + len(part)), origin)
 
     return Rows(origin, columns, chunks, count=len(frame))
 
 
-def _open(schema: pa.Schema, batches: Batches, origin: Origin, rows: int) -> Rows:
+def _open(schema: pa.Schema, batches: Batches, origin: Origin, rows: int | None) -> Rows:
     return Rows(
         origin,
         tuple(schema.names),
@@ -125,16 +179,16 @@ def _parquet_batches(
         raise _damaged(origin, error) from error
 
 
-def _damaged(origin: Origin, error: Exception) -> DataError:
+def _damaged(origin: Origin, error: Exception, kind: str = "Parquet") -> DataError:
     return DataError(
-        f"{origin.source} is not a Parquet file, or is damaged",
+        f"{origin.source} is not {'an' if kind[0] == 'A' else 'a'} {kind} file, or is damaged",
         seen=str(error).partition("\n")[0],
         next_step="write or download it again",
     )
 
 
-def _frame_cells(column: pd.Series[Any]) -> list[Any]:
-    """Python values, with None for each of pandas' signs for a missing value."""
+def frame_cells(column: Any) -> list[Any]:
+    """Python values of a pandas Series, with None for each of its signs for a missing value."""
     return [None if missing else cell for cell, missing in zip(column, column.isna(), strict=True)]
 
 

@@ -25,6 +25,9 @@ _AG_NAME_OF = {str(number): name for number, name in enumerate(AG_NEWS_NAMES, st
 _TRIPLE = ("label", "title", "text")
 """What the columns of AG News's kin are: class, title and text, without a header."""
 
+MARGIN = 8
+"""Blanks and marks around a name of a header, where it stands again."""
+
 COLUMNS_NAMED = 12
 """Cells of a row up to which a header is proposed."""
 
@@ -48,8 +51,7 @@ def open_csv(path: Path, source: str, form: TextForm = FOUND_OUT, default: str =
             another form than AG News. The chunks raise it for rows of another length than the
             header, for a header that stands again, and for broken quotes.
     """
-    opened = open_sample(path, source, form, default)
-    return delimited_rows(opened)
+    return delimited_rows(open_sample(path, source, form, default))
 
 
 @dataclass(frozen=True)
@@ -85,23 +87,18 @@ class Delimited:
                 lines = islice(file, form.skipped, None)
                 yield from form.dialect.rows(lines, form.widths, form.skipped + 1)
         except QuoteFault as fault:
-            raise self._quote_fault(fault) from fault
+            raise self.quote_fault(fault) from fault
 
     def _check(self, rows: Sequence[Sequence[str]], chunk: Chunk) -> None:
-        header = [name.strip() for name in self.columns]
-        again = [i for i, row in enumerate(rows) if [*map(str.strip, row)][: len(header)] == header]
-        if again and len(header) > 1 and self.header_rows:
+        again = [i for i, row in enumerate(rows) if self._is_header(row)]
+        if again:
             raise chunk.fault(
                 "the header stands again among the rows",
                 again,
                 next_step="remove these lines: of files that are joined, one keeps its header",
             )
         width = len(self.columns)
-        ragged = [
-            i
-            for i, row in enumerate(rows)
-            if len(row) not in self.form.widths or any(map(str.strip, row[width:]))
-        ]
+        ragged = [i for i, row in enumerate(rows) if len(row) != width and self._is_ragged(row)]
         if ragged:
             raise chunk.fault(
                 f"a row with {len(rows[ragged[0]])} cells under a header with {width}",
@@ -110,6 +107,26 @@ class Delimited:
                 next_step="put cells that hold the delimiter or a line break in double quotes",
             )
 
+    def _is_header(self, row: Sequence[str]) -> bool:
+        """Whether a row is the header once more; of one column it may as well be a text."""
+        if self._header is None or len(row[0]) > self._header[0]:
+            return False
+        names = self._header[1]
+        return tuple(map(_bare, row[: len(names)])) == names
+
+    @cached_property
+    def _header(self) -> tuple[int, tuple[str, ...]] | None:
+        """Characters that the first name may take, and the names; None where none can come again.
+
+        The length spares nearly all rows a closer look.
+        """
+        if len(self.columns) < 2 or not self.header_rows:
+            return None
+        return len(self.columns[0]) + MARGIN, tuple(map(_bare, self.columns))
+
+    def _is_ragged(self, row: Sequence[str]) -> bool:
+        return len(row) not in self.form.widths or any(map(str.strip, row[len(self.columns) :]))
+
     def _cells(self, rows: Sequence[Sequence[str]], name: str) -> list[str | None]:
         index = self.columns.index(name)
         if self.is_ag_news and index == 0:
@@ -117,7 +134,7 @@ class Delimited:
         # An empty cell is how a CSV writes a missing value.
         return [(row[index] or None) if index < len(row) else None for row in rows]
 
-    def _quote_fault(self, fault: QuoteFault) -> DataError:
+    def quote_fault(self, fault: QuoteFault) -> DataError:
         """The error for a row with broken quotes; it names the setting that reads the file."""
         plain = self._reads_plainly()
         if fault.ambiguous:
@@ -172,6 +189,10 @@ def delimited_rows(file: Delimited) -> Rows:
         DataError: two have the same name.
     """
     form = file.form
+    if form.swallows is not None:
+        raise file.quote_fault(
+            QuoteFault(form.swallows, "each of its lines could be a row", ambiguous=True)
+        )
     first, told = form.header, list(file.told)
     if _is_headless_ag_news(form):
         file = replace(file, columns=_AG_COLUMNS, header_rows=0)
@@ -194,6 +215,11 @@ def delimited_rows(file: Delimited) -> Rows:
         told=tuple(told),
         no_header=no_header,
     )
+
+
+def _bare(cell: str) -> str:
+    """A cell of a header, as it may stand again where files were joined."""
+    return cell.strip().strip('\ufeff"').casefold()
 
 
 def _classes(file: Delimited) -> set[str]:

@@ -7,13 +7,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any, Literal
 
-from tightfit.data.column_hints import column_options, split_names
+from tightfit.data.column_hints import column_options, one_hot_columns, split_names
+from tightfit.data.nested import paths, reach
 from tightfit.errors import DataError
 
-Unit = Literal["line", "row"]
-"""How users count: lines of a text file, from 1; rows of a data frame, from 0."""
+Unit = Literal["line", "row", "sheet row"]
+"""How users count: lines of a text file, or the numbers beside the rows of a sheet, from 1; rows of
+a data frame, from 0."""
 
 ROWS_NAMED = 5
 """Faulty rows that an error message lists one by one."""
@@ -25,6 +28,13 @@ _CHOOSE = "choose a column with"
 
 COLUMNS_NAMED = 20
 """Columns that an error message lists one by one."""
+
+
+_JOINED = "several texts a row are joined with a space; pairs are not offered yet:"
+
+_ONE_OF_SEVERAL = (
+    "several labels a row are not offered yet (data.task=multi); to learn one of these columns:"
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class Chunk:
         *,
         allowed: str | None = None,
         next_step: str | None = None,
+        add: str | None = None,
     ) -> DataError:
         """The error for the rows at the indices ``bad``: it names the first few and counts all."""
         places = say_places([self.places[index] for index in bad], self.origin.unit)
@@ -60,6 +71,7 @@ class Chunk:
             seen=f"{places}; {len(bad):,} of {len(self.places):,} rows read",
             allowed=allowed,
             next_step=next_step,
+            add=add,
         )
 
 
@@ -87,6 +99,8 @@ class Rows:
     """What was found out about its form, a line each."""
     no_header: DataError | None = None
     """The error where a column is missing because the first row is no header."""
+    all_columns: Callable[[], tuple[str, ...]] | None = None
+    """Reads the names of all columns, where some may stand further down only."""
     count: int | None = None
     """Number of rows, where it is known without reading them."""
 
@@ -100,16 +114,67 @@ class Rows:
             )
 
     def find(self, name: str) -> tuple[str, ...] | None:
-        """The columns that a name stands for, None where it stands for none."""
-        if name in self.columns:
+        """The columns that a name stands for, None where it stands for none.
+
+        What is inside the cells of a column is one, too: ``data.text``, ``annotations.0.label``.
+        """
+        found = self._find(name, self.columns)
+        if found is None and self.all_columns is not None:
+            found = self._find(name, self.all_columns())
+        if found is None and self._inside(name):
+            found = (name,)
+        return found
+
+    def _find(self, name: str, columns: Sequence[str]) -> tuple[str, ...] | None:
+        if name in columns:
             return (name,)
         if name in self.aliases:
             return self.aliases[name]
         # Spaces around a heading are seen by nobody, and lost where names are listed.
-        alike = [column for column in self.columns if column.strip() == name.strip()]
+        alike = [column for column in columns if column.strip() == name.strip()]
         # Nor does a program care that a heading begins with a capital.
-        alike = alike or [column for column in self.columns if _plain(column) == _plain(name)]
+        alike = alike or [column for column in columns if _plain(column) == _plain(name)]
         return (alike[0],) if len(alike) == 1 else None
+
+    def _inside(self, name: str) -> bool:
+        """Whether any row has something at a path into the cells of a column."""
+        base, path = self._split(name)
+        if not path or self.untyped:
+            return False
+        cells = (cell for chunk in self.chunks([base], HINT_ROWS) for cell in chunk.cells[0])
+        return any(reach(cell, path) is not None for cell in cells)
+
+    def _split(self, name: str) -> tuple[str, str]:
+        """The column in which a path begins, and the rest of the path; empty for a column."""
+        columns = self.columns
+        if name in columns or "." not in name:
+            return name, ""
+        if self.all_columns is not None and name.partition(".")[0] not in columns:
+            columns = self.all_columns()
+        parts = name.split(".")
+        for end in range(len(parts), 0, -1):
+            if (base := ".".join(parts[:end])) in columns:
+                return base, ".".join(parts[end:])
+        return name, ""
+
+    def read(self, names: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
+        """Cells of columns, and of what is inside their cells, so many rows at a time."""
+        pairs = [self._split(name) for name in names]
+        for chunk in self.chunks([base for base, _ in pairs], chunk_rows):
+            cells = [
+                [reach(cell, path) for cell in column] if path else column
+                for column, (_, path) in zip(chunk.cells, pairs, strict=True)
+            ]
+            yield Chunk(cells, chunk.places, chunk.origin)
+
+    def taken_for(self, names: Sequence[str]) -> list[str]:
+        """A line for each name that stands for a column which is written in another way."""
+        found = {name: self.find(name) for name in names if name not in self.aliases}
+        return [
+            f"{self.origin.source}: column {columns[0]!r} is taken for {name!r}"
+            for name, columns in found.items()
+            if columns and columns[0].strip() != name.strip()
+        ]
 
     def resolve(self, names: Sequence[str], flag: str) -> tuple[str, ...]:
         """The columns that the names stand for: each a whole name, or else a list with commas.
@@ -148,11 +213,26 @@ class Rows:
         """Put the options that mend a command into its fault."""
         lacks_text = not all(self._found(name) for name in text)
         lacks_label = label is not None and not self._found(label)
-        cells = self._first_cells()
+        known = [*text, *([] if label is None else [label])]
+        taken = {column for name in known for column in self.find(name) or ()}
+        cells = {name: some for name, some in self._first_cells().items() if name not in taken}
         fault.add = column_options(cells, text=lacks_text, label=lacks_label)
+        marks, exclusive = one_hot_columns(cells) if lacks_label else ((), False)
+        if fault.add is None and marks:
+            others = {name: column for name, column in cells.items() if name not in marks}
+            texts = column_options(others, label=False) if lacks_text else ""
+            if texts is not None:
+                names = marks if exclusive else marks[:1]
+                fault.add = f"{texts} --label-column {quote(','.join(names))}".strip()
+                fault.next_step = None if exclusive else _ONE_OF_SEVERAL
+                return
         if fault.add is not None:
             near, _, _ = (fault.next_step or "").partition(_CHOOSE)
             fault.next_step = near.strip() or None
+            if near.count("'") == 2 and near.split("'")[1] not in fault.add:
+                fault.next_step = None  # a name that is alike by chance
+            if lacks_text and "," in fault.add:
+                fault.next_step = _JOINED
 
     def _found(self, name: str) -> bool:
         return bool(self.find(name)) or all(map(self.find, split_names(name) or [""]))
@@ -163,7 +243,14 @@ class Rows:
             first = next(self.chunks(self.columns, HINT_ROWS), None)
         except DataError:
             first = None
-        return {} if first is None else dict(zip(self.columns, first.cells, strict=True))
+        if first is None:
+            return {}
+        cells: dict[str, list[Any]] = {}
+        for name, column in zip(self.columns, first.cells, strict=True):
+            inside = () if self.untyped else paths(column)
+            cells |= {f"{name}.{path}": [reach(x, path) for x in column] for path in inside}
+            cells |= {} if inside else {name: column}
+        return cells
 
     def whole(self, columns: Sequence[str], chunk_rows: int) -> Chunk:
         """Every row of the columns, as one chunk.
@@ -173,7 +260,7 @@ class Rows:
         """
         cells: list[list[Any]] = [[] for _ in columns]
         places: list[int] = []
-        for chunk in self.chunks(columns, chunk_rows):
+        for chunk in self.read(columns, chunk_rows):
             for column, more in zip(cells, chunk.cells, strict=True):
                 column += more
             places += chunk.places
@@ -188,11 +275,12 @@ class Rows:
     def _no_column(self, name: str, flag: str) -> DataError:
         if self.no_header is not None:
             return self.no_header
-        near = nearest(name, self.columns)
+        columns = self.columns if self.untyped else tuple(self._first_cells()) or self.columns
+        near = nearest(name, columns)
         hint = f"did you mean {near!r}? " if near else ""
         return DataError(
             f"{self.origin.source} has no column {name!r}",
-            seen=_listed(self.columns),
+            seen=_listed(columns),
             next_step=f"{hint}{_CHOOSE} {flag}",
         )
 

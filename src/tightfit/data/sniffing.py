@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
+from itertools import pairwise
 
 from tightfit.data.delimited_rows import OPEN_END, Dialect, QuoteFault, Quotes
 from tightfit.data.text_files import AUTO, TextForm
@@ -24,12 +25,16 @@ WEAK = "^~¦\x1f\x01:"
 LIKELY = 0.8
 """Share of equally long rows from which on a strong delimiter leaves no place for a weak one."""
 
+SWALLOWED = 3
+"""Lines from which on a quoted cell is suspected, where every line could be a row."""
+
 HEADING_LENGTH, HEADING_WORDS = 60, 8
 """A longer first cell is no heading."""
 
 NAMES = {"\t": "tab", ",": "comma", "\x1f": "\\x1f", "\x01": "\\x01"}
 
 _SEP_LINE = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
 
 
@@ -48,8 +53,8 @@ class Form:
     """The first rows below it, as far as they could be read."""
     told: tuple[str, ...] = ()
     """What was found out, a line each."""
-    fits: bool = True
-    """Whether nearly all rows of the sample are equally long."""
+    swallows: int | None = None
+    """The line of a cell that would swallow rows, if its quotation mark is none."""
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -79,9 +84,19 @@ def sniff(sample: str, form: TextForm, default: str | None, *, whole: bool) -> F
     if not rows:
         return None
     header, below = tuple(rows[0]), [tuple(row) for row in rows[1:]]
-    told = _told(dialect, form, default)
-    width, fits = _width(header, below)
-    return Form(dialect, header, width, 1 if line else 0, tuple(below), told, fits)
+    skipped = 1 if line else 0
+    swallows = None
+    if form.quoting == "auto" and quotes == "double":
+        swallows = _swallowing(sample, dialect, len(header), skipped + 1)
+    return Form(
+        dialect,
+        header,
+        _width(header, below),
+        skipped,
+        tuple(below),
+        _told(dialect, form, default),
+        swallows,
+    )
 
 
 def is_data(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
@@ -174,7 +189,7 @@ def _evenness(sample: str, dialect: Dialect) -> float:
     header, below = rows[0], rows[1 : DELIMITER_ROWS + 1]
     if len(header) < 2:
         return 0.0
-    width, _ = _width(header, below)
+    width = _width(header, below)
     even = sum(len(row) in (width, len(header)) for row in below) / max(1, len(below))
     return even if below else 1.0
 
@@ -200,29 +215,44 @@ def _quotes(sample: str, delimiter: str, form: TextForm, *, whole: bool) -> Quot
     return "double"
 
 
+def _swallowing(sample: str, dialect: Dialect, width: int, first_line: int) -> int | None:
+    """The line of a cell of many lines, where each line of the sample could be a row by itself."""
+    if '"' not in sample:
+        return None
+    whole = sample[: max(sample.rfind("\n"), sample.rfind("\r")) + 1] or sample
+    lines = [line for line in StringIO(whole, newline="") if line.strip("\r\n")]
+    if any(len(dialect.cells(line)) != width for line in lines):
+        return None
+    rows = dialect.rows(StringIO(whole, newline=""), (), first_line)
+    try:
+        begins = [line for line, _ in rows]
+    except QuoteFault:
+        return None
+    gaps = ((one, other - one) for one, other in pairwise([*begins, first_line + len(lines)]))
+    return next((line for line, gap in gaps if gap >= SWALLOWED), None)
+
+
 def _wrapped(cells: Sequence[str], mark: str) -> bool:
     return all(len(cell) > 1 and cell[0] == cell[-1] == mark for cell in cells)
 
 
 def _is_quoted(cell: str) -> bool:
-    return len(cell) > 1 and cell[0] == cell[-1] == '"'
+    return _QUOTED.fullmatch(cell) is not None
 
 
-def _width(header: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[int, bool]:
-    """Cells of the rows below a header, and whether nearly all are so long.
+def _width(header: Sequence[str], below: Sequence[Sequence[str]]) -> int:
+    """Cells of the rows below a header.
 
     Another number than the header's is taken where all that is too much, or that they lack, is an
     empty cell: of every row, or of the header.
     """
     if not below:
-        return len(header), True
-    common, times = Counter(map(len, below)).most_common(1)[0]
-    fits = times > 0.9 * len(below)
+        return len(header)
+    common = Counter(map(len, below)).most_common(1)[0][0]
     named = max((i for i, name in enumerate(header, 1) if name.strip()), default=len(header))
     if named <= common <= len(header):
-        return common, fits
-    longer = [row for row in below if len(row) > len(header)]
-    empty = not any(cell.strip() for row in longer for cell in row[len(header) :])
-    if common > len(header) and empty and all(len(row) == common for row in longer):
-        return common, fits
-    return len(header), fits
+        return common
+    beyond = [row[len(header) :] for row in below if len(row) == common]
+    if common > len(header) and not any(cell.strip() for cells in beyond for cell in cells):
+        return common
+    return len(header)

@@ -11,35 +11,40 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-import pyarrow as pa
-
-from tightfit.config import Data, MissingText
-from tightfit.data.cell_text import read_labels, read_texts
+from tightfit.config import Data, MissingLabel, MissingText, TaskKind
+from tightfit.data.cell_labels import TRUTHS, read_labels
+from tightfit.data.cell_labels import labelled as labelled_rows
+from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
+from tightfit.data.in_memory import LABEL, TEXT, InMemory, is_nameless, open_memory
+from tightfit.data.json_documents import PART_SIGN
 from tightfit.data.many_files import files_of, is_many, joined
+from tightfit.data.one_hot import one_hot_labels
 from tightfit.data.pickles.unpickle import read_pickle
-from tightfit.data.readers_arrow import open_arrow, open_dataset, open_frame, open_parquet
+from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open_parquet
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
+from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
-from tightfit.data.readers_text import open_jsonl
 from tightfit.data.rows import Chunk, Origin, Rows, nearest
+from tightfit.data.saved_datasets import is_saved, open_saved
+from tightfit.data.spreadsheets.sheets import SPREADSHEETS, open_sheet
 from tightfit.data.table import Table
 from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
+from tightfit.data.unreadable import refuse_foreign, unreadable
 from tightfit.errors import DataError, MachineError
 from tightfit.progress import Progress
 
-if TYPE_CHECKING:
-    import datasets
-    import pandas as pd
-
-DataLike: TypeAlias = "str | Path | pd.DataFrame | datasets.Dataset | pa.Table | Table"
+DataLike: TypeAlias = "str | Path | InMemory | Table"
 """What tightfit takes as data: a path, ``hf:...``, ``sample``, or rows in memory."""
 
 CHUNK_ROWS = 8192
 """Rows in memory at a time while streaming."""
+
+GROUP_FLAG = "--set data.group_column=NAME"
+"""How the column of groups is chosen."""
 
 SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
 SAMPLES = {"sample": "train.jsonl", "sample:test": "test.jsonl"}
@@ -48,23 +53,40 @@ SAMPLES = {"sample": "train.jsonl", "sample:test": "test.jsonl"}
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns are read, and what a row without a text is."""
+    """Which columns are read, and what is made of their cells."""
 
     text: tuple[str, ...] = ("text",)
     """Joined with a space."""
     label: str = "label"
+    """Or several of one 0 or 1 each, joined by commas."""
     missing_text: MissingText = "refuse"
+    missing_label: MissingLabel | None = "refuse"
+    """None is a fault that no setting mends."""
+    task: TaskKind = "auto"
+    """What a label is."""
     form: TextForm = FOUND_OUT
     """How text files are read."""
+    group: str = ""
+    """Whose rows belong together; none is read where this is empty."""
 
     @classmethod
-    def of(cls, settings: Data) -> Columns:
-        """Where the settings say that texts and labels are."""
+    def of(
+        cls,
+        settings: Data,
+        text: Sequence[str] | str | None = None,
+        label: str | None = None,
+        missing_text: MissingText | None = None,
+    ) -> Columns:
+        """Where texts and labels are: as the settings say, but for what is given beside them."""
+        names = (text,) if isinstance(text, str) else text
         return cls(
-            settings.text_column,
-            settings.label_column,
-            settings.missing_text,
+            tuple(names or settings.text_column),
+            label or settings.label_column,
+            missing_text or settings.missing_text,
+            settings.missing_label,
+            settings.task,
             TextForm.of(settings),
+            settings.group_column,
         )
 
 
@@ -72,10 +94,12 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     """Read all rows.
 
     Args:
-        data: a path (CSV, TSV, .txt, JSON lines, Parquet, pickle; text also compressed as .gz, .bz2
-            or .xz, or in a .zip; a folder or a pattern of such files), a Hub name
-            (``hf:NAME[@REVISION][:CONFIG[:SPLIT]]``), ``sample`` or ``sample:test``, a data
-            frame, a data set, an Arrow table, or a :class:`Table`, which is returned as it is.
+        data: a path (CSV, TSV, .txt, JSON, Parquet, Arrow, spreadsheet, pickle; text also
+            compressed as .gz, .bz2 or .xz, or in a .zip; a folder or a pattern of such files, or
+            one of ``save_to_disk``; with ``#PART`` a sheet, a split or a key), a Hub name
+            (``hf:NAME[@REVISION][:CONFIG[:SPLIT]]``), ``sample`` or ``sample:test``, rows in
+            memory as :mod:`tightfit.data.in_memory` has them, or a :class:`Table`, which is
+            returned as it is.
         columns: which columns hold text and label.
         labelled: whether labels are needed; if not, the label column is not even looked for. None
             takes the labels where there is such a column.
@@ -87,19 +111,43 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     """
     if isinstance(data, Table):
         return _labelled(data) if labelled else data
-    rows = _open(data, columns.form)
+    rows, columns = _open(data, columns.form), as_named(data, columns)
     if labelled is None:
         labelled = rows.find(columns.label) is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
-    whole = rows.whole((*texts, *label), CHUNK_ROWS)
+    group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
+    whole = rows.whole((*texts, *group, *label), CHUNK_ROWS)
+    read = len(whole.places)
+    if label and columns.missing_label == "drop":
+        whole = labelled_rows(whole, len(label))
     strings = read_texts(whole, whole.cells[: len(texts)], columns.missing_text)
+    groups = read_groups(whole, whole.cells[len(texts) :][: len(group)]) if group else None
     if not label:
-        return Table(strings, source=rows.origin.source)
+        return Table(strings, source=rows.origin.source, groups=groups)
+    table = Table(
+        strings,
+        source=rows.origin.source,
+        groups=groups,
+        unlabelled=read - len(whole.places),
+    )
+    if len(label) > 1:
+        marks = one_hot_labels(whole, whole.cells[-len(label) :])
+        return replace(table, labels=marks, label_names=label, label_values=label)
     names = rows.class_names(label[0])
-    labels = read_labels(whole, whole.cells[-1], names, untyped=rows.untyped)
-    spelt = names if names and isinstance(whole.cells[-1][0], str) else None
-    values = rows.class_values(label[0]) or spelt
-    return Table(strings, labels, names, rows.origin.source, values)
+    labels = read_labels(
+        whole,
+        whole.cells[-1],
+        names,
+        untyped=rows.untyped,
+        task=columns.task,
+        column=label[0],
+        droppable=columns.missing_label is not None,
+    )
+    as_text = isinstance(whole.cells[-1][0], str)
+    spelt = rows.class_values(label[0]) or (names if names and as_text else None)
+    if names is None and set(labels) <= set(TRUTHS.values()) and (rows.untyped or not as_text):
+        spelt = (False, True)
+    return replace(table, labels=labels, label_names=names, label_values=spelt)
 
 
 def check_source(
@@ -125,15 +173,19 @@ def check_source(
     """
     if isinstance(data, str) and data.startswith(HUB_PREFIX):
         parse_hub(data)
-    elif isinstance(data, str | Path):
+    elif isinstance(data, str | Path) or (labelled is not False and not isinstance(data, Table)):
         try:
             rows = _open(data, columns.form)
         except EncodingFault as fault:
             _complete(fault, data, columns, labelled=labelled)
             raise
-        for line in rows.told:
+        columns = as_named(data, columns)
+        wanted = (*columns.text, *((columns.label,) if labelled else ()))
+        for line in (*rows.told, *rows.taken_for(wanted)):
             (progress or Progress()).say(line)
         rows.choose(columns.text, columns.label if labelled else None)
+        if columns.group:
+            rows.resolve((columns.group,), GROUP_FLAG)
 
 
 def iter_texts(
@@ -148,7 +200,7 @@ def iter_texts(
     """
     if isinstance(data, Table):
         columns = replace(columns, text=("text",))
-    rows = open_rows(data, columns.form)
+    rows, columns = open_rows(data, columns.form), as_named(data, columns)
     return (texts for texts, _ in iter_records(rows, columns, (), chunk_rows))
 
 
@@ -181,7 +233,7 @@ def iter_records(
         MachineError: the file may not be read.
     """
     text, _ = rows.choose(columns.text, None)
-    return _records(rows.chunks((*text, *more), chunk_rows), len(text), columns, rows.no_rows)
+    return _records(rows.read((*text, *more), chunk_rows), len(text), columns, rows.no_rows)
 
 
 def _labelled(table: Table) -> Table:
@@ -203,7 +255,7 @@ def _records(
 
 
 def _complete(
-    fault: EncodingFault, data: str | Path, columns: Columns, *, labelled: bool | None
+    fault: EncodingFault, data: str | Path | InMemory, columns: Columns, *, labelled: bool | None
 ) -> None:
     """Add the options that choose the columns, as they are seen in the encoding that fits."""
     if fault.guess is None:
@@ -216,59 +268,70 @@ def _complete(
             fault.add = f"{fault.add} {next_fault.add}"
 
 
-def _open(data: str | Path | pd.DataFrame | datasets.Dataset | pa.Table, form: TextForm) -> Rows:
+def _open(data: str | Path | InMemory, form: TextForm) -> Rows:
     if isinstance(data, str):
         return _open_name(data, form)
     if isinstance(data, Path):
         return _open_file(data, form)
-    source = f"a {type(data).__name__}"
-    if hasattr(data, "features") and hasattr(data, "select_columns"):
-        # A data set, recognised without importing its library.
-        return open_dataset(data, source)
-    if isinstance(data, pa.Table):
-        return open_arrow(data, source)
-    if hasattr(data, "iloc") and hasattr(data, "columns"):
-        # A data frame, recognised without importing pandas.
-        return open_frame(data, source)
-    raise DataError(
-        "data of a kind that cannot be read",
-        seen=type(data).__name__,
-        allowed="a path, a pandas DataFrame, one split of a datasets.Dataset, a pyarrow.Table "
-        "or a tightfit Table",
-    )
+    return open_memory(data)
+
+
+def as_named(data: object, columns: Columns) -> Columns:
+    """The columns as they are called in data that has no names for them."""
+    return replace(columns, text=(TEXT,), label=LABEL) if is_nameless(data) else columns
 
 
 def _open_name(name: str, form: TextForm) -> Rows:
     if name.startswith(HUB_PREFIX):
         return open_dataset(load_hub(name), name)
     if name in SAMPLES:
-        return open_jsonl(SAMPLE_FOLDER / SAMPLES[name], name, class_names=AG_NEWS_NAMES)
+        return open_json(SAMPLE_FOLDER / SAMPLES[name], name, class_names=AG_NEWS_NAMES)
     return _open_file(Path(name), form)
 
 
 def _open_file(path: Path, form: TextForm) -> Rows:
+    path, part = _parted(path)
+    source = str(path) if part is None else f"{path}{PART_SIGN}{part}"
+    if is_saved(path):
+        return open_saved(path, source, part)
     if is_many(path):
-        known = (*_OPENERS, *_TEXT_OPENERS, ZIP)
+        known = (*_OPENERS, *_TEXT_OPENERS, *SPREADSHEETS, ZIP)
         return joined([_open_file(file, form) for file in files_of(path, known)], str(path))
     inside = archive_of(path)
     _check_file(inside[0] if inside else path)
     if inside is None and path.suffix.lower() == ZIP:
         return _open_file(only_member(path), form)
-    text_opener = _TEXT_OPENERS.get(plain_suffix(path))
-    if text_opener is None and inside is None and begins_as_fasttext(path):
-        text_opener = open_txt
-    if text_opener is not None:
-        return text_opener(path, str(path), form)
+    suffix = plain_suffix(path)
+    if suffix in _TEXT_OPENERS:
+        if suffix == path.suffix.lower() and inside is None:
+            refuse_foreign(path)
+        if suffix in JSON:
+            return open_json(path, source, form, part=part)
+        return _TEXT_OPENERS[suffix](path, source, form)
+    if suffix in SPREADSHEETS and inside is None:
+        return open_sheet(path, source, part)
+    if inside is None and begins_as_fasttext(path):
+        return open_txt(path, source, form)
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None or inside is not None:
-        raise DataError(
-            "a file of a kind that cannot be read",
-            seen=path,
-            allowed=f"{', '.join((*_TEXT_OPENERS, *_OPENERS))}; text also with "
-            f"{', '.join(COMPRESSED)} after it; "
+        kinds = ", ".join((*_TEXT_OPENERS, *_OPENERS, *SPREADSHEETS))
+        raise unreadable(
+            path,
+            f"{kinds}; text also with {', '.join(COMPRESSED)} after it; "
             f"a folder or a pattern of such files; or {HUB_FORM}; or {', '.join(SAMPLES)}",
         )
-    return opener(path, str(path))
+    return opener(path, source)
+
+
+def _parted(path: Path) -> tuple[Path, str | None]:
+    """A file or folder, and the part of it that ``FILE.xlsx#Sheet`` or ``FOLDER#split`` means."""
+    whole = str(path)
+    signs = [i for i, sign in enumerate(whole) if sign == PART_SIGN]
+    for sign in signs if not path.exists() else []:
+        file, part = Path(whole[:sign]), whole[sign + 1 :]
+        if part and (is_saved(file) or (file.is_file() and file.suffix.lower() in PARTED)):
+            return file, part
+    return path, None
 
 
 def _check_file(path: Path) -> None:
@@ -288,18 +351,23 @@ def _open_pickle(path: Path, source: str) -> Rows:
     return open_arrow(read_pickle(path), source)
 
 
+JSON = (".jsonl", ".ndjson", ".json")
+PARTED = (*JSON, *SPREADSHEETS)
+"""Files of which a part may be named."""
+
 _TEXT_OPENERS: dict[str, Callable[[Path, str, TextForm], Rows]] = {
     ".csv": open_csv,
     ".tsv": partial(open_csv, default="\t"),
     ".tab": partial(open_csv, default="\t"),
     ".txt": open_txt,
-    ".jsonl": open_jsonl,
-    ".ndjson": open_jsonl,
+    **dict.fromkeys(JSON, open_json),
 }
 """Formats of text, which may be compressed."""
 
 _OPENERS: dict[str, Callable[[Path, str], Rows]] = {
     ".parquet": open_parquet,
+    ".arrow": open_ipc,
+    ".feather": open_ipc,
     ".pkl": _open_pickle,
     ".pickle": _open_pickle,
 }

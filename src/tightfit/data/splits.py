@@ -46,7 +46,7 @@ def split_rows(
     Raises:
         DataError: one of the two sides would be empty.
     """
-    held_out, note = _held_out(len(strata), validation_rows)
+    held_out, note = held_out_rows(len(strata), validation_rows)
     if not stratify:
         return _shuffled(range(len(strata)), held_out, seed, note)
     return _stratified(strata, held_out, seed, note)
@@ -82,8 +82,14 @@ def limit_rows(rows: Sequence[int], strata: Sequence[int], limit: int, seed: int
     return [rows[position] for position in np.sort(np.concatenate(kept)).tolist()]
 
 
-def _held_out(rows: int, wanted: float) -> tuple[int, str | None]:
-    """How many rows to hold out, and the note if that is not what was wanted."""
+def held_out_rows(rows: int, wanted: float) -> tuple[int, str | None]:
+    """How many of some rows to hold out, and the note if that is not what was wanted.
+
+    ``wanted`` is the ``validation_rows`` of :func:`split_rows`.
+
+    Raises:
+        DataError: one of the two sides would be empty.
+    """
     share, note = wanted, None
     if wanted >= 1 and wanted > rows * SMALL_SHARE:
         share = SMALL_SHARE

@@ -25,7 +25,12 @@ class Table:
     source: str = "memory"
     """Where the rows come from, as the user wrote it."""
     label_values: tuple[int | str, ...] | None = None
-    """What stands there for each class that has a name; None where it is the integer itself."""
+    """What stands there for each class that has a name, where it is not the integer itself; of
+    labels without names, that they are booleans."""
+    groups: list[str | None] | None = None
+    """The group of each row, where a column of groups was asked for; None is a group of its own."""
+    unlabelled: int = 0
+    """Rows that were left out because they have no label."""
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.texts):
@@ -40,7 +45,9 @@ class Table:
     def select(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""
         labels = None if self.labels is None else [self.labels[row] for row in rows]
-        return replace(self, texts=[self.texts[row] for row in rows], labels=labels)
+        groups = None if self.groups is None else [self.groups[row] for row in rows]
+        texts = [self.texts[row] for row in rows]
+        return replace(self, texts=texts, labels=labels, groups=groups)
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the texts and raw labels in their order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -68,10 +69,16 @@ def found_encoding(path: Path, form: TextForm, origin: Origin) -> tuple[TextForm
         found = "utf-8"
     if found is None and form.encoding == AUTO:
         found = "utf-8"
-    found = found or form.encoding
+    found = found or _unmarked(form.encoding)
     expected = UTF8 if form.encoding == AUTO else (form.encoding,)
     told = () if found in expected else (f"{origin.source}: read as {found} (data.encoding)",)
     return replace(form, encoding=found), told
+
+
+def _unmarked(encoding: str) -> str:
+    """The encoding for a file without a mark, of which some wait for one in vain."""
+    name = codecs.lookup(encoding).name
+    return f"{name}-le" if name in ("utf-16", "utf-32") else encoding
 
 
 def _is_utf8(head: bytes) -> bool:
@@ -104,6 +111,13 @@ def open_text(
             yield file
     except UnicodeDecodeError as error:
         raise _undecodable(path, origin, known) from error
+    except UnicodeError as error:
+        # Some of Python's encodings, such as idna, have no words for a place.
+        raise DataError(
+            f"{origin.source} is not {known}",
+            seen=str(error),
+            next_step="name its encoding: --set data.encoding=NAME",
+        ) from error
 
 
 def _undecodable(path: Path, origin: Origin, encoding: str) -> DataError:

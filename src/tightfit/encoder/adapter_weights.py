@@ -123,9 +123,9 @@ class AdapterWeights:
         Raises:
             UnknownInside: PEFT is told to make other layers of the encoder's own.
         """
-        block = mean_block(family, depth)
-        own = self.tensors
+        block, own = mean_block(family, depth), self.tensors
         whole = all(name in own and _filled(own[name].floats, v) for name, v in block.items())
+        whole = whole and bool(block)
         due = ((0, depth), (depth - 1, depth)) if whole else ()
         if self.replicated not in ((), due):
             raise UnknownInside("the adapter repeats layers", seen=self.replicated)

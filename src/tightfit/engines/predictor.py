@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,14 @@ from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.errors import SettingsError, UsageError
 from tightfit.progress import Progress
 from tightfit.tasks import Predictions, Task
+
+
+class AnswerOptions(TypedDict, total=False):
+    """How a run shall answer; see :class:`tightfit.run.Run`."""
+
+    max_length: int | None
+    max_error: float | None
+    thresholds: Mapping[Any, float] | None
 
 
 @dataclass(frozen=True)

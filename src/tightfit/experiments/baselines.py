@@ -1,4 +1,4 @@
-"""What needs no encoder: the most frequent label, and words counted by a linear model.
+"""What trains no encoder: the most frequent label, and linear models on words or embeddings.
 
 Shapes: B rows, K classes, P classes that occur among the training rows.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,11 @@ from tightfit.experiments.cells import Row
 from tightfit.tasks.dataset import Dataset
 
 MAJORITY, TFIDF = "majority class", "tf-idf + logistic regression"
-BASELINES = (MAJORITY, TFIDF)
+EMBEDDINGS = "mean embeddings + logistic regression"
+BASELINES = (MAJORITY, TFIDF, EMBEDDINGS)
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Gives the mean of a frozen encoder's states over each text, one row a text."""
 
 MAX_ITERATIONS = 1000
 """Of L-BFGS; scikit-learn's own 100 are too few for some thousand rows."""
@@ -36,24 +40,30 @@ def tfidf_pipeline() -> Pipeline:
     )
 
 
-def run_baseline(name: str, dataset: Dataset) -> Row:
+def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row:
     """Fit a baseline on the training rows and score it on the validation rows.
 
     Args:
         name: one of :data:`BASELINES`.
         dataset: the rows.
+        embed: of the last of these.
 
     Raises:
         DataError: the training rows have a single class, or no word at all.
     """
     started = time.perf_counter()
-    model = DummyClassifier(strategy="most_frequent") if name == MAJORITY else tfidf_pipeline()
+    model = _model(name)
+    if name != MAJORITY:
+        _check_classes(dataset)
     if name == TFIDF:
-        _check_rows(dataset)
-    probabilities_BK = _probabilities(model, dataset)
+        _check_words(dataset)
+    given = embed if name == EMBEDDINGS else _as_they_are
+    assert given is not None
+    probabilities_BK = _probabilities(model, dataset, given)
     seconds = time.perf_counter() - started
     scores = dataset.task.score(dataset.validation_targets, probabilities_BK)
-    weights = [] if name == MAJORITY else [model[-1].coef_, model[-1].intercept_]
+    linear = model[-1] if name == TFIDF else model
+    weights = [] if name == MAJORITY else [linear.coef_, linear.intercept_]
     return Row(
         name=name,
         trainable=sum(array.size for array in weights),
@@ -64,18 +74,37 @@ def run_baseline(name: str, dataset: Dataset) -> Row:
     )
 
 
-def _probabilities(model: Any, dataset: Dataset) -> NDArray[np.float64]:
+def _model(name: str) -> Any:
+    match name:
+        case "majority class":
+            return DummyClassifier(strategy="most_frequent")
+        case "tf-idf + logistic regression":
+            return tfidf_pipeline()
+    return LogisticRegression(max_iter=MAX_ITERATIONS)
+
+
+def _as_they_are(texts: Sequence[str]) -> NDArray[Any]:
+    return np.array(texts, dtype=object)
+
+
+def _probabilities(
+    model: Any, dataset: Dataset, given: Callable[[Sequence[str]], NDArray[Any]]
+) -> NDArray[np.float64]:
     """Of the validation rows; where none are held out, by fits that did not see the row."""
-    texts, outputs = np.array(dataset.train_texts, dtype=object), dataset.task.outputs
-    targets_N = dataset.train_targets
+    inputs, outputs, targets_N = (
+        given(dataset.train_texts),
+        dataset.task.outputs,
+        dataset.train_targets,
+    )
     if dataset.folds is None:
-        model.fit(texts, targets_N)
-        return _spread(model.predict_proba(dataset.validation_texts), model.classes_, outputs)
-    probabilities_NK = np.zeros((len(texts), outputs))
+        model.fit(inputs, targets_N)
+        held = given(dataset.validation_texts)
+        return _spread(model.predict_proba(held), model.classes_, outputs)
+    probabilities_NK = np.zeros((len(inputs), outputs))
     for part in np.unique(dataset.folds.parts_N):
         own_N = dataset.folds.parts_N == part
-        model.fit(texts[~own_N], targets_N[~own_N])
-        found = model.predict_proba(texts[own_N])
+        model.fit(inputs[~own_N], targets_N[~own_N])
+        found = model.predict_proba(inputs[own_N])
         probabilities_NK[own_N] = _spread(found, model.classes_, outputs)
     return probabilities_NK
 
@@ -89,7 +118,7 @@ def _spread(
     return probabilities_BK
 
 
-def _check_rows(dataset: Dataset) -> None:
+def _check_classes(dataset: Dataset) -> None:
     """Refuse what scikit-learn would refuse in words of its own."""
     if len(set(dataset.train_targets.tolist())) < 2:
         raise DataError(
@@ -97,6 +126,10 @@ def _check_rows(dataset: Dataset) -> None:
             seen=dataset.task.names[dataset.train_targets[0]],
             next_step="give more rows, or set data.stratify=true",
         )
+
+
+def _check_words(dataset: Dataset) -> None:
+    """Likewise."""
     words = TfidfVectorizer().build_analyzer()
     if not any(words(text) for text in dataset.train_texts):
         raise DataError(

@@ -64,8 +64,8 @@ PAPER = ("adapters.method=lora", "train.expect_dead=false", "budget.allocation=u
 
 RECIPES = (
     Cell("head-only", "head-only", _by("none")),
-    Cell("paper", "paper", PAPER),
     Cell(RECIPE, RECIPE, _by("lora")),
+    Cell("paper", "paper", PAPER),
     Cell("VeRA", RECIPE, _by("vera")),
     Cell("IA3", RECIPE, _by("ia3")),
     Cell("bias tuning", RECIPE, _by("bias")),

@@ -51,7 +51,7 @@ class Block:
 
     With it a forward pass can be computed from the weights alone: words, positions (and the first
     token type, where there are types) are added and normalised; each block is attention, then an
-    MLP; the head reads the first token.
+    MLP; the head reads the first token, or the mean (:mod:`tightfit.families.pooling`).
     """
 
     attention_norm: str

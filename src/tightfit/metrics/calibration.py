@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import root_scalar
-from scipy.special import log_softmax, softmax
-from scipy.stats import beta
 
 from tightfit.errors import UsageError
+from tightfit.extras import lazy
 from tightfit.metrics.arguments import class_rows, confidence_rows
+
+if TYPE_CHECKING:
+    import scipy
+else:
+    scipy = lazy("scipy", "calibrating")
 
 BINS = 15
 # From fewer rows, the temperature's standard error is a fifth of it and more.
@@ -133,14 +136,16 @@ def fit_temperature(
 
     def slope(inverse: float) -> float:
         """The derivative of the mean log loss by 1 / temperature."""
-        expected_B = (softmax(inverse * scores_BK, axis=1) * scores_BK).sum(axis=1)
+        expected_B = (scipy.special.softmax(inverse * scores_BK, axis=1) * scores_BK).sum(axis=1)
         return float((expected_B - scores_BK[np.arange(len(true_B)), true_B]).mean())
 
     before = _log_loss(scores_BK, true_B)
     reason = _nothing_to_fit(true_B, slope, least_rows)
     if reason is not None:
         return Temperature(1.0, before, before, reason)
-    inverse = float(root_scalar(slope, bracket=(_FLATTEST, _SHARPEST), xtol=1e-12).root)
+    inverse = float(
+        scipy.optimize.root_scalar(slope, bracket=(_FLATTEST, _SHARPEST), xtol=1e-12).root
+    )
     return Temperature(1 / inverse, before, _log_loss(inverse * scores_BK, true_B))
 
 
@@ -230,7 +235,9 @@ def _error_bounds(
     """Upper Clopper-Pearson bounds (1934, doi:10.2307/2331986), one for each pair of counts."""
     # All rows wrong leaves no room: the beta distribution below is then not defined.
     return np.where(
-        wrong < answered, beta.ppf(level, wrong + 1, np.maximum(answered - wrong, 1)), 1.0
+        wrong < answered,
+        scipy.stats.beta.ppf(level, wrong + 1, np.maximum(answered - wrong, 1)),
+        1.0,
     )
 
 
@@ -243,4 +250,6 @@ def _last_in_sequence(holds: NDArray[np.bool_], starts: NDArray[np.intp]) -> int
 
 
 def _log_loss(logits_BK: NDArray[np.float64], labels_B: NDArray[np.int64]) -> float:
-    return float(-log_softmax(logits_BK, axis=1)[np.arange(len(labels_B)), labels_B].mean())
+    return float(
+        -scipy.special.log_softmax(logits_BK, axis=1)[np.arange(len(labels_B)), labels_B].mean()
+    )

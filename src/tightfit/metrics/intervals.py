@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from tightfit.errors import DataError
+from tightfit.extras import lazy
 from tightfit.metrics.interval import Interval
+
+if TYPE_CHECKING:
+    from scipy import stats
+else:
+    stats = lazy("scipy.stats", "scoring")
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95

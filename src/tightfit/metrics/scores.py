@@ -7,18 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
-from sklearn.metrics import confusion_matrix, log_loss
 
 from tightfit.errors import DataError
+from tightfit.extras import lazy
 from tightfit.metrics.arguments import class_rows, refuse_rows
 from tightfit.metrics.calibration import expected_calibration_error
 from tightfit.metrics.interval import Interval
 from tightfit.metrics.intervals import bootstrap, wilson
+
+if TYPE_CHECKING:
+    from scipy import sparse
+    from sklearn import metrics as sklearn
+else:
+    sparse = lazy("scipy.sparse", "scoring")
+    sklearn = lazy("sklearn.metrics", "scoring")
 
 # Softmax in half precision misses a sum of 1 by less than this, logits by far more.
 _SUM_TOLERANCE = 0.02
@@ -90,14 +96,14 @@ def score(
     ids_K = np.arange(len(names))
     predicted_B = shares_BK.argmax(axis=1)
     right_B = predicted_B == true_B
-    confusion_KK = confusion_matrix(true_B, predicted_B, labels=ids_K)
+    confusion_KK = sklearn.confusion_matrix(true_B, predicted_B, labels=ids_K)
     per_class = tuple(_class_scores(confusion_KK, k, name) for k, name in enumerate(names))
     return Scores(
         n=len(true_B),
         accuracy=wilson(int(right_B.sum()), len(true_B)),
         macro_f1=_macro_f1_interval(confusion_KK, per_class, seed),
         per_class=per_class,
-        log_loss=float(log_loss(true_B, shares_BK, labels=ids_K)),
+        log_loss=float(sklearn.log_loss(true_B, shares_BK, labels=ids_K)),
         brier=float(((shares_BK - np.eye(len(names))[true_B]) ** 2).sum(axis=1).mean()),
         ece=expected_calibration_error(shares_BK.max(axis=1), right_B),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion_KK),
@@ -118,8 +124,8 @@ def macro_f1(
     shape = (len(labels_C), 1 + max(labels_C.max(), predictions_C.max()))
     # Sparse, because a thousand classes make hundreds of thousands of cells.
     cells_C, ones_C = np.arange(shape[0]), np.ones(shape[0])
-    true_CK = csr_array((ones_C, (cells_C, labels_C)), shape=shape)
-    predicted_CK = csr_array((ones_C, (cells_C, predictions_C)), shape=shape)
+    true_CK = sparse.csr_array((ones_C, (cells_C, labels_C)), shape=shape)
+    predicted_CK = sparse.csr_array((ones_C, (cells_C, predictions_C)), shape=shape)
     right_RK = (counts_RC * (labels_C == predictions_C)) @ true_CK
     both_RK = counts_RC @ true_CK + counts_RC @ predicted_CK
     f1_RK = np.divide(2 * right_RK, both_RK, out=np.zeros(both_RK.shape), where=both_RK > 0)

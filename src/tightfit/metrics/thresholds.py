@@ -85,7 +85,11 @@ class Cost:
     def choose(
         self, probabilities_BK: NDArray[np.float64], labels_B: NDArray[np.int64]
     ) -> float | None:
-        """The threshold of least cost, the highest of equals; None where no row has the class."""
+        """The threshold of least cost, None where no row has the class.
+
+        Any threshold between two rows costs the same on them. The middle is taken, which is the
+        furthest from mistakes on other rows.
+        """
         if not (labels_B == self.label).any():
             return None
         shares_B = probabilities_BK[:, self.label]
@@ -96,7 +100,10 @@ class Cost:
         more = np.cumsum(self.costs_KK[true_B, self.label] - self.costs_KK[true_B, else_B])
         ends = _ends(values)
         best = int(more[ends].argmin())
-        return float(values[ends[best]]) if more[ends[best]] < 0 else NEVER
+        if more[ends[best]] >= 0:
+            return NEVER
+        below = values[ends[best + 1]] if best + 1 < len(ends) else 0.0
+        return float(values[ends[best]] + below) / 2
 
     def mean(self, labels_B: NDArray[np.int64], answers_B: NDArray[np.int64]) -> float:
         """Of these answers, a row."""

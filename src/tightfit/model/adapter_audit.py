@@ -13,21 +13,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
+import numpy as np
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX
+from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, HEAD_FILE
 from tightfit.errors import ArtefactError
 from tightfit.methods import Method
 from tightfit.model.adapter_folder import (
     Factor,
     label_names,
+    numbers_of,
     read_adapter_config,
     read_contents,
     read_tensor,
+    read_tensors,
     weights_file,
 )
-from tightfit.model.low_rank import numbers_of
 
 HEADS = ("classifier", "score")
 """Modules that PEFT saves whole for any classification task, besides ``modules_to_save``."""
@@ -120,7 +121,7 @@ def audit_artefact(folder: Path, plan: Plan, labels: tuple[str, ...]) -> Audit:
     # Saved as products, which anything can load; their factors are what trained.
     file = _weights(folder)
     products = {name: read_tensor(file, name) for name in ranks}
-    excess = sum(t.numel() - numbers_of(t, ranks[name]) for name, t in products.items())
+    excess = sum(t.size - numbers_of(t, ranks[name]) for name, t in products.items())
     return replace(found, trainable=found.trainable - excess)
 
 
@@ -158,17 +159,13 @@ def _audit_vectors(folder: Path, labels: tuple[str, ...] | None, method: Method)
     In place of A stands the norm of a layer's last vector, which has as many numbers as the rank
     where there are ranks; in place of B the distance of its first from the start.
     """
-    tensors = {
-        name.removeprefix(PEFT_PREFIX): tensor
-        for name, tensor in load_file(weights_file(folder)).items()
-        if name not in method.constants
-    }
+    tensors = read_tensors(weights_file(folder), without=method.constants)
     ends, states = [f".{vector}" for vector in method.vectors], []
     for name in tensors:
         if name.endswith(ends[0]):
             layer = name.removesuffix(ends[0])
-            first, last = (tensors[layer + end].double() for end in (ends[0], ends[-1]))
-            norms = [float(last.norm()), float((first - method.start).norm())]
+            first, last = (tensors[layer + end] for end in (ends[0], ends[-1]))
+            norms = [float(np.linalg.norm(v)) for v in (last, first - method.start)]
             # A factor of zero changes what a layer gives, and a product with zero does not.
             works = all(map(math.isfinite, norms)) and min(norms[len(ends) == 1 :]) > 0
             a, b = (norm if math.isfinite(norm) else None for norm in norms)
@@ -179,7 +176,7 @@ def _audit_vectors(folder: Path, labels: tuple[str, ...] | None, method: Method)
     verdict = f"alive: all {count} {unit} changed their layer"
     if dead:
         verdict = f"dead: {dead} of {count} {unit} {method.dead}, or not finite"
-    numbers = sum(tensor.numel() for tensor in tensors.values())
+    numbers = sum(tensor.size for tensor in tensors.values())
     return Audit(numbers, tuple(states), True, labels, verdict)
 
 

@@ -1,24 +1,26 @@
 """Reads any PEFT LoRA adapter folder, whoever wrote it: names and numbers, nothing executed.
 
-Neither ``transformers`` nor ``peft`` is needed for it, nor the base model.
+Neither torch nor ``peft`` is needed for it, nor the base model.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from tightfit import storage
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, PEFT_PREFIX
-from tightfit.errors import ArtefactError
+from tightfit.encoder.tensors import DTYPES, Stored, map_tensors
+from tightfit.errors import ArtefactError, ModelError
 
 MODEL_CONFIG = "config.json"
 PICKLED = "adapter_model.bin"
@@ -67,32 +69,46 @@ def read_contents(path: Path) -> Contents:
     numbers, factors, others = 0, [], []
     with _opened(path) as file:
         # With bias="all" PEFT writes the head's bias three times over; it trained once.
-        names = {_plain(name): name for name in _names(file) if _FROZEN_COPY not in name}
+        names = {_plain(name): name for name in file.shapes if _FROZEN_COPY not in name}
         constants = tuple(_constant_layers(file, names))
         for plain, name in names.items():
             if plain.rpartition(".")[0] not in constants:
-                numbers += math.prod(file.get_slice(name).get_shape())
+                numbers += math.prod(file.shapes[name])
             if match := _FACTOR.fullmatch(plain):
-                tensor = file.get_tensor(name)
-                norm = float(tensor.double().norm())
+                tensor = file.tensor(name)
+                norm = float(np.linalg.norm(tensor))
                 factors.append(Factor(match[1], match[2], len(tensor), norm))
             else:
                 others.append(plain)
     return Contents(numbers, tuple(factors), tuple(others))
 
 
-def read_tensor(path: Path, name: str) -> torch.Tensor:
+def read_tensor(path: Path, name: str) -> NDArray[np.float64]:
     """One tensor of a safetensors file, by its name in the base model.
 
     Raises:
         ArtefactError: the file is missing or damaged, or has no such tensor.
     """
     with _opened(path) as file:
-        full = next((n for n in _names(file) if n.removeprefix(PEFT_PREFIX) == name), None)
+        full = next((n for n in file.shapes if n.removeprefix(PEFT_PREFIX) == name), None)
         if full is None:
             raise ArtefactError("a tensor is missing", seen=f"no {name} in {path}")
-        tensor: torch.Tensor = file.get_tensor(full)
-    return tensor
+        return file.tensor(full)
+
+
+def read_tensors(path: Path, *, without: Collection[str] = ()) -> dict[str, NDArray[np.float64]]:
+    """Every tensor of a safetensors file, by its name in the base model.
+
+    Args:
+        path: the file.
+        without: names in the file that are left out.
+
+    Raises:
+        ArtefactError: the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        names = [name for name in file.shapes if name not in without]
+        return {name.removeprefix(PEFT_PREFIX): file.tensor(name) for name in names}
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -102,25 +118,50 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         ArtefactError: the file is missing or damaged.
     """
     with _opened(path) as file:
-        return {
-            name.removeprefix(PEFT_PREFIX): tuple(file.get_slice(name).get_shape())
-            for name in _names(file)
-        }
+        return {name.removeprefix(PEFT_PREFIX): shape for name, shape in file.shapes.items()}
 
 
-def _names(file: Any) -> list[str]:
-    """Of the tensors; an open safetensors file is no dict, and cannot be iterated itself."""
-    return list(file.keys())
+def numbers_of(weight_OI: NDArray[np.float64], rank: int) -> int:
+    """Parameters behind a saved weight: those of its two factors, if its rank is no higher.
+
+    A higher rank counts in full, and so fails the gate that asks.
+    """
+    values = np.linalg.svd(weight_OI, compute_uv=False)
+    # A product of fp32 factors, rounded to fp32, has no zero singular values but tiny ones.
+    beyond = values[rank:]
+    narrow = len(beyond) == 0 or float(beyond[0]) <= 1e-5 * float(values[0])
+    return rank * sum(weight_OI.shape) if narrow else weight_OI.size
 
 
-def _constant_layers(file: Any, names: Mapping[str, str]) -> Iterator[str]:
+@dataclass(frozen=True)
+class _File:
+    """An open safetensors file."""
+
+    path: Path
+    shapes: Mapping[str, tuple[int, ...]]
+    stored: Mapping[str, Stored]
+    """The tensors of floating-point numbers."""
+
+    def tensor(self, name: str) -> NDArray[np.float64]:
+        """The numbers of one tensor."""
+        if name not in self.stored:
+            raise ArtefactError(
+                "a tensor is in a format that is not read here",
+                seen=f"{name} in {self.path}",
+                allowed=", ".join(DTYPES),
+                next_step="save it anew in fp32",
+            )
+        return self.stored[name].floats.astype(np.float64)
+
+
+def _constant_layers(file: _File, names: Mapping[str, str]) -> Iterator[str]:
     """Layers that no training leaves: a weight of so many times the identity, or of ones."""
     for plain, name in names.items():
         layer, _, kind = plain.rpartition(".")
         if kind == "weight" and not _FACTOR.fullmatch(plain):
-            weight = file.get_tensor(name)
-            like = torch.ones_like(weight) if weight.ndim < 2 else torch.eye(*weight.shape)
-            if min(weight.shape) > 1 and bool((weight == weight.flatten()[0] * like).all()):
+            weight = file.tensor(name)
+            like = np.ones_like(weight) if weight.ndim < 2 else np.eye(*weight.shape)
+            if min(weight.shape) > 1 and bool((weight == weight.flat[0] * like).all()):
                 yield layer
 
 
@@ -185,11 +226,13 @@ def label_names(folder: Path) -> tuple[str, ...] | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[_File]:
     try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (OSError, SafetensorError) as error:
+        # The library looks more closely at a header than we do.
+        with safe_open(path, framework="np") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        yield _File(path, shapes, map_tensors(path))
+    except (OSError, SafetensorError, ModelError) as error:
         pointer = _is_lfs_pointer(path)
         raise ArtefactError(
             "a safetensors file cannot be read",

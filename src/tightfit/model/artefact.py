@@ -23,12 +23,11 @@ from tightfit.budget.parameter_plan import Plan
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX
 from tightfit.errors import ArtefactError
 from tightfit.families import FAMILIES
-from tightfit.model.adapter_folder import read_tensor, tensor_shapes
+from tightfit.model.adapter_folder import numbers_of, read_tensor, tensor_shapes
 from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import layer_stack, load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
-from tightfit.model.low_rank import numbers_of
 from tightfit.storage.files import machine_errors, read_json, write_json
 from tightfit.tasks import Task
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,6 @@ from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_na
 from tightfit.data.rows import nearest
 from tightfit.digests import weights_sha256
 from tightfit.errors import ArtefactError, ModelError
-from tightfit.extras import require
 from tightfit.families.sizes import read_object
 from tightfit.model.embedded import EMBEDDED, Embedded
 
@@ -229,7 +229,7 @@ def _embedded(name: str) -> Embedded | None:
 
 def _hub() -> ModuleType:
     """The Hub's library, which takes a quarter of a second to import."""
-    return require("huggingface_hub", "a model of the Hub")
+    return import_module("huggingface_hub")
 
 
 def _from_hub(name: str) -> Path:

@@ -69,15 +69,3 @@ class LowRankLinear(nn.Module):
         bias = self.bias if keep_vars else self.bias.detach()
         weight = self.weight if keep_vars else self.weight.detach()
         destination.update({f"{prefix}weight": weight, f"{prefix}bias": bias})
-
-
-def numbers_of(weight: torch.Tensor, rank: int) -> int:
-    """Parameters behind a saved weight: those of its two factors, if its rank is no higher.
-
-    A higher rank counts in full, and so fails the gate that asks.
-    """
-    values = torch.linalg.svdvals(weight.double())
-    # A product of fp32 factors, rounded to fp32, has no zero singular values but tiny ones.
-    beyond = values[rank:]
-    narrow = len(beyond) == 0 or float(beyond[0]) <= 1e-5 * float(values[0])
-    return rank * sum(weight.shape) if narrow else weight.numel()

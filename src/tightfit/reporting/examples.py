@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from tightfit.data.facts import TokenFacts
+from tightfit.data.facts import SplitFacts, TokenFacts
+from tightfit.engines.leave_one_out import Word
+from tightfit.errors import MissingExtraError, ModelError
 from tightfit.reporting.drawing import (
     Bar,
     Chart,
@@ -22,6 +25,12 @@ LISTED = 20
 """Labels, and mistakes, that are shown of very many."""
 FEW_ROWS = 200
 """From fewer validation rows the interval of an accuracy of 90% is over 8 points wide."""
+EXPLAINED = 10
+"""Mistakes of which the page shows the words that they hang on."""
+MOST_WORDS = 40
+"""Of a text that are left out one by one, so that the page waits for some hundred short texts."""
+TELLING = 0.15
+"""Share of the strongest word's effect from which on a word is coloured."""
 MANY_CUT = 0.05
 """Share of cut texts that deserves a word."""
 
@@ -37,6 +46,15 @@ class Balance:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A piece of a text, and whether it speaks for the answer given, ``for``, or ``against``."""
+
+    text: str
+    tone: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class Mistake:
     """A wrong answer that the classifier was sure of."""
 
@@ -46,6 +64,8 @@ class Mistake:
     confidence: float
     row: int
     """Position among the validation rows, from 0."""
+    parts: tuple[Part, ...]
+    """The text in pieces, those coloured that the answer hangs on; one piece where nobody asked."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +80,25 @@ class Rows:
     mistakes: tuple[Mistake, ...]
     wrong: int
     """Rows with a wrong answer, of those on record."""
+    explained: int
+    """How many of the mistakes show the words that they hang on."""
+    not_explained: str | None
+    """Why none do, though that was asked for."""
 
 
-def rows(run: Run) -> Rows:
-    """The rows of a run."""
+def rows(run: Run, *, explain: bool) -> Rows:
+    """The rows of a run; ``explain`` has its worst mistakes read again, a word left out each time.
+
+    Where the base model is not at hand the page says so.
+    """
+    mistakes, reason = _mistakes(run), None
+    explained = 0
+    if explain and mistakes:
+        try:
+            read = _explained(run, mistakes[:EXPLAINED])
+            mistakes, explained = (*read, *mistakes[EXPLAINED:]), len(read)
+        except (ModelError, MissingExtraError) as error:
+            reason = error.what
     counts = run.data.train_counts
     ordered = sorted(counts.items(), key=lambda item: -item[1]) if len(counts) > LISTED else None
     shown = ordered[:LISTED] if ordered else list(counts.items())
@@ -74,8 +109,10 @@ def rows(run: Run) -> Rows:
         balance=tuple(Balance(name, count, count / largest) for name, count in shown),
         labels_left_out=len(counts) - len(shown),
         lengths=_lengths(run.data.tokens),
-        mistakes=_mistakes(run),
+        mistakes=mistakes,
         wrong=len(run.validation.mistakes(1.0)) if run.validation else 0,
+        explained=explained,
+        not_explained=reason,
     )
 
 
@@ -108,14 +145,41 @@ def _sentence(words: str) -> str:
 
 def _words(run: Run) -> str:
     data = run.data
-    held = "held out of it" if data.held_out else f"from {data.validation_source}"
+    held = f"from {data.validation_source}"
+    if data.held_out:
+        held = f"held out of it {_how(data.split)}".rstrip()
     if data.folds is not None:
         held = f"the same ones: each by trainings without it, in {data.folds} parts"
     limit = f" (a sample, --limit {data.limit:,})" if data.limit else ""
     return (
         f"{data.train_rows:,} rows of {data.source} to train on{limit}, and "
-        f"{data.validation_rows:,} to validate on, {held}."
+        f"{data.validation_rows:,} to validate on, {held}.{_kept(run)}"
     )
+
+
+def _kept(run: Run) -> str:
+    """What became of what the run knew that was gone on from."""
+    found = run.metrics.train.continued
+    if found is None:
+        return ""
+    words = f" The training goes on from {found.run}"
+    if found.before is None or found.after is None:
+        return f"{words}; no row shows what became of what that knew."
+    whose = "its" if found.kept_apart else "new"
+    return (
+        f"{words}: of {found.rows:,} {whose} validation rows that neither trained on, "
+        f"{percent(found.before)} were right before and {percent(found.after)} after."
+    )
+
+
+def _how(split: SplitFacts | None) -> str:
+    """How rows were held out; older runs do not say."""
+    if split is None:
+        return ""
+    if split.by == "group":
+        column = f"column {split.group_column}" if split.group_column else "likeness of texts"
+        return f"in whole groups, by {column}"
+    return {"random": "at random", "last": "from its end"}[split.by]
 
 
 def _lengths(tokens: TokenFacts | None) -> Chart | None:
@@ -167,14 +231,40 @@ def _mistakes(run: Run) -> tuple[Mistake, ...]:
 def _mistake(
     labels: tuple[str, ...], validation_logits: ValidationLogits, temperature: float, place: int
 ) -> Mistake:
-    task = validation_logits.task
+    task, text = validation_logits.task, validation_logits.texts[place] or ""
     said = task.predictions(
         task.probabilities(validation_logits.logits_NK[place : place + 1], temperature)
     )
     return Mistake(
-        text=validation_logits.texts[place] or "",
+        text=text,
+        parts=(Part(text),),
         true=labels[int(validation_logits.targets_N[place])],
         predicted=labels[said.ids[0]],
         confidence=float(said.confidence[0]),
         row=int(validation_logits.rows_N[place]),
     )
+
+
+def _explained(run: Run, mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """Mistakes with their words weighed; as they are where the kept text is answered otherwise."""
+    said, reasons = run.explain([each.text for each in mistakes], MOST_WORDS)
+    told = zip(mistakes, said.ids, reasons, strict=True)
+    return [
+        replace(each, parts=_parts(each.text, words))
+        if run.labels[answer] == each.predicted
+        else each
+        for each, answer, words in told
+    ]
+
+
+def _parts(text: str, words: Sequence[Word]) -> tuple[Part, ...]:
+    most = max((abs(word.effect) for word in words), default=0.0)
+    parts, end = [], 0
+    for word in words:
+        if abs(word.effect) < TELLING * most or not most:
+            continue
+        tone = "for" if word.effect > 0 else "against"
+        hint = f"{word.effect:+.2f}: {percent(word.without)} sure without it"
+        parts += [Part(text[end : word.start]), Part(word.text, tone, hint)]
+        end = word.start + len(word.text)
+    return (*parts, Part(text[end:]))

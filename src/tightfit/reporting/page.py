@@ -24,8 +24,8 @@ from tightfit.run import Run
 TEMPLATE = "page.html.j2"
 
 
-def render(run: Run) -> str:
-    """The whole page as HTML."""
+def render(run: Run, *, explain: bool = False) -> str:
+    """The whole page as HTML; ``explain`` weighs the words of the worst mistakes."""
     environment = Environment(
         loader=PackageLoader(package.__name__),
         autoescape=True,
@@ -46,7 +46,7 @@ def render(run: Run) -> str:
         learning=learning(run),
         quality=quality(run),
         confidence=confidence(run),
-        rows=rows(run),
+        rows=rows(run, explain=explain),
         story=story(run),
     )
     # A lone surrogate, as a label of a data frame may hold, cannot be written.

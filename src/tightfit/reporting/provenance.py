@@ -98,6 +98,13 @@ def _no_regression(proof: Mapping[str, Any]) -> str:
     )
 
 
+def _head_solved(proof: Mapping[str, Any]) -> str:
+    return (
+        f"The gradient of the head's own objective is zero, to {proof['largest_gradient']:.1g}, on "
+        f"{proof['rows']:,} rows."
+    )
+
+
 def _round_trip(proof: Mapping[str, Any]) -> str:
     difference = proof["max_abs_difference"]
     how = f"logits within {difference:.1g}" if difference else "to the last digit"
@@ -113,6 +120,7 @@ WORDS = {
     "movement": _movement,
     "no_regression": _no_regression,
     "round_trip": _round_trip,
+    "head_solved": _head_solved,
 }
 """What each proof shows."""
 

@@ -14,12 +14,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 from tightfit.digests import file_sha256
 from tightfit.errors import ArtefactError, MachineError
+
+T = TypeVar("T")
 
 TEMPORARY_SUFFIX = ".tightfit-tmp"
 """Ends the name of a file that is still being written."""
@@ -139,6 +142,18 @@ def check_digests(path: Path, folder: Path) -> None:
     for name, digest in read_digested(path).items():
         if hashlib.sha256(read_bytes(folder / name)).hexdigest() != digest:
             raise damaged(folder / name, "its digest does not match")
+
+
+def parsed(kind: type[T], saved: object, path: Path) -> T:
+    """A dataclass from JSON; keys that it does not have are passed over.
+
+    Raises:
+        ArtefactError: it lacks entries, or has faulty ones; ``path`` is where it was.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(saved)
+    except ValidationError as error:
+        raise damaged(path, f"{error.error_count()} faulty entries") from error
 
 
 def damaged(path: Path, seen: str) -> ArtefactError:

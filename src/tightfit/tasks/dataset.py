@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tightfit.config import ASKED, Config, Decision
 from tightfit.data.balanced import deal
 from tightfit.data.checks.quick import quick_warnings
+from tightfit.data.holding_out import HeldOut, group_rows, hold_out
 from tightfit.data.sources import Columns, read_table
-from tightfit.data.splits import limit_rows, split_rows
+from tightfit.data.splits import Split, limit_rows
 from tightfit.data.table import Table
 from tightfit.errors import DataError, SettingsError
 from tightfit.progress import Progress
@@ -54,7 +55,15 @@ class Dataset:
     """Where no rows are held out: every row trains, and is scored by trainings without it."""
 
 
-def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) -> Dataset:
+def read_dataset(
+    config: Config,
+    data: Any,
+    validation: Any,
+    limit: int | None,
+    *,
+    task: Task | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
     """Read the rows, name the labels, and hold some rows out.
 
     Args:
@@ -62,16 +71,21 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         data: rows to train on, anything that :func:`read_table` takes.
         validation: rows to validate on; None holds out some of ``data``.
         limit: train on a stratified sample of this many rows, drawn after the split.
+        task: what the labels are; None finds it out from the rows.
+        progress: how to show progress.
 
     Raises:
         DataError: rows are faulty, or too few.
+        MissingExtraError: near duplicates are to be grouped, and ``datasketch`` is not installed.
     """
     table = read_table(data, Columns.of(config.data), labelled=True)
-    task = SingleLabel.from_table(table, config.data.labels)
+    task = task or SingleLabel.from_table(table, config.data.labels)
     targets = task.encode(table)
     strata = task.strata(targets)
     _check_texts(table.texts)
-    rows, held, note, folds = _shared_out(config, table, strata, validation, limit=limit)
+    rows, held, split, folds = _shared_out(
+        config, table, strata, validation, limit=limit, progress=progress or Progress()
+    )
     held_targets = task.encode(held)
     train, train_targets = table.select(rows), targets[rows]
     counts = task.counts(train_targets)
@@ -80,7 +94,8 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         "validation_source": held.source,
         "held_out": validation is None and folds is None,
         "folds": folds.decision.value if folds else None,
-        "note": note,
+        "note": _note(split.split.note if split else None, table.unlabelled),
+        "split": split.facts if split else None,
         "rows": len(table),
         "train_rows": len(train),
         "validation_rows": len(held),
@@ -88,68 +103,90 @@ def read_dataset(config: Config, data: Any, validation: Any, limit: int | None) 
         "train_counts": counts,
         "train_fingerprint": train.fingerprint(),
         "validation_fingerprint": held.fingerprint(),
-        "warnings": quick_warnings(
-            train.texts,
-            strata=task.strata(train_targets),
-            counts=counts,
-            held=[] if folds else held.texts,
-        ),
+        "warnings": [
+            *quick_warnings(
+                train.texts,
+                strata=task.strata(train_targets),
+                counts=counts,
+                held=[] if folds else held.texts,
+            ),
+            *(split.warnings if split else ()),
+        ],
     }
     return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts, folds)
 
 
 def _shared_out(
-    config: Config, table: Table, strata: Sequence[int], validation: Any, *, limit: int | None
-) -> tuple[list[int], Table, str | None, Folds | None]:
-    """Rows that train, those that validate, what is to be said of it, and parts where they are."""
-    folds = _folds(config, table, strata, given=validation is not None)
-    rows, held, note = list(range(len(table))), None, None
-    if validation is not None:
+    config: Config,
+    table: Table,
+    strata: Sequence[int],
+    validation: Any,
+    *,
+    limit: int | None,
+    progress: Progress,
+) -> tuple[list[int], Table, HeldOut | None, Folds | None]:
+    """Rows that train, those that validate, how that came about, and parts where they are."""
+    by_groups = config.data.split == "group"
+    wanted = _folds_asked(config, strata, given=validation is not None)
+    rows, held, split = list(range(len(table))), None, None
+    if wanted is not None:
+        grouping = group_rows(config, table, progress) if by_groups else None
+        alike = grouping.groups if grouping else table.texts
+        folds = _folds(strata, alike, wanted, config.seed)
+    elif validation is not None:
         held = read_table(validation, Columns.of(config.data), labelled=True)
-    elif folds is None:
-        split = split_rows(
-            strata,
-            validation_rows=config.data.validation_rows,
-            stratify=config.data.stratify,
-            seed=config.seed,
-        )
-        rows, held, note = split.train, table.select(split.validation), split.note
+    else:
+        split = hold_out(config, table, strata, progress)
+        rows, held = split.split.train, table.select(split.split.validation)
     if limit is not None:
         rows = limit_rows(rows, strata, limit, config.seed)
     if held is not None:
-        return rows, held, note, None
-    assert folds is not None
+        return rows, held, split, None
     folds = replace(folds, parts_N=folds.parts_N[rows])
-    return rows, table.select(rows), _about(folds), folds
+    notes = [_about(folds), *(grouping.notes if grouping else ())]
+    facts = grouping.facts() if grouping else {"by": "random"}
+    return rows, table.select(rows), HeldOut(Split(rows, rows, "; ".join(notes)), facts), folds
 
 
-def _folds(config: Config, table: Table, strata: Sequence[int], *, given: bool) -> Folds | None:
-    """The parts of a cross-validation, or None where rows are held out or given.
+def _folds_asked(config: Config, strata: Sequence[int], *, given: bool) -> Decision[int] | None:
+    """How many parts of a cross-validation are wanted, or None where rows are held out or given.
 
     Raises:
-        DataError: no class has two rows.
-        SettingsError: parts were asked for, and validation rows given.
+        SettingsError: parts were asked for, and validation rows given, or the last ones are to
+            validate.
     """
     asked = config.train.folds
-    if asked and given:
+    if asked and (given or config.data.split == "last"):
         raise SettingsError(
             "a cross-validation needs no validation rows, and some were given",
-            seen=f"train.folds={asked}",
+            seen=f"train.folds={asked}" + ("" if given else " with data.split=last"),
             next_step="leave out one of the two",
         )
     each = len(strata) / len(set(strata))
-    if asked == 0 or given or (asked is None and each > FEW_ROWS):
+    if asked == 0 or given or config.data.split == "last" or (asked is None and each > FEW_ROWS):
         return None
-    distinct = Counter({row: strata[i] for i, row in enumerate(table.texts)}.values())
-    if max(distinct.values()) < 2:
+    if asked:
+        return Decision(asked, ASKED)
+    return Decision(FEW_FOLDS, f"{each:.3g} rows a class are too few to hold any out")
+
+
+def _folds(
+    strata: Sequence[int], alike: Sequence[Hashable], wanted: Decision[int], seed: int
+) -> Folds:
+    """The parts of a cross-validation; rows of which ``alike`` is the same are in one part.
+
+    Raises:
+        DataError: no class has two rows that differ.
+    """
+    different = Counter(stratum for stratum, _ in set(zip(strata, alike, strict=True)))
+    if max(different.values()) < 2:
         raise DataError(
             "no class has two different texts, so that no row can be scored by the others",
             seen=f"{len(strata):,} rows of {len(set(strata)):,} classes",
             next_step="give two rows or more for a class, or a file of rows with --validation",
         )
-    folds = min(asked or FEW_FOLDS, distinct.total())
-    reason = ASKED if asked else f"{each:.3g} rows a class are too few to hold any out"
-    return Folds(deal(strata, table.texts, folds, config.seed), Decision(folds, reason))
+    folds = min(wanted.value, len(set(alike)))
+    return Folds(deal(strata, alike, folds, seed), replace(wanted, value=folds))
 
 
 def _about(folds: Folds) -> str:
@@ -158,6 +195,12 @@ def _about(folds: Folds) -> str:
         f"every row trains; scores come from a cross-validation in {decision.value} parts: "
         f"{decision.reason}"
     )
+
+
+def _note(split: str | None, unlabelled: int) -> str | None:
+    """What is to be said of the rows: those left out, and how the others were split."""
+    left = f"{unlabelled:,} rows without a label are left out" if unlabelled else None
+    return "; ".join(filter(None, (left, split))) or None
 
 
 def _check_texts(texts: Sequence[str]) -> None:

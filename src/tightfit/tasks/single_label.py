@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -57,6 +57,10 @@ class SingleLabel:
     def from_table(cls, table: Table, declared: tuple[str, ...] = ()) -> SingleLabel:
         """The task that labelled rows set; see :meth:`LabelSet.from_table`."""
         return cls(LabelSet.from_table(table, declared))
+
+    def extended(self, table: Table) -> SingleLabel:
+        """With the labels of other rows after its own; see :meth:`LabelSet.extended`."""
+        return SingleLabel(self.labels.extended(table))
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> SingleLabel:
@@ -297,6 +301,10 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.probabilities)
+
+    def select(self, rows: Sequence[int]) -> Predictions:
+        """Those of some texts; counts over all texts are not known of them."""
+        return replace(self, probabilities=self.probabilities[rows], truncated=0, by_linear=0)
 
     def told(self, label_format: LabelFormat | None = None) -> list[str | int | None]:
         """The label of each text, None where the classifier is not sure enough.

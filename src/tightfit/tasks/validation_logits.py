@@ -10,20 +10,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.errors import ArtefactError
+from tightfit.extras import ARROW, ensure_train, lazy
 from tightfit.tasks import Predictions, Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = lazy("pyarrow", ARROW)
+    pq = lazy("pyarrow.parquet", ARROW)
 
 KEPT_VALUES = 1_000_000
 """Logits that are kept, 4 MB: of more rows than that, a sample decides as well."""
 KEPT_TEXTS = 40
 """Texts that are kept: those of the most confident mistakes."""
+KEPT_IN_ALL = 20_000_000
+"""Characters of all validation texts together that are kept whole; compressed, some 8 MB."""
 KEPT_CHARACTERS = 1_000
 """Of each kept text."""
 
@@ -38,6 +47,9 @@ class ValidationLogits:
     rows_N: NDArray[np.int64]
     """Position of each among the validation rows."""
     texts: tuple[str | None, ...]
+    inputs: tuple[str | None, ...] = ()
+    """The whole text of each row, for whoever goes on from the run; None where they are too long
+    together, and in older runs."""
 
     @classmethod
     def gather(
@@ -58,7 +70,7 @@ class ValidationLogits:
         kept = tuple(
             _cut(texts[row]) if i in shown else None for i, row in enumerate(rows_N.tolist())
         )
-        return replace(bare, texts=kept)
+        return replace(bare, texts=kept, inputs=_whole([texts[row] for row in rows_N.tolist()]))
 
     def mistakes(self, temperature: float) -> list[int]:
         """Positions of the rows that were answered wrongly, the most confident first."""
@@ -97,6 +109,7 @@ class ValidationLogits:
             "label": pa.array(self.targets_N),
             "logits": logits,
             "text": pa.array(self.texts, pa.string()),
+            "input": pa.array(self.inputs or [None] * len(self), pa.string()),
         }
         buffer = BytesIO()
         pq.write_table(pa.table(columns), buffer, compression="zstd")
@@ -111,8 +124,9 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
     """
     if not path.is_file():
         return None
+    ensure_train("what is made of validation rows, such as a level of error (max_error),")
     try:
-        table = pq.read_table(path, columns=["row", "label", "logits", "text"])
+        table = pq.read_table(path)
         width = table.schema.field("logits").type.list_size
         logits_NK = table["logits"].combine_chunks().flatten().to_numpy().reshape(-1, width)
         rows_N, targets_N = table["row"].to_numpy(), table["label"].to_numpy()
@@ -122,7 +136,19 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
             seen=f"{path}: {error}",
             next_step="restore it from a copy, or train again",
         ) from error
-    return ValidationLogits(task, logits_NK, targets_N, rows_N, tuple(table["text"].to_pylist()))
+    texts = tuple(table["text"].to_pylist())
+    whole = "input" in table.column_names
+    inputs = tuple(table["input"].to_pylist()) if whole else (None,) * len(texts)
+    return ValidationLogits(task, logits_NK, targets_N, rows_N, texts, inputs)
+
+
+def _whole(texts: Sequence[str]) -> tuple[str | None, ...]:
+    """The texts from the first on, as many as the limit allows."""
+    left, kept = KEPT_IN_ALL, []
+    for text in texts:
+        left -= len(text)
+        kept.append(text.encode("utf-8", "replace").decode() if left >= 0 else None)
+    return tuple(kept)
 
 
 def _cut(text: str) -> str:

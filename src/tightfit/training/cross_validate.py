@@ -7,6 +7,7 @@ that is kept (Stone 1974, Cross-validatory choice and assessment of statistical 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from accelerate.utils import set_seed
@@ -18,7 +19,7 @@ from tightfit.progress import Progress
 from tightfit.training.callbacks import Callback, TrainingState
 from tightfit.training.loop import Loop
 from tightfit.training.optim import epoch_order, make_schedule
-from tightfit.training.setup import OutOfFold, Setup
+from tightfit.training.setup import Answers, OutOfFold, Setup
 
 
 def cross_validate(setup: Setup, progress: Progress) -> Setup:
@@ -31,7 +32,7 @@ def cross_validate(setup: Setup, progress: Progress) -> Setup:
     parts_N = setup.validation.parts_N
     assert parts_N is not None
     start = setup.classifier.state()
-    found = OutOfFold(*(_empty(setup) for _ in range(2)))
+    trained_NK, start_NK = (_empty(setup) for _ in range(2))
     parts = np.unique(parts_N).tolist()
     with progress.track("cross-validation", len(parts)) as bar:
         for part in parts:
@@ -40,12 +41,14 @@ def cross_validate(setup: Setup, progress: Progress) -> Setup:
             setup.classifier.load_state(start)
             begun = _StartLogits()
             Loop(without, GradientWatch({}), [begun]).fit()
-            found.start_NK[parts_N == part] = begun.logits_NK
-            found.logits_NK[parts_N == part] = _held_logits(without)
+            start_NK[parts_N == part] = begun.logits_NK
+            trained_NK[parts_N == part] = _held_logits(without)
             bar.advance()
     setup.classifier.load_state(start)
     set_seed(setup.config.seed)
-    return replace(setup, out_of_fold=found)
+    answers = partial(Answers, setup.classifier.task, targets_N=setup.validation.targets)
+    found = OutOfFold(answers(logits_NK=trained_NK), answers(logits_NK=start_NK))
+    return replace(setup, out_of_fold=found, chooses=False)
 
 
 class _StartLogits(Callback):
@@ -74,7 +77,7 @@ def _without(setup: Setup, part: int) -> Setup:
     assert held.parts_N is not None
     kept = train.select(np.flatnonzero(train.parts_N != part).tolist())
     left = held.select(np.flatnonzero(held.parts_N == part).tolist())
-    fewer = replace(setup, train=kept, validation=left, eval_subset=left)
+    fewer = replace(setup, train=kept, validation=left, eval_subset=left, chooses=False)
     epochs = setup.decisions.epochs
     if setup.solves or epochs is None:
         return fewer

@@ -47,7 +47,7 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         ProofError: they are worse.
     """
     # Of what has no steps the start is all there is.
-    fitted_start = setup.config.head.start == "probe" and setup.objective != "probe"
+    fitted_start = setup.config.head.start != "random" and setup.objective != "probe"
     history, best = fitted.history, fitted.counters.best_step
     kept = best > 0 or fitted_start
     sealed = next((row for row in history if kept and row["step"] == best), history[-1])
@@ -56,11 +56,17 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         for row in (history[0], sealed)
     )
     highest = highest_loss(setup, history)
-    proof = no_regression(start, end, fitted_start=fitted_start, highest_loss=highest)
+    by_loss = setup.out_of_fold is not None
+    proof = no_regression(
+        start, end, fitted_start=fitted_start, highest_loss=highest, by_loss=by_loss
+    )
     if proof.numbers["kept_start"]:
+        gone_on = setup.config.head.start == "run"
+        what = "the run that it goes on from" if gone_on else "a linear probe"
+        adapters = "stay as they were in it" if gone_on else "change nothing"
         progress.warn(
-            f"no step did better than the start, a linear probe with {start.accuracy:.1%} on the "
-            "validation rows; the start is kept, and the adapters change nothing: lower optim.lr, "
+            f"no step did better than the start, {what} with {start.accuracy:.1%} on the "
+            f"validation rows; the start is kept, and the adapters {adapters}: lower optim.lr, "
             "or give more rows"
         )
     return proof
@@ -70,7 +76,7 @@ def in_fp32(setup: Setup, reason: str) -> Setup:
     """The same setup with its forward pass in fp32, over the same weights."""
     lean = None
     if setup.lean is not None:
-        lean = LeanEncoder(setup.classifier.module, torch.float32)
+        lean = LeanEncoder(setup.classifier.module, torch.float32, setup.classifier.plan.pooling)
     return replace(setup, precision=Precision("fp32", reason), lean=lean)
 
 

@@ -15,31 +15,19 @@ from tightfit.training.setup import Setup
 
 
 def choose_by_folds(setup: Setup, progress: Progress) -> Setup:
-    """The setup with the scores of its rows, without adapters where those are no gain to them.
-
-    Few rows tell little by how many of them are right, and more by how sure each answer is. So
-    what trained goes only where it is worse by both.
-    """
+    """The setup with the scores of its rows, without adapters where those are no gain to them."""
     setup = cross_validate(setup, progress)
     found, decided = setup.out_of_fold, setup.decisions.kept
     assert found is not None
     if decided is not None or setup.objective == "probe" or why_unsolved(setup.classifier.plan):
         return setup
-    task, targets_N = setup.classifier.task, setup.validation.targets
-    right, before = (
-        int(task.right(logits_NK, targets_N).sum())
-        for logits_NK in (found.logits_NK, found.start_NK)
-    )
-    loss, loss_before = (
-        task.fit_temperature(logits_NK, targets_N).log_loss_after
-        for logits_NK in (found.logits_NK, found.start_NK)
-    )
     words = (
-        f"out of fold {right} of {len(targets_N)} rows are right with a log loss of {loss:.2f}, by "
-        f"the probe on the frozen encoder {before} with {loss_before:.2f}"
+        f"out of fold {found.trained.right} of {len(setup.validation.targets)} rows are right with "
+        f"a log loss of {found.trained.scores[0]:.2f}, by the probe on the frozen encoder "
+        f"{found.start.right} with {found.start.scores[0]:.2f}"
     )
     progress.say(words)
-    if right >= before or loss < loss_before:
+    if found.trained.as_good_as(found.start):
         kept: Decision[Literal["trained", "start"]] = Decision("trained", words)
         return replace(setup, decisions=replace(setup.decisions, kept=kept))
     return cross_validate(start_of(setup, words), progress)

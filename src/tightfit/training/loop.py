@@ -126,7 +126,7 @@ class Loop:
         if last and state.setup.solves:
             solve_head(state.setup, frozen=False)
         # A head that is solved at the end has nothing to say before.
-        regular = state.setup.out_of_fold is None and not state.setup.solves
+        regular = state.setup.chooses and not state.setup.solves
         due = regular and state.step % state.setup.eval_every == 0
         state.evaluated = last or due
         if state.evaluated:
@@ -222,8 +222,10 @@ class Loop:
         random, are scored for the record alone.
         """
         state, best = self.state, self.state.counters.best_accuracy
+        if not state.setup.chooses:
+            return state.rate > 0
         if state.step == 0:
-            return state.setup.config.head.start == "probe"
+            return state.setup.config.head.start != "random"
         better = accuracy > best or (accuracy == best and state.counters.best_step == 0)
         # Not a number is not below it either.
         return state.rate > 0 and better and eval_loss <= highest_loss(state.setup, state.history)
@@ -232,11 +234,10 @@ class Loop:
         """Mean loss and accuracy: of the rows held out, or of trainings that did not see a row."""
         state, setup, subset = self.state, self.state.setup, self.state.setup.eval_subset
         crossed, task = setup.out_of_fold, setup.classifier.task
+        if crossed is not None:
+            return (crossed.trained if state.step else crossed.start).scores
         rows = state.peers.rows_of(range(len(subset.tokens)))
-        if crossed is None:
-            found_NK = self._logits(subset, rows)
-        else:
-            found_NK = (crossed.logits_NK if state.step else crossed.start_NK)[rows]
+        found_NK = self._logits(subset, rows)
         logits_NK, targets_N = torch.from_numpy(found_NK), torch.from_numpy(subset.targets[rows])
         accuracy = state.peers.mean(task.right(logits_NK, targets_N).double())
         return state.peers.mean(task.row_losses(logits_NK, targets_N)), accuracy

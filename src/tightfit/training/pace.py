@@ -11,7 +11,7 @@ import torch
 from tightfit.data.batches import Batch, collate, count_padded_tokens, length_sorted
 from tightfit.data.tokens import Tokens
 from tightfit.model.classifier import build
-from tightfit.model.proofs import GradientWatch
+from tightfit.model.proofs import ROUND_TRIP_ROWS, GradientWatch
 from tightfit.progress import Progress
 from tightfit.training.eva_init import start_at_directions
 from tightfit.training.loop import Loop
@@ -24,9 +24,9 @@ LEAST_SHARE = 0.05
 """Of a whole pass, that one from stored states counts as at least. It is timed as the whole less
 the frozen layers' part, and the difference of two short measurements may come out at nothing."""
 
-LOADS = 4
-"""Loadings of the model that the end takes as long as: it is loaded anew for the proof and for the
-scores, and calibration, report, card and seal were measured to take less than two more."""
+LOADS = 8
+"""Loadings of the model that the end takes as long as, forward passes aside: it is loaded anew for
+the proof and for the scores, and calibration, report, card and seal took less than six more."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,10 @@ def rehearse(setup: Setup) -> Pace:
         probe = in_logits * train * min(1.0, setup.probe_rows / len(setup.train.targets))
     step = in_step * loop.places_in_step()
     evaluation, scoring = in_logits * eval_subset, own * held
-    return Pace(step, evaluation, beginning, probe, scoring, LOADS * _load_seconds(setup))
+    # By the model that was trained, and by what was saved of it.
+    trip = 2 * scoring * min(1.0, ROUND_TRIP_ROWS / len(setup.validation.tokens))
+    finishing = trip + LOADS * _load_seconds(setup)
+    return Pace(step, evaluation, beginning, probe, scoring, finishing)
 
 
 def _load_seconds(setup: Setup) -> float:

@@ -61,7 +61,7 @@ def decide_pooling(
         return Decision("mean", f"{rows} rows are too few to compare it with the first token")
     try:
         texts = [dataset.train_texts[row] for row in rows_N]
-        features = _features(source.folder, texts, config.data.max_length, progress)
+        features = both_features(source.folder, texts, config.data.max_length, progress)
     except UnknownInside as error:
         return Decision("first", error.what)
     targets_N = dataset.train_targets[rows_N]
@@ -107,7 +107,7 @@ class _BothStates:
         return np.concatenate(self.forward.states(batch), axis=1)
 
 
-def _features(
+def both_features(
     folder: Path, texts: Sequence[str], max_length: int, progress: Progress
 ) -> list[NDArray[np.float32]]:
     """What an output layer would read of each text, (N, F): of first tokens, and of means.

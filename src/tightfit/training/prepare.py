@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
-from tightfit.config import ASKED, Config, Decision, Decisions, KeptText, Objective
+from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
 from tightfit.data.batches import padding_share
 from tightfit.data.token_cache import TokenCache
 from tightfit.data.tokens import Tokens
@@ -166,7 +166,7 @@ def _scheduled(setup: Setup) -> tuple[Setup, str | None]:
     """The setup with its steps, and what about them people should know."""
     config, decisions, count = setup.config, setup.decisions, len(setup.train.targets)
     if setup.solves:
-        schedule, note = _few_steps(config, setup.objective, count), None
+        schedule, note = _few_steps(setup), None
     else:
         epochs = decide_epochs(config, count)
         order = epoch_order(config, setup.train.tokens.lengths, epoch=0)
@@ -251,12 +251,16 @@ class _Reader:
         return rows, held_rows, kept, len(names)
 
 
-def _few_steps(config: Config, objective: Objective, rows: int) -> Schedule:
-    """The schedule before a head that is solved: a fixed number of steps, or none."""
-    settings = config.contrastive
-    steps = 0 if objective == "probe" else min(settings.steps, config.train.max_steps or math.inf)
-    warmup = round(SHORT_RUN_WARMUP * steps)
-    return Schedule(int(steps), warmup, math.ceil(rows / settings.batch))
+def _few_steps(setup: Setup) -> Schedule:
+    """The schedule before a head that is solved: as many steps for every class, or none."""
+    config, settings = setup.config, setup.config.contrastive
+    classes = settings.batch // settings.class_rows
+    turns = max(1.0, len(np.unique(setup.train.targets)) / classes)
+    steps = 0 if setup.objective == "probe" else math.ceil(settings.steps * turns)
+    steps = min(steps, config.train.max_steps or steps)
+    rows = settings.class_rows * min(classes, len(np.unique(setup.train.targets)))
+    per_epoch = math.ceil(len(setup.train.targets) / rows)
+    return Schedule(steps, round(SHORT_RUN_WARMUP * steps), per_epoch)
 
 
 def decide_long_text(config: Config, tokens: Tokens) -> Decision[KeptText]:

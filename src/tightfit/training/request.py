@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 
 from tightfit.config import DEFAULT_RECIPE, OPTIONS, Config, Settings, settings_of
@@ -58,10 +59,11 @@ class TrainRequest:
     """Rows and settings as they were asked for; nothing that a run decides is in here.
 
     Attributes:
-        data: a path, ``hf:NAME``, ``sample``, a data frame or a ``datasets.Dataset``.
+        data: a path, ``hf:NAME``, ``sample``, or rows in memory.
         config: every setting.
         validation: rows to validate on, or None.
         limit: train on so many rows, or None.
+        from_run: the run that it goes on from, or None.
         started: when the call began, by :func:`time.monotonic`.
     """
 
@@ -69,6 +71,7 @@ class TrainRequest:
     config: Config
     validation: Any = None
     limit: int | None = None
+    from_run: Path | None = None
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -88,6 +91,7 @@ class TrainRequest:
             config,
             options.get("validation"),
             options.get("limit"),
+            None,
             time.monotonic() if started is None else started,
         )
 
@@ -101,7 +105,20 @@ class TrainRequest:
             DataError: a file or column is missing.
             ModelError: the model's folder is not there.
             MachineError: a file may not be read.
+            SettingsError: a split was asked for, and validation rows given.
         """
+        if self.validation is not None and self.config.data.split != "random":
+            raise SettingsError(
+                "rows to validate on are given, so that no split is made",
+                seen=f"data.split={self.config.data.split} with --validation",
+                next_step="leave out one of the two",
+            )
+        if (self.config.head.start == "run") != (self.from_run is not None):
+            raise SettingsError(
+                "a head starts from a run where a training goes on from one",
+                seen=f"head.start={self.config.head.start}",
+                next_step="name the run with --from, or set head.start=probe",
+            )
         columns = Columns.of(self.config.data)
         for rows in (self.data, self.validation):
             if rows is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
+from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
@@ -63,16 +65,40 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class OutOfFold:
-    """What trainings that did not see a row say of it, for every row.
+class Answers:
+    """What a classifier says of rows that it did not see."""
 
-    Attributes:
-        logits_NK: of the trained classifiers, in the order of the validation rows.
-        start_NK: the same of what they started from.
-    """
-
+    task: Task
     logits_NK: NDArray[np.float32]
-    start_NK: NDArray[np.float32]
+    targets_N: NDArray[Any]
+
+    @cached_property
+    def right(self) -> int:
+        """Rows that are answered rightly."""
+        return int(self.task.right(self.logits_NK, self.targets_N).sum())
+
+    @cached_property
+    def scores(self) -> tuple[float, float]:
+        """Mean loss in nats, at the temperature that suits it best, and accuracy.
+
+        How sharp a solved head is depends on its strength, which is no merit of it.
+        """
+        loss = self.task.fit_temperature(self.logits_NK, self.targets_N).log_loss_after
+        return loss, self.right / len(self.targets_N)
+
+    def as_good_as(self, other: Answers) -> bool:
+        """Few rows tell little by how many are right, and more by how sure each answer is: worse
+        is what is worse by both."""
+        return self.right >= other.right or self.scores[0] < other.scores[0]
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What trainings that did not see a row say of it, for every validation row."""
+
+    trained: Answers
+    start: Answers
+    """Of what they started from."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +130,8 @@ class Setup:
     """Most rows of one pass, once the device has run out of memory with more."""
     out_of_fold: OutOfFold | None = None
     """The scores, where no rows are held out."""
+    chooses: bool = True
+    """Whether evaluations choose the weights that are kept; else they are the last ones."""
 
     @property
     def objective(self) -> Objective:

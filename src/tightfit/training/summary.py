@@ -14,6 +14,30 @@ ScoreSource = Literal["validation", "cross_validation"]
 
 
 @dataclass(frozen=True)
+class Continued:
+    """What became of what another run knew.
+
+    Attributes:
+        run: that was gone on from.
+        kept_apart: whether the rows are that run's own validation rows; otherwise they are new
+            validation rows with labels that it knows.
+        rows: that both were scored on, and neither trained on.
+        before: accuracy of that run on them; None where there are no such rows.
+        after: accuracy of this one.
+        new_labels: that it did not know.
+        labels_gone: that no new row has; they are kept.
+    """
+
+    run: str
+    kept_apart: bool
+    rows: int
+    before: float | None
+    after: float | None
+    new_labels: tuple[str, ...] = ()
+    labels_gone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TrainSummary:
     """What training took, and what came of it.
 
@@ -33,6 +57,7 @@ class TrainSummary:
         proofs: by name, whether each holds, and whether a failure was declared (``expected``), and
             whether the start was kept (``kept_start``).
         source: of accuracy and macro F1.
+        continued: of a training that went on from a run, what became of what that knew.
     """
 
     task: str
@@ -49,6 +74,7 @@ class TrainSummary:
     tokens_per_second: float
     proofs: Mapping[str, Mapping[str, bool]]
     source: ScoreSource = "validation"
+    continued: Continued | None = None
 
     @property
     def kept_start(self) -> bool:

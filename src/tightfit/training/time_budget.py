@@ -124,11 +124,18 @@ def _fitting(setup: Setup, limit: TimeLimit) -> _Fit:
     """What is set aside for all but steps, and the pace with that."""
     pace = rehearse(setup)
     left = limit.left - pace.finishing
-    setup, pace = _fewer_scored(setup, pace, left)
-    training = (left - pace.scoring) * (1 - RESERVE)
+    if setup.dataset.folds is None:  # else each row has been scored already
+        setup, pace = _fewer_scored(setup, pace, left)
+    training = (left - pace.scoring) * (1 - RESERVE) / _trainings(setup)
     setup, pace = _fewer_probed(setup, pace, training)
     setup, pace = _fewer_watched(setup, pace, training)
     return _Fit(setup, pace, training)
+
+
+def _trainings(setup: Setup) -> int:
+    """How many times over a training is done: once more than a cross-validation has parts."""
+    folds = setup.dataset.folds
+    return 1 if folds is None else 1 + folds.decision.value
 
 
 def _fewer_scored(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
@@ -202,7 +209,7 @@ def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
     whole = setup.schedule.total
     if fitting < 1:
         spent = limit.minutes - limit.left / 60
-        training = pace.seconds(1, setup.eval_every) / (1 - RESERVE)
+        training = _trainings(setup) * pace.seconds(1, setup.eval_every) / (1 - RESERVE)
         needed = spent + (training + pace.scoring + pace.finishing) / 60
         raise UsageError(
             f"{limit.minutes:g} minutes leave no time to train",
@@ -215,8 +222,10 @@ def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
     epochs = fitting / setup.schedule.steps_per_epoch
     rows = len(setup.train.targets)
     extent = f"{epochs:.2g} epochs" if epochs >= 1 else f"{int(epochs * rows):,} of {rows:,} rows"
+    times = _trainings(setup)
+    over = f", {times} times over," if times > 1 else ""
     return Decision(
         fitting,
-        f"{extent}, the most that fits into {limit.minutes:g} minutes "
+        f"{extent}, the most that fits{over} into {limit.minutes:g} minutes "
         f"at {pace.step:.3g} seconds a step",
     )

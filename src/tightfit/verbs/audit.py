@@ -35,7 +35,8 @@ def audit(path: str | Path) -> Audit:
     if run is None:
         return audit_folder(path)
     found = audit_artefact(run.artefact, run.plan, run.labels)
-    if run.proofs.get("no_regression", {}).get("kept_start"):
+    proofs = run.proofs if run.folder.proofs.is_file() else {}
+    if proofs.get("no_regression", {}).get("kept_start"):
         words = f"{found.verdict}; no step did better than the start, which training kept"
         return replace(found, verdict=words)
     return found

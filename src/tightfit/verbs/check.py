@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
-from tightfit.config import load_config
+from tightfit.config import Settings, load_config, with_reading
 from tightfit.data.checks.cleaning import FIXES, Cleaned, Fix, cleaned
 from tightfit.data.checks.findings import Findings
-from tightfit.data.copies import check_copy, write_table
+from tightfit.data.copies import check_copy, write_sheet
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.display import Shown
-from tightfit.errors import MissingExtraError, ModelError, UsageError
+from tightfit.errors import DataError, MissingExtraError, ModelError, UsageError
+from tightfit.extras import ensure
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Progress, RichProgress
 
@@ -32,12 +33,16 @@ class CheckResult(Shown):
     findings: Findings
     cleaned: Cleaned | None = None
     out: Path | None = None
-    """The cleaned copy."""
+    """The cleaned copy; without one, the sheet of suspect labels."""
 
     def to_json(self) -> dict[str, Any]:
-        """The object that ``tightfit check --json`` prints; ``cleaned`` only if one was written."""
+        """The object that ``tightfit check --json`` prints.
+
+        ``cleaned`` is there only if a copy was written, ``suspects_out`` if the suspects were.
+        """
         if self.cleaned is None:
-            return self.findings.to_json()
+            sheet = {} if self.out is None else {"suspects_out": str(self.out)}
+            return {**self.findings.to_json(), **sheet}
         copy = {
             "out": str(self.out),
             "rows": len(self.cleaned.table),
@@ -58,6 +63,7 @@ def check(
     against: Any = None,
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
+    settings: Settings = (),
     model: str | None = None,
     max_length: int | None = None,
     fix: Sequence[Fix] | str = (),
@@ -74,32 +80,38 @@ def check(
         against: test rows, which must not be among ``data``; their labels are not looked at.
         text_column: column, or columns to join with a space.
         label_column: column of the labels; None takes ``label`` where there is one.
+        settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
+            as assignments or by name.
         model: whose tokenizer counts tokens; None takes the default recipe's, if it is installed.
         max_length: longest text that will be read, in tokens; None takes the default recipe's.
-        fix: what a cleaned copy shall be without: some of ``FIXES``.
-        out: the file of that copy: .csv, .jsonl or .parquet.
+        fix: what a cleaned copy shall be without: some of ``FIXES``. The copy has all columns.
+        out: the file of that copy, .csv, .jsonl or .parquet; without ``fix`` of the suspect labels,
+            with row, given label, suggested label, confidence and text.
         overwrite: replace a file that is there already.
         label_errors: look for suspect labels, which takes most of the time.
         progress: how to speak to people; None speaks on stderr.
 
     Raises:
-        DataError: the rows cannot be read, or no row would be left in the copy.
+        DataError: the rows cannot be read, no row would be left in the copy, or labels cannot be
+            judged and a sheet of suspects is asked for.
         UsageError: ``fix`` and ``out`` do not go together, or cannot be used.
         MissingExtraError: the extra ``checks`` is not installed.
         ModelError: the model has no tokenizer that can be used.
         MachineError: a file may not be read or written.
     """
+    ensure("datasketch", "checking rows")
     progress = progress or RichProgress()
     fixes = _fixes(fix)
-    copy = _copy_path(fixes, out)
-    if copy is not None:
-        check_not_input(copy, data, against)
-        check_new_file(copy, overwrite=overwrite)
-    defaults = load_config().data
-    names = (text_column,) if isinstance(text_column, str) else text_column
-    columns = Columns(tuple(names or defaults.text_column), label_column or "label", "empty")
+    file = _file(fixes, out, label_errors=label_errors)
+    if file is not None:
+        check_not_input(file, data, against)
+        check_new_file(file, overwrite=overwrite)
+    defaults = with_reading(load_config(), settings).data
+    columns = Columns.of(defaults, text_column, label_column, "empty")
+    columns = replace(columns, task="single", missing_label=None)
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
+    from tightfit.data.checks.check_outputs import cleaned_sheet, suspects_sheet
     from tightfit.data.checks.examine import check_table
 
     table = read_table(data, columns, labelled=labelled)
@@ -112,11 +124,26 @@ def check(
         label_errors=label_errors,
         progress=progress,
     )
-    if copy is None:
+    if file is None:
         return CheckResult(findings)
+    if not fixes:
+        _check_judged(findings)
+        write_sheet(suspects_sheet(table, findings.suspects), file)
+        return CheckResult(findings, out=file)
     clean = cleaned(table, findings, fixes)
-    write_table(clean.table, copy)
-    return CheckResult(findings, clean, copy)
+    write_sheet(cleaned_sheet(data, columns, clean), file)
+    return CheckResult(findings, clean, file)
+
+
+def _check_judged(findings: Findings) -> None:
+    """An empty sheet must mean that no label is suspect, not that nobody could look."""
+    skipped = findings.found["suspect_labels"].skipped
+    if skipped:
+        raise DataError(
+            "there is no sheet of suspect labels to write",
+            seen=f"labels were not judged: {skipped}",
+            next_step="name the column of labels with --label-column, or leave out --out",
+        )
 
 
 def _fixes(fix: Sequence[Fix] | str) -> tuple[Fix, ...]:
@@ -133,16 +160,23 @@ def _fixes(fix: Sequence[Fix] | str) -> tuple[Fix, ...]:
     return tuple(known for known in FIXES if known in names)
 
 
-def _copy_path(fixes: Sequence[Fix], out: str | Path | None) -> Path | None:
-    """Where to write the cleaned copy, or None where none is asked for; refuses before any work."""
-    if bool(fixes) != (out is not None):
-        raise UsageError(
-            "a cleaned copy needs both what to fix and a file to write",
-            seen=f"--fix {','.join(fixes)}" if fixes else f"--out {out}",
-            allowed=f"--fix with some of {','.join(FIXES)}, and --out FILE",
-        )
+def _file(fixes: Sequence[Fix], out: str | Path | None, *, label_errors: bool) -> Path | None:
+    """Where to write the suspects or the copy, or None for neither; refuses before any work."""
     if out is None:
+        if fixes:
+            raise UsageError(
+                "a cleaned copy needs a file to write",
+                seen=f"--fix {','.join(fixes)}",
+                next_step="name it with --out FILE",
+            )
         return None
+    if not fixes and not label_errors:
+        raise UsageError(
+            "--out writes the suspect labels, and --no-label-errors looks for none",
+            seen=f"--out {out}",
+            next_step=f"leave one of them out, or write a cleaned copy with --fix, some of "
+            f"{','.join(FIXES)}",
+        )
     path = Path(out)
     check_copy(path)
     return path

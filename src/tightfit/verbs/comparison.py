@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tightfit import storage
 from tightfit.config import Config, settings_of, typed
-from tightfit.errors import BudgetError, Interrupted, SettingsError, UsageError
-from tightfit.experiments.baselines import BASELINES, run_baseline
+from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
+from tightfit.experiments.baselines import BASELINES, EMBEDDINGS, Embed, run_baseline
 from tightfit.experiments.cells import (
     RECIPE,
     RECIPES,
@@ -29,10 +34,12 @@ from tightfit.experiments.cells import (
     write_row,
 )
 from tightfit.experiments.markdown import markdown
+from tightfit.families import FAMILIES
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Once, Progress
 from tightfit.run import Run
 from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.training.pooling_choice import both_features
 from tightfit.training.prepare import plan_for
 from tightfit.training.request import TrainRequest
 from tightfit.verbs.forecast import forecast
@@ -81,6 +88,8 @@ class _Task:
     run: Callable[[], Row]
     seconds: Callable[[], float]
     """A forecast; only asked for where time is short."""
+    within: Callable[[float], Row] | None = None
+    """The same cut to fit so many minutes, where that is possible and is no cell to be kept."""
 
 
 def compared(
@@ -106,7 +115,7 @@ def compared(
     """
     progress, config = Once(progress), asked.config
     cells = ablated(ablate) if ablate else RECIPES
-    baselines = () if ablate else BASELINES
+    baselines: tuple[str, ...] = () if ablate else BASELINES
     names = chosen_names(only, [*baselines, *(cell.name for cell in cells)])
     shared = {**given, **shared_settings(config)}
     configs = {cell: settings_of(cell.recipe, {**shared, **typed(cell.settings)}) for cell in cells}
@@ -117,7 +126,12 @@ def compared(
     left_out = _impossible(configs, source, dataset.task.outputs)
     facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.task.names}
     encoder = source.digest()
-    tasks = [_baseline(name, dataset, facts) for name in baselines]
+    embed = partial(_mean_embeddings, source, config.data.max_length)
+    kind = source.shapes(dataset.task.outputs).model_type
+    if baselines and FAMILIES[kind].inside is None:
+        left_out[EMBEDDINGS] = f"{kind} is not built like BERT"
+        baselines = tuple(name for name in baselines if name != EMBEDDINGS)
+    tasks = [_baseline(name, dataset, {**facts, "encoder": encoder}, embed) for name in baselines]
     for cell, settled in configs.items():
         if cell.name not in left_out:
             # Without defaults, so that a cell outlives settings that did not exist when it ran.
@@ -156,20 +170,37 @@ def _run_all(
         if row is None and task.name not in names:
             continue
         if row is None:
-            reason = _no_time(task, deadline)
-            if reason is not None:
-                progress.say(f"{task.name} is left out: {reason}")
-                found = replace(found, left_out={**found.left_out, task.name: reason})
+            made = _made(task, path, deadline, f"{number} of {len(tasks)}", progress=progress)
+            if isinstance(made, str):
+                progress.say(f"{task.name} is left out: {made}")
+                found = replace(found, left_out={**found.left_out, task.name: made})
                 continue
-            progress.say(f"{number} of {len(tasks)}: {task.name}")
-            row = task.run()
-            write_row(path, row, task.key)
+            row = made
         else:
             progress.say(f"{number} of {len(tasks)}: {task.name} was finished before")
         found = replace(found, rows=(*found.rows, row))
         _write(found)
     _write(found)
     return found
+
+
+def _made(
+    task: _Task, path: Path, deadline: float | None, place: str, *, progress: Progress
+) -> Row | str:
+    """The row of a cell, which is kept where it is not cut short, or why there is none."""
+    reason, left = _no_time(task, deadline), _minutes_left(deadline)
+    try:
+        if reason is None:
+            progress.say(f"{place}: {task.name}")
+            row = task.run()
+            write_row(path, row, task.key)
+            return row
+        if task.within is not None and left > 0:
+            progress.say(f"{place}: {task.name}, cut to fit: {reason}")
+            return task.within(left)
+    except ProofError as error:  # it diverged, say; that is a result of its own
+        return error.what
+    return reason
 
 
 def _write(found: Comparison) -> None:
@@ -185,15 +216,25 @@ def _no_time(task: _Task, deadline: float | None) -> str | None:
         return None
     if deadline <= time.monotonic():
         return "no time was left"
-    needed, left = task.seconds() / 60, (deadline - time.monotonic()) / 60
+    needed, left = task.seconds() / 60, _minutes_left(deadline)
     if needed <= left:
         return None
     return f"it would take about {needed:.2g} minutes, and {max(left, 0):.2g} were left"
 
 
-def _baseline(name: str, dataset: Dataset, facts: Mapping[str, Any]) -> _Task:
+def _minutes_left(deadline: float | None) -> float:
+    return math.inf if deadline is None else (deadline - time.monotonic()) / 60
+
+
+def _mean_embeddings(source: Source, max_length: int, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Of length 1."""
+    _, mean_NF = both_features(source.folder, texts, max_length, Progress())
+    return mean_NF / np.linalg.norm(mean_NF, axis=1, keepdims=True)
+
+
+def _baseline(name: str, dataset: Dataset, facts: Mapping[str, Any], embed: Embed) -> _Task:
     key = fingerprint(**facts, baseline=name)
-    return _Task(name, key, lambda: run_baseline(name, dataset), lambda: 0.0)
+    return _Task(name, key, lambda: run_baseline(name, dataset, embed), lambda: 0.0)
 
 
 def _training(
@@ -202,7 +243,7 @@ def _training(
     """A cell that trains, in a run folder of its own, from a checkpoint where there is one."""
     run_folder = folder / RUNS / cell_name(name, key)
 
-    def run() -> Row:
+    def run(request: TrainRequest = request, run_folder: Path = run_folder) -> Row:
         if storage.RunFolder(run_folder).manifest.is_file():
             return _row(name, read_result(run_folder))
         now = replace(request, started=time.monotonic())
@@ -212,7 +253,12 @@ def _training(
     def seconds() -> float:
         return 60 * forecast(replace(request, started=time.monotonic()), Progress()).minutes
 
-    return _Task(name, key, run, seconds)
+    def within(minutes: float) -> Row:
+        config = request.config.with_values({"train.minutes": minutes})
+        cut = run_folder.with_name(f"{run_folder.name}-cut-{time.monotonic_ns()}")
+        return run(replace(request, config=config), cut)
+
+    return _Task(name, key, run, seconds, within if name == RECIPE else None)
 
 
 def _row(name: str, result: TrainResult) -> Row:

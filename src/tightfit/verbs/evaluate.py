@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tightfit.config import MissingText
+from tightfit.config import MissingText, Settings
 from tightfit.data.sources import check_source
 from tightfit.errors import UsageError
 from tightfit.progress import Progress, RichProgress
@@ -32,6 +32,7 @@ def evaluate(
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
     missing_text: MissingText | None = None,
+    settings: Settings = (),
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run on labelled rows, with intervals; choose thresholds for what matters.
@@ -51,6 +52,9 @@ def evaluate(
         text_column: column, or columns to join with a space.
         label_column: column of the labels.
         missing_text: what a row without a text is; None takes the run's own setting.
+        settings: how rows are read: ``data.missing_label``, and of a text file ``data.encoding``,
+            ``data.delimiter``, ``data.quoting``,
+            as assignments or by name; else as in training.
         progress: how to speak to people; None speaks on stderr.
 
     Raises:
@@ -60,14 +64,14 @@ def evaluate(
     """
     loaded, others = Run.open(run), [Run.open(path) for path in also]
     compared = None if against is None else Run.open(against)
-    columns = loaded.columns(text_column, label_column, missing_text)
+    columns = loaded.columns(text_column, label_column, missing_text, settings)
     asked = Asked(recall or {}, precision or {}, cost or {})
     goals = asked.goals(loaded.task)
     if data is None and (not goals or against or also):
         raise UsageError("there are no rows to evaluate on", next_step="add --data ROWS")
+    progress = progress or RichProgress()
     if data is not None:
         check_source(data, columns, progress=progress)
-    progress = progress or RichProgress()
     from tightfit.verbs.evaluation import evaluated
 
     return evaluated(

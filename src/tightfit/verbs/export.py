@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tightfit.config import Settings
 from tightfit.data.output_paths import check_not_input, refuse_inside_run
 from tightfit.data.sources import check_source
 from tightfit.exporting.format_names import FACTS_FILE, check_format
@@ -29,6 +30,7 @@ def export(
     max_length: int | None = None,
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
+    settings: Settings = (),
     overwrite: bool = False,
     cascade: bool = False,
     progress: Progress | None = None,
@@ -46,6 +48,8 @@ def export(
         max_length: longest text to read, in tokens; None takes the run's own.
         text_column: column, or columns to join with a space.
         label_column: column of the labels.
+        settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
+            as assignments or by name; else as in training.
         overwrite: replace a folder that an earlier export wrote.
         cascade: put the run's cascade, as ``make_cascade`` made it, beside the model.
         progress: how to speak to people; None speaks on stderr.
@@ -61,7 +65,7 @@ def export(
     check_not_input(out, data)
     loaded = Run.open(run, max_length=max_length)
     check_format(form, loaded.plan)
-    columns = loaded.columns(text_column, label_column)
+    columns = loaded.columns(text_column, label_column, settings=settings)
     if data is not None:
         check_source(data, columns, labelled=known == "onnx-int8", progress=progress)
     from tightfit.verbs.write_export import write_export

@@ -13,13 +13,11 @@ from accelerate.utils import set_seed
 from tightfit.budget.parameter_plan import Plan
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
-from tightfit.tasks.dataset import read_dataset, tell_about
-from tightfit.training.importance import decide_plan
 from tightfit.training.pace import rehearse
-from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
 from tightfit.training.time_budget import TimeLimit, fit_into
+from tightfit.verbs.origin import choose_plan, origin_of, read_rows
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,11 @@ class Forecast:
 def forecast(request: TrainRequest, progress: Progress) -> Forecast:
     """What would come of a request; see :func:`dry_run`."""
     config = request.config
-    dataset = read_dataset(config, request.data, request.validation, request.limit)
-    tell_about(dataset, progress)
+    origin = origin_of(request)
+    dataset = read_rows(request, origin, progress)
     source = locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model
-    pooling = decide_pooling(config, dataset, source, progress)
-    plan = decide_plan(config, dataset, source, progress, pooling=pooling.value)
+    plan, pooling = choose_plan(config, dataset, source, origin, progress=progress)
     set_seed(config.seed)
     setup = prepare(config, dataset, source, plan, pooling=pooling, progress=progress)
     if config.train.minutes is not None:

@@ -109,6 +109,7 @@ def import_adapter(
     task = _task(foreign, source, _as_names(labels), progress)
     plan = foreign.plan(source.shapes(task.outputs), model=base, num_labels=task.outputs)
     config = _config(foreign, source, task.names, max_length)
+    config = config.with_values({"head.pooling": plan.pooling})
     classifier = _load(foreign, source, plan, task)
     if audit.dead:
         progress.warn(audit.verdict)

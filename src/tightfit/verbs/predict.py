@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,16 @@ from typing import Any
 from tightfit.batch_predict.input_rows import Records, kept_columns, read_records
 from tightfit.batch_predict.shard import WHOLE, Shard
 from tightfit.batch_predict.stream import STREAM_ROWS, Form, Written, check_out, predict_stream
-from tightfit.config import Config, MissingText
+from tightfit.config import Config, MissingText, Settings
 from tightfit.data.given_texts import as_source
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import Rows
-from tightfit.data.sources import Columns, check_source, open_rows
+from tightfit.data.sources import Columns, as_named, check_source, open_rows
 from tightfit.data.table import Table
 from tightfit.display import Shown
 from tightfit.engines.engine_names import LIBRARY_OF, Asked, EngineName
 from tightfit.errors import UsageError
+from tightfit.extras import ensure_train, installed_version
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.tasks import LabelFormat
@@ -67,6 +67,7 @@ def predict(
     thresholds: Mapping[Any, float] | None = None,
     text_column: Sequence[str] | str | None = None,
     missing_text: MissingText | None = None,
+    settings: Settings = (),
     shard: str | None = None,
     engine: Asked = "torch",
     cascade: bool = False,
@@ -104,6 +105,8 @@ def predict(
         text_column: column, or columns to join with a space.
         missing_text: what a row without a text is, ``refuse`` a fault or ``empty`` an empty text;
             None takes the run's own setting.
+        settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
+            as assignments or by name; else as in training.
         shard: ``3/8`` predicts the third of eight shares of the rows, under their own numbers.
         engine: what computes; ``auto`` measures those that are installed on a sample of the rows,
             and takes the fastest that agrees with PyTorch in fp32. Any but ``torch`` keeps its
@@ -126,9 +129,11 @@ def predict(
     check_out(out, escape_formulas=escape_formulas)
     check_not_input(out, data, run)
     check_new_file(out, overwrite=overwrite)
+    if engine != "torch":
+        ensure_train(f"the engine {engine}")
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
-    columns = loaded.columns(text_column, missing_text=missing_text)
+    columns = loaded.columns(text_column, missing_text=missing_text, settings=settings)
     check_source(data, columns, labelled=False, progress=progress)
     rows, columns = _opened(data, columns)
     text, _ = rows.choose(columns.text, None)
@@ -136,8 +141,10 @@ def predict(
     if not submission:
         own = form.own(loaded.task)
         kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
+    if loaded.thresholds:
+        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     _ = loaded.predictor  # before a row is read
-    types, records = read_records(rows, columns, kept, STREAM_ROWS)
+    first, records = read_records(rows, columns, kept, STREAM_ROWS)
     loaded, records, used = _with_engine(loaded, engine, records, progress)
     if cascade:
         loaded = loaded.with_cascade()
@@ -145,14 +152,12 @@ def predict(
         loaded.predictor,
         records,
         out,
-        replace(form, kept=types),
+        replace(form, kept=first),
         total=rows.count,
         shard=share,
         job=_job(loaded, used),
         progress=progress,
     )
-    if loaded.thresholds:
-        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     if used in ("torch", "torch-bf16"):
         _tell_device(loaded.config, progress)
     return PredictResult(
@@ -167,8 +172,9 @@ def predict(
 def _opened(data: Any, columns: Columns) -> tuple[Rows, Columns]:
     """The source, and where its texts are, which may be nothing but texts."""
     source = as_source(data, lambda: columns)
-    bare = isinstance(source, Table)
-    return open_rows(source, columns.form), replace(columns, text=("text",)) if bare else columns
+    if isinstance(source, Table):
+        columns = replace(columns, text=("text",))
+    return open_rows(source, columns.form), as_named(source, columns)
 
 
 def _check_form(submission: bool, others: Mapping[str, object]) -> None:
@@ -222,5 +228,5 @@ def _job(run: Run, engine: EngineName) -> dict[str, object]:
         "cascade": first.cascade.identity if hasattr(first, "cascade") else None,
         "max_length": run.predictor.max_length,
         "temperature": run.predictor.temperature,
-        "versions": {name: version(name) for name in libraries},
+        "versions": {name: installed_version(name) for name in libraries},
     }

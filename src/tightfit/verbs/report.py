@@ -28,7 +28,7 @@ def report(run: str | Path, *, out: str | Path | None = None) -> Path:
     _check_out(folder, path)
     from tightfit.reporting.page import render
 
-    page = render(found)
+    page = render(found, explain=True)
     storage.make_folder(path.parent)
     storage.write_text(path, page)
     return path

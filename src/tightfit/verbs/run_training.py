@@ -19,12 +19,11 @@ from tightfit.model.artefact import load_artefact, save_artefact
 from tightfit.model.classifier import count_built, predict_logits
 from tightfit.model.locate import locate
 from tightfit.model.model_card import write_card
-from tightfit.model.proofs import Proof, movement, round_trip
+from tightfit.model.proofs import ROUND_TRIP_ROWS, Proof, movement, round_trip
 from tightfit.progress import Progress
 from tightfit.reporting.page import render
 from tightfit.run import Run
 from tightfit.tasks.calibrate import DERIVED_NAME, calibrate
-from tightfit.tasks.dataset import read_dataset, tell_about
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.callbacks import (
     Callback,
@@ -36,13 +35,12 @@ from tightfit.training.callbacks import (
     TimeBudget,
 )
 from tightfit.training.checkpoint import CheckpointStore
+from tightfit.training.continued_start import start_from
 from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
 from tightfit.training.divergence import prove_no_regression
-from tightfit.training.importance import decide_plan
 from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
-from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
 from tightfit.training.resume import RunStart
@@ -51,10 +49,8 @@ from tightfit.training.signals import stop_on_signals
 from tightfit.training.solve import head_is_solved
 from tightfit.training.time_budget import TimeLimit, fit_into
 from tightfit.training.tracking import Tracker, check_tracker
+from tightfit.verbs.origin import Origin, choose_plan, origin_of, read_rows
 from tightfit.verbs.train_result import TrainResult, read_result
-
-ROUND_TRIP_ROWS = 64
-"""Validation rows on which the artefact must answer as the trained model does."""
 
 SUMMED = ("ok", "expected", "kept_start")
 """What the summary of a training tells of each proof."""
@@ -69,7 +65,7 @@ def run_training(
     config, peers = request.config, join_peers()
     check_parallel(config, peers)
     if peers.rank > 0:
-        dataset = read_dataset(config, request.data, request.validation, request.limit)
+        dataset = read_rows(request, origin_of(request), Progress())
         work(config, dataset, peers)
         return peers.share(None)
     start = RunStart(path, resume=resume, overwrite=overwrite)
@@ -78,9 +74,10 @@ def run_training(
     with storage.lock_run(path):
         if start.finished:  # by a process that held it until now
             return read_result(path)
-        setup, folder = _begin(request, start, peers, progress)
+        origin = origin_of(request)
+        setup, folder = _begin(request, start, origin, peers=peers, progress=progress)
         trained = _fit(folder, setup, peers, start=start, progress=progress)
-        return peers.share(_finish(folder, setup, trained))
+        return peers.share(_finish(folder, setup, trained, origin))
 
 
 def _announce(config: Config, progress: Progress) -> None:
@@ -96,17 +93,20 @@ def _announce(config: Config, progress: Progress) -> None:
 
 
 def _begin(
-    request: TrainRequest, start: RunStart, peers: Peers, progress: Progress
+    request: TrainRequest,
+    start: RunStart,
+    origin: Origin | None,
+    *,
+    peers: Peers,
+    progress: Progress,
 ) -> tuple[Setup, storage.RunFolder]:
     """Decide, or take over what an unfinished run decided, and hold the folder ready."""
     config = request.config
-    dataset = read_dataset(config, request.data, request.validation, request.limit)
-    tell_about(dataset, progress)
+    dataset = read_rows(request, origin, progress)
     stored, source = start.stored(), locate(config.model.name)
     set_seed(config.seed)  # here as well: deciding by importance builds a model
     if stored is None:
-        pooling = decide_pooling(config, dataset, source, progress)
-        plan = decide_plan(config, dataset, source, progress, pooling=pooling.value)
+        plan, pooling = choose_plan(config, dataset, source, origin, progress=progress)
         decided = None
     else:
         start.check_same(config, dataset, stored)
@@ -117,6 +117,8 @@ def _begin(
     setup = prepare(
         config, dataset, source, plan, decided=decided, pooling=pooling, progress=progress
     )
+    if origin is not None:
+        start_from(setup, origin.run.classifier, progress)
     if config.train.minutes is not None:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
         set_seed(config.seed)
@@ -198,13 +200,16 @@ def _listeners(folder: storage.RunFolder, progress: Progress) -> list[Callback]:
     ]
 
 
-def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> TrainResult:
+def _finish(
+    folder: storage.RunFolder, setup: Setup, trained: _Trained, origin: Origin | None
+) -> TrainResult:
     """Score, calibrate, tell about it, and seal."""
     run = Run(folder.root, base=setup.source)
     validation_logits, scores = _score_validation(setup, run)
+    continued = None if origin is None else origin.compared(setup.dataset, validation_logits)
     validation_logits.write(folder.validation)
     storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
-    result = _result(folder.root, setup, trained, scores)
+    result = replace(_result(folder.root, setup, trained, scores), continued=continued)
     told = {name: value for name, value in result.to_json().items() if name != "run"}
     source_of_scores = told.pop("source")
     metrics = {"train": told, "source": source_of_scores, "validation": scores.to_json()}
@@ -228,7 +233,10 @@ def _finish(folder: storage.RunFolder, setup: Setup, trained: _Trained) -> Train
     base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
     versions = _versions()
     draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
-    storage.write_text(folder.report, render(run.with_parts(manifest=draft)))
+    # Where every minute is counted, ``tightfit report`` explains the mistakes later.
+    explain = setup.config.train.minutes is None
+    page = render(run.with_parts(manifest=draft), explain=explain)
+    storage.write_text(folder.report, page)
     storage.seal(folder, versions, base)
     CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
     return result
@@ -274,7 +282,9 @@ def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]
     rows, crossed = setup.scored_rows(), setup.out_of_fold
     held, texts = setup.validation, setup.dataset.validation_texts
     logits_NK = (
-        run.model.logits(held.tokens.select(rows)) if crossed is None else crossed.logits_NK[rows]
+        run.model.logits(held.tokens.select(rows))
+        if crossed is None
+        else crossed.trained.logits_NK[rows]
     )
     task, targets_N = setup.classifier.task, held.targets[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from tightfit import storage
 from tightfit.display import Shown
 from tightfit.errors import ArtefactError, MachineError
+from tightfit.metrics.interval import Interval
 from tightfit.storage.files import machine_errors
 
 State = Literal["finished", "unfinished", "damaged"]
@@ -26,13 +27,10 @@ SCORES = ("accuracy", "exact_match", "micro_f1", "mae")
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Interval):
     """A score on the validation rows, with its interval."""
 
     name: str
-    value: float
-    low: float
-    high: float
     rows: int
 
 
@@ -125,7 +123,7 @@ def _listed(path: Path) -> ListedRun:
             "unfinished",
             data=_source(folder),
             date=_date(folder.history if folder.history.is_file() else folder.config),
-            fault="no seal: training was interrupted, or is not over",
+            fault="no seal: training was interrupted, failed, or is not over",
         )
     try:
         return _finished(folder)
@@ -161,8 +159,8 @@ def _finished(folder: storage.RunFolder) -> ListedRun:
 def _score(validation: dict[str, Any]) -> Score | None:
     for name in SCORES:
         if name in validation:
-            numbers = {key: float(validation[name][key]) for key in ("value", "low", "high")}
-            return Score(name, **numbers, rows=int(validation["n"]))
+            value, low, high = (float(validation[name][key]) for key in ("value", "low", "high"))
+            return Score(value, low, high, name, int(validation["n"]))
     return None
 
 

@@ -12,18 +12,15 @@ from tightfit import storage
 from tightfit.data.output_paths import check_not_input
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
-from tightfit.training.request import (
-    TrainOptions,
-    TrainRequest,
-    check_same_settings,
-    is_first_process,
-)
+from tightfit.training.request import TrainOptions, check_same_settings, is_first_process
+from tightfit.verbs.continuing import request_of
 from tightfit.verbs.train_result import TrainResult, read_result
 
 
 def train(
     data: Any,
     *,
+    from_run: str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -33,7 +30,10 @@ def train(
     """Train a classifier inside a budget, prove that it learned, and seal the run.
 
     Args:
-        data: a path, ``hf:NAME``, ``sample``, a data frame or a ``datasets.Dataset``.
+        data: a path, ``hf:NAME``, ``sample``, or rows in memory: a frame, a ``datasets.Dataset``,
+            ``(texts, labels)``, a dict of columns or a list of dicts.
+        from_run: a finished run to go on from with new rows: its settings, adapters and head rows
+            are kept, and its validation rows are scored before and after.
         out: the run folder; None takes the next ``runs/NNN``.
         resume: go on from the run's newest checkpoint; a finished run is left as it is.
         overwrite: replace a run that is there.
@@ -46,7 +46,7 @@ def train(
     Raises:
         TightfitError: its subclasses tell what is wrong; nothing half-written is left behind.
     """
-    request, progress = TrainRequest.of(data, **options), progress or RichProgress()
+    request, progress = request_of(data, from_run, options), progress or RichProgress()
     path = Path(out) if out is not None else storage.next_path()
     first = is_first_process()
     if resume and storage.RunFolder(path).manifest.is_file():
@@ -55,7 +55,7 @@ def train(
         return read_result(path)
     if first and not resume:  # the others come late, when the folder is there
         storage.check_may_create(path, overwrite=overwrite)
-        check_not_input(path, data, request.validation)
+        check_not_input(path, data, request.validation, request.from_run)
     request.check(progress)
     if first:
         progress.say(f"training into {path}")

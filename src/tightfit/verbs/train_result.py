@@ -20,6 +20,8 @@ class TrainResult(Shown, TrainSummary):
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit train --json`` prints."""
         told = asdict(self)
+        if self.continued is None:
+            del told["continued"]
         return {"run": str(told.pop("run")), **told}
 
     def shown(self) -> dict[str, object]:

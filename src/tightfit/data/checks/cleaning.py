@@ -36,6 +36,8 @@ class Cleaned:
     """The rows that are left, and what was done to the others."""
 
     table: Table
+    rows: tuple[int, ...]
+    """Where each of them was before, counted from 0."""
     removed: dict[Fix, int]
     """Rows that each action removed, for each that was asked for."""
     decoded: int | None = None
@@ -61,18 +63,19 @@ def cleaned(table: Table, findings: Findings, fixes: Sequence[Fix]) -> Cleaned:
             fresh = set(findings.found[kind].rows) - gone
             gone |= fresh
             removed[fix] = len(fresh)
-    left = table.select([row for row in range(len(table)) if row not in gone])
-    decoded = None
+    rows = [row for row in range(len(table)) if row not in gone]
+    left, decoded = table.select(rows), None
     if "markup" in fixes:
         left, decoded = _decoded(left)
-        left = _without_new_repeats(left, removed)
+        kept = _without_new_repeats(left, removed)
+        left, rows = left.select(kept), [rows[row] for row in kept]
     if not len(left):
         raise DataError(
             "the cleaned copy would have no rows",
             seen=", ".join(f"{fix} removes {count:,}" for fix, count in removed.items()),
             next_step="ask for fewer fixes",
         )
-    return Cleaned(left, removed, decoded)
+    return Cleaned(left, tuple(rows), removed, decoded)
 
 
 def _decoded(table: Table) -> tuple[Table, int]:
@@ -81,8 +84,8 @@ def _decoded(table: Table) -> tuple[Table, int]:
     return replace(table, texts=texts), changed
 
 
-def _without_new_repeats(table: Table, removed: dict[Fix, int]) -> Table:
-    """The rows without the repeats that only decoding has made; adds to the counts."""
+def _without_new_repeats(table: Table, removed: dict[Fix, int]) -> list[int]:
+    """Which rows are left without the repeats that only decoding has made; adds to the counts."""
     keys = [text_key(text) for text in table.texts]
     labels: Sequence[object] = table.labels or [None] * len(table)
     gone: set[int] = set()
@@ -96,4 +99,4 @@ def _without_new_repeats(table: Table, removed: dict[Fix, int]) -> Table:
             fresh = set(rows) - gone
             gone |= fresh
             removed[fix] += len(fresh)
-    return table.select([row for row in range(len(table)) if row not in gone])
+    return [row for row in range(len(table)) if row not in gone]

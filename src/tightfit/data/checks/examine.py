@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tightfit.data.checks.characters import find_undecodable, is_empty
-from tightfit.data.checks.findings import KINDS, Example, Finding, Findings, Kind, excerpt
+from tightfit.data.checks.findings import (
+    KINDS,
+    Example,
+    Finding,
+    Findings,
+    Kind,
+    Suspected,
+    excerpt,
+)
 from tightfit.data.checks.markup import find_markup
 from tightfit.data.checks.near import Match
 from tightfit.data.checks.repeats import alike_rows, contradictory_rows, repeated_rows, text_key
 from tightfit.data.checks.spelling import likely_meant
-from tightfit.data.checks.suspects import Suspect, find_suspects, judgeable_rows
+from tightfit.data.checks.suspects import find_suspects, judgeable_rows
 from tightfit.data.labels import class_counts, own_classes
 from tightfit.data.table import Table
 from tightfit.extras import ensure
@@ -63,16 +71,18 @@ def check_table(
     if label_errors:
         ensure("cleanlab", "the search for label errors (--no-label-errors goes without it)")
     rows = _Rows.of(table, examples, progress or Progress())
+    suspects = rows.suspects(seed) if label_errors else "not asked for"
     found: dict[Kind, Finding] = {
         **rows.repeats(),
         **rows.alike(test),
-        "suspect_labels": rows.suspects(seed) if label_errors else Finding(skipped="not asked for"),
+        "suspect_labels": rows.suspicions(suspects),
         "truncated": rows.truncated(count_tokens, max_length),
         **rows.characters(),
         "label_spelling": rows.spelling(),
     }
     counts = dict(zip(rows.names, rows.counts(), strict=True))
-    return Findings(len(table), counts, {kind: found[kind] for kind in KINDS})
+    told = () if isinstance(suspects, str) else suspects
+    return Findings(len(table), counts, {kind: found[kind] for kind in KINDS}, told)
 
 
 @dataclass(frozen=True)
@@ -124,21 +134,34 @@ class _Rows:
             "shared": shared if test is not None else Finding(skipped="no test rows were given"),
         }
 
-    def suspects(self, seed: int) -> Finding:
+    def suspects(self, seed: int) -> tuple[Suspected, ...] | str:
+        """The suspect labels, or why nobody looked."""
         if self.ids is None:
-            return Finding(skipped=NO_LABELS)
+            return NO_LABELS
         # A text that repeats would be known from its copy in another fold, and one with two labels
         # is reported as such.
         twice = contradictory_rows(self.keys, self.ids) | repeated_rows(self.keys, self.ids)
         rows = [row for row, key in enumerate(self.keys) if key and row not in twice]
         texts, ids = [self.texts[row] for row in rows], [self.ids[row] for row in rows]
         if not judgeable_rows(texts, ids).size:
-            return Finding(skipped="too few different rows of two classes to learn from")
+            return "too few different rows of two classes to learn from"
         with self.progress.track("judging labels", total=1) as bar:
             suspects = find_suspects(texts, ids, seed=seed)
             bar.advance()
-        found = {rows[suspect.row]: (ids[suspect.row], suspect) for suspect in suspects}
-        return self._finding(found, self._suspicion)
+        return tuple(
+            Suspected(
+                rows[suspect.row],
+                self.names[ids[suspect.row]],
+                self.names[suspect.likely],
+                suspect.confidence,
+            )
+            for suspect in suspects
+        )
+
+    def suspicions(self, suspects: tuple[Suspected, ...] | str) -> Finding:
+        if isinstance(suspects, str):
+            return Finding(skipped=suspects)
+        return self._finding({each.row: each for each in suspects}, _suspicion)
 
     def truncated(self, count_tokens: CountTokens | None, max_length: int) -> Finding:
         if count_tokens is None:
@@ -193,12 +216,9 @@ class _Rows:
         label, other_label, row = found
         return f"{self.names[label]} here, {self.names[other_label]} in row {row:,}"
 
-    def _suspicion(self, found: tuple[int, Suspect]) -> str:
-        label, suspect = found
-        return (
-            f"labelled {self.names[label]}, reads like {self.names[suspect.likely]} "
-            f"({suspect.confidence:.0%})"
-        )
+
+def _suspicion(found: Suspected) -> str:
+    return f"labelled {found.given}, reads like {found.suggested} ({found.confidence:.0%})"
 
 
 def _as_other(match: Match, what: str, *, exact: bool) -> str:

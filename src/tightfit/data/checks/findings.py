@@ -53,6 +53,18 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Suspected:
+    """A label that the other rows speak against."""
+
+    row: int
+    """Counted from 0."""
+    given: str
+    suggested: str
+    confidence: float
+    """Probability of the suggested label, by a model that did not see the row."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """All rows with one kind of fault."""
 
@@ -71,6 +83,8 @@ class Findings:
     label_counts: dict[str, int]
     """Rows of each class, in label order; empty for rows without labels."""
     found: dict[Kind, Finding]
+    suspects: tuple[Suspected, ...] = ()
+    """All suspect labels, the most suspect first."""
 
     @property
     def imbalance(self) -> float | None:

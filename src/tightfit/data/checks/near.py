@@ -14,13 +14,16 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.data.checks.markup import decode_markup
 from tightfit.extras import require
+
+if TYPE_CHECKING:
+    from scipy.cluster.hierarchy import DisjointSet
 
 ALIKE = 0.7
 """Least likeness of near duplicates: a sentence of ten words with one of them replaced."""
@@ -91,13 +94,40 @@ def find_near(
     Raises:
         MissingExtraError: ``datasketch`` is not installed.
     """
-    datasketch = require("datasketch", "the search for near duplicates")
-    forms = [plain_form(text) for text in (*held, *texts)]
-    signatures_NP = _signatures(datasketch, forms, advance)
-    search = _Search(forms, signatures_NP, len(held), Near({}, {}))
-    for first in range(0, BANDS * BAND, BANDS_AT_ONCE * BAND):
-        search.some_bands(datasketch, slice(first, first + BANDS_AT_ONCE * BAND), advance)
-    return search.found
+    search = _Search.of((*held, *texts), len(held), advance)
+    found = Near({}, {})
+    for row, in_held, earlier in search.candidates(advance):
+        if row >= len(held):
+            search.keep(found.earlier, row, earlier)
+            search.keep(found.held, row, in_held)
+    return found
+
+
+def join_near(
+    texts: Sequence[str],
+    sets: DisjointSet,
+    *,
+    least: float,
+    advance: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Merge the sets of texts, by their positions, whose likeness is at least ``least``.
+
+    Unlike :func:`find_near`, which wants one text that is alike, this looks at every candidate
+    that is not yet in the same set. Other words are as there.
+
+    Raises:
+        MissingExtraError: ``datasketch`` is not installed.
+    """
+    search = _Search.of(texts, 0, advance)
+    for row, _, earlier in search.candidates(advance):
+        tried = 0
+        for other in search.likeliest(row, earlier, least):
+            if tried == TRIES:
+                break
+            if not sets.connected(row, other):
+                tried += 1
+                if likeness(search.forms[row], search.forms[other]) >= least:
+                    sets.merge(row, other)
 
 
 def near_steps(texts: int, held: int) -> int:
@@ -143,46 +173,62 @@ def _signatures(
 class _Search:
     """Held-out texts first, then the others, each compared with those before it."""
 
+    datasketch: Any
     forms: Sequence[str]
     signatures_NP: NDArray[np.uint32]
     held: int
-    found: Near
 
-    def some_bands(self, datasketch: Any, bands: slice, advance: Callable[[int], None]) -> None:
-        """Compare the texts that agree in at least one of these bands."""
+    @classmethod
+    def of(cls, texts: Sequence[str], held: int, advance: Callable[[int], None]) -> _Search:
+        datasketch = require("datasketch", "the search for near duplicates")
+        forms = [plain_form(text) for text in texts]
+        return cls(datasketch, forms, _signatures(datasketch, forms, advance), held)
+
+    def candidates(
+        self, advance: Callable[[int], None]
+    ) -> Iterator[tuple[int, list[int], list[int]]]:
+        """Each text, once for each index, with those held-out and earlier ones that agree with it.
+
+        That is, in at least one band of the index. For a held-out text the earlier ones are those.
+        """
         width = BANDS_AT_ONCE * BAND
-        sketch = datasketch.MinHash(num_perm=width)
-        held, earlier = (
-            datasketch.MinHashLSH(num_perm=width, params=(BANDS_AT_ONCE, BAND)) for _ in range(2)
-        )
-        for row, form in enumerate(self.forms):
-            if row % STRIDE == 0:
-                advance(min(STRIDE, len(self.forms) - row))
-            if not form:
-                continue
-            sketch.hashvalues = self.signatures_NP[row, bands]
-            index = held if row < self.held else earlier
-            candidates = index.query(sketch)
-            if row >= self.held:
-                self._keep(self.found.earlier, row, candidates)
-                self._keep(self.found.held, row, held.query(sketch))
-            if len(candidates) < CROWD:
-                index.insert(row, sketch, check_duplication=False)
+        for first in range(0, BANDS * BAND, width):
+            sketch = self.datasketch.MinHash(num_perm=width)
+            held, earlier = (
+                self.datasketch.MinHashLSH(num_perm=width, params=(BANDS_AT_ONCE, BAND))
+                for _ in range(2)
+            )
+            for row, form in enumerate(self.forms):
+                if row % STRIDE == 0:
+                    advance(min(STRIDE, len(self.forms) - row))
+                if not form:
+                    continue
+                sketch.hashvalues = self.signatures_NP[row, first : first + width]
+                index = held if row < self.held else earlier
+                found = index.query(sketch)
+                yield row, held.query(sketch) if row >= self.held else found, found
+                if len(found) < CROWD:
+                    index.insert(row, sketch, check_duplication=False)
 
-    def _keep(self, matches: dict[int, Match], row: int, candidates: list[int]) -> None:
+    def keep(self, matches: dict[int, Match], row: int, candidates: list[int]) -> None:
         """Remember the closest candidate, if it is close, unless earlier bands found one."""
         text = row - self.held
         if candidates and text not in matches:
-            closest = self._closest(row, np.sort(candidates))
+            closest = self._closest(row, candidates)
             if closest is not None:
                 matches[text] = closest
 
-    def _closest(self, row: int, candidates: NDArray[np.int64]) -> Match | None:
+    def likeliest(self, row: int, found: Sequence[int], least: float = ALIKE) -> Iterator[int]:
+        """Those that may be so much alike by their signatures, the likeliest first."""
+        candidates = np.array(sorted(found), dtype=np.int64)
         agreement = (self.signatures_NP[candidates] == self.signatures_NP[row]).mean(axis=1)
-        for place in np.argsort(-agreement, kind="stable")[:TRIES]:
-            if agreement[place] < ALIKE - SLACK:
+        for place in np.argsort(-agreement, kind="stable"):
+            if agreement[place] < least - SLACK:
                 break
-            other = int(candidates[place])
+            yield int(candidates[place])
+
+    def _closest(self, row: int, candidates: Sequence[int]) -> Match | None:
+        for other in islice(self.likeliest(row, candidates), TRIES):
             exact = likeness(self.forms[row], self.forms[other])
             if exact >= ALIKE:
                 return Match(other - self.held if other >= self.held else other, exact)

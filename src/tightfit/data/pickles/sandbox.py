@@ -1,27 +1,22 @@
 """The process that reads one pickle: from standard input, to an Arrow stream on standard output.
 
-`unpickle.read_pickle` starts it and says what its limits are.
+`unpickle.read_pickle` starts it by way of `tightfit.data.child`, which says what its limits are.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import math
 import sys
-from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
 
+from tightfit.data.child import NO_SPACE, REFUSED, TOO_BIG, limit
 from tightfit.data.pickles.frames import frame_table
 from tightfit.data.pickles.records import Recorder, is_record, unexpected
 from tightfit.data.pickles.tables import dataset_table
-from tightfit.data.pickles.unpickle import NO_SPACE, REFUSED, TOO_BIG
 from tightfit.errors import DataError
-
-if sys.platform != "win32":
-    import resource
 
 MAX_VALUES = 100_000_000
 """Cells of the table, entries of lists included. Arrow stores nulls without taking any room, so a
@@ -33,34 +28,9 @@ MAX_SEEN = 200
 
 def main() -> None:
     """Read the limits off the command line, obey them, answer, and exit with the outcome."""
-    limit(int(sys.argv[1]), float(sys.argv[2]))
-    sys.exit(answer(sys.stdin.buffer, sys.stdout.buffer))
-
-
-def limit(memory_bytes: int, seconds: float) -> None:
-    """Have the system end this process rather than let it grow, run on, or fill the disk.
-
-    Memory counts on top of what is mapped already, which for numpy and pyarrow is much more than
-    they use. Only Linux tells how much that is, and only there is memory limited; Windows has none
-    of these limits, so that only the parent's clock runs.
-    """
     pa.set_cpu_count(1)  # a thread's stack counts against the memory, its work against the time
-    if sys.platform == "win32":
-        return
-    processor_seconds = math.ceil(seconds) + 1
-    limits = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: processor_seconds,
-        resource.RLIMIT_FSIZE: memory_bytes,
-    }
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory_bytes
-    for which, most in limits.items():
-        allowed = resource.getrlimit(which)[1]
-        if allowed == resource.RLIM_INFINITY or most < allowed:  # else a stricter limit stands
-            # One more for the hard limit: at that of time the signal would not name its cause.
-            resource.setrlimit(which, (most, most + 1))
+    limit(int(sys.argv[2]), float(sys.argv[3]))
+    sys.exit(answer(sys.stdin.buffer, sys.stdout.buffer))
 
 
 def answer(source: BinaryIO, out: BinaryIO) -> int:

@@ -1,0 +1,62 @@
+"""Draw the terminal of README.md: real commands, run here and now, as one SVG.
+
+python scripts/terminal_picture.py --out docs/terminal.svg
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+COMMANDS = (
+    "tightfit plan --budget 200k",
+    "tightfit train --data sample --budget 200k --out runs/first",
+    "tightfit predict runs/first --text 'Stocks fell for a third day'",
+)
+
+WIDTH = 112
+
+
+def answer(command: str, folder: Path) -> str:
+    """What a command prints, colours included: words on standard error first, then its answer.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    words = [sys.executable, "-m", "tightfit.cli", *shlex.split(command)[1:]]
+    env = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH), "TTY_INTERACTIVE": "0"}
+    found = subprocess.run(
+        words, cwd=folder, env=env, capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    # Where a bar was, lines stay empty.
+    return re.sub(r"\n(?:[ \r]*\n){2,}", "\n\n", found.stderr + found.stdout)
+
+
+def main() -> None:
+    """Run the commands in an empty folder and write the picture."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the SVG to write")
+    out = parser.parse_args().out.resolve()
+    console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for command in COMMANDS:
+            console.print(Text(f"$ {command}", style="bold"))
+            console.print(Text.from_ansi(answer(command, Path(folder)).rstrip()), soft_wrap=True)
+            console.print()
+    out.write_text(console.export_svg(title="tightfit"), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Texts that are answered on standard output: lines as they come, or one object in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from tightfit.cli.front import Front
+from tightfit.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from tightfit import Run
+    from tightfit.engines.leave_one_out import Word
+    from tightfit.tasks import Predictions
+
+LabelFormat = Literal["value", "id", "name"]
+
+DIGITS = 6
+"""Decimals of a probability."""
+
+EXPLAINED_AT_ONCE = 16
+"""Texts that are explained together."""
+
+LINES_AT_ONCE = 1024
+"""Lines of standard input that are answered together, so that memory stays flat."""
+
+LISTED = 5
+"""Words with their numbers, under the coloured text."""
+
+FOR, AGAINST = "green", "red"
+"""Colours of words that speak for the answer, and against it."""
+
+STRONG, WEAK = 0.5, 0.15
+"""Shares of the strongest word's effect from which on a word is bold, and coloured at all."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How texts are answered on standard output."""
+
+    as_json: bool
+    label_format: LabelFormat | None
+    probabilities: bool
+    explain: bool
+
+    @property
+    def at_once(self) -> int:
+        """Texts that are answered together; each word left out is one more to read."""
+        return EXPLAINED_AT_ONCE if self.explain else LINES_AT_ONCE
+
+
+def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> None:
+    """Lines as they come, or one object in the end."""
+    objects: list[dict[str, Any]] = []
+    truncated = empty = 0
+    for chunk in _chunks(texts, style.at_once):
+        found, reasons = run.explain(chunk) if style.explain else (run.predict(chunk), None)
+        truncated += found.truncated
+        empty += sum(not each.strip() for each in chunk)
+        if style.as_json:
+            told = list(_objects(found, len(objects), style))
+            for answer, words in zip(told, reasons or (), strict=False):
+                answer["words"] = [word.to_json() for word in words]
+            objects += told
+        elif reasons is None:
+            front.lines(_lines(found, style))
+        else:
+            for line, each, words in zip(_lines(found, style), chunk, reasons, strict=True):
+                front.lines([line])
+                front.show_answer(*explained(each, words))
+    if style.as_json:
+        front.answer({"predictions": objects})
+    tell_truncated(front, truncated)
+    _tell_empty(front, empty)
+
+
+def _objects(found: Predictions, start: int, style: Style) -> Iterator[dict[str, Any]]:
+    spelt = [str(label) for label in found.task.spelt(style.label_format)]
+    told, sure = found.told(style.label_format), found.confidence.round(DIGITS).tolist()
+    rows = found.probabilities.round(DIGITS).tolist()
+    for number, row in enumerate(zip(told, sure, rows, strict=True), start):
+        named = {"probabilities": dict(zip(spelt, row[2], strict=True))}
+        answer = {"id": number, "label": row[0], "confidence": row[1]}
+        yield {**answer, **(named if style.probabilities else {})}
+
+
+def _lines(found: Predictions, style: Style) -> Iterator[str]:
+    spelt = found.task.spelt(style.label_format)
+    told = zip(found.told(style.label_format), found.confidence, strict=True)
+    for (label, sure), row in zip(told, found.probabilities.tolist(), strict=True):
+        cells = ["" if label is None else str(label), f"{sure:.{DIGITS}f}"]
+        if style.probabilities:
+            pairs = zip(spelt, row, strict=True)
+            cells += [f"{name}={value:.{DIGITS}f}" for name, value in pairs]
+        yield "\t".join(cells)
+
+
+def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    waiting = iter(texts)
+    while chunk := list(islice(waiting, size)):
+        yield chunk
+
+
+def checked(text: str) -> str:
+    """A text of the command line, which may be bytes that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("a text is not UTF-8", seen=ascii(text)) from error
+    return text
+
+
+def lines_of(stream: BinaryIO) -> Iterator[str]:
+    """Every line is one text, empty ones too, so that answers and lines stay side by side."""
+    number = 0
+    for number, line in enumerate(stream, start=1):
+        try:
+            # Some programs begin their output with a byte-order mark.
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                "standard input is not UTF-8",
+                seen=f"line {number}, byte {error.start + 1}",
+                next_step="convert it, for instance with iconv -t UTF-8",
+            ) from error
+        yield text.rstrip("\r\n")
+    if number == 0:
+        raise DataError(
+            "standard input is empty", next_step="pipe texts into it, or give --text or --data"
+        )
+
+
+def explained(text: str, words: Sequence[Word]) -> list[Text]:
+    """The text with its words coloured, and the strongest with their numbers."""
+    from tightfit.engines.leave_one_out import strongest
+
+    listed = strongest(words, LISTED)
+    shown = Text(f"  {text}")
+    most = max((abs(word.effect) for word in words), default=0.0)
+    for word in words:
+        share = abs(word.effect) / most if most else 0.0
+        if share >= WEAK:
+            colour = FOR if word.effect > 0 else AGAINST
+            style = f"bold {colour}" if share >= STRONG else colour
+            shown.stylize(style, 2 + word.start, 2 + word.start + len(word.text))
+    width = max((cell_len(word.text) for word in listed), default=0)
+    lines = [shown]
+    for word in listed:
+        blanks = " " * (width - cell_len(word.text))
+        told = f"{word.effect:+.2f}  ({word.without:.2%} without it)"
+        colour = FOR if word.effect > 0 else AGAINST
+        lines.append(Text.assemble("    ", (word.text, colour), f"{blanks}  {told}"))
+    return lines
+
+
+def tell_truncated(front: Front, truncated: int) -> None:
+    """Say how many texts were cut."""
+    if truncated:
+        texts = "1 text was" if truncated == 1 else f"{truncated:,} texts were"
+        front.show(Text(f"note: {texts} longer than is read, and cut"))
+
+
+def _tell_empty(front: Front, empty: int) -> None:
+    if empty:
+        texts = "1 text has" if empty == 1 else f"{empty:,} texts have"
+        front.show(Text(f"note: {texts} no words, and a label that says nothing"))

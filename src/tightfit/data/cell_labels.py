@@ -1,0 +1,299 @@
+"""Cells to labels: the one place that says what a label may be."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
+from math import isfinite
+from numbers import Integral, Real
+from shlex import quote
+from typing import Any
+
+from tightfit.config import TaskKind
+from tightfit.data.cell_text import describe, is_missing, refuse_surrogates
+from tightfit.data.column_hints import one_hot_columns
+from tightfit.data.nested import is_list, paths, reach
+from tightfit.data.rows import Chunk
+from tightfit.errors import DataError
+
+SINGLE, DROP = "--set data.task=single", "--set data.missing_label=drop"
+"""Options that mend a command."""
+
+LABEL_COLUMNS = 20
+"""Columns of one 0 or 1 each that a hint lists."""
+
+SEPARATORS = {"|": 0.0, ";": 0.0, ",": 0.5, "/": 0.5}
+"""Between several labels in one cell, with the share of the parts that other labels must have, too:
+more of them where names such as ``Sci/Tech`` have the sign."""
+
+SEPARATED_SHARE = 0.1
+"""Rows with a separator from which on labels may be several."""
+
+_INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0+)?")
+"""An integer as a CSV writes it; ``007`` is a name, and ``2.0`` is how data frames with gaps
+write 2."""
+
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?(?:\s?%)?")
+_FRACTION = re.compile(r"-?\d+\.\d+")
+_WHOLE = re.compile(r"[-+]?\d+(?:[.,]0*)?")
+
+_BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+"""Around a label these are seen by nobody."""
+
+TRUTHS = {"true": "True", "false": "False"}
+"""One spelling for all formats."""
+
+
+def read_labels(
+    chunk: Chunk,
+    cells: list[Any],
+    names: tuple[str, ...] | None,
+    *,
+    untyped: bool,
+    task: TaskKind = "auto",
+    column: str = "label",
+    droppable: bool = True,
+) -> list[int | str]:
+    """One column of a chunk as labels: all integers, or all strings.
+
+    Args:
+        chunk: says where the rows are.
+        cells: the label column.
+        names: class names that the source carries; the labels become integers indexing them.
+        untyped: the cells are strings, and are integers if all of them look like it.
+        task: ``single`` takes numbers that are not whole, and names with separators, as classes.
+        column: what the column is called.
+        droppable: whether a setting would leave rows without a label out.
+
+    Raises:
+        DataError: a label is missing, cannot be one, or is none of ``names``; integers and strings
+            are mixed; numbers are not whole, or labels seem to be several, and ``task`` does not
+            settle it.
+    """
+    _refuse_missing(chunk, cells, droppable=droppable)
+    _refuse_lists(chunk, cells, column)
+    _refuse_objects(chunk, cells, column)
+    labels = _numbers_and_strings(chunk, cells)
+    if names:
+        return _indices(chunk, labels, names)
+    if untyped:
+        labels = _integers(labels)
+    _refuse_mixed(chunk, labels)
+    if all(isinstance(label, int) for label in labels):
+        return [label for label in labels if isinstance(label, int)]
+    written = [str(label) for label in labels]
+    if task == "auto":
+        _refuse_fractions(chunk, written)
+        _refuse_separated(chunk, written)
+    different = set(written)
+    spelling = TRUTHS if {label.lower() for label in different} <= set(TRUTHS) else {}
+    names_of = {label: spelling.get(label.lower(), _name(label)) for label in different}
+    return [names_of[label] for label in written]
+
+
+def labelled(chunk: Chunk, label_columns: int) -> Chunk:
+    """The rows in which any of the last so many columns has a cell."""
+    rows = list(zip(*chunk.cells[-label_columns:], strict=True))
+    kept = [i for i, row in enumerate(rows) if not all(map(_is_blank, row))]
+    cells = [[column[i] for i in kept] for column in chunk.cells]
+    return Chunk(cells, [chunk.places[i] for i in kept], chunk.origin)
+
+
+def _is_blank(cell: object) -> bool:
+    return is_missing(cell) or (isinstance(cell, str) and not cell.strip(_BLANKS))
+
+
+def _refuse_missing(chunk: Chunk, cells: list[Any], *, droppable: bool) -> None:
+    missing = [index for index, cell in enumerate(cells) if _is_blank(cell)]
+    if missing:
+        raise chunk.fault(
+            "rows without a label",
+            missing,
+            next_step="label them, or leave them out:" if droppable else "label or remove them",
+            add=DROP if droppable else None,
+        )
+
+
+def _refuse_lists(chunk: Chunk, cells: list[Any], column: str) -> None:
+    lists = [index for index, cell in enumerate(cells) if is_list(cell)]
+    if not lists:
+        return
+    found = [list(cells[index]) for index in lists]
+    lengths = {len(cell) for cell in found}
+    if len(lists) == len(cells) and lengths == {1}:
+        raise chunk.fault(
+            f"each label is a list of one, such as {found[0]!r}",
+            lists,
+            add=f"--label-column {column}.0",
+        )
+    (length, *others) = lengths
+    if len(lists) == len(cells) and not others and length <= LABEL_COLUMNS and _one_hot(found):
+        raise chunk.fault(
+            f"each label is a list of one 1 among zeros, such as {found[0]!r}",
+            lists,
+            next_step="name its places as columns, in the order of the classes:",
+            add="--label-column " + ",".join(f"{column}.{i}" for i in range(length)),
+        )
+    raise several(chunk, lists, f"a row has several labels, as a list: {describe(found[0])}")
+
+
+def _refuse_objects(chunk: Chunk, cells: list[Any], column: str) -> None:
+    objects = [index for index, cell in enumerate(cells) if isinstance(cell, Mapping)]
+    if not objects:
+        return
+    names = {f"{column}.{path}": path for path in paths(cells)}
+    marks, exclusive = one_hot_columns(
+        {name: [reach(cell, path) for cell in cells] for name, path in names.items()}
+    )
+    plain = [
+        name
+        for name, path in names.items()
+        if not any(isinstance(reach(cell, path), float) for cell in cells)
+    ]
+    chosen = marks if exclusive else plain[:1]
+    raise chunk.fault(
+        f"a label is {describe(cells[objects[0]])}",
+        objects,
+        allowed=", ".join(names) or None,
+        next_step="choose what is inside it, such as:"
+        if len(plain) > 1 and not exclusive
+        else None,
+        add=f"--label-column {quote(','.join(chosen))}" if chosen else None,
+    )
+
+
+def _one_hot(rows: Sequence[Sequence[object]]) -> bool:
+    return all(sorted(map(str, row))[-2:] in (["0", "1"], ["0.0", "1.0"]) for row in rows)
+
+
+def several(chunk: Chunk, rows: Sequence[int], what: str, **more: str) -> DataError:
+    """The error for rows that have several labels each."""
+    step = "several labels a row are not offered yet (data.task=multi); give each row one label"
+    return chunk.fault(what, rows, **{"next_step": step, **more})
+
+
+def _numbers_and_strings(chunk: Chunk, cells: list[Any]) -> list[int | float | str]:
+    labels = [_label(cell) for cell in cells]
+    odd = [index for index, label in enumerate(labels) if label is None]
+    if odd:
+        raise chunk.fault(
+            f"a label is {describe(cells[odd[0]])}",
+            odd,
+            allowed="integers, or strings",
+            next_step="write the classes as integers or names, or choose the column of labels "
+            "with --label-column",
+        )
+    refuse_surrogates(chunk, labels, "a label")
+    return [label for label in labels if label is not None]
+
+
+def _label(cell: object) -> int | float | str | None:
+    """A number or a string; None for what cannot be a label."""
+    if isinstance(cell, str):
+        return cell.strip(_BLANKS)
+    if isinstance(cell, bool) or _is_numpy_truth(cell):
+        return str(bool(cell))
+    if isinstance(cell, date | time):
+        # What is no more than a day is written so, as in a text file.
+        return str(cell).removesuffix(" 00:00:00")
+    if isinstance(cell, Integral):
+        return int(cell)
+    if isinstance(cell, Real | Decimal) and isfinite(cell):
+        number = float(cell)
+        return int(number) if number.is_integer() else number
+    return None
+
+
+def _is_numpy_truth(cell: object) -> bool:
+    """Seen without importing NumPy, for which a first answer would wait."""
+    return getattr(getattr(cell, "dtype", None), "kind", None) == "b"
+
+
+def _integers(labels: Sequence[int | float | str]) -> list[int | float | str]:
+    """Integers if all look like it, else all as they are written."""
+    written = [str(label) for label in labels]
+    matches = [_INTEGER.fullmatch(label) for label in written]
+    return [int(match[1]) for match in matches if match] if all(matches) else [*written]
+
+
+def _refuse_mixed(chunk: Chunk, labels: Sequence[int | float | str]) -> None:
+    words = [index for index, label in enumerate(labels) if isinstance(label, str)]
+    if words and len(words) < len(labels):
+        raise chunk.fault(
+            f"labels are partly numbers, partly strings such as {labels[words[0]]!r}",
+            words,
+            allowed="all integers, or all strings",
+        )
+
+
+def _refuse_fractions(chunk: Chunk, labels: Sequence[str]) -> None:
+    different = set(labels)
+    broken = {label for label in different if not _WHOLE.fullmatch(label)}
+    if broken and all(map(_NUMBER.fullmatch, different)):
+        rows = [index for index, label in enumerate(labels) if label in broken]
+        what = "percentages" if labels[rows[0]].endswith("%") else "numbers that are not whole"
+        raise chunk.fault(
+            f"labels are {what}, such as {labels[rows[0]]}",
+            rows,
+            allowed="classes; ratings, learnt as numbers (data.task=rating), are not offered yet",
+            next_step=f"to train each of the {len(different):,} numbers as a class of its own:",
+            add=SINGLE,
+        )
+
+
+def _refuse_separated(chunk: Chunk, labels: Sequence[str]) -> None:
+    """Look for several names in one label."""
+    counts = Counter(labels)
+    if all(label[:1] == "[" and label[-1:] == "]" for label in counts):
+        raise _separated(chunk, labels, range(len(labels)), "in brackets")
+    for sign, share in SEPARATORS.items():
+        joined = {label for label in counts if sign in label.strip(sign)}
+        if sum(counts[label] for label in joined) < max(1, SEPARATED_SHARE * len(labels)):
+            continue
+        parts = {label: {part.strip() for part in label.split(sign)} for label in counts}
+        times = Counter(part for own in parts.values() for part in own)
+        names = {part for label in joined for part in parts[label]}
+        shared = sum(times[name] > 1 for name in names)
+        if shared and shared >= share * len(names):
+            rows = [index for index, label in enumerate(labels) if label in joined]
+            raise _separated(chunk, labels, rows, f"joined by {sign!r}")
+
+
+def _separated(chunk: Chunk, labels: Sequence[str], rows: Sequence[int], how: str) -> DataError:
+    return several(
+        chunk,
+        rows,
+        f"labels seem to be several, {how}, such as {labels[rows[0]]!r}",
+        next_step="several labels a row are not offered yet (data.task=multi); to train each of "
+        f"the {len(set(labels)):,} combinations as a class of its own:",
+        add=SINGLE,
+    )
+
+
+def _name(label: str) -> str:
+    """A label as it is written, but numbers in one spelling."""
+    if not _FRACTION.fullmatch(label):
+        return label
+    number = float(label)
+    return str(int(number)) if number.is_integer() else str(number)
+
+
+def _indices(
+    chunk: Chunk, labels: Sequence[int | float | str], names: tuple[str, ...]
+) -> list[int | str]:
+    """Labels, given as names or as indices, as indices of ``names``."""
+    index_of = {str(name): index for index, name in enumerate(names)}
+    indices = [index_of.get(label, -1) if isinstance(label, str) else label for label in labels]
+    unknown = [row for row, index in enumerate(indices) if index not in range(len(names))]
+    if unknown:
+        hint = " (the sign for a row without label)" if labels[unknown[0]] == -1 else ""
+        raise chunk.fault(
+            f"label {labels[unknown[0]]!r}{hint} is not one of the classes that the source names",
+            unknown,
+            allowed=", ".join(names),
+            next_step="label or remove these rows",
+        )
+    return [int(index) for index in indices]

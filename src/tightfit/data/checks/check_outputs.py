@@ -1,0 +1,59 @@
+"""What a check writes: its suspects as a sheet, and a cleaned copy with all columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tightfit.data.checks.cleaning import Cleaned
+from tightfit.data.checks.findings import Suspected
+from tightfit.data.checks.markup import decode_markup
+from tightfit.data.copies import Sheet
+from tightfit.data.sources import CHUNK_ROWS, Columns, DataLike, open_rows
+from tightfit.data.table import Table
+
+
+def suspects_sheet(table: Table, suspects: Sequence[Suspected]) -> Sheet:
+    """One row a suspect label, the most suspect first; ``row`` is counted from 0."""
+    return Sheet(
+        {
+            "row": [each.row for each in suspects],
+            "given_label": [each.given for each in suspects],
+            "suggested_label": [each.suggested for each in suspects],
+            "confidence": [round(each.confidence, 4) for each in suspects],
+            "text": [table.texts[each.row] for each in suspects],
+        }
+    )
+
+
+def cleaned_sheet(data: DataLike, columns: Columns, clean: Cleaned) -> Sheet:
+    """The rows that are left, with every column of the source under its own name.
+
+    Labels of a text file are written as they were read, integers as integers.
+
+    Args:
+        data: the source that ``clean`` was made from.
+        columns: which of its columns hold text and label.
+        clean: which rows are left, and whether their markup was decoded.
+    """
+    if isinstance(data, Table):
+        return Sheet.of(clean.table)
+    rows = open_rows(data, columns.form)
+    labelled = clean.table.labels is not None
+    texts, label = rows.choose(columns.text, columns.label if labelled else None)
+    whole = rows.whole(rows.columns, CHUNK_ROWS)
+    cells: dict[str, list[Any]] = {
+        name: [column[row] for row in clean.rows]
+        for name, column in zip(rows.columns, whole.cells, strict=True)
+    }
+    if clean.decoded is not None:
+        cells |= {name: [_decoded(cell) for cell in cells[name]] for name in texts}
+    names = rows.class_names(label[0]) if label else None
+    if label and clean.table.labels is not None and rows.untyped and names is None:
+        cells[label[0]] = list(clean.table.labels)
+    integers = bool(label) and all(isinstance(cell, int) for cell in cells[label[0]])
+    return Sheet(cells, label[0] if label else "", names if integers and not rows.untyped else None)
+
+
+def _decoded(cell: Any) -> Any:
+    return decode_markup(cell) if isinstance(cell, str) else cell

@@ -1,0 +1,106 @@
+"""Rows that a Python program holds: frames, data sets, Arrow tables, columns, texts and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set, Sized
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tightfit.data.json_documents import columns_rows, records_rows
+from tightfit.data.readers_arrow import frame_cells, open_arrow, open_dataset, open_frame
+from tightfit.data.rows import Rows
+from tightfit.errors import DataError
+from tightfit.extras import ARROW, lazy
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+    import pyarrow as pa
+else:
+    pa = lazy("pyarrow", ARROW)
+
+InMemory: TypeAlias = (
+    "pd.DataFrame | datasets.Dataset | pa.Table | Mapping[str, Sequence[Any]] "
+    "| tuple[Sequence[str], Sequence[Any]] | Sequence[str] | Sequence[Mapping[str, Any]]"
+)
+"""A frame, one split of a data set, an Arrow table, columns by name, texts with their labels,
+texts alone, or rows as mappings."""
+
+TEXT, LABEL = "text", "label"
+"""What texts and labels are called that come without names."""
+
+KINDS = (
+    "a path; a pandas or polars DataFrame, one split of a datasets.Dataset, or an Arrow table; "
+    "(texts, labels); {'text': texts, 'label': labels}; a list of texts, or of dicts"
+)
+
+
+def is_nameless(data: object) -> bool:
+    """Whether these are texts, or texts and labels, without names of columns."""
+    return isinstance(data, tuple) or (isinstance(data, list) and not _are_mappings(data))
+
+
+def open_memory(data: Any) -> Rows:
+    """Any of :data:`InMemory`; nothing of it is changed.
+
+    Raises:
+        DataError: it is something else, or its columns differ in length.
+    """
+    source = f"a {type(data).__name__}"
+    if hasattr(data, "features") and hasattr(data, "select_columns"):
+        # A data set, recognised without importing its library.
+        return open_dataset(data, source)
+    if hasattr(data, "iloc") and hasattr(data, "columns"):
+        # A data frame, recognised without importing pandas.
+        return open_frame(data, source)
+    if isinstance(data, Mapping):
+        return _columns(data, source)
+    if isinstance(data, tuple):
+        if len(data) != 2 or any(map(_is_single, data)):
+            raise _unknown(data, "a tuple that is not (texts, labels)")
+        return columns_rows(dict(zip((TEXT, LABEL), map(_cells, data), strict=True)), source)
+    if isinstance(data, list):
+        return records_rows(data, source) if _are_mappings(data) else _texts(data, source)
+    if hasattr(data, "__arrow_c_stream__") and not hasattr(data, "iloc"):
+        # An Arrow table, or what gives itself as one, as polars does.
+        return open_arrow(pa.table(data), source)
+    raise _unknown(data, type(data).__name__)
+
+
+def _columns(data: Mapping[Any, Any], source: str) -> Rows:
+    if any(hasattr(value, "select_columns") for value in data.values()):
+        first = next(iter(data))
+        raise DataError(
+            "a DatasetDict has several splits, and one is wanted",
+            seen=", ".join(map(str, data)),
+            next_step=f"give one of them, such as data[{first!r}]",
+        )
+    single = [name for name, value in data.items() if _is_single(value)]
+    if single:
+        raise _unknown(data, f"a dict whose {single[0]!r} is no list of cells")
+    return columns_rows({str(name): _cells(value) for name, value in data.items()}, source)
+
+
+def _texts(data: Sequence[Any], source: str) -> Rows:
+    pairs = [row for row in data if isinstance(row, tuple)]
+    if pairs:
+        raise _unknown(data, "a list of tuples; (texts, labels) is wanted")
+    return columns_rows({TEXT: data}, source)
+
+
+def _cells(values: Iterable[Any]) -> Sequence[Any]:
+    """A sequence of Python values; None is a missing one."""
+    return frame_cells(values) if hasattr(values, "iloc") else list(values)
+
+
+def _are_mappings(data: Sequence[Any]) -> bool:
+    return bool(data) and all(isinstance(row, Mapping) for row in data)
+
+
+def _is_single(value: object) -> bool:
+    # What has no length may be read once only, and a set has no order.
+    single = isinstance(value, str | bytes | Mapping | Set)
+    return single or not isinstance(value, Sized)
+
+
+def _unknown(data: object, seen: str) -> DataError:
+    return DataError("data of a kind that cannot be read", seen=seen, allowed=KINDS)

@@ -1,0 +1,146 @@
+"""The rows of a training that goes on from a run: new ones, and what the run kept of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.config import Config
+from tightfit.data.checks.repeats import text_key
+from tightfit.data.sources import Columns, read_table
+from tightfit.data.table import Table
+from tightfit.errors import DataError
+from tightfit.progress import Progress
+from tightfit.tasks import Task
+from tightfit.tasks.dataset import Dataset, read_dataset
+
+LISTED = 8
+"""Labels that are named one by one."""
+
+
+@dataclass(frozen=True)
+class KnownRows:
+    """What a run knows.
+
+    Attributes:
+        run: its folder, as it was named.
+        identity: a digest that stands for all of it.
+        task: with its labels, whose ids are kept.
+        texts: the rows that it kept.
+        targets: of these rows.
+        trained: whether it trained on them (its scores are a cross-validation's). Then they train
+            again; otherwise they validate, and never train.
+    """
+
+    run: str
+    identity: str
+    task: Task
+    texts: tuple[str, ...]
+    targets: NDArray[np.int64]
+    trained: bool
+
+    def dataset(
+        self, config: Config, data: Any, validation: Any, limit: int | None, *, progress: Progress
+    ) -> Dataset:
+        """New rows as :func:`read_dataset` splits them, and the run's own beside them.
+
+        Args:
+            config: as there, like the other arguments.
+            data: rows to train on; those that repeat a row kept apart are left out.
+            validation: rows to validate on, or None.
+            limit: of the new rows that train.
+            progress: how to show progress.
+
+        Raises:
+            DataError: rows are faulty, too few, or all of them are kept apart.
+        """
+        table, repeats = self._without_kept(
+            read_table(data, Columns.of(config.data), labelled=True)
+        )
+        task = self.task.extended(table)
+        found = read_dataset(config, table, validation, limit, task=task, progress=progress)
+        absent = [name for name, count in found.facts["train_counts"].items() if not count]
+        gone = [name for name in absent if name in self.task.names]
+        added = replace(
+            found,
+            facts={
+                **found.facts,
+                "continued": {
+                    "run": self.run,
+                    "identity": self.identity,
+                    "new_labels": list(task.names[self.task.outputs :]),
+                    "labels_gone": gone,
+                    "repeats_left_out": repeats,
+                    "kept_rows": len(self.texts),
+                    "kept_rows_train": self.trained,
+                },
+            },
+        )
+        return _joined(added, self)
+
+    def _without_kept(self, table: Table) -> tuple[Table, int]:
+        """The rows whose text is not among those kept apart, and how many others there were."""
+        if self.trained:
+            return table, 0
+        kept = {text_key(text) for text in self.texts}
+        rows = [row for row, text in enumerate(table.texts) if text_key(text) not in kept]
+        if not rows:
+            raise DataError(
+                "every row is among the validation rows of the run, which must not train",
+                seen=f"{len(table):,} rows of {table.source}",
+                next_step="give rows that the run has not been scored on",
+            )
+        return table.select(rows), len(table) - len(rows)
+
+    def about(self, facts: Mapping[str, Any]) -> list[str]:
+        """What people should know, from the facts of a data set."""
+        told, facts = [], facts["continued"]
+        new, gone, repeats = (facts[k] for k in ("new_labels", "labels_gone", "repeats_left_out"))
+        if new:
+            told.append(
+                f"labels that {self.run} does not know: {_listed(new)}; {len(new):,} in all"
+            )
+        if gone:
+            told.append(
+                f"no new row has {len(gone):,} of the labels of {self.run}, which are kept: "
+                f"{_listed(gone)}"
+            )
+        if repeats:
+            told.append(f"{repeats:,} rows are left out: {self.run} was scored on their texts")
+        if not self.texts:
+            told.append(
+                f"{self.run} kept no texts of its validation rows; what is forgotten is seen in "
+                "new rows alone"
+            )
+        elif self.trained:
+            told.append(f"{len(self.texts):,} rows that {self.run} trained on train again")
+        else:
+            told.append(f"{len(self.texts):,} validation rows of {self.run} stay apart")
+        return told
+
+
+def _joined(found: Dataset, known: KnownRows) -> Dataset:
+    """The data set with the run's rows at the end of the side that they belong to."""
+    train = (found.train_texts, found.train_targets)
+    held = (found.validation_texts, found.validation_targets)
+    texts, targets = train if known.trained else held
+    joined = [*texts, *known.texts], np.concatenate([targets, known.targets])
+    train, held = (joined, held) if known.trained else (train, joined)
+    facts = {
+        **found.facts,
+        "train_rows": len(train[0]),
+        "validation_rows": len(held[0]),
+        "train_counts": found.task.counts(train[1]),
+    }
+    side = "train_fingerprint" if known.trained else "validation_fingerprint"
+    facts[side] = Table(joined[0], joined[1].tolist()).fingerprint()
+    return Dataset(found.task, *train, *held, facts)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

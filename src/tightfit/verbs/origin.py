@@ -1,0 +1,113 @@
+"""Rows and plan of a training, whether it begins anew or goes on from a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tightfit.budget.parameter_plan import Plan
+from tightfit.config import Config, Decision
+from tightfit.families import Pooling
+from tightfit.model.locate import Source
+from tightfit.progress import Progress
+from tightfit.run import Run
+from tightfit.tasks.dataset import Dataset, read_dataset, tell_about
+from tightfit.tasks.known_rows import KnownRows
+from tightfit.tasks.validation_logits import ValidationLogits
+from tightfit.training.continued_start import continued_plan
+from tightfit.training.importance import decide_plan
+from tightfit.training.pooling_choice import decide_pooling
+from tightfit.training.request import TrainRequest
+from tightfit.training.summary import Continued
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run that a training goes on from, and the rows that it kept."""
+
+    run: Run
+    known: KnownRows
+
+    @classmethod
+    def of(cls, path: Path) -> Origin:
+        """Open a run to go on from.
+
+        Raises:
+            ArtefactError: it is incomplete or damaged.
+        """
+        run = Run.open(path)
+        kept = run.validation
+        rows = [] if kept is None else [i for i, text in enumerate(kept.inputs) if text is not None]
+        texts = () if kept is None else tuple(str(kept.inputs[i]) for i in rows)
+        targets = np.zeros(0, dtype=np.int64) if kept is None else kept.targets_N[rows]
+        trained = run.data.folds is not None
+        known = KnownRows(str(path), run.identity, run.task, texts, targets, trained)
+        return cls(run, known)
+
+    def compared(self, dataset: Dataset, found: ValidationLogits) -> Continued:
+        """The run before and after, on rows that neither trained on.
+
+        Those that the run kept apart; where there are none, new validation rows of its labels.
+
+        Args:
+            dataset: as :meth:`KnownRows.dataset` made it.
+            found: what the new classifier says of its validation rows.
+        """
+        known = self.known
+        kept = 0 if known.trained else len(known.texts)
+        first = len(dataset.validation_texts) - kept
+        chosen_N = found.rows_N >= first if kept else found.targets_N < known.task.outputs
+        facts = dataset.facts["continued"]
+        told = (tuple(facts["new_labels"]), tuple(facts["labels_gone"]))
+        if not chosen_N.any():
+            return Continued(known.run, bool(kept), 0, None, None, *told)
+        texts = [dataset.validation_texts[row] for row in found.rows_N[chosen_N].tolist()]
+        logits = (self.run.predictor.logits(texts), found.logits_NK[chosen_N])
+        before, after = (
+            float(dataset.task.right(each_NK, found.targets_N[chosen_N]).mean())
+            for each_NK in logits
+        )
+        return Continued(known.run, bool(kept), len(texts), before, after, *told)
+
+
+def origin_of(request: TrainRequest) -> Origin | None:
+    """The run that a training goes on from, if any.
+
+    Raises:
+        ArtefactError: it is incomplete or damaged.
+    """
+    return None if request.from_run is None else Origin.of(request.from_run)
+
+
+def read_rows(request: TrainRequest, origin: Origin | None, progress: Progress) -> Dataset:
+    """The rows of a training, and words about them.
+
+    Raises:
+        DataError: rows are faulty, or too few.
+    """
+    rows = (request.config, request.data, request.validation, request.limit)
+    if origin is None:
+        dataset = read_dataset(*rows, progress=progress)
+    else:
+        dataset = origin.known.dataset(*rows, progress=progress)
+        for sentence in origin.known.about(dataset.facts):
+            progress.say(sentence)
+    tell_about(dataset, progress)
+    return dataset
+
+
+def choose_plan(
+    config: Config, dataset: Dataset, source: Source, origin: Origin | None, *, progress: Progress
+) -> tuple[Plan, Decision[Pooling]]:
+    """What trains, and what the head reads.
+
+    Raises:
+        BudgetError: not even the head fits under the cap.
+    """
+    if origin is not None:
+        plan = continued_plan(config, source, origin.run.plan, dataset.task.outputs)
+        return plan, Decision(plan.pooling, "as in the run that it goes on from")
+    pooling = decide_pooling(config, dataset, source, progress)
+    return decide_plan(config, dataset, source, progress, pooling=pooling.value), pooling

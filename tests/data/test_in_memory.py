@@ -1,0 +1,71 @@
+"""Rows that a program holds in its own variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import datasets
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from tightfit.data.sources import Columns, check_source, read_table
+from tightfit.errors import DataError
+
+TEXTS, LABELS = ["good", "bad", "fine"], ["pos", "neg", "pos"]
+RECORDS = [{"text": t, "label": x} for t, x in zip(TEXTS, LABELS, strict=True)]
+
+SAME: dict[str, Callable[[], Any]] = {
+    "texts and labels": lambda: (TEXTS, LABELS),
+    "tuples": lambda: (tuple(TEXTS), tuple(LABELS)),
+    "arrays": lambda: (np.array(TEXTS), np.array(LABELS, dtype=object)),
+    "series": lambda: (pd.Series(TEXTS, index=[5, 6, 7]), pd.Series(LABELS, dtype="category")),
+    "columns": lambda: {"label": LABELS, "text": TEXTS, "more": [1, 2, 3]},
+    "columns of pandas": lambda: {"label": pd.Series(LABELS), "text": pd.Series(TEXTS)},
+    "records": lambda: RECORDS,
+    "Arrow batch": lambda: pa.RecordBatch.from_pylist(RECORDS),
+    "frame": lambda: pd.DataFrame(RECORDS),
+    "data set": lambda: datasets.Dataset.from_list(RECORDS),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_rows_are_the_same_however_they_are_held(name: str) -> None:
+    """Nothing of them is changed, and they can be read again."""
+    data = SAME[name]()
+    for _ in range(2):
+        check_source(data, Columns())
+        table = read_table(data, Columns(), labelled=True)
+        assert (table.texts, table.labels) == (TEXTS, LABELS)
+
+
+def test_texts_and_labels_have_no_names_to_be_wrong() -> None:
+    """A run that was trained on other columns takes them all the same."""
+    table = read_table((TEXTS, LABELS), Columns(("body", "title"), "topic"), labelled=True)
+    assert (table.texts, table.labels) == (TEXTS, LABELS)
+    assert read_table(TEXTS, Columns(("body",)), labelled=False).texts == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ((TEXTS, LABELS[:2]), "different lengths\n.*'text' 3, 'label' 2"),
+        ({"text": TEXTS, "label": []}, "different lengths"),
+        ((TEXTS, LABELS, LABELS), r"not \(texts, labels\)"),
+        (("good", "pos"), r"not \(texts, labels\)"),
+        ((iter(TEXTS), LABELS), r"not \(texts, labels\)"),
+        ({"text": "good", "label": "pos"}, "'text' is no list of cells"),
+        ([*zip(TEXTS, LABELS, strict=True)], r"list of tuples; \(texts, labels\) is wanted"),
+        (datasets.DatasetDict({"a": datasets.Dataset.from_list(RECORDS)}), r"data\['a'\]"),
+        (({"a"}, {"b"}), r"not \(texts, labels\)"),
+        (([], []), "has no rows"),
+        ((TEXTS, [None] * 3), "without a label"),
+        ((TEXTS, [0.5, 1, 2]), "not whole"),
+    ],
+)
+def test_other_objects_are_refused(data: Any, words: str) -> None:
+    """With what would be taken."""
+    with pytest.raises(DataError, match=words):
+        read_table(data, Columns(), labelled=True)

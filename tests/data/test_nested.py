@@ -1,0 +1,50 @@
+"""Paths into cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tightfit.data.nested import paths, reach
+
+CELL: dict[str, Any] = {
+    "a": {"b": [{"c": 1}, {"c": 2}], "d.e": 3, "n": None},
+    "one": ["x"],
+    "two": ["x", "y"],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("a.b.1.c", 2),
+        ("a.d.e", 3),
+        ("a.b.2.c", None),
+        ("a.b.x", None),
+        ("a.n.m", None),
+        ("b", None),
+        ("two.1", "y"),
+        ("one.0.z", None),
+    ],
+)
+def test_a_path_reaches_what_is_there(path: str, value: object) -> None:
+    """And nothing where there is nothing; keys may hold dots themselves."""
+    assert reach(CELL, path) == value
+
+
+def test_arrays_are_lists() -> None:
+    """As Parquet's lists come out of a data frame."""
+    assert reach(np.array(["x", "y"], dtype=object), "1") == "y"
+    assert reach("xy", "1") is None
+
+
+def test_paths_are_those_of_single_values() -> None:
+    """Of a list its first item; several single values are no columns."""
+    assert paths([None, CELL]) == ("a.b.0.c", "a.d.e", "one.0")
+    deep: Any = 1
+    for _ in range(50):
+        deep = {"x": deep}
+    assert paths([deep]) == ()
+    assert len(paths([{str(i): 1 for i in range(1000)}])) == 50

@@ -1,0 +1,214 @@
+"""Going on from a run: what is kept, what is added, what is refused, and what is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tightfit
+from tests.command import cli
+from tests.toy_setups import SHORT, Notes
+from tests.toys import toy_rows, write_jsonl
+from tightfit import Run, TrainResult
+from tightfit.data.checks.repeats import text_key
+from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
+from tightfit.progress import Progress
+
+Encoders = Callable[[str], Path]
+
+METHODS = [
+    ["adapters.method=lora"],
+    ["adapters.method=lora", "adapters.dora=true"],
+    ["adapters.method=vera"],
+    ["adapters.method=ia3"],
+    ["adapters.method=bias"],
+    ["adapters.method=none"],
+]
+"""Of each method one."""
+
+
+def began(encoder: Path, out: Path, *settings: str, rows: int = 120, **more: Any) -> Path:
+    """A run on toy rows of two classes, in a few steps that teach it something."""
+    data = write_jsonl(out.parent / f"{out.name}.jsonl", toy_rows(rows))
+    values = [*SHORT, "optim.lr=1e-2", "data.validation_rows=0.2", *settings]
+    options = {"settings": values, "max_steps": 12, "progress": Progress(), **more}
+    tightfit.train(data, model=str(encoder), out=out, **options)
+    return out
+
+
+def with_new_label(count: int = 60) -> list[dict[str, Any]]:
+    """Rows of both classes and of a third, which words without a meaning make."""
+    rows = toy_rows(count, seed=5)
+    for i, row in enumerate(rows[::4]):
+        row.update(text="the a of in on and for with new after " + "after " * i, label="filler")
+    return rows
+
+
+def gone_on(run: Path, rows: list[dict[str, Any]], *settings: str, **more: Any) -> TrainResult:
+    """A training from a run, in a few steps."""
+    data = write_jsonl(run.parent / "more.jsonl", rows)
+    options = {"max_steps": 8, "progress": Progress(), "out": run.parent / "next", **more}
+    return tightfit.train(data, from_run=run, settings=list(settings), **options)
+
+
+@pytest.fixture(scope="module")
+def first(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run to go on from; not to be changed."""
+    return began(bert, tmp_path_factory.mktemp("first") / "run")
+
+
+@pytest.fixture
+def mine(first: Path, tmp_path: Path) -> Path:
+    """A copy of it in a folder of the test's own."""
+    return Path(shutil.copytree(first, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("settings", METHODS, ids=lambda values: "-".join(values))
+def test_it_starts_as_the_run_ended(
+    settings: list[str], encoders: Encoders, tmp_path: Path
+) -> None:
+    """One step at a rate of next to nothing: the same logits for known labels, method by method."""
+    run = began(encoders("roberta"), tmp_path / "run", "adapters.rank=auto", *settings)
+    result = gone_on(run, with_new_label(), "optim.lr=1e-6", max_steps=1)
+    texts = [row["text"] for row in toy_rows(20, seed=9)]
+    before, after = (Run.load(each).predictor.logits(texts) for each in (run, result.run))
+    np.testing.assert_allclose(after[:, :2], before, atol=2e-4)
+    assert Run.open(result.run).labels == ("money", "sport", "filler")
+
+
+def test_rows_kept_apart_are_scored_before_and_after(mine: Path) -> None:
+    """The run's validation rows, by itself and by what came of it, and never trained on."""
+    rows = with_new_label()
+    result, kept = gone_on(mine, rows), Run.open(mine).validation
+    assert kept is not None
+    found, run = result.continued, Run.load(result.run)
+    assert found is not None
+    due = [run.labels[i] for i in kept.targets_N]
+    told = [Run.load(each).predict(list(kept.inputs)).labels for each in (mine, result.run)]
+    shares = [float(np.mean([a == b for a, b in zip(each, due, strict=True)])) for each in told]
+    assert (found.rows, found.kept_apart) == (24, True)
+    assert [found.before, found.after] == shares
+    assert found.new_labels == ("filler",)
+    assert result.to_json()["continued"]["after"] == shares[1]
+
+
+def test_rows_that_repeat_a_validation_row_are_left_out(mine: Path) -> None:
+    """They would make what is kept apart a part of what is trained on."""
+    kept = Run.open(mine).validation
+    assert kept is not None
+    rows = [{"text": str(text).upper().lower() + " ", "label": "money"} for text in kept.inputs[:7]]
+    notes = Notes()
+    result = gone_on(mine, [*with_new_label(), *rows], progress=notes)
+    data = Run.open(result.run).data
+    assert data.continued is not None
+    assert data.continued.repeats_left_out == 7
+    assert [said for said in notes.said if said.startswith("7 rows are left out")]
+    validation = Run.open(result.run).validation
+    assert validation is not None
+    assert {text_key(str(t)) for t in kept.inputs} <= {text_key(str(t)) for t in validation.inputs}
+
+
+def test_labels_gone_are_named_and_kept(mine: Path) -> None:
+    """Rows of one known label and a new one: the other can still be answered."""
+    notes = Notes()
+    rows = [row for row in with_new_label() if row["label"] != "sport"]
+    result = gone_on(mine, rows, progress=notes)
+    assert result.continued is not None
+    assert result.continued.labels_gone == ("sport",)
+    assert [said for said in notes.said if "which are kept: sport" in said]
+    assert Run.open(result.run).labels == ("money", "sport", "filler")
+
+
+def test_the_plan_is_counted_anew_and_adapters_shrink_to_it(bert: Path, tmp_path: Path) -> None:
+    """A run that spends its cap has no room for a new label: ranks fall, the cap holds."""
+    run = began(bert, tmp_path / "run", "adapters.rank=auto", budget=1_100)
+    result = gone_on(run, with_new_label(), "optim.lr=1e-6", max_steps=1)
+    before, after = Run.open(run).plan, Run.open(result.run).plan
+    assert after.layers[0].rank < before.layers[0].rank
+    assert result.total <= 1_100
+    gates = json.loads((result.run / "proofs.json").read_text())["gates"]
+    assert {gates[key] for key in ("plan", "built", "optimizer", "saved")} == {result.total}
+
+
+def test_a_rank_that_was_set_is_kept_or_the_cap_refuses(bert: Path, tmp_path: Path) -> None:
+    """The sum is printed, as for any plan."""
+    run = began(bert, tmp_path / "run")
+    total = Run.open(run).plan.total
+    with pytest.raises(BudgetError, match="excess"):
+        gone_on(run, with_new_label(), budget=total)
+
+
+def test_a_run_that_trained_on_all_of_its_rows_repeats_them(bert: Path, tmp_path: Path) -> None:
+    """What a cross-validation scored cannot be kept apart; new rows show what is forgotten."""
+    run = began(bert, tmp_path / "run", "train.folds=2", rows=24)
+    result = gone_on(run, with_new_label())
+    data = Run.open(result.run).data
+    assert data.continued is not None
+    assert data.continued.kept_rows_train
+    assert data.train_rows == 48 + 24
+    assert result.continued is not None
+    assert not result.continued.kept_apart
+
+
+def test_it_is_told_at_the_end_and_on_the_page(mine: Path) -> None:
+    """On the command line, with what is before and what is after."""
+    data, out = write_jsonl(mine.parent / "more.jsonl", with_new_label()), mine.parent / "next"
+    options = ("--data", str(data), "--from", str(mine), "--out", str(out), "--max-steps", "4")
+    found = cli("train", *options)
+    assert found.exit_code == 0, found.stderr
+    assert f"after, on 24 validation rows of {mine}" in " ".join(found.stderr.split())
+    assert f"goes on from {mine}: of 24 its validation rows" in (out / "report.html").read_text()
+
+
+def test_a_dry_run_goes_on_from_it_too(mine: Path) -> None:
+    """The plan is that of the training, with its rows."""
+    data = write_jsonl(mine.parent / "more.jsonl", with_new_label())
+    forecast = tightfit.dry_run(data, from_run=mine, progress=Progress())
+    assert forecast.plan.num_labels == 3
+    assert forecast.validation_rows == 12 + 24
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"model": "roberta-base"}, UsageError, "--model begins anew"),
+        ({"recipe": "paper"}, UsageError, "--recipe begins anew"),
+        ({"settings": ["adapters.rank=3"]}, SettingsError, r"(?s)adapters.rank=3.*=4, as in"),
+        ({"settings": ["adapters.method=ia3"]}, SettingsError, "contradict|does not|has none"),
+        ({"settings": ["head.start=probe"]}, SettingsError, r"(?s)probe.*head.start=run with"),
+        ({"settings": ["train.folds=3"]}, SettingsError, r"(?s)train.folds=3.*=0 with --from"),
+    ],
+)
+def test_contradictions_are_refused(
+    first: Path, options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    """Before rows are read."""
+    with pytest.raises(error, match=words):
+        tightfit.train("sample", from_run=first, out=first.parent / "no", **options)
+
+
+def test_a_damaged_run_is_refused(mine: Path) -> None:
+    """As everywhere."""
+    (mine / "labels.json").write_text("{}")
+    with pytest.raises(ArtefactError, match="not as it was sealed"):
+        tightfit.train("sample", from_run=mine, out=mine.parent / "no")
+
+
+def test_only_rows_kept_apart_leave_nothing_to_train_on(mine: Path) -> None:
+    """Somebody gives the run's own validation rows."""
+    kept = Run.open(mine).validation
+    assert kept is not None
+    with pytest.raises(DataError, match="every row is among the validation rows"):
+        gone_on(mine, [{"text": text, "label": "money"} for text in kept.inputs])
+
+
+def test_a_head_cannot_start_from_no_run(bert: Path, rows_file: Path, tmp_path: Path) -> None:
+    """As when somebody repeats the settings of such a run."""
+    with pytest.raises(SettingsError, match="name the run with --from"):
+        began(bert, tmp_path / "run", "head.start=run")

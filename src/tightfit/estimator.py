@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 import pickle
 import secrets
+import shutil
 import tempfile
+import weakref
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +35,7 @@ from tightfit.config import DEFAULT_RECIPE
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
 from tightfit.progress import Progress, RichProgress
+from tightfit.random_states import keep_random_states
 from tightfit.run import Run
 from tightfit.storage.files import read_bytes, write_bytes
 from tightfit.verbs.train import train
@@ -89,6 +92,7 @@ class TightfitClassifier(
         self.random_state = random_state
         self.verbose = verbose
 
+    @keep_random_states()
     def fit(self, X: Any, y: Any) -> Self:
         """Train on texts and their classes.
 
@@ -106,11 +110,11 @@ class TightfitClassifier(
         classes, ids_N = np.unique(classes_N, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"two classes or more are needed; y has 1 class: {classes[0]!r}")
-        folder = tempfile.TemporaryDirectory(prefix="tightfit-")
+        folder = _Folder()
         with _as_value_errors():
             train(
                 Table(texts, ids_N.tolist(), _names(classes)),
-                out=Path(folder.name) / RUN,
+                out=folder.path / RUN,
                 budget=self.budget,
                 recipe=self.recipe,
                 minutes=self.minutes,
@@ -197,7 +201,7 @@ class TightfitClassifier(
         check_is_fitted(self, "_folder")
         run: Run | None = self.__dict__.get("_run")
         if run is None:
-            run = self.__dict__["_run"] = Run.load(Path(self._folder.name) / RUN)
+            run = self.__dict__["_run"] = Run.load(self._folder.path / RUN)
         return run
 
     @property
@@ -215,7 +219,7 @@ class TightfitClassifier(
         state: dict[str, Any] = {**super().__getstate__()}
         state.pop("_run", None)
         folder = state.pop("_folder", None)
-        return state if folder is None else {**state, "_archive": _pack(Path(folder.name))}
+        return state if folder is None else {**state, "_archive": _pack(folder.path)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """As it was; the run's files lie in a folder of their own again."""
@@ -329,8 +333,16 @@ def _pack(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _unpacked(archive: bytes) -> tempfile.TemporaryDirectory[str]:
-    folder = tempfile.TemporaryDirectory(prefix="tightfit-")
+class _Folder:
+    """A folder that is gone with the last who refers to it, and at the latest with the program."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="tightfit-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def _unpacked(archive: bytes) -> _Folder:
+    folder = _Folder()
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
-        files.extractall(folder.name)
+        files.extractall(folder.path)
     return folder

@@ -63,10 +63,10 @@ def test_outcomes_survive_the_file(tmp_path: Path) -> None:
 
 
 def test_other_programs_read_the_file(tmp_path: Path) -> None:
-    """Four columns, the logits of a row as a list."""
+    """Five columns, the logits of a row as a list."""
     overconfident(60).write(tmp_path / "validation.parquet")
     frame = pd.read_parquet(tmp_path / "validation.parquet")
-    assert list(frame) == ["row", "label", "logits", "text"]
+    assert list(frame) == ["row", "label", "logits", "text", "input"]
     assert len(frame["logits"][0]) == 4
 
 

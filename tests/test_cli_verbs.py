@@ -130,8 +130,15 @@ def test_train_arguments(trainer: Recorder) -> None:
         **{"validation": "v", "model": "m", "recipe": "paper", "budget": 1_000_000},
         **{"out": Path("o"), "seed": 7, "max_steps": 8, "limit": 9, "resume": False},
         **{"overwrite": True, "settings": ["a.b=c"], "text_column": "t,u", "label_column": "l"},
-        "minutes": None,
+        **{"minutes": None, "from_run": None},
     }
+
+
+def test_train_from_a_run(trainer: Recorder) -> None:
+    """Its settings are taken, so that no recipe is named."""
+    answer(*"train --data d --from r --out o".split())
+    assert trainer.options["from_run"] == Path("r")
+    assert "recipe" not in trainer.options
 
 
 def test_train_minutes(trainer: Recorder) -> None:
@@ -144,7 +151,7 @@ def test_train_minutes(trainer: Recorder) -> None:
 def test_train_object(trainer: Recorder) -> None:
     """As its function gives it."""
     assert answer("train", "--data", "sample") == TRAINED
-    assert trainer.options["recipe"] == "tight"
+    assert "recipe" not in trainer.options
 
 
 @pytest.mark.parametrize(

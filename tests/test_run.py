@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,9 @@ def test_parts_are_typed_as_their_files_say(finished: TrainResult, rows_file: Pa
     run = Run.open(finished.run)
     data, metrics = (json.loads(path.read_text()) for path in (run.folder.data, run.folder.metrics))
     assert {name: getattr(run.metrics.train, name) for name in metrics["train"]} == metrics["train"]
-    tokens = data.pop("tokens")
+    tokens, split = data.pop("tokens"), data.pop("split")
+    assert run.data.split is not None
+    assert asdict(run.data.split).items() >= split.items()
     assert {**vars(run.data), "warnings": list(run.data.warnings)}.items() >= data.items()
     assert run.data.tokens is not None
     assert run.data.tokens.max_length == tokens["max_length"]

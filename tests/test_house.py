@@ -51,8 +51,9 @@ FLOORS = {
     "reporting": 10,
     "experiments": 10,
     "verbs": 11,
-    "": 12,  # tightfit/__init__.py shows the verbs to Python users, lazily
-    "cli": 13,
+    "estimator": 12,  # the front for scikit-learn
+    "": 13,  # tightfit/__init__.py shows the verbs to Python users, lazily
+    "cli": 14,
 }
 """A module imports from floors below its own, or from its own package."""
 

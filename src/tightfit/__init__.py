@@ -19,6 +19,7 @@ from tightfit.random_states import keep_random_states
 
 if TYPE_CHECKING:
     from tightfit.diagnosis import examine as doctor
+    from tightfit.estimator import TightfitClassifier
     from tightfit.run import Run
     from tightfit.verbs.audit import audit
     from tightfit.verbs.check import CheckResult, check
@@ -52,6 +53,7 @@ _HOMES = {
     "PredictResult": "verbs.predict:PredictResult",
     "Run": "run:Run",
     "RunList": "verbs.runs:RunList",
+    "TightfitClassifier": "estimator:TightfitClassifier",
     "TrainResult": "verbs.train_result:TrainResult",
     "audit": "verbs.audit:audit",
     "check": "verbs.check:check",
@@ -77,6 +79,7 @@ _TRAINING = {
     "ExportResult",
     "Forecast",
     "ImportResult",
+    "TightfitClassifier",
     "compare",
     "dry_run",
     "evaluate",
@@ -99,6 +102,7 @@ __all__ = [
     "PredictResult",
     "Run",
     "RunList",
+    "TightfitClassifier",
     "TrainResult",
     "__version__",
     "audit",

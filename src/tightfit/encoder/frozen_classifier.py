@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
@@ -80,6 +81,16 @@ class FrozenClassifier:
     def network(self) -> Network:
         """Its weights in their order."""
         return put_together(self.encoder, self.adapter)
+
+    @cached_property
+    def embedder(self) -> FrozenClassifier:
+        """The same without its output layer: what it computes for a text is its embedding."""
+        bare, network = copy(self), self.network
+        own = {name: getattr(self, name) for name in ("encoder", "adapter", "tokenizer")}
+        vars(bare).clear()
+        vars(bare).update(own, padded_tokens=self.padded_tokens)
+        vars(bare)["network"] = replace(network, head=network.head[:-1])
+        return bare
 
     def tokens(
         self, texts: Sequence[str], max_length: int, *, long_text: LongText = "head"

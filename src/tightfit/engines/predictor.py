@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.data.tokens import LongText, Tokens
-from tightfit.encoder import LogitsOfTexts
-from tightfit.errors import SettingsError
+from tightfit.encoder import FrozenClassifier, LogitsOfTexts
+from tightfit.errors import SettingsError, UsageError
 from tightfit.progress import Progress
 from tightfit.tasks import Predictions, Task
 
@@ -52,6 +52,28 @@ class Predictor:
     def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
         """Probabilities and labels of the texts, in their order."""
         return self.predict_tokens(self.tokens(texts), progress)
+
+    def embeddings(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """``embeddings_NF`` of the texts, in their order: what the output layer reads.
+
+        Raises:
+            UsageError: only ``transformers`` knows how to compute the encoder.
+        """
+        return self._embedder.logits(self.tokens(texts))
+
+    @property
+    def width(self) -> int:
+        """Of the embeddings."""
+        return self._embedder.network.labels
+
+    @property
+    def _embedder(self) -> FrozenClassifier:
+        if not isinstance(self.model, FrozenClassifier):
+            raise UsageError(
+                "embeddings are offered for encoders whose inside is known",
+                next_step="use a model of the BERT, RoBERTa, DistilBERT or MPNet family",
+            )
+        return self.model.embedder
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """The texts as the classifier reads them."""

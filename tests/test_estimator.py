@@ -1,0 +1,342 @@
+"""scikit-learn's habits: each check that its own suite has for estimators, on texts."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    RandomizedSearchCV,
+    TunedThresholdClassifierCV,
+    cross_val_predict,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils import get_tags
+
+import tightfit
+from tests.toys import toy_encoder, toy_rows
+from tightfit import Run, TightfitClassifier
+from tightfit.errors import ArtefactError
+
+ROWS = toy_rows(60)
+TEXTS = [row["text"] for row in ROWS]
+IDS = np.arange(60) % 3
+TWO = np.array(["yes" if row["label"] == "sport" else "no" for row in ROWS])
+SETTINGS = {"train.max_steps": 4, "optim.batch": 8, "data.validation_rows": 12}
+
+Make = Callable[..., TightfitClassifier]
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """A classifier on a toy encoder, which takes a second to fit."""
+    encoder = str(toy_encoder(tmp_path_factory.mktemp("encoder")))
+
+    def made(**more: Any) -> TightfitClassifier:
+        settings = {**SETTINGS, **more.pop("settings", {})}
+        given = {"model": encoder, "random_state": 1, "settings": settings, **more}
+        return TightfitClassifier(**given)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def fitted(make: Make) -> TightfitClassifier:
+    """Fitted once; not to be changed."""
+    return make().fit(TEXTS, TWO)
+
+
+def test_parameters_are_stored_untouched(make: Make) -> None:
+    """Nothing is checked or copied before ``fit``, and ``clone`` finds the very same."""
+    settings = {"optim.lr": "no number"}
+    made = TightfitClassifier(budget=-1, settings=settings, recipe="none such", minutes=0)
+    assert made.settings is settings
+    assert clone(made).get_params() == made.get_params()
+    assert made.set_params(budget=5).budget == 5
+    assert set(vars(made)) == set(made.get_params())
+
+
+def test_fit_returns_itself_and_sets_what_ends_in_an_underscore(make: Make) -> None:
+    """Classes, run, history and plan."""
+    made = make()
+    before = made.get_params()
+    assert made.fit(TEXTS, TWO) is made
+    assert made.get_params() == before
+    assert made.classes_.tolist() == ["no", "yes"]
+    assert made.run_.labels == ("no", "yes")
+    assert made.history_[0]["step"] == 0
+    assert made.plan_.total <= 1_000_000
+
+
+@pytest.mark.parametrize("method", ["decision_function", "predict", "predict_proba", "transform"])
+def test_not_fitted(method: str, make: Make) -> None:
+    """Before ``fit``, in scikit-learn's own kind of error; so too what needs a fit to be saved."""
+    with pytest.raises(NotFittedError):
+        getattr(make(), method)(TEXTS)
+    with pytest.raises(NotFittedError):
+        make().save(Path("x"))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [IDS, IDS - 1, IDS == 0, TWO, TWO.astype(object), IDS.astype(float), pd.Series(TWO)],
+    ids=["integers", "negative", "booleans", "strings", "objects", "floats", "series"],
+)
+def test_classes_come_back_as_they_came(labels: Any, make: Make) -> None:
+    """Of any kind that scikit-learn takes, in the kind and order of ``classes_``."""
+    made = make().fit(TEXTS, labels)
+    found = made.predict(TEXTS[:5])
+    assert made.classes_.tolist() == sorted(set(np.asarray(labels).tolist()))
+    assert found.dtype == np.asarray(labels).dtype
+    assert set(found.tolist()) <= set(made.classes_.tolist())
+    assert 0 <= made.score(TEXTS, labels) <= 1
+
+
+def test_probabilities_and_decisions(fitted: TightfitClassifier) -> None:
+    """A column a class, sums of one; of two classes one number decides."""
+    probabilities_NK = fitted.predict_proba(TEXTS)
+    assert probabilities_NK.shape == (60, 2)
+    assert np.allclose(probabilities_NK.sum(1), 1)
+    decisions_N = fitted.decision_function(TEXTS)
+    assert decisions_N.shape == (60,)
+    answers = fitted.classes_[(decisions_N > 0).astype(int)]
+    assert answers.tolist() == fitted.predict(TEXTS).tolist()
+
+
+def test_three_classes_have_a_decision_each(make: Make) -> None:
+    """In the order of ``classes_``."""
+    made = make().fit(TEXTS, IDS)
+    assert made.decision_function(TEXTS).shape == (60, 3)
+    assert made.decision_function(TEXTS).argmax(1).tolist() == made.predict(TEXTS).tolist()
+
+
+def test_the_embeddings_are_what_the_head_reads(fitted: TightfitClassifier) -> None:
+    """The output layer over them gives the logits."""
+    embeddings_NF = fitted.transform(TEXTS)
+    layer = fitted.run_.model.network.head[-1][0]  # type: ignore[attr-defined]
+    logits_NK = embeddings_NF @ layer.weight_OI.T + layer.bias_O
+    assert np.allclose(logits_NK, fitted.run_.predictor.logits(TEXTS), atol=1e-5)
+    names = fitted.get_feature_names_out()
+    assert len(names) == embeddings_NF.shape[1]
+    assert names[0] == "tightfitclassifier0"
+
+
+FORMS: dict[str, Any] = {
+    "array": np.array(TEXTS),
+    "frame": pd.DataFrame({"n": range(60), "words": TEXTS}),
+    "objects": np.array(TEXTS, dtype=object),
+    "series": pd.Series(TEXTS),
+    "tuple": tuple(TEXTS),
+}
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_texts_in_every_form(form: str, make: Make, fitted: TightfitClassifier) -> None:
+    """The same as the list."""
+    made = make(text_column="words").fit(FORMS[form], TWO)
+    assert np.array_equal(made.predict_proba(FORMS[form]), fitted.predict_proba(TEXTS))
+
+
+def test_columns_are_joined(make: Make, fitted: TightfitClassifier) -> None:
+    """With a space, as everywhere."""
+    halves = pd.DataFrame([text.partition(" ")[::2] for text in TEXTS], columns=["a", "b"])
+    joined = [" ".join(pair) for pair in halves.itertuples(index=False)]
+    made = make(text_column=["a", "b"]).fit(halves, TWO)
+    assert np.array_equal(made.predict_proba(halves), make().fit(joined, TWO).predict_proba(joined))
+
+
+def test_the_same_seed_gives_the_same(make: Make, fitted: TightfitClassifier) -> None:
+    """Also from a generator; without a seed two fits differ."""
+    again = make().fit(TEXTS, TWO).predict_proba(TEXTS)
+    assert np.array_equal(again, fitted.predict_proba(TEXTS))
+    from_generators = [
+        make(random_state=np.random.RandomState(7)).fit(TEXTS, TWO).run_.config.seed
+        for _ in range(2)
+    ]
+    assert from_generators[0] == from_generators[1]
+    free = [make(random_state=None).fit(TEXTS, TWO).run_.config.seed for _ in range(2)]
+    assert free[0] != free[1]
+
+
+def test_the_callers_random_numbers_are_left_alone(make: Make) -> None:
+    """All three generators."""
+
+    def drawn() -> list[float]:
+        return [random.random(), float(np.random.rand()), float(torch.rand(1))]
+
+    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+    wanted = drawn()
+    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+    make(random_state=None).fit(TEXTS, TWO).predict(TEXTS)
+    assert drawn() == wanted
+
+
+@pytest.mark.parametrize("kept", ["file", "joblib", "pickle"])
+def test_it_is_kept_with_its_run(kept: str, fitted: TightfitClassifier, tmp_path: Path) -> None:
+    """Without the base model; what comes back answers the same, and can be kept again."""
+    path = tmp_path / "kept"
+    if kept == "file":
+        other = TightfitClassifier.load(fitted.save(path))
+    elif kept == "joblib":
+        joblib.dump(fitted, path)
+        other = joblib.load(path)
+    else:
+        path.write_bytes(pickle.dumps(fitted))
+        other = pickle.loads(pickle.dumps(pickle.loads(path.read_bytes())))
+    assert np.array_equal(other.predict_proba(TEXTS), fitted.predict_proba(TEXTS))
+    assert other.get_params() == fitted.get_params()
+    assert other.run_.proofs == fitted.run_.proofs
+
+
+def test_other_files_are_no_estimators(tmp_path: Path) -> None:
+    """In words."""
+    (tmp_path / "x").write_bytes(b"no pickle")
+    (tmp_path / "y").write_bytes(pickle.dumps([1]))
+    with pytest.raises(ArtefactError, match="no estimator can be read"):
+        TightfitClassifier.load(tmp_path / "x")
+    with pytest.raises(ArtefactError, match="holds something else"):
+        TightfitClassifier.load(tmp_path / "y")
+
+
+def test_no_folder_is_left_behind(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither in the working folder nor, once the estimator is gone, among temporary files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = make().fit(TEXTS, TWO)
+    assert len(list(tmp_path.iterdir())) == 1
+    made.fit(TEXTS, TWO)
+    assert len(list(tmp_path.iterdir())) == 1
+    del made
+    assert list(tmp_path.iterdir()) == []
+
+
+FAULTS: dict[str, tuple[Any, Any, str]] = {
+    "a missing text": ([None, *TEXTS[1:]], TWO, "row 0 is None"),
+    "a number": ([*TEXTS[:59], 3], TWO, "row 59 is 3"),
+    "bytes": ([b"x", *TEXTS[1:]], TWO, "row 0 is b'x'"),
+    "one text": ("goal", TWO, "not one str"),
+    "two dimensions": (np.array(TEXTS).reshape(30, 2), TWO, "one dimension"),
+    "no texts": ([], [], "0 sample"),
+    "other lengths": (TEXTS, TWO[:-1], "inconsistent numbers of samples"),
+    "one class": (TEXTS, ["a"] * 60, "1 class"),
+    "no class": (TEXTS, [np.nan, *([1.0] * 59)], "NaN"),
+    "a missing class": (TEXTS, [None, *(["a", "b"] * 30)[1:]], "NaN"),
+    "no classes": (TEXTS, None, "requires y"),
+    "ratings": (TEXTS, np.linspace(0, 1, 60), "continuous"),
+    "a frame without its column": (FORMS["frame"], TWO, "text_column is one of"),
+}
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_bad_input(fault: str, make: Make) -> None:
+    """scikit-learn's kind of error, with words."""
+    texts, labels, words = FAULTS[fault]
+    with pytest.raises(ValueError, match=words):
+        make().fit(texts, labels)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"budget": 3}, "parameters would train"),
+        ({"recipe": "tigth"}, "tight"),
+        ({"settings": {"optim.rl": 1}}, r"optim\.lr"),
+        ({"text_column": "gone"}, "no column 'gone'"),
+    ],
+)
+def test_bad_parameters(given: dict[str, Any], words: str, make: Make) -> None:
+    """Told in ``fit``."""
+    with pytest.raises(ValueError, match=words):
+        make(**given).fit(FORMS["frame"] if "text_column" in given else TEXTS, TWO)
+
+
+def test_partial_fit_is_refused(make: Make) -> None:
+    """By name, with what there is in its place."""
+    with pytest.raises(NotImplementedError, match="learns from all rows at once"):
+        make().partial_fit(TEXTS, TWO)
+
+
+def test_tags_say_that_texts_are_read(make: Make) -> None:
+    """What scikit-learn's own tools ask."""
+    tags = get_tags(make())
+    assert tags.estimator_type == "classifier"
+    assert tags.input_tags.string
+    assert not tags.input_tags.two_d_array
+    assert tags.target_tags.required
+
+
+def test_in_a_pipeline_and_a_search(make: Make) -> None:
+    """Settings as a grid, behind a step of texts; the best is fitted again."""
+    pipeline = make_pipeline(FunctionTransformer(lambda texts: [t.lower() for t in texts]), make())
+    rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-3, 1e-2)]
+    grid = {"tightfitclassifier__settings": rates}
+    found = GridSearchCV(pipeline, grid, cv=2).fit(TEXTS, TWO)
+    assert found.best_params_["tightfitclassifier__settings"] in rates
+    assert found.predict(TEXTS).shape == (60,)
+    drawn = RandomizedSearchCV(make(), {"settings": rates}, n_iter=1, cv=2, random_state=0)
+    assert drawn.fit(TEXTS, TWO).best_score_ >= 0
+
+
+def test_beside_numbers(make: Make) -> None:
+    """Its embeddings and a scaled column, under another classifier."""
+    columns = ColumnTransformer(
+        [("text", make(), "words"), ("number", StandardScaler(), ["n"])]
+    ).set_output(transform="pandas")
+    model = make_pipeline(columns, LogisticRegression()).fit(FORMS["frame"], TWO)
+    seen = columns.fit(FORMS["frame"], TWO).transform(FORMS["frame"])
+    assert {"text__tightfitclassifier0", "number__n"} <= set(seen.columns)
+    assert model.predict(FORMS["frame"]).shape == (60,)
+
+
+META: dict[str, Callable[[TightfitClassifier], Any]] = {
+    "calibrated": lambda one: CalibratedClassifierCV(one, cv=2),
+    "stacking": lambda one: StackingClassifier([("a", one), ("b", clone(one))], cv=2),
+    "threshold": lambda one: FixedThresholdClassifier(one, threshold=0.3, pos_label="yes"),
+    "tuned threshold": lambda one: TunedThresholdClassifierCV(one, cv=2, scoring="accuracy"),
+    "voting": lambda one: VotingClassifier([("a", one), ("b", clone(one))], voting="soft"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(META))
+def test_in_other_estimators(name: str, make: Make) -> None:
+    """Those that take classifiers and fit them anew."""
+    found: NDArray[Any] = META[name](make()).fit(TEXTS, TWO).predict(TEXTS)
+    assert set(found.tolist()) <= {"no", "yes"}
+
+
+def test_cross_validation(make: Make) -> None:
+    """Every row answered by a fit without it."""
+    found = cross_val_predict(make(), TEXTS, TWO, cv=2, method="predict_proba")
+    assert found.shape == (60, 2)
+    assert np.allclose(found.sum(1), 1)
+
+
+def test_the_same_as_the_function(make: Make, tmp_path: Path) -> None:
+    """The same rows, settings and seed, by ``tightfit.train``."""
+    made = make().fit(TEXTS, IDS)
+    data = {"text": TEXTS, "label": IDS.tolist()}
+    settings = {**SETTINGS, "data.labels": ["0", "1", "2"]}
+    out = tmp_path / "run"
+    tightfit.train(pd.DataFrame(data), model=made.model, settings=settings, seed=1, out=out)
+    assert np.allclose(Run.load(out).predict(TEXTS).probabilities, made.predict_proba(TEXTS))

@@ -211,8 +211,8 @@ def _finish(
     storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
     result = replace(_result(folder.root, setup, trained, scores), continued=continued)
     told = {name: value for name, value in result.to_json().items() if name != "run"}
-    source_of_scores = told.pop("source")
-    metrics = {"train": told, "source": source_of_scores, "validation": scores.to_json()}
+    told.pop("source", None)
+    metrics = {"train": told, "source": result.source, "validation": scores.to_json()}
     if setup.decisions.scored_rows is not None:
         of = len(setup.validation.targets)
         metrics["sample"] = {"of": of, **asdict(setup.decisions.scored_rows)}

@@ -18,10 +18,12 @@ class TrainResult(Shown, TrainSummary):
     run: Path
 
     def to_json(self) -> dict[str, Any]:
-        """The object that ``tightfit train --json`` prints."""
+        """The object that ``tightfit train --json`` prints; what is as ever goes without saying."""
         told = asdict(self)
         if self.continued is None:
             del told["continued"]
+        if self.source == "validation":
+            del told["source"]
         return {"run": str(told.pop("run")), **told}
 
     def shown(self) -> dict[str, object]:

@@ -90,7 +90,14 @@ class Summary:
 
 def _tightfit(args: argparse.Namespace, folder: Path, words: Sequence[str]) -> list[str]:
     command = [sys.executable, "-m", "tightfit.cli", "predict", str(args.run), "--json"]
-    command += ["--data", str(args.held), "--out", str(folder / "labels.csv"), "--submission"]
+    command += [
+        "--data",
+        str(args.held),
+        "--out",
+        str(folder / "labels.csv"),
+        "--submission",
+        "--overwrite",
+    ]
     return [*command, *words]
 
 

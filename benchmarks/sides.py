@@ -116,17 +116,17 @@ def _read_defaults(folder: Path) -> Figures:
 
 
 def _read_run(folder: Path) -> Figures:
-    """From the run folder; the newest checkpoint keeps the counters."""
+    """From the run folder; keeping the states of frozen layers counts as steps."""
     run = folder / "run"
-    (state,) = run.glob("checkpoints/step-*/state.json")
-    counters = json.loads(state.read_text())["counters"]
+    train = json.loads((run / "metrics.json").read_text())["train"]
+    step_seconds = train["examples"] / train["examples_per_second"]
     path = run / "history.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return Figures(
-        examples=counters["rows"],
-        tokens=counters["tokens"],
-        step_seconds=counters["train_seconds"] - counters["prefix_seconds"],
-        accuracy=json.loads((run / "metrics.json").read_text())["train"]["accuracy"],
+        examples=train["examples"],
+        tokens=round(train["tokens_per_second"] * step_seconds),
+        step_seconds=step_seconds,
+        accuracy=train["accuracy"],
         history=[(row["seconds"], row["eval_accuracy"]) for row in rows],
         # Each line is written as soon as it is known.
         began=path.stat().st_mtime - rows[-1]["seconds"],

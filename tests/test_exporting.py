@@ -233,6 +233,7 @@ def test_the_verb_passes_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path
         "data": "d.csv",
         "text_column": "a,b",
         "label_column": "c",
+        "settings": (),
         "max_length": 64,
         "overwrite": True,
         "cascade": False,

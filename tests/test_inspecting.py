@@ -108,8 +108,8 @@ def test_a_cleaned_copy(rows: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"fix": ["markup"]}, "needs both what to fix and a file"),
-        ({"out": "clean.csv"}, "needs both what to fix and a file"),
+        ({"fix": ["markup"]}, "a cleaned copy needs a file to write"),
+        ({"out": "clean.csv"}, "--out writes the suspect labels, and --no-label-errors"),
         ({"fix": "duplicate", "out": "clean.csv"}, "did you mean 'duplicates'"),
         ({"fix": "", "out": "clean.csv"}, "no such fix"),
         ({"fix": "markup", "out": "clean.txt"}, "cannot be written in this format"),

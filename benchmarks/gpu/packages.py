@@ -47,8 +47,9 @@ def install(wheels: Path | None, site: Path) -> dict[str, Any]:
 def needed() -> list[str]:
     """The packages that the project's own pyproject.toml names, and those of the checks."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    names = [re.split(r"[^A-Za-z0-9._-]", each, maxsplit=1)[0] for each in project["dependencies"]]
-    return [*names, *FOR_CHECKS]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["train"]]
+    names = [re.split(r"[^A-Za-z0-9._-]", each, maxsplit=1)[0] for each in wanted]
+    return [*(name for name in names if name != project["name"]), *FOR_CHECKS]
 
 
 def seen(name: str, site: Path) -> str | None:

@@ -73,7 +73,8 @@ def test_bf16_gives_the_same_labels(run: Path, home: Path, tmp_path: Path) -> No
     rows, out = home / "rows.jsonl", {name: tmp_path / f"{name}.csv" for name in ENGINES}
     for name, file in out.items():
         tightfit.predict(run, rows, file, engine=name, progress=Progress())
-    full, half = (file.read_text("utf-8").splitlines() for file in out.values())
+    lines = (file.read_text("utf-8").splitlines() for file in out.values())
+    full, half = ([line.rpartition(",")[0] for line in some] for some in lines)  # no confidence
     assert len(full) == len(half) == 81
     assert sum(a != b for a, b in zip(full, half, strict=True)) <= 4
 

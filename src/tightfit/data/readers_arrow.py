@@ -77,7 +77,10 @@ def ipc_rows(paths: Sequence[Path], source: str) -> Rows:
                 chosen.slice(start, chunk_rows) for start in range(0, len(chosen), chunk_rows)
             )
 
-    return _open(first.schema, batches, origin, None)
+    try:
+        return _open(first.schema, batches, origin, None)
+    except UnicodeDecodeError as error:  # a column's name
+        raise _damaged(origin, error, "Arrow") from error
 
 
 def _ipc_batches(paths: Sequence[Path], origin: Origin) -> Iterator[pa.RecordBatch]:

@@ -155,7 +155,7 @@ CONTRACT_FILES = (
 )
 CONTRACT_KEYS = (
     "run task total accuracy macro_f1 start_accuracy best_step steps epochs examples seconds "
-    "examples_per_second tokens_per_second proofs source"
+    "examples_per_second tokens_per_second proofs"
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,9 +17,6 @@ from tightfit.errors import ArtefactError, ModelError
 from tightfit.extras import ensure
 from tightfit.storage.files import machine_errors, read_digested
 from tightfit.storage.whole import whole_folder
-
-CACHE_VARIABLE = "TIGHTFIT_CACHE"
-"""Names another folder for what is made once and kept."""
 
 DIGESTS_FILE = "digests.json"
 
@@ -63,7 +59,8 @@ class Embedded:
         if not self.converted:
             self._check_file(file)
             return file.parent
-        kept = cache_folder() / "models" / f"{self.name}-{self.sha256[:12]}"
+        cache = platformdirs.user_cache_path("tightfit", appauthor=False)
+        kept = cache / "models" / f"{self.name}-{self.sha256[:12]}"
         with machine_errors(kept.parent, "make"):
             kept.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(kept.with_name(f"{kept.name}.lock")):
@@ -105,12 +102,6 @@ E5 = Embedded(
 )
 
 EMBEDDED: dict[str, Embedded] = {each.name: each for each in (MINILM, E5)}
-
-
-def cache_folder() -> Path:
-    """Where what is made once is kept for later runs; its user's alone."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else platformdirs.user_cache_path("tightfit", appauthor=False)
 
 
 def _whole(folder: Path) -> bool:

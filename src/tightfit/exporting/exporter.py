@@ -245,6 +245,13 @@ def _ranked(
     return [(variant, path) for variant, path, *_ in tried]
 
 
+def _thresholds(run: Run) -> dict[str, list[float]]:
+    """From which probability on each label is given, where a text may have several."""
+    if run.task.one_class or not run.task.calibrates:
+        return {}
+    return {"thresholds": [run.thresholds.get(label, 0.5) for label in range(run.task.outputs)]}
+
+
 def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
     return {
         "format": form,
@@ -252,6 +259,7 @@ def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, 
         "max_length": run.predictor.max_length,
         "pad_id": int(run.classifier.tokenizer.pad_token_id),
         "temperature": run.predictor.temperature,
+        **_thresholds(run),
         "compared_on": rows.name,
         **exported.to_json(),
     }

@@ -28,9 +28,11 @@ from tightfit.extras import require
 if TYPE_CHECKING:
     import torch
 
-    from tightfit.metrics.calibration import Temperature
+    from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.interval import TaskScores
     from tightfit.metrics.paired import Paired
+    from tightfit.tasks.label_temperatures import LabelTemperatures
+    from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.linear_probe import LinearMap
 
 LabelFormat = Literal["value", "id", "name"]
@@ -111,6 +113,11 @@ class Task(ABC):
         """Numbers that the head gives for a text: K."""
         return len(self.names)
 
+    @property
+    def separator(self) -> str:
+        """Between several labels in one cell of a text file."""
+        return ""
+
     # Targets
 
     @abstractmethod
@@ -183,25 +190,26 @@ class Task(ABC):
     # Answers
 
     @abstractmethod
-    def probabilities(self, logits_NK: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
-        """``probabilities_NK`` of logits divided by a temperature above 0.
+    def probabilities(self, logits_NK: ArrayLike, temperature: Scale = 1.0) -> NDArray[np.float64]:
+        """``probabilities_NK`` of logits divided by a temperature above 0, or each label's by its
+        own.
 
         Raises:
-            UsageError: the temperature is not above 0, or not finite.
+            UsageError: a temperature is not above 0, or not finite.
         """
 
     @abstractmethod
     def predictions(self, probabilities_NK: NDArray[np.float64], **more: Any) -> Predictions:
         """What users get; ``more`` are the other fields of :class:`Predictions`."""
 
-    def columns(self, label_format: LabelFormat, *, probabilities: bool) -> dict[str, type]:
+    def columns(self, label_format: LabelFormat, *, probabilities: bool) -> dict[str, Any]:
         """Names and types of what :meth:`Predictions.rows` tells: the answer, then shares."""
         shares = dict.fromkeys(self.share_columns(label_format) if probabilities else (), float)
         return {**self.answer_columns(label_format), **shares}
 
     @abstractmethod
-    def answer_columns(self, label_format: LabelFormat) -> dict[str, type]:
-        """Names and types of the answer itself."""
+    def answer_columns(self, label_format: LabelFormat) -> dict[str, Any]:
+        """Names and types of the answer itself, such as ``str`` or ``list[str]``."""
 
     @abstractmethod
     def spelt(self, label_format: LabelFormat | None) -> tuple[int | str, ...]:
@@ -229,6 +237,13 @@ class Task(ABC):
     def scores_type(self) -> type[TaskScores]:
         """Of :meth:`score`, to read them back."""
 
+    def default_thresholds(
+        self, targets: NDArray[Any], probabilities_NK: NDArray[np.float64]
+    ) -> list[ChosenThreshold]:
+        """Thresholds that a run has from the start, chosen on its validation rows: none, but where
+        a row may have several labels."""
+        return []
+
     @abstractmethod
     def compare(
         self,
@@ -245,13 +260,15 @@ class Task(ABC):
 
     @abstractmethod
     def expected_loss(
-        self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any], temperature: float
+        self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any], temperature: Scale
     ) -> float:
         """By how much other logits are to be expected to lower :attr:`metric` where no targets are
         known: each is taken to be as likely as our probabilities say."""
 
     @abstractmethod
-    def fit_temperature(self, logits_NK: ArrayLike, targets: ArrayLike) -> Temperature:
+    def fit_temperature(
+        self, logits_NK: ArrayLike, targets: ArrayLike
+    ) -> Temperature | LabelTemperatures:
         """The temperature with the least loss on these rows."""
 
     @abstractmethod

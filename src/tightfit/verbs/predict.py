@@ -24,7 +24,7 @@ from tightfit.errors import UsageError
 from tightfit.extras import ensure_train, installed_version
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
-from tightfit.tasks import LabelFormat
+from tightfit.tasks import LabelFormat, need_one_class
 from tightfit.tasks.label_thresholds import threshold_words
 
 
@@ -133,6 +133,8 @@ def predict(
         ensure_train(f"the engine {engine}")
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
+    if submission:
+        need_one_class(loaded.task, "--submission")
     columns = loaded.columns(text_column, missing_text=missing_text, settings=settings)
     check_source(data, columns, labelled=False, progress=progress)
     rows, columns = _opened(data, columns)

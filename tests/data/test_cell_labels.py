@@ -218,7 +218,7 @@ def test_rows_without_a_label_may_be_left_out(name: str, tmp_path: Path) -> None
     assert table.unlabelled == 2
 
 
-@pytest.mark.parametrize("kind", ["multi", "rating"])
+@pytest.mark.parametrize("kind", ["rating"])
 def test_other_tasks_are_not_offered_yet(kind: str) -> None:
     """Their names are settled, and they say so."""
     with pytest.raises(SettingsError, match="not offered yet"):

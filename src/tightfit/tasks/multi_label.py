@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from tightfit.data.labels import LabelSet
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, UsageError
-from tightfit.tasks.task import DIGITS, Array, LabelFormat, Predictions, Task
+from tightfit.tasks.predictions import DIGITS, LabelFormat, Predictions
+from tightfit.tasks.task import Array, Task
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from tightfit.metrics.calibration import Scale
     from tightfit.metrics.label_scores import LabelSetScores
     from tightfit.metrics.paired import Paired
+    from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.label_temperatures import LabelTemperatures
-    from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.linear_probe import LinearMap
 
 NONE = "(none)"
@@ -275,7 +276,7 @@ class MultiLabel(Task):
         """Those with the highest F1."""
         from tightfit.tasks.label_set_thresholds import f1_thresholds
 
-        return f1_thresholds(self, probabilities_NK, targets_NK)
+        return f1_thresholds(self.names, probabilities_NK, targets_NK)
 
     def compare(
         self, targets_NK: NDArray[np.int8], ours: Predictions, theirs: Predictions

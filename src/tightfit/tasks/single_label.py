@@ -20,7 +20,8 @@ from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
 from tightfit.metrics.thresholds import answers_at
-from tightfit.tasks.task import Array, LabelFormat, Predictions, Task
+from tightfit.tasks.predictions import LabelFormat, Predictions
+from tightfit.tasks.task import Array, Task
 
 if TYPE_CHECKING:
     import torch

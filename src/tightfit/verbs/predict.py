@@ -133,17 +133,17 @@ def predict(
         ensure_train(f"the engine {engine}")
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
-    if submission:
-        need_one_class(loaded.task, "--submission")
     columns = loaded.columns(text_column, missing_text=missing_text, settings=settings)
     check_source(data, columns, labelled=False, progress=progress)
     rows, columns = _opened(data, columns)
     text, _ = rows.choose(columns.text, None)
     kept = {}
-    if not submission:
+    if submission:
+        need_one_class(loaded.task, "--submission")
+    else:
         own = form.own(loaded.task)
         kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
-    if loaded.thresholds:
+    if loaded.thresholds and (loaded.task.one_class or thresholds):
         progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     _ = loaded.predictor  # before a row is read
     first, records = read_records(rows, columns, kept, STREAM_ROWS)

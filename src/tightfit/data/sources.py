@@ -170,9 +170,8 @@ def _label_sets(
     table: Table, whole: Chunk, rows: Rows, *, columns: Columns, names: tuple[str, ...] | None
 ) -> Table:
     """The table with one column of several labels a row."""
-    sets, sign = read_label_sets(
-        whole, whole.cells[-1], names, untyped=rows.untyped, separator=columns.separator
-    )
+    more: dict[str, Any] = {"separator": columns.separator, "column": columns.label}
+    sets, sign = read_label_sets(whole, whole.cells[-1], names, untyped=rows.untyped, **more)
     return replace(table, label_sets=sets, separator=sign or SIGNS[0], label_names=names)
 
 

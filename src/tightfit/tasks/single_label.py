@@ -153,9 +153,9 @@ class SingleLabel(Task):
 
         return fit_probe(features_NF, targets_N, num_labels=self.outputs, balanced=balanced)
 
-    def row_scores(self, values_NK: Array, targets_N: Array) -> Array:
+    def row_scores(self, logits_NK: Array, targets_N: Array) -> Array:
         """As :meth:`right`: the mean is the accuracy."""
-        return self.right(values_NK, targets_N)
+        return self.right(logits_NK, targets_N)
 
     def unseen_scores(
         self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64]

@@ -167,9 +167,9 @@ class Task(ABC):
         """The head that a linear probe starts from; ``balanced`` weighs rare labels up."""
 
     @abstractmethod
-    def row_scores(self, values_NK: Array, targets: Array) -> Array:
-        """How well each row is answered by logits or by probabilities: the most is 1, and the mean
-        is what :attr:`metric` names."""
+    def row_scores(self, logits_NK: Array, targets: Array) -> Array:
+        """How well each row is answered: the most is 1, and the mean is what :attr:`metric`
+        names."""
 
     @abstractmethod
     def unseen_scores(

@@ -192,10 +192,12 @@ class Run(Shown):
         path = self.folder.metrics
         saved = storage.read_json(path)
         # Of runs of format 1 some of it is known without having been written.
-        known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
-        known["source"] = saved.get("source", "validation")
+        known = {"task": self.task.kind, "source": saved.get("source", "validation")}
+        if "start_accuracy" not in saved["train"]:
+            known["start_accuracy"] = self.history[0]["eval_accuracy"]
         train = parsed(TrainSummary, {**known, **saved["train"]}, path)
-        return Metrics(train, parsed(Scores, saved["validation"], path))
+        scores = saved["validation"]
+        return Metrics(train, None if scores is None else parsed(Scores, scores, path))
 
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -385,5 +387,6 @@ class Run(Shown):
         if len(self.labels) > 5:
             told["labels"] = f"{told['labels']}, … {len(self.labels)} in all"
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
-            told["accuracy"] = share_words(self.metrics.validation.accuracy)
+            scores = self.metrics.validation
+            told["accuracy"] = "unknown" if scores is None else share_words(scores.accuracy)
         return {**told, "parameters": f"{self.plan.total:,}"}

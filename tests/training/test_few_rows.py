@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.reports import scores_of
 from tests.toy_setups import FEW, SHORT, TEXTS, Notes, toy_job, toy_settings
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult, train
@@ -62,7 +63,7 @@ def test_every_row_trains_and_is_scored_by_trainings_without_it(few: TrainResult
     assert (run.data.train_rows, run.data.validation_rows, run.data.folds) == (16, 16, 4)
     assert run.validation is not None
     assert len(run.validation) == 16
-    assert run.metrics.validation.n == 16
+    assert scores_of(run).n == 16
 
 
 def test_decisions_are_there_with_their_reasons(few: TrainResult) -> None:

@@ -57,6 +57,11 @@ LONGER: Mapping[str, str] = {
 }
 """What becomes of texts that are longer than the longest, by what the data decided."""
 
+_ALWAYS = (
+    "Every text gets one of these labels, whether any fits or not. The weights of the base model "
+    "keep their own licence; this card claims none for the adapter."
+)
+
 HUB = "hf:"
 """Begins the name of a data set on the Hub."""
 
@@ -92,7 +97,7 @@ def write_card(
     labels: tuple[str, ...],
     *,
     decisions: Decisions,
-    scores: Mapping[str, Any],
+    scores: Mapping[str, Any] | None,
     source: Source,
     steps: int,
     data: Mapping[str, Any] | None = None,
@@ -106,7 +111,7 @@ def write_card(
         plan: of the run.
         labels: names, in order.
         decisions: of the run.
-        scores: on the validation rows, as ``metrics.json`` has them.
+        scores: on the validation rows, as ``metrics.json`` has them; None where there are none.
         source: the base model.
         steps: optimiser steps that were taken.
         data: where the rows came from, as ``data.json`` has it; None where that is not known.
@@ -120,7 +125,7 @@ def write_card(
         + "\n```",
         "## Training\n\n" + _training(config, plan, _how(config, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
-        "## Limits\n\n" + _limits(config, scores),
+        "## Limits\n\n" + _limits(scores),
     ]
     metadata = _metadata(plan, scores, source, data)
     text = "\n\n".join(part for part in parts if part)
@@ -128,7 +133,7 @@ def write_card(
 
 
 def _metadata(
-    plan: Plan, scores: Mapping[str, Any], source: Source, data: Mapping[str, Any] | None
+    plan: Plan, scores: Mapping[str, Any] | None, source: Source, data: Mapping[str, Any] | None
 ) -> ModelCardData:
     origin = data["validation_source"] if data else ""
     name = _public(origin) or "validation rows"
@@ -138,12 +143,13 @@ def _metadata(
         "dataset_type": name if origin.startswith(HUB) else "text",
         "dataset_split": "validation",
     }
+    kinds = (("accuracy", "accuracy", "Accuracy"), ("f1", "macro_f1", "Macro F1"))
     results = [
-        EvalResult(metric_type=kind, metric_name=metric, metric_value=round(value, 6), **rows)
-        for kind, metric, value in (
-            ("accuracy", "Accuracy", scores["accuracy"]["value"]),
-            ("f1", "Macro F1", scores["macro_f1"]["value"]),
+        EvalResult(
+            metric_type=kind, metric_name=name, metric_value=round(scores[key]["value"], 6), **rows
         )
+        for kind, key, name in kinds
+        if scores is not None
     ]
     is_peft = plan.record.form == "peft"
     return ModelCardData(
@@ -154,7 +160,7 @@ def _metadata(
         library_name="peft" if is_peft else "transformers",
         pipeline_tag="text-classification",
         tags=["text-classification", "tightfit", *([plan.method] if is_peft else [])],
-        eval_results=results,
+        eval_results=results or None,
     )
 
 
@@ -172,19 +178,22 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
 def _results(
     decisions: Decisions,
     labels: Sequence[str],
-    scores: Mapping[str, Any],
+    scores: Mapping[str, Any] | None,
     data: Mapping[str, Any] | None,
 ) -> str:
     listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
     more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
     sample = "" if decisions.scored_rows is None else " of the"
     longer = LONGER[decisions.long_text.value]
-    accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
+    measured = "| accuracy | unknown: no row with a label was at hand |"
+    if scores is not None:
+        accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
+        measured = f"""| accuracy on {scores["n"]:,}{sample} {_scored_rows(data)} | {accuracy} |
+| macro F1 | {scores["macro_f1"]["value"]:.3f} |"""
     return f"""| | |
 | --- | --- |
 | labels, in order | {listed}{more} |
-| accuracy on {scores["n"]:,}{sample} {_scored_rows(data)} | {accuracy} |
-| macro F1 | {scores["macro_f1"]["value"]:.3f} |
+{measured}
 | longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 
 
@@ -222,6 +231,10 @@ def _training(config: Config, plan: Plan, how: str, data: Mapping[str, Any] | No
     how += _head(plan) + "; the head reads the mean of all tokens" * bool(plan.mean_block)
     if data is None:
         return f"{how}."
+    if sentences := data.get("sentences"):
+        pool = f", and {data['unlabelled']:,} texts without a label" * bool(data["unlabelled"])
+        listed = "; ".join(map(_plain, sentences[:LISTED_LABELS]))
+        return f"One sentence a label ({listed}){pool}; no row with a label. {how}."
     counts = ", ".join(
         f"{_plain(name)} {count:,}" for name, count in list(data["train_counts"].items())[:20]
     )
@@ -261,14 +274,18 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _limits(config: Config, scores: Mapping[str, Any]) -> str:
+def _limits(scores: Mapping[str, Any] | None) -> str:
+    if scores is None:
+        return (
+            "Nobody has measured how often its answers are right; score it on rows of your own "
+            f"before you rely on them. {_ALWAYS}"
+        )
     weakest = min(scores["per_class"], key=lambda each: each["f1"]["value"])
     return (
         "The accuracy is that of rows like the validation rows, on which the best step was chosen; "
         "other sources, times and languages were not measured. "
         f"Its weakest label is {_plain(weakest['name'])} (F1 {weakest['f1']['value']:.2f}). "
-        "Every text gets one of these labels, whether any fits or not. The weights of the base "
-        "model keep their own licence; this card claims none for the adapter."
+        + _ALWAYS
     )
 
 

@@ -121,12 +121,15 @@ def warnings(run: Run) -> list[str]:
     data = run.data
     # Those of the data checks, then what only the finished run can tell.
     found = [_sentence(each) for each in (*data.warnings, data.note) if each]
+    scores = run.metrics.validation
+    if scores is None:
+        return found
     if data.validation_rows < FEW_ROWS:
         found.append(
             f"Only {data.validation_rows:,} validation rows: the interval at the top is wide, "
             "and so are those of the labels."
         )
-    untested = [each.name for each in run.metrics.validation.per_class if not each.support]
+    untested = [each.name for each in scores.per_class if not each.support]
     if untested:
         found.append(f"No validation row is labelled {', '.join(untested[:LISTED])}.")
     tokens = data.tokens
@@ -145,6 +148,12 @@ def _sentence(words: str) -> str:
 
 def _words(run: Run) -> str:
     data = run.data
+    if data.sentences:
+        pool = f", and {data.unlabelled:,} texts of {data.source}" if data.unlabelled else ""
+        return (
+            f"No row with a label: {len(data.sentences):,} sentences, one a label{pool}. How good "
+            "the answers are is unknown until rows with labels are given to evaluate."
+        )
     held = f"from {data.validation_source}"
     if data.held_out:
         held = f"held out of it {_how(data.split)}".rstrip()

@@ -10,7 +10,6 @@ Shapes: N rows, K labels, F width of the features.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -18,13 +17,11 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from tightfit.config import ASKED, Config, Decision, NamesUse
+from tightfit.data.name_sentences import sentences
 from tightfit.tasks.dataset import FEW_ROWS, Dataset
 from tightfit.tasks.solved_head import right_out_of_fold
 from tightfit.training.probe import frozen_features
 from tightfit.training.setup import Setup
-
-TEMPLATE = "The topic is about {}"
-"""The sentence of anchored SetFit."""
 
 SIGNIFICANT = 0.05
 """Largest p-value of the one-sided binomial test against chance."""
@@ -32,19 +29,14 @@ SIGNIFICANT = 0.05
 
 def name_texts(config: Config, dataset: Dataset) -> list[str]:
     """A sentence for each label, in their order; none where names are no use or not wanted."""
-    names, described = dataset.task.names, config.data.label_descriptions
     each = len(dataset.train_targets) / max(1, len(set(dataset.train_targets.tolist())))
     wanted = config.data.label_names != "off" and config.optim.objective != "cross-entropy"
-    if not wanted or each > FEW_ROWS:
+    # Where there are no rows the names are all there is.
+    if each > FEW_ROWS or (each and not wanted):
         return []
-    texts = [described.get(name) or _sentence(name) for name in names]
-    return [text for text in texts if text is not None] if all(texts) else []
-
-
-def _sentence(name: str) -> str | None:
-    """Of a name that has a word in it, not only a number or a letter."""
-    words = " ".join(re.split(r"[\W_]+", name)).strip()
-    return TEMPLATE.format(words) if re.search(r"[^\W\d_]{2}", words) else None
+    found = sentences(dataset.task.names, config.data.label_descriptions)
+    texts = [text for text in found if text is not None]
+    return texts if len(texts) == len(found) else []
 
 
 def with_names(setup: Setup, names: int) -> Setup:
@@ -66,6 +58,8 @@ def _gate(setup: Setup, names: int) -> Decision[NamesUse]:
     if setup.config.data.label_names == "on":
         return Decision("used", ASKED)
     targets_N = setup.train.targets[:-names]
+    if not len(targets_N):
+        return Decision("used", "no row has a label")
     features_NF = frozen_features(setup, np.arange(len(setup.train.targets)))
     nearest = int((_nearest(features_NF, names) == targets_N).sum())
     probed = right_out_of_fold(features_NF[:-names], targets_N, names, setup.config.seed)

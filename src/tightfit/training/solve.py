@@ -19,6 +19,9 @@ SOLVED_TOLERANCE = 1e-5
 """Largest entry that the gradient of the objective, a mean over rows, may have: what rounding the
 solution to fp32 leaves of zero is a hundredth of it."""
 
+NAMES_STRENGTH = 30.0
+"""Inverse strength of the penalty where sentences are all there is: no row can choose it."""
+
 
 def solve_head(setup: Setup, *, frozen: bool) -> None:
     """Solve the head where the encoder stands now.
@@ -64,7 +67,9 @@ def _problem(setup: Setup, *, frozen: bool) -> HeadProblem:
     features_NF = _features(setup)
     outputs = setup.classifier.task.outputs
     strength = config.contrastive.strength
-    if frozen:
+    if not len(setup.dataset.train_targets):
+        strength = NAMES_STRENGTH
+    elif frozen:
         strength = choose_strength(features_NF, targets_N, outputs, config.seed)
     return HeadProblem.of(features_NF, targets_N, outputs, strength)
 

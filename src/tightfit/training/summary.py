@@ -44,9 +44,10 @@ class TrainSummary:
     Attributes:
         task: what a target is.
         total: trainable parameters.
-        accuracy: on the validation rows, as is ``macro_f1``.
+        accuracy: on the validation rows, as is ``macro_f1``; None where no row had a label.
         macro_f1: the mean over classes of their F1.
-        start_accuracy: before the first step, on the rows that evaluations while training score.
+        start_accuracy: before the first step, on the rows that evaluations while training score;
+            None where there are none.
         best_step: the step whose weights were kept.
         steps: optimiser steps that were taken.
         epochs: passes over the training rows.
@@ -56,15 +57,15 @@ class TrainSummary:
         tokens_per_second: likewise.
         proofs: by name, whether each holds, and whether a failure was declared (``expected``), and
             whether the start was kept (``kept_start``).
-        source: of accuracy and macro F1.
+        source: of accuracy and macro F1, where there are any.
         continued: of a training that went on from a run, what became of what that knew.
     """
 
     task: str
     total: int
-    accuracy: float
-    macro_f1: float
-    start_accuracy: float
+    accuracy: float | None
+    macro_f1: float | None
+    start_accuracy: float | None
     best_step: int
     steps: int
     epochs: float
@@ -73,7 +74,7 @@ class TrainSummary:
     examples_per_second: float
     tokens_per_second: float
     proofs: Mapping[str, Mapping[str, bool]]
-    source: ScoreSource = "validation"
+    source: ScoreSource | None = "validation"
     continued: Continued | None = None
 
     @property
@@ -87,8 +88,8 @@ class Metrics:
     """The outcome of a training."""
 
     train: TrainSummary
-    validation: Scores
-    """On the validation rows."""
+    validation: Scores | None
+    """On the validation rows; None where no row had a label."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class TrainResult(Shown, TrainSummary):
         holding = sum(proof["ok"] for proof in self.proofs.values())
         return {
             "run": self.run,
-            "accuracy": f"{self.accuracy:.1%}",
+            "accuracy": "unknown" if self.accuracy is None else f"{self.accuracy:.1%}",
             "parameters": f"{self.total:,}",
             "proofs": f"{holding} of {len(self.proofs)} hold",
         }

@@ -21,6 +21,7 @@ from tightfit.data.table import Table
 from tightfit.errors import DataError, Interrupted, ProofError, SettingsError
 from tightfit.model.adapters import output_layer
 from tightfit.progress import Progress
+from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, read_dataset
 from tightfit.training.cross_validate import cross_validate
 from tightfit.training.distributed_worker import watch_over
@@ -122,7 +123,7 @@ def test_out_of_fold_logits_are_those_of_trainings_without_the_row(bert: Path) -
 
 def test_what_is_no_better_than_its_start_is_not_kept(bert: Path, tmp_path: Path) -> None:
     """A rate that ruins the encoder: the probe on the frozen one is sealed, and it is said."""
-    result = few_run(bert, tmp_path / "run", "contrastive.lr=30")
+    result = few_run(bert, tmp_path / "run", "contrastive.lr=30", rows=32)
     run = Run.open(result.run)
     assert run.decisions.kept is not None
     assert run.decisions.kept.value == "start"
@@ -155,7 +156,8 @@ def test_rows_a_class_decide(bert: Path, rows: int, classes: int, objective: str
     """And the number of classes."""
     config = toy_settings(bert, *FEW)
     plan = toy_job(bert, *FEW).classifier.plan
-    found = decide_objective(config, plan, np.arange(rows) % classes)
+    task = SingleLabel.from_names(list("ab"))
+    found = decide_objective(config, plan, task, np.arange(rows) % classes)
     assert found is not None
     assert found.value == objective
     assert found.reason

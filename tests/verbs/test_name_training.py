@@ -136,10 +136,33 @@ def test_neither_rows_nor_names_are_refused() -> None:
     """There is nothing to learn from; and nothing to forecast of names."""
     assert "there is nothing to train on" in cli("train").stderr
     told = cli("train", "--label-names", "sport,money", "--dry-run")
-    assert (told.exit_code, "takes none" in told.stderr) == (2, True)
+    assert (told.exit_code, "that have labels" in told.stderr) == (2, True)
 
 
 def test_a_head_that_cannot_be_solved_is_refused(encoders: Encoders, tmp_path: Path) -> None:
     """Its hidden layer would have to train."""
     with pytest.raises(SettingsError, match="no head can be made of label names here"):
         named(encoders("roberta"), tmp_path / "run", settings=["head.kind=stock"])
+
+
+POOL = [row["text"] for row in toy_rows(60, seed=5)]
+
+
+def test_texts_without_a_label_go_with_names(bert: Path, tmp_path: Path) -> None:
+    """The card says how many."""
+    alone = Run.open(named(bert, tmp_path / "names", unlabelled=POOL).run)
+    assert (alone.data.unlabelled, len(alone.data.sentences)) == (60, 2)
+    assert "and 60 texts without a label" in (alone.artefact / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("objective", "use"), [("auto", "used"), ("cross-entropy", "left out")])
+def test_they_go_with_few_rows(objective: str, use: str, bert: Path, tmp_path: Path) -> None:
+    """Where cross-entropy trains they are left out, and it says so."""
+    rows, notes = write_jsonl(tmp_path / "rows.jsonl", toy_rows(16)), Notes()
+    settings = [*LENGTHS, "train.folds=2", f"optim.objective={objective}", "train.max_steps=2"]
+    options: Any = {"model": str(bert), "settings": settings, "progress": notes}
+    run = Run.open(tightfit.train(rows, out=tmp_path / "run", unlabelled=POOL, **options).run)
+    assert run.decisions.unlabelled is not None
+    assert run.decisions.unlabelled.value == use
+    assert f"texts without a label are {use}" in str(notes.said)
+    assert all(proof["ok"] for proof in run.proofs.values())

@@ -17,7 +17,7 @@ from tightfit.cli import options
 from tightfit.cli.console import percent, size, tick
 from tightfit.cli.front import open_front
 from tightfit.cli.plan_command import show_plan
-from tightfit.display import share_words
+from tightfit.display import score_name, share_words
 from tightfit.errors import UsageError
 from tightfit.progress import RichProgress
 
@@ -49,6 +49,7 @@ tightfit train --data hf:ag_news --model roberta-base --recipe paper
 tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
 tightfit train --data train.csv --minutes 10
 tightfit train --data train.csv --dry-run
+tightfit train --data few.csv --unlabelled many.txt
 tightfit train --label-names "world news,sports,business,science"
 tightfit train --data new.csv --from runs/first --out runs/second
 tightfit train --data train.csv --recipe runs/001/config.toml
@@ -64,6 +65,14 @@ def train(
             metavar="A,B",
             help="Instead of rows: a classifier from the names of its labels alone. How good it "
             "is nobody knows until 'tightfit evaluate'.",
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        str | None,
+        options.in_data(
+            metavar="ROWS",
+            help="Texts without a label, in any form of --data: with few rows, or with label names "
+            "alone, they help to tell the labels apart.",
         ),
     ] = None,
     validation: options.Validation = None,
@@ -120,7 +129,7 @@ def train(
 
     with open_front(debug=debug) as front:
         _refuse_contradictions(out, resume=resume, overwrite=overwrite, dry_run=dry_run)
-        _check_source(data, label_names, dry_run=dry_run)
+        _check_source(data, label_names, unlabelled, dry_run=dry_run)
         shared: dict[str, Any] = {
             "validation": validation,
             "from_run": from_run,
@@ -141,7 +150,7 @@ def train(
             forecast = tightfit.dry_run(data, **shared)
             front.tell(forecast, lambda: _forecast_words(forecast, front.people), as_json=as_json)
             return
-        shared |= {"label_names": label_names, "out": out}
+        shared |= {"label_names": label_names, "unlabelled": unlabelled, "out": out}
         result = tightfit.train(data, resume=resume, overwrite=overwrite, **shared)
         if is_first_process():
             front.tell(result, lambda: _closing_words(result, front.people), as_json=as_json)
@@ -167,16 +176,19 @@ def _refuse_contradictions(
         )
 
 
-def _check_source(data: str | None, label_names: str | None, *, dry_run: bool) -> None:
+def _check_source(
+    data: str | None, label_names: str | None, unlabelled: str | None, *, dry_run: bool
+) -> None:
     if data is None and label_names is None:
         raise UsageError(
             "there is nothing to train on",
             next_step="give rows with --data, or names of labels with --label-names",
         )
-    if label_names is not None and dry_run:
+    if dry_run and (label_names or unlabelled):
         raise UsageError(
-            "--dry-run forecasts a training on rows, and --label-names takes none",
-            next_step="leave out --dry-run: the names take seconds",
+            "--dry-run forecasts a training on rows that have labels",
+            seen="--label-names" if label_names else "--unlabelled",
+            next_step="leave it out, or --dry-run: names take seconds",
         )
 
 
@@ -204,7 +216,7 @@ def _taken(result: TrainResult) -> str:
     """Steps, texts and time."""
     if result.accuracy is None:
         return (
-            f"{result.total:,} parameters solved on {result.examples:,} texts, one a label; "
+            f"{result.total:,} parameters solved on {result.examples:,} texts without a label; "
             f"{_duration(result.seconds / 60)}"
         )
     return (
@@ -224,15 +236,24 @@ def _outcome(run: Run) -> Iterator[str]:
     if proof is not None:
         start = STARTS[run.config.head.start]
         kept = run.metrics.train.kept_start
-        end = "no step did better" if kept else f"trained {percent(proof['accuracy'])}"
+        metric = run.task.metric
+        end = "no step did better" if kept else f"trained {percent(proof[metric])}"
         watched = "each row by a training without it" if crossed else "the rows training watched"
-        yield f"{start} {percent(proof['start_accuracy'])} → {end}, on {watched}"
+        yield f"{start} {percent(proof[f'start_{metric}'])} → {end}, on {watched}"
     rows = f"{scores.n:,} {'rows by cross-validation' if crossed else 'validation rows'}"
     if run.decisions.scored_rows is not None:
         rows = f"a sample of {rows}: {run.decisions.scored_rows.reason}"
     yield from _kept(run.metrics.train.continued)
-    macro_f1 = percent(scores.macro_f1.value)
-    yield f"accuracy {share_words(scores.accuracy)}, macro F1 {macro_f1} on {rows}"
+    (first, score), *others = scores.headline().items()
+    more = "".join(f", {score_name(name)} {percent(each.value)}" for name, each in others)
+    yield f"{score_name(first)} {share_words(score)}{more} on {rows}"
+    yield from _weakest(scores)
+
+
+def _weakest(scores: Any) -> Iterator[str]:
+    """The label that is found worst, where there are labels."""
+    if not hasattr(scores, "per_class"):
+        return
     seen = [each for each in scores.per_class if each.support]
     weakest = min(seen, key=lambda each: each.f1.value)
     yield (

@@ -99,4 +99,5 @@ class DataFacts:
     sentences: tuple[str, ...] = ()
     """One a label, in label order, where these were trained on and no labelled row."""
     unlabelled: int = 0
-    """Texts without a label that were trained on."""
+    """Texts without a label that were given."""
+    unlabelled_fingerprint: str | None = None

@@ -11,7 +11,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
+from tightfit.display import score_name
+from tightfit.metrics.interval import TaskScores
 from tightfit.model.locate import Source
+from tightfit.tasks import Task
 
 LOADING = {
     "peft": """from peft import PeftModel
@@ -57,11 +60,6 @@ LONGER: Mapping[str, str] = {
 }
 """What becomes of texts that are longer than the longest, by what the data decided."""
 
-_ALWAYS = (
-    "Every text gets one of these labels, whether any fits or not. The weights of the base model "
-    "keep their own licence; this card claims none for the adapter."
-)
-
 HUB = "hf:"
 """Begins the name of a data set on the Hub."""
 
@@ -94,10 +92,10 @@ def write_card(
     folder: Path,
     config: Config,
     plan: Plan,
-    labels: tuple[str, ...],
+    task: Task,
     *,
     decisions: Decisions,
-    scores: Mapping[str, Any] | None,
+    scores: TaskScores | None,
     source: Source,
     steps: int,
     data: Mapping[str, Any] | None = None,
@@ -109,7 +107,7 @@ def write_card(
         folder: of the artefact.
         config: of the run.
         plan: of the run.
-        labels: names, in order.
+        task: what an answer is.
         decisions: of the run.
         scores: on the validation rows, as ``metrics.json`` has them; None where there are none.
         source: the base model.
@@ -119,13 +117,13 @@ def write_card(
     """
     parts = [
         _opening(config, plan, source),
-        "## Results\n\n" + _results(decisions, labels, scores, data),
+        "## Results\n\n" + _results(decisions, task.names, scores, data),
         "## Loading it\n\n```python\n"
-        + loading_code(plan, labels, source.public_name, "path/to/this/folder")
+        + loading_code(plan, task.names, source.public_name, "path/to/this/folder")
         + "\n```",
         "## Training\n\n" + _training(config, plan, _how(config, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
-        "## Limits\n\n" + _limits(scores),
+        "## Limits\n\n" + _limits(task, scores),
     ]
     metadata = _metadata(plan, scores, source, data)
     text = "\n\n".join(part for part in parts if part)
@@ -133,7 +131,7 @@ def write_card(
 
 
 def _metadata(
-    plan: Plan, scores: Mapping[str, Any] | None, source: Source, data: Mapping[str, Any] | None
+    plan: Plan, scores: TaskScores | None, source: Source, data: Mapping[str, Any] | None
 ) -> ModelCardData:
     origin = data["validation_source"] if data else ""
     name = _public(origin) or "validation rows"
@@ -143,13 +141,12 @@ def _metadata(
         "dataset_type": name if origin.startswith(HUB) else "text",
         "dataset_split": "validation",
     }
-    kinds = (("accuracy", "accuracy", "Accuracy"), ("f1", "macro_f1", "Macro F1"))
     results = [
-        EvalResult(
-            metric_type=kind, metric_name=name, metric_value=round(scores[key]["value"], 6), **rows
+        EvalResult(metric_type=kind, metric_name=metric, metric_value=round(value, 6), **rows)
+        for kind, metric, value in (
+            ("f1" if name.endswith("_f1") else name, _called(name), each.value)
+            for name, each in (scores.headline() if scores else {}).items()
         )
-        for kind, key, name in kinds
-        if scores is not None
     ]
     is_peft = plan.record.form == "peft"
     return ModelCardData(
@@ -162,6 +159,11 @@ def _metadata(
         tags=["text-classification", "tightfit", *([plan.method] if is_peft else [])],
         eval_results=results or None,
     )
+
+
+def _called(name: str) -> str:
+    words = score_name(name)
+    return words[:1].upper() + words[1:]
 
 
 def _opening(config: Config, plan: Plan, source: Source) -> str:
@@ -178,7 +180,7 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
 def _results(
     decisions: Decisions,
     labels: Sequence[str],
-    scores: Mapping[str, Any] | None,
+    scores: TaskScores | None,
     data: Mapping[str, Any] | None,
 ) -> str:
     listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
@@ -187,9 +189,11 @@ def _results(
     longer = LONGER[decisions.long_text.value]
     measured = "| accuracy | unknown: no row with a label was at hand |"
     if scores is not None:
-        accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
-        measured = f"""| accuracy on {scores["n"]:,}{sample} {_scored_rows(data)} | {accuracy} |
-| macro F1 | {scores["macro_f1"]["value"]:.3f} |"""
+        (first, best), *others = scores.headline().items()
+        score = f"{best.value:.1%} (95% interval {best.low:.1%} to {best.high:.1%})"
+        below = "".join(f"\n| {score_name(name)} | {each.value:.3f} |" for name, each in others)
+        rows = f"{scores.n:,}{sample} {_scored_rows(data)}"
+        measured = f"| {score_name(first)} on {rows} | {score} |{below}"
     return f"""| | |
 | --- | --- |
 | labels, in order | {listed}{more} |
@@ -274,18 +278,26 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _limits(scores: Mapping[str, Any] | None) -> str:
+def _limits(task: Task, scores: TaskScores | None) -> str:
+    always = (
+        f"{task.limits} The weights of the base model keep their own licence; this card claims "
+        "none for the adapter."
+    )
     if scores is None:
         return (
             "Nobody has measured how often its answers are right; score it on rows of your own "
-            f"before you rely on them. {_ALWAYS}"
+            f"before you rely on them. {always}"
         )
-    weakest = min(scores["per_class"], key=lambda each: each["f1"]["value"])
+    classes = getattr(scores, "per_class", None)
+    words = ""
+    if classes:
+        weakest = min(classes, key=lambda each: each.f1.value)
+        words = f"Its weakest label is {_plain(weakest.name)} (F1 {weakest.f1.value:.2f}). "
+    first = next(iter(scores.headline()))
     return (
-        "The accuracy is that of rows like the validation rows, on which the best step was chosen; "
-        "other sources, times and languages were not measured. "
-        f"Its weakest label is {_plain(weakest['name'])} (F1 {weakest['f1']['value']:.2f}). "
-        + _ALWAYS
+        f"The {score_name(first)} is that of rows like the validation rows, on which the best "
+        "step was chosen; other sources, times and languages were not measured. "
+        f"{words}{always}"
     )
 
 

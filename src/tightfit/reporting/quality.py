@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tightfit.display import share_words
-from tightfit.metrics.scores import ClassScores, Scores
+from tightfit.metrics.scores import ClassScores
 from tightfit.reporting.spending import adapter_words
 from tightfit.run import Run
 
@@ -22,10 +22,7 @@ class Verdict:
     """The outcome in words and one picture."""
 
     sentence: str
-    """Accuracy, budget and adapters in one line."""
-    majority: float | None
-    """Accuracy of always giving the most frequent label; None where no row was scored."""
-    majority_label: str
+    """Score, budget and adapters in one line."""
     spent: str
     """Budget and adapters as a sentence."""
     sound: bool
@@ -55,8 +52,11 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Quality:
-    """Tables of the outcome."""
+    """The outcome by label, and what to hold it against."""
 
+    majority: float
+    """Accuracy of always giving the most frequent label."""
+    majority_label: str
     classes: tuple[ClassScores, ...]
     classes_left_out: int
     matrix: tuple[tuple[str, tuple[Cell, ...]], ...]
@@ -66,58 +66,50 @@ class Quality:
 
 def verdict(run: Run) -> Verdict:
     """The outcome of a run, for the top of the page."""
-    scores, plan = run.metrics.validation, run.plan
+    plan = run.plan
     cap = "" if plan.budget is None else f" of {plan.budget:,}"
     learned = adapter_words(run)
     of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
-    share, label = _majority(run)
     return Verdict(
-        sentence=f"{_scored(run, scores)} · {plan.total:,}{cap} parameters · {learned}",
-        majority=share,
-        majority_label=label,
+        sentence=f"{_scored(run)} · {plan.total:,}{cap} parameters · {learned}",
         spent=f"It trained {plan.total:,} {of_cap}; {learned}.",
         sound=all(proof.get("ok") for proof in run.proofs.values()),
     )
 
 
-def _scored(run: Run, scores: Scores | None) -> str:
-    if scores is None:
-        return "accuracy unknown"
-    how = "" if run.metrics.train.source == "validation" else ", cross-validated"
-    sample = "" if run.decisions.scored_rows is None else "a sample of "
-    return f"{share_words(scores.accuracy)} on {sample}{scores.n:,} rows{how}"
-
-
-def _majority(run: Run) -> tuple[float | None, str]:
-    """The most frequent label's share of the validation rows, and its name."""
+def _scored(run: Run) -> str:
     scores = run.metrics.validation
     if scores is None:
-        return None, ""
-    supports = [each.support for each in scores.per_class]
-    return max(supports) / scores.n, run.labels[supports.index(max(supports))]
+        return "accuracy unknown"
+    best = next(iter(scores.headline().values()))
+    how = "" if run.metrics.train.source == "validation" else ", cross-validated"
+    sample = "" if run.decisions.scored_rows is None else "a sample of "
+    return f"{share_words(best)} on {sample}{scores.n:,} rows{how}"
 
 
 def quality(run: Run) -> Quality:
-    """The outcome by label; nothing where no row was scored."""
+    """The outcome by label, where a row has one of them."""
     scores = run.metrics.validation
-    if scores is None:
-        return Quality((), 0, (), ())
     classes = list(scores.per_class)
     many = len(classes) > LISTED
     # Of very many labels the weakest are worth the room.
     shown = sorted(classes, key=lambda row: row.f1.value)[:LISTED] if many else classes
-    confusions = _confusions(run, scores)
+    confusions = _confusions(run)
+    supports = [each.support for each in scores.per_class]
+    most = max(supports)
     return Quality(
+        majority=most / scores.n,
+        majority_label=run.labels[supports.index(most)],
         classes=tuple(shown),
         classes_left_out=len(classes) - len(shown),
-        matrix=_matrix(run, scores) if len(classes) <= MATRIX_LABELS else (),
+        matrix=_matrix(run) if len(classes) <= MATRIX_LABELS else (),
         confusions=tuple(confusions[:LISTED]),
     )
 
 
-def _matrix(run: Run, scores: Scores) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
+def _matrix(run: Run) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
     rows = []
-    for true, counts in enumerate(scores.confusion):
+    for true, counts in enumerate(run.metrics.validation.confusion):
         whole = sum(counts) or 1
         cells = tuple(
             Cell(count, round(DIM + (1 - DIM) * count / whole, 3) if count else 0.0, true == column)
@@ -127,11 +119,11 @@ def _matrix(run: Run, scores: Scores) -> tuple[tuple[str, tuple[Cell, ...]], ...
     return tuple(rows)
 
 
-def _confusions(run: Run, scores: Scores) -> list[Confusion]:
+def _confusions(run: Run) -> list[Confusion]:
     """Every pair of labels that was confused, the most frequent first."""
     found = [
         Confusion(run.labels[true], run.labels[predicted], count, count / sum(counts))
-        for true, counts in enumerate(scores.confusion)
+        for true, counts in enumerate(run.metrics.validation.confusion)
         for predicted, count in enumerate(counts)
         if count and true != predicted
     ]

@@ -7,24 +7,29 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.config import ASKED, Config, Decision
 from tightfit.data.balanced import deal
 from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.holding_out import HeldOut, group_rows, hold_out
+from tightfit.data.label_strata import Strata, one_each
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import Split, limit_rows
 from tightfit.data.table import Table
 from tightfit.errors import DataError, SettingsError
 from tightfit.progress import Progress
-from tightfit.tasks import SingleLabel, Task
+from tightfit.tasks import Task, task_for
 
 SHOWN = 60
 """Characters of a text that an error shows."""
 
 FEW_ROWS = 16
 """Rows a class up to which none are held out: a tenth of them would tell nothing, and is missed."""
+
+MOST_POOL = 2_000
+"""Texts without a label that are read: each costs a forward pass in every training."""
 
 FEW_FOLDS = 4
 """Parts of a cross-validation that nobody asked for: each costs a training."""
@@ -53,6 +58,8 @@ class Dataset:
     """What ``data.json`` keeps."""
     folds: Folds | None = None
     """Where no rows are held out: every row trains, and is scored by trainings without it."""
+    pool_texts: tuple[str, ...] = ()
+    """Texts without a label, for a head that is solved."""
 
 
 def read_dataset(
@@ -79,7 +86,7 @@ def read_dataset(
         MissingExtraError: near duplicates are to be grouped, and ``datasketch`` is not installed.
     """
     table = read_table(data, Columns.of(config.data), labelled=True)
-    task = task or SingleLabel.from_table(table, config.data.labels)
+    task = task or task_for(table, config.data)
     targets = task.encode(table)
     strata = task.strata(targets)
     _check_texts(table.texts)
@@ -106,7 +113,7 @@ def read_dataset(
         "warnings": [
             *quick_warnings(
                 train.texts,
-                strata=task.strata(train_targets),
+                strata=task.identities(train_targets),
                 counts=counts,
                 held=[] if folds else held.texts,
             ),
@@ -116,10 +123,30 @@ def read_dataset(
     return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts, folds)
 
 
+def with_pool(dataset: Dataset, config: Config, unlabelled: Any) -> Dataset:
+    """The same rows, and texts without a label beside them: a sample, of very many.
+
+    Args:
+        dataset: the rows.
+        config: its ``data`` section and seed.
+        unlabelled: in any form of the data; None is none.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    if unlabelled is None:
+        return dataset
+    table = read_table(unlabelled, Columns.of(config.data), labelled=False)
+    drawn = np.random.default_rng(config.seed).permutation(len(table))[:MOST_POOL]
+    table = table.select(sorted(drawn.tolist()))
+    facts = {"unlabelled": len(table), "unlabelled_fingerprint": table.fingerprint()}
+    return replace(dataset, pool_texts=tuple(table.texts), facts={**dataset.facts, **facts})
+
+
 def _shared_out(
     config: Config,
     table: Table,
-    strata: Sequence[int],
+    strata: Strata,
     validation: Any,
     *,
     limit: int | None,
@@ -148,7 +175,7 @@ def _shared_out(
     return rows, table.select(rows), HeldOut(Split(rows, rows, "; ".join(notes)), facts), folds
 
 
-def _folds_asked(config: Config, strata: Sequence[int], *, given: bool) -> Decision[int] | None:
+def _folds_asked(config: Config, strata: Strata, *, given: bool) -> Decision[int] | None:
     """How many parts of a cross-validation are wanted, or None where rows are held out or given.
 
     Raises:
@@ -162,7 +189,7 @@ def _folds_asked(config: Config, strata: Sequence[int], *, given: bool) -> Decis
             seen=f"train.folds={asked}" + ("" if given else " with data.split=last"),
             next_step="leave out one of the two",
         )
-    each = len(strata) / len(set(strata))
+    each = len(strata) / len(set(one_each(strata)))
     if asked == 0 or given or config.data.split == "last" or (asked is None and each > FEW_ROWS):
         return None
     if asked:
@@ -170,19 +197,18 @@ def _folds_asked(config: Config, strata: Sequence[int], *, given: bool) -> Decis
     return Decision(FEW_FOLDS, f"{each:.3g} rows a class are too few to hold any out")
 
 
-def _folds(
-    strata: Sequence[int], alike: Sequence[Hashable], wanted: Decision[int], seed: int
-) -> Folds:
+def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], seed: int) -> Folds:
     """The parts of a cross-validation; rows of which ``alike`` is the same are in one part.
 
     Raises:
         DataError: no class has two rows that differ.
     """
-    different = Counter(stratum for stratum, _ in set(zip(strata, alike, strict=True)))
+    classes = one_each(strata)
+    different = Counter(stratum for stratum, _ in set(zip(classes, alike, strict=True)))
     if max(different.values()) < 2:
         raise DataError(
             "no class has two different texts, so that no row can be scored by the others",
-            seen=f"{len(strata):,} rows of {len(set(strata)):,} classes",
+            seen=f"{len(strata):,} rows of {len(set(classes)):,} classes",
             next_step="give two rows or more for a class, or a file of rows with --validation",
         )
     folds = min(wanted.value, len(set(alike)))

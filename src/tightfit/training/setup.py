@@ -6,6 +6,7 @@ Shapes: B rows of a batch, K labels.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from tightfit.config import Config, Decisions, Objective
 from tightfit.data.batches import (
@@ -34,8 +36,12 @@ from tightfit.tasks.dataset import Dataset
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
 
+SIGNIFICANT = 0.05
+"""Largest p-value at which what trained counts as worse than its start."""
+
 HistoryRow = dict[str, Any]
-"""step, epoch, lr, train_loss, train_accuracy, eval_loss, eval_accuracy, rows, tokens, seconds."""
+"""step, epoch, lr, train_loss, eval_loss, rows, tokens, seconds; and under ``train_`` and ``eval_``
+with its metric behind it what the task goes by: accuracy, where a row has one label."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +79,30 @@ class Answers:
     targets_N: NDArray[Any]
 
     @cached_property
-    def right(self) -> int:
-        """Rows that are answered rightly."""
-        return int(self.task.right(self.logits_NK, self.targets_N).sum())
+    def right(self) -> float:
+        """Rows that are answered rightly; of what can be half right, the sum of the scores."""
+        return float(self.task.row_scores(self.logits_NK, self.targets_N).sum())
 
     @cached_property
     def scores(self) -> tuple[float, float]:
-        """Mean loss in nats, at the temperature that suits it best, and accuracy.
+        """Mean loss in nats, at the temperature that suits it best, and the task's metric.
 
         How sharp a solved head is depends on its strength, which is no merit of it.
         """
         loss = self.task.fit_temperature(self.logits_NK, self.targets_N).log_loss_after
         return loss, self.right / len(self.targets_N)
 
-    def as_good_as(self, other: Answers) -> bool:
-        """Few rows tell little by how many are right, and more by how sure each answer is: worse
-        is what is worse by both."""
-        return self.right >= other.right or self.scores[0] < other.scores[0]
+    def as_good_as(self, other: Answers, significant: float) -> bool:
+        """Worse is what has a higher loss, and more rows wrong that the other has right than the
+        other way round, at this p-value (the sign test of McNemar 1947, one-sided)."""
+        own_N, other_N = (
+            self.task.row_scores(each.logits_NK, each.targets_N) for each in (self, other)
+        )
+        lost, won = int((other_N > own_N).sum()), int((own_N > other_N).sum())
+        if lost <= won or self.scores[0] < other.scores[0]:
+            return True
+        chance = binomtest(lost, lost + won, alternative="greater").pvalue
+        return bool(chance >= significant)
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,8 @@ class Setup:
     """The share of padding in an epoch's forward passes."""
     most_rows: int | None = None
     """Most rows of one pass, once the device has run out of memory with more."""
+    pool: Rows | None = None
+    """Texts without a label; their targets say nothing."""
     out_of_fold: OutOfFold | None = None
     """The scores, where no rows are held out."""
     chooses: bool = True
@@ -143,6 +158,17 @@ class Setup:
     def solves(self) -> bool:
         """Whether the head is solved once the steps are over, and takes no part in them."""
         return self.objective != "cross-entropy"
+
+    @property
+    def as_good_as_start(self) -> bool:
+        """Whether what trained is no worse than its start, on rows that it did not see.
+
+        Before a head that is solved the contrastive phase was better on nearly every draw of rows,
+        whatever a few of them said: it takes more than chance to doubt it.
+        """
+        found = self.out_of_fold
+        significant = SIGNIFICANT if self.solves else 1.0
+        return found is not None and found.trained.as_good_as(found.start, significant)
 
     @property
     def lr(self) -> float:
@@ -239,10 +265,11 @@ class Counters:
     seconds: float = 0.0
     """All of this and evaluations."""
     best_step: int = 0
-    best_accuracy: float = -1.0
+    best_score: float = -sys.float_info.max
+    """Of the task's metric."""
     loss_sum: float = 0.0
     """Of the rows since the last history row, as are the next two."""
-    correct: int = 0
+    score_sum: float = 0.0
     summed: int = 0
 
     def per_second(self, count: int) -> float:
@@ -250,15 +277,15 @@ class Counters:
         return count / self.train_seconds if self.train_seconds else 0.0
 
     def sums(self, device: torch.device) -> torch.Tensor:
-        """Loss, right answers and tokens, to be added to on a device: each number read there, one
+        """Loss, scores and tokens, to be added to on a device: each number read there, one
         by one, would wait for it. In double precision, so that they are what Python's are."""
-        numbers = [self.loss_sum, self.correct, self.tokens]
+        numbers = [self.loss_sum, self.score_sum, self.tokens]
         return torch.tensor(numbers, dtype=torch.double, device=device)
 
     def take(self, sums: torch.Tensor) -> None:
         """Read what :meth:`sums` has become."""
-        self.loss_sum, *counts = sums.tolist()
-        self.correct, self.tokens = map(int, counts)
+        self.loss_sum, self.score_sum, tokens = sums.tolist()
+        self.tokens = int(tokens)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from tightfit.metrics.scores import Scores
+from tightfit.storage.files import parsed
 
 ScoreSource = Literal["validation", "cross_validation"]
 """What scores were measured on: rows held out or given, or each row by trainings without it."""
@@ -44,9 +44,10 @@ class TrainSummary:
     Attributes:
         task: what a target is.
         total: trainable parameters.
-        accuracy: on the validation rows, as is ``macro_f1``; None where no row had a label.
-        macro_f1: the mean over classes of their F1.
-        start_accuracy: before the first step, on the rows that evaluations while training score;
+        scores: on the validation rows, by name: those that are told first of this kind of target;
+            None where no row had a label.
+        metric: by which the best step was chosen, such as accuracy.
+        start: its value before the first step, on the rows that evaluations while training score;
             None where there are none.
         best_step: the step whose weights were kept.
         steps: optimiser steps that were taken.
@@ -57,15 +58,15 @@ class TrainSummary:
         tokens_per_second: likewise.
         proofs: by name, whether each holds, and whether a failure was declared (``expected``), and
             whether the start was kept (``kept_start``).
-        source: of accuracy and macro F1, where there are any.
+        source: of the scores, where there are any.
         continued: of a training that went on from a run, what became of what that knew.
     """
 
     task: str
     total: int
-    accuracy: float | None
-    macro_f1: float | None
-    start_accuracy: float | None
+    scores: Mapping[str, float | None]
+    metric: str
+    start: float | None
     best_step: int
     steps: int
     epochs: float
@@ -76,6 +77,56 @@ class TrainSummary:
     proofs: Mapping[str, Mapping[str, bool]]
     source: ScoreSource | None = "validation"
     continued: Continued | None = None
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any], metric: str, path: Path) -> TrainSummary:
+        """Read what :meth:`told` gave, from a file.
+
+        Raises:
+            ArtefactError: it is something else.
+        """
+        start, own = f"start_{metric}", {each.name for each in fields(cls)}
+        known = {name: value for name, value in saved.items() if name in own}
+        others = {name: value for name, value in saved.items() if name not in {*own, start}}
+        found = {**known, "scores": others, "metric": metric, "start": saved.get(start)}
+        return parsed(TrainSummary, found, path)
+
+    def told(self) -> dict[str, Any]:
+        """Its numbers under the names that the scores have; what is as ever goes without saying."""
+        told = {each.name: getattr(self, each.name) for each in fields(TrainSummary)}
+        told = {name: told.pop(name) for name in ("task", "total")} | {
+            **told.pop("scores"),
+            f"start_{told.pop('metric')}": told.pop("start"),
+            **told,
+        }
+        for name, usual in (("continued", None), ("source", "validation")):
+            if told[name] == usual:
+                del told[name]
+        if self.continued is not None:
+            told["continued"] = asdict(self.continued)
+        return told
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of one label a text: the share of rows that are right."""
+        return self._score("accuracy")
+
+    @property
+    def macro_f1(self) -> float | None:
+        """Of labels: the mean of their F1."""
+        return self._score("macro_f1")
+
+    @property
+    def start_accuracy(self) -> float | None:
+        """Of one label a text: the accuracy before the first step."""
+        if self.metric != "accuracy":
+            raise AttributeError(f"the start was measured by {self.metric}")
+        return self.start
+
+    def _score(self, name: str) -> float | None:
+        if name not in self.scores:
+            raise AttributeError(f"targets of this kind have no {name}: {', '.join(self.scores)}")
+        return self.scores[name]
 
     @property
     def kept_start(self) -> bool:
@@ -88,8 +139,8 @@ class Metrics:
     """The outcome of a training."""
 
     train: TrainSummary
-    validation: Scores | None
-    """On the validation rows; None where no row had a label."""
+    validation: Any
+    """Scores on the validation rows, as the task gives them; None where no row had a label."""
 
 
 @dataclass(frozen=True)
@@ -98,4 +149,5 @@ class Evaluated:
 
     data: str
     """Where the rows came from."""
-    scores: Scores
+    scores: Any
+    """As the task gives them."""

@@ -19,7 +19,7 @@ from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import SingleLabel
-from tightfit.tasks.dataset import Dataset
+from tightfit.tasks.dataset import Dataset, with_pool
 from tightfit.training.importance import HEAD_ALONE
 from tightfit.training.label_names import name_texts
 from tightfit.training.objective import why_unsolved
@@ -44,7 +44,7 @@ def train_on_names(
     with storage.lock_run(path):
         if start.finished:  # by a process that held it until now
             return read_result(path)
-        setup = _setup(request.config, progress)
+        setup = _setup(request, progress)
         folder = start.create(setup)
         storage.write_text(folder.history, "")
         solve_head(setup, frozen=True)
@@ -61,13 +61,13 @@ def train_on_names(
             run=path,
             task=setup.classifier.task.kind,
             total=parameters,
-            accuracy=None,
-            macro_f1=None,
-            start_accuracy=None,
+            scores={"accuracy": None, "macro_f1": None},
+            metric=setup.classifier.task.metric,
+            start=None,
             best_step=0,
             steps=0,
             epochs=0.0,
-            examples=len(setup.train.targets),
+            examples=len(setup.train.targets) + len(setup.dataset.pool_texts),
             seconds=time.monotonic() - begun,
             examples_per_second=0.0,
             tokens_per_second=0.0,
@@ -79,14 +79,16 @@ def train_on_names(
         return seal_trained(run, setup, result, None, proofs=proofs, artefact=folder.adapter)
 
 
-def _setup(config: Config, progress: Progress) -> Setup:
+def _setup(request: TrainRequest, progress: Progress) -> Setup:
     """The frozen encoder, and a head that is to be solved on a sentence for each label.
 
     Raises:
         BudgetError: the head does not fit under the cap.
         SettingsError: the head is none that can be solved.
     """
-    source, dataset = locate(config.model.name), _dataset(config)
+    config = request.config
+    source = locate(config.model.name)
+    dataset = with_pool(_dataset(config), config, request.unlabelled)
     pooling = decide_pooling(config, dataset, source, progress)
     alone = config.with_values(HEAD_ALONE)
     plan = plan_for(alone, source, dataset.task.outputs, pooling=pooling.value)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tightfit import storage
-from tightfit.metrics.scores import Scores
+from tightfit.metrics.interval import TaskScores
 from tightfit.model.artefact import load_artefact
 from tightfit.model.classifier import count_built, predict_logits
 from tightfit.model.model_card import write_card
@@ -84,7 +84,7 @@ def seal_trained(
     run: Run,
     setup: Setup,
     result: TrainResult,
-    scores: Scores | None,
+    scores: TaskScores | None,
     *,
     proofs: Mapping[str, Mapping[str, Any]],
     artefact: Path,
@@ -100,8 +100,7 @@ def seal_trained(
         artefact: the folder of what trained.
     """
     folder = run.folder
-    told = {name: value for name, value in result.to_json().items() if name != "run"}
-    told.pop("source", None)
+    told = {name: value for name, value in result.told().items() if name != "source"}
     validation = None if scores is None else scores.to_json()
     metrics = {"train": told, "source": result.source, "validation": validation}
     if setup.decisions.scored_rows is not None:
@@ -113,9 +112,9 @@ def seal_trained(
         artefact,
         setup.config,
         setup.classifier.plan,
-        setup.classifier.task.names,
+        setup.classifier.task,
         decisions=setup.decisions,
-        scores=validation,
+        scores=scores,
         source=source,
         steps=result.steps,
         data=setup.dataset.facts,

@@ -6,6 +6,7 @@ What can be refused at once is refused here, before torch is imported.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -38,7 +39,8 @@ def train(
             ``(texts, labels)``, a dict of columns or a list of dicts; None with ``label_names``.
         label_names: what the labels are called, where no row has one: a classifier is made of the
             names alone, and nothing is known of its scores until ``evaluate``.
-        unlabelled: texts of the kind that it is for, in any form of the data, to go with them.
+        unlabelled: texts of the kind that it is for, in any form of the data, where rows with a
+            label are few, or none.
         from_run: a finished run to go on from with new rows: its settings, adapters and head rows
             are kept, and its validation rows are scored before and after.
         out: the run folder; None takes the next ``runs/NNN``.
@@ -58,7 +60,7 @@ def train(
         beside: Any = {"unlabelled": unlabelled, "from_run": from_run, "options": options}
         request = names_request(label_names, data, **beside)
     else:
-        request = request_of(data, from_run, options)
+        request = replace(request_of(data, from_run, options), unlabelled=unlabelled)
     path = Path(out) if out is not None else storage.next_path()
     first = is_first_process()
     if resume and storage.RunFolder(path).manifest.is_file():

@@ -90,17 +90,17 @@ def children(process: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in found.split()]
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_worker_ends_the_job(victim: int, home: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_ends_the_job(home: Path, tmp_path: Path) -> None:
     """Within a minute, whichever it is; and the last checkpoint resumes to the same bits."""
     run = tmp_path / "run"
-    process = subprocess.Popen(command(home, run), stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: step_of(run) >= 10, process)
-    killed = time.monotonic()
-    os.kill(children(process)[victim], signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert time.monotonic() - killed < 60
+    for victim, step, more in ((0, 10, ()), (1, 25, ("--resume",))):
+        process = subprocess.Popen(command(home, run, *more), stderr=subprocess.PIPE, text=True)
+        wait_for(lambda wanted=step: step_of(run) >= wanted, process)
+        killed = time.monotonic()
+        os.kill(children(process)[victim], signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert time.monotonic() - killed < 60
     finish(command(home, run, "--resume"))
     for rows in zip(history(run), history(home / "two"), strict=True):
         assert {**rows[0], "seconds": 0} == {**rows[1], "seconds": 0}

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
 import tightfit
 from tests.conftest import Encoders
@@ -207,26 +208,41 @@ def test_the_default_is_whatever_is_installed(monkeypatch: pytest.MonkeyPatch) -
     assert candidate_names(model) == (MINILM.name,)
 
 
-def test_a_run_applies_its_prefix_and_keeps_its_encoder(
-    bert: Path, roberta: Path, rows_file: Path, tmp_path: Path
-) -> None:
-    """In its tokenizer, so that whoever predicts need not know; going on from it keeps both."""
-    asked: dict[str, Any] = {"progress": Progress(), "settings": [*SHORT, "model.prefix=the"]}
-    asked["model"] = [str(bert), str(roberta)]
-    made = tightfit.train(rows_file, out=tmp_path / "run", max_steps=2, **asked)
-    run = tightfit.Run.load(made.run)
-    decided = run.decisions.encoder
-    assert decided is not None
-    assert run.base.name == decided.value
-    ids = run.model.tokens(["goal"], 16).ids.tolist()
-    assert ids[:2] == toy_tokenizer()("the").input_ids[:2]
-    assert run.classifier.tokenizer("goal").input_ids == ids
-    more = tightfit.train(
-        rows_file, from_run=made.run, out=tmp_path / "more", max_steps=2, progress=Progress()
+@pytest.fixture
+def made(bert: Path, roberta: Path, rows_file: Path, tmp_path: Path) -> tightfit.Run:
+    """A run on one of two encoders, with a word before every text."""
+    done = tightfit.train(
+        rows_file,
+        model=[str(bert), str(roberta)],
+        out=tmp_path / "run",
+        max_steps=2,
+        settings=[*SHORT, "model.prefix=the"],
+        progress=Progress(),
     )
-    after = tightfit.Run.load(more.run)
-    assert after.model.tokens(["goal"], 16).ids.tolist() == ids
-    assert after.decisions.encoder == replace(decided, reason="as in the run that it goes on from")
+    return tightfit.Run.load(done.run)
+
+
+def test_whoever_answers_puts_the_prefix_there(made: tightfit.Run, tmp_path: Path) -> None:
+    """It is in the tokenizer, so that none need know."""
+    ids = made.model.tokens(["goal"], 16).ids.tolist()
+    assert ids[:2] == toy_tokenizer()("the").input_ids[:2]
+    assert made.classifier.tokenizer("goal").input_ids == ids
+    tightfit.export(made.path, "merged", tmp_path / "merged", progress=Progress())
+    assert AutoTokenizer.from_pretrained(tmp_path / "merged")("goal").input_ids == ids
+
+
+def test_going_on_keeps_encoder_and_prefix(
+    made: tightfit.Run, rows_file: Path, tmp_path: Path
+) -> None:
+    """Nothing is chosen again."""
+    out = tmp_path / "more"
+    tightfit.train(rows_file, from_run=made.path, out=out, max_steps=2, progress=Progress())
+    more, before = tightfit.Run.load(out), made.decisions.encoder
+    assert before is not None
+    assert made.base.name == more.base.name == before.value
+    assert more.decisions.encoder == replace(before, reason="as in the run that it goes on from")
+    ids = made.model.tokens(["goal"], 16).ids.tolist()
+    assert more.model.tokens(["goal"], 16).ids.tolist() == ids
 
 
 def test_an_unknown_candidate_is_refused_at_once(bert: Path, rows_file: Path) -> None:

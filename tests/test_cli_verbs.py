@@ -127,7 +127,7 @@ def test_train_arguments(trainer: Recorder) -> None:
     assert trainer.options.pop("started") < time.monotonic()
     assert trainer.arguments == ("d",)
     assert trainer.options == {
-        **{"validation": "v", "model": "m", "recipe": "paper", "budget": 1_000_000},
+        **{"validation": "v", "model": ["m"], "recipe": "paper", "budget": 1_000_000},
         **{"out": Path("o"), "seed": 7, "max_steps": 8, "limit": 9, "resume": False},
         **{"overwrite": True, "settings": ["a.b=c"], "text_column": "t,u", "label_column": "l"},
         **{"minutes": None, "from_run": None},
@@ -257,7 +257,8 @@ def test_evaluate_words(evaluator: Recorder) -> None:
 def test_evaluate_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs that were named reach its function; the mean has an interval of its own."""
     mean = Interval(0.9, 0.85, 0.95)
-    seeds = OverSeeds(("r", "s", "t"), mean, mean, Interval(0.4, 0.3, 0.5), mean)
+    scores = {"accuracy": mean, "log_loss": Interval(0.4, 0.3, 0.5), "ece": mean}
+    seeds = OverSeeds(("r", "s", "t"), scores)
     recorder = Recorder(Evaluation(scores_of(["money", "sport"]), CALIBRATED, seeds=seeds))
     replace(monkeypatch, "evaluate", recorder)
     page = words("evaluate", "r", "--data", "d", "--also", "s", "--also", "t")

@@ -23,9 +23,10 @@ from tightfit.encoder import FrozenEncoder, UnknownInside
 from tightfit.errors import ModelError
 from tightfit.families import Pooling
 from tightfit.model import embedded
-from tightfit.model.candidates import candidate_names, planned_name, unreadable, variants
+from tightfit.model.candidates import candidate_names, planned_name, variants
 from tightfit.model.embedded import E5, MINILM, Embedded
 from tightfit.model.locate import Source
+from tightfit.model.unreadable import readability_warning
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import read_dataset
 from tightfit.training.encoder_choice import (
@@ -57,12 +58,12 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, float]], N
     """Sets on what share of its rows the probe is right, by folder and prefix."""
 
     def judge(shares: Mapping[str, float]) -> None:
-        def right(probe: FrozenProbe, source: Source, pooling: Pooling) -> Any:
+        def scores(probe: FrozenProbe, source: Source, pooling: Pooling) -> Any:
             assert pooling == "mean"
             share = shares[source.prefix + source.folder.name]
             return np.arange(len(probe.rows_N)) < round(share * len(probe.rows_N))
 
-        monkeypatch.setattr(FrozenProbe, "right", right)
+        monkeypatch.setattr(FrozenProbe, "scores", scores)
 
     return judge
 
@@ -141,11 +142,11 @@ def test_where_none_reads_it_warns(blind: Path, bert: Path, tmp_path: Path) -> N
     chosen(auto(blind, other), progress=notes)
     (warned,) = notes.warned
     assert warned.startswith(f"{blind} cannot read these texts: 100% of their tokens are unknown")
-    told = unreadable(str(blind), ["goal match"])
+    told = readability_warning(str(blind), ["goal match"])
     assert told is not None
     assert f"--model {E5.name}" in told
-    assert unreadable(str(bert), ["goal match"]) is None
-    assert unreadable("someone/model-on-the-hub", ["goal"]) is None
+    assert readability_warning(str(bert), ["goal match"]) is None
+    assert readability_warning("someone/model-on-the-hub", ["goal"]) is None
 
 
 @pytest.mark.parametrize(("share", "prefix"), [(0.9, "the "), (0.3, "")])
@@ -157,7 +158,7 @@ def test_a_prefix_is_tried_both_ways(
     found = chosen(load_config("tight", [*SHORT, f"model.name={with_prefix}"]))
     assert (found.source.prefix, list(found.decisions)) == (prefix, ["prefix"])
     reason = found.decisions["prefix"].reason
-    assert re.search(r"right on 49.1% without, on \d\d.\d% with 'the ', of 57 rows", reason)
+    assert re.search(r"on 49.1% of 57 rows .* as it is, and on \d\d.\d% with 'the ' before", reason)
     again = Decisions(Decision(8, ""), Decision(8, ""), Decision("head", ""), **found.decisions)
     config = load_config("tight", [f"model.name={with_prefix}"])
     assert recorded_encoder(config, again) == found.source

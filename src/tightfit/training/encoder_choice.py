@@ -15,11 +15,19 @@ from typing import Any
 from tightfit.config import ASKED, Config, Decision, Decisions
 from tightfit.data.readability import Readability, readability
 from tightfit.encoder import UnknownInside
-from tightfit.model.candidates import AUTO, prefixes, variants, warning
+from tightfit.model.candidates import AUTO, prefixes, variants
 from tightfit.model.locate import Source, locate
+from tightfit.model.unreadable import warning_of
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
-from tightfit.training.frozen_probe import FEW_ROWS, FrozenProbe, gain_and_error, network_of
+from tightfit.training.frozen_probe import (
+    FEW_ROWS,
+    FrozenProbe,
+    Scores,
+    compared_words,
+    gain_and_error,
+    network_of,
+)
 from tightfit.training.time_budget import TimeLimit
 
 COMPARED_TOKENS, MOST_TOKENS = 64, 20_000
@@ -93,7 +101,7 @@ def choose_encoder(
             shown = repr(decision.value) if name == "prefix" else decision.value
             progress.say(f"{name} {shown}: {decision.reason}")
     progress.say(f"choosing took {time.monotonic() - began:.1f} seconds")
-    told = warning(chosen.source.name, _read(chosen.probe, chosen.source))
+    told = warning_of(chosen.source.name, _read(chosen.probe, chosen.source))
     if told is not None:
         progress.warn(told)
     return chosen
@@ -128,7 +136,7 @@ class _Choice:
         self.probe = self.probe.first(affordable)
         best = readable[0]
         for other in readable[1:]:
-            gain, error = gain_and_error(self._right(other), self._right(best))
+            gain, error = gain_and_error(self._scores(other), self._scores(best))
             best = other if gain > error else best
         return self._chosen(best, *self._reasons(readable, best), gone)
 
@@ -178,33 +186,30 @@ class _Choice:
         fitting = CHOICE_ASIDE * max(0.0, self.limit.left) / needed
         return int(len(self.probe.rows_N) * min(1.0, fitting))
 
-    def _right(self, source: Source) -> Any:
-        return self.probe.right(source, "mean")
-
-    def _share(self, source: Source) -> float:
-        return float(self._right(source).mean())
+    def _scores(self, source: Source) -> Scores:
+        return self.probe.scores(source, "mean")
 
     def _reasons(self, variants: Sequence[Source], best: Source) -> tuple[str, str]:
         """Why this encoder, by each one's best figure, and why this prefix, by its own two."""
-        rows = f"of {len(self.probe.rows_N):,} rows that it did not see"
-        of_name: dict[str, float] = {best.name: self._share(best)}
+        of_name = {best.name: self._scores(best)}
         for source in variants:
             if source.name != best.name:
-                share = self._share(source)
-                of_name[source.name] = max(of_name.get(source.name, 0.0), share)
-        shares = [f"{share:.1%} with {name}" for name, share in of_name.items()]
-        shares[0] = shares[0].replace("%", f"% {rows}", 1)
-        told = f"a linear classifier is right on {', on '.join(shares)}"
-        if len(of_name) > 1 and max(of_name.values()) > of_name[best.name]:
+                of_name[source.name] = max(
+                    of_name.get(source.name, self._scores(source)),
+                    self._scores(source),
+                    key=lambda scores_N: float(scores_N.mean()),
+                )
+        told = compared_words(
+            {f"with {n}": scores for n, scores in of_name.items()}, self.probe.metric
+        )
+        if max(of_name, key=lambda name: float(of_name[name].mean())) != best.name:
             told += ", within the error; it costs less time"
-        own = [source for source in variants if source.folder == best.folder]
-        pair = [
-            f"{self._share(each):.1%} with {each.prefix!r}"
-            if each.prefix
-            else f"{self._share(each):.1%} without"
-            for each in own
-        ]
-        return told, f"a linear classifier is right on {', on '.join(pair)}, {rows}"
+        pair = {
+            f"with {each.prefix!r} before each" if each.prefix else "as it is": self._scores(each)
+            for each in variants
+            if each.folder == best.folder
+        }
+        return told, compared_words(pair, self.probe.metric)
 
     def _chosen(
         self, best: Source, why: str, why_prefix: str | None, gone: Sequence[str]

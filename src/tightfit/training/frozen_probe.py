@@ -7,9 +7,10 @@ Shapes: N rows of the sample, B rows of a batch, F width of the features that an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,8 @@ COMPARED_ROWS = 512
 FEW_ROWS = 10
 """With fewer there is nothing to compare."""
 
-Right = NDArray[np.bool_]
-"""Whether each row of the sample is answered rightly by a probe of all the others."""
+Scores = NDArray[Any]
+"""How well a probe of all other rows answers each row of the sample, by the task's metric."""
 
 
 class FrozenProbe:
@@ -101,20 +102,38 @@ class FrozenProbe:
             self._found[key] = both_features(source, self.tokens(source), self._progress)
         return self._found[key]
 
-    def right(self, source: Source, pooling: Pooling) -> Right:
-        """Where the probe on this encoder is right, on rows that it was not fitted on.
+    @property
+    def metric(self) -> str:
+        """What the mean of the scores is, in words."""
+        return self.dataset.task.metric.replace("_", " ")
+
+    def scores(self, source: Source, pooling: Pooling) -> Scores:
+        """How well the probe on this encoder answers rows that it was not fitted on.
 
         Raises:
             UnknownInside: only ``transformers`` computes the encoder.
         """
         features_NF = self.features(source)[("first", "mean").index(pooling)]
-        return self.dataset.task.right_unseen(features_NF, self.dataset.train_targets[self.rows_N])
+        return self.dataset.task.unseen_scores(features_NF, self.dataset.train_targets[self.rows_N])
 
 
-def gain_and_error(better_N: Right, than_N: Right) -> tuple[float, float]:
-    """By what share of the rows one probe is right more often, and the standard error of that."""
+def gain_and_error(better_N: Scores, than_N: Scores) -> tuple[float, float]:
+    """By how much the mean of one probe's scores is above another's, and its standard error."""
     gain_N = better_N.astype(np.float64) - than_N
     return float(gain_N.mean()), float(gain_N.std(ddof=1) / len(gain_N) ** 0.5)
+
+
+def compared_words(found: Mapping[str, Scores], metric: str) -> str:
+    """What probes did, in the order given, each with words on what it stood on."""
+    (first, scores_N), *others = found.items()
+    rows = f"{len(scores_N):,} rows that it did not see"
+    if metric == "accuracy":
+        begin = f"a linear classifier is right on {scores_N.mean():.1%} of {rows} {first}"
+        rest = [f"on {other_N.mean():.1%} {words}" for words, other_N in others]
+    else:
+        begin = f"a linear map has a {metric} of {scores_N.mean():.3f} on {rows} {first}"
+        rest = [f"of {other_N.mean():.3f} {words}" for words, other_N in others]
+    return ", and ".join([begin, *rest])
 
 
 def tokens_of(

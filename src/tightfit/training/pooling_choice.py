@@ -16,7 +16,13 @@ from tightfit.encoder import UnknownInside
 from tightfit.families import Pooling
 from tightfit.methods import METHODS
 from tightfit.model.locate import Source
-from tightfit.training.frozen_probe import FEW_ROWS, FrozenProbe, Right, gain_and_error
+from tightfit.training.frozen_probe import (
+    FEW_ROWS,
+    FrozenProbe,
+    Scores,
+    compared_words,
+    gain_and_error,
+)
 
 MANY_ROWS = 4_000
 """Rows to train on from which the first token is taken where nothing tells the two apart."""
@@ -37,24 +43,26 @@ def decide_pooling(probe: FrozenProbe, source: Source) -> Decision[Pooling]:
     if rows < FEW_ROWS:
         return Decision("mean", f"{rows} rows are too few to compare it with the first token")
     try:
-        return choose_pooling(probe.right(source, "first"), probe.right(source, "mean"), rows)
+        first_N, mean_N = (probe.scores(source, pooling) for pooling in ("first", "mean"))
+        return choose_pooling(first_N, mean_N, rows, probe.metric)
     except UnknownInside as error:
         return Decision("first", error.what)
 
 
-def choose_pooling(first_N: Right, mean_N: Right, rows: int) -> Decision[Pooling]:
+def choose_pooling(
+    first_N: Scores, mean_N: Scores, rows: int, metric: str = "accuracy"
+) -> Decision[Pooling]:
     """The better one, if the difference is more than its standard error.
 
     Args:
-        first_N: where the probe on first tokens was right, on rows that it was not fitted on.
+        first_N: how well the probe on first tokens answered rows that it was not fitted on.
         mean_N: the same of the probe on means.
         rows: to train on in all.
+        metric: what the mean of these scores is.
     """
     gain, error = gain_and_error(mean_N, first_N)
-    told = (
-        f"a linear classifier is right on {mean_N.mean():.1%} of {len(mean_N):,} rows that it did "
-        f"not see with the mean, and on {first_N.mean():.1%} with the first token"
-    )
+    figures = {"with the mean": mean_N, "with the first token": first_N}
+    told = compared_words(figures, metric)
     if abs(gain) > error:
         return Decision("mean" if gain > 0 else "first", told)
     if rows < MANY_ROWS:

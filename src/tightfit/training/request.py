@@ -12,8 +12,9 @@ from typing import Any, Self, TypedDict, Unpack
 from tightfit.config import DEFAULT_RECIPE, OPTIONS, Config, Settings, settings_of
 from tightfit.data.sources import Columns, check_source
 from tightfit.errors import SettingsError
-from tightfit.model.candidates import unreadable, variants
+from tightfit.model.candidates import variants
 from tightfit.model.locate import check_model
+from tightfit.model.unreadable import readability_warning
 from tightfit.progress import Progress
 
 
@@ -131,7 +132,7 @@ class TrainRequest:
             check_model(name)
         # Of several, whoever chooses tells of the one that is chosen.
         if progress is not None and len(encoders) == 1 and texts and self.from_run is None:
-            told = unreadable(encoders[0][0], texts)
+            told = readability_warning(encoders[0][0], texts)
             if told is not None:
                 progress.warn(told)
 

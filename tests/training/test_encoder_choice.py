@@ -26,7 +26,7 @@ from tightfit.model import embedded
 from tightfit.model.candidates import candidate_names, planned_name, variants
 from tightfit.model.embedded import E5, MINILM, Embedded
 from tightfit.model.locate import Source
-from tightfit.model.unreadable import readability_warning
+from tightfit.model.unread_texts import readability_warning
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import read_dataset
 from tightfit.training.encoder_choice import (

@@ -17,7 +17,7 @@ from tightfit.data.readability import Readability, readability
 from tightfit.encoder import UnknownInside
 from tightfit.model.candidates import AUTO, prefixes, variants
 from tightfit.model.locate import Source, locate
-from tightfit.model.unreadable import warning_of
+from tightfit.model.unread_texts import warning_of
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.frozen_probe import (

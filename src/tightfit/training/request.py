@@ -14,7 +14,7 @@ from tightfit.data.sources import Columns, check_source
 from tightfit.errors import SettingsError
 from tightfit.model.candidates import variants
 from tightfit.model.locate import check_model
-from tightfit.model.unreadable import readability_warning
+from tightfit.model.unread_texts import readability_warning
 from tightfit.progress import Progress
 
 

@@ -56,7 +56,9 @@ class Program:
         """Its exit code, the signal's number negated, or None while it runs."""
         return self._process.exitcode
 
-    poll = returncode.fget
+    def poll(self) -> int | None:
+        """The same."""
+        return self.returncode
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal."""

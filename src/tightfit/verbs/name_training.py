@@ -15,11 +15,12 @@ from tightfit.data.labels import LabelSet
 from tightfit.data.table import Table
 from tightfit.errors import SettingsError
 from tightfit.model.artefact import save_artefact
-from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, with_pool
+from tightfit.training.encoder_choice import choose_encoder
+from tightfit.training.frozen_probe import FEW_ROWS
 from tightfit.training.importance import HEAD_ALONE
 from tightfit.training.label_names import name_texts
 from tightfit.training.objective import why_unsolved
@@ -87,9 +88,12 @@ def _setup(request: TrainRequest, progress: Progress) -> Setup:
         SettingsError: the head is none that can be solved.
     """
     config = request.config
-    source = locate(config.model.name)
     dataset = with_pool(_dataset(config), config, request.unlabelled)
-    pooling = decide_pooling(config, dataset, source, progress)
+    # No sentence can tell which encoder is better, but each whether it reads them.
+    few = dataset.facts["sentences"][: FEW_ROWS - 1]
+    sentences = replace(dataset, train_texts=few, train_targets=np.arange(len(few)))
+    encoder = choose_encoder(config, sentences, None, progress)
+    source, pooling = encoder.source, decide_pooling(encoder.probe, encoder.source)
     alone = config.with_values(HEAD_ALONE)
     plan = plan_for(alone, source, dataset.task.outputs, pooling=pooling.value)
     if unfit := why_unsolved(plan):
@@ -101,7 +105,8 @@ def _setup(request: TrainRequest, progress: Progress) -> Setup:
     plan = replace(plan, why="no adapters: there are no rows to learn from")
     progress.say(f"{plan.total:,} parameters in {source.name} are solved: {plan.why}")
     set_seed(config.seed)
-    return prepare(config, dataset, source, plan, pooling=pooling, progress=progress)
+    chosen = {**encoder.decisions, "pooling": pooling}
+    return prepare(config, dataset, source, plan, chosen=chosen, progress=progress)
 
 
 def _dataset(config: Config) -> Dataset:

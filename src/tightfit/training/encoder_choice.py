@@ -40,8 +40,8 @@ CHOICE_ASIDE = 0.1
 LEAST_COMPARED = 64
 """Rows; with time for fewer nothing is compared."""
 
-PACE_ROWS = 16
-"""Rows from which the pace of all is told."""
+WARM_UP_ROWS, PACE_ROWS = 2, 32
+"""Rows from which the pace of all is told, after some that load what is needed."""
 
 ONLY = "the only one at hand"
 
@@ -177,6 +177,7 @@ class _Choice:
         """Rows that there is time for; the cheapest of the encoders shows the pace."""
         if self.limit is None:
             return len(self.probe.rows_N)
+        self.probe.first(WARM_UP_ROWS).features(variants[0])
         few = self.probe.first(PACE_ROWS)
         began = time.monotonic()
         few.features(variants[0])

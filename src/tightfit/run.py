@@ -172,7 +172,8 @@ class Run(Shown):
         from tightfit.model.locate import Source, find_recorded
 
         if self.plan.record.whole:
-            return Source(self.config.model.name, self.folder.model, self.config.model.name)
+            name = self.manifest.base["name"]
+            return Source(name, self.folder.model, name)
         return find_recorded(self.manifest.base)
 
     @property
@@ -191,10 +192,13 @@ class Run(Shown):
         path, metric = self.folder.metrics, self.task.metric
         saved = storage.read_json(path)
         # Of runs of format 1 some of it is known without having been written.
-        start = {f"start_{metric}": self.history[0][f"eval_{metric}"]}
-        known = {"task": self.task.kind, **start, "source": saved.get("source", "validation")}
+        known = {"task": self.task.kind, "source": saved.get("source", "validation")}
+        if f"start_{metric}" not in saved["train"]:
+            known[f"start_{metric}"] = self.history[0][f"eval_{metric}"]
         train = TrainSummary.from_json({**known, **saved["train"]}, metric, path)
-        return Metrics(train, parsed(self.task.scores_type(), saved["validation"], path))
+        scores = saved["validation"]
+        kind = self.task.scores_type()
+        return Metrics(train, None if scores is None else parsed(kind, scores, path))
 
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -389,6 +393,8 @@ class Run(Shown):
         if len(self.labels) > 5:
             told["labels"] = f"{told['labels']}, … {len(self.labels)} in all"
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
-            name, score = next(iter(self.metrics.validation.headline().items()))
-            told[name] = share_words(score)
+            scores = self.metrics.validation
+            known = {} if scores is None else scores.headline()
+            name, score = next(iter(known.items()), (self.task.metric, None))
+            told[name] = "unknown" if score is None else share_words(score)
         return {**told, "parameters": f"{self.plan.total:,}"}

@@ -143,16 +143,16 @@ def complete_setting(incomplete: str) -> list[str]:
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run, such as runs/001.")]
 
-Data = Annotated[
-    str,
-    in_data(
-        metavar="ROWS",
-        # The backslashes keep rich from reading these brackets as its own.
-        help="A file: .csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .xlsx, .ods or .pkl, with "
-        "#PART a sheet or split of it; hf:NAME\\[@REVISION]\\[:CONFIG\\[:SPLIT]]; or the "
-        "built-in sample, sample:test.",
-    ),
-]
+_rows = in_data(
+    metavar="ROWS",
+    # The backslashes keep rich from reading these brackets as its own.
+    help="A file: .csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .xlsx, .ods or .pkl, with "
+    "#PART a sheet or split of it; hf:NAME\\[@REVISION]\\[:CONFIG\\[:SPLIT]]; or the "
+    "built-in sample, sample:test.",
+)
+Data = Annotated[str, _rows]
+TrainData = Annotated[str | None, _rows]
+"""Rows, which label names may stand in for."""
 
 TextColumn = Annotated[
     str | None,
@@ -203,6 +203,16 @@ Model = Annotated[
     str | None,
     in_settings(
         metavar="NAME", help="Encoder: a Hub name, a folder, or the embedded all-MiniLM-L6-v2."
+    ),
+]
+
+Models = Annotated[
+    list[str] | None,
+    in_settings(
+        "--model",
+        metavar="NAME",
+        help="Encoder: a Hub name, a folder, or an embedded one; of several the one that suits the "
+        "rows is chosen. Else of those embedded: all-MiniLM-L6-v2, multilingual-e5-small.",
     ),
 ]
 

@@ -12,6 +12,7 @@ from tightfit.config.decisions import (
     KeptText,
     NamesUse,
     Objective,
+    PoolUse,
     undecided,
 )
 from tightfit.config.loading import (
@@ -20,6 +21,7 @@ from tightfit.config.loading import (
     Settings,
     from_toml,
     load_config,
+    named_values,
     nearest_setting,
     read_settings,
     recipe_about,
@@ -35,6 +37,7 @@ from tightfit.config.sections import (
     Head,
     MissingLabel,
     MissingText,
+    Model,
     Optim,
     TaskKind,
 )

@@ -22,6 +22,9 @@ Objective = Literal["contrastive", "cross-entropy", "probe"]
 NamesUse = Literal["used", "left out"]
 """Whether sentences with the labels' names are rows to train on."""
 
+PoolUse = Literal["used", "left out"]
+"""Whether texts without a label shape the head."""
+
 T = TypeVar("T")
 
 ASKED = "asked for"
@@ -45,6 +48,8 @@ class Decisions:
         predict_max_length: longest text at inference, likewise.
         long_text: what is kept of a longer text.
         pooling: what the head reads of the encoder's last layer.
+        encoder: the encoder, where there was a choice.
+        prefix: what stands before every text, where the encoder was trained for something.
         epochs: passes over the training rows.
         precision: of the forward pass.
         forward: the lean forward pass, or the model's own.
@@ -58,6 +63,7 @@ class Decisions:
         folds: parts of the cross-validation that the scores come from.
         label_names: whether they are rows to train on.
         kept: whether what trained is kept, or where it started from.
+        unlabelled: whether texts without a label shape the head.
     """
 
     max_length: Decision[int]
@@ -76,7 +82,10 @@ class Decisions:
     folds: Decision[int] | None = None
     label_names: Decision[NamesUse] | None = None
     kept: Decision[Literal["trained", "start"]] | None = None
+    unlabelled: Decision[PoolUse] | None = None
     pooling: Decision[Pooling] | None = None
+    encoder: Decision[str] | None = None
+    prefix: Decision[str] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:
         """The decisions by their names; those are left out that were just what was asked for."""

@@ -25,7 +25,7 @@ from tightfit.errors import MachineError, UsageError
 from tightfit.extras import ensure
 from tightfit.progress import Progress
 from tightfit.storage.whole import PARTIAL_SUFFIX
-from tightfit.tasks import LabelFormat, Predictions, Task
+from tightfit.tasks import LabelFormat, Predictions, Task, need_one_class
 
 SUBMISSION = {"ID": int, "Label": int}
 """The competition's columns: the row's number from 0, and the position of its class."""
@@ -69,7 +69,10 @@ class Form:
 
     def columns(self, task: Task) -> Columns:
         """Known before the first row, which may have no label to tell a type from."""
-        return SUBMISSION if self.submission else {ID: int, **self.kept, **self.own(task)}
+        if self.submission:
+            need_one_class(task, "--submission")
+            return SUBMISSION
+        return {ID: int, **self.kept, **self.own(task)}
 
     def writer(self, path: Path, task: Task) -> Writer:
         """A file to write such rows to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tightfit.config import TaskKind
 from tightfit.data.cell_labels import are_marks, places_without_names, read_labels
 from tightfit.data.cell_text import describe, is_missing
 from tightfit.data.nested import is_list
@@ -19,7 +20,6 @@ SIGNS = ("|", ";", ",")
 
 def read_label_sets(
     chunk: Chunk,
-    cells: list[Any],
     names: tuple[str, ...] | None,
     *,
     untyped: bool,
@@ -29,8 +29,7 @@ def read_label_sets(
     """One column of a chunk as sets of labels, and the sign that was between them.
 
     Args:
-        chunk: says where the rows are.
-        cells: lists, or strings.
+        chunk: its last column holds lists, or strings.
         names: class names that the source carries; the labels become integers indexing them.
         untyped: cells are strings; labels are integers if all of them look like it.
         separator: between the labels of a string; empty finds it out.
@@ -40,6 +39,7 @@ def read_label_sets(
         DataError: some rows have lists and others have not, a row says nothing of its labels, or
             one of them cannot be a label.
     """
+    cells = chunk.cells[-1]
     _refuse_unknown(chunk, cells, untyped=untyped)
     lists = [index for index, cell in enumerate(cells) if is_list(cell)]
     if lists and len(lists) < len(cells):
@@ -54,17 +54,21 @@ def read_label_sets(
         if are_marks(cells):
             raise places_without_names(chunk, [list(cell) for cell in cells], column)
         parts = [list(cell) for cell in cells]
-        return _read(chunk, parts, names, untyped=False), separator
+        return _read(chunk, parts, names, untyped=False), separator or SIGNS[0]
     written = ["" if is_missing(cell) else str(cell) for cell in cells]
     sign = separator or next((s for s in SIGNS if any(s in cell for cell in written)), SIGNS[0])
     parts = [[part.strip() for part in cell.split(sign) if part.strip()] for cell in written]
     return _read(chunk, parts, names, untyped=untyped or isinstance(cells[0], str)), sign
 
 
-def are_label_lists(cells: Sequence[Any]) -> bool:
-    """Whether there are lists of labels among the cells: not all of one label, which would rather
-    be a class, nor all of as many 0 and 1, which are places without names."""
-    return any(is_list(cell) and len(cell) != 1 for cell in cells) and not are_marks(cells)
+def are_label_sets(cells: Sequence[Any], task: TaskKind, separator: str) -> bool:
+    """Whether a column holds several labels a row: it was asked for, or there are lists. Not lists
+    all of one label, which would rather be a class, nor of as many 0 and 1 each, which are places
+    without names."""
+    if task != "auto":
+        return task == "multi"
+    lists = any(is_list(cell) and len(cell) != 1 for cell in cells)
+    return bool(separator) or (lists and not are_marks(cells))
 
 
 def _refuse_unknown(chunk: Chunk, cells: list[Any], *, untyped: bool) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tightfit.config import Data, MissingLabel, MissingText, TaskKind
-from tightfit.data.cell_label_sets import SIGNS, are_label_lists, read_label_sets
+from tightfit.data.cell_label_sets import are_label_sets, read_label_sets
 from tightfit.data.cell_labels import TRUTHS, read_labels
 from tightfit.data.cell_labels import labelled as labelled_rows
 from tightfit.data.cell_text import read_groups, read_texts
@@ -97,13 +97,6 @@ class Columns:
         )
 
 
-def _is_several(columns: Columns, cells: Sequence[Any]) -> bool:
-    """Whether a column holds several labels a row: asked for, or lists that are no one-hot rows."""
-    if columns.task != "auto":
-        return columns.task == "multi"
-    return bool(columns.separator) or are_label_lists(cells)
-
-
 def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:
     """Read all rows.
 
@@ -138,12 +131,8 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     groups = read_groups(whole, whole.cells[len(texts) :][: len(group)]) if group else None
     if not label:
         return Table(strings, source=rows.origin.source, groups=groups)
-    table = Table(
-        strings,
-        source=rows.origin.source,
-        groups=groups,
-        unlabelled=read - len(whole.places),
-    )
+    left = read - len(whole.places)
+    table = Table(strings, source=rows.origin.source, groups=groups, unlabelled=left)
     if len(label) > 1:
         marks = one_hot_labels(whole, whole.cells[-len(label) :], columns.task)
         table = replace(table, label_names=label, label_values=label)
@@ -151,8 +140,10 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
             return replace(table, label_sets=marks)
         return replace(table, labels=marks)
     names = rows.class_names(label[0])
-    if _is_several(columns, whole.cells[-1]):
-        return _label_sets(table, whole, rows, columns=columns, names=names)
+    if are_label_sets(whole.cells[-1], columns.task, columns.separator):
+        found = {"separator": columns.separator, "column": label[0]}
+        sets, sign = read_label_sets(whole, names, untyped=rows.untyped, **found)
+        return replace(table, label_sets=sets, separator=sign, label_names=names)
     labels = read_labels(
         whole,
         whole.cells[-1],
@@ -167,15 +158,6 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     if names is None and set(labels) <= set(TRUTHS.values()) and (rows.untyped or not as_text):
         spelt = (False, True)
     return replace(table, labels=labels, label_names=names, label_values=spelt)
-
-
-def _label_sets(
-    table: Table, whole: Chunk, rows: Rows, *, columns: Columns, names: tuple[str, ...] | None
-) -> Table:
-    """The table with one column of several labels a row."""
-    more: dict[str, Any] = {"separator": columns.separator, "column": columns.label}
-    sets, sign = read_label_sets(whole, whole.cells[-1], names, untyped=rows.untyped, **more)
-    return replace(table, label_sets=sets, separator=sign or SIGNS[0], label_names=names)
 
 
 def check_source(

@@ -24,7 +24,7 @@ from tightfit.errors import UsageError
 from tightfit.extras import ensure_train, installed_version
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
-from tightfit.tasks import LabelFormat, need_one_class
+from tightfit.tasks import LabelFormat
 from tightfit.tasks.label_thresholds import threshold_words
 
 
@@ -138,9 +138,7 @@ def predict(
     rows, columns = _opened(data, columns)
     text, _ = rows.choose(columns.text, None)
     kept = {}
-    if submission:
-        need_one_class(loaded.task, "--submission")
-    else:
+    if not submission:
         own = form.own(loaded.task)
         kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
     if loaded.thresholds and (loaded.task.one_class or thresholds):

@@ -30,7 +30,8 @@ COLUMNS_NAMED = 20
 """Columns that an error message lists one by one."""
 
 
-_JOINED = "several texts a row are joined with a space; pairs are not offered yet:"
+_JOINED = "several texts a row are joined with a space (--set data.pair=true reads two as a pair):"
+
 
 _ONE_OF_SEVERAL = (
     "several labels a row are not offered yet (data.task=multi); to learn one of these columns:"

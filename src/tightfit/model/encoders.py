@@ -25,9 +25,9 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.data.tokens import UNBOUNDED
+from tightfit.data.tokens import SEGMENTS, UNBOUNDED
 from tightfit.errors import ModelError
-from tightfit.families import FAMILIES, mean_block
+from tightfit.families import FAMILIES, mean_block, reads_segments
 from tightfit.model.locate import Source
 from tightfit.tasks import Task
 
@@ -100,6 +100,10 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     if ids <= set(tokenizer.all_special_ids):
         raise _no_tokenizer(source, "its vocabulary is empty")
     source.check_token_ids(max(ids))
+    names = [name for name in tokenizer.model_input_names if name != SEGMENTS]
+    names += [SEGMENTS] * reads_segments(source.config())
+    # Whoever loads it from where it is saved gives the encoder what it asks, and nothing else.
+    tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names
     return tokenizer
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import storage
+from tightfit.data.text_pair import TextPair, mapped
 from tightfit.errors import ArtefactError
 from tightfit.extras import ARROW, ensure_train, lazy
 from tightfit.tasks import Predictions, Task
@@ -111,6 +112,10 @@ class ValidationLogits:
             "text": pa.array(self.texts, pa.string()),
             "input": pa.array(self.inputs or [None] * len(self), pa.string()),
         }
+        if any(isinstance(each, TextPair) for each in self.inputs):
+            firsts, seconds = zip(*map(_sides, self.inputs), strict=True)
+            columns["input"] = pa.array(firsts, pa.string())
+            columns["input_pair"] = pa.array(seconds, pa.string())
         buffer = BytesIO()
         pq.write_table(pa.table(columns), buffer, compression="zstd")
         storage.write_bytes(path, buffer.getvalue())
@@ -139,6 +144,9 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
     texts = tuple(table["text"].to_pylist())
     whole = "input" in table.column_names
     inputs = tuple(table["input"].to_pylist()) if whole else (None,) * len(texts)
+    if "input_pair" in table.column_names:
+        both = zip(inputs, table["input_pair"].to_pylist(), strict=True)
+        inputs = tuple(None if first is None else TextPair(first, second) for first, second in both)
     return ValidationLogits(task, logits_NK, targets_N, rows_N, texts, inputs)
 
 
@@ -147,11 +155,20 @@ def _whole(texts: Sequence[str]) -> tuple[str | None, ...]:
     left, kept = KEPT_IN_ALL, []
     for text in texts:
         left -= len(text)
-        kept.append(text.encode("utf-8", "replace").decode() if left >= 0 else None)
+        kept.append(mapped(text, _storable) if left >= 0 else None)
     return tuple(kept)
 
 
-def _cut(text: str) -> str:
+def _sides(text: str | None) -> tuple[str | None, str | None]:
+    """Both texts of a pair."""
+    return (text.first, text.second) if isinstance(text, TextPair) else (None, None)
+
+
+def _storable(text: str) -> str:
     # A lone surrogate, as a data frame may hold, has no place in a file.
-    whole = text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()
+
+
+def _cut(text: str) -> str:
+    whole = _storable(" | ".join((text.first, text.second)) if isinstance(text, TextPair) else text)
     return whole if len(whole) <= KEPT_CHARACTERS else whole[: KEPT_CHARACTERS - 1] + "…"

@@ -34,7 +34,9 @@ def name_texts(config: Config, dataset: Dataset) -> list[str]:
     """A sentence for each label, in their order; none where names are no use or not wanted."""
     names, described = dataset.task.names, config.data.label_descriptions
     each = len(dataset.train_targets) / max(1, len(set(dataset.train_targets.tolist())))
-    wanted = config.data.label_names != "off" and config.optim.objective != "cross-entropy"
+    # A sentence is one text, and says nothing of how two belong together.
+    wanted = config.data.label_names != "off" and not config.data.pair
+    wanted = wanted and config.optim.objective != "cross-entropy"
     if not wanted or each > FEW_ROWS:
         return []
     texts = [described.get(name) or _sentence(name) for name in names]

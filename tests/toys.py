@@ -50,7 +50,7 @@ def toy_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> $B:1 </s>:1",
-        special_tokens=[("<s>", 2), ("</s>", 3)]
+        special_tokens=[("<s>", 2), ("</s>", 3)],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -52,9 +52,7 @@ def test_what_trains_computes_pairs_alike(family: str, encoders: Encoders) -> No
 
 
 @pytest.mark.parametrize("family", sorted(SMALL))
-def test_segments_are_what_the_model_of_transformers_takes(
-    family: str, encoders: Encoders
-) -> None:
+def test_segments_are_what_the_model_of_transformers_takes(family: str, encoders: Encoders) -> None:
     """Where a family is told them they change the answer; no other is given any."""
     classifier = moved(encoders(family))
     told = reads_segments(read_object(encoders(family) / "config.json"))

@@ -69,7 +69,8 @@ class ValidationLogits:
         temperature = task.fit_temperature(bare.logits_NK, bare.targets_N).value
         shown = set(bare.mistakes(temperature)[:KEPT_TEXTS])
         kept = tuple(
-            _cut(texts[row]) if i in shown else None for i, row in enumerate(rows_N.tolist())
+            mapped(texts[row], _cut) if i in shown else None
+            for i, row in enumerate(rows_N.tolist())
         )
         return replace(bare, texts=kept, inputs=_whole([texts[row] for row in rows_N.tolist()]))
 
@@ -97,7 +98,8 @@ class ValidationLogits:
         return len(self.targets_N)
 
     def write(self, path: Path) -> None:
-        """Write one Parquet file with the columns row, label, logits, text.
+        """Write one Parquet file with the columns row, label, logits, text, input; of pairs
+        text_pair and input_pair, too.
 
         Raises:
             MachineError: it cannot be written.
@@ -112,10 +114,11 @@ class ValidationLogits:
             "text": pa.array(self.texts, pa.string()),
             "input": pa.array(self.inputs or [None] * len(self), pa.string()),
         }
-        if any(isinstance(each, TextPair) for each in self.inputs):
-            firsts, seconds = zip(*map(_sides, self.inputs), strict=True)
-            columns["input"] = pa.array(firsts, pa.string())
-            columns["input_pair"] = pa.array(seconds, pa.string())
+        for name, texts in (("text", self.texts), ("input", self.inputs)):
+            if any(isinstance(each, TextPair) for each in texts):
+                sides = zip(*map(_sides, texts), strict=True)
+                both = (pa.array(side, pa.string()) for side in sides)
+                columns |= dict(zip((name, f"{name}_pair"), both, strict=True))
         buffer = BytesIO()
         pq.write_table(pa.table(columns), buffer, compression="zstd")
         storage.write_bytes(path, buffer.getvalue())
@@ -141,12 +144,9 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
             seen=f"{path}: {error}",
             next_step="restore it from a copy, or train again",
         ) from error
-    texts = tuple(table["text"].to_pylist())
+    texts = _texts(table, "text")
     whole = "input" in table.column_names
-    inputs = tuple(table["input"].to_pylist()) if whole else (None,) * len(texts)
-    if "input_pair" in table.column_names:
-        both = zip(inputs, table["input_pair"].to_pylist(), strict=True)
-        inputs = tuple(None if first is None else TextPair(first, second) for first, second in both)
+    inputs = _texts(table, "input") if whole else (None,) * len(texts)
     return ValidationLogits(task, logits_NK, targets_N, rows_N, texts, inputs)
 
 
@@ -157,6 +157,15 @@ def _whole(texts: Sequence[str]) -> tuple[str | None, ...]:
         left -= len(text)
         kept.append(mapped(text, _storable) if left >= 0 else None)
     return tuple(kept)
+
+
+def _texts(table: pa.Table, name: str) -> tuple[str | None, ...]:
+    """A column of texts, or of pairs where their second texts have one as well."""
+    texts = table[name].to_pylist()
+    if f"{name}_pair" not in table.column_names:
+        return tuple(texts)
+    both = zip(texts, table[f"{name}_pair"].to_pylist(), strict=True)
+    return tuple(None if first is None else TextPair(first, second) for first, second in both)
 
 
 def _sides(text: str | None) -> tuple[str | None, str | None]:
@@ -170,5 +179,5 @@ def _storable(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    whole = _storable(" | ".join((text.first, text.second)) if isinstance(text, TextPair) else text)
+    whole = _storable(text)
     return whole if len(whole) <= KEPT_CHARACTERS else whole[: KEPT_CHARACTERS - 1] + "…"

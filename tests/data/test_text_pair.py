@@ -21,7 +21,7 @@ def test_pairs_are_the_same_if_both_of_their_texts_are(
 ) -> None:
     """Also where a tab inside would make the strings equal; and a pair is no single text."""
     pairs = TextPair(*one), TextPair(*other)
-    assert (pairs[0] == pairs[1]) == (one == other) == (not pairs[0] != pairs[1])
+    assert (pairs[0] == pairs[1]) == (one == other) != (pairs[0] != pairs[1])
     assert (as_bytes(pairs[0]) == as_bytes(pairs[1])) == (one == other)
     assert (len(set(pairs)) == 1) == (one == other)
     assert pairs[0] != "\t".join(one)

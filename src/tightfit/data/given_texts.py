@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tightfit.data.cell_text import describe, is_missing, read_texts
-from tightfit.data.given_pairs import pair_columns
+from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.rows import Chunk, Origin
 from tightfit.data.table import Table
 from tightfit.errors import DataError
@@ -54,11 +54,13 @@ def as_source(data: Any, columns: Callable[[], Columns], *, pair: bool = False) 
     return Table(read_texts(chunk, [cells], missing), source="the texts")
 
 
-def _pairs(data: Any, columns: Callable[[], Columns]) -> Table:
-    """Pairs by themselves, or with labels that nobody asks for."""
-    alone = isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], str)
-    rows = [data] if alone else data if isinstance(data, tuple) else _cells(data)
-    cells = list(pair_columns(rows).values())
+def _pairs(data: Any, columns: Callable[[], Columns]) -> Any:
+    """Pairs by themselves as a Table; (pairs, labels) as they are."""
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], str):
+        data = [data]
+    if isinstance(data, tuple) and not all(map(is_pair, data)):
+        return data
+    cells = list(pair_columns(_cells(data)).values())
     missing = any(map(is_missing, chain(*cells)))
     chunk = Chunk(cells, range(len(cells[0])), Origin("the texts", "row"))
     asked = columns().missing_text if missing else "refuse"

@@ -63,3 +63,8 @@ def are_pairs(texts: Sequence[str]) -> bool:
     pairs = sum(isinstance(text, TextPair) for text in texts)
     assert pairs in (0, len(texts)), "pairs and single texts in one list"
     return pairs > 0
+
+
+def text_option(*, pair: bool) -> str:
+    """How a text is given on the command line, for whoever tells what to type next."""
+    return "--text '…' --text-pair '…'" if pair else "--text '…'"

@@ -245,8 +245,9 @@ def test_the_frozen_prefix_is_that_of_the_pair(encoder: Path, tmp_path: Path) ->
         trained(rows, encoder, tmp_path / word, f"train.prefix_cache={word}", *few, max_steps=None)
         for word in ("auto", "off")
     ]
-    assert Run(runs[0]).decisions.prefix_cache is not None
-    assert Run(runs[0]).decisions.prefix_cache.value == "on"
+    cache = Run(runs[0]).decisions.prefix_cache
+    assert cache is not None
+    assert cache.value == "on"
     with_it, without = (Run.load(path).predict(PAIRS).probabilities for path in runs)
     assert np.allclose(with_it, without, atol=2e-2)
 

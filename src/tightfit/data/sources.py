@@ -202,21 +202,6 @@ def check_source(
             rows.resolve((columns.group,), GROUP_FLAG)
 
 
-def iter_texts(
-    data: DataLike, columns: Columns, chunk_rows: int = CHUNK_ROWS
-) -> Iterator[list[str]]:
-    """Stream the texts; memory does not grow with the rows, except for a pickle.
-
-    Raises:
-        DataError: as :func:`read_table`; faults of the source and its columns at once, faults of
-            rows when their chunk is reached.
-        MachineError: the file may not be read.
-    """
-    data, columns = as_named(data, columns)
-    rows = open_rows(data, columns.form)
-    return (texts for texts, _ in iter_records(rows, columns, (), chunk_rows))
-
-
 def open_rows(data: DataLike, form: TextForm = FOUND_OUT) -> Rows:
     """A source with its columns; nothing else of it has been read yet.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from tightfit.data.text_pair import as_bytes
 from tightfit.errors import DataError
@@ -42,6 +43,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def kind(self) -> Literal["single"]:
+        """What a label is, as in the setting ``data.task``."""
+        return "single"
 
     def select(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""

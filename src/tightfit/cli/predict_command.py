@@ -42,7 +42,7 @@ tightfit predict runs/001 --data test.csv --out sure.csv --max-error 0.02
 tightfit predict runs/001 --data test.csv --out fast.csv --cascade
 tightfit predict runs/001 --text 'Stocks fell for a third day'
 tightfit predict runs/001 --text 'Stocks fell' --text 'Goal!' --json
-tightfit predict runs/002 --text 'A man sleeps' --text-pair 'Somebody is awake'
+tightfit predict runs/002 --text 'He sleeps' --text-pair 'He is awake'
 tightfit predict runs/001 --text 'Stocks fell for a third day' --explain
 tightfit predict runs/001 --data test.csv --out p.csv --threshold spam=0.31
 head -n 5 headlines.txt | tightfit predict runs/001"""

@@ -188,6 +188,7 @@ def test_an_export_and_a_report_tell_how_pairs_are_given(run: Path, tmp_path: Pa
     tightfit.export(run, "merged", tmp_path / "merged", progress=Progress())
     card = (tmp_path / "merged" / "README.md").read_text("utf-8")
     assert "answers a pair a line, a tab between its texts" in card
+    assert "It reads pairs of texts" in card
     page = Run(run).folder.report.read_text("utf-8")
     assert "--text-pair" in page
     assert " ⟷ " in page

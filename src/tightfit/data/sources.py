@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tightfit.config import Data, MissingLabel, MissingText, TaskKind
 from tightfit.data.cell_labels import TRUTHS, read_labels
 from tightfit.data.cell_labels import labelled as labelled_rows
 from tightfit.data.cell_text import read_groups, read_texts
+from tightfit.data.columns import Columns as Columns
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
@@ -52,54 +52,15 @@ DataLike: TypeAlias = "str | Path | InMemory | Table"
 CHUNK_ROWS = 8192
 """Rows in memory at a time while streaming."""
 
+FIRST_ROWS = 200
+"""Texts that are looked at before all are read."""
+
 GROUP_FLAG = "--set data.group_column=NAME"
 """How the column of groups is chosen."""
 
 SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
 SAMPLES = {"sample": "train.jsonl", "sample:test": "test.jsonl"}
 """Names of the rows that ship inside the package, and their files."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns are read, and what is made of their cells."""
-
-    text: tuple[str, ...] = ("text",)
-    """Joined with a space."""
-    label: str = "label"
-    """Or several of one 0 or 1 each, joined by commas."""
-    missing_text: MissingText = "refuse"
-    missing_label: MissingLabel | None = "refuse"
-    """None is a fault that no setting mends."""
-    task: TaskKind = "auto"
-    """What a label is."""
-    form: TextForm = FOUND_OUT
-    """How text files are read."""
-    group: str = ""
-    """Whose rows belong together; none is read where this is empty."""
-    pair: bool = False
-    """The columns of the text are two, and a row is a pair."""
-
-    @classmethod
-    def of(
-        cls,
-        settings: Data,
-        text: Sequence[str] | str | None = None,
-        label: str | None = None,
-        missing_text: MissingText | None = None,
-    ) -> Columns:
-        """Where texts and labels are: as the settings say, but for what is given beside them."""
-        names = (text,) if isinstance(text, str) else text
-        return cls(
-            tuple(names or settings.text_column),
-            label or settings.label_column,
-            missing_text or settings.missing_text,
-            settings.missing_label,
-            settings.task,
-            TextForm.of(settings),
-            settings.group_column,
-            settings.pair,
-        )
 
 
 def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:
@@ -170,8 +131,8 @@ def check_source(
     *,
     labelled: bool | None = True,
     progress: Progress | None = None,
-) -> None:
-    """Look whether the rows are there and have these columns, without reading them.
+) -> list[str]:
+    """Look whether the rows are there and have these columns, without reading all of them.
 
     What is on the Hub is not asked for.
 
@@ -180,6 +141,9 @@ def check_source(
         columns: where texts and labels are.
         labelled: as for :func:`read_table`.
         progress: told what was found out about a file's form.
+
+    Returns:
+        The first few texts, as far as they can be had already.
 
     Raises:
         DataError: there is no such file, or it lacks a column.
@@ -200,6 +164,16 @@ def check_source(
         _chosen(rows, columns, columns.label if labelled else None)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)
+        return _first_texts(rows, columns)
+    return list(data.texts[:FIRST_ROWS]) if isinstance(data, Table) else []
+
+
+def _first_texts(rows: Rows, columns: Columns) -> list[str]:
+    """Of a source that has just been opened."""
+    try:
+        return next(iter_records(rows, columns, (), FIRST_ROWS))[0]
+    except DataError:
+        return []  # whoever reads all rows tells of every fault at once
 
 
 def open_rows(data: DataLike, form: TextForm = FOUND_OUT) -> Rows:

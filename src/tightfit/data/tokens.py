@@ -117,6 +117,8 @@ class TextTokenizer:
     truncation_side: Literal["left", "right"] = "right"
     longest: int | None = None
     """Most tokens of a text that the model was made for, where it says so."""
+    unknown_id: int | None = None
+    """What stands for whatever the vocabulary lacks; one that spells every byte lacks nothing."""
     segments: bool = False
     """Whether the encoder is told which text of a pair a token belongs to."""
 
@@ -131,8 +133,8 @@ class TextTokenizer:
             # Read here, since the library tells nothing of what is wrong with a file.
             backend = Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8"))
             config = json.loads((folder / TOKENIZER_CONFIG).read_text("utf-8"))
-            pad, longest = config.get("pad_token"), config.get("model_max_length")
-            pad_id = backend.token_to_id(pad["content"] if isinstance(pad, dict) else str(pad))
+            longest = config.get("model_max_length")
+            pad_id, unknown_id = (_id(backend, config, name) for name in ("pad", "unk"))
         # The library raises nothing more precise.
         except Exception as error:
             raise ModelError(
@@ -144,7 +146,7 @@ class TextTokenizer:
             raise no_batches("no padding token")
         limit = int(longest) if longest is not None and longest < UNBOUNDED else None
         side = config.get("truncation_side", "right")
-        return cls(backend, pad_id, side, limit, _segments(folder, config))
+        return cls(backend, pad_id, side, limit, unknown_id, _segments(folder, config))
 
     def tokens(
         self,
@@ -219,6 +221,15 @@ class TextTokenizer:
         }
         if now != due:
             self.backend.enable_truncation(**due)
+
+
+def _id(backend: Tokenizer, config: dict[str, Any], kind: str) -> int | None:
+    """Of a special token that the settings name, as a word or with how it is found."""
+    token = config.get(f"{kind}_token")
+    found: int | None = backend.token_to_id(
+        token["content"] if isinstance(token, dict) else str(token)
+    )
+    return found
 
 
 def no_batches(seen: str) -> ModelError:

@@ -327,7 +327,8 @@ class Run(Shown):
 
         Args:
             texts: one string is one text; or a list, generator, array, Series or Arrow column of
-                strings; or a frame, Arrow table or data set with the run's own text columns.
+                strings; or a frame, Arrow table or data set with the run's own text columns. Of a
+                run on pairs, one tuple is one pair, and a list holds tuples.
             progress: how to show progress.
 
         Raises:
@@ -338,7 +339,8 @@ class Run(Shown):
     def _texts(self, given: Any) -> list[str]:
         from tightfit.data.given_texts import as_source
 
-        source = as_source([given] if isinstance(given, str) else given, self.columns)
+        pair = self.config.data.pair
+        source = as_source([given] if isinstance(given, str) else given, self.columns, pair=pair)
         if isinstance(source, Table):
             return source.texts
         from tightfit.data.frame_texts import frame_texts  # which waits for the readers

@@ -330,7 +330,8 @@ class Run(Shown):
 
         Args:
             texts: one string is one text; or a list, generator, array, Series or Arrow column of
-                strings; or a frame, Arrow table or data set with the run's own text columns.
+                strings; or a frame, Arrow table or data set with the run's own text columns. Of a
+                run on pairs, one tuple is one pair, and a list holds tuples.
             progress: how to show progress.
 
         Raises:
@@ -341,7 +342,8 @@ class Run(Shown):
     def _texts(self, given: Any) -> list[str]:
         from tightfit.data.given_texts import as_source
 
-        source = as_source([given] if isinstance(given, str) else given, self.columns)
+        pair = self.config.data.pair
+        source = as_source([given] if isinstance(given, str) else given, self.columns, pair=pair)
         if isinstance(source, Table):
             return source.texts
         from tightfit.data.frame_texts import frame_texts  # which waits for the readers
@@ -383,9 +385,8 @@ class Run(Shown):
 
         data = with_reading(self.config, settings).data
         columns = Columns.of(data, text_column, label_column, missing_text)
-        # Its labels are known.
-        known = self.task.kind, columns.separator or self.task.separator
-        return replace(columns, task=known[0], separator=known[1], group="")
+        sign = columns.separator or self.task.separator  # its labels are known
+        return replace(columns, task=self.task.kind, separator=sign, group="")
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.toys import write_jsonl
-from tightfit.data.sources import Columns, read_table
+from tightfit.data.columns import Columns
+from tightfit.data.sources import read_table
 from tightfit.errors import DataError
 
 SETS: list[Any] = [["joy"], [], ["joy", "love"], ["love", "love"]]

@@ -156,7 +156,10 @@ TrainData = Annotated[str | None, _rows]
 
 TextColumn = Annotated[
     str | None,
-    in_data(metavar="A,B", help="Column of the text; several are joined with a space."),
+    in_data(
+        metavar="A,B",
+        help="Column of the text; several are joined with a space, or two are a pair (data.pair).",
+    ),
 ]
 
 MissingText = Annotated[

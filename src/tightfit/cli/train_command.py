@@ -17,6 +17,7 @@ from tightfit.cli import options
 from tightfit.cli.console import percent, size, tick
 from tightfit.cli.front import open_front
 from tightfit.cli.plan_command import show_plan
+from tightfit.data.text_pair import text_option
 from tightfit.display import score_name, share_words
 from tightfit.errors import UsageError
 from tightfit.progress import RichProgress
@@ -207,7 +208,7 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
         "",
         "next:",
         f"  tightfit evaluate {path} --data TEST",
-        f"  tightfit predict {path} --text '…'",
+        f"  tightfit predict {path} {text_option(pair=run.config.data.pair)}",
         f"  tightfit export {path} --format onnx --out {shlex.quote(f'{result.run}-onnx')}",
     ]
     return [Text(line) for line in lines]

@@ -30,7 +30,10 @@ COLUMNS_NAMED = 20
 """Columns that an error message lists one by one."""
 
 
-_JOINED = "several texts a row are joined with a space; pairs are not offered yet:"
+_JOINED = (
+    "several texts a row are joined with a space; two that belong together, such as question and "
+    "answer, are a pair with --set data.pair=true:"
+)
 
 _SEVERAL = "to learn all of them, one 0 or 1 each:"
 

@@ -174,6 +174,7 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
         f"{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in "
         f"{plan.record.where}, {plan.head:,} in the head. "
         f"Made with tightfit, recipe `{config.recipe}`, seed {config.seed}."
+        + (" It reads pairs of texts, the first and the second." if config.data.pair else "")
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tightfit.data.facts import SplitFacts, TokenFacts
+from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.engines.leave_one_out import Word
 from tightfit.errors import MissingExtraError, ModelError
 from tightfit.metrics.calibration import Scale
@@ -21,6 +22,9 @@ from tightfit.reporting.drawing import (
 )
 from tightfit.run import Run
 from tightfit.tasks.validation_logits import ValidationLogits
+
+BETWEEN = " ⟷ "
+"""Between the texts of a pair."""
 
 LISTED = 20
 """Labels, and mistakes, that are shown of very many."""
@@ -242,7 +246,7 @@ def _mistake(validation_logits: ValidationLogits, temperature: Scale, place: int
     said = validation_logits.predictions(temperature).select([place])
     return Mistake(
         text=text,
-        parts=(Part(text),),
+        parts=_parts(text, ()),
         true=task.words(validation_logits.targets_N[place : place + 1])[0],
         predicted=said.words()[0],
         confidence=float(said.confidence[0]),
@@ -272,4 +276,7 @@ def _parts(text: str, words: Sequence[Word]) -> tuple[Part, ...]:
         hint = f"{word.effect:+.2f}: {percent(word.without)} sure without it"
         parts += [Part(text[end : word.start]), Part(word.text, tone, hint)]
         end = word.start + len(word.text)
-    return (*parts, Part(text[end:]))
+    parts.append(Part(text[end:]))
+    if not isinstance(text, TextPair):
+        return tuple(parts)
+    return tuple(replace(part, text=part.text.replace(JOINT, BETWEEN)) for part in parts)

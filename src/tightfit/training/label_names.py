@@ -32,6 +32,8 @@ def name_texts(config: Config, dataset: Dataset) -> list[str]:
         return []
     each = len(dataset.train_targets) / max(1, len(set(dataset.train_targets.tolist())))
     wanted = config.data.label_names != "off" and config.optim.objective != "cross-entropy"
+    # A sentence is one text, and says nothing of how two belong together.
+    wanted = wanted and not config.data.pair
     # Where there are no rows the names are all there is.
     if each > FEW_ROWS or (each and not wanted):
         return []

@@ -296,6 +296,8 @@ def decide_long_text(config: Config, tokens: Tokens) -> Decision[KeptText]:
     """What is kept of texts that are too long, by how many training texts are."""
     if config.data.long_text != "auto":
         return Decision(config.data.long_text, ASKED)
+    if config.data.pair:
+        return Decision("head", "a pair loses the end of its longer text")
     share = tokens.truncated / max(1, len(tokens))
     reason = f"{share:.1%} of the training texts are cut"
     return Decision("head" if share < MANY_CUT else "head+tail", reason)

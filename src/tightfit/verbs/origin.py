@@ -49,7 +49,7 @@ class Origin:
         need_one_class(run.task, "going on from a run")
         kept = run.validation
         rows = [] if kept is None else [i for i, text in enumerate(kept.inputs) if text is not None]
-        texts = () if kept is None else tuple(str(kept.inputs[i]) for i in rows)
+        texts = () if kept is None else tuple(t for t in kept.inputs if t is not None)
         targets = np.zeros(0, dtype=np.int64) if kept is None else kept.targets_N[rows]
         trained = run.data.folds is not None
         known = KnownRows(str(path), run.identity, run.task, texts, targets, trained)

@@ -196,8 +196,7 @@ class Run(Shown):
         if f"start_{metric}" not in saved["train"]:
             known[f"start_{metric}"] = self.history[0][f"eval_{metric}"]
         train = TrainSummary.from_json({**known, **saved["train"]}, metric, path)
-        scores = saved["validation"]
-        kind = self.task.scores_type()
+        scores, kind = saved["validation"], self.task.scores_type()
         return Metrics(train, None if scores is None else parsed(kind, scores, path))
 
     @cached_property

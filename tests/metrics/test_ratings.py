@@ -32,11 +32,15 @@ def test_scores_are_those_of_scikit_learn_and_scipy(ties: bool) -> None:
     true_N, said_N = rated(ties=ties)
     found = score_ratings(true_N, said_N)
     assert found.n == 200
-    assert found.mae.value == pytest.approx(sklearn.mean_absolute_error(true_N, said_N), abs=NEAR, rel=0)
+    assert found.mae.value == pytest.approx(
+        sklearn.mean_absolute_error(true_N, said_N), abs=NEAR, rel=0
+    )
     rmse = sklearn.root_mean_squared_error(true_N, said_N)
     assert found.rmse.value == pytest.approx(rmse, abs=NEAR, rel=0)
     assert found.r2.value == pytest.approx(sklearn.r2_score(true_N, said_N), abs=NEAR, rel=0)
-    assert found.spearman.value == pytest.approx(stats.spearmanr(true_N, said_N)[0], abs=NEAR, rel=0)
+    assert found.spearman.value == pytest.approx(
+        stats.spearmanr(true_N, said_N)[0], abs=NEAR, rel=0
+    )
 
 
 def test_a_large_common_part_costs_no_digits() -> None:

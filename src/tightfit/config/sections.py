@@ -44,9 +44,8 @@ MissingLabel = Literal["refuse", "drop"]
 
 
 def _offered(kind: TaskKind) -> TaskKind:
-    words = {"multi": "several labels a row are", "rating": "ratings, learnt as numbers, are"}
-    if kind in words:
-        raise ValueError(f"{words[kind]} not offered yet; auto and single are")
+    if kind == "multi":
+        raise ValueError("several labels a row are not offered yet; auto, single and rating are")
     return kind
 
 
@@ -165,8 +164,8 @@ class Data(Section):
     """Column of the labels."""
     task: Annotated[TaskKind, AfterValidator(_offered)] = "auto"
     """What a label is. ``single``: one class a row, also where labels are numbers that are not
-    whole, or seem to be several in one. ``auto``: the same, but such labels stop. ``multi`` and
-    ``rating`` are not offered yet."""
+    whole, or seem to be several in one. ``rating``: a number, learnt as one, so that 3 is nearer to
+    4 than to 5. ``auto``: as ``single``, but such labels stop. ``multi`` is not offered yet."""
     missing_text: MissingText = "refuse"
     """What a row without a text is."""
     missing_label: MissingLabel = "refuse"

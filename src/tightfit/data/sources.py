@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from tightfit.config import Data, MissingLabel, MissingText, TaskKind
 from tightfit.data.cell_labels import TRUTHS, read_labels
 from tightfit.data.cell_labels import labelled as labelled_rows
+from tightfit.data.cell_ratings import read_ratings
 from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
@@ -130,6 +131,11 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         groups=groups,
         unlabelled=read - len(whole.places),
     )
+    if columns.task == "rating":
+        ratings = read_ratings(
+            whole, whole.cells[-len(label) :], droppable=columns.missing_label is not None
+        )
+        return replace(table, labels=ratings)
     if len(label) > 1:
         marks = one_hot_labels(whole, whole.cells[-len(label) :])
         return replace(table, labels=marks, label_names=label, label_values=label)

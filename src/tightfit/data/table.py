@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tightfit.errors import DataError
 
@@ -18,8 +19,8 @@ class Table:
     """
 
     texts: list[str]
-    labels: list[int | str] | None = None
-    """Raw values as the source has them; all integers or all strings."""
+    labels: list[Any] | None = None
+    """Raw values as the source has them: all integers, all strings, or, of ratings, all floats."""
     label_names: tuple[str, ...] | None = None
     """Class names that the source itself carries; the labels are then integers indexing it."""
     source: str = "memory"

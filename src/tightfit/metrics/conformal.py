@@ -67,3 +67,8 @@ def fit_reach(errors_N: ArrayLike, level: float = LEVEL, *, seed: int = 0) -> Re
 def within(errors_N: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
     """Whether each row's rating lies in its interval, the ends included."""
     return np.abs(errors_N) <= reach
+
+
+def covered(errors_N: NDArray[np.float64], reach: float) -> Interval:
+    """The share of rows whose rating does."""
+    return wilson(int(within(errors_N, reach).sum()), len(errors_N))

@@ -84,19 +84,37 @@ def leave_one_out(
     In closed form: a row's residual, over what of its own target its prediction leaves open, is
     that of a fit without it (PRESS, Allen 1974). The penalty is that with the least such error.
     """
-    x_NF = _standardised(features_NF, StandardScaler().fit(features_NF))
-    left_NR, values_R, _ = np.linalg.svd(x_NF, full_matrices=False)
+    return _ridge(_standardised(features_NF, StandardScaler().fit(features_NF)), wanted_NK)[1]
+
+
+def fit_ridge(features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> LinearMap:
+    """Least squares on standardised features, as a map of the raw ones.
+
+    The penalty, on the squared weights, is that of :func:`leave_one_out`.
+    """
+    scaler = StandardScaler().fit(features_NF)
+    weight_KF, _ = _ridge(_standardised(features_NF, scaler), wanted_NK)
+    weight_KF = weight_KF / scaler.scale_
+    return LinearMap(weight_KF, wanted_NK.mean(axis=0) - weight_KF @ scaler.mean_)
+
+
+def _ridge(
+    x_NF: NDArray[np.float64], wanted_NK: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights ``(K, F)`` with the best penalty, and what fits without each row give for it."""
+    left_NR, values_R, right_RF = np.linalg.svd(x_NF, full_matrices=False)
     centre_K = wanted_NK.mean(axis=0)
     along_RK = left_NR.T @ (wanted_NK - centre_K)
-    best_NK, least = wanted_NK, np.inf
-    for penalty in PENALTIES * len(x_NF):
+    best, best_NK, least = 0.0, wanted_NK, np.inf
+    for penalty in (PENALTIES * len(x_NF)).tolist():
         kept_R = values_R**2 / (values_R**2 + penalty)
         own_N = (left_NR**2) @ kept_R + 1 / len(x_NF)
         errors_NK = wanted_NK - centre_K - (left_NR * kept_R) @ along_RK
         errors_NK /= (1 - own_N)[:, None]
         if (error := float((errors_NK**2).mean())) < least:
-            best_NK, least = wanted_NK - errors_NK, error
-    return best_NK
+            best, best_NK, least = penalty, wanted_NK - errors_NK, error
+    weight_KF = (along_RK * (values_R / (values_R**2 + best))[:, None]).T @ right_RF
+    return weight_KF, best_NK
 
 
 def _standardised(features_NF: NDArray[np.float32], scaler: StandardScaler) -> NDArray[np.float64]:

@@ -38,6 +38,7 @@ from tightfit.progress import Progress, RichProgress
 from tightfit.random_states import keep_random_states
 from tightfit.run import Run
 from tightfit.storage.files import read_bytes, write_bytes
+from tightfit.tasks import need_one_class
 from tightfit.verbs.train import train
 
 MOST_SEED = 2**32
@@ -143,7 +144,7 @@ class TightfitClassifier(
         """The class of each text, of the kind that ``y`` had."""
         check_is_fitted(self)
         with _as_value_errors():
-            answers_N = self.run_.task.answers(self._probabilities(X))
+            answers_N = need_one_class(self.run_.task, "predict").answers(self._probabilities(X))
         return self.classes_[answers_N]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

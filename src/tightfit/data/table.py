@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from tightfit.errors import DataError
 
@@ -42,6 +42,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def kind(self) -> Literal["single", "rating"]:
+        """What a label is, as in the setting ``data.task``."""
+        return "rating" if self.labels and isinstance(self.labels[0], float) else "single"
 
     def select(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""

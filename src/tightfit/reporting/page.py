@@ -6,12 +6,14 @@ page also forbids scripts and every request by its own policy, so that an oversi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import PurePath
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import tightfit.reporting as package
-from tightfit.display import share_words
+from tightfit.display import score_name, share_words
 from tightfit.reporting.confidence import confidence
 from tightfit.reporting.drawing import percent, short
 from tightfit.reporting.examples import rows
@@ -22,6 +24,9 @@ from tightfit.reporting.spending import adapter_words, spending
 from tightfit.run import Run
 
 TEMPLATE = "page.html.j2"
+
+OUTCOMES: dict[str, Callable[[Run], Any]] = {"single": quality}
+"""What ``top_KIND`` and ``scores_KIND`` show of each kind of target."""
 
 
 def render(run: Run, *, explain: bool = False) -> str:
@@ -36,15 +41,22 @@ def render(run: Run, *, explain: bool = False) -> str:
     environment.filters["percent"] = percent
     environment.filters["short"] = short
     environment.filters["share_words"] = share_words
+    headline = run.metrics.validation.headline()
+    best = next(iter(headline))
+    others = {name: each for name, each in headline.items() if name != best}
     page = environment.get_template(TEMPLATE).render(
         name=PurePath(str(run.path)).name or run.path,
         run=run,
         scores=run.metrics.validation,
+        headline=headline,
+        best=best,
+        others=others,
+        score_name=score_name,
         adapters=adapter_words(run),
         verdict=verdict(run),
         spending=spending(run),
         learning=learning(run),
-        quality=quality(run),
+        outcome=OUTCOMES[run.task.kind](run),
         confidence=confidence(run),
         rows=rows(run, explain=explain),
         story=story(run),

@@ -158,8 +158,8 @@ class Gradients:
         setup, counters = self._state.setup, self._state.counters
         task, smoothing = setup.classifier.task, setup.config.optim.label_smoothing
         loss_sum = task.row_losses(logits_BK, batch.targets_B, smoothing, self._weights_K).sum()
-        correct = task.right(logits_BK, batch.targets_B).sum()
-        self._sums += torch.stack([loss_sum.detach().double(), correct, batch.mask_BL.sum()])
+        scores = task.row_scores(logits_BK.detach(), batch.targets_B).sum()
+        self._sums += torch.stack([loss_sum.detach().double(), scores, batch.mask_BL.sum()])
         counters.summed += len(batch.targets_B)
         counters.rows += len(batch.targets_B)
         return self._scaler.scale(loss_sum / rows_in_step)

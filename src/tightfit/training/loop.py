@@ -206,32 +206,32 @@ class Loop:
         """Score the sample of validation rows, keep the weights if they are the best."""
         started = time.perf_counter()
         state, counters = self.state, self.state.counters
-        eval_loss, accuracy = self._scores()
-        if self._is_best(accuracy, eval_loss):
-            counters.best_accuracy, counters.best_step = accuracy, state.step
+        eval_loss, score = self._scores()
+        if self._is_best(score, eval_loss):
+            counters.best_score, counters.best_step = score, state.step
             self._best = state.setup.classifier.state()
         counters.seconds += time.perf_counter() - started
-        self._add_row(eval_loss, accuracy)
+        self._add_row(eval_loss, score)
         self._notify("on_evaluation")
 
-    def _is_best(self, accuracy: float, eval_loss: float) -> bool:
+    def _is_best(self, score: float, eval_loss: float) -> bool:
         """Whether these weights are the best so far, and worth keeping.
 
         The start is where it was fitted (a linear probe), and is kept until a step is as good.
         Weights that no step has moved yet (warm-up begins at a rate of zero), and a start at
         random, are scored for the record alone.
         """
-        state, best = self.state, self.state.counters.best_accuracy
+        state, best = self.state, self.state.counters.best_score
         if not state.setup.chooses:
             return state.rate > 0
         if state.step == 0:
             return state.setup.config.head.start != "random"
-        better = accuracy > best or (accuracy == best and state.counters.best_step == 0)
+        better = score > best or (score == best and state.counters.best_step == 0)
         # Not a number is not below it either.
         return state.rate > 0 and better and eval_loss <= highest_loss(state.setup, state.history)
 
     def _scores(self) -> tuple[float, float]:
-        """Mean loss and accuracy: of the rows held out, or of trainings that did not see a row."""
+        """Mean loss and the task's metric: of rows held out, or of trainings without a row."""
         state, setup, subset = self.state, self.state.setup, self.state.setup.eval_subset
         crossed, task = setup.out_of_fold, setup.classifier.task
         if crossed is not None:
@@ -239,8 +239,8 @@ class Loop:
         rows = state.peers.rows_of(range(len(subset.tokens)))
         found_NK = self._logits(subset, rows)
         logits_NK, targets_N = torch.from_numpy(found_NK), torch.from_numpy(subset.targets[rows])
-        accuracy = state.peers.mean(task.right(logits_NK, targets_N).double())
-        return state.peers.mean(task.row_losses(logits_NK, targets_N)), accuracy
+        score = state.peers.mean(task.row_scores(logits_NK, targets_N).double())
+        return state.peers.mean(task.row_losses(logits_NK, targets_N)), score
 
     def _logits(self, subset: Rows, rows: Sequence[int]) -> NDArray[np.float32]:
         setup = self.state.setup
@@ -253,22 +253,23 @@ class Loop:
             at_once=setup.lean is not None and setup.lean.divides,
         )
 
-    def _add_row(self, eval_loss: float, eval_accuracy: float) -> None:
+    def _add_row(self, eval_loss: float, score: float) -> None:
         state, counters = self.state, self.state.counters
         step, summed = state.step, counters.summed
+        metric = state.setup.classifier.task.metric
         row: HistoryRow = {
             "step": step,
             "epoch": step / self.state.setup.schedule.steps_per_epoch,
             "lr": self.state.rate if step else 0.0,
             "train_loss": counters.loss_sum / summed if summed else None,
-            "train_accuracy": counters.correct / summed if summed else None,
+            f"train_{metric}": counters.score_sum / summed if summed else None,
             "eval_loss": eval_loss,
-            "eval_accuracy": eval_accuracy,
+            f"eval_{metric}": score,
             "rows": counters.rows,
             "tokens": counters.tokens,
             "seconds": round(counters.seconds, 3),
         }
-        counters.loss_sum, counters.correct, counters.summed = 0.0, 0, 0
+        counters.loss_sum, counters.score_sum, counters.summed = 0.0, 0.0, 0
         state.history.append(row)
 
     def _set_rate(self, step: int) -> float:

@@ -6,6 +6,7 @@ Shapes: B rows of a batch, K labels.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +36,8 @@ from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
 
 HistoryRow = dict[str, Any]
-"""step, epoch, lr, train_loss, train_accuracy, eval_loss, eval_accuracy, rows, tokens, seconds."""
+"""step, epoch, lr, train_loss, eval_loss, rows, tokens, seconds; and under ``train_`` and ``eval_``
+with its metric behind it what the task goes by: accuracy, where a row has one label."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,13 @@ class Answers:
     targets_N: NDArray[Any]
 
     @cached_property
-    def right(self) -> int:
-        """Rows that are answered rightly."""
-        return int(self.task.right(self.logits_NK, self.targets_N).sum())
+    def right(self) -> float:
+        """Rows that are answered rightly; of what can be half right, the sum of the scores."""
+        return float(self.task.row_scores(self.logits_NK, self.targets_N).sum())
 
     @cached_property
     def scores(self) -> tuple[float, float]:
-        """Mean loss in nats, at the temperature that suits it best, and accuracy.
+        """Mean loss in nats, at the temperature that suits it best, and the task's metric.
 
         How sharp a solved head is depends on its strength, which is no merit of it.
         """
@@ -239,10 +241,11 @@ class Counters:
     seconds: float = 0.0
     """All of this and evaluations."""
     best_step: int = 0
-    best_accuracy: float = -1.0
+    best_score: float = -sys.float_info.max
+    """Of the task's metric."""
     loss_sum: float = 0.0
     """Of the rows since the last history row, as are the next two."""
-    correct: int = 0
+    score_sum: float = 0.0
     summed: int = 0
 
     def per_second(self, count: int) -> float:
@@ -250,15 +253,15 @@ class Counters:
         return count / self.train_seconds if self.train_seconds else 0.0
 
     def sums(self, device: torch.device) -> torch.Tensor:
-        """Loss, right answers and tokens, to be added to on a device: each number read there, one
+        """Loss, scores and tokens, to be added to on a device: each number read there, one
         by one, would wait for it. In double precision, so that they are what Python's are."""
-        numbers = [self.loss_sum, self.correct, self.tokens]
+        numbers = [self.loss_sum, self.score_sum, self.tokens]
         return torch.tensor(numbers, dtype=torch.double, device=device)
 
     def take(self, sums: torch.Tensor) -> None:
         """Read what :meth:`sums` has become."""
-        self.loss_sum, *counts = sums.tolist()
-        self.correct, self.tokens = map(int, counts)
+        self.loss_sum, self.score_sum, tokens = sums.tolist()
+        self.tokens = int(tokens)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from tightfit.config import Config, Decisions, MissingText, Settings, read_setti
 from tightfit.data.facts import DataFacts
 from tightfit.data.table import Table
 from tightfit.digests import file_sha256
-from tightfit.display import Shown, share_words
+from tightfit.display import Shown, score_words
 from tightfit.extras import ensure_train
+from tightfit.metrics.conformal import Reach
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import parsed
 from tightfit.tasks import Predictions, Task, need_one_class, read_task
@@ -253,6 +254,23 @@ class Run(Shown):
         return 1.0 if self.calibration is None else self.calibration.temperature
 
     @cached_property
+    def intervals(self) -> Reach | None:
+        """Of ratings: how far intervals reach, and what they cover; from the validation rows."""
+        from tightfit.tasks.calibrate import INTERVALS_NAME, fit_intervals
+
+        if self.task.calibrates:
+            return None
+        path = self.folder.derived / f"{INTERVALS_NAME}.json"
+        if path.is_file():
+            return parsed(Reach, storage.read_derived(self.folder, INTERVALS_NAME), path)
+        return None if self.validation is None else fit_intervals(self.validation)
+
+    @property
+    def reach(self) -> float | None:
+        """Of ratings: how far intervals reach to either side, where that is known."""
+        return None if self.intervals is None else self.intervals.value
+
+    @cached_property
     def threshold(self) -> float:
         """The least confidence of an answer, so that no more than ``max_error`` are wrong."""
         from tightfit.tasks.calibrate import choose_threshold
@@ -316,7 +334,10 @@ class Run(Shown):
         length = self.max_length or self.decisions.predict_max_length.value
         check_max_length(length, self.model.longest)
         kept = self.decisions.long_text.value
-        return Predictor(self.model, self.task, length, *confidence, kept, self.thresholds)
+        thresholds = self.thresholds
+        return Predictor(
+            self.model, self.task, length, *confidence, kept, thresholds, reach=self.reach
+        )
 
     def predict(self, texts: Any, progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order.
@@ -385,5 +406,5 @@ class Run(Shown):
             told["labels"] = f"{told['labels']}, … {len(self.labels)} in all"
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
             name, score = next(iter(self.metrics.validation.headline().items()))
-            told[name] = share_words(score)
+            told[name] = score_words(name, score)
         return {**told, "parameters": f"{self.plan.total:,}"}

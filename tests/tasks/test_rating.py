@@ -15,7 +15,7 @@ from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, SettingsError
 from tightfit.tasks import read_task
 from tightfit.tasks.linear_probe import PENALTIES, fit_ridge, leave_one_out
-from tightfit.tasks.rating import REACH, Rating
+from tightfit.tasks.rating import Rating
 
 RATINGS = [1.0, 2.0, 4.0, 5.0]
 
@@ -33,7 +33,8 @@ def task() -> Rating:
 
 def test_mean_and_scale_are_those_of_the_rows(task: Rating) -> None:
     """The deviation of all rows, not an estimate for others."""
-    assert (task.mean, task.scale) == (3.0, pytest.approx(np.std(RATINGS)))
+    assert task.mean == 3.0
+    assert task.scale == pytest.approx(np.std(RATINGS))
     assert task.names == ("rating",)
     assert task.outputs == 1
 
@@ -63,7 +64,9 @@ def test_labels_have_no_place_among_ratings() -> None:
 def test_the_loss_is_the_squared_error_of_standardised_ratings(task: Rating) -> None:
     """By hand; and the row scores are what is left of 1."""
     targets_N, logits_N1 = np.array(RATINGS), np.array([[-1.0], [0.0], [0.5], [2.0]])
-    wanted = [(z - (y - task.mean) / task.scale) ** 2 for y, (z,) in zip(RATINGS, logits_N1)]
+    wanted = [
+        (z - (y - task.mean) / task.scale) ** 2 for y, (z,) in zip(RATINGS, logits_N1, strict=True)
+    ]
     losses_N = task.row_losses(torch.tensor(logits_N1).float(), torch.tensor(targets_N))
     assert losses_N.tolist() == pytest.approx(wanted, rel=1e-6)
     assert losses_N.dtype == torch.float32
@@ -81,7 +84,7 @@ def test_the_probe_is_the_ridge_that_leaves_each_row_out_best(task: Rating) -> N
     """Scikit-learn's, refitted for each row and each penalty."""
     random = np.random.default_rng(0)
     features_NF = random.normal(3, 2, (30, 4)).astype(np.float32)
-    targets_N = features_NF @ [1, -1, 0, 2] + random.normal(0, 2, 30)
+    targets_N = features_NF @ [1, -1, 0, 2] + random.normal(0, 8, 30)
     x_NF = StandardScaler().fit_transform(features_NF.astype(np.float64))
     found = {
         alpha: cross_val_predict(Ridge(alpha=alpha), x_NF, targets_N, cv=LeaveOneOut())
@@ -92,7 +95,7 @@ def test_the_probe_is_the_ridge_that_leaves_each_row_out_best(task: Rating) -> N
     wanted_N1 = targets_N[:, None]
     # The centre and scale of features are those of all rows in ours, too.
     assert leave_one_out(features_NF, wanted_N1)[:, 0] == pytest.approx(found[best], abs=1e-8)
-    ours = fit_ridge(features_NF, wanted_N1)
+    ours = fit_ridge(features_NF, wanted_N1.astype(np.float64))
     said_N = features_NF @ ours.weight_KF[0] + ours.bias_K[0]
     assert said_N == pytest.approx(Ridge(alpha=best).fit(x_NF, targets_N).predict(x_NF), abs=1e-5)
 
@@ -101,13 +104,14 @@ def test_a_feature_that_stands_still_has_no_weight() -> None:
     """Bringing it to unit variance would blow it up."""
     features_NF = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     features_NF[:, 1] = 0.1
-    assert fit_ridge(features_NF, features_NF[:, :1]).weight_KF[0, 1] == 0.0
+    wanted_N1 = features_NF[:, :1].astype(np.float64)
+    assert fit_ridge(features_NF, wanted_N1).weight_KF[0, 1] == 0.0
 
 
 def test_answers_are_in_the_unit_of_the_ratings(task: Rating) -> None:
     """With the ends of the interval, or without where it is not known."""
     logits_N1 = np.array([[0.0], [1.0]])
-    found = task.predictions(logits_N1, thresholds={REACH: 0.5})
+    found = task.predictions(logits_N1, reach=0.5)
     assert found.values.tolist() == [3.0, 3.0 + task.scale]
     assert found.rows("value", probabilities=False)[0] == {"value": 3.0, "low": 2.5, "high": 3.5}
     assert found.lines()[0] == ["3.000000", "2.500000", "3.500000"]
@@ -119,15 +123,14 @@ def test_answers_are_in_the_unit_of_the_ratings(task: Rating) -> None:
 
 
 def test_scores_are_of_ratings_in_their_unit(task: Rating) -> None:
-    """Coverage is told where there are intervals."""
-    targets_N = np.array(RATINGS)
-    logits_N1 = ((targets_N + [0.1, -0.1, 0.1, 2.0] - task.mean) / task.scale)[:, None]
-    found = task.score(targets_N, logits_N1, {REACH: 0.5})
+    """And an answer is right whose interval holds the rating."""
+    targets_N, errors_N = np.array(RATINGS), np.array([0.1, -0.1, 0.1, 2.0])
+    logits_N1 = ((targets_N + errors_N - task.mean) / task.scale)[:, None]
+    found = task.score(targets_N, logits_N1)
     assert found.mae.value == pytest.approx(0.575)
-    assert found.coverage is not None
-    assert found.coverage.value == 0.75
-    assert task.score(targets_N, logits_N1).coverage is None
     assert task.scores_type() is type(found)
+    assert task.predictions(logits_N1, reach=0.5).right(targets_N).tolist() == [True] * 3 + [False]
+    assert not task.predictions(logits_N1).right(targets_N).any()
 
 
 @pytest.mark.parametrize(
@@ -167,6 +170,6 @@ def test_two_models_are_compared_by_their_errors(task: Rating) -> None:
 def test_an_export_agrees_within_a_hundredth(task: Rating) -> None:
     """Of a deviation; what it is expected to lose of R2 is its squared difference."""
     ours_N1 = np.array([[0.0], [1.0]])
-    theirs_N1 = ours_N1 + [[0.005], [0.1]]
+    theirs_N1 = ours_N1 + np.array([[0.005], [0.1]])
     assert task.agreement(ours_N1, theirs_N1) == 0.5
     assert task.expected_loss(ours_N1, theirs_N1, 1.0) == pytest.approx(0.0050125)

@@ -10,7 +10,8 @@ Shapes: N rows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +37,10 @@ class Reach:
     value: float | None
     rows: int
     coverage: Interval | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Finite numbers under the names of the attributes."""
+        return asdict(self)
 
 
 def conformal_reach(errors_N: ArrayLike, level: float = LEVEL) -> float | None:
@@ -67,8 +72,3 @@ def fit_reach(errors_N: ArrayLike, level: float = LEVEL, *, seed: int = 0) -> Re
 def within(errors_N: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
     """Whether each row's rating lies in its interval, the ends included."""
     return np.abs(errors_N) <= reach
-
-
-def covered(errors_N: NDArray[np.float64], reach: float) -> Interval:
-    """The share of rows whose rating does."""
-    return wilson(int(within(errors_N, reach).sum()), len(errors_N))

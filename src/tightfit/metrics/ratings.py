@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from tightfit.errors import DataError
 from tightfit.extras import lazy
-from tightfit.metrics.conformal import covered
 from tightfit.metrics.interval import Interval
 from tightfit.metrics.intervals import CONFIDENCE, Statistic, bootstrap
 
@@ -38,8 +37,6 @@ class RatingScores:
         r2: share of the ratings' variance that is explained; below 0 where their mean does better.
         spearman: rank correlation, -1 to 1; of ratings or predictions that are all the same it is
             not known, and told as 0.
-        coverage: share of the ratings that lie in the interval of their prediction; None where
-            there are no intervals.
     """
 
     n: int
@@ -47,17 +44,15 @@ class RatingScores:
     rmse: Interval
     r2: Interval
     spearman: Interval
-    coverage: Interval | None = None
 
     def headline(self) -> dict[str, Interval]:
-        """All of them but the coverage; the rank correlation, which has no unit, counts."""
+        """All of them; the rank correlation, which has no unit, counts."""
         names = ("spearman", "r2", "mae", "rmse")
         return {name: getattr(self, name) for name in names}
 
     def to_json(self) -> dict[str, Any]:
         """Finite numbers under the names of the attributes."""
-        told = asdict(self)
-        return told if self.coverage else {k: x for k, x in told.items() if k != "coverage"}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -101,16 +96,8 @@ class PairedErrors:
         return f"{word} by {abs(self.difference):.3g} in mean absolute error ({span}), {p}"
 
 
-def score_ratings(
-    targets_N: ArrayLike, predictions_N: ArrayLike, *, reach: float | None = None, seed: int = 0
-) -> RatingScores:
-    """Score predicted ratings against the true ones.
-
-    Args:
-        targets_N: the true ones.
-        predictions_N: of the same rows.
-        reach: of the intervals around predictions, where there are any.
-        seed: of the resamples.
+def score_ratings(targets_N: ArrayLike, predictions_N: ArrayLike, *, seed: int = 0) -> RatingScores:
+    """Score predicted ratings against the true ones; ``seed`` is that of the resamples.
 
     Raises:
         DataError: no rows, lists of two lengths, or numbers that are not finite.
@@ -130,7 +117,6 @@ def score_ratings(
         rmse=interval(lambda rows: _root_mean(errors_N[rows] ** 2)),
         r2=interval(lambda rows: _explained(true_N[rows], errors_N[rows])),
         spearman=correlation,
-        coverage=None if reach is None else covered(errors_N, reach),
     )
 
 

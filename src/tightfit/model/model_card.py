@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
-from tightfit.display import score_name
+from tightfit.display import score_name, score_value
 from tightfit.metrics.interval import TaskScores
 from tightfit.model.locate import Source
 from tightfit.tasks import Task
@@ -188,7 +188,8 @@ def _results(
     sample = "" if decisions.scored_rows is None else " of the"
     longer = LONGER[decisions.long_text.value]
     (first, best), *others = scores.headline().items()
-    score = f"{best.value:.1%} (95% interval {best.low:.1%} to {best.high:.1%})"
+    value, low, high = (score_value(first, x) for x in (best.value, best.low, best.high))
+    score = f"{value} (95% interval {low} to {high})"
     below = "".join(f"\n| {score_name(name)} | {each.value:.3f} |" for name, each in others)
     return f"""| | |
 | --- | --- |

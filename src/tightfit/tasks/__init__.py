@@ -42,6 +42,24 @@ def task_for(table: Table, settings: Data) -> Task:
     return KINDS[table.kind].from_table(table, settings.labels)
 
 
+def need_labels(task: Task, what: str) -> None:
+    """Check that answers are labels, which have probabilities.
+
+    Args:
+        task: of any kind.
+        what: needs that, such as ``a threshold``.
+
+    Raises:
+        UsageError: they are ratings.
+    """
+    if not task.calibrates:
+        raise UsageError(
+            f"{what} is offered for labels: a rating has no probability, but an interval",
+            seen=f"a run of data.task={task.kind}",
+            next_step="leave it out",
+        )
+
+
 def need_one_class(task: Task, what: str) -> SingleLabel:
     """The task, where each row has exactly one class.
 

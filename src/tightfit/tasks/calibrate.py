@@ -10,14 +10,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tightfit.errors import ArtefactError, UsageError
 
 if TYPE_CHECKING:
     from tightfit.metrics.calibration import Threshold
+    from tightfit.metrics.conformal import Reach
     from tightfit.tasks.validation_logits import ValidationLogits
 
 DERIVED_NAME = "calibration"
 """The file in the run's ``derived/``."""
+
+INTERVALS_NAME = "intervals"
+"""That of how far the intervals of ratings reach."""
 
 NOT_KEPT = "would be the best temperature here, but not for rows that it was not fitted on"
 
@@ -81,6 +87,14 @@ def calibrate(validation_logits: ValidationLogits) -> Calibration:
         ece_after=validation_logits.calibration_error(fitted.value),
         reason=fitted.reason,
     )
+
+
+def fit_intervals(validation_logits: ValidationLogits) -> Reach:
+    """How far the intervals of ratings reach, by rows that the model did not learn from."""
+    from tightfit.metrics.conformal import fit_reach
+
+    said = validation_logits.predictions(1.0)
+    return fit_reach(np.array(said.told()) - validation_logits.targets_N)
 
 
 def choose_threshold(

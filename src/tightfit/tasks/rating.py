@@ -33,9 +33,6 @@ NAME = "rating"
 BINS = 10
 """Quantiles that a stratified split keeps in proportion, and ranges that rows are counted in."""
 
-REACH = 0
-"""Under which thresholds have how far intervals reach to either side of a rating."""
-
 CLOSE = 0.01
 """Standard deviations within which two answers are called the same."""
 
@@ -84,10 +81,12 @@ class Rating(Task):
         Raises:
             ArtefactError: it is something else.
         """
-        numbers = saved.get("mean"), saved.get("scale")
-        if any(not isinstance(x, float) or not isfinite(x) for x in numbers) or not numbers[1]:
+        mean: Any = saved.get("mean")
+        scale: Any = saved.get("scale")
+        numbers = isinstance(mean, float) and isinstance(scale, float)
+        if not numbers or not isfinite(mean) or not isfinite(scale) or scale <= 0:
             raise ArtefactError("the saved scale of the ratings is damaged", seen=saved)
-        return cls(*numbers)
+        return cls(mean, scale)
 
     def to_json(self) -> dict[str, Any]:
         """What ``labels.json`` keeps."""
@@ -230,6 +229,10 @@ class Rating(Task):
         """The rating, and the ends of its interval."""
         return {"value": float, "low": float, "high": float}
 
+    def spelt(self, label_format: LabelFormat | None) -> tuple[int | str, ...]:
+        """None: ratings are no labels."""
+        return ()
+
     # Scores
 
     def score(
@@ -241,9 +244,7 @@ class Rating(Task):
         """All scores, with intervals; see :func:`tightfit.metrics.ratings.score_ratings`."""
         from tightfit.metrics.ratings import score_ratings
 
-        return score_ratings(
-            targets_N, self.values(probabilities_NK), reach=(thresholds or {}).get(REACH)
-        )
+        return score_ratings(targets_N, self.values(probabilities_NK))
 
     def scores_type(self) -> type[RatingScores]:
         """Of :meth:`score`."""
@@ -304,11 +305,6 @@ class RatingPredictions(Predictions):
         return found
 
     @property
-    def reach(self) -> float | None:
-        """How far intervals reach to either side; None where too few rows were held out to tell."""
-        return self.thresholds.get(REACH)
-
-    @property
     def low(self) -> NDArray[np.float64] | None:
         """Lower ends of the intervals, where there are any."""
         return None if self.reach is None else self.values - self.reach
@@ -320,7 +316,7 @@ class RatingPredictions(Predictions):
 
     @property
     def confidence(self) -> NDArray[np.float64]:
-        """1 throughout: every text is answered, and the interval tells how well."""
+        """1 throughout: every text is rated, and the interval tells how well."""
         return np.ones(len(self))
 
     def right(self, targets_N: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -328,6 +324,10 @@ class RatingPredictions(Predictions):
         reach = -1.0 if self.reach is None else self.reach
         found: NDArray[np.bool_] = np.abs(self.values - targets_N) <= reach
         return found
+
+    def words(self) -> list[str]:
+        """Each rating, to three digits."""
+        return [f"{rating:.3g}" for rating in self.told()]
 
     def told(self, label_format: LabelFormat | None = None) -> list[float]:
         """The ratings."""

@@ -54,7 +54,13 @@ class SingleLabel(Task):
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> SingleLabel:
-        """The task of a head whose outputs have these names, and whose raw labels are its ids."""
+        """The task of a head whose outputs have these names, and whose raw labels are its ids.
+
+        Raises:
+            UsageError: there is one only, as in a head for ratings.
+        """
+        if len(names) < 2:
+            raise UsageError("a classifier needs at least two labels", seen=len(names))
         return cls(LabelSet(tuple(names), tuple(range(len(names)))))
 
     @classmethod

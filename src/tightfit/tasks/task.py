@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from tightfit.metrics.calibration import Temperature
-    from tightfit.metrics.interval import TaskScores
-    from tightfit.metrics.paired import Paired
+    from tightfit.metrics.interval import Compared, TaskScores
     from tightfit.tasks.linear_probe import LinearMap
 
 LabelFormat = Literal["value", "id", "name"]
@@ -100,6 +99,12 @@ class Task(ABC):
             seen=f"a run of data.task={self.kind}",
             next_step="leave out --from, and train on all rows anew",
         )
+
+    @property
+    def unit(self) -> tuple[float, float]:
+        """What an output of the head is multiplied by, and what is then added, for others to read
+        it."""
+        return 1.0, 0.0
 
     @property
     @abstractmethod
@@ -235,7 +240,7 @@ class Task(ABC):
         targets: NDArray[Any],
         ours: Predictions,
         theirs: Predictions,
-    ) -> tuple[Paired, ...]:
+    ) -> tuple[Compared, ...]:
         """Whether one classifier is better than another on the same rows, by the score that counts
         and, where there is one, by macro F1."""
 
@@ -283,6 +288,8 @@ class Predictions(ABC):
     """Texts that the linear model of a cascade answered."""
     thresholds: Mapping[int, float] = field(default_factory=dict)
     """From which probability on a label is answered, by its id."""
+    reach: float | None = None
+    """Of ratings: how far their intervals reach to either side, where that is known."""
 
     @abstractmethod
     def told(self, label_format: LabelFormat | None = None) -> list[Any]:

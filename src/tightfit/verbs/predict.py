@@ -24,7 +24,7 @@ from tightfit.errors import UsageError
 from tightfit.extras import ensure_train, installed_version
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
-from tightfit.tasks import LabelFormat
+from tightfit.tasks import LabelFormat, need_labels, need_one_class
 from tightfit.tasks.label_thresholds import threshold_words
 
 
@@ -141,6 +141,7 @@ def predict(
     if not submission:
         own = form.own(loaded.task)
         kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
+    _check_answers(loaded, form)
     if loaded.thresholds:
         progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     _ = loaded.predictor  # before a row is read
@@ -186,6 +187,14 @@ def _check_form(submission: bool, others: Mapping[str, object]) -> None:
             allowed="ID,Label: the row's number from 0, and the position of its class",
             next_step="leave one of the two out",
         )
+
+
+def _check_answers(run: Run, form: Form) -> None:
+    """What is asked of the answers must be in them."""
+    if form.submission:
+        need_one_class(run.task, "the competition's form (--submission)")
+    if form.probabilities:
+        need_labels(run.task, "a column of probabilities (--probabilities)")
 
 
 def _tell_device(config: Config, progress: Progress) -> None:

@@ -23,7 +23,7 @@ from tightfit.model.proofs import ROUND_TRIP_ROWS, Proof, movement, round_trip
 from tightfit.progress import Progress
 from tightfit.reporting.page import render
 from tightfit.run import Run
-from tightfit.tasks.calibrate import DERIVED_NAME, calibrate
+from tightfit.tasks.calibrate import DERIVED_NAME, INTERVALS_NAME, calibrate, fit_intervals
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.callbacks import (
     Callback,
@@ -210,6 +210,8 @@ def _finish(
     validation_logits.write(folder.validation)
     if setup.classifier.task.calibrates:
         storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
+    else:
+        storage.write_derived(folder, INTERVALS_NAME, fit_intervals(validation_logits).to_json())
     result = replace(_result(folder.root, setup, trained, scores), continued=continued)
     told = {name: value for name, value in result.told().items() if name != "source"}
     metrics = {"train": told, "source": result.source, "validation": scores.to_json()}

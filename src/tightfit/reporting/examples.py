@@ -61,7 +61,8 @@ class Mistake:
     text: str
     true: str
     predicted: str
-    confidence: float
+    confidence: float | None
+    """None of ratings, which have none."""
     row: int
     """Position among the validation rows, from 0."""
     parts: tuple[Part, ...]
@@ -237,7 +238,7 @@ def _mistake(validation_logits: ValidationLogits, temperature: float, place: int
         parts=(Part(text),),
         true=task.words(validation_logits.targets_N[place : place + 1])[0],
         predicted=said.words()[0],
-        confidence=float(said.confidence[0]),
+        confidence=float(said.confidence[0]) if task.calibrates else None,
         row=int(validation_logits.rows_N[place]),
     )
 

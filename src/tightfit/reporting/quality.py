@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tightfit.display import share_words
+from tightfit.display import score_words
 from tightfit.metrics.scores import ClassScores
 from tightfit.reporting.spending import adapter_words
 from tightfit.run import Run
@@ -67,7 +67,7 @@ class Quality:
 def verdict(run: Run) -> Verdict:
     """The outcome of a run, for the top of the page."""
     scores, plan = run.metrics.validation, run.plan
-    best = next(iter(scores.headline().values()))
+    best = score_words(*next(iter(scores.headline().items())))
     how = "" if run.metrics.train.source == "validation" else ", cross-validated"
     cap = "" if plan.budget is None else f" of {plan.budget:,}"
     learned = adapter_words(run)
@@ -75,7 +75,7 @@ def verdict(run: Run) -> Verdict:
     sample = "" if run.decisions.scored_rows is None else "a sample of "
     rows = f"{sample}{scores.n:,} rows"
     return Verdict(
-        sentence=f"{share_words(best)} on {rows}{how} · {plan.total:,}{cap} parameters · {learned}",
+        sentence=f"{best} on {rows}{how} · {plan.total:,}{cap} parameters · {learned}",
         spent=f"It trained {plan.total:,} {of_cap}; {learned}.",
         sound=all(proof.get("ok") for proof in run.proofs.values()),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ from tightfit.reporting.drawing import (
     x_scale,
     y_scale,
 )
+from tightfit.run import Run
+from tightfit.tasks.rating import Rating
 
 MOST_DOTS = 400
 """Rows that are drawn; of more, a sample drawn at random looks the same."""
@@ -32,19 +35,21 @@ BINS = 24
 class Rated:
     """Pictures of the validation rows, and what the intervals are worth."""
 
+    mean_error: float
+    """Mean absolute error of who answers the mean to each text."""
     words: str
     charts: tuple[Chart, ...]
 
 
-def rated(targets_N: NDArray[np.float64], values_N: NDArray[np.float64], found: Reach) -> Rated:
-    """What the page shows of ratings.
-
-    Args:
-        targets_N: the ratings that were given.
-        values_N: those that were predicted.
-        found: of the intervals.
-    """
+def rated(run: Run) -> Rated:
+    """What the page shows of ratings."""
+    task, rows, found = run.task, run.validation, run.intervals
+    assert isinstance(task, Rating)
+    if rows is None or found is None:
+        return Rated(math.nan, "The validation rows are not on record.", ())
+    values_N, targets_N = task.values(rows.logits_NK), rows.targets_N
     return Rated(
+        float(np.abs(targets_N - task.mean).mean()),
         _words(found),
         (_scatter(targets_N, values_N, found.value), _errors(values_N - targets_N, found.value)),
     )

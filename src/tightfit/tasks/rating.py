@@ -49,6 +49,7 @@ class Rating(Task):
     kind: ClassVar = "rating"
     problem_type: ClassVar = "regression"
     metric: ClassVar = "r2"
+    limits: ClassVar = "Every text gets a rating, whether there is anything in it to rate or not."
     calibrates: ClassVar = False
 
     @classmethod

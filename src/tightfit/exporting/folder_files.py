@@ -37,7 +37,8 @@ _TEMPLATES = Environment(
 def write_example(run: Run, form: Format, folder: Path) -> None:
     """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
     name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
-    text = _TEMPLATES.get_template(name).render(form=form, base=run.base.public_name)
+    rated = run.task.kind == "rating"
+    text = _TEMPLATES.get_template(name).render(form=form, base=run.base.public_name, rated=rated)
     write_text(folder / EXAMPLE_FILE, text)
 
 
@@ -64,6 +65,6 @@ def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
 def _export(form: Format, parity: Parity) -> str:
     return (
         f"## Export\n\nFormat `{form}`. Compared with the run on {parity.rows:,} rows, some of "
-        f"random tokens: {parity.agreement:.2%} equal labels, largest difference of a logit "
+        f"random tokens: {parity.agreement:.2%} equal answers, largest difference of a logit "
         f"{parity.max_abs_difference:.2g}.\n"
     )

@@ -121,7 +121,7 @@ def write_card(
         "## Loading it\n\n```python\n"
         + loading_code(plan, task.names, source.public_name, "path/to/this/folder")
         + "\n```",
-        "## Training\n\n" + _training(config, plan, _how(config, decisions, steps), data),
+        "## Training\n\n" + _training(config, plan, _how(config, task, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
         "## Limits\n\n" + _limits(config, task, scores),
     ]
@@ -203,12 +203,13 @@ def _scored_rows(data: Mapping[str, Any] | None) -> str:
     return "rows, each by trainings that did not see it" if crossed else "validation rows"
 
 
-def _how(config: Config, decisions: Decisions, steps: int) -> str:
+def _how(config: Config, task: Task, decisions: Decisions, steps: int) -> str:
     """The optimiser and its loss."""
     optim, few = config.optim, config.contrastive
     match decisions.objective.value if decisions.objective else "cross-entropy":
         case "probe":
-            return "Logistic regression on the frozen encoder, no steps"
+            solved = "Logistic regression" if task.one_class else "A ridge regression"
+            return f"{solved} on the frozen encoder, no steps"
         case "contrastive":
             return (
                 f"Supervised contrastive loss (arXiv:2004.11362) of temperature "

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tightfit.metrics.calibration import Temperature
     from tightfit.metrics.ratings import PairedErrors, RatingScores
-    from tightfit.tasks.linear_probe import LinearMap
+    from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 
 NAME = "rating"
 """Of the head's one output."""
@@ -50,6 +50,7 @@ class Rating(Task):
     problem_type: ClassVar = "regression"
     metric: ClassVar = "r2"
     limits: ClassVar = "Every text gets a rating, whether there is anything in it to rate or not."
+    solvable: ClassVar = True
     calibrates: ClassVar = False
 
     @classmethod
@@ -189,6 +190,19 @@ class Rating(Task):
         from tightfit.tasks.linear_probe import fit_ridge
 
         return fit_ridge(features_NF, self._standardised(targets_N)[:, None])
+
+    def head_problem(
+        self,
+        features_NF: NDArray[np.float32],
+        targets_N: NDArray[np.float64],
+        *,
+        strength: float | None,
+        seed: int,
+    ) -> SolvedProblem:
+        """A ridge, as of the probe; its strength is always chosen."""
+        from tightfit.tasks.linear_probe import RidgeProblem
+
+        return RidgeProblem.of(features_NF, self._standardised(targets_N)[:, None])
 
     def row_scores(self, values_N1: Array, targets_N: Array) -> Array:
         """1 less the squared error in standard deviations: the mean is the R2 of these rows against

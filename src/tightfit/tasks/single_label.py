@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tightfit.metrics.calibration import Temperature
     from tightfit.metrics.paired import Paired
     from tightfit.metrics.scores import Scores
-    from tightfit.tasks.linear_probe import LinearMap
+    from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class SingleLabel(Task):
     problem_type: ClassVar = "single_label_classification"
     metric: ClassVar = "accuracy"
     one_class: ClassVar = True
+    solvable: ClassVar = True
     limits: ClassVar = "Every text gets one of these labels, whether any fits or not."
 
     @classmethod
@@ -157,6 +158,21 @@ class SingleLabel(Task):
         from tightfit.tasks.linear_probe import fit_probe
 
         return fit_probe(features_NF, targets_N, num_labels=self.outputs, balanced=balanced)
+
+    def head_problem(
+        self,
+        features_NF: NDArray[np.float32],
+        targets_N: NDArray[np.int64],
+        *,
+        strength: float | None,
+        seed: int,
+    ) -> SolvedProblem:
+        """Multinomial logistic regression."""
+        from tightfit.tasks.solved_head import HeadProblem, choose_strength
+
+        rows = features_NF, targets_N, self.outputs
+        chosen = choose_strength(*rows, seed) if strength is None else strength
+        return HeadProblem.of(*rows, chosen)
 
     def row_scores(self, values_NK: Array, targets_N: Array) -> Array:
         """As :meth:`right`: the mean is the accuracy."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tightfit.metrics.calibration import Temperature
     from tightfit.metrics.interval import Compared, TaskScores
-    from tightfit.tasks.linear_probe import LinearMap
+    from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 
 LabelFormat = Literal["value", "id", "name"]
 """The label as it stood in the training rows, its position, or its name."""
@@ -59,6 +59,8 @@ class Task(ABC):
     solved heads, cascades, levels of error and explanations rest on that."""
     limits: ClassVar[str]
     """What a model card says that an answer does not tell."""
+    solvable: ClassVar[bool] = False
+    """Whether a head can be solved, without steps: see :meth:`head_problem`."""
     calibrates: ClassVar[bool] = True
     """Whether answers have probabilities, which a temperature can mend."""
 
@@ -173,6 +175,24 @@ class Task(ABC):
         self, features_NF: NDArray[np.float32], targets: NDArray[Any], *, balanced: bool
     ) -> LinearMap:
         """The head that a linear probe starts from; ``balanced`` weighs rare labels up."""
+
+    def head_problem(
+        self,
+        features_NF: NDArray[np.float32],
+        targets: NDArray[Any],
+        *,
+        strength: float | None,
+        seed: int,
+    ) -> SolvedProblem | None:
+        """What a head that is solved minimises; None where heads of this kind take steps alone.
+
+        Args:
+            features_NF: what the output layer reads.
+            targets: of the same rows.
+            strength: of the penalty, inverse; None chooses it by these rows.
+            seed: of that choice.
+        """
+        return None
 
     @abstractmethod
     def row_scores(self, values_NK: Array, targets: Array) -> Array:

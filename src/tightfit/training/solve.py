@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from tightfit.model.adapters import output_layer
 from tightfit.model.proofs import Proof
-from tightfit.tasks.linear_probe import LinearMap
-from tightfit.tasks.solved_head import HeadProblem, choose_strength
+from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 from tightfit.training.probe import frozen_features, put_output
 from tightfit.training.setup import Setup
 
@@ -59,14 +58,13 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
     )
 
 
-def _problem(setup: Setup, *, frozen: bool) -> HeadProblem:
-    config, targets_N = setup.config, setup.train.targets
-    features_NF = _features(setup)
-    outputs = setup.classifier.task.outputs
-    strength = config.contrastive.strength
-    if frozen:
-        strength = choose_strength(features_NF, targets_N, outputs, config.seed)
-    return HeadProblem.of(features_NF, targets_N, outputs, strength)
+def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
+    strength = None if frozen else setup.config.contrastive.strength
+    found = setup.classifier.task.head_problem(
+        _features(setup), setup.train.targets, strength=strength, seed=setup.config.seed
+    )
+    assert found is not None, "a head is only solved where the task says how"
+    return found
 
 
 def _features(setup: Setup) -> NDArray[np.float32]:

@@ -21,7 +21,6 @@ from tightfit.data.table import Table
 from tightfit.digests import file_sha256
 from tightfit.display import Shown, score_words
 from tightfit.extras import ensure_train
-from tightfit.metrics.conformal import Reach
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import parsed
 from tightfit.tasks import Predictions, Task, need_one_class, read_task
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from tightfit.encoder import LogitsOfTexts
     from tightfit.engines.leave_one_out import Word
     from tightfit.engines.predictor import AnswerOptions, Predictor
+    from tightfit.metrics.conformal import Reach
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
@@ -212,13 +212,9 @@ class Run(Shown):
     @cached_property
     def calibration(self) -> Calibration | None:
         """The temperature; fitted anew where it is not on record, None where it cannot be."""
-        from tightfit.tasks.calibrate import DERIVED_NAME, Calibration, calibrate
+        from tightfit.tasks.calibrate import calibration_of
 
-        if (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
-            return Calibration.from_json(storage.read_derived(self.folder, DERIVED_NAME))
-        if self.validation is None or not self.task.calibrates:
-            return None
-        return calibrate(self.validation)
+        return calibration_of(self.folder, self.task, lambda: self.validation)
 
     @cached_property
     def evaluations(self) -> list[Evaluated]:
@@ -256,14 +252,9 @@ class Run(Shown):
     @cached_property
     def intervals(self) -> Reach | None:
         """Of ratings: how far intervals reach, and what they cover; from the validation rows."""
-        from tightfit.tasks.calibrate import INTERVALS_NAME, fit_intervals
+        from tightfit.tasks.calibrate import intervals_of
 
-        if self.task.calibrates:
-            return None
-        path = self.folder.derived / f"{INTERVALS_NAME}.json"
-        if path.is_file():
-            return parsed(Reach, storage.read_derived(self.folder, INTERVALS_NAME), path)
-        return None if self.validation is None else fit_intervals(self.validation)
+        return intervals_of(self.folder, self.task, lambda: self.validation)
 
     @property
     def reach(self) -> float | None:
@@ -334,10 +325,8 @@ class Run(Shown):
         length = self.max_length or self.decisions.predict_max_length.value
         check_max_length(length, self.model.longest)
         kept = self.decisions.long_text.value
-        thresholds = self.thresholds
-        return Predictor(
-            self.model, self.task, length, *confidence, kept, thresholds, reach=self.reach
-        )
+        told = self.thresholds, self.reach
+        return Predictor(self.model, self.task, length, *confidence, kept, *told)
 
     def predict(self, texts: Any, progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order.

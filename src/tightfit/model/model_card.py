@@ -117,7 +117,7 @@ def write_card(
     """
     parts = [
         _opening(config, plan, source),
-        "## Results\n\n" + _results(decisions, task.names, scores, data),
+        "## Results\n\n" + _results(decisions, task, scores, data),
         "## Loading it\n\n```python\n"
         + loading_code(plan, task.names, source.public_name, "path/to/this/folder")
         + "\n```",
@@ -179,12 +179,18 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
 
 def _results(
     decisions: Decisions,
-    labels: Sequence[str],
+    task: Task,
     scores: TaskScores,
     data: Mapping[str, Any] | None,
 ) -> str:
-    listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
-    more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
+    listed = ", ".join(map(_plain, task.names[:LISTED_LABELS]))
+    count = len(task.names)
+    more = f" and {count - LISTED_LABELS:,} more" if count > LISTED_LABELS else ""
+    answer = f"| labels, in order | {listed}{more} |"
+    if not task.calibrates:
+        answer = "| answer | a rating: {1:.6g} + {0:.6g} times the output of the head |".format(
+            *task.unit
+        )
     sample = "" if decisions.scored_rows is None else " of the"
     longer = LONGER[decisions.long_text.value]
     (first, best), *others = scores.headline().items()
@@ -193,7 +199,7 @@ def _results(
     below = "".join(f"\n| {score_name(name)} | {each.value:.3f} |" for name, each in others)
     return f"""| | |
 | --- | --- |
-| labels, in order | {listed}{more} |
+{answer}
 | {score_name(first)} on {scores.n:,}{sample} {_scored_rows(data)} | {score} |{below}
 | longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 

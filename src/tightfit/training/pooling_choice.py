@@ -22,6 +22,7 @@ from tightfit.budget.plan_settings import why_not_mean
 from tightfit.config import ASKED, Config, Decision
 from tightfit.data.batches import Batch
 from tightfit.data.tokens import TextTokenizer
+from tightfit.display import score_name
 from tightfit.encoder import FrozenEncoder, UnknownInside
 from tightfit.encoder.network import bare_network
 from tightfit.encoder.on_torch import TorchForward, all_logits
@@ -67,7 +68,7 @@ def decide_pooling(
         return Decision("first", error.what)
     targets_N = dataset.train_targets[rows_N]
     first_N, mean_N = (dataset.task.unseen_scores(x_NF, targets_N) for x_NF in features)
-    return choose_pooling(first_N, mean_N, rows, dataset.task.metric.replace("_", " "))
+    return choose_pooling(first_N, mean_N, rows, score_name(dataset.task.metric))
 
 
 def choose_pooling(
@@ -89,8 +90,8 @@ def choose_pooling(
     )
     if metric != "accuracy":
         told = (
-            f"a linear map has a {metric} of {mean_N.mean():.3f} on {len(gain_N):,} rows that it "
-            f"did not see with the mean, and of {first_N.mean():.3f} with the first token"
+            f"a linear map has the {metric} {mean_N.mean():.3f} on {len(gain_N):,} rows that it "
+            f"did not see with the mean, and {first_N.mean():.3f} with the first token"
         )
     if abs(gain) > error:
         return Decision("mean" if gain > 0 else "first", told)

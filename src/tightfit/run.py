@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tightfit.encoder import LogitsOfTexts
     from tightfit.engines.leave_one_out import Word
     from tightfit.engines.predictor import AnswerOptions, Predictor
+    from tightfit.metrics.calibration import Scale
     from tightfit.metrics.conformal import Reach
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
@@ -245,7 +246,7 @@ class Run(Shown):
         return read_cascade_facts(self.folder.derived / CASCADE)
 
     @cached_property
-    def temperature(self) -> float:
+    def temperature(self) -> Scale:
         """What logits are divided by, so that probabilities can be believed."""
         return 1.0 if self.calibration is None else self.calibration.temperature
 
@@ -255,11 +256,6 @@ class Run(Shown):
         from tightfit.tasks.calibrate import intervals_of
 
         return intervals_of(self.folder, self.task, lambda: self.validation)
-
-    @property
-    def reach(self) -> float | None:
-        """Of ratings: how far intervals reach to either side, where that is known."""
-        return None if self.intervals is None else self.intervals.value
 
     @cached_property
     def threshold(self) -> float:
@@ -277,10 +273,11 @@ class Run(Shown):
         """From which probability on a label is answered, by its id; of most labels nothing."""
         from tightfit.tasks.label_thresholds import thresholds_by_id
 
-        named = self._thresholds
-        if named is None:
-            named = {each.label: each.threshold for each in self.chosen_thresholds}
-        return thresholds_by_id(self.task, named)
+        kept = {each.label: each.threshold for each in self.chosen_thresholds}
+        if not self._thresholds:  # none were asked for, or that there be none
+            return thresholds_by_id(self.task, kept if self._thresholds is None else {})
+        asked = thresholds_by_id(self.task, self._thresholds)
+        return asked if self.task.one_class else {**thresholds_by_id(self.task, kept), **asked}
 
     @cached_property
     def chosen_thresholds(self) -> tuple[ChosenThreshold, ...]:
@@ -325,7 +322,7 @@ class Run(Shown):
         length = self.max_length or self.decisions.predict_max_length.value
         check_max_length(length, self.model.longest)
         kept = self.decisions.long_text.value
-        told = self.thresholds, self.reach
+        told = self.thresholds, self.intervals.value if self.intervals else None
         return Predictor(self.model, self.task, length, *confidence, kept, *told)
 
     def predict(self, texts: Any, progress: Progress | None = None) -> Predictions:
@@ -386,7 +383,9 @@ class Run(Shown):
 
         data = with_reading(self.config, settings).data
         columns = Columns.of(data, text_column, label_column, missing_text)
-        return replace(columns, task=self.task.kind, group="")  # its labels are known
+        # Its labels are known.
+        known = self.task.kind, columns.separator or self.task.separator
+        return replace(columns, task=known[0], separator=known[1], group="")
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""

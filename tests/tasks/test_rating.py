@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.preprocessing import StandardScaler
@@ -14,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, SettingsError
 from tightfit.tasks import read_task
-from tightfit.tasks.linear_probe import PENALTIES, fit_ridge, leave_one_out
+from tightfit.tasks.linear_probe import PENALTIES, RidgeProblem, fit_ridge, leave_one_out
 from tightfit.tasks.rating import Rating
 
 RATINGS = [1.0, 2.0, 4.0, 5.0]
@@ -80,24 +82,38 @@ def test_a_constant_answer_loses_the_variance(task: Rating) -> None:
     assert task.chance_loss == 1.0
 
 
-def test_the_probe_is_the_ridge_that_leaves_each_row_out_best(task: Rating) -> None:
-    """Scikit-learn's, refitted for each row and each penalty."""
+def features() -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """30 rows of four features, and a noisy sum of them, (30, 1)."""
     random = np.random.default_rng(0)
     features_NF = random.normal(3, 2, (30, 4)).astype(np.float32)
-    targets_N = features_NF @ [1, -1, 0, 2] + random.normal(0, 8, 30)
+    return features_NF, (features_NF @ [1, -1, 0, 2] + random.normal(0, 8, 30))[:, None]
+
+
+def test_the_probe_is_the_ridge_that_leaves_each_row_out_best() -> None:
+    """Scikit-learn's, refitted for each row and each penalty; centre and scale are of all rows."""
+    features_NF, wanted_N1 = features()
     x_NF = StandardScaler().fit_transform(features_NF.astype(np.float64))
     found = {
-        alpha: cross_val_predict(Ridge(alpha=alpha), x_NF, targets_N, cv=LeaveOneOut())
+        alpha: cross_val_predict(Ridge(alpha=alpha), x_NF, wanted_N1[:, 0], cv=LeaveOneOut())
         for alpha in PENALTIES * 30
     }
-    best = min(found, key=lambda alpha: float(((found[alpha] - targets_N) ** 2).mean()))
+    best = min(found, key=lambda alpha: float(((found[alpha] - wanted_N1[:, 0]) ** 2).mean()))
     assert PENALTIES[0] * 30 < best < PENALTIES[-1] * 30  # so that the choice means something
-    wanted_N1 = targets_N[:, None]
-    # The centre and scale of features are those of all rows in ours, too.
     assert leave_one_out(features_NF, wanted_N1)[:, 0] == pytest.approx(found[best], abs=1e-8)
-    ours = fit_ridge(features_NF, wanted_N1.astype(np.float64))
-    said_N = features_NF @ ours.weight_KF[0] + ours.bias_K[0]
-    assert said_N == pytest.approx(Ridge(alpha=best).fit(x_NF, targets_N).predict(x_NF), abs=1e-5)
+    ours = fit_ridge(features_NF, wanted_N1)
+    theirs_N = Ridge(alpha=best).fit(x_NF, wanted_N1[:, 0]).predict(x_NF)
+    assert features_NF @ ours.weight_KF[0] + ours.bias_K[0] == pytest.approx(theirs_N, abs=1e-5)
+
+
+def test_a_ridge_is_solved_where_its_gradient_is_zero(task: Rating) -> None:
+    """And not beside it: the slope there is twice the penalty and the spread."""
+    features_NF, wanted_N1 = features()
+    problem = RidgeProblem.of(features_NF, wanted_N1)
+    found = problem.solve()
+    assert problem.residual(found) < 1e-12
+    assert problem.residual(replace(found, bias_K=found.bias_K + 0.1)) == pytest.approx(0.2)
+    same = task.head_problem(features_NF, wanted_N1[:, 0], strength=None, seed=0)
+    assert same.strength == problem.strength
 
 
 def test_a_feature_that_stands_still_has_no_weight() -> None:

@@ -63,7 +63,7 @@ class Form:
     kept: Mapping[str, list[Any]] = field(default_factory=dict)
     """First cells of the columns that are handed on, an id among them where the input has one."""
 
-    def own(self, task: Task) -> dict[str, type]:
+    def own(self, task: Task) -> dict[str, Any]:
         """The columns that the answer itself has, but for the id."""
         return task.columns(self.label_format, probabilities=self.probabilities)
 
@@ -78,7 +78,8 @@ class Form:
         shares = (
             [] if self.submission else [n for n, kind in self.own(task).items() if kind is float]
         )
-        return CsvWriter(path, self.columns(task), shares, escape=self.escape_formulas)
+        more: dict[str, Any] = {"escape": self.escape_formulas, "separator": task.separator}
+        return CsvWriter(path, self.columns(task), shares, **more)
 
     def rows(self, start: int, found: Predictions, kept: Mapping[str, list[Any]]) -> list[Row]:
         """What is written of a chunk whose first row has the number ``start``."""

@@ -23,6 +23,7 @@ from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Forecast, Run, TrainResult
+    from tightfit.metrics.interval import TaskScores
     from tightfit.training.summary import Continued
 
 MEANING = {
@@ -201,11 +202,11 @@ def _outcome(run: Run) -> Iterator[str]:
     yield from _weakest(scores)
 
 
-def _weakest(scores: Any) -> Iterator[str]:
+def _weakest(scores: TaskScores) -> Iterator[str]:
     """The label that is found worst, where there are labels."""
-    if not hasattr(scores, "per_class"):
+    seen = [each for each in scores.each_label() if each.support]
+    if not seen:
         return
-    seen = [each for each in scores.per_class if each.support]
     weakest = min(seen, key=lambda each: each.f1.value)
     yield (
         f"weakest label: {weakest.name}, F1 {percent(weakest.f1.value)}, "

@@ -142,7 +142,7 @@ def _refuse_lists(chunk: Chunk, cells: list[Any], column: str) -> None:
             next_step="name its places as columns, in the order of the classes:",
             add="--label-column " + ",".join(f"{column}.{i}" for i in range(length)),
         )
-    raise several(chunk, lists, f"a row has several labels, as a list: {describe(found[0])}")
+    raise several(chunk, lists, f"a row has a list of labels: {describe(found[0])}")
 
 
 def _refuse_objects(chunk: Chunk, cells: list[Any], column: str) -> None:
@@ -176,7 +176,7 @@ def _one_hot(rows: Sequence[Sequence[object]]) -> bool:
 
 def several(chunk: Chunk, rows: Sequence[int], what: str, **more: str) -> DataError:
     """The error for rows that have several labels each."""
-    step = "several labels a row are not offered yet (data.task=multi); give each row one label"
+    step = "give every row a list, and leave out data.task; or give each row one label"
     return chunk.fault(what, rows, **{"next_step": step, **more})
 
 
@@ -268,17 +268,19 @@ def _refuse_separated(chunk: Chunk, labels: Sequence[str]) -> None:
         shared = sum(times[name] > 1 for name in names)
         if shared and shared >= share * len(names):
             rows = [index for index, label in enumerate(labels) if label in joined]
-            raise _separated(chunk, labels, rows, f"joined by {sign!r}")
+            raise _separated(chunk, labels, rows, f"joined by {sign!r}", sign)
 
 
-def _separated(chunk: Chunk, labels: Sequence[str], rows: Sequence[int], how: str) -> DataError:
+def _separated(
+    chunk: Chunk, labels: Sequence[str], rows: Sequence[int], how: str, sign: str = ""
+) -> DataError:
     return several(
         chunk,
         rows,
         f"labels seem to be several, {how}, such as {labels[rows[0]]!r}",
-        next_step="several labels a row are not offered yet (data.task=multi); to train each of "
-        f"the {len(set(labels)):,} combinations as a class of its own:",
-        add=SINGLE,
+        next_step="to learn each label of a row; data.task=single trains each of the "
+        f"{len(set(labels)):,} combinations as a class of its own:",
+        add=f"--set data.task=multi --set data.label_separator={quote(sign)}" if sign else SINGLE,
     )
 
 

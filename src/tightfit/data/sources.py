@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tightfit.config import Data, MissingLabel, MissingText, TaskKind
+from tightfit.data.cell_label_sets import SIGNS, are_label_lists, read_label_sets
 from tightfit.data.cell_labels import TRUTHS, read_labels
 from tightfit.data.cell_labels import labelled as labelled_rows
 from tightfit.data.cell_ratings import read_ratings
@@ -65,6 +66,8 @@ class Columns:
     """None is a fault that no setting mends."""
     task: TaskKind = "auto"
     """What a label is."""
+    separator: str = ""
+    """Between several labels in one cell; empty finds it out."""
     form: TextForm = FOUND_OUT
     """How text files are read."""
     group: str = ""
@@ -86,9 +89,17 @@ class Columns:
             missing_text or settings.missing_text,
             settings.missing_label,
             settings.task,
+            settings.label_separator,
             TextForm.of(settings),
             settings.group_column,
         )
+
+
+def _is_several(columns: Columns, cells: Sequence[Any]) -> bool:
+    """Whether a column holds several labels a row: asked for, or lists that are no one-hot rows."""
+    if columns.task != "auto":
+        return columns.task == "multi"
+    return bool(columns.separator) or are_label_lists(cells)
 
 
 def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:
@@ -137,9 +148,14 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         )
         return replace(table, labels=ratings)
     if len(label) > 1:
-        marks = one_hot_labels(whole, whole.cells[-len(label) :])
-        return replace(table, labels=marks, label_names=label, label_values=label)
+        marks = one_hot_labels(whole, whole.cells[-len(label) :], columns.task)
+        table = replace(table, label_names=label, label_values=label)
+        if isinstance(marks[0], tuple):
+            return replace(table, label_sets=marks)
+        return replace(table, labels=marks)
     names = rows.class_names(label[0])
+    if _is_several(columns, whole.cells[-1]):
+        return _label_sets(table, whole, rows, columns, names)
     labels = read_labels(
         whole,
         whole.cells[-1],
@@ -154,6 +170,16 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     if names is None and set(labels) <= set(TRUTHS.values()) and (rows.untyped or not as_text):
         spelt = (False, True)
     return replace(table, labels=labels, label_names=names, label_values=spelt)
+
+
+def _label_sets(
+    table: Table, whole: Chunk, rows: Rows, columns: Columns, names: tuple[str, ...] | None
+) -> Table:
+    """The table with one column of several labels a row."""
+    sets, sign = read_label_sets(
+        whole, whole.cells[-1], names, untyped=rows.untyped, separator=columns.separator
+    )
+    return replace(table, label_sets=sets, separator=sign or SIGNS[0], label_names=names)
 
 
 def check_source(
@@ -243,7 +269,7 @@ def iter_records(
 
 
 def _labelled(table: Table) -> Table:
-    if table.labels is None:
+    if table.targets is None:
         raise DataError("labels are needed here", seen=f"{table.source} without labels")
     return table
 

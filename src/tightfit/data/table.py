@@ -32,33 +32,57 @@ class Table:
     """The group of each row, where a column of groups was asked for; None is a group of its own."""
     unlabelled: int = 0
     """Rows that were left out because they have no label."""
+    label_sets: list[tuple[int | str, ...]] | None = None
+    """In place of ``labels``, where a row may have several labels or none."""
+    separator: str = "|"
+    """Between several labels in one cell of a text file."""
 
     def __post_init__(self) -> None:
-        if self.labels is not None and len(self.labels) != len(self.texts):
+        found = self.targets
+        if found is not None and len(found) != len(self.texts):
             raise DataError(
                 "a table needs one label for each text",
-                seen=f"{len(self.texts):,} texts and {len(self.labels):,} labels",
+                seen=f"{len(self.texts):,} texts and {len(found):,} labels",
             )
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @property
-    def kind(self) -> Literal["single", "rating"]:
+    def kind(self) -> Literal["single", "multi", "rating"]:
         """What a label is, as in the setting ``data.task``."""
+        if self.label_sets is not None:
+            return "multi"
         return "rating" if self.labels and isinstance(self.labels[0], float) else "single"
+
+    @property
+    def targets(self) -> Sequence[Any] | None:
+        """The labels of each row, in whatever form; None of rows without."""
+        return self.labels if self.label_sets is None else self.label_sets
+
+    def flat(self) -> Table:
+        """Every label of every row as a row of its own, beside the text that it is of."""
+        pairs = [
+            (text, label)
+            for text, own in zip(self.texts, self.label_sets or (), strict=True)
+            for label in own
+        ]
+        texts, labels = [text for text, _ in pairs], [label for _, label in pairs]
+        return replace(self, texts=texts, labels=labels, label_sets=None, groups=None)
 
     def select(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""
         labels = None if self.labels is None else [self.labels[row] for row in rows]
+        sets = None if self.label_sets is None else [self.label_sets[row] for row in rows]
         groups = None if self.groups is None else [self.groups[row] for row in rows]
         texts = [self.texts[row] for row in rows]
-        return replace(self, texts=texts, labels=labels, groups=groups)
+        return replace(self, texts=texts, labels=labels, label_sets=sets, groups=groups)
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the texts and raw labels in their order."""
         digest = hashlib.sha256()
-        labels = self.labels if self.labels is not None else [None] * len(self)
+        found = self.targets
+        labels = [None] * len(self) if found is None else found
         for text, label in zip(self.texts, labels, strict=True):
             # The length in front keeps "a" + "bc" apart from "ab" + "c"; repr keeps 1 from "1".
             row = text.encode("utf-8", "surrogatepass") + repr(label).encode(

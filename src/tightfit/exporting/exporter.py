@@ -246,11 +246,15 @@ def _ranked(
     return [(variant, path) for variant, path, *_ in tried]
 
 
-def _answering(run: Run) -> dict[str, float | None]:
+def _answering(run: Run) -> dict[str, Any]:
     """What a program makes answers of, besides the logits."""
-    if run.task.calibrates:
-        return {"temperature": run.predictor.temperature}
-    return {"reach": run.reach}
+    if not run.task.calibrates:
+        return {"reach": run.predictor.reach}
+    found: dict[str, Any] = {"temperature": run.predictor.temperature}
+    if not run.task.one_class:
+        # From which probability on each label is given.
+        found["thresholds"] = [run.thresholds.get(k, 0.5) for k in range(run.task.outputs)]
+    return found
 
 
 def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:

@@ -30,6 +30,7 @@ _TEMPLATES = Environment(
     loader=PackageLoader("tightfit.exporting", "examples"),
     undefined=StrictUndefined,
     keep_trailing_newline=True,
+    trim_blocks=True,
     autoescape=False,
 )
 
@@ -37,8 +38,9 @@ _TEMPLATES = Environment(
 def write_example(run: Run, form: Format, folder: Path) -> None:
     """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
     name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
-    rated = run.task.kind == "rating"
-    text = _TEMPLATES.get_template(name).render(form=form, base=run.base.public_name, rated=rated)
+    text = _TEMPLATES.get_template(name).render(
+        form=form, base=run.base.public_name, kind=run.task.kind
+    )
     write_text(folder / EXAMPLE_FILE, text)
 
 

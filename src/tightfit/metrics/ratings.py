@@ -50,6 +50,10 @@ class RatingScores:
         names = ("spearman", "r2", "mae", "rmse")
         return {name: getattr(self, name) for name in names}
 
+    def each_label(self) -> tuple[()]:
+        """None: there are no labels."""
+        return ()
+
     def to_json(self) -> dict[str, Any]:
         """Finite numbers under the names of the attributes."""
         return asdict(self)

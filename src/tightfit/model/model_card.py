@@ -279,10 +279,9 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _limits(config: Config, task: Task, scores: TaskScores) -> str:
-    classes = getattr(scores, "per_class", None)
-    words = ""
-    if classes:
-        weakest = min(classes, key=lambda each: each.f1.value)
+    labels, words = scores.each_label(), ""
+    if labels:
+        weakest = min(labels, key=lambda each: each.f1.value)
         words = f"Its weakest label is {_plain(weakest.name)} (F1 {weakest.f1.value:.2f}). "
     first = next(iter(scores.headline()))
     return (

@@ -21,7 +21,10 @@ from tightfit.metrics.thresholds import (
     best_precision,
     cross_fitted,
 )
-from tightfit.tasks import Task, need_labels, need_one_class
+from tightfit.tasks import MultiLabel, Task, need_labels, need_one_class
+
+LISTED = 5
+"""Thresholds that are told of very many."""
 
 DERIVED_NAME = "thresholds"
 """The file in the run's ``derived/``."""
@@ -61,6 +64,8 @@ class Asked:
             costs_KK[pair] = cost
             dear[pair[0]] = costs_KK
         goals += [Cost(label, costs_KK) for label in dear]
+        if dear:
+            need_one_class(task, "a cost of mistakes")
         labels = [goal.label for goal in goals]
         if len(set(labels)) < len(labels):
             raise UsageError("a label can have one goal only", next_step="give one of them")
@@ -89,6 +94,8 @@ class ChosenThreshold:
     """A row."""
     usual_cost: float | None = None
     """Where the most probable label is answered."""
+    reason: str | None = None
+    """Why it is what it is, where nobody asked."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -98,7 +105,7 @@ class ChosenThreshold:
 def choose_thresholds(
     task: Task,
     probabilities_NK: NDArray[np.float64],
-    targets_N: NDArray[np.int64],
+    targets_N: NDArray[Any],
     goals: Sequence[Goal],
 ) -> list[ChosenThreshold]:
     """The threshold of each goal, and what it is worth.
@@ -107,6 +114,10 @@ def choose_thresholds(
         DataError: the rows have too few of a label.
         UsageError: no threshold is so precise.
     """
+    if isinstance(task, MultiLabel):
+        from tightfit.tasks.label_set_thresholds import thresholds_for
+
+        return thresholds_for(task, probabilities_NK, targets_N, goals)
     chosen = [goal.choose(probabilities_NK, targets_N) for goal in goals]
     for goal, value in zip(goals, chosen, strict=True):
         if value is None:
@@ -187,7 +198,11 @@ def thresholds_by_id(task: Task, named: Mapping[Any, float]) -> dict[int, float]
 
 
 def threshold_words(task: Task, thresholds: Mapping[int, float], *, kept: bool) -> str:
-    """Which labels are answered from which probability on, and whether ``evaluate`` said so."""
+    """Which labels are answered from which probability on, and who said so."""
+    if not task.one_class:
+        listed = [f"{task.names[k]} {100 * x:.3g}%" for k, x in list(thresholds.items())[:LISTED]]
+        more = f" and {len(thresholds) - LISTED} more" if len(thresholds) > LISTED else ""
+        return f"labels are given from these probabilities on: {', '.join(listed)}{more}"
     pairs = (f"{task.names[k]} is answered from {100 * x:.4g}% on" for k, x in thresholds.items())
     why = " (kept by evaluate; --threshold none leaves it out)" if kept else ""
     return ", ".join(pairs) + why
@@ -221,7 +236,7 @@ def _share(name: str, value: float) -> float:
 
 
 def _leave_one(task: Task, labels: Sequence[int]) -> None:
-    if len(labels) >= task.outputs:
+    if task.one_class and len(labels) >= task.outputs:
         raise UsageError(
             "one label at least must be without a threshold: it is answered where none is reached",
             seen=", ".join(task.names[label] for label in labels),

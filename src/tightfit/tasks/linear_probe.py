@@ -73,7 +73,7 @@ def fit_probe(
         balanced: whether rows weigh by the inverse frequency of their label.
     """
     scaler = StandardScaler().fit(features_NF)
-    x_NF = _standardised(features_NF, scaler)
+    x_NF = standardised(features_NF, scaler)
     present_P = np.unique(labels_N)
     weight_KF, bias_K = np.zeros((num_labels, x_NF.shape[1])), np.zeros(num_labels)
     if len(present_P) > 1:
@@ -99,7 +99,7 @@ def leave_one_out(
     In closed form: a row's residual, over what of its own target its prediction leaves open, is
     that of a fit without it (PRESS, Allen 1974). The penalty is that with the least such error.
     """
-    return _ridge(_standardised(features_NF, StandardScaler().fit(features_NF)), wanted_NK)[1]
+    return _ridge(standardised(features_NF, StandardScaler().fit(features_NF)), wanted_NK)[1]
 
 
 def fit_ridge(features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> LinearMap:
@@ -130,7 +130,7 @@ class RidgeProblem:
     def of(cls, features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> RidgeProblem:
         """The problem that rows set, its strength chosen by :func:`leave_one_out`."""
         scaler = StandardScaler().fit(features_NF)
-        x_NF = _standardised(features_NF, scaler)
+        x_NF = standardised(features_NF, scaler)
         weight_KF, _, penalty = _ridge(x_NF, wanted_NK)
         return cls(x_NF, scaler, wanted_NK, weight_KF, 1 / penalty)
 
@@ -169,7 +169,8 @@ def _ridge(
     return weight_KF, best_NK, best
 
 
-def _standardised(features_NF: NDArray[np.float32], scaler: StandardScaler) -> NDArray[np.float64]:
+def standardised(features_NF: NDArray[np.float32], scaler: StandardScaler) -> NDArray[np.float64]:
+    """Features of mean 0 and variance 1; dead ones are 0."""
     x_NF: NDArray[np.float64] = scaler.transform(features_NF.astype(np.float64))
     # A dead feature says nothing, and bringing it to unit variance would take a weight of 1e34.
     x_NF[:, scaler.scale_ < STILL * np.median(scaler.scale_)] = 0.0

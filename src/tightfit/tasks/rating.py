@@ -18,12 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, SettingsError
-from tightfit.tasks.task import Array, LabelFormat, Predictions, Task
+from tightfit.tasks.predictions import LabelFormat, Predictions
+from tightfit.tasks.task import Array, Task
 
 if TYPE_CHECKING:
     import torch
 
-    from tightfit.metrics.calibration import Temperature
+    from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.ratings import PairedErrors, RatingScores
     from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 
@@ -223,7 +224,7 @@ class Rating(Task):
 
     # Answers
 
-    def probabilities(self, logits_N1: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
+    def probabilities(self, logits_N1: ArrayLike, temperature: Scale = 1.0) -> NDArray[np.float64]:
         """The logits as they are: a rating has no probability."""
         return np.asarray(logits_N1, dtype=np.float64)
 
@@ -281,7 +282,7 @@ class Rating(Task):
         return float((np.abs(ours_NK - theirs_NK)[:, 0] <= CLOSE).mean())
 
     def expected_loss(
-        self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any], temperature: float
+        self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any], temperature: Scale
     ) -> float:
         """Of R2, where the difference has nothing to do with our errors."""
         return float(((theirs_NK - ours_NK) ** 2).mean())

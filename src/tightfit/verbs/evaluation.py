@@ -15,12 +15,14 @@ from tightfit import storage
 from tightfit.data.sources import Columns, read_table
 from tightfit.display import Shown, score_words
 from tightfit.errors import DataError, UsageError
+from tightfit.metrics.calibration import Scale
 from tightfit.metrics.interval import Compared, Interval
 from tightfit.metrics.intervals import over_seeds, wilson
 from tightfit.metrics.thresholds import Goal
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import Predictions
+from tightfit.tasks.calibrate import scale_words
 from tightfit.tasks.label_thresholds import DERIVED_NAME, ChosenThreshold, choose_thresholds
 
 NEAR_ONE = 0.1
@@ -41,7 +43,7 @@ class Calibrated:
         reason: why the error was not halved; None where it was.
     """
 
-    temperature: float
+    temperature: Scale
     ece_before: float
     ece_after: float
     ece_by_chance: float
@@ -152,13 +154,13 @@ def evaluated(
     coverage = _coverage(run, logits_NK, targets)
     evaluation = Evaluation(scores, calibration, first, second, seeds, thresholds, coverage)
     _keep(run.folder, evaluation, table.source, table.fingerprint())
-    _keep_thresholds(run.folder, thresholds, table.source)
+    _keep_thresholds(run, thresholds, table.source)
     return evaluation
 
 
 def _coverage(run: Run, logits_NK: NDArray[np.float32], targets: NDArray[Any]) -> Interval | None:
     """The share of ratings in the interval of their prediction, where there are intervals."""
-    if run.reach is None:
+    if run.predictor.reach is None:
         return None
     inside_N = _said(run, logits_NK).right(targets)
     return wilson(int(inside_N.sum()), len(inside_N))
@@ -167,7 +169,9 @@ def _coverage(run: Run, logits_NK: NDArray[np.float32], targets: NDArray[Any]) -
 def _said(run: Run, logits_NK: NDArray[np.float32]) -> Predictions:
     """A run's answers, by its own temperature and thresholds."""
     probabilities_NK = run.task.probabilities(logits_NK, run.temperature)
-    return run.task.predictions(probabilities_NK, thresholds=run.thresholds, reach=run.reach)
+    return run.task.predictions(
+        probabilities_NK, thresholds=run.thresholds, reach=run.predictor.reach
+    )
 
 
 def _on_validation_rows(run: Run, goals: Sequence[Goal]) -> Evaluation:
@@ -180,7 +184,7 @@ def _on_validation_rows(run: Run, goals: Sequence[Goal]) -> Evaluation:
         )
     thresholds = _thresholds(run, rows.logits_NK, rows.targets_N, goals)
     scores, calibration = _score(run, rows.logits_NK, rows.targets_N)
-    _keep_thresholds(run.folder, thresholds, "the run's validation rows")
+    _keep_thresholds(run, thresholds, "the run's validation rows")
     return Evaluation(scores, calibration, thresholds=thresholds)
 
 
@@ -196,13 +200,15 @@ def _thresholds(
     return tuple(choose_thresholds(run.task, probabilities_NK, targets, goals))
 
 
-def _keep_thresholds(
-    folder: storage.RunFolder, found: Sequence[ChosenThreshold], source: str
-) -> None:
+def _keep_thresholds(run: Run, found: Sequence[ChosenThreshold], source: str) -> None:
     """For ``predict`` and the report; they replace those of before."""
+    if found and not run.task.one_class:
+        # Every label has one: those that nobody asked for stay as they are.
+        named = {each.label for each in found}
+        found = [*(each for each in run.chosen_thresholds if each.label not in named), *found]
     if found:
         record = {"data": source, "thresholds": [each.to_json() for each in found]}
-        storage.write_derived(folder, DERIVED_NAME, record)
+        storage.write_derived(run.folder, DERIVED_NAME, record)
 
 
 def _score(
@@ -232,20 +238,21 @@ def _score(
     )
 
 
-def _why_not_halved(temperature: float, before: float, by_chance: float) -> str:
+def _why_not_halved(temperature: Scale, before: float, by_chance: float) -> str:
     """In words; a temperature mends confidence that is too high, or too low, throughout."""
     if before <= 2 * by_chance:
         return (
             "there was little to mend: a perfectly calibrated classifier would show "
             f"{by_chance:.1%} on so many rows"
         )
-    if abs(math.log(temperature)) < NEAR_ONE:
+    told = scale_words(temperature)
+    if np.abs(np.log(temperature)).max() < NEAR_ONE:
         return (
-            f"the validation rows ask for a temperature near 1 ({temperature:.3g}): confidence is "
+            f"the validation rows ask for a temperature near 1 ({told}): confidence is "
             "too high in some places and too low in others, which one temperature cannot mend"
         )
     return (
-        f"what the temperature of {temperature:.3g} leaves differs from one confidence to "
+        f"what the temperature of {told} leaves differs from one confidence to "
         "another, or these rows are unlike the validation rows"
     )
 

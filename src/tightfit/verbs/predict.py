@@ -133,6 +133,7 @@ def predict(
         ensure_train(f"the engine {engine}")
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
+    _check_answers(loaded, form)
     columns = loaded.columns(text_column, missing_text=missing_text, settings=settings)
     check_source(data, columns, labelled=False, progress=progress)
     rows, columns = _opened(data, columns)
@@ -141,7 +142,6 @@ def predict(
     if not submission:
         own = form.own(loaded.task)
         kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
-    _check_answers(loaded, form)
     if loaded.thresholds:
         progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
     _ = loaded.predictor  # before a row is read
@@ -159,8 +159,7 @@ def predict(
         job=_job(loaded, used),
         progress=progress,
     )
-    if used in ("torch", "torch-bf16"):
-        _tell_device(loaded.config, progress)
+    _tell_device(loaded.config, used, progress)
     return PredictResult(
         **vars(written),
         out=out,
@@ -192,14 +191,14 @@ def _check_form(submission: bool, others: Mapping[str, object]) -> None:
 def _check_answers(run: Run, form: Form) -> None:
     """What is asked of the answers must be in them."""
     if form.submission:
-        need_one_class(run.task, "the competition's form (--submission)")
+        need_one_class(run.task, "--submission")
     if form.probabilities:
         need_labels(run.task, "a column of probabilities (--probabilities)")
 
 
-def _tell_device(config: Config, progress: Progress) -> None:
+def _tell_device(config: Config, used: EngineName, progress: Progress) -> None:
     """Of a GPU; torch is not asked where nothing has needed it."""
-    if "torch" not in sys.modules:
+    if used not in ("torch", "torch-bf16") or "torch" not in sys.modules:
         return
     from tightfit.encoder.device import best_device
 

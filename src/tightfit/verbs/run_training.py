@@ -24,6 +24,7 @@ from tightfit.progress import Progress
 from tightfit.reporting.page import render
 from tightfit.run import Run
 from tightfit.tasks.calibrate import DERIVED_NAME, INTERVALS_NAME, calibrate, fit_intervals
+from tightfit.tasks.label_thresholds import DERIVED_NAME as THRESHOLDS
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.callbacks import (
     Callback,
@@ -212,6 +213,7 @@ def _finish(
         storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
     else:
         storage.write_derived(folder, INTERVALS_NAME, fit_intervals(validation_logits).to_json())
+    _choose_thresholds(folder, validation_logits)
     result = replace(_result(folder.root, setup, trained, scores), continued=continued)
     told = {name: value for name, value in result.told().items() if name != "source"}
     metrics = {"train": told, "source": result.source, "validation": scores.to_json()}
@@ -242,6 +244,17 @@ def _finish(
     storage.seal(folder, versions, base)
     CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
     return result
+
+
+def _choose_thresholds(folder: storage.RunFolder, rows: ValidationLogits) -> None:
+    """Keep those that a run has from the start, beside the temperature that they go with."""
+    temperature = rows.task.fit_temperature(rows.logits_NK, rows.targets_N).value
+    probabilities_NK = rows.task.probabilities(rows.logits_NK, temperature)
+    found = rows.task.default_thresholds(rows.targets_N, probabilities_NK)
+    if found:
+        told = [each.to_json() for each in found]
+        record = {"data": "the run's validation rows", "thresholds": told}
+        storage.write_derived(folder, THRESHOLDS, record)
 
 
 def _gates(setup: Setup, optimizer: int, saved: int) -> Proof:

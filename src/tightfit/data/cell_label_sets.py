@@ -1,0 +1,94 @@
+"""Cells to sets of labels: lists, names with a sign between them, or several columns of 0 and 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tightfit.data.cell_labels import read_labels
+from tightfit.data.cell_text import describe, is_missing
+from tightfit.data.nested import is_list
+from tightfit.data.rows import Chunk
+
+LabelSets = list[tuple[int | str, ...]]
+"""The labels of each row: none, one or several, each once; all integers or all strings."""
+
+SIGNS = ("|", ";", ",")
+"""What may stand between labels, the first of them that does is taken."""
+
+
+def read_label_sets(
+    chunk: Chunk,
+    cells: list[Any],
+    names: tuple[str, ...] | None,
+    *,
+    untyped: bool,
+    separator: str,
+) -> tuple[LabelSets, str]:
+    """One column of a chunk as sets of labels, and the sign that was between them.
+
+    Args:
+        chunk: says where the rows are.
+        cells: lists, or strings.
+        names: class names that the source carries; the labels become integers indexing them.
+        untyped: cells are strings; labels are integers if all of them look like it.
+        separator: between the labels of a string; empty finds it out.
+
+    Raises:
+        DataError: some rows have lists and others have not, a row says nothing of its labels, or
+            one of them cannot be a label.
+    """
+    _refuse_unknown(chunk, cells, untyped=untyped)
+    lists = [index for index, cell in enumerate(cells) if is_list(cell)]
+    if lists and len(lists) < len(cells):
+        others = sorted(set(range(len(cells))) - set(lists))
+        raise chunk.fault(
+            f"labels are partly lists, partly others such as {describe(cells[others[0]])}",
+            others,
+            allowed="a list in every row, or a string in every row",
+            next_step="write a single label as a list of one",
+        )
+    if lists:
+        parts = [list(cell) for cell in cells]
+        return _read(chunk, parts, names, untyped=False), separator
+    written = ["" if is_missing(cell) else str(cell) for cell in cells]
+    sign = separator or next((s for s in SIGNS if any(s in cell for cell in written)), SIGNS[0])
+    parts = [[part.strip() for part in cell.split(sign) if part.strip()] for cell in written]
+    return _read(chunk, parts, names, untyped=untyped or isinstance(cells[0], str)), sign
+
+
+def are_label_lists(cells: Sequence[Any]) -> bool:
+    """Whether there are lists of labels among the cells: not all of one label, which would rather
+    be a class, nor all of as many 0 and 1, which are places without names."""
+    lists = [list(cell) for cell in cells if is_list(cell)]
+    if not lists or all(len(own) == 1 for own in lists):
+        return False
+    marks = {0, 1}
+    equal = len({len(own) for own in lists}) == 1 and len(lists) == len(cells)
+    return not (equal and all(label in marks for own in lists for label in own))
+
+
+def _refuse_unknown(chunk: Chunk, cells: list[Any], *, untyped: bool) -> None:
+    """Null is not known, as the empty list is; an empty cell of a text file cannot say which."""
+    missing = [index for index, cell in enumerate(cells) if is_missing(cell)]
+    if missing and not untyped:
+        raise chunk.fault(
+            "rows that say nothing of their labels",
+            missing,
+            allowed="an empty list for a row without any label",
+            next_step="label them, or leave them out:",
+            add="--set data.missing_label=drop",
+        )
+
+
+def _read(
+    chunk: Chunk, parts: list[list[Any]], names: tuple[str, ...] | None, *, untyped: bool
+) -> LabelSets:
+    """Each part as one label, spelt as a column of labels would be."""
+    places = [place for place, own in zip(chunk.places, parts, strict=True) for _ in own]
+    flat = [label for own in parts for label in own]
+    if not flat:
+        return [() for _ in parts]
+    within = Chunk([flat], places, chunk.origin)
+    read = iter(read_labels(within, flat, names, untyped=untyped, task="single", droppable=False))
+    return [tuple(dict.fromkeys(next(read) for _ in own)) for own in parts]

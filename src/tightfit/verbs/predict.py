@@ -142,8 +142,7 @@ def predict(
     if not submission:
         own = form.own(loaded.task)
         kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
-    if loaded.thresholds:
-        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
+    _tell_thresholds(loaded, progress, kept=thresholds is None)
     _ = loaded.predictor  # before a row is read
     first, records = read_records(rows, columns, kept, STREAM_ROWS)
     loaded, records, used = _with_engine(loaded, engine, records, progress)
@@ -159,7 +158,8 @@ def predict(
         job=_job(loaded, used),
         progress=progress,
     )
-    _tell_device(loaded.config, used, progress)
+    if used in ("torch", "torch-bf16"):
+        _tell_device(loaded.config, progress)
     return PredictResult(
         **vars(written),
         out=out,
@@ -196,9 +196,14 @@ def _check_answers(run: Run, form: Form) -> None:
         need_labels(run.task, "a column of probabilities (--probabilities)")
 
 
-def _tell_device(config: Config, used: EngineName, progress: Progress) -> None:
+def _tell_thresholds(run: Run, progress: Progress, *, kept: bool) -> None:
+    if run.thresholds:
+        progress.say(threshold_words(run.task, run.thresholds, kept=kept))
+
+
+def _tell_device(config: Config, progress: Progress) -> None:
     """Of a GPU; torch is not asked where nothing has needed it."""
-    if used not in ("torch", "torch-bf16") or "torch" not in sys.modules:
+    if "torch" not in sys.modules:
         return
     from tightfit.encoder.device import best_device
 

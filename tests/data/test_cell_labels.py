@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 from tests.sheets import xlsx
-from tightfit.config import TaskKind, load_config
+from tightfit.config import TaskKind
 from tightfit.data.labels import LabelSet
 from tightfit.data.sources import Columns, read_table
-from tightfit.errors import DataError, SettingsError
+from tightfit.errors import DataError
 
 
 def csv(folder: Path, labels: Sequence[Any]) -> Path:
@@ -215,9 +215,3 @@ def test_rows_without_a_label_may_be_left_out(name: str, tmp_path: Path) -> None
     table = read_table(path, Columns(missing_label="drop"), labelled=True)
     assert (table.texts, table.labels) == (["words 0", "words 2"], ["a", "b"])
     assert table.unlabelled == 2
-
-
-def test_other_tasks_are_not_offered_yet() -> None:
-    """Their names are settled, and they say so."""
-    with pytest.raises(SettingsError, match="not offered yet"):
-        load_config(settings=["data.task=multi"])

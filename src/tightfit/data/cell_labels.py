@@ -20,7 +20,7 @@ from tightfit.data.rows import Chunk
 from tightfit.errors import DataError
 
 SINGLE, RATING = "--set data.task=single", "--set data.task=rating"
-DROP = "--set data.missing_label=drop"
+MULTI, DROP = "--set data.task=multi", "--set data.missing_label=drop"
 """Options that mend a command, as are those above."""
 
 LABEL_COLUMNS = 20
@@ -142,7 +142,7 @@ def _refuse_lists(chunk: Chunk, cells: list[Any], column: str) -> None:
             next_step="name its places as columns, in the order of the classes:",
             add="--label-column " + ",".join(f"{column}.{i}" for i in range(length)),
         )
-    raise several(chunk, lists, f"a row has a list of labels: {describe(found[0])}")
+    raise several(chunk, lists, f"a row has several labels, as a list: {describe(found[0])}")
 
 
 def _refuse_objects(chunk: Chunk, cells: list[Any], column: str) -> None:
@@ -176,8 +176,8 @@ def _one_hot(rows: Sequence[Sequence[object]]) -> bool:
 
 def several(chunk: Chunk, rows: Sequence[int], what: str, **more: str) -> DataError:
     """The error for rows that have several labels each."""
-    step = "give every row a list, and leave out data.task; or give each row one label"
-    return chunk.fault(what, rows, **{"next_step": step, **more})
+    step = "give each row one label; or, where every row has a list of them:"
+    return chunk.fault(what, rows, **{"next_step": step, "add": MULTI, **more})
 
 
 def _numbers_and_strings(chunk: Chunk, cells: list[Any]) -> list[int | float | str]:
@@ -257,7 +257,7 @@ def _refuse_separated(chunk: Chunk, labels: Sequence[str]) -> None:
     """Look for several names in one label."""
     counts = Counter(labels)
     if all(label[:1] == "[" and label[-1:] == "]" for label in counts):
-        raise _separated(chunk, labels, range(len(labels)), "in brackets")
+        raise _separated(chunk, labels, range(len(labels)), how="in brackets")
     for sign, share in SEPARATORS.items():
         joined = {label for label in counts if sign in label.strip(sign)}
         if sum(counts[label] for label in joined) < max(1, SEPARATED_SHARE * len(labels)):
@@ -268,11 +268,11 @@ def _refuse_separated(chunk: Chunk, labels: Sequence[str]) -> None:
         shared = sum(times[name] > 1 for name in names)
         if shared and shared >= share * len(names):
             rows = [index for index, label in enumerate(labels) if label in joined]
-            raise _separated(chunk, labels, rows, f"joined by {sign!r}", sign)
+            raise _separated(chunk, labels, rows, how=f"joined by {sign!r}", sign=sign)
 
 
 def _separated(
-    chunk: Chunk, labels: Sequence[str], rows: Sequence[int], how: str, sign: str = ""
+    chunk: Chunk, labels: Sequence[str], rows: Sequence[int], *, how: str, sign: str = ""
 ) -> DataError:
     return several(
         chunk,
@@ -280,7 +280,7 @@ def _separated(
         f"labels seem to be several, {how}, such as {labels[rows[0]]!r}",
         next_step="to learn each label of a row; data.task=single trains each of the "
         f"{len(set(labels)):,} combinations as a class of its own:",
-        add=f"--set data.task=multi --set data.label_separator={quote(sign)}" if sign else SINGLE,
+        add=f"{MULTI} --set data.label_separator={quote(sign)}" if sign else SINGLE,
     )
 
 

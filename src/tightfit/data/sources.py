@@ -155,7 +155,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         return replace(table, labels=marks)
     names = rows.class_names(label[0])
     if _is_several(columns, whole.cells[-1]):
-        return _label_sets(table, whole, rows, columns, names)
+        return _label_sets(table, whole, rows, columns=columns, names=names)
     labels = read_labels(
         whole,
         whole.cells[-1],
@@ -173,7 +173,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
 
 
 def _label_sets(
-    table: Table, whole: Chunk, rows: Rows, columns: Columns, names: tuple[str, ...] | None
+    table: Table, whole: Chunk, rows: Rows, *, columns: Columns, names: tuple[str, ...] | None
 ) -> Table:
     """The table with one column of several labels a row."""
     sets, sign = read_label_sets(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from tightfit.metrics.interval import Interval
 
-RESAMPLES = (50, 300)
+RESAMPLES = (50, 200)
 """Least and most draws of the rows, from which a standard error is taken."""
-DRAWN = 3_000_000
+DRAWN = 600_000
 """Rows that are drawn in all for one label, between those limits: some hundredths of a second."""
 REACH = 1.959964
 """Standard errors to either side of a 95% interval."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,7 @@ from numpy.typing import NDArray
 from tightfit.data.label_strata import shared_out
 from tightfit.errors import DataError, UsageError
 from tightfit.metrics.thresholds import F1, Cost, Goal, Precision, best_precision
-from tightfit.tasks.label_thresholds import ChosenThreshold
-
-if TYPE_CHECKING:
-    from tightfit.tasks.multi_label import MultiLabel
+from tightfit.tasks.chosen_threshold import ChosenThreshold
 
 USUAL = 0.5
 """The threshold of a label of which nothing better is known."""
@@ -31,7 +27,7 @@ LEAST_OWN = 10
 
 
 def f1_thresholds(
-    task: MultiLabel, probabilities_NK: NDArray[np.float64], targets_NK: NDArray[np.int8]
+    names: Sequence[str], probabilities_NK: NDArray[np.float64], targets_NK: NDArray[np.int8]
 ) -> list[ChosenThreshold]:
     """The threshold of each label with the highest F1 on these rows, or the usual one and why.
 
@@ -42,13 +38,13 @@ def f1_thresholds(
     chosen_K = best_f1(probabilities_NK, true_NK)
     given_NK = probabilities_NK >= cross_fitted_thresholds(probabilities_NK, true_NK)
     found = []
-    for label, name in enumerate(task.names):
+    for label, name in enumerate(names):
         own = int(true_NK[:, label].sum())
         reason = f"the highest F1 on {len(true_NK):,} rows, {own:,} of which have it"
         if not _enough(true_NK[:, label]):
             reason = f"{own:,} of {len(true_NK):,} rows have it, too few to choose another by"
         rows = true_NK[:, label], given_NK[:, label]
-        found.append(_chosen(name, "f1", None, float(chosen_K[label]), rows, reason))
+        found.append(_chosen(name, float(chosen_K[label]), rows, goal="f1", reason=reason))
     return found
 
 
@@ -82,7 +78,7 @@ def cross_fitted_thresholds(
 
 
 def thresholds_for(
-    task: MultiLabel,
+    names: Sequence[str],
     probabilities_NK: NDArray[np.float64],
     targets_NK: NDArray[np.int8],
     goals: Sequence[Goal],
@@ -102,7 +98,7 @@ def thresholds_for(
         rows = _alone(probabilities_NK, true_NK, goal.label)
         value = alone.choose(*rows)
         if value is None:
-            raise _unreachable(task.names[goal.label], goal, *rows)
+            raise _unreachable(names[goal.label], goal, *rows)
         given_N = np.empty(len(true_NK), dtype=bool)
         for here_N in (half_N, ~half_N):
             other = alone.choose(rows[0][~here_N], rows[1][~here_N])
@@ -110,13 +106,13 @@ def thresholds_for(
                 raise DataError(
                     "the rows are too few to choose a threshold on one half and measure it on "
                     "the other",
-                    seen=f"{task.names[goal.label]}: {int(rows[1].sum())} rows",
+                    seen=f"{names[goal.label]}: {int(rows[1].sum())} rows",
                     next_step="evaluate on more rows, or ask for less",
                 )
             given_N[here_N] = probabilities_NK[here_N, goal.label] >= other
         kind, least = type(goal).__name__.lower(), goal.least
         both = true_NK[:, goal.label], given_N
-        found.append(_chosen(task.names[goal.label], kind, least, value, both, None))
+        found.append(_chosen(names[goal.label], value, both, goal=kind, least=least))
     return found
 
 
@@ -140,11 +136,12 @@ def _halves(true_NK: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _chosen(
     name: str,
-    goal: str,
-    least: float | None,
     threshold: float,
     rows: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    reason: str | None,
+    *,
+    goal: str,
+    least: float | None = None,
+    reason: str | None = None,
 ) -> ChosenThreshold:
     from tightfit.metrics.intervals import wilson
 

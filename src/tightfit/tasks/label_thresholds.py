@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from tightfit.data.rows import nearest
 from tightfit.errors import DataError, UsageError
-from tightfit.metrics.interval import Interval
 from tightfit.metrics.thresholds import (
     Cost,
     Goal,
@@ -22,6 +21,7 @@ from tightfit.metrics.thresholds import (
     cross_fitted,
 )
 from tightfit.tasks import MultiLabel, Task, need_labels, need_one_class
+from tightfit.tasks.chosen_threshold import ChosenThreshold
 
 LISTED = 5
 """Thresholds that are told of very many."""
@@ -73,35 +73,6 @@ class Asked:
         return goals
 
 
-@dataclass(frozen=True)
-class ChosenThreshold:
-    """One label's threshold, and what thresholds that are chosen so bring on other rows."""
-
-    label: str
-    goal: str
-    """What was asked for: ``recall``, ``precision`` or ``cost``."""
-    least: float | None
-    """The share that was asked for."""
-    threshold: float
-    """Chosen on all rows."""
-    rows: int
-    """Of the label."""
-    recall: Interval
-    """On rows kept apart from the choice, as is precision: chosen on one half, measured on the
-    other."""
-    precision: Interval
-    mean_cost: Interval | None = None
-    """A row."""
-    usual_cost: float | None = None
-    """Where the most probable label is answered."""
-    reason: str | None = None
-    """Why it is what it is, where nobody asked."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers."""
-        return asdict(self)
-
-
 def choose_thresholds(
     task: Task,
     probabilities_NK: NDArray[np.float64],
@@ -117,7 +88,7 @@ def choose_thresholds(
     if isinstance(task, MultiLabel):
         from tightfit.tasks.label_set_thresholds import thresholds_for
 
-        return thresholds_for(task, probabilities_NK, targets_N, goals)
+        return thresholds_for(task.names, probabilities_NK, targets_N, goals)
     chosen = [goal.choose(probabilities_NK, targets_N) for goal in goals]
     for goal, value in zip(goals, chosen, strict=True):
         if value is None:

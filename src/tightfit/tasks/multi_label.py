@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from tightfit.metrics.calibration import Scale
     from tightfit.metrics.label_scores import LabelSetScores
     from tightfit.metrics.paired import Paired
+    from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.label_temperatures import LabelTemperatures
-    from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.linear_probe import LinearMap
 
 NONE = "(none)"
@@ -276,7 +276,7 @@ class MultiLabel(Task):
         """Those with the highest F1."""
         from tightfit.tasks.label_set_thresholds import f1_thresholds
 
-        return f1_thresholds(self, probabilities_NK, targets_NK)
+        return f1_thresholds(self.names, probabilities_NK, targets_NK)
 
     def compare(
         self, targets_NK: NDArray[np.int8], ours: Predictions, theirs: Predictions

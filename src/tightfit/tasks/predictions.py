@@ -1,4 +1,7 @@
-"""What users get: the answers to some texts, whatever kind of target they are."""
+"""What users get of a classifier: the answers to some texts, of whatever kind they are.
+
+Shapes: N texts, K numbers that the head gives for a text.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What a kind of target is asked by the rest of the house: :class:`Task`.
+"""What a kind of target is asked by the rest of the house.
 
-A kind is a file beside this one with a subclass of it and of :class:`Predictions`. What has no
-answer for it, such as a contrastive loss for rows that may have several labels, says so by
-:attr:`Task.one_class`, and :func:`need_one_class` has the words.
+A kind is a file beside this one with a subclass of :class:`Task` and one of
+:class:`~tightfit.tasks.predictions.Predictions`. What has no answer for it, such as a
+contrastive loss for rows that may have several labels, says so by :attr:`Task.one_class`, and
+:func:`need_one_class` has the words.
 
 Shapes: N rows, B rows of a batch, K numbers that the head gives for a text, F width of the features
 that the head reads. Targets have one row a text: class ids (N), or 0 and 1 for each label (N, K).
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.interval import Compared, TaskScores
+    from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.label_temperatures import LabelTemperatures
-    from tightfit.tasks.label_thresholds import ChosenThreshold
     from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")

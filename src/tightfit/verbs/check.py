@@ -81,7 +81,8 @@ def check(
         text_column: column, or columns to join with a space.
         label_column: column of the labels; None takes ``label`` where there is one.
         settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
-            as assignments or by name.
+            and whether rows have several labels: ``data.task``, ``data.label_separator``, as
+            assignments or by name.
         model: whose tokenizer counts tokens; None takes the default recipe's, if it is installed.
         max_length: longest text that will be read, in tokens; None takes the default recipe's.
         fix: what a cleaned copy shall be without: some of ``FIXES``. The copy has all columns.
@@ -108,7 +109,8 @@ def check(
         check_new_file(file, overwrite=overwrite)
     defaults = with_reading(load_config(), settings).data
     columns = Columns.of(defaults, text_column, label_column, "empty")
-    columns = replace(columns, task="single", missing_label=None)
+    several = defaults.task == "multi" or defaults.label_separator
+    columns = replace(columns, task="multi" if several else "single", missing_label=None)
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.check_outputs import cleaned_sheet, suspects_sheet

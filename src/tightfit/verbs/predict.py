@@ -197,7 +197,7 @@ def _check_answers(run: Run, form: Form) -> None:
 
 
 def _tell_thresholds(run: Run, progress: Progress, *, kept: bool) -> None:
-    if run.thresholds:
+    if run.thresholds and (run.task.one_class or not kept):
         progress.say(threshold_words(run.task, run.thresholds, kept=kept))
 
 

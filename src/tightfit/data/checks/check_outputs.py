@@ -39,7 +39,7 @@ def cleaned_sheet(data: DataLike, columns: Columns, clean: Cleaned) -> Sheet:
     if isinstance(data, Table):
         return Sheet.of(clean.table)
     rows = open_rows(data, columns.form)
-    labelled = clean.table.labels is not None
+    labelled = clean.table.targets is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
     whole = rows.whole(rows.columns, CHUNK_ROWS)
     cells: dict[str, list[Any]] = {

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
-    from tightfit.tasks.label_thresholds import ChosenThreshold
+    from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
 
 
@@ -282,7 +282,8 @@ class Run(Shown):
     @cached_property
     def chosen_thresholds(self) -> tuple[ChosenThreshold, ...]:
         """What ``evaluate`` chose since the run was sealed, with the figures."""
-        from tightfit.tasks.label_thresholds import DERIVED_NAME, ChosenThreshold
+        from tightfit.tasks.chosen_threshold import ChosenThreshold
+        from tightfit.tasks.label_thresholds import DERIVED_NAME
 
         if self._path is None or not (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
             return ()

@@ -10,7 +10,7 @@ from tightfit.metrics.interval import Interval
 from tightfit.reporting.drawing import Chart, Dot, Line, Tick, nice_range, percent, x_scale, y_scale
 from tightfit.run import Run
 from tightfit.tasks.calibrate import Calibration
-from tightfit.tasks.label_thresholds import ChosenThreshold
+from tightfit.tasks.chosen_threshold import ChosenThreshold
 from tightfit.tasks.validation_logits import ValidationLogits
 
 LEVELS = (0.01, 0.02, 0.05, 0.1)

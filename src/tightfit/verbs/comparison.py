@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tightfit import storage
 from tightfit.config import Config, settings_of, typed
 from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
-from tightfit.experiments.baselines import BASELINES, EMBEDDINGS, Embed, run_baseline
+from tightfit.experiments.baselines import EMBEDDINGS, RATED, Embed, baselines_of, run_baseline
 from tightfit.experiments.cells import (
     RECIPE,
     RECIPES,
@@ -115,7 +115,7 @@ def compared(
     """
     progress, config = Once(progress), asked.config
     cells = ablated(ablate) if ablate else RECIPES
-    baselines: tuple[str, ...] = () if ablate else BASELINES
+    baselines = () if ablate else baselines_of(config.data.task)
     names = chosen_names(only, [*baselines, *(cell.name for cell in cells)])
     shared = {**given, **shared_settings(config)}
     configs = {cell: settings_of(cell.recipe, {**shared, **typed(cell.settings)}) for cell in cells}
@@ -129,8 +129,9 @@ def compared(
     embed = partial(_mean_embeddings, source, config.data.max_length)
     kind = source.shapes(dataset.task.outputs).model_type
     if baselines and FAMILIES[kind].inside is None:
-        left_out[EMBEDDINGS] = f"{kind} is not built like BERT"
-        baselines = tuple(name for name in baselines if name != EMBEDDINGS)
+        unread = {name for name in baselines if RATED.get(name, name) == EMBEDDINGS}
+        left_out |= dict.fromkeys(unread, f"{kind} is not built like BERT")
+        baselines = tuple(name for name in baselines if name not in unread)
     tasks = [_baseline(name, dataset, {**facts, "encoder": encoder}, embed) for name in baselines]
     for cell, settled in configs.items():
         if cell.name not in left_out:

@@ -23,7 +23,8 @@ from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import Predictions
 from tightfit.tasks.calibrate import scale_words
-from tightfit.tasks.label_thresholds import DERIVED_NAME, ChosenThreshold, choose_thresholds
+from tightfit.tasks.chosen_threshold import ChosenThreshold
+from tightfit.tasks.label_thresholds import DERIVED_NAME, choose_thresholds
 
 NEAR_ONE = 0.1
 """Temperatures whose logarithm is less than this change hardly anything."""

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 in_comparison = partial(typer.Option, rich_help_panel="Comparison")
 """Options under a heading of their own."""
 
+COLUMNS = 3
+"""Scores for which a terminal has room; all are in the files."""
+
 BAR = 5
 """Characters; with the numbers beside it there is no room for more in 80 columns."""
 
@@ -117,7 +120,7 @@ def compare(
 
 
 def _show(found: Comparison, data: str, console: Console) -> list[RenderableType]:
-    names = [score_name(name) for name in (found.rows[0].scores if found.rows else ())]
+    names = [score_name(name) for name in (found.rows[0].scores if found.rows else ())][:COLUMNS]
     unit = "" if names and names[0] == score_name("spearman") else ", in %"
     title = f"{data}: {' and '.join(names)} of {found.validation_rows:,} validation rows{unit}"
     return [_table(found, title, console), *map(Text, _closing(found))]
@@ -125,11 +128,11 @@ def _show(found: Comparison, data: str, console: Console) -> list[RenderableType
 
 def _table(found: Comparison, title: str, console: Console) -> Table:
     """A row each; the intervals of macro F1, for which there is no room, are in the files."""
-    names = list(found.rows[0].scores if found.rows else ("accuracy", "macro_f1"))
+    names = list(found.rows[0].scores if found.rows else ("accuracy", "macro_f1"))[:COLUMNS]
     columns = [f">{score_name(names[0])}", *(f">{score_name(n).split()[-1]}" for n in names[1:])]
     table = new_table(title, "", ">trains", ">", *columns, ">seconds", ">MB")
     for row in found.rows:
-        (name, first), *others = row.scores.items()
+        (name, first), *others = list(row.scores.items())[:COLUMNS]
         add_row(
             table,
             row.name,

@@ -20,6 +20,7 @@ from tightfit.config.loading import (
     Settings,
     from_toml,
     load_config,
+    named_values,
     nearest_setting,
     read_settings,
     recipe_about,
@@ -35,6 +36,7 @@ from tightfit.config.sections import (
     Head,
     MissingLabel,
     MissingText,
+    Model,
     Optim,
     TaskKind,
 )

@@ -8,6 +8,7 @@ from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
 from tightfit.config import DEFAULT_RECIPE, Settings, settings_of
 from tightfit.errors import UsageError
+from tightfit.model.candidates import planned_name
 from tightfit.model.locate import shapes_by_name
 
 PUBLISHED_LABELS = 4
@@ -38,7 +39,7 @@ def plan(
         UsageError: there are fewer than two labels.
     """
     config = settings_of(recipe, settings, model=model, budget=budget)
-    name = config.model.name
+    name = planned_name(config.model)
     outputs = 1 if config.data.task == "rating" else labels
     if config.data.task != "rating" and labels < 2:
         raise UsageError(

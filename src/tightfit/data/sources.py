@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tightfit.config import Data, MissingLabel, MissingText, TaskKind
-from tightfit.data.cell_label_sets import SIGNS, are_label_lists, read_label_sets
-from tightfit.data.cell_labels import TRUTHS, read_labels
 from tightfit.data.cell_labels import labelled as labelled_rows
-from tightfit.data.cell_ratings import read_ratings
 from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
 from tightfit.data.in_memory import LABEL, TEXT, InMemory, is_nameless, open_memory
 from tightfit.data.json_documents import PART_SIGN
+from tightfit.data.label_columns import with_labels
 from tightfit.data.many_files import files_of, is_many, joined
-from tightfit.data.one_hot import one_hot_labels
 from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open_parquet
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
@@ -98,13 +95,6 @@ class Columns:
         )
 
 
-def _is_several(columns: Columns, cells: Sequence[Any]) -> bool:
-    """Whether a column holds several labels a row: asked for, or lists that are no one-hot rows."""
-    if columns.task != "auto":
-        return columns.task == "multi"
-    return bool(columns.separator) or are_label_lists(cells)
-
-
 def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:
     """Read all rows.
 
@@ -145,44 +135,15 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         groups=groups,
         unlabelled=read - len(whole.places),
     )
-    if columns.task == "rating":
-        ratings = read_ratings(
-            whole, whole.cells[-len(label) :], droppable=columns.missing_label is not None
-        )
-        return replace(table, labels=ratings)
-    if len(label) > 1:
-        marks = one_hot_labels(whole, whole.cells[-len(label) :], columns.task)
-        table = replace(table, label_names=label, label_values=label)
-        if isinstance(marks[0], tuple):
-            return replace(table, label_sets=marks)
-        return replace(table, labels=marks)
-    names = rows.class_names(label[0])
-    if _is_several(columns, whole.cells[-1]):
-        return _label_sets(table, whole, rows, columns=columns, names=names)
-    labels = read_labels(
+    return with_labels(
+        table,
         whole,
-        whole.cells[-1],
-        names,
-        untyped=rows.untyped,
+        rows,
+        label,
         task=columns.task,
-        column=label[0],
+        separator=columns.separator,
         droppable=columns.missing_label is not None,
     )
-    as_text = isinstance(whole.cells[-1][0], str)
-    spelt = rows.class_values(label[0]) or (names if names and as_text else None)
-    if names is None and set(labels) <= set(TRUTHS.values()) and (rows.untyped or not as_text):
-        spelt = (False, True)
-    return replace(table, labels=labels, label_names=names, label_values=spelt)
-
-
-def _label_sets(
-    table: Table, whole: Chunk, rows: Rows, *, columns: Columns, names: tuple[str, ...] | None
-) -> Table:
-    """The table with one column of several labels a row."""
-    sets, sign = read_label_sets(
-        whole, whole.cells[-1], names, untyped=rows.untyped, separator=columns.separator
-    )
-    return replace(table, label_sets=sets, separator=sign or SIGNS[0], label_names=names)
 
 
 def check_source(

@@ -146,6 +146,5 @@ def _errors(errors_N: NDArray[np.float64], reach: float | None) -> Chart:
         x_ticks=tuple(Tick(across(place), short(place)) for place in wide),
         y_ticks=tuple(Tick(up(place), short(place)) for place in tall),
         bars=bars,
-        mark=Tick(across(0.0), "exact") if wide[0] <= 0 <= wide[-1] else None,
         note="Errors outside the interval are in another colour." if reach else "",
     )

@@ -193,10 +193,13 @@ class Run(Shown):
         path, metric = self.folder.metrics, self.task.metric
         saved = storage.read_json(path)
         # Of runs of format 1 some of it is known without having been written.
-        start = {f"start_{metric}": self.history[0][f"eval_{metric}"]}
-        known = {"task": self.task.kind, **start, "source": saved.get("source", "validation")}
+        known = {"task": self.task.kind, "source": saved.get("source", "validation")}
+        if f"start_{metric}" not in saved["train"]:
+            known[f"start_{metric}"] = self.history[0][f"eval_{metric}"]
         train = TrainSummary.from_json({**known, **saved["train"]}, metric, path)
-        return Metrics(train, parsed(self.task.scores_type(), saved["validation"], path))
+        scores = saved["validation"]
+        kind = self.task.scores_type()
+        return Metrics(train, None if scores is None else parsed(kind, scores, path))
 
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -395,6 +398,8 @@ class Run(Shown):
         if len(self.labels) > 5:
             told["labels"] = f"{told['labels']}, … {len(self.labels)} in all"
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
-            name, score = next(iter(self.metrics.validation.headline().items()))
-            told[name] = score_words(name, score)
+            scores = self.metrics.validation
+            known = {} if scores is None else scores.headline()
+            name, score = next(iter(known.items()), (self.task.metric, None))
+            told[name] = "unknown" if score is None else score_words(name, score)
         return {**told, "parameters": f"{self.plan.total:,}"}

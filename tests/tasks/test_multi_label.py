@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, label_ranking_average_precision_score
+from sklearn.metrics import brier_score_loss, f1_score
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
@@ -101,12 +101,13 @@ def test_constant_and_chance_losses() -> None:
     assert TASK.chance_loss == pytest.approx(float(TASK.row_losses(*zeros).mean()))
 
 
-def test_row_scores_are_ranking_precision() -> None:
-    """scikit-learn's mean over rows, in numpy and torch alike."""
+def test_row_scores_are_quadratic() -> None:
+    """1 less the Brier score, in numpy and torch alike."""
     logits_NK, targets_NK = rows_of(200)
     found_N = TASK.row_scores(logits_NK, targets_NK)
-    wanted = label_ranking_average_precision_score(targets_NK, logits_NK)
-    assert found_N.mean() == pytest.approx(wanted, abs=1e-9)
+    shares_NK = expit(logits_NK.astype(float))
+    briers = [brier_score_loss(targets_NK[:, k], shares_NK[:, k]) for k in range(3)]
+    assert found_N.mean() == pytest.approx(1 - np.mean(briers), abs=1e-9)
     of_torch_N = TASK.row_scores(torch.from_numpy(logits_NK), torch.from_numpy(targets_NK))
     np.testing.assert_allclose(found_N, of_torch_N.numpy())
 

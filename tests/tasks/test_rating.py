@@ -112,8 +112,8 @@ def test_a_ridge_is_solved_where_its_gradient_is_zero(task: Rating) -> None:
     found = problem.solve()
     assert problem.residual(found) < 1e-12
     assert problem.residual(replace(found, bias_K=found.bias_K + 0.1)) == pytest.approx(0.2)
-    same = task.head_problem(features_NF, wanted_N1[:, 0], strength=None, seed=0)
-    assert same.strength == problem.strength
+    same = task.head_problem(features_NF, wanted_N1[:, 0])
+    assert same.penalty == problem.penalty
 
 
 def test_a_feature_that_stands_still_has_no_weight() -> None:

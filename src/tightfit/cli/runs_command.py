@@ -58,7 +58,7 @@ def _show(found: RunList) -> list[RenderableType]:
 
 def _cells(each: ListedRun) -> list[str]:
     score = each.score
-    told: str = each.state if each.state != "finished" else ""
+    told: str = each.state if each.state != "finished" else "unknown"
     if score is not None:
         told = score_words(score.name, score)
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tightfit.data.cell_labels import read_labels
+from tightfit.data.cell_labels import are_marks, places_without_names, read_labels
 from tightfit.data.cell_text import describe, is_missing
 from tightfit.data.nested import is_list
 from tightfit.data.rows import Chunk
@@ -24,6 +24,7 @@ def read_label_sets(
     *,
     untyped: bool,
     separator: str,
+    column: str = "label",
 ) -> tuple[LabelSets, str]:
     """One column of a chunk as sets of labels, and the sign that was between them.
 
@@ -33,6 +34,7 @@ def read_label_sets(
         names: class names that the source carries; the labels become integers indexing them.
         untyped: cells are strings; labels are integers if all of them look like it.
         separator: between the labels of a string; empty finds it out.
+        column: what the column is called.
 
     Raises:
         DataError: some rows have lists and others have not, a row says nothing of its labels, or
@@ -49,6 +51,8 @@ def read_label_sets(
             next_step="write a single label as a list of one",
         )
     if lists:
+        if are_marks(cells):
+            raise places_without_names(chunk, [list(cell) for cell in cells], column)
         parts = [list(cell) for cell in cells]
         return _read(chunk, parts, names, untyped=False), separator
     written = ["" if is_missing(cell) else str(cell) for cell in cells]
@@ -60,12 +64,7 @@ def read_label_sets(
 def are_label_lists(cells: Sequence[Any]) -> bool:
     """Whether there are lists of labels among the cells: not all of one label, which would rather
     be a class, nor all of as many 0 and 1, which are places without names."""
-    lists = [list(cell) for cell in cells if is_list(cell)]
-    if not lists or all(len(own) == 1 for own in lists):
-        return False
-    marks = {0, 1}
-    equal = len({len(own) for own in lists}) == 1 and len(lists) == len(cells)
-    return not (equal and all(label in marks for own in lists for label in own))
+    return any(is_list(cell) and len(cell) != 1 for cell in cells) and not are_marks(cells)
 
 
 def _refuse_unknown(chunk: Chunk, cells: list[Any], *, untyped: bool) -> None:

@@ -134,14 +134,8 @@ def _refuse_lists(chunk: Chunk, cells: list[Any], column: str) -> None:
             lists,
             add=f"--label-column {column}.0",
         )
-    (length, *others) = lengths
-    if len(lists) == len(cells) and not others and length <= LABEL_COLUMNS and _one_hot(found):
-        raise chunk.fault(
-            f"each label is a list of one 1 among zeros, such as {found[0]!r}",
-            lists,
-            next_step="name its places as columns, in the order of the classes:",
-            add="--label-column " + ",".join(f"{column}.{i}" for i in range(length)),
-        )
+    if are_marks(cells):
+        raise places_without_names(chunk, found, column)
     raise several(chunk, lists, f"a row has several labels, as a list: {describe(found[0])}")
 
 
@@ -170,8 +164,26 @@ def _refuse_objects(chunk: Chunk, cells: list[Any], column: str) -> None:
     )
 
 
-def _one_hot(rows: Sequence[Sequence[object]]) -> bool:
-    return all(sorted(map(str, row))[-2:] in (["0", "1"], ["0.0", "1.0"]) for row in rows)
+def are_marks(cells: Sequence[object]) -> bool:
+    """Whether every cell is a list of as many 0 and 1, two or more."""
+    lists = [list(cell) for cell in cells if is_list(cell)]
+    lengths = {len(own) for own in lists}
+    marks = all(isinstance(x, Real) and x in (0, 1) for own in lists for x in own)
+    return len(lists) == len(cells) and len(lengths) == 1 and min(lengths) > 1 and marks
+
+
+def places_without_names(chunk: Chunk, found: list[list[Any]], column: str) -> DataError:
+    """The error for lists of 0 and 1, whose places have no names."""
+    one_each = all(sum(own) == 1 for own in found)
+    what = "one 1 among zeros" if one_each else "0 and 1 for each class"
+    names = [f"{column}.{i}" for i in range(len(found[0]))]
+    short = len(names) <= LABEL_COLUMNS
+    return chunk.fault(
+        f"each label is a list of {what}, such as {found[0]!r}",
+        range(len(found)),
+        next_step="name its places as columns, in the order of the classes:",
+        add="--label-column " + ",".join(names) if short else None,
+    )
 
 
 def several(chunk: Chunk, rows: Sequence[int], what: str, **more: str) -> DataError:

@@ -35,7 +35,7 @@ def label_sets(y: Any) -> GivenLabelSets | None:
         columns = getattr(y, "columns", None)
         names = np.arange(marks_NK.shape[1]) if columns is None else np.array(list(columns))
         return GivenLabelSets(marks, names, as_lists=False)
-    rows = list(y) if y is not None and np.ndim(y) > 0 else []
+    rows = list(y) if isinstance(y, list | tuple) or getattr(y, "ndim", 0) == 1 else []
     if not rows or not all(isinstance(row, list | tuple | set | frozenset) for row in rows):
         return None
     classes = sorted({label for row in rows for label in row})

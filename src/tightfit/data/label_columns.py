@@ -51,7 +51,8 @@ def with_labels(
     (name,), (cells,) = label, columns
     names = rows.class_names(name)
     if _is_several(task, separator, cells):
-        sets, sign = read_label_sets(whole, cells, names, untyped=rows.untyped, separator=separator)
+        more: dict[str, Any] = {"separator": separator, "column": name}
+        sets, sign = read_label_sets(whole, cells, names, untyped=rows.untyped, **more)
         return replace(table, label_sets=sets, separator=sign or SIGNS[0], label_names=names)
     labels = read_labels(
         whole,

@@ -123,6 +123,8 @@ def warnings(run: Run) -> list[str]:
     data = run.data
     # Those of the data checks, then what only the finished run can tell.
     found = [_sentence(each) for each in (*data.warnings, data.note) if each]
+    if data.sentences:
+        return found
     if data.validation_rows < FEW_ROWS:
         found.append(
             f"Only {data.validation_rows:,} validation rows: the interval at the top is wide, "
@@ -147,6 +149,12 @@ def _sentence(words: str) -> str:
 
 def _words(run: Run) -> str:
     data = run.data
+    if data.sentences:
+        pool = f", and {data.unlabelled:,} texts without a label" * bool(data.unlabelled)
+        return (
+            f"No row with a label: {len(data.sentences):,} sentences, one a label{pool}. How good "
+            "the answers are is unknown until rows with labels are given to evaluate."
+        )
     held = f"from {data.validation_source}"
     if data.held_out:
         held = f"held out of it {_how(data.split)}".rstrip()

@@ -47,8 +47,8 @@ class SolvedProblem(Protocol):
     """What a head minimises that is solved."""
 
     @property
-    def strength(self) -> float:
-        """Inverse, of the penalty."""
+    def penalty(self) -> float:
+        """On the squared weights, beside a mean over the rows."""
 
     def solve(self) -> LinearMap:
         """The solution, as a map of the features as they were given."""
@@ -115,8 +115,7 @@ class RidgeProblem:
     """Least squares with a penalty; a solution from elsewhere can be held against it.
 
     What is minimised over weights W and biases b is the mean over the N rows of
-    ``||W x + b - wanted||^2``, plus ``||W||^2 / (C N)``, with standardised features x and C the
-    strength.
+    ``||W x + b - wanted||^2``, plus the penalty times ``||W||^2``, with standardised features x.
     """
 
     x_NF: NDArray[np.float64]
@@ -124,15 +123,15 @@ class RidgeProblem:
     wanted_NK: NDArray[np.float64]
     weight_KF: NDArray[np.float64]
     """The solution, of standardised features."""
-    strength: float
+    penalty: float
 
     @classmethod
     def of(cls, features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> RidgeProblem:
-        """The problem that rows set, its strength chosen by :func:`leave_one_out`."""
+        """The problem that rows set, its penalty chosen by :func:`leave_one_out`."""
         scaler = StandardScaler().fit(features_NF)
         x_NF = standardised(features_NF, scaler)
         weight_KF, _, penalty = _ridge(x_NF, wanted_NK)
-        return cls(x_NF, scaler, wanted_NK, weight_KF, 1 / penalty)
+        return cls(x_NF, scaler, wanted_NK, weight_KF, penalty / len(x_NF))
 
     def solve(self) -> LinearMap:
         """The solution, as a map of the features as they were given."""
@@ -144,7 +143,7 @@ class RidgeProblem:
         weight_KF = found.weight_KF * self.scaler.scale_
         bias_K = found.bias_K + found.weight_KF @ self.scaler.mean_
         errors_NK = self.x_NF @ weight_KF.T + bias_K - self.wanted_NK
-        slope_KF = errors_NK.T @ self.x_NF + weight_KF / self.strength
+        slope_KF = errors_NK.T @ self.x_NF + len(self.x_NF) * self.penalty * weight_KF
         return float(
             2 * max(np.abs(slope_KF).max(), np.abs(errors_NK.sum(0)).max()) / len(errors_NK)
         )

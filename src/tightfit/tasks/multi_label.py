@@ -52,7 +52,7 @@ class MultiLabel(Task):
 
     kind: ClassVar = "multi"
     problem_type: ClassVar = "multi_label_classification"
-    metric: ClassVar = "ranking_precision"
+    metric: ClassVar = "quadratic_score"
     limits: ClassVar = (
         "A text gets each label whose probability reaches its threshold, and perhaps none."
     )
@@ -180,32 +180,26 @@ class MultiLabel(Task):
 
         return fit_label_probe(features_NF, targets_NK, balanced=balanced)
 
-    def row_scores(self, values_NK: Array, targets_NK: Array) -> Array:
-        """Label ranking average precision of each row: of its labels, in falling order of values,
-        the mean share of those before them that are its own; 1 where it has none. It asks no
-        threshold, which steps would only chase."""
-        if isinstance(values_NK, np.ndarray):
-            order_NK = np.argsort(-values_NK, axis=1, kind="stable")
-            own_NK = np.take_along_axis(targets_NK, order_NK, axis=1).astype(np.float64)
-            places_K = np.arange(1, own_NK.shape[1] + 1)
+    def row_scores(self, logits_NK: Array, targets_NK: Array) -> Array:
+        """The quadratic score of each row (Brier 1950): 1 less the mean squared distance of its
+        probabilities from its labels. It asks no threshold, which steps would only chase, and
+        unlike a ranking of labels it sees each label by itself."""
+        if isinstance(logits_NK, np.ndarray):
+            shares_NK = self.probabilities(logits_NK)
         else:
-            import torch
-
-            order_NK = values_NK.argsort(dim=1, descending=True, stable=True)
-            own_NK = targets_NK.gather(1, order_NK).double()
-            places_K = torch.arange(1, own_NK.shape[1] + 1, device=own_NK.device)
-        count_N = own_NK.sum(1)
-        score_N = (own_NK * own_NK.cumsum(1) / places_K).sum(1)
-        found: Array = (score_N + (count_N == 0)) / count_N.clip(1)
+            shares_NK = logits_NK.double().sigmoid()
+        found: Array = 1 - ((shares_NK - targets_NK) ** 2).mean(1)
         return found
 
     def unseen_scores(
         self, features_NF: NDArray[np.float32], targets_NK: NDArray[np.int8]
     ) -> NDArray[np.float64]:
-        """The same by a linear probe of all the other rows."""
+        """The same by a linear probe of all the other rows, whose values are taken as they are."""
         from tightfit.tasks.linear_probe import leave_one_out
 
-        return self.row_scores(leave_one_out(features_NF, targets_NK.astype(float)), targets_NK)
+        shares_NK = leave_one_out(features_NF, targets_NK.astype(float)).clip(0, 1)
+        found: NDArray[np.float64] = 1 - ((shares_NK - targets_NK) ** 2).mean(1)
+        return found
 
     # Answers
 

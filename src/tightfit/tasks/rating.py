@@ -193,14 +193,9 @@ class Rating(Task):
         return fit_ridge(features_NF, self._standardised(targets_N)[:, None])
 
     def head_problem(
-        self,
-        features_NF: NDArray[np.float32],
-        targets_N: NDArray[np.float64],
-        *,
-        strength: float | None,
-        seed: int,
+        self, features_NF: NDArray[np.float32], targets_N: NDArray[np.float64]
     ) -> SolvedProblem:
-        """A ridge, as of the probe; its strength is always chosen."""
+        """A ridge, as of the probe."""
         from tightfit.tasks.linear_probe import RidgeProblem
 
         return RidgeProblem.of(features_NF, self._standardised(targets_N)[:, None])

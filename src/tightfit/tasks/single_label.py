@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.paired import Paired
     from tightfit.metrics.scores import Scores
-    from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
+    from tightfit.tasks.linear_probe import LinearMap
 
 
 @dataclass(frozen=True)
@@ -160,24 +160,9 @@ class SingleLabel(Task):
 
         return fit_probe(features_NF, targets_N, num_labels=self.outputs, balanced=balanced)
 
-    def head_problem(
-        self,
-        features_NF: NDArray[np.float32],
-        targets_N: NDArray[np.int64],
-        *,
-        strength: float | None,
-        seed: int,
-    ) -> SolvedProblem:
-        """Multinomial logistic regression."""
-        from tightfit.tasks.solved_head import HeadProblem, choose_strength
-
-        rows = features_NF, targets_N, self.outputs
-        chosen = choose_strength(*rows, seed) if strength is None else strength
-        return HeadProblem.of(*rows, chosen)
-
-    def row_scores(self, values_NK: Array, targets_N: Array) -> Array:
+    def row_scores(self, logits_NK: Array, targets_N: Array) -> Array:
         """As :meth:`right`: the mean is the accuracy."""
-        return self.right(values_NK, targets_N)
+        return self.right(logits_NK, targets_N)
 
     def unseen_scores(
         self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64]

@@ -174,27 +174,16 @@ class Task(ABC):
         """The head that a linear probe starts from; ``balanced`` weighs rare labels up."""
 
     def head_problem(
-        self,
-        features_NF: NDArray[np.float32],
-        targets: NDArray[Any],
-        *,
-        strength: float | None,
-        seed: int,
+        self, features_NF: NDArray[np.float32], targets: NDArray[Any]
     ) -> SolvedProblem | None:
-        """What a head that is solved minimises; None where heads of this kind take steps alone.
-
-        Args:
-            features_NF: what the output layer reads.
-            targets: of the same rows.
-            strength: of the penalty, inverse; None chooses it by these rows.
-            seed: of that choice.
-        """
+        """What a head of this kind minimises that is solved on these features of rows; None where
+        it is the logistic regression of :mod:`tightfit.tasks.solved_head`, or nothing."""
         return None
 
     @abstractmethod
-    def row_scores(self, values_NK: Array, targets: Array) -> Array:
-        """How well each row is answered by logits or by probabilities: the most is 1, and the mean
-        is what :attr:`metric` names."""
+    def row_scores(self, logits_NK: Array, targets: Array) -> Array:
+        """How well each row is answered: the most is 1, and the mean is what :attr:`metric`
+        names."""
 
     @abstractmethod
     def unseen_scores(

@@ -16,7 +16,7 @@ from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import need_one_class
-from tightfit.tasks.dataset import Dataset, read_dataset, tell_about
+from tightfit.tasks.dataset import Dataset, read_dataset, tell_about, with_pool
 from tightfit.tasks.known_rows import KnownRows
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.continued_start import continued_plan
@@ -104,7 +104,7 @@ def read_rows(request: TrainRequest, origin: Origin | None, progress: Progress) 
         for sentence in origin.known.about(dataset.facts):
             progress.say(sentence)
     tell_about(dataset, progress)
-    return dataset
+    return with_pool(dataset, request.config, request.unlabelled)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tightfit.config import Config, Decisions, MissingText, Settings, read_setti
 from tightfit.data.facts import DataFacts
 from tightfit.data.table import Table
 from tightfit.digests import file_sha256
-from tightfit.display import Shown, score_words
+from tightfit.display import Shown
 from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import parsed
@@ -327,8 +327,8 @@ class Run(Shown):
         length = self.max_length or self.decisions.predict_max_length.value
         check_max_length(length, self.model.longest)
         kept = self.decisions.long_text.value
-        told = self.thresholds, self.intervals.value if self.intervals else None
-        return Predictor(self.model, self.task, length, *confidence, kept, *told)
+        reach = self.intervals.value if self.intervals else None
+        return Predictor(self.model, self.task, length, *confidence, kept, self.thresholds, reach)
 
     def predict(self, texts: Any, progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order.
@@ -388,18 +388,13 @@ class Run(Shown):
 
         data = with_reading(self.config, settings).data
         columns = Columns.of(data, text_column, label_column, missing_text)
-        # Its labels are known.
-        known = self.task.kind, columns.separator or self.task.separator
-        return replace(columns, task=known[0], separator=known[1], group="")
+        separator = columns.separator or self.task.separator  # its labels are known
+        return replace(columns, task=self.task.kind, separator=separator, group="")
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""
-        told: dict[str, object] = {"path": self._path, "labels": ", ".join(self.labels[:5])}
-        if len(self.labels) > 5:
-            told["labels"] = f"{told['labels']}, … {len(self.labels)} in all"
+        more = f", … {len(self.labels)} in all" if len(self.labels) > 5 else ""
+        told: dict[str, object] = {"path": self._path, "labels": ", ".join(self.labels[:5]) + more}
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
-            scores = self.metrics.validation
-            known = {} if scores is None else scores.headline()
-            name, score = next(iter(known.items()), (self.task.metric, None))
-            told[name] = "unknown" if score is None else score_words(name, score)
+            told |= self.metrics.shown(self.task.metric)
         return {**told, "parameters": f"{self.plan.total:,}"}

@@ -188,14 +188,10 @@ def test_a_run_is_audited_and_listed(run: TrainResult) -> None:
 def test_few_rows_are_scored_by_trainings_without_them(bert: Path, tmp_path: Path) -> None:
     """The ridge that training starts from is kept where training is no gain."""
     rows = write_jsonl(tmp_path / "few.jsonl", rated_rows(40))
-    settings = [each for each in RATED if each != "train.folds=0"]
-    found = tightfit.train(
-        rows,
-        model=str(bert),
-        out=tmp_path / "few",
-        settings=[*settings, "head.kind=linear", "head.start=probe", "train.folds=2"],
-        progress=Progress(),
-    )
+    more = ["head.kind=linear", "head.start=probe", "train.folds=2"]
+    settings = [each for each in RATED if each != "train.folds=0"] + more
+    out = tmp_path / "few"
+    found = tightfit.train(rows, model=str(bert), out=out, settings=settings, progress=Progress())
     assert found.source == "cross_validation"
     spearman = found.scores["spearman"]
     assert spearman is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -41,12 +40,6 @@ TaskKind = Literal["auto", "single", "multi", "rating"]
 
 MissingLabel = Literal["refuse", "drop"]
 """What a row without a label is: a fault, or left out."""
-
-
-def _offered(kind: TaskKind) -> TaskKind:
-    if kind == "rating":
-        raise ValueError("ratings, learnt as numbers, are not offered yet; auto and others are")
-    return kind
 
 
 class Section(BaseModel):
@@ -173,11 +166,12 @@ class Data(Section):
     its longer text."""
     label_column: str = "label"
     """Column of the labels."""
-    task: Annotated[TaskKind, AfterValidator(_offered)] = "auto"
+    task: TaskKind = "auto"
     """What a label is. ``single``: one class a row, also where labels are numbers that are not
     whole, or seem to be several in one. ``multi``: each row has several labels, one or none.
-    ``auto``: lists, or several columns of 0 and 1, are several labels; else as ``single``, but
-    labels that seem to be something else stop. ``rating`` is not offered yet."""
+    ``rating``: a number, learnt as one, so that 3 is nearer to 4 than to 5. ``auto``: lists, or
+    several columns of 0 and 1, are several labels; else as ``single``, but labels that seem to be
+    something else stop."""
     label_separator: str = ""
     """What stands between several labels in one cell, such as ``|``; with it ``auto`` takes each
     row to have several. Empty: found out, where ``task`` is ``multi``."""

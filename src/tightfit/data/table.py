@@ -20,8 +20,8 @@ class Table:
     """
 
     texts: list[str]
-    labels: list[int | str] | None = None
-    """Raw values as the source has them; all integers or all strings."""
+    labels: list[Any] | None = None
+    """Raw values as the source has them: all integers, all strings, or, of ratings, all floats."""
     label_names: tuple[str, ...] | None = None
     """Class names that the source itself carries; the labels are then integers indexing it."""
     source: str = "memory"
@@ -50,9 +50,11 @@ class Table:
         return len(self.texts)
 
     @property
-    def kind(self) -> Literal["single", "multi"]:
+    def kind(self) -> Literal["single", "multi", "rating"]:
         """What a label is, as in the setting ``data.task``."""
-        return "single" if self.label_sets is None else "multi"
+        if self.label_sets is not None:
+            return "multi"
+        return "rating" if self.labels and isinstance(self.labels[0], float) else "single"
 
     @property
     def targets(self) -> Sequence[Any] | None:

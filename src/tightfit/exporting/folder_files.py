@@ -68,6 +68,6 @@ def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
 def _export(form: Format, parity: Parity) -> str:
     return (
         f"## Export\n\nFormat `{form}`. Compared with the run on {parity.rows:,} rows, some of "
-        f"random tokens: {parity.agreement:.2%} equal labels, largest difference of a logit "
+        f"random tokens: {parity.agreement:.2%} equal answers, largest difference of a logit "
         f"{parity.max_abs_difference:.2g}.\n"
     )

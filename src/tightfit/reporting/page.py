@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import tightfit.reporting as package
-from tightfit.display import score_name, share_words
+from tightfit.display import score_name, score_value, share_words
 from tightfit.metrics.interval import Interval
 from tightfit.reporting.confidence import confidence
 from tightfit.reporting.drawing import percent, short
@@ -22,12 +22,17 @@ from tightfit.reporting.label_sets import label_set_quality
 from tightfit.reporting.learning import learning
 from tightfit.reporting.provenance import story
 from tightfit.reporting.quality import quality, verdict
+from tightfit.reporting.rated import rated
 from tightfit.reporting.spending import adapter_words, spending
 from tightfit.run import Run
 
 TEMPLATE = "page.html.j2"
 
-OUTCOMES: dict[str, Callable[[Run], Any]] = {"single": quality, "multi": label_set_quality}
+OUTCOMES: dict[str, Callable[[Run], Any]] = {
+    "single": quality,
+    "multi": label_set_quality,
+    "rating": rated,
+}
 """What ``top_KIND`` and ``scores_KIND`` show of each kind of target."""
 
 
@@ -58,6 +63,7 @@ def render(run: Run, *, explain: bool = False) -> str:
         best=best,
         others=others,
         score_name=score_name,
+        score_value=score_value,
         adapters=adapter_words(run),
         verdict=verdict(run),
         spending=spending(run),

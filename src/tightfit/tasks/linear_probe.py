@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,20 @@ class LinearMap:
 
     weight_KF: NDArray[np.float64]
     bias_K: NDArray[np.float64]
+
+
+class SolvedProblem(Protocol):
+    """What a head minimises that is solved."""
+
+    @property
+    def penalty(self) -> float:
+        """On the squared weights, beside a mean over the rows."""
+
+    def solve(self) -> LinearMap:
+        """The solution, as a map of the features as they were given."""
+
+    def residual(self, found: LinearMap) -> float:
+        """The largest entry of the objective's gradient at a map of the features as given."""
 
 
 def fit_probe(
@@ -84,19 +99,73 @@ def leave_one_out(
     In closed form: a row's residual, over what of its own target its prediction leaves open, is
     that of a fit without it (PRESS, Allen 1974). The penalty is that with the least such error.
     """
-    x_NF = standardised(features_NF, StandardScaler().fit(features_NF))
-    left_NR, values_R, _ = np.linalg.svd(x_NF, full_matrices=False)
+    return _ridge(standardised(features_NF, StandardScaler().fit(features_NF)), wanted_NK)[1]
+
+
+def fit_ridge(features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> LinearMap:
+    """Least squares on standardised features, as a map of the raw ones.
+
+    The penalty, on the squared weights, is that of :func:`leave_one_out`.
+    """
+    return RidgeProblem.of(features_NF, wanted_NK).solve()
+
+
+@dataclass(frozen=True)
+class RidgeProblem:
+    """Least squares with a penalty; a solution from elsewhere can be held against it.
+
+    What is minimised over weights W and biases b is the mean over the N rows of
+    ``||W x + b - wanted||^2``, plus the penalty times ``||W||^2``, with standardised features x.
+    """
+
+    x_NF: NDArray[np.float64]
+    scaler: StandardScaler
+    wanted_NK: NDArray[np.float64]
+    weight_KF: NDArray[np.float64]
+    """The solution, of standardised features."""
+    penalty: float
+
+    @classmethod
+    def of(cls, features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> RidgeProblem:
+        """The problem that rows set, its penalty chosen by :func:`leave_one_out`."""
+        scaler = StandardScaler().fit(features_NF)
+        x_NF = standardised(features_NF, scaler)
+        weight_KF, _, penalty = _ridge(x_NF, wanted_NK)
+        return cls(x_NF, scaler, wanted_NK, weight_KF, penalty / len(x_NF))
+
+    def solve(self) -> LinearMap:
+        """The solution, as a map of the features as they were given."""
+        weight_KF = self.weight_KF / self.scaler.scale_
+        return LinearMap(weight_KF, self.wanted_NK.mean(axis=0) - weight_KF @ self.scaler.mean_)
+
+    def residual(self, found: LinearMap) -> float:
+        """The largest entry of the objective's gradient at a map of the features as given."""
+        weight_KF = found.weight_KF * self.scaler.scale_
+        bias_K = found.bias_K + found.weight_KF @ self.scaler.mean_
+        errors_NK = self.x_NF @ weight_KF.T + bias_K - self.wanted_NK
+        slope_KF = errors_NK.T @ self.x_NF + len(self.x_NF) * self.penalty * weight_KF
+        return float(
+            2 * max(np.abs(slope_KF).max(), np.abs(errors_NK.sum(0)).max()) / len(errors_NK)
+        )
+
+
+def _ridge(
+    x_NF: NDArray[np.float64], wanted_NK: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Weights ``(K, F)`` with the best penalty, what fits without each row give for it, and it."""
+    left_NR, values_R, right_RF = np.linalg.svd(x_NF, full_matrices=False)
     centre_K = wanted_NK.mean(axis=0)
     along_RK = left_NR.T @ (wanted_NK - centre_K)
-    best_NK, least = wanted_NK, np.inf
-    for penalty in PENALTIES * len(x_NF):
+    best, best_NK, least = float(PENALTIES[-1] * len(x_NF)), wanted_NK, np.inf
+    for penalty in (PENALTIES * len(x_NF)).tolist():
         kept_R = values_R**2 / (values_R**2 + penalty)
         own_N = (left_NR**2) @ kept_R + 1 / len(x_NF)
         errors_NK = wanted_NK - centre_K - (left_NR * kept_R) @ along_RK
         errors_NK /= (1 - own_N)[:, None]
         if (error := float((errors_NK**2).mean())) < least:
-            best_NK, least = wanted_NK - errors_NK, error
-    return best_NK
+            best, best_NK, least = penalty, wanted_NK - errors_NK, error
+    weight_KF = (along_RK * (values_R / (values_R**2 + best))[:, None]).T @ right_RF
+    return weight_KF, best_NK, best
 
 
 def standardised(features_NF: NDArray[np.float32], scaler: StandardScaler) -> NDArray[np.float64]:

@@ -42,6 +42,7 @@ class SingleLabel(Task):
     problem_type: ClassVar = "single_label_classification"
     metric: ClassVar = "accuracy"
     one_class: ClassVar = True
+    solvable: ClassVar = True
     limits: ClassVar = "Every text gets one of these labels, whether any fits or not."
 
     @classmethod
@@ -55,7 +56,13 @@ class SingleLabel(Task):
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> SingleLabel:
-        """The task of a head whose outputs have these names, and whose raw labels are its ids."""
+        """The task of a head whose outputs have these names, and whose raw labels are its ids.
+
+        Raises:
+            UsageError: there is one only, as in a head for ratings.
+        """
+        if len(names) < 2:
+            raise UsageError("a classifier needs at least two labels", seen=len(names))
         return cls(LabelSet(tuple(names), tuple(range(len(names)))))
 
     @classmethod

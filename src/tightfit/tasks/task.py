@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     import torch
 
     from tightfit.metrics.calibration import Scale, Temperature
-    from tightfit.metrics.interval import TaskScores
-    from tightfit.metrics.paired import Paired
+    from tightfit.metrics.interval import Compared, TaskScores
     from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.label_temperatures import LabelTemperatures
-    from tightfit.tasks.linear_probe import LinearMap
+    from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
 
@@ -52,6 +51,8 @@ class Task(ABC):
     solved heads, cascades, levels of error and explanations rest on that."""
     limits: ClassVar[str]
     """What a model card says that an answer does not tell."""
+    solvable: ClassVar[bool] = False
+    """Whether a head can be solved, without steps: see :meth:`head_problem`."""
     calibrates: ClassVar[bool] = True
     """Whether answers have probabilities, which a temperature can mend."""
 
@@ -92,6 +93,12 @@ class Task(ABC):
             seen=f"a run of data.task={self.kind}",
             next_step="leave out --from, and train on all rows anew",
         )
+
+    @property
+    def unit(self) -> tuple[float, float]:
+        """What an output of the head is multiplied by, and what is then added, for others to read
+        it."""
+        return 1.0, 0.0
 
     @property
     @abstractmethod
@@ -165,6 +172,13 @@ class Task(ABC):
         self, features_NF: NDArray[np.float32], targets: NDArray[Any], *, balanced: bool
     ) -> LinearMap:
         """The head that a linear probe starts from; ``balanced`` weighs rare labels up."""
+
+    def head_problem(
+        self, features_NF: NDArray[np.float32], targets: NDArray[Any]
+    ) -> SolvedProblem | None:
+        """What a head of this kind minimises that is solved on these features of rows; None where
+        it is the logistic regression of :mod:`tightfit.tasks.solved_head`, or nothing."""
+        return None
 
     @abstractmethod
     def row_scores(self, logits_NK: Array, targets: Array) -> Array:
@@ -240,7 +254,7 @@ class Task(ABC):
         targets: NDArray[Any],
         ours: Predictions,
         theirs: Predictions,
-    ) -> tuple[Paired, ...]:
+    ) -> tuple[Compared, ...]:
         """Whether one classifier is better than another on the same rows, by the score that counts
         and, where there is one, by macro F1."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tightfit.model.adapters import output_layer
 from tightfit.model.proofs import Proof
-from tightfit.tasks.linear_probe import LinearMap
+from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 from tightfit.tasks.solved_head import HeadProblem, choose_strength
 from tightfit.training.probe import frozen_features, put_output
 from tightfit.training.setup import Rows, Setup
@@ -68,9 +68,12 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
     )
 
 
-def _problem(setup: Setup, *, frozen: bool) -> HeadProblem:
+def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
     config, targets_N = setup.config, setup.train.targets
     features_NF, named = _features(setup, setup.train), not len(setup.dataset.train_targets)
+    own = setup.classifier.task.head_problem(features_NF, targets_N)
+    if own is not None:
+        return own
     outputs = setup.classifier.task.outputs
     given = (features_NF, targets_N, outputs)
     if frozen and not named:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,12 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import DEFAULT_RECIPE
-from tightfit.data.table import Table
+from tightfit.data.sklearn_rows import labelled_rows, texts_of
 from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.random_states import keep_random_states
@@ -61,6 +60,8 @@ class TightfitClassifier(
         settings: typed values by dotted name, such as ``{"optim.lr": 5e-4}``.
         model: Hub name, folder, or the embedded model; None takes the recipe's.
         text_column: column of a data frame, or columns to join with a space.
+        class_weight: how much the rows of each class count, or ``"balanced"``: by its inverse
+            frequency. In the loss, the head's start and the scores on held-out rows.
         random_state: a seed, or a generator to draw one from; None draws another for each fit.
         verbose: above 0, progress is told on standard error.
 
@@ -80,6 +81,7 @@ class TightfitClassifier(
         settings: Mapping[str, Any] | None = None,
         model: str | None = None,
         text_column: str | list[str] | None = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -89,31 +91,35 @@ class TightfitClassifier(
         self.settings = settings
         self.model = model
         self.text_column = text_column
+        self.class_weight = class_weight
         self.random_state = random_state
         self.verbose = verbose
 
     @keep_random_states()
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on texts and their classes.
 
         Args:
             X: N texts.
             y: N classes.
+            sample_weight: how much each row counts in the loss, the head's start and the scores:
+                one of weight 0 is left out, one of weight 2 is two; None is 1 each.
 
         Raises:
             ValueError: texts, classes or parameters cannot be used.
             TightfitError: nothing was wrong with them, but the training failed.
         """
-        classes_N = _classes(y)
-        texts = self._texts(X)
-        check_consistent_length(texts, classes_N)
-        classes, ids_N = np.unique(classes_N, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(f"two classes or more are needed; y has 1 class: {classes[0]!r}")
+        table, classes = labelled_rows(
+            X,
+            y,
+            text_column=self.text_column,
+            sample_weight=sample_weight,
+            class_weight=self.class_weight,
+        )
         folder = _Folder()
         with _as_value_errors():
             train(
-                Table(texts, ids_N.tolist(), _names(classes)),
+                table,
                 out=folder.path / RUN,
                 budget=self.budget,
                 recipe=self.recipe,
@@ -155,14 +161,14 @@ class TightfitClassifier(
         """Logits: ``logits_NK``; of two classes the second's less the first's, N numbers."""
         check_is_fitted(self)
         with _as_value_errors():
-            logits_NK = self.run_.predictor.logits(self._texts(X)).astype(np.float64)
+            logits_NK = self.run_.predictor.logits(texts_of(X, self.text_column)).astype(np.float64)
         return logits_NK[:, 1] - logits_NK[:, 0] if len(self.classes_) == 2 else logits_NK
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """``embeddings_NF``: what the tuned encoder makes of each text, as the head reads it."""
         check_is_fitted(self)
         with _as_value_errors():
-            return self.run_.predictor.embeddings(self._texts(X))
+            return self.run_.predictor.embeddings(texts_of(X, self.text_column))
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted estimator as one file, without the base model; see :meth:`load`.
@@ -247,42 +253,7 @@ class TightfitClassifier(
 
     def _probabilities(self, X: Any) -> NDArray[np.float64]:
         with _as_value_errors():
-            return self.run_.predict(self._texts(X)).probabilities
-
-    def _texts(self, X: Any) -> list[str]:
-        """The texts, checked one by one.
-
-        Raises:
-            ValueError: they are something else, or there are none.
-        """
-        if hasattr(X, "columns"):
-            X = self._column(X)
-        elif isinstance(X, str | bytes) or np.ndim(X) == 0:
-            raise ValueError(f"X must be a list of texts, not one {type(X).__name__}; write [X]")
-        elif getattr(X, "ndim", 1) != 1:
-            raise ValueError(f"X must have one dimension, a text a row; its shape is {X.shape}")
-        texts = list(X)
-        if not texts:
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-        for row, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ValueError(f"X must hold texts; row {row} is {text!r}")
-        return [str(text) for text in texts]
-
-    def _column(self, X: Any) -> list[str]:
-        """Texts of a data frame."""
-        names = [self.text_column] if isinstance(self.text_column, str) else self.text_column
-        if names is None:
-            if len(X.columns) != 1:
-                raise ValueError(f"name the texts: text_column is one of {list(X.columns)}")
-            names = list(X.columns)
-        missing = [name for name in names if name not in X.columns]
-        if missing:
-            raise ValueError(f"no column {missing[0]!r} in X; it has {list(X.columns)}")
-        columns = [list(X[name]) for name in names]
-        if len(columns) == 1:
-            return columns[0]
-        return [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
+            return self.run_.predict(texts_of(X, self.text_column)).probabilities
 
     def _seed(self) -> int:
         if self.random_state is None:
@@ -290,28 +261,6 @@ class TightfitClassifier(
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(MOST_SEED, dtype=np.uint32))
-
-
-def _classes(y: Any) -> NDArray[Any]:
-    """The class of each row, as an array.
-
-    Raises:
-        ValueError: there is none, or what is there names no class.
-    """
-    if y is None:
-        raise ValueError("requires y to be passed, but the target y is None")
-    classes_N = column_or_1d(y)
-    if classes_N.dtype == object and any(each is None or each != each for each in classes_N):
-        raise ValueError("Input y contains NaN.")
-    assert_all_finite(classes_N, input_name="y")
-    check_classification_targets(classes_N)
-    return classes_N
-
-
-def _names(classes: NDArray[Any]) -> tuple[str, ...]:
-    """Names for people; where two classes would have one, each as Python writes it."""
-    names = tuple(str(each) for each in classes.tolist())
-    return names if len(set(names)) == len(names) else tuple(map(repr, classes.tolist()))
 
 
 @contextmanager

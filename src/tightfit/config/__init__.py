@@ -33,6 +33,7 @@ from tightfit.config.sections import (
     Adapters,
     Data,
     Head,
+    Metric,
     MissingLabel,
     MissingText,
     Optim,

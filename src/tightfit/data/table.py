@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ class Table:
     """Texts and, where there are any, their labels; row i is ``texts[i]``, ``labels[i]``.
 
     Raises:
-        DataError: there are labels, but not one for each text.
+        DataError: there are labels or weights, but not one for each text; or a weight is none.
     """
 
     texts: list[str]
@@ -29,6 +30,9 @@ class Table:
     labels without names, that they are booleans."""
     groups: list[str | None] | None = None
     """The group of each row, where a column of groups was asked for; None is a group of its own."""
+    weights: list[float] | None = None
+    """How much each row counts, above 0; None is as much as every other. A row of weight 2 is two
+    rows to a loss, a solved head and a score; one that is left out is no weight of 0."""
     unlabelled: int = 0
     """Rows that were left out because they have no label."""
 
@@ -38,6 +42,14 @@ class Table:
                 "a table needs one label for each text",
                 seen=f"{len(self.texts):,} texts and {len(self.labels):,} labels",
             )
+        weights = self.weights or []
+        if self.weights is not None and len(weights) != len(self.texts):
+            raise DataError(
+                "a table needs one weight for each text",
+                seen=f"{len(self.texts):,} texts and {len(weights):,} weights",
+            )
+        if bad := [weight for weight in weights if not 0 < weight < math.inf]:
+            raise DataError("a weight must be above 0 and finite", seen=bad[0])
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -46,11 +58,12 @@ class Table:
         """The given rows, in the given order."""
         labels = None if self.labels is None else [self.labels[row] for row in rows]
         groups = None if self.groups is None else [self.groups[row] for row in rows]
+        weights = None if self.weights is None else [self.weights[row] for row in rows]
         texts = [self.texts[row] for row in rows]
-        return replace(self, texts=texts, labels=labels, groups=groups)
+        return replace(self, texts=texts, labels=labels, groups=groups, weights=weights)
 
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of the texts and raw labels in their order."""
+        """SHA-256, in hex, of the texts, raw labels and weights in their order."""
         digest = hashlib.sha256()
         labels = self.labels if self.labels is not None else [None] * len(self)
         for text, label in zip(self.texts, labels, strict=True):
@@ -59,4 +72,6 @@ class Table:
                 "utf-8", "surrogatepass"
             )
             digest.update(b"%d:%d:" % (len(text), len(row)) + row)
+        if self.weights is not None:
+            digest.update(repr(self.weights).encode())
         return digest.hexdigest()

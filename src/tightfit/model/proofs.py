@@ -234,6 +234,8 @@ class Standing:
     step: int
     accuracy: float
     loss: float
+    score: float
+    """By the metric that chose the best step: the more, the better."""
 
 
 def no_regression(
@@ -260,7 +262,7 @@ def no_regression(
         ProofError: it is worse.
     """
     sane = sealed.loss <= highest_loss
-    as_good = not fitted_start or sealed.accuracy >= start.accuracy
+    as_good = not fitted_start or sealed.score >= start.score
     as_good |= by_loss and sealed.loss < start.loss
     numbers = {
         "start_accuracy": start.accuracy,

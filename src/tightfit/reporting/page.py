@@ -6,6 +6,7 @@ page also forbids scripts and every request by its own policy, so that an oversi
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import PurePath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -24,8 +25,9 @@ from tightfit.run import Run
 TEMPLATE = "page.html.j2"
 
 
-def render(run: Run, *, explain: bool = False) -> str:
-    """The whole page as HTML; ``explain`` weighs the words of the worst mistakes."""
+@cache
+def _templates() -> Environment:
+    """Made once: to compile the page takes as long as a toy takes to train."""
     environment = Environment(
         loader=PackageLoader(package.__name__),
         autoescape=True,
@@ -33,21 +35,29 @@ def render(run: Run, *, explain: bool = False) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = percent
-    environment.filters["short"] = short
-    environment.filters["share_words"] = share_words
-    page = environment.get_template(TEMPLATE).render(
-        name=PurePath(str(run.path)).name or run.path,
-        run=run,
-        scores=run.metrics.validation,
-        adapters=adapter_words(run),
-        verdict=verdict(run),
-        spending=spending(run),
-        learning=learning(run),
-        quality=quality(run),
-        confidence=confidence(run),
-        rows=rows(run, explain=explain),
-        story=story(run),
+    filters = {"percent": percent, "short": short, "share_words": share_words}
+    environment.filters.update(filters)
+    return environment
+
+
+def render(run: Run, *, explain: bool = False) -> str:
+    """The whole page as HTML; ``explain`` weighs the words of the worst mistakes."""
+    page = (
+        _templates()
+        .get_template(TEMPLATE)
+        .render(
+            name=PurePath(str(run.path)).name or run.path,
+            run=run,
+            scores=run.metrics.validation,
+            adapters=adapter_words(run),
+            verdict=verdict(run),
+            spending=spending(run),
+            learning=learning(run),
+            quality=quality(run),
+            confidence=confidence(run),
+            rows=rows(run, explain=explain),
+            story=story(run),
+        )
     )
     # A lone surrogate, as a label of a data frame may hold, cannot be written.
     return page.encode("utf-8", "replace").decode()

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.config import ASKED, Config, Decision
@@ -53,6 +54,9 @@ class Dataset:
     """What ``data.json`` keeps."""
     folds: Folds | None = None
     """Where no rows are held out: every row trains, and is scored by trainings without it."""
+    train_weights: NDArray[np.float64] | None = None
+    """How much each row counts; None is as much as every other."""
+    validation_weights: NDArray[np.float64] | None = None
 
 
 def read_dataset(
@@ -113,7 +117,21 @@ def read_dataset(
             *(split.warnings if split else ()),
         ],
     }
-    return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts, folds)
+    return Dataset(
+        task,
+        train.texts,
+        train_targets,
+        held.texts,
+        held_targets,
+        facts,
+        folds,
+        _weights(train),
+        _weights(held),
+    )
+
+
+def _weights(table: Table) -> NDArray[np.float64] | None:
+    return None if table.weights is None else np.asarray(table.weights, dtype=np.float64)
 
 
 def _shared_out(

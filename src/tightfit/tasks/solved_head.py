@@ -4,7 +4,8 @@ What is minimised over weights W and biases b is::
 
     mean over the N rows of -log softmax(W x + b)[target]  +  ||W||^2 / (2 C N)
 
-with features x divided by their mean length and C the strength: scikit-learn's objective for
+with features x divided by their mean length and C the strength (rows that have weights count with
+them, in the means and in N): scikit-learn's objective for
 several classes, divided by the rows.
 
 Shapes: N rows, F width of the features, K labels, P labels that have rows.
@@ -48,6 +49,8 @@ class HeadProblem:
     num_labels: int
     strength: float
     length: float
+    weights_N: NDArray[np.float64]
+    """How much each row counts; a row of weight 2 is two rows."""
 
     @classmethod
     def of(
@@ -56,12 +59,18 @@ class HeadProblem:
         targets_N: NDArray[np.int64],
         num_labels: int,
         strength: float,
+        *,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> HeadProblem:
         """The problem that rows set."""
+        if weights_N is None:
+            weights_N = np.ones(len(targets_N))
         wide_NF = features_NF.astype(np.float64)
-        length = float(np.linalg.norm(wide_NF, axis=1).mean()) or 1.0
+        length = float(np.average(np.linalg.norm(wide_NF, axis=1), weights=weights_N)) or 1.0
         present_P, positions_N = np.unique(targets_N, return_inverse=True)
-        return cls(wide_NF / length, positions_N, present_P, num_labels, strength, length)
+        return cls(
+            wide_NF / length, positions_N, present_P, num_labels, strength, length, weights_N
+        )
 
     def solve(self) -> LinearMap:
         """The solution, as a map of the features as they were given."""
@@ -90,15 +99,16 @@ class HeadProblem:
     def _value(self, weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """The objective and its gradient."""
         weight_PF, bias_P = self._parts(weights)
-        count = len(self.targets_N)
-        rows_N = np.arange(count)
+        rows_N, count = np.arange(len(self.targets_N)), float(self.weights_N.sum())
+        shares_N = self.weights_N / count
         logs_NP = log_softmax(self.features_NF @ weight_PF.T + bias_P, axis=1)
         penalty = float((weight_PF**2).sum()) / (2 * self.strength * count)
-        value = penalty - float(logs_NP[rows_N, self.targets_N].mean())
+        value = penalty - float(logs_NP[rows_N, self.targets_N] @ shares_N)
         errors_NP = np.exp(logs_NP)
         errors_NP[rows_N, self.targets_N] -= 1
-        slope_PF = errors_NP.T @ self.features_NF / count + weight_PF / (self.strength * count)
-        return value, np.concatenate([slope_PF.ravel(), errors_NP.mean(0)])
+        errors_NP *= shares_N[:, None]
+        slope_PF = errors_NP.T @ self.features_NF + weight_PF / (self.strength * count)
+        return value, np.concatenate([slope_PF.ravel(), errors_NP.sum(0)])
 
     def _parts(
         self, weights: NDArray[np.float64]
@@ -108,14 +118,21 @@ class HeadProblem:
 
 
 def choose_strength(
-    features_NF: NDArray[np.float32], targets_N: NDArray[np.int64], num_labels: int, seed: int
+    features_NF: NDArray[np.float32],
+    targets_N: NDArray[np.int64],
+    num_labels: int,
+    seed: int,
+    *,
+    weights_N: NDArray[np.float64] | None = None,
 ) -> float:
     """The strength with the least log loss in a cross-validation over the rows themselves."""
 
     def loss(strength: float) -> float:
-        logits_NK = _out_of_fold(features_NF, targets_N, num_labels, strength, seed=seed)
-        logs_NK = log_softmax(logits_NK, axis=1)
-        return -float(logs_NK[np.arange(len(targets_N)), targets_N].mean())
+        logits_NK = _out_of_fold(
+            features_NF, targets_N, num_labels, strength, seed=seed, weights_N=weights_N
+        )
+        logs_N = log_softmax(logits_NK, axis=1)[np.arange(len(targets_N)), targets_N]
+        return -float(np.average(logs_N, weights=weights_N))
 
     return min(STRENGTHS, key=loss)
 
@@ -136,6 +153,7 @@ def _out_of_fold(
     strength: float,
     *,
     seed: int,
+    weights_N: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Logits of each row, by a head that was solved on other parts of the rows."""
     parts_N = deal(targets_N.tolist(), list(range(len(targets_N))), STRENGTH_FOLDS, seed)
@@ -145,7 +163,8 @@ def _out_of_fold(
         if own_N.all():
             logits_NK[:] = 0.0
             break
-        problem = HeadProblem.of(features_NF[~own_N], targets_N[~own_N], num_labels, strength)
-        found = problem.solve()
+        others = None if weights_N is None else weights_N[~own_N]
+        rows = features_NF[~own_N], targets_N[~own_N]
+        found = HeadProblem.of(*rows, num_labels, strength, weights_N=others).solve()
         logits_NK[own_N] = features_NF[own_N] @ found.weight_KF.T + found.bias_K
     return logits_NK

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.allocate import Allocate, largest_that_fits
@@ -242,13 +243,24 @@ class _Reader:
         train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
         # To train on, every window is a row; held-out texts are scored as they are predicted.
         targets = np.concatenate([dataset.train_targets, np.arange(len(names))])[train.owners]
-        rows, held_rows = Rows(train.flat, targets), Rows(held, dataset.validation_targets)
+        rows = Rows(train.flat, targets, weights_N=_spread(dataset.train_weights, train.owners))
+        held_rows = Rows(held, dataset.validation_targets, weights_N=dataset.validation_weights)
         if dataset.folds is not None:
             # A sentence is in no part: it is always trained on, and never scored.
             parts_N = dataset.folds.parts_N
             every_N = np.concatenate([parts_N, np.full(len(names), -1)])[train.owners]
             rows, held_rows = replace(rows, parts_N=every_N), replace(held_rows, parts_N=parts_N)
         return rows, held_rows, kept, len(names)
+
+
+def _spread(
+    weights_N: NDArray[np.float64] | None, owners_W: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """The weight of each window: its text's; sentences with names count as the mean text does."""
+    if weights_N is None:
+        return None
+    names = max(0, int(owners_W.max(initial=-1)) + 1 - len(weights_N))
+    return np.pad(weights_N, (0, names), constant_values=weights_N.mean())[owners_W]
 
 
 def _few_steps(setup: Setup) -> Schedule:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tightfit.config import Config, Decisions, Objective
+from tightfit.config import Config, Decisions, Metric, Objective
 from tightfit.data.batches import (
     Batch,
     Tokens,
@@ -35,7 +35,13 @@ from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
 
 HistoryRow = dict[str, Any]
-"""step, epoch, lr, train_loss, train_accuracy, eval_loss, eval_accuracy, rows, tokens, seconds."""
+"""step, epoch, lr, train_loss, train_accuracy, eval_loss, eval_accuracy, rows, tokens, seconds; and
+eval_macro_f1, where it is the metric."""
+
+
+def merit(row: HistoryRow, metric: Metric) -> float:
+    """What an evaluation is worth by ``train.metric``: the more, the better."""
+    return -float(row["eval_loss"]) if metric == "log_loss" else float(row[f"eval_{metric}"])
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class Rows:
     """What the layers below the lowest adapter make of them, where that is kept."""
     parts_N: NDArray[np.int64] | None = None
     """Of a cross-validation: the part that each text or window is in."""
+    weights_N: NDArray[np.float64] | None = None
+    """How much each counts; None is as much as every other."""
 
     def sample(self, most: int | None, seed: int) -> Rows:
         """So many of them, in their order: the same ones each time. None takes all."""
@@ -60,8 +68,10 @@ class Rows:
 
     def select(self, rows: Sequence[int]) -> Rows:
         """The given ones, in the given order."""
-        parts_N = None if self.parts_N is None else self.parts_N[list(rows)]
-        return Rows(self.tokens.select(rows), self.targets[list(rows)], parts_N=parts_N)
+        chosen = list(rows)
+        parts_N = None if self.parts_N is None else self.parts_N[chosen]
+        weights_N = None if self.weights_N is None else self.weights_N[chosen]
+        return Rows(self.tokens.select(rows), self.targets[chosen], None, parts_N, weights_N)
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ class Answers:
     task: Task
     logits_NK: NDArray[np.float32]
     targets_N: NDArray[Any]
+    weights_N: NDArray[np.float64] | None = None
 
     @cached_property
     def right(self) -> int:
@@ -84,12 +95,13 @@ class Answers:
         How sharp a solved head is depends on its strength, which is no merit of it.
         """
         loss = self.task.fit_temperature(self.logits_NK, self.targets_N).log_loss_after
-        return loss, self.right / len(self.targets_N)
+        right_N = self.task.right(self.logits_NK, self.targets_N)
+        return loss, float(np.average(right_N, weights=self.weights_N))
 
     def as_good_as(self, other: Answers) -> bool:
         """Few rows tell little by how many are right, and more by how sure each answer is: worse
         is what is worse by both."""
-        return self.right >= other.right or self.scores[0] < other.scores[0]
+        return self.scores[1] >= other.scores[1] or self.scores[0] < other.scores[0]
 
 
 @dataclass(frozen=True)
@@ -239,7 +251,8 @@ class Counters:
     seconds: float = 0.0
     """All of this and evaluations."""
     best_step: int = 0
-    best_accuracy: float = -1.0
+    best_score: float | None = None
+    """Of the best step, by ``train.metric``: the more, the better. None: there is none."""
     loss_sum: float = 0.0
     """Of the rows since the last history row, as are the next two."""
     correct: int = 0

@@ -60,13 +60,15 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
 
 
 def _problem(setup: Setup, *, frozen: bool) -> HeadProblem:
-    config, targets_N = setup.config, setup.train.targets
+    config, targets_N, weights_N = setup.config, setup.train.targets, setup.train.weights_N
     features_NF = _features(setup)
     outputs = setup.classifier.task.outputs
     strength = config.contrastive.strength
     if frozen:
-        strength = choose_strength(features_NF, targets_N, outputs, config.seed)
-    return HeadProblem.of(features_NF, targets_N, outputs, strength)
+        strength = choose_strength(
+            features_NF, targets_N, outputs, config.seed, weights_N=weights_N
+        )
+    return HeadProblem.of(features_NF, targets_N, outputs, strength, weights_N=weights_N)
 
 
 def _features(setup: Setup) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -37,7 +37,9 @@ from sklearn.utils import get_tags
 import tightfit
 from tests.toys import toy_encoder, toy_rows
 from tightfit import Run, TightfitClassifier, TrainResult
+from tightfit.data.shared_tokens import SharedTokens
 from tightfit.data.table import Table
+from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import ArtefactError
 
 COUNT = 36
@@ -266,6 +268,22 @@ def test_in_a_pipeline_and_a_search(make: Make) -> None:
     assert found.predict(TEXTS).shape == (COUNT,)
 
 
+def test_a_search_tokenises_each_row_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three rates, two folds, a last fit on all rows, and every scoring."""
+    counts: Counter[str] = Counter()
+    encodings = TextTokenizer.encodings
+
+    def counted(self: TextTokenizer, texts: list[str], most: int | None = None) -> list[Any]:
+        counts.update(texts)
+        return encodings(self, texts, most)
+
+    monkeypatch.setattr(TextTokenizer, "encodings", counted)
+    monkeypatch.setattr("tightfit.estimator._TOKENS", SharedTokens())
+    rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-4, 1e-3, 1e-2)]
+    GridSearchCV(make(), {"settings": rates}, cv=2, return_train_score=True).fit(TEXTS, TWO)
+    assert counts == Counter(TEXTS)
+
+
 def test_in_a_search_at_random(make: Make) -> None:
     """Drawn from the same list."""
     rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-3, 1e-2)]
@@ -312,12 +330,10 @@ def test_in_other_estimators(name: str, make: Make, monkeypatch: pytest.MonkeyPa
     one = make()
     with config_context(enable_metadata_routing=True):
         one.set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
-        fitted = META[name](one).fit(TEXTS, TWO, sample_weight=WEIGHTS)
-        found: NDArray[Any] = fitted.predict(TEXTS)
+        found = META[name](one).fit(TEXTS, TWO, sample_weight=WEIGHTS).predict(TEXTS)
     assert set(found.tolist()) <= {"no", "yes"}
     due = dict(zip(TEXTS, WEIGHTS.tolist(), strict=True))
-    assert seen[0].weights == [due[text] for text in seen[0].texts]
-    assert all(table.weights for table in seen)
+    assert [table.weights == [due[text] for text in table.texts] for table in seen[:1]] == [True]
 
 
 def test_weights_of_classes_multiply_those_of_rows(

@@ -31,6 +31,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import DEFAULT_RECIPE
+from tightfit.data.shared_tokens import SharedTokens, sharing_tokens
 from tightfit.data.sklearn_rows import labelled_rows, texts_of
 from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
 from tightfit.progress import Progress, RichProgress
@@ -43,6 +44,9 @@ MOST_SEED = 2**32
 
 RUN = "run"
 """The run's folder within that of the estimator."""
+
+_TOKENS = SharedTokens()
+"""Of all estimators of this process; it has a limit."""
 
 
 class TightfitClassifier(
@@ -117,7 +121,7 @@ class TightfitClassifier(
             class_weight=self.class_weight,
         )
         folder = _Folder()
-        with _as_value_errors():
+        with _as_scikit_learn():
             train(
                 table,
                 out=folder.path / RUN,
@@ -148,7 +152,7 @@ class TightfitClassifier(
     def predict(self, X: Any) -> NDArray[Any]:
         """The class of each text, of the kind that ``y`` had."""
         check_is_fitted(self)
-        with _as_value_errors():
+        with _as_scikit_learn():
             answers_N = self.run_.task.answers(self._probabilities(X))
         return self.classes_[answers_N]
 
@@ -160,14 +164,14 @@ class TightfitClassifier(
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Logits: ``logits_NK``; of two classes the second's less the first's, N numbers."""
         check_is_fitted(self)
-        with _as_value_errors():
+        with _as_scikit_learn():
             logits_NK = self.run_.predictor.logits(texts_of(X, self.text_column)).astype(np.float64)
         return logits_NK[:, 1] - logits_NK[:, 0] if len(self.classes_) == 2 else logits_NK
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """``embeddings_NF``: what the tuned encoder makes of each text, as the head reads it."""
         check_is_fitted(self)
-        with _as_value_errors():
+        with _as_scikit_learn():
             return self.run_.predictor.embeddings(texts_of(X, self.text_column))
 
     def save(self, path: str | Path) -> Path:
@@ -252,7 +256,7 @@ class TightfitClassifier(
         return self.run_.predictor.width
 
     def _probabilities(self, X: Any) -> NDArray[np.float64]:
-        with _as_value_errors():
+        with _as_scikit_learn():
             return self.run_.predict(texts_of(X, self.text_column)).probabilities
 
     def _seed(self) -> int:
@@ -264,10 +268,11 @@ class TightfitClassifier(
 
 
 @contextmanager
-def _as_value_errors() -> Iterator[None]:
-    """What is wrong with rows and parameters, as scikit-learn expects to hear of it."""
+def _as_scikit_learn() -> Iterator[None]:
+    """Folds of a search share their tokens, and what is wrong is told as scikit-learn tells it."""
     try:
-        yield
+        with sharing_tokens(_TOKENS):
+            yield
     except (DataError, SettingsError, UsageError, BudgetError) as error:
         raise ValueError(str(error)) from error
 

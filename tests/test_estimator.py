@@ -36,7 +36,7 @@ from sklearn.utils import get_tags
 
 import tightfit
 from tests.toys import toy_encoder, toy_rows
-from tightfit import Run, TightfitClassifier, TrainResult
+from tightfit import Run, TightfitClassifier, TrainResult, estimator
 from tightfit.data.shared_tokens import SharedTokens
 from tightfit.data.table import Table
 from tightfit.data.tokens import TextTokenizer
@@ -282,6 +282,35 @@ def test_a_search_tokenises_each_row_once(make: Make, monkeypatch: pytest.Monkey
     rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-4, 1e-3, 1e-2)]
     GridSearchCV(make(), {"settings": rates}, cv=2, return_train_score=True).fit(TEXTS, TWO)
     assert counts == Counter(TEXTS)
+
+
+def test_processes_of_joblib_find_the_same(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And leave no folder; what they have fitted comes back whole."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    found = {
+        jobs: VotingClassifier([("a", make()), ("b", make(random_state=2))], n_jobs=jobs)
+        .fit(TEXTS, TWO)
+        .transform(TEXTS)
+        for jobs in (None, 2)
+    }
+    assert np.array_equal(*found.values())
+    assert not list(tmp_path.glob("tightfit-*"))
+
+
+def test_threads_of_a_process_are_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In processes that joblib started, and in no other."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for parent in (None, object()):
+        monkeypatch.setattr(estimator, "parent_process", lambda parent=parent: parent)
+        estimator._say_threads.cache_clear()
+        for _ in range(2):
+            estimator._say_threads()
+        assert capsys.readouterr().err.count("have 1 of") == (parent is not None)
 
 
 def test_in_a_search_at_random(make: Make) -> None:

@@ -6,16 +6,21 @@ Shapes: N texts, K classes, F width of the embeddings.
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import secrets
 import shutil
-import tempfile
 import weakref
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
+from multiprocessing import parent_process
 from numbers import Integral
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from threading import RLock
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -34,6 +39,7 @@ from tightfit.config import DEFAULT_RECIPE
 from tightfit.data.shared_tokens import SharedTokens, sharing_tokens
 from tightfit.data.sklearn_rows import labelled_rows, texts_of
 from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
+from tightfit.extras import require
 from tightfit.progress import Progress, RichProgress
 from tightfit.random_states import keep_random_states
 from tightfit.run import Run
@@ -45,8 +51,14 @@ MOST_SEED = 2**32
 RUN = "run"
 """The run's folder within that of the estimator."""
 
+MLFLOW_FILE = "estimator.pickle"
+"""The fitted estimator within an MLflow model."""
+
 _TOKENS = SharedTokens()
 """Of all estimators of this process; it has a limit."""
+
+_FITTING = RLock()
+"""Random numbers and torch's threads are those of the process: its fits take turns."""
 
 
 class TightfitClassifier(
@@ -121,7 +133,9 @@ class TightfitClassifier(
             class_weight=self.class_weight,
         )
         folder = _Folder()
-        with _as_scikit_learn():
+        if self.verbose:
+            _say_threads()
+        with _FITTING, _as_scikit_learn():
             train(
                 table,
                 out=folder.path / RUN,
@@ -205,6 +219,40 @@ class TightfitClassifier(
             raise ArtefactError("the file holds something else", seen=type(found).__name__)
         return found
 
+    def save_mlflow(self, path: str | Path, example: Any) -> Path:
+        """Write a folder that ``mlflow.pyfunc.load_model`` opens, with signature and example.
+
+        It needs no training extras to answer: a data frame of texts becomes one with the column
+        ``label`` and the probability of each class. The base model is not in it.
+
+        Args:
+            path: a folder that is not there yet.
+            example: some rows as they will be asked for: a data frame, or a list of texts.
+
+        Raises:
+            MissingExtraError: mlflow is not installed.
+            UsageError: the folder is there already.
+        """
+        check_is_fitted(self)
+        pyfunc = require("mlflow.pyfunc", "an MLflow model")
+        frame = require("pandas", "an MLflow model").DataFrame
+        out, rows = Path(path), example if hasattr(example, "columns") else frame({"text": example})
+        if out.exists():
+            raise UsageError("there is something at this path already", seen=out)
+        signature = require("mlflow.models", "an MLflow model").infer_signature(
+            rows, _MlflowModel(self).predict(rows)
+        )
+        with TemporaryDirectory() as folder:
+            pyfunc.save_model(
+                out,
+                loader_module=__name__,
+                data_path=self.save(Path(folder) / MLFLOW_FILE),
+                signature=signature,
+                input_example=rows,
+                pip_requirements=[f"tightfit[mlflow]=={version('tightfit')}"],
+            )
+        return out
+
     @property
     def run_(self) -> Run:
         """The run, its classifier loaded once."""
@@ -267,6 +315,37 @@ class TightfitClassifier(
         return int(check_random_state(self.random_state).randint(MOST_SEED, dtype=np.uint32))
 
 
+class _MlflowModel:
+    """A fitted estimator as MLflow's pyfunc asks it."""
+
+    def __init__(self, fitted: TightfitClassifier) -> None:
+        self.fitted = fitted
+
+    def predict(self, rows: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """A data frame: ``label``, and the probability of each class in a column of its name."""
+        probabilities_NK = self.fitted.predict_proba(rows)
+        with _as_scikit_learn():
+            ids_N = self.fitted.run_.task.answers(probabilities_NK)
+        names = [f"probability_{name}" for name in self.fitted.classes_.tolist()]
+        shares = dict(zip(names, probabilities_NK.T, strict=True))
+        frame = require("pandas", "an MLflow model").DataFrame
+        return frame({"label": self.fitted.classes_[ids_N], **shares})
+
+
+def _load_pyfunc(path: str) -> _MlflowModel:
+    """What MLflow calls to open what :meth:`TightfitClassifier.save_mlflow` wrote."""
+    return _MlflowModel(TightfitClassifier.load(path))
+
+
+@cache
+def _say_threads() -> None:
+    """Once in a process that joblib started: that the others have the remaining threads."""
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if parent_process() is not None and threads is not None:
+        words = f"fits in this process have {threads} of {os.cpu_count()} threads"
+        RichProgress().say(f"{words}; other processes fit at the same time")
+
+
 @contextmanager
 def _as_scikit_learn() -> Iterator[None]:
     """Folds of a search share their tokens, and what is wrong is told as scikit-learn tells it."""
@@ -291,7 +370,7 @@ class _Folder:
     """A folder that is gone with the last who refers to it, and at the latest with the program."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="tightfit-"))
+        self.path = Path(mkdtemp(prefix="tightfit-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 

@@ -7,6 +7,7 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,46 +36,20 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import get_tags
 
 import tightfit
-from tests.toys import toy_encoder, toy_rows
+from tests.toy_estimators import COUNT, IDS, SETTINGS, TEXTS, TWO, WEIGHTS, toy_estimator
 from tightfit import Run, TightfitClassifier, TrainResult, estimator
 from tightfit.data.shared_tokens import SharedTokens
 from tightfit.data.table import Table
 from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import ArtefactError
 
-COUNT = 36
-ROWS = toy_rows(COUNT)
-TEXTS = [row["text"] for row in ROWS]
-IDS = np.arange(COUNT) % 3
-TWO = np.array(["yes" if row["label"] == "sport" else "no" for row in ROWS])
-WEIGHTS = np.arange(COUNT) % 3 + 0.5
-SETTINGS = {
-    **{"train.max_steps": 2, "optim.batch": 8, "data.validation_rows": 9, "train.folds": 0},
-    **{"adapters.rank": 2, "adapters.targets": ["query"], "head.pooling": "first"},
-    **{"optim.objective": "cross-entropy", "train.precision": "fp32"},
-}
-"""What makes a fit short: what is tested here is how it is asked for, and kept."""
-
 Make = Callable[..., TightfitClassifier]
 
 
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """A classifier on a toy encoder, which takes a fraction of a second to fit."""
-    encoder = str(toy_encoder(tmp_path_factory.mktemp("encoder")))
-
-    def made(**more: Any) -> TightfitClassifier:
-        settings = {**SETTINGS, **more.pop("settings", {})}
-        given = {"model": encoder, "random_state": 1, "settings": settings, **more}
-        return TightfitClassifier(**given)
-
-    return made
-
-
-@pytest.fixture(scope="module")
-def fitted(make: Make) -> TightfitClassifier:
-    """Fitted once; not to be changed."""
-    return make().fit(TEXTS, TWO)
+@pytest.fixture
+def make(bert: Path) -> Make:
+    """A classifier on a toy encoder."""
+    return partial(toy_estimator, bert)
 
 
 def test_parameters_are_stored_untouched(make: Make) -> None:

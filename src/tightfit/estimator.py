@@ -14,7 +14,7 @@ import weakref
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from multiprocessing import parent_process
 from numbers import Integral
@@ -147,7 +147,6 @@ class TightfitClassifier(
                 settings=dict(self.settings or {}),
                 progress=RichProgress() if self.verbose else Progress(),
             )
-        self.__dict__.pop("_run", None)
         self._folder = folder
         self.classes_ = classes
         return self
@@ -257,10 +256,7 @@ class TightfitClassifier(
     def run_(self) -> Run:
         """The run, its classifier loaded once."""
         check_is_fitted(self, "_folder")
-        run: Run | None = self.__dict__.get("_run")
-        if run is None:
-            run = self.__dict__["_run"] = Run.load(self._folder.path / RUN)
-        return run
+        return self._folder.run
 
     @property
     def history_(self) -> list[dict[str, Any]]:
@@ -275,7 +271,6 @@ class TightfitClassifier(
     def __getstate__(self) -> dict[str, Any]:
         """Parameters, classes, and the run's files as one archive."""
         state: dict[str, Any] = {**super().__getstate__()}
-        state.pop("_run", None)
         folder = state.pop("_folder", None)
         return state if folder is None else {**state, "_archive": _pack(folder.path)}
 
@@ -372,6 +367,11 @@ class _Folder:
     def __init__(self) -> None:
         self.path = Path(mkdtemp(prefix="tightfit-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    @cached_property
+    def run(self) -> Run:
+        """The run that lies in it, its classifier loaded once."""
+        return Run.load(self.path / RUN)
 
 
 def _unpacked(archive: bytes) -> _Folder:

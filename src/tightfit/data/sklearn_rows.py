@@ -104,7 +104,7 @@ def _classes(y: Any) -> NDArray[Any]:
     """
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    classes_N = column_or_1d(y)
+    classes_N = column_or_1d(y, warn=True)
     if classes_N.dtype == object and any(each is None or each != each for each in classes_N):
         raise ValueError("Input y contains NaN.")
     assert_all_finite(classes_N, input_name="y")

@@ -18,20 +18,30 @@ from transformers import AutoTokenizer
 from tests.toy_setups import LABELS, SHORT, TEXTS, toy_plan, toy_settings
 from tightfit import Run, TrainResult, train
 from tightfit.config import Decision, undecided
+from tightfit.metrics.interval import Interval
+from tightfit.metrics.scores import ClassScores, Scores
 from tightfit.model.encoders import quiet_transformers
 from tightfit.model.locate import Source
 from tightfit.model.model_card import write_card
 from tightfit.progress import Progress
+from tightfit.tasks import SingleLabel
 
-SCORES = {
-    "n": 1234,
-    "accuracy": {"value": 0.875, "low": 0.85, "high": 0.9},
-    "macro_f1": {"value": 0.8749, "low": 0.8, "high": 0.9},
-    "per_class": [
-        {"name": "a|b", "f1": {"value": 0.5}},
-        {"name": "c", "f1": {"value": 0.9}},
-    ],
-}
+AB = SingleLabel.from_names(("a", "b"))
+SURE = Interval(1.0, 1.0, 1.0)
+SCORES = Scores(
+    n=1234,
+    accuracy=Interval(0.875, 0.85, 0.9),
+    macro_f1=Interval(0.8749, 0.8, 0.9),
+    per_class=(
+        ClassScores("a|b", 1, SURE, SURE, Interval(0.5, 0.5, 0.5)),
+        ClassScores("c", 1, SURE, SURE, Interval(0.9, 0.9, 0.9)),
+    ),
+    log_loss=0.0,
+    brier=0.0,
+    ece=0.0,
+    confusion=(),
+    labels=(),
+)
 
 
 def code_in(folder: Path) -> str:
@@ -138,7 +148,7 @@ def written(folder: Path, bert: Path, *, recipe: str = "tight", public_name: str
         folder,
         config,
         plan,
-        labels,
+        SingleLabel.from_names(labels),
         decisions=undecided(config),
         scores=SCORES,
         source=source,
@@ -164,7 +174,7 @@ def test_what_was_trained_is_told(
     config = toy_settings(bert).with_values({"optim.epochs": 5.0, **limit})
     decisions = replace(undecided(config), epochs=Decision(5.0, "asked for"))
     facts: dict[str, Any] = {"scores": SCORES, "source": Source("x", bert, "x"), "steps": 7}
-    write_card(tmp_path, config, toy_plan(bert), ("a", "b"), decisions=decisions, **facts)
+    write_card(tmp_path, config, toy_plan(bert), AB, decisions=decisions, **facts)
     assert f", {told}, batch" in (tmp_path / "README.md").read_text("utf-8")
 
 
@@ -198,7 +208,7 @@ def test_the_card_tells_the_rows_and_no_path(bert: Path, tmp_path: Path) -> None
     config, plan = toy_settings(bert), toy_plan(bert)
     source = Source("x", bert, "someone/model")
     facts: dict[str, Any] = {"decisions": undecided(config), "scores": SCORES, "source": source}
-    write_card(tmp_path, config, plan, ("a|b", "c"), steps=7, data=DATA, **facts)
+    write_card(tmp_path, config, plan, AB, steps=7, data=DATA, **facts)
     text = (tmp_path / "README.md").read_text("utf-8")
     assert r"1,234 rows of rows.csv (a\|b 1,200, c 34); 56 rows to validate on" in text
     assert "secret" not in text
@@ -213,6 +223,6 @@ def test_a_proof_that_failed_as_declared_is_told(bert: Path, tmp_path: Path) -> 
     source = Source("x", bert, "x")
     proofs = {"movement": {"ok": False, "expected": True}, "gates": {"ok": True}}
     facts: dict[str, Any] = {"scores": SCORES, "source": source, "proofs": proofs}
-    write_card(tmp_path, config, plan, ("a", "b"), steps=7, decisions=undecided(config), **facts)
+    write_card(tmp_path, config, plan, AB, steps=7, decisions=undecided(config), **facts)
     text = (tmp_path / "README.md").read_text("utf-8")
     assert "- movement: does not hold, as declared\n- gates: holds" in text

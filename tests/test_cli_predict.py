@@ -37,7 +37,8 @@ class ToyRun:
         sport_N = np.array([0.75 if "g" in text else 0.25 for text in texts])
         cut = sum(len(text) > 99 for text in texts)
         shares_NK = np.stack([1 - sport_N, sport_N], axis=1)
-        return Predictions(SingleLabel.from_names(NAMES), shares_NK, cut, self.threshold)
+        task = SingleLabel.from_names(NAMES)
+        return task.predictions(shares_NK, truncated=cut, threshold=self.threshold)
 
 
 @pytest.fixture

@@ -257,7 +257,8 @@ def test_evaluate_words(evaluator: Recorder) -> None:
 def test_evaluate_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs that were named reach its function; the mean has an interval of its own."""
     mean = Interval(0.9, 0.85, 0.95)
-    seeds = OverSeeds(("r", "s", "t"), mean, mean, Interval(0.4, 0.3, 0.5), mean)
+    scores = {"accuracy": mean, "log_loss": Interval(0.4, 0.3, 0.5), "ece": mean}
+    seeds = OverSeeds(("r", "s", "t"), scores)
     recorder = Recorder(Evaluation(scores_of(["money", "sport"]), CALIBRATED, seeds=seeds))
     replace(monkeypatch, "evaluate", recorder)
     page = words("evaluate", "r", "--data", "d", "--also", "s", "--also", "t")

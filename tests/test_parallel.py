@@ -62,10 +62,10 @@ def test_gradients_come_back_in_their_places(group: Group) -> None:
 
 def test_counts_add_to_what_was_there(group: Group) -> None:
     """Whole numbers stay whole, and times are nobody else's."""
-    before = Counters(rows=5, tokens=50, loss_sum=1.5, correct=2, summed=5, seconds=1.0)
-    now = Counters(rows=2**40, tokens=60, loss_sum=2.0, correct=3, summed=9, seconds=7.0)
+    before = Counters(rows=5, tokens=50, loss_sum=1.5, score_sum=2, summed=5, seconds=1.0)
+    now = Counters(rows=2**40, tokens=60, loss_sum=2.0, score_sum=3, summed=9, seconds=7.0)
     group.add_counts(now, before)
-    assert now == Counters(rows=2**40, tokens=60, loss_sum=2.0, correct=3, summed=9, seconds=7.0)
+    assert now == Counters(rows=2**40, tokens=60, loss_sum=2.0, score_sum=3, summed=9, seconds=7.0)
     assert isinstance(now.rows, int)
 
 

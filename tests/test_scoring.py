@@ -69,12 +69,10 @@ def test_the_temperature_is_shown_before_and_after(
     kept = read_derived(run, DERIVED_NAME)
     write_derived(run, DERIVED_NAME, {**kept, "temperature": 2.0})
     found = evaluate(run.root, unseen, progress=Progress())
-    calibration = found.calibration
+    calibration, scores = found.calibration, found.scores
+    assert calibration is not None
     assert calibration.temperature == 2.0
-    assert (calibration.ece_after, calibration.log_loss_after) == (
-        found.scores.ece,
-        found.scores.log_loss,
-    )
+    assert (calibration.ece_after, calibration.log_loss_after) == (scores.ece, scores.log_loss)
     predictor = Run.load(seeds[0]).predictor
     logits_NK = predictor.logits([row["text"] for row in toy_rows(200, seed=7)])
     bare_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(axis=1, keepdims=True)
@@ -88,7 +86,9 @@ def test_seeds_are_combined(seeds: tuple[Path, ...], unseen: Path) -> None:
     found = evaluate(seeds[0], unseen, also=seeds[1:], progress=Progress()).seeds
     assert found is not None
     assert found.accuracy == over_seeds([each.accuracy.value for each in alone])
-    assert found.log_loss == over_seeds([each.log_loss for each in alone], within=(0.0, math.inf))
+    assert found.scores["log_loss"] == over_seeds(
+        [each.log_loss for each in alone], within=(0.0, math.inf)
+    )
     assert found.runs == tuple(map(str, seeds))
 
 
@@ -202,5 +202,6 @@ def test_a_halved_error_needs_no_reason(seeds: tuple[Path, ...], unseen: Path) -
     """And one that is not halved has one."""
     for run in seeds:
         told = evaluate(run, unseen, progress=Progress()).calibration
+        assert told is not None
         assert (told.reason is None) == (told.ece_after <= told.ece_before / 2)
         assert 0 < told.ece_by_chance < 0.2

@@ -32,6 +32,11 @@ class Shown(ABC):
         return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
 
 
+def score_name(name: str) -> str:
+    """A score as people call it: ``macro F1`` for ``macro_f1``."""
+    return "calibration error" if name == "ece" else name.replace("_", " ").replace("f1", "F1")
+
+
 def share_words(share: Interval) -> str:
     """A share, 0 to 1, and its interval in percent: ``91.2% (90.1 to 92.1)``."""
     return f"{share.value:.1%} ({100 * share.low:.1f} to {100 * share.high:.1f})"

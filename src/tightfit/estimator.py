@@ -44,6 +44,7 @@ from tightfit.progress import Progress, RichProgress
 from tightfit.random_states import keep_random_states
 from tightfit.run import Run
 from tightfit.storage.files import read_bytes, write_bytes
+from tightfit.tasks import need_one_class
 from tightfit.verbs.train import train
 
 MOST_SEED = 2**32
@@ -165,9 +166,7 @@ class TightfitClassifier(
     def predict(self, X: Any) -> NDArray[Any]:
         """The class of each text, of the kind that ``y`` had."""
         check_is_fitted(self)
-        with _as_scikit_learn():
-            answers_N = self.run_.task.answers(self._probabilities(X))
-        return self.classes_[answers_N]
+        return self._classes(self._probabilities(X))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """``probabilities_NK``, columns in the order of ``classes_``, calibrated where possible."""
@@ -298,6 +297,11 @@ class TightfitClassifier(
         """Width of the embeddings, for the names that scikit-learn gives to columns."""
         return self.run_.predictor.width
 
+    def _classes(self, probabilities_NK: NDArray[np.float64]) -> NDArray[Any]:
+        with _as_scikit_learn():
+            task = need_one_class(self.run_.task, "predict")
+        return self.classes_[task.answers(probabilities_NK)]
+
     def _probabilities(self, X: Any) -> NDArray[np.float64]:
         with _as_scikit_learn():
             return self.run_.predict(texts_of(X, self.text_column)).probabilities
@@ -319,12 +323,10 @@ class _MlflowModel:
     def predict(self, rows: Any, params: Mapping[str, Any] | None = None) -> Any:
         """A data frame: ``label``, and the probability of each class in a column of its name."""
         probabilities_NK = self.fitted.predict_proba(rows)
-        with _as_scikit_learn():
-            ids_N = self.fitted.run_.task.answers(probabilities_NK)
         names = [f"probability_{name}" for name in self.fitted.classes_.tolist()]
         shares = dict(zip(names, probabilities_NK.T, strict=True))
         frame = require("pandas", "an MLflow model").DataFrame
-        return frame({"label": self.fitted.classes_[ids_N], **shares})
+        return frame({"label": self.fitted._classes(probabilities_NK), **shares})
 
 
 def _load_pyfunc(path: str) -> _MlflowModel:

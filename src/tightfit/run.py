@@ -23,7 +23,7 @@ from tightfit.display import Shown, share_words
 from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import parsed
-from tightfit.tasks import Predictions, Task, read_task
+from tightfit.tasks import Predictions, Task, need_one_class, read_task
 from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
 if TYPE_CHECKING:
@@ -187,15 +187,13 @@ class Run(Shown):
     @cached_property
     def metrics(self) -> Metrics:
         """What training took, and the scores on the validation rows; an imported run has none."""
-        from tightfit.metrics.scores import Scores
-
-        path = self.folder.metrics
+        path, metric = self.folder.metrics, self.task.metric
         saved = storage.read_json(path)
         # Of runs of format 1 some of it is known without having been written.
-        known = {"task": self.task.kind, "start_accuracy": self.history[0]["eval_accuracy"]}
-        known["source"] = saved.get("source", "validation")
-        train = parsed(TrainSummary, {**known, **saved["train"]}, path)
-        return Metrics(train, parsed(Scores, saved["validation"], path))
+        start = {f"start_{metric}": self.history[0][f"eval_{metric}"]}
+        known = {"task": self.task.kind, **start, "source": saved.get("source", "validation")}
+        train = TrainSummary.from_json({**known, **saved["train"]}, metric, path)
+        return Metrics(train, parsed(self.task.scores_type(), saved["validation"], path))
 
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -217,17 +215,17 @@ class Run(Shown):
 
         if (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
             return Calibration.from_json(storage.read_derived(self.folder, DERIVED_NAME))
-        return None if self.validation is None else calibrate(self.validation)
+        if self.validation is None or not self.task.calibrates:
+            return None
+        return calibrate(self.validation)
 
     @cached_property
     def evaluations(self) -> list[Evaluated]:
         """What ``evaluate`` found on other rows since the run was sealed."""
-        from tightfit.metrics.scores import Scores
-
-        found = []
+        found, kind = [], self.task.scores_type()
         for path in sorted(self.folder.derived.glob("evaluation-*.json")):
             saved = storage.read_derived(self.folder, path.stem)
-            found.append(Evaluated(saved["data"], parsed(Scores, saved, path)))
+            found.append(Evaluated(saved["data"], parsed(kind, saved, path)))
         return found
 
     @cached_property
@@ -261,6 +259,7 @@ class Run(Shown):
 
         if self.max_error is None:
             return 0.0
+        need_one_class(self.task, "a level of error (max_error)")
         told = self.temperature, self.max_error, self.thresholds
         return choose_threshold(self.validation, *told).value
 
@@ -377,7 +376,7 @@ class Run(Shown):
 
         data = with_reading(self.config, settings).data
         columns = Columns.of(data, text_column, label_column, missing_text)
-        return replace(columns, task="single", group="")  # its labels are known
+        return replace(columns, task=self.task.kind, group="")  # its labels are known
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""
@@ -385,5 +384,6 @@ class Run(Shown):
         if len(self.labels) > 5:
             told["labels"] = f"{told['labels']}, … {len(self.labels)} in all"
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
-            told["accuracy"] = share_words(self.metrics.validation.accuracy)
+            name, score = next(iter(self.metrics.validation.headline().items()))
+            told[name] = share_words(score)
         return {**told, "parameters": f"{self.plan.total:,}"}

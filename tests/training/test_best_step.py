@@ -28,7 +28,7 @@ def test_the_best_step_is_that_of_the_metric(metric: str, bert: Path, tmp_path: 
     """The first among equals; its weights are those that the classifier has in the end."""
     setup = toy_job(bert, *RISING, f"train.metric={metric}")
     fitted = toy_loop(setup, tmp_path).fit()
-    scores = [merit(row, setup.config.train.metric) for row in fitted.history[1:]]
+    scores = [merit(row, setup) for row in fitted.history[1:]]
     assert len(set(scores)) > 1
     assert fitted.counters.best_step == scores.index(max(scores)) + 1
     assert fitted.counters.best_score == max(scores)

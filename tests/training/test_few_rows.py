@@ -20,6 +20,7 @@ from tightfit.data.table import Table
 from tightfit.errors import DataError, Interrupted, ProofError, SettingsError
 from tightfit.model.adapters import output_layer
 from tightfit.progress import Progress
+from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, read_dataset
 from tightfit.training.cross_validate import cross_validate
 from tightfit.training.distributed_worker import watch_over
@@ -154,7 +155,8 @@ def test_rows_a_class_decide(bert: Path, rows: int, classes: int, objective: str
     """And the number of classes."""
     config = toy_settings(bert, *FEW)
     plan = toy_job(bert, *FEW).classifier.plan
-    found = decide_objective(config, plan, np.arange(rows) % classes)
+    task = SingleLabel.from_names(list("ab"))
+    found = decide_objective(config, plan, task, np.arange(rows) % classes)
     assert found is not None
     assert found.value == objective
     assert found.reason

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from tightfit.errors import DataError
 from tightfit.extras import ARROW, lazy
-from tightfit.tasks.single_label import DIGITS
+from tightfit.tasks import DIGITS
 
 if TYPE_CHECKING:
     import pyarrow as pa

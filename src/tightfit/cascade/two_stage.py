@@ -24,7 +24,7 @@ from tightfit.metrics.allowed_loss import Handover, hand_over
 from tightfit.metrics.intervals import wilson
 from tightfit.progress import Progress
 from tightfit.storage.files import read_bytes, read_digested, write_digested
-from tightfit.tasks import Predictions, SingleLabel
+from tightfit.tasks import Predictions, SingleLabel, need_one_class
 from tightfit.tasks.validation_logits import ValidationLogits
 
 CASCADE = "cascade"
@@ -87,7 +87,10 @@ def choose_cascade(
         ProofError: these rows cannot show it for any confidence.
         UsageError: a level that does not lie between 0 and 1.
     """
-    task, targets_N = validation_logits.task, validation_logits.targets_N
+    task, targets_N = (
+        need_one_class(validation_logits.task, "a cascade"),
+        validation_logits.targets_N,
+    )
     logits_NK = linear.logits(texts)
     sure_N = _confidence(task, logits_NK)
     right_N = task.right(logits_NK, targets_N)
@@ -238,7 +241,8 @@ class CascadePredictor(Predictor):
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """What the encoder has to read, beside what is answered already."""
-        answered_N, probabilities_AK = self.cascade.answers(self.task, texts)
+        task = need_one_class(self.task, "a cascade")
+        answered_N, probabilities_AK = self.cascade.answers(task, texts)
         rest = super().tokens([texts[i] for i in np.flatnonzero(~answered_N).tolist()])
         own = {each.name: getattr(rest, each.name) for each in fields(Tokens)}
         return _Rest(**own, answered_N=answered_N, probabilities_AK=probabilities_AK)

@@ -17,6 +17,7 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, bar, new_table, percent
 from tightfit.cli.front import open_front
+from tightfit.display import score_name
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
@@ -116,21 +117,25 @@ def compare(
 
 
 def _show(found: Comparison, data: str, console: Console) -> list[RenderableType]:
-    title = f"{data}: accuracy and macro F1 of {found.validation_rows:,} validation rows, in %"
+    names = [score_name(name) for name in (found.rows[0].scores if found.rows else ())]
+    title = f"{data}: {' and '.join(names)} of {found.validation_rows:,} validation rows, in %"
     return [_table(found, title, console), *map(Text, _closing(found))]
 
 
 def _table(found: Comparison, title: str, console: Console) -> Table:
     """A row each; the intervals of macro F1, for which there is no room, are in the files."""
-    table = new_table(title, "", ">trains", ">", ">accuracy", ">F1", ">seconds", ">MB")
+    names = list(found.rows[0].scores if found.rows else ("accuracy", "macro_f1"))
+    columns = [f">{score_name(names[0])}", *(f">{score_name(n).split()[-1]}" for n in names[1:])]
+    table = new_table(title, "", ">trains", ">", *columns, ">seconds", ">MB")
     for row in found.rows:
+        first, *others = row.scores.values()
         add_row(
             table,
             row.name,
             f"{row.trainable:,}",
-            bar(row.accuracy.value, console, BAR),
-            _short(row.accuracy),
-            percent(row.macro_f1.value)[:-1],
+            bar(first.value, console, BAR),
+            _short(first),
+            *(percent(each.value)[:-1] for each in others),
             f"{row.seconds:,.0f}",
             f"{row.bytes / 1e6:,.1f}",
         )

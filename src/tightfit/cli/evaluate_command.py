@@ -14,7 +14,7 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, percent
 from tightfit.cli.front import open_front
-from tightfit.display import share_words
+from tightfit.display import score_name, share_words
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
@@ -130,12 +130,14 @@ def evaluate(
 
 def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     scores = found.scores
-    confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
-    tables = [_score_table(found, title), _class_table(scores), confusions(scores)]
+    tables = [_score_table(found, title)]
+    if hasattr(scores, "confusion"):
+        confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
+        tables += [_class_table(scores), confusions(scores)]
     tests = {"": found.paired, ", macro F1": found.paired_macro_f1}
     paired = [Text(f"{pair}{of}: {test.sentence}") for of, test in tests.items() if test]
     seeds = [] if found.seeds is None else [_seed_table(found.seeds)]
-    reason = found.calibration.reason
+    reason = found.calibration and found.calibration.reason
     why = [Text(f"the calibration error was not halved: {reason}")] if reason else []
     return [*tables, *why, *seeds, *paired, *_thresholds(found)]
 
@@ -161,8 +163,10 @@ def _thresholds(found: Evaluation) -> list[RenderableType]:
 def _score_table(found: Evaluation, title: str) -> Table:
     scores, calibration = found.scores, found.calibration
     table = new_table(f"{title}: {scores.n:,} rows", "score", ">value", "95% interval")
-    add_row(table, "accuracy", percent(scores.accuracy.value), _ends(scores.accuracy))
-    add_row(table, "macro F1", percent(scores.macro_f1.value), _ends(scores.macro_f1))
+    for name, score in scores.headline().items():
+        add_row(table, score_name(name), percent(score.value), _ends(score))
+    if calibration is None:
+        return table
     add_row(table, "log loss", f"{scores.log_loss:.3f}")
     add_row(table, "calibration error", percent(scores.ece))
     add_row(table, "  before calibration", percent(calibration.ece_before))
@@ -173,11 +177,12 @@ def _score_table(found: Evaluation, title: str) -> Table:
 def _seed_table(seeds: OverSeeds) -> Table:
     title = f"mean of {len(seeds.runs)} runs on the same rows"
     table = new_table(title, "score", ">mean", "95% interval over seeds")
-    add_row(table, "accuracy", percent(seeds.accuracy.value), _ends(seeds.accuracy))
-    add_row(table, "macro F1", percent(seeds.macro_f1.value), _ends(seeds.macro_f1))
-    low, high = (f"{end:.3f}" for end in (seeds.log_loss.low, seeds.log_loss.high))
-    add_row(table, "log loss", f"{seeds.log_loss.value:.3f}", f"{low} to {high}")
-    add_row(table, "calibration error", percent(seeds.ece.value), _ends(seeds.ece))
+    for name, score in seeds.scores.items():
+        if name == "log_loss":
+            low, high = (f"{end:.3f}" for end in (score.low, score.high))
+            add_row(table, score_name(name), f"{score.value:.3f}", f"{low} to {high}")
+        else:
+            add_row(table, score_name(name), percent(score.value), _ends(score))
     return table
 
 

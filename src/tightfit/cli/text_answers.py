@@ -81,21 +81,19 @@ def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> 
 
 def _objects(found: Predictions, start: int, style: Style) -> Iterator[dict[str, Any]]:
     spelt = [str(label) for label in found.task.spelt(style.label_format)]
-    told, sure = found.told(style.label_format), found.confidence.round(DIGITS).tolist()
-    rows = found.probabilities.round(DIGITS).tolist()
-    for number, row in enumerate(zip(told, sure, rows, strict=True), start):
-        named = {"probabilities": dict(zip(spelt, row[2], strict=True))}
-        answer = {"id": number, "label": row[0], "confidence": row[1]}
-        yield {**answer, **(named if style.probabilities else {})}
+    answers = found.rows(style.label_format, probabilities=False)
+    shares = found.probabilities.round(DIGITS).tolist()
+    for number, (answer, row) in enumerate(zip(answers, shares, strict=True), start):
+        named = {"probabilities": dict(zip(spelt, row, strict=False))}
+        yield {"id": number, **answer, **(named if style.probabilities else {})}
 
 
 def _lines(found: Predictions, style: Style) -> Iterator[str]:
     spelt = found.task.spelt(style.label_format)
-    told = zip(found.told(style.label_format), found.confidence, strict=True)
-    for (label, sure), row in zip(told, found.probabilities.tolist(), strict=True):
-        cells = ["" if label is None else str(label), f"{sure:.{DIGITS}f}"]
+    told = zip(found.lines(style.label_format), found.probabilities.tolist(), strict=True)
+    for cells, row in told:
         if style.probabilities:
-            pairs = zip(spelt, row, strict=True)
+            pairs = zip(spelt, row, strict=False)
             cells += [f"{name}={value:.{DIGITS}f}" for name, value in pairs]
         yield "\t".join(cells)
 

@@ -17,7 +17,7 @@ from tightfit.cli import options
 from tightfit.cli.console import percent, size, tick
 from tightfit.cli.front import open_front
 from tightfit.cli.plan_command import show_plan
-from tightfit.display import share_words
+from tightfit.display import score_name, share_words
 from tightfit.errors import UsageError
 from tightfit.progress import RichProgress
 
@@ -185,15 +185,24 @@ def _outcome(run: Run) -> Iterator[str]:
     if proof is not None:
         start = STARTS[run.config.head.start]
         kept = run.metrics.train.kept_start
-        end = "no step did better" if kept else f"trained {percent(proof['accuracy'])}"
+        metric = run.task.metric
+        end = "no step did better" if kept else f"trained {percent(proof[metric])}"
         watched = "each row by a training without it" if crossed else "the rows training watched"
-        yield f"{start} {percent(proof['start_accuracy'])} → {end}, on {watched}"
+        yield f"{start} {percent(proof[f'start_{metric}'])} → {end}, on {watched}"
     rows = f"{scores.n:,} {'rows by cross-validation' if crossed else 'validation rows'}"
     if run.decisions.scored_rows is not None:
         rows = f"a sample of {rows}: {run.decisions.scored_rows.reason}"
     yield from _kept(run.metrics.train.continued)
-    macro_f1 = percent(scores.macro_f1.value)
-    yield f"accuracy {share_words(scores.accuracy)}, macro F1 {macro_f1} on {rows}"
+    (first, score), *others = scores.headline().items()
+    more = "".join(f", {score_name(name)} {percent(each.value)}" for name, each in others)
+    yield f"{score_name(first)} {share_words(score)}{more} on {rows}"
+    yield from _weakest(scores)
+
+
+def _weakest(scores: Any) -> Iterator[str]:
+    """The label that is found worst, where there are labels."""
+    if not hasattr(scores, "per_class"):
+        return
     seen = [each for each in scores.per_class if each.support]
     weakest = min(seen, key=lambda each: each.f1.value)
     yield (

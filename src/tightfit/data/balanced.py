@@ -10,6 +10,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tightfit.data.label_strata import Strata, several_labels, shared_out
+
 
 def balanced_batch(
     targets_N: NDArray[np.int64], *, batch: int, class_rows: int, seed: int, step: int
@@ -33,17 +35,18 @@ def balanced_batch(
     return rows
 
 
-def deal(
-    strata: Sequence[int], alike: Sequence[Hashable], folds: int, seed: int
-) -> NDArray[np.int64]:
+def deal(strata: Strata, alike: Sequence[Hashable], folds: int, seed: int) -> NDArray[np.int64]:
     """The part of each row, ``parts_N``: strata are shared out as evenly as can be.
 
     Args:
-        strata: rows of the same number are alike, such as those of a label.
+        strata: rows of the same number are alike, such as those of a label; or labels of each.
         alike: rows for which this is equal, such as a text, come into the same part.
         folds: how many parts.
         seed: of the order within a stratum.
     """
+    labels_NK = several_labels(strata)
+    if labels_NK is not None:
+        return _deal_labels(labels_NK, alike, folds, seed)
     random = np.random.default_rng(seed)
     dealt: dict[Hashable, int] = {}
     following = 0
@@ -54,3 +57,14 @@ def deal(
                 dealt[alike[row]] = following % folds
                 following += 1
     return np.array([dealt[each] for each in alike], dtype=np.int64)
+
+
+def _deal_labels(
+    labels_NK: NDArray[np.bool_], alike: Sequence[Hashable], folds: int, seed: int
+) -> NDArray[np.int64]:
+    """The same for rows that may have several labels: of those that are alike the first counts."""
+    first = {each: row for row, each in reversed(list(enumerate(alike)))}
+    rows = sorted(first.values())
+    sizes = [len(rows[part::folds]) for part in range(folds)]
+    dealt = dict(zip(rows, shared_out(labels_NK[rows], sizes, seed).tolist(), strict=True))
+    return np.array([dealt[first[each]] for each in alike], dtype=np.int64)

@@ -9,6 +9,7 @@ from typing import Any
 from tightfit.config import Config
 from tightfit.data.checks.near_groups import near_crossing, near_groups
 from tightfit.data.group_splits import group_note, split_groups
+from tightfit.data.label_strata import Strata, one_each
 from tightfit.data.splits import Split, held_out_rows, split_rows
 from tightfit.data.table import Table
 from tightfit.errors import DataError
@@ -75,13 +76,14 @@ def group_rows(config: Config, table: Table, progress: Progress) -> Grouping:
     return Grouping(groups, column, sum(group is None for group in table.groups))
 
 
-def hold_out(config: Config, table: Table, strata: Sequence[int], progress: Progress) -> HeldOut:
+def hold_out(config: Config, table: Table, strata: Strata, progress: Progress) -> HeldOut:
     """Split a table as ``data.split`` says.
 
     Args:
         config: its ``data`` section and seed.
         table: the rows, with groups where ``data.group_column`` names some.
-        strata: of each row: the same number for rows that are alike, such as those of a label.
+        strata: of each row: the same number for rows that are alike, such as those of a label; or
+            its labels.
         progress: how to show progress.
 
     Raises:
@@ -90,13 +92,13 @@ def hold_out(config: Config, table: Table, strata: Sequence[int], progress: Prog
     """
     match config.data.split:
         case "last":
-            return _last(config, strata)
+            return _last(config, one_each(strata))
         case "group":
-            return _by_groups(config, strata, group_rows(config, table, progress))
+            return _by_groups(config, one_each(strata), group_rows(config, table, progress))
     return _at_random(config, table, strata)
 
 
-def _at_random(config: Config, table: Table, strata: Sequence[int]) -> HeldOut:
+def _at_random(config: Config, table: Table, strata: Strata) -> HeldOut:
     data = config.data
     split = split_rows(
         strata, validation_rows=data.validation_rows, stratify=data.stratify, seed=config.seed

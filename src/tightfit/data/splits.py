@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from tightfit import extras
+from tightfit.data.label_strata import Strata, one_each, several_labels, shared_out
 from tightfit.errors import DataError, UsageError
 
 SMALL_SHARE = 0.1
@@ -27,16 +28,15 @@ class Split:
     """What was decided against, or beyond, the settings; a sentence for people."""
 
 
-def split_rows(
-    strata: Sequence[int], *, validation_rows: float, stratify: bool, seed: int
-) -> Split:
+def split_rows(strata: Strata, *, validation_rows: float, stratify: bool, seed: int) -> Split:
     """Hold out rows for validation.
 
     Not stratified, the parts and their order are those of the datasets library's
     ``train_test_split(test_size=..., seed=...)``.
 
     Args:
-        strata: the same number for rows that are alike, such as those of a label.
+        strata: the same number for rows that are alike, such as those of a label; or the labels of
+            each row, which are then kept in proportion one by one.
         validation_rows: a count, or, below 1, a share. A count above a tenth of the rows becomes
             a tenth, rounded up.
         stratify: keep the shares of the classes, with at least one row of each on both sides, or
@@ -49,10 +49,15 @@ def split_rows(
     held_out, note = held_out_rows(len(strata), validation_rows)
     if not stratify:
         return _shuffled(range(len(strata)), held_out, seed, note)
-    return _stratified(strata, held_out, seed, note)
+    labels_NK = several_labels(strata)
+    if labels_NK is not None:
+        parts_N = shared_out(labels_NK, [len(strata) - held_out, held_out], seed)
+        train, held = (np.flatnonzero(parts_N == part).tolist() for part in (0, 1))
+        return Split(train, held, note)
+    return _stratified(one_each(strata), held_out, seed, note)
 
 
-def limit_rows(rows: Sequence[int], strata: Sequence[int], limit: int, seed: int) -> list[int]:
+def limit_rows(rows: Sequence[int], strata: Strata, limit: int, seed: int) -> list[int]:
     """A stratified sample of ``rows`` in their order, each of their classes at least once.
 
     Args:
@@ -66,6 +71,11 @@ def limit_rows(rows: Sequence[int], strata: Sequence[int], limit: int, seed: int
     """
     if limit >= len(rows):
         return list(rows)
+    labels_NK = several_labels(strata)
+    if labels_NK is not None:
+        sizes = [limit, len(rows) - limit]
+        parts_N = shared_out(labels_NK[list(rows)], sizes, seed)
+        return [row for row, part in zip(rows, parts_N.tolist(), strict=True) if part == 0]
     ids = np.asarray([strata[row] for row in rows])
     classes, counts = np.unique(ids, return_counts=True)
     if limit < len(classes):

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from tightfit.errors import DataError
 
@@ -53,6 +54,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def kind(self) -> Literal["single"]:
+        """What a label is, as in the setting ``data.task``."""
+        return "single"
 
     def select(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""

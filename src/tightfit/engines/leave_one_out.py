@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tightfit.data.words import Span, merged, without, words
 from tightfit.engines.predictor import Predictor
-from tightfit.tasks import Predictions
+from tightfit.tasks import Predictions, need_one_class
 
 MOST_WORDS = 200
 """Of a text that are left out one by one; of a longer one, neighbours go together."""
@@ -54,6 +54,9 @@ def explain(
     """The answers to texts, and the words of each with their effects, in the order of the text.
 
     All texts with all their words left out are read in one go.
+
+    Raises:
+        UsageError: answers are not one label a text.
     """
     parts = [merged(words(text), most_words) for text in texts]
     variants = [
@@ -61,7 +64,8 @@ def explain(
         for text, spans in zip(texts, parts, strict=True)
         for variant in (text, *(without(text, span) for span in spans))
     ]
-    found = predictor.predict(variants)
+    need_one_class(predictor.task, "an explanation")
+    found: Any = predictor.predict(variants)
     places = np.cumsum([0, *(1 + len(spans) for spans in parts)])
     whole = found.select(places[:-1].tolist())
     told = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,10 +97,9 @@ def compare(
 def parity_of(task: Task, run_NK: NDArray[np.float32], export_NK: NDArray[np.float32]) -> Parity:
     """Parity of two sets of logits of the same rows; a logit that is no number is far off."""
     difference = np.abs(run_NK - export_NK).max()
-    agreement = task.right(export_NK, task.answers(run_NK)).mean()
     # Infinity has no place in JSON, and any such number is beyond every tolerance.
     worst = float(difference) if np.isfinite(difference) else float(np.finfo(np.float32).max)
-    return Parity(worst, float(agreement), len(run_NK))
+    return Parity(worst, task.agreement(run_NK, export_NK), len(run_NK))
 
 
 def joined(parities: Sequence[Parity]) -> Parity:
@@ -131,10 +131,10 @@ def loss_by_labels(
     task: Task,
     run_NK: NDArray[np.float32],
     export_NK: NDArray[np.float32],
-    targets_N: NDArray[np.int64],
+    targets: NDArray[Any],
 ) -> Loss:
     """What accuracy an export loses on rows whose labels are known."""
-    lost = task.right(run_NK, targets_N).mean() - task.right(export_NK, targets_N).mean()
+    lost = task.row_scores(run_NK, targets).mean() - task.row_scores(export_NK, targets).mean()
     return Loss(float(lost), "labels")
 
 
@@ -146,9 +146,6 @@ def loss_by_probabilities(
 ) -> Loss:
     """What accuracy an export is to be expected to lose, on rows without labels.
 
-    Each row's truth is taken to be as likely as the run's probabilities say. A label that flips
-    between two that are equally likely then costs nothing, as it does on average.
+    Each row's truth is taken to be as likely as the run's probabilities say.
     """
-    likely_NK = task.probabilities(run_NK, temperature)
-    lost_N = task.confidence(likely_NK) - task.chances(likely_NK, task.answers(export_NK))
-    return Loss(float(lost_N.mean()), "probabilities")
+    return Loss(task.expected_loss(run_NK, export_NK, temperature), "probabilities")

@@ -67,8 +67,7 @@ def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row
     return Row(
         name=name,
         trainable=sum(array.size for array in weights),
-        accuracy=scores.accuracy,
-        macro_f1=scores.macro_f1,
+        scores=scores.headline(),
         seconds=seconds,
         bytes=len(pickle.dumps(model)),
     )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -82,8 +82,8 @@ class Row:
     Attributes:
         name: of the cell.
         trainable: parameters, or coefficients.
-        accuracy: with its Wilson interval.
-        macro_f1: with its bootstrap interval.
+        scores: those that are told first of this kind of target, with their intervals; the first
+            is the one that counts.
         seconds: of training; of the baselines, of fitting and scoring together.
         bytes: of what would be shipped: the artefact's folder, or the baseline as a pickle.
     """
@@ -92,10 +92,25 @@ class Row:
 
     name: str
     trainable: Amount
-    accuracy: Interval
-    macro_f1: Interval
+    scores: dict[str, Interval]
     seconds: float
     bytes: Amount
+
+    @property
+    def accuracy(self) -> Interval:
+        """Of one label a text."""
+        return self.scores["accuracy"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, each score under its own name."""
+        scores = {name: each.to_json() for name, each in self.scores.items()}
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            **scores,
+            "seconds": self.seconds,
+            "bytes": self.bytes,
+        }
 
 
 _ROW = TypeAdapter(Row)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tightfit.display import score_name
 from tightfit.experiments.cells import Row
 from tightfit.metrics.interval import Interval
 
-HEADINGS = (
-    *("", "trainable", "accuracy (95% interval)", "macro F1 (95% interval)"),
-    *("seconds", "kB"),
-)
+USUAL = ("accuracy", "macro_f1")
+"""Scores of the headings where there is no row yet."""
 
 
 def markdown(rows: Sequence[Row], left_out: Mapping[str, str]) -> str:
@@ -20,7 +19,10 @@ def markdown(rows: Sequence[Row], left_out: Mapping[str, str]) -> str:
         rows: in the order of the table.
         left_out: names of cells without a row, each with the reason.
     """
-    lines = [_line(HEADINGS), _line(["---", *["---:"] * (len(HEADINGS) - 1)])]
+    names = list(rows[0].scores) if rows else USUAL
+    scores = [f"{score_name(name)} (95% interval)" for name in names]
+    headings = ["", "trainable", *scores, "seconds", "kB"]
+    lines = [_line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
     lines += [_line(_cells(row)) for row in rows]
     if left_out:
         lines += ["", *(f"Left out: {name}: {reason}." for name, reason in left_out.items())]
@@ -32,8 +34,7 @@ def _cells(row: Row) -> list[str]:
         # A setting's value may hold the character that ends a cell.
         row.name.replace("|", "\\|"),
         f"{row.trainable:,}",
-        _with_ends(row.accuracy),
-        _with_ends(row.macro_f1),
+        *map(_with_ends, row.scores.values()),
         f"{row.seconds:,.1f}",
         f"{row.bytes / 1000:,.1f}",
     ]

@@ -53,7 +53,7 @@ class Rows:
     """Texts on which run and export are compared, besides random tokens."""
 
     texts: Sequence[str]
-    targets_N: NDArray[np.int64] | None
+    targets_N: NDArray[Any] | None
     name: str
     """Where they come from, for the record."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -16,3 +17,17 @@ class Interval:
     def to_json(self) -> dict[str, float]:
         """The three numbers under their own names."""
         return asdict(self)
+
+
+class TaskScores(Protocol):
+    """What the scores of every kind of target have."""
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+
+    def headline(self) -> dict[str, Interval]:
+        """The scores that are told first, by name; the first is the one that counts."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and finite numbers."""

@@ -71,6 +71,10 @@ class Scores:
     confusion: tuple[tuple[int, ...], ...]
     labels: tuple[str, ...]
 
+    def headline(self) -> dict[str, Interval]:
+        """Accuracy, and macro F1."""
+        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
+
     def to_json(self) -> dict[str, Any]:
         """Plain lists and finite numbers under the names of the attributes."""
         plain = asdict(self)

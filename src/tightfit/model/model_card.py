@@ -11,7 +11,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
+from tightfit.display import score_name
+from tightfit.metrics.interval import TaskScores
 from tightfit.model.locate import Source
+from tightfit.tasks import Task
 
 LOADING = {
     "peft": """from peft import PeftModel
@@ -89,10 +92,10 @@ def write_card(
     folder: Path,
     config: Config,
     plan: Plan,
-    labels: tuple[str, ...],
+    task: Task,
     *,
     decisions: Decisions,
-    scores: Mapping[str, Any],
+    scores: TaskScores,
     source: Source,
     steps: int,
     data: Mapping[str, Any] | None = None,
@@ -104,7 +107,7 @@ def write_card(
         folder: of the artefact.
         config: of the run.
         plan: of the run.
-        labels: names, in order.
+        task: what an answer is.
         decisions: of the run.
         scores: on the validation rows, as ``metrics.json`` has them.
         source: the base model.
@@ -114,13 +117,13 @@ def write_card(
     """
     parts = [
         _opening(config, plan, source),
-        "## Results\n\n" + _results(decisions, labels, scores, data),
+        "## Results\n\n" + _results(decisions, task.names, scores, data),
         "## Loading it\n\n```python\n"
-        + loading_code(plan, labels, source.public_name, "path/to/this/folder")
+        + loading_code(plan, task.names, source.public_name, "path/to/this/folder")
         + "\n```",
         "## Training\n\n" + _training(config, plan, _how(config, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
-        "## Limits\n\n" + _limits(config, scores),
+        "## Limits\n\n" + _limits(config, task, scores),
     ]
     metadata = _metadata(plan, scores, source, data)
     text = "\n\n".join(part for part in parts if part)
@@ -128,7 +131,7 @@ def write_card(
 
 
 def _metadata(
-    plan: Plan, scores: Mapping[str, Any], source: Source, data: Mapping[str, Any] | None
+    plan: Plan, scores: TaskScores, source: Source, data: Mapping[str, Any] | None
 ) -> ModelCardData:
     origin = data["validation_source"] if data else ""
     name = _public(origin) or "validation rows"
@@ -141,8 +144,8 @@ def _metadata(
     results = [
         EvalResult(metric_type=kind, metric_name=metric, metric_value=round(value, 6), **rows)
         for kind, metric, value in (
-            ("accuracy", "Accuracy", scores["accuracy"]["value"]),
-            ("f1", "Macro F1", scores["macro_f1"]["value"]),
+            ("f1" if name.endswith("_f1") else name, _called(name), each.value)
+            for name, each in scores.headline().items()
         )
     ]
     is_peft = plan.record.form == "peft"
@@ -156,6 +159,11 @@ def _metadata(
         tags=["text-classification", "tightfit", *([plan.method] if is_peft else [])],
         eval_results=results,
     )
+
+
+def _called(name: str) -> str:
+    words = score_name(name)
+    return words[:1].upper() + words[1:]
 
 
 def _opening(config: Config, plan: Plan, source: Source) -> str:
@@ -172,19 +180,20 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
 def _results(
     decisions: Decisions,
     labels: Sequence[str],
-    scores: Mapping[str, Any],
+    scores: TaskScores,
     data: Mapping[str, Any] | None,
 ) -> str:
     listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
     more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
     sample = "" if decisions.scored_rows is None else " of the"
     longer = LONGER[decisions.long_text.value]
-    accuracy = "{value:.1%} (95% interval {low:.1%} to {high:.1%})".format(**scores["accuracy"])
+    (first, best), *others = scores.headline().items()
+    score = f"{best.value:.1%} (95% interval {best.low:.1%} to {best.high:.1%})"
+    below = "".join(f"\n| {score_name(name)} | {each.value:.3f} |" for name, each in others)
     return f"""| | |
 | --- | --- |
 | labels, in order | {listed}{more} |
-| accuracy on {scores["n"]:,}{sample} {_scored_rows(data)} | {accuracy} |
-| macro F1 | {scores["macro_f1"]["value"]:.3f} |
+| {score_name(first)} on {scores.n:,}{sample} {_scored_rows(data)} | {score} |{below}
 | longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 
 
@@ -261,13 +270,17 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _limits(config: Config, scores: Mapping[str, Any]) -> str:
-    weakest = min(scores["per_class"], key=lambda each: each["f1"]["value"])
+def _limits(config: Config, task: Task, scores: TaskScores) -> str:
+    classes = getattr(scores, "per_class", None)
+    words = ""
+    if classes:
+        weakest = min(classes, key=lambda each: each.f1.value)
+        words = f"Its weakest label is {_plain(weakest.name)} (F1 {weakest.f1.value:.2f}). "
+    first = next(iter(scores.headline()))
     return (
-        "The accuracy is that of rows like the validation rows, on which the best step was chosen; "
-        "other sources, times and languages were not measured. "
-        f"Its weakest label is {_plain(weakest['name'])} (F1 {weakest['f1']['value']:.2f}). "
-        "Every text gets one of these labels, whether any fits or not. The weights of the base "
+        f"The {score_name(first)} is that of rows like the validation rows, on which the best "
+        "step was chosen; other sources, times and languages were not measured. "
+        f"{words}{task.limits} The weights of the base "
         "model keep their own licence; this card claims none for the adapter."
     )
 

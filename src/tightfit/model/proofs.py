@@ -232,15 +232,17 @@ class Standing:
     """What weights are worth on the validation rows that evaluations while training score."""
 
     step: int
-    accuracy: float
-    loss: float
     score: float
-    """By the metric that chose the best step: the more, the better."""
+    """Of the task's metric, such as accuracy."""
+    loss: float
+    merit: float
+    """By ``train.metric``, which chose the best step: the more, the better."""
 
 
 def no_regression(
     start: Standing,
     sealed: Standing,
+    metric: str = "accuracy",
     *,
     fitted_start: bool,
     highest_loss: float,
@@ -254,6 +256,7 @@ def no_regression(
     Args:
         start: before the first step.
         sealed: of the weights that were kept.
+        metric: what their scores are.
         fitted_start: the start was a linear probe.
         highest_loss: beyond which a loss is far above that of a constant answer.
         by_loss: a lower loss is as good as more right answers, which few rows tell little by.
@@ -262,21 +265,21 @@ def no_regression(
         ProofError: it is worse.
     """
     sane = sealed.loss <= highest_loss
-    as_good = not fitted_start or sealed.score >= start.score
+    as_good = not fitted_start or sealed.merit >= start.merit
     as_good |= by_loss and sealed.loss < start.loss
     numbers = {
-        "start_accuracy": start.accuracy,
+        f"start_{metric}": start.score,
         "start_loss": start.loss,
         "step": sealed.step,
-        "accuracy": sealed.accuracy,
+        metric: sealed.score,
         "loss": sealed.loss,
         "highest_loss": highest_loss,
         "kept_start": fitted_start and sealed.step == 0,
     }
     return Proof("no_regression", sane and as_good, numbers).enforce(
         "what was trained is worse than its start, or by far than a constant answer",
-        f"validation accuracy {sealed.accuracy:.1%}, loss {sealed.loss:.3g} at step "
-        f"{sealed.step}; {start.accuracy:.1%}, {start.loss:.3g} at the start",
+        f"validation {metric} {sealed.score:.1%}, loss {sealed.loss:.3g} at step "
+        f"{sealed.step}; {start.score:.1%}, {start.loss:.3g} at the start",
         "nothing was sealed; lower optim.lr, then train anew with --overwrite",
     )
 

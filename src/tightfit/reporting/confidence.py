@@ -53,8 +53,9 @@ class Confidence:
 
 
 def confidence(run: Run) -> Confidence | None:
-    """The confidence of a run on its validation rows; None where they are not on record."""
-    if run.validation is None or run.calibration is None:
+    """The confidence of a run on its validation rows; None where they are not on record, or a
+    row has not just one label."""
+    if not run.task.one_class or run.validation is None or run.calibration is None:
         return None
     temperature = run.calibration.temperature
     named = [("As trained", 1.0)]

@@ -93,7 +93,7 @@ def rows(run: Run, *, explain: bool) -> Rows:
     """
     mistakes, reason = _mistakes(run), None
     explained = 0
-    if explain and mistakes:
+    if explain and mistakes and run.task.one_class:
         try:
             read = _explained(run, mistakes[:EXPLAINED])
             mistakes, explained = (*read, *mistakes[EXPLAINED:]), len(read)
@@ -126,7 +126,8 @@ def warnings(run: Run) -> list[str]:
             f"Only {data.validation_rows:,} validation rows: the interval at the top is wide, "
             "and so are those of the labels."
         )
-    untested = [each.name for each in run.metrics.validation.per_class if not each.support]
+    classes = getattr(run.metrics.validation, "per_class", ())
+    untested = [each.name for each in classes if not each.support]
     if untested:
         found.append(f"No validation row is labelled {', '.join(untested[:LISTED])}.")
     tokens = data.tokens
@@ -222,24 +223,20 @@ def _mistakes(run: Run) -> tuple[Mistake, ...]:
         return ()
     temperature = run.calibration.temperature if run.calibration else 1.0
     return tuple(
-        _mistake(run.labels, validation_logits, temperature, place)
+        _mistake(validation_logits, temperature, place)
         for place in validation_logits.mistakes(temperature)[:LISTED]
         if validation_logits.texts[place] is not None
     )
 
 
-def _mistake(
-    labels: tuple[str, ...], validation_logits: ValidationLogits, temperature: float, place: int
-) -> Mistake:
+def _mistake(validation_logits: ValidationLogits, temperature: float, place: int) -> Mistake:
     task, text = validation_logits.task, validation_logits.texts[place] or ""
-    said = task.predictions(
-        task.probabilities(validation_logits.logits_NK[place : place + 1], temperature)
-    )
+    said = validation_logits.predictions(temperature).select([place])
     return Mistake(
         text=text,
         parts=(Part(text),),
-        true=labels[int(validation_logits.targets_N[place])],
-        predicted=labels[said.ids[0]],
+        true=task.words(validation_logits.targets_N[place : place + 1])[0],
+        predicted=said.words()[0],
         confidence=float(said.confidence[0]),
         row=int(validation_logits.rows_N[place]),
     )

@@ -45,7 +45,7 @@ def learning(run: Run) -> Learning:
     whole_percent = partial(percent, digits=0)
     charts = (
         _chart(run, "loss", ceiling=math.inf, label=short, note=smoothed if notes else ""),
-        _chart(run, "accuracy", ceiling=1.0, label=whole_percent),
+        _chart(run, run.task.metric, ceiling=1.0, label=whole_percent),
     )
     train = run.metrics.train
     words = (
@@ -80,7 +80,7 @@ def _chart(
     best = run.metrics.train.best_step
     last = run.history[-1]
     return Chart(
-        title=what.capitalize(),
+        title=what.capitalize().replace("_", " "),
         about=f"{what} while training; at the end {label(last[f'eval_{what}'])} in validation",
         x_name="step",
         x_ticks=_step_ticks(steps),

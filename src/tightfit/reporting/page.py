@@ -6,13 +6,15 @@ page also forbids scripts and every request by its own policy, so that an oversi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import PurePath
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import tightfit.reporting as package
-from tightfit.display import share_words
+from tightfit.display import score_name, share_words
 from tightfit.reporting.confidence import confidence
 from tightfit.reporting.drawing import percent, short
 from tightfit.reporting.examples import rows
@@ -23,6 +25,9 @@ from tightfit.reporting.spending import adapter_words, spending
 from tightfit.run import Run
 
 TEMPLATE = "page.html.j2"
+
+OUTCOMES: dict[str, Callable[[Run], Any]] = {"single": quality}
+"""What ``top_KIND`` and ``scores_KIND`` show of each kind of target."""
 
 
 @cache
@@ -42,22 +47,26 @@ def _templates() -> Environment:
 
 def render(run: Run, *, explain: bool = False) -> str:
     """The whole page as HTML; ``explain`` weighs the words of the worst mistakes."""
-    page = (
-        _templates()
-        .get_template(TEMPLATE)
-        .render(
-            name=PurePath(str(run.path)).name or run.path,
-            run=run,
-            scores=run.metrics.validation,
-            adapters=adapter_words(run),
-            verdict=verdict(run),
-            spending=spending(run),
-            learning=learning(run),
-            quality=quality(run),
-            confidence=confidence(run),
-            rows=rows(run, explain=explain),
-            story=story(run),
-        )
+    template = _templates().get_template(TEMPLATE)
+    headline = run.metrics.validation.headline()
+    best = next(iter(headline))
+    others = {name: each for name, each in headline.items() if name != best}
+    page = template.render(
+        name=PurePath(str(run.path)).name or run.path,
+        run=run,
+        scores=run.metrics.validation,
+        headline=headline,
+        best=best,
+        others=others,
+        score_name=score_name,
+        adapters=adapter_words(run),
+        verdict=verdict(run),
+        spending=spending(run),
+        learning=learning(run),
+        outcome=OUTCOMES[run.task.kind](run),
+        confidence=confidence(run),
+        rows=rows(run, explain=explain),
+        story=story(run),
     )
     # A lone surrogate, as a label of a data frame may hold, cannot be written.
     return page.encode("utf-8", "replace").decode()

@@ -92,9 +92,23 @@ def _movement(proof: Mapping[str, Any]) -> str:
 def _no_regression(proof: Mapping[str, Any]) -> str:
     kept = " It is the start itself, since no step did better." * proof["kept_start"]
     return (
-        f"What is sealed gives {percent(proof['accuracy'])} of the validation rows that training "
-        f"watched the right label, its start {percent(proof['start_accuracy'])}; loss "
-        f"{short(proof['loss'])} after {short(proof['start_loss'])}.{kept}"
+        f"{_outcome(proof)}; loss {short(proof['loss'])} after {short(proof['start_loss'])}.{kept}"
+    )
+
+
+def _outcome(proof: Mapping[str, Any]) -> str:
+    """What is sealed and what it started from, by the metric that the proof was made with."""
+    watched = "of the validation rows that training watched"
+    if "accuracy" in proof:
+        return (
+            f"What is sealed gives {percent(proof['accuracy'])} {watched} the right label, its "
+            f"start {percent(proof['start_accuracy'])}"
+        )
+    start = next(name for name in proof if name.startswith("start_") and name != "start_loss")
+    metric = start.removeprefix("start_")
+    return (
+        f"The {metric.replace('_', ' ')} {watched} is {proof[metric]:.3f}, that of its start "
+        f"{proof[start]:.3f}"
     )
 
 

@@ -22,10 +22,7 @@ class Verdict:
     """The outcome in words and one picture."""
 
     sentence: str
-    """Accuracy, budget and adapters in one line."""
-    majority: float
-    """Accuracy of always giving the most frequent label."""
-    majority_label: str
+    """Score, budget and adapters in one line."""
     spent: str
     """Budget and adapters as a sentence."""
     sound: bool
@@ -55,8 +52,11 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Quality:
-    """Tables of the outcome."""
+    """The outcome by label, and what to hold it against."""
 
+    majority: float
+    """Accuracy of always giving the most frequent label."""
+    majority_label: str
     classes: tuple[ClassScores, ...]
     classes_left_out: int
     matrix: tuple[tuple[str, tuple[Cell, ...]], ...]
@@ -67,33 +67,33 @@ class Quality:
 def verdict(run: Run) -> Verdict:
     """The outcome of a run, for the top of the page."""
     scores, plan = run.metrics.validation, run.plan
+    best = next(iter(scores.headline().values()))
     how = "" if run.metrics.train.source == "validation" else ", cross-validated"
     cap = "" if plan.budget is None else f" of {plan.budget:,}"
-    supports = [each.support for each in scores.per_class]
-    most = max(supports)
     learned = adapter_words(run)
     of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
     sample = "" if run.decisions.scored_rows is None else "a sample of "
     rows = f"{sample}{scores.n:,} rows"
     return Verdict(
-        sentence=f"{share_words(scores.accuracy)} on {rows}{how} · {plan.total:,}{cap} "
-        f"parameters · {learned}",
-        majority=most / scores.n,
-        majority_label=run.labels[supports.index(most)],
+        sentence=f"{share_words(best)} on {rows}{how} · {plan.total:,}{cap} parameters · {learned}",
         spent=f"It trained {plan.total:,} {of_cap}; {learned}.",
         sound=all(proof.get("ok") for proof in run.proofs.values()),
     )
 
 
 def quality(run: Run) -> Quality:
-    """The outcome by label."""
+    """The outcome by label, where a row has one of them."""
     scores = run.metrics.validation
     classes = list(scores.per_class)
     many = len(classes) > LISTED
     # Of very many labels the weakest are worth the room.
     shown = sorted(classes, key=lambda row: row.f1.value)[:LISTED] if many else classes
     confusions = _confusions(run)
+    supports = [each.support for each in scores.per_class]
+    most = max(supports)
     return Quality(
+        majority=most / scores.n,
+        majority_label=run.labels[supports.index(most)],
         classes=tuple(shown),
         classes_left_out=len(classes) - len(shown),
         matrix=_matrix(run) if len(classes) <= MATRIX_LABELS else (),

@@ -1,7 +1,7 @@
 """What a target is, and what an answer is: one file a kind of target.
 
-Another kind is another class with the public methods of :class:`SingleLabel`, named in the two
-places below; mypy then tells what it lacks.
+Another kind is another subclass of :class:`Task`, named in :data:`KINDS`; mypy then tells which
+questions it has no answer to.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tightfit.errors import ArtefactError
-from tightfit.tasks.single_label import LabelFormat, Predictions, SingleLabel
+from tightfit.config import Data
+from tightfit.data.table import Table
+from tightfit.errors import ArtefactError, UsageError
+from tightfit.tasks.single_label import LabelPredictions, SingleLabel
+from tightfit.tasks.task import DIGITS, LabelFormat, Predictions, Task
 
-Task = SingleLabel
-"""Any kind of target."""
-
-KINDS = {SingleLabel.kind: SingleLabel}
+KINDS: Mapping[str, type[Task]] = {SingleLabel.kind: SingleLabel}
 """By the name under which ``labels.json`` has them; a file without one is of the first kind."""
 
 
@@ -30,3 +30,31 @@ def read_task(saved: Mapping[str, Any]) -> Task:
         what = "the run answers in a way that this version does not know"
         raise ArtefactError(what, seen=kind, allowed=", ".join(KINDS))
     return KINDS[kind].from_json(saved)
+
+
+def task_for(table: Table, settings: Data) -> Task:
+    """The task that labelled rows set.
+
+    Raises:
+        DataError: there is nothing to learn in these rows.
+    """
+    return KINDS[table.kind].from_table(table, settings.labels)
+
+
+def need_one_class(task: Task, what: str) -> SingleLabel:
+    """The task, where each row has exactly one class.
+
+    Args:
+        task: of any kind.
+        what: needs that, such as ``a cascade``.
+
+    Raises:
+        UsageError: it is another kind.
+    """
+    if isinstance(task, SingleLabel):
+        return task
+    raise UsageError(
+        f"{what} is offered for one label a text",
+        seen=f"a run of data.task={task.kind}",
+        next_step="leave it out",
+    )

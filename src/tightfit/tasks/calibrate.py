@@ -65,7 +65,7 @@ class Calibration:
 
 def calibrate(validation_logits: ValidationLogits) -> Calibration:
     """Fit the temperature on rows that the classifier did not learn from."""
-    from tightfit.metrics.calibration import Temperature, expected_calibration_error
+    from tightfit.metrics.calibration import Temperature
 
     task, rows = validation_logits.task, (validation_logits.logits_NK, validation_logits.targets_N)
     fitted = task.fit_temperature(*rows)
@@ -77,8 +77,8 @@ def calibrate(validation_logits: ValidationLogits) -> Calibration:
         rows=len(validation_logits),
         log_loss_before=fitted.log_loss_before,
         log_loss_after=fitted.log_loss_after,
-        ece_before=expected_calibration_error(*validation_logits.confidences(1.0)),
-        ece_after=expected_calibration_error(*validation_logits.confidences(fitted.value)),
+        ece_before=validation_logits.calibration_error(1.0),
+        ece_after=validation_logits.calibration_error(fitted.value),
         reason=fitted.reason,
     )
 

@@ -14,12 +14,13 @@ from tightfit.config import ASKED, Config, Decision
 from tightfit.data.balanced import deal
 from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.holding_out import HeldOut, group_rows, hold_out
+from tightfit.data.label_strata import Strata, one_each
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import Split, limit_rows
 from tightfit.data.table import Table
 from tightfit.errors import DataError, SettingsError
 from tightfit.progress import Progress
-from tightfit.tasks import SingleLabel, Task
+from tightfit.tasks import Task, task_for
 
 SHOWN = 60
 """Characters of a text that an error shows."""
@@ -83,7 +84,7 @@ def read_dataset(
         MissingExtraError: near duplicates are to be grouped, and ``datasketch`` is not installed.
     """
     table = read_table(data, Columns.of(config.data), labelled=True)
-    task = task or SingleLabel.from_table(table, config.data.labels)
+    task = task or task_for(table, config.data)
     targets = task.encode(table)
     strata = task.strata(targets)
     _check_texts(table.texts)
@@ -110,7 +111,7 @@ def read_dataset(
         "warnings": [
             *quick_warnings(
                 train.texts,
-                strata=task.strata(train_targets),
+                strata=task.identities(train_targets),
                 counts=counts,
                 held=[] if folds else held.texts,
             ),
@@ -137,7 +138,7 @@ def _weights(table: Table) -> NDArray[np.float64] | None:
 def _shared_out(
     config: Config,
     table: Table,
-    strata: Sequence[int],
+    strata: Strata,
     validation: Any,
     *,
     limit: int | None,
@@ -166,7 +167,7 @@ def _shared_out(
     return rows, table.select(rows), HeldOut(Split(rows, rows, "; ".join(notes)), facts), folds
 
 
-def _folds_asked(config: Config, strata: Sequence[int], *, given: bool) -> Decision[int] | None:
+def _folds_asked(config: Config, strata: Strata, *, given: bool) -> Decision[int] | None:
     """How many parts of a cross-validation are wanted, or None where rows are held out or given.
 
     Raises:
@@ -180,7 +181,7 @@ def _folds_asked(config: Config, strata: Sequence[int], *, given: bool) -> Decis
             seen=f"train.folds={asked}" + ("" if given else " with data.split=last"),
             next_step="leave out one of the two",
         )
-    each = len(strata) / len(set(strata))
+    each = len(strata) / len(set(one_each(strata)))
     if asked == 0 or given or config.data.split == "last" or (asked is None and each > FEW_ROWS):
         return None
     if asked:
@@ -188,19 +189,18 @@ def _folds_asked(config: Config, strata: Sequence[int], *, given: bool) -> Decis
     return Decision(FEW_FOLDS, f"{each:.3g} rows a class are too few to hold any out")
 
 
-def _folds(
-    strata: Sequence[int], alike: Sequence[Hashable], wanted: Decision[int], seed: int
-) -> Folds:
+def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], seed: int) -> Folds:
     """The parts of a cross-validation; rows of which ``alike`` is the same are in one part.
 
     Raises:
         DataError: no class has two rows that differ.
     """
-    different = Counter(stratum for stratum, _ in set(zip(strata, alike, strict=True)))
+    classes = one_each(strata)
+    different = Counter(stratum for stratum, _ in set(zip(classes, alike, strict=True)))
     if max(different.values()) < 2:
         raise DataError(
             "no class has two different texts, so that no row can be scored by the others",
-            seen=f"{len(strata):,} rows of {len(set(strata)):,} classes",
+            seen=f"{len(strata):,} rows of {len(set(classes)):,} classes",
             next_step="give two rows or more for a class, or a file of rows with --validation",
         )
     folds = min(wanted.value, len(set(alike)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,7 @@ from tightfit.metrics.thresholds import (
     best_precision,
     cross_fitted,
 )
-
-if TYPE_CHECKING:
-    from tightfit.tasks import Task
+from tightfit.tasks import Task, need_one_class
 
 DERIVED_NAME = "thresholds"
 """The file in the run's ``derived/``."""
@@ -121,7 +119,7 @@ def choose_thresholds(
             ),
             next_step="evaluate on more rows, or ask for less",
         )
-    usual_N = task.answers(probabilities_NK)
+    usual_N = need_one_class(task, "a threshold").answers(probabilities_NK)
     return [
         _chosen(task, goal, value, (targets_N, answers_N, usual_N))
         for goal, value in zip(goals, chosen, strict=True)
@@ -197,7 +195,7 @@ def label_id(task: Task, name: object) -> int:
     Raises:
         UsageError: there is no such label.
     """
-    for spelt in (task.names, tuple(map(str, task.labels.values))):
+    for spelt in (task.names, tuple(map(str, task.spelt("value")))):
         if str(name) in spelt:
             return spelt.index(str(name))
     near = nearest(str(name), task.names)

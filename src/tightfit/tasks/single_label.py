@@ -9,11 +9,9 @@ Shapes: N rows, B rows of a batch, K labels, F width of the features that the he
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from html import escape
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,37 +19,29 @@ from numpy.typing import ArrayLike, NDArray
 from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
-from tightfit.extras import require
 from tightfit.metrics.thresholds import answers_at
+from tightfit.tasks.task import Array, LabelFormat, Predictions, Task
 
 if TYPE_CHECKING:
     import torch
 
     from tightfit.metrics.calibration import Temperature
+    from tightfit.metrics.paired import Paired
     from tightfit.metrics.scores import Scores
     from tightfit.tasks.linear_probe import LinearMap
 
-LabelFormat = Literal["value", "id", "name"]
-"""The label as it stood in the training rows, its position, or its name."""
-
-Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
-
-DIGITS = 6
-"""Decimals of a probability that is written down."""
-
-SHOWN = 10
-"""Rows that a notebook shows of predictions, and labels that their ``repr`` counts."""
-
 
 @dataclass(frozen=True)
-class SingleLabel:
+class SingleLabel(Task):
     """A classifier that gives each text one of K labels."""
 
     labels: LabelSet
 
     kind: ClassVar = "single"
     problem_type: ClassVar = "single_label_classification"
-    """What ``transformers`` calls it."""
+    metric: ClassVar = "accuracy"
+    one_class: ClassVar = True
+    limits: ClassVar = "Every text gets one of these labels, whether any fits or not."
 
     @classmethod
     def from_table(cls, table: Table, declared: tuple[str, ...] = ()) -> SingleLabel:
@@ -85,11 +75,6 @@ class SingleLabel:
         """Of the head's outputs, in order."""
         return self.labels.names
 
-    @property
-    def outputs(self) -> int:
-        """Numbers that the head gives for a text: K."""
-        return len(self.labels)
-
     # Targets
 
     def encode(self, table: Table) -> NDArray[np.int64]:
@@ -101,12 +86,20 @@ class SingleLabel:
         return np.asarray(self.labels.encode(table), dtype=np.int64)
 
     def strata(self, targets_N: NDArray[np.int64]) -> list[int]:
-        """What a stratified split keeps in proportion: rows of the same number are alike."""
+        """The ids: rows of the same number are alike."""
+        return targets_N.tolist()
+
+    def identities(self, targets_N: NDArray[np.int64]) -> list[int]:
+        """The ids."""
         return targets_N.tolist()
 
     def counts(self, targets_N: NDArray[np.int64]) -> dict[str, int]:
         """Rows of each label, by name."""
         return dict(zip(self.names, class_counts(targets_N.tolist(), self.outputs), strict=True))
+
+    def words(self, targets_N: NDArray[np.int64]) -> list[str]:
+        """The name of each label."""
+        return [self.names[label] for label in targets_N.tolist()]
 
     # Training
 
@@ -175,7 +168,11 @@ class SingleLabel:
             weights_N=weights_N,
         )
 
-    def right_unseen(
+    def row_scores(self, values_NK: Array, targets_N: Array) -> Array:
+        """As :meth:`right`: the mean is the accuracy."""
+        return self.right(values_NK, targets_N)
+
+    def unseen_scores(
         self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """Whether each row is answered rightly by a linear probe of all the others."""
@@ -217,9 +214,9 @@ class SingleLabel:
         """How probable it is that some answers, one a row, are right."""
         return np.take_along_axis(probabilities_NK, answers_N[:, None], axis=1)[:, 0]
 
-    def predictions(self, probabilities_NK: NDArray[np.float64], **more: Any) -> Predictions:
+    def predictions(self, probabilities_NK: NDArray[np.float64], **more: Any) -> LabelPredictions:
         """What users get; ``more`` are the other fields of :class:`Predictions`."""
-        return Predictions(self, probabilities_NK, **more)
+        return LabelPredictions(self, probabilities_NK, **more)
 
     def spelt(self, label_format: LabelFormat | None) -> tuple[int | str, ...]:
         """The classes in one of the ways to write them; None is what people call them."""
@@ -231,17 +228,9 @@ class SingleLabel:
         # Labels that only ``data.labels`` declares may be names among integers.
         return spelt if len({*map(type, spelt)}) == 1 else tuple(map(str, spelt))
 
-    def columns(self, label_format: LabelFormat, *, probabilities: bool) -> dict[str, type]:
-        """Names and types of what :meth:`Predictions.rows` tells: label, confidence, shares."""
-        spelt = self.spelt(label_format)
-        shares = dict.fromkeys(self.share_columns(label_format) if probabilities else (), float)
-        return {"label": type(spelt[0]), "confidence": float, **shares}
-
-    def share_columns(self, label_format: LabelFormat | None) -> list[str]:
-        """A column for the probability of each label, which bears its name if that is free."""
-        taken = {"id", "label", "confidence"}
-        names = map(str, self.spelt(label_format))
-        return [f"probability_{name}" if name in taken else name for name in names]
+    def answer_columns(self, label_format: LabelFormat) -> dict[str, type]:
+        """The label, as its values are, and the confidence."""
+        return {"label": type(self.spelt(label_format)[0]), "confidence": float}
 
     # Scores
 
@@ -249,9 +238,13 @@ class SingleLabel:
         self,
         targets_N: ArrayLike,
         probabilities_NK: ArrayLike,
+        thresholds: Mapping[int, float] | None = None,
         weights_N: NDArray[np.float64] | None = None,
     ) -> Scores:
-        """All scores, with intervals; see :func:`tightfit.metrics.scores.score`."""
+        """All scores, with intervals; see :func:`tightfit.metrics.scores.score`.
+
+        They are those of the most probable label, whatever thresholds are kept.
+        """
         from tightfit.metrics.scores import score
 
         return score(targets_N, probabilities_NK, self.names, weights_B=weights_N)
@@ -268,6 +261,34 @@ class SingleLabel:
         answers_N = self.answers(values_NK)
         return float(f1_score(targets_N, answers_N, average="macro", sample_weight=weights_N))
 
+    def scores_type(self) -> type[Scores]:
+        """Of :meth:`score`."""
+        from tightfit.metrics.scores import Scores
+
+        return Scores
+
+    def compare(
+        self, targets_N: NDArray[np.int64], ours: Predictions, theirs: Predictions
+    ) -> tuple[Paired, ...]:
+        """By accuracy and by macro F1, of the most probable labels."""
+        from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
+
+        rows = targets_N, *(self.answers(each.probabilities) for each in (ours, theirs))
+        return compare_accuracy(*rows), compare_macro_f1(*rows)
+
+    def agreement(self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any]) -> float:
+        """The share of rows with the same most probable label."""
+        return float(self.right(theirs_NK, self.answers(ours_NK)).mean())
+
+    def expected_loss(
+        self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any], temperature: float
+    ) -> float:
+        """Of accuracy. A label that flips between two that are equally likely costs nothing, as it
+        does on average."""
+        likely_NK = self.probabilities(ours_NK, temperature)
+        lost_N = self.confidence(likely_NK) - self.chances(likely_NK, self.answers(theirs_NK))
+        return float(lost_N.mean())
+
     def fit_temperature(self, logits_NK: ArrayLike, targets_N: ArrayLike) -> Temperature:
         """The temperature with the least log loss on these rows."""
         from tightfit.metrics.calibration import fit_temperature
@@ -280,33 +301,32 @@ class SingleLabel:
 
         return carries_over(logits_NK, targets_N)
 
+    def calibration_error(
+        self, targets_N: NDArray[np.int64], probabilities_NK: NDArray[Any]
+    ) -> float:
+        """Expected calibration error of the confidence in the most probable label."""
+        from tightfit.metrics.calibration import expected_calibration_error
+
+        right_N = self.right(probabilities_NK, targets_N)
+        return expected_calibration_error(self.confidence(probabilities_NK), right_N)
+
+    def calibration_error_by_chance(self, probabilities_NK: NDArray[Any]) -> float:
+        """What a perfectly calibrated classifier would show on so many rows."""
+        from tightfit.metrics.calibration import calibration_error_by_chance
+
+        return calibration_error_by_chance(self.confidence(probabilities_NK))
+
 
 @dataclass(frozen=True, repr=False)
-class Predictions:
-    """What the classifier says of each text, in the order of the texts."""
-
-    task: SingleLabel
-    probabilities: NDArray[np.float64]
-    """One row a text, one column a label."""
-    truncated: int = 0
-    """Texts that were longer than the classifier reads."""
-    threshold: float = 0.0
-    """The confidence from which on an answer is to be relied upon."""
-    by_linear: int = 0
-    """Texts that the linear model of a cascade answered."""
-    thresholds: Mapping[int, float] = field(default_factory=dict)
-    """From which probability on a label is answered, by its id; see ``metrics.thresholds``."""
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """Of the columns of the probabilities."""
-        return self.task.names
+class LabelPredictions(Predictions):
+    """The label of each text, with the probability of every label."""
 
     @property
     def _answers(self) -> NDArray[np.int64]:
         if self.thresholds:
             return answers_at(self.probabilities, self.thresholds)
-        return self.task.answers(self.probabilities)
+        found: NDArray[np.int64] = self.task.answers(self.probabilities)
+        return found
 
     @property
     def ids(self) -> list[int]:
@@ -325,19 +345,17 @@ class Predictions:
     @property
     def confidence(self) -> NDArray[np.float64]:
         """The probability of each text's label."""
-        return self.task.chances(self.probabilities, self._answers)
+        found: NDArray[np.float64] = self.task.chances(self.probabilities, self._answers)
+        return found
 
-    @property
-    def answered(self) -> list[bool]:
-        """Whether each text's confidence reaches the threshold."""
-        return (self.confidence >= self.threshold).tolist()
+    def right(self, targets_N: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each label is the true one."""
+        found: NDArray[np.bool_] = self._answers == targets_N
+        return found
 
-    def __len__(self) -> int:
-        return len(self.probabilities)
-
-    def select(self, rows: Sequence[int]) -> Predictions:
-        """Those of some texts; counts over all texts are not known of them."""
-        return replace(self, probabilities=self.probabilities[rows], truncated=0, by_linear=0)
+    def words(self) -> list[str]:
+        """The name of each label."""
+        return [self.label_names[i] for i in self.ids]
 
     def told(self, label_format: LabelFormat | None = None) -> list[str | int | None]:
         """The label of each text, None where the classifier is not sure enough.
@@ -348,40 +366,7 @@ class Predictions:
         pairs = zip(self.ids, self.answered, strict=True)
         return [spelt[i] if answered else None for i, answered in pairs]
 
-    def rows(
-        self, label_format: LabelFormat, *, probabilities: bool
-    ) -> list[dict[str, str | int | float | None]]:
-        """One dictionary a text, with the keys of :meth:`SingleLabel.columns`."""
-        names = list(self.task.columns(label_format, probabilities=probabilities))
-        told, sure = self.told(label_format), self.confidence.round(DIGITS).tolist()
-        values = self.probabilities.round(DIGITS).tolist() if probabilities else [[]] * len(told)
-        return [
-            dict(zip(names, [*row[:2], *row[2]], strict=True))
-            for row in zip(told, sure, values, strict=True)
-        ]
-
-    def to_frame(self) -> Any:
-        """A ``pandas.DataFrame``: label, confidence, and the probability of each label.
-
-        Raises:
-            MissingExtraError: pandas is not installed.
-        """
-        columns = {"label": self.told(), "confidence": self.confidence}
-        shares = zip(self.task.share_columns(None), self.probabilities.T, strict=True)
-        frame = require("pandas", "a data frame of predictions").DataFrame
-        return frame({**columns, **dict(shares)})
-
-    def __repr__(self) -> str:
-        common = Counter(self.labels).most_common(SHOWN)
-        return f"Predictions({len(self):,} texts: {', '.join(f'{n} {c:,}' for n, c in common)})"
-
-    def _repr_html_(self) -> str:
-        """The first rows, for a notebook."""
-        shown = list(zip(self.told(), self.confidence, strict=True))[:SHOWN]
-        rows = [
-            f"<tr><td>{'' if label is None else escape(str(label))}</td><td>{sure:.1%}</td></tr>"
-            for label, sure in shown
-        ]
-        more = f"<p>and {len(self) - SHOWN:,} more</p>" if len(self) > SHOWN else ""
-        head = "<tr><th>label</th><th>confidence</th></tr>"
-        return f"<table>{head}{''.join(rows)}</table>{more}"
+    def answers(self, label_format: LabelFormat | None = None) -> list[dict[str, Any]]:
+        """Label and confidence of each text."""
+        pairs = zip(self.told(label_format), self.confidence.tolist(), strict=True)
+        return [{"label": label, "confidence": sure} for label, sure in pairs]

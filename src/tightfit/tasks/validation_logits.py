@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ class ValidationLogits:
 
     task: Task
     logits_NK: NDArray[np.float32]
-    targets_N: NDArray[np.int64]
+    targets_N: NDArray[Any]
+    """Class ids, or of several labels 0 and 1, (N, K)."""
     rows_N: NDArray[np.int64]
     """Position of each among the validation rows."""
     texts: tuple[str | None, ...]
@@ -56,7 +57,7 @@ class ValidationLogits:
         cls,
         task: Task,
         logits_NK: NDArray[np.float32],
-        targets_N: NDArray[np.int64],
+        targets_N: NDArray[Any],
         texts: Sequence[str],
     ) -> ValidationLogits:
         """Keep what has a bounded size: all rows, or a fixed sample of very many."""
@@ -83,7 +84,12 @@ class ValidationLogits:
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The confidence in each row's answer, and whether the answer is right."""
         said = self.predictions(temperature, thresholds)
-        return said.confidence, np.array(said.ids) == self.targets_N
+        return said.confidence, said.right(self.targets_N)
+
+    def calibration_error(self, temperature: float) -> float:
+        """How far confidence is from the truth on these rows, 0 to 1."""
+        probabilities_NK = self.task.probabilities(self.logits_NK, temperature)
+        return self.task.calibration_error(self.targets_N, probabilities_NK)
 
     def predictions(
         self, temperature: float, thresholds: Mapping[int, float] | None = None
@@ -101,13 +107,10 @@ class ValidationLogits:
         Raises:
             MachineError: it cannot be written.
         """
-        logits = pa.FixedSizeListArray.from_arrays(
-            pa.array(self.logits_NK.reshape(-1), pa.float32()), self.logits_NK.shape[1]
-        )
         columns = {
             "row": pa.array(self.rows_N),
-            "label": pa.array(self.targets_N),
-            "logits": logits,
+            "label": _column(self.targets_N),
+            "logits": _column(self.logits_NK),
             "text": pa.array(self.texts, pa.string()),
             "input": pa.array(self.inputs or [None] * len(self), pa.string()),
         }
@@ -127,9 +130,8 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
     ensure_train("what is made of validation rows, such as a level of error (max_error),")
     try:
         table = pq.read_table(path)
-        width = table.schema.field("logits").type.list_size
-        logits_NK = table["logits"].combine_chunks().flatten().to_numpy().reshape(-1, width)
-        rows_N, targets_N = table["row"].to_numpy(), table["label"].to_numpy()
+        logits_NK, targets_N = _array(table["logits"]), _array(table["label"])
+        rows_N = table["row"].to_numpy()
     except (pa.ArrowException, OSError, AttributeError, KeyError) as error:
         raise ArtefactError(
             "the record of the validation rows cannot be read",
@@ -140,6 +142,20 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
     whole = "input" in table.column_names
     inputs = tuple(table["input"].to_pylist()) if whole else (None,) * len(texts)
     return ValidationLogits(task, logits_NK, targets_N, rows_N, texts, inputs)
+
+
+def _column(values: NDArray[Any]) -> pa.Array:
+    """A column of numbers, or of as many numbers in each row."""
+    flat = pa.array(values.reshape(-1))
+    return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def _array(column: pa.ChunkedArray) -> NDArray[Any]:
+    """What :func:`_column` made a column of."""
+    if not pa.types.is_fixed_size_list(column.type):
+        return np.asarray(column.to_numpy())
+    flat = column.combine_chunks().flatten().to_numpy()
+    return np.asarray(flat.reshape(-1, column.type.list_size))
 
 
 def _whole(texts: Sequence[str]) -> tuple[str | None, ...]:

@@ -74,7 +74,8 @@ class TrainingState:
         counters, row = self.counters, self.history[-1]
         loss = counters.loss_sum / counters.summed if counters.summed else row["train_loss"]
         speed = counters.rows / counters.train_seconds
-        return f"loss {loss:.3f}  validation {row['eval_accuracy']:.1%}  {speed:.0f} rows/s"
+        score = row[f"eval_{self.setup.classifier.task.metric}"]
+        return f"loss {loss:.3f}  validation {score:.1%}  {speed:.0f} rows/s"
 
 
 class Callback:
@@ -103,7 +104,7 @@ def notify(callbacks: Sequence[Callback], event: Event, state: TrainingState) ->
 
 
 class ProgressBar(Callback):
-    """Shows the steps, the loss, the validation accuracy and the speed."""
+    """Shows the steps, the loss, the validation score and the speed."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress, self._open, self._bar = progress, ExitStack(), Bar()

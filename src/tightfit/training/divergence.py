@@ -48,29 +48,24 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
     """
     # Of what has no steps the start is all there is.
     fitted_start = setup.config.head.start != "random" and setup.objective != "probe"
-    history, best = fitted.history, fitted.counters.best_step
+    history, best, metric = fitted.history, fitted.counters.best_step, setup.dataset.task.metric
     kept = best > 0 or fitted_start
     sealed = next((row for row in history if kept and row["step"] == best), history[-1])
     start, end = (
-        Standing(
-            row["step"],
-            row["eval_accuracy"],
-            row["eval_loss"],
-            merit(row, setup.config.train.metric),
-        )
+        Standing(row["step"], row[f"eval_{metric}"], row["eval_loss"], merit(row, setup))
         for row in (history[0], sealed)
     )
     highest = highest_loss(setup, history)
     by_loss = setup.out_of_fold is not None
     proof = no_regression(
-        start, end, fitted_start=fitted_start, highest_loss=highest, by_loss=by_loss
+        start, end, metric, fitted_start=fitted_start, highest_loss=highest, by_loss=by_loss
     )
     if proof.numbers["kept_start"]:
         gone_on = setup.config.head.start == "run"
         what = "the run that it goes on from" if gone_on else "a linear probe"
         adapters = "stay as they were in it" if gone_on else "change nothing"
         progress.warn(
-            f"no step did better than the start, {what} with {start.accuracy:.1%} on the "
+            f"no step did better than the start, {what} with {start.score:.1%} on the "
             f"validation rows; the start is kept, and the adapters {adapters}: lower optim.lr, "
             "or give more rows"
         )

@@ -168,8 +168,8 @@ class Gradients:
         if self._weights_N is not None:
             losses_B = losses_B * self._weights_N[batch.rows_B]
         loss_sum = losses_B.sum()
-        correct = task.right(logits_BK, batch.targets_B).sum()
-        self._sums += torch.stack([loss_sum.detach().double(), correct, batch.mask_BL.sum()])
+        scores = task.row_scores(logits_BK.detach(), batch.targets_B).sum()
+        self._sums += torch.stack([loss_sum.detach().double(), scores, batch.mask_BL.sum()])
         counters.summed += len(batch.targets_B)
         counters.rows += len(batch.targets_B)
         return self._scaler.scale(loss_sum / rows_in_step)

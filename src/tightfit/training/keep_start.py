@@ -22,9 +22,9 @@ def choose_by_folds(setup: Setup, progress: Progress) -> Setup:
     if decided is not None or setup.objective == "probe" or why_unsolved(setup.classifier.plan):
         return setup
     words = (
-        f"out of fold {found.trained.right} of {len(setup.validation.targets)} rows are right with "
-        f"a log loss of {found.trained.scores[0]:.2f}, by the probe on the frozen encoder "
-        f"{found.start.right} with {found.start.scores[0]:.2f}"
+        f"out of fold {found.trained.right:g} of {len(setup.validation.targets)} rows are right "
+        f"with a log loss of {found.trained.scores[0]:.2f}, by the probe on the frozen encoder "
+        f"{found.start.right:g} with {found.start.scores[0]:.2f}"
     )
     progress.say(words)
     if found.trained.as_good_as(found.start):

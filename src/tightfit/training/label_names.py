@@ -33,6 +33,8 @@ SIGNIFICANT = 0.05
 def name_texts(config: Config, dataset: Dataset) -> list[str]:
     """A sentence for each label, in their order; none where names are no use or not wanted."""
     names, described = dataset.task.names, config.data.label_descriptions
+    if not dataset.task.one_class:
+        return []
     each = len(dataset.train_targets) / max(1, len(set(dataset.train_targets.tolist())))
     wanted = config.data.label_names != "off" and config.optim.objective != "cross-entropy"
     if not wanted or each > FEW_ROWS:

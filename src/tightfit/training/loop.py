@@ -206,13 +206,13 @@ class Loop:
         """Score the sample of validation rows, keep the weights if they are the best."""
         started = time.perf_counter()
         state, counters = self.state, self.state.counters
-        scores = self._scores()
-        score = merit(scores, state.setup.config.train.metric)
-        if self._is_best(score, scores["eval_loss"]):
+        found = self._scores()
+        score = merit(found, state.setup)
+        if self._is_best(score, found["eval_loss"]):
             counters.best_score, counters.best_step = score, state.step
             self._best = state.setup.classifier.state()
         counters.seconds += time.perf_counter() - started
-        self._add_row(scores)
+        self._add_row(found)
         self._notify("on_evaluation")
 
     def _is_best(self, score: float, eval_loss: float) -> bool:
@@ -227,25 +227,24 @@ class Loop:
             return state.rate > 0
         if state.step == 0:
             return state.setup.config.head.start != "random"
-        again = score == best and state.counters.best_step == 0
-        better = best is None or score > best or again
+        better = score > best or (score == best and state.counters.best_step == 0)
         # Not a number is not below it either.
         return state.rate > 0 and better and eval_loss <= highest_loss(state.setup, state.history)
 
     def _scores(self) -> HistoryRow:
-        """Of the rows held out, or by trainings that did not see a row."""
+        """Mean loss and the metrics: of rows held out, or of trainings without a row."""
         state, setup, subset = self.state, self.state.setup, self.state.setup.eval_subset
         crossed, task = setup.out_of_fold, setup.classifier.task
         if crossed is not None:
             answers = crossed.trained if state.step else crossed.start
-            logits_NK, (loss, accuracy) = answers.logits_NK, answers.scores
+            logits_NK, (loss, score) = answers.logits_NK, answers.scores
         else:
             own = self._logits(subset, state.peers.rows_of(range(len(subset.tokens))))
             logits_NK = state.peers.gather(own, len(subset.tokens))
             both = torch.from_numpy(logits_NK), torch.from_numpy(subset.targets)
             loss = weighted_mean(task.row_losses(*both), subset.weights_N)
-            accuracy = weighted_mean(task.right(*both), subset.weights_N)
-        found = {"eval_loss": loss, "eval_accuracy": accuracy}
+            score = weighted_mean(task.row_scores(*both), subset.weights_N)
+        found = {"eval_loss": loss, f"eval_{task.metric}": score}
         if setup.config.train.metric == "macro_f1":
             found["eval_macro_f1"] = task.macro_f1(logits_NK, subset.targets, subset.weights_N)
         return found
@@ -261,21 +260,22 @@ class Loop:
             at_once=setup.lean is not None and setup.lean.divides,
         )
 
-    def _add_row(self, scores: HistoryRow) -> None:
+    def _add_row(self, found: HistoryRow) -> None:
         state, counters = self.state, self.state.counters
         step, summed = state.step, counters.summed
+        metric = state.setup.classifier.task.metric
         row: HistoryRow = {
             "step": step,
             "epoch": step / self.state.setup.schedule.steps_per_epoch,
             "lr": self.state.rate if step else 0.0,
             "train_loss": counters.loss_sum / summed if summed else None,
-            "train_accuracy": counters.correct / summed if summed else None,
-            **scores,
+            f"train_{metric}": counters.score_sum / summed if summed else None,
+            **found,
             "rows": counters.rows,
             "tokens": counters.tokens,
             "seconds": round(counters.seconds, 3),
         }
-        counters.loss_sum, counters.correct, counters.summed = 0.0, 0, 0
+        counters.loss_sum, counters.score_sum, counters.summed = 0.0, 0.0, 0
         state.history.append(row)
 
     def _set_rate(self, step: int) -> float:

@@ -6,13 +6,16 @@ The thresholds come from the trials in EXPERIMENTS.md, "Few rows".
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import ASKED, Config, Decision, Objective
+from tightfit.errors import SettingsError
 from tightfit.methods import HEAD_ONLY
+from tightfit.tasks import Task
 
 MOST_ROWS = 64
 """Rows a class up to which the contrastive loss is better than cross-entropy, or level with it."""
@@ -22,17 +25,29 @@ MOST_CLASSES = 50
 
 
 def decide_objective(
-    config: Config, plan: Plan, targets_N: NDArray[np.int64]
+    config: Config, plan: Plan, task: Task, targets_N: NDArray[Any]
 ) -> Decision[Objective] | None:
     """What the steps minimise, or that there are none; None where the settings leave no choice.
 
     Args:
         config: what was asked for.
         plan: what trains.
-        targets_N: classes of the training rows.
+        task: what a target is.
+        targets_N: of the training rows.
+
+    Raises:
+        SettingsError: what was asked for needs one class a row.
     """
     if config.optim.objective == "cross-entropy":
         return None
+    if not task.one_class:
+        if config.optim.objective == "contrastive":
+            raise SettingsError(
+                "a contrastive loss is offered for one label a text",
+                seen=f"optim.objective=contrastive with data.task={task.kind}",
+                next_step="leave out optim.objective",
+            )
+        return Decision("cross-entropy", "a row has not just one of several classes")
     classes, counts = np.unique(targets_N, return_counts=True)
     each = len(targets_N) / len(classes)
     many = None if config.optim.objective == "contrastive" else _why_many(each, len(classes))

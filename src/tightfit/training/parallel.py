@@ -27,7 +27,7 @@ PATIENCE = timedelta(minutes=30)
 
 BACKENDS = "cpu:gloo,cuda:nccl"
 
-ADDED = ("loss_sum", "correct", "summed", "rows", "tokens")
+ADDED = ("loss_sum", "score_sum", "summed", "rows", "tokens")
 """The counters that add up over processes."""
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,19 +66,20 @@ def decide_pooling(
     except UnknownInside as error:
         return Decision("first", error.what)
     targets_N = dataset.train_targets[rows_N]
-    first_N, mean_N = (dataset.task.right_unseen(x_NF, targets_N) for x_NF in features)
-    return choose_pooling(first_N, mean_N, rows)
+    first_N, mean_N = (dataset.task.unseen_scores(x_NF, targets_N) for x_NF in features)
+    return choose_pooling(first_N, mean_N, rows, dataset.task.metric.replace("_", " "))
 
 
 def choose_pooling(
-    first_N: NDArray[np.bool_], mean_N: NDArray[np.bool_], rows: int
+    first_N: NDArray[Any], mean_N: NDArray[Any], rows: int, metric: str = "accuracy"
 ) -> Decision[Pooling]:
     """The better one, if the difference is more than its standard error.
 
     Args:
-        first_N: where the probe on first tokens was right, on rows that it was not fitted on.
+        first_N: how well the probe on first tokens answered rows that it was not fitted on.
         mean_N: the same of the probe on means.
         rows: to train on in all.
+        metric: what the mean of these scores is.
     """
     gain_N = mean_N.astype(np.float64) - first_N
     gain, error = float(gain_N.mean()), float(gain_N.std(ddof=1) / len(gain_N) ** 0.5)
@@ -85,6 +87,11 @@ def choose_pooling(
         f"a linear classifier is right on {mean_N.mean():.1%} of {len(gain_N):,} rows that it did "
         f"not see with the mean, and on {first_N.mean():.1%} with the first token"
     )
+    if metric != "accuracy":
+        told = (
+            f"a linear map has a {metric} of {mean_N.mean():.3f} on {len(gain_N):,} rows that it "
+            f"did not see with the mean, and of {first_N.mean():.3f} with the first token"
+        )
     if abs(gain) > error:
         return Decision("mean" if gain > 0 else "first", told)
     if rows < MANY_ROWS:

@@ -145,7 +145,7 @@ def _opened(
         folds=dataset.folds.decision if dataset.folds else None,
     )
     if decided is None:
-        objective = decide_objective(config, plan, dataset.train_targets)
+        objective = decide_objective(config, plan, dataset.task, dataset.train_targets)
         decisions = replace(decisions, objective=objective)
     setup = Setup(
         config,
@@ -242,8 +242,11 @@ class _Reader:
             held = encode(dataset.validation_texts, long_text=kept.value, advance=bar.advance)
         train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
         # To train on, every window is a row; held-out texts are scored as they are predicted.
-        targets = np.concatenate([dataset.train_targets, np.arange(len(names))])[train.owners]
-        rows = Rows(train.flat, targets, weights_N=_spread(dataset.train_weights, train.owners))
+        targets = dataset.train_targets
+        if names:
+            targets = np.concatenate([targets, np.arange(len(names))])
+        targets, weights_N = targets[train.owners], _spread(dataset.train_weights, train.owners)
+        rows = Rows(train.flat, targets, weights_N=weights_N)
         held_rows = Rows(held, dataset.validation_targets, weights_N=dataset.validation_weights)
         if dataset.folds is not None:
             # A sentence is in no part: it is always trained on, and never scored.

@@ -6,6 +6,7 @@ Shapes: B rows of a batch, K labels.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tightfit.config import Config, Decisions, Metric, Objective
+from tightfit.config import Config, Decisions, Objective
 from tightfit.data.batches import (
     Batch,
     Tokens,
@@ -35,13 +36,9 @@ from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
 
 HistoryRow = dict[str, Any]
-"""step, epoch, lr, train_loss, train_accuracy, eval_loss, eval_accuracy, rows, tokens, seconds; and
-eval_macro_f1, where it is the metric."""
-
-
-def merit(row: HistoryRow, metric: Metric) -> float:
-    """What an evaluation is worth by ``train.metric``: the more, the better."""
-    return -float(row["eval_loss"]) if metric == "log_loss" else float(row[f"eval_{metric}"])
+"""step, epoch, lr, train_loss, eval_loss, rows, tokens, seconds; and under ``train_`` and ``eval_``
+with its metric behind it what the task goes by: accuracy, where a row has one label. Where
+``train.metric`` is macro_f1, eval_macro_f1 too."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +81,19 @@ class Answers:
     weights_N: NDArray[np.float64] | None = None
 
     @cached_property
-    def right(self) -> int:
-        """Rows that are answered rightly."""
-        return int(self.task.right(self.logits_NK, self.targets_N).sum())
+    def right(self) -> float:
+        """Rows that are answered rightly; of what can be half right, the sum of the scores."""
+        return float(self.task.row_scores(self.logits_NK, self.targets_N).sum())
 
     @cached_property
     def scores(self) -> tuple[float, float]:
-        """Mean loss in nats, at the temperature that suits it best, and accuracy.
+        """Mean loss in nats, at the temperature that suits it best, and the task's metric.
 
         How sharp a solved head is depends on its strength, which is no merit of it.
         """
         loss = self.task.fit_temperature(self.logits_NK, self.targets_N).log_loss_after
-        right_N = self.task.right(self.logits_NK, self.targets_N)
-        return loss, float(np.average(right_N, weights=self.weights_N))
+        scores_N = self.task.row_scores(self.logits_NK, self.targets_N)
+        return loss, float(np.average(scores_N, weights=self.weights_N))
 
     def as_good_as(self, other: Answers) -> bool:
         """Few rows tell little by how many are right, and more by how sure each answer is: worse
@@ -251,11 +248,11 @@ class Counters:
     seconds: float = 0.0
     """All of this and evaluations."""
     best_step: int = 0
-    best_score: float | None = None
-    """Of the best step, by ``train.metric``: the more, the better. None: there is none."""
+    best_score: float = -sys.float_info.max
+    """Of the best step, by ``train.metric``: the more, the better."""
     loss_sum: float = 0.0
     """Of the rows since the last history row, as are the next two."""
-    correct: int = 0
+    score_sum: float = 0.0
     summed: int = 0
 
     def per_second(self, count: int) -> float:
@@ -263,15 +260,15 @@ class Counters:
         return count / self.train_seconds if self.train_seconds else 0.0
 
     def sums(self, device: torch.device) -> torch.Tensor:
-        """Loss, right answers and tokens, to be added to on a device: each number read there, one
+        """Loss, scores and tokens, to be added to on a device: each number read there, one
         by one, would wait for it. In double precision, so that they are what Python's are."""
-        numbers = [self.loss_sum, self.correct, self.tokens]
+        numbers = [self.loss_sum, self.score_sum, self.tokens]
         return torch.tensor(numbers, dtype=torch.double, device=device)
 
     def take(self, sums: torch.Tensor) -> None:
         """Read what :meth:`sums` has become."""
-        self.loss_sum, *counts = sums.tolist()
-        self.correct, self.tokens = map(int, counts)
+        self.loss_sum, self.score_sum, tokens = sums.tolist()
+        self.tokens = int(tokens)
 
 
 @dataclass(frozen=True)
@@ -281,3 +278,14 @@ class Fitted:
     history: list[HistoryRow]
     counters: Counters
     steps: int
+
+
+def merit(row: HistoryRow, setup: Setup) -> float:
+    """What an evaluation is worth by ``train.metric``: the more, the better.
+
+    Where that is left at accuracy, the task's own metric counts.
+    """
+    metric = setup.config.train.metric
+    if metric == "log_loss":
+        return -float(row["eval_loss"])
+    return float(row[f"eval_{setup.dataset.task.metric if metric == 'accuracy' else metric}"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from tightfit.metrics.scores import Scores
+from tightfit.storage.files import parsed
 
 ScoreSource = Literal["validation", "cross_validation"]
 """What scores were measured on: rows held out or given, or each row by trainings without it."""
@@ -44,9 +44,9 @@ class TrainSummary:
     Attributes:
         task: what a target is.
         total: trainable parameters.
-        accuracy: on the validation rows, as is ``macro_f1``.
-        macro_f1: the mean over classes of their F1.
-        start_accuracy: before the first step, on the rows that evaluations while training score.
+        scores: on the validation rows, by name: those that are told first of this kind of target.
+        metric: by which the best step was chosen, such as accuracy.
+        start: its value before the first step, on the rows that evaluations while training score.
         best_step: the step whose weights were kept.
         steps: optimiser steps that were taken.
         epochs: passes over the training rows.
@@ -56,15 +56,15 @@ class TrainSummary:
         tokens_per_second: likewise.
         proofs: by name, whether each holds, and whether a failure was declared (``expected``), and
             whether the start was kept (``kept_start``).
-        source: of accuracy and macro F1.
+        source: of the scores.
         continued: of a training that went on from a run, what became of what that knew.
     """
 
     task: str
     total: int
-    accuracy: float
-    macro_f1: float
-    start_accuracy: float
+    scores: Mapping[str, float]
+    metric: str
+    start: float
     best_step: int
     steps: int
     epochs: float
@@ -75,6 +75,56 @@ class TrainSummary:
     proofs: Mapping[str, Mapping[str, bool]]
     source: ScoreSource = "validation"
     continued: Continued | None = None
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any], metric: str, path: Path) -> TrainSummary:
+        """Read what :meth:`told` gave, from a file.
+
+        Raises:
+            ArtefactError: it is something else.
+        """
+        start, own = f"start_{metric}", {each.name for each in fields(cls)}
+        known = {name: value for name, value in saved.items() if name in own}
+        others = {name: value for name, value in saved.items() if name not in {*own, start}}
+        found = {**known, "scores": others, "metric": metric, "start": saved.get(start)}
+        return parsed(TrainSummary, found, path)
+
+    def told(self) -> dict[str, Any]:
+        """Its numbers under the names that the scores have; what is as ever goes without saying."""
+        told = {each.name: getattr(self, each.name) for each in fields(TrainSummary)}
+        told = {name: told.pop(name) for name in ("task", "total")} | {
+            **told.pop("scores"),
+            f"start_{told.pop('metric')}": told.pop("start"),
+            **told,
+        }
+        for name, usual in (("continued", None), ("source", "validation")):
+            if told[name] == usual:
+                del told[name]
+        if self.continued is not None:
+            told["continued"] = asdict(self.continued)
+        return told
+
+    @property
+    def accuracy(self) -> float:
+        """Of one label a text: the share of rows that are right."""
+        return self._score("accuracy")
+
+    @property
+    def macro_f1(self) -> float:
+        """Of labels: the mean of their F1."""
+        return self._score("macro_f1")
+
+    @property
+    def start_accuracy(self) -> float:
+        """Of one label a text: the accuracy before the first step."""
+        if self.metric != "accuracy":
+            raise AttributeError(f"the start was measured by {self.metric}")
+        return self.start
+
+    def _score(self, name: str) -> float:
+        if name not in self.scores:
+            raise AttributeError(f"targets of this kind have no {name}: {', '.join(self.scores)}")
+        return self.scores[name]
 
     @property
     def kept_start(self) -> bool:
@@ -87,8 +137,8 @@ class Metrics:
     """The outcome of a training."""
 
     train: TrainSummary
-    validation: Scores
-    """On the validation rows."""
+    validation: Any
+    """Scores on the validation rows, as the task gives them."""
 
 
 @dataclass(frozen=True)
@@ -97,4 +147,5 @@ class Evaluated:
 
     data: str
     """Where the rows came from."""
-    scores: Scores
+    scores: Any
+    """As the task gives them."""

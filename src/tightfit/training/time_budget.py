@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tightfit.config import Decision
+from tightfit.data.label_strata import one_each
 from tightfit.errors import UsageError
 from tightfit.progress import Progress
 from tightfit.training.optim import make_schedule
@@ -142,7 +143,7 @@ def _fewer_scored(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
     """Fewer rows on record for the final scores, where all would take too much of the time."""
     whole = len(setup.validation.targets)
     # Of each label one at least.
-    least = len(set(setup.dataset.task.strata(setup.validation.targets)))
+    least = len(set(one_each(setup.dataset.task.strata(setup.validation.targets))))
     rows = min(whole, max(least, _rows_in(SCORE_ASIDE * left, whole, pace.scoring)))
     if rows == whole:
         return setup, pace

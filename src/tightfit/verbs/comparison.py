@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Comparison:
         return {
             "folder": str(self.folder),
             "validation_rows": self.validation_rows,
-            "rows": list(map(asdict, self.rows)),
+            "rows": [row.to_json() for row in self.rows],
             "left_out": dict(self.left_out),
         }
 
@@ -268,8 +268,7 @@ def _row(name: str, result: TrainResult) -> Row:
     return Row(
         name=name,
         trainable=result.total,
-        accuracy=scores.accuracy,
-        macro_f1=scores.macro_f1,
+        scores=scores.headline(),
         seconds=result.seconds,
         bytes=sum(file.stat().st_size for file in run.artefact.rglob("*") if file.is_file()),
     )

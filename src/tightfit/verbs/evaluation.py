@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,13 @@ from tightfit import storage
 from tightfit.data.sources import Columns, read_table
 from tightfit.display import Shown, share_words
 from tightfit.errors import DataError, UsageError
-from tightfit.metrics.calibration import calibration_error_by_chance
 from tightfit.metrics.interval import Interval
 from tightfit.metrics.intervals import over_seeds
-from tightfit.metrics.paired import Paired, compare_accuracy, compare_macro_f1
-from tightfit.metrics.scores import Scores
+from tightfit.metrics.paired import Paired
 from tightfit.metrics.thresholds import Goal
 from tightfit.progress import Progress
 from tightfit.run import Run
+from tightfit.tasks import Predictions
 from tightfit.tasks.label_thresholds import DERIVED_NAME, ChosenThreshold, choose_thresholds
 
 NEAR_ONE = 0.1
@@ -57,20 +56,29 @@ class OverSeeds:
     """Means over runs that differ in their seed, on the same rows, with Student's t-intervals."""
 
     runs: tuple[str, ...]
-    accuracy: Interval
-    macro_f1: Interval
-    log_loss: Interval
-    ece: Interval
+    scores: Mapping[str, Interval]
+    """Those that are told first, and log loss and calibration error where there are any."""
+
+    @property
+    def accuracy(self) -> Interval:
+        """Of one label a text: the share of rows that are right."""
+        return self.scores["accuracy"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The runs, and each score under its name."""
+        return {"runs": list(self.runs), **{k: x.to_json() for k, x in self.scores.items()}}
 
 
 @dataclass(frozen=True, repr=False)
 class Evaluation(Shown):
     """Scores of a run, and, where it was compared or combined with others, what came of that."""
 
-    scores: Scores
-    calibration: Calibrated
+    scores: Any
+    """As the task gives them."""
+    calibration: Calibrated | None
+    """None where answers have no probabilities."""
     paired: Paired | None = None
-    """Of accuracy."""
+    """By the score that counts."""
     paired_macro_f1: Paired | None = None
     seeds: OverSeeds | None = None
     thresholds: tuple[ChosenThreshold, ...] = ()
@@ -78,29 +86,32 @@ class Evaluation(Shown):
 
     @property
     def accuracy(self) -> Interval:
-        """Share of rows that are right."""
-        return self.scores.accuracy
+        """Of one label a text: the share of rows that are right."""
+        found: Interval = self.scores.accuracy
+        return found
 
     @property
     def macro_f1(self) -> Interval:
-        """Mean F1 of the classes."""
-        return self.scores.macro_f1
+        """Of labels: the mean of their F1."""
+        found: Interval = self.scores.macro_f1
+        return found
 
     def shown(self) -> dict[str, object]:
         """Rows, scores with their intervals, and how it compares."""
-        shares = {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
         paired = {} if self.paired is None else {"paired": self.paired.sentence}
-        words = {name: share_words(share) for name, share in shares.items()}
+        words = {name: share_words(share) for name, share in self.scores.headline().items()}
         return {"rows": f"{self.scores.n:,}", **words, **paired}
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit evaluate --json`` prints."""
-        told = {**self.scores.to_json(), "calibration": asdict(self.calibration)}
-        if self.paired is not None and self.paired_macro_f1 is not None:
-            told["paired"] = self.paired.to_json()
-            told["paired_macro_f1"] = self.paired_macro_f1.to_json()
+        told: dict[str, Any] = self.scores.to_json()
+        if self.calibration is not None:
+            told["calibration"] = asdict(self.calibration)
+        for name in ("paired", "paired_macro_f1"):
+            if (found := getattr(self, name)) is not None:
+                told[name] = found.to_json()
         if self.seeds is not None:
-            told["seeds"] = asdict(self.seeds)
+            told["seeds"] = self.seeds.to_json()
         if self.thresholds:
             told["thresholds"] = [each.to_json() for each in self.thresholds]
         return told
@@ -120,25 +131,31 @@ def evaluated(
     if data is None:
         return _on_validation_rows(run, goals)
     table = read_table(data, columns, labelled=True)
-    targets_N = run.task.encode(table)
+    targets = run.task.encode(table)
     logits_NK = run.predictor.logits(table.texts, progress)
-    scores, calibration = _score(run, logits_NK, targets_N)
-    thresholds = _thresholds(run, logits_NK, targets_N, goals)
-    paired = paired_macro_f1 = None
+    scores, calibration = _score(run, logits_NK, targets)
+    thresholds = _thresholds(run, logits_NK, targets, goals)
+    paired: tuple[Paired, ...] = ()
     if against is not None:
-        ours = run.task.answers(logits_NK)
-        theirs = run.task.answers(_alike(against, run).predictor.logits(table.texts, progress))
-        paired = compare_accuracy(targets_N, ours, theirs)
-        paired_macro_f1 = compare_macro_f1(targets_N, ours, theirs)
+        theirs_NK = _alike(against, run).predictor.logits(table.texts, progress)
+        both = _said(run, logits_NK), _said(against, theirs_NK)
+        paired = run.task.compare(targets, *both)
     all_scores = [scores]
     for other in also:
         others_NK = _alike(other, run).predictor.logits(table.texts, progress)
-        all_scores.append(_score(other, others_NK, targets_N)[0])
+        all_scores.append(_score(other, others_NK, targets)[0])
     seeds = _over_seeds([run, *also], all_scores) if also else None
-    evaluation = Evaluation(scores, calibration, paired, paired_macro_f1, seeds, thresholds)
+    first, second = (*paired, None, None)[:2]
+    evaluation = Evaluation(scores, calibration, first, second, seeds, thresholds)
     _keep(run.folder, evaluation, table.source, table.fingerprint())
     _keep_thresholds(run.folder, thresholds, table.source)
     return evaluation
+
+
+def _said(run: Run, logits_NK: NDArray[np.float32]) -> Predictions:
+    """A run's answers, by its own temperature and thresholds."""
+    probabilities_NK = run.task.probabilities(logits_NK, run.temperature)
+    return run.task.predictions(probabilities_NK, thresholds=run.thresholds)
 
 
 def _on_validation_rows(run: Run, goals: Sequence[Goal]) -> Evaluation:
@@ -158,13 +175,13 @@ def _on_validation_rows(run: Run, goals: Sequence[Goal]) -> Evaluation:
 def _thresholds(
     run: Run,
     logits_NK: NDArray[np.float32],
-    targets_N: NDArray[np.int64],
+    targets: NDArray[Any],
     goals: Sequence[Goal],
 ) -> tuple[ChosenThreshold, ...]:
     if not goals:
         return ()
     probabilities_NK = run.task.probabilities(logits_NK, run.temperature)
-    return tuple(choose_thresholds(run.task, probabilities_NK, targets_N, goals))
+    return tuple(choose_thresholds(run.task, probabilities_NK, targets, goals))
 
 
 def _keep_thresholds(
@@ -177,14 +194,16 @@ def _keep_thresholds(
 
 
 def _score(
-    run: Run, logits_NK: NDArray[np.float32], targets_N: NDArray[np.int64]
-) -> tuple[Scores, Calibrated]:
+    run: Run, logits_NK: NDArray[np.float32], targets: NDArray[Any]
+) -> tuple[Any, Calibrated | None]:
     """Scores with the run's temperature, and what it changes."""
     task, temperature = run.task, run.predictor.temperature
     probabilities_NK = task.probabilities(logits_NK, temperature)
-    bare = task.score(targets_N, task.probabilities(logits_NK))
-    scores = task.score(targets_N, probabilities_NK)
-    by_chance = calibration_error_by_chance(task.confidence(probabilities_NK))
+    scores: Any = task.score(targets, probabilities_NK, run.thresholds)
+    if not task.calibrates:
+        return scores, None
+    bare: Any = task.score(targets, task.probabilities(logits_NK), run.thresholds)
+    by_chance = task.calibration_error_by_chance(probabilities_NK)
     reason = None
     if scores.ece > bare.ece / 2:
         reason = (run.calibration and run.calibration.reason) or _why_not_halved(
@@ -231,7 +250,7 @@ def _alike(other: Run, first: Run) -> Run:
     return other
 
 
-def _over_seeds(runs: Sequence[Run], found: Sequence[Scores]) -> OverSeeds:
+def _over_seeds(runs: Sequence[Run], found: Sequence[Any]) -> OverSeeds:
     """Means and their intervals.
 
     Raises:
@@ -244,13 +263,14 @@ def _over_seeds(runs: Sequence[Run], found: Sequence[Scores]) -> OverSeeds:
             seen=", ".join(names),
             next_step="give each run once",
         )
-    return OverSeeds(
-        runs=names,
-        accuracy=over_seeds([each.accuracy.value for each in found]),
-        macro_f1=over_seeds([each.macro_f1.value for each in found]),
-        log_loss=over_seeds([each.log_loss for each in found], within=(0.0, math.inf)),
-        ece=over_seeds([each.ece for each in found]),
-    )
+    values = {name: [each.headline()[name].value for each in found] for name in found[0].headline()}
+    if not runs[0].task.calibrates:
+        anything = (-math.inf, math.inf)
+        return OverSeeds(names, {k: over_seeds(v, within=anything) for k, v in values.items()})
+    scores = {name: over_seeds(each) for name, each in values.items()}
+    scores["log_loss"] = over_seeds([each.log_loss for each in found], within=(0.0, math.inf))
+    scores["ece"] = over_seeds([each.ece for each in found])
+    return OverSeeds(names, scores)
 
 
 def _keep(folder: storage.RunFolder, evaluation: Evaluation, source: str, fingerprint: str) -> None:

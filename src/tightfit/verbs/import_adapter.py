@@ -32,7 +32,7 @@ from tightfit.model.peft_folder import Foreign, labels_in_base, read_foreign
 from tightfit.model.proofs import Proof, round_trip
 from tightfit.progress import Progress, RichProgress
 from tightfit.storage.whole import check_replaceable, whole_folder
-from tightfit.tasks import SingleLabel, read_task
+from tightfit.tasks import SingleLabel, need_one_class, read_task
 from tightfit.verbs.run_training import RECORDED_VERSIONS
 
 RECIPE = "imported"
@@ -166,7 +166,7 @@ def _task(
         return SingleLabel.from_names(asked)
     if ours.is_file():
         # Written by our own export, with the raw values.
-        saved = read_task(storage.read_json(ours))
+        saved = need_one_class(read_task(storage.read_json(ours)), "importing an adapter")
         _check_number(saved.outputs, count, ours)
         return saved
     if (beside := label_names(foreign.folder)) is not None:

@@ -21,6 +21,7 @@ from tightfit.errors import UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.storage.whole import whole_folder
+from tightfit.tasks import need_one_class
 from tightfit.verbs.rows_of_run import rows_of
 
 
@@ -69,6 +70,7 @@ def make_cascade(
         TightfitError: its other subclasses tell what else is wrong.
     """
     progress, found = progress or RichProgress(), Run.open(run)
+    need_one_class(found.task, "a cascade")
     validation_logits = found.validation
     if validation_logits is None:
         raise UsageError(

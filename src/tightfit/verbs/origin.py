@@ -13,6 +13,7 @@ from tightfit.families import Pooling
 from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.run import Run
+from tightfit.tasks import need_one_class
 from tightfit.tasks.dataset import Dataset, read_dataset, tell_about
 from tightfit.tasks.known_rows import KnownRows
 from tightfit.tasks.validation_logits import ValidationLogits
@@ -36,8 +37,10 @@ class Origin:
 
         Raises:
             ArtefactError: it is incomplete or damaged.
+            UsageError: it answers otherwise than with one label a text.
         """
         run = Run.open(path)
+        need_one_class(run.task, "going on from a run")
         kept = run.validation
         rows = [] if kept is None else [i for i, text in enumerate(kept.inputs) if text is not None]
         texts = () if kept is None else tuple(str(kept.inputs[i]) for i in rows)
@@ -66,7 +69,7 @@ class Origin:
         texts = [dataset.validation_texts[row] for row in found.rows_N[chosen_N].tolist()]
         logits = (self.run.predictor.logits(texts), found.logits_NK[chosen_N])
         before, after = (
-            float(dataset.task.right(each_NK, found.targets_N[chosen_N]).mean())
+            float(dataset.task.row_scores(each_NK, found.targets_N[chosen_N]).mean())
             for each_NK in logits
         )
         return Continued(known.run, bool(kept), len(texts), before, after, *told)

@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 
 from tightfit import storage
 from tightfit.config import Config
-from tightfit.metrics.scores import Scores
+from tightfit.metrics.interval import TaskScores
 from tightfit.model.adapters import adapter_pairs
 from tightfit.model.artefact import load_artefact, save_artefact
 from tightfit.model.classifier import count_built, predict_logits
@@ -208,10 +208,10 @@ def _finish(
     validation_logits, scores = _score_validation(setup, run)
     continued = None if origin is None else origin.compared(setup.dataset, validation_logits)
     validation_logits.write(folder.validation)
-    storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
+    if setup.classifier.task.calibrates:
+        storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
     result = replace(_result(folder.root, setup, trained, scores), continued=continued)
-    told = {name: value for name, value in result.to_json().items() if name != "run"}
-    told.pop("source", None)
+    told = {name: value for name, value in result.told().items() if name != "source"}
     metrics = {"train": told, "source": result.source, "validation": scores.to_json()}
     if setup.decisions.scored_rows is not None:
         of = len(setup.validation.targets)
@@ -222,9 +222,9 @@ def _finish(
         trained.artefact,
         setup.config,
         setup.classifier.plan,
-        setup.classifier.task.names,
+        setup.classifier.task,
         decisions=setup.decisions,
-        scores=scores.to_json(),
+        scores=scores,
         source=source,
         steps=trained.fitted.steps,
         data=setup.dataset.facts,
@@ -276,7 +276,7 @@ def _round_trip(setup: Setup, artefact: Path) -> Proof:
     )
 
 
-def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]:
+def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, TaskScores]:
     """What was saved, on the validation rows or a sample of them, in fp32; or what did not see
     each row, on that."""
     rows, crossed = setup.scored_rows(), setup.out_of_fold
@@ -288,20 +288,21 @@ def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, Scores]
     )
     task, targets_N = setup.classifier.task, held.targets[rows]
     weights_N = None if held.weights_N is None else held.weights_N[rows]
-    scores = task.score(targets_N, task.probabilities(logits_NK), weights_N)
+    scores = task.score(targets_N, task.probabilities(logits_NK), None, weights_N)
     found = ValidationLogits.gather(task, logits_NK, targets_N, [texts[row] for row in rows])
     return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 
 
-def _result(run: Path, setup: Setup, trained: _Trained, scores: Scores) -> TrainResult:
+def _result(run: Path, setup: Setup, trained: _Trained, scores: TaskScores) -> TrainResult:
     fitted, counters = trained.fitted, trained.fitted.counters
+    metric = setup.classifier.task.metric
     return TrainResult(
         run=run,
         task=setup.classifier.task.kind,
         total=setup.classifier.plan.total,
-        accuracy=scores.accuracy.value,
-        macro_f1=scores.macro_f1.value,
-        start_accuracy=fitted.history[0]["eval_accuracy"],
+        scores={name: each.value for name, each in scores.headline().items()},
+        metric=metric,
+        start=fitted.history[0][f"eval_{metric}"],
         best_step=counters.best_step,
         steps=fitted.steps,
         epochs=fitted.steps / setup.schedule.steps_per_epoch,

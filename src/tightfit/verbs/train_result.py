@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,15 @@ class TrainResult(Shown, TrainSummary):
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit train --json`` prints; what is as ever goes without saying."""
-        told = asdict(self)
-        if self.continued is None:
-            del told["continued"]
-        if self.source == "validation":
-            del told["source"]
-        return {"run": str(told.pop("run")), **told}
+        return {"run": str(self.run), **self.told()}
 
     def shown(self) -> dict[str, object]:
         """Where it is, how good and how large it is, and whether each proof holds."""
         holding = sum(proof["ok"] for proof in self.proofs.values())
+        name, score = next(iter(self.scores.items()))
         return {
             "run": self.run,
-            "accuracy": f"{self.accuracy:.1%}",
+            name: f"{score:.1%}",
             "parameters": f"{self.total:,}",
             "proofs": f"{holding} of {len(self.proofs)} hold",
         }

@@ -71,7 +71,7 @@ test-all: test test-faults mutants
 # One process after the other: each moment costs two trainings of their own.
 KILLS ?= 30
 test-faults: $(READY)
-	TIGHTFIT_KILLS=$(KILLS) $(PYTEST) tests/faults
+	TIGHTFIT_KILLS=$(KILLS) TIGHTFIT_HOSTILE=10000 $(PYTEST) tests/faults
 
 # Slower than 'make test', since every line is counted; fails below the share in pyproject.toml.
 coverage: $(READY)

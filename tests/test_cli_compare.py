@@ -28,7 +28,7 @@ FOUND = Comparison(
 
 OPTIONS: dict[str, Any] = {
     **{"ablate": ["rank=1,2", "lr=1e-3"], "only": ["tight", "rank=2"]},
-    **{"validation": "v.csv", "model": "m"},
+    **{"validation": "v.csv", "model": ["m"]},
     **{"budget": 100_000, "out": Path("o"), "seed": 7, "max_steps": 5, "limit": 400},
     **{"minutes": 2.5, "text_column": "a,b", "label_column": "c", "settings": ["optim.epochs=1"]},
 }

@@ -127,7 +127,7 @@ def test_train_arguments(trainer: Recorder) -> None:
     assert trainer.options.pop("started") < time.monotonic()
     assert trainer.arguments == ("d",)
     assert trainer.options == {
-        **{"validation": "v", "model": "m", "recipe": "paper", "budget": 1_000_000},
+        **{"validation": "v", "model": ["m"], "recipe": "paper", "budget": 1_000_000},
         **{"out": Path("o"), "seed": 7, "max_steps": 8, "limit": 9, "resume": False},
         **{"overwrite": True, "settings": ["a.b=c"], "text_column": "t,u", "label_column": "l"},
         **{"minutes": None, "from_run": None},

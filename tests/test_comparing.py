@@ -376,3 +376,15 @@ def test_warnings_are_not_repeated(bert: Path, tmp_path: Path) -> None:
     run(bert, pd.DataFrame(data), tmp_path / "a", progress=notes, max_steps=1)
     assert notes.warned
     assert len(notes.warned) == len(set(notes.warned))
+
+
+def test_encoders_stand_side_by_side(encoders: Encoders, rows_file: Path, tmp_path: Path) -> None:
+    """All rows are with the one that was chosen, but for a row for each of the others."""
+    models = [str(encoders(family)) for family in ("bert", "roberta")]
+    only = ["tight", "tight, bert", "tight, roberta"]
+    asked: Any = {"model": models, "only": only, "settings": SHORT, "max_steps": 2}
+    found = tightfit.compare(rows_file, out=tmp_path / "both", progress=Progress(), **asked)
+    tight, other = (row.name for row in found.rows)
+    assert (tight, other in only[1:]) == ("tight", True)
+    runs = [tightfit.Run.open(run) for run in sorted((found.folder / "runs").iterdir())]
+    assert sorted(run.base.name for run in runs) == models

@@ -7,7 +7,6 @@ whatever writes, in Python or not, in the middle of a file.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,11 +15,12 @@ from safetensors import SafetensorError
 
 from tests.exports import toy_run, wide_encoder
 from tests.toys import toy_rows, write_jsonl
+from tests.warm import run
 from tightfit import storage
 from tightfit.errors import MachineError
 from tightfit.storage.files import machine_errors
 
-resource = pytest.importorskip("resource", reason="only Unix limits the size of files")
+pytest.importorskip("resource", reason="only Unix limits the size of files")
 
 LIMIT = 4_000
 """Bytes: less than any model has, and more than a table of settings."""
@@ -44,11 +44,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"encoder": encoder, "run": run, "rows": write_jsonl(home / "r.jsonl", toy_rows(2000))}
 
 
-def limit() -> None:
-    """In the new process, before it starts."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_tells_and_leaves_nothing(
@@ -60,7 +55,7 @@ def test_a_command_tells_and_leaves_nothing(
     program = [sys.executable, "-m", "tightfit.cli", *words]
     # What counts lines would fall over the limit itself, at the end.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    found = subprocess.run(program, capture_output=True, text=True, preexec_fn=limit, env=env)
+    found = run(program, environment=env, file_limit=LIMIT)
     assert found.returncode == 9, found.stderr
     assert "File too large" in found.stderr
     assert "Traceback" not in found.stderr

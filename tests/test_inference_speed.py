@@ -11,11 +11,15 @@ from benchmarks import inference
 from benchmarks.inference import PUBLISHED, REFERENCE, Answers, options, sides_of
 from benchmarks.machine import Process
 
+from tests import warm
 from tests.exports import LENGTH, toy_run, toy_texts, wide_encoder
 from tests.toys import write_jsonl
 from tightfit import Run
 
 TRUTH = [0, 1, 2, 3]
+
+SMALL = ["--batch-sizes", "8", "--threads", "1"]
+SMALL += ["--without", PUBLISHED, "torch-bf16", "onnx-int8", "cascade-auto"]
 
 
 def run_of(labels: list[int], seconds: float, whole: float = 10.0) -> tuple[Process, Answers]:
@@ -62,16 +66,18 @@ def test_sides_can_be_left_out() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_all_sides_answer_and_are_written_down(tmp_path: Path) -> None:
+def test_all_sides_answer_and_are_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a toy without validation rows, whose cascade is refused with the reason."""
     run = toy_run(wide_encoder(tmp_path / "toy"), tmp_path / "run", f"data.max_length={LENGTH}")
     texts = [text or "the" for text in toy_texts(120)]
     labels = Run.load(run).predict(texts).ids
     named = [{"text": text, "label": i} for text, i in zip(texts, labels, strict=True)]
     data = write_jsonl(tmp_path / "rows.jsonl", named)
-    words = ["--run", str(run), "--data", str(data), "--rows", "110", "--batch-sizes", "8"]
-    words += ["--without", PUBLISHED, "torch-bf16", "onnx-int8", "cascade-auto", "--threads", "1"]
+    words = ["--run", str(run), "--data", str(data), "--rows", "110", *SMALL]
     out, found = tmp_path / "RESULTS.md", tmp_path / "found.json"
+    monkeypatch.setattr(inference, "run_process", warm.run_process)
     inference.main([*words, "--out", str(out), "--json", str(found)])
     told: list[dict[str, Any]] = json.loads(found.read_text())
     assert [each["side"] for each in told] == [REFERENCE, "onnx", "auto", "pipeline-8"]

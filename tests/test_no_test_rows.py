@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,10 +11,12 @@ import pytest
 
 from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
+from tests.warm import run
 
 WATCHED = """
 import sys
 
+record = sys.argv.pop(1)
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
 from tightfit.cli import main
@@ -23,7 +24,7 @@ from tightfit.cli import main
 try:
     main()
 finally:
-    with open(sys.argv[0] + ".opened", "w") as file:
+    with open(record, "w") as file:
         file.write("\\n".join(opened))
 """
 """The command, with every file that Python code opens on record."""
@@ -31,14 +32,23 @@ finally:
 
 def files_of_training(folder: Path, *arguments: str) -> list[str]:
     """What a training opened, in a process of its own; it must end well."""
-    script = folder / "watched.py"
-    script.write_text(WATCHED)
+    record = folder / "opened"
     settings = [word for value in SHORT for word in ("--set", value)]
-    command = [sys.executable, str(script), "train", "--json", "--max-steps", "4", *settings]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=300)
+    command = [
+        sys.executable,
+        "-c",
+        WATCHED,
+        str(record),
+        "train",
+        "--json",
+        "--max-steps",
+        "4",
+        *settings,
+    ]
+    done = run([*command, *arguments])
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["proofs"]["round_trip"]["ok"]
-    return Path(f"{script}.opened").read_text().split("\n")
+    return record.read_text().split("\n")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")

@@ -238,11 +238,11 @@ def test_what_cannot_be_compared_is_shown(lists: tuple[Any, Any, Any], words: st
 
 @pytest.mark.slow
 def test_equal_classifiers_are_found_different_in_5_percent() -> None:
-    """Over 400 pairs of equal quality: 5% and three standard errors at most."""
+    """Over 200 pairs of equal quality: 5% and three standard errors at most."""
     found = []
-    for seed in range(400):
+    for seed in range(200):
         labels_B = np.arange(120) % 4
         pair = noisy(labels_B, 0.3, 2 * seed), noisy(labels_B, 0.3, 2 * seed + 1)
         found.append(compare_macro_f1(labels_B, *pair, seed=seed))
-    assert np.mean([one.p_value < 0.05 for one in found]) < 0.083
+    assert np.mean([one.p_value < 0.05 for one in found]) < 0.097
     assert 0.91 < np.mean([one.low <= 0 <= one.high for one in found]) < 0.98

@@ -22,6 +22,7 @@ from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import read_dataset
+from tightfit.training.frozen_probe import FrozenProbe
 from tightfit.training.pooling_choice import choose_pooling, decide_pooling
 from tightfit.training.prepare import plan_for, prepare
 
@@ -70,7 +71,7 @@ def decided(encoder: Path, *settings: str, rows: int = 64) -> Decision[Pooling]:
     """The decision over toy rows."""
     config = toy_settings(encoder, "head.pooling=auto", "head.kind=auto", *settings)
     dataset = read_dataset(config, toy_table(rows), None, None)
-    return decide_pooling(config, dataset, locate(str(encoder)), Progress())
+    return decide_pooling(FrozenProbe(config, dataset, Progress()), locate(str(encoder)))
 
 
 def test_it_is_decided_from_training_rows(bert: Path) -> None:
@@ -123,7 +124,7 @@ def test_the_setup_keeps_the_decision_and_tells_it(bert: Path) -> None:
     config = toy_settings(bert, "head.pooling=auto", "head.kind=auto")
     dataset, source = read_dataset(config, toy_table(), None, None), locate(str(bert))
     plan = plan_for(config, source, 2, pooling=found.value)
-    setup = prepare(config, dataset, source, plan, pooling=found, progress=notes)
+    setup = prepare(config, dataset, source, plan, chosen={"pooling": found}, progress=notes)
     assert setup.decisions.pooling == found
     assert setup.lean is not None
     assert "the head reads the mean of all tokens: it was better" in notes.said

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import warm
 from tests.exports import toy_run, wide_encoder
+from tests.faults.programs import wait_for
 from tests.toy_setups import Notes, predict_chunks
 from tests.toys import WORDS, write_jsonl
 from tightfit import Run, predict
@@ -198,24 +196,16 @@ def test_killed_at_a_random_moment(engine: str, run: Path, tmp_path: Path) -> No
     out, done = tmp_path / "out.csv", tmp_path / "out.csv.partial" / "done"
     command = [sys.executable, "-c", PROGRAM, str(run), str(data), engine]
     enough = random.randint(2, 20)
-    process = subprocess.Popen([*command, str(out)], stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(list(done.glob("*.npz"))) >= enough, 200)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process = warm.Program([*command, str(out)])
+    wait_for(lambda: len(list(done.glob("*.npz"))) >= enough, process)
+    process.kill()
+    process.communicate()
     assert not out.exists()
     assert any(done.glob("*.npz"))
-    subprocess.run([*command, str(out)], check=True)
-    subprocess.run([*command, str(tmp_path / "whole.csv")], check=True)
+    for name in ("out.csv", "whole.csv"):
+        assert warm.run([*command, str(tmp_path / name)]).returncode == 0
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert not done.exists()
-
-
-def wait_for(ready: Any, seconds: float = 60) -> None:
-    """Look again and again."""
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 # --- working ahead ---------------------------------------------------------------------------

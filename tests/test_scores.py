@@ -172,16 +172,16 @@ def test_what_cannot_be_scored_is_shown(labels: Any, shares: Any, words: str) ->
 
 @pytest.mark.slow
 def test_the_interval_of_f1_covers_the_truth() -> None:
-    """The F1 of one class of 100 rows, in 600 draws (0.9 points of chance)."""
+    """The F1 of one class of 100 rows, in 300 draws (1.3 points of chance)."""
     random = np.random.default_rng(0)
     table = np.array([[0.4, 0.1], [0.05, 0.45]])
     truth = 2 * 0.4 / (2 * 0.4 + 0.15)
     covered = []
-    for _ in range(600):
+    for _ in range(300):
         cells = np.repeat(np.arange(4), random.multinomial(100, table.ravel()))
         f1 = score(cells // 2, certain((cells % 2).tolist(), 2), ("a", "b")).per_class[0].f1
         covered.append(f1.low <= truth <= f1.high)
-    assert 0.93 < np.mean(covered) < 0.97
+    assert 0.92 < np.mean(covered) < 0.98
 
 
 def test_weights_count_as_rows_do() -> None:

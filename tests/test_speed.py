@@ -15,6 +15,7 @@ from benchmarks.results import table, write_section
 from benchmarks.sides import BASELINE, SIDES, Figures
 from benchmarks.speed import Run, options, results_table, summarise, write_rows
 
+from tests import warm
 from tests.toy_setups import toy_classifier
 from tests.toys import toy_encoder, toy_rows, write_jsonl
 from tightfit.budget.published import published_config
@@ -137,13 +138,16 @@ def test_all_ways_through_a_step_give_one_loss(padded: bool, bert: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_both_sides_run_and_are_written_down(tmp_path: Path) -> None:
+def test_both_sides_run_and_are_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a toy: the section has a row a side and the command, and the picture is there."""
     words = ["--model", str(toy_encoder(tmp_path / "toy")), "--rows", "64", "--validation", "32"]
     words += ["--data", str(write_jsonl(tmp_path / "rows.jsonl", toy_rows(96)))]
     words += ["--sides", "tightfit", "upper-cached", BASELINE, "--threads", "1"]
     words += ["--set", "data.max_length=32", "--set", "predict.max_length=32"]
     words += ["--out", str(tmp_path / "RESULTS.md"), "--json", str(tmp_path / "found.json")]
+    monkeypatch.setattr(speed, "run_process", warm.run_process)
     speed.main(words)
     found = json.loads((tmp_path / "found.json").read_text())
     assert [each["side"] for each in found] == ["tightfit", "upper-cached", BASELINE]

@@ -75,7 +75,8 @@ class TightfitClassifier(
         recipe: where the settings start from.
         minutes: wall clock of one fit; None trains to the end of the schedule.
         settings: typed values by dotted name, such as ``{"optim.lr": 5e-4}``.
-        model: Hub name, folder, or the embedded model; None takes the recipe's.
+        model: Hub name, folder, or an embedded model; of several the one that suits the rows is
+            chosen. None takes the recipe's.
         text_column: column of a data frame, or columns to join with a space.
         class_weight: how much the rows of each class count, or ``"balanced"``: by its inverse
             frequency. In the loss, the head's start and the scores on held-out rows.
@@ -96,7 +97,7 @@ class TightfitClassifier(
         recipe: str = DEFAULT_RECIPE,
         minutes: float | None = None,
         settings: Mapping[str, Any] | None = None,
-        model: str | None = None,
+        model: str | list[str] | None = None,
         text_column: str | list[str] | None = None,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         random_state: int | np.random.RandomState | None = None,

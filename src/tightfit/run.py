@@ -171,7 +171,8 @@ class Run(Shown):
         from tightfit.model.locate import Source, find_recorded
 
         if self.plan.record.whole:
-            return Source(self.config.model.name, self.folder.model, self.config.model.name)
+            name = self.manifest.base["name"]
+            return Source(name, self.folder.model, name)
         return find_recorded(self.manifest.base)
 
     @property

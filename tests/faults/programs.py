@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.toy_setups import SHORT
 from tests.toys import toy_encoder, toy_rows, write_jsonl
+from tests.warm import Program
 
 STEPS, EVERY = 60, 5
 SETTINGS = [
@@ -41,23 +41,30 @@ def command(home: Path, run: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "tightfit.cli", "train", *data, *settings, *more]
 
 
-def start(home: Path, run: Path, *more: str) -> subprocess.Popen[str]:
+def start(home: Path, run: Path, *more: str) -> Program:
     """Begin to train."""
-    return subprocess.Popen(
-        command(home, run, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    return Program(command(home, run, *more))
 
 
 def finish(home: Path, run: Path, *more: str) -> str:
     """Train to the end; what was said."""
-    done = subprocess.run(command(home, run, *more), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    process = start(home, run, *more)
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
+    return said
 
 
-def wait_for(
-    ready: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 200
-) -> None:
+class Pollable(Protocol):
+    """A process that can be asked whether it lives."""
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+
+    def communicate(self) -> tuple[str, str]:
+        """What it said, once it has ended."""
+
+
+def wait_for(ready: Callable[[], bool], process: Pollable, seconds: float = 200) -> None:
     """Look again and again, as long as the process lives."""
     end = time.monotonic() + seconds
     while not ready():

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.faults.programs import EVERY, STEPS, finish, make_home, start, step_of, traces, wait_for
+from tests.warm import Program
 
 KILLS = int(os.environ.get("TIGHTFIT_KILLS", "3"))
 """Moments to try; ``make test-faults`` tries 30."""
@@ -44,7 +44,7 @@ def moment(seed: int) -> tuple[int, float]:
     return step, chance.uniform(0, 0.06)
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+def kill(process: Program) -> None:
     """As a power cut would, if it spared the disk."""
     process.kill()
     process.communicate()

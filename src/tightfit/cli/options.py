@@ -206,6 +206,16 @@ Model = Annotated[
     ),
 ]
 
+Models = Annotated[
+    list[str] | None,
+    in_settings(
+        "--model",
+        metavar="NAME",
+        help="Encoder: a Hub name, a folder, or an embedded one; of several the one that suits the "
+        "rows is chosen. Else of those embedded: all-MiniLM-L6-v2, multilingual-e5-small.",
+    ),
+]
+
 Recipe = Annotated[
     str | None,
     in_settings(

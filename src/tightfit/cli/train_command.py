@@ -61,7 +61,7 @@ def train(
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
     limit: options.Limit = None,
-    model: options.Model = None,
+    model: options.Models = None,
     from_run: Annotated[
         Path | None,
         options.in_settings(
@@ -114,7 +114,7 @@ def train(
         shared: dict[str, Any] = {
             "validation": validation,
             "from_run": from_run,
-            "model": model,
+            "model": model or None,
             **options.recipe_if_given(recipe),
             "budget": budget,
             "seed": seed,

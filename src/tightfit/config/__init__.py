@@ -20,6 +20,7 @@ from tightfit.config.loading import (
     Settings,
     from_toml,
     load_config,
+    named_values,
     nearest_setting,
     read_settings,
     recipe_about,
@@ -36,6 +37,7 @@ from tightfit.config.sections import (
     Metric,
     MissingLabel,
     MissingText,
+    Model,
     Optim,
     TaskKind,
 )

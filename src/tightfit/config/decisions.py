@@ -45,6 +45,8 @@ class Decisions:
         predict_max_length: longest text at inference, likewise.
         long_text: what is kept of a longer text.
         pooling: what the head reads of the encoder's last layer.
+        encoder: the encoder, where there was a choice.
+        prefix: what stands before every text, where the encoder was trained for something.
         epochs: passes over the training rows.
         precision: of the forward pass.
         forward: the lean forward pass, or the model's own.
@@ -77,6 +79,8 @@ class Decisions:
     label_names: Decision[NamesUse] | None = None
     kept: Decision[Literal["trained", "start"]] | None = None
     pooling: Decision[Pooling] | None = None
+    encoder: Decision[str] | None = None
+    prefix: Decision[str] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:
         """The decisions by their names; those are left out that were just what was asked for."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from tightfit.config.decisions import Decisions, decisions_of_format_1
 from tightfit.config.sections import Section
@@ -82,8 +82,26 @@ def settings_of(recipe: str = DEFAULT_RECIPE, settings: Settings = (), **options
     Raises:
         SettingsError: with every mistake.
     """
-    given = {OPTIONS[name]: value for name, value in options.items() if value is not None}
-    return load_config(recipe, settings, given)
+    return load_config(recipe, settings, named_values(options))
+
+
+def named_values(options: Mapping[str, object]) -> dict[str, object]:
+    """The options that are not None as typed values by dotted name; others are left out.
+
+    Several models are those to choose from.
+    """
+    given = {
+        OPTIONS[name]: value
+        for name, value in options.items()
+        if name in OPTIONS and value is not None
+    }
+    models = given.get("model.name")
+    if models is not None:
+        several = [models] if isinstance(models, str) else list(cast("Sequence[str]", models))
+        one = len(several) == 1
+        given["model.name"] = several[0] if one else "auto"
+        given["model.candidates"] = () if one else tuple(several)
+    return given
 
 
 def typed(settings: Settings) -> dict[str, object]:

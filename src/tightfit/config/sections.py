@@ -82,7 +82,14 @@ class Model(Section):
     """The encoder that stays frozen."""
 
     name: Annotated[str, Field(min_length=1)]
-    """Hub name, folder, or the embedded ``all-MiniLM-L6-v2``."""
+    """Hub name, folder, or an embedded one: ``all-MiniLM-L6-v2``, ``multilingual-e5-small``.
+    ``auto``: of those at hand, the one on which a linear classifier of your rows does best."""
+    candidates: Names = ()
+    """Of which ``name=auto`` chooses; none: the embedded ones that are installed."""
+    prefix: str = "auto"
+    """What stands before every text, such as ``"query: "``, for which some encoders were trained.
+    ``none``, or text of your own. ``auto``: nothing, or what the embedded encoder was trained for,
+    whichever a linear classifier does better with."""
     frozen_dropout: bool
     """Whether the frozen encoder's own dropouts act while training."""
 

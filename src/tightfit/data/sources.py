@@ -43,6 +43,9 @@ DataLike: TypeAlias = "str | Path | InMemory | Table"
 CHUNK_ROWS = 8192
 """Rows in memory at a time while streaming."""
 
+FIRST_ROWS = 200
+"""Texts that are looked at before all are read."""
+
 GROUP_FLAG = "--set data.group_column=NAME"
 """How the column of groups is chosen."""
 
@@ -156,8 +159,8 @@ def check_source(
     *,
     labelled: bool | None = True,
     progress: Progress | None = None,
-) -> None:
-    """Look whether the rows are there and have these columns, without reading them.
+) -> list[str]:
+    """Look whether the rows are there and have these columns, without reading all of them.
 
     What is on the Hub is not asked for.
 
@@ -166,6 +169,9 @@ def check_source(
         columns: where texts and labels are.
         labelled: as for :func:`read_table`.
         progress: told what was found out about a file's form.
+
+    Returns:
+        The first few texts, as far as they can be had already.
 
     Raises:
         DataError: there is no such file, or it lacks a column.
@@ -186,6 +192,16 @@ def check_source(
         rows.choose(columns.text, columns.label if labelled else None)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)
+        return _first_texts(rows, columns)
+    return list(data.texts[:FIRST_ROWS]) if isinstance(data, Table) else []
+
+
+def _first_texts(rows: Rows, columns: Columns) -> list[str]:
+    """Of a source that has just been opened."""
+    try:
+        return next(iter_records(rows, columns, (), FIRST_ROWS))[0]
+    except DataError:
+        return []  # whoever reads all rows tells of every fault at once
 
 
 def iter_texts(

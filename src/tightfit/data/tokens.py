@@ -107,6 +107,8 @@ class TextTokenizer:
     truncation_side: Literal["left", "right"] = "right"
     longest: int | None = None
     """Most tokens of a text that the model was made for, where it says so."""
+    unknown_id: int | None = None
+    """What stands for whatever the vocabulary lacks; one that spells every byte lacks nothing."""
 
     @classmethod
     def of(cls, folder: Path) -> TextTokenizer:
@@ -119,8 +121,8 @@ class TextTokenizer:
             # Read here, since the library tells nothing of what is wrong with a file.
             backend = Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8"))
             config = json.loads((folder / TOKENIZER_CONFIG).read_text("utf-8"))
-            pad, longest = config.get("pad_token"), config.get("model_max_length")
-            pad_id = backend.token_to_id(pad["content"] if isinstance(pad, dict) else str(pad))
+            longest = config.get("model_max_length")
+            pad_id, unknown_id = (_id(backend, config, name) for name in ("pad", "unk"))
         # The library raises nothing more precise.
         except Exception as error:
             raise ModelError(
@@ -131,7 +133,7 @@ class TextTokenizer:
         if pad_id is None:
             raise no_batches("no padding token")
         limit = int(longest) if longest is not None and longest < UNBOUNDED else None
-        return cls(backend, pad_id, config.get("truncation_side", "right"), limit)
+        return cls(backend, pad_id, config.get("truncation_side", "right"), limit, unknown_id)
 
     def tokens(
         self,
@@ -198,6 +200,15 @@ class TextTokenizer:
         }
         if now != due:
             self.backend.enable_truncation(**due)
+
+
+def _id(backend: Tokenizer, config: dict[str, Any], kind: str) -> int | None:
+    """Of a special token that the settings name, as a word or with how it is found."""
+    token = config.get(f"{kind}_token")
+    found: int | None = backend.token_to_id(
+        token["content"] if isinstance(token, dict) else str(token)
+    )
+    return found
 
 
 def no_batches(seen: str) -> ModelError:

@@ -37,7 +37,15 @@ SHORT_NAMES = {
 """What ``--ablate`` calls the settings that are ablated most."""
 
 SHARED = (
-    *("seed", "model.name", "data.validation_rows", "data.stratify", "data.labels"),
+    *(
+        "seed",
+        "model.name",
+        "model.candidates",
+        "model.prefix",
+        "data.validation_rows",
+        "data.stratify",
+        "data.labels",
+    ),
     *("data.text_column", "data.label_column", "data.missing_text", "train.minutes"),
 )
 """What is the same in every cell: with another value, rows, encoders or times would differ."""
@@ -145,6 +153,19 @@ def ablated(ablations: Sequence[str]) -> tuple[Cell, ...]:
     return tuple(dict.fromkeys(cells))
 
 
+def beside(encoders: Sequence[str]) -> tuple[Cell, ...]:
+    """The recipe on encoders that were at hand, too, and not chosen."""
+    plain = next(cell for cell in RECIPES if cell.name == RECIPE)
+    return tuple(
+        Cell(
+            f"{RECIPE}, {Path(name).name}",
+            RECIPE,
+            (*plain.settings, f"model.name={json.dumps(name)}", "model.prefix=auto"),
+        )
+        for name in encoders
+    )
+
+
 def chosen_names(only: Sequence[str], names: Sequence[str]) -> list[str]:
     """The names of rows that were asked for, in the order of the table; all for none.
 
@@ -174,6 +195,7 @@ def shared_settings(config: Config) -> dict[str, object]:
     return {
         "seed": config.seed,
         "model.name": config.model.name,
+        "model.prefix": config.model.prefix,
         "data.validation_rows": config.data.validation_rows,
         "data.stratify": config.data.stratify,
     }

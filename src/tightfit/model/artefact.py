@@ -147,7 +147,7 @@ def load_artefact(folder: Path, source: Source, plan: Plan, task: Task) -> Class
             next_step="check that it is complete and that the base model is the one it names",
         ) from error
     model.requires_grad_(False)
-    return Classifier(model.eval(), plan, load_tokenizer(base), task)
+    return Classifier(model.eval(), plan, load_tokenizer(base, folder), task)
 
 
 def constants(classifier: Classifier) -> dict[str, torch.Tensor]:

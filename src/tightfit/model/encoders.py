@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from tightfit.budget.parameter_plan import Plan
+from tightfit.data.text_prefix import put_prefix
 from tightfit.data.tokens import UNBOUNDED
 from tightfit.errors import ModelError
 from tightfit.families import FAMILIES, mean_block
@@ -82,8 +84,12 @@ def put_constant(tensor: torch.Tensor, value: float) -> None:
             tensor.fill_diagonal_(value)
 
 
-def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
-    """The model's own tokenizer.
+def load_tokenizer(source: Source, folder: Path | None = None) -> PreTrainedTokenizerBase:
+    """The model's own tokenizer, or the one that a run keeps beside what it trained.
+
+    Args:
+        source: whose prefix it puts before every text.
+        folder: of the tokenizer; None is the model's.
 
     Raises:
         ModelError: the folder has none that can be loaded, or one of another model.
@@ -91,7 +97,7 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(
-                source.folder, local_files_only=True, trust_remote_code=False
+                folder or source.folder, local_files_only=True, trust_remote_code=False
             )
     except Exception as error:  # The tokenizers library raises nothing more precise.
         raise _no_tokenizer(source, str(error)) from error
@@ -100,6 +106,10 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     if ids <= set(tokenizer.all_special_ids):
         raise _no_tokenizer(source, "its vocabulary is empty")
     source.check_token_ids(max(ids))
+    if source.prefix:
+        if not tokenizer.is_fast:
+            raise _no_tokenizer(source, "no fast tokenizer, which alone can take a prefix")
+        put_prefix(tokenizer.backend_tokenizer, source.prefix)
     return tokenizer
 
 

@@ -41,6 +41,8 @@ class Source:
     folder: Path
     public_name: str
     """Hub name where there is one, else the folder's full path: an adapter's base by name."""
+    prefix: str = ""
+    """What stands before every text."""
 
     def config(self) -> dict[str, Any]:
         """The parsed ``config.json``."""
@@ -143,7 +145,7 @@ def locate(name: str) -> Source:
         ModelError: nothing of that name can be found or reached, or the files are not the model's.
         MissingExtraError: the embedded model is asked for and its package is not installed.
     """
-    embedded = _embedded(name)
+    embedded = find_embedded(name)
     if embedded is not None:
         return Source(name, embedded.folder(), embedded.public_name)
     folder = Path(name).expanduser()
@@ -194,7 +196,7 @@ def check_model(name: str) -> None:
         ModelError: there is no such folder, it holds no model, or the Hub cannot be reached.
         MissingExtraError: the embedded model's package is not installed.
     """
-    embedded = _embedded(name)
+    embedded = find_embedded(name)
     if embedded is not None:
         embedded.check()
     elif name.startswith((".", "/", "~")) or Path(name).exists():
@@ -220,7 +222,7 @@ def shapes_by_name(name: str, num_labels: int) -> EncoderShapes:
     return encoder_shapes(config, num_labels, None)
 
 
-def _embedded(name: str) -> Embedded | None:
+def find_embedded(name: str) -> Embedded | None:
     """The embedded encoder of this name, unless a folder here bears it, which the user means."""
     if Path(name).is_dir():
         return None

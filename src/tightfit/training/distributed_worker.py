@@ -13,12 +13,12 @@ from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
 from tightfit.errors import SettingsError
 from tightfit.model.classifier import predict_logits
-from tightfit.model.locate import locate
 from tightfit.model.proofs import GradientWatch, never_called
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.callbacks import CheckpointSaver
 from tightfit.training.checkpoint import CheckpointStore
+from tightfit.training.encoder_choice import recorded_encoder
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers
 from tightfit.training.prepare import prepare
@@ -56,7 +56,7 @@ def work(config: Config, dataset: Dataset, peers: Peers) -> None:
         TightfitError: as the first process would.
     """
     orders: Orders = peers.share(None)
-    source = locate(config.model.name)
+    source = recorded_encoder(config, orders.decisions)
     set_seed(config.seed)
     decided, silence = orders.decisions, Progress()
     setup = prepare(config, dataset, source, orders.plan, decided=decided, progress=silence)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -92,7 +93,7 @@ def prepare(
     plan: Plan,
     *,
     decided: Decisions | None = None,
-    pooling: Decision[Pooling] | None = None,
+    chosen: Mapping[str, Decision[Any]] = MappingProxyType({}),
     progress: Progress,
 ) -> Setup:
     """Tokenise, build the classifier, and decide what is decided automatically.
@@ -103,11 +104,11 @@ def prepare(
         source: the encoder.
         plan: what trains.
         decided: by the run that is resumed; taken over as it is.
-        pooling: of the plan, and why.
+        chosen: what was decided to make the plan, by the names in :class:`Decisions`.
         progress: hears what is decided.
     """
     setup, names = _opened(
-        config, dataset, source, plan, decided=decided, pooling=pooling, progress=progress
+        config, dataset, source, plan, decided=decided, chosen=chosen, progress=progress
     )
     setup = with_names(setup, names)
     setup, schedule_note = _scheduled(setup)
@@ -126,7 +127,7 @@ def _opened(
     plan: Plan,
     *,
     decided: Decisions | None,
-    pooling: Decision[Pooling] | None,
+    chosen: Mapping[str, Decision[Any]],
     progress: Progress,
 ) -> tuple[Setup, int]:
     """The setup before its steps are counted, and how many of its training rows are names."""
@@ -139,7 +140,7 @@ def _opened(
     reader = _Reader(config, classifier.tokenizer, lengths[0].value, multiple)
     train, held, long_text, names = reader.read(dataset, decided, progress)
     decisions = replace(
-        decided or Decisions(*lengths, long_text, pooling=pooling),
+        decided or Decisions(*lengths, long_text, **chosen),
         precision=Decision(precision.format, precision.reason),
         forward=Decision("own", own_path) if own_path else Decision("lean", LEAN_REASON),
         folds=dataset.folds.decision if dataset.folds else None,

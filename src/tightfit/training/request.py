@@ -12,7 +12,9 @@ from typing import Any, Self, TypedDict, Unpack
 from tightfit.config import DEFAULT_RECIPE, OPTIONS, Config, Settings, settings_of
 from tightfit.data.sources import Columns, check_source
 from tightfit.errors import SettingsError
+from tightfit.model.candidates import variants
 from tightfit.model.locate import check_model
+from tightfit.model.unread_texts import readability_warning
 from tightfit.progress import Progress
 
 
@@ -28,7 +30,8 @@ class TrainOptions(TypedDict, total=False):
         validation: rows to validate on, in any form of the data; None holds some of them out.
         recipe: where the settings start from: a name, or a TOML file such as ``config.toml`` of a
             run that is to be repeated.
-        model: Hub name, folder, or the embedded model; None takes the recipe's.
+        model: Hub name, folder, or an embedded model; of several the one that suits the rows is
+            chosen. None takes the recipe's.
         budget: most trainable parameters allowed; None takes the recipe's cap.
         seed: of everything that is drawn at random.
         max_steps: end after so many optimiser steps, and shorten the schedule with them.
@@ -42,7 +45,7 @@ class TrainOptions(TypedDict, total=False):
 
     validation: Any
     recipe: str
-    model: str | None
+    model: Sequence[str] | str | None
     budget: int | None
     seed: int | None
     max_steps: int | None
@@ -99,7 +102,8 @@ class TrainRequest:
         """Refuse at once what can be seen without torch: paths, columns, and the model's folder.
 
         Args:
-            progress: told what was found out about the form of files.
+            progress: told what was found out about the form of files, and warned where the encoder
+                does not read the texts.
 
         Raises:
             DataError: a file or column is missing.
@@ -120,10 +124,17 @@ class TrainRequest:
                 next_step="name the run with --from, or set head.start=probe",
             )
         columns = Columns.of(self.config.data)
-        for rows in (self.data, self.validation):
-            if rows is not None:
-                check_source(rows, columns, progress=progress)
-        check_model(self.config.model.name)
+        texts = check_source(self.data, columns, progress=progress)
+        if self.validation is not None:
+            check_source(self.validation, columns, progress=progress)
+        encoders = variants(self.config.model)
+        for name in dict(encoders):
+            check_model(name)
+        # Of several, whoever chooses tells of the one that is chosen.
+        if progress is not None and len(encoders) == 1 and texts and self.from_run is None:
+            told = readability_warning(encoders[0][0], texts)
+            if told is not None:
+                progress.warn(told)
 
 
 def check_same_settings(asked: Config, began: Config) -> None:

@@ -19,6 +19,7 @@ from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.display import Shown
 from tightfit.errors import DataError, MissingExtraError, ModelError, UsageError
 from tightfit.extras import ensure
+from tightfit.model.candidates import planned_name
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Progress, RichProgress
 
@@ -185,7 +186,7 @@ def _file(fixes: Sequence[Fix], out: str | Path | None, *, label_errors: bool) -
 def _token_counter(model: str | None) -> CountTokens | None:
     """Counts the tokens of texts; None if no model is named and the default one is missing."""
     try:
-        source = locate(model or load_config().model.name)
+        source = locate(model or planned_name(load_config().model))
     except MissingExtraError:
         if model is not None:
             raise

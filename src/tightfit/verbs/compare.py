@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from tightfit.config import OPTIONS, typed
+from tightfit.config import named_values, typed
 from tightfit.experiments.cells import RECIPE
 from tightfit.progress import Progress, RichProgress
 from tightfit.training.request import TrainOptions, TrainRequest
@@ -66,6 +66,4 @@ def compare(
 
 def _overrides(options: TrainOptions) -> dict[str, object]:
     """What is asked of every cell, as typed values by dotted name."""
-    named = {OPTIONS[name]: value for name, value in options.items() if name in OPTIONS}
-    given = {name: value for name, value in named.items() if value is not None}
-    return {**typed(options.get("settings", ())), **given}
+    return {**typed(options.get("settings", ())), **named_values(options)}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.config import Config, settings_of, typed
+from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
 from tightfit.experiments.baselines import BASELINES, EMBEDDINGS, Embed, run_baseline
 from tightfit.experiments.cells import (
@@ -26,6 +27,7 @@ from tightfit.experiments.cells import (
     Cell,
     Row,
     ablated,
+    beside,
     cell_name,
     chosen_names,
     fingerprint,
@@ -35,13 +37,16 @@ from tightfit.experiments.cells import (
 )
 from tightfit.experiments.markdown import markdown
 from tightfit.families import FAMILIES
+from tightfit.model.candidates import candidate_names
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Once, Progress
 from tightfit.run import Run
 from tightfit.tasks.dataset import Dataset, read_dataset
-from tightfit.training.pooling_choice import both_features
+from tightfit.training.encoder_choice import choose_encoder
+from tightfit.training.frozen_probe import both_features, tokens_of
 from tightfit.training.prepare import plan_for
 from tightfit.training.request import TrainRequest
+from tightfit.training.time_budget import TimeLimit
 from tightfit.verbs.forecast import forecast
 from tightfit.verbs.run_training import run_training
 from tightfit.verbs.train_result import TrainResult, read_result
@@ -113,30 +118,38 @@ def compared(
         out: likewise.
         progress: how to speak to people.
     """
-    progress, config = Once(progress), asked.config
+    progress = Once(progress)
     cells = ablated(ablate) if ablate else RECIPES
     baselines: tuple[str, ...] = () if ablate else BASELINES
-    names = chosen_names(only, [*baselines, *(cell.name for cell in cells)])
-    shared = {**given, **shared_settings(config)}
-    configs = {cell: settings_of(cell.recipe, {**shared, **typed(cell.settings)}) for cell in cells}
+    at_hand = candidate_names(asked.config.model)
+    others = () if ablate or len(at_hand) == 1 else beside(at_hand)
+    names = chosen_names(only, [*baselines, *(cell.name for cell in (*cells, *others))])
+    _configs(cells, given, asked.config)  # a mistake is told before rows are read
     folder = Path(out) if out is not None else storage.next_path()
     _check_folder(folder)
-    dataset = read_dataset(config, asked.data, asked.validation, asked.limit)
-    source = locate(config.model.name)
-    left_out = _impossible(configs, source, dataset.task.outputs)
+    dataset = read_dataset(asked.config, asked.data, asked.validation, asked.limit)
+    limit = None if minutes is None else TimeLimit(minutes, asked.started)
+    chosen = choose_encoder(asked.config, dataset, limit, progress)
+    source, config = chosen.source, asked.config.with_values(chosen.settings)
+    own = beside([source.name])
+    names = [RECIPE if name == own[0].name else name for name in names]
+    others = tuple(cell for cell in others if cell not in own)
+    configs = _configs((*cells, *others), given, config)
+    sources = {cell: _encoder(each, source) for cell, each in configs.items()}
+    left_out = _impossible(configs, sources, dataset.task.outputs)
     facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.task.names}
-    encoder = source.digest()
-    embed = partial(_mean_embeddings, source, config.data.max_length)
     kind = source.shapes(dataset.task.outputs).model_type
     if baselines and FAMILIES[kind].inside is None:
         left_out[EMBEDDINGS] = f"{kind} is not built like BERT"
         baselines = tuple(name for name in baselines if name != EMBEDDINGS)
-    tasks = [_baseline(name, dataset, {**facts, "encoder": encoder}, embed) for name in baselines]
+    embed = partial(_mean_embeddings, source, config.data.max_length)
+    of_words = {**facts, "encoder": source.digest()}
+    tasks = [_baseline(name, dataset, of_words, embed) for name in baselines]
     for cell, settled in configs.items():
         if cell.name not in left_out:
             # Without defaults, so that a cell outlives settings that did not exist when it ran.
-            chosen = settled.model_dump(mode="json", exclude_defaults=True)
-            key = fingerprint(**facts, settings=chosen, encoder=encoder)
+            values = settled.model_dump(mode="json", exclude_defaults=True)
+            key = fingerprint(**facts, settings=values, encoder=sources[cell].digest())
             request = replace(asked, config=settled)
             tasks.append(_training(cell.name, key, folder, request=request, progress=progress))
     for part in (CELLS, RUNS):
@@ -150,6 +163,20 @@ def compared(
             deadline=None if minutes is None else asked.started + 60 * minutes,
             progress=progress,
         )
+
+
+def _configs(
+    cells: Sequence[Cell], given: Mapping[str, object], config: Config
+) -> dict[Cell, Config]:
+    """The settings of each cell: its own over those that all share."""
+    shared = {**given, **shared_settings(config)}
+    return {cell: settings_of(cell.recipe, {**shared, **typed(cell.settings)}) for cell in cells}
+
+
+def _encoder(config: Config, chosen: Source) -> Source:
+    """That of a cell: the one that was chosen, or another that it names."""
+    name = config.model.name
+    return chosen if name == chosen.name else locate(name)
 
 
 def _run_all(
@@ -228,7 +255,8 @@ def _minutes_left(deadline: float | None) -> float:
 
 def _mean_embeddings(source: Source, max_length: int, texts: Sequence[str]) -> NDArray[np.float32]:
     """Of length 1."""
-    _, mean_NF = both_features(source.folder, texts, max_length, Progress())
+    tokens = tokens_of(source, TextTokenizer.of(source.folder), texts, max_length)
+    _, mean_NF = both_features(source, tokens, Progress())
     return mean_NF / np.linalg.norm(mean_NF, axis=1, keepdims=True)
 
 
@@ -274,7 +302,9 @@ def _row(name: str, result: TrainResult) -> Row:
     )
 
 
-def _impossible(configs: Mapping[Cell, Config], source: Source, num_labels: int) -> dict[str, str]:
+def _impossible(
+    configs: Mapping[Cell, Config], sources: Mapping[Cell, Source], num_labels: int
+) -> dict[str, str]:
     """The cells whose plan cannot be made, each with the reason.
 
     Raises:
@@ -284,7 +314,7 @@ def _impossible(configs: Mapping[Cell, Config], source: Source, num_labels: int)
     over = {}
     for cell, config in configs.items():
         try:
-            plan_for(config, source, num_labels)
+            plan_for(config, sources[cell], num_labels)
         except (BudgetError, SettingsError) as error:
             # A model may lack what a baseline needs, such as biases; that is nobody's mistake.
             mistaken = isinstance(error, SettingsError) and cell not in RECIPES

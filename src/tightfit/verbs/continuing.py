@@ -53,10 +53,12 @@ def continued_request(data: Any, from_run: str | Path, options: TrainOptions) ->
         SettingsError: a setting contradicts what the run is.
     """
     for name in ("model", "recipe"):
-        if options.get(name) is not None:
+        value: Any = options.get(name)
+        if value is not None:
+            words = value if isinstance(value, str) else " ".join(value)
             raise UsageError(
                 f"--from goes on from a run, and --{name} begins anew",
-                seen=f"--from {from_run} --{name} {options.get(name)}",
+                seen=f"--from {from_run} --{name} {words}",
                 next_step="leave out one of the two",
             )
     run = Run.open(from_run)

@@ -11,7 +11,6 @@ from typing import Any
 from accelerate.utils import set_seed
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.training.pace import rehearse
 from tightfit.training.prepare import prepare
@@ -56,11 +55,12 @@ def forecast(request: TrainRequest, progress: Progress) -> Forecast:
     config = request.config
     origin = origin_of(request)
     dataset = read_rows(request, origin, progress)
-    source = locate(config.model.name)
-    set_seed(config.seed)  # here as well: deciding by importance builds a model
-    plan, pooling = choose_plan(config, dataset, source, origin, progress=progress)
+    chosen = choose_plan(request, dataset, origin, progress)
+    plan = chosen.plan
     set_seed(config.seed)
-    setup = prepare(config, dataset, source, plan, pooling=pooling, progress=progress)
+    setup = prepare(
+        config, dataset, chosen.source, plan, chosen=chosen.decisions, progress=progress
+    )
     if config.train.minutes is not None:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
     prepared = time.monotonic() - request.started

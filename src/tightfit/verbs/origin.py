@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from accelerate.utils import set_seed
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Config, Decision
-from tightfit.families import Pooling
+from tightfit.config import Decision
 from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.run import Run
@@ -18,10 +20,14 @@ from tightfit.tasks.dataset import Dataset, read_dataset, tell_about
 from tightfit.tasks.known_rows import KnownRows
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.continued_start import continued_plan
+from tightfit.training.encoder_choice import choose_encoder, recorded_encoder
 from tightfit.training.importance import decide_plan
 from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.request import TrainRequest
 from tightfit.training.summary import Continued
+from tightfit.training.time_budget import TimeLimit
+
+AS_BEFORE = "as in the run that it goes on from"
 
 
 @dataclass(frozen=True)
@@ -101,16 +107,36 @@ def read_rows(request: TrainRequest, origin: Origin | None, progress: Progress) 
     return dataset
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What is decided before a classifier is built."""
+
+    source: Source
+    plan: Plan
+    decisions: Mapping[str, Decision[Any]]
+    """Why, by the names in :class:`Decisions`; what is on record already is not among them."""
+
+
 def choose_plan(
-    config: Config, dataset: Dataset, source: Source, origin: Origin | None, *, progress: Progress
-) -> tuple[Plan, Decision[Pooling]]:
-    """What trains, and what the head reads.
+    request: TrainRequest, dataset: Dataset, origin: Origin | None, progress: Progress
+) -> Chosen:
+    """The encoder, what its head reads, and what trains.
 
     Raises:
         BudgetError: not even the head fits under the cap.
+        ModelError: an encoder cannot be found.
     """
+    config, minutes = request.config, request.config.train.minutes
     if origin is not None:
+        decided = origin.run.decisions
+        source = recorded_encoder(config, decided)
         plan = continued_plan(config, source, origin.run.plan, dataset.task.outputs)
-        return plan, Decision(plan.pooling, "as in the run that it goes on from")
-    pooling = decide_pooling(config, dataset, source, progress)
-    return decide_plan(config, dataset, source, progress, pooling=pooling.value), pooling
+        kept = {"encoder": decided.encoder, "prefix": decided.prefix}
+        same = {name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each}
+        return Chosen(source, plan, {**same, "pooling": Decision(plan.pooling, AS_BEFORE)})
+    limit = None if minutes is None else TimeLimit(minutes, request.started)
+    chosen = choose_encoder(config, dataset, limit, progress)
+    pooling = decide_pooling(chosen.probe, chosen.source)
+    set_seed(config.seed)  # deciding by importance builds a model
+    plan = decide_plan(config, dataset, chosen.source, progress, pooling=pooling.value)
+    return Chosen(chosen.source, plan, {**chosen.decisions, "pooling": pooling})

@@ -7,6 +7,7 @@ from dataclasses import replace
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
 from tightfit.config import DEFAULT_RECIPE, Settings, settings_of
+from tightfit.model.candidates import planned_name
 from tightfit.model.locate import shapes_by_name
 
 PUBLISHED_LABELS = 4
@@ -36,7 +37,7 @@ def plan(
         SettingsError: the settings are mistaken.
     """
     config = settings_of(recipe, settings, model=model, budget=budget)
-    name = config.model.name
+    name = planned_name(config.model)
     made = plan_by(config, shapes_by_name(name, labels), model=name, num_labels=labels)
     if config.budget.allocation == "importance" and made.layers:
         return replace(made, why="equal for want of rows; training rows will decide, by importance")

@@ -17,7 +17,6 @@ from tightfit.metrics.interval import TaskScores
 from tightfit.model.adapters import adapter_pairs
 from tightfit.model.artefact import load_artefact, save_artefact
 from tightfit.model.classifier import count_built, predict_logits
-from tightfit.model.locate import locate
 from tightfit.model.model_card import write_card
 from tightfit.model.proofs import ROUND_TRIP_ROWS, Proof, movement, round_trip
 from tightfit.progress import Progress
@@ -38,6 +37,7 @@ from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.continued_start import start_from
 from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
 from tightfit.training.divergence import prove_no_regression
+from tightfit.training.encoder_choice import recorded_encoder
 from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
@@ -49,7 +49,7 @@ from tightfit.training.signals import stop_on_signals
 from tightfit.training.solve import head_is_solved
 from tightfit.training.time_budget import TimeLimit, fit_into
 from tightfit.training.tracking import Tracker, check_tracker
-from tightfit.verbs.origin import Origin, choose_plan, origin_of, read_rows
+from tightfit.verbs.origin import Chosen, Origin, choose_plan, origin_of, read_rows
 from tightfit.verbs.train_result import TrainResult, read_result
 
 SUMMED = ("ok", "expected", "kept_start")
@@ -103,19 +103,25 @@ def _begin(
     """Decide, or take over what an unfinished run decided, and hold the folder ready."""
     config = request.config
     dataset = read_rows(request, origin, progress)
-    stored, source = start.stored(), locate(config.model.name)
-    set_seed(config.seed)  # here as well: deciding by importance builds a model
+    stored = start.stored()
     if stored is None:
-        plan, pooling = choose_plan(config, dataset, source, origin, progress=progress)
-        decided = None
+        chosen, decided = choose_plan(request, dataset, origin, progress), None
     else:
         start.check_same(config, dataset, stored)
-        plan, decided, pooling = stored.plan, stored.decisions, None
+        decided = stored.decisions
+        chosen = Chosen(recorded_encoder(config, decided), stored.plan, {})
+    source, plan = chosen.source, chosen.plan
     reason = f": {plan.why}" if plan.why else ""
     progress.say(f"{plan.total:,} parameters will train in {source.name}{reason}")
     set_seed(config.seed)
     setup = prepare(
-        config, dataset, source, plan, decided=decided, pooling=pooling, progress=progress
+        config,
+        dataset,
+        source,
+        plan,
+        decided=decided,
+        chosen=chosen.decisions,
+        progress=progress,
     )
     if origin is not None:
         start_from(setup, origin.run.classifier, progress)

@@ -1,0 +1,60 @@
+"""Words before every text, put into the tokenizer: whoever loads it, wherever, need not know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+
+from tightfit.errors import ModelError
+
+
+def put_prefix(tokenizer: Tokenizer, prefix: str) -> None:
+    """Have the tokenizer begin every text as if this stood before it, a blank between the two.
+
+    Its tokens go beside those that begin every text anyway, and like them are never cut away.
+
+    Args:
+        tokenizer: changed.
+        prefix: some words, or nothing.
+
+    Raises:
+        ModelError: the tokenizer frames texts in a way that has no room for them.
+    """
+    words = tokenizer.encode(prefix.strip(), add_special_tokens=False)
+    if not words.ids:
+        return
+    frame: dict[str, Any] = json.loads(
+        tokenizer.post_processor.__getstate__() if tokenizer.post_processor else b"{}"
+    )
+    if frame.get("type") != "TemplateProcessing":
+        raise ModelError(
+            "nothing can stand before every text with this tokenizer",
+            seen=f"{prefix!r}, {frame.get('type', 'no post-processor')}",
+            allowed="a tokenizer.json whose post_processor is a TemplateProcessing",
+            next_step="set model.prefix=none",
+        )
+    pieces = [{"SpecialToken": {"id": token, "type_id": 0}} for token in words.tokens]
+    for form in ("single", "pair"):
+        first = next(i for i, piece in enumerate(frame[form]) if "Sequence" in piece)
+        frame[form][first:first] = pieces
+    for token, number in zip(words.tokens, words.ids, strict=True):
+        frame["special_tokens"][token] = {"id": token, "ids": [number], "tokens": [token]}
+    framed = TemplateProcessing()
+    framed.__setstate__(json.dumps(frame).encode())
+    tokenizer.post_processor = framed
+
+
+@contextmanager
+def prefixed(tokenizer: Tokenizer, prefix: str) -> Iterator[None]:
+    """The same for a while."""
+    before = tokenizer.post_processor
+    put_prefix(tokenizer, prefix)
+    try:
+        yield
+    finally:
+        tokenizer.post_processor = before

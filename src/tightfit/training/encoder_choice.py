@@ -1,0 +1,223 @@
+"""``model.name=auto``: the encoder at hand that suits the rows, and whether a prefix helps it.
+
+An encoder that cannot read the texts is out, if another can. Of the others, each with and without
+the prefix that it was trained for, the linear probe on means decides. Each takes the place of a
+cheaper one only where it is better by more than the error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tightfit.config import ASKED, Config, Decision, Decisions
+from tightfit.data.readability import Readability, readability
+from tightfit.encoder import UnknownInside
+from tightfit.model.candidates import AUTO, prefixes, variants
+from tightfit.model.locate import Source, locate
+from tightfit.model.unread_texts import warning_of
+from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset
+from tightfit.training.frozen_probe import (
+    FEW_ROWS,
+    FrozenProbe,
+    Scores,
+    compared_words,
+    gain_and_error,
+    network_of,
+)
+from tightfit.training.time_budget import TimeLimit
+
+COMPARED_TOKENS, MOST_TOKENS = 64, 20_000
+"""Where texts are cut to choose between encoders, and tokens of all at most: a pass of each over
+them costs seconds."""
+
+CHOICE_ASIDE = 0.1
+"""Share of the time left that choosing may take, where the whole command is timed."""
+
+LEAST_COMPARED = 64
+"""Rows; with time for fewer nothing is compared."""
+
+PACE_ROWS = 16
+"""Rows from which the pace of all is told."""
+
+ONLY = "the only one at hand"
+
+
+@dataclass(frozen=True)
+class ChosenEncoder:
+    """An encoder with its prefix, why it is this one, and the probe that has seen it."""
+
+    source: Source
+    decisions: Mapping[str, Decision[Any]]
+    """``encoder`` and ``prefix``, where there was something to decide."""
+    probe: FrozenProbe
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What asks for the same again, as typed values by dotted name."""
+        prefix = {"model.prefix": self.source.prefix or "none"}
+        return {"model.name": self.source.name, **(prefix if "prefix" in self.decisions else {})}
+
+
+def recorded_encoder(config: Config, decisions: Decisions) -> Source:
+    """The encoder and prefix that a run decided on, found here.
+
+    Raises:
+        ModelError: it cannot be found.
+    """
+    name = config.model.name if decisions.encoder is None else decisions.encoder.value
+    if decisions.prefix is not None:
+        return replace(locate(name), prefix=decisions.prefix.value)
+    return replace(locate(name), prefix=prefixes(config.model, name)[0])
+
+
+def choose_encoder(
+    config: Config, dataset: Dataset, limit: TimeLimit | None, progress: Progress
+) -> ChosenEncoder:
+    """Which encoder a training stands on, and what stands before every text.
+
+    Args:
+        config: the settings.
+        dataset: the rows.
+        limit: the wall clock of the whole command, if it has one.
+        progress: told what was chosen and why, and warned where nothing reads the texts.
+
+    Raises:
+        ModelError: an encoder cannot be found, or cannot take its prefix.
+        MissingExtraError: an embedded encoder's package is not installed.
+    """
+    sources = [replace(locate(name), prefix=prefix) for name, prefix in variants(config.model)]
+    if len(sources) == 1:
+        only = {"encoder": Decision(sources[0].name, ONLY)} if config.model.name == AUTO else {}
+        return ChosenEncoder(sources[0], only, FrozenProbe(config, dataset, progress))
+    began = time.monotonic()
+    length = min(config.data.max_length, COMPARED_TOKENS)
+    chosen = _Choice(FrozenProbe(config, dataset, progress, max_length=length), limit).of(sources)
+    for name, decision in chosen.decisions.items():
+        if decision.reason != ASKED:
+            shown = repr(decision.value) if name == "prefix" else decision.value
+            progress.say(f"{name} {shown}: {decision.reason}")
+    progress.say(f"choosing took {time.monotonic() - began:.1f} seconds")
+    told = warning_of(chosen.source.name, _read(chosen.probe, chosen.source))
+    if told is not None:
+        progress.warn(told)
+    return chosen
+
+
+def _read(probe: FrozenProbe, source: Source) -> Readability:
+    return readability(probe.tokenizer(source), probe.texts)
+
+
+@dataclass
+class _Choice:
+    """Chooses between encoders with their prefixes; ``probe`` may lose rows for want of time."""
+
+    probe: FrozenProbe
+    limit: TimeLimit | None
+
+    def of(self, variants: Sequence[Source]) -> ChosenEncoder:
+        """The best of them, with the reasons."""
+        readable, gone = self._readable(variants)
+        rows = len(self.probe.dataset.train_texts)
+        if len(readable) == 1:
+            return self._chosen(readable[0], "it reads the texts", None, gone)
+        readable.sort(key=self._cost)
+        if rows < FEW_ROWS:
+            why = f"{rows} rows are too few to compare"
+            return self._chosen(readable[0], f"it costs least, and {why}", why, gone)
+        self.probe = self.probe.first(self._few_tokens(readable))
+        affordable = self._affordable(readable)
+        if affordable < min(LEAST_COMPARED, len(self.probe.rows_N)):
+            why = "there is no time to compare"
+            return self._chosen(readable[0], f"it costs least, and {why}", why, gone)
+        self.probe = self.probe.first(affordable)
+        best = readable[0]
+        for other in readable[1:]:
+            gain, error = gain_and_error(self._scores(other), self._scores(best))
+            best = other if gain > error else best
+        return self._chosen(best, *self._reasons(readable, best), gone)
+
+    def _readable(self, variants: Sequence[Source]) -> tuple[list[Source], list[str]]:
+        """Those that read the texts, or all if none does; and words about the others.
+
+        Raises:
+            UnknownInside: none of them can be compared.
+        """
+        seen = {source.folder: _read(self.probe, source) for source in variants}
+        reads = [each for each in variants if seen[each.folder].verdict != "cannot read"]
+        reads = reads or list(variants)
+        words = {
+            source.name: f"{source.name} cannot read them: {seen[source.folder]}"
+            for source in variants
+            if source not in reads
+        }
+        if len({source.folder for source in reads}) > 1:
+            for source in list(reads):
+                try:
+                    network_of(source)
+                except UnknownInside as error:
+                    reads.remove(source)
+                    words[source.name] = f"{source.name} is not compared: {error.what}"
+        return reads or list(variants)[:1], list(words.values())
+
+    def _cost(self, source: Source) -> float:
+        """Multiplications of a pass over the sample."""
+        tokens = self.probe.tokens(source)
+        return float(network_of(source).multiplications) * len(tokens.ids)
+
+    def _few_tokens(self, variants: Sequence[Source]) -> int:
+        """Rows whose tokens are not too many, whoever cuts them into the most."""
+        most = max(len(self.probe.tokens(source).ids) for source in variants)
+        return int(len(self.probe.rows_N) * min(1.0, MOST_TOKENS / most))
+
+    def _affordable(self, variants: Sequence[Source]) -> int:
+        """Rows that there is time for; the cheapest of the encoders shows the pace."""
+        if self.limit is None:
+            return len(self.probe.rows_N)
+        few = self.probe.first(PACE_ROWS)
+        began = time.monotonic()
+        few.features(variants[0])
+        share = len(few.rows_N) / len(self.probe.rows_N)
+        pace = (time.monotonic() - began) / (share * self._cost(variants[0]))
+        needed = pace * sum(map(self._cost, variants))
+        fitting = CHOICE_ASIDE * max(0.0, self.limit.left) / needed
+        return int(len(self.probe.rows_N) * min(1.0, fitting))
+
+    def _scores(self, source: Source) -> Scores:
+        return self.probe.scores(source, "mean")
+
+    def _reasons(self, variants: Sequence[Source], best: Source) -> tuple[str, str]:
+        """Why this encoder, by each one's best figure, and why this prefix, by its own two."""
+        of_name = {best.name: self._scores(best)}
+        for source in variants:
+            if source.name != best.name:
+                of_name[source.name] = max(
+                    of_name.get(source.name, self._scores(source)),
+                    self._scores(source),
+                    key=lambda scores_N: float(scores_N.mean()),
+                )
+        told = compared_words(
+            {f"with {n}": scores for n, scores in of_name.items()}, self.probe.metric
+        )
+        if max(of_name, key=lambda name: float(of_name[name].mean())) != best.name:
+            told += ", within the error; it costs less time"
+        pair = {
+            f"with {each.prefix!r} before each" if each.prefix else "as it is": self._scores(each)
+            for each in variants
+            if each.folder == best.folder
+        }
+        return told, compared_words(pair, self.probe.metric)
+
+    def _chosen(
+        self, best: Source, why: str, why_prefix: str | None, gone: Sequence[str]
+    ) -> ChosenEncoder:
+        config = self.probe.config
+        decisions: dict[str, Decision[Any]] = {}
+        if config.model.name == AUTO:
+            decisions["encoder"] = Decision(best.name, "; ".join([why, *gone]))
+        if len(prefixes(config.model, best.name)) > 1 and why_prefix is not None:
+            decisions["prefix"] = Decision(best.prefix, why_prefix)
+        return ChosenEncoder(best, decisions, self.probe)

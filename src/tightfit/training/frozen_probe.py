@@ -1,0 +1,181 @@
+"""What a linear classifier does on frozen encoders, on one sample of the training rows.
+
+Encoders, prefixes and poolings are all chosen by it; each pass is made once.
+
+Shapes: N rows of the sample, B rows of a batch, F width of the features that an output layer reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.config import Config
+from tightfit.data.batches import Batch
+from tightfit.data.text_prefix import prefixed
+from tightfit.data.tokens import TextTokenizer, Tokens
+from tightfit.encoder import FrozenEncoder
+from tightfit.encoder.network import Network, bare_network
+from tightfit.encoder.on_torch import TorchForward, all_logits
+from tightfit.families import Pooling
+from tightfit.model.locate import Source
+from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset
+
+COMPARED_ROWS = 512
+"""Rows of the sample at most: a difference of some two points then shows beyond its error."""
+
+FEW_ROWS = 10
+"""With fewer there is nothing to compare."""
+
+Scores = NDArray[Any]
+"""How well a probe of all other rows answers each row of the sample, by the task's metric."""
+
+
+class FrozenProbe:
+    """The probe on a sample of a training's rows; a pure function of settings and rows.
+
+    Nothing is drawn from torch's generators.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        progress: Progress,
+        *,
+        rows: int = COMPARED_ROWS,
+        max_length: int | None = None,
+    ) -> None:
+        """Draw the sample.
+
+        Args:
+            config: the settings.
+            dataset: its training rows.
+            progress: shows a bar for each pass.
+            rows: of the sample at most; fewer are the first ones of the same.
+            max_length: where texts are cut, in tokens; None is where training cuts them.
+        """
+        self.config, self.dataset, self._progress = config, dataset, progress
+        self.max_length = config.data.max_length if max_length is None else max_length
+        every = np.random.default_rng(config.seed).permutation(len(dataset.train_texts))
+        self.rows_N = every[:rows]
+        self._found: dict[tuple[Path, str], list[NDArray[np.float32]]] = {}
+        self._tokenizers: dict[Path, TextTokenizer] = {}
+
+    def first(self, rows: int) -> FrozenProbe:
+        """The probe on fewer rows of the same sample."""
+        few = FrozenProbe(
+            self.config, self.dataset, self._progress, rows=rows, max_length=self.max_length
+        )
+        few._tokenizers = self._tokenizers
+        return few
+
+    @property
+    def texts(self) -> list[str]:
+        """Of the sample."""
+        return [self.dataset.train_texts[row] for row in self.rows_N]
+
+    def tokenizer(self, source: Source) -> TextTokenizer:
+        """The encoder's own, without its prefix, read once: some take seconds."""
+        if source.folder not in self._tokenizers:
+            self._tokenizers[source.folder] = TextTokenizer.of(source.folder)
+        return self._tokenizers[source.folder]
+
+    def tokens(self, source: Source) -> Tokens:
+        """The sample as the encoder reads it, its prefix included."""
+        return tokens_of(source, self.tokenizer(source), self.texts, self.max_length)
+
+    def features(self, source: Source) -> list[NDArray[np.float32]]:
+        """What an output layer would read of the sample, (N, F): of first tokens, and of means.
+
+        Raises:
+            UnknownInside: only ``transformers`` computes the encoder.
+        """
+        key = (source.folder, source.prefix)
+        if key not in self._found:
+            self._found[key] = both_features(source, self.tokens(source), self._progress)
+        return self._found[key]
+
+    @property
+    def metric(self) -> str:
+        """What the mean of the scores is, in words."""
+        return self.dataset.task.metric.replace("_", " ")
+
+    def scores(self, source: Source, pooling: Pooling) -> Scores:
+        """How well the probe on this encoder answers rows that it was not fitted on.
+
+        Raises:
+            UnknownInside: only ``transformers`` computes the encoder.
+        """
+        features_NF = self.features(source)[("first", "mean").index(pooling)]
+        return self.dataset.task.unseen_scores(features_NF, self.dataset.train_targets[self.rows_N])
+
+
+def gain_and_error(better_N: Scores, than_N: Scores) -> tuple[float, float]:
+    """By how much the mean of one probe's scores is above another's, and its standard error."""
+    gain_N = better_N.astype(np.float64) - than_N
+    return float(gain_N.mean()), float(gain_N.std(ddof=1) / len(gain_N) ** 0.5)
+
+
+def compared_words(found: Mapping[str, Scores], metric: str) -> str:
+    """What probes did, in the order given, each with words on what it stood on."""
+    (first, scores_N), *others = found.items()
+    rows = f"{len(scores_N):,} rows that it did not see"
+    if metric == "accuracy":
+        begin = f"a linear classifier is right on {scores_N.mean():.1%} of {rows} {first}"
+        rest = [f"on {other_N.mean():.1%} {words}" for words, other_N in others]
+    else:
+        begin = f"a linear map has a {metric} of {scores_N.mean():.3f} on {rows} {first}"
+        rest = [f"of {other_N.mean():.3f} {words}" for words, other_N in others]
+    return ", and ".join([begin, *rest])
+
+
+def tokens_of(
+    source: Source, tokenizer: TextTokenizer, texts: Sequence[str], max_length: int
+) -> Tokens:
+    """Texts as an encoder reads them, its prefix included, cut where its positions end."""
+    limits = (max_length, FrozenEncoder.of(source.folder).longest, tokenizer.longest)
+    with prefixed(tokenizer.backend, source.prefix):
+        return tokenizer.tokens(texts, min(limit for limit in limits if limit is not None))
+
+
+def both_features(source: Source, tokens: Tokens, progress: Progress) -> list[NDArray[np.float32]]:
+    """What an output layer would read of each text, (N, F): of first tokens, and of means.
+
+    Raises:
+        UnknownInside: only ``transformers`` computes the encoder.
+    """
+    network = network_of(source)
+    with progress.track(f"probe of {source.name}", len(tokens)) as bar:
+        both_N2F = all_logits(_BothStates(TorchForward(network)), tokens, advance=bar.advance)
+    return np.split(both_N2F, 2, axis=1)
+
+
+def network_of(source: Source) -> Network:
+    """The frozen encoder's weights in their order.
+
+    Raises:
+        UnknownInside: only ``transformers`` computes the encoder.
+    """
+    return bare_network(FrozenEncoder.of(source.folder))
+
+
+@dataclass(frozen=True)
+class _BothStates:
+    """An engine whose "logits" are the features of both poolings, side by side."""
+
+    forward: TorchForward
+    multiple: int = 1
+
+    @property
+    def padded_tokens(self) -> int | None:
+        return self.forward.padded_tokens
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        return np.concatenate(self.forward.states(batch), axis=1)

@@ -38,7 +38,8 @@ from sklearn.utils import get_tags
 import tightfit
 from tests.toy_estimators import COUNT, IDS, SETTINGS, TEXTS, TWO, WEIGHTS, toy_estimator
 from tightfit import Run, TightfitClassifier, TrainResult, estimator
-from tightfit.data.shared_tokens import SharedTokens
+from tightfit.data import tokens
+from tightfit.data.shared_tokens import SharedTokens, TextTokens
 from tightfit.data.table import Table
 from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import ArtefactError
@@ -246,13 +247,14 @@ def test_in_a_pipeline_and_a_search(make: Make) -> None:
 def test_a_search_tokenises_each_row_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three rates, two folds, a last fit on all rows, and every scoring."""
     counts: Counter[str] = Counter()
-    encodings = TextTokenizer.encodings
+    heads = tokens._ENCODERS["head"]
 
-    def counted(self: TextTokenizer, texts: list[str], most: int | None = None) -> list[Any]:
+    def counted(tokenizer: TextTokenizer, texts: list[str], **most: int) -> list[TextTokens]:
         counts.update(texts)
-        return encodings(self, texts, most)
+        return heads(tokenizer, texts, **most)
 
-    monkeypatch.setattr(TextTokenizer, "encodings", counted)
+    # The look at a sample of rows, whether the encoder reads them at all, does not come this way.
+    monkeypatch.setitem(tokens._ENCODERS, "head", counted)
     monkeypatch.setattr("tightfit.estimator._TOKENS", SharedTokens())
     rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-4, 1e-3, 1e-2)]
     GridSearchCV(make(), {"settings": rates}, cv=2, return_train_score=True).fit(TEXTS, TWO)

@@ -282,7 +282,11 @@ def _windows(tokenizer: TextTokenizer, texts: list[str], max_length: int) -> lis
     return rows
 
 
-_ENCODERS = {"head": _heads, "head+tail": _heads_and_tails, "windows": _windows}
+_ENCODERS: dict[LongText, Callable[..., list[TextTokens]]] = {
+    "head": _heads,
+    "head+tail": _heads_and_tails,
+    "windows": _windows,
+}
 
 
 def digest_of_rules(backend: Tokenizer, more: Sequence[Any]) -> str:

@@ -261,6 +261,8 @@ def test_a_search_tokenises_each_row_once(make: Make, monkeypatch: pytest.Monkey
     assert counts == Counter(TEXTS)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # two processes import torch
 def test_processes_of_joblib_find_the_same(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -74,7 +74,8 @@ class TightfitClassifier(
         budget: most trainable parameters allowed; None takes the recipe's cap.
         recipe: where the settings start from.
         minutes: wall clock of one fit; None trains to the end of the schedule.
-        settings: typed values by dotted name, such as ``{"optim.lr": 5e-4}``.
+        settings: typed values by dotted name, such as ``{"optim.lr": 5e-4}``. With
+            ``{"data.pair": True}`` a text is a pair: two columns, or tuples.
         model: Hub name, folder, or an embedded model; of several the one that suits the rows is
             chosen. None takes the recipe's.
         text_column: column of a data frame, or columns to join with a space.
@@ -131,6 +132,7 @@ class TightfitClassifier(
             X,
             y,
             text_column=self.text_column,
+            pair=self._pair,
             sample_weight=sample_weight,
             class_weight=self.class_weight,
         )
@@ -178,14 +180,14 @@ class TightfitClassifier(
         """Logits: ``logits_NK``; of two classes the second's less the first's, N numbers."""
         check_is_fitted(self)
         with _as_scikit_learn():
-            logits_NK = self.run_.predictor.logits(texts_of(X, self.text_column)).astype(np.float64)
+            logits_NK = self.run_.predictor.logits(self._texts(X)).astype(np.float64)
         return logits_NK[:, 1] - logits_NK[:, 0] if len(self.classes_) == 2 else logits_NK
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """``embeddings_NF``: what the tuned encoder makes of each text, as the head reads it."""
         check_is_fitted(self)
         with _as_scikit_learn():
-            return self.run_.predictor.embeddings(texts_of(X, self.text_column))
+            return self.run_.predictor.embeddings(self._texts(X))
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted estimator as one file, without the base model; see :meth:`load`.
@@ -305,7 +307,14 @@ class TightfitClassifier(
 
     def _probabilities(self, X: Any) -> NDArray[np.float64]:
         with _as_scikit_learn():
-            return self.run_.predict(texts_of(X, self.text_column)).probabilities
+            return self.run_.predict(self._texts(X)).probabilities
+
+    def _texts(self, X: Any) -> list[str]:
+        return texts_of(X, self.text_column, pair=self._pair)
+
+    @property
+    def _pair(self) -> bool:
+        return bool(dict(self.settings or {}).get("data.pair"))
 
     def _seed(self) -> int:
         if self.random_state is None:

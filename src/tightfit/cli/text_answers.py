@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tightfit.cli.front import Front
+from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +132,24 @@ def lines_of(stream: BinaryIO) -> Iterator[str]:
         raise DataError(
             "standard input is empty", next_step="pipe texts into it, or give --text or --data"
         )
+
+
+def pairs_of(lines: Iterable[str]) -> Iterator[TextPair]:
+    """Lines as pairs.
+
+    Raises:
+        DataError: a line has no tab, or several.
+    """
+    for number, line in enumerate(lines, start=1):
+        first, *others = line.split(JOINT)
+        if len(others) != 1:
+            raise DataError(
+                "a line of standard input is not a pair of texts",
+                seen=f"line {number} with {len(others)} tabs",
+                allowed="two texts with a tab between",
+                next_step="write each pair in one line, or give --data with both columns",
+            )
+        yield TextPair(first, others[0])
 
 
 def explained(text: str, words: Sequence[Word]) -> list[Text]:

@@ -10,24 +10,38 @@ from typing import Any
 
 from tightfit.config import MissingText
 from tightfit.data.rows import Chunk
+from tightfit.data.text_pair import TextPair
 
 
-def read_texts(chunk: Chunk, columns: Sequence[list[Any]], missing_text: MissingText) -> list[str]:
+def read_texts(
+    chunk: Chunk, columns: Sequence[list[Any]], missing_text: MissingText, *, pair: bool = False
+) -> list[str]:
     """Columns of a chunk as texts, joined with a space; of a row, those that are not empty.
 
+    Args:
+        chunk: the rows.
+        columns: their cells.
+        missing_text: what a row without a text is.
+        pair: the columns are two, and are not joined: each text is a :class:`TextPair`.
+
     Raises:
-        DataError: all parts of a text are missing (unless ``missing_text`` is ``empty``), one is
-            neither a string nor a number nor a date, or cannot be written as UTF-8.
+        DataError: all parts of a text are missing, or one of a pair (unless ``missing_text`` is
+            ``empty``), one is neither a string nor a number nor a date, or cannot be written as
+            UTF-8.
     """
-    missing = [i for i, row in enumerate(zip(*columns, strict=True)) if all(map(is_missing, row))]
+    lacks = any if pair else all
+    missing = [i for i, row in enumerate(zip(*columns, strict=True)) if lacks(map(is_missing, row))]
     if missing and missing_text == "refuse":
         raise chunk.fault(
-            "rows without a text",
+            "rows without one of the two texts of a pair" if pair else "rows without a text",
             missing,
             next_step="fill or remove them; as empty texts they are taken by --missing-text empty "
             "(predict, evaluate) or --set data.missing_text=empty (train)",
         )
     parts = [_text_column(chunk, cells) for cells in columns]
+    if pair:
+        first, second = parts
+        return list(map(TextPair, first, second))
     if len(parts) == 1:
         return parts[0]
     return [" ".join(filter(None, row)) for row in zip(*parts, strict=True)]

@@ -32,6 +32,8 @@ class TextTokens(NamedTuple):
     """Tokens of each window; their sum is all of them."""
     cut: bool
     """Whether some of the text is not among them."""
+    segments: NDArray[np.int8] | None = None
+    """Of a pair: which of the two each token is of."""
 
 
 Encode = Callable[[Sequence[str]], list[TextTokens]]

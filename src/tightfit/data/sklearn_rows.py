@@ -14,7 +14,9 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
+from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.table import Table
+from tightfit.data.text_pair import TextPair
 
 
 def labelled_rows(
@@ -22,6 +24,7 @@ def labelled_rows(
     y: Any,
     *,
     text_column: str | list[str] | None,
+    pair: bool = False,
     sample_weight: Any = None,
     class_weight: Any = None,
 ) -> tuple[Table, NDArray[Any]]:
@@ -33,13 +36,14 @@ def labelled_rows(
         X: N texts; see :func:`texts_of`.
         y: N classes, of any kind that scikit-learn takes.
         text_column: where the texts are in a data frame.
+        pair: whether each row is two texts.
         sample_weight: how much each row counts; None is 1 each.
         class_weight: how much the rows of each class count besides: a mapping, or ``"balanced"``.
 
     Raises:
         ValueError: something of this cannot be used, or one class is all there is.
     """
-    classes_N, texts = _classes(y), texts_of(X, text_column)
+    classes_N, texts = _classes(y), texts_of(X, text_column, pair=pair)
     check_consistent_length(texts, classes_N, sample_weight)
     weights_N = np.ones(len(texts)) if sample_weight is None else _weights(sample_weight)
     kept = np.flatnonzero(weights_N)
@@ -52,16 +56,21 @@ def labelled_rows(
     return Table(rows, ids_N.tolist(), _names(classes), weights=own), classes
 
 
-def texts_of(X: Any, text_column: str | list[str] | None = None) -> list[str]:
+def texts_of(
+    X: Any, text_column: str | list[str] | None = None, *, pair: bool = False
+) -> list[str]:
     """The texts of a list, array, Series or data frame, checked one by one.
 
     Args:
         X: N texts.
         text_column: where they are in a data frame; several columns are joined with a space.
+        pair: whether each row is two texts: two columns, or two strings.
 
     Raises:
         ValueError: they are something else, or there are none.
     """
+    if pair:
+        return _pairs(X, text_column)
     if hasattr(X, "columns"):
         X = _column(X, text_column)
     elif isinstance(X, str | bytes) or np.ndim(X) == 0:
@@ -77,16 +86,29 @@ def texts_of(X: Any, text_column: str | list[str] | None = None) -> list[str]:
     return [str(text) for text in texts]
 
 
+def _pairs(X: Any, text_column: str | list[str] | None) -> list[str]:
+    """The pairs of texts.
+
+    Raises:
+        ValueError: they are something else, or there are none.
+    """
+    if hasattr(X, "columns"):
+        names = _column_names(X, text_column)
+        if len(names) != 2:
+            raise ValueError(f"a pair is two columns; text_column is one of {list(X.columns)}")
+        X = list(zip(*(X[name] for name in names), strict=True))
+    rows = list(X)
+    if not rows:
+        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+    for row, pair in enumerate(rows):
+        if not is_pair(pair) or not all(isinstance(each, str) for each in tuple(pair)):
+            raise ValueError(f"X must hold pairs of texts; row {row} is {pair!r}")
+    return list(map(TextPair, *pair_columns(rows).values()))
+
+
 def _column(X: Any, text_column: str | list[str] | None) -> list[str]:
     """Texts of a data frame."""
-    names = [text_column] if isinstance(text_column, str) else text_column
-    if names is None:
-        if len(X.columns) != 1:
-            raise ValueError(f"name the texts: text_column is one of {list(X.columns)}")
-        names = list(X.columns)
-    for name in names:
-        if name not in X.columns:
-            raise ValueError(f"no column {name!r} in X; it has {list(X.columns)}")
+    names = _column_names(X, text_column)
     columns = [list(X[name]) for name in names]
     if len(columns) == 1:
         return columns[0]
@@ -94,6 +116,19 @@ def _column(X: Any, text_column: str | list[str] | None) -> list[str]:
         if missing := [row for row, part in enumerate(column) if part is None or part != part]:
             raise ValueError(f"X must hold texts; row {missing[0]} of column {name!r} has none")
     return [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
+
+
+def _column_names(X: Any, text_column: str | list[str] | None) -> list[str]:
+    """The columns of the text in a data frame."""
+    names = [text_column] if isinstance(text_column, str) else text_column
+    if names is None:
+        if len(X.columns) != 1:
+            raise ValueError(f"name the texts: text_column is one of {list(X.columns)}")
+        return list(X.columns)
+    for name in names:
+        if name not in X.columns:
+            raise ValueError(f"no column {name!r} in X; it has {list(X.columns)}")
+    return names
 
 
 def _classes(y: Any) -> NDArray[Any]:

@@ -28,6 +28,9 @@ SHOWN = 60
 FEW_ROWS = 16
 """Rows a class up to which none are held out: a tenth of them would tell nothing, and is missed."""
 
+MOST_POOL = 2_000
+"""Texts without a label that are read: each costs a forward pass in every training."""
+
 FEW_FOLDS = 4
 """Parts of a cross-validation that nobody asked for: each costs a training."""
 
@@ -55,6 +58,8 @@ class Dataset:
     """What ``data.json`` keeps."""
     folds: Folds | None = None
     """Where no rows are held out: every row trains, and is scored by trainings without it."""
+    pool_texts: tuple[str, ...] = ()
+    """Texts without a label, for a head that is solved."""
     train_weights: NDArray[np.float64] | None = None
     """How much each row counts; None is as much as every other."""
     validation_weights: NDArray[np.float64] | None = None
@@ -126,13 +131,33 @@ def read_dataset(
         held_targets,
         facts,
         folds,
-        _weights(train),
-        _weights(held),
+        train_weights=_weights(train),
+        validation_weights=_weights(held),
     )
 
 
 def _weights(table: Table) -> NDArray[np.float64] | None:
     return None if table.weights is None else np.asarray(table.weights, dtype=np.float64)
+
+
+def with_pool(dataset: Dataset, config: Config, unlabelled: Any) -> Dataset:
+    """The same rows, and texts without a label beside them: a sample, of very many.
+
+    Args:
+        dataset: the rows.
+        config: its ``data`` section and seed.
+        unlabelled: in any form of the data; None is none.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    if unlabelled is None:
+        return dataset
+    table = read_table(unlabelled, Columns.of(config.data), labelled=False)
+    drawn = np.random.default_rng(config.seed).permutation(len(table))[:MOST_POOL]
+    table = table.select(sorted(drawn.tolist()))
+    facts = {"unlabelled": len(table), "unlabelled_fingerprint": table.fingerprint()}
+    return replace(dataset, pool_texts=tuple(table.texts), facts={**dataset.facts, **facts})
 
 
 def _shared_out(

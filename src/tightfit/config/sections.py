@@ -38,6 +38,9 @@ MissingText = Literal["refuse", "empty"]
 TaskKind = Literal["auto", "single", "multi", "rating"]
 """What a label is."""
 
+Metric = Literal["accuracy", "macro_f1", "log_loss"]
+"""By which an evaluation is the best."""
+
 MissingLabel = Literal["refuse", "drop"]
 """What a row without a label is: a fault, or left out."""
 
@@ -277,6 +280,9 @@ class Train(Section):
     """Most that this may take, in gigabytes (10^9 bytes)."""
     patience: Limit = None
     """Evaluations in a row without a better one after which training ends; ``none`` never does."""
+    metric: Metric = "accuracy"
+    """What makes an evaluation the best, so that its weights are kept. ``macro_f1``: every class
+    counts as much, however rare. ``log_loss``: the least, where probabilities matter more."""
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
     folds: Folds = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,7 +17,7 @@ class Table:
     """Texts and, where there are any, their labels; row i is ``texts[i]``, ``labels[i]``.
 
     Raises:
-        DataError: there are labels, but not one for each text.
+        DataError: there are labels or weights, but not one for each text; or a weight is none.
     """
 
     texts: list[str]
@@ -31,6 +32,9 @@ class Table:
     labels without names, that they are booleans."""
     groups: list[str | None] | None = None
     """The group of each row, where a column of groups was asked for; None is a group of its own."""
+    weights: list[float] | None = None
+    """How much each row counts, above 0; None is as much as every other. A row of weight 2 is two
+    rows to a loss, a solved head and a score; one that is left out is no weight of 0."""
     unlabelled: int = 0
     """Rows that were left out because they have no label."""
     label_sets: list[tuple[int | str, ...]] | None = None
@@ -45,6 +49,14 @@ class Table:
                 "a table needs one label for each text",
                 seen=f"{len(self.texts):,} texts and {len(found):,} labels",
             )
+        weights = self.weights or []
+        if self.weights is not None and len(weights) != len(self.texts):
+            raise DataError(
+                "a table needs one weight for each text",
+                seen=f"{len(self.texts):,} texts and {len(weights):,} weights",
+            )
+        if bad := [weight for weight in weights if not 0 < weight < math.inf]:
+            raise DataError("a weight must be above 0 and finite", seen=bad[0])
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -76,11 +88,14 @@ class Table:
         labels = None if self.labels is None else [self.labels[row] for row in rows]
         sets = None if self.label_sets is None else [self.label_sets[row] for row in rows]
         groups = None if self.groups is None else [self.groups[row] for row in rows]
+        weights = None if self.weights is None else [self.weights[row] for row in rows]
         texts = [self.texts[row] for row in rows]
-        return replace(self, texts=texts, labels=labels, label_sets=sets, groups=groups)
+        return replace(
+            self, texts=texts, labels=labels, label_sets=sets, groups=groups, weights=weights
+        )
 
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of the texts and raw labels in their order."""
+        """SHA-256, in hex, of the texts, raw labels and weights in their order."""
         digest = hashlib.sha256()
         found = self.targets
         labels = [None] * len(self) if found is None else found
@@ -88,4 +103,6 @@ class Table:
             # The length in front keeps "a" + "bc" apart from "ab" + "c"; repr keeps 1 from "1".
             row = as_bytes(text) + repr(label).encode("utf-8", "surrogatepass")
             digest.update(b"%d:%d:" % (len(text), len(row)) + row)
+        if self.weights is not None:
+            digest.update(repr(self.weights).encode())
         return digest.hexdigest()

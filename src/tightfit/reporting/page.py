@@ -7,6 +7,7 @@ page also forbids scripts and every request by its own policy, so that an oversi
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -36,8 +37,9 @@ OUTCOMES: dict[str, Callable[[Run], Any]] = {
 """What ``top_KIND`` and ``scores_KIND`` show of each kind of target."""
 
 
-def render(run: Run, *, explain: bool = False) -> str:
-    """The whole page as HTML; ``explain`` weighs the words of the worst mistakes."""
+@cache
+def _templates() -> Environment:
+    """Made once: to compile the page takes as long as a toy takes to train."""
     environment = Environment(
         loader=PackageLoader(package.__name__),
         autoescape=True,
@@ -45,9 +47,14 @@ def render(run: Run, *, explain: bool = False) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = percent
-    environment.filters["short"] = short
-    environment.filters["share_words"] = share_words
+    filters = {"percent": percent, "short": short, "share_words": share_words}
+    environment.filters.update(filters)
+    return environment
+
+
+def render(run: Run, *, explain: bool = False) -> str:
+    """The whole page as HTML; ``explain`` weighs the words of the worst mistakes."""
+    template = _templates().get_template(TEMPLATE)
     scores = run.metrics.validation
     shown = [scores, *(each.scores for each in run.evaluations)]
     headline: dict[str, Interval] = next(
@@ -55,7 +62,7 @@ def render(run: Run, *, explain: bool = False) -> str:
     )
     best = next(iter(headline), None)
     others = {name: each for name, each in headline.items() if scores and name != best}
-    page = environment.get_template(TEMPLATE).render(
+    page = template.render(
         name=PurePath(str(run.path)).name or run.path,
         run=run,
         scores=scores,

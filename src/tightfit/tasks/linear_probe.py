@@ -63,6 +63,7 @@ def fit_probe(
     *,
     num_labels: int,
     balanced: bool = False,
+    weights_N: NDArray[np.float64] | None = None,
 ) -> LinearMap:
     """Multinomial logistic regression on standardised features, as a map of the raw ones.
 
@@ -71,14 +72,16 @@ def fit_probe(
         labels_N: label ids.
         num_labels: K; a label without a row gets no weights and a low bias.
         balanced: whether rows weigh by the inverse frequency of their label.
+        weights_N: how much each row counts besides; a row of weight 2 is two rows.
     """
-    scaler = StandardScaler().fit(features_NF)
+    scaler = StandardScaler().fit(features_NF, sample_weight=weights_N)
     x_NF = standardised(features_NF, scaler)
     present_P = np.unique(labels_N)
     weight_KF, bias_K = np.zeros((num_labels, x_NF.shape[1])), np.zeros(num_labels)
     if len(present_P) > 1:
         penalty = partial(_regression, class_weight="balanced" if balanced else None)
-        model = penalty(_best_strength(x_NF, labels_N, penalty)).fit(x_NF, labels_N)
+        strength = _best_strength(x_NF, labels_N, penalty, weights_N)
+        model = penalty(strength).fit(x_NF, labels_N, weights_N)
         weight_PF, bias_P = model.coef_, model.intercept_
         if len(present_P) == 2:
             # Of two labels scikit-learn keeps only the second's, against a first of zero.
@@ -184,6 +187,7 @@ def _best_strength(
     x_NF: NDArray[np.float64],
     labels_N: NDArray[np.int64],
     regression: Callable[[float], LogisticRegression],
+    weights_N: NDArray[np.float64] | None,
 ) -> float:
     """The strength whose log loss is least on rows held out of the probe's own."""
     held = int(len(labels_N) * HELD_SHARE)
@@ -194,9 +198,12 @@ def _best_strength(
     if len(scored) == 0 or len(classes) < 2:
         return min(STRENGTHS)
 
+    own, others = (None, None) if weights_N is None else (weights_N[scored], weights_N[held:])
+
     def loss(strength: float) -> float:
-        model = regression(strength).fit(x_NF[held:], fit_labels_N)
+        model = regression(strength).fit(x_NF[held:], fit_labels_N, others)
         probabilities_NP = model.predict_proba(x_NF[scored])
-        return float(log_loss(labels_N[scored], probabilities_NP, labels=classes))
+        wanted_N = labels_N[scored]
+        return float(log_loss(wanted_N, probabilities_NP, labels=classes, sample_weight=own))
 
     return min(STRENGTHS, key=loss)

@@ -159,7 +159,12 @@ class Rating(Task):
         """The squared error of each row, in standard deviations; nothing is smoothed or weighed."""
         return (logits_B1[:, 0] - self._standardised(targets_B).to(logits_B1.dtype)).square()
 
-    def class_weights(self, targets_N: NDArray[np.float64], kind: str) -> NDArray[np.float32]:
+    def class_weights(
+        self,
+        targets_N: NDArray[np.float64],
+        kind: str,
+        weights_N: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float32]:
         """None: ratings have no classes.
 
         Raises:
@@ -185,7 +190,12 @@ class Rating(Task):
         return float((((targets_N - trained_N.mean()) / self.scale) ** 2).mean())
 
     def fit_probe(
-        self, features_NF: NDArray[np.float32], targets_N: NDArray[np.float64], *, balanced: bool
+        self,
+        features_NF: NDArray[np.float32],
+        targets_N: NDArray[np.float64],
+        *,
+        balanced: bool,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> LinearMap:
         """A ridge, its penalty chosen by leave-one-out."""
         from tightfit.tasks.linear_probe import fit_ridge
@@ -251,6 +261,7 @@ class Rating(Task):
         targets_N: ArrayLike,
         probabilities_NK: ArrayLike,
         thresholds: Mapping[int, float] | None = None,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> RatingScores:
         """All scores, with intervals; see :func:`tightfit.metrics.ratings.score_ratings`."""
         from tightfit.metrics.ratings import score_ratings

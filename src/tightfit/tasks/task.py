@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tightfit.data.label_strata import Strata
 from tightfit.data.table import Table
-from tightfit.errors import UsageError
+from tightfit.errors import SettingsError, UsageError
 from tightfit.tasks.predictions import LabelFormat, Predictions
 
 if TYPE_CHECKING:
@@ -154,8 +154,11 @@ class Task(ABC):
         """The loss of each row, ``losses_B``."""
 
     @abstractmethod
-    def class_weights(self, targets: NDArray[Any], kind: str) -> NDArray[np.float32]:
-        """What :meth:`row_losses` weighs by; ``kind`` is the setting ``optim.class_weights``."""
+    def class_weights(
+        self, targets: NDArray[Any], kind: str, weights_N: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float32]:
+        """What :meth:`row_losses` weighs by; ``kind`` is the setting ``optim.class_weights``, and a
+        row of weight 2 is two rows."""
 
     @property
     @abstractmethod
@@ -169,9 +172,15 @@ class Task(ABC):
 
     @abstractmethod
     def fit_probe(
-        self, features_NF: NDArray[np.float32], targets: NDArray[Any], *, balanced: bool
+        self,
+        features_NF: NDArray[np.float32],
+        targets: NDArray[Any],
+        *,
+        balanced: bool,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> LinearMap:
-        """The head that a linear probe starts from; ``balanced`` weighs rare labels up."""
+        """The head that a linear probe starts from; ``balanced`` weighs rare labels up, and a row
+        of weight 2 is two rows."""
 
     def head_problem(
         self, features_NF: NDArray[np.float32], targets: NDArray[Any]
@@ -233,9 +242,27 @@ class Task(ABC):
         targets: ArrayLike,
         probabilities_NK: ArrayLike,
         thresholds: Mapping[int, float] | None = None,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> TaskScores:
         """All scores, with intervals; ``thresholds`` are those of labels by which a row gets them,
-        where that is how it gets them."""
+        where that is how it gets them. Rows count by their weights, where they have some."""
+
+    def macro_f1(
+        self,
+        values_NK: NDArray[Any],
+        targets: NDArray[Any],
+        weights_N: NDArray[np.float64] | None = None,
+    ) -> float:
+        """The mean F1 of the labels that occur, from logits or probabilities.
+
+        Raises:
+            SettingsError: this kind of target has none.
+        """
+        raise SettingsError(
+            "train.metric=macro_f1 needs one label a text",
+            seen=f"data.task={self.kind}",
+            next_step="leave it out, or set train.metric=log_loss",
+        )
 
     @abstractmethod
     def scores_type(self) -> type[TaskScores]:

@@ -241,7 +241,8 @@ def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, TaskSco
         else crossed.trained.logits_NK[rows]
     )
     task, targets_N = setup.classifier.task, held.targets[rows]
-    scores = task.score(targets_N, task.probabilities(logits_NK))
+    weights_N = None if held.weights_N is None else held.weights_N[rows]
+    scores = task.score(targets_N, task.probabilities(logits_NK), None, weights_N)
     found = ValidationLogits.gather(task, logits_NK, targets_N, [texts[row] for row in rows])
     return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 

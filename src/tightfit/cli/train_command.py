@@ -216,7 +216,7 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
 
 def _taken(result: TrainResult) -> str:
     """Steps, texts and time."""
-    if result.accuracy is None:
+    if all(score is None for score in result.scores.values()):
         return (
             f"{result.total:,} parameters solved on {result.examples:,} texts without a label; "
             f"{_duration(result.seconds / 60)}"

@@ -1,8 +1,8 @@
 """A run in a form that others serve, compared with the run before it is kept.
 
 Whatever its form (see ``formats``), the folder also holds ``labels.json``, a card, a program that
-answers texts, and ``export.json`` with the longest text, the pad id, the temperature, and the
-figures of the comparison.
+answers texts, and ``export.json`` with the longest text, the pad id, the temperature, thresholds
+that ``evaluate`` kept, and the figures of the comparison.
 """
 
 from __future__ import annotations
@@ -252,6 +252,7 @@ def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, 
         "max_length": run.predictor.max_length,
         "pad_id": int(run.classifier.tokenizer.pad_token_id),
         "temperature": run.predictor.temperature,
+        "thresholds": {run.task.names[k]: x for k, x in run.thresholds.items()},
         "compared_on": rows.name,
         **exported.to_json(),
     }

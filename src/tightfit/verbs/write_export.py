@@ -13,6 +13,7 @@ from tightfit.engines.parity import spread
 from tightfit.errors import TightfitError
 from tightfit.exporting.exporter import Exported, Rows
 from tightfit.exporting.exporter import export as export_classifier
+from tightfit.exporting.folder_files import threshold_caveat
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.progress import Progress
 from tightfit.run import Run
@@ -65,6 +66,8 @@ def write_export(
             f"{run.predictor.max_length} tokens, and other tools their head alone: of such "
             "texts they may think otherwise"
         )
+    if run.thresholds:
+        progress.warn(threshold_caveat(run))
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
         exported = export_classifier(run, form, folder, rows, progress=progress)
         if cascade:

@@ -160,7 +160,7 @@ def test_truncation_is_counted_by_the_given_tokenizer() -> None:
     rows = finding.found["truncated"]
     assert seen == texts
     assert rows.rows == tuple(range(2, 2100, 3))
-    assert rows.examples[0] == Example(2, "a b c d", "4 tokens; 3 are read")
+    assert rows.examples[0] == Example(2, "row 2", "a b c d", "4 tokens; 3 are read")
 
 
 def test_what_nobody_looked_at_is_said() -> None:

@@ -373,11 +373,15 @@ class Run(Shown):
         settings: Settings = (),
     ) -> Columns:
         """Where and how new data is read: as in training, unless told otherwise."""
+        from tightfit.data.cell_text import TAKE_EMPTY
         from tightfit.data.sources import Columns
 
         data = with_reading(self.config, settings).data
         columns = Columns.of(data, text_column, label_column, missing_text)
-        return replace(columns, task=self.task.kind, group="")  # its labels are known
+        if columns.missing_text == "drop":  # while training; an answer is due to every row
+            columns = replace(columns, missing_text="refuse")
+        # Its labels are known.
+        return replace(columns, task=self.task.kind, group="", mend_text=TAKE_EMPTY)
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""

@@ -20,6 +20,7 @@ from tightfit.cli.text_answers import (
     answer_texts,
     checked,
     lines_of,
+    tell_empty,
     tell_truncated,
 )
 from tightfit.errors import UsageError
@@ -233,6 +234,7 @@ def predict(
             )
             front.tell(found, lambda: _wrote(found), as_json=as_json)
             tell_truncated(front, found.truncated)
+            tell_empty(front, found.empty)
             _tell_abstained(front, found.abstained, found.threshold)
             if cascade:
                 front.show(Text(f"the linear model answered {found.by_linear:,} of them"))

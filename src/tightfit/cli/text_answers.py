@@ -76,7 +76,7 @@ def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> 
     if style.as_json:
         front.answer({"predictions": objects})
     tell_truncated(front, truncated)
-    _tell_empty(front, empty)
+    tell_empty(front, empty)
 
 
 def _objects(found: Predictions, start: int, style: Style) -> Iterator[dict[str, Any]]:
@@ -163,7 +163,8 @@ def tell_truncated(front: Front, truncated: int) -> None:
         front.show(Text(f"note: {texts} longer than is read, and cut"))
 
 
-def _tell_empty(front: Front, empty: int) -> None:
+def tell_empty(front: Front, empty: int) -> None:
+    """Say how many texts were answered without a word to go by."""
     if empty:
         texts = "1 text has" if empty == 1 else f"{empty:,} texts have"
         front.show(Text(f"note: {texts} no words, and a label that says nothing"))

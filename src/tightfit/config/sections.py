@@ -32,7 +32,7 @@ from tightfit.config.value_types import (
 from tightfit.families import Role
 from tightfit.methods import METHODS
 
-MissingText = Literal["refuse", "empty"]
+MissingText = Literal["refuse", "empty", "drop"]
 """What a row without a text is: a fault, or an empty text."""
 
 
@@ -175,7 +175,7 @@ class Data(Section):
     whole, or seem to be several in one. ``auto``: the same, but such labels stop. ``multi`` and
     ``rating`` are not offered yet."""
     missing_text: MissingText = "refuse"
-    """What a row without a text is."""
+    """What a row without a text is: a fault, an empty text, or while training left out."""
     missing_label: MissingLabel = "refuse"
     """What a row without a label is while training: a fault, or left out."""
     encoding: Encoding = "auto"

@@ -11,21 +11,35 @@ from typing import Any
 from tightfit.config import MissingText
 from tightfit.data.rows import Chunk
 
+DROP_TEXT, TAKE_EMPTY = "--set data.missing_text=drop", "--missing-text empty"
+"""Options that mend a training with rows without a text, and a prediction or evaluation."""
 
-def read_texts(chunk: Chunk, columns: Sequence[list[Any]], missing_text: MissingText) -> list[str]:
+
+def textless(columns: Sequence[list[Any]]) -> list[int]:
+    """The rows of which every part of the text is missing."""
+    return [i for i, row in enumerate(zip(*columns, strict=True)) if all(map(is_missing, row))]
+
+
+def read_texts(
+    chunk: Chunk, columns: Sequence[list[Any]], missing_text: MissingText, mend: str = TAKE_EMPTY
+) -> list[str]:
     """Columns of a chunk as texts, joined with a space; of a row, those that are not empty.
+
+    Args:
+        chunk: says where the rows are.
+        columns: of the text.
+        missing_text: what a row without a text is.
+        mend: the option that takes or leaves out such rows.
 
     Raises:
         DataError: all parts of a text are missing (unless ``missing_text`` is ``empty``), one is
             neither a string nor a number nor a date, or cannot be written as UTF-8.
     """
-    missing = [i for i, row in enumerate(zip(*columns, strict=True)) if all(map(is_missing, row))]
+    missing = textless(columns)
     if missing and missing_text == "refuse":
+        how = "leave them out" if mend == DROP_TEXT else "take them as empty texts"
         raise chunk.fault(
-            "rows without a text",
-            missing,
-            next_step="fill or remove them; as empty texts they are taken by --missing-text empty "
-            "(predict, evaluate) or --set data.missing_text=empty (train)",
+            "rows without a text", missing, next_step=f"fill or remove them, or {how}:", add=mend
         )
     parts = [_text_column(chunk, cells) for cells in columns]
     if len(parts) == 1:

@@ -55,6 +55,15 @@ class Chunk:
     """Line or row number of each row."""
     origin: Origin
 
+    def select(self, kept: Sequence[int]) -> Chunk:
+        """The rows at these indices."""
+        cells = [[column[i] for i in kept] for column in self.cells]
+        return Chunk(cells, [self.places[i] for i in kept], self.origin)
+
+    def say(self, indices: Sequence[int]) -> str:
+        """Where these rows are, in words."""
+        return say_places([self.places[index] for index in indices], self.origin.unit)
+
     def fault(
         self,
         what: str,
@@ -65,10 +74,9 @@ class Chunk:
         add: str | None = None,
     ) -> DataError:
         """The error for the rows at the indices ``bad``: it names the first few and counts all."""
-        places = say_places([self.places[index] for index in bad], self.origin.unit)
         return DataError(
             f"{self.origin.source}: {what}",
-            seen=f"{places}; {len(bad):,} of {len(self.places):,} rows read",
+            seen=f"{self.say(bad)}; {len(bad):,} of {len(self.places):,} rows read",
             allowed=allowed,
             next_step=next_step,
             add=add,

@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 
 from tightfit.config import Data, MissingLabel, MissingText, TaskKind
 from tightfit.data.cell_labels import TRUTHS, read_labels
-from tightfit.data.cell_labels import labelled as labelled_rows
-from tightfit.data.cell_text import read_groups, read_texts
+from tightfit.data.cell_text import DROP_TEXT, read_groups, read_texts
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
 from tightfit.data.in_memory import LABEL, TEXT, InMemory, is_nameless, open_memory
 from tightfit.data.json_documents import PART_SIGN
 from tightfit.data.many_files import files_of, is_many, joined
+from tightfit.data.missing_rows import without_missing
 from tightfit.data.one_hot import one_hot_labels
 from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open_parquet
@@ -31,7 +31,7 @@ from tightfit.data.readers_plain import begins_as_fasttext, open_txt
 from tightfit.data.rows import Chunk, Origin, Rows, nearest
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import SPREADSHEETS, open_sheet
-from tightfit.data.table import Table
+from tightfit.data.table import MissingPart, Table
 from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
 from tightfit.data.unreadable import refuse_foreign, unreadable
 from tightfit.errors import DataError, MachineError
@@ -63,14 +63,15 @@ class Columns:
     label: str = "label"
     """Or several of one 0 or 1 each, joined by commas."""
     missing_text: MissingText = "refuse"
-    missing_label: MissingLabel | None = "refuse"
-    """None is a fault that no setting mends."""
+    missing_label: MissingLabel = "refuse"
     task: TaskKind = "auto"
     """What a label is."""
     form: TextForm = FOUND_OUT
     """How text files are read."""
     group: str = ""
     """Whose rows belong together; none is read where this is empty."""
+    mend_text: str = DROP_TEXT
+    """The option that mends a command with rows without a text."""
 
     @classmethod
     def of(
@@ -120,19 +121,21 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
     group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
     whole = rows.whole((*texts, *group, *label), CHUNK_ROWS)
-    read = len(whole.places)
-    if label and columns.missing_label == "drop":
-        whole = labelled_rows(whole, len(label))
-    strings = read_texts(whole, whole.cells[: len(texts)], columns.missing_text)
+    says: dict[MissingPart, str] = {"text": columns.missing_text, "label": columns.missing_label}
+    whole, left_out = without_missing(whole, len(texts), len(label), says, columns.mend_text)
+    cells = whole.cells[: len(texts)]
+    strings = read_texts(whole, cells, columns.missing_text, columns.mend_text)
     groups = read_groups(whole, whole.cells[len(texts) :][: len(group)]) if group else None
-    if not label:
-        return Table(strings, source=rows.origin.source, groups=groups)
     table = Table(
         strings,
         source=rows.origin.source,
         groups=groups,
-        unlabelled=read - len(whole.places),
+        left_out=left_out,
+        places=whole.places,
+        unit=rows.origin.unit,
     )
+    if not label:
+        return table
     if len(label) > 1:
         marks = one_hot_labels(whole, whole.cells[-len(label) :])
         return replace(table, labels=marks, label_names=label, label_values=label)
@@ -144,7 +147,6 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         untyped=rows.untyped,
         task=columns.task,
         column=label[0],
-        droppable=columns.missing_label is not None,
     )
     as_text = isinstance(whole.cells[-1][0], str)
     spelt = rows.class_values(label[0]) or (names if names and as_text else None)
@@ -189,11 +191,24 @@ def check_source(
         wanted = (*columns.text, *((columns.label,) if labelled else ()))
         for line in (*rows.told, *rows.taken_for(wanted)):
             (progress or Progress()).say(line)
-        rows.choose(columns.text, columns.label if labelled else None)
+        _check_columns(rows, columns, labelled=labelled)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)
         return _first_texts(rows, columns)
     return list(data.texts[:FIRST_ROWS]) if isinstance(data, Table) else []
+
+
+def _check_columns(rows: Rows, columns: Columns, *, labelled: bool | None) -> None:
+    """Where labels are taken if there are any, a hint names their column too."""
+    try:
+        rows.choose(columns.text, columns.label if labelled else None)
+    except DataError as fault:
+        if labelled is not None or fault is rows.no_header:
+            raise
+        try:
+            rows.choose(columns.text, columns.label)
+        except DataError as both:
+            raise (both if both.add else fault) from None
 
 
 def _first_texts(rows: Rows, columns: Columns) -> list[str]:
@@ -265,7 +280,7 @@ def _records(
     for chunk in chunks:
         empty = False
         cells, rest = chunk.cells[:parts], chunk.cells[parts:]
-        yield read_texts(chunk, cells, columns.missing_text), rest
+        yield read_texts(chunk, cells, columns.missing_text, columns.mend_text), rest
     if empty:
         raise no_rows()
 

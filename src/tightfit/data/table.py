@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from tightfit.data.rows import Unit
 from tightfit.errors import DataError
+
+MissingPart = Literal["text", "label"]
+"""What a row may lack."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,11 @@ class Table:
     labels without names, that they are booleans."""
     groups: list[str | None] | None = None
     """The group of each row, where a column of groups was asked for; None is a group of its own."""
-    unlabelled: int = 0
-    """Rows that were left out because they have no label."""
+    left_out: Mapping[MissingPart, int] = field(default_factory=dict, compare=False)
+    """Rows that were left out, by what they lack."""
+    places: Sequence[int] | None = field(default=None, compare=False, repr=False)
+    """Where each row stands in the source, counted as ``unit`` says; None counts rows from 0."""
+    unit: Unit = field(default="row", compare=False)
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.texts):
@@ -53,7 +60,13 @@ class Table:
         labels = None if self.labels is None else [self.labels[row] for row in rows]
         groups = None if self.groups is None else [self.groups[row] for row in rows]
         texts = [self.texts[row] for row in rows]
-        return replace(self, texts=texts, labels=labels, groups=groups)
+        places = None if self.places is None else [self.places[row] for row in rows]
+        return replace(self, texts=texts, labels=labels, groups=groups, places=places)
+
+    def place(self, row: int) -> str:
+        """Where a row stands, as its reader counts: ``line 1,204``."""
+        number = row if self.places is None else self.places[row]
+        return f"{self.unit} {number:,}"
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the texts and raw labels in their order."""

@@ -22,6 +22,7 @@ from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.frozen_probe import (
     FEW_ROWS,
+    PACE_ROWS,
     FrozenProbe,
     Scores,
     compared_words,
@@ -39,9 +40,6 @@ CHOICE_ASIDE = 0.1
 
 LEAST_COMPARED = 64
 """Rows; with time for fewer nothing is compared."""
-
-PACE_ROWS = 16
-"""Rows from which the pace of all is told."""
 
 ONLY = "the only one at hand"
 

@@ -109,7 +109,7 @@ def check(
         check_new_file(file, overwrite=overwrite)
     defaults = with_reading(load_config(), settings).data
     columns = Columns.of(defaults, text_column, label_column, "empty")
-    columns = replace(columns, task="single", missing_label=None)
+    columns = replace(columns, task="single", missing_label="drop")
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.check_outputs import cleaned_sheet, suspects_sheet

@@ -101,8 +101,11 @@ def _begin(
     progress: Progress,
 ) -> tuple[Setup, storage.RunFolder]:
     """Decide, or take over what an unfinished run decided, and hold the folder ready."""
-    config = request.config
+    config, limit = request.config, None
     dataset = read_rows(request, origin, progress)
+    if config.train.minutes is not None:
+        limit = TimeLimit(config.train.minutes, request.started)
+        limit.check()
     stored = start.stored()
     if stored is None:
         chosen, decided = choose_plan(request, dataset, origin, progress), None
@@ -125,8 +128,8 @@ def _begin(
     )
     if origin is not None:
         start_from(setup, origin.run.classifier, progress)
-    if config.train.minutes is not None:
-        setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
+    if limit is not None:
+        setup = fit_into(setup, limit, progress)
         set_seed(config.seed)
     if dataset.folds is not None:
         setup = choose_by_folds(setup, progress)

@@ -289,9 +289,9 @@ def test_clean_rows_need_no_warning() -> None:
     ("counts", "sentences"),
     [
         ([10, 2, 9], []),
-        ([20, 2, 9], ["x has 10 times as many training rows as y (20 and 2)"]),
-        ([20, 0, 9], ["no training row has the label y"]),
-        ([0, 1, 0], ["no training row has the label x, z"]),
+        ([20, 2, 9], ["label 'x' has 10 times as many training rows as 'y' (20 and 2)"]),
+        ([20, 0, 9], ["no training row has the label 'y'"]),
+        ([0, 1, 0], ["no training row has the label 'x', 'z'"]),
     ],
 )
 def test_uneven_classes(counts: list[int], sentences: list[str]) -> None:

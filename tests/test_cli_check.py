@@ -133,7 +133,9 @@ def test_rows_without_a_label_are_counted(tmp_path: Path) -> None:
     told = check("--data", rows, "--fix", "duplicates", "--out", out).stderr
     assert "unlabelled" in told
     assert "line 9 (as in line 3)" in told
-    assert [line[-1] for line in out.read_text("utf-8").splitlines()[1:]] == list("012345")
+    assert [line.strip('"')[-1] for line in out.read_text("utf-8").splitlines()[1:]] == list(
+        "012345"
+    )
     found = json.loads(check("--data", rows, "--json").stdout)
     assert (found["rows"], found["unlabelled"]) == (7, 1)
 

@@ -250,7 +250,7 @@ def test_evaluate_words(evaluator: Recorder) -> None:
     assert f"[red] {scores.confusion[1][0]} {scores.confusion[1][1]}" in rows
     assert "before calibration 8.1%" in rows
     assert "temperature 1.25" in rows
-    assert "the calibration error was not halved: too few rows" in rows
+    assert "calibration mended less than half of its error: too few rows" in rows
     assert max(map(len, page.splitlines())) <= 80
 
 

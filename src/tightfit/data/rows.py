@@ -217,6 +217,22 @@ class Rows:
                 self._complete(fault, text, label)
             raise
 
+    def look(self, text: Sequence[str], label: str, *, labelled: bool | None) -> None:
+        """Whether there are such columns; with None those of labels may be missing.
+
+        Raises:
+            DataError: there are not; of labels that may be missing a hint names the column too.
+        """
+        try:
+            self.choose(text, label if labelled else None)
+        except DataError as fault:
+            if labelled is not None or fault is self.no_header:
+                raise
+            try:
+                self.choose(text, label)
+            except DataError as both:
+                raise (both if both.add else fault) from None
+
     def _complete(self, fault: DataError, text: Sequence[str], label: str | None) -> None:
         """Put the options that mend a command into its fault."""
         lacks_text = not all(self._found(name) for name in text)

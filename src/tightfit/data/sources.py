@@ -191,24 +191,11 @@ def check_source(
         wanted = (*columns.text, *((columns.label,) if labelled else ()))
         for line in (*rows.told, *rows.taken_for(wanted)):
             (progress or Progress()).say(line)
-        _check_columns(rows, columns, labelled=labelled)
+        rows.look(columns.text, columns.label, labelled=labelled)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)
         return _first_texts(rows, columns)
     return list(data.texts[:FIRST_ROWS]) if isinstance(data, Table) else []
-
-
-def _check_columns(rows: Rows, columns: Columns, *, labelled: bool | None) -> None:
-    """Where labels are taken if there are any, a hint names their column too."""
-    try:
-        rows.choose(columns.text, columns.label if labelled else None)
-    except DataError as fault:
-        if labelled is not None or fault is rows.no_header:
-            raise
-        try:
-            rows.choose(columns.text, columns.label)
-        except DataError as both:
-            raise (both if both.add else fault) from None
 
 
 def _first_texts(rows: Rows, columns: Columns) -> list[str]:

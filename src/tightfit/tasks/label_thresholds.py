@@ -92,6 +92,19 @@ class ChosenThreshold:
         """Plain numbers."""
         return asdict(self)
 
+    def verdict(self) -> str | None:
+        """Whether the share that was asked for is reached on rows kept apart; None of a cost."""
+        if self.least is None:
+            return None
+        share = self.recall if self.goal == "recall" else self.precision
+        if share.value >= self.least:
+            said = "met" if share.low >= self.least else "met, though the interval reaches below it"
+        elif share.high >= self.least:
+            said = "missed by less than chance explains; ask for more to be safe"
+        else:
+            said = "not met; ask for more, or train on more rows"
+        return f"{self.goal} {self.least:g} of {self.label}: {said}"
+
 
 def choose_thresholds(
     task: Task,
@@ -212,6 +225,9 @@ def _share(name: str, value: float) -> float:
         raise UsageError(
             "a threshold, a recall or a precision is a share above 0, up to 1",
             seen=f"{name}={value:g}",
+            next_step=f"did you mean {name}={value / 100:g}?"
+            if 2 <= value <= 100
+            else f"give a share, such as {name}=0.95",
         )
     return value
 

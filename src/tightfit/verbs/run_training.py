@@ -172,6 +172,7 @@ def _fit(
             gradients = watch.finish()
         finally:
             storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
+    progress.say("training is over: what is kept is saved, loaded anew, proven and scored")
     regression = prove_no_regression(setup, fitted, progress)
     # VeRA's d may stand still, as A may: b alone changes the weight.
     moved = movement(

@@ -68,6 +68,7 @@ def write_export(
         )
     if run.thresholds:
         progress.warn(threshold_caveat(run))
+    progress.say(f"writing {form}, then comparing its answers on {len(rows.texts):,} rows")
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
         exported = export_classifier(run, form, folder, rows, progress=progress)
         if cascade:

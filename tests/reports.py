@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tightfit.metrics.scores import Scores
 from tightfit.run import Run
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.calibrate import calibrate
@@ -22,6 +23,12 @@ HOSTILE = (
     "javascript:alert(4)//\x00\x1b\ud800",
 )
 """Texts and labels that try to run, to close what they stand in, or to turn the line around."""
+
+
+def scores_of(run: Run) -> Scores:
+    """On its validation rows, which a run from label names has not."""
+    assert run.metrics.validation is not None
+    return run.metrics.validation
 
 
 def with_outcomes(run: Run, labels: Sequence[str], texts: Sequence[str]) -> Run:
@@ -56,5 +63,5 @@ def hostile(run: Run) -> Run:
         _path=Path(f"runs/{HOSTILE[1]}"),
         data=replace(run.data, source=HOSTILE[0], note=HOSTILE[1], warnings=HOSTILE),
         manifest=run.manifest.model_copy(update={"base": base}),
-        evaluations=[Evaluated(HOSTILE[2], run.metrics.validation)],
+        evaluations=[Evaluated(HOSTILE[2], scores_of(run))],
     )

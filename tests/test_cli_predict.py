@@ -12,6 +12,7 @@ import pytest
 from tests.command import Recorder, cli, like_result, replace
 from tightfit.cli import predict_command as verb
 from tightfit.cli import text_answers
+from tightfit.config import load_config
 from tightfit.tasks import Predictions, SingleLabel
 
 NAMES = ("money", "sport")
@@ -24,6 +25,7 @@ class ToyRun:
         self.chunks: list[list[str]] = []
         self.loaded: tuple[Any, ...] = ()
         self.thresholds: dict[int, float] = {}
+        self.config, self.path = load_config(), Path("run")
 
     def load(self, path: Path, **options: Any) -> ToyRun:
         """Stands for Run.load; who asks for few errors gets answers from a confidence of 0.8 on."""

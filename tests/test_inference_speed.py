@@ -18,7 +18,8 @@ from tightfit import Run
 
 TRUTH = [0, 1, 2, 3]
 
-WITHOUT = ["--without", PUBLISHED, "torch-bf16", "onnx-int8", "cascade-auto"]
+SMALL = ["--batch-sizes", "8", "--threads", "1"]
+SMALL += ["--without", PUBLISHED, "torch-bf16", "onnx-int8", "cascade-auto"]
 
 
 def run_of(labels: list[int], seconds: float, whole: float = 10.0) -> tuple[Process, Answers]:
@@ -74,8 +75,7 @@ def test_all_sides_answer_and_are_written_down(
     labels = Run.load(run).predict(texts).ids
     named = [{"text": text, "label": i} for text, i in zip(texts, labels, strict=True)]
     data = write_jsonl(tmp_path / "rows.jsonl", named)
-    words = ["--run", str(run), "--data", str(data), "--rows", "110", "--batch-sizes", "8"]
-    words += [*WITHOUT, "--threads", "1"]
+    words = ["--run", str(run), "--data", str(data), "--rows", "110", *SMALL]
     out, found = tmp_path / "RESULTS.md", tmp_path / "found.json"
     monkeypatch.setattr(inference, "run_process", warm.run_process)
     inference.main([*words, "--out", str(out), "--json", str(found)])

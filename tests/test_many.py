@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.data.texts import iter_texts
 from tests.toys import toy_rows, write_jsonl
 from tightfit.data.compressed import COMPRESSED, plain_suffix
-from tightfit.data.sources import Columns, iter_texts, open_rows, read_table
+from tightfit.data.sources import Columns, open_rows, read_table
 from tightfit.errors import DataError
 
 Compress = Callable[[bytes], bytes]

@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import pytest
 
+from tests.encoder.artefacts import tokens_of
 from tests.toy_setups import (
     LABELS,
     Notes,
@@ -25,7 +26,13 @@ from tightfit.errors import BudgetError, DataError, ModelError
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset, read_dataset, tell_about
-from tightfit.training.prepare import decide_epochs, decide_lengths, plan_for, prepare
+from tightfit.training.prepare import (
+    decide_epochs,
+    decide_lengths,
+    decide_long_text,
+    plan_for,
+    prepare,
+)
 
 
 def gathered(bert: Path, *settings: str, recipe: str = "tight", **more: Any) -> Dataset:
@@ -306,3 +313,12 @@ def test_the_data_decide_what_is_kept_of_long_texts(
     assert (setup.train.tokens.truncated > 0) == (share > 0)
     said = [text for text in progress.said if "of long texts" in text]
     assert [words in text for text in said if words] == ([True] if words else [])
+
+
+def test_pairs_have_no_tails() -> None:
+    """However many are cut, where nobody asked for one."""
+    config = load_config(settings=["data.pair=true", "data.long_text=auto"])
+    tokens = tokens_of([[1, 2], [3]], 2)
+    assert decide_long_text(config, replace(tokens, truncated=2)).value == "head"
+    single = config.with_values({"data.pair": False})
+    assert decide_long_text(single, replace(tokens, truncated=2)).value == "head+tail"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.command import cli
-from tests.reports import HOSTILE, hostile, with_outcomes
+from tests.reports import HOSTILE, hostile, scores_of, with_outcomes
 from tightfit import Run, TrainResult, evaluate, report, storage
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.metrics.interval import Interval
@@ -75,7 +75,7 @@ def test_training_leaves_a_page_in_the_sealed_run(finished: TrainResult) -> None
 
 def test_the_page_says_what_the_run_says(run: Run) -> None:
     """Accuracy with its interval, the budget, the adapters, each proof."""
-    words, accuracy = words_of(run), run.metrics.validation.accuracy
+    words, accuracy = words_of(run), scores_of(run).accuracy
     assert f"lies between {accuracy.low:.1%} and {accuracy.high:.1%}" in words
     assert f"{run.plan.total:,} of 1,000,000 parameters; all 4 adapters learned" in words
     assert "5 of 5 proofs hold" in words
@@ -162,7 +162,7 @@ def test_all_right_and_all_wrong_have_a_page(run: Run) -> None:
     """Neither divides by zero."""
     for share in (0.0, 1.0):
         interval = Interval(share, share, share)
-        scores = replace(run.metrics.validation, accuracy=interval, macro_f1=interval)
+        scores = replace(scores_of(run), accuracy=interval, macro_f1=interval)
         metrics = replace(run.metrics, validation=scores)
         assert f"{100 * share:.1f}" in words_of(run.with_parts(metrics=metrics))
 
@@ -265,7 +265,7 @@ def test_numbers_on_an_axis_are_short(value: float, words: str) -> None:
 def test_json_files_are_read_as_written(finished: TrainResult, run: Run) -> None:
     """Nothing is lost between the run and the page."""
     metrics: dict[str, Any] = json.loads((finished.run / "metrics.json").read_text())
-    assert run.metrics.validation.to_json() == metrics["validation"]
+    assert scores_of(run).to_json() == metrics["validation"]
     assert len(weight_changes(run)) == len(run.plan.layers) == 4
     assert frozen_parameters(run) is not None
     assert run.validation is not None

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.exports import NAMES, toy_run, toy_texts, wide_encoder
+from tests.reports import scores_of
 from tightfit import Run, TrainResult, evaluate, export, predict, storage
 from tightfit.errors import ArtefactError
 from tightfit.extras import available
@@ -165,7 +166,7 @@ def test_a_run_in_memory(finished: TrainResult) -> None:
 def test_a_run_shows_itself(finished: TrainResult, moved: Path) -> None:
     """In a line and in a notebook, with scores where there are any; names are escaped."""
     run = Run.open(finished.run)
-    accuracy = run.metrics.validation.accuracy
+    accuracy = scores_of(run).accuracy
     words = f"accuracy={accuracy.value:.1%} ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})"
     assert repr(run).startswith(f"Run(path={finished.run}, labels=")
     assert words in repr(run)

@@ -22,9 +22,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.data.texts import iter_texts
 from tightfit.data import sources
 from tightfit.data.hub import HubName, parse_hub
-from tightfit.data.sources import Columns, iter_texts, open_rows, read_table
+from tightfit.data.sources import Columns, open_rows, read_table
 from tightfit.data.table import Table
 from tightfit.data.text_files import TextForm
 from tightfit.errors import DataError, MachineError

@@ -43,12 +43,14 @@ def toy_config(family: str, **more: Any) -> Any:
 
 
 def toy_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word, between <s> and </s>."""
+    """One token a word, between <s> and </s>; a second text has segment 1, and </s> behind it."""
     vocabulary = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)]
+        single="<s> $A </s>",
+        pair="<s> $A </s> $B:1 </s>:1",
+        special_tokens=[("<s>", 2), ("</s>", 3)],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -77,6 +79,19 @@ def toy_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
         words += [chance.choice(FILLER) for _ in range(chance.randint(1, 12))]
         chance.shuffle(words)
         rows.append({"text": " ".join(words), "label": "sport" if i % 2 else "money"})
+    return rows
+
+
+def pair_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows of two classes: whether the second text is of the same field as the first."""
+    chance = random.Random(seed)
+    rows = []
+    for i in range(count):
+        fields = [SPORT, MONEY] if chance.random() < 0.5 else [MONEY, SPORT]
+        pair = [fields[0], fields[0] if i % 2 else fields[1]]
+        texts = [" ".join(chance.choices(words, k=chance.randint(1, 4))) for words in pair]
+        label = "same" if i % 2 else "other"
+        rows.append({"premise": texts[0], "hypothesis": texts[1], "label": label})
     return rows
 
 

@@ -32,7 +32,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import DEFAULT_RECIPE
+from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.table import Table
+from tightfit.data.text_pair import TextPair
 from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.random_states import keep_random_states
@@ -59,7 +61,8 @@ class TightfitClassifier(
         budget: most trainable parameters allowed; None takes the recipe's cap.
         recipe: where the settings start from.
         minutes: wall clock of one fit; None trains to the end of the schedule.
-        settings: typed values by dotted name, such as ``{"optim.lr": 5e-4}``.
+        settings: typed values by dotted name, such as ``{"optim.lr": 5e-4}``. With
+            ``{"data.pair": True}`` a text is a pair: two columns, or tuples.
         model: Hub name, folder, or an embedded model; of several the one that suits the rows is
             chosen. None takes the recipe's.
         text_column: column of a data frame, or columns to join with a space.
@@ -257,6 +260,8 @@ class TightfitClassifier(
         Raises:
             ValueError: they are something else, or there are none.
         """
+        if dict(self.settings or {}).get("data.pair"):
+            return self._pairs(X)
         if hasattr(X, "columns"):
             X = self._column(X)
         elif isinstance(X, str | bytes) or np.ndim(X) == 0:
@@ -271,20 +276,43 @@ class TightfitClassifier(
                 raise ValueError(f"X must hold texts; row {row} is {text!r}")
         return [str(text) for text in texts]
 
+    def _pairs(self, X: Any) -> list[str]:
+        """The pairs of texts.
+
+        Raises:
+            ValueError: they are something else, or there are none.
+        """
+        if hasattr(X, "columns"):
+            names = self._column_names(X)
+            if len(names) != 2:
+                raise ValueError(f"a pair is two columns; text_column is one of {list(X.columns)}")
+            X = list(zip(*(X[name] for name in names), strict=True))
+        rows = list(X)
+        if not rows:
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        for row, pair in enumerate(rows):
+            if not is_pair(pair) or not all(isinstance(each, str) for each in tuple(pair)):
+                raise ValueError(f"X must hold pairs of texts; row {row} is {pair!r}")
+        return list(map(TextPair, *pair_columns(rows).values()))
+
     def _column(self, X: Any) -> list[str]:
         """Texts of a data frame."""
+        columns = [list(X[name]) for name in self._column_names(X)]
+        if len(columns) == 1:
+            return columns[0]
+        return [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
+
+    def _column_names(self, X: Any) -> list[str]:
+        """The columns of the text in a data frame."""
         names = [self.text_column] if isinstance(self.text_column, str) else self.text_column
         if names is None:
             if len(X.columns) != 1:
                 raise ValueError(f"name the texts: text_column is one of {list(X.columns)}")
-            names = list(X.columns)
+            return list(X.columns)
         missing = [name for name in names if name not in X.columns]
         if missing:
             raise ValueError(f"no column {missing[0]!r} in X; it has {list(X.columns)}")
-        columns = [list(X[name]) for name in names]
-        if len(columns) == 1:
-            return columns[0]
-        return [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
+        return names
 
     def _seed(self) -> int:
         if self.random_state is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -191,10 +190,13 @@ class Run(Shown):
         path, metric = self.folder.metrics, self.task.metric
         saved = storage.read_json(path)
         # Of runs of format 1 some of it is known without having been written.
-        start = {f"start_{metric}": self.history[0][f"eval_{metric}"]}
-        known = {"task": self.task.kind, **start, "source": saved.get("source", "validation")}
+        known = {"task": self.task.kind, "source": saved.get("source", "validation")}
+        if f"start_{metric}" not in saved["train"]:
+            known[f"start_{metric}"] = self.history[0][f"eval_{metric}"]
         train = TrainSummary.from_json({**known, **saved["train"]}, metric, path)
-        return Metrics(train, parsed(self.task.scores_type(), saved["validation"], path))
+        scores = saved["validation"]
+        kind = self.task.scores_type()
+        return Metrics(train, None if scores is None else parsed(kind, scores, path))
 
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -324,7 +326,8 @@ class Run(Shown):
 
         Args:
             texts: one string is one text; or a list, generator, array, Series or Arrow column of
-                strings; or a frame, Arrow table or data set with the run's own text columns.
+                strings; or a frame, Arrow table or data set with the run's own text columns. Of a
+                run on pairs, one tuple is one pair, and a list holds tuples.
             progress: how to show progress.
 
         Raises:
@@ -335,7 +338,8 @@ class Run(Shown):
     def _texts(self, given: Any) -> list[str]:
         from tightfit.data.given_texts import as_source
 
-        source = as_source([given] if isinstance(given, str) else given, self.columns)
+        pair = self.config.data.pair
+        source = as_source([given] if isinstance(given, str) else given, self.columns, pair=pair)
         if isinstance(source, Table):
             return source.texts
         from tightfit.data.frame_texts import frame_texts  # which waits for the readers
@@ -373,15 +377,11 @@ class Run(Shown):
         settings: Settings = (),
     ) -> Columns:
         """Where and how new data is read: as in training, unless told otherwise."""
-        from tightfit.data.cell_text import TAKE_EMPTY
         from tightfit.data.sources import Columns
 
         data = with_reading(self.config, settings).data
         columns = Columns.of(data, text_column, label_column, missing_text)
-        if columns.missing_text == "drop":  # while training; an answer is due to every row
-            columns = replace(columns, missing_text="refuse")
-        # Its labels are known.
-        return replace(columns, task=self.task.kind, group="", mend_text=TAKE_EMPTY)
+        return columns.to_answer(self.task.kind)
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""
@@ -389,6 +389,8 @@ class Run(Shown):
         if len(self.labels) > 5:
             told["labels"] = f"{told['labels']}, … {len(self.labels)} in all"
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
-            name, score = next(iter(self.metrics.validation.headline().items()))
-            told[name] = share_words(score)
+            scores = self.metrics.validation
+            known = {} if scores is None else scores.headline()
+            name, score = next(iter(known.items()), (self.task.metric, None))
+            told[name] = "unknown" if score is None else share_words(score)
         return {**told, "parameters": f"{self.plan.total:,}"}

@@ -11,6 +11,7 @@ import pytest
 
 import tightfit
 from tests.command import cli
+from tests.reports import scores_of
 from tests.toy_setups import SHORT, Notes
 from tests.toys import toy_rows, write_jsonl
 from tightfit import TrainResult
@@ -30,7 +31,7 @@ def test_what_was_reached(finished: TrainResult, monkeypatch: pytest.MonkeyPatch
     end = run.proofs["no_regression"]["accuracy"]
     assert f"before the first step {finished.start_accuracy:.1%} → trained {end:.1%}" in page
     assert f"macro F1 {finished.macro_f1:.1%} on 12 validation rows" in page
-    weakest = min(run.metrics.validation.per_class, key=lambda each: each.f1.value)
+    weakest = min(scores_of(run).per_class, key=lambda each: each.f1.value)
     assert f"weakest label: {weakest.name}, F1 {weakest.f1.value:.1%}" in page
     assert "MiB on disk; the report is " + str(finished.run / "report.html") in page
 
@@ -78,7 +79,7 @@ def test_a_rare_label_is_kept_and_named(
     settings = [*SHORT, "train.max_steps=3"]
     file = write_jsonl(tmp_path / "rows.jsonl", rows)
     result = tightfit.train(file, out=tmp_path / "run", settings=settings, **options)
-    supports = [each.support for each in tightfit.Run(result.run).metrics.validation.per_class]
+    supports = [each.support for each in scores_of(tightfit.Run(result.run)).per_class]
     assert min(supports) >= 1
     page = page_of(result, monkeypatch)
     assert "macro F1 4" in page

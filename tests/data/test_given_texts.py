@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from tightfit import Run
+from tightfit.config import load_config
 from tightfit.data.given_texts import as_source
 from tightfit.data.sources import Columns
 from tightfit.data.table import Table
@@ -21,7 +22,7 @@ from tightfit.errors import DataError
 
 def given_texts(given: Any, columns: Callable[[], Columns]) -> list[str]:
     """What a run that has these columns takes for texts."""
-    run = Run(None, columns=columns)
+    run = Run(None, columns=columns, config=load_config())
     return run._texts(given)
 
 

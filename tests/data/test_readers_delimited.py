@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.data.texts import LABELS, TEXTS, Told, delimited, put
+from tests.data.texts import LABELS, TEXTS, Told, delimited, iter_texts, put
 from tightfit.config import Quoting
-from tightfit.data.sources import Columns, check_source, iter_texts, read_table
+from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.data.text_files import TextForm
 from tightfit.errors import DataError, TightfitError
 

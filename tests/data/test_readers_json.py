@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.data.texts import iter_texts
 from tightfit.data import readers_json
-from tightfit.data.sources import Columns, iter_texts, read_table
+from tightfit.data.sources import Columns, read_table
 from tightfit.errors import DataError
 
 ROWS: list[dict[str, Any]] = [

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.texts import LABELS, TEXTS, Told, delimited, put
+from tests.data.texts import LABELS, TEXTS, Told, delimited, iter_texts, put
 from tightfit.data.compressed import BOMB_BYTES
-from tightfit.data.sources import Columns, check_source, iter_texts, read_table
+from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.errors import DataError
 
 FASTTEXT = "".join(f"__label__{x} {t}\n" for t, x in zip(TEXTS, LABELS, strict=True))

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from tightfit.data.sources import Columns, iter_texts, read_table
+from tests.data.texts import iter_texts
+from tightfit.data.sources import Columns, read_table
 from tightfit.errors import DataError
 
 NAMES = datasets.Features(

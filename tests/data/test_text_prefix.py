@@ -30,6 +30,17 @@ def test_it_is_as_if_the_words_stood_in_the_text(tmp_path: Path) -> None:
     assert [own.ids[a:b].tolist() for a, b in pairwise(ends)] == due
 
 
+@pytest.mark.parametrize("prefix", ["", "the"])
+def test_padding_that_a_tokenizer_comes_with_is_no_prefix(prefix: str) -> None:
+    """As that of all-MiniLM-L6-v2, whose file pads every text to 128 tokens."""
+    due = toy_tokenizer()([f"{prefix} {text}" for text in TEXTS]).input_ids
+    backend = toy_tokenizer().backend_tokenizer
+    backend.enable_padding(length=12)
+    put_prefix(backend, prefix)
+    backend.no_padding()
+    assert [encoding.ids for encoding in backend.encode_batch(TEXTS)] == due
+
+
 @pytest.mark.parametrize("long_text", ["head", "head+tail", "windows"])
 def test_what_is_cut_keeps_it(long_text: str) -> None:
     """Every window, and whatever is left of a long text, begins with it."""

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from tightfit.data.sources import (
+    CHUNK_ROWS,
+    Columns,
+    DataLike,
+    as_named,
+    iter_records,
+    open_rows,
+)
 from tightfit.progress import Progress
 
 TEXTS = [
@@ -37,3 +46,12 @@ class Told(Progress):
     def say(self, text: str) -> None:
         """Keep it."""
         self.lines.append(text)
+
+
+def iter_texts(
+    data: DataLike, columns: Columns, chunk_rows: int = CHUNK_ROWS
+) -> Iterator[list[str]]:
+    """Stream the texts alone, as predicting a file does with whatever is beside them."""
+    data, columns = as_named(data, columns)
+    rows = open_rows(data, columns.form)
+    return (texts for texts, _ in iter_records(rows, columns, (), chunk_rows))

@@ -28,10 +28,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.data.texts import iter_texts
 from tests.sheets import ods, ods_row, xlsx
 from tightfit.data.child import REFUSED, TOO_BIG, limit
 from tightfit.data.pickles.sandbox import answer
-from tightfit.data.sources import Columns, iter_texts, read_table
+from tightfit.data.sources import Columns, read_table
 from tightfit.data.text_files import FOUND_OUT, TextForm
 from tightfit.errors import DataError
 

@@ -144,15 +144,20 @@ def test_thresholds_are_chosen_on_other_rows_too(run: Path, tmp_path: Path) -> N
     assert told.exit_code == 0
     assert "cost a row: " in told.stderr
     assert "true label by predicted label, with the thresholds" in told.stderr
-    told = cli("evaluate", str(run), *words[:4])
-    assert "this replaces what was kept before: money 0." in told.stderr
-    assert "recall 0.9 of sport: " in told.stderr
     told = cli("evaluate", str(run), *words[:4], "--json")
     answer = json.loads(told.stdout)
     [each], counts = answer["thresholds"], answer["confusion_at_thresholds"]
     assert counts[1][1] >= 0.9 * sum(counts[1])
     assert (each["label"], each["least"], each["rows"]) == ("sport", 0.9, 40)
     assert Run.load(run).thresholds == {1: each["threshold"]}
+
+
+def test_it_says_what_was_met_and_what_is_replaced(run: Path) -> None:
+    """On the run's own validation rows."""
+    assert "this replaces" not in cli("evaluate", str(run), "--recall", "sport=0.5").stderr
+    told = cli("evaluate", str(run), "--recall", "sport=0.9").stderr
+    assert "this replaces what was kept before: sport 0." in told
+    assert "recall 0.9 of sport: " in told
 
 
 def test_the_report_tells_them(run: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tightfit.tasks.solved_head import HeadProblem, choose_strength
+from tightfit.tasks.solved_head import HeadProblem, choose_strength, soft_targets
 
 
 def blobs(labels: int, rows: int = 60, width: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -68,3 +68,39 @@ def test_noise_is_given_the_strongest_penalty() -> None:
     shuffled_N = np.random.default_rng(1).permutation(targets_N)
     noise = choose_strength(features_NF, shuffled_N, 3, seed=0)
     assert noise < choose_strength(features_NF, targets_N, 3, seed=0)
+
+
+def test_a_pool_draws_the_border_between_few_rows() -> None:
+    """One row a label near the border, and many texts that show where the labels' middles are."""
+    rng = np.random.default_rng(0)
+    truth_M = np.arange(400) % 2
+    centres = np.array([[3.0, 0.0, 0.5], [0.0, 3.0, 0.5]])
+    pool_MF = (centres[truth_M] + 0.6 * rng.normal(size=(400, 3))).astype(np.float32)
+    rows_NF = np.array([[1.5, 0.2, 2.0], [1.2, 2.0, 0.0]], dtype=np.float32)
+
+    def right(pool: np.ndarray | None) -> float:
+        problem = HeadProblem.of(rows_NF, np.array([0, 1]), 2, 10.0, pool_MF=pool)
+        found = problem.solve()
+        assert problem.residual(found) < 1e-6
+        answers_M = (pool_MF @ found.weight_KF.T + found.bias_K).argmax(1)
+        return float((answers_M == truth_M).mean())
+
+    assert right(pool_MF) > max(0.95, right(None))
+
+
+def test_soft_targets_are_shares_of_the_nearest_centre() -> None:
+    """They add up to 1, and a text that is a row is of its label."""
+    rows_NF, known_NP = np.eye(3)[:2], np.eye(2)
+    found_MP = soft_targets(rows_NF, rows_NF, known_NP)
+    np.testing.assert_allclose(found_MP.sum(1), 1.0)
+    assert (found_MP.argmax(1) == [0, 1]).all()
+
+
+def test_without_intercepts_the_nearest_sentence_answers() -> None:
+    """Which is what names alone are worth."""
+    rng = np.random.default_rng(1)
+    names_KF = rng.normal(size=(5, 8)).astype(np.float32)
+    names_KF /= np.linalg.norm(names_KF, axis=1, keepdims=True)
+    found = HeadProblem.of(names_KF, np.arange(5), 5, 30.0, intercept=False).solve()
+    assert (found.bias_K == 0).all()
+    assert ((names_KF @ found.weight_KF.T).argmax(1) == np.arange(5)).all()

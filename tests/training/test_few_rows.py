@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.reports import scores_of
 from tests.toy_setups import FEW, SHORT, TEXTS, Notes, toy_job, toy_settings
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult, train
@@ -63,7 +64,7 @@ def test_every_row_trains_and_is_scored_by_trainings_without_it(few: TrainResult
     assert (run.data.train_rows, run.data.validation_rows, run.data.folds) == (16, 16, 4)
     assert run.validation is not None
     assert len(run.validation) == 16
-    assert run.metrics.validation.n == 16
+    assert scores_of(run).n == 16
 
 
 def test_decisions_are_there_with_their_reasons(few: TrainResult) -> None:
@@ -122,7 +123,7 @@ def test_out_of_fold_logits_are_those_of_trainings_without_the_row(bert: Path) -
 
 def test_what_is_no_better_than_its_start_is_not_kept(bert: Path, tmp_path: Path) -> None:
     """A rate that ruins the encoder: the probe on the frozen one is sealed, and it is said."""
-    result = few_run(bert, tmp_path / "run", "contrastive.lr=30")
+    result = few_run(bert, tmp_path / "run", "contrastive.lr=30", rows=32)
     run = Run.open(result.run)
     assert run.decisions.kept is not None
     assert run.decisions.kept.value == "start"

@@ -15,7 +15,7 @@ from tightfit.model.locate import locate
 from tightfit.tasks.dataset import Dataset, read_dataset
 from tightfit.training import label_names
 from tightfit.training.cross_validate import cross_validate
-from tightfit.training.label_names import name_texts
+from tightfit.training.label_names import _loss, name_texts
 from tightfit.training.prepare import plan_for, prepare
 from tightfit.training.setup import Setup
 
@@ -72,33 +72,30 @@ def test_they_can_be_asked_for_and_forbidden(asked: str, bert: Path) -> None:
         assert setup.train.targets[-2:].tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(("nearest", "probed", "verdict"), [(8, 8, "used"), (8, 9, "left out")])
-def test_the_gate_asks_for_as_much_as_rows_tell(
-    nearest: int, probed: int, verdict: str, bert: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("named", "verdict"), [(0.4, "used"), (0.6, "left out")])
+def test_the_gate_asks_whether_a_probe_is_surer_with_them(
+    named: float, verdict: str, bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All rows have the nearest name, which is no chance; the probe may still be better."""
-    rows = np.array([1] * 4 + [0] * 4)
-    monkeypatch.setattr(label_names, "_nearest", lambda *_: rows)
-    monkeypatch.setattr(label_names, "right_out_of_fold", lambda *_: probed)
+    """Of rows that it did not see; both losses are told."""
+    monkeypatch.setattr(label_names, "_loss", lambda *_, unscored, **__: named if unscored else 0.5)
     setup, notes = prepared(bert, ["sport", "money"])
     assert setup.decisions.label_names is not None
     assert setup.decisions.label_names.value == verdict
-    assert f"label names are {verdict}: the nearest name is that of {nearest} of 8 rows" in str(
-        notes.said
-    )
+    told = f"label names are {verdict}: out of fold the log loss of a probe is {named:.3f} with"
+    assert told in str(notes.said)
     assert len(setup.train.targets) == (10 if verdict == "used" else 8)
 
 
-def test_what_chance_could_do_as_well_is_left_out(
-    bert: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Six of eight: p = 0.14."""
-    monkeypatch.setattr(label_names, "_nearest", lambda *_: np.array([1, 1, 1, 0, 0, 0, 0, 1]))
-    monkeypatch.setattr(label_names, "right_out_of_fold", lambda *_: 0)
-    setup, _ = prepared(bert, ["sport", "money"])
-    assert setup.decisions.label_names is not None
-    assert setup.decisions.label_names.value == "left out"
-    assert "p = 0.14" in setup.decisions.label_names.reason
+def test_its_loss_is_that_of_probes_solved_without_a_row(bert: Path) -> None:
+    """A sentence that is the rows themselves makes them surer; a wrong one does not."""
+    setup, _ = prepared(bert, ["sport", "money"], "data.label_names=on")
+    rng = np.random.default_rng(0)
+    features_NF = rng.normal(size=(10, 6)) + 3 * np.eye(6)[setup.train.targets]
+    alone = _loss(setup, features_NF.astype(np.float32), unscored=0, rows=8)
+    named = _loss(setup, features_NF.astype(np.float32), unscored=2, rows=10)
+    features_NF[-2:] = features_NF[[-1, -2]]
+    wrong = _loss(setup, features_NF.astype(np.float32), unscored=2, rows=10)
+    assert named < alone < wrong
 
 
 def test_a_name_is_never_scored(bert: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 import tightfit
 from tests.command import cli
+from tests.reports import scores_of
 from tests.toy_setups import SHORT, Notes, toy_job, toy_loop
 from tests.toys import toy_rows, write_jsonl
 from tightfit.cli import options
@@ -168,7 +169,7 @@ def test_a_run_that_scored_a_sample_says_so(
     result = tightfit.train(rows, out=tmp_path / "run", minutes=1, progress=Notes(), **given)
     run = tightfit.Run(result.run)
     assert run.decisions.scored_rows is not None
-    assert run.metrics.validation.n == run.decisions.scored_rows.value == 12
+    assert scores_of(run).n == run.decisions.scored_rows.value == 12
     assert json.loads(run.folder.metrics.read_text())["sample"]["of"] == 40
     assert getattr(run.validation, "rows_N", np.zeros(1)).max() > 12, "of all rows"
     assert "on a sample of 12 rows" in run.folder.report.read_text("utf-8")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tightfit import storage
+from tightfit.data.text_pair import as_bytes
 from tightfit.errors import ArtefactError
 from tightfit.tasks import Predictions, Task
 
@@ -92,7 +93,7 @@ def fingerprint(texts: Sequence[str]) -> str:
     """SHA-256, in hex, of texts in their order."""
     digest = hashlib.sha256()
     for text in texts:
-        data = text.encode("utf-8", "surrogatepass")
+        data = as_bytes(text)
         # The length in front keeps "a" + "bc" apart from "ab" + "c".
         digest.update(b"%d:" % len(data) + data)
     return digest.hexdigest()

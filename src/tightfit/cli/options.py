@@ -143,20 +143,23 @@ def complete_setting(incomplete: str) -> list[str]:
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run, such as runs/001.")]
 
-Data = Annotated[
-    str,
-    in_data(
-        metavar="ROWS",
-        # The backslashes keep rich from reading these brackets as its own.
-        help="A file: .csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .xlsx, .ods or .pkl, with "
-        "#PART a sheet or split of it; hf:NAME\\[@REVISION]\\[:CONFIG\\[:SPLIT]]; or the "
-        "built-in sample, sample:test.",
-    ),
-]
+_rows = in_data(
+    metavar="ROWS",
+    # The backslashes keep rich from reading these brackets as its own.
+    help="A file: .csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .xlsx, .ods or .pkl, with "
+    "#PART a sheet or split of it; hf:NAME\\[@REVISION]\\[:CONFIG\\[:SPLIT]]; or the "
+    "built-in sample, sample:test.",
+)
+Data = Annotated[str, _rows]
+TrainData = Annotated[str | None, _rows]
+"""Rows, which label names may stand in for."""
 
 TextColumn = Annotated[
     str | None,
-    in_data(metavar="A,B", help="Column of the text; several are joined with a space."),
+    in_data(
+        metavar="A,B",
+        help="Column of the text; several are joined with a space, or two are a pair (data.pair).",
+    ),
 ]
 
 MissingText = Annotated[

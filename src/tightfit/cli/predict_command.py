@@ -20,9 +20,10 @@ from tightfit.cli.text_answers import (
     answer_texts,
     checked,
     lines_of,
-    tell_empty,
-    tell_truncated,
+    pairs_of,
+    tell_answered,
 )
+from tightfit.data.text_pair import TextPair
 from tightfit.errors import UsageError
 from tightfit.progress import RichProgress
 
@@ -41,6 +42,7 @@ tightfit predict runs/001 --data test.csv --out sure.csv --max-error 0.02
 tightfit predict runs/001 --data test.csv --out fast.csv --cascade
 tightfit predict runs/001 --text 'Stocks fell for a third day'
 tightfit predict runs/001 --text 'Stocks fell' --text 'Goal!' --json
+tightfit predict runs/002 --text 'He sleeps' --text-pair 'He is awake'
 tightfit predict runs/001 --text 'Stocks fell for a third day' --explain
 tightfit predict runs/001 --data test.csv --out p.csv --threshold spam=0.31
 head -n 5 headlines.txt | tightfit predict runs/001"""
@@ -63,6 +65,14 @@ def predict(
             rich_help_panel=options.DATA,
             help="A text to predict; may be repeated. Without --data and --text, every line of "
             "standard input is one.",
+        ),
+    ] = None,
+    text_pair: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=options.DATA,
+            help="The second text of each --text, for a run on pairs; on standard input a tab "
+            "stands between the two.",
         ),
     ] = None,
     text_column: options.TextColumn = None,
@@ -217,7 +227,7 @@ def predict(
             "max_error": max_error,
             "thresholds": options.parse_thresholds(threshold),
         }
-        _refuse_contradictions(data=data, out=out, text=text, for_data=for_data)
+        _refuse_contradictions(data=data, out=out, text=text or text_pair, for_data=for_data)
         if explain:
             _refuse_explaining(data, cascade=cascade)
         if data is not None and out is not None:
@@ -233,22 +243,47 @@ def predict(
                 **answers,
             )
             front.tell(found, lambda: _wrote(found), as_json=as_json)
-            tell_truncated(front, found.truncated)
-            tell_empty(front, found.empty)
+            tell_answered(front, found.truncated, found.empty)
             _tell_abstained(front, found.abstained, found.threshold)
             if cascade:
                 front.show(Text(f"the linear model answered {found.by_linear:,} of them"))
             return
         # numpy answers a few texts; starting its threads would take longer than they save.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        texts = [checked(each) for each in text] if text else lines_of(sys.stdin.buffer)
         loaded = tightfit.Run.load(run, **answers)
+        texts = _texts_for(loaded, text, text_pair)
         if cascade:
             loaded = loaded.with_cascade()
         if loaded.thresholds:
             _tell_thresholds(front, loaded, kept=not threshold)
         style = Style(as_json, label_format, probabilities, explain)
         answer_texts(front, loaded, texts, style)
+
+
+def _texts_for(run: Run, text: list[str] | None, text_pair: list[str] | None) -> Iterable[str]:
+    """What is to be answered: texts, or pairs of them where the run reads pairs.
+
+    Raises:
+        UsageError: texts are given to a run on pairs, pairs to another, or a pair is not whole.
+    """
+    pair, firsts, seconds = run.config.data.pair, text or [], text_pair or []
+    if seconds and not pair:
+        raise UsageError(
+            "--text-pair is for a run on pairs",
+            seen=f"data.pair=false in {run.path}",
+            next_step="leave it out",
+        )
+    if pair and len(firsts) != len(seconds):
+        raise UsageError(
+            "a pair needs both of its texts",
+            seen=f"{len(firsts)} --text and {len(seconds)} --text-pair",
+            next_step="give a --text-pair for each --text, in the same order",
+        )
+    if not firsts:
+        lines = lines_of(sys.stdin.buffer)
+        return pairs_of(lines) if pair else lines
+    firsts, seconds = ([checked(each) for each in some] for some in (firsts, seconds))
+    return list(map(TextPair, firsts, seconds)) if pair else firsts
 
 
 def _refuse_contradictions(

@@ -58,7 +58,7 @@ def _show(found: RunList) -> list[RenderableType]:
 
 def _cells(each: ListedRun) -> list[str]:
     score = each.score
-    told: str = each.state if each.state != "finished" else ""
+    told: str = each.state if each.state != "finished" else "unknown"
     if score is not None:
         told = share_words(score)
         if score.name == "mae":  # in the unit of the ratings

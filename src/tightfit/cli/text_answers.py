@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tightfit.cli.front import Front
+from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -75,8 +76,7 @@ def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> 
                 front.show_answer(*explained(each, words))
     if style.as_json:
         front.answer({"predictions": objects})
-    tell_truncated(front, truncated)
-    tell_empty(front, empty)
+    tell_answered(front, truncated, empty)
 
 
 def _objects(found: Predictions, start: int, style: Style) -> Iterator[dict[str, Any]]:
@@ -133,6 +133,24 @@ def lines_of(stream: BinaryIO) -> Iterator[str]:
         )
 
 
+def pairs_of(lines: Iterable[str]) -> Iterator[TextPair]:
+    """Lines as pairs.
+
+    Raises:
+        DataError: a line has no tab, or several.
+    """
+    for number, line in enumerate(lines, start=1):
+        first, *others = line.split(JOINT)
+        if len(others) != 1:
+            raise DataError(
+                "a line of standard input is not a pair of texts",
+                seen=f"line {number} with {len(others)} tabs",
+                allowed="two texts with a tab between",
+                next_step="write each pair in one line, or give --data with both columns",
+            )
+        yield TextPair(first, others[0])
+
+
 def explained(text: str, words: Sequence[Word]) -> list[Text]:
     """The text with its words coloured, and the strongest with their numbers."""
     from tightfit.engines.leave_one_out import strongest
@@ -156,15 +174,11 @@ def explained(text: str, words: Sequence[Word]) -> list[Text]:
     return lines
 
 
-def tell_truncated(front: Front, truncated: int) -> None:
-    """Say how many texts were cut."""
+def tell_answered(front: Front, truncated: int, empty: int) -> None:
+    """Say how many texts were cut, and how many were answered without a word to go by."""
     if truncated:
         texts = "1 text was" if truncated == 1 else f"{truncated:,} texts were"
         front.show(Text(f"note: {texts} longer than is read, and cut"))
-
-
-def tell_empty(front: Front, empty: int) -> None:
-    """Say how many texts were answered without a word to go by."""
     if empty:
         texts = "1 text has" if empty == 1 else f"{empty:,} texts have"
         front.show(Text(f"note: {texts} no words, and a label that says nothing"))

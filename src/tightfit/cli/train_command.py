@@ -17,6 +17,7 @@ from tightfit.cli import options
 from tightfit.cli.console import percent, size, tick
 from tightfit.cli.front import open_front
 from tightfit.cli.plan_command import show_plan
+from tightfit.data.text_pair import text_option
 from tightfit.display import score_name, share_words
 from tightfit.errors import UsageError
 from tightfit.progress import RichProgress
@@ -52,6 +53,8 @@ tightfit train --data hf:ag_news --model roberta-base --recipe paper
 tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
 tightfit train --data train.csv --minutes 10
 tightfit train --data train.csv --dry-run
+tightfit train --data few.csv --unlabelled many.txt
+tightfit train --label-names "world news,sports,business,science"
 tightfit train --data new.csv --from runs/first --out runs/second
 tightfit train --data train.csv --recipe runs/001/config.toml
 tightfit train --data train.csv --out runs/first --resume"""
@@ -59,7 +62,23 @@ tightfit train --data train.csv --out runs/first --resume"""
 
 def train(
     *,
-    data: options.Data,
+    data: options.TrainData = None,
+    label_names: Annotated[
+        str | None,
+        options.in_data(
+            metavar="A,B",
+            help="Instead of rows: a classifier from the names of its labels alone. How good it "
+            "is nobody knows until 'tightfit evaluate'.",
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        str | None,
+        options.in_data(
+            metavar="ROWS",
+            help="Texts without a label, in any form of --data: with few rows, or with label names "
+            "alone, they help to tell the labels apart.",
+        ),
+    ] = None,
     validation: options.Validation = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
@@ -114,6 +133,7 @@ def train(
 
     with open_front(debug=debug) as front:
         _refuse_contradictions(out, resume=resume, overwrite=overwrite, dry_run=dry_run)
+        _check_source(data, label_names, unlabelled, dry_run=dry_run)
         shared: dict[str, Any] = {
             "validation": validation,
             "from_run": from_run,
@@ -134,7 +154,8 @@ def train(
             forecast = tightfit.dry_run(data, **shared)
             front.tell(forecast, lambda: _forecast_words(forecast, front.people), as_json=as_json)
             return
-        result = tightfit.train(data, out=out, resume=resume, overwrite=overwrite, **shared)
+        shared |= {"label_names": label_names, "unlabelled": unlabelled, "out": out}
+        result = tightfit.train(data, resume=resume, overwrite=overwrite, **shared)
         if is_first_process():
             front.tell(result, lambda: _closing_words(result, front.people), as_json=as_json)
 
@@ -159,15 +180,29 @@ def _refuse_contradictions(
         )
 
 
+def _check_source(
+    data: str | None, label_names: str | None, unlabelled: str | None, *, dry_run: bool
+) -> None:
+    if data is None and label_names is None:
+        raise UsageError(
+            "there is nothing to train on",
+            next_step="give rows with --data, or names of labels with --label-names",
+        )
+    if dry_run and (label_names or unlabelled):
+        raise UsageError(
+            "--dry-run forecasts a training on rows that have labels",
+            seen="--label-names" if label_names else "--unlabelled",
+            next_step="leave it out, or --dry-run: names take seconds",
+        )
+
+
 def _closing_words(result: TrainResult, console: Console) -> list[RenderableType]:
     """What was reached, what was proven, and what to type next."""
     run, path = tightfit.Run(result.run), shlex.quote(str(result.run))
     lines = [
         "",
         *_outcome(run),
-        f"best at step {result.best_step:,} of {result.steps:,}; {result.total:,} parameters "
-        f"trained on {_seen(run.data.train_rows, result)}, {result.examples_per_second:,.0f} a "
-        f"second; {_duration(result.seconds / 60)} with evaluations",
+        _taken(run, result),
         f"{size(sum(file.bytes for file in run.manifest.files))} on disk; the report is "
         f"{shlex.quote(str(run.folder.report))}",
         "",
@@ -178,7 +213,7 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
         "",
         "next:",
         f"  tightfit evaluate {path} --data TEST",
-        f"  tightfit predict {path} --text '…'",
+        f"  tightfit predict {path} {text_option(pair=run.config.data.pair)}",
         f"  tightfit export {path} --format onnx --out {shlex.quote(f'{result.run}-onnx')}",
     ]
     return [Text(line) for line in lines]
@@ -191,9 +226,26 @@ def _seen(rows: int, result: TrainResult) -> str:
     return f"{rows:,} rows, each seen {result.examples / max(1, rows):.2g} times"
 
 
+def _taken(run: Run, result: TrainResult) -> str:
+    """Steps, texts and time."""
+    if result.accuracy is None:
+        return (
+            f"{result.total:,} parameters solved on {result.examples:,} texts without a label; "
+            f"{_duration(result.seconds / 60)}"
+        )
+    return (
+        f"best at step {result.best_step:,} of {result.steps:,}; {result.total:,} parameters "
+        f"trained on {_seen(run.data.train_rows, result)}, {result.examples_per_second:,.0f} a "
+        f"second; {_duration(result.seconds / 60)} with evaluations"
+    )
+
+
 def _outcome(run: Run) -> Iterator[str]:
     """Where it started, what it is worth, and where it is weakest."""
     scores, proof = run.metrics.validation, run.proofs.get("no_regression")
+    if scores is None:
+        yield "accuracy unknown: no row with a label was there to score it"
+        return
     crossed = run.metrics.train.source == "cross_validation"
     if proof is not None:
         start = STARTS[run.config.head.start]

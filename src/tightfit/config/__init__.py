@@ -12,6 +12,7 @@ from tightfit.config.decisions import (
     KeptText,
     NamesUse,
     Objective,
+    PoolUse,
     undecided,
 )
 from tightfit.config.loading import (

@@ -22,6 +22,9 @@ Objective = Literal["contrastive", "cross-entropy", "probe"]
 NamesUse = Literal["used", "left out"]
 """Whether sentences with the labels' names are rows to train on."""
 
+PoolUse = Literal["used", "left out"]
+"""Whether texts without a label shape the head."""
+
 T = TypeVar("T")
 
 ASKED = "asked for"
@@ -60,6 +63,7 @@ class Decisions:
         folds: parts of the cross-validation that the scores come from.
         label_names: whether they are rows to train on.
         kept: whether what trained is kept, or where it started from.
+        unlabelled: whether texts without a label shape the head.
     """
 
     max_length: Decision[int]
@@ -78,6 +82,7 @@ class Decisions:
     folds: Decision[int] | None = None
     label_names: Decision[NamesUse] | None = None
     kept: Decision[Literal["trained", "start"]] | None = None
+    unlabelled: Decision[PoolUse] | None = None
     pooling: Decision[Pooling] | None = None
     encoder: Decision[str] | None = None
     prefix: Decision[str] | None = None

@@ -123,19 +123,25 @@ READING = ("data.delimiter", "data.encoding", "data.missing_label", "data.quotin
 """The settings of a file, which may be another for rows that a run has not been trained on."""
 
 
-def with_reading(config: Config, settings: Settings) -> Config:
+def with_reading(config: Config, settings: Settings, *more: str) -> Config:
     """Settings under which another file of text is read.
+
+    Args:
+        config: the settings so far.
+        settings: some of :data:`READING`.
+        more: names of others that are allowed.
 
     Raises:
         SettingsError: a setting is none of :data:`READING`, or has a mistake.
     """
     values = typed(settings)
-    strange = [name for name in values if name not in READING]
+    allowed = sorted((*READING, *more))
+    strange = [name for name in values if name not in allowed]
     if strange:
         raise SettingsError(
             "this setting belongs to a training",
             seen=strange[0],
-            allowed=", ".join(READING),
+            allowed=", ".join(allowed),
             next_step="leave it out",
         )
     return config.with_values(values) if values else config

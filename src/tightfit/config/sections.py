@@ -168,6 +168,10 @@ class Data(Section):
     """Sentences of your own in place of those, by label: a mapping, or a TOML file of one."""
     text_column: ColumnNames = ("text",)
     """Columns joined with a space: a column's whole name, or else a list joined by commas."""
+    pair: bool = False
+    """Whether the text is a pair: two columns, such as premise and hypothesis, which the tokenizer
+    puts together and tells apart in the way of its model. A pair that is too long loses the end of
+    its longer text."""
     label_column: str = "label"
     """Column of the labels."""
     task: Annotated[TaskKind, AfterValidator(_offered)] = "auto"

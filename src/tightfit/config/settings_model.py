@@ -62,6 +62,11 @@ class Config(Section):
         if self.train.batch_by == "tokens" and not self.train.group_by_length:
             faults.append("train.batch_by=tokens needs train.group_by_length=true")
         faults += _split_faults(self.data)
+        if self.data.pair and self.data.long_text in ("head+tail", "windows"):
+            faults.append(
+                f"data.long_text={self.data.long_text} is for single texts; a pair loses the end "
+                "of its longer text, so set data.long_text=head with data.pair=true"
+            )
         if len(set(self.data.labels)) != len(self.data.labels):
             faults.append("data.labels names a label twice")
         faults += self._adapter_faults()

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from tightfit.data.gpu import copied, gpu_padded_tokens
-from tightfit.data.tokens import LongText, TextTokenizer, no_batches
+from tightfit.data.tokens import SEGMENTS, LongText, TextTokenizer, no_batches
 from tightfit.data.tokens import Tokens as Tokens
 
 if TYPE_CHECKING:  # importing it takes seconds, and only its name is needed
@@ -49,12 +49,21 @@ class Batch:
     """Position of each row in the tokens that the batch was made from."""
     padded: bool = True
     """Whether any place may hold padding; asking the mask would make Python wait for a GPU."""
+    segments_BL: torch.Tensor | None = None
+    """Of :class:`Tokens`; 0 at padding."""
+
+    @property
+    def inputs(self) -> dict[str, torch.Tensor]:
+        """What a model of ``transformers`` is given, by its names."""
+        given = {"input_ids": self.ids_BL, "attention_mask": self.mask_BL}
+        return given if self.segments_BL is None else {**given, SEGMENTS: self.segments_BL}
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device; nothing waits until a GPU has its copy."""
         targets = None if self.targets_B is None else copied(self.targets_B, device)
         ids, mask = copied(self.ids_BL, device), copied(self.mask_BL, device)
-        return Batch(ids, mask, targets, self.rows_B, self.padded)
+        segments = None if self.segments_BL is None else copied(self.segments_BL, device)
+        return Batch(ids, mask, targets, self.rows_B, self.padded, segments)
 
 
 def tokenise(
@@ -73,7 +82,12 @@ def tokenise(
     pad_id = tokenizer.pad_token_id
     if pad_id is None or not tokenizer.is_fast:
         raise no_batches("no padding token" if pad_id is None else "no fast tokenizer")
-    own = TextTokenizer(tokenizer.backend_tokenizer, int(pad_id), tokenizer.truncation_side)
+    own = TextTokenizer(
+        tokenizer.backend_tokenizer,
+        int(pad_id),
+        tokenizer.truncation_side,
+        segments=SEGMENTS in tokenizer.model_input_names,
+    )
     return own.tokens(texts, max_length, long_text=long_text, advance=advance)
 
 
@@ -88,13 +102,17 @@ def collate(tokens: Tokens, rows: Sequence[int], targets: NDArray[Any] | None = 
     length = tokens.padded(rows)
     ids_BL = torch.full((len(rows), length), tokens.pad_id, dtype=torch.long)
     mask_BL = torch.zeros((len(rows), length), dtype=torch.long)
+    segments_BL = None if tokens.segments is None else torch.zeros_like(mask_BL)
     for i, row in enumerate(rows):
-        ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
+        span = slice(tokens.offsets[row], tokens.offsets[row + 1])
+        ids = tokens.ids[span]
         ids_BL[i, : len(ids)] = torch.from_numpy(ids.astype(np.int64))
         mask_BL[i, : len(ids)] = 1
+        if segments_BL is not None and tokens.segments is not None:
+            segments_BL[i, : len(ids)] = torch.from_numpy(tokens.segments[span].astype(np.int64))
     targets_B = None if targets is None else torch.from_numpy(targets[list(rows)])
     padded = not bool(mask_BL.all())
-    return Batch(ids_BL, mask_BL, targets_B, torch.tensor(list(rows)), padded)
+    return Batch(ids_BL, mask_BL, targets_B, torch.tensor(list(rows)), padded, segments_BL)
 
 
 def batch_order(

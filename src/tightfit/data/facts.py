@@ -96,3 +96,8 @@ class DataFacts:
     warnings: tuple[str, ...] = ()
     tokens: TokenFacts | None = None
     continued: ContinuedFacts | None = None
+    sentences: tuple[str, ...] = ()
+    """One a label, in label order, where these were trained on and no labelled row."""
+    unlabelled: int = 0
+    """Texts without a label that were given."""
+    unlabelled_fingerprint: str | None = None

@@ -14,7 +14,8 @@ def frame_texts(data: Any, columns: Columns) -> list[str]:
     Raises:
         DataError: there is no such column, or a text is missing or no string.
     """
-    rows, columns = open_rows(data), as_named(data, columns)
+    data, columns = as_named(data, columns)
+    rows = open_rows(data)
     text = rows.resolve(columns.text, "predict(rows['COLUMN'])")
     chunks = iter_records(rows, replace(columns, text=text), ())
     return [each for texts, _ in chunks for each in texts]

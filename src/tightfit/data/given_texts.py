@@ -6,10 +6,12 @@ Nothing here waits for the readers of files: a few texts are answered in half a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tightfit.data.cell_text import describe, is_missing, read_texts
+from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.rows import Chunk, Origin
 from tightfit.data.table import Table
 from tightfit.errors import DataError
@@ -23,21 +25,24 @@ ALLOWED = (
 )
 
 
-def as_source(data: Any, columns: Callable[[], Columns]) -> Any:
+def as_source(data: Any, columns: Callable[[], Columns], *, pair: bool = False) -> Any:
     """What :func:`~tightfit.data.sources.open_rows` opens: texts by themselves as a Table.
 
     Args:
         data: what :data:`ALLOWED` says, or a path.
         columns: tells what a missing text is; not asked where every text is there.
+        pair: each text is a pair (first, second); one pair may stand by itself.
 
     Raises:
         DataError: a text is missing, or no string.
     """
     if isinstance(data, str | Path | Table | Mapping) or _has_columns(data):
         return data
-    if isinstance(data, tuple) and data and not any(isinstance(each, str) for each in data):
-        return data
     if isinstance(data, list) and data and isinstance(data[0], Mapping):
+        return data
+    if pair:
+        return _pairs(data, columns)
+    if isinstance(data, tuple) and data and not any(isinstance(each, str) for each in data):
         return data
     cells = _cells(data)
     chunk = Chunk([cells], range(len(cells)), Origin("the texts", "row"))
@@ -47,6 +52,19 @@ def as_source(data: Any, columns: Callable[[], Columns]) -> Any:
         raise chunk.fault(what, odd, allowed="strings", next_step="give each text as a string")
     missing = columns().missing_text if any(map(is_missing, cells)) else "refuse"
     return Table(read_texts(chunk, [cells], missing), source="the texts")
+
+
+def _pairs(data: Any, columns: Callable[[], Columns]) -> Any:
+    """Pairs by themselves as a Table; (pairs, labels) as they are."""
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], str):
+        data = [data]
+    if isinstance(data, tuple) and not all(map(is_pair, data)):
+        return data
+    cells = list(pair_columns(_cells(data)).values())
+    missing = any(map(is_missing, chain(*cells)))
+    chunk = Chunk(cells, range(len(cells[0])), Origin("the texts", "row"))
+    asked = columns().missing_text if missing else "refuse"
+    return Table(read_texts(chunk, cells, asked, pair=True), source="the texts")
 
 
 def _has_columns(data: Any) -> bool:

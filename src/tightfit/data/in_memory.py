@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.json_documents import columns_rows, records_rows
 from tightfit.data.readers_arrow import frame_cells, open_arrow, open_dataset, open_frame
 from tightfit.data.rows import Rows
@@ -30,7 +31,8 @@ TEXT, LABEL = "text", "label"
 
 KINDS = (
     "a path; a pandas or polars DataFrame, one split of a datasets.Dataset, or an Arrow table; "
-    "(texts, labels); {'text': texts, 'label': labels}; a list of texts, or of dicts"
+    "(texts, labels); {'text': texts, 'label': labels}; a list of texts, or of dicts; with "
+    "data.pair=true a pair (first, second) for each text"
 )
 
 
@@ -64,6 +66,19 @@ def open_memory(data: Any) -> Rows:
         # An Arrow table, or what gives itself as one, as polars does.
         return open_arrow(pa.table(data), source)
     raise _unknown(data, type(data).__name__)
+
+
+def as_pairs(data: Any) -> dict[str, Sequence[Any]]:
+    """Pairs, or (pairs, labels), as columns by name.
+
+    Raises:
+        DataError: a row is not two texts.
+    """
+    if not isinstance(data, tuple) or all(map(is_pair, data)):
+        return {**pair_columns(data)}
+    if len(data) != 2:
+        raise _unknown(data, "a tuple that is not (pairs, labels)")
+    return {**pair_columns(data[0]), LABEL: _cells(data[1])}
 
 
 def _columns(data: Mapping[Any, Any], source: str) -> Rows:

@@ -12,7 +12,12 @@ from tightfit.errors import DataError
 
 
 def without_missing(
-    whole: Chunk, texts: int, labels: int, says: Mapping[MissingPart, str], mend_text: str
+    whole: Chunk,
+    sizes: tuple[int, int],
+    says: Mapping[MissingPart, str],
+    mend_text: str,
+    *,
+    pair: bool,
 ) -> tuple[Chunk, Mapping[MissingPart, int]]:
     """The rows that are not to be left out, and how many others there are by what they lack.
 
@@ -20,16 +25,18 @@ def without_missing(
 
     Args:
         whole: every row.
-        texts: columns of the text, which are the first.
-        labels: columns of the label, which are the last.
+        sizes: how many columns are of the text, which are the first, and how many of the label,
+            which are the last.
         says: what a row without either is: ``refuse``, ``drop``, or anything else.
         mend_text: the option that mends a command with rows without a text.
+        pair: a row needs two texts.
 
     Raises:
         DataError: both kinds are faults and there are both, or no row is left.
     """
+    texts, labels = sizes
     without: dict[MissingPart, list[int]] = {
-        "text": textless(whole.cells[:texts]),
+        "text": textless(whole.cells[:texts], pair=pair),
         "label": labelless(whole.cells[-labels:]) if labels else [],
     }
     if all(rows and says[part] == "refuse" for part, rows in without.items()):

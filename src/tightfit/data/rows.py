@@ -30,7 +30,10 @@ COLUMNS_NAMED = 20
 """Columns that an error message lists one by one."""
 
 
-_JOINED = "several texts a row are joined with a space; pairs are not offered yet:"
+_JOINED = (
+    "several texts a row are joined with a space; two that belong together, such as question and "
+    "answer, are a pair with --set data.pair=true:"
+)
 
 _ONE_OF_SEVERAL = (
     "several labels a row are not offered yet (data.task=multi); to learn one of these columns:"

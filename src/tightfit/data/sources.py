@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tightfit.config import Data, MissingLabel, MissingText, TaskKind
 from tightfit.data.cell_labels import TRUTHS, read_labels
-from tightfit.data.cell_text import DROP_TEXT, read_groups, read_texts
+from tightfit.data.cell_text import read_groups, read_texts
+from tightfit.data.columns import Columns as Columns
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
+from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
-from tightfit.data.in_memory import LABEL, TEXT, InMemory, is_nameless, open_memory
-from tightfit.data.json_documents import PART_SIGN
+from tightfit.data.in_memory import (
+    LABEL,
+    TEXT,
+    InMemory,
+    as_pairs,
+    is_nameless,
+    open_memory,
+)
+from tightfit.data.json_documents import PART_SIGN, columns_rows
 from tightfit.data.many_files import files_of, is_many, joined
 from tightfit.data.missing_rows import without_missing
 from tightfit.data.one_hot import one_hot_labels
@@ -28,13 +36,14 @@ from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
 from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
-from tightfit.data.rows import Chunk, Origin, Rows, nearest
+from tightfit.data.rows import Chunk, Rows, nearest
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import SPREADSHEETS, open_sheet
 from tightfit.data.table import MissingPart, Table
 from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
+from tightfit.data.text_pair import are_pairs
 from tightfit.data.unreadable import refuse_foreign, unreadable
-from tightfit.errors import DataError, MachineError
+from tightfit.errors import DataError, MachineError, SettingsError
 from tightfit.progress import Progress
 
 DataLike: TypeAlias = "str | Path | InMemory | Table"
@@ -52,46 +61,6 @@ GROUP_FLAG = "--set data.group_column=NAME"
 SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
 SAMPLES = {"sample": "train.jsonl", "sample:test": "test.jsonl"}
 """Names of the rows that ship inside the package, and their files."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns are read, and what is made of their cells."""
-
-    text: tuple[str, ...] = ("text",)
-    """Joined with a space."""
-    label: str = "label"
-    """Or several of one 0 or 1 each, joined by commas."""
-    missing_text: MissingText = "refuse"
-    missing_label: MissingLabel = "refuse"
-    task: TaskKind = "auto"
-    """What a label is."""
-    form: TextForm = FOUND_OUT
-    """How text files are read."""
-    group: str = ""
-    """Whose rows belong together; none is read where this is empty."""
-    mend_text: str = DROP_TEXT
-    """The option that mends a command with rows without a text."""
-
-    @classmethod
-    def of(
-        cls,
-        settings: Data,
-        text: Sequence[str] | str | None = None,
-        label: str | None = None,
-        missing_text: MissingText | None = None,
-    ) -> Columns:
-        """Where texts and labels are: as the settings say, but for what is given beside them."""
-        names = (text,) if isinstance(text, str) else text
-        return cls(
-            tuple(names or settings.text_column),
-            label or settings.label_column,
-            missing_text or settings.missing_text,
-            settings.missing_label,
-            settings.task,
-            TextForm.of(settings),
-            settings.group_column,
-        )
 
 
 def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Table:
@@ -115,16 +84,18 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     """
     if isinstance(data, Table):
         return _labelled(data) if labelled else data
-    rows, columns = _open(data, columns.form), as_named(data, columns)
+    data, columns = as_named(data, columns)
+    rows = _open(data, columns.form)
     if labelled is None:
         labelled = rows.find(columns.label) is not None
-    texts, label = rows.choose(columns.text, columns.label if labelled else None)
+    texts, label = _chosen(rows, columns, columns.label if labelled else None)
     group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
     whole = rows.whole((*texts, *group, *label), CHUNK_ROWS)
     says: dict[MissingPart, str] = {"text": columns.missing_text, "label": columns.missing_label}
-    whole, left_out = without_missing(whole, len(texts), len(label), says, columns.mend_text)
-    cells = whole.cells[: len(texts)]
-    strings = read_texts(whole, cells, columns.missing_text, columns.mend_text)
+    sizes, mend = (len(texts), len(label)), columns.mend_text
+    whole, left_out = without_missing(whole, sizes, says, mend, pair=columns.pair)
+    parts = whole.cells[: len(texts)]
+    strings = read_texts(whole, parts, columns.missing_text, mend, pair=columns.pair)
     groups = read_groups(whole, whole.cells[len(texts) :][: len(group)]) if group else None
     table = Table(
         strings,
@@ -182,16 +153,17 @@ def check_source(
     if isinstance(data, str) and data.startswith(HUB_PREFIX):
         parse_hub(data)
     elif isinstance(data, str | Path) or (labelled is not False and not isinstance(data, Table)):
+        data, columns = as_named(data, columns)
         try:
             rows = _open(data, columns.form)
         except EncodingFault as fault:
             _complete(fault, data, columns, labelled=labelled)
             raise
-        columns = as_named(data, columns)
         wanted = (*columns.text, *((columns.label,) if labelled else ()))
         for line in (*rows.told, *rows.taken_for(wanted)):
             (progress or Progress()).say(line)
         rows.look(columns.text, columns.label, labelled=labelled)
+        _chosen(rows, columns, columns.label if labelled else None)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)
         return _first_texts(rows, columns)
@@ -206,22 +178,6 @@ def _first_texts(rows: Rows, columns: Columns) -> list[str]:
         return []  # whoever reads all rows tells of every fault at once
 
 
-def iter_texts(
-    data: DataLike, columns: Columns, chunk_rows: int = CHUNK_ROWS
-) -> Iterator[list[str]]:
-    """Stream the texts; memory does not grow with the rows, except for a pickle.
-
-    Raises:
-        DataError: as :func:`read_table`; faults of the source and its columns at once, faults of
-            rows when their chunk is reached.
-        MachineError: the file may not be read.
-    """
-    if isinstance(data, Table):
-        columns = replace(columns, text=("text",))
-    rows, columns = open_rows(data, columns.form), as_named(data, columns)
-    return (texts for texts, _ in iter_records(rows, columns, (), chunk_rows))
-
-
 def open_rows(data: DataLike, form: TextForm = FOUND_OUT) -> Rows:
     """A source with its columns; nothing else of it has been read yet.
 
@@ -232,13 +188,9 @@ def open_rows(data: DataLike, form: TextForm = FOUND_OUT) -> Rows:
     if not isinstance(data, Table):
         return _open(data, form)
 
-    def chunks(names: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
-        for start in range(0, len(data), chunk_rows):
-            part = data.texts[start : start + chunk_rows]
-            yield Chunk([list(part) for _ in names], range(start, start + len(part)), origin)
-
-    origin = Origin(data.source, "row")
-    return Rows(origin, ("text",), chunks, count=len(data))
+    if are_pairs(data.texts):
+        return columns_rows(pair_columns(data.texts), data.source)
+    return columns_rows({TEXT: data.texts}, data.source)
 
 
 def iter_records(
@@ -250,7 +202,7 @@ def iter_records(
         DataError: there is no such column; a fault of a row when its chunk is reached.
         MachineError: the file may not be read.
     """
-    text, _ = rows.choose(columns.text, None)
+    text, _ = _chosen(rows, columns, None)
     return _records(rows.read((*text, *more), chunk_rows), len(text), columns, rows.no_rows)
 
 
@@ -267,7 +219,8 @@ def _records(
     for chunk in chunks:
         empty = False
         cells, rest = chunk.cells[:parts], chunk.cells[parts:]
-        yield read_texts(chunk, cells, columns.missing_text, columns.mend_text), rest
+        missing, mend = columns.missing_text, columns.mend_text
+        yield read_texts(chunk, cells, missing, mend, pair=columns.pair), rest
     if empty:
         raise no_rows()
 
@@ -294,9 +247,34 @@ def _open(data: str | Path | InMemory, form: TextForm) -> Rows:
     return open_memory(data)
 
 
-def as_named(data: object, columns: Columns) -> Columns:
-    """The columns as they are called in data that has no names for them."""
-    return replace(columns, text=(TEXT,), label=LABEL) if is_nameless(data) else columns
+def as_named(data: Any, columns: Columns) -> tuple[Any, Columns]:
+    """Data that has no names for its columns, pairs side by side, and what they are called."""
+    if isinstance(data, Table):
+        return data, replace(columns, text=(FIRST, SECOND) if columns.pair else (TEXT,))
+    if not is_nameless(data):
+        return data, columns
+    if columns.pair:
+        return as_pairs(data), replace(columns, text=(FIRST, SECOND), label=LABEL)
+    return data, replace(columns, text=(TEXT,), label=LABEL)
+
+
+def _chosen(
+    rows: Rows, columns: Columns, label: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns of the text and of the label.
+
+    Raises:
+        DataError: there are no such columns.
+        SettingsError: a pair is wanted, and the columns of the text are not two.
+    """
+    texts, labels = rows.choose(columns.text, label)
+    if columns.pair and len(texts) != 2:
+        raise SettingsError(
+            "a pair is made of two columns",
+            seen=f"data.pair=true with {len(texts)}: {', '.join(texts)}",
+            next_step="name both, as in --text-column premise,hypothesis",
+        )
+    return texts, labels
 
 
 def _open_name(name: str, form: TextForm) -> Rows:

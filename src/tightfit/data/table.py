@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tightfit.data.rows import Unit
+from tightfit.data.text_pair import as_bytes
 from tightfit.errors import DataError
 
 MissingPart = Literal["text", "label"]
@@ -74,8 +75,6 @@ class Table:
         labels = self.labels if self.labels is not None else [None] * len(self)
         for text, label in zip(self.texts, labels, strict=True):
             # The length in front keeps "a" + "bc" apart from "ab" + "c"; repr keeps 1 from "1".
-            row = text.encode("utf-8", "surrogatepass") + repr(label).encode(
-                "utf-8", "surrogatepass"
-            )
+            row = as_bytes(text) + repr(label).encode("utf-8", "surrogatepass")
             digest.update(b"%d:%d:" % (len(text), len(row)) + row)
         return digest.hexdigest()

@@ -25,9 +25,11 @@ def put_prefix(tokenizer: Tokenizer, prefix: str) -> None:
     Raises:
         ModelError: the tokenizer frames texts in a way that has no room for them.
     """
-    words = tokenizer.encode(prefix.strip(), add_special_tokens=False)
-    if not words.ids:
+    if not prefix.strip():
         return
+    words = tokenizer.encode(prefix.strip(), add_special_tokens=False)
+    # Some tokenizers come with padding set.
+    own = [i for i, real in enumerate(words.attention_mask) if real]
     frame: dict[str, Any] = json.loads(
         tokenizer.post_processor.__getstate__() if tokenizer.post_processor else b"{}"
     )
@@ -38,12 +40,13 @@ def put_prefix(tokenizer: Tokenizer, prefix: str) -> None:
             allowed="a tokenizer.json whose post_processor is a TemplateProcessing",
             next_step="set model.prefix=none",
         )
-    pieces = [{"SpecialToken": {"id": token, "type_id": 0}} for token in words.tokens]
+    pieces = [{"SpecialToken": {"id": words.tokens[i], "type_id": 0}} for i in own]
     for form in ("single", "pair"):
         first = next(i for i, piece in enumerate(frame[form]) if "Sequence" in piece)
         frame[form][first:first] = pieces
-    for token, number in zip(words.tokens, words.ids, strict=True):
-        frame["special_tokens"][token] = {"id": token, "ids": [number], "tokens": [token]}
+    for i in own:
+        token = words.tokens[i]
+        frame["special_tokens"][token] = {"id": token, "ids": [words.ids[i]], "tokens": [token]}
     framed = TemplateProcessing()
     framed.__setstate__(json.dumps(frame).encode())
     tokenizer.post_processor = framed

@@ -15,12 +15,14 @@ import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.data.batches import tokenise
+from tightfit.data.text_pair import as_bytes
 from tightfit.data.tokens import CHARACTERS_A_TOKEN, MOST_WINDOWS, SPARE_TOKENS, LongText, Tokens
 from tightfit.errors import MachineError
 from tightfit.storage.files import machine_errors, write_bytes
@@ -30,7 +32,7 @@ MANY_CHARACTERS = 4_000_000
 
 SUFFIX = ".tokens"
 
-FORMAT = 1
+FORMAT = 2
 """Of an entry, and of the ways in which texts are cut; counted on when either changes."""
 
 
@@ -104,17 +106,18 @@ def fingerprint(
     sides = [tokenizer.pad_token_id, tokenizer.truncation_side, tokenizer.model_input_names]
     digest = hashlib.sha256(json.dumps([FORMAT, libraries, cutting, sides, rules]).encode())
     for text in texts:
-        encoded = text.encode("utf-8", "surrogatepass")
+        encoded = as_bytes(text)
         digest.update(b"%d:" % len(encoded) + encoded)
     return digest.hexdigest()
 
 
 def _content(tokens: Tokens) -> bytes:
     """NumPy's archive, behind its digest."""
-    windows = np.empty(0, np.int64) if tokens.windows is None else tokens.windows
     numbers = np.array([tokens.truncated, tokens.max_length, tokens.pad_id])
+    parts: dict[str, Any] = {"ids": tokens.ids, "offsets": tokens.offsets, "numbers": numbers}
+    parts |= {"windows": tokens.windows, "segments": tokens.segments}
     file = io.BytesIO()
-    np.savez(file, ids=tokens.ids, offsets=tokens.offsets, windows=windows, numbers=numbers)
+    np.savez(file, **{name: part for name, part in parts.items() if part is not None})
     return hashlib.sha256(file.getvalue()).digest() + file.getvalue()
 
 
@@ -130,7 +133,5 @@ def _read(path: Path) -> Tokens | None:
         return None
     with np.load(io.BytesIO(content[size:])) as parts:
         truncated, max_length, pad_id = parts["numbers"].tolist()
-        windows = parts["windows"] if parts["windows"].size else None
-        return Tokens(
-            parts["ids"], parts["offsets"], truncated, max_length, pad_id, windows=windows
-        )
+        may_lack = {name: parts[name] for name in ("windows", "segments") if name in parts}
+        return Tokens(parts["ids"], parts["offsets"], truncated, max_length, pad_id, **may_lack)

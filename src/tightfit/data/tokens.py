@@ -15,9 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from tightfit.data.text_pair import TextPair, are_pairs, as_input
 from tightfit.errors import ModelError
+from tightfit.families import reads_segments
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+CONFIG = "config.json"
+
+SEGMENTS = "token_type_ids"
+"""What ``transformers`` calls the segments of a pair."""
 
 UNBOUNDED = 100_000
 """Tokenizers without a longest text say so with a number far beyond this."""
@@ -52,6 +58,9 @@ class Tokens:
     """Batches are padded to a length that this divides, as long as ``max_length`` allows it."""
     windows: NDArray[np.int64] | None = None
     """Where texts of several windows are cut: offsets of all windows; None where each has one."""
+    segments: NDArray[np.int8] | None = None
+    """Of each token of a pair, which of both it belongs to, 0 or 1: what ``transformers`` calls
+    token types. None for single texts, and for encoders that do not ask."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -80,13 +89,17 @@ class Tokens:
 
     def select(self, rows: Sequence[int]) -> Tokens:
         """The given texts, in the given order; ``truncated`` still counts the whole."""
-        parts = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        spans = [slice(self.offsets[row], self.offsets[row + 1]) for row in rows]
+        parts = [self.ids[span] for span in spans]
         chosen = replace(self, ids=_joined(parts), offsets=_offsets(parts))
+        if self.segments is not None:
+            own = [self.segments[span] for span in spans]
+            chosen = replace(chosen, segments=np.concatenate([np.empty(0, np.int8), *own]))
         if self.windows is None:
             return chosen
         sizes, owners = np.diff(self.windows), self.owners
-        own = [sizes[owners == row] for row in rows]
-        return replace(chosen, windows=np.cumsum(np.concatenate([[0], *own])).astype(np.int64))
+        cuts = [sizes[owners == row] for row in rows]
+        return replace(chosen, windows=np.cumsum(np.concatenate([[0], *cuts])).astype(np.int64))
 
     def padded(self, rows: Sequence[int]) -> int:
         """The length to which a batch of these rows is padded."""
@@ -106,6 +119,8 @@ class TextTokenizer:
     """Most tokens of a text that the model was made for, where it says so."""
     unknown_id: int | None = None
     """What stands for whatever the vocabulary lacks; one that spells every byte lacks nothing."""
+    segments: bool = False
+    """Whether the encoder is told which text of a pair a token belongs to."""
 
     @classmethod
     def of(cls, folder: Path) -> TextTokenizer:
@@ -130,7 +145,8 @@ class TextTokenizer:
         if pad_id is None:
             raise no_batches("no padding token")
         limit = int(longest) if longest is not None and longest < UNBOUNDED else None
-        return cls(backend, pad_id, config.get("truncation_side", "right"), limit, unknown_id)
+        side = config.get("truncation_side", "right")
+        return cls(backend, pad_id, side, limit, unknown_id, _segments(folder, config))
 
     def tokens(
         self,
@@ -143,18 +159,25 @@ class TextTokenizer:
         """Turn texts into token ids, at most ``max_length`` of each.
 
         Args:
-            texts: any number of strings; an empty one becomes its special tokens.
+            texts: any number of strings, or of pairs; an empty one becomes its special tokens.
             max_length: longest row, special tokens included.
             long_text: what is kept of a longer text: its head, its head and its tail, or all of it
-                in windows of ``max_length``.
+                in windows of ``max_length``. Of a pair the longer text loses its end until it is no
+                longer than the other.
             advance: told the number of texts done since the last call.
         """
+        pairs = are_pairs(texts)
+        assert not pairs or long_text == "head", "pairs have no windows and no tails"
         parts: list[NDArray[np.int32]] = []
+        segments: list[NDArray[np.int8]] = []
         sizes: list[int] = []
         truncated = 0
         for start in range(0, len(texts), TOKENISE_CHUNK):
             chunk = list(texts[start : start + TOKENISE_CHUNK])
-            if long_text == "windows":
+            if pairs:
+                rows, own_segments, cut = _pairs(self, chunk, max_length)
+                segments += own_segments
+            elif long_text == "windows":
                 windows, cut = _windows(self, chunk, max_length)
                 rows = [np.concatenate(own) for own in windows]
                 sizes += [len(window) for own in windows for window in own]
@@ -166,6 +189,8 @@ class TextTokenizer:
             if advance is not None:
                 advance(len(chunk))
         tokens = Tokens(_joined(parts), _offsets(parts), truncated, max_length, self.pad_id)
+        if pairs and self.segments:
+            tokens = replace(tokens, segments=np.concatenate(segments))
         if len(sizes) <= len(texts):
             return tokens  # no text has a second window
         return replace(tokens, windows=np.cumsum([0, *sizes]).astype(np.int64))
@@ -175,8 +200,9 @@ class TextTokenizer:
         self._cut_at(max_length)
         if len(texts) == 1:
             # Without the threads that a batch starts.
-            return [self.backend.encode(texts[0])]
-        return list(self.backend.encode_batch(texts))
+            one = as_input(texts[0])
+            return [self.backend.encode(one) if isinstance(one, str) else self.backend.encode(*one)]
+        return list(self.backend.encode_batch(list(map(as_input, texts))))
 
     def _cut_at(self, max_length: int | None) -> None:
         """Set what the library remembers, only where it differs: other threads may be reading."""
@@ -274,6 +300,71 @@ def _windows(
         rows.append([np.asarray(each.ids, dtype=np.int32) for each in all_of_it[:MOST_WINDOWS]])
         cut += len(all_of_it) > MOST_WINDOWS or len(text) > reach
     return rows, cut
+
+
+def _pairs(
+    tokenizer: TextTokenizer, pairs: list[str], max_length: int, reach: int = 0
+) -> tuple[list[NDArray[np.int32]], list[NDArray[np.int8]], int]:
+    """Token ids and segments of each pair, and how many pairs were cut.
+
+    The library cuts pairs as well, but keeps every combination of what it cuts off both.
+    """
+    reach = reach or CHARACTERS_A_TOKEN * (max_length + SPARE_TOKENS)
+    both = [pair for pair in pairs if isinstance(pair, TextPair)]
+    encoded = tokenizer.encodings([TextPair(p.first[:reach], p.second[:reach]) for p in both])
+    rows: list[NDArray[np.int32]] = []
+    segments: list[NDArray[np.int8]] = []
+    cut = 0
+    for pair, encoding in zip(both, encoded, strict=True):
+        sides_L = np.array([-1 if side is None else side for side in encoding.sequence_ids])
+        read = zip((pair.first, pair.second), (0, 1), strict=True)
+        scarce = [
+            text
+            for text, side in read
+            if len(text) > reach and (sides_L == side).sum() < max_length + SPARE_TOKENS
+        ]
+        if scarce:
+            # Few tokens in many characters: blanks, or a word without an end.
+            own_rows, own_segments, more = _pairs(tokenizer, [pair], max_length, 64 * reach)
+            rows, segments, cut = rows + own_rows, segments + own_segments, cut + more
+            continue
+        kept_L = _longest_first(sides_L, max_length, tokenizer.truncation_side)
+        rows.append(np.asarray(encoding.ids, dtype=np.int32)[kept_L])
+        segments.append(np.asarray(encoding.type_ids, dtype=np.int8)[kept_L])
+        cut += not kept_L.all()
+    return rows, segments, cut
+
+
+def _longest_first(
+    sides_L: NDArray[np.int64], max_length: int, truncation_side: str
+) -> NDArray[np.bool_]:
+    """Which tokens are kept: the longer text is cut to the shorter one's length, then both.
+
+    Args:
+        sides_L: 0 or 1 for a token of a text, -1 for a special one; those are all kept.
+        max_length: tokens in all.
+        truncation_side: the end at which a text is cut.
+    """
+    kept_L = np.ones(len(sides_L), dtype=np.bool_)
+    if len(sides_L) <= max_length:
+        return kept_L
+    counts = [int((sides_L == side).sum()) for side in (0, 1)]
+    room = max(0, max_length - int((sides_L < 0).sum()))
+    short = min(*counts, room // 2)
+    # Of an odd room the longer text has one more, and of two equal ones the second.
+    shares = (short, room - short) if counts[0] <= counts[1] else (room - short, short)
+    for side, (count, share) in enumerate(zip(counts, shares, strict=True)):
+        places = np.flatnonzero(sides_L == side)
+        gone = max(0, count - share)
+        kept_L[places[:gone] if truncation_side == "left" else places[len(places) - gone :]] = False
+    return kept_L
+
+
+def _segments(folder: Path, tokenizer: dict[str, Any]) -> bool:
+    """As the encoder in the folder asks; where there is none, as the tokenizer was saved."""
+    if (folder / CONFIG).is_file():
+        return reads_segments(json.loads((folder / CONFIG).read_text("utf-8")))
+    return SEGMENTS in tokenizer.get("model_input_names", ())
 
 
 def _firsts(owners_W: NDArray[np.int64]) -> NDArray[np.int64]:

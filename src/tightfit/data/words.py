@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby, pairwise
 
+from tightfit.data.text_pair import JOINT, TextPair
+
 RUN_OF = {
     **dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "YI"), 2),
     **dict.fromkeys(("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "TAI", "NEW", "JAVANESE"), 4),
@@ -68,6 +70,11 @@ def merged(spans: list[Span], most: int) -> list[Span]:
 
 def without(text: str, span: Span) -> str:
     """The text with a part left out, and one of two blanks that would meet there."""
+    if isinstance(text, TextPair):
+        edge = len(text.first)
+        first = without(text.first, (min(span[0], edge), min(span[1], edge)))
+        start, end = (max(0, place - edge - len(JOINT)) for place in span)
+        return TextPair(first, without(text.second, (start, end)))
     before, after = text[: span[0]], text[span[1] :]
     return before + (after[1:] if before[-1:].isspace() and after[:1].isspace() else after)
 

@@ -6,7 +6,7 @@ Shapes: N texts, K labels.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -107,8 +107,8 @@ class FrozenClassifier:
         if forward is not None:
             return _torch_side().all_logits(forward, tokens, advance=advance)
         parts = [np.empty((0, self.network.labels), np.float32)]
-        for rows in _few_at_a_time(flat):
-            parts.append(numpy_logits(self.network, rows))
+        for rows, segments_T in _few_at_a_time(flat):
+            parts.append(numpy_logits(self.network, rows, segments_T))
             if advance is not None:
                 advance(len(rows))
         return tokens.by_text(np.concatenate(parts))
@@ -168,8 +168,10 @@ def _torch_side() -> ModuleType:
     return import_module("tightfit.encoder.on_torch")
 
 
-def _few_at_a_time(tokens: Tokens) -> list[list[NDArray[np.int32]]]:
-    """Rows in their order, as many together as one pass takes."""
+def _few_at_a_time(
+    tokens: Tokens,
+) -> Iterator[tuple[list[NDArray[np.int32]], NDArray[np.int8] | None]]:
+    """Rows in their order and their segments, as many together as one pass takes."""
     groups: list[list[NDArray[np.int32]]] = []
     room = 0
     for start, end in zip(tokens.offsets[:-1], tokens.offsets[1:], strict=True):
@@ -179,4 +181,8 @@ def _few_at_a_time(tokens: Tokens) -> list[list[NDArray[np.int32]]]:
             room = NUMPY_TOKENS
         groups[-1].append(row)
         room -= len(row)
-    return groups
+    done = 0
+    for rows in groups:
+        size, segments = sum(map(len, rows)), tokens.segments
+        yield rows, None if segments is None else segments[done : done + size]
+        done += size

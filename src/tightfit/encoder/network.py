@@ -75,8 +75,8 @@ class Network:
     words: Stored | Array
     positions: Stored | Array
     """Tables of embeddings: of a file, or tensors."""
-    first_type_H: Array | None
-    """Embedding of the first token type, where there are types."""
+    segments_SH: Array | None
+    """Embeddings of segments (token types), where there are any: S is 2, or 1."""
     embedding_norm: Norm
     blocks: tuple[BlockWeights[Linear], ...]
     position_bias: Array | None
@@ -141,7 +141,7 @@ class _Parts:
             encoder,
             self.stored(f"{base}.word_embeddings.weight"),
             self.stored(f"{base}.position_embeddings.weight"),
-            None if types is None else types.rows(np.zeros(1, np.int64))[0],
+            None if types is None else types.floats,
             self.norm(f"{base}.LayerNorm"),
             tuple(map(self.block, range(encoder.depth))),
             bias and self.stored(f"{encoder.family.encoder}.{bias}.weight").floats,

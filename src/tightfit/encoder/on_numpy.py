@@ -22,27 +22,43 @@ BUCKETS, FARTHEST = 32, 128
 them in steps of equal ratio, and the last holds all from ``FARTHEST`` on."""
 
 
-def numpy_logits(network: Network, rows: list[NDArray[np.int32]]) -> Floats:
-    """``logits_BK`` of rows of token ids, each with its special tokens."""
-    return np.ascontiguousarray(logits(network, _Batch(network, rows)))
+def numpy_logits(
+    network: Network,
+    rows: list[NDArray[np.int32]],
+    segments_T: NDArray[np.int8] | None = None,
+) -> Floats:
+    """``logits_BK`` of rows of token ids, each with its special tokens.
+
+    Args:
+        network: what computes.
+        rows: the ids.
+        segments_T: of all their tokens, where they are pairs; else all are 0.
+    """
+    return np.ascontiguousarray(logits(network, _Batch(network, rows, segments_T)))
 
 
 class _Batch:
     """What :class:`tightfit.encoder.forward.Ops` asks, over rows of any lengths."""
 
-    def __init__(self, network: Network, rows: list[NDArray[np.int32]]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        rows: list[NDArray[np.int32]],
+        segments_T: NDArray[np.int8] | None,
+    ) -> None:
         ends = np.cumsum([len(row) for row in rows])
         self._first_B = np.concatenate([[0], ends[:-1]])
         self._spans = [slice(int(a), int(b)) for a, b in zip(self._first_B, ends, strict=True)]
         self._ids_T = np.concatenate(rows).astype(np.int64)
         pad = network.encoder.padding_index
         self._places_T = np.concatenate([positions(row, pad) for row in rows])
+        self._segments = 0 if segments_T is None else segments_T
         self._encoder, self._table = network.encoder, network.position_bias
 
     def embedded(self, network: Network) -> Floats:
         x_TH = network.words.rows(self._ids_T)
-        if network.first_type_H is not None:
-            x_TH = x_TH + network.first_type_H
+        if network.segments_SH is not None:
+            x_TH = x_TH + network.segments_SH[self._segments]
         return x_TH + network.positions.rows(self._places_T)
 
     def enter(self, x_TH: Floats) -> Floats:

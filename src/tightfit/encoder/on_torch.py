@@ -151,12 +151,12 @@ class _Target:
     def network(self, network: Network) -> Network:
         outside = _Target(torch.float32, self.device)
         *below, last = network.blocks
-        bias, first_type = network.position_bias, network.first_type_H
+        bias, segments_SH = network.position_bias, network.segments_SH
         return Network(
             network.encoder,
             outside.table(network.words),
             outside.table(network.positions),
-            None if first_type is None else outside.tensor(first_type),
+            None if segments_SH is None else outside.tensor(segments_SH),
             outside.norm(network.embedding_norm),
             # Of the last block's queries perhaps only those of first tokens are needed.
             (
@@ -258,7 +258,7 @@ class _Ops(PaddedOps):
     """What :class:`tightfit.encoder.forward.Ops` asks of a network without adapters."""
 
     def __init__(self, network: Network, batch: Batch, dtype: torch.dtype) -> None:
-        encoder = network.encoder
+        encoder, self._segments = network.encoder, batch.segments_BL
         super().__init__(
             batch,
             dtype,
@@ -270,8 +270,8 @@ class _Ops(PaddedOps):
 
     def embedded(self, network: Network) -> torch.Tensor:
         x_BLH = F.embedding(self._ids_BL, network.words).float()
-        if network.first_type_H is not None:
-            x_BLH += network.first_type_H
+        if network.segments_SH is not None:
+            x_BLH += network.segments_SH[0 if self._segments is None else self._segments]
         places_BL = _positions(self._ids_BL, network.encoder.padding_index)
         x_BLH += F.embedding(places_BL, network.positions).float()
         return x_BLH.flatten(0, 1)

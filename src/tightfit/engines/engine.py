@@ -23,13 +23,16 @@ from tightfit.data.batches import (
     most_padded_tokens,
     tokenise,
 )
-from tightfit.data.tokens import LongText, Tokens
+from tightfit.data.tokens import SEGMENTS, LongText, Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.encoder.device import best_device
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.errors import ArtefactError
 from tightfit.extras import require
 from tightfit.model.classifier import Classifier
+
+GRAPH_INPUTS = ["input_ids", "attention_mask"]
+"""Of every graph."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class TorchEngine:
         """``logits_BK`` of one batch."""
         self.module.eval()
         batch = batch.to(next(self.module.parameters()).device)
-        out = self.module(input_ids=batch.ids_BL, attention_mask=batch.mask_BL)
+        out = self.module(**batch.inputs)
         return out.logits.float().cpu().numpy()
 
 
@@ -97,11 +100,14 @@ def torch_engine(model: LogitsOfTexts, dtype: torch.dtype = torch.float32) -> En
 
 @dataclass(frozen=True)
 class OnnxEngine:
-    """A graph with the inputs ``input_ids`` and ``attention_mask`` and the output ``logits``."""
+    """A graph with the inputs ``input_ids``, ``attention_mask`` and, of pairs, ``token_type_ids``;
+    its output is ``logits``."""
 
     session: Any
     multiple: int = 1
     padded_tokens: int = BATCH_PADDED_TOKENS
+    segments: bool = False
+    """Whether the graph reads segments."""
 
     @classmethod
     def open(cls, path: Path) -> OnnxEngine:
@@ -123,13 +129,13 @@ class OnnxEngine:
         # ONNX Runtime's errors share no class but this one.
         except Exception as error:
             raise _unusable(path, str(error)) from error
-        if inputs != ["input_ids", "attention_mask"]:
+        if inputs not in (GRAPH_INPUTS, [*GRAPH_INPUTS, SEGMENTS]):
             raise _unusable(path, f"inputs {', '.join(inputs)}")
-        return cls(session)
+        return cls(session, segments=SEGMENTS in inputs)
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
-        given = {"input_ids": batch.ids_BL.numpy(), "attention_mask": batch.mask_BL.numpy()}
+        given = {name: tensor.numpy() for name, tensor in batch.inputs.items()}
         return self.session.run(["logits"], given)[0]
 
 
@@ -160,7 +166,7 @@ class OpenVinoEngine:
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
-        given = {"input_ids": batch.ids_BL.numpy(), "attention_mask": batch.mask_BL.numpy()}
+        given = {name: tensor.numpy() for name, tensor in batch.inputs.items()}
         return np.array(self.model(given)[0], dtype=np.float32)
 
 

@@ -55,13 +55,16 @@ def spread(count: int, most: int = SAMPLE_ROWS) -> list[int]:
     return places.tolist()
 
 
-def probes(*, vocabulary: int, pad_id: int, max_length: int) -> dict[str, Tokens]:
+def probes(
+    *, vocabulary: int, pad_id: int, max_length: int, segments: bool = False
+) -> dict[str, Tokens]:
     """Batches of random tokens in the four forms in which a graph can go wrong, by name.
 
     Args:
         vocabulary: number of token ids.
         pad_id: left out, since some encoders number positions by it.
         max_length: of the longest batch.
+        segments: tokens belong to one text or the other, at random.
     """
     lengths = {
         "padded": [29, 17, 8, 3],
@@ -76,7 +79,8 @@ def probes(*, vocabulary: int, pad_id: int, max_length: int) -> dict[str, Tokens
         own = [min(length, max_length) for length in own]
         ids = random.choice(allowed, sum(own)).astype(np.int32)
         offsets = np.cumsum([0, *own], dtype=np.int64)
-        batches[name] = Tokens(ids, offsets, 0, max_length, pad_id)
+        sides = random.integers(0, 2, sum(own), dtype=np.int8) if segments else None
+        batches[name] = Tokens(ids, offsets, 0, max_length, pad_id, segments=sides)
     return batches
 
 

@@ -32,12 +32,19 @@ class Worker:
         torch.set_num_threads(1)
         self._engine = torch_engine(model)
 
-    def logits(self, ids_BL: NDArray[np.int64], mask_BL: NDArray[np.int64]) -> NDArray[np.float32]:
+    def logits(
+        self,
+        ids_BL: NDArray[np.int64],
+        mask_BL: NDArray[np.int64],
+        segments_BL: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """``logits_BK`` of one batch."""
         # What Ray hands over may not be written to, of which torch warns.
         ids, mask = (torch.from_numpy(each.copy()) for each in (ids_BL, mask_BL))
+        segments = None if segments_BL is None else torch.from_numpy(segments_BL.copy())
         padded = not bool(mask.all())
-        return self._engine.logits(Batch(ids, mask, None, torch.arange(len(ids)), padded))
+        batch = Batch(ids, mask, None, torch.arange(len(ids)), padded, segments)
+        return self._engine.logits(batch)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,8 @@ class RayEngine:
         pending: deque[Any] = deque()
         for number, batch in enumerate(batches):
             worker = self.workers[number % len(self.workers)]
-            pending.append(worker.logits.remote(batch.ids_BL.numpy(), batch.mask_BL.numpy()))
+            given = [tensor.numpy() for tensor in batch.inputs.values()]
+            pending.append(worker.logits.remote(*given))
             if len(pending) == UNDER_WAY * len(self.workers):
                 yield ray.get(pending.popleft())
         while pending:

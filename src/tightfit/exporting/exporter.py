@@ -145,6 +145,7 @@ class Comparison:
             vocabulary=base_model(classifier.module).config.vocab_size,
             pad_id=self._tokens.pad_id,
             max_length=length,
+            segments=self._tokens.segments is not None,
         )
         self.speed = 0.0
         """Rows a second of the export that was looked at last."""
@@ -155,10 +156,14 @@ class Comparison:
         Raises:
             ProofError: it does not.
         """
-        ends = zip(self._tokens.offsets, self._tokens.offsets[1:], strict=False)
-        wanted = [self._tokens.ids[start:end].tolist() for start, end in ends]
-        pairs = zip(encode(self._rows.texts), wanted, strict=True)
-        off = sum(ids != tokens for ids, tokens in pairs)
+        tokens, sides = self._tokens, self._tokens.segments
+        ends = zip(tokens.offsets, tokens.offsets[1:], strict=False)
+        wanted = [
+            (tokens.ids[a:b].tolist(), None if sides is None else sides[a:b].tolist())
+            for a, b in ends
+        ]
+        both = zip(encode(self._rows.texts), wanted, strict=True)
+        off = sum(theirs != ours for theirs, ours in both)
         if off:
             raise ProofError(
                 "the exported tokenizer gives other tokens than the run's, and was not kept",

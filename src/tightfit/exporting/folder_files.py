@@ -25,6 +25,9 @@ LIBRARY: dict[Format, str] = {
 }
 """What the card names as the library that loads the folder."""
 
+_LINES = {False: "a text a line", True: "a pair a line, a tab between its texts"}
+"""What the example reads."""
+
 _LOADING = re.compile(r"(?<=^## Loading it\n\n).*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 
 _TEMPLATES = Environment(
@@ -38,7 +41,8 @@ _TEMPLATES = Environment(
 def write_example(run: Run, form: Format, folder: Path) -> None:
     """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
     name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
-    text = _TEMPLATES.get_template(name).render(form=form, base=run.base.public_name)
+    pair, base = run.config.data.pair, run.base.public_name
+    text = _TEMPLATES.get_template(name).render(form=form, base=base, pair=pair)
     write_text(folder / EXAMPLE_FILE, text)
 
 
@@ -55,8 +59,8 @@ def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
     card.data.library_name = LIBRARY[form]
     card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
     loading = (
-        f"`python {EXAMPLE_FILE} < texts.txt` answers a text a line; the program is short enough "
-        "to copy from.\n\n"
+        f"`python {EXAMPLE_FILE} < texts.txt` answers {_LINES[run.config.data.pair]}; the program "
+        "is short enough to copy from.\n\n"
     )
     card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
     if run.thresholds:

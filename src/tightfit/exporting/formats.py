@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from transformers import (
     PreTrainedModel,
 )
 
+from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
+from tightfit.data.text_pair import are_pairs, as_input
+from tightfit.data.tokens import SEGMENTS
 from tightfit.encoder.on_torch import Engine
 from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.exporting import onnx_graph
@@ -39,8 +43,11 @@ from tightfit.run import Run
 GRAPH_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
-Encode = Callable[[Sequence[str]], list[list[int]]]
-"""Texts to token ids, cut but not padded."""
+Encoded = tuple[list[int], list[int] | None]
+"""Token ids, and segments where the classifier is given any."""
+
+Encode = Callable[[Sequence[str]], list[Encoded]]
+"""Texts to tokens, cut but not padded."""
 
 
 def write_form(run: Run, form: Format, folder: Path) -> None:
@@ -68,17 +75,28 @@ def open_form(
     if form.startswith("onnx"):
         tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         tokenizer.no_padding()
-        return OnnxEngine.open(folder / GRAPH_FILE), lambda texts: [
-            encoding.ids for encoding in tokenizer.encode_batch(list(texts))
+        engine = OnnxEngine.open(folder / GRAPH_FILE)
+        return engine, lambda texts: [
+            (encoding.ids, encoding.type_ids if engine.segments else None)
+            for encoding in tokenizer.encode_batch(list(map(as_input, texts)))
         ]
     with quiet_transformers(), quiet_peft():
         own = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = _load_plain(folder if form == "merged" else source.folder, folder)
         if form == "peft":
             model = PeftModel.from_pretrained(model, str(folder))
-    return TorchEngine(model.eval()), lambda texts: own(
-        list(texts), truncation=True, max_length=max_length
-    )["input_ids"]
+    return TorchEngine(model.eval()), partial(_encode, own, max_length)
+
+
+def _encode(tokenizer: Any, max_length: int, texts: Sequence[str]) -> list[Encoded]:
+    """As ``pipeline`` of ``transformers`` would; segments of single texts say nothing."""
+    given: tuple[list[str], ...] = (list(texts),)
+    if are_pairs(texts):
+        columns = pair_columns(texts)
+        given = (columns[FIRST], columns[SECOND])
+    found = tokenizer(*given, truncation=True, max_length=max_length)
+    segments = found[SEGMENTS] if given[1:] and SEGMENTS in found else [None] * len(texts)
+    return list(zip(found["input_ids"], segments, strict=True))
 
 
 def merged_model(classifier: Classifier) -> PreTrainedModel:
@@ -122,7 +140,9 @@ def _write_onnx(run: Run, folder: Path) -> None:
     model.config.save_pretrained(folder)
     _write_tokenizer(run, folder)
     graph, pad_id = folder / GRAPH_FILE, int(tokenizer.pad_token_id)
-    onnx_graph.write_graph(model, graph, pad_id=pad_id, pooling=run.plan.pooling)
+    segments = run.config.data.pair and SEGMENTS in tokenizer.model_input_names
+    pooling = run.plan.pooling
+    onnx_graph.write_graph(model, graph, pad_id=pad_id, pooling=pooling, segments=segments)
     onnx_graph.write_tokenizer(tokenizer, folder / TOKENIZER_FILE, run.predictor.max_length)
 
 

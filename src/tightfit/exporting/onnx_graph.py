@@ -15,6 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tightfit.data.tokens import SEGMENTS
+from tightfit.engines.engine import GRAPH_INPUTS
 from tightfit.exporting.format_names import PURPOSE, ensure_onnx
 from tightfit.extras import ensure, require
 from tightfit.families import FAMILIES, MEAN_SCALE, Pooling
@@ -62,8 +64,14 @@ class _Logits(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        more = {} if token_type_ids is None else {SEGMENTS: token_type_ids}
+        return self.model(input_ids=input_ids, attention_mask=attention_mask, **more).logits
 
 
 class _Mean(nn.Module):
@@ -101,7 +109,12 @@ def _put_mean(model: PreTrainedModel) -> None:
 
 
 def write_graph(
-    model: PreTrainedModel, path: Path, *, pad_id: int, pooling: Pooling = "first"
+    model: PreTrainedModel,
+    path: Path,
+    *,
+    pad_id: int,
+    pooling: Pooling = "first",
+    segments: bool = False,
 ) -> None:
     """Trace a model into a graph that takes any batch and any length.
 
@@ -114,6 +127,7 @@ def write_graph(
         path: the file to write.
         pad_id: of the tokenizer.
         pooling: what the head reads.
+        segments: the graph is given those of pairs as well.
 
     Raises:
         MissingExtraError: the package ``onnx`` is not installed.
@@ -122,19 +136,20 @@ def write_graph(
     model.set_attn_implementation("eager")
     if pooling == "mean":
         _put_mean(model)
-    ids_BL, mask_BL = _example(model.config.vocab_size, pad_id)
-    axes = {0: "batch", 1: "length"}
+    inputs = _example(model.config.vocab_size, pad_id)
+    inputs |= {SEGMENTS: inputs["attention_mask"].cumsum(1) % 2} if segments else {}
+    axes = {name: {0: "batch", 1: "length"} for name in inputs}
     with warnings.catch_warnings():
         # The tracer warns of what it may have frozen; the comparison with the run finds what it
         # has. The newer exporter, which its deprecation names, was slower here in every respect.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Logits(model).eval(),
-            (ids_BL, mask_BL),
+            tuple(inputs.values()),
             str(path),
-            input_names=["input_ids", "attention_mask"],
+            input_names=list(inputs),
             output_names=["logits"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
+            dynamic_axes={**axes, "logits": {0: "batch"}},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -228,10 +243,10 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, path: Path, max_length: 
     own.save(str(path))
 
 
-def _example(vocabulary: int, pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _example(vocabulary: int, pad_id: int) -> dict[str, torch.Tensor]:
     """Two rows of tokens, the second with padding."""
     ids_BL = torch.arange(32).reshape(2, 16) % vocabulary
     ids_BL[ids_BL == pad_id] = (pad_id + 1) % vocabulary
     mask_BL = torch.ones_like(ids_BL)
     ids_BL[1, 9:], mask_BL[1, 9:] = pad_id, 0
-    return ids_BL, mask_BL
+    return dict(zip(GRAPH_INPUTS, (ids_BL, mask_BL), strict=True))

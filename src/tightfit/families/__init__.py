@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tightfit.families.albert import ALBERT
 from tightfit.families.bert import BERT
@@ -31,3 +32,14 @@ FAMILIES: Mapping[str, Family] = {
 
 COMPUTED = tuple(name for name, family in FAMILIES.items() if family.inside is not None)
 """Those whose forward pass is our own; for the others ``transformers`` computes."""
+
+
+def reads_segments(config: Mapping[str, Any]) -> bool:
+    """Whether an encoder is told which text of a pair a token belongs to, by its ``config.json``.
+
+    Others tell by the separators between both.
+    """
+    family = FAMILIES.get(str(config.get("model_type")))
+    if family is None or family.segments is None:
+        return False
+    return int(config.get("type_vocab_size", family.segments)) > 1

@@ -31,5 +31,6 @@ ALBERT = Family(
     # ALBERT goes through the same few blocks again and again.
     block="encoder.albert_layer_groups.{}.albert_layers.{}",
     counters=(("num_hidden_groups", 1), ("inner_group_num", 1)),
+    segments=2,
     rest=_rest,
 )

@@ -20,5 +20,6 @@ BERT = Family(
         ),
         CLASSIFIER,
     ),
+    segments=2,
     inside=BLOCK,
 )

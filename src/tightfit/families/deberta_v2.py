@@ -43,5 +43,6 @@ DEBERTA_V2 = Family(
     ),
     # DeBERTa was pre-trained without a pooler, so that no checkpoint brings a trained one.
     (HeadSpec("pooler", {"pooler.dense": "hidden"}), bert.CLASSIFIER),
+    segments=0,
     rest=_rest,
 )

@@ -16,5 +16,9 @@ def _rest(sizes: Sizes, blocks: int) -> int:
 
 
 ELECTRA = Family(
-    "electra", bert.LINEARS, (replace(roberta.TWO_LAYERS, activation="gelu"),), rest=_rest
+    "electra",
+    bert.LINEARS,
+    (replace(roberta.TWO_LAYERS, activation="gelu"),),
+    segments=2,
+    rest=_rest,
 )

@@ -89,6 +89,9 @@ class Family:
     """Positions are numbered from pad id + 1, so that there are that many fewer for tokens."""
     pad_id: int | None = None
     """From which positions are numbered; None where ``pad_token_id`` says it."""
+    segments: int | None = None
+    """Token types where ``type_vocab_size`` does not say how many; two tell the texts of a pair
+    apart. None where it is not asked: such a family goes by the separators alone."""
     rest: Callable[[Sizes, int], int] = with_types
     """Parameters outside the linear layers of so many blocks, and outside the head."""
     inside: Block | None = None

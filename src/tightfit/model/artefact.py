@@ -20,6 +20,7 @@ from torch import nn
 
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
+from tightfit.data.tokens import TOKENIZER, TOKENIZER_CONFIG
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX
 from tightfit.errors import ArtefactError
 from tightfit.families import FAMILIES
@@ -147,7 +148,9 @@ def load_artefact(folder: Path, source: Source, plan: Plan, task: Task) -> Class
             next_step="check that it is complete and that the base model is the one it names",
         ) from error
     model.requires_grad_(False)
-    return Classifier(model.eval(), plan, load_tokenizer(base, folder), task)
+    # What stands before every text is in its own tokenizer; an adapter from elsewhere may lack one.
+    own = all((folder / name).is_file() for name in (TOKENIZER, TOKENIZER_CONFIG))
+    return Classifier(model.eval(), plan, load_tokenizer(base, folder if own else None), task)
 
 
 def constants(classifier: Classifier) -> dict[str, torch.Tensor]:

@@ -59,7 +59,7 @@ class Classifier:
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """One forward pass: ``logits_BK`` in fp32, whatever autocast is on."""
-        out = self.module(input_ids=batch.ids_BL, attention_mask=batch.mask_BL)
+        out = self.module(**batch.inputs)
         logits_BK: torch.Tensor = out.logits
         return logits_BK.float()
 

@@ -27,9 +27,9 @@ from transformers.utils import logging as transformers_logging
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.data.text_prefix import put_prefix
-from tightfit.data.tokens import UNBOUNDED
+from tightfit.data.tokens import SEGMENTS, UNBOUNDED
 from tightfit.errors import ModelError
-from tightfit.families import FAMILIES, mean_block
+from tightfit.families import FAMILIES, mean_block, reads_segments
 from tightfit.model.locate import Source
 from tightfit.tasks import Task
 
@@ -106,6 +106,10 @@ def load_tokenizer(source: Source, folder: Path | None = None) -> PreTrainedToke
     if ids <= set(tokenizer.all_special_ids):
         raise _no_tokenizer(source, "its vocabulary is empty")
     source.check_token_ids(max(ids))
+    names = [name for name in tokenizer.model_input_names if name != SEGMENTS]
+    names += [SEGMENTS] * reads_segments(source.config())
+    # Whoever loads it from where it is saved gives the encoder what it asks, and nothing else.
+    tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names
     if source.prefix:
         if not tokenizer.is_fast:
             raise _no_tokenizer(source, "no fast tokenizer, which alone can take a prefix")

@@ -178,7 +178,8 @@ class LeanEncoder:
     def prefix(self, batch: Batch) -> torch.Tensor:
         """What the lowest adapted layer reads, (B, L, H): always the same for the same texts."""
         with torch.no_grad():
-            x_BLH = self.model.base_model.embeddings(input_ids=batch.ids_BL).to(self.dtype)
+            given = {name: x for name, x in batch.inputs.items() if name != "attention_mask"}
+            x_BLH = self.model.base_model.embeddings(**given).to(self.dtype)
             return self._through(range(self.frozen_depth), x_BLH, batch)
 
     def suffix(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:

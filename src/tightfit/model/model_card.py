@@ -95,7 +95,7 @@ def write_card(
     task: Task,
     *,
     decisions: Decisions,
-    scores: TaskScores,
+    scores: TaskScores | None,
     source: Source,
     steps: int,
     data: Mapping[str, Any] | None = None,
@@ -109,7 +109,7 @@ def write_card(
         plan: of the run.
         task: what an answer is.
         decisions: of the run.
-        scores: on the validation rows, as ``metrics.json`` has them.
+        scores: on the validation rows, as ``metrics.json`` has them; None where there are none.
         source: the base model.
         steps: optimiser steps that were taken.
         data: where the rows came from, as ``data.json`` has it; None where that is not known.
@@ -123,7 +123,7 @@ def write_card(
         + "\n```",
         "## Training\n\n" + _training(config, plan, _how(config, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
-        "## Limits\n\n" + _limits(config, task, scores),
+        "## Limits\n\n" + _limits(task, scores),
     ]
     metadata = _metadata(plan, scores, source, data)
     text = "\n\n".join(part for part in parts if part)
@@ -131,7 +131,7 @@ def write_card(
 
 
 def _metadata(
-    plan: Plan, scores: TaskScores, source: Source, data: Mapping[str, Any] | None
+    plan: Plan, scores: TaskScores | None, source: Source, data: Mapping[str, Any] | None
 ) -> ModelCardData:
     origin = data["validation_source"] if data else ""
     name = _public(origin) or "validation rows"
@@ -145,7 +145,7 @@ def _metadata(
         EvalResult(metric_type=kind, metric_name=metric, metric_value=round(value, 6), **rows)
         for kind, metric, value in (
             ("f1" if name.endswith("_f1") else name, _called(name), each.value)
-            for name, each in scores.headline().items()
+            for name, each in (scores.headline() if scores else {}).items()
         )
     ]
     is_peft = plan.record.form == "peft"
@@ -157,7 +157,7 @@ def _metadata(
         library_name="peft" if is_peft else "transformers",
         pipeline_tag="text-classification",
         tags=["text-classification", "tightfit", *([plan.method] if is_peft else [])],
-        eval_results=results,
+        eval_results=results or None,
     )
 
 
@@ -174,26 +174,31 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
         f"{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in "
         f"{plan.record.where}, {plan.head:,} in the head. "
         f"Made with tightfit, recipe `{config.recipe}`, seed {config.seed}."
+        + (" It reads pairs of texts, the first and the second." if config.data.pair else "")
     )
 
 
 def _results(
     decisions: Decisions,
     labels: Sequence[str],
-    scores: TaskScores,
+    scores: TaskScores | None,
     data: Mapping[str, Any] | None,
 ) -> str:
     listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
     more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
     sample = "" if decisions.scored_rows is None else " of the"
     longer = LONGER[decisions.long_text.value]
-    (first, best), *others = scores.headline().items()
-    score = f"{best.value:.1%} (95% interval {best.low:.1%} to {best.high:.1%})"
-    below = "".join(f"\n| {score_name(name)} | {each.value:.3f} |" for name, each in others)
+    measured = "| accuracy | unknown: no row with a label was at hand |"
+    if scores is not None:
+        (first, best), *others = scores.headline().items()
+        score = f"{best.value:.1%} (95% interval {best.low:.1%} to {best.high:.1%})"
+        below = "".join(f"\n| {score_name(name)} | {each.value:.3f} |" for name, each in others)
+        rows = f"{scores.n:,}{sample} {_scored_rows(data)}"
+        measured = f"| {score_name(first)} on {rows} | {score} |{below}"
     return f"""| | |
 | --- | --- |
 | labels, in order | {listed}{more} |
-| {score_name(first)} on {scores.n:,}{sample} {_scored_rows(data)} | {score} |{below}
+{measured}
 | longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 
 
@@ -231,6 +236,10 @@ def _training(config: Config, plan: Plan, how: str, data: Mapping[str, Any] | No
     how += _head(plan) + "; the head reads the mean of all tokens" * bool(plan.mean_block)
     if data is None:
         return f"{how}."
+    if sentences := data.get("sentences"):
+        pool = f", and {data['unlabelled']:,} texts without a label" * bool(data["unlabelled"])
+        listed = "; ".join(map(_plain, sentences[:LISTED_LABELS]))
+        return f"One sentence a label ({listed}){pool}; no row with a label. {how}."
     counts = ", ".join(
         f"{_plain(name)} {count:,}" for name, count in list(data["train_counts"].items())[:20]
     )
@@ -270,7 +279,16 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _limits(config: Config, task: Task, scores: TaskScores) -> str:
+def _limits(task: Task, scores: TaskScores | None) -> str:
+    always = (
+        f"{task.limits} The weights of the base model keep their own licence; this card claims "
+        "none for the adapter."
+    )
+    if scores is None:
+        return (
+            "Nobody has measured how often its answers are right; score it on rows of your own "
+            f"before you rely on them. {always}"
+        )
     classes = getattr(scores, "per_class", None)
     words = ""
     if classes:
@@ -280,8 +298,7 @@ def _limits(config: Config, task: Task, scores: TaskScores) -> str:
     return (
         f"The {score_name(first)} is that of rows like the validation rows, on which the best "
         "step was chosen; other sources, times and languages were not measured. "
-        f"{words}{task.limits} The weights of the base "
-        "model keep their own licence; this card claims none for the adapter."
+        f"{words}{always}"
     )
 
 

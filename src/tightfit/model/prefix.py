@@ -138,6 +138,8 @@ def fingerprint(encoder: LeanEncoder, tokens: Tokens) -> str:
     # What the tokenizer made of the texts stands for both.
     digest.update(tokens.ids.tobytes())
     digest.update(tokens.offsets.tobytes())
+    if tokens.segments is not None:
+        digest.update(tokens.segments.tobytes())
     return digest.hexdigest()
 
 

@@ -244,7 +244,7 @@ def no_regression(
     *,
     fitted_start: bool,
     highest_loss: float,
-    by_loss: bool = False,
+    within_chance: bool = False,
 ) -> Proof:
     """What is sealed is at least as good as where it started, and its loss is sane.
 
@@ -257,14 +257,14 @@ def no_regression(
         metric: what their scores are.
         fitted_start: the start was a linear probe.
         highest_loss: beyond which a loss is far above that of a constant answer.
-        by_loss: a lower loss is as good as more right answers, which few rows tell little by.
+        within_chance: what was lost on few rows is no more than chance would lose.
 
     Raises:
         ProofError: it is worse.
     """
     sane = sealed.loss <= highest_loss
     as_good = not fitted_start or sealed.score >= start.score
-    as_good |= by_loss and sealed.loss < start.loss
+    as_good |= within_chance
     numbers = {
         f"start_{metric}": start.score,
         "start_loss": start.loss,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tightfit.data.facts import SplitFacts, TokenFacts
+from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.engines.leave_one_out import Word
 from tightfit.errors import MissingExtraError, ModelError
 from tightfit.reporting.drawing import (
@@ -20,6 +21,9 @@ from tightfit.reporting.drawing import (
 )
 from tightfit.run import Run
 from tightfit.tasks.validation_logits import ValidationLogits
+
+BETWEEN = " ⟷ "
+"""Between the texts of a pair."""
 
 LISTED = 20
 """Labels, and mistakes, that are shown of very many."""
@@ -121,6 +125,8 @@ def warnings(run: Run) -> list[str]:
     data = run.data
     # Those of the data checks, then what only the finished run can tell.
     found = [_sentence(each) for each in (*data.warnings, data.note) if each]
+    if data.sentences:
+        return found
     if data.validation_rows < FEW_ROWS:
         found.append(
             f"Only {data.validation_rows:,} validation rows: the interval at the top is wide, "
@@ -146,6 +152,12 @@ def _sentence(words: str) -> str:
 
 def _words(run: Run) -> str:
     data = run.data
+    if data.sentences:
+        pool = f", and {data.unlabelled:,} texts without a label" * bool(data.unlabelled)
+        return (
+            f"No row with a label: {len(data.sentences):,} sentences, one a label{pool}. How good "
+            "the answers are is unknown until rows with labels are given to evaluate."
+        )
     held = f"from {data.validation_source}"
     if data.held_out:
         held = f"held out of it {_how(data.split)}".rstrip()
@@ -234,7 +246,7 @@ def _mistake(validation_logits: ValidationLogits, temperature: float, place: int
     said = validation_logits.predictions(temperature).select([place])
     return Mistake(
         text=text,
-        parts=(Part(text),),
+        parts=_parts(text, ()),
         true=task.words(validation_logits.targets_N[place : place + 1])[0],
         predicted=said.words()[0],
         confidence=float(said.confidence[0]),
@@ -264,4 +276,7 @@ def _parts(text: str, words: Sequence[Word]) -> tuple[Part, ...]:
         hint = f"{word.effect:+.2f}: {percent(word.without)} sure without it"
         parts += [Part(text[end : word.start]), Part(word.text, tone, hint)]
         end = word.start + len(word.text)
-    return (*parts, Part(text[end:]))
+    parts.append(Part(text[end:]))
+    if not isinstance(text, TextPair):
+        return tuple(parts)
+    return tuple(replace(part, text=part.text.replace(JOINT, BETWEEN)) for part in parts)

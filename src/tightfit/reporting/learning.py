@@ -35,6 +35,8 @@ class Learning:
 
 def learning(run: Run) -> Learning:
     """The learning curves of a run."""
+    if not run.history:
+        return Learning("No step was taken: the head was solved on one sentence a label.", ())
     optim = run.config.optim
     notes = []
     if optim.label_smoothing:

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import tightfit.reporting as package
 from tightfit.display import score_name, share_words
+from tightfit.metrics.interval import Interval
 from tightfit.reporting.confidence import confidence
 from tightfit.reporting.drawing import percent, short
 from tightfit.reporting.examples import rows
@@ -41,13 +42,17 @@ def render(run: Run, *, explain: bool = False) -> str:
     environment.filters["percent"] = percent
     environment.filters["short"] = short
     environment.filters["share_words"] = share_words
-    headline = run.metrics.validation.headline()
-    best = next(iter(headline))
-    others = {name: each for name, each in headline.items() if name != best}
+    scores = run.metrics.validation
+    shown = [scores, *(each.scores for each in run.evaluations)]
+    headline: dict[str, Interval] = next(
+        (each.headline() for each in shown if each is not None), {}
+    )
+    best = next(iter(headline), None)
+    others = {name: each for name, each in headline.items() if scores and name != best}
     page = environment.get_template(TEMPLATE).render(
         name=PurePath(str(run.path)).name or run.path,
         run=run,
-        scores=run.metrics.validation,
+        scores=scores,
         headline=headline,
         best=best,
         others=others,
@@ -56,7 +61,7 @@ def render(run: Run, *, explain: bool = False) -> str:
         verdict=verdict(run),
         spending=spending(run),
         learning=learning(run),
-        outcome=OUTCOMES[run.task.kind](run),
+        outcome=OUTCOMES[run.task.kind](run) if scores else None,
         confidence=confidence(run),
         rows=rows(run, explain=explain),
         story=story(run),

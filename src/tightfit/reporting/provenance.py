@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tightfit.data.text_pair import text_option
 from tightfit.model.model_card import loading_code
 from tightfit.reporting.drawing import percent, short
 from tightfit.run import Run
@@ -42,19 +43,20 @@ class Story:
 def story(run: Run) -> Story:
     """The closing parts of the page about a run."""
     path, quoted = str(run.path), shlex.quote(str(run.path))
+    pair = run.config.data.pair
     kind = "model" if run.plan.record.whole else "adapter"
     base = run.manifest.base.get("public_name", run.plan.model)
     return Story(
         proofs=tuple(_proven(name, proof) for name, proof in run.proofs.items()),
         settings=_settings(run),
-        commands=f"tightfit predict {quoted} --text '…'\n"
+        commands=f"tightfit predict {quoted} {text_option(pair=pair)}\n"
         f"tightfit predict {quoted} --data texts.csv --out labels.csv --probabilities\n"
         f"tightfit evaluate {quoted} --data labelled.csv\n"
         f"tightfit audit {quoted}",
         python="import tightfit\n\n"
         f"run = tightfit.Run.load({path!r})\n"
-        'found = run.predict(["…"])\n'
-        "found.labels, found.probabilities",
+        + ('found = run.predict([("…", "…")])\n' if pair else 'found = run.predict(["…"])\n')
+        + "found.labels, found.probabilities",
         loading=loading_code(run.plan, run.labels, base, f"{path}/{kind}"),
     )
 

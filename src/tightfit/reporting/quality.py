@@ -66,19 +66,25 @@ class Quality:
 
 def verdict(run: Run) -> Verdict:
     """The outcome of a run, for the top of the page."""
-    scores, plan = run.metrics.validation, run.plan
-    best = next(iter(scores.headline().values()))
-    how = "" if run.metrics.train.source == "validation" else ", cross-validated"
+    plan = run.plan
     cap = "" if plan.budget is None else f" of {plan.budget:,}"
     learned = adapter_words(run)
     of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
-    sample = "" if run.decisions.scored_rows is None else "a sample of "
-    rows = f"{sample}{scores.n:,} rows"
     return Verdict(
-        sentence=f"{share_words(best)} on {rows}{how} · {plan.total:,}{cap} parameters · {learned}",
+        sentence=f"{_scored(run)} · {plan.total:,}{cap} parameters · {learned}",
         spent=f"It trained {plan.total:,} {of_cap}; {learned}.",
         sound=all(proof.get("ok") for proof in run.proofs.values()),
     )
+
+
+def _scored(run: Run) -> str:
+    scores = run.metrics.validation
+    if scores is None:
+        return "accuracy unknown"
+    best = next(iter(scores.headline().values()))
+    how = "" if run.metrics.train.source == "validation" else ", cross-validated"
+    sample = "" if run.decisions.scored_rows is None else "a sample of "
+    return f"{share_words(best)} on {sample}{scores.n:,} rows{how}"
 
 
 def quality(run: Run) -> Quality:

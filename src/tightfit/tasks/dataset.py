@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.config import ASKED, Config, Decision
@@ -26,6 +27,9 @@ SHOWN = 60
 
 FEW_ROWS = 16
 """Rows a class up to which none are held out: a tenth of them would tell nothing, and is missed."""
+
+MOST_POOL = 2_000
+"""Texts without a label that are read: each costs a forward pass in every training."""
 
 FEW_FOLDS = 4
 """Parts of a cross-validation that nobody asked for: each costs a training."""
@@ -54,6 +58,8 @@ class Dataset:
     """What ``data.json`` keeps."""
     folds: Folds | None = None
     """Where no rows are held out: every row trains, and is scored by trainings without it."""
+    pool_texts: tuple[str, ...] = ()
+    """Texts without a label, for a head that is solved."""
 
 
 def read_dataset(
@@ -115,6 +121,26 @@ def read_dataset(
         ],
     }
     return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts, folds)
+
+
+def with_pool(dataset: Dataset, config: Config, unlabelled: Any) -> Dataset:
+    """The same rows, and texts without a label beside them: a sample, of very many.
+
+    Args:
+        dataset: the rows.
+        config: its ``data`` section and seed.
+        unlabelled: in any form of the data; None is none.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    if unlabelled is None:
+        return dataset
+    table = read_table(unlabelled, Columns.of(config.data), labelled=False)
+    drawn = np.random.default_rng(config.seed).permutation(len(table))[:MOST_POOL]
+    table = table.select(sorted(drawn.tolist()))
+    facts = {"unlabelled": len(table), "unlabelled_fingerprint": table.fingerprint()}
+    return replace(dataset, pool_texts=tuple(table.texts), facts={**dataset.facts, **facts})
 
 
 def _shared_out(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from tightfit.data.balanced import deal
 from tightfit.tasks.linear_probe import ABSENT_MARGIN, LinearMap
@@ -27,6 +27,10 @@ MOST_ITERATIONS = 2_000
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """Inverse strengths of the penalty that are tried where none is given."""
+
+POOL_SHARPNESS, POOL_ROUNDS = 20.0, 10
+"""What cosines with centres are multiplied by, and how often centres are moved; half and double of
+the first were worse on rows of training files."""
 
 STRENGTH_FOLDS = 4
 """Parts of the rows by which a strength is chosen."""
@@ -41,13 +45,16 @@ class HeadProblem:
 
     features_NF: NDArray[np.float64]
     """Divided by :attr:`length`."""
-    targets_N: NDArray[np.int64]
-    """Positions in :attr:`present_P`."""
+    shares_NP: NDArray[np.float64]
+    """How much of each row is of each label: 0 or 1, where its label is known."""
+    weights_N: NDArray[np.float64]
+    """Of the rows, 1 in sum."""
     present_P: NDArray[np.int64]
     """The labels that have rows, P of them."""
     num_labels: int
-    strength: float
+    penalty: float
     length: float
+    intercept: bool = True
 
     @classmethod
     def of(
@@ -56,12 +63,34 @@ class HeadProblem:
         targets_N: NDArray[np.int64],
         num_labels: int,
         strength: float,
+        *,
+        intercept: bool = True,
+        pool_MF: NDArray[np.float32] | None = None,
     ) -> HeadProblem:
-        """The problem that rows set."""
+        """The problem that rows set.
+
+        Args:
+            features_NF: of rows whose label is known.
+            targets_N: their labels.
+            num_labels: K.
+            strength: inverse strength of the penalty.
+            intercept: whether each label has one: of a single row a label it would say more of the
+                sentence than of the label.
+            pool_MF: of rows whose label is not known, which weigh as much together as the others.
+        """
         wide_NF = features_NF.astype(np.float64)
         length = float(np.linalg.norm(wide_NF, axis=1).mean()) or 1.0
         present_P, positions_N = np.unique(targets_N, return_inverse=True)
-        return cls(wide_NF / length, positions_N, present_P, num_labels, strength, length)
+        count, shares_NP = len(positions_N), np.eye(len(present_P))[positions_N]
+        weights_N = np.full(count, 1 / count)
+        penalty = 1 / (strength * count)
+        if pool_MF is not None and len(pool_MF):
+            pool = pool_MF.astype(np.float64)
+            shares_NP = np.concatenate([shares_NP, soft_targets(pool, wide_NF, shares_NP)])
+            weights_N = np.concatenate([weights_N, np.full(len(pool), 1 / len(pool))]) / 2
+            wide_NF, penalty = np.concatenate([wide_NF, pool]), penalty / 2
+        found = (wide_NF / length, shares_NP, weights_N, present_P, num_labels, penalty, length)
+        return cls(*found, intercept)
 
     def solve(self) -> LinearMap:
         """The solution, as a map of the features as they were given."""
@@ -90,15 +119,13 @@ class HeadProblem:
     def _value(self, weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """The objective and its gradient."""
         weight_PF, bias_P = self._parts(weights)
-        count = len(self.targets_N)
-        rows_N = np.arange(count)
         logs_NP = log_softmax(self.features_NF @ weight_PF.T + bias_P, axis=1)
-        penalty = float((weight_PF**2).sum()) / (2 * self.strength * count)
-        value = penalty - float(logs_NP[rows_N, self.targets_N].mean())
-        errors_NP = np.exp(logs_NP)
-        errors_NP[rows_N, self.targets_N] -= 1
-        slope_PF = errors_NP.T @ self.features_NF / count + weight_PF / (self.strength * count)
-        return value, np.concatenate([slope_PF.ravel(), errors_NP.mean(0)])
+        losses_N = -(self.shares_NP * logs_NP).sum(1)
+        value = float(self.weights_N @ losses_N + self.penalty * (weight_PF**2).sum() / 2)
+        errors_NP = (np.exp(logs_NP) - self.shares_NP) * self.weights_N[:, None]
+        slope_PF = errors_NP.T @ self.features_NF + self.penalty * weight_PF
+        slope_P = errors_NP.sum(0) * self.intercept
+        return value, np.concatenate([slope_PF.ravel(), slope_P])
 
     def _parts(
         self, weights: NDArray[np.float64]
@@ -107,45 +134,73 @@ class HeadProblem:
         return weights[:-present].reshape(present, -1), weights[-present:]
 
 
+def soft_targets(
+    pool_MF: NDArray[np.float64], features_NF: NDArray[np.float64], shares_NP: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How much each row of a pool is of each label: a soft spherical k-means (Dhillon and Modha
+    2001) whose centres are held half-way to those of the rows whose label is known.
+
+    Args:
+        pool_MF: features of rows whose label is not known.
+        features_NF: of those whose label is.
+        shares_NP: 1 for the label of each, else 0.
+    """
+    unit_MF = _unit(pool_MF)
+    known_PF = _unit(shares_NP.T @ _unit(features_NF))
+    centres_PF = known_PF
+    for _ in range(POOL_ROUNDS):
+        found_MP = softmax(POOL_SHARPNESS * unit_MF @ centres_PF.T, axis=1)
+        centres_PF = _unit(known_PF + _unit(found_MP.T @ unit_MF))
+    found: NDArray[np.float64] = softmax(POOL_SHARPNESS * unit_MF @ centres_PF.T, axis=1)
+    return found
+
+
+def _unit(features_NF: NDArray[np.float64]) -> NDArray[np.float64]:
+    return features_NF / np.maximum(np.linalg.norm(features_NF, axis=1, keepdims=True), 1e-12)
+
+
 def choose_strength(
     features_NF: NDArray[np.float32], targets_N: NDArray[np.int64], num_labels: int, seed: int
 ) -> float:
     """The strength with the least log loss in a cross-validation over the rows themselves."""
 
     def loss(strength: float) -> float:
-        logits_NK = _out_of_fold(features_NF, targets_N, num_labels, strength, seed=seed)
+        logits_NK = out_of_fold(features_NF, targets_N, num_labels, strength, seed=seed)
         logs_NK = log_softmax(logits_NK, axis=1)
         return -float(logs_NK[np.arange(len(targets_N)), targets_N].mean())
 
     return min(STRENGTHS, key=loss)
 
 
-def right_out_of_fold(
-    features_NF: NDArray[np.float32], targets_N: NDArray[np.int64], num_labels: int, seed: int
-) -> int:
-    """How many rows are answered rightly by a head that was solved without them."""
-    strength = choose_strength(features_NF, targets_N, num_labels, seed)
-    logits_NK = _out_of_fold(features_NF, targets_N, num_labels, strength, seed=seed)
-    return int((logits_NK.argmax(1) == targets_N).sum())
-
-
-def _out_of_fold(
+def out_of_fold(
     features_NF: NDArray[np.float32],
     targets_N: NDArray[np.int64],
     num_labels: int,
     strength: float,
     *,
     seed: int,
+    unscored: int = 0,
 ) -> NDArray[np.float64]:
-    """Logits of each row, by a head that was solved on other parts of the rows."""
-    parts_N = deal(targets_N.tolist(), list(range(len(targets_N))), STRENGTH_FOLDS, seed)
-    logits_NK = np.empty((len(targets_N), num_labels))
-    for part in np.unique(parts_N):
+    """Logits of each row, by a head that was solved on other parts of the rows.
+
+    Args:
+        features_NF: of the rows.
+        targets_N: their labels.
+        num_labels: K.
+        strength: inverse strength of the penalty.
+        seed: of the parts.
+        unscored: so many rows at the end are in every solution, and get no logits.
+    """
+    count = len(targets_N) - unscored
+    parts_N = deal(targets_N[:count].tolist(), list(range(count)), STRENGTH_FOLDS, seed)
+    parts_N = np.concatenate([parts_N, np.full(unscored, -1)])
+    logits_NK = np.empty((count, num_labels))
+    for part in np.unique(parts_N[:count]):
         own_N = parts_N == part
         if own_N.all():
             logits_NK[:] = 0.0
             break
         problem = HeadProblem.of(features_NF[~own_N], targets_N[~own_N], num_labels, strength)
         found = problem.solve()
-        logits_NK[own_N] = features_NF[own_N] @ found.weight_KF.T + found.bias_K
+        logits_NK[own_N[:count]] = features_NF[own_N] @ found.weight_KF.T + found.bias_K
     return logits_NK

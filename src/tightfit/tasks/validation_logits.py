@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import storage
+from tightfit.data.text_pair import TextPair, mapped
 from tightfit.errors import ArtefactError
 from tightfit.extras import ARROW, ensure_train, lazy
 from tightfit.tasks import Predictions, Task
@@ -69,7 +70,8 @@ class ValidationLogits:
         temperature = task.fit_temperature(bare.logits_NK, bare.targets_N).value
         shown = set(bare.mistakes(temperature)[:KEPT_TEXTS])
         kept = tuple(
-            _cut(texts[row]) if i in shown else None for i, row in enumerate(rows_N.tolist())
+            mapped(texts[row], _cut) if i in shown else None
+            for i, row in enumerate(rows_N.tolist())
         )
         return replace(bare, texts=kept, inputs=_whole([texts[row] for row in rows_N.tolist()]))
 
@@ -102,7 +104,8 @@ class ValidationLogits:
         return len(self.targets_N)
 
     def write(self, path: Path) -> None:
-        """Write one Parquet file with the columns row, label, logits, text.
+        """Write one Parquet file with the columns row, label, logits, text, input; of pairs
+        text_pair and input_pair, too.
 
         Raises:
             MachineError: it cannot be written.
@@ -114,6 +117,11 @@ class ValidationLogits:
             "text": pa.array(self.texts, pa.string()),
             "input": pa.array(self.inputs or [None] * len(self), pa.string()),
         }
+        for name, texts in (("text", self.texts), ("input", self.inputs)):
+            if any(isinstance(each, TextPair) for each in texts):
+                sides = zip(*map(_sides, texts), strict=True)
+                both = (pa.array(side, pa.string()) for side in sides)
+                columns |= dict(zip((name, f"{name}_pair"), both, strict=True))
         buffer = BytesIO()
         pq.write_table(pa.table(columns), buffer, compression="zstd")
         storage.write_bytes(path, buffer.getvalue())
@@ -138,9 +146,9 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
             seen=f"{path}: {error}",
             next_step="restore it from a copy, or train again",
         ) from error
-    texts = tuple(table["text"].to_pylist())
+    texts = _texts(table, "text")
     whole = "input" in table.column_names
-    inputs = tuple(table["input"].to_pylist()) if whole else (None,) * len(texts)
+    inputs = _texts(table, "input") if whole else (None,) * len(texts)
     return ValidationLogits(task, logits_NK, targets_N, rows_N, texts, inputs)
 
 
@@ -163,11 +171,29 @@ def _whole(texts: Sequence[str]) -> tuple[str | None, ...]:
     left, kept = KEPT_IN_ALL, []
     for text in texts:
         left -= len(text)
-        kept.append(text.encode("utf-8", "replace").decode() if left >= 0 else None)
+        kept.append(mapped(text, _storable) if left >= 0 else None)
     return tuple(kept)
 
 
-def _cut(text: str) -> str:
+def _texts(table: pa.Table, name: str) -> tuple[str | None, ...]:
+    """A column of texts, or of pairs where their second texts have one as well."""
+    texts = table[name].to_pylist()
+    if f"{name}_pair" not in table.column_names:
+        return tuple(texts)
+    both = zip(texts, table[f"{name}_pair"].to_pylist(), strict=True)
+    return tuple(None if first is None else TextPair(first, second) for first, second in both)
+
+
+def _sides(text: str | None) -> tuple[str | None, str | None]:
+    """Both texts of a pair."""
+    return (text.first, text.second) if isinstance(text, TextPair) else (None, None)
+
+
+def _storable(text: str) -> str:
     # A lone surrogate, as a data frame may hold, has no place in a file.
-    whole = text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()
+
+
+def _cut(text: str) -> str:
+    whole = _storable(text)
     return whole if len(whole) <= KEPT_CHARACTERS else whole[: KEPT_CHARACTERS - 1] + "…"

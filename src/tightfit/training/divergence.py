@@ -56,9 +56,13 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         for row in (history[0], sealed)
     )
     highest = highest_loss(setup, history)
-    by_loss = setup.out_of_fold is not None
     proof = no_regression(
-        start, end, metric, fitted_start=fitted_start, highest_loss=highest, by_loss=by_loss
+        start,
+        end,
+        metric,
+        fitted_start=fitted_start,
+        highest_loss=highest,
+        within_chance=setup.as_good_as_start,
     )
     if proof.numbers["kept_start"]:
         if setup.config.head.start == "run":

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tightfit.config import ASKED, Config, Decision, Decisions
+from tightfit.config import Config, Decision, Decisions
 from tightfit.data.readability import Readability, readability
 from tightfit.encoder import UnknownInside
 from tightfit.model.candidates import AUTO, prefixes, variants
@@ -23,6 +23,7 @@ from tightfit.tasks.dataset import Dataset
 from tightfit.training.frozen_probe import (
     FEW_ROWS,
     PACE_ROWS,
+    WARM_UP_ROWS,
     FrozenProbe,
     Scores,
     compared_words,
@@ -95,9 +96,8 @@ def choose_encoder(
     length = min(config.data.max_length, COMPARED_TOKENS)
     chosen = _Choice(FrozenProbe(config, dataset, progress, max_length=length), limit).of(sources)
     for name, decision in chosen.decisions.items():
-        if decision.reason != ASKED:
-            shown = repr(decision.value) if name == "prefix" else decision.value
-            progress.say(f"{name} {shown}: {decision.reason}")
+        shown = repr(decision.value) if name == "prefix" else decision.value
+        progress.say(f"{name} {shown}: {decision.reason}")
     progress.say(f"choosing took {time.monotonic() - began:.1f} seconds")
     told = warning_of(chosen.source.name, _read(chosen.probe, chosen.source))
     if told is not None:
@@ -139,11 +139,7 @@ class _Choice:
         return self._chosen(best, *self._reasons(readable, best), gone)
 
     def _readable(self, variants: Sequence[Source]) -> tuple[list[Source], list[str]]:
-        """Those that read the texts, or all if none does; and words about the others.
-
-        Raises:
-            UnknownInside: none of them can be compared.
-        """
+        """Those that read the texts, or all if none does; and words about the others."""
         seen = {source.folder: _read(self.probe, source) for source in variants}
         reads = [each for each in variants if seen[each.folder].verdict != "cannot read"]
         reads = reads or list(variants)
@@ -175,6 +171,7 @@ class _Choice:
         """Rows that there is time for; the cheapest of the encoders shows the pace."""
         if self.limit is None:
             return len(self.probe.rows_N)
+        self.probe.first(WARM_UP_ROWS).features(variants[0])
         few = self.probe.first(PACE_ROWS)
         began = time.monotonic()
         few.features(variants[0])

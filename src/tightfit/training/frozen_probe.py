@@ -34,8 +34,8 @@ COMPARED_ROWS = 512
 FEW_ROWS = 10
 """With fewer there is nothing to compare."""
 
-PACE_ROWS = 16
-"""Rows from which the pace of all is told."""
+WARM_UP_ROWS, PACE_ROWS = 2, 32
+"""Rows from which the pace of all is told, after some that load what is needed."""
 
 Scores = NDArray[Any]
 """How well a probe of all other rows answers each row of the sample, by the task's metric."""
@@ -70,6 +70,7 @@ class FrozenProbe:
         every = np.random.default_rng(config.seed).permutation(len(dataset.train_texts))
         self.rows_N = every[:rows]
         self._found: dict[tuple[Path, str], list[NDArray[np.float32]]] = {}
+        self._scores: dict[tuple[Path, str, Pooling], Scores] = {}
         self._tokenizers: dict[Path, TextTokenizer] = {}
 
     def first(self, rows: int) -> FrozenProbe:
@@ -86,6 +87,7 @@ class FrozenProbe:
         Raises:
             UnknownInside: only ``transformers`` computes the encoder.
         """
+        self.first(WARM_UP_ROWS).features(source)
         few = self.first(PACE_ROWS)
         began = time.monotonic()
         few.features(source)
@@ -130,8 +132,12 @@ class FrozenProbe:
         Raises:
             UnknownInside: only ``transformers`` computes the encoder.
         """
-        features_NF = self.features(source)[("first", "mean").index(pooling)]
-        return self.dataset.task.unseen_scores(features_NF, self.dataset.train_targets[self.rows_N])
+        key = (source.folder, source.prefix, pooling)
+        if key not in self._scores:
+            features_NF = self.features(source)[("first", "mean").index(pooling)]
+            targets_N = self.dataset.train_targets[self.rows_N]
+            self._scores[key] = self.dataset.task.unseen_scores(features_NF, targets_N)
+        return self._scores[key]
 
 
 def gain_and_error(better_N: Scores, than_N: Scores) -> tuple[float, float]:

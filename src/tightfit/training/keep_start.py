@@ -27,7 +27,7 @@ def choose_by_folds(setup: Setup, progress: Progress) -> Setup:
         f"{found.start.right:g} with {found.start.scores[0]:.2f}"
     )
     progress.say(words)
-    if found.trained.as_good_as(found.start):
+    if setup.as_good_as_start:
         kept: Decision[Literal["trained", "start"]] = Decision("trained", words)
         return replace(setup, decisions=replace(setup.decisions, kept=kept))
     return cross_validate(start_of(setup, words), progress)

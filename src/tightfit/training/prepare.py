@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
-from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
-from tightfit.data.batches import padding_share
+from tightfit.config import ASKED, Config, Decision, Decisions, KeptText, PoolUse
+from tightfit.data.batches import padding_share, tokenise
 from tightfit.data.token_cache import TokenCache
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.device import best_device
@@ -109,7 +109,7 @@ def prepare(
     setup, names = _opened(
         config, dataset, source, plan, decided=decided, chosen=chosen, progress=progress
     )
-    setup = with_names(setup, names)
+    setup = _with_pool(with_names(setup, names))
     setup, schedule_note = _scheduled(setup)
     lengths = setup.decisions.max_length, setup.decisions.predict_max_length
     for sentence in (_about_lengths(lengths), schedule_note, *_about(setup)):
@@ -159,8 +159,23 @@ def _opened(
         precision,
         held if dataset.folds else held.sample(config.train.eval_rows, config.seed),
         _lean(classifier, precision) if own_path is None else None,
+        pool=reader.pool(dataset.pool_texts, long_text.value) if dataset.pool_texts else None,
     )
     return setup, names
+
+
+def _with_pool(setup: Setup) -> Setup:
+    """The setup with the texts without a label where they are of use, and what is to be said."""
+    if setup.pool is None:
+        return setup
+    count = len(setup.dataset.pool_texts)
+    decision: Decision[PoolUse] = Decision("used", f"{count:,} texts shape the solved head")
+    used = setup.objective == "contrastive" or not len(setup.dataset.train_targets)
+    if not used:
+        why = "with rows that have labels, only a contrastive training gains by them"
+        decision = Decision("left out", why)
+    decisions = replace(setup.decisions, unlabelled=decision)
+    return replace(setup, pool=setup.pool if used else None, decisions=decisions)
 
 
 def _scheduled(setup: Setup) -> tuple[Setup, str | None]:
@@ -193,6 +208,10 @@ def _about(setup: Setup) -> Iterator[str]:
     decisions, precision = setup.decisions, setup.precision
     if decisions.label_names is not None:
         yield f"label names are {decisions.label_names.value}: {decisions.label_names.reason}"
+    if decisions.unlabelled is not None:
+        yield f"texts without a label are {decisions.unlabelled.value}: " + (
+            decisions.unlabelled.reason
+        )
     if decisions.objective is not None:
         yield f"objective {decisions.objective.value}: {decisions.objective.reason}"
     if setup.train.tokens.truncated:
@@ -254,6 +273,12 @@ class _Reader:
             rows, held_rows = replace(rows, parts_N=every_N), replace(held_rows, parts_N=parts_N)
         return rows, held_rows, kept, len(names)
 
+    def pool(self, texts: Sequence[str], kept: KeptText) -> Rows:
+        """Texts without a label."""
+        tokens = tokenise(self.tokenizer, texts, self.max_length, long_text=kept)
+        flat = replace(tokens, multiple=self.multiple).flat
+        return Rows(flat, np.zeros(len(flat), dtype=np.int64))
+
 
 def _few_steps(setup: Setup) -> Schedule:
     """The schedule before a head that is solved: as many steps for every class, or none."""
@@ -271,6 +296,8 @@ def decide_long_text(config: Config, tokens: Tokens) -> Decision[KeptText]:
     """What is kept of texts that are too long, by how many training texts are."""
     if config.data.long_text != "auto":
         return Decision(config.data.long_text, ASKED)
+    if config.data.pair:
+        return Decision("head", "a pair loses the end of its longer text")
     share = tokens.truncated / max(1, len(tokens))
     reason = f"{share:.1%} of the training texts are cut"
     return Decision("head" if share < MANY_CUT else "head+tail", reason)

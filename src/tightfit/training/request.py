@@ -62,11 +62,13 @@ class TrainRequest:
     """Rows and settings as they were asked for; nothing that a run decides is in here.
 
     Attributes:
-        data: a path, ``hf:NAME``, ``sample``, or rows in memory.
+        data: a path, ``hf:NAME``, ``sample``, or rows in memory; None where the names in
+            ``data.labels`` are all there is to learn from.
         config: every setting.
         validation: rows to validate on, or None.
         limit: train on so many rows, or None.
         from_run: the run that it goes on from, or None.
+        unlabelled: texts without labels, in any form of the data, or None.
         started: when the call began, by :func:`time.monotonic`.
     """
 
@@ -75,6 +77,7 @@ class TrainRequest:
     validation: Any = None
     limit: int | None = None
     from_run: Path | None = None
+    unlabelled: Any = None
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -94,8 +97,7 @@ class TrainRequest:
             config,
             options.get("validation"),
             options.get("limit"),
-            None,
-            time.monotonic() if started is None else started,
+            started=time.monotonic() if started is None else started,
         )
 
     def check(self, progress: Progress | None = None) -> None:
@@ -124,9 +126,11 @@ class TrainRequest:
                 next_step="name the run with --from, or set head.start=probe",
             )
         columns = Columns.of(self.config.data)
-        texts = check_source(self.data, columns, progress=progress)
+        texts = [] if self.data is None else check_source(self.data, columns, progress=progress)
         if self.validation is not None:
             check_source(self.validation, columns, progress=progress)
+        if self.unlabelled is not None:
+            check_source(self.unlabelled, columns, labelled=False, progress=progress)
         encoders = variants(self.config.model)
         for name in dict(encoders):
             check_model(name)

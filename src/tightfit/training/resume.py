@@ -94,8 +94,8 @@ class RunStart:
         if storage.read_json(self.folder.labels) != dataset.task.to_json():
             raise _other_rows("the labels have changed")
         before = storage.read_json(self.folder.data)
-        for part in ("train_fingerprint", "validation_fingerprint"):
-            if before[part] != dataset.facts[part]:
+        for part in ("train_fingerprint", "validation_fingerprint", "unlabelled_fingerprint"):
+            if before.get(part) != dataset.facts.get(part):
                 raise _other_rows(f"{part.split('_')[0]} rows have changed")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from tightfit.config import Config, Decisions, Objective
 from tightfit.data.batches import (
@@ -34,6 +35,9 @@ from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
+
+SIGNIFICANT = 0.05
+"""Largest p-value at which what trained counts as worse than its start."""
 
 HistoryRow = dict[str, Any]
 """step, epoch, lr, train_loss, eval_loss, rows, tokens, seconds; and under ``train_`` and ``eval_``
@@ -88,10 +92,17 @@ class Answers:
         loss = self.task.fit_temperature(self.logits_NK, self.targets_N).log_loss_after
         return loss, self.right / len(self.targets_N)
 
-    def as_good_as(self, other: Answers) -> bool:
-        """Few rows tell little by how many are right, and more by how sure each answer is: worse
-        is what is worse by both."""
-        return self.right >= other.right or self.scores[0] < other.scores[0]
+    def as_good_as(self, other: Answers, significant: float) -> bool:
+        """Worse is what has a higher loss, and more rows wrong that the other has right than the
+        other way round, at this p-value (the sign test of McNemar 1947, one-sided)."""
+        own_N, other_N = (
+            self.task.row_scores(each.logits_NK, each.targets_N) for each in (self, other)
+        )
+        lost, won = int((other_N > own_N).sum()), int((own_N > other_N).sum())
+        if lost <= won or self.scores[0] < other.scores[0]:
+            return True
+        chance = binomtest(lost, lost + won, alternative="greater").pvalue
+        return bool(chance >= significant)
 
 
 @dataclass(frozen=True)
@@ -130,6 +141,8 @@ class Setup:
     """The share of padding in an epoch's forward passes."""
     most_rows: int | None = None
     """Most rows of one pass, once the device has run out of memory with more."""
+    pool: Rows | None = None
+    """Texts without a label; their targets say nothing."""
     out_of_fold: OutOfFold | None = None
     """The scores, where no rows are held out."""
     chooses: bool = True
@@ -145,6 +158,17 @@ class Setup:
     def solves(self) -> bool:
         """Whether the head is solved once the steps are over, and takes no part in them."""
         return self.objective != "cross-entropy"
+
+    @property
+    def as_good_as_start(self) -> bool:
+        """Whether what trained is no worse than its start, on rows that it did not see.
+
+        Before a head that is solved the contrastive phase was better on nearly every draw of rows,
+        whatever a few of them said: it takes more than chance to doubt it.
+        """
+        found = self.out_of_fold
+        significant = SIGNIFICANT if self.solves else 1.0
+        return found is not None and found.trained.as_good_as(found.start, significant)
 
     @property
     def lr(self) -> float:

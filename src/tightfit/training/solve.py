@@ -5,6 +5,8 @@ Shapes: N rows, F width of the features.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,11 +15,17 @@ from tightfit.model.proofs import Proof
 from tightfit.tasks.linear_probe import LinearMap
 from tightfit.tasks.solved_head import HeadProblem, choose_strength
 from tightfit.training.probe import frozen_features, put_output
-from tightfit.training.setup import Setup
+from tightfit.training.setup import Rows, Setup
 
 SOLVED_TOLERANCE = 1e-5
 """Largest entry that the gradient of the objective, a mean over rows, may have: what rounding the
 solution to fp32 leaves of zero is a hundredth of it."""
+
+NAMES_STRENGTH = 30.0
+"""Inverse strength of the penalty where sentences are all there is: no row can choose it."""
+
+POOL_STRENGTH = 10.0
+"""The same where texts without a label stand beside rows: more is known than by rows alone."""
 
 
 def solve_head(setup: Setup, *, frozen: bool) -> None:
@@ -25,8 +33,9 @@ def solve_head(setup: Setup, *, frozen: bool) -> None:
 
     Args:
         setup: its output layer is written.
-        frozen: whether the encoder is as it was loaded. Then the strength is chosen by the rows;
-            features that were trained on the same rows tell nothing of it.
+        frozen: whether the encoder is as it was loaded. Then the strength is chosen by the rows,
+            and they are all that counts; features that were trained on the same rows tell nothing
+            of it.
     """
     put_output(setup, _problem(setup, frozen=frozen).solve())
 
@@ -48,7 +57,7 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
     numbers = {
         "largest_gradient": residual,
         "tolerance": SOLVED_TOLERANCE,
-        "strength": problem.strength,
+        "penalty": problem.penalty,
         "rows": len(setup.train.targets),
         "parameters": sum(p.numel() for p in (layer.weight, layer.bias)),
     }
@@ -61,13 +70,17 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
 
 def _problem(setup: Setup, *, frozen: bool) -> HeadProblem:
     config, targets_N = setup.config, setup.train.targets
-    features_NF = _features(setup)
+    features_NF, named = _features(setup, setup.train), not len(setup.dataset.train_targets)
     outputs = setup.classifier.task.outputs
-    strength = config.contrastive.strength
-    if frozen:
-        strength = choose_strength(features_NF, targets_N, outputs, config.seed)
-    return HeadProblem.of(features_NF, targets_N, outputs, strength)
+    given = (features_NF, targets_N, outputs)
+    if frozen and not named:
+        return HeadProblem.of(*given, choose_strength(*given, config.seed))
+    pool = setup.pool
+    pool_MF = None if pool is None else _features(setup, pool)
+    strength = NAMES_STRENGTH if named else POOL_STRENGTH if pool else config.contrastive.strength
+    intercept = pool is not None or not named
+    return HeadProblem.of(*given, strength, intercept=intercept, pool_MF=pool_MF)
 
 
-def _features(setup: Setup) -> NDArray[np.float32]:
-    return frozen_features(setup, np.arange(len(setup.train.targets)))
+def _features(setup: Setup, rows: Rows) -> NDArray[np.float32]:
+    return frozen_features(replace(setup, train=rows), np.arange(len(rows.targets)))

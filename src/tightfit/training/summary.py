@@ -44,9 +44,11 @@ class TrainSummary:
     Attributes:
         task: what a target is.
         total: trainable parameters.
-        scores: on the validation rows, by name: those that are told first of this kind of target.
+        scores: on the validation rows, by name: those that are told first of this kind of target;
+            None where no row had a label.
         metric: by which the best step was chosen, such as accuracy.
-        start: its value before the first step, on the rows that evaluations while training score.
+        start: its value before the first step, on the rows that evaluations while training score;
+            None where there are none.
         best_step: the step whose weights were kept.
         steps: optimiser steps that were taken.
         epochs: passes over the training rows.
@@ -56,15 +58,15 @@ class TrainSummary:
         tokens_per_second: likewise.
         proofs: by name, whether each holds, and whether a failure was declared (``expected``), and
             whether the start was kept (``kept_start``).
-        source: of the scores.
+        source: of the scores, where there are any.
         continued: of a training that went on from a run, what became of what that knew.
     """
 
     task: str
     total: int
-    scores: Mapping[str, float]
+    scores: Mapping[str, float | None]
     metric: str
-    start: float
+    start: float | None
     best_step: int
     steps: int
     epochs: float
@@ -73,7 +75,7 @@ class TrainSummary:
     examples_per_second: float
     tokens_per_second: float
     proofs: Mapping[str, Mapping[str, bool]]
-    source: ScoreSource = "validation"
+    source: ScoreSource | None = "validation"
     continued: Continued | None = None
 
     @classmethod
@@ -105,23 +107,23 @@ class TrainSummary:
         return told
 
     @property
-    def accuracy(self) -> float:
+    def accuracy(self) -> float | None:
         """Of one label a text: the share of rows that are right."""
         return self._score("accuracy")
 
     @property
-    def macro_f1(self) -> float:
+    def macro_f1(self) -> float | None:
         """Of labels: the mean of their F1."""
         return self._score("macro_f1")
 
     @property
-    def start_accuracy(self) -> float:
+    def start_accuracy(self) -> float | None:
         """Of one label a text: the accuracy before the first step."""
         if self.metric != "accuracy":
             raise AttributeError(f"the start was measured by {self.metric}")
         return self.start
 
-    def _score(self, name: str) -> float:
+    def _score(self, name: str) -> float | None:
         if name not in self.scores:
             raise AttributeError(f"targets of this kind have no {name}: {', '.join(self.scores)}")
         return self.scores[name]
@@ -138,7 +140,7 @@ class Metrics:
 
     train: TrainSummary
     validation: Any
-    """Scores on the validation rows, as the task gives them."""
+    """Scores on the validation rows, as the task gives them; None where no row had a label."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tightfit.data.copies import check_copy, write_sheet
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, check_source, read_table
+from tightfit.data.text_pair import as_input
 from tightfit.display import Shown
 from tightfit.errors import DataError, MissingExtraError, ModelError, UsageError
 from tightfit.extras import ensure
@@ -82,7 +83,7 @@ def check(
         text_column: column, or columns to join with a space.
         label_column: column of the labels; None takes ``label`` where there is one.
         settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
-            as assignments or by name.
+            as assignments or by name; ``data.pair`` where its texts are pairs.
         model: whose tokenizer counts tokens; None takes the default recipe's, if it is installed.
         max_length: longest text that will be read, in tokens; None takes the default recipe's.
         fix: what a cleaned copy shall be without: some of ``FIXES``. The copy has all columns.
@@ -107,7 +108,7 @@ def check(
     if file is not None:
         check_not_input(file, data, against)
         check_new_file(file, overwrite=overwrite)
-    defaults = with_reading(load_config(), settings).data
+    defaults = with_reading(load_config(), settings, "data.pair").data
     columns = Columns.of(defaults, text_column, label_column, "empty")
     columns = replace(columns, task="single", missing_label="drop")
     labelled = None if label_column is None else True
@@ -192,7 +193,9 @@ def _token_counter(model: str | None) -> CountTokens | None:
             raise
         return None
     tokenizer = _tokenizer(source)
-    return lambda texts: [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
+    return lambda texts: [
+        len(encoding.ids) for encoding in tokenizer.encode_batch(list(map(as_input, texts)))
+    ]
 
 
 def _tokenizer(source: Source) -> Tokenizer:

@@ -293,6 +293,7 @@ def _row(name: str, result: TrainResult) -> Row:
     """What a finished run is worth."""
     run = Run.open(result.run)
     scores = run.metrics.validation
+    assert scores is not None, "what is compared was trained on rows"
     return Row(
         name=name,
         trainable=result.total,

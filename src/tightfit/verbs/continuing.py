@@ -25,6 +25,7 @@ FRESH: dict[str, object] = {
 
 BUILD = (
     "model.name",
+    "data.pair",
     *(f"adapters.{key}" for key in ("method", "rank", "alpha", "rslora", "dora", "targets")),
     *("adapters.layers", "head.kind", "head.pooling"),
 )

@@ -33,7 +33,7 @@ from tightfit.model.proofs import Proof, round_trip
 from tightfit.progress import Progress, RichProgress
 from tightfit.storage.whole import check_replaceable, whole_folder
 from tightfit.tasks import SingleLabel, need_one_class, read_task
-from tightfit.verbs.run_training import RECORDED_VERSIONS
+from tightfit.verbs.sealing import RECORDED_VERSIONS
 
 RECIPE = "imported"
 """What stands as the recipe in the settings of such a run."""

@@ -16,7 +16,7 @@ from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import need_one_class
-from tightfit.tasks.dataset import Dataset, read_dataset, tell_about
+from tightfit.tasks.dataset import Dataset, read_dataset, tell_about, with_pool
 from tightfit.tasks.known_rows import KnownRows
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.continued_start import continued_plan
@@ -49,7 +49,7 @@ class Origin:
         need_one_class(run.task, "going on from a run")
         kept = run.validation
         rows = [] if kept is None else [i for i, text in enumerate(kept.inputs) if text is not None]
-        texts = () if kept is None else tuple(str(kept.inputs[i]) for i in rows)
+        texts = () if kept is None else tuple(t for t in kept.inputs if t is not None)
         targets = np.zeros(0, dtype=np.int64) if kept is None else kept.targets_N[rows]
         trained = run.data.folds is not None
         known = KnownRows(str(path), run.identity, run.task, texts, targets, trained)
@@ -104,7 +104,7 @@ def read_rows(request: TrainRequest, origin: Origin | None, progress: Progress) 
         for sentence in origin.known.about(dataset.facts):
             progress.say(sentence)
     tell_about(dataset, progress)
-    return dataset
+    return with_pool(dataset, request.config, request.unlabelled)
 
 
 @dataclass(frozen=True)

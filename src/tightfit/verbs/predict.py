@@ -17,7 +17,6 @@ from tightfit.data.given_texts import as_source
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import Rows
 from tightfit.data.sources import Columns, as_named, check_source, open_rows
-from tightfit.data.table import Table
 from tightfit.display import Shown
 from tightfit.engines.engine_names import LIBRARY_OF, Asked, EngineName
 from tightfit.errors import UsageError
@@ -102,7 +101,7 @@ def predict(
         thresholds: from which probability on a label is answered, by its name or value: where none
             of these is reached, the most probable of the others is. None takes those that
             ``evaluate`` kept, and an empty mapping none.
-        text_column: column, or columns to join with a space.
+        text_column: column, or columns to join with a space; of a run on pairs, its two columns.
         missing_text: what a row without a text is, ``refuse`` a fault or ``empty`` an empty text;
             None takes the run's own setting.
         settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
@@ -171,10 +170,8 @@ def predict(
 
 def _opened(data: Any, columns: Columns) -> tuple[Rows, Columns]:
     """The source, and where its texts are, which may be nothing but texts."""
-    source = as_source(data, lambda: columns)
-    if isinstance(source, Table):
-        columns = replace(columns, text=("text",))
-    return open_rows(source, columns.form), as_named(source, columns)
+    source, columns = as_named(as_source(data, lambda: columns, pair=columns.pair), columns)
+    return open_rows(source, columns.form), columns
 
 
 def _check_form(submission: bool, others: Mapping[str, object]) -> None:

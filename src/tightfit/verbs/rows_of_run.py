@@ -19,13 +19,19 @@ def rows_of(run: Run, data: Any = None, validation: Any = None) -> Dataset:
 
     Raises:
         DataError: they cannot be read, or have changed.
-        UsageError: the run was imported, so that nobody knows its rows.
+        UsageError: the run was imported, so that nobody knows its rows, or made of label names.
     """
     facts = run.data
     if facts.imported:
         raise UsageError(
             "the run was not trained here, so its training rows are not known",
             seen=facts.source,
+            next_step="give the rows themselves",
+        )
+    if facts.sentences:
+        raise UsageError(
+            "the run was made of label names, not of rows with labels",
+            seen=run.path,
             next_step="give the rows themselves",
         )
     if not facts.held_out and facts.folds is None and validation is None:

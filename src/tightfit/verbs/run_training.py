@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,9 @@ from tightfit import storage
 from tightfit.config import Config
 from tightfit.metrics.interval import TaskScores
 from tightfit.model.adapters import adapter_pairs
-from tightfit.model.artefact import load_artefact, save_artefact
-from tightfit.model.classifier import count_built, predict_logits
-from tightfit.model.model_card import write_card
-from tightfit.model.proofs import ROUND_TRIP_ROWS, Proof, movement, round_trip
+from tightfit.model.artefact import save_artefact
+from tightfit.model.proofs import movement
 from tightfit.progress import Progress
-from tightfit.reporting.page import render
 from tightfit.run import Run
 from tightfit.tasks.calibrate import DERIVED_NAME, calibrate
 from tightfit.tasks.validation_logits import ValidationLogits
@@ -50,12 +45,8 @@ from tightfit.training.solve import head_is_solved
 from tightfit.training.time_budget import TimeLimit, fit_into
 from tightfit.training.tracking import Tracker, check_tracker
 from tightfit.verbs.origin import Chosen, Origin, choose_plan, origin_of, read_rows
+from tightfit.verbs.sealing import gates, round_trip_of, seal_trained, summed
 from tightfit.verbs.train_result import TrainResult, read_result
-
-SUMMED = ("ok", "expected", "kept_start")
-"""What the summary of a training tells of each proof."""
-
-RECORDED_VERSIONS = ("tightfit", "torch", "transformers", "peft", "accelerate", "tokenizers")
 
 
 def run_training(
@@ -186,11 +177,11 @@ def _fit(
     artefact = folder.model if setup.classifier.plan.record.whole else folder.adapter
     saved = save_artefact(setup.classifier, artefact)
     proofs = {
-        "gates": _gates(setup, loop.optimizer_parameters, saved).to_json(),
+        "gates": gates(setup, loop.optimizer_parameters, saved).to_json(),
         "gradients": gradients.to_json(),
         "movement": moved.to_json(),
         "no_regression": regression.to_json(),
-        "round_trip": _round_trip(setup, artefact).to_json(),
+        "round_trip": round_trip_of(setup, artefact).to_json(),
     }
     if setup.solves:
         at_start = setup.objective == "probe" or regression.numbers["kept_start"]
@@ -221,68 +212,8 @@ def _finish(
     if setup.classifier.task.calibrates:
         storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
     result = replace(_result(folder.root, setup, trained, scores), continued=continued)
-    told = {name: value for name, value in result.told().items() if name != "source"}
-    metrics = {"train": told, "source": result.source, "validation": scores.to_json()}
-    if setup.decisions.scored_rows is not None:
-        of = len(setup.validation.targets)
-        metrics["sample"] = {"of": of, **asdict(setup.decisions.scored_rows)}
-    storage.write_json(folder.metrics, metrics)
-    source = setup.source
-    write_card(
-        trained.artefact,
-        setup.config,
-        setup.classifier.plan,
-        setup.classifier.task,
-        decisions=setup.decisions,
-        scores=scores,
-        source=source,
-        steps=trained.fitted.steps,
-        data=setup.dataset.facts,
-        proofs=trained.proofs,
-    )
-    base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
-    versions = _versions()
-    draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
-    # Where every minute is counted, ``tightfit report`` explains the mistakes later.
-    explain = setup.config.train.minutes is None
-    page = render(run.with_parts(manifest=draft), explain=explain)
-    storage.write_text(folder.report, page)
-    storage.seal(folder, versions, base)
-    CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
-    return result
-
-
-def _gates(setup: Setup, optimizer: int, saved: int) -> Proof:
-    """The four counts; each was compared with the plan where it was made."""
-    plan = setup.classifier.plan
-    shapes = setup.source.shapes(plan.num_labels)
-    # What a head of low rank does without.
-    spared = sum(
-        shapes.hidden * plan.num_labels - rank * (shapes.hidden + plan.num_labels)
-        for rank in plan.head_ranks.values()
-    )
-    counts = {
-        "plan": plan.total,
-        "built": count_built(setup.classifier),
-        "optimizer": optimizer,
-        "saved": saved,
-        "cap": plan.budget,
-        "frozen": 0 if plan.record.whole else shapes.parameters - plan.head - spared,
-    }
-    return Proof("gates", ok=True, numbers=counts)
-
-
-def _round_trip(setup: Setup, artefact: Path) -> Proof:
-    trained = setup.classifier
-    tokens = setup.validation.tokens
-    tokens = tokens.select(range(min(ROUND_TRIP_ROWS, len(tokens))))
-    anew = load_artefact(artefact, setup.source, trained.plan, trained.task)
-    anew.module.to(trained.device)
-    batch = setup.config.train.eval_batch
-    return round_trip(
-        predict_logits(trained, tokens, batch=batch),
-        predict_logits(anew, tokens, batch=batch),
-        labels=(trained.task.names, anew.task.names),
+    return seal_trained(
+        run, setup, result, scores, proofs=trained.proofs, artefact=trained.artefact
     )
 
 
@@ -319,13 +250,6 @@ def _result(run: Path, setup: Setup, trained: _Trained, scores: TaskScores) -> T
         seconds=counters.seconds,
         examples_per_second=counters.per_second(counters.rows),
         tokens_per_second=counters.per_second(counters.tokens),
-        proofs={
-            name: {key: proof[key] for key in SUMMED if key in proof}
-            for name, proof in trained.proofs.items()
-        },
+        proofs=summed(trained.proofs),
         source="validation" if setup.out_of_fold is None else "cross_validation",
     )
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{n: version(n) for n in RECORDED_VERSIONS}}

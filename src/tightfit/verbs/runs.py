@@ -44,7 +44,8 @@ class ListedRun:
     """Where its rows came from."""
     model: str | None = None
     score: Score | None = None
-    """None of a run that is not finished, and of an adapter that was imported."""
+    """None of a run that is not finished, of an adapter that was imported, and of a run from label
+    names alone."""
     parameters: int | None = None
     """That trained."""
     bytes: int = 0
@@ -156,9 +157,9 @@ def _finished(folder: storage.RunFolder) -> ListedRun:
     )
 
 
-def _score(validation: dict[str, Any]) -> Score | None:
+def _score(validation: dict[str, Any] | None) -> Score | None:
     for name in SCORES:
-        if name in validation:
+        if validation is not None and name in validation:
             value, low, high = (float(validation[name][key]) for key in ("value", "low", "high"))
             return Score(value, low, high, name, int(validation["n"]))
     return None

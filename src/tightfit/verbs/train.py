@@ -5,6 +5,8 @@ What can be refused at once is refused here, before torch is imported.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,12 +16,15 @@ from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.training.request import TrainOptions, check_same_settings, is_first_process
 from tightfit.verbs.continuing import request_of
+from tightfit.verbs.from_names import names_request
 from tightfit.verbs.train_result import TrainResult, read_result
 
 
 def train(
-    data: Any,
+    data: Any = None,
     *,
+    label_names: Sequence[str] | str | None = None,
+    unlabelled: Any = None,
     from_run: str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -31,7 +36,11 @@ def train(
 
     Args:
         data: a path, ``hf:NAME``, ``sample``, or rows in memory: a frame, a ``datasets.Dataset``,
-            ``(texts, labels)``, a dict of columns or a list of dicts.
+            ``(texts, labels)``, a dict of columns or a list of dicts; None with ``label_names``.
+        label_names: what the labels are called, where no row has one: a classifier is made of the
+            names alone, and nothing is known of its scores until ``evaluate``.
+        unlabelled: texts of the kind that it is for, in any form of the data, where rows with a
+            label are few, or none.
         from_run: a finished run to go on from with new rows: its settings, adapters and head rows
             are kept, and its validation rows are scored before and after.
         out: the run folder; None takes the next ``runs/NNN``.
@@ -46,7 +55,12 @@ def train(
     Raises:
         TightfitError: its subclasses tell what is wrong; nothing half-written is left behind.
     """
-    request, progress = request_of(data, from_run, options), progress or RichProgress()
+    progress = progress or RichProgress()
+    if label_names is not None:
+        beside: Any = {"unlabelled": unlabelled, "from_run": from_run, "options": options}
+        request = names_request(label_names, data, **beside)
+    else:
+        request = replace(request_of(data, from_run, options), unlabelled=unlabelled)
     path = Path(out) if out is not None else storage.next_path()
     first = is_first_process()
     if resume and storage.RunFolder(path).manifest.is_file():
@@ -55,10 +69,14 @@ def train(
         return read_result(path)
     if first and not resume:  # the others come late, when the folder is there
         storage.check_may_create(path, overwrite=overwrite)
-        check_not_input(path, data, request.validation, request.from_run)
+        check_not_input(path, data, request.validation, request.from_run, request.unlabelled)
     request.check(progress)
     if first:
         progress.say(f"training into {path}")
+    if label_names is not None:
+        from tightfit.verbs.name_training import train_on_names
+
+        return train_on_names(request, path, resume=resume, overwrite=overwrite, progress=progress)
     from tightfit.verbs.run_training import run_training
 
     return run_training(request, path, resume=resume, overwrite=overwrite, progress=progress)

@@ -27,7 +27,7 @@ class TrainResult(Shown, TrainSummary):
         name, score = next(iter(self.scores.items()))
         return {
             "run": self.run,
-            name: f"{score:.1%}",
+            name: "unknown" if score is None else f"{score:.1%}",
             "parameters": f"{self.total:,}",
             "proofs": f"{holding} of {len(self.proofs)} hold",
         }

@@ -8,6 +8,7 @@ from typing import Any
 
 from tightfit.cascade.two_stage import CASCADE, write_cascade
 from tightfit.data.sources import Columns, read_table
+from tightfit.data.text_pair import TextPair
 from tightfit.display import Shown
 from tightfit.engines.parity import spread
 from tightfit.errors import TightfitError
@@ -101,7 +102,7 @@ def _rows(run: Run, data: Any, columns: Columns, progress: Progress, *, labelled
             )
         return Rows(table.texts, run.task.encode(table) if labelled else None, table.source)
     if own is None:
-        return Rows(read_table(FALLBACK, Columns(), labelled=False).texts, None, FALLBACK)
+        return Rows(_sample_texts(pair=run.config.data.pair), None, FALLBACK)
     if run.data.folds is not None:
         progress.warn(
             "the run was trained on every row that it has: what an export costs on them says "
@@ -110,3 +111,9 @@ def _rows(run: Run, data: Any, columns: Columns, progress: Progress, *, labelled
     places = spread(len(own.validation_texts), MOST_ROWS)
     texts = [own.validation_texts[place] for place in places]
     return Rows(texts, own.validation_targets[places], VALIDATION)
+
+
+def _sample_texts(*, pair: bool) -> list[str]:
+    """Texts that ship with the package; each with the next one where pairs are read."""
+    texts = read_table(FALLBACK, Columns(), labelled=False).texts
+    return list(map(TextPair, texts, texts[1:])) if pair else texts

@@ -10,6 +10,7 @@ from tightfit.data.checks.findings import Findings, Kind
 from tightfit.data.checks.markup import decode_markup
 from tightfit.data.checks.repeats import contradictory_rows, repeated_rows, text_key
 from tightfit.data.table import Table
+from tightfit.data.text_pair import mapped
 from tightfit.errors import DataError
 
 Fix = Literal["duplicates", "near", "contradictory", "shared", "suspects", "empty", "markup"]
@@ -79,7 +80,7 @@ def cleaned(table: Table, findings: Findings, fixes: Sequence[Fix]) -> Cleaned:
 
 
 def _decoded(table: Table) -> tuple[Table, int]:
-    texts = [decode_markup(text) for text in table.texts]
+    texts = [mapped(text, decode_markup) for text in table.texts]
     changed = sum(new != old for new, old in zip(texts, table.texts, strict=True))
     return replace(table, texts=texts), changed
 

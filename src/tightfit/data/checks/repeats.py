@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from tightfit.data.checks.characters import is_empty
 from tightfit.data.checks.near import Match, find_near, near_steps
+from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.progress import Progress
 
 
 def text_key(text: str) -> str:
     """What makes two texts the same: all but spacing. Empty for a text with nothing to read."""
+    if isinstance(text, TextPair) and not is_empty(text):
+        return JOINT.join(map(text_key, (text.first, text.second)))
     return "" if is_empty(text) else " ".join(text.split())
 
 

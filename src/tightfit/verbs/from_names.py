@@ -1,0 +1,69 @@
+"""``train --label-names``: what is asked for where no row has a label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tightfit.config import typed
+from tightfit.config.value_types import as_list
+from tightfit.data.labels import LabelSet
+from tightfit.data.name_sentences import sentences
+from tightfit.errors import DataError, UsageError
+from tightfit.training.request import TrainOptions, TrainRequest
+
+NEED_ROWS = ("validation", "limit", "minutes", "max_steps")
+"""Options that mean nothing without rows and steps."""
+
+
+def names_request(
+    label_names: Sequence[str] | str,
+    data: Any,
+    *,
+    unlabelled: Any,
+    from_run: str | Path | None,
+    options: TrainOptions,
+) -> TrainRequest:
+    """The request for a classifier from the names of its labels.
+
+    Raises:
+        UsageError: rows, or what needs rows, are given as well.
+        DataError: fewer than two names, one of them twice, or one that says nothing.
+        SettingsError: with every mistake in the options.
+    """
+    given = {"data": data, "from": from_run, **{name: options.get(name) for name in NEED_ROWS}}
+    beside = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if beside:
+        raise UsageError(
+            "--label-names makes a classifier without a row that has a label, in no steps",
+            seen=f"--label-names with {', '.join(beside)}",
+            next_step="leave out one of the two; with --data, names count as they stand in it",
+        )
+    names = as_list(label_names)
+    settings = {**typed(options.get("settings", ())), "data.labels": names}
+    named: TrainOptions = {**options, "settings": settings}
+    request = TrainRequest.of(None, **named)
+    _check_names(request)
+    return replace(request, unlabelled=unlabelled)
+
+
+def _check_names(request: TrainRequest) -> None:
+    data = request.config.data
+    labels = LabelSet(data.labels, data.labels)
+    if len(labels) < 2:
+        raise DataError(
+            "a classifier needs at least 2 labels",
+            seen=", ".join(labels.names) or "no name",
+            next_step='name them all, such as --label-names "sports,business"',
+        )
+    found = zip(labels.names, sentences(labels.names, data.label_descriptions), strict=True)
+    silent = [name for name, sentence in found if sentence is None]
+    if silent:
+        raise DataError(
+            "these names say nothing of what a text is about",
+            seen=", ".join(silent),
+            allowed="names with a word in them",
+            next_step="give words in their place, or sentences with data.label_descriptions",
+        )

@@ -144,7 +144,9 @@ def test_a_single_mistake_is_no_reason_to_be_certain(mistake: int) -> None:
 @pytest.mark.parametrize("rows", [40, 48, 60])
 def test_few_rows_suffice_where_what_they_say_carries_over(rows: int) -> None:
     """Also where four fifths of them would be too few for a temperature of their own."""
-    assert calibrate(overconfident(rows)).temperature > 1.5
+    temperature = calibrate(overconfident(rows)).temperature
+    assert isinstance(temperature, float)
+    assert temperature > 1.5
 
 
 def test_few_rows_leave_probabilities_as_they_are() -> None:

@@ -130,7 +130,7 @@ def test_train_arguments(trainer: Recorder) -> None:
         **{"validation": "v", "model": ["m"], "recipe": "paper", "budget": 1_000_000},
         **{"out": Path("o"), "seed": 7, "max_steps": 8, "limit": 9, "resume": False},
         **{"overwrite": True, "settings": ["a.b=c"], "text_column": "t,u", "label_column": "l"},
-        **{"minutes": None, "from_run": None},
+        **{"minutes": None, "from_run": None, "label_names": None, "unlabelled": None},
     }
 
 

@@ -24,7 +24,8 @@ from tightfit.engines.parity import refuse_difference
 from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, UsageError
 from tightfit.exporting.format_names import FORMATS
 from tightfit.metrics.interval import Interval
-from tightfit.tasks.label_thresholds import DERIVED_NAME, ChosenThreshold
+from tightfit.tasks.chosen_threshold import ChosenThreshold
+from tightfit.tasks.label_thresholds import DERIVED_NAME
 
 
 @pytest.fixture(scope="module")

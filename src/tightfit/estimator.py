@@ -32,6 +32,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import DEFAULT_RECIPE
+from tightfit.data.given_label_sets import label_sets
 from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.table import Table
 from tightfit.data.text_pair import TextPair
@@ -40,7 +41,7 @@ from tightfit.progress import Progress, RichProgress
 from tightfit.random_states import keep_random_states
 from tightfit.run import Run
 from tightfit.storage.files import read_bytes, write_bytes
-from tightfit.tasks import need_one_class
+from tightfit.tasks import SingleLabel
 from tightfit.verbs.train import train
 
 MOST_SEED = 2**32
@@ -55,7 +56,8 @@ class TightfitClassifier(
     """Adapters on a frozen encoder, inside a hard budget of trainable parameters.
 
     ``X`` is a list, an array or a Series of strings, or a data frame whose column
-    ``text_column`` holds them; ``y`` whatever scikit-learn takes as classes.
+    ``text_column`` holds them; ``y`` whatever scikit-learn takes as classes, or several labels a
+    text.
 
     Args:
         budget: most trainable parameters allowed; None takes the recipe's cap.
@@ -103,22 +105,30 @@ class TightfitClassifier(
 
         Args:
             X: N texts.
-            y: N classes.
+            y: N classes; or where texts may have several labels N lists of them, or 0 and 1 for
+                each, (N, K).
 
         Raises:
             ValueError: texts, classes or parameters cannot be used.
             TightfitError: nothing was wrong with them, but the training failed.
         """
-        classes_N = _classes(y)
         texts = self._texts(X)
-        check_consistent_length(texts, classes_N)
-        classes, ids_N = np.unique(classes_N, return_inverse=True)
+        sets = label_sets(y)
+        if sets is None:
+            classes_N = _classes(y)
+            check_consistent_length(texts, classes_N)
+            classes, ids_N = np.unique(classes_N, return_inverse=True)
+            rows = Table(texts, ids_N.tolist(), _names(classes))
+        else:
+            check_consistent_length(texts, sets.ids)
+            classes = sets.classes
+            rows = Table(texts, label_names=_names(classes), label_sets=sets.ids)
         if len(classes) < 2:
             raise ValueError(f"two classes or more are needed; y has 1 class: {classes[0]!r}")
         folder = _Folder()
         with _as_value_errors():
             train(
-                Table(texts, ids_N.tolist(), _names(classes)),
+                rows,
                 out=folder.path / RUN,
                 budget=self.budget,
                 recipe=self.recipe,
@@ -131,6 +141,7 @@ class TightfitClassifier(
         self.__dict__.pop("_run", None)
         self._folder = folder
         self.classes_ = classes
+        self._as_lists = sets is not None and sets.as_lists
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
@@ -145,11 +156,20 @@ class TightfitClassifier(
         )
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The class of each text, of the kind that ``y`` had."""
+        """The class of each text, of the kind that ``y`` had; of several labels a text 0 and 1 for
+        each, ``given_NK``, or a list where ``y`` had lists."""
         check_is_fitted(self)
         with _as_value_errors():
-            answers_N = need_one_class(self.run_.task, "predict").answers(self._probabilities(X))
-        return self.classes_[answers_N]
+            said: Any = self.run_.predict(self._texts(X))
+        task = self.run_.task
+        if isinstance(task, SingleLabel):
+            return self.classes_[task.answers(said.probabilities)]
+        if not self._as_lists:
+            given_NK: NDArray[np.int64] = said.given.astype(np.int64)
+            return given_NK
+        found = np.empty(len(said), dtype=object)
+        found[:] = [self.classes_[ids].tolist() for ids in said.ids]
+        return found
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """``probabilities_NK``, columns in the order of ``classes_``, calibrated where possible."""
@@ -161,7 +181,8 @@ class TightfitClassifier(
         check_is_fitted(self)
         with _as_value_errors():
             logits_NK = self.run_.predictor.logits(self._texts(X)).astype(np.float64)
-        return logits_NK[:, 1] - logits_NK[:, 0] if len(self.classes_) == 2 else logits_NK
+        two = len(self.classes_) == 2 and self.run_.task.one_class
+        return logits_NK[:, 1] - logits_NK[:, 0] if two else logits_NK
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """``embeddings_NF``: what the tuned encoder makes of each text, as the head reads it."""

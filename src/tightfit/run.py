@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from tightfit.encoder import LogitsOfTexts
     from tightfit.engines.leave_one_out import Word
     from tightfit.engines.predictor import AnswerOptions, Predictor
+    from tightfit.metrics.calibration import Scale
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
-    from tightfit.tasks.label_thresholds import ChosenThreshold
+    from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
 
 
@@ -251,7 +252,7 @@ class Run(Shown):
         return read_cascade_facts(self.folder.derived / CASCADE)
 
     @cached_property
-    def temperature(self) -> float:
+    def temperature(self) -> Scale:
         """What logits are divided by, so that probabilities can be believed."""
         return 1.0 if self.calibration is None else self.calibration.temperature
 
@@ -271,15 +272,17 @@ class Run(Shown):
         """From which probability on a label is answered, by its id; of most labels nothing."""
         from tightfit.tasks.label_thresholds import thresholds_by_id
 
-        named = self._thresholds
-        if named is None:
-            named = {each.label: each.threshold for each in self.chosen_thresholds}
-        return thresholds_by_id(self.task, named)
+        kept = {each.label: each.threshold for each in self.chosen_thresholds}
+        if not self._thresholds:  # none were asked for, or that there be none
+            return thresholds_by_id(self.task, kept if self._thresholds is None else {})
+        asked = thresholds_by_id(self.task, self._thresholds)
+        return asked if self.task.one_class else {**thresholds_by_id(self.task, kept), **asked}
 
     @cached_property
     def chosen_thresholds(self) -> tuple[ChosenThreshold, ...]:
         """What ``evaluate`` chose since the run was sealed, with the figures."""
-        from tightfit.tasks.label_thresholds import DERIVED_NAME, ChosenThreshold
+        from tightfit.tasks.chosen_threshold import ChosenThreshold
+        from tightfit.tasks.label_thresholds import DERIVED_NAME
 
         if self._path is None or not (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
             return ()
@@ -381,7 +384,7 @@ class Run(Shown):
 
         data = with_reading(self.config, settings).data
         columns = Columns.of(data, text_column, label_column, missing_text)
-        return columns.to_answer(self.task.kind)
+        return columns.to_answer(self.task.kind, self.task.separator)
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""

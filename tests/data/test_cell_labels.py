@@ -116,7 +116,8 @@ def test_labels_of_another_task_stop(labels: list[str], words: str, tmp_path: Pa
     """And are learnt as they stand with the setting that the error names."""
     with pytest.raises(DataError, match=words) as caught:
         read(csv(tmp_path, labels))
-    assert caught.value.add == "--set data.task=single"
+    assert caught.value.add is not None
+    assert caught.value.add.startswith("--set data.task=")
     assert read(csv(tmp_path, labels), "single") == labels
 
 
@@ -157,8 +158,7 @@ def test_objects_of_python_are_labels(label: object, value: object) -> None:
     [
         ([["a"], ["b"]], "a list of one", "--label-column label.0"),
         ([[1, 0], [0, 1]], "one 1 among zeros", "--label-column label.0,label.1"),
-        ([["a", "b"], ["b"]], "several labels, as a list", None),
-        ([[1, 1], [0, 1]], "several labels, as a list", None),
+        ([[1, 1], [0, 1]], "0 and 1 for each class", "--label-column label.0,label.1"),
         ([{"k": "a"}, {"k": "b"}], "a label is {'k': 'a'}", "--label-column label.k"),
         ([{"a": 1, "b": 0}, {"a": 0, "b": 1}], "a label is", "--label-column label.a,label.b"),
     ],
@@ -172,7 +172,9 @@ def test_labels_with_something_inside_are_told(
         read(path)
     assert caught.value.add == add
     if add is not None:
-        assert len(set(read(path, label=add.split()[-1]))) == 2
+        found = read_table(path, Columns(label=add.split()[-1]), labelled=True).targets
+        assert found is not None
+        assert len(set(found)) == 2
 
 
 MARKS = {"text": [f"some words {i}" for i in range(4)], "spam": [1, 0, 0, 1], "ham": [0, 1, 1, 0]}
@@ -192,7 +194,6 @@ def test_columns_of_one_label_each_are_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ham", "words"),
     [
-        ([1, 1, 1, 0], r"1 in several columns of labels\n.*line 2"),
         ([0, None, 1, 0], r"without a 1 in any column(.|\n)*line 3"),
         ([0, 2, 1, 0], r"one holds '2\.?0?' \(str\)(.|\n)*line 3"),
     ],
@@ -218,7 +219,7 @@ def test_rows_without_a_label_may_be_left_out(name: str, tmp_path: Path) -> None
     assert table.left_out == {"label": 2}
 
 
-@pytest.mark.parametrize("kind", ["multi", "rating"])
+@pytest.mark.parametrize("kind", ["rating"])
 def test_other_tasks_are_not_offered_yet(kind: str) -> None:
     """Their names are settled, and they say so."""
     with pytest.raises(SettingsError, match="not offered yet"):

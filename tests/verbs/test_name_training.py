@@ -166,3 +166,10 @@ def test_they_go_with_few_rows(objective: str, use: str, bert: Path, tmp_path: P
     assert run.decisions.unlabelled.value == use
     assert f"texts without a label are {use}" in str(notes.said)
     assert all(proof["ok"] for proof in run.proofs.values())
+
+
+def test_names_say_nothing_of_pairs(tmp_path: Path) -> None:
+    """Whether one text follows from another is no topic."""
+    pair = {"data.pair": True, "data.text_column": ("text", "other")}
+    with pytest.raises(SettingsError, match="nothing of a pair of texts"):
+        tightfit.train(label_names=LABELS, out=tmp_path / "run", settings=pair)

@@ -25,7 +25,7 @@ from tightfit.errors import MachineError, UsageError
 from tightfit.extras import ensure
 from tightfit.progress import Progress
 from tightfit.storage.whole import PARTIAL_SUFFIX
-from tightfit.tasks import LabelFormat, Predictions, Task
+from tightfit.tasks import LabelFormat, Predictions, Task, need_one_class
 
 SUBMISSION = {"ID": int, "Label": int}
 """The competition's columns: the row's number from 0, and the position of its class."""
@@ -65,13 +65,16 @@ class Form:
     kept: Mapping[str, list[Any]] = field(default_factory=dict)
     """First cells of the columns that are handed on, an id among them where the input has one."""
 
-    def own(self, task: Task) -> dict[str, type]:
+    def own(self, task: Task) -> dict[str, Any]:
         """The columns that the answer itself has, but for the id."""
         return task.columns(self.label_format, probabilities=self.probabilities)
 
     def columns(self, task: Task) -> Columns:
         """Known before the first row, which may have no label to tell a type from."""
-        return SUBMISSION if self.submission else {ID: int, **self.kept, **self.own(task)}
+        if self.submission:
+            need_one_class(task, "--submission")
+            return SUBMISSION
+        return {ID: int, **self.kept, **self.own(task)}
 
     def writer(self, path: Path, task: Task) -> Writer:
         """A file to write such rows to."""
@@ -80,7 +83,8 @@ class Form:
         shares = (
             [] if self.submission else [n for n, kind in self.own(task).items() if kind is float]
         )
-        return CsvWriter(path, self.columns(task), shares, escape=self.escape_formulas)
+        more: dict[str, Any] = {"escape": self.escape_formulas, "separator": task.separator}
+        return CsvWriter(path, self.columns(task), shares, **more)
 
     def rows(self, start: int, found: Predictions, kept: Mapping[str, list[Any]]) -> list[Row]:
         """What is written of a chunk whose first row has the number ``start``."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, get_args, get_origin
 
 from tightfit.errors import DataError
 from tightfit.extras import ARROW, lazy
@@ -79,15 +79,23 @@ class CsvWriter:
     """Comma-separated values, quoted where needed, Unix line ends."""
 
     def __init__(
-        self, path: Path, columns: Columns, shares: Collection[str] = (), *, escape: bool = False
+        self,
+        path: Path,
+        columns: Columns,
+        shares: Collection[str] = (),
+        *,
+        escape: bool = False,
+        separator: str = "",
     ) -> None:
         """Open ``path`` for writing, and write the header.
 
         ``shares`` are the columns of probabilities; ``escape`` puts an apostrophe before what a
-        spreadsheet would take for a formula.
+        spreadsheet would take for a formula; ``separator`` stands between several labels.
         """
         self._file: IO[str] = path.open("w", encoding="utf-8", newline="")
         self._names, self._shares, self._escape = list(columns), frozenset(shares), escape
+        self._lists = {name for name, of in columns.items() if get_origin(of) is list}
+        self._separator = separator
         self._plain = csv.writer(self._file, lineterminator="\n")
         self._quoting = csv.writer(self._file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         self._write(self._names)
@@ -98,6 +106,8 @@ class CsvWriter:
             self._write([self._cell(name, row[name]) for name in self._names])
 
     def _cell(self, name: str, cell: Cell) -> Cell:
+        if name in self._lists:
+            return self._separator.join(map(str, cell))
         return f"{cell:.{DIGITS}f}" if name in self._shares else flat(cell)
 
     def _write(self, cells: Sequence[Cell]) -> None:
@@ -150,6 +160,8 @@ def arrow_type(of: type | list[Any]) -> pa.DataType:
 
     Text where these are of several kinds, or none is there.
     """
+    if get_origin(of) is list:
+        return pa.list_(arrow_type(get_args(of)[0]))
     if isinstance(of, type):
         types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
         return types[of]

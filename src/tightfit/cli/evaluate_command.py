@@ -135,6 +135,8 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     if hasattr(scores, "confusion"):
         confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
         tables += [_class_table(scores), confusions(scores)]
+    elif scores.each_label():
+        tables.append(_class_table(scores))
     tests = {"": found.paired, ", macro F1": found.paired_macro_f1}
     paired = [Text(f"{pair}{of}: {test.sentence}") for of, test in tests.items() if test]
     seeds = [] if found.seeds is None else [_seed_table(found.seeds)]
@@ -168,6 +170,8 @@ def _thresholds(found: Evaluation) -> list[RenderableType]:
 
 
 def _score_table(found: Evaluation, title: str) -> Table:
+    from tightfit.tasks.calibrate import scale_words
+
     scores, calibration = found.scores, found.calibration
     table = new_table(f"{title}: {scores.n:,} rows", "score", ">value", "95% interval")
     for name, score in scores.headline().items():
@@ -177,7 +181,7 @@ def _score_table(found: Evaluation, title: str) -> Table:
     add_row(table, "log loss", f"{scores.log_loss:.3f}")
     add_row(table, "calibration error", percent(scores.ece))
     add_row(table, "  before calibration", percent(calibration.ece_before))
-    add_row(table, "temperature", f"{calibration.temperature:.3g}")
+    add_row(table, "temperature", scale_words(calibration.temperature))
     return table
 
 
@@ -197,7 +201,7 @@ def _class_table(scores: Scores) -> Table:
     table = new_table(
         "each label", "label", ">rows", ">precision", ">recall", ">F1", "95% interval"
     )
-    for each in scores.per_class:
+    for each in scores.each_label():
         values = [percent(x.value) for x in (each.precision, each.recall, each.f1)]
         add_row(table, _short(each.name), f"{each.support:,}", *values, _ends(each.f1))
     return table

@@ -254,7 +254,7 @@ def predict(
         texts = _texts_for(loaded, text, text_pair)
         if cascade:
             loaded = loaded.with_cascade()
-        if loaded.thresholds:
+        if loaded.thresholds and (loaded.task.one_class or threshold):
             _tell_thresholds(front, loaded, kept=not threshold)
         style = Style(as_json, label_format, probabilities, explain)
         answer_texts(front, loaded, texts, style)

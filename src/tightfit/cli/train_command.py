@@ -24,6 +24,7 @@ from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Forecast, Run, TrainResult
+    from tightfit.metrics.interval import TaskScores
     from tightfit.training.summary import Continued
 
 MEANING = {
@@ -276,10 +277,10 @@ def _gone_on(continued: Continued | None) -> str:
     return f"the run's knowledge{new}"
 
 
-def _new_labels(continued: Continued | None, scores: Any) -> Iterator[str]:
+def _new_labels(continued: Continued | None, scores: TaskScores) -> Iterator[str]:
     """How well each is found, a few of them."""
     new = () if continued is None else continued.new_labels
-    known = {each.name: each for each in getattr(scores, "per_class", ())}
+    known = {each.name: each for each in scores.each_label()}
     for name in new[:NEW_LABELS]:
         each = known.get(name)
         if each is None or not each.support:
@@ -291,11 +292,11 @@ def _new_labels(continued: Continued | None, scores: Any) -> Iterator[str]:
         )
 
 
-def _weakest(scores: Any) -> Iterator[str]:
+def _weakest(scores: TaskScores) -> Iterator[str]:
     """The label that is found worst, where there are labels."""
-    if not hasattr(scores, "per_class"):
+    seen = [each for each in scores.each_label() if each.support]
+    if not seen:
         return
-    seen = [each for each in scores.per_class if each.support]
     weakest = min(seen, key=lambda each: each.f1.value)
     yield (
         f"weakest label: {weakest.name}, F1 {percent(weakest.f1.value)}, "

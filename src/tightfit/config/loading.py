@@ -119,7 +119,10 @@ def typed(settings: Settings) -> dict[str, object]:
     return values
 
 
-READING = ("data.delimiter", "data.encoding", "data.missing_label", "data.quoting")
+READING = (
+    *("data.delimiter", "data.encoding", "data.label_separator", "data.missing_label"),
+    *("data.quoting", "data.task"),
+)
 """The settings of a file, which may be another for rows that a run has not been trained on."""
 
 

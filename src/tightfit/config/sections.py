@@ -44,9 +44,8 @@ MissingLabel = Literal["refuse", "drop"]
 
 
 def _offered(kind: TaskKind) -> TaskKind:
-    words = {"multi": "several labels a row are", "rating": "ratings, learnt as numbers, are"}
-    if kind in words:
-        raise ValueError(f"{words[kind]} not offered yet; auto and single are")
+    if kind == "rating":
+        raise ValueError("ratings, learnt as numbers, are not offered yet; auto and others are")
     return kind
 
 
@@ -176,8 +175,12 @@ class Data(Section):
     """Column of the labels."""
     task: Annotated[TaskKind, AfterValidator(_offered)] = "auto"
     """What a label is. ``single``: one class a row, also where labels are numbers that are not
-    whole, or seem to be several in one. ``auto``: the same, but such labels stop. ``multi`` and
-    ``rating`` are not offered yet."""
+    whole, or seem to be several in one. ``multi``: each row has several labels, one or none.
+    ``auto``: lists, or several columns of 0 and 1, are several labels; else as ``single``, but
+    labels that seem to be something else stop. ``rating`` is not offered yet."""
+    label_separator: str = ""
+    """What stands between several labels in one cell, such as ``|``; with it ``auto`` takes each
+    row to have several. Empty: found out, where ``task`` is ``multi``."""
     missing_text: MissingText = "refuse"
     """What a row without a text is: a fault, an empty text, or while training left out."""
     missing_label: MissingLabel = "refuse"

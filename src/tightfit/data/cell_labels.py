@@ -20,6 +20,7 @@ from tightfit.data.rows import Chunk
 from tightfit.errors import DataError
 
 SINGLE, DROP = "--set data.task=single", "--set data.missing_label=drop"
+MULTI = "--set data.task=multi"
 """Options that mend a command."""
 
 LABEL_COLUMNS = 20
@@ -121,14 +122,8 @@ def _refuse_lists(chunk: Chunk, cells: list[Any], column: str) -> None:
             lists,
             add=f"--label-column {column}.0",
         )
-    (length, *others) = lengths
-    if len(lists) == len(cells) and not others and length <= LABEL_COLUMNS and _one_hot(found):
-        raise chunk.fault(
-            f"each label is a list of one 1 among zeros, such as {found[0]!r}",
-            lists,
-            next_step="name its places as columns, in the order of the classes:",
-            add="--label-column " + ",".join(f"{column}.{i}" for i in range(length)),
-        )
+    if are_marks(cells):
+        raise places_without_names(chunk, found, column)
     raise several(chunk, lists, f"a row has several labels, as a list: {describe(found[0])}")
 
 
@@ -157,14 +152,32 @@ def _refuse_objects(chunk: Chunk, cells: list[Any], column: str) -> None:
     )
 
 
-def _one_hot(rows: Sequence[Sequence[object]]) -> bool:
-    return all(sorted(map(str, row))[-2:] in (["0", "1"], ["0.0", "1.0"]) for row in rows)
+def are_marks(cells: Sequence[object]) -> bool:
+    """Whether every cell is a list of as many 0 and 1, two or more."""
+    lists = [list(cell) for cell in cells if is_list(cell)]
+    lengths = {len(own) for own in lists}
+    marks = all(isinstance(x, Real) and x in (0, 1) for own in lists for x in own)
+    return len(lists) == len(cells) and len(lengths) == 1 and min(lengths) > 1 and marks
+
+
+def places_without_names(chunk: Chunk, found: list[list[Any]], column: str) -> DataError:
+    """The error for lists of 0 and 1, whose places have no names."""
+    one_each = all(sum(own) == 1 for own in found)
+    what = "one 1 among zeros" if one_each else "0 and 1 for each class"
+    names = [f"{column}.{i}" for i in range(len(found[0]))]
+    short = len(names) <= LABEL_COLUMNS
+    return chunk.fault(
+        f"each label is a list of {what}, such as {found[0]!r}",
+        range(len(found)),
+        next_step="name its places as columns, in the order of the classes:",
+        add="--label-column " + ",".join(names) if short else None,
+    )
 
 
 def several(chunk: Chunk, rows: Sequence[int], what: str, **more: str) -> DataError:
     """The error for rows that have several labels each."""
-    step = "several labels a row are not offered yet (data.task=multi); give each row one label"
-    return chunk.fault(what, rows, **{"next_step": step, **more})
+    step = "give each row one label; or, where every row has a list of them:"
+    return chunk.fault(what, rows, **{"next_step": step, "add": MULTI, **more})
 
 
 def _numbers_and_strings(chunk: Chunk, cells: list[Any]) -> list[int | float | str]:
@@ -240,7 +253,7 @@ def _refuse_separated(chunk: Chunk, labels: Sequence[str]) -> None:
     """Look for several names in one label."""
     counts = Counter(labels)
     if all(label[:1] == "[" and label[-1:] == "]" for label in counts):
-        raise _separated(chunk, labels, range(len(labels)), "in brackets")
+        raise _separated(chunk, labels, range(len(labels)), how="in brackets")
     for sign, share in SEPARATORS.items():
         joined = {label for label in counts if sign in label.strip(sign)}
         if sum(counts[label] for label in joined) < max(1, SEPARATED_SHARE * len(labels)):
@@ -251,17 +264,19 @@ def _refuse_separated(chunk: Chunk, labels: Sequence[str]) -> None:
         shared = sum(times[name] > 1 for name in names)
         if shared and shared >= share * len(names):
             rows = [index for index, label in enumerate(labels) if label in joined]
-            raise _separated(chunk, labels, rows, f"joined by {sign!r}")
+            raise _separated(chunk, labels, rows, how=f"joined by {sign!r}", sign=sign)
 
 
-def _separated(chunk: Chunk, labels: Sequence[str], rows: Sequence[int], how: str) -> DataError:
+def _separated(
+    chunk: Chunk, labels: Sequence[str], rows: Sequence[int], *, how: str, sign: str = ""
+) -> DataError:
     return several(
         chunk,
         rows,
         f"labels seem to be several, {how}, such as {labels[rows[0]]!r}",
-        next_step="several labels a row are not offered yet (data.task=multi); to train each of "
-        f"the {len(set(labels)):,} combinations as a class of its own:",
-        add=SINGLE,
+        next_step="to learn each label of a row; data.task=single trains each of the "
+        f"{len(set(labels)):,} combinations as a class of its own:",
+        add=f"{MULTI} --set data.label_separator={quote(sign)}" if sign else SINGLE,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tightfit.config import Data, MissingLabel, MissingText, TaskKind
 from tightfit.data.cell_text import DROP_TEXT, TAKE_EMPTY
+from tightfit.data.table import MissingPart
 from tightfit.data.text_files import FOUND_OUT, TextForm
 
 
@@ -22,6 +23,8 @@ class Columns:
     missing_label: MissingLabel = "refuse"
     task: TaskKind = "auto"
     """What a label is."""
+    separator: str = ""
+    """Between several labels in one cell; empty finds it out."""
     form: TextForm = FOUND_OUT
     """How text files are read."""
     group: str = ""
@@ -47,13 +50,21 @@ class Columns:
             missing_text or settings.missing_text,
             settings.missing_label,
             settings.task,
+            settings.label_separator,
             TextForm.of(settings),
             settings.group_column,
             settings.pair,
         )
 
-    def to_answer(self, task: TaskKind) -> Columns:
+    @property
+    def gaps(self) -> dict[MissingPart, str]:
+        """What a row is that lacks a text, or a label. Where labels are several, whoever reads them
+        knows which cells are no answer."""
+        several = self.task == "multi" and self.missing_label == "refuse"
+        return {"text": self.missing_text, "label": "none" if several else self.missing_label}
+
+    def to_answer(self, task: TaskKind, separator: str) -> Columns:
         """The same for a run's answers: what its labels are is known, and no row is left out."""
         missing: MissingText = "refuse" if self.missing_text == "drop" else self.missing_text
         known = replace(self, task=task, group="", missing_text=missing)
-        return replace(known, mend_text=TAKE_EMPTY)
+        return replace(known, separator=self.separator or separator, mend_text=TAKE_EMPTY)

@@ -54,6 +54,16 @@ class LabelSet:
             name if type(value) is int and str(value) != name else value for name, value in pairs
         )
 
+    def spelt(self, label_format: str | None) -> tuple[int | str, ...]:
+        """The classes by ``value``, ``id`` or ``name``; None is what people call them."""
+        if label_format == "id":
+            return tuple(range(len(self)))
+        if label_format is None:
+            return self.shown
+        spelt = self.values if label_format == "value" else self.names
+        # Labels that only ``data.labels`` declares may be names among integers.
+        return spelt if len({*map(type, spelt)}) == 1 else tuple(map(str, spelt))
+
     @classmethod
     def from_table(cls, table: Table, declared: tuple[str, ...] = ()) -> LabelSet:
         """Fix the classes and their order from labelled rows.
@@ -87,14 +97,28 @@ class LabelSet:
         id_of = self._ids(table, labels)
         unseen = [row for row, label in enumerate(labels) if label not in id_of]
         if unseen:
-            raise DataError(
-                f"{table.source} has labels that the classifier does not know",
-                seen=f"{_listed(sorted({str(_name(table, labels[row])) for row in unseen}))} in "
-                f"{say_places(unseen, 'row')}; {len(unseen):,} of {len(labels):,} rows",
-                allowed=_listed(self.names),
-                next_step="remove these rows, or give their labels the names known here",
-            )
+            raise _unseen(self, table, unseen, {str(_name(table, labels[row])) for row in unseen})
         return [id_of[label] for label in labels]
+
+    def encode_sets(self, table: Table) -> list[list[int]]:
+        """Class ids of rows with several labels each, as :meth:`encode` matches them.
+
+        Raises:
+            DataError: no labels, or labels that training did not see.
+        """
+        sets = table.label_sets
+        if sets is None:
+            raise DataError(
+                f"{table.source} has not several labels a row, as the classifier has",
+                next_step="give lists, names joined by data.label_separator, or columns of 0 and 1",
+            )
+        flat = [label for own in sets for label in own]
+        id_of = self._ids(table, flat) if flat else {}
+        unseen = [row for row, own in enumerate(sets) if not id_of.keys() >= set(own)]
+        if unseen:
+            strange = {str(_name(table, x)) for row in unseen for x in sets[row] if x not in id_of}
+            raise _unseen(self, table, unseen, strange)
+        return [[id_of[label] for label in own] for own in sets]
 
     def extended(self, table: Table) -> LabelSet:
         """These classes, whose ids stay, and after them those of the rows that are not known here.
@@ -138,6 +162,16 @@ class LabelSet:
             return by_value if set(labels) & set(by_value) else by_their_name
         # One shared name is enough: to match the rest by value could only swap classes silently.
         return by_their_name or by_value
+
+
+def _unseen(known: LabelSet, table: Table, rows: list[int], names: set[str]) -> DataError:
+    return DataError(
+        f"{table.source} has labels that the classifier does not know",
+        seen=f"{_listed(sorted(names))} in {say_places(rows, 'row')}; {len(rows):,} of "
+        f"{len(table):,} rows",
+        allowed=_listed(known.names),
+        next_step="remove these rows, or give their labels the names known here",
+    )
 
 
 def own_classes(table: Table) -> LabelSet:

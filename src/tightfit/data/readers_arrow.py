@@ -202,6 +202,8 @@ def _class_names(schema: pa.Schema, origin: Origin, column: str) -> tuple[str, .
         return None
     try:
         feature = json.loads(raw)["info"]["features"].get(column, {})
+        # A list of labels has the names inside, as either version of the library writes it.
+        feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
         return tuple(feature["names"]) if feature.get("_type") == "ClassLabel" else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(

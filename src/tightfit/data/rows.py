@@ -35,9 +35,7 @@ _JOINED = (
     "answer, are a pair with --set data.pair=true:"
 )
 
-_ONE_OF_SEVERAL = (
-    "several labels a row are not offered yet (data.task=multi); to learn one of these columns:"
-)
+_SEVERAL = "to learn all of them, one 0 or 1 each:"
 
 
 @dataclass(frozen=True)
@@ -249,9 +247,8 @@ class Rows:
             others = {name: column for name, column in cells.items() if name not in marks}
             texts = column_options(others, label=False) if lacks_text else ""
             if texts is not None:
-                names = marks if exclusive else marks[:1]
-                fault.add = f"{texts} --label-column {quote(','.join(names))}".strip()
-                fault.next_step = None if exclusive else _ONE_OF_SEVERAL
+                fault.add = f"{texts} --label-column {quote(','.join(marks))}".strip()
+                fault.next_step = None if exclusive else _SEVERAL
                 return
         if fault.add is not None:
             near, _, _ = (fault.next_step or "").partition(_CHOOSE)

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tightfit.data.cell_label_sets import are_label_sets, read_label_sets
 from tightfit.data.cell_labels import TRUTHS, read_labels
 from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.columns import Columns as Columns
@@ -39,7 +40,7 @@ from tightfit.data.readers_plain import begins_as_fasttext, open_txt
 from tightfit.data.rows import Chunk, Rows, nearest
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import SPREADSHEETS, open_sheet
-from tightfit.data.table import MissingPart, Table
+from tightfit.data.table import Table
 from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
 from tightfit.data.text_pair import are_pairs
 from tightfit.data.unreadable import refuse_foreign, unreadable
@@ -91,9 +92,8 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     texts, label = _chosen(rows, columns, columns.label if labelled else None)
     group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
     whole = rows.whole((*texts, *group, *label), CHUNK_ROWS)
-    says: dict[MissingPart, str] = {"text": columns.missing_text, "label": columns.missing_label}
     sizes, mend = (len(texts), len(label)), columns.mend_text
-    whole, left_out = without_missing(whole, sizes, says, mend, pair=columns.pair)
+    whole, left_out = without_missing(whole, sizes, columns.gaps, mend, pair=columns.pair)
     parts = whole.cells[: len(texts)]
     strings = read_texts(whole, parts, columns.missing_text, mend, pair=columns.pair)
     groups = read_groups(whole, whole.cells[len(texts) :][: len(group)]) if group else None
@@ -108,9 +108,16 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     if not label:
         return table
     if len(label) > 1:
-        marks = one_hot_labels(whole, whole.cells[-len(label) :])
-        return replace(table, labels=marks, label_names=label, label_values=label)
+        marks = one_hot_labels(whole, whole.cells[-len(label) :], columns.task)
+        table = replace(table, label_names=label, label_values=label)
+        if isinstance(marks[0], tuple):
+            return replace(table, label_sets=marks)
+        return replace(table, labels=marks)
     names = rows.class_names(label[0])
+    if are_label_sets(whole.cells[-1], columns.task, columns.separator):
+        found = {"separator": columns.separator, "column": label[0]}
+        sets, sign = read_label_sets(whole, names, untyped=rows.untyped, **found)
+        return replace(table, label_sets=sets, separator=sign, label_names=names)
     labels = read_labels(
         whole,
         whole.cells[-1],
@@ -207,7 +214,7 @@ def iter_records(
 
 
 def _labelled(table: Table) -> Table:
-    if table.labels is None:
+    if table.targets is None:
         raise DataError("labels are needed here", seen=f"{table.source} without labels")
     return table
 

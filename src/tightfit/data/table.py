@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from tightfit.data.rows import Unit
 from tightfit.data.text_pair import as_bytes
@@ -40,29 +40,51 @@ class Table:
     places: Sequence[int] | None = field(default=None, compare=False, repr=False)
     """Where each row stands in the source, counted as ``unit`` says; None counts rows from 0."""
     unit: Unit = field(default="row", compare=False)
+    label_sets: list[tuple[int | str, ...]] | None = None
+    """In place of ``labels``, where a row may have several labels or none."""
+    separator: str = "|"
+    """Between several labels in one cell of a text file."""
 
     def __post_init__(self) -> None:
-        if self.labels is not None and len(self.labels) != len(self.texts):
+        found = self.targets
+        if found is not None and len(found) != len(self.texts):
             raise DataError(
                 "a table needs one label for each text",
-                seen=f"{len(self.texts):,} texts and {len(self.labels):,} labels",
+                seen=f"{len(self.texts):,} texts and {len(found):,} labels",
             )
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @property
-    def kind(self) -> Literal["single"]:
+    def kind(self) -> Literal["single", "multi"]:
         """What a label is, as in the setting ``data.task``."""
-        return "single"
+        return "single" if self.label_sets is None else "multi"
+
+    @property
+    def targets(self) -> Sequence[Any] | None:
+        """The labels of each row, in whatever form; None of rows without."""
+        return self.labels if self.label_sets is None else self.label_sets
+
+    def flat(self) -> Table:
+        """Every label of every row as a row of its own, beside the text that it is of."""
+        pairs = [
+            (text, label)
+            for text, own in zip(self.texts, self.label_sets or (), strict=True)
+            for label in own
+        ]
+        texts, labels = [text for text, _ in pairs], [label for _, label in pairs]
+        return replace(self, texts=texts, labels=labels, label_sets=None, groups=None)
 
     def select(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""
         labels = None if self.labels is None else [self.labels[row] for row in rows]
+        sets = None if self.label_sets is None else [self.label_sets[row] for row in rows]
         groups = None if self.groups is None else [self.groups[row] for row in rows]
         texts = [self.texts[row] for row in rows]
         places = None if self.places is None else [self.places[row] for row in rows]
-        return replace(self, texts=texts, labels=labels, groups=groups, places=places)
+        found = replace(self, texts=texts, labels=labels, label_sets=sets, groups=groups)
+        return replace(found, places=places)
 
     def place(self, row: int) -> str:
         """Where a row stands, as its reader counts: ``line 1,204``."""
@@ -72,7 +94,8 @@ class Table:
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the texts and raw labels in their order."""
         digest = hashlib.sha256()
-        labels = self.labels if self.labels is not None else [None] * len(self)
+        found = self.targets
+        labels = [None] * len(self) if found is None else found
         for text, label in zip(self.texts, labels, strict=True):
             # The length in front keeps "a" + "bc" apart from "ab" + "c"; repr keeps 1 from "1".
             row = as_bytes(text) + repr(label).encode("utf-8", "surrogatepass")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.errors import ProofError
+from tightfit.metrics.calibration import Scale
 from tightfit.tasks import Task
 
 TOLERANCE = 1e-4
@@ -146,7 +147,7 @@ def loss_by_probabilities(
     task: Task,
     run_NK: NDArray[np.float32],
     export_NK: NDArray[np.float32],
-    temperature: float = 1.0,
+    temperature: Scale = 1.0,
 ) -> Loss:
     """What accuracy an export is to be expected to lose, on rows without labels.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.errors import SettingsError, UsageError
 from tightfit.progress import Progress
 from tightfit.tasks import Predictions, Task
+
+if TYPE_CHECKING:
+    from tightfit.metrics.calibration import Scale
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -36,7 +39,7 @@ class Predictor:
     task: Task
     """What an answer is."""
     max_length: int
-    temperature: float = 1.0
+    temperature: Scale = 1.0
     """What logits are divided by; it changes probabilities and no label."""
     threshold: float = 0.0
     """The confidence from which on an answer counts as one."""

@@ -22,6 +22,7 @@ from tightfit.engines.parity import (
     parity_of,
 )
 from tightfit.errors import ArtefactError, MissingExtraError, ProofError, SettingsError
+from tightfit.metrics.calibration import Scale
 from tightfit.tasks import Task
 
 EXACT: tuple[EngineName, ...] = ("torch", "onnx", "ray")
@@ -101,7 +102,7 @@ def choose(
     task: Task,
     *,
     asked: Asked = "auto",
-    temperature: float = 1.0,
+    temperature: Scale = 1.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[Choice, Engine]:
     """Measure engines on a sample of the rows, and take the fastest of those that agree.

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from tightfit.errors import DataError
 from tightfit.experiments.cells import Row
+from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
 
 MAJORITY, TFIDF = "majority class", "tf-idf + logistic regression"
@@ -32,11 +34,11 @@ MAX_ITERATIONS = 1000
 """Of L-BFGS; scikit-learn's own 100 are too few for some thousand rows."""
 
 
-def tfidf_pipeline() -> Pipeline:
+def tfidf_pipeline(linear: Any = None) -> Pipeline:
     """Words and pairs of words, damped counts, and a linear model at scikit-learn's strength."""
     return make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-        LogisticRegression(max_iter=MAX_ITERATIONS),
+        linear or LogisticRegression(max_iter=MAX_ITERATIONS),
     )
 
 
@@ -52,7 +54,7 @@ def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row
         DataError: the training rows have a single class, or no word at all.
     """
     started = time.perf_counter()
-    model = _model(name)
+    model = _model(name, dataset.task)
     if name != MAJORITY:
         _check_classes(dataset)
     if name == TFIDF:
@@ -62,24 +64,32 @@ def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row
     probabilities_BK = _probabilities(model, dataset, given)
     seconds = time.perf_counter() - started
     scores = dataset.task.score(dataset.validation_targets, probabilities_BK)
-    linear = model[-1] if name == TFIDF else model
-    weights = [] if name == MAJORITY else [linear.coef_, linear.intercept_]
     return Row(
         name=name,
-        trainable=sum(array.size for array in weights),
+        trainable=0 if name == MAJORITY else _coefficients(model[-1] if name == TFIDF else model),
         scores=scores.headline(),
         seconds=seconds,
         bytes=len(pickle.dumps(model)),
     )
 
 
-def _model(name: str) -> Any:
+def _model(name: str, task: Task) -> Any:
+    linear = LogisticRegression(max_iter=MAX_ITERATIONS)
+    if not task.one_class:
+        linear = OneVsRestClassifier(linear)
     match name:
         case "majority class":
-            return DummyClassifier(strategy="most_frequent")
+            # Of several labels a row: each as probable as it is frequent.
+            return DummyClassifier(strategy="most_frequent" if task.one_class else "prior")
         case "tf-idf + logistic regression":
-            return tfidf_pipeline()
-    return LogisticRegression(max_iter=MAX_ITERATIONS)
+            return tfidf_pipeline(linear)
+    return linear
+
+
+def _coefficients(model: Any) -> int:
+    """Of a linear model, or of one a label; a label that never varies has none."""
+    parts = getattr(model, "estimators_", [model])
+    return sum(each.coef_.size + each.intercept_.size for each in parts if hasattr(each, "coef_"))
 
 
 def _as_they_are(texts: Sequence[str]) -> NDArray[Any]:
@@ -98,28 +108,29 @@ def _probabilities(
     if dataset.folds is None:
         model.fit(inputs, targets_N)
         held = given(dataset.validation_texts)
-        return _spread(model.predict_proba(held), model.classes_, outputs)
+        return _spread(model, held, outputs)
     probabilities_NK = np.zeros((len(inputs), outputs))
     for part in np.unique(dataset.folds.parts_N):
         own_N = dataset.folds.parts_N == part
         model.fit(inputs[~own_N], targets_N[~own_N])
-        found = model.predict_proba(inputs[own_N])
-        probabilities_NK[own_N] = _spread(found, model.classes_, outputs)
+        probabilities_NK[own_N] = _spread(model, inputs[own_N], outputs)
     return probabilities_NK
 
 
-def _spread(
-    found_BP: NDArray[np.float64], present: Sequence[int], classes: int
-) -> NDArray[np.float64]:
+def _spread(model: Any, inputs: NDArray[Any], outputs: int) -> NDArray[np.float64]:
     """Columns for all classes: one without a training row has no probability."""
-    probabilities_BK = np.zeros((len(found_BP), classes))
-    probabilities_BK[:, present] = found_BP
+    found: Any = model.predict_proba(inputs)
+    if isinstance(found, list):
+        # Of each label the probabilities of having it not, and where some row has it, of having it.
+        return np.stack([(1 - each_B2[:, 0]) for each_B2 in found], axis=1)
+    probabilities_BK = np.zeros((len(found), outputs))
+    probabilities_BK[:, model.classes_] = found
     return probabilities_BK
 
 
 def _check_classes(dataset: Dataset) -> None:
     """Refuse what scikit-learn would refuse in words of its own."""
-    if len(set(dataset.train_targets.tolist())) < 2:
+    if dataset.task.one_class and len(set(dataset.train_targets.tolist())) < 2:
         raise DataError(
             "the training rows have a single class, and nothing can be learned from them",
             seen=dataset.task.names[dataset.train_targets[0]],

@@ -250,6 +250,16 @@ def _ranked(
     return [(variant, path) for variant, path, *_ in tried]
 
 
+def _thresholds(run: Run) -> dict[str, dict[str, float] | list[float]]:
+    """From which probability on a label is given: each where a text may have several, else those
+    that ``evaluate`` kept."""
+    if run.task.one_class:
+        return {"thresholds": {run.task.names[k]: x for k, x in run.thresholds.items()}}
+    if not run.task.calibrates:
+        return {}
+    return {"thresholds": [run.thresholds.get(label, 0.5) for label in range(run.task.outputs)]}
+
+
 def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
     return {
         "format": form,
@@ -257,7 +267,7 @@ def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, 
         "max_length": run.predictor.max_length,
         "pad_id": int(run.classifier.tokenizer.pad_token_id),
         "temperature": run.predictor.temperature,
-        "thresholds": {run.task.names[k]: x for k, x in run.thresholds.items()},
+        **_thresholds(run),
         "compared_on": rows.name,
         **exported.to_json(),
     }

@@ -41,8 +41,8 @@ _TEMPLATES = Environment(
 def write_example(run: Run, form: Format, folder: Path) -> None:
     """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
     name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
-    pair, base = run.config.data.pair, run.base.public_name
-    text = _TEMPLATES.get_template(name).render(form=form, base=base, pair=pair)
+    facts = {"form": form, "base": run.base.public_name, "pair": run.config.data.pair}
+    text = _TEMPLATES.get_template(name).render(**facts, kind=run.task.kind)
     write_text(folder / EXAMPLE_FILE, text)
 
 
@@ -63,7 +63,7 @@ def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
         "is short enough to copy from.\n\n"
     )
     card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
-    if run.thresholds:
+    if run.thresholds and run.task.one_class:
         card.text += f"\n## Thresholds\n\n{threshold_caveat(run)}\n"
     card.save(folder / CARD_FILE)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import scipy
 else:
     scipy = lazy("scipy", "calibrating")
+
+Scale: TypeAlias = "float | tuple[float, ...]"
+"""What all logits are divided by, or those of each label."""
 
 BINS = 15
 # From fewer rows, the temperature's standard error is a fifth of it and more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -28,6 +29,10 @@ class TaskScores(Protocol):
 
     def headline(self) -> dict[str, Interval]:
         """The scores that are told first, by name; the first is the one that counts."""
+
+    def each_label(self) -> Sequence[Any]:
+        """The scores of each label, with ``name``, ``support`` and ``f1``; none where there are no
+        labels."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and finite numbers."""

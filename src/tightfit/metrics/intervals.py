@@ -5,7 +5,6 @@ Shapes: C cells (kinds of rows), R resamples.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,10 @@ RESAMPLES = 1000
 CONFIDENCE = 0.95
 # Counts held at once while resampling: 32 MB, whatever the number of rows and classes.
 _BLOCK = 2**22
+
+MOST_LEFT_OUT = 4_000
+"""Cells from which on the acceleration of so many rows, which is below a thousandth, counts as 0:
+leaving each out in turn costs their square."""
 
 Statistic = Callable[[NDArray[Any]], NDArray[np.float64]]
 
@@ -98,23 +101,59 @@ def bootstrap(
         resamples: how many draws.
         confidence: share of intervals that are to cover the truth.
     """
+    (found,) = bootstraps(
+        lambda counts_RC: statistic(counts_RC)[:, None],
+        counts_C,
+        seed=seed,
+        resamples=resamples,
+        confidence=confidence,
+    )
+    return found
+
+
+def bootstraps(
+    statistics: Statistic,
+    counts_C: NDArray[Any],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+) -> list[Interval]:
+    """The same for S statistics of the same draws: counts of shape (R, C) become values (R, S)."""
     rows = int(counts_C.sum())
-    value = float(statistic(counts_C[None, :])[0])
+    values_S = statistics(counts_C[None, :])[0]
     if rows < 2:
-        return Interval(value, value, value)
+        return [Interval(value, value, value) for value in values_S.tolist()]
     random, shares_C = np.random.default_rng(seed), counts_C / rows
-    draws_R = in_blocks(
-        lambda part: statistic(random.multinomial(rows, shares_C, size=part.stop - part.start)),
+    draws_RS = in_blocks(
+        lambda part: statistics(random.multinomial(rows, shares_C, size=part.stop - part.start)),
         resamples,
         len(counts_C),
     )
+    accelerations_S = _accelerations(statistics, counts_C)
+    return [
+        _interval(value, draws_R, acceleration, resamples=resamples, confidence=confidence)
+        for value, draws_R, acceleration in zip(
+            values_S.tolist(), draws_RS.T, accelerations_S.tolist(), strict=True
+        )
+    ]
+
+
+def _interval(
+    value: float,
+    draws_R: NDArray[np.float64],
+    acceleration: float,
+    *,
+    resamples: int,
+    confidence: float,
+) -> Interval:
     # Equal values differ by rounding at times; they count half to either side.
     ties_R = np.isclose(draws_R, value, rtol=1e-12, atol=1e-12)
     share = np.mean((draws_R < value) & ~ties_R) + np.mean(ties_R) / 2
     bias = stats.norm.ppf(np.clip(share, 1 / (resamples + 1), resamples / (resamples + 1)))
     z = bias + stats.norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2])
     # The acceleration is at most 1/6, so only confidence beyond 0.995 could reach the floor.
-    levels = stats.norm.cdf(bias + z / np.maximum(1 - _acceleration(statistic, counts_C) * z, 1e-9))
+    levels = stats.norm.cdf(bias + z / np.maximum(1 - acceleration * z, 1e-9))
     low, high = np.quantile(draws_R, levels)
     return Interval(value, min(float(low), value), max(float(high), value))
 
@@ -128,19 +167,22 @@ def in_blocks(
     return np.concatenate([evaluate(part) for part in parts])
 
 
-def _acceleration(statistic: Statistic, counts_C: NDArray[Any]) -> float:
+def _accelerations(statistics: Statistic, counts_C: NDArray[Any]) -> NDArray[np.float64]:
     """A sixth of the skewness of the rows' influences, by leaving one row out of each cell."""
     filled = np.flatnonzero(counts_C)
-    without_C = in_blocks(
-        lambda part: statistic(_leave_one_out(counts_C, filled[part])), len(filled), len(counts_C)
+    if len(filled) > MOST_LEFT_OUT:
+        return np.zeros(statistics(counts_C[None, :]).shape[1])
+    without_CS = in_blocks(
+        lambda part: statistics(_leave_one_out(counts_C, filled[part])), len(filled), len(counts_C)
     )
     weights_C = counts_C[filled]
-    influence_C = np.average(without_C, weights=weights_C) - without_C
-    spread = float((weights_C * influence_C**2).sum())
+    influence_CS = np.average(without_CS, axis=0, weights=weights_C) - without_CS
+    spread_S = weights_C @ influence_CS**2
     # Rounding alone leaves about 1e-32 where no row has any influence.
-    if spread < 1e-24:
-        return 0.0
-    return float((weights_C * influence_C**3).sum()) / (6 * math.pow(spread, 1.5))
+    some_S = spread_S >= 1e-24
+    skew_S = np.where(some_S, weights_C @ influence_CS**3, 0.0)
+    accelerations_S: NDArray[np.float64] = skew_S / (6 * np.where(some_S, spread_S, 1.0) ** 1.5)
+    return accelerations_S
 
 
 def _leave_one_out(counts_C: NDArray[Any], cells: NDArray[np.intp]) -> NDArray[Any]:

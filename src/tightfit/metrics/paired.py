@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,7 +39,7 @@ class Paired:
             80% power; None where there is none to find, or no formula.
     """
 
-    metric: Literal["accuracy", "macro_f1"]
+    metric: str
     rows: int
     difference: float
     low: float

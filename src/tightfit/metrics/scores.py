@@ -75,6 +75,10 @@ class Scores:
         """Accuracy, and macro F1."""
         return {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
 
+    def each_label(self) -> Sequence[ClassScores]:
+        """The scores of each class."""
+        return self.per_class
+
     def to_json(self) -> dict[str, Any]:
         """Plain lists and finite numbers under the names of the attributes."""
         plain = asdict(self)

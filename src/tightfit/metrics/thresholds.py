@@ -110,6 +110,28 @@ class Cost:
         return float(self.costs_KK[labels_B, answers_B].mean())
 
 
+@dataclass(frozen=True)
+class F1:
+    """Balance recall and precision of a class."""
+
+    label: int
+
+    def choose(
+        self, probabilities_BK: NDArray[np.float64], labels_B: NDArray[np.int64]
+    ) -> float | None:
+        """The threshold of the highest F1, None without a row of the class.
+
+        As for a cost, the middle between two rows is taken.
+        """
+        own = int((labels_B == self.label).sum())
+        if not own:
+            return None
+        values, answered, hits = _falling(probabilities_BK, labels_B, self.label)
+        best = int((2 * hits / (answered + own)).argmax())
+        below = values[best + 1] if best + 1 < len(values) else 0.0
+        return float(values[best] + below) / 2
+
+
 Goal = Recall | Precision | Cost
 
 

@@ -289,10 +289,9 @@ def _limits(task: Task, scores: TaskScores | None) -> str:
             "Nobody has measured how often its answers are right; score it on rows of your own "
             f"before you rely on them. {always}"
         )
-    classes = getattr(scores, "per_class", None)
-    words = ""
-    if classes:
-        weakest = min(classes, key=lambda each: each.f1.value)
+    labels, words = scores.each_label(), ""
+    if labels:
+        weakest = min(labels, key=lambda each: each.f1.value)
         words = f"Its weakest label is {_plain(weakest.name)} (F1 {weakest.f1.value:.2f}). "
     first = next(iter(scores.headline()))
     return (

@@ -10,7 +10,7 @@ from tightfit.metrics.interval import Interval
 from tightfit.reporting.drawing import Chart, Dot, Line, Tick, nice_range, percent, x_scale, y_scale
 from tightfit.run import Run
 from tightfit.tasks.calibrate import Calibration
-from tightfit.tasks.label_thresholds import ChosenThreshold
+from tightfit.tasks.chosen_threshold import ChosenThreshold
 from tightfit.tasks.validation_logits import ValidationLogits
 
 LEVELS = (0.01, 0.02, 0.05, 0.1)
@@ -58,6 +58,7 @@ def confidence(run: Run) -> Confidence | None:
     if not run.task.one_class or run.validation is None or run.calibration is None:
         return None
     temperature = run.calibration.temperature
+    assert isinstance(temperature, float)
     named = [("As trained", 1.0)]
     if run.calibration.reason is None:
         named.append((f"Calibrated, temperature {temperature:.2f}", temperature))
@@ -83,6 +84,7 @@ def _label_threshold(found: ChosenThreshold) -> LabelThreshold:
 def _words(calibration: Calibration) -> str:
     if calibration.reason is not None:
         return f"Probabilities are left as trained: {calibration.reason}."
+    assert isinstance(calibration.temperature, float)
     change = "less" if calibration.temperature > 1 else "more"
     return (
         f"A temperature of {calibration.temperature:.2f}, fitted on these "

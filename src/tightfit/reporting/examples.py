@@ -9,6 +9,7 @@ from tightfit.data.facts import SplitFacts, TokenFacts
 from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.engines.leave_one_out import Word
 from tightfit.errors import MissingExtraError, ModelError
+from tightfit.metrics.calibration import Scale
 from tightfit.reporting.drawing import (
     Bar,
     Chart,
@@ -132,8 +133,7 @@ def warnings(run: Run) -> list[str]:
             f"Only {data.validation_rows:,} validation rows: the interval at the top is wide, "
             "and so are those of the labels."
         )
-    classes = getattr(run.metrics.validation, "per_class", ())
-    untested = [each.name for each in classes if not each.support]
+    untested = [each.name for each in run.metrics.validation.each_label() if not each.support]
     if untested:
         found.append(f"No validation row is labelled {', '.join(untested[:LISTED])}.")
     tokens = data.tokens
@@ -241,7 +241,7 @@ def _mistakes(run: Run) -> tuple[Mistake, ...]:
     )
 
 
-def _mistake(validation_logits: ValidationLogits, temperature: float, place: int) -> Mistake:
+def _mistake(validation_logits: ValidationLogits, temperature: Scale, place: int) -> Mistake:
     task, text = validation_logits.task, validation_logits.texts[place] or ""
     said = validation_logits.predictions(temperature).select([place])
     return Mistake(

@@ -18,6 +18,7 @@ from tightfit.metrics.interval import Interval
 from tightfit.reporting.confidence import confidence
 from tightfit.reporting.drawing import percent, short
 from tightfit.reporting.examples import rows
+from tightfit.reporting.label_sets import label_set_quality
 from tightfit.reporting.learning import learning
 from tightfit.reporting.provenance import story
 from tightfit.reporting.quality import quality, verdict
@@ -26,7 +27,7 @@ from tightfit.run import Run
 
 TEMPLATE = "page.html.j2"
 
-OUTCOMES: dict[str, Callable[[Run], Any]] = {"single": quality}
+OUTCOMES: dict[str, Callable[[Run], Any]] = {"single": quality, "multi": label_set_quality}
 """What ``top_KIND`` and ``scores_KIND`` show of each kind of target."""
 
 

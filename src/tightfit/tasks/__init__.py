@@ -12,10 +12,12 @@ from typing import Any
 from tightfit.config import Data
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, UsageError
+from tightfit.tasks.multi_label import LabelSetPredictions, MultiLabel
+from tightfit.tasks.predictions import DIGITS, LabelFormat, Predictions
 from tightfit.tasks.single_label import LabelPredictions, SingleLabel
-from tightfit.tasks.task import DIGITS, LabelFormat, Predictions, Task
+from tightfit.tasks.task import Task
 
-KINDS: Mapping[str, type[Task]] = {SingleLabel.kind: SingleLabel}
+KINDS: Mapping[str, type[Task]] = {SingleLabel.kind: SingleLabel, MultiLabel.kind: MultiLabel}
 """By the name under which ``labels.json`` has them; a file without one is of the first kind."""
 
 

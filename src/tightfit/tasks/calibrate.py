@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tightfit.errors import ArtefactError, UsageError
 
 if TYPE_CHECKING:
-    from tightfit.metrics.calibration import Threshold
+    from tightfit.metrics.calibration import Scale, Threshold
     from tightfit.tasks.validation_logits import ValidationLogits
 
 DERIVED_NAME = "calibration"
@@ -32,7 +32,8 @@ class Calibration:
     Both are measured on the rows that it was fitted on; one number can hardly overfit them.
     """
 
-    temperature: float
+    temperature: Scale
+    """One, or one of each label."""
     rows: int
     log_loss_before: float
     log_loss_after: float
@@ -53,14 +54,23 @@ class Calibration:
             ArtefactError: it is something else.
         """
         try:
-            found = cls(**saved)
-            if 0 < found.temperature < float("inf"):
+            given = saved["temperature"]
+            scales = tuple(given) if isinstance(given, list) else (given,)
+            found = cls(**{**saved, "temperature": scales if isinstance(given, list) else given})
+            if all(0 < scale < float("inf") for scale in scales):
                 return found
-        except TypeError as error:
+        except (TypeError, KeyError) as error:
             raise ArtefactError("the saved calibration is damaged", seen=error) from error
         raise ArtefactError(
             "the saved calibration is damaged", seen=f"temperature {found.temperature}"
         )
+
+
+def scale_words(scale: Scale) -> str:
+    """A temperature, or the least and the greatest of those of all labels."""
+    if isinstance(scale, tuple):
+        return f"{min(scale):.3g} to {max(scale):.3g}, one a label"
+    return f"{scale:.3g}"
 
 
 def calibrate(validation_logits: ValidationLogits) -> Calibration:
@@ -70,7 +80,7 @@ def calibrate(validation_logits: ValidationLogits) -> Calibration:
     task, rows = validation_logits.task, (validation_logits.logits_NK, validation_logits.targets_N)
     fitted = task.fit_temperature(*rows)
     if fitted.reason is None and not task.carries_over(*rows):
-        before, reason = fitted.log_loss_before, f"{fitted.value:.3g} {NOT_KEPT}"
+        before, reason = fitted.log_loss_before, f"{scale_words(fitted.value)} {NOT_KEPT}"
         fitted = Temperature(1.0, before, before, reason)
     return Calibration(
         temperature=fitted.value,
@@ -85,7 +95,7 @@ def calibrate(validation_logits: ValidationLogits) -> Calibration:
 
 def choose_threshold(
     validation_logits: ValidationLogits | None,
-    temperature: float,
+    temperature: Scale,
     max_error: float,
     thresholds: Mapping[int, float] | None = None,
 ) -> Threshold:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from tightfit.data.rows import nearest
 from tightfit.errors import DataError, UsageError
-from tightfit.metrics.interval import Interval
 from tightfit.metrics.thresholds import (
     Cost,
     Goal,
@@ -21,7 +20,11 @@ from tightfit.metrics.thresholds import (
     best_precision,
     cross_fitted,
 )
-from tightfit.tasks import Task, need_one_class
+from tightfit.tasks import MultiLabel, Task, need_one_class
+from tightfit.tasks.chosen_threshold import ChosenThreshold
+
+LISTED = 5
+"""Thresholds that are told of very many."""
 
 DERIVED_NAME = "thresholds"
 """The file in the run's ``derived/``."""
@@ -59,6 +62,8 @@ class Asked:
             costs_KK[pair] = cost
             dear[pair[0]] = costs_KK
         goals += [Cost(label, costs_KK) for label in dear]
+        if dear:
+            need_one_class(task, "a cost of mistakes")
         labels = [goal.label for goal in goals]
         if len(set(labels)) < len(labels):
             raise UsageError("a label can have one goal only", next_step="give one of them")
@@ -66,50 +71,10 @@ class Asked:
         return goals
 
 
-@dataclass(frozen=True)
-class ChosenThreshold:
-    """One label's threshold, and what thresholds that are chosen so bring on other rows."""
-
-    label: str
-    goal: str
-    """What was asked for: ``recall``, ``precision`` or ``cost``."""
-    least: float | None
-    """The share that was asked for."""
-    threshold: float
-    """Chosen on all rows."""
-    rows: int
-    """Of the label."""
-    recall: Interval
-    """On rows kept apart from the choice, as is precision: chosen on one half, measured on the
-    other."""
-    precision: Interval
-    mean_cost: Interval | None = None
-    """A row."""
-    usual_cost: float | None = None
-    """Where the most probable label is answered."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers."""
-        return asdict(self)
-
-    def verdict(self) -> str | None:
-        """Whether the share that was asked for is reached on rows kept apart; None of a cost."""
-        if self.least is None:
-            return None
-        share = self.recall if self.goal == "recall" else self.precision
-        if share.value >= self.least:
-            said = "met" if share.low >= self.least else "met, though the interval reaches below it"
-        elif share.high >= self.least:
-            said = "missed by less than chance explains; ask for more to be safe"
-        else:
-            said = "not met; ask for more, or train on more rows"
-        return f"{self.goal} {self.least:g} of {self.label}: {said}"
-
-
 def choose_thresholds(
     task: Task,
     probabilities_NK: NDArray[np.float64],
-    targets_N: NDArray[np.int64],
+    targets_N: NDArray[Any],
     goals: Sequence[Goal],
 ) -> list[ChosenThreshold]:
     """The threshold of each goal, and what it is worth.
@@ -118,6 +83,10 @@ def choose_thresholds(
         DataError: the rows have too few of a label.
         UsageError: no threshold is so precise.
     """
+    if isinstance(task, MultiLabel):
+        from tightfit.tasks.label_set_thresholds import thresholds_for
+
+        return thresholds_for(task.names, probabilities_NK, targets_N, goals)
     chosen = [goal.choose(probabilities_NK, targets_N) for goal in goals]
     for goal, value in zip(goals, chosen, strict=True):
         if value is None:
@@ -196,7 +165,11 @@ def thresholds_by_id(task: Task, named: Mapping[Any, float]) -> dict[int, float]
 
 
 def threshold_words(task: Task, thresholds: Mapping[int, float], *, kept: bool) -> str:
-    """Which labels are answered from which probability on, and whether ``evaluate`` said so."""
+    """Which labels are answered from which probability on, and who said so."""
+    if not task.one_class:
+        listed = [f"{task.names[k]} {100 * x:.3g}%" for k, x in list(thresholds.items())[:LISTED]]
+        more = f" and {len(thresholds) - LISTED} more" if len(thresholds) > LISTED else ""
+        return f"labels are given from these probabilities on: {', '.join(listed)}{more}"
     pairs = (f"{task.names[k]} is answered from {100 * x:.4g}% on" for k, x in thresholds.items())
     why = " (kept by evaluate; --threshold none leaves it out)" if kept else ""
     return ", ".join(pairs) + why
@@ -233,7 +206,7 @@ def _share(name: str, value: float) -> float:
 
 
 def _leave_one(task: Task, labels: Sequence[int]) -> None:
-    if len(labels) >= task.outputs:
+    if task.one_class and len(labels) >= task.outputs:
         raise UsageError(
             "one label at least must be without a threshold: it is answered where none is reached",
             seen=", ".join(task.names[label] for label in labels),

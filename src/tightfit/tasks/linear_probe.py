@@ -58,7 +58,7 @@ def fit_probe(
         balanced: whether rows weigh by the inverse frequency of their label.
     """
     scaler = StandardScaler().fit(features_NF)
-    x_NF = _standardised(features_NF, scaler)
+    x_NF = standardised(features_NF, scaler)
     present_P = np.unique(labels_N)
     weight_KF, bias_K = np.zeros((num_labels, x_NF.shape[1])), np.zeros(num_labels)
     if len(present_P) > 1:
@@ -84,7 +84,7 @@ def leave_one_out(
     In closed form: a row's residual, over what of its own target its prediction leaves open, is
     that of a fit without it (PRESS, Allen 1974). The penalty is that with the least such error.
     """
-    x_NF = _standardised(features_NF, StandardScaler().fit(features_NF))
+    x_NF = standardised(features_NF, StandardScaler().fit(features_NF))
     left_NR, values_R, _ = np.linalg.svd(x_NF, full_matrices=False)
     centre_K = wanted_NK.mean(axis=0)
     along_RK = left_NR.T @ (wanted_NK - centre_K)
@@ -99,7 +99,8 @@ def leave_one_out(
     return best_NK
 
 
-def _standardised(features_NF: NDArray[np.float32], scaler: StandardScaler) -> NDArray[np.float64]:
+def standardised(features_NF: NDArray[np.float32], scaler: StandardScaler) -> NDArray[np.float64]:
+    """Features of mean 0 and variance 1; dead ones are 0."""
     x_NF: NDArray[np.float64] = scaler.transform(features_NF.astype(np.float64))
     # A dead feature says nothing, and bringing it to unit variance would take a weight of 1e34.
     x_NF[:, scaler.scale_ < STILL * np.median(scaler.scale_)] = 0.0

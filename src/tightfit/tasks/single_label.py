@@ -20,12 +20,13 @@ from tightfit.data.labels import LabelSet, class_counts
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
 from tightfit.metrics.thresholds import answers_at
-from tightfit.tasks.task import Array, LabelFormat, Predictions, Task
+from tightfit.tasks.predictions import LabelFormat, Predictions
+from tightfit.tasks.task import Array, Task
 
 if TYPE_CHECKING:
     import torch
 
-    from tightfit.metrics.calibration import Temperature
+    from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.paired import Paired
     from tightfit.metrics.scores import Scores
     from tightfit.tasks.linear_probe import LinearMap
@@ -152,9 +153,9 @@ class SingleLabel(Task):
 
         return fit_probe(features_NF, targets_N, num_labels=self.outputs, balanced=balanced)
 
-    def row_scores(self, values_NK: Array, targets_N: Array) -> Array:
+    def row_scores(self, logits_NK: Array, targets_N: Array) -> Array:
         """As :meth:`right`: the mean is the accuracy."""
-        return self.right(values_NK, targets_N)
+        return self.right(logits_NK, targets_N)
 
     def unseen_scores(
         self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64]
@@ -167,13 +168,13 @@ class SingleLabel(Task):
 
     # Answers
 
-    def probabilities(self, logits_NK: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
+    def probabilities(self, logits_NK: ArrayLike, temperature: Scale = 1.0) -> NDArray[np.float64]:
         """``probabilities_NK`` of logits divided by a temperature above 0.
 
         Raises:
             UsageError: the temperature is not above 0, or not finite.
         """
-        if not 0 < temperature < np.inf:
+        if not (isinstance(temperature, float | int) and 0 < temperature < np.inf):
             what = "a temperature must be above 0 and finite"
             raise UsageError(what, seen=temperature, allowed="0.5, 1, 2.3, …")
         scaled_NK = np.asarray(logits_NK, dtype=np.float64) / temperature
@@ -204,15 +205,9 @@ class SingleLabel(Task):
 
     def spelt(self, label_format: LabelFormat | None) -> tuple[int | str, ...]:
         """The classes in one of the ways to write them; None is what people call them."""
-        if label_format == "id":
-            return tuple(range(self.outputs))
-        if label_format is None:
-            return self.labels.shown
-        spelt = self.labels.values if label_format == "value" else self.names
-        # Labels that only ``data.labels`` declares may be names among integers.
-        return spelt if len({*map(type, spelt)}) == 1 else tuple(map(str, spelt))
+        return self.labels.spelt(label_format)
 
-    def answer_columns(self, label_format: LabelFormat) -> dict[str, type]:
+    def answer_columns(self, label_format: LabelFormat) -> dict[str, Any]:
         """The label, as its values are, and the confidence."""
         return {"label": type(self.spelt(label_format)[0]), "confidence": float}
 
@@ -252,7 +247,7 @@ class SingleLabel(Task):
         return float(self.right(theirs_NK, self.answers(ours_NK)).mean())
 
     def expected_loss(
-        self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any], temperature: float
+        self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any], temperature: Scale
     ) -> float:
         """Of accuracy. A label that flips between two that are equally likely costs nothing, as it
         does on average."""

@@ -1,6 +1,7 @@
-"""What a kind of target is asked by the rest of the house: :class:`Task` and :class:`Predictions`.
+"""What a kind of target is asked by the rest of the house.
 
-A kind is a file beside this one with a subclass of each. What has no answer for it, such as a
+A kind is a file beside this one with a subclass of :class:`Task` and one of
+:class:`~tightfit.tasks.predictions.Predictions`. What has no answer for it, such as a
 contrastive loss for rows that may have several labels, says so by :attr:`Task.one_class`, and
 :func:`need_one_class` has the words.
 
@@ -11,10 +12,8 @@ that the head reads. Targets have one row a text: class ids (N), or 0 and 1 for 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from html import escape
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
@@ -23,26 +22,19 @@ from numpy.typing import ArrayLike, NDArray
 from tightfit.data.label_strata import Strata
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
-from tightfit.extras import require
+from tightfit.tasks.predictions import LabelFormat, Predictions
 
 if TYPE_CHECKING:
     import torch
 
-    from tightfit.metrics.calibration import Temperature
+    from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.interval import TaskScores
     from tightfit.metrics.paired import Paired
+    from tightfit.tasks.chosen_threshold import ChosenThreshold
+    from tightfit.tasks.label_temperatures import LabelTemperatures
     from tightfit.tasks.linear_probe import LinearMap
 
-LabelFormat = Literal["value", "id", "name"]
-"""The label as it stood in the training rows, its position, or its name."""
-
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
-
-DIGITS = 6
-"""Decimals of a probability that is written down."""
-
-SHOWN = 10
-"""Rows that a notebook shows of predictions, and labels that their ``repr`` counts."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +103,11 @@ class Task(ABC):
         """Numbers that the head gives for a text: K."""
         return len(self.names)
 
+    @property
+    def separator(self) -> str:
+        """Between several labels in one cell of a text file."""
+        return ""
+
     # Targets
 
     @abstractmethod
@@ -170,9 +167,9 @@ class Task(ABC):
         """The head that a linear probe starts from; ``balanced`` weighs rare labels up."""
 
     @abstractmethod
-    def row_scores(self, values_NK: Array, targets: Array) -> Array:
-        """How well each row is answered by logits or by probabilities: the most is 1, and the mean
-        is what :attr:`metric` names."""
+    def row_scores(self, logits_NK: Array, targets: Array) -> Array:
+        """How well each row is answered: the most is 1, and the mean is what :attr:`metric`
+        names."""
 
     @abstractmethod
     def unseen_scores(
@@ -183,25 +180,26 @@ class Task(ABC):
     # Answers
 
     @abstractmethod
-    def probabilities(self, logits_NK: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
-        """``probabilities_NK`` of logits divided by a temperature above 0.
+    def probabilities(self, logits_NK: ArrayLike, temperature: Scale = 1.0) -> NDArray[np.float64]:
+        """``probabilities_NK`` of logits divided by a temperature above 0, or each label's by its
+        own.
 
         Raises:
-            UsageError: the temperature is not above 0, or not finite.
+            UsageError: a temperature is not above 0, or not finite.
         """
 
     @abstractmethod
     def predictions(self, probabilities_NK: NDArray[np.float64], **more: Any) -> Predictions:
         """What users get; ``more`` are the other fields of :class:`Predictions`."""
 
-    def columns(self, label_format: LabelFormat, *, probabilities: bool) -> dict[str, type]:
+    def columns(self, label_format: LabelFormat, *, probabilities: bool) -> dict[str, Any]:
         """Names and types of what :meth:`Predictions.rows` tells: the answer, then shares."""
         shares = dict.fromkeys(self.share_columns(label_format) if probabilities else (), float)
         return {**self.answer_columns(label_format), **shares}
 
     @abstractmethod
-    def answer_columns(self, label_format: LabelFormat) -> dict[str, type]:
-        """Names and types of the answer itself."""
+    def answer_columns(self, label_format: LabelFormat) -> dict[str, Any]:
+        """Names and types of the answer itself, such as ``str`` or ``list[str]``."""
 
     @abstractmethod
     def spelt(self, label_format: LabelFormat | None) -> tuple[int | str, ...]:
@@ -229,6 +227,13 @@ class Task(ABC):
     def scores_type(self) -> type[TaskScores]:
         """Of :meth:`score`, to read them back."""
 
+    def default_thresholds(
+        self, targets: NDArray[Any], probabilities_NK: NDArray[np.float64]
+    ) -> list[ChosenThreshold]:
+        """Thresholds that a run has from the start, chosen on its validation rows: none, but where
+        a row may have several labels."""
+        return []
+
     @abstractmethod
     def compare(
         self,
@@ -245,13 +250,15 @@ class Task(ABC):
 
     @abstractmethod
     def expected_loss(
-        self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any], temperature: float
+        self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any], temperature: Scale
     ) -> float:
         """By how much other logits are to be expected to lower :attr:`metric` where no targets are
         known: each is taken to be as likely as our probabilities say."""
 
     @abstractmethod
-    def fit_temperature(self, logits_NK: ArrayLike, targets: ArrayLike) -> Temperature:
+    def fit_temperature(
+        self, logits_NK: ArrayLike, targets: ArrayLike
+    ) -> Temperature | LabelTemperatures:
         """The temperature with the least loss on these rows."""
 
     @abstractmethod
@@ -265,131 +272,3 @@ class Task(ABC):
     @abstractmethod
     def calibration_error_by_chance(self, probabilities_NK: NDArray[Any]) -> float:
         """What a perfectly calibrated classifier would show on so many rows."""
-
-
-@dataclass(frozen=True, repr=False)
-class Predictions(ABC):
-    """What the classifier says of each text, in the order of the texts."""
-
-    task: Any
-    """Of its kind."""
-    probabilities: NDArray[np.float64]
-    """One row a text, one column an output of the head."""
-    truncated: int = 0
-    """Texts that were longer than the classifier reads."""
-    threshold: float = 0.0
-    """The confidence from which on an answer is to be relied upon."""
-    by_linear: int = 0
-    """Texts that the linear model of a cascade answered."""
-    thresholds: Mapping[int, float] = field(default_factory=dict)
-    """From which probability on a label is answered, by its id."""
-
-    @abstractmethod
-    def told(self, label_format: LabelFormat | None = None) -> list[Any]:
-        """The answer to each text, None where the classifier is not sure enough.
-
-        ``label_format`` says how labels are written; None is as people call them.
-        """
-
-    @abstractmethod
-    def words(self) -> list[str]:
-        """Each answer as :meth:`Task.words` has targets, sure or not."""
-
-    @abstractmethod
-    def answers(self, label_format: LabelFormat | None = None) -> list[dict[str, Any]]:
-        """One dictionary a text, with the keys of :meth:`Task.answer_columns`."""
-
-    @abstractmethod
-    def right(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
-        """Whether each answer is what the target says."""
-
-    @property
-    @abstractmethod
-    def confidence(self) -> NDArray[np.float64]:
-        """How sure the classifier is of each answer."""
-
-    @property
-    def ids(self) -> list[Any]:
-        """The answer to each text by positions in ``label_names``."""
-        raise AttributeError("these answers are no labels")
-
-    @property
-    def labels(self) -> list[Any]:
-        """The answer to each text as people call it."""
-        raise AttributeError("these answers are no labels")
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """Of the columns of the probabilities."""
-        names: tuple[str, ...] = self.task.names
-        return names
-
-    @property
-    def answered(self) -> list[bool]:
-        """Whether each text's confidence reaches the threshold."""
-        return (self.confidence >= self.threshold).tolist()
-
-    def __len__(self) -> int:
-        return len(self.probabilities)
-
-    def select(self, rows: Sequence[int]) -> Self:
-        """Those of some texts; counts over all texts are not known of them."""
-        return replace(self, probabilities=self.probabilities[rows], truncated=0, by_linear=0)
-
-    def rows(
-        self, label_format: LabelFormat | None, *, probabilities: bool
-    ) -> list[dict[str, Any]]:
-        """One dictionary a text, with the keys of :meth:`Task.columns`; numbers are rounded."""
-        names = self.task.share_columns(label_format) if probabilities else ()
-        shares = self.probabilities.round(DIGITS).tolist() if probabilities else [[]] * len(self)
-        return [
-            {**_rounded(answer), **dict(zip(names, row, strict=True))}
-            for answer, row in zip(self.answers(label_format), shares, strict=True)
-        ]
-
-    def lines(self, label_format: LabelFormat | None = None) -> list[list[str]]:
-        """The cells of each answer on standard output."""
-        return [
-            [f"{cell:.{DIGITS}f}" if isinstance(cell, float) else _shown(cell) for cell in row]
-            for row in (answer.values() for answer in self.answers(label_format))
-        ]
-
-    def to_frame(self) -> Any:
-        """A ``pandas.DataFrame``: the answer, and the probability of each label.
-
-        Raises:
-            MissingExtraError: pandas is not installed.
-        """
-        names, rows = self.task.share_columns(None), self.probabilities.tolist()
-        shares = [dict(zip(names, row, strict=True)) for row in rows] if names else [{}] * len(rows)
-        frame = require("pandas", "a data frame of predictions").DataFrame
-        told = [{**own, **of} for own, of in zip(self.answers(), shares, strict=True)]
-        return frame(told, columns=[*self.task.answer_columns("value"), *names])
-
-    def __repr__(self) -> str:
-        common = Counter(map(str, self.told())).most_common(SHOWN)
-        return f"Predictions({len(self):,} texts: {', '.join(f'{n} {c:,}' for n, c in common)})"
-
-    def _repr_html_(self) -> str:
-        """The first rows, for a notebook."""
-        head = "".join(f"<th>{name}</th>" for name in self.task.answer_columns("value"))
-        rows = (
-            "".join(f"<td>{escape(_shown(cell))}</td>" for cell in answer.values())
-            for answer in self.answers()[:SHOWN]
-        )
-        more = f"<p>and {len(self) - SHOWN:,} more</p>" if len(self) > SHOWN else ""
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        return f"<table><tr>{head}</tr>{body}</table>{more}"
-
-
-def _rounded(answer: dict[str, Any]) -> dict[str, Any]:
-    return {k: round(x, DIGITS) if isinstance(x, float) else x for k, x in answer.items()}
-
-
-def _shown(cell: object) -> str:
-    """A cell as people read it."""
-    if isinstance(cell, float):
-        return f"{cell:.3g}"
-    if isinstance(cell, list | tuple):
-        return ", ".join(map(str, cell))
-    return "" if cell is None else str(cell)

@@ -24,6 +24,8 @@ from tightfit.tasks import Predictions, Task
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from tightfit.metrics.calibration import Scale
 else:
     pa = lazy("pyarrow", ARROW)
     pq = lazy("pyarrow.parquet", ARROW)
@@ -75,26 +77,26 @@ class ValidationLogits:
         )
         return replace(bare, texts=kept, inputs=_whole([texts[row] for row in rows_N.tolist()]))
 
-    def mistakes(self, temperature: float) -> list[int]:
+    def mistakes(self, temperature: Scale) -> list[int]:
         """Positions of the rows that were answered wrongly, the most confident first."""
         confidence_N, right_N = self.confidences(temperature)
         wrong = np.flatnonzero(~right_N)
         return wrong[np.argsort(-confidence_N[wrong], kind="stable")].tolist()
 
     def confidences(
-        self, temperature: float, thresholds: Mapping[int, float] | None = None
+        self, temperature: Scale, thresholds: Mapping[int, float] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The confidence in each row's answer, and whether the answer is right."""
         said = self.predictions(temperature, thresholds)
         return said.confidence, said.right(self.targets_N)
 
-    def calibration_error(self, temperature: float) -> float:
+    def calibration_error(self, temperature: Scale) -> float:
         """How far confidence is from the truth on these rows, 0 to 1."""
         probabilities_NK = self.task.probabilities(self.logits_NK, temperature)
         return self.task.calibration_error(self.targets_N, probabilities_NK)
 
     def predictions(
-        self, temperature: float, thresholds: Mapping[int, float] | None = None
+        self, temperature: Scale, thresholds: Mapping[int, float] | None = None
     ) -> Predictions:
         """What the classifier answers to these rows."""
         probabilities_NK = self.task.probabilities(self.logits_NK, temperature)

@@ -83,7 +83,8 @@ def check(
         text_column: column, or columns to join with a space.
         label_column: column of the labels; None takes ``label`` where there is one.
         settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
-            as assignments or by name; ``data.pair`` where its texts are pairs.
+            ``data.task`` and ``data.label_separator`` where rows have several labels, and
+            ``data.pair`` where texts are pairs, as assignments or by name.
         model: whose tokenizer counts tokens; None takes the default recipe's, if it is installed.
         max_length: longest text that will be read, in tokens; None takes the default recipe's.
         fix: what a cleaned copy shall be without: some of ``FIXES``. The copy has all columns.
@@ -110,7 +111,9 @@ def check(
         check_new_file(file, overwrite=overwrite)
     defaults = with_reading(load_config(), settings, "data.pair").data
     columns = Columns.of(defaults, text_column, label_column, "empty")
-    columns = replace(columns, task="single", missing_label="drop")
+    several = bool(defaults.task == "multi" or defaults.label_separator)
+    columns = replace(columns, task="multi" if several else "single")
+    columns = replace(columns, missing_label="refuse" if several else "drop")
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.check_outputs import cleaned_sheet, suspects_sheet

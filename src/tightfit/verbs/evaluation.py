@@ -15,6 +15,7 @@ from tightfit import storage
 from tightfit.data.sources import Columns, read_table
 from tightfit.display import Shown, share_words
 from tightfit.errors import DataError, UsageError
+from tightfit.metrics.calibration import Scale
 from tightfit.metrics.interval import Interval
 from tightfit.metrics.intervals import over_seeds
 from tightfit.metrics.paired import Paired
@@ -22,7 +23,9 @@ from tightfit.metrics.thresholds import Goal, answers_at
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import Predictions
-from tightfit.tasks.label_thresholds import DERIVED_NAME, ChosenThreshold, choose_thresholds
+from tightfit.tasks.calibrate import scale_words
+from tightfit.tasks.chosen_threshold import ChosenThreshold
+from tightfit.tasks.label_thresholds import DERIVED_NAME, choose_thresholds
 
 NEAR_ONE = 0.1
 """Temperatures whose logarithm is less than this change hardly anything."""
@@ -42,7 +45,7 @@ class Calibrated:
         reason: why the error was not halved; None where it was.
     """
 
-    temperature: float
+    temperature: Scale
     ece_before: float
     ece_after: float
     ece_by_chance: float
@@ -187,6 +190,8 @@ def _thresholds(
         return (), ()
     probabilities_NK = run.task.probabilities(logits_NK, run.temperature)
     found = tuple(choose_thresholds(run.task, probabilities_NK, targets, goals))
+    if not run.task.one_class:
+        return found, ()
     by_id = {goal.label: each.threshold for goal, each in zip(goals, found, strict=True)}
     answers_N, classes = answers_at(probabilities_NK, by_id), run.task.outputs
     counts_C = np.bincount(targets * classes + answers_N, minlength=classes**2)
@@ -199,9 +204,14 @@ def _keep_thresholds(
     """For ``predict`` and the report; they replace those of before."""
     if not found:
         return
-    before = ", ".join(f"{each.label} {each.threshold:.4f}" for each in run.chosen_thresholds)
+    named, before = {each.label for each in found}, run.chosen_thresholds
+    if not run.task.one_class:
+        # Every label has one: those that nobody asked for stay as they are.
+        found = [*(each for each in before if each.label not in named), *found]
+        before = tuple(each for each in before if each.label in named)
     if before:
-        progress.warn(f"this replaces what was kept before: {before}")
+        words = ", ".join(f"{each.label} {each.threshold:.4f}" for each in before)
+        progress.warn(f"this replaces what was kept before: {words}")
     record = {"data": source, "thresholds": [each.to_json() for each in found]}
     storage.write_derived(run.folder, DERIVED_NAME, record)
 
@@ -233,20 +243,21 @@ def _score(
     )
 
 
-def _why_not_halved(temperature: float, before: float, by_chance: float) -> str:
+def _why_not_halved(temperature: Scale, before: float, by_chance: float) -> str:
     """In words; a temperature mends confidence that is too high, or too low, throughout."""
     if before <= 2 * by_chance:
         return (
             "there was little to mend: a perfectly calibrated classifier would show "
             f"{by_chance:.1%} on so many rows"
         )
-    if abs(math.log(temperature)) < NEAR_ONE:
+    told = scale_words(temperature)
+    if np.abs(np.log(temperature)).max() < NEAR_ONE:
         return (
-            f"the validation rows ask for a temperature near 1 ({temperature:.3g}): confidence is "
+            f"the validation rows ask for a temperature near 1 ({told}): confidence is "
             "too high in some places and too low in others, which one temperature cannot mend"
         )
     return (
-        f"what the temperature of {temperature:.3g} leaves differs from one confidence to "
+        f"what the temperature of {told} leaves differs from one confidence to "
         "another, or these rows are unlike the validation rows"
     )
 

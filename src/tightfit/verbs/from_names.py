@@ -11,7 +11,7 @@ from tightfit.config import typed
 from tightfit.config.value_types import as_list
 from tightfit.data.labels import LabelSet
 from tightfit.data.name_sentences import sentences
-from tightfit.errors import DataError, UsageError
+from tightfit.errors import DataError, SettingsError, UsageError
 from tightfit.training.request import TrainOptions, TrainRequest
 
 NEED_ROWS = ("validation", "limit", "minutes", "max_steps")
@@ -31,7 +31,7 @@ def names_request(
     Raises:
         UsageError: rows, or what needs rows, are given as well.
         DataError: fewer than two names, one of them twice, or one that says nothing.
-        SettingsError: with every mistake in the options.
+        SettingsError: with every mistake in the options, or texts are pairs.
     """
     given = {"data": data, "from": from_run, **{name: options.get(name) for name in NEED_ROWS}}
     beside = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
@@ -51,6 +51,12 @@ def names_request(
 
 def _check_names(request: TrainRequest) -> None:
     data = request.config.data
+    if data.pair:
+        raise SettingsError(
+            "a name says what a text is about, and nothing of a pair of texts",
+            seen="data.pair with --label-names",
+            next_step="leave out data.pair, or give rows with --data",
+        )
     labels = LabelSet(data.labels, data.labels)
     if len(labels) < 2:
         raise DataError(

@@ -18,6 +18,7 @@ from tightfit.model.proofs import movement
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks.calibrate import DERIVED_NAME, calibrate
+from tightfit.tasks.label_thresholds import DERIVED_NAME as THRESHOLDS
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.callbacks import (
     Callback,
@@ -211,10 +212,24 @@ def _finish(
     validation_logits.write(folder.validation)
     if setup.classifier.task.calibrates:
         storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
+    _choose_thresholds(folder, validation_logits)
     result = replace(_result(folder.root, setup, trained, scores), continued=continued)
     return seal_trained(
         run, setup, result, scores, proofs=trained.proofs, artefact=trained.artefact
     )
+
+
+def _choose_thresholds(folder: storage.RunFolder, rows: ValidationLogits) -> None:
+    """Keep those that a run has from the start, beside the temperature that they go with."""
+    if rows.task.one_class or not rows.task.calibrates:
+        return
+    temperature = rows.task.fit_temperature(rows.logits_NK, rows.targets_N).value
+    probabilities_NK = rows.task.probabilities(rows.logits_NK, temperature)
+    found = rows.task.default_thresholds(rows.targets_N, probabilities_NK)
+    if found:
+        told = [each.to_json() for each in found]
+        record = {"data": "the run's validation rows", "thresholds": told}
+        storage.write_derived(folder, THRESHOLDS, record)
 
 
 def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, TaskScores]:

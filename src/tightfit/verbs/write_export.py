@@ -67,7 +67,7 @@ def write_export(
             f"{run.predictor.max_length} tokens, and other tools their head alone: of such "
             "texts they may think otherwise"
         )
-    if run.thresholds:
+    if run.thresholds and run.task.one_class:
         progress.warn(threshold_caveat(run))
     progress.say(f"writing {form}, then comparing its answers on {len(rows.texts):,} rows")
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:

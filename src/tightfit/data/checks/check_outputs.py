@@ -41,7 +41,7 @@ def cleaned_sheet(data: DataLike, columns: Columns, clean: Cleaned) -> Sheet:
         return Sheet.of(clean.table)
     data, columns = as_named(data, columns)
     rows = open_rows(data, columns.form)
-    labelled = clean.table.labels is not None
+    labelled = clean.table.targets is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
     whole = rows.whole(rows.columns, CHUNK_ROWS)
     if label and clean.table.left_out:

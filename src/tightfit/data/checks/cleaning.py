@@ -88,7 +88,7 @@ def _decoded(table: Table) -> tuple[Table, int]:
 def _without_new_repeats(table: Table, removed: dict[Fix, int]) -> list[int]:
     """Which rows are left without the repeats that only decoding has made; adds to the counts."""
     keys = [text_key(text) for text in table.texts]
-    labels: Sequence[object] = table.labels or [None] * len(table)
+    labels: Sequence[object] = table.targets or [None] * len(table)
     gone: set[int] = set()
     searches: dict[Fix, Sequence[int]] = {
         "empty": [row for row, key in enumerate(keys) if not key],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tightfit.data.checks.characters import find_undecodable, is_empty
@@ -29,6 +30,9 @@ from tightfit.progress import Progress
 
 EXAMPLES = 3
 """Rows of each kind that are shown."""
+
+NONE = "(none)"
+"""The labels of a row without any."""
 
 NO_LABELS = "the rows have no labels"
 
@@ -80,7 +84,7 @@ def check_table(
         **rows.characters(),
         "label_spelling": rows.spelling(),
     }
-    counts = dict(zip(rows.names, rows.counts(), strict=True))
+    counts = rows.counts()
     told = () if isinstance(suspects, str) else suspects
     every = {kind: found[kind] for kind in KINDS}
     return Findings(len(table), counts, every, told, table.left_out.get("label", 0))
@@ -96,6 +100,9 @@ class _Rows:
     ids: list[int] | None
     """Class id of each row; None for rows without labels."""
     names: tuple[str, ...]
+    """By class id; of several labels a row, each set of them that occurs is a class."""
+    labels: list[tuple[str, ...]] | None
+    """Of each row, where it may have several."""
     place: Callable[[int], str]
     examples: int
     progress: Progress
@@ -103,14 +110,25 @@ class _Rows:
     @classmethod
     def of(cls, table: Table, examples: int, progress: Progress) -> _Rows:
         keys = [text_key(text) for text in table.texts]
+        labels = None
+        if table.label_sets:
+            classes = own_classes(table.flat())
+            own = [sorted(ids) for ids in classes.encode_sets(table)]
+            labels = [tuple(classes.names[i] for i in ids) for ids in own]
+            table = replace(table, label_sets=None, labels=[", ".join(x) or NONE for x in labels])
+            table = replace(table, label_names=None, label_values=None)
         if not table.labels:
-            return cls(table.texts, keys, None, (), table.place, examples, progress)
+            return cls(table.texts, keys, None, (), labels, table.place, examples, progress)
         classes = own_classes(table)
         ids = classes.encode(table)
-        return cls(table.texts, keys, ids, classes.names, table.place, examples, progress)
+        return cls(table.texts, keys, ids, classes.names, labels, table.place, examples, progress)
 
-    def counts(self) -> list[int]:
-        return class_counts(self.ids or [], len(self.names))
+    def counts(self) -> dict[str, int]:
+        """Rows of each label."""
+        if self.labels is not None:
+            return dict(sorted(Counter(label for own in self.labels for label in own).items()))
+        counts = class_counts(self.ids or [], len(self.names))
+        return dict(zip(self.names, counts, strict=True))
 
     def repeats(self) -> dict[Kind, Finding]:
         labels = self.ids or [0] * len(self.texts)
@@ -147,6 +165,8 @@ class _Rows:
         """The suspect labels, or why nobody looked."""
         if self.ids is None:
             return NO_LABELS
+        if self.labels is not None:
+            return "rows have several labels each"
         # A text that repeats would be known from its copy in another fold, and one with two labels
         # is reported as such.
         twice = contradictory_rows(self.keys, self.ids) | repeated_rows(self.keys, self.ids)
@@ -194,10 +214,14 @@ class _Rows:
     def spelling(self) -> Finding:
         if self.ids is None:
             return Finding(skipped=NO_LABELS)
-        meant = likely_meant(dict(zip(self.names, self.counts(), strict=True)))
+        meant, own = (
+            likely_meant(self.counts()),
+            self.labels or [(self.names[i],) for i in self.ids],
+        )
         found = {
             row: (name, meant[name])
-            for row, name in enumerate(self.names[i] for i in self.ids)
+            for row, names in enumerate(own)
+            for name in names
             if name in meant
         }
         return self._finding(found, lambda pair: f"labelled {pair[0]}, mostly spelt {pair[1]}")

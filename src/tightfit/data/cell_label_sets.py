@@ -1,0 +1,97 @@
+"""Cells to sets of labels: lists, names with a sign between them, or several columns of 0 and 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tightfit.config import TaskKind
+from tightfit.data.cell_labels import are_marks, places_without_names, read_labels
+from tightfit.data.cell_text import describe, is_missing
+from tightfit.data.nested import is_list
+from tightfit.data.rows import Chunk
+
+LabelSets = list[tuple[int | str, ...]]
+"""The labels of each row: none, one or several, each once; all integers or all strings."""
+
+SIGNS = ("|", ";", ",")
+"""What may stand between labels, the first of them that does is taken."""
+
+
+def read_label_sets(
+    chunk: Chunk,
+    names: tuple[str, ...] | None,
+    *,
+    untyped: bool,
+    separator: str,
+    column: str = "label",
+) -> tuple[LabelSets, str]:
+    """One column of a chunk as sets of labels, and the sign that was between them.
+
+    Args:
+        chunk: its last column holds lists, or strings.
+        names: class names that the source carries; the labels become integers indexing them.
+        untyped: cells are strings; labels are integers if all of them look like it.
+        separator: between the labels of a string; empty finds it out.
+        column: what the column is called.
+
+    Raises:
+        DataError: some rows have lists and others have not, a row says nothing of its labels, or
+            one of them cannot be a label.
+    """
+    cells = chunk.cells[-1]
+    _refuse_unknown(chunk, cells, untyped=untyped)
+    lists = [index for index, cell in enumerate(cells) if is_list(cell)]
+    if lists and len(lists) < len(cells):
+        others = sorted(set(range(len(cells))) - set(lists))
+        raise chunk.fault(
+            f"labels are partly lists, partly others such as {describe(cells[others[0]])}",
+            others,
+            allowed="a list in every row, or a string in every row",
+            next_step="write a single label as a list of one",
+        )
+    if lists:
+        if are_marks(cells):
+            raise places_without_names(chunk, [list(cell) for cell in cells], column)
+        parts = [list(cell) for cell in cells]
+        return _read(chunk, parts, names, untyped=False), separator or SIGNS[0]
+    written = ["" if is_missing(cell) else str(cell) for cell in cells]
+    sign = separator or next((s for s in SIGNS if any(s in cell for cell in written)), SIGNS[0])
+    parts = [[part.strip() for part in cell.split(sign) if part.strip()] for cell in written]
+    return _read(chunk, parts, names, untyped=untyped or isinstance(cells[0], str)), sign
+
+
+def are_label_sets(cells: Sequence[Any], task: TaskKind, separator: str) -> bool:
+    """Whether a column holds several labels a row: it was asked for, or there are lists. Not lists
+    all of one label, which would rather be a class, nor of as many 0 and 1 each, which are places
+    without names."""
+    if task != "auto":
+        return task == "multi"
+    lists = any(is_list(cell) and len(cell) != 1 for cell in cells)
+    return bool(separator) or (lists and not are_marks(cells))
+
+
+def _refuse_unknown(chunk: Chunk, cells: list[Any], *, untyped: bool) -> None:
+    """Null is not known, as the empty list is; an empty cell of a text file cannot say which."""
+    missing = [index for index, cell in enumerate(cells) if is_missing(cell)]
+    if missing and not untyped:
+        raise chunk.fault(
+            "rows that say nothing of their labels",
+            missing,
+            allowed="an empty list for a row without any label",
+            next_step="label them, or leave them out:",
+            add="--set data.missing_label=drop",
+        )
+
+
+def _read(
+    chunk: Chunk, parts: list[list[Any]], names: tuple[str, ...] | None, *, untyped: bool
+) -> LabelSets:
+    """Each part as one label, spelt as a column of labels would be."""
+    places = [place for place, own in zip(chunk.places, parts, strict=True) for _ in own]
+    flat = [label for own in parts for label in own]
+    if not flat:
+        return [() for _ in parts]
+    within = Chunk([flat], places, chunk.origin)
+    read = iter(read_labels(within, flat, names, untyped=untyped, task="single"))
+    return [tuple(dict.fromkeys(next(read) for _ in own)) for own in parts]

@@ -1,0 +1,74 @@
+"""What the classifier is worth on rows it did not learn from, where they have several labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.metrics.label_scores import LabelScores
+from tightfit.reporting.quality import LISTED, Confusion
+from tightfit.run import Run
+from tightfit.tasks.label_set_thresholds import USUAL
+
+MOST_SIZES = 6
+"""Numbers of labels a row that are listed."""
+
+
+@dataclass(frozen=True)
+class LabelSetQuality:
+    """The outcome by label, and how labels go together."""
+
+    labels: tuple[tuple[LabelScores, float], ...]
+    """Each with the probability from which on it is given."""
+    left_out: int
+    together: tuple[Confusion, ...]
+    """Rows that have one label and are given another in its place, the most frequent first."""
+    sizes: tuple[tuple[int, int, int], ...]
+    """A number of labels, rows that have so many, and rows that are given so many."""
+
+
+def label_set_quality(run: Run) -> LabelSetQuality:
+    """The outcome by label."""
+    from_K = [run.thresholds.get(label, USUAL) for label in range(len(run.labels))]
+    rows = list(zip(run.metrics.validation.per_label, from_K, strict=True))
+    many = len(rows) > 2 * LISTED
+    # Of very many labels the weakest are worth the room.
+    shown = sorted(rows, key=lambda row: row[0].f1.value)[: 2 * LISTED] if many else rows
+    together, sizes = _pictures(run)
+    return LabelSetQuality(tuple(shown), len(rows) - len(shown), together, sizes)
+
+
+def _pictures(run: Run) -> tuple[tuple[Confusion, ...], tuple[tuple[int, int, int], ...]]:
+    rows = run.validation
+    if rows is None:
+        return (), ()
+    said: Any = rows.predictions(run.temperature, run.thresholds)
+    given_NK: NDArray[np.bool_] = said.given
+    true_NK = rows.targets_N.astype(bool)
+    return _confusions(run.labels, true_NK, given_NK), _sizes(true_NK, given_NK)
+
+
+def _confusions(
+    names: tuple[str, ...], true_NK: NDArray[np.bool_], given_NK: NDArray[np.bool_]
+) -> tuple[Confusion, ...]:
+    missed_NK, wrong_NK = true_NK & ~given_NK, given_NK & ~true_NK
+    counts_KK = missed_NK.astype(int).T @ wrong_NK.astype(int)
+    own_K = true_NK.sum(axis=0)
+    found = [
+        Confusion(names[i], names[j], int(counts_KK[i, j]), float(counts_KK[i, j] / own_K[i]))
+        for i, j in zip(*np.nonzero(counts_KK), strict=True)
+    ]
+    return tuple(sorted(found, key=lambda each: -each.count)[: LISTED // 2])
+
+
+def _sizes(
+    true_NK: NDArray[np.bool_], given_NK: NDArray[np.bool_]
+) -> tuple[tuple[int, int, int], ...]:
+    has_S, given_S = (
+        np.bincount(each_NK.sum(axis=1), minlength=MOST_SIZES).tolist()
+        for each_NK in (true_NK, given_NK)
+    )
+    return tuple((size, has_S[size], given_S[size]) for size in range(MOST_SIZES))

@@ -1,0 +1,175 @@
+"""Thresholds where a row may have several labels: each label is given from its own on.
+
+Shapes: N rows, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.data.label_strata import shared_out
+from tightfit.errors import DataError, UsageError
+from tightfit.metrics.thresholds import F1, Cost, Goal, Precision, best_precision
+from tightfit.tasks.chosen_threshold import ChosenThreshold
+
+USUAL = 0.5
+"""The threshold of a label of which nothing better is known."""
+
+LEAST_ROWS = 40
+"""From fewer rows none is chosen."""
+
+LEAST_OWN = 10
+"""Nor for a label that fewer of them have, or have not."""
+
+
+def f1_thresholds(
+    names: Sequence[str], probabilities_NK: NDArray[np.float64], targets_NK: NDArray[np.int8]
+) -> list[ChosenThreshold]:
+    """The threshold of each label with the highest F1 on these rows, or the usual one and why.
+
+    Recall and precision are of thresholds chosen so on one half of the rows and measured on the
+    other.
+    """
+    true_NK = targets_NK.astype(bool)
+    chosen_K = best_f1(probabilities_NK, true_NK)
+    given_NK = probabilities_NK >= cross_fitted_thresholds(probabilities_NK, true_NK)
+    found = []
+    for label, name in enumerate(names):
+        own = int(true_NK[:, label].sum())
+        reason = f"the highest F1 on {len(true_NK):,} rows, {own:,} of which have it"
+        if not _enough(true_NK[:, label]):
+            reason = f"{own:,} of {len(true_NK):,} rows have it, too few to choose another by"
+        rows = true_NK[:, label], given_NK[:, label]
+        found.append(_chosen(name, float(chosen_K[label]), rows, goal="f1", reason=reason))
+    return found
+
+
+def best_f1(
+    probabilities_NK: NDArray[np.float64], true_NK: NDArray[np.bool_], *, least: int = LEAST_OWN
+) -> NDArray[np.float64]:
+    """Of each label the threshold with the highest F1; the usual one where rows are too few."""
+    found_K = np.full(true_NK.shape[1], USUAL)
+    for label in range(true_NK.shape[1]):
+        if _enough(true_NK[:, label], least):
+            value = F1(1).choose(*_alone(probabilities_NK, true_NK, label))
+            found_K[label] = USUAL if value is None else value
+    return found_K
+
+
+def cross_fitted_thresholds(
+    probabilities_NK: NDArray[np.float64], true_NK: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """For each row the thresholds that are chosen on the half which it is not in, (N, K).
+
+    No row has a say in the thresholds that it is scored by.
+    """
+    if len(true_NK) < 2:
+        return np.full(true_NK.shape, USUAL)
+    half_N = _halves(true_NK)
+    thresholds_NK = np.empty(true_NK.shape)
+    for here_N in (half_N, ~half_N):
+        others = probabilities_NK[~here_N], true_NK[~here_N]
+        thresholds_NK[here_N] = best_f1(*others, least=LEAST_OWN // 2)
+    return thresholds_NK
+
+
+def thresholds_for(
+    names: Sequence[str],
+    probabilities_NK: NDArray[np.float64],
+    targets_NK: NDArray[np.int8],
+    goals: Sequence[Goal],
+) -> list[ChosenThreshold]:
+    """The threshold of each goal, a share of recall or of precision, and what it is worth.
+
+    Raises:
+        DataError: too few rows have a label.
+        UsageError: no threshold is so precise.
+    """
+    true_NK = targets_NK.astype(bool)
+    half_N = _halves(true_NK)
+    found = []
+    for goal in goals:
+        assert not isinstance(goal, Cost)  # which is refused where it is asked for
+        alone = replace(goal, label=1)
+        rows = _alone(probabilities_NK, true_NK, goal.label)
+        value = alone.choose(*rows)
+        if value is None:
+            raise _unreachable(names[goal.label], goal, *rows)
+        given_N = np.empty(len(true_NK), dtype=bool)
+        for here_N in (half_N, ~half_N):
+            other = alone.choose(rows[0][~here_N], rows[1][~here_N])
+            if other is None:
+                raise DataError(
+                    "the rows are too few to choose a threshold on one half and measure it on "
+                    "the other",
+                    seen=f"{names[goal.label]}: {int(rows[1].sum())} rows",
+                    next_step="evaluate on more rows, or ask for less",
+                )
+            given_N[here_N] = probabilities_NK[here_N, goal.label] >= other
+        kind, least = type(goal).__name__.lower(), goal.least
+        both = true_NK[:, goal.label], given_N
+        found.append(_chosen(names[goal.label], value, both, goal=kind, least=least))
+    return found
+
+
+def _alone(
+    probabilities_NK: NDArray[np.float64], true_NK: NDArray[np.bool_], label: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """One label as a problem of two classes, of which it is the second."""
+    share_N = probabilities_NK[:, label]
+    return np.stack([1 - share_N, share_N], axis=1), true_NK[:, label].astype(np.int64)
+
+
+def _enough(true_N: NDArray[np.bool_], least: int = LEAST_OWN) -> bool:
+    own = int(true_N.sum())
+    return len(true_N) >= LEAST_ROWS // 2 and min(own, len(true_N) - own) >= least
+
+
+def _halves(true_NK: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    rows = len(true_NK)
+    return shared_out(true_NK, [rows - rows // 2, rows // 2], seed=0) == 0
+
+
+def _chosen(
+    name: str,
+    threshold: float,
+    rows: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    *,
+    goal: str,
+    least: float | None = None,
+    reason: str | None = None,
+) -> ChosenThreshold:
+    from tightfit.metrics.intervals import wilson
+
+    true_N, given_N = rows
+    hits, own = int((true_N & given_N).sum()), int(true_N.sum())
+    return ChosenThreshold(
+        label=name,
+        goal=goal,
+        least=least,
+        threshold=threshold,
+        rows=own,
+        recall=wilson(hits, own),
+        precision=wilson(hits, int(given_N.sum())),
+        reason=reason,
+    )
+
+
+def _unreachable(
+    name: str, goal: Goal, shares_N2: NDArray[np.float64], own_N: NDArray[np.int64]
+) -> DataError | UsageError:
+    if isinstance(goal, Precision) and own_N.any():
+        best = best_precision(shares_N2, own_N, 1)
+        return UsageError(
+            f"no threshold makes answers of {name!r} so precise",
+            seen=f"{goal.least:g}",
+            allowed=f"up to {best:.3f} on these rows",
+        )
+    return DataError(
+        f"no row is labelled {name!r}, so that no threshold can be chosen for it",
+        next_step="evaluate on rows that have this label",
+    )

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import tightfit
+from tests.toy_estimators import TEXTS, TWO, toy_estimator
 from tests.toy_setups import SHORT
 from tests.toys import toy_encoder, toy_rows, write_jsonl
 from tightfit.progress import Progress
@@ -79,3 +80,9 @@ def finished(
         settings=[*SHORT, "train.eval_every=30", "optim.lr=2e-2", "optim.epochs=10"],
         progress=Progress(),
     )
+
+
+@pytest.fixture(scope="session")
+def fitted(bert: Path) -> tightfit.TightfitClassifier:
+    """An estimator, fitted once; not to be changed."""
+    return toy_estimator(bert).fit(TEXTS, TWO)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pickle
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import (
     FixedThresholdClassifier,
     GridSearchCV,
@@ -33,36 +36,21 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import get_tags
 
 import tightfit
-from tests.toys import toy_encoder, toy_rows
-from tightfit import Run, TightfitClassifier
+from tests.toy_estimators import COUNT, IDS, SETTINGS, TEXTS, TWO, WEIGHTS, toy_estimator
+from tightfit import Run, TightfitClassifier, TrainResult, estimator
+from tightfit.data import tokens
+from tightfit.data.shared_tokens import SharedTokens, TextTokens
+from tightfit.data.table import Table
+from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import ArtefactError
-
-ROWS = toy_rows(60)
-TEXTS = [row["text"] for row in ROWS]
-IDS = np.arange(60) % 3
-TWO = np.array(["yes" if row["label"] == "sport" else "no" for row in ROWS])
-SETTINGS = {"train.max_steps": 4, "optim.batch": 8, "data.validation_rows": 12}
 
 Make = Callable[..., TightfitClassifier]
 
 
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """A classifier on a toy encoder, which takes a second to fit."""
-    encoder = str(toy_encoder(tmp_path_factory.mktemp("encoder")))
-
-    def made(**more: Any) -> TightfitClassifier:
-        settings = {**SETTINGS, **more.pop("settings", {})}
-        given = {"model": encoder, "random_state": 1, "settings": settings, **more}
-        return TightfitClassifier(**given)
-
-    return made
-
-
-@pytest.fixture(scope="module")
-def fitted(make: Make) -> TightfitClassifier:
-    """Fitted once; not to be changed."""
-    return make().fit(TEXTS, TWO)
+@pytest.fixture
+def make(bert: Path) -> Make:
+    """A classifier on a toy encoder."""
+    return partial(toy_estimator, bert)
 
 
 def test_parameters_are_stored_untouched(make: Make) -> None:
@@ -96,28 +84,24 @@ def test_not_fitted(method: str, make: Make) -> None:
         make().save(Path("x"))
 
 
-@pytest.mark.parametrize(
-    "labels",
-    [IDS, IDS - 1, IDS == 0, TWO, TWO.astype(object), IDS.astype(float), pd.Series(TWO)],
-    ids=["integers", "negative", "booleans", "strings", "objects", "floats", "series"],
-)
+@pytest.mark.parametrize("labels", [IDS - 1, IDS == 0], ids=["negative", "booleans"])
 def test_classes_come_back_as_they_came(labels: Any, make: Make) -> None:
-    """Of any kind that scikit-learn takes, in the kind and order of ``classes_``."""
+    """In the kind and order of ``classes_``; the other kinds are in test_sklearn_rows."""
     made = make().fit(TEXTS, labels)
     found = made.predict(TEXTS[:5])
-    assert made.classes_.tolist() == sorted(set(np.asarray(labels).tolist()))
-    assert found.dtype == np.asarray(labels).dtype
+    assert made.classes_.tolist() == sorted(set(labels.tolist()))
+    assert found.dtype == labels.dtype
     assert set(found.tolist()) <= set(made.classes_.tolist())
-    assert 0 <= made.score(TEXTS, labels) <= 1
+    assert 0 <= made.score(TEXTS, labels, sample_weight=WEIGHTS) <= 1
 
 
 def test_probabilities_and_decisions(fitted: TightfitClassifier) -> None:
     """A column a class, sums of one; of two classes one number decides."""
     probabilities_NK = fitted.predict_proba(TEXTS)
-    assert probabilities_NK.shape == (60, 2)
+    assert probabilities_NK.shape == (COUNT, 2)
     assert np.allclose(probabilities_NK.sum(1), 1)
     decisions_N = fitted.decision_function(TEXTS)
-    assert decisions_N.shape == (60,)
+    assert decisions_N.shape == (COUNT,)
     answers = fitted.classes_[(decisions_N > 0).astype(int)]
     assert answers.tolist() == fitted.predict(TEXTS).tolist()
 
@@ -125,7 +109,7 @@ def test_probabilities_and_decisions(fitted: TightfitClassifier) -> None:
 def test_three_classes_have_a_decision_each(make: Make) -> None:
     """In the order of ``classes_``."""
     made = make().fit(TEXTS, IDS)
-    assert made.decision_function(TEXTS).shape == (60, 3)
+    assert made.decision_function(TEXTS).shape == (COUNT, 3)
     assert made.decision_function(TEXTS).argmax(1).tolist() == made.predict(TEXTS).tolist()
 
 
@@ -140,41 +124,22 @@ def test_the_embeddings_are_what_the_head_reads(fitted: TightfitClassifier) -> N
     assert names[0] == "tightfitclassifier0"
 
 
-FORMS: dict[str, Any] = {
-    "array": np.array(TEXTS),
-    "frame": pd.DataFrame({"n": range(60), "words": TEXTS}),
-    "objects": np.array(TEXTS, dtype=object),
-    "series": pd.Series(TEXTS),
-    "tuple": tuple(TEXTS),
-}
+FRAME = pd.DataFrame({"n": range(COUNT), "words": TEXTS})
 
 
-@pytest.mark.parametrize("form", sorted(FORMS))
-def test_texts_in_every_form(form: str, make: Make, fitted: TightfitClassifier) -> None:
-    """The same as the list."""
-    made = make(text_column="words").fit(FORMS[form], TWO)
-    assert np.array_equal(made.predict_proba(FORMS[form]), fitted.predict_proba(TEXTS))
-
-
-def test_columns_are_joined(make: Make, fitted: TightfitClassifier) -> None:
-    """With a space, as everywhere."""
-    halves = pd.DataFrame([text.partition(" ")[::2] for text in TEXTS], columns=["a", "b"])
-    joined = [" ".join(pair) for pair in halves.itertuples(index=False)]
-    made = make(text_column=["a", "b"]).fit(halves, TWO)
-    assert np.array_equal(made.predict_proba(halves), make().fit(joined, TWO).predict_proba(joined))
+def test_a_frame_gives_what_a_list_gives(make: Make, fitted: TightfitClassifier) -> None:
+    """The same probabilities; the other forms are in test_sklearn_rows."""
+    made = make(text_column="words").fit(FRAME, pd.Series(TWO))
+    assert np.array_equal(made.predict_proba(FRAME), fitted.predict_proba(TEXTS))
 
 
 def test_the_same_seed_gives_the_same(make: Make, fitted: TightfitClassifier) -> None:
     """Also from a generator; without a seed two fits differ."""
     again = make().fit(TEXTS, TWO).predict_proba(TEXTS)
     assert np.array_equal(again, fitted.predict_proba(TEXTS))
-    from_generators = [
-        make(random_state=np.random.RandomState(7)).fit(TEXTS, TWO).run_.config.seed
-        for _ in range(2)
-    ]
-    assert from_generators[0] == from_generators[1]
-    free = [make(random_state=None).fit(TEXTS, TWO).run_.config.seed for _ in range(2)]
-    assert free[0] != free[1]
+    seeds = [make(random_state=np.random.RandomState(7))._seed() for _ in range(2)]
+    assert seeds[0] == seeds[1] == np.random.RandomState(7).randint(2**32, dtype=np.uint32)
+    assert make(random_state=None)._seed() != make(random_state=None)._seed()
 
 
 def test_the_callers_random_numbers_are_left_alone(make: Make) -> None:
@@ -231,29 +196,12 @@ def test_no_folder_is_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-FAULTS: dict[str, tuple[Any, Any, str]] = {
-    "a missing text": ([None, *TEXTS[1:]], TWO, "row 0 is None"),
-    "a number": ([*TEXTS[:59], 3], TWO, "row 59 is 3"),
-    "bytes": ([b"x", *TEXTS[1:]], TWO, "row 0 is b'x'"),
-    "one text": ("goal", TWO, "not one str"),
-    "two dimensions": (np.array(TEXTS).reshape(30, 2), TWO, "one dimension"),
-    "no texts": ([], [], "0 sample"),
-    "other lengths": (TEXTS, TWO[:-1], "inconsistent numbers of samples"),
-    "one class": (TEXTS, ["a"] * 60, "1 class"),
-    "no class": (TEXTS, [np.nan, *([1.0] * 59)], "NaN"),
-    "a missing class": (TEXTS, [None, *(["a", "b"] * 30)[1:]], "NaN"),
-    "no classes": (TEXTS, None, "requires y"),
-    "ratings": (TEXTS, np.linspace(0, 1, 60), "continuous"),
-    "a frame without its column": (FORMS["frame"], TWO, "text_column is one of"),
-}
-
-
-@pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_bad_input(fault: str, make: Make) -> None:
-    """scikit-learn's kind of error, with words."""
-    texts, labels, words = FAULTS[fault]
-    with pytest.raises(ValueError, match=words):
-        make().fit(texts, labels)
+def test_bad_input_is_told_before_anything_is_done(make: Make) -> None:
+    """scikit-learn's kind of error; every other fault is in test_sklearn_rows."""
+    with pytest.raises(ValueError, match="row 0 is None"):
+        make().fit([None, *TEXTS[1:]], TWO)
+    with pytest.raises(ValueError, match="text_column is one of"):
+        make().fit(FRAME, TWO)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +216,7 @@ def test_bad_input(fault: str, make: Make) -> None:
 def test_bad_parameters(given: dict[str, Any], words: str, make: Make) -> None:
     """Told in ``fit``."""
     with pytest.raises(ValueError, match=words):
-        make(**given).fit(FORMS["frame"] if "text_column" in given else TEXTS, TWO)
+        make(**given).fit(FRAME if "text_column" in given else TEXTS, TWO)
 
 
 def test_partial_fit_is_refused(make: Make) -> None:
@@ -293,7 +241,60 @@ def test_in_a_pipeline_and_a_search(make: Make) -> None:
     grid = {"tightfitclassifier__settings": rates}
     found = GridSearchCV(pipeline, grid, cv=2).fit(TEXTS, TWO)
     assert found.best_params_["tightfitclassifier__settings"] in rates
-    assert found.predict(TEXTS).shape == (60,)
+    assert found.predict(TEXTS).shape == (COUNT,)
+
+
+def test_a_search_tokenises_each_row_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three rates, two folds, a last fit on all rows, and every scoring."""
+    counts: Counter[str] = Counter()
+    heads = tokens._ENCODERS["head"]
+
+    def counted(tokenizer: TextTokenizer, texts: list[str], **most: int) -> list[TextTokens]:
+        counts.update(texts)
+        return heads(tokenizer, texts, **most)
+
+    # The look at a sample of rows, whether the encoder reads them at all, does not come this way.
+    monkeypatch.setitem(tokens._ENCODERS, "head", counted)
+    monkeypatch.setattr("tightfit.estimator._TOKENS", SharedTokens())
+    rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-4, 1e-3, 1e-2)]
+    GridSearchCV(make(), {"settings": rates}, cv=2, return_train_score=True).fit(TEXTS, TWO)
+    assert counts == Counter(TEXTS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # two processes import torch
+def test_processes_of_joblib_find_the_same(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And leave no folder; what they have fitted comes back whole."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    found = {
+        jobs: VotingClassifier([("a", make()), ("b", make(random_state=2))], n_jobs=jobs)
+        .fit(TEXTS, TWO)
+        .transform(TEXTS)
+        for jobs in (None, 2)
+    }
+    assert np.array_equal(*found.values())
+    assert not list(tmp_path.glob("tightfit-*"))
+
+
+def test_threads_of_a_process_are_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In processes that joblib started, and in no other."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for parent in (None, object()):
+        monkeypatch.setattr(estimator, "parent_process", lambda parent=parent: parent)
+        estimator._say_threads.cache_clear()
+        for _ in range(2):
+            estimator._say_threads()
+        assert capsys.readouterr().err.count("have 1 of") == (parent is not None)
+
+
+def test_in_a_search_at_random(make: Make) -> None:
+    """Drawn from the same list."""
+    rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-3, 1e-2)]
     drawn = RandomizedSearchCV(make(), {"settings": rates}, n_iter=1, cv=2, random_state=0)
     assert drawn.fit(TEXTS, TWO).best_score_ >= 0
 
@@ -303,32 +304,62 @@ def test_beside_numbers(make: Make) -> None:
     columns = ColumnTransformer(
         [("text", make(), "words"), ("number", StandardScaler(), ["n"])]
     ).set_output(transform="pandas")
-    model = make_pipeline(columns, LogisticRegression()).fit(FORMS["frame"], TWO)
-    seen = columns.fit(FORMS["frame"], TWO).transform(FORMS["frame"])
+    model = make_pipeline(columns, LogisticRegression()).fit(FRAME, TWO)
+    seen = columns.fit(FRAME, TWO).transform(FRAME)
     assert {"text__tightfitclassifier0", "number__n"} <= set(seen.columns)
-    assert model.predict(FORMS["frame"]).shape == (60,)
+    assert model.predict(FRAME).shape == (COUNT,)
 
 
 META: dict[str, Callable[[TightfitClassifier], Any]] = {
     "calibrated": lambda one: CalibratedClassifierCV(one, cv=2),
-    "stacking": lambda one: StackingClassifier([("a", one), ("b", clone(one))], cv=2),
+    "pipeline": lambda one: make_pipeline(FunctionTransformer(list), one),
+    "search": lambda one: GridSearchCV(one, {"class_weight": [None, "balanced"]}, cv=2),
+    "stacking": lambda one: StackingClassifier(
+        [("a", one)], LogisticRegression().set_fit_request(sample_weight=False), cv=2
+    ),
     "threshold": lambda one: FixedThresholdClassifier(one, threshold=0.3, pos_label="yes"),
-    "tuned threshold": lambda one: TunedThresholdClassifierCV(one, cv=2, scoring="accuracy"),
+    "tuned threshold": lambda one: TunedThresholdClassifierCV(
+        one, cv=2, scoring=make_scorer(accuracy_score).set_score_request(sample_weight=False)
+    ),
     "voting": lambda one: VotingClassifier([("a", one), ("b", clone(one))], voting="soft"),
 }
 
 
 @pytest.mark.parametrize("name", sorted(META))
-def test_in_other_estimators(name: str, make: Make) -> None:
-    """Those that take classifiers and fit them anew."""
-    found: NDArray[Any] = META[name](make()).fit(TEXTS, TWO).predict(TEXTS)
+def test_in_other_estimators(name: str, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that take classifiers and fit them anew; each fit gets its rows' weights."""
+    seen: list[Table] = []
+
+    def noted(table: Table, **options: Any) -> TrainResult:
+        seen.append(table)
+        return tightfit.train(table, **options)
+
+    monkeypatch.setattr("tightfit.estimator.train", noted)
+    one = make()
+    with config_context(enable_metadata_routing=True):
+        one.set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
+        found = META[name](one).fit(TEXTS, TWO, sample_weight=WEIGHTS).predict(TEXTS)
     assert set(found.tolist()) <= {"no", "yes"}
+    due = dict(zip(TEXTS, WEIGHTS.tolist(), strict=True))
+    assert [table.weights == [due[text] for text in table.texts] for table in seen[:1]] == [True]
+
+
+def test_weights_of_classes_multiply_those_of_rows(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And reach the run: its scores are the weighted ones."""
+    plain, heavy = make(), make(class_weight={"yes": 50.0})
+    accuracies = [
+        one.fit(TEXTS, TWO, sample_weight=WEIGHTS).run_.metrics.validation.accuracy.value
+        for one in (plain, heavy)
+    ]
+    assert accuracies[0] != accuracies[1]
 
 
 def test_cross_validation(make: Make) -> None:
     """Every row answered by a fit without it."""
     found = cross_val_predict(make(), TEXTS, TWO, cv=2, method="predict_proba")
-    assert found.shape == (60, 2)
+    assert found.shape == (COUNT, 2)
     assert np.allclose(found.sum(1), 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -68,10 +69,11 @@ def test_counts_add_to_what_was_there(group: Group) -> None:
     assert isinstance(now.rows, int)
 
 
-def test_a_mean_is_that_of_all_values(group: Group) -> None:
-    """As one process would have it."""
-    values_N = torch.tensor([1.0, 0.0, 1.0, 1.0])
-    assert group.mean(values_N) == Peers().mean(values_N) == 0.75
+def test_rows_are_gathered_in_their_order(group: Group) -> None:
+    """As one process would have them."""
+    values_NK = np.arange(8, dtype=np.float32).reshape(4, 2)
+    for peers in (group, Peers()):
+        assert np.array_equal(peers.gather(values_NK[peers.rows_of(range(4))], 4), values_NK)
 
 
 def test_random_states_are_each_ones_own(group: Group) -> None:

@@ -212,13 +212,13 @@ def test_a_role_that_the_model_lacks_is_refused() -> None:
 
 
 def test_contradictions_are_refused() -> None:
-    """Adapters without LoRA, LoRA without adapters, and one label."""
+    """Adapters without LoRA, LoRA without adapters, and no output."""
     with pytest.raises(SettingsError, match="the method lora does not go with 0 adapters"):
         replace(plan_of(), layers=())
     with pytest.raises(SettingsError, match="the method none does not go with 24 adapters"):
         replace(plan_of(), method="none")
-    with pytest.raises(UsageError, match=r"(?s)at least two labels.*seen: +1\n"):
-        plan_by(PAPER, roberta(), model="roberta-base", num_labels=1)
+    with pytest.raises(UsageError, match=r"(?s)a head needs an output.*seen: +0\n"):
+        plan_by(PAPER, roberta(), model="roberta-base", num_labels=0)
 
 
 def test_what_was_checked_stays_so() -> None:
@@ -403,7 +403,7 @@ def test_a_missing_key_is_refused(key: str) -> None:
         ("model", 7, "7 where str belongs"),
         ("num_labels", True, "True where int belongs"),
         ("num_labels", 4.0, "4.0 where int belongs"),
-        ("num_labels", 1, "at least two labels"),
+        ("num_labels", 0, "a head needs an output"),
         ("budget", "1000000", "'1000000' where int belongs"),
         ("budget", 741_123, "1 more than the cap allows"),
         ("method", "magic", "method 'magic'"),

@@ -157,3 +157,21 @@ def test_leave_one_out_is_that_of_as_many_fits() -> None:
         found = np.concatenate([fit.predict(z_NF[i : i + 1]) for i, fit in enumerate(fits)])
         errors[float(((wanted_NK - found) ** 2).mean())] = found
     np.testing.assert_allclose(leave_one_out(x_NF, wanted_NK), errors[min(errors)], atol=1e-6)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_row_of_weight_two_is_two_rows_to_the_probe(
+    balanced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one strength, since rows twice are held out differently where it is chosen."""
+    monkeypatch.setattr(linear_probe, "STRENGTHS", (0.03,))
+    features_NF, labels_N = blobs(3)
+    weights_N = np.random.default_rng(0).integers(1, 4, len(labels_N))
+    rows_N = np.repeat(np.arange(len(labels_N)), weights_N)
+    weighted, repeated = (
+        fit_probe(features_NF[own], labels_N[own], num_labels=3, balanced=balanced, weights_N=w_N)
+        for own, w_N in ((slice(None), weights_N.astype(float)), (rows_N, None))
+    )
+    np.testing.assert_allclose(weighted.weight_KF, repeated.weight_KF, rtol=1e-2, atol=1e-5)
+    plain = fit_probe(features_NF, labels_N, num_labels=3, balanced=balanced)
+    assert not np.allclose(weighted.weight_KF, plain.weight_KF, rtol=1e-2, atol=1e-5)

@@ -182,3 +182,31 @@ def test_the_interval_of_f1_covers_the_truth() -> None:
         f1 = score(cells // 2, certain((cells % 2).tolist(), 2), ("a", "b")).per_class[0].f1
         covered.append(f1.low <= truth <= f1.high)
     assert 0.92 < np.mean(covered) < 0.98
+
+
+def test_weights_count_as_rows_do() -> None:
+    """Each value is that of rows as often as they weigh; counts stay those of rows."""
+    labels_B, probabilities_BK = toy_rows(200)
+    weights_B = np.random.default_rng(0).integers(1, 4, 200)
+    rows_B = np.repeat(np.arange(200), weights_B)
+    found = score(labels_B, probabilities_BK, NAMES, weights_B=weights_B.astype(float))
+    again = score(labels_B[rows_B], probabilities_BK[rows_B], NAMES)
+    for name in ("accuracy", "macro_f1"):
+        assert getattr(found, name).value == pytest.approx(getattr(again, name).value)
+    for name in ("log_loss", "brier", "ece"):
+        assert getattr(found, name) == pytest.approx(getattr(again, name))
+    assert (found.n, sum(map(sum, found.confusion))) == (200, 200)
+    assert [each.f1.value for each in found.per_class] == pytest.approx(
+        [each.f1.value for each in again.per_class]
+    )
+
+
+def test_uneven_weights_tell_less() -> None:
+    """Intervals are those of the effective number of rows; equal weights change nothing."""
+    labels_B, probabilities_BK = toy_rows(200)
+    plain = score(labels_B, probabilities_BK, NAMES)
+    assert score(labels_B, probabilities_BK, NAMES, weights_B=np.full(200, 7.0)) == plain
+    uneven_B = np.where(np.arange(200) < 20, 50.0, 1.0)
+    found = score(labels_B, probabilities_BK, NAMES, weights_B=uneven_B)
+    width = plain.accuracy.high - plain.accuracy.low
+    assert found.accuracy.high - found.accuracy.low > 2 * width

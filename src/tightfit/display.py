@@ -32,9 +32,32 @@ class Shown(ABC):
         return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
 
 
+NAMES = {"ece": "calibration error", "mae": "MAE", "rmse": "RMSE", "r2": "R2"}
+"""Scores that are called otherwise than they are written."""
+
+NUMBERS = ("mae", "r2", "rmse", "spearman", "log_loss")
+"""Scores that are no shares: in the unit of ratings, from -1 to 1, or in nats."""
+
+
 def score_name(name: str) -> str:
     """A score as people call it: ``macro F1`` for ``macro_f1``."""
-    return "calibration error" if name == "ece" else name.replace("_", " ").replace("f1", "F1")
+    words = NAMES.get(name, name.replace("_", " "))
+    return words.replace("spearman", "Spearman").replace("f1", "F1")
+
+
+def score_value(name: str, value: float) -> str:
+    """A score as people read it: a share in percent, others as they are."""
+    if name not in NUMBERS:
+        return f"{value:.1%}"
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def score_words(name: str, score: Interval) -> str:
+    """A score and its interval: ``91.2% (90.1 to 92.1)``, ``0.823 (0.801 to 0.844)``."""
+    if name not in NUMBERS:
+        return share_words(score)
+    value, low, high = (score_value(name, x) for x in (score.value, score.low, score.high))
+    return f"{value} ({low} to {high})"
 
 
 def share_words(share: Interval) -> str:

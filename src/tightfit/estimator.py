@@ -5,18 +5,19 @@ Shapes: N texts, K classes, F width of the embeddings.
 
 from __future__ import annotations
 
-import io
+import os
 import pickle
 import secrets
-import shutil
-import tempfile
-import weakref
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, cached_property
+from importlib.metadata import version
+from multiprocessing import parent_process
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from tempfile import TemporaryDirectory
+from threading import RLock
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,28 +27,36 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import DEFAULT_RECIPE
-from tightfit.data.given_label_sets import label_sets
-from tightfit.data.given_pairs import is_pair, pair_columns
-from tightfit.data.table import Table
-from tightfit.data.text_pair import TextPair
+from tightfit.data.shared_tokens import SharedTokens, sharing_tokens
+from tightfit.data.sklearn_rows import labelled_rows, texts_of
 from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
+from tightfit.extras import require
 from tightfit.progress import Progress, RichProgress
 from tightfit.random_states import keep_random_states
 from tightfit.run import Run
 from tightfit.storage.files import read_bytes, write_bytes
-from tightfit.tasks import SingleLabel
+from tightfit.storage.temporary_folder import TemporaryFolder
+from tightfit.tasks import need_one_class
 from tightfit.verbs.train import train
 
 MOST_SEED = 2**32
 
 RUN = "run"
 """The run's folder within that of the estimator."""
+
+MLFLOW_FILE = "estimator.pickle"
+"""The fitted estimator within an MLflow model."""
+
+_TOKENS = SharedTokens()
+"""Of all estimators of this process; it has a limit."""
+
+_FITTING = RLock()
+"""Random numbers and torch's threads are those of the process: its fits take turns."""
 
 
 class TightfitClassifier(
@@ -68,6 +77,8 @@ class TightfitClassifier(
         model: Hub name, folder, or an embedded model; of several the one that suits the rows is
             chosen. None takes the recipe's.
         text_column: column of a data frame, or columns to join with a space.
+        class_weight: how much the rows of each class count, or ``"balanced"``: by its inverse
+            frequency. In the loss, the head's start and the scores on held-out rows.
         random_state: a seed, or a generator to draw one from; None draws another for each fit.
         verbose: above 0, progress is told on standard error.
 
@@ -87,6 +98,7 @@ class TightfitClassifier(
         settings: Mapping[str, Any] | None = None,
         model: str | list[str] | None = None,
         text_column: str | list[str] | None = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -96,39 +108,39 @@ class TightfitClassifier(
         self.settings = settings
         self.model = model
         self.text_column = text_column
+        self.class_weight = class_weight
         self.random_state = random_state
         self.verbose = verbose
 
     @keep_random_states()
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on texts and their classes.
 
         Args:
             X: N texts.
             y: N classes; or where texts may have several labels N lists of them, or 0 and 1 for
                 each, (N, K).
+            sample_weight: how much each row counts in the loss, the head's start and the scores:
+                one of weight 0 is left out, one of weight 2 is two; None is 1 each.
 
         Raises:
             ValueError: texts, classes or parameters cannot be used.
             TightfitError: nothing was wrong with them, but the training failed.
         """
-        texts = self._texts(X)
-        sets = label_sets(y)
-        if sets is None:
-            classes_N = _classes(y)
-            check_consistent_length(texts, classes_N)
-            classes, ids_N = np.unique(classes_N, return_inverse=True)
-            rows = Table(texts, ids_N.tolist(), _names(classes))
-        else:
-            check_consistent_length(texts, sets.ids)
-            classes = sets.classes
-            rows = Table(texts, label_names=_names(classes), label_sets=sets.ids)
-        if len(classes) < 2:
-            raise ValueError(f"two classes or more are needed; y has 1 class: {classes[0]!r}")
-        folder = _Folder()
-        with _as_value_errors():
+        table, classes = labelled_rows(
+            X,
+            y,
+            text_column=self.text_column,
+            pair=self._pair,
+            sample_weight=sample_weight,
+            class_weight=self.class_weight,
+        )
+        folder = _RunFolder()
+        if self.verbose:
+            _say_threads()
+        with _FITTING, _as_scikit_learn():
             train(
-                rows,
+                table,
                 out=folder.path / RUN,
                 budget=self.budget,
                 recipe=self.recipe,
@@ -138,10 +150,9 @@ class TightfitClassifier(
                 settings=dict(self.settings or {}),
                 progress=RichProgress() if self.verbose else Progress(),
             )
-        self.__dict__.pop("_run", None)
         self._folder = folder
         self.classes_ = classes
-        self._as_lists = sets is not None and sets.as_lists
+        self._as_lists = table.label_sets is not None and getattr(y, "ndim", 1) != 2
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
@@ -159,11 +170,10 @@ class TightfitClassifier(
         """The class of each text, of the kind that ``y`` had; of several labels a text 0 and 1 for
         each, ``given_NK``, or a list where ``y`` had lists."""
         check_is_fitted(self)
-        with _as_value_errors():
+        with _as_scikit_learn():
             said: Any = self.run_.predict(self._texts(X))
-        task = self.run_.task
-        if isinstance(task, SingleLabel):
-            return self.classes_[task.answers(said.probabilities)]
+        if self.run_.task.one_class:
+            return self._classes(said.probabilities)
         if not self._as_lists:
             given_NK: NDArray[np.int64] = said.given.astype(np.int64)
             return given_NK
@@ -179,7 +189,7 @@ class TightfitClassifier(
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Logits: ``logits_NK``; of two classes the second's less the first's, N numbers."""
         check_is_fitted(self)
-        with _as_value_errors():
+        with _as_scikit_learn():
             logits_NK = self.run_.predictor.logits(self._texts(X)).astype(np.float64)
         two = len(self.classes_) == 2 and self.run_.task.one_class
         return logits_NK[:, 1] - logits_NK[:, 0] if two else logits_NK
@@ -187,7 +197,7 @@ class TightfitClassifier(
     def transform(self, X: Any) -> NDArray[np.float32]:
         """``embeddings_NF``: what the tuned encoder makes of each text, as the head reads it."""
         check_is_fitted(self)
-        with _as_value_errors():
+        with _as_scikit_learn():
             return self.run_.predictor.embeddings(self._texts(X))
 
     def save(self, path: str | Path) -> Path:
@@ -221,14 +231,45 @@ class TightfitClassifier(
             raise ArtefactError("the file holds something else", seen=type(found).__name__)
         return found
 
+    def save_mlflow(self, path: str | Path, example: Any) -> Path:
+        """Write a folder that ``mlflow.pyfunc.load_model`` opens, with signature and example.
+
+        It needs no training extras to answer: a data frame of texts becomes one with the column
+        ``label`` and the probability of each class. The base model is not in it.
+
+        Args:
+            path: a folder that is not there yet.
+            example: some rows as they will be asked for: a data frame, or a list of texts.
+
+        Raises:
+            MissingExtraError: mlflow is not installed.
+            UsageError: the folder is there already.
+        """
+        check_is_fitted(self)
+        pyfunc = require("mlflow.pyfunc", "an MLflow model")
+        frame = require("pandas", "an MLflow model").DataFrame
+        out, rows = Path(path), example if hasattr(example, "columns") else frame({"text": example})
+        if out.exists():
+            raise UsageError("there is something at this path already", seen=out)
+        signature = require("mlflow.models", "an MLflow model").infer_signature(
+            rows, _MlflowModel(self).predict(rows)
+        )
+        with TemporaryDirectory() as folder:
+            pyfunc.save_model(
+                out,
+                loader_module=__name__,
+                data_path=self.save(Path(folder) / MLFLOW_FILE),
+                signature=signature,
+                input_example=rows,
+                pip_requirements=[f"tightfit[mlflow]=={version('tightfit')}"],
+            )
+        return out
+
     @property
     def run_(self) -> Run:
         """The run, its classifier loaded once."""
         check_is_fitted(self, "_folder")
-        run: Run | None = self.__dict__.get("_run")
-        if run is None:
-            run = self.__dict__["_run"] = Run.load(self._folder.path / RUN)
-        return run
+        return self._folder.run
 
     @property
     def history_(self) -> list[dict[str, Any]]:
@@ -243,16 +284,15 @@ class TightfitClassifier(
     def __getstate__(self) -> dict[str, Any]:
         """Parameters, classes, and the run's files as one archive."""
         state: dict[str, Any] = {**super().__getstate__()}
-        state.pop("_run", None)
         folder = state.pop("_folder", None)
-        return state if folder is None else {**state, "_archive": _pack(folder.path)}
+        return state if folder is None else {**state, "_archive": folder.packed()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """As it was; the run's files lie in a folder of their own again."""
         archive = state.pop("_archive", None)
         super().__setstate__(state)
         if archive is not None:
-            self._folder = _unpacked(archive)
+            self._folder = _RunFolder.unpacked(archive)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_folder" in self.__dict__
@@ -271,69 +311,21 @@ class TightfitClassifier(
         """Width of the embeddings, for the names that scikit-learn gives to columns."""
         return self.run_.predictor.width
 
+    def _classes(self, probabilities_NK: NDArray[np.float64]) -> NDArray[Any]:
+        with _as_scikit_learn():
+            task = need_one_class(self.run_.task, "predict")
+        return self.classes_[task.answers(probabilities_NK)]
+
     def _probabilities(self, X: Any) -> NDArray[np.float64]:
-        with _as_value_errors():
+        with _as_scikit_learn():
             return self.run_.predict(self._texts(X)).probabilities
 
     def _texts(self, X: Any) -> list[str]:
-        """The texts, checked one by one.
+        return texts_of(X, self.text_column, pair=self._pair)
 
-        Raises:
-            ValueError: they are something else, or there are none.
-        """
-        if dict(self.settings or {}).get("data.pair"):
-            return self._pairs(X)
-        if hasattr(X, "columns"):
-            X = self._column(X)
-        elif isinstance(X, str | bytes) or np.ndim(X) == 0:
-            raise ValueError(f"X must be a list of texts, not one {type(X).__name__}; write [X]")
-        elif getattr(X, "ndim", 1) != 1:
-            raise ValueError(f"X must have one dimension, a text a row; its shape is {X.shape}")
-        texts = list(X)
-        if not texts:
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-        for row, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ValueError(f"X must hold texts; row {row} is {text!r}")
-        return [str(text) for text in texts]
-
-    def _pairs(self, X: Any) -> list[str]:
-        """The pairs of texts.
-
-        Raises:
-            ValueError: they are something else, or there are none.
-        """
-        if hasattr(X, "columns"):
-            names = self._column_names(X)
-            if len(names) != 2:
-                raise ValueError(f"a pair is two columns; text_column is one of {list(X.columns)}")
-            X = list(zip(*(X[name] for name in names), strict=True))
-        rows = list(X)
-        if not rows:
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-        for row, pair in enumerate(rows):
-            if not is_pair(pair) or not all(isinstance(each, str) for each in tuple(pair)):
-                raise ValueError(f"X must hold pairs of texts; row {row} is {pair!r}")
-        return list(map(TextPair, *pair_columns(rows).values()))
-
-    def _column(self, X: Any) -> list[str]:
-        """Texts of a data frame."""
-        columns = [list(X[name]) for name in self._column_names(X)]
-        if len(columns) == 1:
-            return columns[0]
-        return [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
-
-    def _column_names(self, X: Any) -> list[str]:
-        """The columns of the text in a data frame."""
-        names = [self.text_column] if isinstance(self.text_column, str) else self.text_column
-        if names is None:
-            if len(X.columns) != 1:
-                raise ValueError(f"name the texts: text_column is one of {list(X.columns)}")
-            return list(X.columns)
-        missing = [name for name in names if name not in X.columns]
-        if missing:
-            raise ValueError(f"no column {missing[0]!r} in X; it has {list(X.columns)}")
-        return names
+    @property
+    def _pair(self) -> bool:
+        return bool(dict(self.settings or {}).get("data.pair"))
 
     def _seed(self) -> int:
         if self.random_state is None:
@@ -343,57 +335,47 @@ class TightfitClassifier(
         return int(check_random_state(self.random_state).randint(MOST_SEED, dtype=np.uint32))
 
 
-def _classes(y: Any) -> NDArray[Any]:
-    """The class of each row, as an array.
+class _MlflowModel:
+    """A fitted estimator as MLflow's pyfunc asks it."""
 
-    Raises:
-        ValueError: there is none, or what is there names no class.
-    """
-    if y is None:
-        raise ValueError("requires y to be passed, but the target y is None")
-    classes_N = column_or_1d(y)
-    if classes_N.dtype == object and any(each is None or each != each for each in classes_N):
-        raise ValueError("Input y contains NaN.")
-    assert_all_finite(classes_N, input_name="y")
-    check_classification_targets(classes_N)
-    return classes_N
+    def __init__(self, fitted: TightfitClassifier) -> None:
+        self.fitted = fitted
+
+    def predict(self, rows: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """A data frame: ``label``, and the probability of each class in a column of its name."""
+        probabilities_NK = self.fitted.predict_proba(rows)
+        names = [f"probability_{name}" for name in self.fitted.classes_.tolist()]
+        shares = dict(zip(names, probabilities_NK.T, strict=True))
+        frame = require("pandas", "an MLflow model").DataFrame
+        return frame({"label": self.fitted._classes(probabilities_NK), **shares})
 
 
-def _names(classes: NDArray[Any]) -> tuple[str, ...]:
-    """Names for people; where two classes would have one, each as Python writes it."""
-    names = tuple(str(each) for each in classes.tolist())
-    return names if len(set(names)) == len(names) else tuple(map(repr, classes.tolist()))
+def _load_pyfunc(path: str) -> _MlflowModel:
+    """What MLflow calls to open what :meth:`TightfitClassifier.save_mlflow` wrote."""
+    return _MlflowModel(TightfitClassifier.load(path))
+
+
+@cache
+def _say_threads() -> None:
+    """Once in a process that joblib started: that the others have the remaining threads."""
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if parent_process() is not None and threads is not None:
+        words = f"fits in this process have {threads} of {os.cpu_count()} threads"
+        RichProgress().say(f"{words}; other processes fit at the same time")
 
 
 @contextmanager
-def _as_value_errors() -> Iterator[None]:
-    """What is wrong with rows and parameters, as scikit-learn expects to hear of it."""
+def _as_scikit_learn() -> Iterator[None]:
+    """Folds of a search share their tokens, and what is wrong is told as scikit-learn tells it."""
     try:
-        yield
+        with sharing_tokens(_TOKENS):
+            yield
     except (DataError, SettingsError, UsageError, BudgetError) as error:
         raise ValueError(str(error)) from error
 
 
-def _pack(folder: Path) -> bytes:
-    """The files below a folder, as one archive: small, since the base model is not among them."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                archive.write(path, path.relative_to(folder))
-    return buffer.getvalue()
-
-
-class _Folder:
-    """A folder that is gone with the last who refers to it, and at the latest with the program."""
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="tightfit-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-
-def _unpacked(archive: bytes) -> _Folder:
-    folder = _Folder()
-    with zipfile.ZipFile(io.BytesIO(archive)) as files:
-        files.extractall(folder.path)
-    return folder
+class _RunFolder(TemporaryFolder):
+    @cached_property
+    def run(self) -> Run:
+        """The run that lies in it, its classifier loaded once."""
+        return Run.load(self.path / RUN)

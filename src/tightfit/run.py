@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, MissingText, Settings, read_settings, with_reading
+from tightfit.data.columns import Columns
 from tightfit.data.facts import DataFacts
 from tightfit.data.table import Table
 from tightfit.digests import file_sha256
-from tightfit.display import Shown, share_words
+from tightfit.display import Shown
 from tightfit.extras import ensure_train
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import parsed
@@ -27,11 +28,11 @@ from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
 if TYPE_CHECKING:
     from tightfit.cascade.two_stage import Cascade
-    from tightfit.data.sources import Columns
     from tightfit.encoder import LogitsOfTexts
     from tightfit.engines.leave_one_out import Word
     from tightfit.engines.predictor import AnswerOptions, Predictor
     from tightfit.metrics.calibration import Scale
+    from tightfit.metrics.conformal import Reach
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.progress import Progress
@@ -195,8 +196,7 @@ class Run(Shown):
         if f"start_{metric}" not in saved["train"]:
             known[f"start_{metric}"] = self.history[0][f"eval_{metric}"]
         train = TrainSummary.from_json({**known, **saved["train"]}, metric, path)
-        scores = saved["validation"]
-        kind = self.task.scores_type()
+        scores, kind = saved["validation"], self.task.scores_type()
         return Metrics(train, None if scores is None else parsed(kind, scores, path))
 
     @cached_property
@@ -215,13 +215,9 @@ class Run(Shown):
     @cached_property
     def calibration(self) -> Calibration | None:
         """The temperature; fitted anew where it is not on record, None where it cannot be."""
-        from tightfit.tasks.calibrate import DERIVED_NAME, Calibration, calibrate
+        from tightfit.tasks.calibrate import calibration_of
 
-        if (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
-            return Calibration.from_json(storage.read_derived(self.folder, DERIVED_NAME))
-        if self.validation is None or not self.task.calibrates:
-            return None
-        return calibrate(self.validation)
+        return calibration_of(self.folder, self.task, lambda: self.validation)
 
     @cached_property
     def evaluations(self) -> list[Evaluated]:
@@ -255,6 +251,13 @@ class Run(Shown):
     def temperature(self) -> Scale:
         """What logits are divided by, so that probabilities can be believed."""
         return 1.0 if self.calibration is None else self.calibration.temperature
+
+    @cached_property
+    def intervals(self) -> Reach | None:
+        """Of ratings: how far intervals reach, and what they cover; from the validation rows."""
+        from tightfit.tasks.calibrate import intervals_of
+
+        return intervals_of(self.folder, self.task, lambda: self.validation)
 
     @cached_property
     def threshold(self) -> float:
@@ -322,7 +325,8 @@ class Run(Shown):
         length = self.max_length or self.decisions.predict_max_length.value
         check_max_length(length, self.model.longest)
         kept = self.decisions.long_text.value
-        return Predictor(self.model, self.task, length, *confidence, kept, self.thresholds)
+        reach = self.intervals.value if self.intervals else None
+        return Predictor(self.model, self.task, length, *confidence, kept, self.thresholds, reach)
 
     def predict(self, texts: Any, progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order.
@@ -380,20 +384,14 @@ class Run(Shown):
         settings: Settings = (),
     ) -> Columns:
         """Where and how new data is read: as in training, unless told otherwise."""
-        from tightfit.data.sources import Columns
-
-        data = with_reading(self.config, settings).data
-        columns = Columns.of(data, text_column, label_column, missing_text)
+        given = (text_column, label_column, missing_text)
+        columns = Columns.of(with_reading(self.config, settings).data, *given)
         return columns.to_answer(self.task.kind, self.task.separator)
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""
-        told: dict[str, object] = {"path": self._path, "labels": ", ".join(self.labels[:5])}
-        if len(self.labels) > 5:
-            told["labels"] = f"{told['labels']}, … {len(self.labels)} in all"
+        more = f", … {len(self.labels)} in all" if len(self.labels) > 5 else ""
+        told: dict[str, object] = {"path": self._path, "labels": ", ".join(self.labels[:5]) + more}
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
-            scores = self.metrics.validation
-            known = {} if scores is None else scores.headline()
-            name, score = next(iter(known.items()), (self.task.metric, None))
-            told[name] = "unknown" if score is None else share_words(score)
+            told |= self.metrics.shown(self.task.metric)
         return {**told, "parameters": f"{self.plan.total:,}"}

@@ -36,7 +36,7 @@ STOPS = {
 
 MENDED = {
     "10/firstlacks.jsonl": (r"without a label\n.*line 1; 1 of 41", "--set data.missing_label=drop"),
-    "11/float.csv": (r"data\.task=rating", "--set data.task=single"),
+    "11/float.csv": (r"data\.task=single", "--set data.task=rating"),
     "11/onehot.jsonl": ("one 1 among zeros", "--label-column label.0,label.1"),
     "20/nli.tsv": (
         "joined with a space; two that belong(.|\n)*data.pair=true",

@@ -104,3 +104,17 @@ def test_without_intercepts_the_nearest_sentence_answers() -> None:
     found = HeadProblem.of(names_KF, np.arange(5), 5, 30.0, intercept=False).solve()
     assert (found.bias_K == 0).all()
     assert ((names_KF @ found.weight_KF.T).argmax(1) == np.arange(5)).all()
+
+
+def test_a_row_of_weight_two_is_two_rows() -> None:
+    """The same head to rounding, with a residual of zero; and a weight changes something."""
+    features_NF, targets_N = blobs(3)
+    weights_N = np.random.default_rng(0).integers(1, 4, len(targets_N))
+    rows_N = np.repeat(np.arange(len(targets_N)), weights_N)
+    weighted = HeadProblem.of(features_NF, targets_N, 3, 1.0, weights_N=weights_N.astype(float))
+    repeated = HeadProblem.of(features_NF[rows_N], targets_N[rows_N], 3, 1.0).solve()
+    found = weighted.solve()
+    assert weighted.residual(repeated) < 1e-6
+    np.testing.assert_allclose(found.weight_KF, repeated.weight_KF, atol=1e-6)
+    plain = HeadProblem.of(features_NF, targets_N, 3, 1.0).solve()
+    assert not np.allclose(found.weight_KF, plain.weight_KF, atol=1e-3)

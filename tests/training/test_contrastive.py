@@ -87,3 +87,19 @@ def loss_of(setup: Setup) -> float:
     features_NF = frozen_features(setup, np.arange(len(setup.train.targets)))
     targets_N = torch.from_numpy(setup.train.targets)
     return float(contrastive_loss(torch.from_numpy(features_NF), targets_N, 0.1))
+
+
+def test_anchors_count_by_their_weights() -> None:
+    """The mean over anchors, each as often as it weighs; weights of one change nothing."""
+    features_BF = torch.randn(len(TARGETS), 5, generator=torch.Generator().manual_seed(0))
+    plain = contrastive_loss(features_BF, TARGETS, 0.5)
+    torch.testing.assert_close(
+        contrastive_loss(features_BF, TARGETS, 0.5, torch.ones(len(TARGETS))), plain
+    )
+    each_B = torch.stack(
+        [contrastive_loss(features_BF, TARGETS, 0.5, one_B) for one_B in torch.eye(len(TARGETS))]
+    )
+    weights_B = torch.arange(1.0, len(TARGETS) + 1)
+    paired_B = (TARGETS[:, None] == TARGETS[None, :]).sum(1) > 1
+    due = (weights_B * each_B)[paired_B].sum() / weights_B[paired_B].sum()
+    torch.testing.assert_close(contrastive_loss(features_BF, TARGETS, 0.5, weights_B), due)

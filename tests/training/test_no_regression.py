@@ -134,7 +134,7 @@ def test_a_step_as_good_as_the_start_is_taken(bert: Path, tmp_path: Path) -> Non
 )
 def test_when_the_proof_holds(accuracy: float, loss: float, probe: bool, ok: bool) -> None:
     """As accurate as a fitted start, and a loss that is not far above a constant answer's."""
-    start, end = Standing(0, 0.9, 0.35), Standing(7, accuracy, loss)
+    start, end = Standing(0, 0.9, 0.35, 0.9), Standing(7, accuracy, loss, accuracy)
     with nullcontext() if ok else pytest.raises(ProofError, match=f"accuracy {accuracy:.1%}"):
         assert no_regression(start, end, fitted_start=probe, highest_loss=2.0).ok
 

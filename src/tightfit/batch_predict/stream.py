@@ -187,7 +187,12 @@ def _predicted(
         found = None if journal is None else journal.read(part.number, part.texts)
         if found is not None:
             # Thresholds are no part of the job: they decide what is told, not what was found.
-            found = replace(found, threshold=predictor.threshold, thresholds=predictor.thresholds)
+            found = replace(
+                found,
+                threshold=predictor.threshold,
+                thresholds=predictor.thresholds,
+                reach=predictor.reach,
+            )
             return replace(part, found=found)
         return replace(part, tokens=predictor.tokens(part.texts))
 

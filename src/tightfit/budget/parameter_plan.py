@@ -49,11 +49,11 @@ class Plan:
     constants; none where it reads the first token."""
 
     def __post_init__(self) -> None:
-        if self.num_labels < 2:
+        if self.num_labels < 1:
             raise UsageError(
-                "a classifier needs at least two labels",
+                "a head needs an output: one for a rating, one for each label",
                 seen=self.num_labels,
-                allowed="2 or more",
+                allowed="1 or more",
                 next_step="give the number of classes, such as --labels 4",
             )
         if bool(self.vectors) != bool(self.record.vectors):

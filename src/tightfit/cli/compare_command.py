@@ -15,9 +15,9 @@ from rich.text import Text
 
 import tightfit
 from tightfit.cli import options
-from tightfit.cli.console import add_row, bar, new_table, percent
+from tightfit.cli.console import add_row, bar, new_table
 from tightfit.cli.front import open_front
-from tightfit.display import score_name
+from tightfit.display import score_name, score_value
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 in_comparison = partial(typer.Option, rich_help_panel="Comparison")
 """Options under a heading of their own."""
+
+COLUMNS = 3
+"""Scores for which a terminal has room; all are in the files."""
 
 BAR = 5
 """Characters; with the numbers beside it there is no room for more in 80 columns."""
@@ -117,35 +120,40 @@ def compare(
 
 
 def _show(found: Comparison, data: str, console: Console) -> list[RenderableType]:
-    names = [score_name(name) for name in (found.rows[0].scores if found.rows else ())]
-    title = f"{data}: {' and '.join(names)} of {found.validation_rows:,} validation rows, in %"
+    names = [score_name(name) for name in (found.rows[0].scores if found.rows else ())][:COLUMNS]
+    unit = "" if names and names[0] == score_name("spearman") else ", in %"
+    title = f"{data}: {' and '.join(names)} of {found.validation_rows:,} validation rows{unit}"
     return [_table(found, title, console), *map(Text, _closing(found))]
 
 
 def _table(found: Comparison, title: str, console: Console) -> Table:
     """A row each; the intervals of macro F1, for which there is no room, are in the files."""
-    names = list(found.rows[0].scores if found.rows else ("accuracy", "macro_f1"))
+    names = list(found.rows[0].scores if found.rows else ("accuracy", "macro_f1"))[:COLUMNS]
     columns = [f">{score_name(names[0])}", *(f">{score_name(n).split()[-1]}" for n in names[1:])]
     table = new_table(title, "", ">trains", ">", *columns, ">seconds", ">MB")
     for row in found.rows:
-        first, *others = row.scores.values()
+        (name, first), *others = list(row.scores.items())[:COLUMNS]
         add_row(
             table,
             row.name,
             f"{row.trainable:,}",
             bar(first.value, console, BAR),
-            _short(first),
-            *(percent(each.value)[:-1] for each in others),
+            _short(name, first),
+            *(_bare(name, each.value) for name, each in others),
             f"{row.seconds:,.0f}",
             f"{row.bytes / 1e6:,.1f}",
         )
     return table
 
 
-def _short(interval: Interval) -> str:
+def _short(name: str, interval: Interval) -> str:
     """Percentages, their sign left to the heading: ``88.9 (86.8-90.7)``."""
-    value, low, high = (percent(x)[:-1] for x in (interval.value, interval.low, interval.high))
+    value, low, high = (_bare(name, x) for x in (interval.value, interval.low, interval.high))
     return f"{value} ({low}-{high})"
+
+
+def _bare(name: str, value: float) -> str:
+    return score_value(name, value).removesuffix("%")
 
 
 def _closing(found: Comparison) -> Iterator[str]:

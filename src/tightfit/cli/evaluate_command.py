@@ -15,7 +15,7 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, percent
 from tightfit.cli.front import open_front
-from tightfit.display import score_name, share_words
+from tightfit.display import score_name, score_value, share_words
 from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
@@ -175,7 +175,10 @@ def _score_table(found: Evaluation, title: str) -> Table:
     scores, calibration = found.scores, found.calibration
     table = new_table(f"{title}: {scores.n:,} rows", "score", ">value", "95% interval")
     for name, score in scores.headline().items():
-        add_row(table, score_name(name), percent(score.value), _ends(score))
+        add_row(table, score_name(name), score_value(name, score.value), _ends(score, name))
+    if found.coverage is not None:
+        share = percent(found.coverage.value)
+        add_row(table, "in the 90% interval", share, _ends(found.coverage))
     if calibration is None:
         return table
     add_row(table, "log loss", f"{scores.log_loss:.3f}")
@@ -189,11 +192,7 @@ def _seed_table(seeds: OverSeeds) -> Table:
     title = f"mean of {len(seeds.runs)} runs on the same rows"
     table = new_table(title, "score", ">mean", "95% interval over seeds")
     for name, score in seeds.scores.items():
-        if name == "log_loss":
-            low, high = (f"{end:.3f}" for end in (score.low, score.high))
-            add_row(table, score_name(name), f"{score.value:.3f}", f"{low} to {high}")
-        else:
-            add_row(table, score_name(name), percent(score.value), _ends(score))
+        add_row(table, score_name(name), score_value(name, score.value), _ends(score, name))
     return table
 
 
@@ -232,8 +231,8 @@ def _worst_confusions(scores: Scores, how: str = "") -> Table:
     return table
 
 
-def _ends(interval: Interval) -> str:
-    return f"{percent(interval.low)} to {percent(interval.high)}"
+def _ends(interval: Interval, name: str = "") -> str:
+    return f"{score_value(name, interval.low)} to {score_value(name, interval.high)}"
 
 
 def _short(name: str) -> str:

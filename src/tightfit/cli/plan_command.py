@@ -52,7 +52,8 @@ def plan(
 
 def show_plan(plan: Plan, console: Console) -> list[RenderableType]:
     """The plan as a table, like layers in one row, and the cap as a bar."""
-    title = f"{plan.model}, {plan.num_labels} labels"
+    outputs = "a rating" if plan.num_labels == 1 else f"{plan.num_labels} labels"
+    title = f"{plan.model}, {outputs}"
     table = new_table(title, "trains", "rank x (in + out)", ">parameters", "share")
     for part, price, parameters in _parts(plan):
         share = parameters / max(plan.total, 1)

@@ -13,7 +13,7 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, size
 from tightfit.cli.front import open_front
-from tightfit.display import share_words
+from tightfit.display import score_words
 
 if TYPE_CHECKING:
     from tightfit.verbs.runs import ListedRun, RunList
@@ -60,9 +60,7 @@ def _cells(each: ListedRun) -> list[str]:
     score = each.score
     told: str = each.state if each.state != "finished" else "unknown"
     if score is not None:
-        told = share_words(score)
-        if score.name == "mae":  # in the unit of the ratings
-            told = f"{score.value:.3g} ({score.low:.3g} to {score.high:.3g})"
+        told = score_words(score.name, score)
     return [
         str(each.run),
         each.data or "",

@@ -56,7 +56,15 @@ class Style:
 
 
 def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> None:
-    """Lines as they come, or one object in the end."""
+    """Lines as they come, or one object in the end.
+
+    Raises:
+        UsageError: probabilities are asked of ratings.
+    """
+    from tightfit.tasks import need_labels
+
+    if style.probabilities:
+        need_labels(run.task, "the probability of each label (--probabilities)")
     objects: list[dict[str, Any]] = []
     truncated = empty = 0
     for chunk in _chunks(texts, style.at_once):

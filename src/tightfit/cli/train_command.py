@@ -18,7 +18,7 @@ from tightfit.cli.console import percent, size, tick
 from tightfit.cli.front import open_front
 from tightfit.cli.plan_command import show_plan
 from tightfit.data.text_pair import text_option
-from tightfit.display import score_name, share_words
+from tightfit.display import score_name, score_value, score_words
 from tightfit.errors import UsageError
 from tightfit.progress import RichProgress
 
@@ -252,20 +252,22 @@ def _outcome(run: Run) -> Iterator[str]:
         start = STARTS[run.config.head.start]
         kept = run.metrics.train.kept_start
         metric = run.task.metric
-        end = "no step did better" if kept else f"trained {percent(proof[metric])}"
+        end = "no step did better" if kept else f"trained {score_value(metric, proof[metric])}"
         watched = "validation rows scored while training"
         if crossed:
             watched = "each row by a training without it"
         if run.config.head.start == "run":
             start, end = _gone_on(run.metrics.train.continued), end.replace("no", "no further")
-        yield f"{start} {percent(proof[f'start_{metric}'])} → {end}, on {watched}"
+        before = score_value(metric, proof[f"start_{metric}"])
+        named = "" if metric == "accuracy" else f"{score_name(metric)}: "
+        yield f"{named}{start} {before} → {end}, on {watched}"
     rows = f"{scores.n:,} {'rows by cross-validation' if crossed else 'validation rows'}"
     if run.decisions.scored_rows is not None:
         rows = f"a sample of {rows}: {run.decisions.scored_rows.reason}"
     yield from _kept(run.metrics.train.continued)
     (first, score), *others = scores.headline().items()
-    more = "".join(f", {score_name(name)} {percent(each.value)}" for name, each in others)
-    yield f"{score_name(first)} {share_words(score)}{more} on {rows}"
+    more = "".join(f", {score_name(name)} {score_value(name, each.value)}" for name, each in others)
+    yield f"{score_name(first)} {score_words(first, score)}{more} on {rows}"
     yield from _new_labels(run.metrics.train.continued, scores)
     yield from _weakest(scores)
 

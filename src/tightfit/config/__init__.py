@@ -35,6 +35,7 @@ from tightfit.config.sections import (
     Adapters,
     Data,
     Head,
+    Metric,
     MissingLabel,
     MissingText,
     Model,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -39,14 +38,11 @@ MissingText = Literal["refuse", "empty", "drop"]
 TaskKind = Literal["auto", "single", "multi", "rating"]
 """What a label is."""
 
+Metric = Literal["accuracy", "macro_f1", "log_loss"]
+"""By which an evaluation is the best."""
+
 MissingLabel = Literal["refuse", "drop"]
 """What a row without a label is: a fault, or left out."""
-
-
-def _offered(kind: TaskKind) -> TaskKind:
-    if kind == "rating":
-        raise ValueError("ratings, learnt as numbers, are not offered yet; auto and others are")
-    return kind
 
 
 class Section(BaseModel):
@@ -173,11 +169,12 @@ class Data(Section):
     its longer text."""
     label_column: str = "label"
     """Column of the labels."""
-    task: Annotated[TaskKind, AfterValidator(_offered)] = "auto"
+    task: TaskKind = "auto"
     """What a label is. ``single``: one class a row, also where labels are numbers that are not
     whole, or seem to be several in one. ``multi``: each row has several labels, one or none.
-    ``auto``: lists, or several columns of 0 and 1, are several labels; else as ``single``, but
-    labels that seem to be something else stop. ``rating`` is not offered yet."""
+    ``rating``: a number, learnt as one, so that 3 is nearer to 4 than to 5. ``auto``: lists, or
+    several columns of 0 and 1, are several labels; else as ``single``, but labels that seem to be
+    something else stop."""
     label_separator: str = ""
     """What stands between several labels in one cell, such as ``|``; with it ``auto`` takes each
     row to have several. Empty: found out, where ``task`` is ``multi``."""
@@ -283,6 +280,9 @@ class Train(Section):
     """Most that this may take, in gigabytes (10^9 bytes)."""
     patience: Limit = None
     """Evaluations in a row without a better one after which training ends; ``none`` never does."""
+    metric: Metric = "accuracy"
+    """What makes an evaluation the best, so that its weights are kept. ``macro_f1``: every class
+    counts as much, however rare. ``log_loss``: the least, where probabilities matter more."""
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
     folds: Folds = 0

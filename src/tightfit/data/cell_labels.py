@@ -19,9 +19,9 @@ from tightfit.data.nested import is_list, paths, reach
 from tightfit.data.rows import Chunk
 from tightfit.errors import DataError
 
-SINGLE, DROP = "--set data.task=single", "--set data.missing_label=drop"
-MULTI = "--set data.task=multi"
-"""Options that mend a command."""
+SINGLE, RATING = "--set data.task=single", "--set data.task=rating"
+MULTI, DROP = "--set data.task=multi", "--set data.missing_label=drop"
+"""Options that mend a command, as are those above."""
 
 LABEL_COLUMNS = 20
 """Columns of one 0 or 1 each that a hint lists."""
@@ -36,6 +36,9 @@ SEPARATED_SHARE = 0.1
 _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0+)?")
 """An integer as a CSV writes it; ``007`` is a name, and ``2.0`` is how data frames with gaps
 write 2."""
+
+RATING_FORM = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
+"""A number as programs write it; of ``4,500`` nobody knows what the comma means."""
 
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?(?:\s?%)?")
 _FRACTION = re.compile(r"-?\d+\.\d+")
@@ -95,10 +98,11 @@ def read_labels(
 
 def labelless(columns: Sequence[list[Any]]) -> list[int]:
     """The rows in which no column of the label has a cell."""
-    return [i for i, row in enumerate(zip(*columns, strict=True)) if all(map(_is_blank, row))]
+    return [i for i, row in enumerate(zip(*columns, strict=True)) if all(map(is_blank, row))]
 
 
-def _is_blank(cell: object) -> bool:
+def is_blank(cell: object) -> bool:
+    """Whether nothing is seen in a cell."""
     return is_missing(cell) or (isinstance(cell, str) and not cell.strip(_BLANKS))
 
 
@@ -240,12 +244,16 @@ def _refuse_fractions(chunk: Chunk, labels: Sequence[str]) -> None:
     if broken and all(map(_NUMBER.fullmatch, different)):
         rows = [index for index, label in enumerate(labels) if label in broken]
         what = "percentages" if labels[rows[0]].endswith("%") else "numbers that are not whole"
+        classes = f"to train each of the {len(different):,} numbers as a class of its own"
+        rated = all(map(RATING_FORM.fullmatch, different))
         raise chunk.fault(
             f"labels are {what}, such as {labels[rows[0]]}",
             rows,
-            allowed="classes; ratings, learnt as numbers (data.task=rating), are not offered yet",
-            next_step=f"to train each of the {len(different):,} numbers as a class of its own:",
-            add=SINGLE,
+            allowed="classes, or with data.task=rating ratings, which are learnt as numbers",
+            next_step=f"{classes}, data.task=single; to learn them as ratings:"
+            if rated
+            else f"write them with a decimal point to learn them as ratings; {classes}:",
+            add=RATING if rated else SINGLE,
         )
 
 

@@ -16,8 +16,6 @@ class GivenLabelSets:
     ids: list[tuple[int | str, ...]]
     """Places in ``classes``."""
     classes: NDArray[Any]
-    as_lists: bool
-    """Whether they came as lists, else as 0 and 1 for each."""
 
 
 def label_sets(y: Any) -> GivenLabelSets | None:
@@ -34,11 +32,11 @@ def label_sets(y: Any) -> GivenLabelSets | None:
         marks = [tuple(np.flatnonzero(row).tolist()) for row in marks_NK]
         columns = getattr(y, "columns", None)
         names = np.arange(marks_NK.shape[1]) if columns is None else np.array(list(columns))
-        return GivenLabelSets(marks, names, as_lists=False)
+        return GivenLabelSets(marks, names)
     rows = list(y) if isinstance(y, list | tuple) or getattr(y, "ndim", 0) == 1 else []
     if not rows or not all(isinstance(row, list | tuple | set | frozenset) for row in rows):
         return None
     classes = sorted({label for row in rows for label in row})
     place_of = {label: place for place, label in enumerate(classes)}
     ids: list[tuple[int | str, ...]] = [tuple(place_of[x] for x in row) for row in rows]
-    return GivenLabelSets(ids, np.array(classes), as_lists=True)
+    return GivenLabelSets(ids, np.array(classes))

@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tightfit.data.cell_label_sets import are_label_sets, read_label_sets
-from tightfit.data.cell_labels import TRUTHS, read_labels
 from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.columns import Columns as Columns
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
@@ -29,9 +27,9 @@ from tightfit.data.in_memory import (
     open_memory,
 )
 from tightfit.data.json_documents import PART_SIGN, columns_rows
+from tightfit.data.label_columns import with_labels
 from tightfit.data.many_files import files_of, is_many, joined
 from tightfit.data.missing_rows import without_missing
-from tightfit.data.one_hot import one_hot_labels
 from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open_parquet
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
@@ -107,30 +105,14 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     )
     if not label:
         return table
-    if len(label) > 1:
-        marks = one_hot_labels(whole, whole.cells[-len(label) :], columns.task)
-        table = replace(table, label_names=label, label_values=label)
-        if isinstance(marks[0], tuple):
-            return replace(table, label_sets=marks)
-        return replace(table, labels=marks)
-    names = rows.class_names(label[0])
-    if are_label_sets(whole.cells[-1], columns.task, columns.separator):
-        found = {"separator": columns.separator, "column": label[0]}
-        sets, sign = read_label_sets(whole, names, untyped=rows.untyped, **found)
-        return replace(table, label_sets=sets, separator=sign, label_names=names)
-    labels = read_labels(
+    return with_labels(
+        table,
         whole,
-        whole.cells[-1],
-        names,
-        untyped=rows.untyped,
+        rows,
+        label,
         task=columns.task,
-        column=label[0],
+        separator=columns.separator,
     )
-    as_text = isinstance(whole.cells[-1][0], str)
-    spelt = rows.class_values(label[0]) or (names if names and as_text else None)
-    if names is None and set(labels) <= set(TRUTHS.values()) and (rows.untyped or not as_text):
-        spelt = (False, True)
-    return replace(table, labels=labels, label_names=names, label_values=spelt)
 
 
 def check_source(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -20,12 +21,12 @@ class Table:
     """Texts and, where there are any, their labels; row i is ``texts[i]``, ``labels[i]``.
 
     Raises:
-        DataError: there are labels, but not one for each text.
+        DataError: there are labels or weights, but not one for each text; or a weight is none.
     """
 
     texts: list[str]
-    labels: list[int | str] | None = None
-    """Raw values as the source has them; all integers or all strings."""
+    labels: list[Any] | None = None
+    """Raw values as the source has them: all integers, all strings, or, of ratings, all floats."""
     label_names: tuple[str, ...] | None = None
     """Class names that the source itself carries; the labels are then integers indexing it."""
     source: str = "memory"
@@ -40,6 +41,9 @@ class Table:
     places: Sequence[int] | None = field(default=None, compare=False, repr=False)
     """Where each row stands in the source, counted as ``unit`` says; None counts rows from 0."""
     unit: Unit = field(default="row", compare=False)
+    weights: list[float] | None = None
+    """How much each row counts, above 0; None is as much as every other. A row of weight 2 is two
+    rows to a loss, a solved head and a score; one that is left out is no weight of 0."""
     label_sets: list[tuple[int | str, ...]] | None = None
     """In place of ``labels``, where a row may have several labels or none."""
     separator: str = "|"
@@ -52,14 +56,24 @@ class Table:
                 "a table needs one label for each text",
                 seen=f"{len(self.texts):,} texts and {len(found):,} labels",
             )
+        weights = self.weights or []
+        if self.weights is not None and len(weights) != len(self.texts):
+            raise DataError(
+                "a table needs one weight for each text",
+                seen=f"{len(self.texts):,} texts and {len(weights):,} weights",
+            )
+        if bad := [weight for weight in weights if not 0 < weight < math.inf]:
+            raise DataError("a weight must be above 0 and finite", seen=bad[0])
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @property
-    def kind(self) -> Literal["single", "multi"]:
+    def kind(self) -> Literal["single", "multi", "rating"]:
         """What a label is, as in the setting ``data.task``."""
-        return "single" if self.label_sets is None else "multi"
+        if self.label_sets is not None:
+            return "multi"
+        return "rating" if self.labels and isinstance(self.labels[0], float) else "single"
 
     @property
     def targets(self) -> Sequence[Any] | None:
@@ -81,10 +95,11 @@ class Table:
         labels = None if self.labels is None else [self.labels[row] for row in rows]
         sets = None if self.label_sets is None else [self.label_sets[row] for row in rows]
         groups = None if self.groups is None else [self.groups[row] for row in rows]
+        weights = None if self.weights is None else [self.weights[row] for row in rows]
         texts = [self.texts[row] for row in rows]
         places = None if self.places is None else [self.places[row] for row in rows]
         found = replace(self, texts=texts, labels=labels, label_sets=sets, groups=groups)
-        return replace(found, places=places)
+        return replace(found, places=places, weights=weights)
 
     def place(self, row: int) -> str:
         """Where a row stands, as its reader counts: ``line 1,204``."""
@@ -92,7 +107,7 @@ class Table:
         return f"{self.unit} {number:,}"
 
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of the texts and raw labels in their order."""
+        """SHA-256, in hex, of the texts, raw labels and weights in their order."""
         digest = hashlib.sha256()
         found = self.targets
         labels = [None] * len(self) if found is None else found
@@ -100,4 +115,6 @@ class Table:
             # The length in front keeps "a" + "bc" apart from "ab" + "c"; repr keeps 1 from "1".
             row = as_bytes(text) + repr(label).encode("utf-8", "surrogatepass")
             digest.update(b"%d:%d:" % (len(text), len(row)) + row)
+        if self.weights is not None:
+            digest.update(repr(self.weights).encode())
         return digest.hexdigest()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -23,7 +22,14 @@ from transformers import PreTrainedTokenizerBase
 
 from tightfit.data.batches import tokenise
 from tightfit.data.text_pair import as_bytes
-from tightfit.data.tokens import CHARACTERS_A_TOKEN, MOST_WINDOWS, SPARE_TOKENS, LongText, Tokens
+from tightfit.data.tokens import (
+    CHARACTERS_A_TOKEN,
+    MOST_WINDOWS,
+    SPARE_TOKENS,
+    LongText,
+    Tokens,
+    digest_of_rules,
+)
 from tightfit.errors import MachineError
 from tightfit.storage.files import machine_errors, write_bytes
 
@@ -99,12 +105,11 @@ def fingerprint(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, long_text: LongText
 ) -> str:
     """SHA-256, in hexadecimal, over all that the tokens depend on."""
-    rules = json.loads(tokenizer.backend_tokenizer.to_str())
-    del rules["truncation"], rules["padding"]  # set anew by every call
     libraries = [version(name) for name in ("tokenizers", "transformers")]
     cutting = [CHARACTERS_A_TOKEN, SPARE_TOKENS, MOST_WINDOWS, max_length, long_text]
     sides = [tokenizer.pad_token_id, tokenizer.truncation_side, tokenizer.model_input_names]
-    digest = hashlib.sha256(json.dumps([FORMAT, libraries, cutting, sides, rules]).encode())
+    rules = digest_of_rules(tokenizer.backend_tokenizer, [FORMAT, libraries, cutting, sides])
+    digest = hashlib.sha256(rules.encode())
     for text in texts:
         encoded = as_bytes(text)
         digest.update(b"%d:" % len(encoded) + encoded)

@@ -5,9 +5,11 @@ Nothing here imports torch or transformers: a first answer does not wait for the
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from tightfit.data.shared_tokens import TextTokens, shared_tokens
 from tightfit.data.text_pair import TextPair, are_pairs, as_input
 from tightfit.errors import ModelError
 from tightfit.families import reads_segments
@@ -168,32 +171,32 @@ class TextTokenizer:
         """
         pairs = are_pairs(texts)
         assert not pairs or long_text == "head", "pairs have no windows and no tails"
-        parts: list[NDArray[np.int32]] = []
-        segments: list[NDArray[np.int8]] = []
-        sizes: list[int] = []
-        truncated = 0
+        encoder = _pairs if pairs else _ENCODERS[long_text]
+        encode = partial(encoder, self, max_length=max_length)
+        shared = shared_tokens()
+        if shared is not None:
+            way = (self.rules_digest, max_length, long_text)
+            encode = partial(shared.rows, way, encode=encode)
+        rows: list[TextTokens] = []
         for start in range(0, len(texts), TOKENISE_CHUNK):
             chunk = list(texts[start : start + TOKENISE_CHUNK])
-            if pairs:
-                rows, own_segments, cut = _pairs(self, chunk, max_length)
-                segments += own_segments
-            elif long_text == "windows":
-                windows, cut = _windows(self, chunk, max_length)
-                rows = [np.concatenate(own) for own in windows]
-                sizes += [len(window) for own in windows for window in own]
-            else:
-                encode = _heads if long_text == "head" else _heads_and_tails
-                rows, cut = encode(self, chunk, max_length)
-            parts += rows
-            truncated += cut
+            rows += encode(chunk)
             if advance is not None:
                 advance(len(chunk))
+        parts, truncated = [row.ids for row in rows], sum(row.cut for row in rows)
         tokens = Tokens(_joined(parts), _offsets(parts), truncated, max_length, self.pad_id)
         if pairs and self.segments:
+            segments = [row.segments for row in rows if row.segments is not None]
             tokens = replace(tokens, segments=np.concatenate(segments))
-        if len(sizes) <= len(texts):
+        sizes = [size for row in rows for size in row.windows]
+        if len(sizes) == len(texts):
             return tokens  # no text has a second window
         return replace(tokens, windows=np.cumsum([0, *sizes]).astype(np.int64))
+
+    @property
+    def rules_digest(self) -> str:
+        """SHA-256, in hexadecimal, of all that tokens depend on besides text and length."""
+        return digest_of_rules(self.backend, [self.pad_id, self.truncation_side])
 
     def encodings(self, texts: list[str], max_length: int | None = None) -> list[Any]:
         """What the library makes of each text, whole or with the rest of it in ``overflowing``."""
@@ -243,8 +246,8 @@ def no_batches(seen: str) -> ModelError:
 
 def _heads(
     tokenizer: TextTokenizer, texts: list[str], max_length: int, reach: int = 0
-) -> tuple[list[NDArray[np.int32]], int]:
-    """Token ids of each text, and how many texts were cut; ``reach`` characters are read at first.
+) -> list[TextTokens]:
+    """Token ids of each text's head; ``reach`` characters are read at first.
 
     A tokenizer reads all of a text before it cuts it: a minute and two gigabytes for ten megabytes.
     """
@@ -252,22 +255,25 @@ def _heads(
     heads = [text[:reach] for text in texts]
     encoded = tokenizer.encodings(heads, max_length)
     # Only a row of full length can have lost anything, and asking the others costs time.
-    ids = [encoding.ids for encoding in encoded]
-    full = (e for e, own in zip(encoded, ids, strict=True) if len(own) == max_length)
-    cut = sum(bool(encoding.overflowing) for encoding in full)
-    rows = [np.asarray(own, dtype=np.int32) for own in ids]
+    rows = [
+        TextTokens(
+            np.asarray(ids := encoding.ids, dtype=np.int32),
+            (len(ids),),
+            len(ids) == max_length and bool(encoding.overflowing),
+        )
+        for encoding in encoded
+    ]
     for i in [i for i, text in enumerate(texts) if len(text) > reach]:
         encoding = encoded[i]
         if sum(len(part.ids) for part in encoding.overflowing) < SPARE_TOKENS:
             # Few tokens in many characters: blanks, or a word without an end.
-            (rows[i],), more = _heads(tokenizer, [texts[i]], max_length, 64 * reach)
-            cut += more - bool(encoding.overflowing)
-    return rows, cut
+            (rows[i],) = _heads(tokenizer, [texts[i]], max_length, 64 * reach)
+    return rows
 
 
 def _heads_and_tails(
     tokenizer: TextTokenizer, texts: list[str], max_length: int
-) -> tuple[list[NDArray[np.int32]], int]:
+) -> list[TextTokens]:
     """The same, with a quarter of a cut text's tokens from its head and the rest from its tail.
 
     That share did best in arXiv:1905.05583, on the texts of which both ends matter.
@@ -275,46 +281,56 @@ def _heads_and_tails(
     # What is far from both ends is dropped unread: a text may have millions of words.
     reach = CHARACTERS_A_TOKEN * max_length
     ends = [t if len(t) <= 2 * reach else f"{t[:reach]} {t[-reach:]}" for t in texts]
-    rows, cut = [], 0
+    rows = []
     for encoding in tokenizer.encodings(ends):
         ids, special = encoding.ids, encoding.special_tokens_mask
-        if len(ids) > max_length:
+        if cut := len(ids) > max_length:
             before, after = special.index(0), special[::-1].index(0)
             room = max_length - before - after
             head = before + room // 4
             ids = [*ids[:head], *ids[len(ids) - after - (room - room // 4) :]]
-            cut += 1
-        rows.append(np.asarray(ids, dtype=np.int32))
-    return rows, cut
+        rows.append(TextTokens(np.asarray(ids, dtype=np.int32), (len(ids),), cut))
+    return rows
 
 
-def _windows(
-    tokenizer: TextTokenizer, texts: list[str], max_length: int
-) -> tuple[list[list[NDArray[np.int32]]], int]:
-    """Token ids of each text's windows, one after the other, and how many texts were cut."""
+def _windows(tokenizer: TextTokenizer, texts: list[str], max_length: int) -> list[TextTokens]:
+    """Token ids of each text's windows, one after the other."""
     reach = CHARACTERS_A_TOKEN * (MOST_WINDOWS * max_length + SPARE_TOKENS)
     encoded = tokenizer.encodings([text[:reach] for text in texts], max_length)
-    rows, cut = [], 0
+    rows = []
     for text, encoding in zip(texts, encoded, strict=True):
         all_of_it = [encoding, *encoding.overflowing]
-        rows.append([np.asarray(each.ids, dtype=np.int32) for each in all_of_it[:MOST_WINDOWS]])
-        cut += len(all_of_it) > MOST_WINDOWS or len(text) > reach
-    return rows, cut
+        windows = [np.asarray(each.ids, dtype=np.int32) for each in all_of_it[:MOST_WINDOWS]]
+        cut = len(all_of_it) > MOST_WINDOWS or len(text) > reach
+        rows.append(TextTokens(np.concatenate(windows), tuple(map(len, windows)), cut))
+    return rows
+
+
+_ENCODERS: dict[LongText, Callable[..., list[TextTokens]]] = {
+    "head": _heads,
+    "head+tail": _heads_and_tails,
+    "windows": _windows,
+}
+
+
+def digest_of_rules(backend: Tokenizer, more: Sequence[Any]) -> str:
+    """SHA-256, in hexadecimal, over a tokenizer's rules and what else is given."""
+    rules = json.loads(backend.to_str())
+    del rules["truncation"], rules["padding"]  # set anew by every call
+    return hashlib.sha256(json.dumps([*more, rules]).encode()).hexdigest()
 
 
 def _pairs(
     tokenizer: TextTokenizer, pairs: list[str], max_length: int, reach: int = 0
-) -> tuple[list[NDArray[np.int32]], list[NDArray[np.int8]], int]:
-    """Token ids and segments of each pair, and how many pairs were cut.
+) -> list[TextTokens]:
+    """Token ids and segments of each pair.
 
     The library cuts pairs as well, but keeps every combination of what it cuts off both.
     """
     reach = reach or CHARACTERS_A_TOKEN * (max_length + SPARE_TOKENS)
     both = [pair for pair in pairs if isinstance(pair, TextPair)]
     encoded = tokenizer.encodings([TextPair(p.first[:reach], p.second[:reach]) for p in both])
-    rows: list[NDArray[np.int32]] = []
-    segments: list[NDArray[np.int8]] = []
-    cut = 0
+    rows: list[TextTokens] = []
     for pair, encoding in zip(both, encoded, strict=True):
         sides_L = np.array([-1 if side is None else side for side in encoding.sequence_ids])
         read = zip((pair.first, pair.second), (0, 1), strict=True)
@@ -325,14 +341,13 @@ def _pairs(
         ]
         if scarce:
             # Few tokens in many characters: blanks, or a word without an end.
-            own_rows, own_segments, more = _pairs(tokenizer, [pair], max_length, 64 * reach)
-            rows, segments, cut = rows + own_rows, segments + own_segments, cut + more
+            rows += _pairs(tokenizer, [pair], max_length, 64 * reach)
             continue
         kept_L = _longest_first(sides_L, max_length, tokenizer.truncation_side)
-        rows.append(np.asarray(encoding.ids, dtype=np.int32)[kept_L])
-        segments.append(np.asarray(encoding.type_ids, dtype=np.int8)[kept_L])
-        cut += not kept_L.all()
-    return rows, segments, cut
+        ids_L = np.asarray(encoding.ids, dtype=np.int32)[kept_L]
+        segments_L = np.asarray(encoding.type_ids, dtype=np.int8)[kept_L]
+        rows.append(TextTokens(ids_L, (len(ids_L),), not kept_L.all(), segments_L))
+    return rows
 
 
 def _longest_first(

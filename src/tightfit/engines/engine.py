@@ -30,6 +30,7 @@ from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.errors import ArtefactError
 from tightfit.extras import require
 from tightfit.model.classifier import Classifier
+from tightfit.tasks import Task
 
 GRAPH_INPUTS = ["input_ids", "attention_mask"]
 """Of every graph."""
@@ -50,6 +51,32 @@ class TorchEngine:
         batch = batch.to(next(self.module.parameters()).device)
         out = self.module(**batch.inputs)
         return out.logits.float().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class _OwnUnit:
+    """An export, its ratings turned back into what the run's own head gives."""
+
+    engine: Engine
+    scale: float
+    mean: float
+
+    @property
+    def multiple(self) -> int:
+        return self.engine.multiple
+
+    @property
+    def padded_tokens(self) -> int | None:
+        return self.engine.padded_tokens
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        ratings_BK = self.engine.logits(batch).astype(np.float64)
+        return ((ratings_BK - self.mean) / self.scale).astype(np.float32)
+
+
+def in_own_unit(engine: Engine, task: Task) -> Engine:
+    """The engine of an export, its logits those of the run: exports give ratings as people do."""
+    return engine if task.unit == (1.0, 0.0) else _OwnUnit(engine, *task.unit)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ class Predictor:
     """What is kept of a longer text."""
     thresholds: Mapping[int, float] = field(default_factory=dict)
     """From which probability on a label is answered, by its id."""
+    reach: float | None = None
+    """How far the intervals of ratings reach to either side."""
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
@@ -90,6 +92,7 @@ class Predictor:
             truncated=tokens.truncated,
             threshold=self.threshold,
             thresholds=self.thresholds,
+            reach=self.reach,
         )
 
     def _logits(self, tokens: Tokens, progress: Progress | None) -> NDArray[np.float32]:

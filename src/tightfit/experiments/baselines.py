@@ -8,16 +8,18 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.dummy import DummyClassifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from tightfit.config import TaskKind
 from tightfit.errors import DataError
 from tightfit.experiments.cells import Row
 from tightfit.tasks import Task
@@ -26,12 +28,19 @@ from tightfit.tasks.dataset import Dataset
 MAJORITY, TFIDF = "majority class", "tf-idf + logistic regression"
 EMBEDDINGS = "mean embeddings + logistic regression"
 BASELINES = (MAJORITY, TFIDF, EMBEDDINGS)
+RATED = {"mean rating": MAJORITY, "tf-idf + ridge": TFIDF, "mean embeddings + ridge": EMBEDDINGS}
+"""What stands in their places for ratings."""
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 """Gives the mean of a frozen encoder's states over each text, one row a text."""
 
 MAX_ITERATIONS = 1000
 """Of L-BFGS; scikit-learn's own 100 are too few for some thousand rows."""
+
+
+def baselines_of(task: TaskKind) -> tuple[str, ...]:
+    """Their names for a kind of target."""
+    return tuple(RATED) if task == "rating" else BASELINES
 
 
 def tfidf_pipeline(linear: Any = None) -> Pipeline:
@@ -46,7 +55,7 @@ def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row
     """Fit a baseline on the training rows and score it on the validation rows.
 
     Args:
-        name: one of :data:`BASELINES`.
+        name: one of :func:`baselines_of`.
         dataset: the rows.
         embed: of the last of these.
 
@@ -54,6 +63,7 @@ def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row
         DataError: the training rows have a single class, or no word at all.
     """
     started = time.perf_counter()
+    called, name = name, RATED.get(name, name)
     model = _model(name, dataset.task)
     if name != MAJORITY:
         _check_classes(dataset)
@@ -64,8 +74,10 @@ def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row
     probabilities_BK = _probabilities(model, dataset, given)
     seconds = time.perf_counter() - started
     scores = dataset.task.score(dataset.validation_targets, probabilities_BK)
+    if isinstance(model, _Rated):
+        model = model.model
     return Row(
-        name=name,
+        name=called,
         trainable=0 if name == MAJORITY else _coefficients(model[-1] if name == TFIDF else model),
         scores=scores.headline(),
         seconds=seconds,
@@ -74,6 +86,9 @@ def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row
 
 
 def _model(name: str, task: Task) -> Any:
+    if not task.calibrates:
+        models = {MAJORITY: DummyRegressor(), TFIDF: tfidf_pipeline(Ridge()), EMBEDDINGS: Ridge()}
+        return _Rated(models[name], *task.unit)
     linear = LogisticRegression(max_iter=MAX_ITERATIONS)
     if not task.one_class:
         linear = OneVsRestClassifier(linear)
@@ -86,10 +101,27 @@ def _model(name: str, task: Task) -> Any:
     return linear
 
 
+@dataclass
+class _Rated:
+    """A regressor that answers as the head for ratings does: one output, in standard deviations."""
+
+    model: Any
+    scale: float
+    mean: float
+    classes_: tuple[int, ...] = (0,)
+
+    def fit(self, inputs: NDArray[Any], targets_N: NDArray[np.float64]) -> None:
+        self.model.fit(inputs, targets_N)
+
+    def predict_proba(self, inputs: NDArray[Any]) -> NDArray[np.float64]:
+        ratings_N: NDArray[np.float64] = self.model.predict(inputs)
+        return ((ratings_N - self.mean) / self.scale)[:, None]
+
+
 def _coefficients(model: Any) -> int:
     """Of a linear model, or of one a label; a label that never varies has none."""
-    parts = getattr(model, "estimators_", [model])
-    return sum(each.coef_.size + each.intercept_.size for each in parts if hasattr(each, "coef_"))
+    parts = [each for each in getattr(model, "estimators_", [model]) if hasattr(each, "coef_")]
+    return sum(each.coef_.size + np.size(each.intercept_) for each in parts)
 
 
 def _as_they_are(texts: Sequence[str]) -> NDArray[Any]:

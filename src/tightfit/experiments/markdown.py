@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tightfit.display import score_name
+from tightfit.display import score_name, score_value
 from tightfit.experiments.cells import Row
 from tightfit.metrics.interval import Interval
 
@@ -34,14 +34,15 @@ def _cells(row: Row) -> list[str]:
         # A setting's value may hold the character that ends a cell.
         row.name.replace("|", "\\|"),
         f"{row.trainable:,}",
-        *map(_with_ends, row.scores.values()),
+        *(_with_ends(name, score) for name, score in row.scores.items()),
         f"{row.seconds:,.1f}",
         f"{row.bytes / 1000:,.1f}",
     ]
 
 
-def _with_ends(interval: Interval) -> str:
-    return f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%})"
+def _with_ends(name: str, score: Interval) -> str:
+    value, low, high = (score_value(name, x) for x in (score.value, score.low, score.high))
+    return f"{value} ({low} to {high})"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from tightfit.diagnosis import devices
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.encoder.device import best_device
 from tightfit.encoder.on_torch import Engine
-from tightfit.engines.engine import OnnxEngine, OpenVinoEngine, torch_engine
+from tightfit.engines.engine import OnnxEngine, OpenVinoEngine, in_own_unit, torch_engine
 from tightfit.engines.engine_names import Asked, EngineName
 from tightfit.engines.parity import spread
 from tightfit.engines.ray_engine import RayEngine
@@ -63,8 +63,8 @@ class _Bench:
         known: dict[EngineName, Open] = {
             "torch": partial(torch_engine, model),
             "torch-bf16": partial(_in_bf16, model, asked),
-            "onnx": lambda: OnnxEngine.open(self.graph("onnx")),
-            "onnx-int8": lambda: OnnxEngine.open(self.graph("onnx-int8")),
+            "onnx": lambda: self._own(OnnxEngine.open(self.graph("onnx"))),
+            "onnx-int8": lambda: self._own(OnnxEngine.open(self.graph("onnx-int8"))),
             "openvino": self._openvino,
         }
         if asked == "ray":
@@ -95,7 +95,10 @@ class _Bench:
 
     def _openvino(self) -> Engine:
         ensure("openvino", "the engine openvino")
-        return OpenVinoEngine.open(self.graph("onnx"))
+        return self._own(OpenVinoEngine.open(self.graph("onnx")))
+
+    def _own(self, engine: Engine) -> Engine:
+        return in_own_unit(engine, self.run.task)
 
 
 def open_engine(

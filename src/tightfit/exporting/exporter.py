@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tightfit import storage
 from tightfit.data.batches import tokenise
 from tightfit.encoder.on_torch import Engine, all_logits
-from tightfit.engines.engine import OnnxEngine, TorchEngine
+from tightfit.engines.engine import OnnxEngine, TorchEngine, in_own_unit
 from tightfit.engines.parity import (
     ACCURACY_LOSS,
     Loss,
@@ -177,6 +177,7 @@ class Comparison:
         Raises:
             ProofError: it is, and so nothing may be kept.
         """
+        engine = in_own_unit(engine, self._task)
         found = compare(self._task, self._run, engine, self._probes)
         export_NK = self._all(engine, "the export")
         found[self._rows.name] = parity_of(self._task, self._run_NK, export_NK)
@@ -186,7 +187,7 @@ class Comparison:
 
     def loss(self, engine: Engine) -> Loss:
         """What accuracy the engine loses on the rows."""
-        export_NK = self._all(engine, "the export in int8")
+        export_NK = self._all(in_own_unit(engine, self._task), "the export in int8")
         both = self._run_NK, export_NK
         if self._rows.targets_N is not None:
             return loss_by_labels(self._task, *both, self._rows.targets_N)
@@ -194,7 +195,7 @@ class Comparison:
 
     def trial(self, engine: Engine) -> tuple[float, float]:
         """The share of equal labels, and rows a second, on a sample of the rows."""
-        rows = spread(len(self._tokens))
+        engine, rows = in_own_unit(engine, self._task), spread(len(self._tokens))
         tokens = self._tokens.select(rows)
         # What is allocated and chosen at first sight is no part of an engine's speed.
         all_logits(engine, tokens.select(range(min(len(rows), WARM_ROWS))))
@@ -250,14 +251,18 @@ def _ranked(
     return [(variant, path) for variant, path, *_ in tried]
 
 
-def _thresholds(run: Run) -> dict[str, dict[str, float] | list[float]]:
-    """From which probability on a label is given: each where a text may have several, else those
-    that ``evaluate`` kept."""
-    if run.task.one_class:
-        return {"thresholds": {run.task.names[k]: x for k, x in run.thresholds.items()}}
+def _answering(run: Run) -> dict[str, Any]:
+    """What a program makes answers of, besides the logits."""
     if not run.task.calibrates:
-        return {}
-    return {"thresholds": [run.thresholds.get(label, 0.5) for label in range(run.task.outputs)]}
+        return {"reach": run.predictor.reach}
+    found: dict[str, Any] = {"temperature": run.predictor.temperature}
+    if run.task.one_class:
+        # Those that ``evaluate`` kept.
+        found["thresholds"] = {run.task.names[k]: x for k, x in run.thresholds.items()}
+    else:
+        # From which probability on each label is given.
+        found["thresholds"] = [run.thresholds.get(k, 0.5) for k in range(run.task.outputs)]
+    return found
 
 
 def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
@@ -266,8 +271,7 @@ def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, 
         "base_model": run.base.public_name,
         "max_length": run.predictor.max_length,
         "pad_id": int(run.classifier.tokenizer.pad_token_id),
-        "temperature": run.predictor.temperature,
-        **_thresholds(run),
+        **_answering(run),
         "compared_on": rows.name,
         **exported.to_json(),
     }

@@ -80,6 +80,6 @@ def threshold_caveat(run: Run) -> str:
 def _export(form: Format, parity: Parity) -> str:
     return (
         f"## Export\n\nFormat `{form}`. Compared with the run on {parity.rows:,} rows, some of "
-        f"random tokens: {parity.agreement:.2%} equal labels, largest difference of a logit "
+        f"random tokens: {parity.agreement:.2%} equal answers, largest difference of a logit "
         f"{parity.max_abs_difference:.2g}.\n"
     )

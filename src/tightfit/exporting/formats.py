@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ from tightfit.encoder.on_torch import Engine
 from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.exporting import onnx_graph
 from tightfit.exporting.format_names import Format
-from tightfit.model.adapters import base_model, quiet_peft
-from tightfit.model.artefact import open_to_readers
+from tightfit.model.adapters import base_model, output_layer, quiet_peft
+from tightfit.model.artefact import open_to_readers, save_artefact
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import quiet_transformers
 from tightfit.model.locate import Source
@@ -105,13 +106,28 @@ def merged_model(classifier: Classifier) -> PreTrainedModel:
     if isinstance(module, PeftModel):
         # "Safe": a merge that leaves values which are no numbers is refused.
         module = module.merge_and_unload(safe_merge=True)
+    _to_unit(module, classifier)
     model = base_model(module)
     model.eval()
     return model
 
 
+def _to_unit(module: nn.Module, classifier: Classifier) -> None:
+    """Have a copy's output layer give ratings in the unit in which people gave them."""
+    scale, mean = classifier.task.unit
+    if (scale, mean) != (1.0, 0.0):
+        layer = output_layer(module, classifier.plan)
+        with torch.no_grad():
+            layer.weight.mul_(scale)
+            layer.bias.mul_(scale).add_(mean)
+
+
 def _write_peft(run: Run, folder: Path) -> None:
     shutil.copytree(run.artefact, folder, dirs_exist_ok=True)
+    if run.task.unit != (1.0, 0.0):
+        rated = replace(run.classifier, module=copy.deepcopy(run.classifier.module))
+        _to_unit(rated.module, rated)
+        save_artefact(rated, folder)
     # PEFT keeps neither the number of labels nor their names; AutoConfig reads both from here.
     config = copy.deepcopy(base_model(run.classifier.module).config)
     # PEFT adds the block that computes the mean, to the layers of the base model.

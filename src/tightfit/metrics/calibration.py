@@ -100,15 +100,19 @@ def reliability_bins(
     )
 
 
-def expected_calibration_error(confidences_B: ArrayLike, correct_B: ArrayLike) -> float:
+def expected_calibration_error(
+    confidences_B: ArrayLike, correct_B: ArrayLike, weights_B: NDArray[np.float64] | None = None
+) -> float:
     """Mean distance between confidence and accuracy over the rows' bins, 0 to 1.
 
     After Guo et al. 2017 (arXiv:1706.04599), with bins of equal width. On few rows it is biased
     upwards: accuracy in a bin of few rows differs from confidence by chance alone.
     """
-    points = reliability_bins(confidences_B, correct_B)
-    gaps = [point.rows * abs(point.accuracy - point.confidence) for point in points]
-    return sum(gaps) / sum(point.rows for point in points)
+    confidence_B, right_B = confidence_rows(confidences_B, correct_B)
+    bin_B = np.clip(np.ceil(confidence_B * BINS).astype(int) - 1, 0, BINS - 1)
+    weights_B = np.ones(len(bin_B)) if weights_B is None else weights_B
+    gaps_K = np.bincount(bin_B, weights_B * (right_B - confidence_B))
+    return float(np.abs(gaps_K).sum() / weights_B.sum())
 
 
 def calibration_error_by_chance(confidences_B: ArrayLike) -> float:

@@ -20,6 +20,17 @@ class Interval:
         return asdict(self)
 
 
+class Compared(Protocol):
+    """What came of a comparison of two models on the same rows."""
+
+    @property
+    def sentence(self) -> str:
+        """The finding in words."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Finite numbers, and the sentence."""
+
+
 class TaskScores(Protocol):
     """What the scores of every kind of target have."""
 

@@ -5,6 +5,7 @@ Shapes: C cells (kinds of rows), R resamples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,16 +33,22 @@ leaving each out in turn costs their square."""
 Statistic = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
-def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+def wilson(successes: float, n: float, confidence: float = CONFIDENCE) -> Interval:
     """The Wilson score interval of a proportion (Wilson 1927, doi:10.2307/2276774).
 
     It keeps inside 0 to 1 and has a width even where all of the rows, or none, are successes. No
-    rows at all know nothing: 0 with the interval 0 to 1.
+    rows at all know nothing: 0 with the interval 0 to 1. Rows that have weights are as many as are
+    worth that much, not always a whole number.
     """
     if n == 0:
         return Interval(0.0, 0.0, 1.0)
-    ends = stats.binomtest(int(successes), int(n)).proportion_ci(confidence, method="wilson")
-    return Interval(float(successes / n), float(ends.low), float(ends.high))
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    share = min(1.0, float(successes / n))
+    centre = (2 * n * share + z**2) / (2 * (n + z**2))
+    reach = z * math.sqrt(4 * n * share * (1 - share) + z**2) / (2 * (n + z**2))
+    # Rounding would leave a trace of width beyond a share of none or all.
+    low, high = centre - reach if share > 0 else 0.0, centre + reach if share < 1 else 1.0
+    return Interval(share, min(float(low), share), max(float(high), share))
 
 
 def over_seeds(
@@ -96,7 +103,7 @@ def bootstrap(
 
     Args:
         statistic: maps counts of shape (R, C) to R finite values.
-        counts_C: rows in each cell.
+        counts_C: rows in each cell, or what they weigh.
         seed: of the draws; the same seed gives the same interval.
         resamples: how many draws.
         confidence: share of intervals that are to cover the truth.
@@ -120,11 +127,11 @@ def bootstraps(
     confidence: float = CONFIDENCE,
 ) -> list[Interval]:
     """The same for S statistics of the same draws: counts of shape (R, C) become values (R, S)."""
-    rows = int(counts_C.sum())
+    rows = round(float(counts_C.sum()))
     values_S = statistics(counts_C[None, :])[0]
     if rows < 2:
         return [Interval(value, value, value) for value in values_S.tolist()]
-    random, shares_C = np.random.default_rng(seed), counts_C / rows
+    random, shares_C = np.random.default_rng(seed), counts_C / counts_C.sum()
     draws_RS = in_blocks(
         lambda part: statistics(random.multinomial(rows, shares_C, size=part.stop - part.start)),
         resamples,
@@ -188,5 +195,6 @@ def _accelerations(statistics: Statistic, counts_C: NDArray[Any]) -> NDArray[np.
 def _leave_one_out(counts_C: NDArray[Any], cells: NDArray[np.intp]) -> NDArray[Any]:
     """The counts once for each of the cells, with one row less in that cell."""
     counts_RC = np.repeat(counts_C[None, :], len(cells), axis=0)
-    counts_RC[np.arange(len(cells)), cells] -= 1
+    # Rows that weigh little may be less than one together.
+    counts_RC[np.arange(len(cells)), cells] -= np.minimum(1, counts_C[cells])
     return counts_RC

@@ -89,12 +89,19 @@ class Scores:
 
 
 def score(
-    labels_B: ArrayLike, probabilities_BK: ArrayLike, names: Sequence[str], *, seed: int = 0
+    labels_B: ArrayLike,
+    probabilities_BK: ArrayLike,
+    names: Sequence[str],
+    *,
+    weights_B: NDArray[np.float64] | None = None,
+    seed: int = 0,
 ) -> Scores:
     """Score the probabilities of every class against the true class ids.
 
     The prediction is the most probable class, the first of equals. Each row is divided by its sum,
     since single precision does not sum to 1 exactly. ``seed`` is that of the macro-F1 resamples.
+    Rows that have weights count as much in every score; ``n``, ``support`` and ``confusion`` count
+    rows all the same, and intervals are those of the effective number of rows (Kish 1965).
 
     Raises:
         DataError: no rows, shapes or names that do not fit together, an id that is no class, or
@@ -104,17 +111,25 @@ def score(
     ids_K = np.arange(len(names))
     predicted_B = shares_BK.argmax(axis=1)
     right_B = predicted_B == true_B
-    confusion_KK = sklearn.confusion_matrix(true_B, predicted_B, labels=ids_K)
-    per_class = tuple(_class_scores(confusion_KK, k, name) for k, name in enumerate(names))
+    confusion_KK = rows_KK = sklearn.confusion_matrix(true_B, predicted_B, labels=ids_K)
+    if weights_B is not None:
+        weights_B = weights_B * weights_B.sum() / (weights_B**2).sum()
+        confusion_KK = sklearn.confusion_matrix(
+            true_B, predicted_B, labels=ids_K, sample_weight=weights_B
+        )
+    per_class = tuple(
+        _class_scores(confusion_KK, k, name, int(rows_KK[k].sum())) for k, name in enumerate(names)
+    )
+    squares_B = ((shares_BK - np.eye(len(names))[true_B]) ** 2).sum(axis=1)
     return Scores(
         n=len(true_B),
-        accuracy=wilson(int(right_B.sum()), len(true_B)),
+        accuracy=wilson(float(np.trace(confusion_KK)), float(confusion_KK.sum())),
         macro_f1=_macro_f1_interval(confusion_KK, per_class, seed),
         per_class=per_class,
-        log_loss=float(sklearn.log_loss(true_B, shares_BK, labels=ids_K)),
-        brier=float(((shares_BK - np.eye(len(names))[true_B]) ** 2).sum(axis=1).mean()),
-        ece=expected_calibration_error(shares_BK.max(axis=1), right_B),
-        confusion=tuple(tuple(int(count) for count in row) for row in confusion_KK),
+        log_loss=float(sklearn.log_loss(true_B, shares_BK, labels=ids_K, sample_weight=weights_B)),
+        brier=float(np.average(squares_B, weights=weights_B)),
+        ece=expected_calibration_error(shares_BK.max(axis=1), right_B, weights_B),
+        confusion=tuple(tuple(int(count) for count in row) for row in rows_KK),
         labels=tuple(names),
     )
 
@@ -140,17 +155,17 @@ def macro_f1(
     return np.asarray(f1_RK.sum(axis=1) / (both_RK > 0).sum(axis=1))
 
 
-def _class_scores(confusion_KK: NDArray[Any], k: int, name: str) -> ClassScores:
-    right, support = int(confusion_KK[k, k]), int(confusion_KK[k].sum())
-    predicted = int(confusion_KK[:, k].sum())
+def _class_scores(confusion_KK: NDArray[Any], k: int, name: str, support: int) -> ClassScores:
+    right, own = float(confusion_KK[k, k]), float(confusion_KK[k].sum())
+    predicted = float(confusion_KK[:, k].sum())
     # F1 = 2J / (1 + J) for J = right / (rows that are or are called this class), a plain
     # proportion: its Wilson ends carry over (arXiv:2309.14621, the indirect method).
-    overlap = wilson(right, support + predicted - right)
+    overlap = wilson(right, own + predicted - right)
     return ClassScores(
         name=name,
         support=support,
         precision=wilson(right, predicted),
-        recall=wilson(right, support),
+        recall=wilson(right, own),
         f1=Interval(*(2 * end / (1 + end) for end in (overlap.value, overlap.low, overlap.high))),
     )
 

@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
-from tightfit.display import score_name
+from tightfit.display import score_name, score_value
 from tightfit.metrics.interval import TaskScores
 from tightfit.model.locate import Source
 from tightfit.tasks import Task
@@ -117,11 +117,11 @@ def write_card(
     """
     parts = [
         _opening(config, plan, source),
-        "## Results\n\n" + _results(decisions, task.names, scores, data),
+        "## Results\n\n" + _results(decisions, task, scores, data),
         "## Loading it\n\n```python\n"
         + loading_code(plan, task.names, source.public_name, "path/to/this/folder")
         + "\n```",
-        "## Training\n\n" + _training(config, plan, _how(config, decisions, steps), data),
+        "## Training\n\n" + _training(config, plan, _how(config, task, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
         "## Limits\n\n" + _limits(task, scores),
     ]
@@ -180,24 +180,31 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
 
 def _results(
     decisions: Decisions,
-    labels: Sequence[str],
+    task: Task,
     scores: TaskScores | None,
     data: Mapping[str, Any] | None,
 ) -> str:
-    listed = ", ".join(map(_plain, labels[:LISTED_LABELS]))
-    more = f" and {len(labels) - LISTED_LABELS:,} more" if len(labels) > LISTED_LABELS else ""
+    listed = ", ".join(map(_plain, task.names[:LISTED_LABELS]))
+    count = len(task.names)
+    more = f" and {count - LISTED_LABELS:,} more" if count > LISTED_LABELS else ""
+    answer = f"| labels, in order | {listed}{more} |"
+    if not task.calibrates:
+        answer = "| answer | a rating: {1:.6g} + {0:.6g} times the output of the head |".format(
+            *task.unit
+        )
     sample = "" if decisions.scored_rows is None else " of the"
     longer = LONGER[decisions.long_text.value]
     measured = "| accuracy | unknown: no row with a label was at hand |"
     if scores is not None:
         (first, best), *others = scores.headline().items()
-        score = f"{best.value:.1%} (95% interval {best.low:.1%} to {best.high:.1%})"
+        value, low, high = (score_value(first, x) for x in (best.value, best.low, best.high))
+        score = f"{value} (95% interval {low} to {high})"
         below = "".join(f"\n| {score_name(name)} | {each.value:.3f} |" for name, each in others)
         rows = f"{scores.n:,}{sample} {_scored_rows(data)}"
         measured = f"| {score_name(first)} on {rows} | {score} |{below}"
     return f"""| | |
 | --- | --- |
-| labels, in order | {listed}{more} |
+{answer}
 {measured}
 | longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 
@@ -207,12 +214,13 @@ def _scored_rows(data: Mapping[str, Any] | None) -> str:
     return "rows, each by trainings that did not see it" if crossed else "validation rows"
 
 
-def _how(config: Config, decisions: Decisions, steps: int) -> str:
+def _how(config: Config, task: Task, decisions: Decisions, steps: int) -> str:
     """The optimiser and its loss."""
     optim, few = config.optim, config.contrastive
     match decisions.objective.value if decisions.objective else "cross-entropy":
         case "probe":
-            return "Logistic regression on the frozen encoder, no steps"
+            solved = "Logistic regression" if task.one_class else "A ridge regression"
+            return f"{solved} on the frozen encoder, no steps"
         case "contrastive":
             return (
                 f"Supervised contrastive loss (arXiv:2004.11362) of temperature "

@@ -235,6 +235,8 @@ class Standing:
     score: float
     """Of the task's metric, such as accuracy."""
     loss: float
+    merit: float
+    """By ``train.metric``, which chose the best step: the more, the better."""
 
 
 def no_regression(
@@ -263,7 +265,7 @@ def no_regression(
         ProofError: it is worse.
     """
     sane = sealed.loss <= highest_loss
-    as_good = not fitted_start or sealed.score >= start.score
+    as_good = not fitted_start or sealed.merit >= start.merit
     as_good |= within_chance
     numbers = {
         f"start_{metric}": start.score,

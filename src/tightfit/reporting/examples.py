@@ -66,7 +66,8 @@ class Mistake:
     text: str
     true: str
     predicted: str
-    confidence: float
+    confidence: float | None
+    """None of ratings, which have none."""
     row: int
     """Position among the validation rows, from 0."""
     parts: tuple[Part, ...]
@@ -249,7 +250,7 @@ def _mistake(validation_logits: ValidationLogits, temperature: Scale, place: int
         parts=_parts(text, ()),
         true=task.words(validation_logits.targets_N[place : place + 1])[0],
         predicted=said.words()[0],
-        confidence=float(said.confidence[0]),
+        confidence=float(said.confidence[0]) if task.calibrates else None,
         row=int(validation_logits.rows_N[place]),
     )
 

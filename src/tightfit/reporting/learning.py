@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from tightfit.display import score_name
 from tightfit.reporting.drawing import (
     Chart,
     Line,
@@ -73,16 +74,16 @@ def _chart(
         return None
     steps = max(run.metrics.train.steps, 1)
     across = x_scale(0, steps)
-    y_places = nice_range(values, floor=0.0, ceiling=ceiling)
+    y_places = nice_range(values, floor=-math.inf, ceiling=ceiling)
     up = y_scale(y_places[0], y_places[-1])
     lines = tuple(
         Line(name, tone, tuple((across(x), up(y)) for x, y in thinned(series[name])))
         for _, tone, name in SERIES
     )
-    best = run.metrics.train.best_step
+    best, title = run.metrics.train.best_step, score_name(what)
     last = run.history[-1]
     return Chart(
-        title=what.capitalize().replace("_", " "),
+        title=title[:1].upper() + title[1:],
         about=f"{what} while training; at the end {label(last[f'eval_{what}'])} in validation",
         x_name="step",
         x_ticks=_step_ticks(steps),

@@ -7,13 +7,14 @@ page also forbids scripts and every request by its own policy, so that an oversi
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import tightfit.reporting as package
-from tightfit.display import score_name, share_words
+from tightfit.display import score_name, score_value, share_words
 from tightfit.metrics.interval import Interval
 from tightfit.reporting.confidence import confidence
 from tightfit.reporting.drawing import percent, short
@@ -22,17 +23,23 @@ from tightfit.reporting.label_sets import label_set_quality
 from tightfit.reporting.learning import learning
 from tightfit.reporting.provenance import story
 from tightfit.reporting.quality import quality, verdict
+from tightfit.reporting.rated import rated
 from tightfit.reporting.spending import adapter_words, spending
 from tightfit.run import Run
 
 TEMPLATE = "page.html.j2"
 
-OUTCOMES: dict[str, Callable[[Run], Any]] = {"single": quality, "multi": label_set_quality}
+OUTCOMES: dict[str, Callable[[Run], Any]] = {
+    "single": quality,
+    "multi": label_set_quality,
+    "rating": rated,
+}
 """What ``top_KIND`` and ``scores_KIND`` show of each kind of target."""
 
 
-def render(run: Run, *, explain: bool = False) -> str:
-    """The whole page as HTML; ``explain`` weighs the words of the worst mistakes."""
+@cache
+def _templates() -> Environment:
+    """Made once: to compile the page takes as long as a toy takes to train."""
     environment = Environment(
         loader=PackageLoader(package.__name__),
         autoescape=True,
@@ -40,9 +47,14 @@ def render(run: Run, *, explain: bool = False) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = percent
-    environment.filters["short"] = short
-    environment.filters["share_words"] = share_words
+    filters = {"percent": percent, "short": short, "share_words": share_words}
+    environment.filters.update(filters)
+    return environment
+
+
+def render(run: Run, *, explain: bool = False) -> str:
+    """The whole page as HTML; ``explain`` weighs the words of the worst mistakes."""
+    template = _templates().get_template(TEMPLATE)
     scores = run.metrics.validation
     shown = [scores, *(each.scores for each in run.evaluations)]
     headline: dict[str, Interval] = next(
@@ -50,7 +62,7 @@ def render(run: Run, *, explain: bool = False) -> str:
     )
     best = next(iter(headline), None)
     others = {name: each for name, each in headline.items() if scores and name != best}
-    page = environment.get_template(TEMPLATE).render(
+    page = template.render(
         name=PurePath(str(run.path)).name or run.path,
         run=run,
         scores=scores,
@@ -58,6 +70,7 @@ def render(run: Run, *, explain: bool = False) -> str:
         best=best,
         others=others,
         score_name=score_name,
+        score_value=score_value,
         adapters=adapter_words(run),
         verdict=verdict(run),
         spending=spending(run),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tightfit.data.text_pair import text_option
+from tightfit.display import score_name
 from tightfit.model.model_card import loading_code
 from tightfit.reporting.drawing import percent, short
 from tightfit.run import Run
@@ -46,17 +47,21 @@ def story(run: Run) -> Story:
     pair = run.config.data.pair
     kind = "model" if run.plan.record.whole else "adapter"
     base = run.manifest.base.get("public_name", run.plan.model)
+    labels = run.task.calibrates
+    answers = "labels.csv --probabilities" if labels else "ratings.csv"
     return Story(
         proofs=tuple(_proven(name, proof) for name, proof in run.proofs.items()),
         settings=_settings(run),
         commands=f"tightfit predict {quoted} {text_option(pair=pair)}\n"
-        f"tightfit predict {quoted} --data texts.csv --out labels.csv --probabilities\n"
+        f"tightfit predict {quoted} --data texts.csv --out {answers}\n"
         f"tightfit evaluate {quoted} --data labelled.csv\n"
         f"tightfit audit {quoted}",
         python="import tightfit\n\n"
         f"run = tightfit.Run.load({path!r})\n"
         + ('found = run.predict([("…", "…")])\n' if pair else 'found = run.predict(["…"])\n')
-        + "found.labels, found.probabilities",
+        + (
+            "found.labels, found.probabilities" if labels else "found.values, found.low, found.high"
+        ),
         loading=loading_code(run.plan, run.labels, base, f"{path}/{kind}"),
     )
 
@@ -109,7 +114,7 @@ def _outcome(proof: Mapping[str, Any]) -> str:
     start = next(name for name in proof if name.startswith("start_") and name != "start_loss")
     metric = start.removeprefix("start_")
     return (
-        f"The {metric.replace('_', ' ')} {watched} is {proof[metric]:.3f}, that of its start "
+        f"The {score_name(metric)} {watched} is {proof[metric]:.3f}, that of its start "
         f"{proof[start]:.3f}"
     )
 

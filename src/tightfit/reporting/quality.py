@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tightfit.display import share_words
+from tightfit.display import score_words
 from tightfit.metrics.scores import ClassScores
 from tightfit.reporting.spending import adapter_words
 from tightfit.run import Run
@@ -81,10 +81,10 @@ def _scored(run: Run) -> str:
     scores = run.metrics.validation
     if scores is None:
         return "accuracy unknown"
-    best = next(iter(scores.headline().values()))
+    best = score_words(*next(iter(scores.headline().items())))
     how = "" if run.metrics.train.source == "validation" else ", cross-validated"
     sample = "" if run.decisions.scored_rows is None else "a sample of "
-    return f"{share_words(best)} on {sample}{scores.n:,} rows{how}"
+    return f"{best} on {sample}{scores.n:,} rows{how}"
 
 
 def quality(run: Run) -> Quality:

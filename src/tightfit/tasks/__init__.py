@@ -14,10 +14,11 @@ from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.tasks.multi_label import LabelSetPredictions, MultiLabel
 from tightfit.tasks.predictions import DIGITS, LabelFormat, Predictions
+from tightfit.tasks.rating import Rating
 from tightfit.tasks.single_label import LabelPredictions, SingleLabel
 from tightfit.tasks.task import Task
 
-KINDS: Mapping[str, type[Task]] = {SingleLabel.kind: SingleLabel, MultiLabel.kind: MultiLabel}
+KINDS: Mapping[str, type[Task]] = {each.kind: each for each in (SingleLabel, MultiLabel, Rating)}
 """By the name under which ``labels.json`` has them; a file without one is of the first kind."""
 
 
@@ -41,6 +42,24 @@ def task_for(table: Table, settings: Data) -> Task:
         DataError: there is nothing to learn in these rows.
     """
     return KINDS[table.kind].from_table(table, settings.labels)
+
+
+def need_labels(task: Task, what: str) -> None:
+    """Check that answers are labels, which have probabilities.
+
+    Args:
+        task: of any kind.
+        what: needs that, such as ``a threshold``.
+
+    Raises:
+        UsageError: they are ratings.
+    """
+    if not task.calibrates:
+        raise UsageError(
+            f"{what} is offered for labels: a rating has no probability, but an interval",
+            seen=f"a run of data.task={task.kind}",
+            next_step="leave it out",
+        )
 
 
 def need_one_class(task: Task, what: str) -> SingleLabel:

@@ -6,11 +6,17 @@ and never a label (Guo et al. 2017, arXiv:1706.04599). Who only reads one waits 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tightfit.errors import ArtefactError, UsageError
+from tightfit.metrics.conformal import Reach, fit_reach
+from tightfit.storage import RunFolder, read_derived
+from tightfit.storage.files import parsed
+from tightfit.tasks.task import Task
 
 if TYPE_CHECKING:
     from tightfit.metrics.calibration import Scale, Threshold
@@ -18,6 +24,9 @@ if TYPE_CHECKING:
 
 DERIVED_NAME = "calibration"
 """The file in the run's ``derived/``."""
+
+INTERVALS_NAME = "intervals"
+"""That of how far the intervals of ratings reach."""
 
 NOT_KEPT = "would be the best temperature here, but not for rows that it was not fitted on"
 
@@ -91,6 +100,43 @@ def calibrate(validation_logits: ValidationLogits) -> Calibration:
         ece_after=validation_logits.calibration_error(fitted.value),
         reason=fitted.reason,
     )
+
+
+def fit_intervals(validation_logits: ValidationLogits) -> Reach:
+    """How far the intervals of ratings reach, by rows that the model did not learn from."""
+    said = validation_logits.predictions(1.0)
+    return fit_reach(np.array(said.told()) - validation_logits.targets_N)
+
+
+Kept = Callable[[], "ValidationLogits | None"]
+"""Reads what a run said of its validation rows, which many a question does not need."""
+
+
+def calibration_of(folder: RunFolder, task: Task, rows: Kept) -> Calibration | None:
+    """That of a run; fitted anew where it is not on record, None where it cannot be.
+
+    Raises:
+        ArtefactError: what is on record is damaged.
+    """
+    if (folder.derived / f"{DERIVED_NAME}.json").is_file():
+        return Calibration.from_json(read_derived(folder, DERIVED_NAME))
+    found = rows() if task.calibrates else None
+    return None if found is None else calibrate(found)
+
+
+def intervals_of(folder: RunFolder, task: Task, rows: Kept) -> Reach | None:
+    """How far the intervals of a run's ratings reach, likewise; None of other answers.
+
+    Raises:
+        ArtefactError: what is on record is damaged.
+    """
+    if task.calibrates:
+        return None
+    path = folder.derived / f"{INTERVALS_NAME}.json"
+    if path.is_file():
+        return parsed(Reach, read_derived(folder, INTERVALS_NAME), path)
+    found = rows()
+    return None if found is None else fit_intervals(found)
 
 
 def choose_threshold(

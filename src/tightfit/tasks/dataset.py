@@ -60,6 +60,9 @@ class Dataset:
     """Where no rows are held out: every row trains, and is scored by trainings without it."""
     pool_texts: tuple[str, ...] = ()
     """Texts without a label, for a head that is solved."""
+    train_weights: NDArray[np.float64] | None = None
+    """How much each row counts; None is as much as every other."""
+    validation_weights: NDArray[np.float64] | None = None
 
 
 def read_dataset(
@@ -120,7 +123,23 @@ def read_dataset(
             *(split.warnings if split else ()),
         ],
     }
-    return Dataset(task, train.texts, train_targets, held.texts, held_targets, facts, folds)
+    return Dataset(
+        task,
+        train.texts,
+        train_targets,
+        held.texts,
+        held_targets,
+        facts,
+        folds,
+        train_weights=_weights(task, train),
+        validation_weights=_weights(task, held),
+    )
+
+
+def _weights(task: Task, table: Table) -> NDArray[np.float64] | None:
+    if table.weights is not None and not task.one_class:
+        raise DataError("rows may have weights where each has one class", seen=task.kind)
+    return None if table.weights is None else np.asarray(table.weights, dtype=np.float64)
 
 
 def with_pool(dataset: Dataset, config: Config, unlabelled: Any) -> Dataset:

@@ -138,7 +138,18 @@ def _joined(found: Dataset, known: KnownRows) -> Dataset:
     }
     side = "train_fingerprint" if known.trained else "validation_fingerprint"
     facts[side] = Table(joined[0], joined[1].tolist()).fingerprint()
-    return Dataset(found.task, *train, *held, facts)
+    own = Dataset(found.task, *train, *held, facts)
+    weights = found.train_weights, found.validation_weights
+    counts = len(train[0]), len(held[0])
+    both = [_as_usual(each, count) for each, count in zip(weights, counts, strict=True)]
+    return replace(own, train_weights=both[0], validation_weights=both[1])
+
+
+def _as_usual(weights_N: NDArray[np.float64] | None, count: int) -> NDArray[np.float64] | None:
+    """The weights of so many rows: what is added counts as much as the mean of the others."""
+    if weights_N is None:
+        return None
+    return np.pad(weights_N, (0, count - len(weights_N)), constant_values=weights_N.mean())
 
 
 def _listed(names: list[str]) -> str:

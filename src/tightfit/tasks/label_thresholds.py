@@ -20,7 +20,7 @@ from tightfit.metrics.thresholds import (
     best_precision,
     cross_fitted,
 )
-from tightfit.tasks import MultiLabel, Task, need_one_class
+from tightfit.tasks import MultiLabel, Task, need_labels, need_one_class
 from tightfit.tasks.chosen_threshold import ChosenThreshold
 
 LISTED = 5
@@ -46,6 +46,8 @@ class Asked:
             UsageError: an unknown label, a share that is none, a label with two goals, or no label
                 left without one.
         """
+        if self.recall or self.precision or self.cost:
+            need_labels(task, "a threshold")
         goals: list[Goal] = [
             Recall(label_id(task, n), _share(n, x)) for n, x in self.recall.items()
         ]
@@ -159,6 +161,8 @@ def thresholds_by_id(task: Task, named: Mapping[Any, float]) -> dict[int, float]
     Raises:
         UsageError: an unknown label, a threshold that is no probability, or one for every label.
     """
+    if named:
+        need_labels(task, "a threshold")
     found = {label_id(task, name): _share(str(name), value) for name, value in named.items()}
     _leave_one(task, list(found))
     return found

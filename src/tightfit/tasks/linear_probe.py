@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +43,27 @@ class LinearMap:
     bias_K: NDArray[np.float64]
 
 
+class SolvedProblem(Protocol):
+    """What a head minimises that is solved."""
+
+    @property
+    def penalty(self) -> float:
+        """On the squared weights, beside a mean over the rows."""
+
+    def solve(self) -> LinearMap:
+        """The solution, as a map of the features as they were given."""
+
+    def residual(self, found: LinearMap) -> float:
+        """The largest entry of the objective's gradient at a map of the features as given."""
+
+
 def fit_probe(
     features_NF: NDArray[np.float32],
     labels_N: NDArray[np.int64],
     *,
     num_labels: int,
     balanced: bool = False,
+    weights_N: NDArray[np.float64] | None = None,
 ) -> LinearMap:
     """Multinomial logistic regression on standardised features, as a map of the raw ones.
 
@@ -56,14 +72,16 @@ def fit_probe(
         labels_N: label ids.
         num_labels: K; a label without a row gets no weights and a low bias.
         balanced: whether rows weigh by the inverse frequency of their label.
+        weights_N: how much each row counts besides; a row of weight 2 is two rows.
     """
-    scaler = StandardScaler().fit(features_NF)
+    scaler = StandardScaler().fit(features_NF, sample_weight=weights_N)
     x_NF = standardised(features_NF, scaler)
     present_P = np.unique(labels_N)
     weight_KF, bias_K = np.zeros((num_labels, x_NF.shape[1])), np.zeros(num_labels)
     if len(present_P) > 1:
         penalty = partial(_regression, class_weight="balanced" if balanced else None)
-        model = penalty(_best_strength(x_NF, labels_N, penalty)).fit(x_NF, labels_N)
+        strength = _best_strength(x_NF, labels_N, penalty, weights_N)
+        model = penalty(strength).fit(x_NF, labels_N, weights_N)
         weight_PF, bias_P = model.coef_, model.intercept_
         if len(present_P) == 2:
             # Of two labels scikit-learn keeps only the second's, against a first of zero.
@@ -84,19 +102,73 @@ def leave_one_out(
     In closed form: a row's residual, over what of its own target its prediction leaves open, is
     that of a fit without it (PRESS, Allen 1974). The penalty is that with the least such error.
     """
-    x_NF = standardised(features_NF, StandardScaler().fit(features_NF))
-    left_NR, values_R, _ = np.linalg.svd(x_NF, full_matrices=False)
+    return _ridge(standardised(features_NF, StandardScaler().fit(features_NF)), wanted_NK)[1]
+
+
+def fit_ridge(features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> LinearMap:
+    """Least squares on standardised features, as a map of the raw ones.
+
+    The penalty, on the squared weights, is that of :func:`leave_one_out`.
+    """
+    return RidgeProblem.of(features_NF, wanted_NK).solve()
+
+
+@dataclass(frozen=True)
+class RidgeProblem:
+    """Least squares with a penalty; a solution from elsewhere can be held against it.
+
+    What is minimised over weights W and biases b is the mean over the N rows of
+    ``||W x + b - wanted||^2``, plus the penalty times ``||W||^2``, with standardised features x.
+    """
+
+    x_NF: NDArray[np.float64]
+    scaler: StandardScaler
+    wanted_NK: NDArray[np.float64]
+    weight_KF: NDArray[np.float64]
+    """The solution, of standardised features."""
+    penalty: float
+
+    @classmethod
+    def of(cls, features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> RidgeProblem:
+        """The problem that rows set, its penalty chosen by :func:`leave_one_out`."""
+        scaler = StandardScaler().fit(features_NF)
+        x_NF = standardised(features_NF, scaler)
+        weight_KF, _, penalty = _ridge(x_NF, wanted_NK)
+        return cls(x_NF, scaler, wanted_NK, weight_KF, penalty / len(x_NF))
+
+    def solve(self) -> LinearMap:
+        """The solution, as a map of the features as they were given."""
+        weight_KF = self.weight_KF / self.scaler.scale_
+        return LinearMap(weight_KF, self.wanted_NK.mean(axis=0) - weight_KF @ self.scaler.mean_)
+
+    def residual(self, found: LinearMap) -> float:
+        """The largest entry of the objective's gradient at a map of the features as given."""
+        weight_KF = found.weight_KF * self.scaler.scale_
+        bias_K = found.bias_K + found.weight_KF @ self.scaler.mean_
+        errors_NK = self.x_NF @ weight_KF.T + bias_K - self.wanted_NK
+        slope_KF = errors_NK.T @ self.x_NF + len(self.x_NF) * self.penalty * weight_KF
+        return float(
+            2 * max(np.abs(slope_KF).max(), np.abs(errors_NK.sum(0)).max()) / len(errors_NK)
+        )
+
+
+def _ridge(
+    x_NF: NDArray[np.float64], wanted_NK: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Weights ``(K, F)`` with the best penalty, what fits without each row give for it, and it."""
+    left_NR, values_R, right_RF = np.linalg.svd(x_NF, full_matrices=False)
     centre_K = wanted_NK.mean(axis=0)
     along_RK = left_NR.T @ (wanted_NK - centre_K)
-    best_NK, least = wanted_NK, np.inf
-    for penalty in PENALTIES * len(x_NF):
+    best, best_NK, least = float(PENALTIES[-1] * len(x_NF)), wanted_NK, np.inf
+    for penalty in (PENALTIES * len(x_NF)).tolist():
         kept_R = values_R**2 / (values_R**2 + penalty)
         own_N = (left_NR**2) @ kept_R + 1 / len(x_NF)
         errors_NK = wanted_NK - centre_K - (left_NR * kept_R) @ along_RK
         errors_NK /= (1 - own_N)[:, None]
         if (error := float((errors_NK**2).mean())) < least:
-            best_NK, least = wanted_NK - errors_NK, error
-    return best_NK
+            best, best_NK, least = penalty, wanted_NK - errors_NK, error
+    weight_KF = (along_RK * (values_R / (values_R**2 + best))[:, None]).T @ right_RF
+    return weight_KF, best_NK, best
 
 
 def standardised(features_NF: NDArray[np.float32], scaler: StandardScaler) -> NDArray[np.float64]:
@@ -115,6 +187,7 @@ def _best_strength(
     x_NF: NDArray[np.float64],
     labels_N: NDArray[np.int64],
     regression: Callable[[float], LogisticRegression],
+    weights_N: NDArray[np.float64] | None,
 ) -> float:
     """The strength whose log loss is least on rows held out of the probe's own."""
     held = int(len(labels_N) * HELD_SHARE)
@@ -125,9 +198,12 @@ def _best_strength(
     if len(scored) == 0 or len(classes) < 2:
         return min(STRENGTHS)
 
+    own, others = (None, None) if weights_N is None else (weights_N[scored], weights_N[held:])
+
     def loss(strength: float) -> float:
-        model = regression(strength).fit(x_NF[held:], fit_labels_N)
+        model = regression(strength).fit(x_NF[held:], fit_labels_N, others)
         probabilities_NP = model.predict_proba(x_NF[scored])
-        return float(log_loss(labels_N[scored], probabilities_NP, labels=classes))
+        wanted_N = labels_N[scored]
+        return float(log_loss(wanted_N, probabilities_NP, labels=classes, sample_weight=own))
 
     return min(STRENGTHS, key=loss)

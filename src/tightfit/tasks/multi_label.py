@@ -152,7 +152,9 @@ class MultiLabel(Task):
         )
         return losses_BK.mean(dim=1)
 
-    def class_weights(self, targets_NK: NDArray[np.int8], kind: str) -> NDArray[np.float32]:
+    def class_weights(
+        self, targets_NK: NDArray[np.int8], kind: str, weights_N: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float32]:
         """Of having each label: 1, or so that rows that have it weigh as much as those that have
         not. ``kind`` is the setting ``optim.class_weights``."""
         if kind == "none":
@@ -173,7 +175,12 @@ class MultiLabel(Task):
         return float(losses_NK.mean())
 
     def fit_probe(
-        self, features_NF: NDArray[np.float32], targets_NK: NDArray[np.int8], *, balanced: bool
+        self,
+        features_NF: NDArray[np.float32],
+        targets_NK: NDArray[np.int8],
+        *,
+        balanced: bool,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> LinearMap:
         """A logistic regression for each label."""
         from tightfit.tasks.label_probe import fit_label_probe
@@ -245,6 +252,7 @@ class MultiLabel(Task):
         targets_NK: ArrayLike,
         probabilities_NK: ArrayLike,
         thresholds: Mapping[int, float] | None = None,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> LabelSetScores:
         """All scores, with intervals. Without thresholds, each half of the rows is scored by those
         that are best for F1 on the other half."""

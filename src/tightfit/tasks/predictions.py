@@ -43,6 +43,8 @@ class Predictions(ABC):
     """Texts that the linear model of a cascade answered."""
     thresholds: Mapping[int, float] = field(default_factory=dict)
     """From which probability on a label is answered, by its id."""
+    reach: float | None = None
+    """Of ratings: how far their intervals reach to either side, where that is known."""
 
     @abstractmethod
     def told(self, label_format: LabelFormat | None = None) -> list[Any]:

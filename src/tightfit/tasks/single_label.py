@@ -42,6 +42,7 @@ class SingleLabel(Task):
     problem_type: ClassVar = "single_label_classification"
     metric: ClassVar = "accuracy"
     one_class: ClassVar = True
+    solvable: ClassVar = True
     limits: ClassVar = "Every text gets one of these labels, whether any fits or not."
 
     @classmethod
@@ -55,7 +56,13 @@ class SingleLabel(Task):
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> SingleLabel:
-        """The task of a head whose outputs have these names, and whose raw labels are its ids."""
+        """The task of a head whose outputs have these names, and whose raw labels are its ids.
+
+        Raises:
+            UsageError: there is one only, as in a head for ratings.
+        """
+        if len(names) < 2:
+            raise UsageError("a classifier needs at least two labels", seen=len(names))
         return cls(LabelSet(tuple(names), tuple(range(len(names)))))
 
     @classmethod
@@ -123,15 +130,20 @@ class SingleLabel(Task):
         )
         return losses_B if weights_K is None else losses_B * weights_K[targets_B]
 
-    def class_weights(self, targets_N: NDArray[np.int64], kind: str) -> NDArray[np.float32]:
+    def class_weights(
+        self,
+        targets_N: NDArray[np.int64],
+        kind: str,
+        weights_N: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float32]:
         """The weight of a row by its own label, one number a label, 1 on average over rows.
 
-        ``kind`` is the setting ``optim.class_weights``.
+        ``kind`` is the setting ``optim.class_weights``; a row of weight 2 is two rows.
         """
         if kind == "none":
             return np.ones(self.outputs, dtype=np.float32)
-        counts_K = np.bincount(targets_N, minlength=self.outputs)
-        weights_K = len(targets_N) / (self.outputs * np.maximum(counts_K, 1))
+        counts_K = np.bincount(targets_N, weights_N, minlength=self.outputs)
+        weights_K = counts_K.sum() / (self.outputs * np.where(counts_K > 0, counts_K, 1))
         return weights_K.astype(np.float32)
 
     @property
@@ -146,12 +158,23 @@ class SingleLabel(Task):
         return float(-np.log(counts_K / counts_K.sum())[targets_N].mean())
 
     def fit_probe(
-        self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64], *, balanced: bool
+        self,
+        features_NF: NDArray[np.float32],
+        targets_N: NDArray[np.int64],
+        *,
+        balanced: bool,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> LinearMap:
         """The head that a linear probe starts from; ``balanced`` gives labels the same weight."""
         from tightfit.tasks.linear_probe import fit_probe
 
-        return fit_probe(features_NF, targets_N, num_labels=self.outputs, balanced=balanced)
+        return fit_probe(
+            features_NF,
+            targets_N,
+            num_labels=self.outputs,
+            balanced=balanced,
+            weights_N=weights_N,
+        )
 
     def row_scores(self, logits_NK: Array, targets_N: Array) -> Array:
         """As :meth:`right`: the mean is the accuracy."""
@@ -218,6 +241,7 @@ class SingleLabel(Task):
         targets_N: ArrayLike,
         probabilities_NK: ArrayLike,
         thresholds: Mapping[int, float] | None = None,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> Scores:
         """All scores, with intervals; see :func:`tightfit.metrics.scores.score`.
 
@@ -225,7 +249,19 @@ class SingleLabel(Task):
         """
         from tightfit.metrics.scores import score
 
-        return score(targets_N, probabilities_NK, self.names)
+        return score(targets_N, probabilities_NK, self.names, weights_B=weights_N)
+
+    def macro_f1(
+        self,
+        values_NK: NDArray[Any],
+        targets_N: NDArray[np.int64],
+        weights_N: NDArray[np.float64] | None = None,
+    ) -> float:
+        """The mean F1 of the classes that occur, from logits or probabilities."""
+        from sklearn.metrics import f1_score
+
+        answers_N = self.answers(values_NK)
+        return float(f1_score(targets_N, answers_N, average="macro", sample_weight=weights_N))
 
     def scores_type(self) -> type[Scores]:
         """Of :meth:`score`."""

@@ -4,7 +4,8 @@ What is minimised over weights W and biases b is::
 
     mean over the N rows of -log softmax(W x + b)[target]  +  ||W||^2 / (2 C N)
 
-with features x divided by their mean length and C the strength: scikit-learn's objective for
+with features x divided by their mean length and C the strength (rows that have weights count with
+them, in the means and in N): scikit-learn's objective for
 several classes, divided by the rows.
 
 Shapes: N rows, F width of the features, K labels, P labels that have rows.
@@ -64,6 +65,7 @@ class HeadProblem:
         num_labels: int,
         strength: float,
         *,
+        weights_N: NDArray[np.float64] | None = None,
         intercept: bool = True,
         pool_MF: NDArray[np.float32] | None = None,
     ) -> HeadProblem:
@@ -74,16 +76,17 @@ class HeadProblem:
             targets_N: their labels.
             num_labels: K.
             strength: inverse strength of the penalty.
+            weights_N: how much each row counts; one of weight 2 is two rows.
             intercept: whether each label has one: of a single row a label it would say more of the
                 sentence than of the label.
             pool_MF: of rows whose label is not known, which weigh as much together as the others.
         """
         wide_NF = features_NF.astype(np.float64)
-        length = float(np.linalg.norm(wide_NF, axis=1).mean()) or 1.0
+        length = float(np.average(np.linalg.norm(wide_NF, axis=1), weights=weights_N)) or 1.0
         present_P, positions_N = np.unique(targets_N, return_inverse=True)
-        count, shares_NP = len(positions_N), np.eye(len(present_P))[positions_N]
-        weights_N = np.full(count, 1 / count)
-        penalty = 1 / (strength * count)
+        weights_N = np.ones(len(targets_N)) if weights_N is None else weights_N
+        count, shares_NP = float(weights_N.sum()), np.eye(len(present_P))[positions_N]
+        weights_N, penalty = weights_N / count, 1 / (strength * count)
         if pool_MF is not None and len(pool_MF):
             pool = pool_MF.astype(np.float64)
             shares_NP = np.concatenate([shares_NP, soft_targets(pool, wide_NF, shares_NP)])
@@ -160,14 +163,21 @@ def _unit(features_NF: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def choose_strength(
-    features_NF: NDArray[np.float32], targets_N: NDArray[np.int64], num_labels: int, seed: int
+    features_NF: NDArray[np.float32],
+    targets_N: NDArray[np.int64],
+    num_labels: int,
+    seed: int,
+    *,
+    weights_N: NDArray[np.float64] | None = None,
 ) -> float:
     """The strength with the least log loss in a cross-validation over the rows themselves."""
 
     def loss(strength: float) -> float:
-        logits_NK = out_of_fold(features_NF, targets_N, num_labels, strength, seed=seed)
-        logs_NK = log_softmax(logits_NK, axis=1)
-        return -float(logs_NK[np.arange(len(targets_N)), targets_N].mean())
+        logits_NK = out_of_fold(
+            features_NF, targets_N, num_labels, strength, seed=seed, weights_N=weights_N
+        )
+        logs_N = log_softmax(logits_NK, axis=1)[np.arange(len(targets_N)), targets_N]
+        return -float(np.average(logs_N, weights=weights_N))
 
     return min(STRENGTHS, key=loss)
 
@@ -180,6 +190,7 @@ def out_of_fold(
     *,
     seed: int,
     unscored: int = 0,
+    weights_N: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Logits of each row, by a head that was solved on other parts of the rows.
 
@@ -190,6 +201,7 @@ def out_of_fold(
         strength: inverse strength of the penalty.
         seed: of the parts.
         unscored: so many rows at the end are in every solution, and get no logits.
+        weights_N: how much each row counts; None is as much as every other.
     """
     count = len(targets_N) - unscored
     parts_N = deal(targets_N[:count].tolist(), list(range(count)), STRENGTH_FOLDS, seed)
@@ -200,7 +212,8 @@ def out_of_fold(
         if own_N.all():
             logits_NK[:] = 0.0
             break
-        problem = HeadProblem.of(features_NF[~own_N], targets_N[~own_N], num_labels, strength)
-        found = problem.solve()
+        others = None if weights_N is None else weights_N[~own_N]
+        rows = features_NF[~own_N], targets_N[~own_N]
+        found = HeadProblem.of(*rows, num_labels, strength, weights_N=others).solve()
         logits_NK[own_N[:count]] = features_NF[own_N] @ found.weight_KF.T + found.bias_K
     return logits_NK

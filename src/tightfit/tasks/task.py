@@ -21,18 +21,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from tightfit.data.label_strata import Strata
 from tightfit.data.table import Table
-from tightfit.errors import UsageError
+from tightfit.errors import SettingsError, UsageError
 from tightfit.tasks.predictions import LabelFormat, Predictions
 
 if TYPE_CHECKING:
     import torch
 
     from tightfit.metrics.calibration import Scale, Temperature
-    from tightfit.metrics.interval import TaskScores
-    from tightfit.metrics.paired import Paired
+    from tightfit.metrics.interval import Compared, TaskScores
     from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.label_temperatures import LabelTemperatures
-    from tightfit.tasks.linear_probe import LinearMap
+    from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
 
@@ -52,6 +51,8 @@ class Task(ABC):
     solved heads, cascades, levels of error and explanations rest on that."""
     limits: ClassVar[str]
     """What a model card says that an answer does not tell."""
+    solvable: ClassVar[bool] = False
+    """Whether a head can be solved, without steps: see :meth:`head_problem`."""
     calibrates: ClassVar[bool] = True
     """Whether answers have probabilities, which a temperature can mend."""
 
@@ -92,6 +93,12 @@ class Task(ABC):
             seen=f"a run of data.task={self.kind}",
             next_step="leave out --from, and train on all rows anew",
         )
+
+    @property
+    def unit(self) -> tuple[float, float]:
+        """What an output of the head is multiplied by, and what is then added, for others to read
+        it."""
+        return 1.0, 0.0
 
     @property
     @abstractmethod
@@ -147,8 +154,11 @@ class Task(ABC):
         """The loss of each row, ``losses_B``."""
 
     @abstractmethod
-    def class_weights(self, targets: NDArray[Any], kind: str) -> NDArray[np.float32]:
-        """What :meth:`row_losses` weighs by; ``kind`` is the setting ``optim.class_weights``."""
+    def class_weights(
+        self, targets: NDArray[Any], kind: str, weights_N: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float32]:
+        """What :meth:`row_losses` weighs by; ``kind`` is the setting ``optim.class_weights``, and a
+        row of weight 2 is two rows."""
 
     @property
     @abstractmethod
@@ -162,9 +172,22 @@ class Task(ABC):
 
     @abstractmethod
     def fit_probe(
-        self, features_NF: NDArray[np.float32], targets: NDArray[Any], *, balanced: bool
+        self,
+        features_NF: NDArray[np.float32],
+        targets: NDArray[Any],
+        *,
+        balanced: bool,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> LinearMap:
-        """The head that a linear probe starts from; ``balanced`` weighs rare labels up."""
+        """The head that a linear probe starts from; ``balanced`` weighs rare labels up, and a row
+        of weight 2 is two rows."""
+
+    def head_problem(
+        self, features_NF: NDArray[np.float32], targets: NDArray[Any]
+    ) -> SolvedProblem | None:
+        """What a head of this kind minimises that is solved on these features of rows; None where
+        it is the logistic regression of :mod:`tightfit.tasks.solved_head`, or nothing."""
+        return None
 
     @abstractmethod
     def row_scores(self, logits_NK: Array, targets: Array) -> Array:
@@ -219,9 +242,27 @@ class Task(ABC):
         targets: ArrayLike,
         probabilities_NK: ArrayLike,
         thresholds: Mapping[int, float] | None = None,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> TaskScores:
         """All scores, with intervals; ``thresholds`` are those of labels by which a row gets them,
-        where that is how it gets them."""
+        where that is how it gets them. Rows count by their weights, where they have some."""
+
+    def macro_f1(
+        self,
+        values_NK: NDArray[Any],
+        targets: NDArray[Any],
+        weights_N: NDArray[np.float64] | None = None,
+    ) -> float:
+        """The mean F1 of the labels that occur, from logits or probabilities.
+
+        Raises:
+            SettingsError: this kind of target has none.
+        """
+        raise SettingsError(
+            "train.metric=macro_f1 needs one label a text",
+            seen=f"data.task={self.kind}",
+            next_step="leave it out, or set train.metric=log_loss",
+        )
 
     @abstractmethod
     def scores_type(self) -> type[TaskScores]:
@@ -240,7 +281,7 @@ class Task(ABC):
         targets: NDArray[Any],
         ours: Predictions,
         theirs: Predictions,
-    ) -> tuple[Paired, ...]:
+    ) -> tuple[Compared, ...]:
         """Whether one classifier is better than another on the same rows, by the score that counts
         and, where there is one, by macro F1."""
 

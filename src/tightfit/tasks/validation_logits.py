@@ -78,7 +78,11 @@ class ValidationLogits:
         return replace(bare, texts=kept, inputs=_whole([texts[row] for row in rows_N.tolist()]))
 
     def mistakes(self, temperature: Scale) -> list[int]:
-        """Positions of the rows that were answered wrongly, the most confident first."""
+        """Positions of the rows that were answered wrongly, the most confident first; of ratings
+        all of them, the furthest off first."""
+        if not self.task.calibrates:
+            scores_N = self.task.row_scores(self.logits_NK, self.targets_N)
+            return np.argsort(scores_N, kind="stable").tolist()
         confidence_N, right_N = self.confidences(temperature)
         wrong = np.flatnonzero(~right_N)
         return wrong[np.argsort(-confidence_N[wrong], kind="stable")].tolist()

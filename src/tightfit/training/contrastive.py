@@ -10,7 +10,10 @@ from torch.nn.functional import normalize
 
 
 def contrastive_loss(
-    features_BF: torch.Tensor, targets_B: torch.Tensor, temperature: float
+    features_BF: torch.Tensor,
+    targets_B: torch.Tensor,
+    temperature: float,
+    weights_B: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The mean over rows of how badly each tells the others of its class from the rest.
 
@@ -22,6 +25,7 @@ def contrastive_loss(
         features_BF: brought to length 1 here.
         targets_B: class ids.
         temperature: above 0.
+        weights_B: how much each anchor counts in the mean; None is as much as every other.
     """
     unit_BF = normalize(features_BF, dim=1)
     same_BB, self_BB = _pairs(targets_B)
@@ -29,7 +33,11 @@ def contrastive_loss(
     logs_BB = scores_BB.log_softmax(1).masked_fill(~same_BB, 0.0)
     counts_B = same_BB.sum(1)
     anchors_B = -logs_BB.sum(1) / counts_B.clamp(min=1)
-    return anchors_B.sum() / (counts_B > 0).sum().clamp(min=1)
+    paired_B = (counts_B > 0).to(anchors_B.dtype)
+    if weights_B is not None:
+        paired_B = paired_B * weights_B
+    # Where there is no anchor at all, every term of the sum is zero.
+    return (anchors_B * paired_B).sum() / paired_B.sum().clamp(min=torch.finfo().tiny)
 
 
 def nearest_are_right(features_BF: torch.Tensor, targets_B: torch.Tensor) -> torch.Tensor:

@@ -46,7 +46,10 @@ def cross_validate(setup: Setup, progress: Progress) -> Setup:
             bar.advance()
     setup.classifier.load_state(start)
     set_seed(setup.config.seed)
-    answers = partial(Answers, setup.classifier.task, targets_N=setup.validation.targets)
+    held = setup.validation
+    answers = partial(
+        Answers, setup.classifier.task, targets_N=held.targets, weights_N=held.weights_N
+    )
     found = OutOfFold(answers(logits_NK=trained_NK), answers(logits_NK=start_NK))
     return replace(setup, out_of_fold=found, chooses=False)
 

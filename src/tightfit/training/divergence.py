@@ -14,7 +14,7 @@ from tightfit.model.lean import LeanEncoder
 from tightfit.model.proofs import Proof, Standing, no_regression
 from tightfit.progress import Progress
 from tightfit.training.precision import Precision
-from tightfit.training.setup import Fitted, HistoryRow, Setup
+from tightfit.training.setup import Fitted, HistoryRow, Setup, merit
 
 SHOWN = 8
 """Rows that a message names."""
@@ -52,7 +52,7 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
     kept = best > 0 or fitted_start
     sealed = next((row for row in history if kept and row["step"] == best), history[-1])
     start, end = (
-        Standing(row["step"], row[f"eval_{metric}"], row["eval_loss"])
+        Standing(row["step"], row[f"eval_{metric}"], row["eval_loss"], merit(row, setup))
         for row in (history[0], sealed)
     )
     highest = highest_loss(setup, history)

@@ -20,6 +20,7 @@ from tightfit.config import Config
 from tightfit.data.batches import Batch
 from tightfit.data.text_prefix import prefixed
 from tightfit.data.tokens import TextTokenizer, Tokens
+from tightfit.display import score_name
 from tightfit.encoder import FrozenEncoder
 from tightfit.encoder.network import Network, bare_network
 from tightfit.encoder.on_torch import TorchForward, all_logits
@@ -124,7 +125,7 @@ class FrozenProbe:
     @property
     def metric(self) -> str:
         """What the mean of the scores is, in words."""
-        return self.dataset.task.metric.replace("_", " ")
+        return score_name(self.dataset.task.metric)
 
     def scores(self, source: Source, pooling: Pooling) -> Scores:
         """How well the probe on this encoder answers rows that it was not fitted on.

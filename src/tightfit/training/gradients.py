@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -45,8 +46,14 @@ class Gradients:
         self._scaler, self._progress = scaler, progress
         setup = state.setup
         task, device = setup.classifier.task, setup.classifier.device
-        weights_K = task.class_weights(setup.train.targets, setup.config.optim.class_weights)
+        rows, kind = setup.train, setup.config.optim.class_weights
+        weights_K = task.class_weights(rows.targets, kind, rows.weights_N)
         self._weights_K = torch.from_numpy(weights_K).to(device)
+        self._weights_N: torch.Tensor | None = None
+        if rows.weights_N is not None:
+            # Only ratios count: a step's size does not depend on the unit of the weights.
+            relative_N = rows.weights_N / rows.weights_N.mean()
+            self._weights_N = torch.from_numpy(relative_N.astype(np.float32)).to(device)
         self._before = replace(state.counters)
         self._sums = state.counters.sums(device)
 
@@ -157,7 +164,10 @@ class Gradients:
         assert batch.targets_B is not None
         setup, counters = self._state.setup, self._state.counters
         task, smoothing = setup.classifier.task, setup.config.optim.label_smoothing
-        loss_sum = task.row_losses(logits_BK, batch.targets_B, smoothing, self._weights_K).sum()
+        losses_B = task.row_losses(logits_BK, batch.targets_B, smoothing, self._weights_K)
+        if self._weights_N is not None:
+            losses_B = losses_B * self._weights_N[batch.rows_B]
+        loss_sum = losses_B.sum()
         scores = task.row_scores(logits_BK.detach(), batch.targets_B).sum()
         self._sums += torch.stack([loss_sum.detach().double(), scores, batch.mask_BL.sum()])
         counters.summed += len(batch.targets_B)
@@ -169,7 +179,11 @@ class Gradients:
         setup, counters = self._state.setup, self._state.counters
         targets_B = torch.cat([part.targets_B for part in parts if part.targets_B is not None])
         features_BF = torch.cat([each.float().flatten(0, -2) for each in features])
-        loss = contrastive_loss(features_BF, targets_B, setup.config.contrastive.temperature)
+        weights_B = self._weights_N
+        if weights_B is not None:
+            weights_B = weights_B[torch.cat([part.rows_B for part in parts])]
+        temperature = setup.config.contrastive.temperature
+        loss = contrastive_loss(features_BF, targets_B, temperature, weights_B)
         tokens = sum(part.mask_BL.sum() for part in parts)
         right = nearest_are_right(features_BF, targets_B)
         self._sums += torch.stack([loss.detach().double() * len(targets_B), right, tokens])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from tightfit.config import Decision
+from tightfit.display import score_name
 from tightfit.progress import Progress
 from tightfit.training.cross_validate import cross_validate
 from tightfit.training.importance import HEAD_ALONE
@@ -19,13 +20,20 @@ def choose_by_folds(setup: Setup, progress: Progress) -> Setup:
     setup = cross_validate(setup, progress)
     found, decided = setup.out_of_fold, setup.decisions.kept
     assert found is not None
-    if decided is not None or setup.objective == "probe" or why_unsolved(setup.classifier.plan):
+    task, unsolved = setup.classifier.task, why_unsolved(setup.classifier.plan)
+    if decided is not None or setup.objective == "probe" or unsolved or not task.solvable:
         return setup
-    words = (
-        f"out of fold {found.trained.right:g} of {len(setup.validation.targets)} rows are right "
-        f"with a log loss of {found.trained.scores[0]:.2f}, by the probe on the frozen encoder "
-        f"{found.start.right:g} with {found.start.scores[0]:.2f}"
-    )
+    if task.one_class:
+        words = (
+            f"out of fold {found.trained.right:g} of {len(setup.validation.targets)} rows are "
+            f"right with a log loss of {found.trained.scores[0]:.2f}, by the probe on the frozen "
+            f"encoder {found.start.right:g} with {found.start.scores[0]:.2f}"
+        )
+    else:
+        words = (
+            f"out of fold the {score_name(task.metric)} is {found.trained.scores[1]:.3f}, by the "
+            f"probe on the frozen encoder {found.start.scores[1]:.3f}"
+        )
     progress.say(words)
     if setup.as_good_as_start:
         kept: Decision[Literal["trained", "start"]] = Decision("trained", words)

@@ -34,7 +34,7 @@ from tightfit.training.optim import RATE, epoch_order, make_optimizer
 from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
-from tightfit.training.setup import Counters, Fitted, HistoryRow, Rows, Setup
+from tightfit.training.setup import Counters, Fitted, HistoryRow, Rows, Setup, merit
 from tightfit.training.signals import StopRequest, interrupted
 from tightfit.training.solve import solve_head
 
@@ -206,12 +206,13 @@ class Loop:
         """Score the sample of validation rows, keep the weights if they are the best."""
         started = time.perf_counter()
         state, counters = self.state, self.state.counters
-        eval_loss, score = self._scores()
-        if self._is_best(score, eval_loss):
+        found = self._scores()
+        score = merit(found, state.setup)
+        if self._is_best(score, found["eval_loss"]):
             counters.best_score, counters.best_step = score, state.step
             self._best = state.setup.classifier.state()
         counters.seconds += time.perf_counter() - started
-        self._add_row(eval_loss, score)
+        self._add_row(found)
         self._notify("on_evaluation")
 
     def _is_best(self, score: float, eval_loss: float) -> bool:
@@ -230,17 +231,23 @@ class Loop:
         # Not a number is not below it either.
         return state.rate > 0 and better and eval_loss <= highest_loss(state.setup, state.history)
 
-    def _scores(self) -> tuple[float, float]:
-        """Mean loss and the task's metric: of rows held out, or of trainings without a row."""
+    def _scores(self) -> HistoryRow:
+        """Mean loss and the metrics: of rows held out, or of trainings without a row."""
         state, setup, subset = self.state, self.state.setup, self.state.setup.eval_subset
         crossed, task = setup.out_of_fold, setup.classifier.task
         if crossed is not None:
-            return (crossed.trained if state.step else crossed.start).scores
-        rows = state.peers.rows_of(range(len(subset.tokens)))
-        found_NK = self._logits(subset, rows)
-        logits_NK, targets_N = torch.from_numpy(found_NK), torch.from_numpy(subset.targets[rows])
-        score = state.peers.mean(task.row_scores(logits_NK, targets_N).double())
-        return state.peers.mean(task.row_losses(logits_NK, targets_N)), score
+            answers = crossed.trained if state.step else crossed.start
+            logits_NK, (loss, score) = answers.logits_NK, answers.scores
+        else:
+            own = self._logits(subset, state.peers.rows_of(range(len(subset.tokens))))
+            logits_NK = state.peers.gather(own, len(subset.tokens))
+            both = torch.from_numpy(logits_NK), torch.from_numpy(subset.targets)
+            loss = weighted_mean(task.row_losses(*both), subset.weights_N)
+            score = weighted_mean(task.row_scores(*both), subset.weights_N)
+        found = {"eval_loss": loss, f"eval_{task.metric}": score}
+        if setup.config.train.metric == "macro_f1":
+            found["eval_macro_f1"] = task.macro_f1(logits_NK, subset.targets, subset.weights_N)
+        return found
 
     def _logits(self, subset: Rows, rows: Sequence[int]) -> NDArray[np.float32]:
         setup = self.state.setup
@@ -253,7 +260,7 @@ class Loop:
             at_once=setup.lean is not None and setup.lean.divides,
         )
 
-    def _add_row(self, eval_loss: float, score: float) -> None:
+    def _add_row(self, found: HistoryRow) -> None:
         state, counters = self.state, self.state.counters
         step, summed = state.step, counters.summed
         metric = state.setup.classifier.task.metric
@@ -263,8 +270,7 @@ class Loop:
             "lr": self.state.rate if step else 0.0,
             "train_loss": counters.loss_sum / summed if summed else None,
             f"train_{metric}": counters.score_sum / summed if summed else None,
-            "eval_loss": eval_loss,
-            f"eval_{metric}": score,
+            **found,
             "rows": counters.rows,
             "tokens": counters.tokens,
             "seconds": round(counters.seconds, 3),
@@ -359,3 +365,10 @@ class Loop:
         state.step = int(saved["step"])
         self.watch.load_state(saved["watch"])
         self._scaler.load_state_dict(saved["scaler"])
+
+
+def weighted_mean(values_N: torch.Tensor, weights_N: NDArray[np.float64] | None) -> float:
+    """The mean of values of rows, by weights where they have some."""
+    if weights_N is None:
+        return float((values_N.double() if values_N.dtype == torch.bool else values_N).mean())
+    return float(values_N.double() @ torch.from_numpy(weights_N) / weights_N.sum())

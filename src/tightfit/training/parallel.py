@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import nn
 
 from tightfit.errors import ArtefactError, MachineError
@@ -49,9 +51,9 @@ class Peers:
     def add_counts(self, counters: Counters, before: Counters) -> None:
         """Give every process what all of them have counted since ``before``."""
 
-    def mean(self, values_N: torch.Tensor) -> float:
-        """The mean over the values of all processes, the same number in each."""
-        return float(values_N.mean())
+    def gather(self, own_MK: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        """What the processes have for their shares of ``count`` rows, as one, in each of them."""
+        return own_MK
 
     def agree(self, number: int | None) -> int | None:
         """The greatest of the numbers that the processes give; None counts as 0."""
@@ -109,10 +111,15 @@ class Group(Peers):
             start = getattr(before, name)
             setattr(counters, name, start + type(start)(total))
 
-    def mean(self, values_N: torch.Tensor) -> float:
-        """From the sum and the count of each."""
-        total, count = self._sum([float(values_N.double().sum()), len(values_N)])
-        return total / count
+    def gather(self, own_MK: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        """Put back where :meth:`rows_of` took it from."""
+        parts: list[Any] = [None] * self.size
+        with _peers_alive():
+            dist.all_gather_object(parts, own_MK)
+        whole_NK = np.empty((count, *own_MK.shape[1:]), dtype=own_MK.dtype)
+        for rank, part in enumerate(parts):
+            whole_NK[rank :: self.size] = part
+        return whole_NK
 
     def agree(self, number: int | None) -> int | None:
         """So that all of them stop after the same step."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.allocate import Allocate, largest_that_fits
@@ -264,8 +265,9 @@ class _Reader:
         targets = dataset.train_targets
         if names:
             targets = np.concatenate([targets, np.arange(len(names))])
-        targets = targets[train.owners]
-        rows, held_rows = Rows(train.flat, targets), Rows(held, dataset.validation_targets)
+        targets, weights_N = targets[train.owners], _spread(dataset.train_weights, train.owners)
+        rows = Rows(train.flat, targets, weights_N=weights_N)
+        held_rows = Rows(held, dataset.validation_targets, weights_N=dataset.validation_weights)
         if dataset.folds is not None:
             # A sentence is in no part: it is always trained on, and never scored.
             parts_N = dataset.folds.parts_N
@@ -278,6 +280,16 @@ class _Reader:
         tokens = tokenise(self.tokenizer, texts, self.max_length, long_text=kept)
         flat = replace(tokens, multiple=self.multiple).flat
         return Rows(flat, np.zeros(len(flat), dtype=np.int64))
+
+
+def _spread(
+    weights_N: NDArray[np.float64] | None, owners_W: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """The weight of each window: its text's; sentences with names count as the mean text does."""
+    if weights_N is None:
+        return None
+    names = max(0, int(owners_W.max(initial=-1)) + 1 - len(weights_N))
+    return np.pad(weights_N, (0, names), constant_values=weights_N.mean())[owners_W]
 
 
 def _few_steps(setup: Setup) -> Schedule:

@@ -38,6 +38,7 @@ def start_at_probe(setup: Setup, progress: Progress) -> None:
         features_NF,
         setup.train.targets[rows_N],
         balanced=setup.config.optim.class_weights == "balanced",
+        weights_N=None if setup.train.weights_N is None else setup.train.weights_N[rows_N],
     )
     put_output(setup, found)
 

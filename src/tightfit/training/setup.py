@@ -41,7 +41,8 @@ SIGNIFICANT = 0.05
 
 HistoryRow = dict[str, Any]
 """step, epoch, lr, train_loss, eval_loss, rows, tokens, seconds; and under ``train_`` and ``eval_``
-with its metric behind it what the task goes by: accuracy, where a row has one label."""
+with its metric behind it what the task goes by: accuracy, where a row has one label. Where
+``train.metric`` is macro_f1, eval_macro_f1 too."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Rows:
     """What the layers below the lowest adapter make of them, where that is kept."""
     parts_N: NDArray[np.int64] | None = None
     """Of a cross-validation: the part that each text or window is in."""
+    weights_N: NDArray[np.float64] | None = None
+    """How much each counts; None is as much as every other."""
 
     def sample(self, most: int | None, seed: int) -> Rows:
         """So many of them, in their order: the same ones each time. None takes all."""
@@ -66,8 +69,10 @@ class Rows:
 
     def select(self, rows: Sequence[int]) -> Rows:
         """The given ones, in the given order."""
-        parts_N = None if self.parts_N is None else self.parts_N[list(rows)]
-        return Rows(self.tokens.select(rows), self.targets[list(rows)], parts_N=parts_N)
+        chosen = list(rows)
+        parts_N = None if self.parts_N is None else self.parts_N[chosen]
+        weights_N = None if self.weights_N is None else self.weights_N[chosen]
+        return Rows(self.tokens.select(rows), self.targets[chosen], None, parts_N, weights_N)
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class Answers:
     task: Task
     logits_NK: NDArray[np.float32]
     targets_N: NDArray[Any]
+    weights_N: NDArray[np.float64] | None = None
 
     @cached_property
     def right(self) -> float:
@@ -90,7 +96,8 @@ class Answers:
         How sharp a solved head is depends on its strength, which is no merit of it.
         """
         loss = self.task.fit_temperature(self.logits_NK, self.targets_N).log_loss_after
-        return loss, self.right / len(self.targets_N)
+        scores_N = self.task.row_scores(self.logits_NK, self.targets_N)
+        return loss, float(np.average(scores_N, weights=self.weights_N))
 
     def as_good_as(self, other: Answers, significant: float) -> bool:
         """Worse is what has a higher loss, and more rows wrong that the other has right than the
@@ -266,7 +273,7 @@ class Counters:
     """All of this and evaluations."""
     best_step: int = 0
     best_score: float = -sys.float_info.max
-    """Of the task's metric."""
+    """Of the best step, by ``train.metric``: the more, the better."""
     loss_sum: float = 0.0
     """Of the rows since the last history row, as are the next two."""
     score_sum: float = 0.0
@@ -295,3 +302,14 @@ class Fitted:
     history: list[HistoryRow]
     counters: Counters
     steps: int
+
+
+def merit(row: HistoryRow, setup: Setup) -> float:
+    """What an evaluation is worth by ``train.metric``: the more, the better.
+
+    Where that is left at accuracy, the task's own metric counts.
+    """
+    metric = setup.config.train.metric
+    if metric == "log_loss":
+        return -float(row["eval_loss"])
+    return float(row[f"eval_{setup.dataset.task.metric if metric == 'accuracy' else metric}"])

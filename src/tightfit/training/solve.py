@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tightfit.model.adapters import output_layer
 from tightfit.model.proofs import Proof
-from tightfit.tasks.linear_probe import LinearMap
+from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 from tightfit.tasks.solved_head import HeadProblem, choose_strength
 from tightfit.training.probe import frozen_features, put_output
 from tightfit.training.setup import Rows, Setup
@@ -68,18 +68,24 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
     )
 
 
-def _problem(setup: Setup, *, frozen: bool) -> HeadProblem:
-    config, targets_N = setup.config, setup.train.targets
+def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
+    config, targets_N, weights_N = setup.config, setup.train.targets, setup.train.weights_N
     features_NF, named = _features(setup, setup.train), not len(setup.dataset.train_targets)
+    own = setup.classifier.task.head_problem(features_NF, targets_N)
+    if own is not None:
+        return own
     outputs = setup.classifier.task.outputs
     given = (features_NF, targets_N, outputs)
     if frozen and not named:
-        return HeadProblem.of(*given, choose_strength(*given, config.seed))
+        strength = choose_strength(*given, config.seed, weights_N=weights_N)
+        return HeadProblem.of(*given, strength, weights_N=weights_N)
     pool = setup.pool
     pool_MF = None if pool is None else _features(setup, pool)
     strength = NAMES_STRENGTH if named else POOL_STRENGTH if pool else config.contrastive.strength
     intercept = pool is not None or not named
-    return HeadProblem.of(*given, strength, intercept=intercept, pool_MF=pool_MF)
+    return HeadProblem.of(
+        *given, strength, weights_N=weights_N, intercept=intercept, pool_MF=pool_MF
+    )
 
 
 def _features(setup: Setup, rows: Rows) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from tightfit.display import score_words
 from tightfit.storage.files import parsed
 
 ScoreSource = Literal["validation", "cross_validation"]
@@ -141,6 +142,12 @@ class Metrics:
     train: TrainSummary
     validation: Any
     """Scores on the validation rows, as the task gives them; None where no row had a label."""
+
+    def shown(self, metric: str) -> dict[str, str]:
+        """The score that counts, in words; of no row the metric is unknown."""
+        known = {} if self.validation is None else self.validation.headline()
+        name, score = next(iter(known.items()), (metric, None))
+        return {name: "unknown" if score is None else score_words(name, score)}
 
 
 @dataclass(frozen=True)

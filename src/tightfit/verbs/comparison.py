@@ -20,7 +20,7 @@ from tightfit import storage
 from tightfit.config import Config, settings_of, typed
 from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
-from tightfit.experiments.baselines import BASELINES, EMBEDDINGS, Embed, run_baseline
+from tightfit.experiments.baselines import EMBEDDINGS, RATED, Embed, baselines_of, run_baseline
 from tightfit.experiments.cells import (
     RECIPE,
     RECIPES,
@@ -120,7 +120,7 @@ def compared(
     """
     progress = Once(progress)
     cells = ablated(ablate) if ablate else RECIPES
-    baselines: tuple[str, ...] = () if ablate else BASELINES
+    baselines = () if ablate else baselines_of(asked.config.data.task)
     at_hand = candidate_names(asked.config.model)
     others = () if ablate or len(at_hand) == 1 else beside(at_hand)
     names = chosen_names(only, [*baselines, *(cell.name for cell in (*cells, *others))])
@@ -140,8 +140,9 @@ def compared(
     facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.task.names}
     kind = source.shapes(dataset.task.outputs).model_type
     if baselines and FAMILIES[kind].inside is None:
-        left_out[EMBEDDINGS] = f"{kind} is not built like BERT"
-        baselines = tuple(name for name in baselines if name != EMBEDDINGS)
+        unread = {name for name in baselines if RATED.get(name, name) == EMBEDDINGS}
+        left_out |= dict.fromkeys(unread, f"{kind} is not built like BERT")
+        baselines = tuple(name for name in baselines if name not in unread)
     embed = partial(_mean_embeddings, source, config.data.max_length)
     of_words = {**facts, "encoder": source.digest()}
     tasks = [_baseline(name, dataset, of_words, embed) for name in baselines]

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.data.sources import Columns, read_table
-from tightfit.display import Shown, share_words
+from tightfit.display import Shown, score_words
 from tightfit.errors import DataError, UsageError
 from tightfit.metrics.calibration import Scale
-from tightfit.metrics.interval import Interval
-from tightfit.metrics.intervals import over_seeds
-from tightfit.metrics.paired import Paired
+from tightfit.metrics.interval import Compared, Interval
+from tightfit.metrics.intervals import over_seeds, wilson
 from tightfit.metrics.thresholds import Goal, answers_at
 from tightfit.progress import Progress
 from tightfit.run import Run
@@ -80,15 +79,17 @@ class Evaluation(Shown):
     """As the task gives them."""
     calibration: Calibrated | None
     """None where answers have no probabilities."""
-    paired: Paired | None = None
+    paired: Compared | None = None
     """By the score that counts."""
-    paired_macro_f1: Paired | None = None
+    paired_macro_f1: Compared | None = None
     seeds: OverSeeds | None = None
     thresholds: tuple[ChosenThreshold, ...] = ()
     """From which probability on a label is answered, where that was asked for."""
     confusion_at: tuple[tuple[int, ...], ...] = ()
     """Rows of each true class by answered class with these thresholds, on the rows that they were
     chosen on."""
+    coverage: Interval | None = None
+    """Of ratings: the share that lies in the interval of its prediction."""
 
     @property
     def accuracy(self) -> Interval:
@@ -105,7 +106,7 @@ class Evaluation(Shown):
     def shown(self) -> dict[str, object]:
         """Rows, scores with their intervals, and how it compares."""
         paired = {} if self.paired is None else {"paired": self.paired.sentence}
-        words = {name: share_words(share) for name, share in self.scores.headline().items()}
+        words = {name: score_words(name, x) for name, x in self.scores.headline().items()}
         return {"rows": f"{self.scores.n:,}", **words, **paired}
 
     def to_json(self) -> dict[str, Any]:
@@ -118,6 +119,8 @@ class Evaluation(Shown):
                 told[name] = found.to_json()
         if self.seeds is not None:
             told["seeds"] = self.seeds.to_json()
+        if self.coverage is not None:
+            told["coverage"] = self.coverage.to_json()
         if self.thresholds:
             told["thresholds"] = [each.to_json() for each in self.thresholds]
             told["confusion_at_thresholds"] = [list(row) for row in self.confusion_at]
@@ -142,7 +145,7 @@ def evaluated(
     logits_NK = run.predictor.logits(table.texts, progress)
     scores, calibration = _score(run, logits_NK, targets)
     thresholds, confusion = _thresholds(run, logits_NK, targets, goals)
-    paired: tuple[Paired, ...] = ()
+    paired: tuple[Compared, ...] = ()
     if against is not None:
         theirs_NK = _alike(against, run).predictor.logits(table.texts, progress)
         both = _said(run, logits_NK), _said(against, theirs_NK)
@@ -153,16 +156,28 @@ def evaluated(
         all_scores.append(_score(other, others_NK, targets)[0])
     seeds = _over_seeds([run, *also], all_scores) if also else None
     first, second = (*paired, None, None)[:2]
-    evaluation = Evaluation(scores, calibration, first, second, seeds, thresholds, confusion)
+    coverage = _coverage(run, logits_NK, targets)
+    found = (scores, calibration, first, second, seeds, thresholds, confusion)
+    evaluation = Evaluation(*found, coverage=coverage)
     _keep(run.folder, evaluation, table.source, table.fingerprint())
     _keep_thresholds(run, thresholds, table.source, progress)
     return evaluation
 
 
+def _coverage(run: Run, logits_NK: NDArray[np.float32], targets: NDArray[Any]) -> Interval | None:
+    """The share of ratings in the interval of their prediction, where there are intervals."""
+    if run.predictor.reach is None:
+        return None
+    inside_N = _said(run, logits_NK).right(targets)
+    return wilson(int(inside_N.sum()), len(inside_N))
+
+
 def _said(run: Run, logits_NK: NDArray[np.float32]) -> Predictions:
     """A run's answers, by its own temperature and thresholds."""
     probabilities_NK = run.task.probabilities(logits_NK, run.temperature)
-    return run.task.predictions(probabilities_NK, thresholds=run.thresholds)
+    return run.task.predictions(
+        probabilities_NK, thresholds=run.thresholds, reach=run.predictor.reach
+    )
 
 
 def _on_validation_rows(run: Run, goals: Sequence[Goal], progress: Progress) -> Evaluation:

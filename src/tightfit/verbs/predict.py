@@ -23,7 +23,7 @@ from tightfit.errors import UsageError
 from tightfit.extras import ensure_train, installed_version
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
-from tightfit.tasks import LabelFormat
+from tightfit.tasks import LabelFormat, need_labels, need_one_class
 from tightfit.tasks.label_thresholds import threshold_words
 
 
@@ -132,6 +132,7 @@ def predict(
         ensure_train(f"the engine {engine}")
     share = WHOLE if shard is None else Shard.parse(shard)
     loaded = Run.open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
+    _check_answers(loaded, form)
     columns = loaded.columns(text_column, missing_text=missing_text, settings=settings)
     check_source(data, columns, labelled=False, progress=progress)
     rows, columns = _opened(data, columns)
@@ -140,8 +141,7 @@ def predict(
     if not submission:
         own = form.own(loaded.task)
         kept = kept_columns(rows, text, keep=keep, id_column=id_column, taken=own)
-    if loaded.thresholds and (loaded.task.one_class or thresholds):
-        progress.say(threshold_words(loaded.task, loaded.thresholds, kept=thresholds is None))
+    _tell_thresholds(loaded, progress, kept=thresholds is None)
     _ = loaded.predictor  # before a row is read
     first, records = read_records(rows, columns, kept, STREAM_ROWS)
     loaded, records, used = _with_engine(loaded, engine, records, progress)
@@ -183,6 +183,19 @@ def _check_form(submission: bool, others: Mapping[str, object]) -> None:
             allowed="ID,Label: the row's number from 0, and the position of its class",
             next_step="leave one of the two out",
         )
+
+
+def _check_answers(run: Run, form: Form) -> None:
+    """What is asked of the answers must be in them."""
+    if form.submission:
+        need_one_class(run.task, "--submission")
+    if form.probabilities:
+        need_labels(run.task, "a column of probabilities (--probabilities)")
+
+
+def _tell_thresholds(run: Run, progress: Progress, *, kept: bool) -> None:
+    if run.thresholds and (run.task.one_class or not kept):
+        progress.say(threshold_words(run.task, run.thresholds, kept=kept))
 
 
 def _tell_device(config: Config, progress: Progress) -> None:

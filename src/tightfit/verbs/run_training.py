@@ -17,7 +17,7 @@ from tightfit.model.artefact import save_artefact
 from tightfit.model.proofs import movement
 from tightfit.progress import Progress
 from tightfit.run import Run
-from tightfit.tasks.calibrate import DERIVED_NAME, calibrate
+from tightfit.tasks.calibrate import DERIVED_NAME, INTERVALS_NAME, calibrate, fit_intervals
 from tightfit.tasks.label_thresholds import DERIVED_NAME as THRESHOLDS
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.callbacks import (
@@ -212,6 +212,8 @@ def _finish(
     validation_logits.write(folder.validation)
     if setup.classifier.task.calibrates:
         storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
+    else:
+        storage.write_derived(folder, INTERVALS_NAME, fit_intervals(validation_logits).to_json())
     _choose_thresholds(folder, validation_logits)
     result = replace(_result(folder.root, setup, trained, scores), continued=continued)
     return seal_trained(
@@ -243,7 +245,8 @@ def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, TaskSco
         else crossed.trained.logits_NK[rows]
     )
     task, targets_N = setup.classifier.task, held.targets[rows]
-    scores = task.score(targets_N, task.probabilities(logits_NK))
+    weights_N = None if held.weights_N is None else held.weights_N[rows]
+    scores = task.score(targets_N, task.probabilities(logits_NK), None, weights_N)
     found = ValidationLogits.gather(task, logits_NK, targets_N, [texts[row] for row in rows])
     return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tightfit import storage
-from tightfit.display import Shown
+from tightfit.display import Shown, score_value
 from tightfit.errors import ArtefactError, MachineError
 from tightfit.metrics.interval import Interval
 from tightfit.storage.files import machine_errors
@@ -22,7 +22,7 @@ State = Literal["finished", "unfinished", "damaged"]
 
 DEFAULT_FOLDER = Path("runs")
 
-SCORES = ("accuracy", "exact_match", "micro_f1", "mae")
+SCORES = ("accuracy", "exact_match", "micro_f1", "spearman")
 """By which a run is judged, whichever of them its task has: the first."""
 
 
@@ -76,7 +76,9 @@ class RunList(Shown):
     def shown(self) -> dict[str, object]:
         """Each run with its score, or with what it is instead."""
         return {
-            str(each.run): each.state if each.score is None else f"{each.score.value:.1%}"
+            str(each.run): each.state
+            if each.score is None
+            else score_value(each.score.name, each.score.value)
             for each in self.runs
         }
 

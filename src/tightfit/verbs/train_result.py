@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tightfit.display import Shown
+from tightfit.display import Shown, score_value
 from tightfit.run import Run
 from tightfit.training.summary import TrainSummary
 
@@ -27,7 +27,7 @@ class TrainResult(Shown, TrainSummary):
         name, score = next(iter(self.scores.items()))
         return {
             "run": self.run,
-            name: "unknown" if score is None else f"{score:.1%}",
+            name: "unknown" if score is None else score_value(name, score),
             "parameters": f"{self.total:,}",
             "proofs": f"{holding} of {len(self.proofs)} hold",
         }

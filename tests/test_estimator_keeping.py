@@ -1,0 +1,55 @@
+"""What keeps a fitted estimator besides pickle: skops and MLflow, where they are installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.toy_estimators import TEXTS
+from tightfit import TightfitClassifier, estimator
+from tightfit.errors import MissingExtraError, UsageError
+
+EXAMPLE = pd.DataFrame({"text": TEXTS[:3]})
+
+
+def test_skops_needs_one_trusted_type(fitted: TightfitClassifier) -> None:
+    """The estimator itself; everything in it is plain."""
+    skops: Any = pytest.importorskip("skops.io", reason="skops is no part of the checks")
+    kept = skops.dumps(fitted)
+    trusted = ["tightfit.estimator.TightfitClassifier"]
+    assert skops.get_untrusted_types(data=kept) == trusted
+    again = skops.loads(kept, trusted=trusted)
+    assert np.array_equal(again.predict_proba(TEXTS), fitted.predict_proba(TEXTS))
+
+
+def test_what_mlflow_opens_answers_in_frames(fitted: TightfitClassifier, tmp_path: Path) -> None:
+    """Without MLflow: the label, and the probability of each class."""
+    path = fitted.save(tmp_path / estimator.MLFLOW_FILE)
+    found = estimator._load_pyfunc(str(path)).predict(EXAMPLE)
+    assert list(found.columns) == ["label", "probability_no", "probability_yes"]
+    assert found["label"].tolist() == fitted.predict(TEXTS[:3]).tolist()
+    assert np.array_equal(found.iloc[:, 1:], fitted.predict_proba(TEXTS[:3]))
+
+
+def test_mlflow_saves_and_loads(fitted: TightfitClassifier, tmp_path: Path) -> None:
+    """With the signature and the example."""
+    pyfunc: Any = pytest.importorskip("mlflow.pyfunc", reason="mlflow is no part of the checks")
+    folder = fitted.save_mlflow(tmp_path / "model", EXAMPLE)
+    loaded = pyfunc.load_model(str(folder))
+    assert loaded.metadata.signature.inputs.input_names() == ["text"]
+    assert loaded.predict(EXAMPLE)["label"].tolist() == fitted.predict(TEXTS[:3]).tolist()
+    with pytest.raises(UsageError, match="something at this path"):
+        fitted.save_mlflow(folder, EXAMPLE)
+
+
+def test_mlflow_is_an_extra(
+    fitted: TightfitClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named where it is missing."""
+    monkeypatch.setattr("tightfit.extras.available", lambda package: package != "mlflow")
+    with pytest.raises(MissingExtraError, match=r"tightfit\[mlflow\]"):
+        fitted.save_mlflow(tmp_path / "model", EXAMPLE)

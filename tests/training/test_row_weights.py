@@ -1,0 +1,135 @@
+"""Weights of rows, from the table to gradients, the head's start and the scores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.toy_setups import FEW, TASK, toy_job, toy_loop, toy_settings, toy_table
+from tightfit.data.table import Table
+from tightfit.errors import DataError
+from tightfit.tasks.dataset import read_dataset
+from tightfit.training.distributed_worker import watch_over
+from tightfit.training.loop import Loop, weighted_mean
+from tightfit.training.probe import frozen_features
+from tightfit.training.setup import Answers, Setup
+
+STEP = [
+    *("optim.clip=0", "train.group_by_length=false", "optim.warmup_steps=0", "optim.epochs=1"),
+    *("train.max_steps=1", "optim.batch=200"),
+]
+"""All rows in one step, and its gradient as it is."""
+
+COUNTS_N = np.arange(48) % 3 + 1
+"""How often each training row is there, or how much it weighs."""
+
+
+def gradients(setup: Setup, folder: Path) -> dict[str, torch.Tensor]:
+    """Of the first step, before the optimiser takes it."""
+    for module in setup.classifier.module.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    found: dict[str, torch.Tensor] = {}
+    loop = toy_loop(setup, folder).loop
+    clip = loop._clip
+
+    def kept() -> bool:
+        found.update({n: p.grad.clone() for n, p in loop._trainable.items() if p.grad is not None})
+        return clip()
+
+    loop._clip = kept  # type: ignore[method-assign]  # seen where all of a step is added up
+    loop.fit()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["balanced", "none"])
+def test_the_gradient_is_that_of_repeated_rows(kind: str, bert: Path, tmp_path: Path) -> None:
+    """In whatever unit the weights are."""
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    for name, unit in (("repeated", 0.0), ("weighted", 1.0), ("unit", 250.0), ("plain", 0.0)):
+        setup = toy_job(bert, *STEP, f"optim.class_weights={kind}")
+        rows = np.repeat(np.arange(48), COUNTS_N) if name == "repeated" else np.arange(48)
+        train = setup.train.select(rows.tolist())
+        train = replace(train, weights_N=np.float64(unit) * COUNTS_N if unit else None)
+        found[name] = gradients(replace(setup, train=train), tmp_path / name)
+    assert found["repeated"]
+    for name, due in found["repeated"].items():
+        for other in ("weighted", "unit"):
+            torch.testing.assert_close(found[other][name], due, rtol=1e-4, atol=1e-6)
+    name = "classifier.weight"
+    assert not torch.allclose(found["plain"][name], found["repeated"][name], rtol=1e-2, atol=1e-6)
+
+
+def test_a_table_hands_its_weights_on(bert: Path) -> None:
+    """To the side that each row is on; without weights nothing is there."""
+    config = toy_settings(bert, "data.validation_rows=16")
+    plain = read_dataset(config, toy_table(), None, None)
+    assert plain.train_weights is plain.validation_weights is None
+    weights = {text: float(i + 1) for i, text in enumerate(toy_table().texts)}
+    table = replace(toy_table(), weights=list(weights.values()))
+    found = read_dataset(config, table, None, None)
+    for texts, held in (
+        (found.train_texts, found.train_weights),
+        (found.validation_texts, found.validation_weights),
+    ):
+        assert held is not None
+        assert held.tolist() == [weights[text] for text in texts]
+    assert found.facts["train_fingerprint"] != plain.facts["train_fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [([1.0], "one weight for each"), ([1.0, 0.0], "above 0"), ([1.0, float("nan")], "above 0")],
+)
+def test_weights_that_are_none(weights: list[float], words: str) -> None:
+    """A row that is left out is not in the table."""
+    with pytest.raises(DataError, match=words):
+        Table(["a", "b"], [0, 1], weights=weights)
+
+
+def test_evaluations_count_rows_by_their_weights() -> None:
+    """Plain means where there are no weights."""
+    values_N = torch.tensor([1.0, 0.0, 0.0, 1.0])
+    assert weighted_mean(values_N, None) == weighted_mean(values_N, np.ones(4)) == 0.5
+    assert weighted_mean(values_N > 0, np.array([3.0, 1.0, 1.0, 1.0])) == pytest.approx(4 / 6)
+    logits_NK = np.array([[2.0, 0.0], [2.0, 0.0]], dtype=np.float32)
+    answers = Answers(TASK, logits_NK, np.array([0, 1]), np.array([3.0, 1.0]))
+    assert answers.scores[1] == 0.75
+
+
+def weighted_job(bert: Path, *settings: str) -> Setup:
+    """A setup over toy rows of which those of one label weigh a hundred times as much."""
+    setup = toy_job(bert, *settings)
+    both: dict[str, Any] = {}
+    for name in ("train", "validation", "eval_subset"):
+        rows = getattr(setup, name)
+        both[name] = replace(rows, weights_N=np.where(rows.targets == 1, 100.0, 1.0))
+    return replace(setup, **both)
+
+
+def test_weights_reach_where_the_head_starts_and_the_history(bert: Path, tmp_path: Path) -> None:
+    """Of a label that weighs a hundred times as much every row is right, whatever it costs."""
+    settings = ["head.kind=linear", "head.start=probe", "train.max_steps=1", "optim.lr=1e-9"]
+    setup = weighted_job(bert, *settings)
+    toy_loop(setup, tmp_path / "probe").fit()
+    features_NF = frozen_features(setup, np.arange(len(setup.train.targets)))
+    layer = setup.classifier.module.classifier
+    logits_NK = features_NF @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+    assert (logits_NK.argmax(1)[setup.train.targets == 1] == 1).all()
+    assert toy_loop(setup, tmp_path / "again").fit().history[0]["eval_accuracy"] > 0.9
+
+
+def test_weights_reach_a_head_that_is_solved(bert: Path) -> None:
+    """And the contrastive steps before it."""
+    losses = []
+    for job in (toy_job, weighted_job):
+        setup = job(bert, *FEW, "train.folds=0")
+        assert setup.objective == "contrastive"
+        losses.append(Loop(setup, watch_over(setup)).fit().history[-1])
+    assert losses[0]["train_loss"] != losses[1]["train_loss"]
+    assert losses[1]["eval_accuracy"] > 0.9

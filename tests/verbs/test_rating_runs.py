@@ -1,0 +1,219 @@
+"""Ratings through every verb: one toy run, asked for all that a run of labels is asked for."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+
+import tightfit
+from tests.command import cli
+from tests.toy_setups import SHORT
+from tests.toys import FILLER, MONEY, SPORT, write_jsonl
+from tightfit import Run, TrainResult
+from tightfit.errors import DataError, UsageError
+from tightfit.progress import Progress
+
+RATED = [*SHORT, "data.task=rating", "optim.lr=1e-2", "optim.epochs=8", "train.eval_every=40"]
+
+
+def rated_rows(count: int, seed: int = 0) -> list[dict[str, object]]:
+    """Texts of six words on sport or money, rated by how many are on sport, from 1 to about 5."""
+    chance, rows = random.Random(seed), []
+    for _ in range(count):
+        sport = chance.randint(0, 6)
+        words = chance.choices(SPORT, k=sport) + chance.choices(MONEY, k=6 - sport)
+        words += chance.choices(FILLER, k=4)
+        chance.shuffle(words)
+        rating = round(1 + 0.65 * sport + chance.gauss(0, 0.2), 2)
+        rows.append({"text": " ".join(words), "label": rating})
+    return rows
+
+
+@pytest.fixture(scope="module")
+def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 rated rows."""
+    return write_jsonl(tmp_path_factory.mktemp("rated") / "rows.jsonl", rated_rows(200))
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """100 more."""
+    return write_jsonl(tmp_path_factory.mktemp("others") / "rows.jsonl", rated_rows(100, seed=1))
+
+
+@pytest.fixture(scope="module")
+def run(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A run of ratings; not to be changed."""
+    out = tmp_path_factory.mktemp("runs") / "rated"
+    return tightfit.train(rows_file, model=str(bert), out=out, settings=RATED, progress=Progress())
+
+
+def test_training_learns_and_says_so_in_scores_of_ratings(run: TrainResult) -> None:
+    """No accuracy, no macro F1; the start is an R2, as is what the best step was chosen by."""
+    told = run.to_json()
+    assert {"mae", "rmse", "r2", "spearman", "start_r2"} <= set(told)
+    assert not {"accuracy", "macro_f1", "start_accuracy"} & set(told)
+    assert told["task"] == "rating"
+    assert told["spearman"] > 0.6
+    assert all(proof["ok"] for proof in told["proofs"].values())
+    history = Run.load(run.run).history
+    best = max(history, key=lambda row: float(row["eval_r2"]))
+    assert best["step"] == run.best_step
+    assert all(row["eval_r2"] == pytest.approx(1 - row["eval_loss"], abs=1e-5) for row in history)
+
+
+def test_one_output_is_priced_and_saved(run: TrainResult) -> None:
+    """A plan for ratings needs no number of labels."""
+    plan = tightfit.plan("bert-base-uncased", settings=["data.task=rating"])
+    assert plan.num_labels == 1
+    assert Run.load(run.run).plan.head == 33
+    with pytest.raises(UsageError, match="at least two labels"):
+        tightfit.plan("bert-base-uncased", labels=1)
+
+
+def test_answers_are_numbers_with_their_interval(run: TrainResult, others: Path) -> None:
+    """As far to either side as the validation rows say; on other rows it covers what it should."""
+    loaded = Run.load(run.run)
+    found: Any = loaded.predict(["goal market", "the"])
+    assert loaded.intervals is not None
+    reach = loaded.intervals.value
+    assert found.high - found.values == pytest.approx(np.full(2, reach))
+    told = tightfit.evaluate(run.run, others, progress=Progress()).to_json()
+    assert told["coverage"]["low"] < 0.95
+    assert told["coverage"]["value"] > 0.7  # of 100 rows, by intervals from 20: a wide range
+    assert set(told) == {"n", "mae", "rmse", "r2", "spearman", "coverage"}
+
+
+def test_a_run_is_compared_with_another(run: TrainResult, others: Path) -> None:
+    """Here with itself."""
+    found = tightfit.evaluate(run.run, others, against=run.run, progress=Progress()).to_json()
+    assert found["paired"]["difference"] == 0
+    assert found["paired"]["test"] == "paired t"
+    assert found["paired"]["p_value"] == 1
+
+
+def test_lines_and_columns_are_value_low_and_high(run: TrainResult, tmp_path: Path) -> None:
+    """On standard output, in JSON and in a file alike."""
+    (line,) = cli("predict", str(run.run), "--text", "goal market").stdout.splitlines()
+    cells = list(map(float, line.split("\t")))
+    answer = json.loads(cli("predict", str(run.run), "--text", "goal market", "--json").stdout)
+    (first,) = answer["predictions"]
+    assert [first[name] for name in ("value", "low", "high")] == pytest.approx(cells, abs=1e-6)
+    out = tmp_path / "ratings.csv"
+    tightfit.predict(run.run, ["goal market"], out, progress=Progress())
+    head, row = out.read_text("utf-8").splitlines()
+    assert head == "id,value,low,high"
+    assert list(map(float, row.split(",")[1:])) == pytest.approx(cells, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--max-error", "0.1"),
+        ("--probabilities",),
+        ("--threshold", "rating=0.3"),
+    ],
+)
+def test_what_only_labels_have_is_refused(run: TrainResult, options: tuple[str, ...]) -> None:
+    """Before anything is computed."""
+    done = cli("predict", str(run.run), "--text", "goal", *options)
+    assert done.exit_code == 2
+    assert "is offered for" in done.stderr
+    assert "data.task=rating" in done.stderr
+    assert not done.stdout
+
+
+def test_a_submission_is_of_classes(run: TrainResult, tmp_path: Path) -> None:
+    """Nothing is left behind."""
+    with pytest.raises(UsageError, match="--submission is offered for one label a text"):
+        tightfit.predict(run.run, ["goal"], tmp_path / "a.csv", submission=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["merged", "onnx", "peft"])
+def test_exports_answer_in_the_unit_of_the_ratings(
+    run: TrainResult, others: Path, tmp_path: Path, form: str
+) -> None:
+    """Each by its own program, to the fifth digit."""
+    out = tmp_path / form
+    exported = tightfit.export(run.run, form, out, data=others, progress=Progress())
+    assert exported.parity.max_abs_difference < 1e-5
+    texts = [str(row["text"]) for row in rated_rows(3, seed=2)]
+    done = subprocess.run(
+        [sys.executable, out / "predict.py"], input="\n".join(texts), text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    said = [float(line.split("\t")[0]) for line in done.stdout.splitlines()]
+    found: Any = Run.load(run.run).predict(texts)
+    assert said == pytest.approx(found.values, abs=1e-5)
+
+
+def test_a_pipeline_of_transformers_gives_the_ratings(run: TrainResult, tmp_path: Path) -> None:
+    """Its settings say that this is a regression."""
+    out = tmp_path / "merged"
+    tightfit.export(run.run, "merged", out, progress=Progress())
+    settings = json.loads((out / "config.json").read_text("utf-8"))
+    assert settings["problem_type"] == "regression"
+    assert settings["id2label"] == {"0": "rating"}
+    (found,) = transformers.pipeline("text-classification", str(out), device="cpu")("goal market")
+    wanted: Any = Run.load(run.run).predict(["goal market"])
+    assert found["score"] == pytest.approx(wanted.values[0], abs=1e-5)
+
+
+def test_the_page_shows_predicted_by_given(run: TrainResult) -> None:
+    """And the rows that are furthest off."""
+    page = (Path(run.run) / "report.html").read_text("utf-8")
+    assert "Predicted by given" in page
+    assert "Its largest errors" in page
+    assert "Every prediction comes with an interval" in page
+    assert "accuracy" not in page.lower()
+
+
+def test_a_run_is_audited_and_listed(run: TrainResult) -> None:
+    """With the score of ratings."""
+    assert tightfit.audit(run.run).verdict.startswith("alive")
+    (listed,) = tightfit.runs(Path(run.run).parent)
+    assert listed.score is not None
+    assert listed.score.name == "spearman"
+
+
+def test_few_rows_are_scored_by_trainings_without_them(bert: Path, tmp_path: Path) -> None:
+    """The ridge that training starts from is kept where training is no gain."""
+    rows = write_jsonl(tmp_path / "few.jsonl", rated_rows(40))
+    more = ["head.kind=linear", "head.start=probe", "train.folds=2"]
+    settings = [each for each in RATED if each != "train.folds=0"] + more
+    out = tmp_path / "few"
+    found = tightfit.train(rows, model=str(bert), out=out, settings=settings, progress=Progress())
+    assert found.source == "cross_validation"
+    spearman = found.scores["spearman"]
+    assert spearman is not None
+    assert spearman > 0.5
+    intervals = Run.load(found.run).intervals
+    assert intervals is not None
+    assert intervals.rows == 40
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([{"text": f"goal {i}", "label": 3.5} for i in range(30)], "same rating"),
+        ([{"text": f"goal {i}", "label": float("nan")} for i in range(30)], "without a rating"),
+        ([{"text": f"goal {i}", "label": "good"} for i in range(30)], "a rating is 'good'"),
+    ],
+)
+def test_ratings_that_cannot_be_learned_stop(
+    bert: Path, tmp_path: Path, rows: list[dict[str, object]], words: str
+) -> None:
+    """As a fault of the data, with nothing written."""
+    data = write_jsonl(tmp_path / "rows.jsonl", rows)
+    with pytest.raises(DataError, match=words):
+        tightfit.train(data, model=str(bert), out=tmp_path / "run", settings=RATED)
+    assert not (tmp_path / "run").exists()

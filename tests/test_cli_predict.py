@@ -59,6 +59,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Recorder:
         "rows": 7600,
         "truncated": 12,
         "abstained": 3,
+        "empty": 2,
         "threshold": 0.8,
         "by_linear": 5,
         "seconds": 100.0,

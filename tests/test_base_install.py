@@ -36,14 +36,22 @@ class OwnPackages:
         return None if name in self.hidden else PathFinder.find_spec(name, path, target)
 sys.meta_path[sys.meta_path.index(PathFinder)] = OwnPackages()
 from typer.testing import CliRunner
+import tightfit
 from tightfit import Run
 from tightfit.cli import app
+from tightfit.errors import MissingExtraError
 def told(command):
     done = CliRunner().invoke(app, command, prog_name="tightfit")
     return {"code": done.exit_code, "out": done.stdout, "err": done.stderr}
 answers = [told(command) for command in json.loads(sys.argv[2])]
+def refused(name):
+    try:
+        getattr(tightfit, name)
+    except MissingExtraError as error:
+        return str(error)
 run = Run.open(sys.argv[3])
 answers.append([run.metrics.validation.accuracy.value, run.plan.total, list(run.labels)])
+answers[-1].append({name: refused(name) for name in ("TightfitClassifier", "TightfitRegressor")})
 print(json.dumps(answers))
 """
 
@@ -176,7 +184,14 @@ def test_its_answers_are_those_of_torch(base: Base, finished: TrainResult, folde
 
 def test_it_reads_runs(base: Base, finished: TrainResult) -> None:
     """Scores and plan, without what computes them."""
-    accuracy, total, labels = base[1]
+    accuracy, total, labels, _ = base[1]
     assert accuracy == pytest.approx(finished.accuracy)
     assert total == finished.total
     assert tuple(labels) == tightfit.Run.open(finished.run).labels
+
+
+def test_its_estimators_name_what_trains(base: Base) -> None:
+    """In Python as on the command line."""
+    for name, told in base[1][-1].items():
+        assert told.startswith(f"tightfit.{name} needs more than the base install"), told
+        assert "pip install 'tightfit[train]'" in told

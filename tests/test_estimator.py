@@ -37,12 +37,13 @@ from sklearn.utils import get_tags
 
 import tightfit
 from tests.toy_estimators import COUNT, IDS, SETTINGS, TEXTS, TWO, WEIGHTS, toy_estimator
-from tightfit import Run, TightfitClassifier, TrainResult, estimator
+from tightfit import Run, TightfitClassifier, TrainResult
 from tightfit.data import tokens
 from tightfit.data.shared_tokens import SharedTokens, TextTokens
 from tightfit.data.table import Table
 from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import ArtefactError
+from tightfit.estimator import text_estimator
 
 Make = Callable[..., TightfitClassifier]
 
@@ -255,7 +256,7 @@ def test_a_search_tokenises_each_row_once(make: Make, monkeypatch: pytest.Monkey
 
     # The look at a sample of rows, whether the encoder reads them at all, does not come this way.
     monkeypatch.setitem(tokens._ENCODERS, "head", counted)
-    monkeypatch.setattr("tightfit.estimator._TOKENS", SharedTokens())
+    monkeypatch.setattr("tightfit.estimator.text_estimator._TOKENS", SharedTokens())
     rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-4, 1e-3, 1e-2)]
     GridSearchCV(make(), {"settings": rates}, cv=2, return_train_score=True).fit(TEXTS, TWO)
     assert counts == Counter(TEXTS)
@@ -285,10 +286,10 @@ def test_threads_of_a_process_are_told_once(
     """In processes that joblib started, and in no other."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for parent in (None, object()):
-        monkeypatch.setattr(estimator, "parent_process", lambda parent=parent: parent)
-        estimator._say_threads.cache_clear()
+        monkeypatch.setattr(text_estimator, "parent_process", lambda parent=parent: parent)
+        text_estimator._say_threads.cache_clear()
         for _ in range(2):
-            estimator._say_threads()
+            text_estimator._say_threads()
         assert capsys.readouterr().err.count("have 1 of") == (parent is not None)
 
 
@@ -334,7 +335,7 @@ def test_in_other_estimators(name: str, make: Make, monkeypatch: pytest.MonkeyPa
         seen.append(table)
         return tightfit.train(table, **options)
 
-    monkeypatch.setattr("tightfit.estimator.train", noted)
+    monkeypatch.setattr("tightfit.estimator.text_estimator.train", noted)
     one = make()
     with config_context(enable_metadata_routing=True):
         one.set_fit_request(sample_weight=True).set_score_request(sample_weight=False)

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from tests.toy_estimators import TEXTS
-from tightfit import TightfitClassifier, estimator
+from tightfit import TightfitClassifier
 from tightfit.errors import MissingExtraError, UsageError
+from tightfit.estimator import keeping
 
 EXAMPLE = pd.DataFrame({"text": TEXTS[:3]})
 
@@ -28,8 +29,8 @@ def test_skops_needs_one_trusted_type(fitted: TightfitClassifier) -> None:
 
 def test_what_mlflow_opens_answers_in_frames(fitted: TightfitClassifier, tmp_path: Path) -> None:
     """Without MLflow: the label, and the probability of each class."""
-    path = fitted.save(tmp_path / estimator.MLFLOW_FILE)
-    found = estimator._load_pyfunc(str(path)).predict(EXAMPLE)
+    path = fitted.save(tmp_path / keeping.MLFLOW_FILE)
+    found = keeping._load_pyfunc(str(path)).predict(EXAMPLE)
     assert list(found.columns) == ["label", "probability_no", "probability_yes"]
     assert found["label"].tolist() == fitted.predict(TEXTS[:3]).tolist()
     assert np.array_equal(found.iloc[:, 1:], fitted.predict_proba(TEXTS[:3]))

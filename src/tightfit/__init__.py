@@ -19,7 +19,7 @@ from tightfit.random_states import keep_random_states
 
 if TYPE_CHECKING:
     from tightfit.diagnosis import examine as doctor
-    from tightfit.estimator import TightfitClassifier
+    from tightfit.estimator import TightfitClassifier, TightfitRegressor
     from tightfit.run import Run
     from tightfit.verbs.audit import audit
     from tightfit.verbs.check import CheckResult, check
@@ -54,6 +54,7 @@ _HOMES = {
     "Run": "run:Run",
     "RunList": "verbs.runs:RunList",
     "TightfitClassifier": "estimator:TightfitClassifier",
+    "TightfitRegressor": "estimator:TightfitRegressor",
     "TrainResult": "verbs.train_result:TrainResult",
     "audit": "verbs.audit:audit",
     "check": "verbs.check:check",
@@ -80,6 +81,7 @@ _TRAINING = {
     "Forecast",
     "ImportResult",
     "TightfitClassifier",
+    "TightfitRegressor",
     "compare",
     "dry_run",
     "evaluate",
@@ -103,6 +105,7 @@ __all__ = [
     "Run",
     "RunList",
     "TightfitClassifier",
+    "TightfitRegressor",
     "TrainResult",
     "__version__",
     "audit",

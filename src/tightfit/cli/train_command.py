@@ -229,7 +229,7 @@ def _seen(rows: int, result: TrainResult) -> str:
 
 def _taken(run: Run, result: TrainResult) -> str:
     """Steps, texts and time."""
-    if result.accuracy is None:
+    if all(score is None for score in result.scores.values()):
         return (
             f"{result.total:,} parameters solved on {result.examples:,} texts without a label; "
             f"{_duration(result.seconds / 60)}"

@@ -1,4 +1,4 @@
-"""Texts, classes and weights as scikit-learn's users have them, checked as its estimators do.
+"""Texts, targets and weights as scikit-learn's users have them, checked as its estimators do.
 
 Shapes: N rows, K classes.
 """
@@ -74,6 +74,25 @@ def _several(texts: list[str], sets: GivenLabelSets) -> Table:
     if len(sets.classes) < 2:
         raise ValueError(f"two classes or more are needed; y has {sets.classes.tolist()}")
     return Table(texts, label_names=_names(sets.classes), label_sets=sets.ids)
+
+
+def rated_rows(X: Any, y: Any, *, text_column: str | list[str] | None, pair: bool = False) -> Table:
+    """The rows that a regressor is fitted on.
+
+    Args:
+        X: N texts; see :func:`texts_of`.
+        y: N numbers.
+        text_column: where the texts are in a data frame.
+        pair: whether each row is two texts.
+
+    Raises:
+        ValueError: something of this cannot be used.
+    """
+    texts = texts_of(X, text_column, pair=pair)
+    ratings_N = column_or_1d(_given(y), dtype=np.float64, warn=True)
+    assert_all_finite(ratings_N, input_name="y")
+    check_consistent_length(texts, ratings_N)
+    return Table(texts, ratings_N.tolist())
 
 
 def texts_of(
@@ -157,14 +176,23 @@ def _classes(y: Any) -> NDArray[Any]:
     Raises:
         ValueError: there is none, or what is there names no class.
     """
-    if y is None:
-        raise ValueError("requires y to be passed, but the target y is None")
-    classes_N = column_or_1d(y, warn=True)
+    classes_N = column_or_1d(_given(y), warn=True)
     if classes_N.dtype == object and any(each is None or each != each for each in classes_N):
         raise ValueError("Input y contains NaN.")
     assert_all_finite(classes_N, input_name="y")
     check_classification_targets(classes_N)
     return classes_N
+
+
+def _given(y: Any) -> Any:
+    """The targets themselves.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    return y
 
 
 def _weights(sample_weight: Any) -> NDArray[np.float64]:

@@ -1,0 +1,1 @@
+"""Tests of reading rows, beside runs that earlier versions sealed."""

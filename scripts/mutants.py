@@ -34,17 +34,20 @@ from cosmic_ray.operators.provider import OperatorProvider
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "tightfit"
 
-OF_PLANS = "test_plan test_allocate test_low_rank test_linear_head test_variants"
+OF_PLANS = (
+    "budget/test_parameter_plan budget/test_allocate model/test_low_rank model/test_linear_head "
+    "methods/test_variants"
+)
 
 TESTS = {
     "budget/parameter_plan.py": OF_PLANS,
     "budget/plan_settings.py": OF_PLANS,
-    "storage/files.py": "test_runs test_lock test_checkpoint",
-    "storage/folder.py": "test_runs test_lock test_resume_training",
-    "storage/lock.py": "test_lock",
-    "storage/seal.py": "test_runs test_inspecting",
-    "storage/whole.py": "test_whole",
-    "model/proofs.py": "test_proofs test_published_failure",
+    "storage/files.py": "storage/test_seal storage/test_lock training/test_checkpoint",
+    "storage/folder.py": "storage/test_seal storage/test_lock training/test_resume",
+    "storage/lock.py": "storage/test_lock",
+    "storage/seal.py": "storage/test_seal verbs/test_check",
+    "storage/whole.py": "storage/test_whole",
+    "model/proofs.py": "model/test_proofs model/test_published_failure",
 }
 """The tests of each module that is tried, the nearest first."""
 

@@ -155,12 +155,13 @@ def test_files_of_another_form_are_damaged(
 def test_a_run_in_memory(finished: TrainResult) -> None:
     """It has the parts that it was given, and needs no folder for them."""
     read = Run.load(finished.run)
-    parts = {name: getattr(read, name) for name in ("task", "plan", "metrics", "predictor")}
+    names = ("config", "task", "plan", "metrics", "predictor")
+    parts = {name: getattr(read, name) for name in names}
     run = Run(None, **parts)
     assert run.predict(["goal"]).ids == read.predict(["goal"]).ids
     assert "path=None" in repr(run)
     with pytest.raises(AssertionError, match="a run in memory"):
-        _ = run.config
+        _ = run.history
 
 
 def test_a_run_shows_itself(finished: TrainResult, moved: Path) -> None:

@@ -21,6 +21,8 @@ Ctrl-C.
 
 from __future__ import annotations
 
+import shlex
+
 
 class Fault(BaseException):
     """Words for people, and an exit code, whatever kind of exception carries them.
@@ -64,9 +66,25 @@ class Fault(BaseException):
             lines.append(f"  next:    {self.next_step}")
         if self.add is not None:
             before = "  next:    " if self.next_step is None else "           "
-            command = f"{self.given} {self.add}" if self.given else f"add {self.add}"
+            command = (
+                f"{self.given} {self.add}"
+                if self.given
+                else f"add {self.add}{_in_python(self.add)}"
+            )
             lines.append(f"{before}{command}")
         return "\n".join(lines)
+
+
+def _in_python(add: str) -> str:
+    """The same options as arguments of a call; empty where they are no pairs of name and value."""
+    parts = shlex.split(add)
+    pairs = list(zip(parts[::2], parts[1::2], strict=False))
+    if len(parts) % 2 or not all(name.startswith("--") for name, _ in pairs):
+        return ""
+    given = [f"{n[2:].replace('-', '_')}={value!r}" for n, value in pairs if n != "--set"]
+    settings = dict(value.split("=", 1) for n, value in pairs if n == "--set")
+    given += [f"settings={settings!r}"] if settings else []
+    return f", or in Python {', '.join(given)}"
 
 
 class TightfitError(Fault, Exception):

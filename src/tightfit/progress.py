@@ -111,11 +111,8 @@ class _LoggedBar(Bar):
         self._told = now
         a_unit = (now - self._begun) / max(1, self._done - self._begun_with)
         left = max(1, round(a_unit * (self._total - self._done) / 60))
-        parts = [
-            f"{self._what}: {self._done:,} of {self._total:,}",
-            note,
-            f"about {left:,} min left",
-        ]
+        more = f"about {left:,} min left" if self._done < self._total else ""
+        parts = [f"{self._what}: {self._done:,} of {self._total:,}", note, more]
         self._progress.say(", ".join(filter(None, parts)))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -387,8 +386,7 @@ class Run(Shown):
         """Where and how new data is read: as in training, unless told otherwise."""
         given = (text_column, label_column, missing_text)
         columns = Columns.of(with_reading(self.config, settings).data, *given)
-        sign = columns.separator or self.task.separator  # its labels are known
-        return replace(columns, task=self.task.kind, separator=sign, group="")
+        return columns.to_answer(self.task.kind, self.task.separator)
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""

@@ -215,4 +215,4 @@ def test_rows_without_a_label_may_be_left_out(name: str, tmp_path: Path) -> None
     assert caught.value.add == "--set data.missing_label=drop"
     table = read_table(path, Columns(missing_label="drop"), labelled=True)
     assert (table.texts, table.labels) == (["words 0", "words 2"], ["a", "b"])
-    assert table.unlabelled == 2
+    assert table.left_out == {"label": 2}

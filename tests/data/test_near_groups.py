@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.data.checks.test_near import versions
 from tests.planted import edited, sample
-from tests.test_near import versions
 from tightfit import extras
 from tightfit.data.checks.near import ALIKE, likeness, plain_form
 from tightfit.data.checks.near_groups import GROUPED, Crossing, near_crossing, near_groups

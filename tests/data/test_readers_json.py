@@ -91,7 +91,7 @@ def test_columns_are_the_keys_of_all_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"without a label\n.*1,000 of 1,001"):
         read_table(path, Columns(), labelled=True)
     kept = read_table(path, Columns(missing_label="drop"), labelled=True)
-    assert (kept.texts, kept.labels, kept.unlabelled) == (["b"], [1], 1000)
+    assert (kept.texts, kept.labels, kept.left_out["label"]) == (["b"], [1], 1000)
 
 
 NESTED = [

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file, save_file
 
 from tests.encoder.artefacts import assert_close, random_tokens
 from tests.exports import toy_texts, wide_encoder
-from tests.test_importing import KINDS, make_adapter, plain_logits
 from tests.toys import toy_tokenizer
+from tests.verbs.test_import_adapter import KINDS, make_adapter, plain_logits
 from tightfit.encoder import AdapterWeights, UnknownInside, open_classifier
 from tightfit.encoder.on_torch import all_logits
 from tightfit.errors import ArtefactError

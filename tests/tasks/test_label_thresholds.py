@@ -62,8 +62,12 @@ def test_dear_mistakes_move_the_threshold() -> None:
     ("what", "words"),
     [
         ({"recall": {"spma": 0.9}}, "no such label\n  seen: .*spma\n.*\n.*did you mean 'spam'"),
-        ({"recall": {"spam": 95}}, "a share above 0, up to 1\n  seen: .*spam=95"),
+        (
+            {"recall": {"spam": 95}},
+            "a share above 0, up to 1\n  seen: .*spam=95\n.*did you mean spam=0.95",
+        ),
         ({"precision": {"spam": 0}}, "a share above 0, up to 1"),
+        ({"recall": {"spam": 1.3}}, "give a share, such as spam=0.95"),
         ({"cost": {("spam", "spam"): 5}}, "of taking one label for another"),
         ({"cost": {("spam", "ham"): -1}}, "above 0\n  seen: .*spam:ham=-1"),
         ({"recall": {"spam": 0.9}, "precision": {"1": 0.9}}, "one goal only"),
@@ -139,10 +143,21 @@ def test_thresholds_are_chosen_on_other_rows_too(run: Path, tmp_path: Path) -> N
     told = cli("evaluate", str(run), *words[:2], "--cost", "money:sport=5")
     assert told.exit_code == 0
     assert "cost a row: " in told.stderr
+    assert "true label by predicted label, with the thresholds" in told.stderr
     told = cli("evaluate", str(run), *words[:4], "--json")
-    [each] = json.loads(told.stdout)["thresholds"]
+    answer = json.loads(told.stdout)
+    [each], counts = answer["thresholds"], answer["confusion_at_thresholds"]
+    assert counts[1][1] >= 0.9 * sum(counts[1])
     assert (each["label"], each["least"], each["rows"]) == ("sport", 0.9, 40)
     assert Run.load(run).thresholds == {1: each["threshold"]}
+
+
+def test_it_says_what_was_met_and_what_is_replaced(run: Path) -> None:
+    """On the run's own validation rows."""
+    assert "this replaces" not in cli("evaluate", str(run), "--recall", "sport=0.5").stderr
+    told = cli("evaluate", str(run), "--recall", "sport=0.9").stderr
+    assert "this replaces what was kept before: sport 0." in told
+    assert "recall 0.9 of sport: " in told
 
 
 def test_the_report_tells_them(run: Path) -> None:

@@ -81,7 +81,7 @@ def test_the_command_says_what_the_ticks_mean(
     """In one line each."""
     monkeypatch.setitem(vars(tightfit), "train", lambda *_, **__: kept[0])
     page = cli("train", "--data", "sample").stderr
-    assert "→ no step did better, on the rows training watched" in page
+    assert "→ no step did better, on validation rows scored while training" in page
     assert "✗ movement: no adapter changes its layer: the start was kept" in page
     assert "✓ no regression: no worse than its start, and no loss far above" in page
 

@@ -121,7 +121,7 @@ def test_labels_gone_are_named_and_kept(mine: Path) -> None:
     result = gone_on(mine, rows, progress=notes)
     assert result.continued is not None
     assert result.continued.labels_gone == ("sport",)
-    assert [said for said in notes.said if "which are kept: sport" in said]
+    assert [said for said in notes.said if "no new row has the label 'sport' of" in said]
     assert Run.open(result.run).labels == ("money", "sport", "filler")
 
 
@@ -163,6 +163,8 @@ def test_it_is_told_at_the_end_and_on_the_page(mine: Path) -> None:
     found = cli("train", *options)
     assert found.exit_code == 0, found.stderr
     assert f"after, on 24 validation rows of {mine}" in " ".join(found.stderr.split())
+    assert "new label 'filler': " in found.stderr
+    assert "the run's knowledge and 1 new label solved" in found.stderr
     assert f"goes on from {mine}: of 24 its validation rows" in (out / "report.html").read_text()
 
 

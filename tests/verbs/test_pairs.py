@@ -293,7 +293,7 @@ def test_rows_are_checked_as_pairs(tmp_path: Path) -> None:
     found = tightfit.check(data, settings=["data.pair=true"], **options)
     assert found.findings.found["exact_duplicates"].rows == (30,)
     with pytest.raises(SettingsError, match="belongs to a training"):
-        tightfit.check(data, settings=["data.task=single"], **options)
+        tightfit.check(data, settings=["data.max_length=9"], **options)
 
 
 def test_compare_reads_both_texts(encoder: Path, tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ class Written:
     """Texts longer than the classifier reads."""
     abstained: int
     """Texts that were left without a label."""
+    empty: int = 0
+    """Texts without a word, whose label says nothing."""
     by_linear: int = 0
     """Texts that the linear model of a cascade answered."""
     seconds: float = 0.0
@@ -135,7 +137,7 @@ def predict_stream(
     """
     form, progress = form or Form(), progress or Progress()
     started = time.perf_counter()
-    done = truncated = answered = by_linear = 0
+    done = truncated = answered = empty = by_linear = 0
     check_out(out, escape_formulas=form.escape_formulas)
     journal = (
         None if job is None else PredictionCheckpoint(_partial(out) / "done", predictor.task, job)
@@ -151,10 +153,11 @@ def predict_stream(
             done += len(rows)
             truncated += predictions.truncated
             answered += sum(predictions.answered)
+            empty += sum(not text.strip() for text in part.texts)
             by_linear += predictions.by_linear
             bar.advance(len(rows), f"{done / (time.perf_counter() - started):,.0f} rows/s")
     seconds = time.perf_counter() - started
-    return Written(done, truncated, done - answered, by_linear, seconds)
+    return Written(done, truncated, done - answered, empty, by_linear, seconds)
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,10 @@ def _counts(findings: Findings, data: str) -> Table:
         else:
             count = len(finding.rows)
             add_row(table, words, f"{count:,}", percent(count / findings.rows), MEANING[kind])
+    if findings.unlabelled:
+        share = percent(findings.unlabelled / (findings.rows + findings.unlabelled))
+        words = "no label; left out of all else here, and of a cleaned copy"
+        add_row(table, "unlabelled", f"{findings.unlabelled:,}", share, words)
     return table
 
 
@@ -150,14 +154,15 @@ def _examples(findings: Findings) -> Iterator[str]:
         if finding.examples:
             yield f"{kind.replace('_', ' ')}, for example:"
             for example in finding.examples:
-                yield f"  row {example.row:,} ({example.why})"
+                yield f"  {example.place} ({example.why})"
                 yield f"    {example.text}"
             yield ""
 
 
 def _closing(result: CheckResult) -> Iterator[str]:
     """What was written, or how to have it written."""
-    if any(finding.examples for finding in result.findings.found.values()):
+    shown = (each for finding in result.findings.found.values() for each in finding.examples)
+    if any(each.place.startswith("row ") for each in shown):
         yield "rows are counted from 0, a header left out"
     if result.cleaned is not None:
         for fix, count in result.cleaned.removed.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -140,8 +141,13 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     paired = [Text(f"{pair}{of}: {test.sentence}") for of, test in tests.items() if test]
     seeds = [] if found.seeds is None else [_seed_table(found.seeds)]
     reason = found.calibration and found.calibration.reason
-    why = [Text(f"the calibration error was not halved: {reason}")] if reason else []
-    return [*tables, *why, *seeds, *paired, *_thresholds(found)]
+    why = [Text(f"calibration mended less than half of its error: {reason}")] if reason else []
+    applied = []
+    if found.confusion_at:
+        at = replace(scores, confusion=found.confusion_at)
+        confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
+        applied = [confusions(at, ", with the thresholds")]
+    return [*tables, *why, *seeds, *paired, *_thresholds(found), *applied]
 
 
 def _thresholds(found: Evaluation) -> list[RenderableType]:
@@ -149,6 +155,7 @@ def _thresholds(found: Evaluation) -> list[RenderableType]:
         return []
     table = new_table("thresholds", "label", "asked", ">from", ">recall", ">precision")
     lines = ["recall and precision are of rows kept apart from the choice; predict answers so now"]
+    lines += [words for each in found.thresholds if (words := each.verdict())]
     for each in found.thresholds:
         asked = each.goal if each.least is None else f"{each.goal} {each.least:g}"
         shares = [share_words(each.recall), share_words(each.precision)]
@@ -199,9 +206,9 @@ def _class_table(scores: Scores) -> Table:
     return table
 
 
-def _matrix(scores: Scores) -> Table:
+def _matrix(scores: Scores, how: str = "") -> Table:
     names = [_short(name) for name in scores.labels]
-    table = new_table("true label by predicted label", "true")
+    table = new_table(f"true label by predicted label{how}", "true")
     for name in names:
         # Not through new_table: a label may itself begin with ">".
         table.add_column(Text(name), justify="right", no_wrap=True)
@@ -210,9 +217,9 @@ def _matrix(scores: Scores) -> Table:
     return table
 
 
-def _worst_confusions(scores: Scores) -> Table:
+def _worst_confusions(scores: Scores, how: str = "") -> Table:
     """The pairs of labels that are taken for each other most often."""
-    table = new_table("most frequent confusions", "true label", "predicted", ">rows")
+    table = new_table(f"most frequent confusions{how}", "true label", "predicted", ">rows")
     pairs = [
         (count, true, predicted)
         for true, row in enumerate(scores.confusion)

@@ -21,7 +21,7 @@ from tightfit.cli.text_answers import (
     checked,
     lines_of,
     pairs_of,
-    tell_truncated,
+    tell_answered,
 )
 from tightfit.data.text_pair import TextPair
 from tightfit.errors import UsageError
@@ -243,7 +243,7 @@ def predict(
                 **answers,
             )
             front.tell(found, lambda: _wrote(found), as_json=as_json)
-            tell_truncated(front, found.truncated)
+            tell_answered(front, found.truncated, found.empty)
             _tell_abstained(front, found.abstained, found.threshold)
             if cascade:
                 front.show(Text(f"the linear model answered {found.by_linear:,} of them"))

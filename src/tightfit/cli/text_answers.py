@@ -84,8 +84,7 @@ def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> 
                 front.show_answer(*explained(each, words))
     if style.as_json:
         front.answer({"predictions": objects})
-    tell_truncated(front, truncated)
-    _tell_empty(front, empty)
+    tell_answered(front, truncated, empty)
 
 
 def _objects(found: Predictions, start: int, style: Style) -> Iterator[dict[str, Any]]:
@@ -183,14 +182,11 @@ def explained(text: str, words: Sequence[Word]) -> list[Text]:
     return lines
 
 
-def tell_truncated(front: Front, truncated: int) -> None:
-    """Say how many texts were cut."""
+def tell_answered(front: Front, truncated: int, empty: int) -> None:
+    """Say how many texts were cut, and how many were answered without a word to go by."""
     if truncated:
         texts = "1 text was" if truncated == 1 else f"{truncated:,} texts were"
         front.show(Text(f"note: {texts} longer than is read, and cut"))
-
-
-def _tell_empty(front: Front, empty: int) -> None:
     if empty:
         texts = "1 text has" if empty == 1 else f"{empty:,} texts have"
         front.show(Text(f"note: {texts} no words, and a label that says nothing"))

@@ -40,6 +40,9 @@ MEANING = {
 STARTS = {"random": "before the first step", "probe": "head alone", "run": "the run before"}
 """What a training starts from."""
 
+NEW_LABELS = 5
+"""Told one by one, where a training goes on from a run."""
+
 in_run = partial(typer.Option, rich_help_panel="Run")
 """Options under a heading of their own."""
 
@@ -200,11 +203,14 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
     lines = [
         "",
         *_outcome(run),
-        _taken(result),
+        _taken(run, result),
         f"{size(sum(file.bytes for file in run.manifest.files))} on disk; the report is "
         f"{shlex.quote(str(run.folder.report))}",
         "",
-        *(_proof_line(name, proof, console) for name, proof in result.proofs.items()),
+        *(
+            _proof_line(name, proof, console, gone_on=result.continued is not None)
+            for name, proof in result.proofs.items()
+        ),
         "",
         "next:",
         f"  tightfit evaluate {path} --data TEST",
@@ -214,7 +220,14 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
     return [Text(line) for line in lines]
 
 
-def _taken(result: TrainResult) -> str:
+def _seen(rows: int, result: TrainResult) -> str:
+    """The rows of training, and how often each was seen."""
+    if result.examples < rows:
+        return f"{result.examples:,} of {rows:,} rows, since there was no time or step for more"
+    return f"{rows:,} rows, each seen {result.examples / max(1, rows):.2g} times"
+
+
+def _taken(run: Run, result: TrainResult) -> str:
     """Steps, texts and time."""
     if all(score is None for score in result.scores.values()):
         return (
@@ -223,8 +236,8 @@ def _taken(result: TrainResult) -> str:
         )
     return (
         f"best at step {result.best_step:,} of {result.steps:,}; {result.total:,} parameters "
-        f"trained on {result.examples:,} texts, {result.examples_per_second:,.0f} a second; "
-        f"{_duration(result.seconds / 60)} with evaluations"
+        f"trained on {_seen(run.data.train_rows, result)}, {result.examples_per_second:,.0f} a "
+        f"second; {_duration(result.seconds / 60)} with evaluations"
     )
 
 
@@ -240,7 +253,11 @@ def _outcome(run: Run) -> Iterator[str]:
         kept = run.metrics.train.kept_start
         metric = run.task.metric
         end = "no step did better" if kept else f"trained {score_value(metric, proof[metric])}"
-        watched = "each row by a training without it" if crossed else "the rows training watched"
+        watched = "validation rows scored while training"
+        if crossed:
+            watched = "each row by a training without it"
+        if run.config.head.start == "run":
+            start, end = _gone_on(run.metrics.train.continued), end.replace("no", "no further")
         before = score_value(metric, proof[f"start_{metric}"])
         named = "" if metric == "accuracy" else f"{score_name(metric)}: "
         yield f"{named}{start} {before} → {end}, on {watched}"
@@ -251,7 +268,30 @@ def _outcome(run: Run) -> Iterator[str]:
     (first, score), *others = scores.headline().items()
     more = "".join(f", {score_name(name)} {score_value(name, each.value)}" for name, each in others)
     yield f"{score_name(first)} {score_words(first, score)}{more} on {rows}"
+    yield from _new_labels(run.metrics.train.continued, scores)
     yield from _weakest(scores)
+
+
+def _gone_on(continued: Continued | None) -> str:
+    """What a training that goes on from a run starts from."""
+    count = 0 if continued is None else len(continued.new_labels)
+    new = f" and {count:,} new label{'s' if count > 1 else ''} solved" if count else ""
+    return f"the run's knowledge{new}"
+
+
+def _new_labels(continued: Continued | None, scores: TaskScores) -> Iterator[str]:
+    """How well each is found, a few of them."""
+    new = () if continued is None else continued.new_labels
+    known = {each.name: each for each in scores.each_label()}
+    for name in new[:NEW_LABELS]:
+        each = known.get(name)
+        if each is None or not each.support:
+            yield f"new label '{name}': no validation row has it"
+            continue
+        yield (
+            f"new label '{name}': {percent(each.recall.value)} of its {each.support:,} validation "
+            f"rows found, F1 {percent(each.f1.value)}"
+        )
 
 
 def _weakest(scores: TaskScores) -> Iterator[str]:
@@ -276,12 +316,16 @@ def _kept(continued: Continued | None) -> Iterator[str]:
         yield f"no validation row shows what became of what {continued.run} knew"
         return
     yield (
-        f"{percent(continued.before)} before → {percent(continued.after)} after, on "
+        f"what it knew: {percent(continued.before)} before → {percent(continued.after)} after, on "
         f"{continued.rows:,} validation rows {whose}"
     )
 
 
-def _proof_line(name: str, proof: Mapping[str, bool], console: Console) -> str:
+def _proof_line(name: str, proof: Mapping[str, bool], console: Console, *, gone_on: bool) -> str:
+    if gone_on and proof.get("kept_start") and not proof["ok"]:
+        return (
+            f"- {name}: the adapters stay as the run had learned them; no further step did better"
+        )
     meaning = MEANING[name]
     if not proof["ok"]:
         meaning = "does not hold: the recipe declares that these adapters stay dead"

@@ -31,7 +31,7 @@ from tightfit.config.value_types import (
 from tightfit.families import Role
 from tightfit.methods import METHODS
 
-MissingText = Literal["refuse", "empty"]
+MissingText = Literal["refuse", "empty", "drop"]
 """What a row without a text is: a fault, or an empty text."""
 
 
@@ -179,7 +179,7 @@ class Data(Section):
     """What stands between several labels in one cell, such as ``|``; with it ``auto`` takes each
     row to have several. Empty: found out, where ``task`` is ``multi``."""
     missing_text: MissingText = "refuse"
-    """What a row without a text is."""
+    """What a row without a text is: a fault, an empty text, or while training left out."""
     missing_label: MissingLabel = "refuse"
     """What a row without a label is while training: a fault, or left out."""
     encoding: Encoding = "auto"

@@ -93,5 +93,5 @@ def _read(
     if not flat:
         return [() for _ in parts]
     within = Chunk([flat], places, chunk.origin)
-    read = iter(read_labels(within, flat, names, untyped=untyped, task="single", droppable=False))
+    read = iter(read_labels(within, flat, names, untyped=untyped, task="single"))
     return [tuple(dict.fromkeys(next(read) for _ in own)) for own in parts]

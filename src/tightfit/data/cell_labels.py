@@ -59,7 +59,6 @@ def read_labels(
     untyped: bool,
     task: TaskKind = "auto",
     column: str = "label",
-    droppable: bool = True,
 ) -> list[int | str]:
     """One column of a chunk as labels: all integers, or all strings.
 
@@ -70,14 +69,13 @@ def read_labels(
         untyped: the cells are strings, and are integers if all of them look like it.
         task: ``single`` takes numbers that are not whole, and names with separators, as classes.
         column: what the column is called.
-        droppable: whether a setting would leave rows without a label out.
 
     Raises:
         DataError: a label is missing, cannot be one, or is none of ``names``; integers and strings
             are mixed; numbers are not whole, or labels seem to be several, and ``task`` does not
             settle it.
     """
-    _refuse_missing(chunk, cells, droppable=droppable)
+    _refuse_missing(chunk, cells)
     _refuse_lists(chunk, cells, column)
     _refuse_objects(chunk, cells, column)
     labels = _numbers_and_strings(chunk, cells)
@@ -98,12 +96,9 @@ def read_labels(
     return [names_of[label] for label in written]
 
 
-def labelled(chunk: Chunk, label_columns: int) -> Chunk:
-    """The rows in which any of the last so many columns has a cell."""
-    rows = list(zip(*chunk.cells[-label_columns:], strict=True))
-    kept = [i for i, row in enumerate(rows) if not all(map(is_blank, row))]
-    cells = [[column[i] for i in kept] for column in chunk.cells]
-    return Chunk(cells, [chunk.places[i] for i in kept], chunk.origin)
+def labelless(columns: Sequence[list[Any]]) -> list[int]:
+    """The rows in which no column of the label has a cell."""
+    return [i for i, row in enumerate(zip(*columns, strict=True)) if all(map(is_blank, row))]
 
 
 def is_blank(cell: object) -> bool:
@@ -111,14 +106,11 @@ def is_blank(cell: object) -> bool:
     return is_missing(cell) or (isinstance(cell, str) and not cell.strip(_BLANKS))
 
 
-def _refuse_missing(chunk: Chunk, cells: list[Any], *, droppable: bool) -> None:
-    missing = [index for index, cell in enumerate(cells) if is_blank(cell)]
+def _refuse_missing(chunk: Chunk, cells: list[Any]) -> None:
+    missing = labelless([cells])
     if missing:
         raise chunk.fault(
-            "rows without a label",
-            missing,
-            next_step="label them, or leave them out:" if droppable else "label or remove them",
-            add=DROP if droppable else None,
+            "rows without a label", missing, next_step="label them, or leave them out:", add=DROP
         )
 
 

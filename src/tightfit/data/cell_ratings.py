@@ -13,15 +13,12 @@ from tightfit.data.cell_text import describe
 from tightfit.data.rows import Chunk
 
 
-def read_ratings(
-    chunk: Chunk, columns: Sequence[Sequence[Any]], *, droppable: bool = True
-) -> list[float]:
+def read_ratings(chunk: Chunk, columns: Sequence[Sequence[Any]]) -> list[float]:
     """The column of ratings of a chunk.
 
     Args:
         chunk: says where the rows are.
         columns: the label columns, of which there may be one.
-        droppable: whether a setting would leave rows without a rating out.
 
     Raises:
         DataError: there are several columns, or a rating is missing, not finite, or no number.
@@ -38,8 +35,8 @@ def read_ratings(
         raise chunk.fault(
             "rows without a rating",
             missing,
-            next_step="rate them, or leave them out:" if droppable else "rate or remove them",
-            add=DROP if droppable else None,
+            next_step="rate them, or leave them out:",
+            add=DROP,
         )
     ratings = [_rating(cell) for cell in cells]
     odd = [i for i, rating in enumerate(ratings) if rating is None]

@@ -12,16 +12,31 @@ from tightfit.config import MissingText
 from tightfit.data.rows import Chunk
 from tightfit.data.text_pair import TextPair
 
+DROP_TEXT, TAKE_EMPTY = "--set data.missing_text=drop", "--missing-text empty"
+"""Options that mend a training with rows without a text, and a prediction or evaluation."""
+
+
+def textless(columns: Sequence[list[Any]], *, pair: bool = False) -> list[int]:
+    """The rows of which every part of the text is missing, or of a pair one."""
+    lacks = any if pair else all
+    return [i for i, row in enumerate(zip(*columns, strict=True)) if lacks(map(is_missing, row))]
+
 
 def read_texts(
-    chunk: Chunk, columns: Sequence[list[Any]], missing_text: MissingText, *, pair: bool = False
+    chunk: Chunk,
+    columns: Sequence[list[Any]],
+    missing_text: MissingText,
+    mend: str = TAKE_EMPTY,
+    *,
+    pair: bool = False,
 ) -> list[str]:
     """Columns of a chunk as texts, joined with a space; of a row, those that are not empty.
 
     Args:
-        chunk: the rows.
-        columns: their cells.
+        chunk: says where the rows are.
+        columns: of the text.
         missing_text: what a row without a text is.
+        mend: the option that takes or leaves out such rows.
         pair: the columns are two, and are not joined: each text is a :class:`TextPair`.
 
     Raises:
@@ -29,14 +44,14 @@ def read_texts(
             ``empty``), one is neither a string nor a number nor a date, or cannot be written as
             UTF-8.
     """
-    lacks = any if pair else all
-    missing = [i for i, row in enumerate(zip(*columns, strict=True)) if lacks(map(is_missing, row))]
+    missing = textless(columns, pair=pair)
     if missing and missing_text == "refuse":
+        how = "leave them out" if mend == DROP_TEXT else "take them as empty texts"
         raise chunk.fault(
             "rows without one of the two texts of a pair" if pair else "rows without a text",
             missing,
-            next_step="fill or remove them; as empty texts they are taken by --missing-text empty "
-            "(predict, evaluate) or --set data.missing_text=empty (train)",
+            next_step=f"fill or remove them, or {how}:",
+            add=mend,
         )
     parts = [_text_column(chunk, cells) for cells in columns]
     if pair:

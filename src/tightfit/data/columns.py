@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tightfit.config import Data, MissingLabel, MissingText, TaskKind
+from tightfit.data.cell_text import DROP_TEXT, TAKE_EMPTY
+from tightfit.data.table import MissingPart
 from tightfit.data.text_files import FOUND_OUT, TextForm
 
 
@@ -18,8 +20,7 @@ class Columns:
     label: str = "label"
     """Or several of one 0 or 1 each, joined by commas."""
     missing_text: MissingText = "refuse"
-    missing_label: MissingLabel | None = "refuse"
-    """None is a fault that no setting mends."""
+    missing_label: MissingLabel = "refuse"
     task: TaskKind = "auto"
     """What a label is."""
     separator: str = ""
@@ -30,6 +31,8 @@ class Columns:
     """Whose rows belong together; none is read where this is empty."""
     pair: bool = False
     """The columns of the text are two, and a row is a pair."""
+    mend_text: str = DROP_TEXT
+    """The option that mends a command with rows without a text."""
 
     @classmethod
     def of(
@@ -52,3 +55,16 @@ class Columns:
             settings.group_column,
             settings.pair,
         )
+
+    @property
+    def gaps(self) -> dict[MissingPart, str]:
+        """What a row is that lacks a text, or a label. Where labels are several, whoever reads them
+        knows which cells are no answer."""
+        several = self.task == "multi" and self.missing_label == "refuse"
+        return {"text": self.missing_text, "label": "none" if several else self.missing_label}
+
+    def to_answer(self, task: TaskKind, separator: str) -> Columns:
+        """The same for a run's answers: what its labels are is known, and no row is left out."""
+        missing: MissingText = "refuse" if self.missing_text == "drop" else self.missing_text
+        known = replace(self, task=task, group="", missing_text=missing)
+        return replace(known, separator=self.separator or separator, mend_text=TAKE_EMPTY)

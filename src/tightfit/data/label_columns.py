@@ -22,7 +22,6 @@ def with_labels(
     *,
     task: TaskKind,
     separator: str,
-    droppable: bool,
 ) -> Table:
     """A table with what its label columns, the last of the chunk, say.
 
@@ -33,14 +32,13 @@ def with_labels(
         label: names of the label columns.
         task: what a label is (setting ``data.task``).
         separator: between several labels in one cell.
-        droppable: whether a setting would leave rows without a label out.
 
     Raises:
         DataError: labels cannot be used.
     """
     columns = whole.cells[-len(label) :]
     if task == "rating":
-        return replace(table, labels=read_ratings(whole, columns, droppable=droppable))
+        return replace(table, labels=read_ratings(whole, columns))
     if len(label) > 1:
         marks = one_hot_labels(whole, columns, task)
         table = replace(table, label_names=tuple(label), label_values=tuple(label))
@@ -61,7 +59,6 @@ def with_labels(
         untyped=rows.untyped,
         task=task,
         column=name,
-        droppable=droppable,
     )
     as_text = isinstance(cells[0], str)
     spelt = rows.class_values(name) or (names if names and as_text else None)

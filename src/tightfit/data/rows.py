@@ -56,6 +56,15 @@ class Chunk:
     """Line or row number of each row."""
     origin: Origin
 
+    def select(self, kept: Sequence[int]) -> Chunk:
+        """The rows at these indices."""
+        cells = [[column[i] for i in kept] for column in self.cells]
+        return Chunk(cells, [self.places[i] for i in kept], self.origin)
+
+    def say(self, indices: Sequence[int]) -> str:
+        """Where these rows are, in words."""
+        return say_places([self.places[index] for index in indices], self.origin.unit)
+
     def fault(
         self,
         what: str,
@@ -66,10 +75,9 @@ class Chunk:
         add: str | None = None,
     ) -> DataError:
         """The error for the rows at the indices ``bad``: it names the first few and counts all."""
-        places = say_places([self.places[index] for index in bad], self.origin.unit)
         return DataError(
             f"{self.origin.source}: {what}",
-            seen=f"{places}; {len(bad):,} of {len(self.places):,} rows read",
+            seen=f"{self.say(bad)}; {len(bad):,} of {len(self.places):,} rows read",
             allowed=allowed,
             next_step=next_step,
             add=add,
@@ -209,6 +217,22 @@ class Rows:
             if fault is not self.no_header:
                 self._complete(fault, text, label)
             raise
+
+    def look(self, text: Sequence[str], label: str, *, labelled: bool | None) -> None:
+        """Whether there are such columns; with None those of labels may be missing.
+
+        Raises:
+            DataError: there are not; of labels that may be missing a hint names the column too.
+        """
+        try:
+            self.choose(text, label if labelled else None)
+        except DataError as fault:
+            if labelled is not None or fault is self.no_header:
+                raise
+            try:
+                self.choose(text, label)
+            except DataError as both:
+                raise (both if both.add else fault) from None
 
     def _complete(self, fault: DataError, text: Sequence[str], label: str | None) -> None:
         """Put the options that mend a command into its fault."""

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tightfit.data.cell_labels import labelled as labelled_rows
 from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.columns import Columns as Columns
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
@@ -30,6 +29,7 @@ from tightfit.data.in_memory import (
 from tightfit.data.json_documents import PART_SIGN, columns_rows
 from tightfit.data.label_columns import with_labels
 from tightfit.data.many_files import files_of, is_many, joined
+from tightfit.data.missing_rows import without_missing
 from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open_parquet
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
@@ -90,20 +90,21 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     texts, label = _chosen(rows, columns, columns.label if labelled else None)
     group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
     whole = rows.whole((*texts, *group, *label), CHUNK_ROWS)
-    read = len(whole.places)
-    if label and columns.missing_label == "drop":
-        whole = labelled_rows(whole, len(label))
+    sizes, mend = (len(texts), len(label)), columns.mend_text
+    whole, left_out = without_missing(whole, sizes, columns.gaps, mend, pair=columns.pair)
     parts = whole.cells[: len(texts)]
-    strings = read_texts(whole, parts, columns.missing_text, pair=columns.pair)
+    strings = read_texts(whole, parts, columns.missing_text, mend, pair=columns.pair)
     groups = read_groups(whole, whole.cells[len(texts) :][: len(group)]) if group else None
-    if not label:
-        return Table(strings, source=rows.origin.source, groups=groups)
     table = Table(
         strings,
         source=rows.origin.source,
         groups=groups,
-        unlabelled=read - len(whole.places),
+        left_out=left_out,
+        places=whole.places,
+        unit=rows.origin.unit,
     )
+    if not label:
+        return table
     return with_labels(
         table,
         whole,
@@ -111,7 +112,6 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         label,
         task=columns.task,
         separator=columns.separator,
-        droppable=columns.missing_label is not None,
     )
 
 
@@ -151,6 +151,7 @@ def check_source(
         wanted = (*columns.text, *((columns.label,) if labelled else ()))
         for line in (*rows.told, *rows.taken_for(wanted)):
             (progress or Progress()).say(line)
+        rows.look(columns.text, columns.label, labelled=labelled)
         _chosen(rows, columns, columns.label if labelled else None)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)
@@ -207,7 +208,8 @@ def _records(
     for chunk in chunks:
         empty = False
         cells, rest = chunk.cells[:parts], chunk.cells[parts:]
-        yield read_texts(chunk, cells, columns.missing_text, pair=columns.pair), rest
+        missing, mend = columns.missing_text, columns.mend_text
+        yield read_texts(chunk, cells, missing, mend, pair=columns.pair), rest
     if empty:
         raise no_rows()
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from tightfit.data.rows import Unit
 from tightfit.data.text_pair import as_bytes
 from tightfit.errors import DataError
+
+MissingPart = Literal["text", "label"]
+"""What a row may lack."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,14 @@ class Table:
     labels without names, that they are booleans."""
     groups: list[str | None] | None = None
     """The group of each row, where a column of groups was asked for; None is a group of its own."""
+    left_out: Mapping[MissingPart, int] = field(default_factory=dict, compare=False)
+    """Rows that were left out, by what they lack."""
+    places: Sequence[int] | None = field(default=None, compare=False, repr=False)
+    """Where each row stands in the source, counted as ``unit`` says; None counts rows from 0."""
+    unit: Unit = field(default="row", compare=False)
     weights: list[float] | None = None
     """How much each row counts, above 0; None is as much as every other. A row of weight 2 is two
     rows to a loss, a solved head and a score; one that is left out is no weight of 0."""
-    unlabelled: int = 0
-    """Rows that were left out because they have no label."""
     label_sets: list[tuple[int | str, ...]] | None = None
     """In place of ``labels``, where a row may have several labels or none."""
     separator: str = "|"
@@ -90,9 +97,14 @@ class Table:
         groups = None if self.groups is None else [self.groups[row] for row in rows]
         weights = None if self.weights is None else [self.weights[row] for row in rows]
         texts = [self.texts[row] for row in rows]
-        return replace(
-            self, texts=texts, labels=labels, label_sets=sets, groups=groups, weights=weights
-        )
+        places = None if self.places is None else [self.places[row] for row in rows]
+        found = replace(self, texts=texts, labels=labels, label_sets=sets, groups=groups)
+        return replace(found, places=places, weights=weights)
+
+    def place(self, row: int) -> str:
+        """Where a row stands, as its reader counts: ``line 1,204``."""
+        number = row if self.places is None else self.places[row]
+        return f"{self.unit} {number:,}"
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the texts, raw labels and weights in their order."""

@@ -1,8 +1,8 @@
 """A run in a form that others serve, compared with the run before it is kept.
 
 Whatever its form (see ``formats``), the folder also holds ``labels.json``, a card, a program that
-answers texts, and ``export.json`` with the longest text, the pad id, the temperature, and the
-figures of the comparison.
+answers texts, and ``export.json`` with the longest text, the pad id, the temperature, thresholds
+that ``evaluate`` kept, and the figures of the comparison.
 """
 
 from __future__ import annotations
@@ -256,7 +256,10 @@ def _answering(run: Run) -> dict[str, Any]:
     if not run.task.calibrates:
         return {"reach": run.predictor.reach}
     found: dict[str, Any] = {"temperature": run.predictor.temperature}
-    if not run.task.one_class:
+    if run.task.one_class:
+        # Those that ``evaluate`` kept.
+        found["thresholds"] = {run.task.names[k]: x for k, x in run.thresholds.items()}
+    else:
         # From which probability on each label is given.
         found["thresholds"] = [run.thresholds.get(k, 0.5) for k in range(run.task.outputs)]
     return found

@@ -9,9 +9,10 @@ from huggingface_hub import ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tightfit.engines.parity import Parity
-from tightfit.exporting.format_names import Format
+from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.run import Run
 from tightfit.storage import write_text
+from tightfit.tasks.label_thresholds import threshold_words
 
 EXAMPLE_FILE = "predict.py"
 CARD_FILE = "README.md"
@@ -62,7 +63,18 @@ def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
         "is short enough to copy from.\n\n"
     )
     card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
+    if run.thresholds and run.task.one_class:
+        card.text += f"\n## Thresholds\n\n{threshold_caveat(run)}\n"
     card.save(folder / CARD_FILE)
+
+
+def threshold_caveat(run: Run) -> str:
+    """What other programs than the one in the folder do not know of the run's thresholds."""
+    return (
+        f"{threshold_words(run.task, run.thresholds, kept=False)}: {EXAMPLE_FILE} does so; other "
+        "programs that load the folder answer the most probable label, unless they apply the "
+        f"thresholds in {FACTS_FILE}"
+    )
 
 
 def _export(form: Format, parity: Parity) -> str:

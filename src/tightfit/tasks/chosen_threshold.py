@@ -35,3 +35,16 @@ class ChosenThreshold:
     def to_json(self) -> dict[str, Any]:
         """Plain numbers."""
         return asdict(self)
+
+    def verdict(self) -> str | None:
+        """Whether the share that was asked for is reached on rows kept apart; None of a cost."""
+        if self.least is None:
+            return None
+        share = self.recall if self.goal == "recall" else self.precision
+        if share.value >= self.least:
+            said = "met" if share.low >= self.least else "met, though the interval reaches below it"
+        elif share.high >= self.least:
+            said = "missed by less than chance explains; ask for more to be safe"
+        else:
+            said = "not met; ask for more, or train on more rows"
+        return f"{self.goal} {self.least:g} of {self.label}: {said}"

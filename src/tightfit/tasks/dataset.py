@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from tightfit.data.holding_out import HeldOut, group_rows, hold_out
 from tightfit.data.label_strata import Strata, one_each
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import Split, limit_rows
-from tightfit.data.table import Table
+from tightfit.data.table import MissingPart, Table
 from tightfit.errors import DataError, SettingsError
 from tightfit.progress import Progress
 from tightfit.tasks import Task, task_for
@@ -104,7 +104,7 @@ def read_dataset(
         "validation_source": held.source,
         "held_out": validation is None and folds is None,
         "folds": folds.decision.value if folds else None,
-        "note": _note(split.split.note if split else None, table.unlabelled),
+        "note": _note(split.split.note if split else None, table.left_out),
         "split": split.facts if split else None,
         "rows": len(table),
         "train_rows": len(train),
@@ -242,10 +242,10 @@ def _about(folds: Folds) -> str:
     )
 
 
-def _note(split: str | None, unlabelled: int) -> str | None:
+def _note(split: str | None, left_out: Mapping[MissingPart, int]) -> str | None:
     """What is to be said of the rows: those left out, and how the others were split."""
-    left = f"{unlabelled:,} rows without a label are left out" if unlabelled else None
-    return "; ".join(filter(None, (left, split))) or None
+    left = [f"{n:,} rows without a {part} are left out" for part, n in left_out.items()]
+    return "; ".join([*left, *([split] if split else [])]) or None
 
 
 def _check_texts(texts: Sequence[str]) -> None:

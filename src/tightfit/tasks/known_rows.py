@@ -106,8 +106,8 @@ class KnownRows:
             )
         if gone:
             told.append(
-                f"no new row has {len(gone):,} of the labels of {self.run}, which are kept: "
-                f"{_listed(gone)}"
+                f"no new row has the label{'s' if len(gone) > 1 else ''} {_listed(gone)} of "
+                f"{self.run}: kept all the same"
             )
         if repeats:
             told.append(f"{repeats:,} rows are left out: {self.run} was scored on their texts")
@@ -154,4 +154,4 @@ def _as_usual(weights_N: NDArray[np.float64] | None, count: int) -> NDArray[np.f
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    return ", ".join(map(repr, names[:LISTED])) + more

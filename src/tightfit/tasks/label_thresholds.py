@@ -202,6 +202,9 @@ def _share(name: str, value: float) -> float:
         raise UsageError(
             "a threshold, a recall or a precision is a share above 0, up to 1",
             seen=f"{name}={value:g}",
+            next_step=f"did you mean {name}={value / 100:g}?"
+            if 2 <= value <= 100
+            else f"give a share, such as {name}=0.95",
         )
     return value
 

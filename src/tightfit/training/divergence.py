@@ -65,12 +65,17 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         within_chance=setup.as_good_as_start,
     )
     if proof.numbers["kept_start"]:
-        gone_on = setup.config.head.start == "run"
-        what = "the run that it goes on from" if gone_on else "a linear probe"
-        adapters = "stay as they were in it" if gone_on else "change nothing"
+        if setup.config.head.start == "run":
+            new = setup.dataset.facts["continued"]["new_labels"]
+            solved = f" and {len(new):,} new label{'s' if len(new) > 1 else ''} solved"
+            progress.say(
+                f"the run's knowledge{solved if new else ''} is kept, with {start.score:.1%} on "
+                "the validation rows: further steps did no better"
+            )
+            return proof
         progress.warn(
-            f"no step did better than the start, {what} with {start.score:.1%} on the "
-            f"validation rows; the start is kept, and the adapters {adapters}: lower optim.lr, "
+            f"no step did better than the start, a linear probe with {start.score:.1%} on the "
+            "validation rows; the start is kept, and the adapters change nothing: lower optim.lr, "
             "or give more rows"
         )
     return proof

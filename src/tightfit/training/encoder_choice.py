@@ -22,6 +22,8 @@ from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.frozen_probe import (
     FEW_ROWS,
+    PACE_ROWS,
+    WARM_UP_ROWS,
     FrozenProbe,
     Scores,
     compared_words,
@@ -39,9 +41,6 @@ CHOICE_ASIDE = 0.1
 
 LEAST_COMPARED = 64
 """Rows; with time for fewer nothing is compared."""
-
-WARM_UP_ROWS, PACE_ROWS = 2, 32
-"""Rows from which the pace of all is told, after some that load what is needed."""
 
 ONLY = "the only one at hand"
 

@@ -7,6 +7,7 @@ Shapes: N rows of the sample, B rows of a batch, F width of the features that an
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,9 @@ COMPARED_ROWS = 512
 
 FEW_ROWS = 10
 """With fewer there is nothing to compare."""
+
+WARM_UP_ROWS, PACE_ROWS = 2, 32
+"""Rows from which the pace of all is told, after some that load what is needed."""
 
 Scores = NDArray[Any]
 """How well a probe of all other rows answers each row of the sample, by the task's metric."""
@@ -77,6 +81,20 @@ class FrozenProbe:
         )
         few._tokenizers = self._tokenizers
         return few
+
+    def within(self, source: Source, seconds: float) -> FrozenProbe:
+        """The probe on as many rows as an encoder passes over in a time; a few show its pace.
+
+        Raises:
+            UnknownInside: only ``transformers`` computes the encoder.
+        """
+        self.first(WARM_UP_ROWS).features(source)
+        few = self.first(PACE_ROWS)
+        began = time.monotonic()
+        few.features(source)
+        a_row = (time.monotonic() - began) / len(few.rows_N)
+        fitting = int(max(0.0, seconds) / a_row) if a_row else len(self.rows_N)
+        return self if fitting >= len(self.rows_N) else self.first(max(fitting, FEW_ROWS))
 
     @property
     def texts(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,6 +119,9 @@ def _place_seconds(setup: Setup, forward: Callable[[Batch], torch.Tensor]) -> fl
     batches = _batches(tokens, setup)
     batch = collate(tokens, batches[len(batches) // 2]).to(setup.classifier.device)
     setup.classifier.module.eval()
-    started = time.perf_counter()
-    forward(batch).cpu()  # a GPU has only been asked until then
-    return (time.perf_counter() - started) / batch.ids_BL.numel()
+    seconds = math.inf
+    for _ in range(2):  # the better one: the first may load, or another program have its turn
+        started = time.perf_counter()
+        forward(batch).cpu()  # a GPU has only been asked until then
+        seconds = min(seconds, time.perf_counter() - started)
+    return seconds / batch.ids_BL.numel()

@@ -28,8 +28,10 @@ MANY_ROWS = 4_000
 """Rows to train on from which the first token is taken where nothing tells the two apart."""
 
 
-def decide_pooling(probe: FrozenProbe, source: Source) -> Decision[Pooling]:
-    """What the head reads of the encoder's last layer."""
+def decide_pooling(
+    probe: FrozenProbe, source: Source, seconds: float | None = None
+) -> Decision[Pooling]:
+    """What the head reads of the encoder's last layer; ``seconds`` are what choosing may take."""
     config, dataset = probe.config, probe.dataset
     if config.head.pooling != "auto":
         return Decision(config.head.pooling, ASKED)
@@ -43,6 +45,8 @@ def decide_pooling(probe: FrozenProbe, source: Source) -> Decision[Pooling]:
     if rows < FEW_ROWS:
         return Decision("mean", f"{rows} rows are too few to compare it with the first token")
     try:
+        if seconds is not None:
+            probe = probe.within(source, seconds)
         first_N, mean_N = (probe.scores(source, pooling) for pooling in ("first", "mean"))
         return choose_pooling(first_N, mean_N, rows, probe.metric)
     except UnknownInside as error:

@@ -41,7 +41,8 @@ def interrupted(number: int, step: int, total: int, checkpoints: Path | None) ->
     return Interrupted(
         f"stopped {where}, with a checkpoint" if begun else f"stopped {where}",
         signal_number=number,
-        next_step=f"to go on, give the same command with --resume --out {checkpoints.parent}",
+        next_step=f"to go on, give the same command with --resume --out {checkpoints.parent}; "
+        f"in Python the same call with resume=True, out={str(checkpoints.parent)!r}",
     )
 
 

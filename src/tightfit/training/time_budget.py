@@ -33,6 +33,8 @@ LEAST_WATCHED = 5
 LEAST_ROWS = 200
 """For any of these, however short the time is."""
 
+NO_TIME = "no time is left for more"
+
 
 @dataclass(frozen=True)
 class TimeLimit:
@@ -51,6 +53,19 @@ class TimeLimit:
     def left(self) -> float:
         """Seconds until then; negative once it has passed."""
         return self.deadline - time.monotonic()
+
+    def check(self) -> None:
+        """Refuse before anything is computed where reading has taken all of the time.
+
+        Raises:
+            UsageError: it has.
+        """
+        if self.left <= 0:
+            raise UsageError(
+                f"{self.minutes:g} minutes leave no time to train",
+                seen=f"{self.minutes - self.left / 60:.2g} minutes for starting and reading",
+                next_step="raise --minutes, or give fewer rows with --limit",
+            )
 
 
 @dataclass(frozen=True)
@@ -73,8 +88,8 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
 
     What is decided goes on record, so that a resumed run keeps to the schedule it began with.
 
-    Raises:
-        UsageError: there is no time left for a single step.
+    What is read and loaded by now is not thrown away: where no step fits, one is taken, and the
+    better of it and the head's start is kept.
     """
     if setup.solves:  # its few steps are worth more than what could be saved on them
         return replace(setup, deadline=limit.deadline)
@@ -88,7 +103,8 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
     steps, epochs, scored = decisions.max_steps, decisions.epochs, decisions.scored_rows
     assert steps is not None
     assert epochs is not None
-    progress.say(f"{steps.value} steps: {steps.reason}")
+    speak = progress.warn if steps.reason.startswith(NO_TIME) else progress.say
+    speak(f"{steps.value} step{'s' if steps.value > 1 else ''}: {steps.reason}")
     if scored is not None:
         progress.say(
             f"the final scores will be those of {scored.value:,} validation rows, a stratified "
@@ -212,11 +228,12 @@ def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
         spent = limit.minutes - limit.left / 60
         training = _trainings(setup) * pace.seconds(1, setup.eval_every) / (1 - RESERVE)
         needed = spent + (training + pace.scoring + pace.finishing) / 60
-        raise UsageError(
-            f"{limit.minutes:g} minutes leave no time to train",
-            seen=f"{spent:.2g} minutes for reading, tokenising and loading",
-            allowed=f"{math.ceil(10 * needed) / 10:g} minutes or more on this machine",
-            next_step="raise --minutes, or give a smaller --model",
+        start = "head alone" if setup.config.head.start == "probe" else "start"
+        return Decision(
+            1,
+            f"{NO_TIME} after {spent:.2g} of {limit.minutes:g} minutes for reading, choosing and "
+            f"loading; the {start} is sealed, or this step where it is better, at about "
+            f"{max(spent, needed):.2g} minutes",
         )
     if fitting >= whole:
         return Decision(whole, f"all of them fit into {limit.minutes:g} minutes")

@@ -111,8 +111,9 @@ def check(
         check_new_file(file, overwrite=overwrite)
     defaults = with_reading(load_config(), settings, "data.pair").data
     columns = Columns.of(defaults, text_column, label_column, "empty")
-    several = defaults.task == "multi" or defaults.label_separator
-    columns = replace(columns, task="multi" if several else "single", missing_label=None)
+    several = bool(defaults.task == "multi" or defaults.label_separator)
+    columns = replace(columns, task="multi" if several else "single")
+    columns = replace(columns, missing_label="refuse" if several else "drop")
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.check_outputs import cleaned_sheet, suspects_sheet

@@ -18,7 +18,7 @@ from tightfit.errors import DataError, UsageError
 from tightfit.metrics.calibration import Scale
 from tightfit.metrics.interval import Compared, Interval
 from tightfit.metrics.intervals import over_seeds, wilson
-from tightfit.metrics.thresholds import Goal
+from tightfit.metrics.thresholds import Goal, answers_at
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import Predictions
@@ -85,6 +85,9 @@ class Evaluation(Shown):
     seeds: OverSeeds | None = None
     thresholds: tuple[ChosenThreshold, ...] = ()
     """From which probability on a label is answered, where that was asked for."""
+    confusion_at: tuple[tuple[int, ...], ...] = ()
+    """Rows of each true class by answered class with these thresholds, on the rows that they were
+    chosen on."""
     coverage: Interval | None = None
     """Of ratings: the share that lies in the interval of its prediction."""
 
@@ -120,6 +123,7 @@ class Evaluation(Shown):
             told["coverage"] = self.coverage.to_json()
         if self.thresholds:
             told["thresholds"] = [each.to_json() for each in self.thresholds]
+            told["confusion_at_thresholds"] = [list(row) for row in self.confusion_at]
         return told
 
 
@@ -135,12 +139,12 @@ def evaluated(
 ) -> Evaluation:
     """What a run is worth on labelled rows; see :func:`tightfit.verbs.evaluate.evaluate`."""
     if data is None:
-        return _on_validation_rows(run, goals)
+        return _on_validation_rows(run, goals, progress)
     table = read_table(data, columns, labelled=True)
     targets = run.task.encode(table)
     logits_NK = run.predictor.logits(table.texts, progress)
     scores, calibration = _score(run, logits_NK, targets)
-    thresholds = _thresholds(run, logits_NK, targets, goals)
+    thresholds, confusion = _thresholds(run, logits_NK, targets, goals)
     paired: tuple[Compared, ...] = ()
     if against is not None:
         theirs_NK = _alike(against, run).predictor.logits(table.texts, progress)
@@ -153,9 +157,10 @@ def evaluated(
     seeds = _over_seeds([run, *also], all_scores) if also else None
     first, second = (*paired, None, None)[:2]
     coverage = _coverage(run, logits_NK, targets)
-    evaluation = Evaluation(scores, calibration, first, second, seeds, thresholds, coverage)
+    found = (scores, calibration, first, second, seeds, thresholds, confusion)
+    evaluation = Evaluation(*found, coverage=coverage)
     _keep(run.folder, evaluation, table.source, table.fingerprint())
-    _keep_thresholds(run, thresholds, table.source)
+    _keep_thresholds(run, thresholds, table.source, progress)
     return evaluation
 
 
@@ -175,7 +180,7 @@ def _said(run: Run, logits_NK: NDArray[np.float32]) -> Predictions:
     )
 
 
-def _on_validation_rows(run: Run, goals: Sequence[Goal]) -> Evaluation:
+def _on_validation_rows(run: Run, goals: Sequence[Goal], progress: Progress) -> Evaluation:
     """Thresholds that are chosen on the rows which the run has on record."""
     rows = run.validation
     if rows is None:
@@ -183,10 +188,10 @@ def _on_validation_rows(run: Run, goals: Sequence[Goal]) -> Evaluation:
             "the run has no validation rows on record to choose thresholds on",
             next_step="give labelled rows with --data",
         )
-    thresholds = _thresholds(run, rows.logits_NK, rows.targets_N, goals)
+    thresholds, confusion = _thresholds(run, rows.logits_NK, rows.targets_N, goals)
     scores, calibration = _score(run, rows.logits_NK, rows.targets_N)
-    _keep_thresholds(run, thresholds, "the run's validation rows")
-    return Evaluation(scores, calibration, thresholds=thresholds)
+    _keep_thresholds(run, thresholds, "the run's validation rows", progress)
+    return Evaluation(scores, calibration, thresholds=thresholds, confusion_at=confusion)
 
 
 def _thresholds(
@@ -194,22 +199,36 @@ def _thresholds(
     logits_NK: NDArray[np.float32],
     targets: NDArray[Any],
     goals: Sequence[Goal],
-) -> tuple[ChosenThreshold, ...]:
+) -> tuple[tuple[ChosenThreshold, ...], tuple[tuple[int, ...], ...]]:
+    """The thresholds of the goals, and the rows of each true class by the answers with them."""
     if not goals:
-        return ()
+        return (), ()
     probabilities_NK = run.task.probabilities(logits_NK, run.temperature)
-    return tuple(choose_thresholds(run.task, probabilities_NK, targets, goals))
+    found = tuple(choose_thresholds(run.task, probabilities_NK, targets, goals))
+    if not run.task.one_class:
+        return found, ()
+    by_id = {goal.label: each.threshold for goal, each in zip(goals, found, strict=True)}
+    answers_N, classes = answers_at(probabilities_NK, by_id), run.task.outputs
+    counts_C = np.bincount(targets * classes + answers_N, minlength=classes**2)
+    return found, tuple(map(tuple, counts_C.reshape(classes, classes).tolist()))
 
 
-def _keep_thresholds(run: Run, found: Sequence[ChosenThreshold], source: str) -> None:
+def _keep_thresholds(
+    run: Run, found: Sequence[ChosenThreshold], source: str, progress: Progress
+) -> None:
     """For ``predict`` and the report; they replace those of before."""
-    if found and not run.task.one_class:
+    if not found:
+        return
+    named, before = {each.label for each in found}, run.chosen_thresholds
+    if not run.task.one_class:
         # Every label has one: those that nobody asked for stay as they are.
-        named = {each.label for each in found}
-        found = [*(each for each in run.chosen_thresholds if each.label not in named), *found]
-    if found:
-        record = {"data": source, "thresholds": [each.to_json() for each in found]}
-        storage.write_derived(run.folder, DERIVED_NAME, record)
+        found = [*(each for each in before if each.label not in named), *found]
+        before = tuple(each for each in before if each.label in named)
+    if before:
+        words = ", ".join(f"{each.label} {each.threshold:.4f}" for each in before)
+        progress.warn(f"this replaces what was kept before: {words}")
+    record = {"data": source, "thresholds": [each.to_json() for each in found]}
+    storage.write_derived(run.folder, DERIVED_NAME, record)
 
 
 def _score(

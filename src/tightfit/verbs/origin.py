@@ -20,7 +20,7 @@ from tightfit.tasks.dataset import Dataset, read_dataset, tell_about, with_pool
 from tightfit.tasks.known_rows import KnownRows
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.continued_start import continued_plan
-from tightfit.training.encoder_choice import choose_encoder, recorded_encoder
+from tightfit.training.encoder_choice import CHOICE_ASIDE, choose_encoder, recorded_encoder
 from tightfit.training.importance import decide_plan
 from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.request import TrainRequest
@@ -136,7 +136,8 @@ def choose_plan(
         return Chosen(source, plan, {**same, "pooling": Decision(plan.pooling, AS_BEFORE)})
     limit = None if minutes is None else TimeLimit(minutes, request.started)
     chosen = choose_encoder(config, dataset, limit, progress)
-    pooling = decide_pooling(chosen.probe, chosen.source)
+    seconds = None if limit is None else CHOICE_ASIDE * limit.left
+    pooling = decide_pooling(chosen.probe, chosen.source, seconds)
     set_seed(config.seed)  # deciding by importance builds a model
     plan = decide_plan(config, dataset, chosen.source, progress, pooling=pooling.value)
     return Chosen(chosen.source, plan, {**chosen.decisions, "pooling": pooling})

@@ -93,8 +93,11 @@ def _begin(
     progress: Progress,
 ) -> tuple[Setup, storage.RunFolder]:
     """Decide, or take over what an unfinished run decided, and hold the folder ready."""
-    config = request.config
+    config, limit = request.config, None
     dataset = read_rows(request, origin, progress)
+    if config.train.minutes is not None:
+        limit = TimeLimit(config.train.minutes, request.started)
+        limit.check()
     stored = start.stored()
     if stored is None:
         chosen, decided = choose_plan(request, dataset, origin, progress), None
@@ -117,8 +120,8 @@ def _begin(
     )
     if origin is not None:
         start_from(setup, origin.run.classifier, progress)
-    if config.train.minutes is not None:
-        setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
+    if limit is not None:
+        setup = fit_into(setup, limit, progress)
         set_seed(config.seed)
     if dataset.folds is not None:
         setup = choose_by_folds(setup, progress)
@@ -161,6 +164,7 @@ def _fit(
             gradients = watch.finish()
         finally:
             storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
+    progress.say("training is over: what is kept is saved, loaded anew, proven and scored")
     regression = prove_no_regression(setup, fitted, progress)
     # VeRA's d may stand still, as A may: b alone changes the weight.
     moved = movement(

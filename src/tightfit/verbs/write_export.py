@@ -14,6 +14,7 @@ from tightfit.engines.parity import spread
 from tightfit.errors import TightfitError
 from tightfit.exporting.exporter import Exported, Rows
 from tightfit.exporting.exporter import export as export_classifier
+from tightfit.exporting.folder_files import threshold_caveat
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.progress import Progress
 from tightfit.run import Run
@@ -66,6 +67,9 @@ def write_export(
             f"{run.predictor.max_length} tokens, and other tools their head alone: of such "
             "texts they may think otherwise"
         )
+    if run.thresholds and run.task.one_class:
+        progress.warn(threshold_caveat(run))
+    progress.say(f"writing {form}, then comparing its answers on {len(rows.texts):,} rows")
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
         exported = export_classifier(run, form, folder, rows, progress=progress)
         if cascade:

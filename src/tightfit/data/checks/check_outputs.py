@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tightfit.data.cell_labels import labelless
 from tightfit.data.checks.cleaning import Cleaned
 from tightfit.data.checks.findings import Suspected
 from tightfit.data.checks.markup import decode_markup
@@ -43,6 +44,9 @@ def cleaned_sheet(data: DataLike, columns: Columns, clean: Cleaned) -> Sheet:
     labelled = clean.table.targets is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
     whole = rows.whole(rows.columns, CHUNK_ROWS)
+    if label and clean.table.left_out:
+        gone = set(labelless(rows.whole(label, CHUNK_ROWS).cells))
+        whole = whole.select([row for row in range(len(whole.places)) if row not in gone])
     cells: dict[str, list[Any]] = {
         name: [column[row] for row in clean.rows]
         for name, column in zip(rows.columns, whole.cells, strict=True)

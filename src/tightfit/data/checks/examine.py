@@ -86,7 +86,8 @@ def check_table(
     }
     counts = rows.counts()
     told = () if isinstance(suspects, str) else suspects
-    return Findings(len(table), counts, {kind: found[kind] for kind in KINDS}, told)
+    every = {kind: found[kind] for kind in KINDS}
+    return Findings(len(table), counts, every, told, table.left_out.get("label", 0))
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class _Rows:
     """By class id; of several labels a row, each set of them that occurs is a class."""
     labels: list[tuple[str, ...]] | None
     """Of each row, where it may have several."""
+    place: Callable[[int], str]
     examples: int
     progress: Progress
 
@@ -116,10 +118,10 @@ class _Rows:
             table = replace(table, label_sets=None, labels=[", ".join(x) or NONE for x in labels])
             table = replace(table, label_names=None, label_values=None)
         if not table.labels:
-            return cls(table.texts, keys, None, (), labels, examples, progress)
+            return cls(table.texts, keys, None, (), labels, table.place, examples, progress)
         classes = own_classes(table)
         ids = classes.encode(table)
-        return cls(table.texts, keys, ids, classes.names, labels, examples, progress)
+        return cls(table.texts, keys, ids, classes.names, labels, table.place, examples, progress)
 
     def counts(self) -> dict[str, int]:
         """Rows of each label."""
@@ -137,17 +139,24 @@ class _Rows:
         }
         contradiction = self._finding(contradictory, self._two_labels)
         return {
-            "exact_duplicates": self._finding(exact, lambda row: f"as in row {row:,}"),
+            "exact_duplicates": self._finding(exact, lambda row: f"as in {self.place(row)}"),
             "contradictory": contradiction if self.ids else Finding(skipped=NO_LABELS),
         }
 
     def alike(self, test: Table | None) -> dict[Kind, Finding]:
         test_keys = [text_key(text) for text in test.texts] if test is not None else []
         alike = alike_rows(self.keys, test_keys, progress=self.progress)
-        shared = self._finding(alike.shared, lambda match: _as_other(match, "test row", exact=True))
+        shared = self._finding(
+            alike.shared,
+            lambda match: (
+                _as_other(match, f"test {test.place(match.other)}", exact=True)
+                if test is not None
+                else ""
+            ),
+        )
         return {
             "near_duplicates": self._finding(
-                alike.near, lambda match: _as_other(match, "row", exact=False)
+                alike.near, lambda match: _as_other(match, self.place(match.other), exact=False)
             ),
             "shared": shared if test is not None else Finding(skipped="no test rows were given"),
         }
@@ -231,14 +240,16 @@ class _Rows:
     ) -> Finding:
         rows = tuple(found)
         shown = [
-            Example(row, excerpt(self.texts[row], start(found[row])), why(found[row]))
+            Example(
+                row, self.place(row), excerpt(self.texts[row], start(found[row])), why(found[row])
+            )
             for row in rows[: self.examples]
         ]
         return Finding(rows, tuple(shown))
 
     def _two_labels(self, found: tuple[int, int, int]) -> str:
         label, other_label, row = found
-        return f"{self.names[label]} here, {self.names[other_label]} in row {row:,}"
+        return f"{self.names[label]} here, {self.names[other_label]} in {self.place(row)}"
 
 
 def _suspicion(found: Suspected) -> str:
@@ -248,6 +259,6 @@ def _suspicion(found: Suspected) -> str:
 def _as_other(match: Match, what: str, *, exact: bool) -> str:
     if match.likeness == 1:
         rest = "" if exact else ", but for case, punctuation or markup"
-        return f"as in {what} {match.other:,}{rest}"
+        return f"as in {what}{rest}"
     # Rounding must not promise more than there is.
-    return f"{math.floor(100 * match.likeness)}% like {what} {match.other:,}"
+    return f"{math.floor(100 * match.likeness)}% like {what}"

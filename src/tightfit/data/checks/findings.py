@@ -46,7 +46,9 @@ class Example:
     """One faulty row."""
 
     row: int
-    """Counted from 0."""
+    """Counted from 0, among rows with a label where there are labels."""
+    place: str
+    """Where it stands, as train and people count: ``line 14``, ``sheet row 7``."""
     text: str
     """A printable excerpt, where possible of the faulty place."""
     why: str
@@ -85,6 +87,8 @@ class Findings:
     found: dict[Kind, Finding]
     suspects: tuple[Suspected, ...] = ()
     """All suspect labels, the most suspect first."""
+    unlabelled: int = 0
+    """Rows without a label, which are not among ``rows``."""
 
     @property
     def imbalance(self) -> float | None:
@@ -107,6 +111,7 @@ class Findings:
             "labels": list(self.label_counts),
             "imbalance": self.imbalance,
             **{kind: self.count(kind) for kind in KINDS},
+            "unlabelled": self.unlabelled,
             "label_counts": self.label_counts,
             "examples": {kind: [asdict(e) for e in found[kind].examples] for kind in KINDS},
             "skipped": {kind: found[kind].skipped for kind in KINDS if found[kind].skipped},

@@ -64,12 +64,14 @@ def _uneven(counts: Mapping[str, int]) -> list[str]:
     sentences = []
     if absent:
         more = f" and {len(absent) - LISTED:,} more" if len(absent) > LISTED else ""
-        sentences.append(f"no training row has the label {', '.join(absent[:LISTED])}{more}")
+        sentences.append(
+            f"no training row has the label {', '.join(map(repr, absent[:LISTED]))}{more}"
+        )
     most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
     ratio = present[most] / present[least]
     if ratio >= LOPSIDED:
         sentences.append(
-            f"{most} has {ratio:,.0f} times as many training rows as {least} "
+            f"label {most!r} has {ratio:,.0f} times as many training rows as {least!r} "
             f"({present[most]:,} and {present[least]:,})"
         )
     return sentences

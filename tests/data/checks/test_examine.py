@@ -160,7 +160,7 @@ def test_truncation_is_counted_by_the_given_tokenizer() -> None:
     rows = finding.found["truncated"]
     assert seen == texts
     assert rows.rows == tuple(range(2, 2100, 3))
-    assert rows.examples[0] == Example(2, "a b c d", "4 tokens; 3 are read")
+    assert rows.examples[0] == Example(2, "row 2", "a b c d", "4 tokens; 3 are read")
 
 
 def test_what_nobody_looked_at_is_said() -> None:
@@ -289,9 +289,9 @@ def test_clean_rows_need_no_warning() -> None:
     ("counts", "sentences"),
     [
         ([10, 2, 9], []),
-        ([20, 2, 9], ["x has 10 times as many training rows as y (20 and 2)"]),
-        ([20, 0, 9], ["no training row has the label y"]),
-        ([0, 1, 0], ["no training row has the label x, z"]),
+        ([20, 2, 9], ["label 'x' has 10 times as many training rows as 'y' (20 and 2)"]),
+        ([20, 0, 9], ["no training row has the label 'y'"]),
+        ([0, 1, 0], ["no training row has the label 'x', 'z'"]),
     ],
 )
 def test_uneven_classes(counts: list[int], sentences: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -18,10 +19,13 @@ from tests.command import Recorder, cli, replace
 from tests.exports import LENGTH, NAMES, toy_run, toy_texts, wide_encoder
 from tests.toy_setups import Notes
 from tests.toys import toy_rows, write_jsonl
-from tightfit import Run, export
+from tightfit import Run, export, storage
 from tightfit.engines.parity import refuse_difference
 from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, UsageError
 from tightfit.exporting.format_names import FORMATS
+from tightfit.metrics.interval import Interval
+from tightfit.tasks.chosen_threshold import ChosenThreshold
+from tightfit.tasks.label_thresholds import DERIVED_NAME
 
 
 @pytest.fixture(scope="module")
@@ -111,23 +115,47 @@ def test_moved_rows_are_not_taken_for_others(trained: Path, tmp_path: Path) -> N
     assert found.parity.rows == 120 + 10
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_the_folder_answers_by_itself(form: str, run: Path, tmp_path: Path) -> None:
-    """``python predict.py``, without tightfit; graphs without torch as well."""
-    out = tmp_path / "out"
-    export(run, form, out, progress=Notes())
+def by_itself(out: Path, form: str, texts: list[str]) -> tuple[list[str], list[float]]:
+    """What ``python predict.py`` answers, without tightfit; graphs without torch as well."""
     gone = ["tightfit", *(["torch", "transformers"] if "onnx" in form else [])]
     code = f"import sys, runpy; sys.modules.update(dict.fromkeys({gone}))"
     command = [sys.executable, "-c", f"{code}; runpy.run_path({str(out / 'predict.py')!r})"]
-    texts = [text for text in toy_texts() if text]
     lines = "\n".join(texts) + "\n"
     found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
     labels, scores = zip(*(line.split("\t") for line in found.stdout.splitlines()), strict=True)
+    return list(labels), [float(score) for score in scores]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_folder_answers_by_itself(form: str, run: Path, tmp_path: Path) -> None:
+    """As the run does, on the same texts."""
+    export(run, form, tmp_path / "out", progress=Notes())
+    texts = [text for text in toy_texts() if text]
+    labels, scores = by_itself(tmp_path / "out", form, texts)
     wanted = Run.load(run).predict(texts)
     same = np.mean([a == b for a, b in zip(labels, wanted.labels, strict=True)])
     assert same == 1 if "8" not in form else same > 0.5
     if "8" not in form:
-        assert np.abs(np.array(scores, float) - wanted.probabilities.max(1)).max() < 1e-4
+        assert np.abs(np.array(scores) - wanted.probabilities.max(1)).max() < 1e-4
+
+
+@pytest.mark.parametrize("form", ["merged", "onnx"])
+def test_a_kept_threshold_goes_along(form: str, run: Path, tmp_path: Path) -> None:
+    """The folder answers by it as the run does, and tells which programs will not."""
+    copy, notes = Path(shutil.copytree(run, tmp_path / "run")), Notes()
+    texts = [text for text in toy_texts() if text]
+    shares_N = np.sort(Run.load(run).predict(texts).probabilities[:, 0])
+    level = float(shares_N[len(texts) // 2 : len(texts) // 2 + 2].mean())
+    any_share = Interval(0.5, 0.1, 0.9)
+    chosen = ChosenThreshold(NAMES[0], "recall", 0.5, level, 9, any_share, any_share)
+    derived = Run(copy).folder
+    storage.write_derived(derived, DERIVED_NAME, {"thresholds": [chosen.to_json()]})
+    export(copy, form, tmp_path / "out", progress=notes)
+    labels, _ = by_itself(tmp_path / "out", form, texts)
+    assert labels == Run.load(copy).predict(texts).labels != Run.load(run).predict(texts).labels
+    caveat = "% on: predict.py does so; other programs that load the folder answer the most"
+    assert any(caveat in line for line in notes.warned)
+    assert caveat in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("form", FORMATS)

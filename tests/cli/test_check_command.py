@@ -57,8 +57,8 @@ def test_findings_in_words(faulty: Path) -> None:
     assert f"{faulty}:8rows" in "".join(result.stderr.split())
     assert any(line.startswith("exact duplicates 1 12.5% text and label of an") for line in lines)
     assert any(line.startswith("shared - not looked for: no test rows") for line in lines)
-    assert "row 6 (as in row 0)" in lines
-    assert "row 7 (<b>)" in lines
+    assert "line 7 (as in line 1)" in lines
+    assert "line 8 (<b>)" in lines
     assert "so <b>bold</b> a [red] word" in lines
     assert "--fix duplicates,markup --out clean.parquet" in lines
 
@@ -103,7 +103,7 @@ def test_the_object(faulty: Path) -> None:
     answer = json.loads(result.stdout)
     assert (answer["rows"], answer["exact_duplicates"], answer["markup"]) == (8, 1, 1)
     assert answer["examples"]["markup"] == [
-        {"row": 7, "text": "so <b>bold</b> a [red] word", "why": "<b>"}
+        {"row": 7, "place": "line 8", "text": "so <b>bold</b> a [red] word", "why": "<b>"}
     ]
 
 
@@ -122,6 +122,31 @@ def test_faults(arguments: list[str], code: int, words: str) -> None:
     result = check(*arguments, code=code)
     assert result.stdout == ""
     assert words in result.stderr
+
+
+def test_rows_without_a_label_are_counted(tmp_path: Path) -> None:
+    """A look at faults is refused by none; a copy keeps what is left where it stood."""
+    lines = ["text,label,more", *(f"{row['text']!r},,{i}" for i, row in enumerate(CLEAN[:1]))]
+    lines += [f"words {i},{'ab'[i % 2]},{i}" for i in range(6)] + ["words 0,a,9"]
+    rows, out = tmp_path / "rows.csv", tmp_path / "clean.csv"
+    rows.write_text("\n".join(lines), "utf-8")
+    told = check("--data", rows, "--fix", "duplicates", "--out", out).stderr
+    assert "unlabelled" in told
+    assert "line 9 (as in line 3)" in told
+    assert [line.strip('"')[-1] for line in out.read_text("utf-8").splitlines()[1:]] == list(
+        "012345"
+    )
+    found = json.loads(check("--data", rows, "--json").stdout)
+    assert (found["rows"], found["unlabelled"]) == (7, 1)
+
+
+def test_the_suggested_command_names_the_labels(tmp_path: Path) -> None:
+    """Though check goes without them, too."""
+    rows = tmp_path / "rows.csv"
+    lines = [f"quite a few words that make a comment {i},{'ab'[i % 2]}" for i in range(20)]
+    rows.write_text("\n".join(["Kommentar,Bewertung", *lines]), "utf-8")
+    told = check("--data", rows, code=4).stderr
+    assert "--text-column Kommentar --label-column Bewertung" in told
 
 
 def test_the_help_names_every_fix() -> None:

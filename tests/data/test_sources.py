@@ -651,11 +651,33 @@ def test_a_row_without_a_text_is_refused_or_empty(name: str, tmp_path: Path) -> 
     path = FILES[name](tmp_path / name, ["a", None, "c", None], [0, 1, 0, 1])
     places = {"CSV": "lines 3, 5;", "jsonl": "lines 2, 4;", "parquet": r"rows 1, 3 \(counted"}
     kind = {"csv": "CSV", "tsv": "CSV", "ndjson": "jsonl"}.get(name[5:], name[5:])
-    with pytest.raises(DataError, match=rf"without a text\n.*{places[kind]}.*2 of 4(.|\n)*=empty"):
+    with pytest.raises(DataError, match=rf"without a text\n.*{places[kind]}.*2 of 4(.|\n)*=drop"):
         unlabelled(path)
     empty = Columns(missing_text="empty")
     assert unlabelled(path, empty).texts == ["a", "", "c", ""]
     assert [*chain(*iter_texts(path, empty))] == ["a", "", "c", ""]
+    dropped = unlabelled(path, Columns(missing_text="drop"))
+    assert (dropped.texts, dropped.left_out) == (["a", "c"], {"text": 2})
+
+
+@each_file
+def test_both_kinds_of_gaps_are_told_at_once(name: str, tmp_path: Path) -> None:
+    """With the options of one command; dropped, texts and labels stay together."""
+    path = FILES[name](tmp_path / name, ["a", None, "c", "d", "e"], ["x", "y", None, "y", "x"])
+    with pytest.raises(DataError, match=r"without a text; .* without a label; 5 rows") as caught:
+        read_table(path, Columns(), labelled=True)
+    assert caught.value.add == "--set data.missing_text=drop --set data.missing_label=drop"
+    kept = Columns(missing_text="drop", missing_label="drop")
+    table = read_table(path, kept, labelled=True)
+    assert (table.texts, table.labels) == (["a", "d", "e"], ["x", "y", "x"])
+    assert table.left_out == {"text": 1, "label": 1}
+
+
+def test_nothing_is_left(tmp_path: Path) -> None:
+    """No row is no data."""
+    path = put(tmp_path / "a.csv", "text,label\na,\nb,\n")
+    with pytest.raises(DataError, match="no row has a label"):
+        read_table(path, Columns(missing_label="drop"), labelled=True)
 
 
 def test_a_key_that_a_json_line_lacks_is_a_missing_value(tmp_path: Path) -> None:

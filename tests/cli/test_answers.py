@@ -130,7 +130,7 @@ def test_train_arguments(trainer: Recorder) -> None:
         **{"validation": "v", "model": ["m"], "recipe": "paper", "budget": 1_000_000},
         **{"out": Path("o"), "seed": 7, "max_steps": 8, "limit": 9, "resume": False},
         **{"overwrite": True, "settings": ["a.b=c"], "text_column": "t,u", "label_column": "l"},
-        **{"minutes": None, "from_run": None},
+        **{"minutes": None, "from_run": None, "label_names": None, "unlabelled": None},
     }
 
 
@@ -250,7 +250,7 @@ def test_evaluate_words(evaluator: Recorder) -> None:
     assert f"[red] {scores.confusion[1][0]} {scores.confusion[1][1]}" in rows
     assert "before calibration 8.1%" in rows
     assert "temperature 1.25" in rows
-    assert "the calibration error was not halved: too few rows" in rows
+    assert "calibration mended less than half of its error: too few rows" in rows
     assert max(map(len, page.splitlines())) <= 80
 
 

@@ -26,6 +26,7 @@ class ToyRun:
         self.loaded: tuple[Any, ...] = ()
         self.thresholds: dict[int, float] = {}
         self.config, self.path = load_config(), Path("run")
+        self.task = SingleLabel.from_names(NAMES)
 
     def load(self, path: Path, **options: Any) -> ToyRun:
         """Stands for Run.load; who asks for few errors gets answers from a confidence of 0.8 on."""
@@ -39,8 +40,7 @@ class ToyRun:
         sport_N = np.array([0.75 if "g" in text else 0.25 for text in texts])
         cut = sum(len(text) > 99 for text in texts)
         shares_NK = np.stack([1 - sport_N, sport_N], axis=1)
-        task = SingleLabel.from_names(NAMES)
-        return task.predictions(shares_NK, truncated=cut, threshold=self.threshold)
+        return self.task.predictions(shares_NK, truncated=cut, threshold=self.threshold)
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Recorder:
         "rows": 7600,
         "truncated": 12,
         "abstained": 3,
+        "empty": 2,
         "threshold": 0.8,
         "by_linear": 5,
         "seconds": 100.0,

@@ -15,6 +15,7 @@ import torch
 
 import tightfit
 from tests.toy_setups import SHORT, Notes, toy_job, toy_loop
+from tests.toys import toy_rows, write_jsonl
 from tightfit.config import Decision
 from tightfit.errors import UsageError
 from tightfit.model.classifier import Classifier, predict_logits
@@ -128,18 +129,34 @@ def test_the_choice_on_record_is_kept(bert: Path, monkeypatch: pytest.MonkeyPatc
     assert found.schedule == short.schedule
 
 
-def test_too_short_a_time_is_refused(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what was spent already, and what would be needed."""
-    with pytest.raises(UsageError) as caught:
-        fitted(toy_job(bert), monkeypatch, 0.01, Pace(60.0, 0.0))
-    assert "0.01 minutes leave no time to train" in str(caught.value)
-    assert "allowed: 1.2 minutes or more" in str(caught.value)
+def test_too_short_a_time_is_one_step(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has been read and loaded is not thrown away, though a forecast is too long."""
+    setup, progress = fitted(toy_job(bert, "head.start=probe"), monkeypatch, 0.01, Pace(60.0, 0.0))
+    assert (setup.schedule.total, setup.schedule.warmup) == (1, 0)
+    (told,) = [words for words in progress.warned if "no time is left for more" in words]
+    assert told.startswith("1 step: ")
+    assert "the head alone is sealed, or this step where it is better, at about 1.1 min" in told
 
 
-def test_a_time_that_is_over_is_refused(bert: Path) -> None:
-    """As where reading took all of it; with a head that begins at random, too."""
-    with pytest.raises(UsageError, match="leave no time to train"):
-        fit_into(toy_job(bert), TimeLimit(0.01, time.monotonic() - 5), Notes())
+def test_a_time_that_reading_took_is_refused() -> None:
+    """Before anything is computed."""
+    with pytest.raises(UsageError, match=r"leave no time to train[\s\S]*0.083 minutes for start"):
+        TimeLimit(0.01, time.monotonic() - 5).check()
+
+
+def test_no_time_for_steps_is_sealed_all_the_same(bert: Path, tmp_path: Path) -> None:
+    """The whole way, from rows to seal."""
+    notes, rows = Notes(), write_jsonl(tmp_path / "rows.jsonl", toy_rows(200))
+    given: dict[str, Any] = {
+        "model": str(bert),
+        "settings": [*SHORT, "head.start=probe"],
+        "progress": notes,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time_budget, "rehearse", lambda _: Pace(900.0, 0.0))
+        found = tightfit.train(rows, out=tmp_path / "run", minutes=2, **given)
+    assert (found.steps, found.proofs["gradients"]["ok"]) == (1, True)
+    assert [words for words in notes.warned if "no time is left for more" in words]
 
 
 def test_a_cached_step_is_never_free(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

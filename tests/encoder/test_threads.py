@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tests.exports import toy_texts
-from tests.test_loop import QUIET, recorded, without_dropout
 from tests.toy_setups import toy_job, toy_loop
+from tests.training.test_loop import QUIET, recorded, without_dropout
 from tightfit import Run, TrainResult
 from tightfit.data import batches
 from tightfit.encoder.threads import side_by_side

@@ -26,7 +26,7 @@ from benchmarks.gpu.run import RUN, SIZES
 from benchmarks.gpu.runner import ROOT, run_part
 from benchmarks.machine import run_process
 
-from tests.test_speed import FIGURES
+from tests.benchmarks.test_speed import FIGURES
 from tests.toy_setups import toy_classifier
 
 TOLD = (

@@ -24,7 +24,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tests.command import cli
 from tightfit import Run
 
-KEPT = Path(__file__).parent / "data" / "format1"
+KEPT = Path(__file__).parent.parent / "data" / "format1"
 RUNS = ("lora", "vera", "bias")
 TEXTS = (
     *("goal match in the team", "stock", "", "bank profit with a new price on market"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.test_plan import plan_of
+from tests.budget.test_parameter_plan import plan_of
 from tightfit.budget.allocate import largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.parts import price_at

@@ -216,3 +216,13 @@ def test_beside_numbers(make: Make) -> None:
     assert "text__tightfitregressor0" in columns.fit(FRAME, RATINGS).get_feature_names_out()
     found = cross_val_predict(make_pipeline(columns, Ridge()), FRAME, RATINGS, cv=2)
     assert found.shape == (COUNT,)
+
+
+def test_pairs_of_texts(make: Make) -> None:
+    """Rated as two columns of a frame and as tuples alike."""
+    pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
+    frame = pd.DataFrame(pairs, columns=["one", "other"])
+    paired = {"data.pair": True}
+    first = make(settings=paired, text_column=["one", "other"]).fit(frame, RATINGS)
+    again = make(settings=paired).fit(pairs, RATINGS)
+    assert np.array_equal(first.predict(frame), again.predict(pairs))

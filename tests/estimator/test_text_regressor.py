@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import estimator_checks, get_tags
 
-from tests.test_estimator_checks import THEIRS
+from tests.estimator.test_sklearn_checks import THEIRS
 from tests.toy_estimators import COUNT, RATINGS, SETTINGS, TEXTS, TWO, toy_regressor
 from tightfit import TightfitClassifier, TightfitRegressor
 from tightfit.errors import ArtefactError

@@ -92,14 +92,12 @@ class Table:
 
     def select(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""
-        labels = None if self.labels is None else [self.labels[row] for row in rows]
-        sets = None if self.label_sets is None else [self.label_sets[row] for row in rows]
-        groups = None if self.groups is None else [self.groups[row] for row in rows]
-        weights = None if self.weights is None else [self.weights[row] for row in rows]
-        texts = [self.texts[row] for row in rows]
-        places = None if self.places is None else [self.places[row] for row in rows]
-        found = replace(self, texts=texts, labels=labels, label_sets=sets, groups=groups)
-        return replace(found, places=places, weights=weights)
+        a_row = ("texts", "labels", "label_sets", "groups", "weights", "places")
+        found = {name: values for name in a_row if (values := getattr(self, name)) is not None}
+        chosen: dict[str, Any] = {
+            name: [values[row] for row in rows] for name, values in found.items()
+        }
+        return replace(self, **chosen)
 
     def place(self, row: int) -> str:
         """Where a row stands, as its reader counts: ``line 1,204``."""

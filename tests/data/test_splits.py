@@ -118,7 +118,7 @@ def test_more_classes_than_held_out_rows_are_split_unstratified() -> None:
     assert len(parts.validation) == 9
     assert parts.note == (
         "640 validation rows are more than a tenth of 90: 9 rows are held out instead; "
-        "one side is too small for all 30 classes: not stratified"
+        "one side is too small for all 30 kinds of label: not stratified"
     )
 
 

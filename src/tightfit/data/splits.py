@@ -140,7 +140,7 @@ def _stratified(strata: Sequence[int], held_out: int, seed: int, note: str | Non
             next_step="give more rows, or set data.stratify=false",
         )
     if min(held_out, len(rest) - held_out) < classes:
-        notes.append(f"one side is too small for all {classes:,} classes: not stratified")
+        notes.append(f"one side is too small for all {classes:,} kinds of label: not stratified")
         first = {strata[row]: row for row in reversed(rest)}
         spare = [row for row in rest if first[strata[row]] != row]
         if len(spare) > held_out:

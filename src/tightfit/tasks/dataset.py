@@ -117,7 +117,7 @@ def read_dataset(
             *quick_warnings(
                 train.texts,
                 strata=task.identities(train_targets),
-                counts=counts,
+                counts=counts if task.calibrates else {},  # ratings are no labels
                 held=[] if folds else held.texts,
             ),
             *(split.warnings if split else ()),

@@ -31,7 +31,7 @@ def quick_warnings(
     Args:
         texts: rows to train on.
         strata: the same number for rows of the same label.
-        counts: rows of each label, those without any among them.
+        counts: rows of each label, those without any among them; empty where there are no labels.
         held: rows to validate on.
     """
     keys = [text_key(text) for text in texts]
@@ -59,6 +59,8 @@ def _count(texts: Sequence[str], find: Callable[[str], object]) -> int:
 
 def _uneven(counts: Mapping[str, int]) -> list[str]:
     """Sentences about classes without rows, and about one that outnumbers another by far."""
+    if not counts:
+        return []
     present = {name: count for name, count in counts.items() if count}
     absent = [name for name in counts if name not in present]
     sentences = []

@@ -42,7 +42,9 @@ def read_label_sets(
     cells = chunk.cells[-1]
     _refuse_unknown(chunk, cells, untyped=untyped)
     lists = [index for index, cell in enumerate(cells) if is_list(cell)]
-    if lists and len(lists) < len(cells):
+    if lists and untyped:  # fastText's form, the only text with lists: one label is a list of one
+        cells = [cell if is_list(cell) else [cell] for cell in cells]
+    elif lists and len(lists) < len(cells):
         others = sorted(set(range(len(cells))) - set(lists))
         raise chunk.fault(
             f"labels are partly lists, partly others such as {describe(cells[others[0]])}",

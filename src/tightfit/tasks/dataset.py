@@ -213,7 +213,10 @@ def _folds_asked(config: Config, strata: Strata, *, given: bool) -> Decision[int
         return None
     if asked:
         return Decision(asked, ASKED)
-    return Decision(FEW_FOLDS, f"{each:.3g} rows a class are too few to hold any out")
+    few = f"{each:.3g} rows a class"
+    if config.data.task == "rating":  # whose strata are ranges of ratings, not classes
+        few = f"{len(strata):,} rows"
+    return Decision(FEW_FOLDS, f"{few} are too few to hold any out")
 
 
 def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], seed: int) -> Folds:

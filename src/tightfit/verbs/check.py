@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
-from tightfit.config import Settings, load_config, with_reading
+from tightfit.config import Settings, TaskKind, load_config, with_reading
 from tightfit.data.checks.cleaning import FIXES, Cleaned, Fix, cleaned
 from tightfit.data.checks.findings import Findings
 from tightfit.data.copies import check_copy, write_sheet
@@ -111,9 +111,10 @@ def check(
         check_new_file(file, overwrite=overwrite)
     defaults = with_reading(load_config(), settings, "data.pair").data
     columns = Columns.of(defaults, text_column, label_column, "empty")
-    several = bool(defaults.task == "multi" or defaults.label_separator)
-    columns = replace(columns, task="multi" if several else "single")
-    columns = replace(columns, missing_label="refuse" if several else "drop")
+    named = defaults.task if defaults.task != "auto" else "single"
+    task: TaskKind = "multi" if defaults.label_separator else named
+    columns = replace(columns, task=task)
+    columns = replace(columns, missing_label="refuse" if task == "multi" else "drop")
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.check_outputs import cleaned_sheet, suspects_sheet

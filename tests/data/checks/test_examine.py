@@ -312,3 +312,13 @@ def test_quick_warnings_agree_with_the_check() -> None:
     )
     counts = [int(sentence.split()[0]) for sentence in warnings[:3]]
     assert counts == [len(where["exact_duplicates"]), len(where["contradictory"]), 10]
+
+
+def test_ratings_are_not_judged_as_names() -> None:
+    """Repeats and contradictions are found; spelling and suspects are left out, with words."""
+    found = check_table(Table(["a b", "a b", "a b", ""], [1.5, 1.5, 2.0, 3.0]))
+    assert (found.count("exact_duplicates"), found.count("contradictory")) == (1, 3)
+    assert found.count("empty") == 1
+    assert (found.label_counts, found.imbalance) == ({}, None)
+    for kind in ("suspect_labels", "label_spelling"):
+        assert found.to_json()["skipped"][kind] == "the labels are ratings"

@@ -36,6 +36,8 @@ NONE = "(none)"
 
 NO_LABELS = "the rows have no labels"
 
+RATINGS = "the labels are ratings"
+
 TOKENS_AT_ONCE = 1_000
 """Texts handed to a tokenizer together."""
 
@@ -103,6 +105,8 @@ class _Rows:
     """By class id; of several labels a row, each set of them that occurs is a class."""
     labels: list[tuple[str, ...]] | None
     """Of each row, where it may have several."""
+    rated: bool
+    """Whether labels are ratings: each number is a class, which is right for repeats alone."""
     place: Callable[[int], str]
     examples: int
     progress: Progress
@@ -110,7 +114,7 @@ class _Rows:
     @classmethod
     def of(cls, table: Table, examples: int, progress: Progress) -> _Rows:
         keys = [text_key(text) for text in table.texts]
-        labels = None
+        labels, rated = None, table.kind == "rating"
         if table.label_sets:
             classes = own_classes(table.flat())
             own = [sorted(ids) for ids in classes.encode_sets(table)]
@@ -118,13 +122,17 @@ class _Rows:
             table = replace(table, label_sets=None, labels=[", ".join(x) or NONE for x in labels])
             table = replace(table, label_names=None, label_values=None)
         if not table.labels:
-            return cls(table.texts, keys, None, (), labels, table.place, examples, progress)
+            return cls(table.texts, keys, None, (), labels, rated, table.place, examples, progress)
+        if rated:
+            table = replace(table, labels=[str(label) for label in table.labels])
         classes = own_classes(table)
-        ids = classes.encode(table)
-        return cls(table.texts, keys, ids, classes.names, labels, table.place, examples, progress)
+        ids, names = classes.encode(table), classes.names
+        return cls(table.texts, keys, ids, names, labels, rated, table.place, examples, progress)
 
     def counts(self) -> dict[str, int]:
-        """Rows of each label."""
+        """Rows of each label; ratings have none to count."""
+        if self.rated:
+            return {}
         if self.labels is not None:
             return dict(sorted(Counter(label for own in self.labels for label in own).items()))
         counts = class_counts(self.ids or [], len(self.names))
@@ -165,6 +173,8 @@ class _Rows:
         """The suspect labels, or why nobody looked."""
         if self.ids is None:
             return NO_LABELS
+        if self.rated:
+            return RATINGS
         if self.labels is not None:
             return "rows have several labels each"
         # A text that repeats would be known from its copy in another fold, and one with two labels
@@ -214,6 +224,8 @@ class _Rows:
     def spelling(self) -> Finding:
         if self.ids is None:
             return Finding(skipped=NO_LABELS)
+        if self.rated:
+            return Finding(skipped=RATINGS)
         meant, own = (
             likely_meant(self.counts()),
             self.labels or [(self.names[i],) for i in self.ids],

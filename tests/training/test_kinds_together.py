@@ -36,7 +36,7 @@ def rows_of(kind: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("ways", [FOLDS, [*FOLDS, *GROUPS], HELD], ids=" ".join)
 @pytest.mark.parametrize("kind", ["multi", "rating", "single"])
 def test_pairs_of_each_kind(bert: Path, tmp_path: Path, kind: str, ways: list[str]) -> None:
-    """Proofs hold (a start that is kept has not moved, and says so), what scored the rows is told, and a pair is answered."""
+    """Proofs hold, or a start is kept and says so; a pair is answered."""
     data, out = write_jsonl(tmp_path / "rows.jsonl", rows_of(kind)), tmp_path / "run"
     plain = [each for each in SHORT if each != "train.folds=0"]
     linear = ["head.kind=linear", "head.start=probe"]

@@ -25,7 +25,7 @@ class TextPair(str):
         pair.first, pair.second = first, second
         return pair
 
-    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # str has one
         return self.first, self.second
 
     def __eq__(self, other: object) -> bool:

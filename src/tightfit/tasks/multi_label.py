@@ -243,7 +243,7 @@ class MultiLabel(Task):
 
     def answer_columns(self, label_format: LabelFormat) -> dict[str, Any]:
         """The labels, as a list."""
-        return {"labels": list[type(self.spelt(label_format)[0])]}  # type: ignore[misc]
+        return {"labels": list[type(self.spelt(label_format)[0])]}  # type: ignore[misc]  # a type made here
 
     # Scores
 

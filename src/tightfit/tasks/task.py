@@ -180,7 +180,8 @@ class Task(ABC):
         weights_N: NDArray[np.float64] | None = None,
     ) -> LinearMap:
         """The head that a linear probe starts from; ``balanced`` weighs rare labels up, and a row
-        of weight 2 is two rows."""
+        of weight 2 is two rows. Only rows with one class have weights: others are refused when
+        they are read, so that other kinds of target never get any."""
 
     def head_problem(
         self, features_NF: NDArray[np.float32], targets: NDArray[Any]

@@ -93,7 +93,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
     whole = rows.whole((*texts, *group, *label), CHUNK_ROWS)
     sizes, mend = (len(texts), len(label)), columns.mend_text
-    whole, left_out = without_missing(whole, sizes, columns.gaps, mend, pair=columns.pair)
+    whole, left_out, numbers = without_missing(whole, sizes, columns.gaps, mend, pair=columns.pair)
     parts = whole.cells[: len(texts)]
     strings = read_texts(whole, parts, columns.missing_text, mend, pair=columns.pair)
     groups = read_groups(whole, whole.cells[len(texts) :][: len(group)]) if group else None
@@ -104,6 +104,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         left_out=left_out,
         places=whole.places,
         unit=rows.origin.unit,
+        numbers=numbers,
     )
     if not label:
         return table

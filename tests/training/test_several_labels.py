@@ -88,6 +88,9 @@ def test_the_run_has_thresholds_with_reasons(result: TrainResult) -> None:
     page = render(run)
     assert "micro F1 on" in page
     assert "Labels a row" in page
+    assert "Can its confidence be believed?" in page
+    assert "share true by share probable in" in page
+    assert "What silence would buy" not in page
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

@@ -223,7 +223,7 @@ class Rows:
             texts = self.resolve(text, "--text-column")
             return texts, () if label is None else self.resolve((label,), "--label-column")
         except DataError as fault:
-            if fault is not self.no_header:
+            if fault is not self.no_header and fault.add is None:
                 self._complete(fault, text, label)
             raise
 
@@ -318,11 +318,20 @@ class Rows:
         columns = self.columns if self.untyped else tuple(self._first_cells()) or self.columns
         near = nearest(name, columns)
         hint = f"did you mean {near!r}? " if near else ""
+        sign = self._divider(name)
+        given = {" ": "space"}.get(sign, quote(sign))
         return DataError(
             f"{self.origin.source} has no column {name!r}",
             seen=_listed(columns),
-            next_step=f"{hint}{_CHOOSE} {flag}",
+            next_step=f"if {sign!r} divides its cells:" if sign else f"{hint}{_CHOOSE} {flag}",
+            add=f"--set data.delimiter={given}" if sign else None,
         )
+
+    def _divider(self, name: str) -> str:
+        """What may divide a heading that is all one column, and has this name among its parts."""
+        whole = self.columns[0] if self.untyped and len(self.columns) == 1 else ""
+        signs = {sign for sign in whole if not sign.isalnum() and sign not in "_-."}
+        return next((sign for sign in sorted(signs) if name in whole.split(sign)), "")
 
 
 def say_places(places: Sequence[int], unit: Unit) -> str:

@@ -304,6 +304,8 @@ def _open_file(path: Path, form: TextForm) -> Rows:
     if inside is None and path.suffix.lower() == ZIP:
         return _open_file(only_member(path), form)
     suffix = plain_suffix(path)
+    if inside is None and begins_as_fasttext(path):
+        return open_txt(path, source, form)
     if suffix in _TEXT_OPENERS:
         if suffix == path.suffix.lower() and inside is None:
             refuse_foreign(path)
@@ -312,8 +314,6 @@ def _open_file(path: Path, form: TextForm) -> Rows:
         return _TEXT_OPENERS[suffix](path, source, form)
     if suffix in SPREADSHEETS and inside is None:
         return open_sheet(path, source, part)
-    if inside is None and begins_as_fasttext(path):
-        return open_txt(path, source, form)
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None or inside is not None:
         kinds = ", ".join((*_TEXT_OPENERS, *_OPENERS, *SPREADSHEETS))

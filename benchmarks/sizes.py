@@ -74,10 +74,10 @@ def write_rows(root: Path, work: Path, name: str, size: int, draw: int) -> Cell:
     if cell.train.is_file() and cell.held.is_file():
         return cell
     cell.folder.mkdir(parents=True, exist_ok=True)
-    train, test = _table(root / name / "train.parquet"), root / name / "test.parquet"
+    train, test = read_table(root / name / "train.parquet"), root / name / "test.parquet"
     pool = np.random.default_rng(0).permutation(len(train))
     if test.is_file():
-        held = _table(test)
+        held = read_table(test)
         held = [held[i] for i in np.random.default_rng(0).permutation(len(held))[:HELD]]
     else:
         held, pool = [train[i] for i in pool[:HELD]], pool[HELD:]
@@ -92,7 +92,8 @@ def write_rows(root: Path, work: Path, name: str, size: int, draw: int) -> Cell:
     return cell
 
 
-def _table(path: Path) -> list[dict[str, Any]]:
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Rows of a data set, with the names of their labels where it has any."""
     columns = [c for c in ("text", "label", "label_name") if c in pq.read_schema(path).names]
     rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
     return rows
@@ -113,9 +114,9 @@ def _embeddings(cell: Cell, args: argparse.Namespace) -> Figures:
     (texts, labels), (held, answers) = _texts(cell.train), _texts(cell.held)
     started = time.perf_counter()
     model = LogisticRegression(max_iter=1000)
-    train: Any = _mean_embeddings(texts)
+    train: Any = mean_embeddings(texts)
     spent = time.perf_counter() - started
-    return _fitted(model, (train, labels), (_mean_embeddings(held), answers), spent=spent)
+    return _fitted(model, (train, labels), (mean_embeddings(held), answers), spent=spent)
 
 
 def _fitted(
@@ -134,7 +135,7 @@ def _fitted(
     return {"right": right, "rows": len(held[1]), "seconds": seconds, "parameters": parameters}
 
 
-def _mean_embeddings(texts: Sequence[str]) -> Any:
+def mean_embeddings(texts: Sequence[str]) -> Any:
     """By plain ``transformers``, in batches of like length."""
     import torch
     from transformers import AutoModel, AutoTokenizer

@@ -69,6 +69,9 @@ class Budget(Section):
     allocation: Literal["uniform", "importance"] = "uniform"
     """``uniform``: the same rank for every adapted layer. ``importance``: with
     ``adapters.rank=auto``, ranks by what the gradient on a few batches says they are worth."""
+    spend: Literal["all", "frugal"] = "all"
+    """``frugal``: the fewest parameters that validation rows cannot tell from all that the cap
+    pays, for some four trainings more."""
 
 
 class Model(Section):

@@ -35,6 +35,7 @@ from tightfit.training.continued_start import start_from
 from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
 from tightfit.training.divergence import prove_no_regression
 from tightfit.training.encoder_choice import recorded_encoder
+from tightfit.training.frugal import choose_frugally, tried
 from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
@@ -124,6 +125,8 @@ def _begin(
     if limit is not None:
         setup = fit_into(setup, limit, progress)
         set_seed(config.seed)
+    if origin is None and tried(setup):
+        setup = choose_frugally(setup, progress)
     if dataset.folds is not None:
         setup = choose_by_folds(setup, progress)
     folder = start.create(setup) if stored is None else start.folder

@@ -25,6 +25,14 @@ LIBRARY: dict[Format, str] = {
 }
 """What the card names as the library that loads the folder."""
 
+NEEDS: dict[Format, str] = {
+    "peft": "torch transformers peft",
+    "merged": "torch transformers",
+    "onnx": "numpy onnxruntime tokenizers",
+    "onnx-int8": "numpy onnxruntime tokenizers",
+}
+"""The packages that the example needs."""
+
 _LINES = {False: "a text a line", True: "a pair a line, a tab between its texts"}
 """What the example reads."""
 
@@ -42,6 +50,7 @@ def write_example(run: Run, form: Format, folder: Path) -> None:
     """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
     name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
     facts = {"form": form, "base": run.base.public_name, "pair": run.config.data.pair}
+    facts |= {"needs": NEEDS[form]}
     text = _TEMPLATES.get_template(name).render(**facts, kind=run.task.kind)
     write_text(folder / EXAMPLE_FILE, text)
 
@@ -59,8 +68,8 @@ def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
     card.data.library_name = LIBRARY[form]
     card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
     loading = (
-        f"`python {EXAMPLE_FILE} < texts.txt` answers {_LINES[run.config.data.pair]}; the program "
-        "is short enough to copy from.\n\n"
+        f"`pip install {NEEDS[form]}`, then `python {EXAMPLE_FILE} < texts.txt` answers "
+        f"{_LINES[run.config.data.pair]}; the program is short enough to copy from.\n\n"
     )
     card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
     if run.thresholds and run.task.one_class:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tightfit.metrics.conformal import Reach
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
+    from tightfit.model.side_head import SideHead
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.chosen_threshold import ChosenThreshold
@@ -317,6 +318,17 @@ class Run(Shown):
             return through_transformers(self.classifier, longest, most)
 
     @cached_property
+    def side(self) -> SideHead | None:
+        """What reads characters beside it, where there is such a head.
+
+        Raises:
+            ArtefactError: it is damaged.
+        """
+        from tightfit.model.side_head import SideHead
+
+        return SideHead.read(self.artefact) if self.plan.side else None
+
+    @cached_property
     def predictor(self) -> Predictor:
         """What answers texts, as :meth:`load` makes it."""
         from tightfit.engines.predictor import Predictor, check_max_length
@@ -326,7 +338,8 @@ class Run(Shown):
         check_max_length(length, self.model.longest)
         kept = self.decisions.long_text.value
         reach = self.intervals.value if self.intervals else None
-        return Predictor(self.model, self.task, length, *confidence, kept, self.thresholds, reach)
+        answering = *confidence, kept, self.thresholds, reach
+        return Predictor(self.model, self.task, length, *answering, self.side)
 
     def predict(self, texts: Any, progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order.

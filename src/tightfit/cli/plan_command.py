@@ -85,7 +85,7 @@ def _parts(plan: Plan) -> list[tuple[str, str, int]]:
     return parts + [
         (f"head: {layer.name}", f"rank {layer.rank}" if layer.rank else "", layer.parameters)
         for layer in plan.head_layers
-    ]
+    ] + ([("side head", plan.side.price, plan.side.parameters)] if plan.side else [])
 
 
 def _cap_line(total: int, cap: int, console: Console) -> Text:

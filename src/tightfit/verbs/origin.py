@@ -24,6 +24,7 @@ from tightfit.training.encoder_choice import CHOICE_ASIDE, choose_encoder, recor
 from tightfit.training.importance import decide_plan
 from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.request import TrainRequest
+from tightfit.training.side_choice import decide_side
 from tightfit.training.summary import Continued
 from tightfit.training.time_budget import TimeLimit
 
@@ -132,12 +133,25 @@ def choose_plan(
         source = recorded_encoder(config, decided)
         plan = continued_plan(config, source, origin.run.plan, dataset.task.outputs)
         kept = {"encoder": decided.encoder, "prefix": decided.prefix}
-        same = {name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each}
+        same: dict[str, Decision[Any]] = {
+            name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each
+        }
+        if plan.side:
+            same["side"] = Decision(plan.side.buckets, AS_BEFORE)
         return Chosen(source, plan, {**same, "pooling": Decision(plan.pooling, AS_BEFORE)})
     limit = None if minutes is None else TimeLimit(minutes, request.started)
     chosen = choose_encoder(config, dataset, limit, progress)
     seconds = None if limit is None else CHOICE_ASIDE * limit.left
     pooling = decide_pooling(chosen.probe, chosen.source, seconds)
+    side = decide_side(chosen.probe, chosen.source, pooling.value, seconds)
+    buckets = side.value if side and side.value else "off"
     set_seed(config.seed)  # deciding by importance builds a model
-    plan = decide_plan(config, dataset, chosen.source, progress, pooling=pooling.value)
-    return Chosen(chosen.source, plan, {**chosen.decisions, "pooling": pooling})
+    plan = decide_plan(
+        config.with_values({"head.side": buckets}),
+        dataset,
+        chosen.source,
+        progress,
+        pooling=pooling.value,
+    )
+    beside = {"side": side} if side else {}
+    return Chosen(chosen.source, plan, {**chosen.decisions, "pooling": pooling, **beside})

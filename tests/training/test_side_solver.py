@@ -34,9 +34,9 @@ def rows(count: int = 90) -> tuple[list[str], NDArray[np.int64]]:
     return texts, targets_N
 
 
-def solver(weights_N: NDArray[np.float64] | None = None) -> SideSolver:
+def solver() -> SideSolver:
     """On those rows."""
-    return SideSolver(SidePlan(256, 3), 0, *rows(), weights_N)
+    return SideSolver(SidePlan(256, 3), 0, *rows())
 
 
 def test_the_solution_is_that_of_scikit_learn() -> None:
@@ -71,7 +71,7 @@ def test_a_row_of_weight_two_is_two_rows() -> None:
     """In the solution and in its features' rarity alone it counts once."""
     texts, targets_N = rows(30)
     weights_N = np.where(np.arange(30) < 3, 2.0, 1.0)
-    once = SideSolver(SidePlan(64, 3), 0, texts, targets_N, weights_N)
+    once = SideSolver(SidePlan(64, 3), 0, texts, targets_N, weights_N=weights_N)
     plain = SideSolver(SidePlan(64, 3), 0, texts, targets_N)
     assert once.is_solved(once.head, 1.0).ok
     with pytest.raises(ProofError):

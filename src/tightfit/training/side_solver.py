@@ -38,6 +38,7 @@ class SideSolver:
         seed: int,
         texts: Sequence[str],
         targets_N: NDArray[np.int64],
+        *,
         weights_N: NDArray[np.float64] | None = None,
     ) -> None:
         """Take the rows; nothing is computed yet."""
@@ -53,7 +54,7 @@ class SideSolver:
         weights_N = dataset.train_weights
         texts = [dataset.train_texts[row] for row in rows_N.tolist()]
         own_N = None if weights_N is None else weights_N[rows_N]
-        return cls(plan, seed, texts, dataset.train_targets[rows_N], own_N)
+        return cls(plan, seed, texts, dataset.train_targets[rows_N], weights_N=own_N)
 
     @cached_property
     def _features(self) -> tuple[csr_array, NDArray[np.float64]]:

@@ -71,7 +71,7 @@ def run_training(
         origin = origin_of(request)
         setup, folder = _begin(request, start, origin, peers=peers, progress=progress)
         trained = _fit(folder, setup, peers, start=start, progress=progress)
-        return peers.share(_finish(folder, setup, trained, origin, progress))
+        return peers.share(_finish(folder, setup, trained, origin, progress=progress))
 
 
 def _announce(config: Config, progress: Progress) -> None:
@@ -211,6 +211,7 @@ def _finish(
     setup: Setup,
     trained: _Trained,
     origin: Origin | None,
+    *,
     progress: Progress,
 ) -> TrainResult:
     """Weigh the side head, count, score, calibrate, tell about it, and seal."""
@@ -218,7 +219,7 @@ def _finish(
     rows = setup.scored_rows()
     logits_NK = _unseen_logits(setup, run, rows)
     if setup.side is not None:
-        setup, logits_NK = _with_side(folder, setup, trained, logits_NK, rows)
+        setup, logits_NK = _with_side(folder, setup, trained, logits_NK=logits_NK, rows=rows)
         run = run.with_parts(plan=setup.plan, decisions=setup.decisions)
         assert setup.decisions.side is not None
         progress.say(f"side head: {setup.decisions.side.reason}")
@@ -264,6 +265,7 @@ def _with_side(
     folder: storage.RunFolder,
     setup: Setup,
     trained: _Trained,
+    *,
     logits_NK: NDArray[np.float32],
     rows: list[int],
 ) -> tuple[Setup, NDArray[np.float32]]:

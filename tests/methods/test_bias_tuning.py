@@ -94,7 +94,7 @@ def test_where_there_is_no_bias(family: str, targets: str, encoders: Callable[[s
 def test_the_lean_path_refuses(bert: Path) -> None:
     """It keeps the encoder's own weights as constants; the reason goes on record."""
     module = toy_classifier(bert, BIAS).module
-    reason = why_not_lean(module, frozen_dropout=False, checkpointing=False)
+    reason = why_not_lean(module, frozen_dropout=False)
     assert reason == "biases of the encoder train"
     setup = toy_job(bert, BIAS)
     assert setup.lean is None

@@ -129,7 +129,7 @@ def test_a_run_can_be_stopped_after_any_step(
     assert_same(resumed, straight)
 
 
-@pytest.mark.parametrize("way", ["recomputed", "lean", "frozen layers kept", "by tokens"])
+@pytest.mark.parametrize("way", ["own", "recomputed", "lean", "frozen layers kept", "by tokens"])
 def test_every_forward_pass_can_be_resumed(
     way: str, bert: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

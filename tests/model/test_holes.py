@@ -21,7 +21,7 @@ from tightfit.families import COMPUTED
 from tightfit.model.classifier import Classifier
 from tightfit.model.holes import Holes, Pass
 from tightfit.model.lean import LeanEncoder
-from tightfit.model.projections import AdaptedProduct
+from tightfit.model.projections import AdaptedProduct, Part
 
 EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
 
@@ -109,21 +109,21 @@ def test_a_part_draws_the_same_again() -> None:
 @pytest.mark.parametrize("share", [1e-12, 0.2])
 def test_the_product_has_the_gradients_of_masks(share: float) -> None:
     """Against numerical differences in double precision; two adapters with holes of their own."""
-    shapes = [(5, 4), (6, 4), (6,), (3, 4), (6, 3)]
-    x, weight, bias, a, b = (torch.randn(s, dtype=torch.double) for s in shapes)
-    drawn = Pass(3)
-    first, second = drawn.holes(x, share), drawn.holes(x, share)
-    reading = ((slice(0, 2), first), (slice(2, 3), second))
-    trained = [t.requires_grad_() for t in (x, a, b)]
-    product = partial(AdaptedProduct.apply)
-    assert torch.autograd.gradcheck(
-        lambda x, a, b: product(x, weight, bias, a, b, reading), trained
-    )
-    expected = F.linear(x, weight, bias)
-    for (rows, holes), columns in zip(reading, ([0, 1], [2]), strict=True):
-        seen = holes.cut_out(x) * holes.scale
-        expected = expected + seen @ a[rows].T @ b[:, columns].T
-    torch.testing.assert_close(product(x, weight, bias, a, b, reading), expected)
+    shapes = [(5, 4), (6, 4), (6,), (3, 4), (2, 2), (3, 1)]
+    x, weight, *trained = (torch.randn(s, dtype=torch.double).requires_grad_() for s in shapes)
+    weight, drawn = weight.detach(), Pass(3)
+    rows, columns = (slice(0, 2), slice(2, 3)), (slice(0, 2), slice(3, 6))
+    parts = [Part(*each, drawn.holes(x, share)) for each in zip(rows, columns, strict=True)]
+
+    def product(x: torch.Tensor, *rest: torch.Tensor) -> Any:
+        return AdaptedProduct.apply(x, weight, *rest[:2], parts, *rest[2:])
+
+    assert torch.autograd.gradcheck(product, (x, *trained))
+    expected = F.linear(x, weight, trained[0])
+    for part, b in zip(parts, trained[2:], strict=True):
+        assert part.holes is not None
+        expected[:, part.columns] += part.holes.drop(x) @ trained[1][part.rows].T @ b.T
+    torch.testing.assert_close(product(x, *trained), expected)
 
 
 @pytest.mark.parametrize("family", COMPUTED)

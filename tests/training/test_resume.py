@@ -35,6 +35,7 @@ SETTINGS = ["optim.batch=5", "optim.accumulate=2", "train.eval_every=3", "optim.
 
 WAYS = {
     "dropouts on": ["model.frozen_dropout=true", "adapters.dropout=0.1"],
+    "own": ["train.forward=own", "adapters.dropout=0.1", "model.frozen_dropout=true"],
     "recomputed": ["model.frozen_dropout=true", "train.checkpointing=on"],
     "lean": ["train.forward=auto"],
     "frozen layers kept": ["adapters.layers=1"],

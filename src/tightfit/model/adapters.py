@@ -111,7 +111,8 @@ def input_dropout(layer: nn.Module) -> float:
 
 def has_magnitudes(module: nn.Module) -> bool:
     """Whether adapters are those of DoRA."""
-    return any(_magnitudes(module))
+    layers = (x for x in module.modules() if isinstance(x, LoraLayer))
+    return any(ADAPTER in layer.lora_magnitude_vector for layer in layers)
 
 
 def trainable_tensors(module: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:

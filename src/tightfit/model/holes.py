@@ -41,6 +41,11 @@ class Holes:
         cut.view(-1).index_fill_(0, self.places, 0.0)
         return cut
 
+    def drop(self, x: torch.Tensor) -> torch.Tensor:
+        """Dropout of a tensor."""
+        dropped: torch.Tensor = _Dropped.apply(x, self)
+        return dropped
+
     def spare(self, x_TI: torch.Tensor, *factors: torch.Tensor) -> None:
         """Add a product of two matrices to ``x_TI`` in place, except in the holes."""
         flat = x_TI.view(-1)
@@ -79,10 +84,7 @@ class Pass:
 
     def drop(self, x: torch.Tensor, share: float) -> torch.Tensor:
         """Dropout of a share of ``x``."""
-        if not share:
-            return x
-        dropped: torch.Tensor = _Dropped.apply(x, self.holes(x, share))
-        return dropped
+        return self.holes(x, share).drop(x) if share else x
 
 
 class _Dropped(torch.autograd.Function):

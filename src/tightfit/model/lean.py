@@ -3,8 +3,8 @@
 Against the model's own forward pass it leaves out what changes nothing:
 
 - query, key and value are one product, and so are their adapters' A matrices;
-- where the head reads the first token, the last layer computes keys and values for all
-  tokens and everything else for the first alone;
+- where the head reads the first token, the last layer computes nothing for any other, not
+  even keys and values (:mod:`tightfit.model.first_token`);
 - below the lowest adapter nothing is kept for the backward pass;
 - frozen weights are put into the format of the products once, not at every step;
 - dropouts are drawn as holes, not as masks (:mod:`tightfit.model.holes`).
@@ -28,14 +28,15 @@ from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
 from tightfit.data.batches import Batch, most_padded_tokens
-from tightfit.encoder.forward import last, through
+from tightfit.encoder.forward import behind_attention, last, through
 from tightfit.encoder.network import BlockWeights, Norm
 from tightfit.encoder.on_torch import PaddedOps
 from tightfit.families import FAMILIES, Pooling, Role, family
 from tightfit.model.adapters import base_model, has_magnitudes, input_dropout
 from tightfit.model.encoders import layer_stack
+from tightfit.model.first_token import FirstToken
 from tightfit.model.holes import Pass
-from tightfit.model.projections import PRODUCTS, Projection
+from tightfit.model.projections import UNDERSTOOD, Projection
 
 Block = BlockWeights[Projection]
 
@@ -53,12 +54,21 @@ class _Ops(PaddedOps):
         """All that a layer gives."""
         return layer(x_TI, self.drawn)
 
+    def first_token(self, x_TH: torch.Tensor) -> FirstToken:
+        """What attends for the first token alone."""
+        x_BLH = x_TH.view(*self._ids_BL.shape, -1)
+        bias = None if self._bias is None else self._bias[:, :, :1]
+        return FirstToken(x_BLH, heads=self._heads, bias=bias, drawn=self.drawn, drop=self._drop)
+
     def _attend_with_dropout(self, *given: torch.Tensor) -> torch.Tensor:
         if self.drawn is None or not self._share:
             return attend(*given)
         query, key, value, bias = given
-        drop = partial(self.drawn.drop, share=self._share)
-        return _by_products(query, key, value, bias, drop=drop)
+        return _by_products(query, key, value, bias, drop=self._drop)
+
+    def _drop(self, weights: torch.Tensor) -> torch.Tensor:
+        """Dropout of what attention weighs tokens by."""
+        return weights if self.drawn is None else self.drawn.drop(weights, self._share)
 
 
 class LeanEncoder:
@@ -91,6 +101,7 @@ class LeanEncoder:
         layers, config = list(layer_stack(self.model)), self.model.config
         self._pooling, self._recompute = pooling, recompute
         layers = layers if pooling == "first" else layers[:-1]
+        first = layers[-1] if pooling == "first" else None  # of which the first token alone counts
         inside = FAMILIES[config.model_type].inside
         assert inside is not None
         below = self.model.base_model.get_submodule
@@ -106,12 +117,14 @@ class LeanEncoder:
             position_bias=None if table is None else table.to(dtype),
             attention_dropout=weighed,
         )
-        self._blocks = [_block(self.model, layer, dtype, (mixed, out)) for layer in layers]
+        self._blocks = [
+            _block(self.model, layer, dtype, (mixed, out), apart=layer is first) for layer in layers
+        ]
         adapted = [i for i, block in enumerate(self._blocks) if _adapted(block)]
         self.frozen_depth = adapted[0] if adapted else len(self._blocks)
         """Layers below the lowest adapter."""
         self.draws = frozen_dropout or any(
-            isinstance(m, PRODUCTS) and input_dropout(m) > 0 for m in self.model.modules()
+            isinstance(m, BaseTunerLayer) and input_dropout(m) > 0 for m in self.model.modules()
         )
         """Whether a training pass draws anything at random."""
         self.prefix_draws = self._embedding_dropout > 0 or max(weighed, mixed, out) > 0
@@ -179,7 +192,14 @@ class LeanEncoder:
         if ops.drawn is not None:
             ops.drawn.enter(1 + depth)
         block, above = self._blocks[depth], len(self._blocks) - 1 - depth
-        return through(block, x_TH, ops) if above else last(block, x_TH, ops, self._pooling)
+        if above:
+            return through(block, x_TH, ops)
+        if self._pooling == "mean" or not _folds(block):
+            return last(block, x_TH, ops, self._pooling)
+        query, key, value = block.query_key_value
+        below = ops.first(x_TH)
+        attended = ops.first_token(x_TH).mixed(ops.linear(query, below), key, value)
+        return behind_attention(block, below, attended, ops)
 
 
 def attend(
@@ -220,13 +240,10 @@ def why_not_lean(
     if any(p.requires_grad for p in model.base_model.embeddings.parameters()):
         return "every weight trains"
     tuners = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
-    if any(not isinstance(m, PRODUCTS) for m in tuners):
-        return "adapters are not those of LoRA or VeRA"
-    if has_magnitudes(module):
-        return "DoRA brings the rows of every weight to another length"
-    biases = (getattr(m, "bias", None) for m in layer_stack(model).modules())
-    if any(isinstance(bias, nn.Parameter) and bias.requires_grad for bias in biases):
-        return "biases of the encoder train"
+    if any(not isinstance(m, UNDERSTOOD) for m in tuners):
+        return "adapters are of a kind that only peft computes"
+    if has_magnitudes(module) and any(map(input_dropout, tuners)):
+        return "with adapters.dropout DoRA computes the frozen products a second time"
     if frozen_dropout and pooling == "mean":
         return "model.frozen_dropout=true acts in the block that stands for the mean, too"
     return None
@@ -238,22 +255,34 @@ def _shares(layer: nn.Module, inside: family.Block) -> tuple[float, ...]:
 
 
 def _block(
-    model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype, dropouts: tuple[float, float]
+    model: PreTrainedModel,
+    layer: nn.Module,
+    dtype: torch.dtype,
+    dropouts: tuple[float, float],
+    *,
+    apart: bool,
 ) -> Block:
+    """One layer; query, key and value side by side, or apart."""
     family = FAMILIES[model.config.model_type]
     roles: dict[Role, nn.Module] = {
         roles[0]: layer.get_submodule(path) for path, roles in family.linears.items()
     }
     inside = family.inside
     assert inside is not None
+    read = [roles["query"], roles["key"], roles["value"]]
     return BlockWeights(
-        (Projection([roles["query"], roles["key"], roles["value"]], dtype),),
+        tuple(Projection([m], dtype) for m in read) if apart else (Projection(read, dtype),),
         Projection([roles["attention-output"]], dtype, dropouts[0]),
         _norm(layer.get_submodule(inside.attention_norm), dtype),
         Projection([roles["mlp-in"]], dtype),
         Projection([roles["mlp-out"]], dtype, dropouts[1]),
         _norm(layer.get_submodule(inside.mlp_norm), dtype),
     )
+
+
+def _folds(block: Block) -> bool:
+    """Whether keys and values need not be computed. Measured on a CPU alone."""
+    return not any(each.scaled or each.weight_OI.is_cuda for each in block.query_key_value)
 
 
 def _adapted(block: Block) -> bool:

@@ -44,6 +44,9 @@ _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?(?:\s?%)
 _FRACTION = re.compile(r"-?\d+\.\d+")
 _WHOLE = re.compile(r"[-+]?\d+(?:[.,]0*)?")
 
+NOTHING = ("nan", "null", "none", "na", "n/a", "#n/a", "<na>", "?")
+"""What programs write where nothing is; of a name nobody knows whether it is one."""
+
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
 """Around a label these are seen by nobody."""
 
@@ -97,8 +100,18 @@ def read_labels(
 
 
 def labelless(columns: Sequence[list[Any]]) -> list[int]:
-    """The rows in which no column of the label has a cell."""
-    return [i for i, row in enumerate(zip(*columns, strict=True)) if all(map(is_blank, row))]
+    """The rows in which no column of the label has a cell; among numbers ``nan`` is none."""
+    return [i for i, row in enumerate(zip(*map(_emptied, columns), strict=True)) if all(row)]
+
+
+def _emptied(cells: list[Any]) -> list[bool]:
+    """Whether nothing is in a cell, or a word for it where all others are numbers."""
+    words = {cell: cell.strip(_BLANKS) for cell in cells if isinstance(cell, str)}
+    empty = {cell for cell, word in words.items() if word.lower() in NOTHING}
+    others = {word for cell, word in words.items() if word and cell not in empty}
+    if not empty or not others or not all(map(_NUMBER.fullmatch, others)):
+        return list(map(is_blank, cells))
+    return [is_blank(cell) or (isinstance(cell, str) and cell in empty) for cell in cells]
 
 
 def is_blank(cell: object) -> bool:

@@ -93,7 +93,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
     whole = rows.whole((*texts, *group, *label), CHUNK_ROWS)
     sizes, mend = (len(texts), len(label)), columns.mend_text
-    whole, left_out = without_missing(whole, sizes, columns.gaps, mend, pair=columns.pair)
+    whole, left_out, numbers = without_missing(whole, sizes, columns.gaps, mend, pair=columns.pair)
     parts = whole.cells[: len(texts)]
     strings = read_texts(whole, parts, columns.missing_text, mend, pair=columns.pair)
     groups = read_groups(whole, whole.cells[len(texts) :][: len(group)]) if group else None
@@ -104,6 +104,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         left_out=left_out,
         places=whole.places,
         unit=rows.origin.unit,
+        numbers=numbers,
     )
     if not label:
         return table
@@ -303,6 +304,8 @@ def _open_file(path: Path, form: TextForm) -> Rows:
     if inside is None and path.suffix.lower() == ZIP:
         return _open_file(only_member(path), form)
     suffix = plain_suffix(path)
+    if inside is None and begins_as_fasttext(path):
+        return open_txt(path, source, form)
     if suffix in _TEXT_OPENERS:
         if suffix == path.suffix.lower() and inside is None:
             refuse_foreign(path)
@@ -311,8 +314,6 @@ def _open_file(path: Path, form: TextForm) -> Rows:
         return _TEXT_OPENERS[suffix](path, source, form)
     if suffix in SPREADSHEETS and inside is None:
         return open_sheet(path, source, part)
-    if inside is None and begins_as_fasttext(path):
-        return open_txt(path, source, form)
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None or inside is not None:
         kinds = ", ".join((*_TEXT_OPENERS, *_OPENERS, *SPREADSHEETS))

@@ -78,7 +78,7 @@ def read_labels(
             are mixed; numbers are not whole, or labels seem to be several, and ``task`` does not
             settle it.
     """
-    _refuse_missing(chunk, cells)
+    _refuse_missing(chunk, cells, task)
     _refuse_lists(chunk, cells, column)
     _refuse_objects(chunk, cells, column)
     labels = _numbers_and_strings(chunk, cells)
@@ -119,21 +119,45 @@ def is_blank(cell: object) -> bool:
     return is_missing(cell) or (isinstance(cell, str) and not cell.strip(_BLANKS))
 
 
-def _refuse_missing(chunk: Chunk, cells: list[Any]) -> None:
+def _refuse_missing(chunk: Chunk, cells: list[Any], task: TaskKind) -> None:
     missing = labelless([cells])
-    if missing:
+    if not missing:
+        return
+    others = [index for index in range(len(cells)) if index not in set(missing)]
+    names = [cells[index].strip(_BLANKS) for index in others if isinstance(cells[index], str)]
+    if task == "auto" and names and len(names) == len(others):
+        # Where labels are several, an empty cell is a row that has none: nothing is to be dropped.
+        _refuse_separated(chunk.select(others), names)
+    raise chunk.fault(
+        "rows without a label", missing, next_step="label them, or leave them out:", add=DROP
+    )
+
+
+def refuse_partly_lists(chunk: Chunk, cells: Sequence[Any]) -> None:
+    """Check that all cells are lists, or none is.
+
+    Raises:
+        DataError: some are; of both kinds the rarer is named.
+    """
+    lists = [index for index, cell in enumerate(cells) if is_list(cell)]
+    others = [index for index, cell in enumerate(cells) if not is_list(cell)]
+    if lists and others:
         raise chunk.fault(
-            "rows without a label", missing, next_step="label them, or leave them out:", add=DROP
+            f"labels are partly lists such as {describe(cells[lists[0]])}, partly others such as "
+            f"{describe(cells[others[0]])}",
+            min(others, lists, key=len),
+            allowed="a list in every row, or a string in every row",
+            next_step="write a single label as a list of one",
         )
 
 
 def _refuse_lists(chunk: Chunk, cells: list[Any], column: str) -> None:
+    refuse_partly_lists(chunk, cells)
     lists = [index for index, cell in enumerate(cells) if is_list(cell)]
     if not lists:
         return
     found = [list(cells[index]) for index in lists]
-    lengths = {len(cell) for cell in found}
-    if len(lists) == len(cells) and lengths == {1}:
+    if {len(cell) for cell in found} == {1}:
         raise chunk.fault(
             f"each label is a list of one, such as {found[0]!r}",
             lists,

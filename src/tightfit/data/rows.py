@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import Any, Literal
 
-from tightfit.data.column_hints import column_options, one_hot_columns, split_names
+from tightfit.data.column_hints import (
+    column_options,
+    column_roles,
+    likely_options,
+    one_hot_columns,
+    split_names,
+)
 from tightfit.data.nested import paths, reach
 from tightfit.errors import DataError
 
@@ -23,6 +29,9 @@ ROWS_NAMED = 5
 
 HINT_ROWS = 100
 """Rows that are looked at to find out which columns are probably meant."""
+
+MOST_LIKELY = 4
+"""Columns of which a hint says that any of them may be the label."""
 
 _CHOOSE = "choose a column with"
 
@@ -249,6 +258,13 @@ class Rows:
             if texts is not None:
                 fault.add = f"{texts} --label-column {quote(','.join(marks))}".strip()
                 fault.next_step = None if exclusive else _SEVERAL
+                return
+        if fault.add is None and lacks_label:
+            labels = column_roles(cells)[1]
+            options = likely_options(cells, text=lacks_text)
+            if options is not None and len(labels) <= MOST_LIKELY:
+                fault.next_step = f"the labels may be in {' or '.join(map(repr, labels))}; as in"
+                fault.add = options
                 return
         if fault.add is not None:
             near, _, _ = (fault.next_step or "").partition(_CHOOSE)

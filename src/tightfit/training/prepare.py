@@ -170,7 +170,8 @@ def _with_pool(setup: Setup) -> Setup:
     if setup.pool is None:
         return setup
     count = len(setup.dataset.pool_texts)
-    decision: Decision[PoolUse] = Decision("used", f"{count:,} texts shape the solved head")
+    shape = "text shapes" if count == 1 else "texts shape"
+    decision: Decision[PoolUse] = Decision("used", f"{count:,} {shape} the solved head")
     used = setup.objective == "contrastive" or not len(setup.dataset.train_targets)
     if not used:
         why = "with rows that have labels, only a contrastive training gains by them"

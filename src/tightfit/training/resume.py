@@ -75,13 +75,24 @@ class RunStart:
             storage.write_json(folder.labels, setup.dataset.task.to_json())
             storage.write_json(folder.data, setup.data_facts())
             storage.make_folder(folder.checkpoints)
-            written = [folder.config, folder.decisions, folder.plan, folder.labels, folder.data]
-            storage.write_digests(self.digests, written)
+            self._digest()
         except MachineError:
             # There is nothing to resume yet, and half a beginning would be in the way of the next.
             shutil.rmtree(self.path, ignore_errors=True)
             raise
         return folder
+
+    def record(self, setup: Setup) -> None:
+        """Keep what was decided since, where that is something."""
+        decided = setup.decisions.to_json()
+        if storage.read_json(self.folder.decisions) != decided:
+            storage.write_json(self.folder.decisions, decided)
+            self._digest()
+
+    def _digest(self) -> None:
+        folder = self.folder
+        written = [folder.config, folder.decisions, folder.plan, folder.labels, folder.data]
+        storage.write_digests(self.digests, written)
 
     def check_same(self, config: Config, dataset: Dataset, stored: Stored) -> None:
         """Whether settings and rows are those the run began with, before a model is built.

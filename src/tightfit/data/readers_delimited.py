@@ -31,8 +31,8 @@ MARGIN = 8
 COLUMNS_NAMED = 12
 """Cells of a row up to which a header is proposed."""
 
-CLASSES = 0.5
-"""Different numbers to a row up to which a column may be one of classes, and not of ids."""
+FEW = 20
+"""Different numbers that may be classes; more of them are ids, where most rows have their own."""
 
 TITLE_ROWS = 10
 """Lines of a title at most."""
@@ -268,7 +268,7 @@ def _no_header(file: Delimited) -> DataError:
     rows = [row for row in (form.header, *form.sample) if len(row) >= len(form.header)]
     cells = {str(i): [row[i] for row in rows] for i in range(len(form.header))}
     first = [cell.strip() for cell in cells["0"]]
-    numbers = all(map(str.isdecimal, first)) and len(set(first)) <= CLASSES * len(first)
+    numbers = all(map(str.isdecimal, first)) and len(set(first)) <= max(FEW, 0.5 * len(first))
     triple = len(cells) == 3 and numbers
     names = list(_TRIPLE) if triple else _headings(cells)
     named = {name: cells[str(i)] for i, name in enumerate(names)}

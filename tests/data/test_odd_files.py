@@ -30,7 +30,7 @@ READ = {
 
 STOPS = {
     "ids.csv": (
-        "".join(f'{i},"{text}",{label}\n' for i, (text, label) in enumerate(ROWS * 9)),
+        "".join(f'{i},"{text} {i}",{label}\n' for i, (text, label) in enumerate(ROWS * 9)),
         "column1,text,label",
     ),
     "blanks.csv": (",,\n,,\ntext,label,\n" + PLAIN, "line 3 has 'text', 'label'"),

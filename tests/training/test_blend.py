@@ -117,6 +117,18 @@ def test_a_share_that_is_asked_for_is_taken(start: str, bert: Path) -> None:
     torch.testing.assert_close(kept["classifier.weight"], (begun + end["classifier.weight"]) / 2)
 
 
+def test_a_share_that_is_worse_than_the_start_is_not_kept(bert: Path) -> None:
+    """The whole is, which the loop has held against the start."""
+    setup, before, fitted = trained(bert, "train.blend=0.5")
+    first = {**fitted.history[0], "eval_accuracy": 2.0}
+    fitted, end = replace(fitted, history=[first, *fitted.history[1:]]), setup.classifier.state()
+    decided, told = choose_blend(setup, before, fitted, Notes())
+    assert decided.decisions.blend == Decision(1.0, "50% of it is worse than the start")
+    assert told.history == fitted.history
+    for name, tensor in setup.classifier.state().items():
+        torch.testing.assert_close(tensor, end[name], rtol=0, atol=0)
+
+
 def test_adapters_that_do_not_start_at_zero_are_left_alone(bert: Path) -> None:
     """Nothing between the two ends is a scale of them."""
     setup, before, fitted = trained(bert, "train.blend=auto")

@@ -238,6 +238,7 @@ class Run(Shown):
         """
         from tightfit.cascade.two_stage import CASCADE, cascade_of_run
 
+        need_one_class(self.task, "a cascade")
         return cascade_of_run(self.folder.derived / CASCADE, self.path, self.identity)
 
     @cached_property

@@ -25,6 +25,7 @@ from tightfit.data.batches import count_padded_tokens
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
+from tightfit.tasks import need_one_class
 from tightfit.training.callbacks import Callback, Event, TrainingState, notify
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
 from tightfit.training.divergence import highest_loss, in_fp32, not_a_number
@@ -377,7 +378,8 @@ def scored_row(
     )
     found = {"eval_loss": loss, f"eval_{task.metric}": score}
     if setup.config.train.metric == "macro_f1":
-        found["eval_macro_f1"] = task.macro_f1(logits_NK, subset.targets, subset.weights_N)
+        classes = need_one_class(task, "train.metric=macro_f1")
+        found["eval_macro_f1"] = classes.macro_f1(logits_NK, subset.targets, subset.weights_N)
     return found
 
 

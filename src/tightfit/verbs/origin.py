@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import numpy as np
 from accelerate.utils import set_seed
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Decision
-from tightfit.model.locate import Source
+from tightfit.config import Config, Decision
+from tightfit.data.shared_work import once
+from tightfit.model.candidates import variants
+from tightfit.model.locate import Source, locate
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import need_one_class
@@ -135,9 +137,30 @@ def choose_plan(
         same = {name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each}
         return Chosen(source, plan, {**same, "pooling": Decision(plan.pooling, AS_BEFORE)})
     limit = None if minutes is None else TimeLimit(minutes, request.started)
-    chosen = choose_encoder(config, dataset, limit, progress)
-    seconds = None if limit is None else CHOICE_ASIDE * limit.left
-    pooling = decide_pooling(chosen.probe, chosen.source, seconds)
+    source, decisions = _choose(config, dataset, limit, progress)
     set_seed(config.seed)  # deciding by importance builds a model
-    plan = decide_plan(config, dataset, chosen.source, progress, pooling=pooling.value)
-    return Chosen(chosen.source, plan, {**chosen.decisions, "pooling": pooling})
+    pooling = decisions["pooling"].value
+    return Chosen(
+        source, decide_plan(config, dataset, source, progress, pooling=pooling), decisions
+    )
+
+
+def _choose(
+    config: Config, dataset: Dataset, limit: TimeLimit | None, progress: Progress
+) -> tuple[Source, Mapping[str, Decision[Any]]]:
+    """The encoder and what its head reads; where fits share work, once for the same rows."""
+
+    def make() -> tuple[Source, Mapping[str, Decision[Any]]]:
+        chosen = choose_encoder(config, dataset, limit, progress)
+        seconds = None if limit is None else CHOICE_ASIDE * limit.left
+        pooling = decide_pooling(chosen.probe, chosen.source, seconds)
+        return chosen.source, {**chosen.decisions, "pooling": pooling}
+
+    def key() -> Hashable:
+        task, asked = dataset.task, {"model", "head", "adapters", "data", "seed"}
+        rows = (dataset.facts["train_fingerprint"], task.kind, *task.names)
+        encoders = [(locate(name).digest(), prefix) for name, prefix in variants(config.model)]
+        return (config.model_dump_json(include=asked), rows, *encoders)
+
+    # How much is compared depends on the time that is left, where there is a limit.
+    return make() if limit is not None else once(key, make)

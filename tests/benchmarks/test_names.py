@@ -49,15 +49,8 @@ def test_every_question_has_an_answer(question: str, root: Path) -> None:
 
 def test_what_is_known_is_not_asked_again(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The table comes out all the same."""
-    words = [
-        "--root",
-        str(root),
-        "--work",
-        str(root / "work"),
-        "--cells",
-        str(root / "cells.jsonl"),
-    ]
-    words += ["--questions", "gate", "--sets", "sst2", "--draws", "1"]
+    words = f"--root {root} --work {root}/work --cells {root}/cells.jsonl --questions gate".split()
+    words += ["--sets", "sst2", "--draws", "1"]
     names.main(words)
     first = capsys.readouterr()
     names.main(words)

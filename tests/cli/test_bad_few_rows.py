@@ -85,7 +85,7 @@ def test_a_run_that_is_no_worse_than_its_start_or_words(
 
 POOLS = {
     "empty": (b"", 4, "pool.txt is empty"),
-    "blank lines": (b"\n\n \n", 4, "pool.txt has no rows"),
+    "blank lines": (b"\n\n \n", 4, "pool.txt is empty"),
     "no text": (b"\xff\xfe\x00\x01\x9c", 4, "pool.txt is not utf-16"),
     "one text": (b"goal match\n", 0, "1 text shapes the solved head"),
     "one text three times": (b"goal\ngoal\ngoal\n", 0, "3 texts shape the solved head"),

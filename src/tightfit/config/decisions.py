@@ -49,6 +49,7 @@ class Decisions:
         long_text: what is kept of a longer text.
         pooling: what the head reads of the encoder's last layer.
         encoder: the encoder, where there was a choice.
+        side: buckets of the side head, 0 where there is none.
         prefix: what stands before every text, where the encoder was trained for something.
         epochs: passes over the training rows.
         precision: of the forward pass.
@@ -90,6 +91,7 @@ class Decisions:
     pooling: Decision[Pooling] | None = None
     encoder: Decision[str] | None = None
     prefix: Decision[str] | None = None
+    side: Decision[int] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:
         """The decisions by their names; those are left out that were just what was asked for."""

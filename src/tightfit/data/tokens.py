@@ -64,6 +64,8 @@ class Tokens:
     segments: NDArray[np.int8] | None = None
     """Of each token of a pair, which of both it belongs to, 0 or 1: what ``transformers`` calls
     token types. None for single texts, and for encoders that do not ask."""
+    added_NK: NDArray[np.float32] | None = None
+    """What a side head adds to the logits of each text."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -98,6 +100,8 @@ class Tokens:
         if self.segments is not None:
             own = [self.segments[span] for span in spans]
             chosen = replace(chosen, segments=np.concatenate([np.empty(0, np.int8), *own]))
+        if self.added_NK is not None:
+            chosen = replace(chosen, added_NK=self.added_NK[list(rows)])
         if self.windows is None:
             return chosen
         sizes, owners = np.diff(self.windows), self.owners

@@ -51,7 +51,9 @@ def start_of(setup: Setup, why: str) -> Setup:
         prefix_cache=None,
         epochs=None,
     )
-    plan = replace(plan, why="no adapters: what they learned is no gain on these rows")
+    plan = replace(
+        plan, side=setup.plan.side, why="no adapters: what they learned is no gain on these rows"
+    )
     return prepare(
         setup.config, setup.dataset, setup.source, plan, decided=decided, progress=Progress()
     )

@@ -26,6 +26,7 @@ from tightfit.training.encoder_choice import CHOICE_ASIDE, choose_encoder, recor
 from tightfit.training.importance import decide_plan
 from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.request import TrainRequest
+from tightfit.training.side_choice import decide_side
 from tightfit.training.summary import Continued
 from tightfit.training.time_budget import TimeLimit
 
@@ -134,30 +135,43 @@ def choose_plan(
         source = recorded_encoder(config, decided)
         plan = continued_plan(config, source, origin.run.plan, dataset.task.outputs)
         kept = {"encoder": decided.encoder, "prefix": decided.prefix}
-        same = {name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each}
+        same: dict[str, Decision[Any]] = {
+            name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each
+        }
+        if plan.side:
+            same["side"] = Decision(plan.side.buckets, AS_BEFORE)
         return Chosen(source, plan, {**same, "pooling": Decision(plan.pooling, AS_BEFORE)})
     limit = None if minutes is None else TimeLimit(minutes, request.started)
     source, decisions = _choose(config, dataset, limit, progress)
+    side = decisions.get("side")
+    buckets = side.value if side and side.value else "off"
     set_seed(config.seed)  # deciding by importance builds a model
-    pooling = decisions["pooling"].value
-    return Chosen(
-        source, decide_plan(config, dataset, source, progress, pooling=pooling), decisions
+    plan = decide_plan(
+        config.with_values({"head.side": buckets}),
+        dataset,
+        source,
+        progress,
+        pooling=decisions["pooling"].value,
     )
+    return Chosen(source, plan, decisions)
 
 
 def _choose(
     config: Config, dataset: Dataset, limit: TimeLimit | None, progress: Progress
 ) -> tuple[Source, Mapping[str, Decision[Any]]]:
-    """The encoder and what its head reads; where fits share work, once for the same rows."""
+    """The encoder, what its head reads, and the size of a side head; where fits share work, once
+    for the same rows."""
 
     def make() -> tuple[Source, Mapping[str, Decision[Any]]]:
         chosen = choose_encoder(config, dataset, limit, progress)
         seconds = None if limit is None else CHOICE_ASIDE * limit.left
         pooling = decide_pooling(chosen.probe, chosen.source, seconds)
-        return chosen.source, {**chosen.decisions, "pooling": pooling}
+        side = decide_side(chosen.probe, chosen.source, pooling.value, seconds)
+        beside = {"side": side} if side else {}
+        return chosen.source, {**chosen.decisions, "pooling": pooling, **beside}
 
     def key() -> Hashable:
-        task, asked = dataset.task, {"model", "head", "adapters", "data", "seed"}
+        task, asked = dataset.task, {"model", "head", "adapters", "budget", "data", "seed"}
         rows = (dataset.facts["train_fingerprint"], task.kind, *task.names)
         encoders = [(locate(name).digest(), prefix) for name, prefix in variants(config.model)]
         return (config.model_dump_json(include=asked), rows, *encoders)

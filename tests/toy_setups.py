@@ -49,6 +49,7 @@ PLAIN = [
     *("adapters.rank=4", "adapters.alpha=8", "adapters.rslora=false"),
     *("adapters.targets=query,value", "head.kind=stock", "head.start=random", "optim.epochs=3"),
     "head.pooling=first",
+    "head.side=off",
 ]
 """What the published recipe trains; a test that wants more says so."""
 

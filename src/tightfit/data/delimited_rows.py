@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
-Quotes = Literal["double", "backslash", "single", "none", "lines"]
-"""``data.quoting``, found out; ``lines``: double, where no other reading of a line makes sense."""
+Quotes = Literal["double", "backslash", "single", "none", "lines", "spaced"]
+"""``data.quoting``, found out; ``lines``: double, where no other reading of a line makes sense;
+``spaced``: double, with a blank between delimiter and mark."""
 
 CELL_LIMIT = 2**31 - 1
 """Longest cell of a CSV, in characters: the most that the csv module takes on every system."""
@@ -25,6 +26,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "double": {"strict": True},
     "backslash": {"strict": True, "escapechar": "\\"},
     "single": {"strict": True, "quotechar": "'"},
+    "spaced": {"strict": True, "skipinitialspace": True},
 }
 
 

@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import DEFAULT_RECIPE
-from tightfit.data.shared_tokens import SharedTokens, sharing_tokens
+from tightfit.data.shared_work import SharedWork, sharing
 from tightfit.data.sklearn_rows import texts_of
 from tightfit.data.table import Table
 from tightfit.errors import BudgetError, DataError, SettingsError, UsageError
@@ -41,8 +41,8 @@ MOST_SEED = 2**32
 RUN = "run"
 """The run's folder within that of the estimator."""
 
-_TOKENS = SharedTokens()
-"""Of all estimators of this process; it has a limit."""
+_SHARED = SharedWork()
+"""By all estimators of this process; it has a limit."""
 
 _FITTING = RLock()
 """Random numbers and torch's threads are those of the process: its fits take turns."""
@@ -231,9 +231,9 @@ def _say_threads() -> None:
 
 @contextmanager
 def as_scikit_learn() -> Iterator[None]:
-    """Folds of a search share their tokens, and what is wrong is told as scikit-learn tells it."""
+    """Fits of a search share work, and what is wrong is told as scikit-learn tells it."""
     try:
-        with sharing_tokens(_TOKENS):
+        with sharing(_SHARED):
             yield
     except (DataError, SettingsError, UsageError, BudgetError) as error:
         raise ValueError(str(error)) from error

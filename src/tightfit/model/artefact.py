@@ -29,6 +29,7 @@ from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import layer_stack, load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
+from tightfit.model.side_head import SIDE_FILE
 from tightfit.storage.files import machine_errors, read_json, write_json
 from tightfit.tasks import Task
 
@@ -44,6 +45,7 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
     """
     with machine_errors(folder, "write"):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / SIDE_FILE).unlink(missing_ok=True)  # of a training that ended before the seal
         _write(classifier, folder)
     return count_saved(classifier.plan, folder)
 

@@ -22,8 +22,12 @@ USUAL = 0.5
 LEAST_ROWS = 40
 """From fewer rows none is chosen."""
 
-LEAST_OWN = 10
+LEAST_OWN = 3
 """Nor for a label that fewer of them have, or have not."""
+
+EXPECTED = 10.0
+"""Rows by which a label's probabilities have a say in its threshold (:class:`F1`). On GoEmotions'
+training rows, with tf-idf, a macro F1 of 39.3 in place of 38.6; 5 to 40 are the same."""
 
 
 def f1_thresholds(
@@ -55,7 +59,7 @@ def best_f1(
     found_K = np.full(true_NK.shape[1], USUAL)
     for label in range(true_NK.shape[1]):
         if _enough(true_NK[:, label], least):
-            value = F1(1).choose(*_alone(probabilities_NK, true_NK, label))
+            value = F1(1, EXPECTED).choose(*_alone(probabilities_NK, true_NK, label))
             found_K[label] = USUAL if value is None else value
     return found_K
 

@@ -35,6 +35,7 @@ from tightfit.training.objective import decide_objective
 from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, epoch_order, make_schedule
 from tightfit.training.precision import Precision, decide_precision
 from tightfit.training.setup import Rows, Setup
+from tightfit.training.side_solver import SideSolver
 
 MANY_CUT = 0.05
 """Share of training texts that are cut from which on their tails are read as well."""
@@ -131,7 +132,8 @@ def _opened(
     progress: Progress,
 ) -> tuple[Setup, int]:
     """The setup before its steps are counted, and how many of its training rows are names."""
-    classifier = build(source, plan, config, dataset.task)
+    # The side head is solved beside it.
+    classifier = build(source, replace(plan, side=None), config, dataset.task)
     classifier.module.to(best_device())
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, decided, classifier.device, lean=own_path is None)
@@ -161,6 +163,7 @@ def _opened(
         held if dataset.folds else held.sample(config.train.eval_rows, config.seed),
         _lean(config, classifier, precision) if own_path is None else None,
         pool=reader.pool(dataset.pool_texts, long_text.value) if dataset.pool_texts else None,
+        side=SideSolver.of(dataset, plan.side, config.seed) if plan.side else None,
     )
     return setup, names
 
@@ -170,7 +173,8 @@ def _with_pool(setup: Setup) -> Setup:
     if setup.pool is None:
         return setup
     count = len(setup.dataset.pool_texts)
-    decision: Decision[PoolUse] = Decision("used", f"{count:,} texts shape the solved head")
+    shape = "text shapes" if count == 1 else "texts shape"
+    decision: Decision[PoolUse] = Decision("used", f"{count:,} {shape} the solved head")
     used = setup.objective == "contrastive" or not len(setup.dataset.train_targets)
     if not used:
         why = "with rows that have labels, only a contrastive training gains by them"
@@ -230,6 +234,8 @@ def _about(setup: Setup) -> Iterator[str]:
     if decisions.pooling is not None and decisions.pooling.reason != ASKED:
         read = "the mean of all tokens" if decisions.pooling.value == "mean" else "the first token"
         yield f"the head reads {read}: {decisions.pooling.reason}"
+    if decisions.side is not None and decisions.side.reason != ASKED:
+        yield f"side head of {decisions.side.value:,} buckets: {decisions.side.reason}"
     prefix = decisions.prefix_cache
     if prefix is not None and setup.lean is not None and setup.lean.frozen_depth > 0:
         yield f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}"

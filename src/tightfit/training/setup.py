@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, Objective
 from tightfit.data.batches import (
     Batch,
@@ -36,6 +37,7 @@ from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
+from tightfit.training.side_solver import SideSolver
 
 SIGNIFICANT = 0.05
 """Largest p-value at which what trained counts as worse than its start."""
@@ -153,8 +155,19 @@ class Setup:
     """Texts without a label; their targets say nothing."""
     out_of_fold: OutOfFold | None = None
     """The scores, where no rows are held out."""
+    side: SideSolver | None = None
+    """The side head, where there is one."""
     chooses: bool = True
     """Whether evaluations choose the weights that are kept; else they are the last ones."""
+
+    @property
+    def plan(self) -> Plan:
+        """All that trains or is solved; the classifier's own plan has no side head.
+
+        Raises:
+            BudgetError: both together are over the cap.
+        """
+        return replace(self.classifier.plan, side=self.side.plan if self.side else None)
 
     @property
     def objective(self) -> Objective:

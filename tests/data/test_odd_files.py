@@ -29,12 +29,17 @@ READ = {
 }
 
 STOPS = {
+    "ids.csv": (
+        "".join(f'{i},"{text} {i}",{label}\n' for i, (text, label) in enumerate(ROWS * 9)),
+        "column1,text,label",
+    ),
+    "blanks.csv": (",,\n,,\ntext,label,\n" + PLAIN, "line 3 has 'text', 'label'"),
     "hash.csv": ("text#label\na#b\n", "if '#' divides.*\n?.*--set data.delimiter='#'"),
     "blank.csv": ("text label\na b\n", "--set data.delimiter=space"),
     "lines.csv": ("\n".join(LINES), "first bytes are those of JSON"),
     "array.txt": (f"[\n{LINES[0]}]", "first bytes are those of JSON"),
     "page.csv": ("\n<!DOCTYPE html>\n<html>", "a page of the web(.|\n)*fetch the file itself"),
-    "title.csv": ("My rows,\n,\ntext,label\n" + PLAIN, "title above its header\n.*line 3 has 'te"),
+    "title.csv": ("My rows,\n,\ntext,label\n" + PLAIN, "above its header\n.*line 3 has 'te"),
     "comment.csv": ("# of today\ntext,label\n" + PLAIN, "line 2 has 'text', 'label'"),
     "joined.csv": ("text,label\n" + PLAIN + "label,text\ngood,a\n", "header stands again(.|\n)*6"),
     "nothing.csv": ("\n \n\n", "is empty"),
@@ -62,6 +67,15 @@ def test_it_stops(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         _ = check_source(path, Columns()), read_table(path, Columns(), labelled=True)
     assert re.search(words, f"{caught.value} {caught.value.add}")
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 1500])
+def test_a_stray_mark_swallows_no_row_up_to_the_end(after: int, tmp_path: Path) -> None:
+    """Of a file of tabs, all of whose lines are read in search of the mark's other half."""
+    rows = ["a\tx", '"b\ty', *(f"{i}\tx" for i in range(after))]
+    path = written(tmp_path, "rows.tsv", "\n".join(["text\tlabel", *rows]))
+    table = read_table(path, Columns(), labelled=True)
+    assert table.texts == ["a", '"b', *map(str, range(after))]
 
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "NULL", "None", "N/A", "?", " nan "])

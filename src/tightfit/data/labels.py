@@ -9,7 +9,6 @@ from typing import Any
 
 from tightfit.data.cell_labels import TRUTHS
 from tightfit.data.checks.spelling import spelling_key
-from tightfit.data.rows import say_places
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError
 
@@ -171,8 +170,7 @@ def _unseen(known: LabelSet, table: Table, rows: list[int], names: set[str]) -> 
     step = "remove these rows, or give their labels the names known here"
     return DataError(
         f"{table.source} has labels that the classifier does not know",
-        seen=f"{_listed(sorted(names))} in {say_places(rows, 'row')}; {len(rows):,} of "
-        f"{len(table):,} rows",
+        seen=f"{_listed(sorted(names))} in {table.say(rows)}; {len(rows):,} of {len(table):,} rows",
         allowed=_listed(known.names),
         # As classes apart they would be trained, so nobody takes them for one unasked.
         next_step=f"{step}; for what differs in spelling alone, in pandas: .replace({meant})"

@@ -31,6 +31,9 @@ MARGIN = 8
 COLUMNS_NAMED = 12
 """Cells of a row up to which a header is proposed."""
 
+FEW = 20
+"""Different numbers that may be classes; more of them are ids, where most rows have their own."""
+
 TITLE_ROWS = 10
 """Lines of a title at most."""
 
@@ -242,16 +245,16 @@ def _is_headless_ag_news(form: Form) -> bool:
 
 
 def _titles(file: Delimited) -> DataError | None:
-    """The error where a title seems to stand above the header: one cell, and below it several."""
+    """The error where a title seems to stand above the header: a cell or none, below it several."""
     form = file.form
-    if sum(map(bool, map(str.strip, form.header))) != 1:
+    if sum(map(bool, map(str.strip, form.header))) > 1:
         return None
     for index, row in enumerate(form.sample[:TITLE_ROWS]):
         filled = [cell.strip() for cell in row if cell.strip()]
         if len(filled) > 1 and not is_data(row, form.sample[index + 1 :]):
             (line, _), *_ = islice(file.form_rows(), index + 1, None)
             return DataError(
-                f"{file.origin.source} seems to have a title above its header",
+                f"{file.origin.source} seems to have something above its header",
                 seen=f"line {line:,} has {', '.join(map(repr, filled[:COLUMNS_NAMED]))}",
                 allowed="a first line with the names of the columns",
                 next_step="remove the lines above it",
@@ -264,7 +267,9 @@ def _no_header(file: Delimited) -> DataError:
     form = file.form
     rows = [row for row in (form.header, *form.sample) if len(row) >= len(form.header)]
     cells = {str(i): [row[i] for row in rows] for i in range(len(form.header))}
-    triple = len(cells) == 3 and all(cell.strip().isdecimal() for cell in cells["0"])
+    first = [cell.strip() for cell in cells["0"]]
+    numbers = all(map(str.isdecimal, first)) and len(set(first)) <= max(FEW, 0.5 * len(first))
+    triple = len(cells) == 3 and numbers
     names = list(_TRIPLE) if triple else _headings(cells)
     named = {name: cells[str(i)] for i, name in enumerate(names)}
     likely = ", ".join(

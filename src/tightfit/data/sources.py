@@ -38,12 +38,13 @@ from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
 from tightfit.data.rows import Chunk, Rows, nearest
 from tightfit.data.saved_datasets import is_saved, open_saved
-from tightfit.data.spreadsheets.sheets import SPREADSHEETS, open_sheet
+from tightfit.data.spreadsheets.sheets import open_sheet
 from tightfit.data.table import Table
 from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
 from tightfit.data.text_pair import are_pairs
 from tightfit.data.unreadable import refuse_foreign, unreadable
 from tightfit.errors import DataError, MachineError, SettingsError
+from tightfit.extras import SPREADSHEETS
 from tightfit.progress import Progress
 
 DataLike: TypeAlias = "str | Path | InMemory | Table"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from tightfit.data.rows import Unit
+from tightfit.data.rows import Unit, say_places
 from tightfit.data.text_pair import as_bytes
 from tightfit.errors import DataError
 
@@ -105,6 +105,11 @@ class Table:
         """Where a row stands, as its reader counts: ``line 1,204``."""
         number = row if self.places is None else self.places[row]
         return f"{self.unit} {number:,}"
+
+    def say(self, rows: Sequence[int]) -> str:
+        """The same of several, the first of many: ``lines 3, 17``."""
+        places = rows if self.places is None else [self.places[row] for row in rows]
+        return say_places(places, self.unit)
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the texts, raw labels and weights in their order."""

@@ -30,6 +30,9 @@ class BlockOps(Protocol[Asked]):
     def activation(self, x: Array, name: str | None = None) -> Array:
         """By the names of ``hidden_act``; None is the encoder's own."""
 
+    def activated(self, layer: Asked, x_TI: Array) -> Array:
+        """The encoder's own activation of what a layer gives, perhaps in one go: (T, O)."""
+
     def attention(self, query: Array, key_TH: Array, value_TH: Array) -> Array:
         """Each row's attention to itself, (T, H); (B, H) if ``query`` has one for each row."""
 
@@ -117,6 +120,6 @@ def behind_attention(
     mixed = ops.linear(block.attention_output, attended)
     mixed += below
     middle = ops.norm(mixed, block.attention_norm)
-    out = ops.linear(block.mlp_out, ops.activation(ops.linear(block.mlp_in, middle)))
+    out = ops.linear(block.mlp_out, ops.activated(block.mlp_in, middle))
     out += middle
     return ops.norm(out, block.mlp_norm)

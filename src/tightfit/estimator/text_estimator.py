@@ -30,7 +30,7 @@ from tightfit.data.sklearn_rows import texts_of
 from tightfit.data.table import Table
 from tightfit.errors import BudgetError, DataError, SettingsError, UsageError
 from tightfit.estimator.keeping import read_pickle, write_mlflow, write_pickle
-from tightfit.progress import Progress, RichProgress
+from tightfit.progress import Patient, Progress, RichProgress
 from tightfit.random_states import keep_random_states
 from tightfit.run import Run
 from tightfit.storage.temporary_folder import TemporaryFolder
@@ -195,7 +195,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 model=self.model,
                 seed=self._seed(),
                 settings=dict(self.settings or {}),
-                progress=RichProgress() if self.verbose else Progress(),
+                progress=RichProgress() if self.verbose else _quiet(),
             )
         self._folder = folder
 
@@ -218,6 +218,14 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(MOST_SEED, dtype=np.uint32))
+
+
+@cache
+def _quiet() -> Progress:
+    """For all fits of a process: one line among them, since most are part of a search."""
+    return Patient(
+        "tightfit is training; verbose=1 tells how far a fit is, minutes=… bounds its time"
+    )
 
 
 @cache

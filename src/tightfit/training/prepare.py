@@ -224,7 +224,8 @@ def _about(setup: Setup) -> Iterator[str]:
             decisions.unlabelled.reason
         )
     if decisions.objective is not None:
-        yield f"objective {decisions.objective.value}: {decisions.objective.reason}"
+        rate = "; its steps go by contrastive.lr" * (setup.objective == "contrastive")
+        yield f"objective {decisions.objective.value}: {decisions.objective.reason}{rate}"
     if setup.train.tokens.truncated:
         kept = decisions.long_text
         yield f"of long texts {kept.value} is kept: {kept.reason}"

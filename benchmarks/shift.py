@@ -45,6 +45,9 @@ AGENCIES = {"Reuters": re.compile(r"\(?\bReuters\b\)?"), "AP": re.compile(r"\(?\
 DISTURBED = 0.1
 """Share of characters, or of words, that are replaced."""
 
+VALIDATION = 0.25
+"""Share of the rows that the choice is made by."""
+
 Rows = list[tuple[str, int]]
 
 
@@ -102,8 +105,10 @@ def training(rows: Rows, tests: Mapping[str, Rows], seed: int) -> dict[str, Any]
 
 
 def _setup(rows: Rows, seed: int) -> Setup:
-    config = load_config("tight", [f"model.name={MINILM.name}", "train.blend=auto"])
-    config = config.with_values({"seed": seed, "head.pooling": "mean"})
+    given = ("train.blend=auto", "optim.objective=cross-entropy", "train.folds=0")
+    config = load_config("tight", [f"model.name={MINILM.name}", *given])
+    more = {"seed": seed, "head.pooling": "mean", "data.validation_rows": VALIDATION}
+    config = config.with_values(more)
     table = Table([text for text, _ in rows], [label for _, label in rows], source="one agency")
     dataset, source = read_dataset(config, table, None, None), locate(MINILM.name)
     plan = plan_for(config, source, dataset.task.outputs, pooling="mean")

@@ -8,11 +8,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from benchmarks import names, shift, sizes
+from benchmarks import names, sizes
 
 LABELS = 30
 
@@ -69,18 +68,6 @@ def test_setfit_is_not_asked_for_many_rows(tmp_path: Path) -> None:
     """It would take hours."""
     args = Namespace(setfit_python=Path("python"))
     assert sizes.SIDES[sizes.PEER](sizes.Cell("trec6", 1_000, 0, tmp_path), args) is None
-
-
-def test_a_tenth_of_a_text_is_disturbed() -> None:
-    """The label stays, the same seed does the same, and words remain words."""
-    rows = [("one two three four five six seven eight nine ten " * 100, 1)]
-    for kind, split in (("characters", list), ("words", str.split)):
-        (text, label), same = shift.disturbed(rows, kind, 0)[0], shift.disturbed(rows, kind, 0)[0]
-        assert (text, label) == same
-        assert label == 1
-        before, after = (np.array(split(each)) for each in (rows[0][0], text))
-        changed = (before[: len(after)] != after).mean()
-        assert 0.06 < changed < 0.12  # of 1,000 or more, some replaced by themselves
 
 
 def test_tables_of_names_have_means_over_draws_and_sets() -> None:

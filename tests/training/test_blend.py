@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +18,15 @@ from tests.toy_setups import SHORT, TEXTS, Notes, toy_job, watch_of
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult, train
 from tightfit.config import Decision
+from tightfit.errors import Interrupted
 from tightfit.model.adapters import adapter_pairs
 from tightfit.model.classifier import predict_logits
 from tightfit.training.blend import blended, choose_blend, smallest_as_good
 from tightfit.training.loop import Loop
 from tightfit.training.probe import start_at_probe
 from tightfit.training.setup import Fitted, Setup
+from tightfit.training.signals import StopRequest
+from tightfit.verbs import run_training
 
 LEARNS = ["head.kind=linear", "optim.lr=3e-3"]
 
@@ -109,9 +117,45 @@ def test_a_share_that_is_asked_for_is_taken(start: str, bert: Path) -> None:
     torch.testing.assert_close(kept["classifier.weight"], (begun + end["classifier.weight"]) / 2)
 
 
+def test_a_share_that_is_worse_than_the_start_is_not_kept(bert: Path) -> None:
+    """The whole is, which the loop has held against the start."""
+    setup, before, fitted = trained(bert, "train.blend=0.5")
+    first = {**fitted.history[0], "eval_accuracy": 2.0}
+    fitted, end = replace(fitted, history=[first, *fitted.history[1:]]), setup.classifier.state()
+    decided, told = choose_blend(setup, before, fitted, Notes())
+    assert decided.decisions.blend == Decision(1.0, "50% of it is worse than the start")
+    assert told.history == fitted.history
+    for name, tensor in setup.classifier.state().items():
+        torch.testing.assert_close(tensor, end[name], rtol=0, atol=0)
+
+
 def test_adapters_that_do_not_start_at_zero_are_left_alone(bert: Path) -> None:
     """Nothing between the two ends is a scale of them."""
     setup, before, fitted = trained(bert, "train.blend=auto")
     moved, notes = {name: tensor + 1 for name, tensor in before.items()}, Notes()
     assert choose_blend(setup, moved, fitted, notes)[0].decisions.blend is None
     assert notes.said[-1].endswith("the adapters do not start at zero")
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[StopRequest]:
+    """As if Ctrl-C had come during the first step."""
+    stop = StopRequest()
+    stop.signal = signal.SIGINT
+    yield stop
+
+
+def test_an_interrupted_run_keeps_the_same_share(bert: Path, tmp_path: Path) -> None:
+    """The start, which its checkpoint does not hold, is made anew."""
+    data = write_jsonl(tmp_path / "rows.jsonl", toy_rows(200))
+    settings = [*SHORT, *LEARNS, "train.blend=0.5"]
+    options: Any = {"model": str(bert), "settings": settings, "progress": Notes()}
+    whole, again = (partial(train, data, out=tmp_path / name, **options) for name in "ab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_training, "stop_on_signals", stopped_at_once)
+        with pytest.raises(Interrupted):
+            again()
+    found = [Run.load(each.run) for each in (whole(), again(resume=True))]
+    one, other = (run.predict(TEXTS).probabilities for run in found)
+    np.testing.assert_allclose(one, other, atol=1e-6)
+    assert {run.decisions.blend for run in found} == {Decision(0.5, "asked for")}

@@ -119,11 +119,15 @@ class F1:
     expected: float = 0.0
     """So many rows of the class say what the probabilities themselves expect, beside those that are
     of it: few rows alone make a threshold that suits them and no others."""
+    most: float = math.inf
+    """Rows answered, to one of the class, at most: where probabilities tell little, F1 by itself is
+    highest where every row is answered."""
 
     def choose(
         self, probabilities_BK: NDArray[np.float64], labels_B: NDArray[np.int64]
     ) -> float | None:
-        """The threshold of the highest F1, None without a row of the class.
+        """The threshold of the highest F1; None without a row of the class, or where rows of the
+        same probability are too many.
 
         As for a cost, the middle between two rows is taken.
         """
@@ -134,7 +138,10 @@ class F1:
         share = own / (own + self.expected)
         weights_B = share * own_B + (1 - share) * probabilities_BK[:, self.label]
         values, answered, hits = _falling(probabilities_BK, weights_B, self.label)
-        best = int((2 * hits / (answered + weights_B.sum())).argmax())
+        few = answered <= max(1.0, self.most * weights_B.sum())
+        if not few[0]:
+            return None
+        best = int(np.where(few, 2 * hits / (answered + weights_B.sum()), 0.0).argmax())
         below = values[best + 1] if best + 1 < len(values) else 0.0
         return float(values[best] + below) / 2
 

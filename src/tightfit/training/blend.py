@@ -19,7 +19,7 @@ from tightfit.progress import Progress
 from tightfit.training.frozen_probe import Scores, gain_and_error
 from tightfit.training.loop import scored_row
 from tightfit.training.probe import start_at_probe
-from tightfit.training.setup import Fitted, HistoryRow, Setup
+from tightfit.training.setup import Fitted, HistoryRow, Setup, merit
 
 SCALES = (0.25, 0.5, 0.75, 1.0)
 """That are tried. Without any of it the start itself would be kept, for which there is a rule."""
@@ -46,16 +46,21 @@ def choose_blend(
         progress.say(f"all that was learned is kept, whatever train.blend says: {unfit}")
         return setup, fitted
     end, start = setup.classifier.state(), _start(setup, before)
-    rows, scores = {}, {}
-    for scale in SCALES if asked is None else (asked,):
-        setup.classifier.load_state(blended(setup.classifier, start, end, scale))
-        rows[scale], scores[scale] = _scored(setup)
-    chosen = smallest_as_good(scores)
-    setup.classifier.load_state(blended(setup.classifier, start, end, chosen))
-    decision = Decision(chosen, ASKED if asked is not None else _why(scores))
-    progress.say(f"of what was learned {chosen:.0%} is kept: {decision.reason}")
     best = fitted.counters.best_step
-    history = [{**row, **rows[chosen]} if row["step"] == best else row for row in fitted.history]
+    whole = next(row for row in fitted.history if row["step"] == best)
+    rows, scores = {1.0: whole}, {}
+    for scale in SCALES if asked is None else (asked, 1.0):
+        setup.classifier.load_state(blended(setup.classifier, start, end, scale))
+        row, found = _scored(setup)
+        # What is sealed is as good as the start, which the whole is by now.
+        if scale == 1.0 or merit(row, setup) >= merit(fitted.history[0], setup):
+            rows.setdefault(scale, {**whole, **row})
+            scores[scale] = found
+    chosen = min(scores) if asked is not None else smallest_as_good(scores)
+    setup.classifier.load_state(blended(setup.classifier, start, end, chosen))
+    decision = Decision(chosen, _why(scores) if asked is None else _asked(asked, chosen))
+    progress.say(f"of what was learned {chosen:.0%} is kept: {decision.reason}")
+    history = [rows[chosen] if row["step"] == best else row for row in fitted.history]
     decided = replace(setup.decisions, blend=decision)
     return replace(setup, decisions=decided), replace(fitted, history=history)
 
@@ -85,6 +90,10 @@ def smallest_as_good(scores: Mapping[float, Scores]) -> float:
         if behind <= error:
             return scale
     return best
+
+
+def _asked(asked: float, chosen: float) -> str:
+    return ASKED if chosen == asked else f"{asked:.0%} of it is worse than the start"
 
 
 def _why(scores: Mapping[float, Scores]) -> str:

@@ -186,7 +186,9 @@ class Loop:
         """One optimiser step over its accumulated batches."""
         started = time.perf_counter()
         setup = self.state.setup
-        setup.classifier.train_mode(frozen_dropout=setup.config.model.frozen_dropout)
+        # The lean forward pass draws what acts inside the encoder itself.
+        own_dropout = setup.config.model.frozen_dropout and setup.lean is None
+        setup.classifier.train_mode(frozen_dropout=own_dropout)
         lr = self._set_rate(step)
         batches = self._batches_of(step)
         self._gradients.of_step(batches)

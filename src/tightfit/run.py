@@ -100,8 +100,7 @@ class Run(Shown):
 
     def with_parts(self, **parts: Any) -> Run:
         """The same run with other parts; what was read before is kept."""
-        other = copy(self)
-        vars(other).update(parts)
+        vars(other := copy(self)).update(parts)
         return other
 
     @property
@@ -237,6 +236,7 @@ class Run(Shown):
         """
         from tightfit.cascade.two_stage import CASCADE, cascade_of_run
 
+        need_one_class(self.task, "a cascade")
         return cascade_of_run(self.folder.derived / CASCADE, self.path, self.identity)
 
     @cached_property
@@ -388,13 +388,13 @@ class Run(Shown):
     ) -> Columns:
         """Where and how new data is read: as in training, unless told otherwise."""
         data = with_reading(self.config, settings).data
-        columns = Columns.of(data, text_column, label_column, missing_text)
-        return columns.to_answer(self.task.kind, self.task.separator)
+        given = Columns.of(data, text_column, label_column, missing_text)
+        return given.to_answer(self.task.kind, self.task.separator)
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""
         more = f", … {len(self.labels)} in all" if len(self.labels) > 5 else ""
         told: dict[str, object] = {"path": self._path, "labels": ", ".join(self.labels[:5]) + more}
-        known = "metrics" in vars(self) or (self._path and self.folder.metrics.is_file())
-        scores = self.metrics.shown(self.task.metric) if known else {}
-        return {**told, **scores, "parameters": f"{self.plan.total:,}"}
+        if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
+            told |= self.metrics.shown(self.task.metric)
+        return told | {"parameters": f"{self.plan.total:,}"}

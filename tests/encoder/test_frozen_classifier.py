@@ -14,7 +14,7 @@ from tests.toy_setups import TEXTS, toy_classifier
 from tests.toys import toy_encoder
 from tightfit.data.batches import tokenise
 from tightfit.encoder import frozen_classifier as home
-from tightfit.encoder.on_torch import all_logits
+from tightfit.encoder.on_torch import ACTIVATIONS, all_logits
 from tightfit.families import COMPUTED
 
 each_family = pytest.mark.parametrize("family", COMPUTED)
@@ -48,6 +48,22 @@ def test_numpy_and_torch_answer_as_transformers_and_peft(
     expected = padded(theirs, tokens)
     assert_close(ours.logits(tokens), expected)
     assert_close(all_logits(ours.on_torch(), tokens), expected)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
+@pytest.mark.parametrize("settings", [(), ("head.pooling=mean",)])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("family", ["bert", "mpnet"])
+def test_packed_weights_answer_as_plain_ones(
+    family: str, activation: str, settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Numbers of tokens that oneDNN's products are given, and others; one row, and several."""
+    encoder = toy_encoder(tmp_path / "encoder", family, hidden_act=activation)
+    ours, _ = both(encoder, tmp_path / "run", *settings)
+    for lengths in ([16], [1, 5, 7], [8, 8], [3]):
+        tokens = random_tokens(lengths, 64)
+        plain, packed = (all_logits(ours.on_torch(packed=way), tokens) for way in (False, True))
+        assert_close(packed, plain)
 
 
 @each_family

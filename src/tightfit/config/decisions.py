@@ -65,6 +65,8 @@ class Decisions:
         label_names: whether they are rows to train on.
         kept: whether what trained is kept, or where it started from.
         unlabelled: whether texts without a label shape the head.
+        spend: parameters, where the fewest that suffice were looked for.
+        blend: how much of what was learned is kept.
     """
 
     max_length: Decision[int]
@@ -84,6 +86,8 @@ class Decisions:
     label_names: Decision[NamesUse] | None = None
     kept: Decision[Literal["trained", "start"]] | None = None
     unlabelled: Decision[PoolUse] | None = None
+    spend: Decision[int] | None = None
+    blend: Decision[float] | None = None
     pooling: Decision[Pooling] | None = None
     encoder: Decision[str] | None = None
     prefix: Decision[str] | None = None

@@ -15,6 +15,7 @@ from pydantic import (
 
 from tightfit.config.text_settings import Delimiter, Encoding, Quoting
 from tightfit.config.value_types import (
+    Blend,
     ColumnNames,
     CountOrShare,
     Decay,
@@ -68,6 +69,9 @@ class Budget(Section):
     allocation: Literal["uniform", "importance"] = "uniform"
     """``uniform``: the same rank for every adapted layer. ``importance``: with
     ``adapters.rank=auto``, ranks by what the gradient on a few batches says they are worth."""
+    spend: Literal["all", "frugal"] = "all"
+    """``frugal``: the fewest parameters that validation rows cannot tell from all that the cap
+    pays, for some four trainings more."""
 
 
 class Model(Section):
@@ -288,6 +292,10 @@ class Train(Section):
     metric: Metric = "accuracy"
     """What makes an evaluation the best, so that its weights are kept. ``macro_f1``: every class
     counts as much, however rare. ``log_loss``: the least, where probabilities matter more."""
+    blend: Blend = 1.0
+    """How much of what was learned is kept: 1 is all of it, and 0.5 lies half-way between the start
+    and that. Less of it answers rows of another kind better. ``auto``: the least that the
+    validation rows cannot tell from the best."""
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
     folds: Folds = 0

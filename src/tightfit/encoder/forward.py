@@ -30,6 +30,9 @@ class BlockOps(Protocol[Asked]):
     def activation(self, x: Array, name: str | None = None) -> Array:
         """By the names of ``hidden_act``; None is the encoder's own."""
 
+    def activated(self, layer: Asked, x_TI: Array) -> Array:
+        """The encoder's own activation of what a layer gives, perhaps in one go: (T, O)."""
+
     def attention(self, query: Array, key_TH: Array, value_TH: Array) -> Array:
         """Each row's attention to itself, (T, H); (B, H) if ``query`` has one for each row."""
 
@@ -107,9 +110,16 @@ def through(
     else:  # side by side in torch, and taken apart at once, as is then the gradient
         parts = list(ops.linear(block.query_key_value[0], x_TH).chunk(3, 1))
         parts[0] = ops.first(parts[0]) if first_only else parts[0]
-    mixed = ops.linear(block.attention_output, ops.attention(*parts))
+    return behind_attention(block, below, ops.attention(*parts), ops)
+
+
+def behind_attention(
+    block: BlockWeights[Layer], below: Array, attended: Array, ops: BlockOps[Layer]
+) -> Array:
+    """A block's output from what it reads and what its heads mix, of all tokens or of some."""
+    mixed = ops.linear(block.attention_output, attended)
     mixed += below
     middle = ops.norm(mixed, block.attention_norm)
-    out = ops.linear(block.mlp_out, ops.activation(ops.linear(block.mlp_in, middle)))
+    out = ops.linear(block.mlp_out, ops.activated(block.mlp_in, middle))
     out += middle
     return ops.norm(out, block.mlp_norm)

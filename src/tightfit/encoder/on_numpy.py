@@ -97,6 +97,9 @@ class _Batch:
     def activation(self, x: Floats, name: str | None = None) -> Floats:
         return ACTIVATIONS[name or self._encoder.activation](x)
 
+    def activated(self, layer: Linear, x_TI: Floats) -> Floats:
+        return self.activation(self.linear(layer, x_TI))
+
     def attention(self, query: Floats, key_TH: Floats, value_TH: Floats) -> Floats:
         out = np.empty_like(query)
         one_each = len(query) == len(self._spans) < len(key_TH)

@@ -3,13 +3,14 @@
 What is merged or put side by side is a copy, and goes with the :class:`TorchForward`; every other
 weight is the mapped file itself, on a CPU.
 
-Shapes: B rows of a batch, L tokens of its longest row, T = B x L; H hidden width; N attention
-heads; D width of one; K labels.
+Shapes: B rows of a batch, L tokens of its longest row, T = B x L, or some more; H hidden width;
+N attention heads; D width of one; K labels; I and O widths in and out of a layer.
 """
 
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +21,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from tightfit.data.batches import Batch, collate, length_sorted, most_padded_tokens
+from tightfit.data.batches import (
+    FP32_PADDED_TOKENS,
+    Batch,
+    collate,
+    length_sorted,
+    most_padded_tokens,
+)
 from tightfit.data.gpu import copied
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.device import best_device
@@ -41,6 +48,21 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "swish": F.silu,
     "tanh": torch.tanh,
 }
+
+FUSED: Mapping[str, tuple[str, str]] = {
+    "gelu": ("gelu", "none"),
+    "gelu_new": ("gelu", "tanh"),
+    "gelu_pytorch_tanh": ("gelu", "tanh"),
+    "relu": ("relu", ""),
+    "silu": ("swish", ""),
+    "swish": ("swish", ""),
+    "tanh": ("tanh", ""),
+}
+"""What oneDNN calls the activations, and the kind of each."""
+
+PACKED_PLACES = 16
+"""Packed products have a multiple of this many tokens: oneDNN compiles one for each number, and
+keeps it."""
 
 
 class Engine(Protocol):
@@ -75,6 +97,7 @@ class TorchForward:
         dtype: torch.dtype = torch.float32,
         device: torch.device | None = None,
         *,
+        packed: bool | None = None,
         padded_tokens: int | None = None,
     ) -> None:
         """Merge the adapters and take the weights to where they are used.
@@ -83,9 +106,13 @@ class TorchForward:
             network: stays as it is.
             dtype: of the products inside the encoder; embeddings and head compute in fp32.
             device: None takes a GPU where torch sees one.
+            packed: lay the weights out for oneDNN, on a CPU in fp32; None does where that is
+                faster.
             padded_tokens: of one pass at most; None takes what suits the device.
         """
-        self._to = _Target(dtype, device or best_device())
+        device = device or best_device()
+        packed = _packing_pays(device, dtype) if packed is None else packed
+        self._to = _Target(dtype, device, packed)
         self._network = self._to.network(network)
         # On a CPU oneDNN compiles its bf16 products once for each shape and keeps them all.
         self.multiple = 1 if dtype == torch.float32 else 8
@@ -147,6 +174,7 @@ class _Target:
 
     dtype: torch.dtype
     device: torch.device
+    packs: bool = False
 
     def network(self, network: Network) -> Network:
         outside = _Target(torch.float32, self.device)
@@ -160,27 +188,37 @@ class _Target:
             outside.norm(network.embedding_norm),
             # Of the last block's queries perhaps only those of first tokens are needed.
             (
-                *(self.block(block, fuse=True) for block in below),
-                self.block(last, fuse=network.pooling != "first"),
+                *(self.block(block, first_only=False) for block in below),
+                self.block(last, first_only=network.pooling == "first"),
             ),
             None if bias is None else self.tensor(bias),
             tuple((outside.linear(linear), activation) for linear, activation in network.head),
             network.pooling,
         )
 
-    def block(self, block: BlockWeights[Linear], *, fuse: bool) -> BlockWeights[Linear]:
+    def block(self, block: BlockWeights[Linear], *, first_only: bool) -> BlockWeights[Linear]:
         projections = [linear.merged() for linear in block.query_key_value]
-        if fuse:
+        if not first_only:
             weights, biases = zip(*((x.weight_OI, x.bias_O) for x in projections), strict=True)
             projections = [Linear(np.concatenate(weights), np.concatenate(biases))]
+        # What reads first tokens alone has as many rows as a batch, which is seldom the same.
+        linear = self.linear if first_only else self.packed
         return BlockWeights(
-            tuple(map(self.linear, projections)),
-            self.linear(block.attention_output),
+            tuple(map(linear, projections)),
+            linear(block.attention_output),
             self.norm(block.attention_norm),
-            self.linear(block.mlp_in),
-            self.linear(block.mlp_out),
+            linear(block.mlp_in),
+            linear(block.mlp_out),
             self.norm(block.mlp_norm),
         )
+
+    def packed(self, linear: Linear) -> Linear:
+        """Laid out for oneDNN, where that is asked for."""
+        plain = self.linear(linear)
+        if not self.packs:
+            return plain
+        packed = torch.ops.mkldnn._reorder_linear_weight(plain.weight_OI, FP32_PADDED_TOKENS)
+        return Linear(packed, plain.bias_O)
 
     def linear(self, linear: Linear) -> Linear:
         plain = linear.merged()
@@ -198,7 +236,7 @@ class _Target:
         return (raw if stored.format != "BF16" else raw.view(torch.bfloat16)).to(self.device)
 
 
-class PaddedOps:
+class PaddedOps(ABC):
     """What :class:`tightfit.encoder.forward.BlockOps` asks, over padded rows, linear layers aside.
 
     Args:
@@ -228,7 +266,15 @@ class PaddedOps:
 
     def first(self, x_TH: torch.Tensor) -> torch.Tensor:
         """What there is of first tokens, (B, H)."""
-        return x_TH.view(len(self._ids_BL), -1, x_TH.shape[1])[:, 0]
+        return x_TH[: self._ids_BL.numel()].view(len(self._ids_BL), -1, x_TH.shape[1])[:, 0]
+
+    @abstractmethod
+    def linear(self, layer: Any, x_TI: torch.Tensor) -> torch.Tensor:
+        """All that a layer gives."""
+
+    def activated(self, layer: Any, x_TI: torch.Tensor) -> torch.Tensor:
+        """The encoder's own activation of it."""
+        return self.activation(self.linear(layer, x_TI))
 
     def norm(self, x_TH: torch.Tensor, norm: Norm | None) -> torch.Tensor:
         """LayerNorm of each token; None is one without scale and shift."""
@@ -239,15 +285,20 @@ class PaddedOps:
         self, query: torch.Tensor, key_TH: torch.Tensor, value_TH: torch.Tensor
     ) -> torch.Tensor:
         """Each row's attention to itself."""
+        width = query.shape[1] // self._heads
         query_BNLD, key_BNLD, value_BNLD = (
-            x.view(len(self._ids_BL), -1, self._heads, x.shape[1] // self._heads).transpose(1, 2)
+            x[: self._ids_BL.numel()]
+            .view(len(self._ids_BL), -1, self._heads, width)
+            .transpose(1, 2)
             for x in (query, key_TH, value_TH)
         )
         bias = self._bias
         if bias is not None and bias.shape[2] > 1:
             bias = bias[:, :, : query_BNLD.shape[2]]
         mixed = self._attend(query_BNLD, key_BNLD, value_BNLD, bias)
-        return mixed.transpose(1, 2).reshape(query.shape)
+        mixed = mixed.transpose(1, 2).reshape(-1, query.shape[1])
+        more = len(query) - len(mixed)
+        return F.pad(mixed, (0, 0, 0, more)) if more else mixed
 
     def activation(self, x: torch.Tensor, name: str | None = None) -> torch.Tensor:
         """By name; else the encoder's own."""
@@ -259,6 +310,7 @@ class _Ops(PaddedOps):
 
     def __init__(self, network: Network, batch: Batch, dtype: torch.dtype) -> None:
         encoder, self._segments = network.encoder, batch.segments_BL
+        self._fused = FUSED.get(encoder.activation)
         super().__init__(
             batch,
             dtype,
@@ -274,7 +326,9 @@ class _Ops(PaddedOps):
             x_BLH += network.segments_SH[0 if self._segments is None else self._segments]
         places_BL = _positions(self._ids_BL, network.encoder.padding_index)
         x_BLH += F.embedding(places_BL, network.positions).float()
-        return x_BLH.flatten(0, 1)
+        x_TH = x_BLH.flatten(0, 1)
+        packed = network.blocks[0].mlp_in.weight_OI.is_mkldnn
+        return F.pad(x_TH, (0, 0, 0, -len(x_TH) % PACKED_PLACES)) if packed else x_TH
 
     def enter(self, x_TH: torch.Tensor) -> torch.Tensor:
         return x_TH.to(self._dtype)
@@ -283,7 +337,32 @@ class _Ops(PaddedOps):
         return state_BH.float()
 
     def linear(self, layer: Linear, x_TI: torch.Tensor) -> torch.Tensor:
+        if layer.weight_OI.is_mkldnn:
+            return _packed_product(x_TI, layer, "none", "")
         return F.linear(x_TI, layer.weight_OI, layer.bias_O)
+
+    def activated(self, layer: Linear, x_TI: torch.Tensor) -> torch.Tensor:
+        if layer.weight_OI.is_mkldnn and self._fused is not None:
+            return _packed_product(x_TI, layer, *self._fused)
+        return super().activated(layer, x_TI)
+
+
+def _packing_pays(device: torch.device, dtype: torch.dtype) -> bool:
+    """Measured: 12% with AVX512, nothing without (docs/experiments/prediction-speed.md)."""
+    return (
+        device.type == "cpu"
+        and dtype == torch.float32
+        and "AVX512" in torch.backends.cpu.get_cpu_capability()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+def _packed_product(x_TI: torch.Tensor, layer: Linear, activation: str, kind: str) -> torch.Tensor:
+    """What a packed layer gives, through an activation of oneDNN's."""
+    found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+        x_TI, layer.weight_OI, layer.bias_O, activation, [], kind
+    )
+    return found
 
 
 def _attention_bias(

@@ -26,6 +26,14 @@ LIBRARY: dict[Format, str] = {
 }
 """What the card names as the library that loads the folder."""
 
+NEEDS: dict[Format, str] = {
+    "peft": "torch transformers peft",
+    "merged": "torch transformers",
+    "onnx": "numpy onnxruntime tokenizers",
+    "onnx-int8": "numpy onnxruntime tokenizers",
+}
+"""The packages that the example needs, but for those of a side head."""
+
 _LINES = {False: "a text a line", True: "a pair a line, a tab between its texts"}
 """What the example reads."""
 
@@ -39,12 +47,19 @@ _TEMPLATES = Environment(
 )
 
 
+def needed(run: Run, form: Format) -> str:
+    """The packages that the example needs, as pip is told."""
+    beside = [] if run.side is None else ["numpy", "safetensors"]
+    return " ".join(dict.fromkeys([*NEEDS[form].split(), *beside]))
+
+
 def write_example(run: Run, form: Format, folder: Path) -> None:
     """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
     name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
     facts = {"form": form, "base": run.base.public_name, "pair": run.config.data.pair}
     side = run.side is not None
-    text = _TEMPLATES.get_template(name).render(**facts, kind=run.task.kind, side=side)
+    facts |= {"needs": needed(run, form), "kind": run.task.kind, "side": side}
+    text = _TEMPLATES.get_template(name).render(**facts)
     write_text(folder / EXAMPLE_FILE, text)
 
 
@@ -61,8 +76,8 @@ def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
     card.data.library_name = LIBRARY[form]
     card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
     loading = (
-        f"`python {EXAMPLE_FILE} < texts.txt` answers {_LINES[run.config.data.pair]}; the program "
-        "is short enough to copy from.\n\n"
+        f"`pip install {needed(run, form)}`, then `python {EXAMPLE_FILE} < texts.txt` answers "
+        f"{_LINES[run.config.data.pair]}; the program is short enough to copy from.\n\n"
     )
     card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
     if run.thresholds and run.task.one_class:

@@ -161,7 +161,7 @@ def _opened(
         Schedule(0, 0, 1),
         precision,
         held if dataset.folds else held.sample(config.train.eval_rows, config.seed),
-        _lean(classifier, precision) if own_path is None else None,
+        _lean(config, classifier, precision) if own_path is None else None,
         pool=reader.pool(dataset.pool_texts, long_text.value) if dataset.pool_texts else None,
         side=SideSolver.of(dataset, plan.side, config.seed) if plan.side else None,
     )
@@ -173,7 +173,8 @@ def _with_pool(setup: Setup) -> Setup:
     if setup.pool is None:
         return setup
     count = len(setup.dataset.pool_texts)
-    decision: Decision[PoolUse] = Decision("used", f"{count:,} texts shape the solved head")
+    shape = "text shapes" if count == 1 else "texts shape"
+    decision: Decision[PoolUse] = Decision("used", f"{count:,} {shape} the solved head")
     used = setup.objective == "contrastive" or not len(setup.dataset.train_targets)
     if not used:
         why = "with rows that have labels, only a contrastive training gains by them"
@@ -198,8 +199,14 @@ def _scheduled(setup: Setup) -> tuple[Setup, str | None]:
     return replace(setup, schedule=schedule, decisions=decisions), note
 
 
-def _lean(classifier: Classifier, precision: Precision) -> LeanEncoder:
-    return LeanEncoder(classifier.module, precision.dtype, classifier.plan.pooling)
+def _lean(config: Config, classifier: Classifier, precision: Precision) -> LeanEncoder:
+    return LeanEncoder(
+        classifier.module,
+        precision.dtype,
+        classifier.plan.pooling,
+        frozen_dropout=config.model.frozen_dropout,
+        recompute=config.train.checkpointing == "on",
+    )
 
 
 def _about_lengths(lengths: tuple[Decision[int], Decision[int]]) -> str | None:
@@ -217,11 +224,14 @@ def _about(setup: Setup) -> Iterator[str]:
             decisions.unlabelled.reason
         )
     if decisions.objective is not None:
-        yield f"objective {decisions.objective.value}: {decisions.objective.reason}"
+        rate = "; its steps go by contrastive.lr" * (setup.objective == "contrastive")
+        yield f"objective {decisions.objective.value}: {decisions.objective.reason}{rate}"
     if setup.train.tokens.truncated:
         kept = decisions.long_text
         yield f"of long texts {kept.value} is kept: {kept.reason}"
     yield f"computing in {precision.format}: {precision.reason}"
+    if decisions.forward is not None and decisions.forward.value == "own":
+        yield f"steps take longer, by the model's own forward pass: {decisions.forward.reason}"
     if decisions.pooling is not None and decisions.pooling.reason != ASKED:
         read = "the mean of all tokens" if decisions.pooling.value == "mean" else "the first token"
         yield f"the head reads {read}: {decisions.pooling.reason}"
@@ -333,12 +343,14 @@ def _why_own_path(config: Config, classifier: Classifier) -> str | None:
     """The reason to use the model's own forward pass, or None where the lean one serves."""
     if config.train.forward == "own":
         return "asked for"
-    if config.train.precision == "fp16":
+    if config.train.precision == "fp16" and classifier.device.type != "cpu":
         return "train.precision=fp16 runs under autocast"
+    if config.train.checkpointing == "reentrant":
+        return "train.checkpointing=reentrant is a fault of the model's own layers"
     return why_not_lean(
         classifier.module,
         frozen_dropout=config.model.frozen_dropout,
-        checkpointing=config.train.checkpointing != "off",
+        pooling=classifier.plan.pooling,
     )
 
 
@@ -352,6 +364,8 @@ def _prefix_cache(
         return Decision("off", "texts have several windows")
     if lean is None:
         return Decision("off", "only the lean forward pass can start half-way")
+    if lean.prefix_draws:
+        return Decision("off", "model.frozen_dropout=true draws them anew")
     if lean.frozen_depth == 0:
         return Decision("off", "the lowest layer has an adapter")
     if schedule.total <= schedule.steps_per_epoch:

@@ -29,6 +29,7 @@ from tightfit.data.batches import (
 )
 from tightfit.data.splits import limit_rows
 from tightfit.model.classifier import Classifier
+from tightfit.model.holes import Pass
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
@@ -257,17 +258,33 @@ class Setup:
             parts = length_sorted(tokens, padded_tokens=padded_tokens)
         return [[rows[i] for i in part] for part in parts]
 
-    def pooled(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
-        """What the head reads, (B, 1, H) in fp32, by the lean forward pass."""
-        assert self.lean is not None
-        if states is None:
-            return self.lean.pooled(self.lean.prefix(batch), batch)
-        return self.lean.pooled(states.of(batch).to(batch.ids_BL.device), batch)
+    def pooled(
+        self, batch: Batch, states: PrefixStates | None = None, seed: int | None = None
+    ) -> torch.Tensor:
+        """What the head reads, (B, 1, H) in fp32, by the lean forward pass.
 
-    def logits(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
-        """One forward pass of training, ``logits_BK`` in fp32, from stored states where given."""
+        Args:
+            batch: the rows.
+            states: what the layers below the lowest adapter make of them, where it is stored.
+            seed: of the encoder's dropouts; None is without.
+        """
+        assert self.lean is not None
+        drawn = None if seed is None else Pass(seed)
+        if states is None:
+            x_BLH = self.lean.prefix(batch, drawn)
+        else:
+            x_BLH = states.of(batch).to(batch.ids_BL.device)
+        return self.lean.pooled(x_BLH, batch, drawn)
+
+    def logits(
+        self, batch: Batch, states: PrefixStates | None = None, seed: int | None = None
+    ) -> torch.Tensor:
+        """One forward pass of training, ``logits_BK`` in fp32; what is given as in :meth:`pooled`.
+
+        The model's own forward pass draws from torch's generator, as its mode says.
+        """
         if self.lean is not None:
-            return self.lean.head(self.pooled(batch, states))
+            return self.lean.head(self.pooled(batch, states, seed))
         with self.precision.autocast(self.classifier.device):
             return self.classifier.logits(batch)
 

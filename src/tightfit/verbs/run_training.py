@@ -21,6 +21,7 @@ from tightfit.run import Run
 from tightfit.tasks.calibrate import DERIVED_NAME, INTERVALS_NAME, calibrate, fit_intervals
 from tightfit.tasks.label_thresholds import DERIVED_NAME as THRESHOLDS
 from tightfit.tasks.validation_logits import ValidationLogits
+from tightfit.training.blend import choose_blend
 from tightfit.training.callbacks import (
     Callback,
     CheckpointSaver,
@@ -35,6 +36,7 @@ from tightfit.training.continued_start import start_from
 from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
 from tightfit.training.divergence import prove_no_regression
 from tightfit.training.encoder_choice import recorded_encoder
+from tightfit.training.frugal import choose_frugally, tried
 from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
@@ -71,7 +73,7 @@ def run_training(
         origin = origin_of(request)
         setup, folder = _begin(request, start, origin, peers=peers, progress=progress)
         trained = _fit(folder, setup, peers, start=start, progress=progress)
-        return peers.share(_finish(folder, setup, trained, origin, progress=progress))
+        return peers.share(_finish(folder, trained, origin, progress=progress))
 
 
 def _announce(config: Config, progress: Progress) -> None:
@@ -128,6 +130,8 @@ def _begin(
     if limit is not None:
         setup = fit_into(setup, limit, progress)
         set_seed(config.seed)
+    if origin is None and tried(setup):
+        setup = choose_frugally(setup, progress)
     if dataset.folds is not None:
         setup = choose_by_folds(setup, progress)
     folder = start.create(setup) if stored is None else start.folder
@@ -139,6 +143,7 @@ def _begin(
 class _Trained:
     """A training that is over, proven and saved, but not scored and sealed."""
 
+    setup: Setup
     fitted: Fitted
     optimizer_parameters: int
     proofs: dict[str, dict[str, Any]]
@@ -170,6 +175,8 @@ def _fit(
             gradients = watch.finish()
         finally:
             storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
+    setup, fitted = choose_blend(setup, before, fitted, progress)
+    write_decided(folder, setup)
     progress.say("training is over: what is kept is saved, loaded anew, proven and scored")
     regression = prove_no_regression(setup, fitted, progress)
     # VeRA's d may stand still, as A may: b alone changes the weight.
@@ -192,7 +199,7 @@ def _fit(
     if setup.solves:
         at_start = setup.objective == "probe" or regression.numbers["kept_start"]
         proofs["head_solved"] = head_is_solved(setup, frozen=at_start).to_json()
-    return _Trained(fitted, loop.optimizer_parameters, proofs, artefact)
+    return _Trained(setup, fitted, loop.optimizer_parameters, proofs, artefact)
 
 
 def _listeners(folder: storage.RunFolder, progress: Progress) -> list[Callback]:
@@ -207,14 +214,10 @@ def _listeners(folder: storage.RunFolder, progress: Progress) -> list[Callback]:
 
 
 def _finish(
-    folder: storage.RunFolder,
-    setup: Setup,
-    trained: _Trained,
-    origin: Origin | None,
-    *,
-    progress: Progress,
+    folder: storage.RunFolder, trained: _Trained, origin: Origin | None, *, progress: Progress
 ) -> TrainResult:
     """Weigh the side head, count, score, calibrate, tell about it, and seal."""
+    setup = trained.setup
     run = Run(folder.root, base=setup.source)
     rows = setup.scored_rows()
     logits_NK = _unseen_logits(setup, run, rows)
@@ -234,7 +237,7 @@ def _finish(
     else:
         storage.write_derived(folder, INTERVALS_NAME, fit_intervals(validation_logits).to_json())
     _choose_thresholds(folder, validation_logits)
-    result = replace(_result(folder.root, setup, trained, scores), continued=continued)
+    result = replace(_result(folder.root, trained, scores), continued=continued)
     return seal_trained(
         run, setup, result, scores, proofs=trained.proofs, artefact=trained.artefact
     )
@@ -311,8 +314,8 @@ def _score_validation(
     return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 
 
-def _result(run: Path, setup: Setup, trained: _Trained, scores: TaskScores) -> TrainResult:
-    fitted, counters = trained.fitted, trained.fitted.counters
+def _result(run: Path, trained: _Trained, scores: TaskScores) -> TrainResult:
+    setup, fitted, counters = trained.setup, trained.fitted, trained.fitted.counters
     metric = setup.classifier.task.metric
     return TrainResult(
         run=run,

@@ -63,7 +63,8 @@ def round_trip_of(setup: Setup, artefact: Path) -> Proof:
     trained = setup.classifier
     tokens = (setup.validation if len(setup.validation.targets) else setup.train).tokens
     tokens = tokens.select(range(min(ROUND_TRIP_ROWS, len(tokens))))
-    anew = load_artefact(artefact, setup.source, trained.plan, trained.task)
+    given = (artefact, setup.source, trained.plan, trained.task)
+    anew = load_artefact(*given, tokenizer=trained.tokenizer)  # compared are logits of tokens
     anew.module.to(trained.device)
     batch = setup.config.train.eval_batch
     return round_trip(

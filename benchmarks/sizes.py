@@ -2,12 +2,15 @@
 
     python -m benchmarks.sizes --root shared/data --work /tmp/sizes --sizes 2 4 8 --draws 10 \
         --setfit-python /path/to/its/python
+    python -m benchmarks.sizes --root shared/data --work /tmp/sizes --sizes 1000 --draws 3
 
-Every side trains on the same rows and encoder with its defaults, and is scored on the same up to
-2,000 test rows; of AG News, whose test rows stay untouched, on rows of its training file that no
-draw has. A cell is a line of `benchmarks/cells/sizes.jsonl`: what is there is not computed again,
-so the command can be stopped and given anew. Seconds are those of the whole command that trains,
-its imports among them; the first two sides are timed without.
+A size is rows a class, and from 500 on rows in all, drawn at random. Every side trains on the same
+rows and encoder with its defaults, and is scored on the same up to 2,000 test rows; of AG News,
+whose test rows stay untouched, on rows of its training file that no draw has. A cell is a line of
+`benchmarks/cells/sizes.jsonl`: what is there is not computed again, so the command can be stopped
+and given anew. Seconds are those of the whole command that trains, its imports among them; the
+first two sides are timed without. Each cell has the machine's load before it: where more than one
+program waited for each core the tables show no seconds of it.
 """
 
 from __future__ import annotations
@@ -34,8 +37,10 @@ from tightfit.experiments.baselines import tfidf_pipeline
 from tightfit.model.embedded import MINILM
 from tightfit.model.locate import locate
 
-SETS = ("trec6", "ag_news", "sst2", "banking77", "tweet_emotion", "sms_spam")
+SETS = ("trec6", "ag_news", "sst2", "banking77", "tweet_emotion", "sms_spam", "newsgroups20")
 HELD = 2_000
+WHOLE = 500
+"""From this size on rows in all are meant: SetFit, which takes hours then, is left out."""
 PEER = "SetFit 1.2"
 OWN = "tightfit"
 
@@ -45,7 +50,7 @@ Texts = tuple[list[str], list[int]]
 
 @dataclass(frozen=True)
 class Cell:
-    """A draw of so many rows a class of a set, in files."""
+    """A draw of so many rows a class of a set, or of so many rows, in files."""
 
     name: str
     size: int
@@ -69,20 +74,24 @@ class Cell:
 
 
 def write_rows(root: Path, work: Path, name: str, size: int, draw: int) -> Cell:
-    """Draw ``size`` rows of every class, the same ones for whoever gives the same numbers."""
+    """Draw ``size`` rows of every class, or in all, the same ones for the same numbers."""
     cell = Cell(name, size, draw, work / f"{name}-{size}-{draw}")
     if cell.train.is_file() and cell.held.is_file():
         return cell
     cell.folder.mkdir(parents=True, exist_ok=True)
-    train, test = _table(root / name / "train.parquet"), root / name / "test.parquet"
+    train, test = read_table(root / name / "train.parquet"), root / name / "test.parquet"
     pool = np.random.default_rng(0).permutation(len(train))
     if test.is_file():
-        held = _table(test)
+        held = read_table(test)
         held = [held[i] for i in np.random.default_rng(0).permutation(len(held))[:HELD]]
     else:
         held, pool = [train[i] for i in pool[:HELD]], pool[HELD:]
     order = np.random.default_rng((size, draw)).permutation(pool).tolist()
     chosen: dict[int, list[Any]] = defaultdict(list)
+    if size >= WHOLE:
+        # One of each label: no side could be asked for one that it has never seen.
+        seen = {train[i]["label"]: i for i in reversed(order)}
+        order = list(dict.fromkeys([*seen.values(), *order]))[:size]
     for row in (train[i] for i in order):
         if len(chosen[row["label"]]) < size:
             chosen[row["label"]].append(row)
@@ -92,7 +101,8 @@ def write_rows(root: Path, work: Path, name: str, size: int, draw: int) -> Cell:
     return cell
 
 
-def _table(path: Path) -> list[dict[str, Any]]:
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Rows of a data set, with the names of their labels where it has any."""
     columns = [c for c in ("text", "label", "label_name") if c in pq.read_schema(path).names]
     rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
     return rows
@@ -113,9 +123,9 @@ def _embeddings(cell: Cell, args: argparse.Namespace) -> Figures:
     (texts, labels), (held, answers) = _texts(cell.train), _texts(cell.held)
     started = time.perf_counter()
     model = LogisticRegression(max_iter=1000)
-    train: Any = _mean_embeddings(texts)
+    train: Any = mean_embeddings(texts)
     spent = time.perf_counter() - started
-    return _fitted(model, (train, labels), (_mean_embeddings(held), answers), spent=spent)
+    return _fitted(model, (train, labels), (mean_embeddings(held), answers), spent=spent)
 
 
 def _fitted(
@@ -134,7 +144,7 @@ def _fitted(
     return {"right": right, "rows": len(held[1]), "seconds": seconds, "parameters": parameters}
 
 
-def _mean_embeddings(texts: Sequence[str]) -> Any:
+def mean_embeddings(texts: Sequence[str]) -> Any:
     """By plain ``transformers``, in batches of like length."""
     import torch
     from transformers import AutoModel, AutoTokenizer
@@ -155,8 +165,8 @@ def _mean_embeddings(texts: Sequence[str]) -> Any:
 
 
 def _setfit(cell: Cell, args: argparse.Namespace) -> Figures | None:
-    """SetFit, in an environment of its own; None where none was named."""
-    if args.setfit_python is None:
+    """SetFit, in an environment of its own; None where none was named, or rows are many."""
+    if args.setfit_python is None or cell.size >= WHOLE:
         return None
     out = cell.folder / "setfit.json"
     # -P: beside the script lies a module named like one of its libraries.
@@ -232,11 +242,19 @@ def main(words: Sequence[str] | None = None) -> None:
 def _run(cell: Cell, side: str, args: argparse.Namespace) -> None:
     """Compute a cell and keep it."""
     print(*cell.key, side, file=sys.stderr, flush=True)
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
     figures = SIDES[side](cell, args)
     if figures is None:
         return
     args.cells.parent.mkdir(parents=True, exist_ok=True)
-    line = {"set": cell.name, "size": cell.size, "draw": cell.draw, "side": side, **figures}
+    line = {
+        "set": cell.name,
+        "size": cell.size,
+        "draw": cell.draw,
+        "side": side,
+        "load": load,
+        **figures,
+    }
     with args.cells.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
@@ -256,14 +274,16 @@ def tables(cells: Mapping[tuple[str, int, int, str], Figures]) -> str:
 
 def _intro() -> str:
     return (
-        "# Few rows\n\nAccuracy in %, means over draws (their number in brackets). Written by "
+        "# From few rows to many\n\nAccuracy in %, means over draws (their number in brackets), "
+        "seconds where the machine was quiet, and parameters that train. Written by "
         "`python -m benchmarks.sizes`, which says what is compared."
     )
 
 
 def _size_table(cells: Mapping[tuple[str, int, int, str], Figures], size: int) -> str:
     sides = [side for side in SIDES if any(k[1] == size and k[3] == side for k in cells)]
-    lines = [f"## {size} rows a class", "", "| set | " + " | ".join(sides) + " |"]
+    title = f"{size:,} rows" if size >= WHOLE else f"{size} rows a class"
+    lines = [f"## {title}", "", "| set | " + " | ".join(sides) + " |"]
     lines += ["| --- |" + " --- |" * len(sides)]
     for name in SETS:
         shown = [_mean(cells, name, size, side) for side in sides]
@@ -280,8 +300,14 @@ def _mean(
     if not own:
         return ""
     accuracy = np.mean([100 * c["right"] / c["rows"] for c in own])
-    seconds = np.mean([c["seconds"] for c in own])
-    return f"{accuracy:.1f} ({len(own)}), {seconds:.0f} s, {own[0]['parameters']:,}"
+    seconds = [c["seconds"] for c in own if _quiet(c)]
+    taken = f" {np.mean(seconds):.0f} s," if seconds else ""
+    return f"{accuracy:.1f} ({len(own)}),{taken} {own[0]['parameters']:,}"
+
+
+def _quiet(cell: Figures) -> bool:
+    """Whether its seconds say anything; of some cells the load is not known."""
+    return bool(cell.get("load", np.inf) <= 1)
 
 
 def _difference(cells: Mapping[tuple[str, int, int, str], Figures], size: int, one: str) -> str:
@@ -294,7 +320,8 @@ def _difference(cells: Mapping[tuple[str, int, int, str], Figures], size: int, o
             other = cells.get((name, size, draw, peer))
             if own_size == size and side == one and other is not None:
                 by_set[name].append(_percent(cell) - _percent(other))
-                times.append(cell["seconds"] / other["seconds"])
+                if _quiet(cell) and _quiet(other):
+                    times.append(cell["seconds"] / other["seconds"])
         if by_set:
             words.append(_interval(one, peer, by_set, times))
     return "\n".join(words)
@@ -316,7 +343,8 @@ def _interval(
         )
         reach = float(t.ppf(0.975, freedom)) * variance**0.5
         text += f" (95%: {whole - reach:+.1f} to {whole + reach:+.1f})"
-    return f"{text}, of its seconds {np.median(times):.2f} (median); {each}"
+    taken = f", of its seconds {np.median(times):.2f} (median)" if times else ""
+    return f"{text}{taken}; {each}"
 
 
 def _percent(cell: Figures) -> float:

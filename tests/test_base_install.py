@@ -156,7 +156,7 @@ def test_it_names_what_trains(name: str, base: Base) -> None:
     [
         ("cascade", "train"),
         ("check", "checks"),
-        ("engine", "train"),
+        ("engine", "train,onnx"),
         ("max-error", "train"),
         ("parquet", "parquet"),
     ],

@@ -42,6 +42,28 @@ def test_a_missing_package_is_named_with_its_extra(
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "extras_named"),
+    [
+        ("train --data rows.xlsx#Sheet", "train,spreadsheets"),
+        ("train --data=rows.ODS", "train,spreadsheets"),
+        ("check --data rows.csv", "train,checks"),
+        ("export runs/1 --format onnx", "train,onnx"),
+        ("train --data rows.csv", "train"),
+    ],
+)
+def test_all_extras_that_a_command_needs_are_in_one_line(
+    arguments: str, extras_named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is not named, nor an extra twice."""
+    words = "it needs more: pip install 'tightfit[train]'"
+    found = extras.with_all_extras(words, arguments.split())
+    assert found == words
+    monkeypatch.setattr(extras, "available", lambda _: False)
+    found = extras.with_all_extras(words, arguments.split())
+    assert found == f"it needs more: pip install 'tightfit[{extras_named}]'"
+
+
 def test_a_present_package_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any installed module will do for a test."""
     assert extras.require("json", "the test") is json

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tests.toy_setups import Notes
 from tightfit import progress as module
-from tightfit.progress import Bar, Once, Progress, RichProgress
+from tightfit.progress import Bar, Once, Patient, Progress, RichProgress
 
 
 def test_the_base_voice_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +21,24 @@ def test_the_base_voice_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
         bar.advance(2, "note")
     assert isinstance(bar, Bar)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_patient_one_says_a_line_when_it_takes_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, and not before it is due."""
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    progress = Patient("this takes long", seconds=5.0)
+    with progress.track("training", 10) as bar:
+        for clock[0] in (1.0, 4.0):
+            bar.advance()
+        progress.warn("other words")
+        assert capsys.readouterr().err == ""
+        for clock[0] in (5.0, 6.0, 7.0):
+            bar.advance()
+            progress.say("other words")
+    assert capsys.readouterr() == ("", "this takes long\n")
 
 
 def test_words_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

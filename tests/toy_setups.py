@@ -16,6 +16,7 @@ from tightfit.batch_predict.input_rows import Records
 from tightfit.batch_predict.stream import Form, Written, predict_stream
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, load_config
+from tightfit.data.batches import collate
 from tightfit.data.table import Table
 from tightfit.engines.engine import through_transformers
 from tightfit.engines.predictor import Predictor
@@ -48,6 +49,7 @@ PLAIN = [
     *("adapters.rank=4", "adapters.alpha=8", "adapters.rslora=false"),
     *("adapters.targets=query,value", "head.kind=stock", "head.start=random", "optim.epochs=3"),
     "head.pooling=first",
+    "head.side=off",
 ]
 """What the published recipe trains; a test that wants more says so."""
 
@@ -178,6 +180,24 @@ def toy_job(
     plan = plan_for(config, source, dataset.task.outputs)
     set_seed(config.seed)
     return prepare(config, dataset, source, plan, progress=progress or Progress())
+
+
+def assert_lean_agrees(setup: Setup) -> None:
+    """Logits and all gradients by the lean forward pass are those of the model's own.
+
+    What trains is drawn at random, so that none of it is without effect.
+    """
+    assert setup.lean is not None
+    trainable = setup.classifier.trainable()
+    torch.manual_seed(1)
+    setup.classifier.load_state({n: torch.randn_like(p) / 4 for n, p in trainable.items()})
+    batch = collate(setup.train.tokens, [0, 1, 2])
+    setup.classifier.module.eval()
+    found = []
+    for logits_BK in (setup.lean.logits(batch), setup.classifier.logits(batch)):
+        gradients = torch.autograd.grad(logits_BK.square().sum(), list(trainable.values()))
+        found.append((logits_BK.detach(), gradients))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
 
 
 def watch_of(setup: Setup, **more: Any) -> GradientWatch:

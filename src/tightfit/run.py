@@ -21,9 +21,11 @@ from tightfit.data.table import Table
 from tightfit.digests import file_sha256
 from tightfit.display import Shown
 from tightfit.extras import ensure_train
+from tightfit.model.side_head import SideHead
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import parsed
 from tightfit.tasks import Predictions, Task, need_one_class, read_task
+from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
 from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.chosen_threshold import ChosenThreshold
-    from tightfit.tasks.validation_logits import ValidationLogits
 
 
 class Run(Shown):
@@ -99,8 +100,7 @@ class Run(Shown):
 
     def with_parts(self, **parts: Any) -> Run:
         """The same run with other parts; what was read before is kept."""
-        other = copy(self)
-        vars(other).update(parts)
+        vars(other := copy(self)).update(parts)
         return other
 
     @property
@@ -208,8 +208,6 @@ class Run(Shown):
     @cached_property
     def validation(self) -> ValidationLogits | None:
         """What the classifier said of its validation rows; None where that was not kept."""
-        from tightfit.tasks.validation_logits import read_validation_logits
-
         return read_validation_logits(self.folder.validation, self.task)
 
     @cached_property
@@ -238,6 +236,7 @@ class Run(Shown):
         """
         from tightfit.cascade.two_stage import CASCADE, cascade_of_run
 
+        need_one_class(self.task, "a cascade")
         return cascade_of_run(self.folder.derived / CASCADE, self.path, self.identity)
 
     @cached_property
@@ -267,8 +266,8 @@ class Run(Shown):
         if self.max_error is None:
             return 0.0
         need_one_class(self.task, "a level of error (max_error)")
-        told = self.temperature, self.max_error, self.thresholds
-        return choose_threshold(self.validation, *told).value
+        levels = self.temperature, self.max_error, self.thresholds
+        return choose_threshold(self.validation, *levels).value
 
     @cached_property
     def thresholds(self) -> dict[int, float]:
@@ -317,16 +316,20 @@ class Run(Shown):
             return through_transformers(self.classifier, longest, most)
 
     @cached_property
+    def side(self) -> SideHead | None:
+        """What reads characters beside it, where there is such a head."""
+        return SideHead.read(self.artefact) if self.plan.side else None
+
+    @cached_property
     def predictor(self) -> Predictor:
         """What answers texts, as :meth:`load` makes it."""
         from tightfit.engines.predictor import Predictor, check_max_length
 
-        confidence = self.temperature, self.threshold
-        length = self.max_length or self.decisions.predict_max_length.value
-        check_max_length(length, self.model.longest)
-        kept = self.decisions.long_text.value
+        decided, sure = self.decisions, (self.temperature, self.threshold)
+        length = self.max_length or decided.predict_max_length.value
+        told = check_max_length(length, self.model.longest), *sure, decided.long_text.value
         reach = self.intervals.value if self.intervals else None
-        return Predictor(self.model, self.task, length, *confidence, kept, self.thresholds, reach)
+        return Predictor(self.model, self.task, *told, self.thresholds, reach, self.side)
 
     def predict(self, texts: Any, progress: Progress | None = None) -> Predictions:
         """Labels and probabilities of the texts, in their order.
@@ -345,8 +348,8 @@ class Run(Shown):
     def _texts(self, given: Any) -> list[str]:
         from tightfit.data.given_texts import as_source
 
-        pair = self.config.data.pair
-        source = as_source([given] if isinstance(given, str) else given, self.columns, pair=pair)
+        given = [given] if isinstance(given, str) else given
+        source = as_source(given, self.columns, pair=self.config.data.pair)
         if isinstance(source, Table):
             return source.texts
         from tightfit.data.frame_texts import frame_texts  # which waits for the readers
@@ -384,9 +387,9 @@ class Run(Shown):
         settings: Settings = (),
     ) -> Columns:
         """Where and how new data is read: as in training, unless told otherwise."""
-        given = (text_column, label_column, missing_text)
-        columns = Columns.of(with_reading(self.config, settings).data, *given)
-        return columns.to_answer(self.task.kind, self.task.separator)
+        data = with_reading(self.config, settings).data
+        given = Columns.of(data, text_column, label_column, missing_text)
+        return given.to_answer(self.task.kind, self.task.separator)
 
     def shown(self) -> dict[str, object]:
         """Where it is, what it tells apart, and how well."""
@@ -394,4 +397,4 @@ class Run(Shown):
         told: dict[str, object] = {"path": self._path, "labels": ", ".join(self.labels[:5]) + more}
         if "metrics" in vars(self) or (self._path and self.folder.metrics.is_file()):
             told |= self.metrics.shown(self.task.metric)
-        return {**told, "parameters": f"{self.plan.total:,}"}
+        return told | {"parameters": f"{self.plan.total:,}"}

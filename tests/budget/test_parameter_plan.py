@@ -27,6 +27,7 @@ from tightfit.errors import ArtefactError, BudgetError, SettingsError, TightfitE
 from tightfit.families import Role
 from tightfit.methods import METHODS
 from tightfit.methods.vera import VERA
+from tightfit.verbs.plan import plan as plan_by_name
 
 PAPER = load_config("paper")
 
@@ -432,3 +433,30 @@ def test_every_refusal_has_its_exit_code() -> None:
             plan_of(rank=rank)
         codes[rank] = caught.value.exit_code
     assert codes == {12: 5, 769: 3}
+
+
+@pytest.mark.parametrize(
+    ("cap", "buckets", "rank"),
+    [(1_000_000, 32_768, 20), (500_000, 16_384, 10), (200_000, 4_096, 4)],
+)
+def test_a_side_head_by_hand(cap: int, buckets: int, rank: int) -> None:
+    """4 x (buckets + 1) of it, 4 x (384 + 1) of the head, and as many ranks as are left."""
+    made = plan_by_name("all-MiniLM-L6-v2", budget=cap, settings=[f"head.side={buckets}"])
+    a_rank = 6 * (4 * 2 * 384 + 2 * (384 + 1536))
+    assert {layer.rank for layer in made.layers} == {rank}
+    assert made.total == rank * a_rank + 4 * 385 + 4 * (buckets + 1)
+    assert made.total <= cap < made.total + a_rank
+    assert made.to_json()["side"] == 4 * (buckets + 1)
+    assert Plan.from_json(made.to_json()) == made
+
+
+def test_a_side_head_over_the_cap() -> None:
+    """The sum is printed, and how many buckets would fit."""
+    with pytest.raises(BudgetError) as refused:
+        plan_by_name(
+            "all-MiniLM-L6-v2", budget=100_000, settings=["head.side=32768", "adapters.rank=1"]
+        )
+    told = str(refused.value)
+    assert "side head: 4 x (32,768 + 1) = 131,076" in told
+    assert "excess: 74,088" in told
+    assert "a side head of 14,246 buckets" in told

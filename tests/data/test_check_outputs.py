@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -91,6 +92,18 @@ def test_the_sheet_has_what_a_person_decides_by(tmp_path: Path) -> None:
     assert [int(line["row"]) for line in lines] == [each.row for each in suspects]
     assert all(0 < float(line["confidence"]) <= 1 for line in lines)
     assert all(line["given_label"] != line["suggested_label"] for line in lines)
+
+
+def test_rows_of_the_sheet_are_those_of_the_file(tmp_path: Path) -> None:
+    """Also where rows without a label stand between them."""
+    given = planted()
+    frame = pd.DataFrame({"text": given.texts, "label": given.labels})
+    frame.loc[[0, 3], "label"] = None
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    tightfit.check(tmp_path / "rows.csv", out=tmp_path / "suspects.csv")
+    lines = csv_rows(tmp_path / "suspects.csv")
+    assert lines
+    assert all(frame.text[int(line["row"])] == line["text"] for line in lines)
 
 
 def test_a_copy_of_json_lines_keeps_every_cell(tmp_path: Path) -> None:

@@ -49,6 +49,19 @@ def test_where_columns_compete_nothing_is_proposed() -> None:
     assert column_roles({"评论": short, "情感": ["好", "差"] * 5}) == (["评论"], ["情感"])
 
 
+def test_labels_that_compete_are_named() -> None:
+    """With a command that takes the first of them; not where there are many."""
+    cells = {"body": LONG, "code": LABELS, "agent": LABELS[::-1]}
+    with pytest.raises(DataError, match="no column 'text'") as caught:
+        read_table(pd.DataFrame(cells), Columns(), labelled=True)
+    assert caught.value.next_step == "the labels may be in 'code' or 'agent'; as in"
+    assert caught.value.add == "--text-column body --label-column code"
+    many = pd.DataFrame({"body": LONG, **{f"c{i}": LABELS for i in range(5)}})
+    with pytest.raises(DataError) as caught:
+        read_table(many, Columns(), labelled=True)
+    assert caught.value.add is None
+
+
 def test_a_column_that_is_found_is_not_proposed_again() -> None:
     """Nor is one that was given."""
     frame = pd.DataFrame({"text": ["a", "b"] * 5, "topic": LABELS, "Words": LONG})

@@ -31,6 +31,13 @@ SAMPLES = {
     "koi8_r": ["Очень хороший телефон\nУжасное качество\n"],
     "cp866": ["Очень хороший телефон\nУжасное качество\n"],
     "cp1253": ["Το κινητό ήρθε σπασμένο και δεν λειτουργεί\n"],
+    "mac_roman": [
+        "Très déçu, c\u2019est arrivé cassé\n",
+        "Das ist schön und größer, überhaupt nicht gut\n",
+        "El teléfono llegó roto mañana\n",
+        "it\u2019s \u201cgreat\u201d \u2013 really\n",
+    ],
+    "cp850": ["Très déçu, il est arrivé cassé\n", "Das ist schön, überhaupt nicht gut, größer\n"],
     "cp1254": ["çok güzel bir telefon, ığdır şişe\n"],
     "cp1255": ["המסך היה שבור והמשלוח איחר\n"],
     "cp1256": ["الشاشة مكسورة والخدمة سيئة\n"],

@@ -211,6 +211,13 @@ def test_unseen_labels_are_counted(
     assert e.value.allowed == ", ".join(known.names)
 
 
+def test_unseen_labels_are_found_in_the_file(tmp_path: Path) -> None:
+    """By the numbers of its lines."""
+    (tmp_path / "rows.csv").write_text("text,label\na,World\n\nb,Local\n")
+    with pytest.raises(DataError, match="Local in line 4; 1 of 2 rows"):
+        NAMED.encode(read_table(tmp_path / "rows.csv", Columns(), labelled=True))
+
+
 def test_many_unseen_labels_are_cut_short() -> None:
     """An error is for reading."""
     with pytest.raises(DataError, match=r"100, 101, .*119 and 180 more in rows 0, .* 195 more"):

@@ -39,11 +39,13 @@ import tightfit
 from tests.toy_estimators import COUNT, IDS, SETTINGS, TEXTS, TWO, WEIGHTS, toy_estimator
 from tightfit import Run, TightfitClassifier, TrainResult
 from tightfit.data import tokens
-from tightfit.data.shared_tokens import SharedTokens, TextTokens
+from tightfit.data.shared_work import BoundedMemory, SharedWork, TextTokens
 from tightfit.data.table import Table
 from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import ArtefactError
 from tightfit.estimator import text_estimator
+from tightfit.training import probe
+from tightfit.verbs import origin
 
 Make = Callable[..., TightfitClassifier]
 
@@ -256,10 +258,32 @@ def test_a_search_tokenises_each_row_once(make: Make, monkeypatch: pytest.Monkey
 
     # The look at a sample of rows, whether the encoder reads them at all, does not come this way.
     monkeypatch.setitem(tokens._ENCODERS, "head", counted)
-    monkeypatch.setattr("tightfit.estimator.text_estimator._TOKENS", SharedTokens())
+    monkeypatch.setattr("tightfit.estimator.text_estimator._SHARED", SharedWork())
     rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-4, 1e-3, 1e-2)]
     GridSearchCV(make(), {"settings": rates}, cv=2, return_train_score=True).fit(TEXTS, TWO)
     assert counts == Counter(TEXTS)
+
+
+def test_a_search_chooses_and_probes_once_for_the_same_rows(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each fold, whatever the rate; and answers as fits do that share nothing."""
+    calls: Counter[str] = Counter()
+    monkeypatch.setattr(text_estimator, "_SHARED", SharedWork())
+    for module, name in ((origin, "choose_encoder"), (probe, "_features")):
+        monkeypatch.setattr(module, name, partial(_counted, calls, getattr(module, name)))
+    settings = [{**SETTINGS, "head.pooling": "auto", "optim.lr": lr} for lr in (1e-3, 1e-2)]
+    found = GridSearchCV(make(), {"settings": settings}, cv=2).fit(TEXTS, TWO)
+    assert calls == {"choose_encoder": 3, "_features": 3}
+    nothing = SharedWork(results=BoundedMemory(0))
+    monkeypatch.setattr(text_estimator, "_SHARED", nothing)
+    alone = clone(found.best_estimator_).fit(TEXTS, TWO)
+    assert np.array_equal(alone.predict_proba(TEXTS), found.predict_proba(TEXTS))
+
+
+def _counted(calls: Counter[str], plain: Any, *given: Any, **named: Any) -> Any:
+    calls[plain.__name__] += 1
+    return plain(*given, **named)
 
 
 @pytest.mark.slow

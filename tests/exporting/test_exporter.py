@@ -84,7 +84,7 @@ def trained(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was trained, beside its rows."""
     folder = tmp_path_factory.mktemp("trained")
     rows = write_jsonl(folder / "rows.jsonl", toy_rows(300))
-    settings = ["data.validation_rows=30"]
+    settings = ["data.validation_rows=30", "head.side=off"]
     out = folder / "run"
     tightfit.train(rows, model=str(encoder), settings=settings, max_steps=2, out=out)
     return out

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tests.faults.kinds import KINDS, train_kinds, write_kinds
 from tests.faults.programs import make_home, step_of, wait_for
 from tests.toy_setups import SHORT
+from tightfit import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -112,3 +114,29 @@ def test_a_killed_worker_ends_the_job(home: Path, tmp_path: Path) -> None:
         assert {**rows[0], "seconds": 0} == {**rows[1], "seconds": 0}
     names = [path / "adapter" / "adapter_model.safetensors" for path in (run, home / "two")]
     assert names[0].read_bytes() == names[1].read_bytes()
+
+
+@pytest.fixture(scope="module")
+def kinds(home: Path) -> Path:
+    """Trainings of each kind of target by one process and by two."""
+    write_kinds(home)
+    train_kinds(home, home / "alone")
+    both = [str(home), str(home / "both")]
+    launch = [sys.executable, *TWO, "-m", "tests.faults.kinds", *both]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(launch, capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr
+    return home
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_two_processes_are_one_of_each_kind(kinds: Path, kind: str) -> None:
+    """Every number on record to 1e-5, and so the answers."""
+    alone, both = kinds / "alone" / kind, kinds / "both" / kind
+    for one, two in zip(history(alone), history(both), strict=True):
+        clocks = ("seconds", "examples_per_second", "tokens_per_second")
+        numbers = [[row[key] for key in one if key not in clocks] for row in (one, two)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=1e-5, nan_ok=True)
+    text = ("goal match", "stock bank") if kind == "pair" else "goal match stock"
+    one_NK, two_NK = (Run.load(run).predict([text]).probabilities for run in (alone, both))
+    np.testing.assert_allclose(one_NK, two_NK, atol=1e-5)

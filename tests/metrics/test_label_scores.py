@@ -132,9 +132,20 @@ def test_the_threshold_of_the_highest_f1() -> None:
     assert metrics.f1_score(true_N, share_N >= chosen) == pytest.approx(best)
 
 
-def test_a_label_without_a_row_has_no_threshold_and_no_precision() -> None:
-    """Its interval says that nothing is known."""
+def test_a_label_without_a_row_has_no_threshold() -> None:
+    """There is no F1 to be high."""
     assert F1(1).choose(np.array([[0.4, 0.6]]), np.array([0])) is None
+
+
+def test_probabilities_that_tell_nothing_give_a_label_to_nobody() -> None:
+    """Though its F1 would be highest if all rows got it."""
+    same_N2, own_N = np.full((20, 2), 0.5), np.arange(20) % 5 == 0
+    assert F1(1).choose(same_N2, own_N.astype(int)) == 0.25
+    assert F1(1, most=1.5).choose(same_N2, own_N.astype(int)) is None
+
+
+def test_a_label_without_a_row_has_no_precision() -> None:
+    """Its interval says that nothing is known."""
     (found,) = average_precisions(np.zeros((5, 1), dtype=bool), np.full((5, 1), 0.3))
     assert (found.value, found.low, found.high) == (0.0, 0.0, 1.0)
 

@@ -63,7 +63,10 @@ def test_stored_states_give_the_logits_of_computed_ones(
     for rows in ([2, 0, 3], [1], [3, 2, 1, 0]):
         batch = collate(tokens, rows)
         tolerance = 2e-3 if dtype == torch.float32 else 2e-2
-        expected, found = encoder.logits(batch), encoder.suffix(states.of(batch), batch)
+        expected, found = (
+            encoder.logits(batch),
+            encoder.head(encoder.pooled(states.of(batch), batch)),
+        )
         torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
 
 
@@ -85,7 +88,10 @@ def test_a_head_alone_keeps_one_state_a_row(bert: Path, tmp_path: Path) -> None:
     assert prefix_bytes(encoder, tokens) == 4 * 32 * 2
     batch = collate(tokens, [3, 0])
     torch.testing.assert_close(
-        encoder.suffix(states.of(batch), batch), encoder.logits(batch), atol=2e-3, rtol=2e-3
+        encoder.pooled(states.of(batch), batch),
+        encoder.pooled(encoder.prefix(batch), batch),
+        atol=2e-3,
+        rtol=2e-3,
     )
 
 

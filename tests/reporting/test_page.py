@@ -17,7 +17,7 @@ from tests.reports import HOSTILE, hostile, scores_of, with_outcomes
 from tightfit import Run, TrainResult, evaluate, report, storage
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.metrics.interval import Interval
-from tightfit.reporting.drawing import MOST_POINTS, nice_range, short, thinned
+from tightfit.reporting.drawing import MOST_POINTS, nice_range, percent_tick, short, thinned
 from tightfit.reporting.examples import warnings
 from tightfit.reporting.page import render
 from tightfit.reporting.spending import frozen_parameters, spending, weight_changes
@@ -241,6 +241,13 @@ def test_axes_have_round_numbers(
     assert found == pytest.approx(places)
     assert found[0] <= min(values)
     assert found[-1] >= min(max(values), bounds[1])
+
+
+@pytest.mark.parametrize("values", [(0.961, 0.968), (0.2, 0.9), (0.0, 1.0), (-0.4, 0.3)])
+def test_ticks_of_shares_never_read_alike(values: tuple[float, float]) -> None:
+    """However near to one another they are."""
+    words = [percent_tick(place) for place in nice_range(values, floor=-1, ceiling=1)]
+    assert len(set(words)) == len(words)
 
 
 def test_long_lines_are_thinned() -> None:

@@ -56,11 +56,9 @@ def test_the_same_rating_for_all_teaches_nothing() -> None:
 
 
 def test_labels_have_no_place_among_ratings() -> None:
-    """Neither declared, nor weighed."""
+    """They are not declared."""
     with pytest.raises(SettingsError, match=r"data\.labels names classes"):
         Rating.from_table(table(RATINGS), ("bad", "good"))
-    with pytest.raises(SettingsError, match="class_weights"):
-        Rating(0.0, 1.0).class_weights(np.array(RATINGS), "balanced")
 
 
 def test_the_loss_is_the_squared_error_of_standardised_ratings(task: Rating) -> None:

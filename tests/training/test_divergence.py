@@ -20,9 +20,9 @@ from tightfit.training.setup import Setup
 class Spoilt(Setup):
     """A setup whose logits are no numbers for some rows, as long as it computes in bf16."""
 
-    def logits(self, batch: Any, states: Any = None) -> torch.Tensor:
+    def logits(self, batch: Any, states: Any = None, seed: Any = None) -> torch.Tensor:
         """As they are, but for row 5."""
-        logits_BK = super().logits(batch, states)
+        logits_BK = super().logits(batch, states, seed)
         if self.precision.format == "fp32":
             return logits_BK
         return logits_BK.masked_fill((batch.rows_B == 5)[:, None], torch.nan)

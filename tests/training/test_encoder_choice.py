@@ -19,6 +19,7 @@ from tests.conftest import Encoders
 from tests.toy_setups import SHORT, Notes, toy_settings, toy_table
 from tests.toys import toy_tokenizer
 from tightfit.config import Config, Decision, Decisions, load_config, settings_of
+from tightfit.data.readability import Readability
 from tightfit.encoder import FrozenEncoder, UnknownInside
 from tightfit.errors import ModelError
 from tightfit.families import Pooling
@@ -29,6 +30,7 @@ from tightfit.model.locate import Source
 from tightfit.model.unread_texts import readability_warning
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import read_dataset
+from tightfit.training import encoder_choice
 from tightfit.training.encoder_choice import (
     ONLY,
     ChosenEncoder,
@@ -174,6 +176,23 @@ def test_few_rows_or_no_time_take_the_cheapest(encoders: Encoders) -> None:
     late = TimeLimit(1.0, time.monotonic() - 60.0)
     reason = chosen(config, rows=120, limit=late).decisions["encoder"].reason
     assert reason == "it costs least, and there is no time to compare"
+
+
+def test_without_comparing_the_one_that_reads_them_is_taken(
+    encoders: Encoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dearer one, where the texts fall into pieces in the cheapest."""
+    cheap, dear = encoders("bert"), encoders("roberta")
+    pieces = {cheap: 2.0, dear: 1.1}
+    monkeypatch.setattr(
+        encoder_choice, "_read", lambda _, source: Readability(0.0, pieces[source.folder], "word")
+    )
+    found = chosen(auto(cheap, dear), rows=12)
+    assert found.source.folder == dear
+    assert found.decisions["encoder"].reason == (
+        "it reads the texts better, and 9 rows are too few to compare: "
+        "they fall into 1.1 tokens a word, not 2.0"
+    )
 
 
 def test_an_encoder_that_only_transformers_computes_is_not_compared(encoders: Encoders) -> None:

@@ -17,6 +17,7 @@ import tightfit
 from tests.toy_setups import SHORT, Notes, toy_job, toy_loop
 from tests.toys import toy_rows, write_jsonl
 from tightfit.config import Decision
+from tightfit.data.batches import Batch
 from tightfit.errors import UsageError
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.lean import LeanEncoder
@@ -188,7 +189,8 @@ class Clock:
         """The same function, which takes its time."""
 
         def slow(owner: Any, *given: Any) -> torch.Tensor:
-            self.now += given[-1].ids_BL.numel() / 1000
+            batch = next(each for each in given if isinstance(each, Batch))
+            self.now += batch.ids_BL.numel() / 1000
             return real(owner, *given)
 
         return slow

@@ -221,8 +221,8 @@ def test_a_decision_on_record_is_kept(bert: Path) -> None:
     [
         ("train.forward=auto", "lean", "less work"),
         ("train.forward=own", "own", "asked for"),
-        ("train.checkpointing=on", "own", "recomputes"),
-        ("model.frozen_dropout=true", "own", "frozen_dropout"),
+        ("train.checkpointing=on", "lean", "less work"),
+        ("model.frozen_dropout=true", "lean", "less work"),
     ],
 )
 def test_the_forward_pass_is_chosen_with_a_reason(

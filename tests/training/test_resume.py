@@ -35,6 +35,7 @@ SETTINGS = ["optim.batch=5", "optim.accumulate=2", "train.eval_every=3", "optim.
 
 WAYS = {
     "dropouts on": ["model.frozen_dropout=true", "adapters.dropout=0.1"],
+    "own": ["train.forward=own", "adapters.dropout=0.1", "model.frozen_dropout=true"],
     "recomputed": ["model.frozen_dropout=true", "train.checkpointing=on"],
     "lean": ["train.forward=auto"],
     "frozen layers kept": ["adapters.layers=1"],
@@ -129,7 +130,7 @@ def test_a_run_can_be_stopped_after_any_step(
     assert_same(resumed, straight)
 
 
-@pytest.mark.parametrize("way", ["recomputed", "lean", "frozen layers kept", "by tokens"])
+@pytest.mark.parametrize("way", ["own", "recomputed", "lean", "frozen layers kept", "by tokens"])
 def test_every_forward_pass_can_be_resumed(
     way: str, bert: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

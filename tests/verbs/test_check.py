@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 import tightfit
 from tests.planted import sample
+from tests.toy_setups import Notes
 from tests.toys import write_jsonl
 from tightfit import CheckResult, extras
 from tightfit.data.sources import Columns, read_table
@@ -174,3 +175,31 @@ def test_checking_does_not_load_torch() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert not {"torch", "transformers"} & set(loaded.stdout.decode().split())
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([["on", "Off"], ["on"], ["off"], ["off"], []], None),
+        (["on|Off", "on", "off", "off", ""], "data.task=multi --set data.label_separator='|'"),
+        (["1.5", "2.5", "2.5", "1.0", "4"], "data.task=rating"),
+    ],
+)
+def test_kinds_of_labels_are_seen_as_a_training_sees_them(
+    labels: list[Any], told: str | None, tmp_path: Path
+) -> None:
+    """Where it would stop and name settings, they are taken and told."""
+    texts = ["goal match", "team goal", "stock market", "bank", "the new"]
+    rows = [{"text": x, "label": y} for x, y in zip(texts, labels, strict=True)]
+    path, notes = write_jsonl(tmp_path / "rows.jsonl", rows), Notes()
+    findings = check(path, progress=notes).findings
+    assert (findings.rows, findings.unlabelled) == (5, 0)
+    assert ([] if told is None else [told]) == [
+        said.partition("checked with --set ")[2] for said in notes.said if "checked with" in said
+    ]
+    if told != "data.task=rating":
+        assert findings.label_counts == {"Off": 1, "off": 2, "on": 2}
+        (example,) = findings.found["label_spelling"].examples
+        assert example.why == "labelled Off, mostly spelt off"
+    else:
+        assert findings.label_counts == {}

@@ -18,7 +18,7 @@ from tests.command import cli
 from tests.toy_setups import SHORT
 from tests.toys import FILLER, MONEY, SPORT, write_jsonl
 from tightfit import Run, TrainResult
-from tightfit.errors import DataError, UsageError
+from tightfit.errors import UsageError
 from tightfit.progress import Progress
 
 RATED = [*SHORT, "data.task=rating", "optim.lr=1e-2", "optim.epochs=8", "train.eval_every=40"]
@@ -114,30 +114,6 @@ def test_lines_and_columns_are_value_low_and_high(run: TrainResult, tmp_path: Pa
     assert list(map(float, row.split(",")[1:])) == pytest.approx(cells, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--max-error", "0.1"),
-        ("--probabilities",),
-        ("--threshold", "rating=0.3"),
-    ],
-)
-def test_what_only_labels_have_is_refused(run: TrainResult, options: tuple[str, ...]) -> None:
-    """Before anything is computed."""
-    done = cli("predict", str(run.run), "--text", "goal", *options)
-    assert done.exit_code == 2
-    assert "is offered for" in done.stderr
-    assert "data.task=rating" in done.stderr
-    assert not done.stdout
-
-
-def test_a_submission_is_of_classes(run: TrainResult, tmp_path: Path) -> None:
-    """Nothing is left behind."""
-    with pytest.raises(UsageError, match="--submission is offered for one label a text"):
-        tightfit.predict(run.run, ["goal"], tmp_path / "a.csv", submission=True)
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("form", ["merged", "onnx", "peft"])
 def test_exports_answer_in_the_unit_of_the_ratings(
     run: TrainResult, others: Path, tmp_path: Path, form: str
@@ -199,21 +175,3 @@ def test_few_rows_are_scored_by_trainings_without_them(bert: Path, tmp_path: Pat
     intervals = Run.load(found.run).intervals
     assert intervals is not None
     assert intervals.rows == 40
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        ([{"text": f"goal {i}", "label": 3.5} for i in range(30)], "same rating"),
-        ([{"text": f"goal {i}", "label": float("nan")} for i in range(30)], "without a rating"),
-        ([{"text": f"goal {i}", "label": "good"} for i in range(30)], "a rating is 'good'"),
-    ],
-)
-def test_ratings_that_cannot_be_learned_stop(
-    bert: Path, tmp_path: Path, rows: list[dict[str, object]], words: str
-) -> None:
-    """As a fault of the data, with nothing written."""
-    data = write_jsonl(tmp_path / "rows.jsonl", rows)
-    with pytest.raises(DataError, match=words):
-        tightfit.train(data, model=str(bert), out=tmp_path / "run", settings=RATED)
-    assert not (tmp_path / "run").exists()

@@ -110,16 +110,22 @@ def test_the_table(folder: Path, finished: TrainResult) -> None:
 
 
 def test_listing_reads_no_weights_and_loads_nothing_heavy(folder: Path) -> None:
-    """Neither torch nor SciPy, and of each run its small files alone."""
-    (folder / "001" / "adapter" / "adapter_model.safetensors").chmod(0)
+    """Neither torch nor SciPy, and of each run its small files alone, each once."""
     program = (
         "import sys, tightfit\n"
-        f"assert len(tightfit.runs({str(folder)!r})) == 3\n"
+        "list_runs, opened = tightfit.runs, []\n"
+        "sys.addaudithook(lambda event, given: opened.append(given[0]) if event == 'open' else 0)\n"
+        f"assert len(list_runs({str(folder)!r})) == 3\n"
         "heavy = {'torch', 'numpy', 'scipy', 'sklearn', 'pyarrow', 'transformers'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        f"print(*(path for path in map(str, opened) if {str(folder)!r} in path), sep='\\n')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert done.stdout.decode().strip() == "[]"
+    loaded, *opened = done.stdout.decode().split("\n")[:-1]
+    assert loaded == "[]"
+    small = {"manifest.json", "metrics.json", "data.json", "plan.json"}
+    assert sorted(opened) == sorted({*opened})
+    assert {Path(path).name for path in opened} == small
 
 
 def test_it_shows_itself(folder: Path) -> None:

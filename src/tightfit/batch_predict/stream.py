@@ -22,7 +22,7 @@ from tightfit.batch_predict.writers import WRITERS, Columns, CsvWriter, Row, Wri
 from tightfit.data.tokens import Tokens
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import MachineError, UsageError
-from tightfit.extras import ensure
+from tightfit.extras import SPREADSHEETS, ensure
 from tightfit.progress import Progress
 from tightfit.storage.whole import PARTIAL_SUFFIX
 from tightfit.tasks import LabelFormat, Predictions, Task, need_one_class
@@ -78,8 +78,8 @@ class Form:
 
     def writer(self, path: Path, task: Task) -> Writer:
         """A file to write such rows to."""
-        if path.suffix != ".csv":
-            return WRITERS[path.suffix](path, self.columns(task))
+        if path.suffix.lower() != ".csv":
+            return WRITERS[path.suffix.lower()](path, self.columns(task))
         shares = (
             [] if self.submission else [n for n, kind in self.own(task).items() if kind is float]
         )
@@ -222,20 +222,21 @@ def check_out(out: Path, *, escape_formulas: bool = False) -> None:
         UsageError: its suffix is none that can be written, or none that a spreadsheet reads where
             formulas are to be escaped; or a folder has that name.
     """
-    if out.suffix not in WRITERS:
+    if out.suffix.lower() not in WRITERS:
         raise UsageError(
             "predictions cannot be written in this format",
             seen=out.name,
             allowed=", ".join(f"FILE{suffix}" for suffix in WRITERS),
-            next_step="give --out a name with one of these endings",
+            next_step="give --out a name with one of these endings"
+            + ("; a spreadsheet opens a .csv" if out.suffix.lower() in SPREADSHEETS else ""),
         )
-    if escape_formulas and out.suffix != ".csv":
+    if escape_formulas and out.suffix.lower() != ".csv":
         raise UsageError(
             "formulas are escaped in CSV only, where a spreadsheet would run them",
             seen=out.name,
             next_step="leave out --escape-formulas, or write a .csv",
         )
-    if out.suffix == ".parquet":
+    if out.suffix.lower() == ".parquet":
         ensure("pyarrow", "Parquet")
     if out.is_dir():
         raise UsageError("the output is a folder", seen=out, next_step="give --out a file's name")

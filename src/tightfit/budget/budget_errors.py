@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tightfit.budget.parts import HeadLayer, LayerPlan, largest_uniform_rank, price_at
+from tightfit.budget.parts import (
+    HeadLayer,
+    LayerPlan,
+    SidePlan,
+    largest_uniform_rank,
+    price_at,
+)
 from tightfit.errors import BudgetError
 from tightfit.methods import HEAD_ONLY, LORA, PLAIN, Method
 
@@ -17,6 +23,7 @@ def over_budget(
     total: int,
     cap: int,
     method: Method = LORA,
+    side: SidePlan | None = None,
 ) -> BudgetError:
     """The error for a total over the cap.
 
@@ -26,15 +33,23 @@ def over_budget(
         total: what would train, with what adapters and head do not explain.
         cap: most trainable parameters allowed.
         method: what trains besides the head.
+        side: the side head, if there is to be one.
     """
     head = sum(layer.parameters for layer in head_layers)
-    own = total - head - sum(layer.parameters for layer in layers)
+    beside = side.parameters if side else 0
+    own = total - head - beside - sum(layer.parameters for layer in layers)
     lines = _layer_lines(layers)
     lines += [f"{method.words} of the encoder: {own:,}"] if own else []
     lines += [f"head, {head_words(layer)}: {layer.parameters:,}" for layer in head_layers]
+    lines += [f"side head: {side.price} = {beside:,}"] if side else []
     lines += [f"total: {total:,}", f"cap: {cap:,}", f"excess: {total - cap:,}"]
     whole = all(layer.rank is None for layer in head_layers)
-    allowed, next_step = _way_out(layers, head, total=total, cap=cap, whole=whole)
+    if side and total - beside <= cap:
+        fits = max(0, (cap - total + beside) // side.labels - 1)
+        allowed = f"a side head of {fits:,} buckets"
+        next_step = f"set head.side={fits or 'off'}, or raise budget.cap (--budget)"
+    else:
+        allowed, next_step = _way_out(layers, head, total=total, cap=cap, whole=whole)
     return BudgetError(
         f"{total:,} parameters would train, {total - cap:,} more than the cap allows",
         seen="\n           ".join(lines),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import SIDE_HEAD
 from tightfit.errors import BudgetError
 
 SHOWN = 5
@@ -29,7 +30,8 @@ def check_count(plan: Plan, counted: Mapping[str, int], where: str) -> int:
     raise BudgetError(
         f"{where} holds {total:,} trainable parameters, {total - plan.total:+,} against the plan",
         seen="\n           ".join(_differences(plan, counted)) or None,
-        allowed=f"exactly {plan.total:,}: {plan.adapters:,} + {plan.head:,} of the head",
+        allowed=f"exactly {plan.total:,}: {plan.adapters:,} + {plan.head:,} of the head"
+        + (f" + {plan.side.parameters:,} of the side head" if plan.side else ""),
         next_step="this is a fault of tightfit, not of your settings: report it with the model",
     )
 
@@ -39,6 +41,7 @@ def _differences(plan: Plan, counted: Mapping[str, int]) -> list[str]:
     planned = {layer.name: layer.parameters for layer in plan.layers}
     planned |= {vector.name: vector.parameters for vector in plan.vectors}
     planned |= {layer.name: layer.parameters for layer in plan.head_layers}
+    planned |= {SIDE_HEAD: plan.side.parameters} if plan.side else {}
     found = dict.fromkeys(planned, 0)
     strays = {}
     for tensor, parameters in counted.items():

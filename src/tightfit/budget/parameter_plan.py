@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self, TypeVar
 
 from tightfit.budget.budget_errors import over_budget
-from tightfit.budget.parts import HeadLayer, LayerPlan, VectorPlan
+from tightfit.budget.parts import HeadLayer, LayerPlan, SidePlan, VectorPlan
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
 from tightfit.families import Pooling
 from tightfit.families.bert import BERT
@@ -47,6 +47,8 @@ class Plan:
     mean_block: tuple[str, ...] = ()
     """Tensors of the frozen block that gives the head the mean of all tokens, saved like the
     constants; none where it reads the first token."""
+    side: SidePlan | None = None
+    """The side head, where there is one."""
 
     def __post_init__(self) -> None:
         if self.num_labels < 1:
@@ -73,7 +75,12 @@ class Plan:
             )
         if self.budget is not None and self.total > self.budget:
             raise over_budget(
-                self.layers, self.head_layers, total=self.total, cap=self.budget, method=self.record
+                self.layers,
+                self.head_layers,
+                total=self.total,
+                cap=self.budget,
+                method=self.record,
+                side=self.side,
             )
 
     @property
@@ -113,8 +120,8 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """All that trains."""
-        return self.adapters + self.head
+        """All that trains, or is solved."""
+        return self.adapters + self.head + (self.side.parameters if self.side else 0)
 
     @property
     def headroom(self) -> int | None:
@@ -135,6 +142,7 @@ class Plan:
             "total": self.total,
             "adapters": self.adapters,
             "head": self.head,
+            **({"side": self.side.parameters} if self.side else {}),
             "headroom": self.headroom,
             "layers": [_layer_to_json(layer) for layer in self.layers],
             "head_layers": [
@@ -150,6 +158,7 @@ class Plan:
             # Plans of older runs have no such entry, and stay valid.
             **({"vectors": list(map(asdict, self.vectors))} if self.vectors else {}),
             **({"mean_block": list(self.mean_block)} if self.mean_block else {}),
+            **({"side_buckets": self.side.buckets} if self.side else {}),
             **({"shared": list(self.record.constants)} if self.record.constants else {}),
         }
 
@@ -193,6 +202,9 @@ class Plan:
                 for vector in value.get("vectors", [])
             ),
             mean_block=_names(value.get("mean_block", [])),
+            side=SidePlan(_typed(value["side_buckets"], int), value["num_labels"])
+            if "side_buckets" in value
+            else None,
         )
 
 

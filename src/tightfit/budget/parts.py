@@ -78,6 +78,29 @@ class HeadLayer:
     """Of a weight that is the product of two narrow ones; None where each of its numbers trains."""
 
 
+SIDE_HEAD = "side"
+"""What its tensors are called, before a dot."""
+
+
+@dataclass(frozen=True)
+class SidePlan:
+    """A linear map of hashed characters, beside the encoder."""
+
+    buckets: int
+    """Numbers that it reads of a text."""
+    labels: int
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return self.labels * (self.buckets + 1)
+
+    @property
+    def price(self) -> str:
+        """The sum behind ``parameters``, in words."""
+        return f"{self.labels} x ({self.buckets:,} + 1)"
+
+
 Sized = Sequence[LinearShape] | Sequence[LayerPlan]
 """Layers as they are, or as they are to be adapted."""
 

@@ -15,7 +15,7 @@ from tightfit.budget.allocate import (
     same_rank,
 )
 from tightfit.budget.parameter_plan import Plan
-from tightfit.budget.parts import HeadLayer, VectorPlan
+from tightfit.budget.parts import HeadLayer, SidePlan, VectorPlan
 from tightfit.budget.shapes import EncoderShapes
 from tightfit.budget.targets import targeted
 from tightfit.config import Config
@@ -49,7 +49,10 @@ def plan_by(
         SettingsError: a rank is too large for a layer, or the model has no layer of that role, not
             so many blocks, a head that cannot be linear, or no way to the mean of its tokens.
     """
-    method, budget = METHODS[config.adapters.method], config.budget.cap
+    method, cap = METHODS[config.adapters.method], config.budget.cap
+    # How many buckets suit rows and cap is for a training to decide.
+    side = SidePlan(config.head.side, num_labels) if isinstance(config.head.side, int) else None
+    budget = cap - side.parameters if cap is not None and side else cap
     pooling = pooling if config.head.pooling == "auto" else config.head.pooling
     block = _mean_block(shapes, method) if pooling == "mean" else ()
     if block:
@@ -58,8 +61,9 @@ def plan_by(
     constants = () if method.whole else _constants(shapes, config.head.kind)
     whole = _head_layers(shapes, constants)
     widths = (shapes.hidden, num_labels)
-    cap = budget if config.head.kind == "auto" and not method.whole else None
-    kept = whole if cap is None else narrow_head(whole, widths, cap, HEAD_SHARE)
+    pays = budget is not None and budget > 0  # else what is too much is the side head
+    most = budget if pays and config.head.kind == "auto" and not method.whole else None
+    kept = whole if most is None else narrow_head(whole, widths, most, HEAD_SHARE)
     layers, chosen = targeted(shapes, config.adapters), Allocation((), "")
     if method.kinds:
         kind = method.kinds[-1 if config.adapters.dora else 0]
@@ -77,13 +81,13 @@ def plan_by(
         for name, width in zip(method.vectors, (layer.out_features, layer.rank), strict=False)
     )
     chosen = replace(chosen, layers=()) if vectors else chosen
-    if cap is not None and kept[-1].rank is not None:
+    if most is not None and kept[-1].rank is not None:
         spent = sum(x.parameters for x in chosen.layers) + sum(x.parameters for x in vectors)
-        kept = narrow_head(whole, widths, cap - spent)
+        kept = narrow_head(whole, widths, most - spent)
     return Plan(
         model=model,
         num_labels=num_labels,
-        budget=budget,
+        budget=cap,
         method=method.name,
         layers=chosen.layers,
         head_layers=kept,
@@ -93,6 +97,7 @@ def plan_by(
         why="; ".join(filter(None, [chosen.why, _why_narrow(whole[-1], kept[-1])])),
         vectors=vectors,
         mean_block=block,
+        side=side,
     )
 
 

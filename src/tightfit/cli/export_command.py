@@ -176,11 +176,15 @@ def _show(found: ExportResult) -> Group:
     table = new_table(f"{found.out}: {', '.join(found.files)}", "against the run", ">")
     add_row(table, "same labels", percent(parity.agreement))
     add_row(table, "largest difference of a logit", f"{parity.max_abs_difference:.2g}")
-    add_row(table, "rows compared", f"{parity.rows:,}")
+    add_row(table, "rows compared, odd lengths added", f"{parity.rows:,}")
     add_row(table, "rows a second", f"{found.examples_per_second:,.1f}")
     add_row(table, "size", f"{found.bytes / 1e6:,.1f} MB")
-    if int8 is None:
-        return Group(table)
-    points = 100 * int8.accuracy_loss
-    words = f"int8 ({int8.variant}) costs {points:.2f} points of accuracy, by the {int8.by}"
-    return Group(table, Text(f"{words} of {int8.rows:,} rows"))
+    lines = []
+    if int8 is not None:
+        points = 100 * int8.accuracy_loss
+        words = f"int8 ({int8.variant}) costs {points:.2f} points of accuracy, by the {int8.by}"
+        lines.append(f"{words} of {int8.rows:,} rows")
+    lines.append(
+        f"without tightfit: python {found.out}/predict.py < texts.txt (README.md has more)"
+    )
+    return Group(table, *(Text(line, overflow="fold") for line in lines))

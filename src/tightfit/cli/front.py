@@ -25,7 +25,8 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 from typer.core import TyperGroup
 
-from tightfit.errors import Fault, Interrupted, MachineError
+from tightfit.errors import Fault, Interrupted, MachineError, MissingExtraError
+from tightfit.extras import with_all_extras
 
 APOLOGY = (
     "this is a mistake in tightfit, not yours. Please report it together with what "
@@ -112,6 +113,8 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
         if fault is not None and fault.add is not None:
             fault.given = _given(fault.add)
         words = str(fault) if fault else f"{type(error).__name__}: {error}\n  {APOLOGY}"
+        if isinstance(fault, MissingExtraError):
+            words = with_all_extras(words, _ARGUMENTS.get([]))
         front.show(Text.assemble(("error: ", "bold red"), words))
         raise typer.Exit(fault.exit_code if fault else 1) from None
 

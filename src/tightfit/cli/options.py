@@ -164,7 +164,10 @@ TextColumn = Annotated[
 
 MissingText = Annotated[
     Literal["refuse", "empty"] | None,
-    in_data(help="What a row without a text is: a fault, or an empty text; else as in training."),
+    in_data(
+        help="What a row without a text is: a fault, or an empty text; else as in training, "
+        "where rows that were left out are a fault here."
+    ),
 ]
 
 LabelColumn = Annotated[

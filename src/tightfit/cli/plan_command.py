@@ -82,10 +82,14 @@ def _parts(plan: Plan) -> list[tuple[str, str, int]]:
         count = len({vector.name.rpartition(".")[0] for vector in plan.vectors})
         rank = f" + {plan.vectors[-1].parameters}" if plan.record.kinds else ""
         parts.append((f"{count} x {plan.record.unit}", f"width out{rank}", plan.adapters))
-    return parts + [
-        (f"head: {layer.name}", f"rank {layer.rank}" if layer.rank else "", layer.parameters)
-        for layer in plan.head_layers
-    ]
+    return (
+        parts
+        + [
+            (f"head: {layer.name}", f"rank {layer.rank}" if layer.rank else "", layer.parameters)
+            for layer in plan.head_layers
+        ]
+        + ([("side head", plan.side.price, plan.side.parameters)] if plan.side else [])
+    )
 
 
 def _cap_line(total: int, cap: int, console: Console) -> Text:

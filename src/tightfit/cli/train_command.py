@@ -234,6 +234,11 @@ def _taken(run: Run, result: TrainResult) -> str:
             f"{result.total:,} parameters solved on {result.examples:,} texts without a label; "
             f"{_duration(result.seconds / 60)}"
         )
+    if "head_solved" in result.proofs and not result.steps:
+        return (
+            f"{result.total:,} parameters solved on {run.data.train_rows:,} rows; "
+            f"{_duration(result.seconds / 60)} with evaluations"
+        )
     return (
         f"best at step {result.best_step:,} of {result.steps:,}; {result.total:,} parameters "
         f"trained on {_seen(run.data.train_rows, result)}, {result.examples_per_second:,.0f} a "
@@ -256,6 +261,8 @@ def _outcome(run: Run) -> Iterator[str]:
         watched = "validation rows scored while training"
         if crossed:
             watched = "each row by a training without it"
+            if proof[metric] < proof[f"start_{metric}"]:
+                watched += ", no more lost than by chance"
         if run.config.head.start == "run":
             start, end = _gone_on(run.metrics.train.continued), end.replace("no", "no further")
         before = score_value(metric, proof[f"start_{metric}"])

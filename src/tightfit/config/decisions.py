@@ -49,6 +49,7 @@ class Decisions:
         long_text: what is kept of a longer text.
         pooling: what the head reads of the encoder's last layer.
         encoder: the encoder, where there was a choice.
+        side: buckets of the side head, 0 where there is none.
         prefix: what stands before every text, where the encoder was trained for something.
         epochs: passes over the training rows.
         precision: of the forward pass.
@@ -64,6 +65,8 @@ class Decisions:
         label_names: whether they are rows to train on.
         kept: whether what trained is kept, or where it started from.
         unlabelled: whether texts without a label shape the head.
+        spend: parameters, where the fewest that suffice were looked for.
+        blend: how much of what was learned is kept.
     """
 
     max_length: Decision[int]
@@ -83,9 +86,12 @@ class Decisions:
     label_names: Decision[NamesUse] | None = None
     kept: Decision[Literal["trained", "start"]] | None = None
     unlabelled: Decision[PoolUse] | None = None
+    spend: Decision[int] | None = None
+    blend: Decision[float] | None = None
     pooling: Decision[Pooling] | None = None
     encoder: Decision[str] | None = None
     prefix: Decision[str] | None = None
+    side: Decision[int] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:
         """The decisions by their names; those are left out that were just what was asked for."""

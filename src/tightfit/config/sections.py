@@ -15,6 +15,7 @@ from pydantic import (
 
 from tightfit.config.text_settings import Delimiter, Encoding, Quoting
 from tightfit.config.value_types import (
+    Blend,
     ColumnNames,
     CountOrShare,
     Decay,
@@ -68,6 +69,9 @@ class Budget(Section):
     allocation: Literal["uniform", "importance"] = "uniform"
     """``uniform``: the same rank for every adapted layer. ``importance``: with
     ``adapters.rank=auto``, ranks by what the gradient on a few batches says they are worth."""
+    spend: Literal["all", "frugal"] = "all"
+    """``frugal``: the fewest parameters that validation rows cannot tell from all that the cap
+    pays, for some four trainings more."""
 
 
 class Model(Section):
@@ -128,6 +132,11 @@ class Head(Section):
     """What it reads of the encoder's last layer: the first token's state, or the mean of all. The
     mean costs all of that layer. ``auto``: what a linear classifier on the frozen encoder finds
     better on training rows."""
+    side: Literal["off", "auto"] | Annotated[int, Field(ge=1)] = "off"
+    """A linear map of a text's characters beside the encoder, whose outputs are added to the
+    logits: so many hashed buckets. It is solved, counts under the cap, and reads languages that the
+    encoder does not. ``auto``: where it helps a linear classifier on the frozen encoder, and then
+    what was trained, on rows that none of them saw."""
     start: Literal["random", "probe", "run"] = "random"
     """Where the output layer starts: at random, or at the solution of a linear classifier on the
     frozen features (arXiv:2202.10054). ``run``: at the head of the run that ``--from`` names."""
@@ -283,6 +292,10 @@ class Train(Section):
     metric: Metric = "accuracy"
     """What makes an evaluation the best, so that its weights are kept. ``macro_f1``: every class
     counts as much, however rare. ``log_loss``: the least, where probabilities matter more."""
+    blend: Blend = 1.0
+    """How much of what was learned is kept: 1 is all of it, and 0.5 lies half-way between the start
+    and that. Less of it answers rows of another kind better. ``auto``: the least that the
+    validation rows cannot tell from the best."""
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
     folds: Folds = 0

@@ -85,6 +85,8 @@ class Config(Section):
             faults.append("budget.allocation=importance spends a cap; set budget.cap, or uniform")
         if by_importance and adapters.dora:
             faults.append("budget.allocation=importance weighs ranks alone; set dora=false")
+        if self.budget.spend == "frugal" and adapters.rank is not None:
+            faults.append("budget.spend=frugal chooses the ranks; set adapters.rank=auto")
         if adapters.init == "pissa" and adapters.dora:
             faults.append("adapters.init=pissa changes the weights that adapters.dora measures")
         return faults + [

@@ -76,5 +76,11 @@ Folds = Annotated[
     PlainSerializer(lambda value: "auto" if value is None else value),
 ]
 """Parts of a cross-validation, or ``auto``; 0 holds rows out instead."""
+Blend = Annotated[
+    Annotated[float, Field(gt=0, le=1)] | None,
+    BeforeValidator(lambda value: None if value == "auto" else value),
+    PlainSerializer(lambda value: "auto" if value is None else value),
+]
+"""A share above 0, or ``auto``."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """What remains of a running mean after one step."""

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from tightfit.config import TaskKind
-from tightfit.data.cell_labels import are_marks, places_without_names, read_labels
+from tightfit.data.cell_labels import (
+    are_marks,
+    is_blank,
+    places_without_names,
+    read_labels,
+    refuse_partly_lists,
+)
 from tightfit.data.cell_text import describe, is_missing
 from tightfit.data.nested import is_list
 from tightfit.data.rows import Chunk
@@ -44,14 +50,7 @@ def read_label_sets(
     lists = [index for index, cell in enumerate(cells) if is_list(cell)]
     if lists and untyped:  # fastText's form, the only text with lists: one label is a list of one
         cells = [cell if is_list(cell) else [cell] for cell in cells]
-    elif lists and len(lists) < len(cells):
-        others = sorted(set(range(len(cells))) - set(lists))
-        raise chunk.fault(
-            f"labels are partly lists, partly others such as {describe(cells[others[0]])}",
-            others,
-            allowed="a list in every row, or a string in every row",
-            next_step="write a single label as a list of one",
-        )
+    refuse_partly_lists(chunk, cells)
     if lists:
         if are_marks(cells):
             raise places_without_names(chunk, [list(cell) for cell in cells], column)
@@ -86,6 +85,19 @@ def _refuse_unknown(chunk: Chunk, cells: list[Any], *, untyped: bool) -> None:
         )
 
 
+def _refuse_inside(chunk: Chunk, parts: list[list[Any]]) -> None:
+    """What a list of labels may not hold, though a cell may."""
+    cells = [(row, cell) for row, own in enumerate(parts) for cell in own]
+    odd = {row: cell for row, cell in cells if is_blank(cell) or is_list(cell)}
+    if odd:
+        raise chunk.fault(
+            f"a label within a list is {describe(next(iter(odd.values())))}",
+            list(odd),
+            allowed="integers, or strings; an empty list for a row without any label",
+            next_step="leave it out of the list, or write its labels side by side",
+        )
+
+
 def _read(
     chunk: Chunk, parts: list[list[Any]], names: tuple[str, ...] | None, *, untyped: bool
 ) -> LabelSets:
@@ -94,6 +106,7 @@ def _read(
     flat = [label for own in parts for label in own]
     if not flat:
         return [() for _ in parts]
+    _refuse_inside(chunk, parts)
     within = Chunk([flat], places, chunk.origin)
     read = iter(read_labels(within, flat, names, untyped=untyped, task="single"))
     return [tuple(dict.fromkeys(next(read) for _ in own)) for own in parts]

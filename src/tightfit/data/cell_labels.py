@@ -44,6 +44,9 @@ _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?(?:\s?%)
 _FRACTION = re.compile(r"-?\d+\.\d+")
 _WHOLE = re.compile(r"[-+]?\d+(?:[.,]0*)?")
 
+NOTHING = ("nan", "null", "none", "na", "n/a", "#n/a", "<na>", "?")
+"""What programs write where nothing is; of a name nobody knows whether it is one."""
+
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
 """Around a label these are seen by nobody."""
 
@@ -75,7 +78,7 @@ def read_labels(
             are mixed; numbers are not whole, or labels seem to be several, and ``task`` does not
             settle it.
     """
-    _refuse_missing(chunk, cells)
+    _refuse_missing(chunk, cells, task)
     _refuse_lists(chunk, cells, column)
     _refuse_objects(chunk, cells, column)
     labels = _numbers_and_strings(chunk, cells)
@@ -97,8 +100,18 @@ def read_labels(
 
 
 def labelless(columns: Sequence[list[Any]]) -> list[int]:
-    """The rows in which no column of the label has a cell."""
-    return [i for i, row in enumerate(zip(*columns, strict=True)) if all(map(is_blank, row))]
+    """The rows in which no column of the label has a cell; among numbers ``nan`` is none."""
+    return [i for i, row in enumerate(zip(*map(_emptied, columns), strict=True)) if all(row)]
+
+
+def _emptied(cells: list[Any]) -> list[bool]:
+    """Whether nothing is in a cell, or a word for it where all others are numbers."""
+    words = {cell: cell.strip(_BLANKS) for cell in cells if isinstance(cell, str)}
+    empty = {cell for cell, word in words.items() if word.lower() in NOTHING}
+    others = {word for cell, word in words.items() if word and cell not in empty}
+    if not empty or not others or not all(map(_NUMBER.fullmatch, others)):
+        return list(map(is_blank, cells))
+    return [is_blank(cell) or (isinstance(cell, str) and cell in empty) for cell in cells]
 
 
 def is_blank(cell: object) -> bool:
@@ -106,21 +119,45 @@ def is_blank(cell: object) -> bool:
     return is_missing(cell) or (isinstance(cell, str) and not cell.strip(_BLANKS))
 
 
-def _refuse_missing(chunk: Chunk, cells: list[Any]) -> None:
+def _refuse_missing(chunk: Chunk, cells: list[Any], task: TaskKind) -> None:
     missing = labelless([cells])
-    if missing:
+    if not missing:
+        return
+    others = [index for index in range(len(cells)) if index not in set(missing)]
+    names = [cells[index].strip(_BLANKS) for index in others if isinstance(cells[index], str)]
+    if task == "auto" and names and len(names) == len(others):
+        # Where labels are several, an empty cell is a row that has none: nothing is to be dropped.
+        _refuse_separated(chunk.select(others), names)
+    raise chunk.fault(
+        "rows without a label", missing, next_step="label them, or leave them out:", add=DROP
+    )
+
+
+def refuse_partly_lists(chunk: Chunk, cells: Sequence[Any]) -> None:
+    """Check that all cells are lists, or none is.
+
+    Raises:
+        DataError: some are; of both kinds the rarer is named.
+    """
+    lists = [index for index, cell in enumerate(cells) if is_list(cell)]
+    others = [index for index, cell in enumerate(cells) if not is_list(cell)]
+    if lists and others:
         raise chunk.fault(
-            "rows without a label", missing, next_step="label them, or leave them out:", add=DROP
+            f"labels are partly lists such as {describe(cells[lists[0]])}, partly others such as "
+            f"{describe(cells[others[0]])}",
+            min(others, lists, key=len),
+            allowed="a list in every row, or a string in every row",
+            next_step="write a single label as a list of one",
         )
 
 
 def _refuse_lists(chunk: Chunk, cells: list[Any], column: str) -> None:
+    refuse_partly_lists(chunk, cells)
     lists = [index for index, cell in enumerate(cells) if is_list(cell)]
     if not lists:
         return
     found = [list(cells[index]) for index in lists]
-    lengths = {len(cell) for cell in found}
-    if len(lists) == len(cells) and lengths == {1}:
+    if {len(cell) for cell in found} == {1}:
         raise chunk.fault(
             f"each label is a list of one, such as {found[0]!r}",
             lists,

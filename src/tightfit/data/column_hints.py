@@ -66,8 +66,17 @@ def column_options(
         Such as ``--text-column v2 --label-column v1``, quoted for a shell; None where columns
         compete, or none will do.
     """
+    if label and len(column_roles(cells)[1]) != 1:
+        return None
+    return likely_options(cells, text=text, label=label)
+
+
+def likely_options(
+    cells: Mapping[str, Sequence[Any]], *, text: bool = True, label: bool = True
+) -> str | None:
+    """The same where some columns may be the label: with the first of them."""
     texts, labels = column_roles(cells)
-    if (text and len(texts) not in (1, 2)) or (label and len(labels) != 1):
+    if (text and len(texts) not in (1, 2)) or (label and not labels):
         return None
     options = ["--text-column", _joined(texts)] if text else []
     options += ["--label-column", labels[0]] if label else []

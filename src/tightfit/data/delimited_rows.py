@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
-Quotes = Literal["double", "backslash", "single", "none", "lines"]
-"""``data.quoting``, found out; ``lines``: double, where no other reading of a line makes sense."""
+Quotes = Literal["double", "backslash", "single", "none", "lines", "spaced"]
+"""``data.quoting``, found out; ``lines``: double, where no other reading of a line makes sense;
+``spaced``: double, with a blank between delimiter and mark."""
 
 CELL_LIMIT = 2**31 - 1
 """Longest cell of a CSV, in characters: the most that the csv module takes on every system."""
@@ -25,6 +26,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "double": {"strict": True},
     "backslash": {"strict": True, "escapechar": "\\"},
     "single": {"strict": True, "quotechar": "'"},
+    "spaced": {"strict": True, "skipinitialspace": True},
 }
 
 
@@ -92,6 +94,20 @@ class Dialect:
             raise QuoteFault(line, str(error)) from error
 
 
+class _Lines:
+    """Lines of which those that were read ahead come again: after the last one, too."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.ahead: deque[str] = deque()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        return self.ahead.popleft() if self.ahead else next(self._lines)
+
+
 class _LineByLine:
     """Rows of a file in which a line with the right number of cells is most likely a whole row.
 
@@ -103,8 +119,7 @@ class _LineByLine:
     def __init__(
         self, lines: Iterable[str], delimiter: str, widths: Sequence[int], first_line: int
     ) -> None:
-        self._ahead: deque[str] = deque()
-        self._lines = self._next_lines(iter(lines))
+        self._lines = _Lines(lines)
         self._line = first_line
         self._delimiter, self._widths = delimiter, widths
 
@@ -117,15 +132,6 @@ class _LineByLine:
                 yield begins, self._with_marks(line, begins)
             elif line.strip("\r\n"):
                 yield begins, line.rstrip("\r\n").split(self._delimiter)
-
-    def _next_lines(self, lines: Iterator[str]) -> Iterator[str]:
-        while True:
-            while self._ahead:
-                yield self._ahead.popleft()
-            line = next(lines, None)
-            if line is None:
-                return
-            yield line
 
     def _with_marks(self, line: str, begins: int) -> list[str]:
         bare = line.rstrip("\r\n").split(self._delimiter)
@@ -140,7 +146,7 @@ class _LineByLine:
             return cells
         if whole:
             # The marks are part of the text, and what was read ahead comes next.
-            self._ahead.extend(taken[1:])
+            self._lines.ahead.extend(taken[1:])
             return bare
         raise QuoteFault(begins, fault)
 

@@ -23,22 +23,27 @@ _ZEROS = 0.01
 _PLAIN = 0.4
 """How much of what is not ASCII must be letters of a language, for an encoding to be guessed."""
 
-LATIN = ("cp1252", "cp1250", "cp1254", "cp1257")
+LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "mac_roman", "cp850")
+
+_WEST = (
+    "éèàêçùôîâûëïœæ",
+    "äöüß",
+    "áéíóúñü",
+    "ãõáéíóúâêôçà",
+    "åäöøæéü",
+    "àèéìòù",
+    "éëïèöü",
+    "þðáéíóúýæö",
+)
+"""Letters of languages of the west of Europe."""
 
 _ALPHABETS: dict[str, tuple[str, ...]] = {
-    "cp1252": (
-        "éèàêçùôîâûëïœæ",
-        "äöüß",
-        "áéíóúñü",
-        "ãõáéíóúâêôçà",
-        "åäöøæéü",
-        "àèéìòù",
-        "éëïèöü",
-        "þðáéíóúýæö",
-    ),
+    "cp1252": _WEST,
     "cp1250": ("áčďéěíňóřšťúůýž", "ąćęłńóśźż", "áéíóöőúüű", "ăâîşţ", "čćđšž", "áäčďéíĺľňóôŕšťúýž"),
     "cp1254": ("çğıöşüâîû",),
     "cp1257": ("āčēģīķļņšūž", "ąčęėįšųūž", "äõöüšž"),
+    "mac_roman": _WEST,
+    "cp850": _WEST,
     "cp1251": ("оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё", "оаіинвертсклудмпьяззбгчйхжїєшюцщґфʼ"),
     "koi8_r": ("оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё",),
     "cp866": ("оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё",),
@@ -132,6 +137,8 @@ def _sense(text: str, encoding: str) -> float:
     marks = sum(_mark(character) for character in foreign)
     capitals = sum(character.isupper() for character in foreign)
     letters = [character.lower() for character in foreign if not _mark(character)]
+    if encoding == "cp850" and not letters:
+        return 0.0  # a byte without a meaning is a blank there
     best = max(_spelt(letters, alphabet, encoding) for alphabet in _ALPHABETS[encoding])
     return (best + 0.9 * marks - 0.3 * capitals - _broken(text, encoding)) / len(foreign)
 

@@ -8,7 +8,7 @@ from types import UnionType
 from typing import Any
 
 from tightfit.data.cell_labels import TRUTHS
-from tightfit.data.rows import say_places
+from tightfit.data.checks.spelling import spelling_key
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError
 
@@ -165,12 +165,17 @@ class LabelSet:
 
 
 def _unseen(known: LabelSet, table: Table, rows: list[int], names: set[str]) -> DataError:
+    spelt = {spelling_key(name): name for name in known.names}
+    meant = {name: spelt[key] for name in sorted(names) if (key := spelling_key(name)) in spelt}
+    step = "remove these rows, or give their labels the names known here"
     return DataError(
         f"{table.source} has labels that the classifier does not know",
-        seen=f"{_listed(sorted(names))} in {say_places(rows, 'row')}; {len(rows):,} of "
-        f"{len(table):,} rows",
+        seen=f"{_listed(sorted(names))} in {table.say(rows)}; {len(rows):,} of {len(table):,} rows",
         allowed=_listed(known.names),
-        next_step="remove these rows, or give their labels the names known here",
+        # As classes apart they would be trained, so nobody takes them for one unasked.
+        next_step=f"{step}; for what differs in spelling alone, in pandas: .replace({meant})"
+        if meant
+        else step,
     )
 
 
@@ -202,6 +207,11 @@ def _is_list(value: object, kind: type | UnionType) -> bool:
 
 
 def _labels(table: Table) -> list[int | str]:
+    if table.label_sets is not None:
+        raise DataError(
+            f"{table.source} has several labels a row, where the classifier has one",
+            next_step="give each row one label",
+        )
     if not table.labels:
         raise DataError(
             f"{table.source} has no labels", next_step="choose them with --label-column"
@@ -230,6 +240,28 @@ def _check_classes(present: Sequence[int | str], rows: int) -> None:
         raise DataError(
             "nearly every row has a label of its own",
             seen=f"{len(present):,} labels in {rows:,} rows",
+            next_step="choose the column of labels with --label-column",
+        )
+
+
+def check_different(table: Table) -> None:
+    """Check that rows of several labels differ in them, and that there are two or more.
+
+    Raises:
+        DataError: nothing can be learned from these.
+    """
+    sets = [set(own) for own in table.label_sets or ()]
+    every = set().union(*sets)
+    if len(every) == 1:
+        raise DataError(
+            "all rows together have one label, where several a row need two",
+            seen=f"{next(iter(every))!r} in {sum(map(len, sets)):,} of {len(sets):,} rows",
+            next_step="what a row has or has not is one label a row: name both cases",
+        )
+    if all(own == every for own in sets):
+        raise DataError(
+            "all rows have the same labels, from which nothing can be learned",
+            seen=f"{', '.join(sorted(map(str, every)))} in {len(sets):,} rows",
             next_step="choose the column of labels with --label-column",
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tightfit.data.cell_labels import DROP, labelless
 from tightfit.data.cell_text import DROP_TEXT, textless
@@ -18,8 +18,9 @@ def without_missing(
     mend_text: str,
     *,
     pair: bool,
-) -> tuple[Chunk, Mapping[MissingPart, int]]:
-    """The rows that are not to be left out, and how many others there are by what they lack.
+) -> tuple[Chunk, Mapping[MissingPart, int], Sequence[int] | None]:
+    """The rows that are not to be left out, how many others there are by what they lack, and, if
+    there are any, the numbers of those that are kept.
 
     Where one kind alone is a fault, it is left to whoever reads the cells.
 
@@ -47,7 +48,7 @@ def without_missing(
     if not kept:
         raise whole.fault(f"no row has a {' and a '.join(dropped)}", sorted(gone))
     counts = {part: len(rows) for part, rows in dropped.items()}
-    return whole.select(kept) if gone else whole, counts
+    return (whole.select(kept), counts, kept) if gone else (whole, counts, None)
 
 
 def _both(whole: Chunk, without: Mapping[MissingPart, list[int]], mend_text: str) -> DataError:

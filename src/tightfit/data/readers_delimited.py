@@ -31,6 +31,12 @@ MARGIN = 8
 COLUMNS_NAMED = 12
 """Cells of a row up to which a header is proposed."""
 
+FEW = 20
+"""Different numbers that may be classes; more of them are ids, where most rows have their own."""
+
+TITLE_ROWS = 10
+"""Lines of a title at most."""
+
 CLASSES_NAMED = 5
 """Values of a class that a hint lists."""
 
@@ -74,16 +80,17 @@ class Delimited:
 
     def chunks(self, wanted: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
         """Cells of the wanted columns."""
-        rows = islice(self._rows(), self.header_rows, None)
+        rows = islice(self.form_rows(), self.header_rows, None)
         while batch := list(islice(rows, chunk_rows)):
             places, cells = [line for line, _ in batch], [row for _, row in batch]
             self._check(cells, Chunk([], places, self.origin))
             yield Chunk([self._cells(cells, name) for name in wanted], places, self.origin)
 
-    def _rows(self) -> Iterator[Row]:
+    def form_rows(self) -> Iterator[Row]:
+        """All rows with their lines, the header's among them."""
         form = self.form
         try:
-            with open_text(self.path, self.origin, self.encoding, newline="") as file:
+            with open_text(self.path, self.origin, self.encoding) as file:
                 lines = islice(file, form.skipped, None)
                 yield from form.dialect.rows(lines, form.widths, form.skipped + 1)
         except QuoteFault as fault:
@@ -101,7 +108,7 @@ class Delimited:
         ragged = [i for i, row in enumerate(rows) if len(row) != width and self._is_ragged(row)]
         if ragged:
             raise chunk.fault(
-                f"a row with {len(rows[ragged[0]])} cells under a header with {width}",
+                f"a row with {_counted(len(rows[ragged[0]]))} under a header with {width}",
                 ragged,
                 allowed=f"cells divided by {delimiter_name(self.form.dialect.delimiter)}",
                 next_step="put cells that hold the delimiter or a line break in double quotes",
@@ -112,17 +119,18 @@ class Delimited:
         if self._header is None or len(row[0]) > self._header[0]:
             return False
         names = self._header[1]
-        return tuple(map(_bare, row[: len(names)])) == names
+        # In another order, too, where files with other orders were joined.
+        return sorted(map(_bare, row[: len(names)])) == names
 
     @cached_property
-    def _header(self) -> tuple[int, tuple[str, ...]] | None:
-        """Characters that the first name may take, and the names; None where none can come again.
+    def _header(self) -> tuple[int, list[str]] | None:
+        """Characters that a name may take, and the names; None where none can come again.
 
         The length spares nearly all rows a closer look.
         """
         if len(self.columns) < 2 or not self.header_rows:
             return None
-        return len(self.columns[0]) + MARGIN, tuple(map(_bare, self.columns))
+        return max(map(len, self.columns)) + MARGIN, sorted(map(_bare, self.columns))
 
     def _is_ragged(self, row: Sequence[str]) -> bool:
         return len(row) not in self.form.widths or any(map(str.strip, row[len(self.columns) :]))
@@ -159,7 +167,7 @@ class Delimited:
         """Whether every line is a row of the right length, if marks mean nothing."""
         plain = replace(self.form, dialect=Dialect(self.form.dialect.delimiter, "none"))
         bare = replace(self, form=plain)
-        return all(len(row) in plain.widths for _, row in bare._rows())
+        return all(len(row) in plain.widths for _, row in bare.form_rows())
 
 
 def open_sample(path: Path, source: str, form: TextForm, default: str | None) -> Delimited:
@@ -171,14 +179,14 @@ def open_sample(path: Path, source: str, form: TextForm, default: str | None) ->
     """
     origin = Origin(source, "line")
     decoded, told = found_encoding(path, form, origin)
-    with open_text(path, origin, decoded.encoding, newline="") as file:
+    with open_text(path, origin, decoded.encoding) as file:
         sample = file.read(SAMPLE_CHARACTERS)
         whole = not file.read(1)
     found = sniff(sample, decoded, default, whole=whole)
     if found is None:
         raise DataError(f"{origin.source} is empty")
     told += tuple(f"{source}: {line}" for line in found.told)
-    columns = tuple(found.header)
+    columns = tuple(name.strip("\ufeff") for name in found.header)
     return Delimited(path, origin, decoded.encoding, found, columns, told=told)
 
 
@@ -199,7 +207,7 @@ def delimited_rows(file: Delimited) -> Rows:
         told.append(f"{file.origin.source}: no header; read as AG News: class, title, description")
     named = [name for name in file.columns if name.strip()]
     ag_news = file.is_ag_news
-    no_header = None
+    no_header = None if ag_news else _titles(file)
     if not ag_news and is_data(first, form.sample):
         no_header = _no_header(file)
         if len(set(named)) < len(named):
@@ -236,12 +244,32 @@ def _is_headless_ag_news(form: Form) -> bool:
     return len(form.header) == len(_AG_COLUMNS) and classes == set(_AG_NAME_OF)
 
 
+def _titles(file: Delimited) -> DataError | None:
+    """The error where a title seems to stand above the header: a cell or none, below it several."""
+    form = file.form
+    if sum(map(bool, map(str.strip, form.header))) > 1:
+        return None
+    for index, row in enumerate(form.sample[:TITLE_ROWS]):
+        filled = [cell.strip() for cell in row if cell.strip()]
+        if len(filled) > 1 and not is_data(row, form.sample[index + 1 :]):
+            (line, _), *_ = islice(file.form_rows(), index + 1, None)
+            return DataError(
+                f"{file.origin.source} seems to have something above its header",
+                seen=f"line {line:,} has {', '.join(map(repr, filled[:COLUMNS_NAMED]))}",
+                allowed="a first line with the names of the columns",
+                next_step="remove the lines above it",
+            )
+    return None
+
+
 def _no_header(file: Delimited) -> DataError:
     """The error where the first row is no header: the line that is lacking, and the command."""
     form = file.form
     rows = [row for row in (form.header, *form.sample) if len(row) >= len(form.header)]
     cells = {str(i): [row[i] for row in rows] for i in range(len(form.header))}
-    triple = len(cells) == 3 and all(cell.strip().isdecimal() for cell in cells["0"])
+    first = [cell.strip() for cell in cells["0"]]
+    numbers = all(map(str.isdecimal, first)) and len(set(first)) <= max(FEW, 0.5 * len(first))
+    triple = len(cells) == 3 and numbers
     names = list(_TRIPLE) if triple else _headings(cells)
     named = {name: cells[str(i)] for i, name in enumerate(names)}
     likely = ", ".join(
@@ -252,7 +280,7 @@ def _no_header(file: Delimited) -> DataError:
     tab = " (with a tab between)" if form.dialect.delimiter == "\t" else ""
     return DataError(
         f"{file.origin.source} seems to have no header: its first line is a row",
-        seen=f"{len(names)} cells a row, which look like {likely}",
+        seen=f"{_counted(len(names))} a row, which look like {likely}",
         allowed="a first line with the names of the columns",
         next_step=f"put this line at its top{tab}: {line}"
         if len(names) <= COLUMNS_NAMED
@@ -275,6 +303,10 @@ def _headings(cells: dict[str, list[str]]) -> list[str]:
     names |= dict(zip(texts[::-1], ("text", "title"), strict=False))
     names |= {labels[0]: "label"} if labels else {}
     return list(names.values())
+
+
+def _counted(cells: int) -> str:
+    return f"{cells} cell{'s' * (cells != 1)}"
 
 
 def _values(column: Sequence[str]) -> str:

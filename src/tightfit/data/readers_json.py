@@ -61,7 +61,7 @@ def open_json(
             chunks raise it for what follows.
     """
     found, told = found_encoding(path, form, Origin(source, "line"))
-    opened = partial(open_text, path, Origin(source, "line"), found.encoding, newline="\n")
+    opened = partial(open_text, path, Origin(source, "line"), found.encoding)
     kind = _kind(opened, whole_lines=plain_suffix(path) != ".json")
     if kind is None:
         raise DataError(f"{source} is empty")

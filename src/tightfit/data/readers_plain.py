@@ -98,7 +98,7 @@ class _Lines:
             yield Chunk(cells, places, self.origin)
 
     def _batches(self, size: int) -> Iterator[tuple[list[int], list[str]]]:
-        with open_text(self.path, self.origin, self.encoding, newline="") as file:
+        with open_text(self.path, self.origin, self.encoding) as file:
             numbered = ((i, line.rstrip("\r\n")) for i, line in enumerate(file, start=1))
             rows = islice((row for row in numbered if row[1].strip()), self.skipped, None)
             while batch := list(islice(rows, size)):

@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import Any, Literal
 
-from tightfit.data.column_hints import column_options, one_hot_columns, split_names
+from tightfit.data.column_hints import (
+    column_options,
+    column_roles,
+    likely_options,
+    one_hot_columns,
+    split_names,
+)
 from tightfit.data.nested import paths, reach
 from tightfit.errors import DataError
 
@@ -23,6 +29,9 @@ ROWS_NAMED = 5
 
 HINT_ROWS = 100
 """Rows that are looked at to find out which columns are probably meant."""
+
+MOST_LIKELY = 4
+"""Columns of which a hint says that any of them may be the label."""
 
 _CHOOSE = "choose a column with"
 
@@ -214,7 +223,7 @@ class Rows:
             texts = self.resolve(text, "--text-column")
             return texts, () if label is None else self.resolve((label,), "--label-column")
         except DataError as fault:
-            if fault is not self.no_header:
+            if fault is not self.no_header and fault.add is None:
                 self._complete(fault, text, label)
             raise
 
@@ -249,6 +258,13 @@ class Rows:
             if texts is not None:
                 fault.add = f"{texts} --label-column {quote(','.join(marks))}".strip()
                 fault.next_step = None if exclusive else _SEVERAL
+                return
+        if fault.add is None and lacks_label:
+            labels = column_roles(cells)[1]
+            options = likely_options(cells, text=lacks_text)
+            if options is not None and len(labels) <= MOST_LIKELY:
+                fault.next_step = f"the labels may be in {' or '.join(map(repr, labels))}; as in"
+                fault.add = options
                 return
         if fault.add is not None:
             near, _, _ = (fault.next_step or "").partition(_CHOOSE)
@@ -302,11 +318,20 @@ class Rows:
         columns = self.columns if self.untyped else tuple(self._first_cells()) or self.columns
         near = nearest(name, columns)
         hint = f"did you mean {near!r}? " if near else ""
+        sign = self._divider(name)
+        given = {" ": "space"}.get(sign, quote(sign))
         return DataError(
             f"{self.origin.source} has no column {name!r}",
             seen=_listed(columns),
-            next_step=f"{hint}{_CHOOSE} {flag}",
+            next_step=f"if {sign!r} divides its cells:" if sign else f"{hint}{_CHOOSE} {flag}",
+            add=f"--set data.delimiter={given}" if sign else None,
         )
+
+    def _divider(self, name: str) -> str:
+        """What may divide a heading that is all one column, and has this name among its parts."""
+        whole = self.columns[0] if self.untyped and len(self.columns) == 1 else ""
+        signs = {sign for sign in whole if not sign.isalnum() and sign not in "_-."}
+        return next((sign for sign in sorted(signs) if name in whole.split(sign)), "")
 
 
 def say_places(places: Sequence[int], unit: Unit) -> str:

@@ -81,7 +81,7 @@ def sniff(sample: str, form: TextForm, default: str | None, *, whole: bool) -> F
     quotes = _quotes(sample, delimiter, form, whole=whole)
     dialect = Dialect(delimiter, quotes)
     rows, _ = _rows(sample, dialect, whole=whole)
-    if not rows:
+    if not rows or (len(rows) == 1 and not any(map(str.strip, rows[0]))):
         return None
     header, below = tuple(rows[0]), [tuple(row) for row in rows[1:]]
     skipped = 1 if line else 0
@@ -137,8 +137,10 @@ def _told(dialect: Dialect, form: TextForm, default: str | None) -> tuple[str, .
             "none": "quotation marks are part of the texts",
             "backslash": "quotation marks within cells stand after a backslash",
             "single": "cells stand in apostrophes",
+            "spaced": "blanks before cells are no part of them",
         }
-        told.append(f"{meaning[dialect.quotes]} (data.quoting={dialect.quotes})")
+        set_by = "" if dialect.quotes == "spaced" else f" (data.quoting={dialect.quotes})"
+        told.append(f"{meaning[dialect.quotes]}{set_by}")
     return tuple(told)
 
 
@@ -203,6 +205,8 @@ def _quotes(sample: str, delimiter: str, form: TextForm, *, whole: bool) -> Quot
     double, fault = _rows(sample, Dialect(delimiter), whole=whole)
     if double and _wrapped(double[0], "'") and "'" in sample:
         return "single"
+    if _is_spaced(sample, delimiter, double, whole=whole):
+        return "spaced"
     if fault is None or str(fault) == OPEN_END:
         return "double"  # an open mark may be that of a file that was cut off
     others: tuple[Quotes, ...] = ("backslash", "none")
@@ -213,6 +217,17 @@ def _quotes(sample: str, delimiter: str, form: TextForm, *, whole: bool) -> Quot
         if even and broken is None and not marked and (quotes == "none" or '\\"' in sample):
             return quotes
     return "double"
+
+
+def _is_spaced(
+    sample: str, delimiter: str, double: Sequence[Sequence[str]], *, whole: bool
+) -> bool:
+    """Whether most rows have a mark behind a blank, and are even only if the blank is none."""
+    marked = sum(any(cell.startswith(' "') for cell in row) for row in double[1:])
+    if marked <= 0.5 * len(double):
+        return False
+    rows, fault = _rows(sample, Dialect(delimiter, "spaced"), whole=whole)
+    return fault is None and len({len(row) for row in rows}) == 1
 
 
 def _swallowing(sample: str, dialect: Dialect, width: int, first_line: int) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,12 +38,13 @@ from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
 from tightfit.data.rows import Chunk, Rows, nearest
 from tightfit.data.saved_datasets import is_saved, open_saved
-from tightfit.data.spreadsheets.sheets import SPREADSHEETS, open_sheet
+from tightfit.data.spreadsheets.sheets import open_sheet
 from tightfit.data.table import Table
 from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
 from tightfit.data.text_pair import are_pairs
 from tightfit.data.unreadable import refuse_foreign, unreadable
 from tightfit.errors import DataError, MachineError, SettingsError
+from tightfit.extras import SPREADSHEETS
 from tightfit.progress import Progress
 
 DataLike: TypeAlias = "str | Path | InMemory | Table"
@@ -57,6 +59,7 @@ FIRST_ROWS = 200
 GROUP_FLAG = "--set data.group_column=NAME"
 """How the column of groups is chosen."""
 
+NAME_BOTH = "name both, as in --text-column premise,hypothesis"
 SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
 SAMPLES = {"sample": "train.jsonl", "sample:test": "test.jsonl"}
 """Names of the rows that ship inside the package, and their files."""
@@ -91,7 +94,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     group = rows.resolve((columns.group,), GROUP_FLAG) if columns.group else ()
     whole = rows.whole((*texts, *group, *label), CHUNK_ROWS)
     sizes, mend = (len(texts), len(label)), columns.mend_text
-    whole, left_out = without_missing(whole, sizes, columns.gaps, mend, pair=columns.pair)
+    whole, left_out, numbers = without_missing(whole, sizes, columns.gaps, mend, pair=columns.pair)
     parts = whole.cells[: len(texts)]
     strings = read_texts(whole, parts, columns.missing_text, mend, pair=columns.pair)
     groups = read_groups(whole, whole.cells[len(texts) :][: len(group)]) if group else None
@@ -102,6 +105,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         left_out=left_out,
         places=whole.places,
         unit=rows.origin.unit,
+        numbers=numbers,
     )
     if not label:
         return table
@@ -151,7 +155,8 @@ def check_source(
         wanted = (*columns.text, *((columns.label,) if labelled else ()))
         for line in (*rows.told, *rows.taken_for(wanted)):
             (progress or Progress()).say(line)
-        rows.look(columns.text, columns.label, labelled=labelled)
+        with _no_half(columns):
+            rows.look(columns.text, columns.label, labelled=labelled)
         _chosen(rows, columns, columns.label if labelled else None)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)
@@ -247,6 +252,18 @@ def as_named(data: Any, columns: Columns) -> tuple[Any, Columns]:
     return data, replace(columns, text=(TEXT,), label=LABEL)
 
 
+@contextmanager
+def _no_half(columns: Columns) -> Iterator[None]:
+    """Take the advice from a fault to read a pair from one column."""
+    try:
+        yield
+    except DataError as fault:
+        add = fault.add or ""
+        if columns.pair and "--text-column" in add and "," not in add:
+            fault.add, fault.next_step = None, NAME_BOTH
+        raise
+
+
 def _chosen(
     rows: Rows, columns: Columns, label: str | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -256,12 +273,13 @@ def _chosen(
         DataError: there are no such columns.
         SettingsError: a pair is wanted, and the columns of the text are not two.
     """
-    texts, labels = rows.choose(columns.text, label)
-    if columns.pair and len(texts) != 2:
+    with _no_half(columns):
+        texts, labels = rows.choose(columns.text, label)
+    if columns.pair and (len(texts) != 2 or texts[0] == texts[1]):
         raise SettingsError(
             "a pair is made of two columns",
             seen=f"data.pair=true with {len(texts)}: {', '.join(texts)}",
-            next_step="name both, as in --text-column premise,hypothesis",
+            next_step=NAME_BOTH,
         )
     return texts, labels
 
@@ -287,6 +305,8 @@ def _open_file(path: Path, form: TextForm) -> Rows:
     if inside is None and path.suffix.lower() == ZIP:
         return _open_file(only_member(path), form)
     suffix = plain_suffix(path)
+    if inside is None and begins_as_fasttext(path):
+        return open_txt(path, source, form)
     if suffix in _TEXT_OPENERS:
         if suffix == path.suffix.lower() and inside is None:
             refuse_foreign(path)
@@ -295,8 +315,6 @@ def _open_file(path: Path, form: TextForm) -> Rows:
         return _TEXT_OPENERS[suffix](path, source, form)
     if suffix in SPREADSHEETS and inside is None:
         return open_sheet(path, source, part)
-    if inside is None and begins_as_fasttext(path):
-        return open_txt(path, source, form)
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None or inside is not None:
         kinds = ", ".join((*_TEXT_OPENERS, *_OPENERS, *SPREADSHEETS))

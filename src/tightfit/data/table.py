@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from tightfit.data.rows import Unit
+from tightfit.data.rows import Unit, say_places
 from tightfit.data.text_pair import as_bytes
 from tightfit.errors import DataError
 
@@ -41,6 +41,8 @@ class Table:
     places: Sequence[int] | None = field(default=None, compare=False, repr=False)
     """Where each row stands in the source, counted as ``unit`` says; None counts rows from 0."""
     unit: Unit = field(default="row", compare=False)
+    numbers: Sequence[int] | None = field(default=None, compare=False, repr=False)
+    """Which rows of the source these are, counted from 0 without a header; None is all of them."""
     weights: list[float] | None = None
     """How much each row counts, above 0; None is as much as every other. A row of weight 2 is two
     rows to a loss, a solved head and a score; one that is left out is no weight of 0."""
@@ -92,7 +94,7 @@ class Table:
 
     def select(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""
-        a_row = ("texts", "labels", "label_sets", "groups", "weights", "places")
+        a_row = ("texts", "labels", "label_sets", "groups", "weights", "places", "numbers")
         found = {name: values for name in a_row if (values := getattr(self, name)) is not None}
         chosen: dict[str, Any] = {
             name: [values[row] for row in rows] for name, values in found.items()
@@ -103,6 +105,11 @@ class Table:
         """Where a row stands, as its reader counts: ``line 1,204``."""
         number = row if self.places is None else self.places[row]
         return f"{self.unit} {number:,}"
+
+    def say(self, rows: Sequence[int]) -> str:
+        """The same of several, the first of many: ``lines 3, 17``."""
+        places = rows if self.places is None else [self.places[row] for row in rows]
+        return say_places(places, self.unit)
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the texts, raw labels and weights in their order."""

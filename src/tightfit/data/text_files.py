@@ -91,10 +91,10 @@ def _is_utf8(head: bytes) -> bool:
 
 
 @contextmanager
-def open_text(
-    path: Path, origin: Origin, encoding: str, *, newline: Literal["", "\n"]
-) -> Iterator[TextIO]:
+def open_text(path: Path, origin: Origin, encoding: str) -> Iterator[TextIO]:
     """The characters of a file, in an encoding that :func:`found_encoding` found.
+
+    Lines end with ``\\n``, ``\\r`` or both, whatever is around them, and keep their ends.
 
     Raises:
         EncodingFault: while it is read; it names the byte, its place, and an encoding that fits.
@@ -106,7 +106,7 @@ def open_text(
         with (
             machine_errors(path, "read"),
             open_bytes(path) as raw,
-            TextIOWrapper(raw, encoding=known, newline=newline) as file,
+            TextIOWrapper(raw, encoding=known, newline="") as file,
         ):
             yield file
     except UnicodeDecodeError as error:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tightfit.data.shared_tokens import TextTokens, shared_tokens
+from tightfit.data.shared_work import TextTokens, shared_work
 from tightfit.data.text_pair import TextPair, are_pairs, as_input
 from tightfit.errors import ModelError
 from tightfit.families import reads_segments
@@ -64,6 +64,8 @@ class Tokens:
     segments: NDArray[np.int8] | None = None
     """Of each token of a pair, which of both it belongs to, 0 or 1: what ``transformers`` calls
     token types. None for single texts, and for encoders that do not ask."""
+    added_NK: NDArray[np.float32] | None = None
+    """What a side head adds to the logits of each text."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -98,6 +100,8 @@ class Tokens:
         if self.segments is not None:
             own = [self.segments[span] for span in spans]
             chosen = replace(chosen, segments=np.concatenate([np.empty(0, np.int8), *own]))
+        if self.added_NK is not None:
+            chosen = replace(chosen, added_NK=self.added_NK[list(rows)])
         if self.windows is None:
             return chosen
         sizes, owners = np.diff(self.windows), self.owners
@@ -173,10 +177,10 @@ class TextTokenizer:
         assert not pairs or long_text == "head", "pairs have no windows and no tails"
         encoder = _pairs if pairs else _ENCODERS[long_text]
         encode = partial(encoder, self, max_length=max_length)
-        shared = shared_tokens()
+        shared = shared_work()
         if shared is not None:
             way = (self.rules_digest, max_length, long_text)
-            encode = partial(shared.rows, way, encode=encode)
+            encode = partial(shared.tokens.rows, way, encode=encode)
         rows: list[TextTokens] = []
         for start in range(0, len(texts), TOKENISE_CHUNK):
             chunk = list(texts[start : start + TOKENISE_CHUNK])
@@ -316,9 +320,10 @@ _ENCODERS: dict[LongText, Callable[..., list[TextTokens]]] = {
 
 def digest_of_rules(backend: Tokenizer, more: Sequence[Any]) -> str:
     """SHA-256, in hexadecimal, over a tokenizer's rules and what else is given."""
-    rules = json.loads(backend.to_str())
-    del rules["truncation"], rules["padding"]  # set anew by every call
-    return hashlib.sha256(json.dumps([*more, rules]).encode()).hexdigest()
+    rules = backend.to_str()
+    # Truncation and padding stand before them, and are set anew by every call.
+    rules = rules[rules.index('"added_tokens"') :]
+    return hashlib.sha256(f"{json.dumps(more)}{rules}".encode()).hexdigest()
 
 
 def _pairs(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from pathlib import Path
 
 from tightfit.errors import DataError
+from tightfit.storage.files import machine_errors
 
 _DOCUMENTS = (".pdf", ".doc", ".docx", ".odt", ".rtf", ".pptx", ".ppt", ".pages", ".epub", ".md")
 _PAGES = (".html", ".htm", ".xml", ".eml", ".msg", ".mbox")
@@ -47,6 +50,14 @@ _SIGNS = {
 """What the first bytes of files say of them, where they cannot be text."""
 
 
+HEAD_BYTES = 1024
+"""Looked at of a file."""
+
+PAGE = "a page of the web (.html)"
+
+_OBJECTS = re.compile(rb'\[\s*\{\s*"')
+
+
 def unreadable(path: Path, known: str) -> DataError:
     """The error for a file of an ending that is not read."""
     return DataError(
@@ -63,12 +74,24 @@ def refuse_foreign(path: Path) -> None:
     Raises:
         DataError: its first bytes are those of another kind of file.
     """
-    with path.open("rb") as file:
-        head = file.read(8)
+    with machine_errors(path, "read"), path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
     kind = next((kind for sign, kind in _SIGNS.items() if head.startswith(sign)), None)
+    kind = kind or _kind_of_text(path, head)
     if kind is not None:
         raise DataError(
             f"{path} is not what its ending says",
             seen=f"its first bytes are those of {kind}",
-            next_step="give it the ending of what it is",
+            next_step="fetch the file itself: a page came in its place"
+            if kind == PAGE
+            else "give it the ending of what it is",
         )
+
+
+def _kind_of_text(path: Path, head: bytes) -> str | None:
+    """A page, or JSON under an ending of other text."""
+    begin = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if begin[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return PAGE
+    json = begin.startswith(b'{"') or _OBJECTS.match(begin)
+    return "JSON (.json, .jsonl)" if json and "json" not in path.suffix.lower() else None

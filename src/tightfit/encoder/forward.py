@@ -110,7 +110,14 @@ def through(
     else:  # side by side in torch, and taken apart at once, as is then the gradient
         parts = list(ops.linear(block.query_key_value[0], x_TH).chunk(3, 1))
         parts[0] = ops.first(parts[0]) if first_only else parts[0]
-    mixed = ops.linear(block.attention_output, ops.attention(*parts))
+    return behind_attention(block, below, ops.attention(*parts), ops)
+
+
+def behind_attention(
+    block: BlockWeights[Layer], below: Array, attended: Array, ops: BlockOps[Layer]
+) -> Array:
+    """A block's output from what it reads and what its heads mix, of all tokens or of some."""
+    mixed = ops.linear(block.attention_output, attended)
     mixed += below
     middle = ops.norm(mixed, block.attention_norm)
     out = ops.linear(block.mlp_out, ops.activated(block.mlp_in, middle))

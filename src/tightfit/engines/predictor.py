@@ -6,7 +6,7 @@ Shapes: N rows, K labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tightfit.data.tokens import LongText, Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.errors import SettingsError, UsageError
+from tightfit.model.side_head import SideHead
 from tightfit.progress import Progress
 from tightfit.tasks import Predictions, Task
 
@@ -49,6 +50,8 @@ class Predictor:
     """From which probability on a label is answered, by its id."""
     reach: float | None = None
     """How far the intervals of ratings reach to either side."""
+    side: SideHead | None = None
+    """What reads characters beside the model."""
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
@@ -82,7 +85,8 @@ class Predictor:
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """The texts as the classifier reads them."""
-        return self.model.tokens(texts, self.max_length, long_text=self.long_text)
+        read = self.model.tokens(texts, self.max_length, long_text=self.long_text)
+        return read if self.side is None else replace(read, added_NK=self.side.logits(texts))
 
     def predict_tokens(self, tokens: Tokens, progress: Progress | None = None) -> Predictions:
         """Probabilities and labels of texts that :meth:`tokens` has read."""
@@ -99,7 +103,8 @@ class Predictor:
         with (progress or Progress()).track("predicting", len(tokens.flat)) as bar:
             if not len(tokens):
                 return np.empty((0, self.task.outputs), dtype=np.float32)
-            return self.model.logits(tokens, advance=bar.advance)
+            logits_NK = self.model.logits(tokens, advance=bar.advance)
+        return logits_NK if tokens.added_NK is None else logits_NK + tokens.added_NK
 
 
 def check_max_length(asked: int, longest: int | None) -> int:

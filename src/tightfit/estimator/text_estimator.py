@@ -25,12 +25,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import DEFAULT_RECIPE
-from tightfit.data.shared_tokens import SharedTokens, sharing_tokens
+from tightfit.data.shared_work import SharedWork, sharing
 from tightfit.data.sklearn_rows import texts_of
 from tightfit.data.table import Table
 from tightfit.errors import BudgetError, DataError, SettingsError, UsageError
 from tightfit.estimator.keeping import read_pickle, write_mlflow, write_pickle
-from tightfit.progress import Progress, RichProgress
+from tightfit.progress import Patient, Progress, RichProgress
 from tightfit.random_states import keep_random_states
 from tightfit.run import Run
 from tightfit.storage.temporary_folder import TemporaryFolder
@@ -41,8 +41,8 @@ MOST_SEED = 2**32
 RUN = "run"
 """The run's folder within that of the estimator."""
 
-_TOKENS = SharedTokens()
-"""Of all estimators of this process; it has a limit."""
+_SHARED = SharedWork()
+"""By all estimators of this process; it has a limit."""
 
 _FITTING = RLock()
 """Random numbers and torch's threads are those of the process: its fits take turns."""
@@ -195,7 +195,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 model=self.model,
                 seed=self._seed(),
                 settings=dict(self.settings or {}),
-                progress=RichProgress() if self.verbose else Progress(),
+                progress=RichProgress() if self.verbose else _quiet(),
             )
         self._folder = folder
 
@@ -221,6 +221,14 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
 
 @cache
+def _quiet() -> Progress:
+    """For all fits of a process: one line among them, since most are part of a search."""
+    return Patient(
+        "tightfit is training; verbose=1 tells how far a fit is, minutes=… bounds its time"
+    )
+
+
+@cache
 def _say_threads() -> None:
     """Once in a process that joblib started: that the others have the remaining threads."""
     threads = os.environ.get("OMP_NUM_THREADS")
@@ -231,9 +239,9 @@ def _say_threads() -> None:
 
 @contextmanager
 def as_scikit_learn() -> Iterator[None]:
-    """Folds of a search share their tokens, and what is wrong is told as scikit-learn tells it."""
+    """Fits of a search share work, and what is wrong is told as scikit-learn tells it."""
     try:
-        with sharing_tokens(_TOKENS):
+        with sharing(_SHARED):
             yield
     except (DataError, SettingsError, UsageError, BudgetError) as error:
         raise ValueError(str(error)) from error

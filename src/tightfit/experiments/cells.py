@@ -68,7 +68,12 @@ def _by(method: str) -> tuple[str, ...]:
     return (f"adapters.method={method}", *(f"{name}={json.dumps(value)}" for name, value in idle))
 
 
-PAPER = ("adapters.method=lora", "train.expect_dead=false", "budget.allocation=uniform")
+PAPER = (
+    "adapters.method=lora",
+    "train.expect_dead=false",
+    "budget.allocation=uniform",
+    "budget.spend=all",
+)
 
 RECIPES = (
     Cell("head-only", "head-only", _by("none")),

@@ -113,6 +113,8 @@ def export(
     """
     check_format(form, run.plan)
     write_form(run, form, folder)
+    if run.side is not None:
+        run.side.write(folder)
     length = run.predictor.max_length
     engine, encode = open_form(form, folder, source=run.base, max_length=length)
     comparison = Comparison(run, rows, progress or Progress())

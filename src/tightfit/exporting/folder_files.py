@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tightfit.engines.parity import Parity
 from tightfit.exporting.format_names import FACTS_FILE, Format
+from tightfit.model.side_head import SIDE_FILE
 from tightfit.run import Run
 from tightfit.storage import write_text
 from tightfit.tasks.label_thresholds import threshold_words
@@ -25,6 +26,14 @@ LIBRARY: dict[Format, str] = {
 }
 """What the card names as the library that loads the folder."""
 
+NEEDS: dict[Format, str] = {
+    "peft": "torch transformers peft",
+    "merged": "torch transformers",
+    "onnx": "numpy onnxruntime tokenizers",
+    "onnx-int8": "numpy onnxruntime tokenizers",
+}
+"""The packages that the example needs, but for those of a side head."""
+
 _LINES = {False: "a text a line", True: "a pair a line, a tab between its texts"}
 """What the example reads."""
 
@@ -38,11 +47,19 @@ _TEMPLATES = Environment(
 )
 
 
+def needed(run: Run, form: Format) -> str:
+    """The packages that the example needs, as pip is told."""
+    beside = [] if run.side is None else ["numpy", "safetensors"]
+    return " ".join(dict.fromkeys([*NEEDS[form].split(), *beside]))
+
+
 def write_example(run: Run, form: Format, folder: Path) -> None:
     """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
     name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
     facts = {"form": form, "base": run.base.public_name, "pair": run.config.data.pair}
-    text = _TEMPLATES.get_template(name).render(**facts, kind=run.task.kind)
+    side = run.side is not None
+    facts |= {"needs": needed(run, form), "kind": run.task.kind, "side": side}
+    text = _TEMPLATES.get_template(name).render(**facts)
     write_text(folder / EXAMPLE_FILE, text)
 
 
@@ -59,12 +76,14 @@ def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
     card.data.library_name = LIBRARY[form]
     card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
     loading = (
-        f"`python {EXAMPLE_FILE} < texts.txt` answers {_LINES[run.config.data.pair]}; the program "
-        "is short enough to copy from.\n\n"
+        f"`pip install {needed(run, form)}`, then `python {EXAMPLE_FILE} < texts.txt` answers "
+        f"{_LINES[run.config.data.pair]}; the program is short enough to copy from.\n\n"
     )
     card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
     if run.thresholds and run.task.one_class:
         card.text += f"\n## Thresholds\n\n{threshold_caveat(run)}\n"
+    if run.side is not None:
+        card.text += f"\n## Side head\n\n{side_caveat(run)}\n"
     card.save(folder / CARD_FILE)
 
 
@@ -74,6 +93,16 @@ def threshold_caveat(run: Run) -> str:
         f"{threshold_words(run.task, run.thresholds, kept=False)}: {EXAMPLE_FILE} does so; other "
         "programs that load the folder answer the most probable label, unless they apply the "
         f"thresholds in {FACTS_FILE}"
+    )
+
+
+def side_caveat(run: Run) -> str:
+    """What other programs than the one in the folder do without, and what that costs."""
+    decided = run.decisions.side
+    words = decided.reason if decided else "what it is worth is not on record"
+    return (
+        f"a side head ({SIDE_FILE}) adds to the logits what it reads of a text's characters: "
+        f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it: {words}"
     )
 
 

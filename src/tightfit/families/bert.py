@@ -6,7 +6,12 @@ from tightfit.families.family import Block, Family, HeadSpec, six
 
 OUTPUTS = ("attention.output.dense", "intermediate.dense", "output.dense")
 LINEARS = six("attention.self.query", "attention.self.key", "attention.self.value", *OUTPUTS)
-BLOCK = Block("attention.output.LayerNorm", "intermediate.intermediate_act_fn", "output.LayerNorm")
+BLOCK = Block(
+    "attention.output.LayerNorm",
+    "intermediate.intermediate_act_fn",
+    "output.LayerNorm",
+    dropouts=("attention.self.dropout", "attention.output.dropout", "output.dropout"),
+)
 
 CLASSIFIER = HeadSpec("classifier", {"classifier": "labels"})
 """A single layer."""

@@ -29,7 +29,12 @@ DISTILBERT = Family(
         "activation": "hidden_act",
     },
     inside=Block(
-        "sa_layer_norm", "ffn.activation", "output_layer_norm", token_types=False, eps=1e-12
+        "sa_layer_norm",
+        "ffn.activation",
+        "output_layer_norm",
+        dropouts=("attention.dropout", None, "ffn.dropout"),
+        token_types=False,
+        eps=1e-12,
     ),
     rest=plain,
 )

@@ -59,6 +59,9 @@ class Block:
     activation: str
     """Of the module between the MLP's layers."""
     mlp_norm: str
+    dropouts: tuple[str, str | None, str]
+    """Paths below the block of those that act while it trains: on what attention weighs tokens by,
+    on what attention gives, and on what the MLP gives."""
     token_types: bool = True
     eps: float | None = None
     """Of the norms; None where ``layer_norm_eps`` says it."""

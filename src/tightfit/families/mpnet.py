@@ -31,6 +31,7 @@ MPNET = Family(
         "attention.LayerNorm",
         "intermediate.intermediate_act_fn",
         "output.LayerNorm",
+        dropouts=("attention.attn.dropout", "attention.dropout", "output.dropout"),
         token_types=False,
         position_bias="encoder.relative_attention_bias",
     ),

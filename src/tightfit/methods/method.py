@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 WITHOUT_MATRICES: Mapping[str, object] = {
     "budget.allocation": "uniform",
+    "budget.spend": "all",
     "adapters.dora": False,
     "adapters.init": "kaiming",
     "optim.lora_plus": 1,

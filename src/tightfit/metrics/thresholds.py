@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ class Precision:
         self, probabilities_BK: NDArray[np.float64], labels_B: NDArray[np.int64]
     ) -> float | None:
         """The lowest threshold that does, which finds the most rows; None where none does."""
-        values, answered, hits = _falling(probabilities_BK, labels_B, self.label)
+        values, answered, hits = _falling(probabilities_BK, labels_B == self.label, self.label)
         holds = np.flatnonzero(hits >= self.least * answered - 1e-9)
         return float(values[holds[-1]]) if len(holds) else None
 
@@ -115,19 +116,32 @@ class F1:
     """Balance recall and precision of a class."""
 
     label: int
+    expected: float = 0.0
+    """So many rows of the class say what the probabilities themselves expect, beside those that are
+    of it: few rows alone make a threshold that suits them and no others."""
+    most: float = math.inf
+    """Rows answered, to one of the class, at most: where probabilities tell little, F1 by itself is
+    highest where every row is answered."""
 
     def choose(
         self, probabilities_BK: NDArray[np.float64], labels_B: NDArray[np.int64]
     ) -> float | None:
-        """The threshold of the highest F1, None without a row of the class.
+        """The threshold of the highest F1; None without a row of the class, or where rows of the
+        same probability are too many.
 
         As for a cost, the middle between two rows is taken.
         """
-        own = int((labels_B == self.label).sum())
+        own_B = labels_B == self.label
+        own = int(own_B.sum())
         if not own:
             return None
-        values, answered, hits = _falling(probabilities_BK, labels_B, self.label)
-        best = int((2 * hits / (answered + own)).argmax())
+        share = own / (own + self.expected)
+        weights_B = share * own_B + (1 - share) * probabilities_BK[:, self.label]
+        values, answered, hits = _falling(probabilities_BK, weights_B, self.label)
+        few = answered <= max(1.0, self.most * weights_B.sum())
+        if not few[0]:
+            return None
+        best = int(np.where(few, 2 * hits / (answered + weights_B.sum()), 0.0).argmax())
         below = values[best + 1] if best + 1 < len(values) else 0.0
         return float(values[best] + below) / 2
 
@@ -169,13 +183,13 @@ def best_precision(
     probabilities_BK: NDArray[np.float64], labels_B: NDArray[np.int64], label: int
 ) -> float:
     """The largest share of right answers that any threshold of a class brings."""
-    _, answered, hits = _falling(probabilities_BK, labels_B, label)
+    _, answered, hits = _falling(probabilities_BK, labels_B == label, label)
     return float((hits / answered).max())
 
 
 def _falling(
-    probabilities_BK: NDArray[np.float64], labels_B: NDArray[np.int64], label: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    probabilities_BK: NDArray[np.float64], right_B: NDArray[Any], label: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[Any]]:
     """Every threshold from high to low, with the rows it answers and those of them that are right.
 
     Rows of one probability are answered together.
@@ -183,7 +197,7 @@ def _falling(
     shares_B = probabilities_BK[:, label]
     falling = np.argsort(-shares_B, kind="stable")
     ends = _ends(shares_B[falling])
-    hits = np.cumsum(labels_B[falling] == label)[ends]
+    hits = np.cumsum(right_B[falling])[ends]
     return shares_B[falling][ends], ends + 1, hits
 
 

@@ -103,9 +103,16 @@ def adapter_dropouts(module: nn.Module) -> list[nn.Module]:
     return [dropout for name, dropout in children if name.endswith("_dropout")]
 
 
+def input_dropout(layer: nn.Module) -> float:
+    """The share that the dropout on an adapter's input makes zero."""
+    dropouts = (child for name, child in layer.named_children() if name.endswith("_dropout"))
+    return max((getattr(dropout[ADAPTER], "p", 0.0) for dropout in dropouts), default=0.0)
+
+
 def has_magnitudes(module: nn.Module) -> bool:
     """Whether adapters are those of DoRA."""
-    return any(_magnitudes(module))
+    layers = (x for x in module.modules() if isinstance(x, LoraLayer))
+    return any(ADAPTER in layer.lora_magnitude_vector for layer in layers)
 
 
 def trainable_tensors(module: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:

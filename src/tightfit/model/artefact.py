@@ -17,6 +17,7 @@ from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
@@ -29,6 +30,7 @@ from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import layer_stack, load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
+from tightfit.model.side_head import SIDE_FILE
 from tightfit.storage.files import machine_errors, read_json, write_json
 from tightfit.tasks import Task
 
@@ -44,6 +46,7 @@ def save_artefact(classifier: Classifier, folder: Path) -> int:
     """
     with machine_errors(folder, "write"):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / SIDE_FILE).unlink(missing_ok=True)  # of a training that ended before the seal
         _write(classifier, folder)
     return count_saved(classifier.plan, folder)
 
@@ -117,7 +120,14 @@ def count_saved(plan: Plan, folder: Path) -> int:
     return check_count(plan, counted, f"the saved {folder.name}/")
 
 
-def load_artefact(folder: Path, source: Source, plan: Plan, task: Task) -> Classifier:
+def load_artefact(
+    folder: Path,
+    source: Source,
+    plan: Plan,
+    task: Task,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> Classifier:
     """The classifier that :func:`save_artefact` wrote, ready to predict.
 
     Args:
@@ -125,6 +135,7 @@ def load_artefact(folder: Path, source: Source, plan: Plan, task: Task) -> Class
         source: the base model; unused for a whole model, which is its own base.
         plan: of the run.
         task: of the run.
+        tokenizer: one like the artefact's own, where it is at hand: some take seconds to load.
 
     Raises:
         ArtefactError: the artefact is damaged or belongs to another base model.
@@ -150,7 +161,8 @@ def load_artefact(folder: Path, source: Source, plan: Plan, task: Task) -> Class
     model.requires_grad_(False)
     # What stands before every text is in its own tokenizer; an adapter from elsewhere may lack one.
     own = all((folder / name).is_file() for name in (TOKENIZER, TOKENIZER_CONFIG))
-    return Classifier(model.eval(), plan, load_tokenizer(base, folder if own else None), task)
+    tokenizer = tokenizer or load_tokenizer(base, folder if own else None)
+    return Classifier(model.eval(), plan, tokenizer, task)
 
 
 def constants(classifier: Classifier) -> dict[str, torch.Tensor]:

@@ -3,119 +3,40 @@
 Against the model's own forward pass it leaves out what changes nothing:
 
 - query, key and value are one product, and so are their adapters' A matrices;
-- where the head reads the first token, the last layer computes keys and values for all
-  tokens and everything else for the first alone;
+- where the head reads the first token, the last layer computes nothing for any other, not
+  even keys and values (:mod:`tightfit.model.first_token`);
 - below the lowest adapter nothing is kept for the backward pass;
-- frozen weights are put into the format of the products once, not at every step.
+- frozen weights are put into the format of the products once, not at every step;
+- dropouts are drawn as holes, not as masks (:mod:`tightfit.model.holes`).
 
-Shapes: B rows, L tokens, H hidden width, D width of an attention head, T = B x L tokens, I and O
-widths in and out, R ranks of all adapters of a product together.
+Shapes: B rows, L tokens, H hidden width, D width of an attention head, T = B x L tokens, I width of
+a layer's input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.tuners.vera import VeraLayer
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
 from tightfit.data.batches import Batch, most_padded_tokens
-from tightfit.encoder.forward import last, through
+from tightfit.encoder.forward import behind_attention, last, through
 from tightfit.encoder.network import BlockWeights, Norm
 from tightfit.encoder.on_torch import PaddedOps
-from tightfit.families import FAMILIES, Pooling, Role
-from tightfit.model.adapters import ADAPTER, adapter_dropouts, base_model, has_magnitudes
+from tightfit.families import FAMILIES, Pooling, Role, family
+from tightfit.model.adapters import base_model, has_magnitudes, input_dropout
 from tightfit.model.encoders import layer_stack
-
-PRODUCTS = (LoraLayer, VeraLayer)
-"""Adapters that add a product of two narrow matrices to the weight."""
-
-
-class AdaptedProduct(torch.autograd.Function):
-    """``y = x W' + b + (x A') B'`` with W and b frozen: gradients for x, A and B only.
-
-    By hand because each small product can then be added onto the large one in place. What has a
-    side of R is kept with R first: with few rows of many numbers the same products take half to a
-    fifth of the time that they take with many rows of few.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, *args: torch.Tensor) -> torch.Tensor:
-        """Shapes: x (T, I), W (O, I), b (O), A (R, I), B (O, R); gives (T, O)."""
-        x_TI, weight_OI, bias_O, a_RI, b_OR = args
-        low_RT = a_RI @ x_TI.T
-        ctx.save_for_backward(x_TI, weight_OI, a_RI, b_OR, low_RT)
-        return F.linear(x_TI, weight_OI, bias_O).addmm_(low_RT.T, b_OR.T)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Gradients in the order of ``forward``'s arguments."""
-        x_TI, weight_OI, a_RI, b_OR, low_RT = ctx.saved_tensors
-        (grad_TO,) = grads
-        grad_low_RT = b_OR.T @ grad_TO.T
-        grad_x_TI = None
-        if ctx.needs_input_grad[0]:
-            grad_x_TI = (grad_TO @ weight_OI).addmm_(grad_low_RT.T, a_RI)
-        return grad_x_TI, None, None, grad_low_RT @ x_TI, (low_RT @ grad_TO).T
-
-
-class Projection:
-    """Linear layers that read the same input, as one product, with their adapters."""
-
-    def __init__(self, linears: Sequence[nn.Module], dtype: torch.dtype) -> None:
-        """Take the frozen weights of ``linears`` (plain or adapted) in the given format."""
-        bare = [m.get_base_layer() if isinstance(m, BaseTunerLayer) else m for m in linears]
-        self.weight_OI = _stacked([m.weight.detach() for m in bare]).to(dtype)
-        self.bias_O = _stacked([m.bias.detach() for m in bare]).to(dtype)
-        starts = [sum(m.out_features for m in bare[:i]) for i in range(len(bare))]
-        self._adapted = [
-            (start, m) for start, m in zip(starts, linears, strict=True) if isinstance(m, PRODUCTS)
-        ]
-
-    @property
-    def adapted(self) -> bool:
-        """Whether any of the layers has an adapter."""
-        return bool(self._adapted)
-
-    def __call__(self, x_TI: torch.Tensor) -> torch.Tensor:
-        """All outputs side by side, (T, O)."""
-        if not self._adapted:
-            return F.linear(x_TI, self.weight_OI, self.bias_O)
-        a_RI, b_OR = self._adapters(x_TI.dtype)
-        return AdaptedProduct.apply(x_TI, self.weight_OI, self.bias_O, a_RI, b_OR)
-
-    def _adapters(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """All A matrices one above the other, and the scaled B matrices in their own places."""
-        pairs = [(start, *_matrices(m)) for start, m in self._adapted]
-        a_RI = torch.cat([a for _, a, _ in pairs])
-        b_OR = a_RI.new_zeros(len(self.weight_OI), len(a_RI))
-        column = 0
-        for start, _, b in pairs:
-            b_OR[start : start + b.shape[0], column : column + b.shape[1]] = b
-            column += b.shape[1]
-        return a_RI.to(dtype), b_OR.to(dtype)
-
-
-def _matrices(layer: LoraLayer | VeraLayer) -> tuple[torch.Tensor, torch.Tensor]:
-    """A (R, I) and the scaled B (O, R) whose product changes the layer's weight."""
-    if isinstance(layer, LoraLayer):
-        b_OR = layer.lora_B[ADAPTER].weight * layer.scaling[ADAPTER]
-        return layer.lora_A[ADAPTER].weight, b_OR
-    assert layer.vera_A is not None
-    assert layer.vera_B is not None
-    a_RI = layer.vera_A[ADAPTER][:, : layer.in_features]
-    b_OR = layer.vera_B[ADAPTER][: layer.out_features]
-    d_R, c_O = (v[ADAPTER] for v in (layer.vera_lambda_d, layer.vera_lambda_b))
-    return d_R[:, None] * a_RI, c_O[:, None] * b_OR
-
+from tightfit.model.first_token import FirstToken
+from tightfit.model.holes import Pass
+from tightfit.model.projections import UNDERSTOOD, Projection
 
 Block = BlockWeights[Projection]
 
@@ -123,31 +44,70 @@ Block = BlockWeights[Projection]
 class _Ops(PaddedOps):
     """Inside the blocks as they train."""
 
+    def __init__(
+        self, batch: Batch, drawn: Pass | None, *, attention_dropout: float, **more: Any
+    ) -> None:
+        super().__init__(batch, attend=self._attend_with_dropout, **more)
+        self.drawn, self._share = drawn, attention_dropout
+
     def linear(self, layer: Projection, x_TI: torch.Tensor) -> torch.Tensor:
         """All that a layer gives."""
-        return layer(x_TI)
+        return layer(x_TI, self.drawn)
+
+    def first_token(self, x_TH: torch.Tensor) -> FirstToken:
+        """What attends for the first token alone."""
+        x_BLH = x_TH.view(*self._ids_BL.shape, -1)
+        bias = None if self._bias is None else self._bias[:, :, :1]
+        return FirstToken(x_BLH, heads=self._heads, bias=bias, drawn=self.drawn, drop=self._drop)
+
+    def _attend_with_dropout(self, *given: torch.Tensor) -> torch.Tensor:
+        if self.drawn is None or not self._share:
+            return attend(*given)
+        query, key, value, bias = given
+        return _by_products(query, key, value, bias, drop=self._drop)
+
+    def _drop(self, weights: torch.Tensor) -> torch.Tensor:
+        """Dropout of what attention weighs tokens by."""
+        return weights if self.drawn is None else self.drawn.drop(weights, self._share)
 
 
 class LeanEncoder:
-    """The forward pass of a classifier whose frozen encoder has no dropout."""
+    """The forward pass of a classifier with a frozen encoder."""
 
-    def __init__(self, module: nn.Module, dtype: torch.dtype, pooling: Pooling = "first") -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        dtype: torch.dtype,
+        pooling: Pooling = "first",
+        *,
+        frozen_dropout: bool = False,
+        recompute: bool = False,
+    ) -> None:
         """Look the parts up in ``module``, which stays as it is.
 
         Args:
             module: one for which :func:`why_not_lean` has no objection.
             dtype: of the products.
             pooling: of its plan; the block that stands for the mean is left out.
+            frozen_dropout: whether the encoder's own dropouts act where something is drawn.
+            recompute: whether only each layer's input is kept for the backward pass.
         """
         self.model, self.dtype = base_model(module), dtype
         """The ``transformers`` model inside, and the format of the products."""
+        self.in_format = partial(
+            LeanEncoder, module, pooling=pooling, frozen_dropout=frozen_dropout, recompute=recompute
+        )
+        """The same with products of another format."""
         layers, config = list(layer_stack(self.model)), self.model.config
-        self._pooling = pooling
+        self._pooling, self._recompute = pooling, recompute
         layers = layers if pooling == "first" else layers[:-1]
+        first = layers[-1] if pooling == "first" else None  # of which the first token alone counts
         inside = FAMILIES[config.model_type].inside
         assert inside is not None
         below = self.model.base_model.get_submodule
         table = below(inside.position_bias).weight.detach() if inside.position_bias else None
+        weighed, mixed, out = _shares(layers[0], inside) if frozen_dropout else (0.0, 0.0, 0.0)
+        self._embedding_dropout = below("embeddings.dropout").p if frozen_dropout else 0.0
         self._ops = partial(
             _Ops,
             dtype=dtype,
@@ -155,11 +115,20 @@ class LeanEncoder:
             eps=layers[0].get_submodule(inside.mlp_norm).eps,
             inner=layers[0].get_submodule(inside.activation),
             position_bias=None if table is None else table.to(dtype),
+            attention_dropout=weighed,
         )
-        self._blocks = [_block(self.model, layer, dtype) for layer in layers]
+        self._blocks = [
+            _block(self.model, layer, dtype, (mixed, out), apart=layer is first) for layer in layers
+        ]
         adapted = [i for i, block in enumerate(self._blocks) if _adapted(block)]
         self.frozen_depth = adapted[0] if adapted else len(self._blocks)
         """Layers below the lowest adapter."""
+        self.draws = frozen_dropout or any(
+            isinstance(m, BaseTunerLayer) and input_dropout(m) > 0 for m in self.model.modules()
+        )
+        """Whether a training pass draws anything at random."""
+        self.prefix_draws = self._embedding_dropout > 0 or max(weighed, mixed, out) > 0
+        """Whether what the lowest adapted layer reads changes from pass to pass."""
 
     @property
     def padded_tokens(self) -> int | None:
@@ -171,25 +140,29 @@ class LeanEncoder:
         """Whether nothing but the head trains, so that a prefix is what the head reads."""
         return self.frozen_depth == len(self._blocks)
 
-    def logits(self, batch: Batch) -> torch.Tensor:
-        """``logits_BK`` in fp32."""
-        return self.suffix(self.prefix(batch), batch)
+    def logits(self, batch: Batch, drawn: Pass | None = None) -> torch.Tensor:
+        """``logits_BK`` in fp32; dropouts of the encoder act where something is drawn."""
+        return self.head(self.pooled(self.prefix(batch, drawn), batch, drawn))
 
-    def prefix(self, batch: Batch) -> torch.Tensor:
-        """What the lowest adapted layer reads, (B, L, H): always the same for the same texts."""
+    def prefix(self, batch: Batch, drawn: Pass | None = None) -> torch.Tensor:
+        """What the lowest adapted layer reads, (B, L, H).
+
+        Always the same for the same texts, unless frozen dropouts draw something.
+        """
         with torch.no_grad():
             given = {name: x for name, x in batch.inputs.items() if name != "attention_mask"}
-            x_BLH = self.model.base_model.embeddings(**given).to(self.dtype)
-            return self._through(range(self.frozen_depth), x_BLH, batch)
+            x_BLH = self.model.base_model.embeddings(**given)
+            if drawn is not None:
+                x_BLH = drawn.drop(x_BLH, self._embedding_dropout)
+            return self._through(range(self.frozen_depth), x_BLH.to(self.dtype), batch, drawn)
 
-    def suffix(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """``logits_BK`` in fp32 from what :meth:`prefix` gave; padding may hold anything."""
-        return self.head(self.pooled(x_BLH, batch))
+    def pooled(self, x_BLH: torch.Tensor, batch: Batch, drawn: Pass | None = None) -> torch.Tensor:
+        """What the head reads, (B, 1, H) in fp32, from what :meth:`prefix` gave.
 
-    def pooled(self, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """What the head reads, (B, 1, H) in fp32, from what :meth:`prefix` gave."""
+        Padding may hold anything.
+        """
         layers = range(self.frozen_depth, len(self._blocks))
-        return self._through(layers, x_BLH.to(self.dtype), batch).float()
+        return self._through(layers, x_BLH.to(self.dtype), batch, drawn).float()
 
     def head(self, pooled_B1H: torch.Tensor) -> torch.Tensor:
         """``logits_BK`` in fp32 from what :meth:`pooled` gave."""
@@ -200,14 +173,33 @@ class LeanEncoder:
         """Whether batches side by side are measured to be faster: on a CPU, in fp32."""
         return self.model.device.type == "cpu" and self.dtype == torch.float32
 
-    def _through(self, layers: range, x_BLH: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _through(
+        self, layers: range, x_BLH: torch.Tensor, batch: Batch, drawn: Pass | None
+    ) -> torch.Tensor:
         if not layers:
             return x_BLH
-        ops, x_TH = self._ops(batch, attend=attend), x_BLH.reshape(-1, x_BLH.shape[-1])
+        ops, x_TH = self._ops(batch, drawn), x_BLH.reshape(-1, x_BLH.shape[-1])
         for depth in layers:
-            block, above = self._blocks[depth], len(self._blocks) - 1 - depth
-            x_TH = through(block, x_TH, ops) if above else last(block, x_TH, ops, self._pooling)
+            layer = partial(self._layer, depth, ops=ops)
+            if self._recompute and torch.is_grad_enabled():
+                # What is drawn depends on the layer alone, and needs no state to be put back.
+                x_TH = checkpoint(layer, x_TH, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x_TH = layer(x_TH)
         return x_TH.view(len(x_BLH), -1, x_TH.shape[1])
+
+    def _layer(self, depth: int, x_TH: torch.Tensor, ops: _Ops) -> torch.Tensor:
+        if ops.drawn is not None:
+            ops.drawn.enter(1 + depth)
+        block, above = self._blocks[depth], len(self._blocks) - 1 - depth
+        if above:
+            return through(block, x_TH, ops)
+        if self._pooling == "mean" or not _folds(block):
+            return last(block, x_TH, ops, self._pooling)
+        query, key, value = block.query_key_value
+        below = ops.first(x_TH)
+        attended = ops.first_token(x_TH).mixed(ops.linear(query, below), key, value)
+        return behind_attention(block, below, attended, ops)
 
 
 def attend(
@@ -221,13 +213,26 @@ def attend(
     slow_backward = query.dtype == torch.bfloat16 and query.device.type == "cpu"
     if not (slow_backward and query.requires_grad):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    return _by_products(query, key, value, bias)
+
+
+def _by_products(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    bias: torch.Tensor | None,
+    *,
+    drop: Callable[[torch.Tensor], torch.Tensor] = lambda weights: weights,
+) -> torch.Tensor:
     scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
     if bias is not None:
         scores = scores + bias
-    return scores.softmax(-1) @ value
+    return drop(scores.softmax(-1)) @ value
 
 
-def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool) -> str | None:
+def why_not_lean(
+    module: nn.Module, *, frozen_dropout: bool, pooling: Pooling = "first"
+) -> str | None:
     """The reason why a model must use its own forward pass, or None where it need not."""
     model = base_model(module)
     if FAMILIES[model.config.model_type].inside is None:
@@ -235,48 +240,55 @@ def why_not_lean(module: nn.Module, *, frozen_dropout: bool, checkpointing: bool
     if any(p.requires_grad for p in model.base_model.embeddings.parameters()):
         return "every weight trains"
     tuners = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
-    if any(not isinstance(m, PRODUCTS) for m in tuners):
-        return "adapters are not those of LoRA or VeRA"
-    if has_magnitudes(module):
-        return "DoRA brings the rows of every weight to another length"
-    biases = (getattr(m, "bias", None) for m in layer_stack(model).modules())
-    if any(isinstance(bias, nn.Parameter) and bias.requires_grad for bias in biases):
-        return "biases of the encoder train"
-    if frozen_dropout:
-        return "model.frozen_dropout=true"
-    if any(not isinstance(d[ADAPTER], nn.Identity) for d in adapter_dropouts(module)):
-        return "adapters.dropout is not 0"
-    if checkpointing:
-        return "train.checkpointing recomputes the model's own layers"
+    if any(not isinstance(m, UNDERSTOOD) for m in tuners):
+        return "adapters are of a kind that only peft computes"
+    if has_magnitudes(module) and any(map(input_dropout, tuners)):
+        return "with adapters.dropout DoRA computes the frozen products a second time"
+    if frozen_dropout and pooling == "mean":
+        return "model.frozen_dropout=true acts in the block that stands for the mean, too"
     return None
 
 
-def _block(model: PreTrainedModel, layer: nn.Module, dtype: torch.dtype) -> Block:
+def _shares(layer: nn.Module, inside: family.Block) -> tuple[float, ...]:
+    """Of the frozen dropouts in a block."""
+    return tuple(0.0 if path is None else layer.get_submodule(path).p for path in inside.dropouts)
+
+
+def _block(
+    model: PreTrainedModel,
+    layer: nn.Module,
+    dtype: torch.dtype,
+    dropouts: tuple[float, float],
+    *,
+    apart: bool,
+) -> Block:
+    """One layer; query, key and value side by side, or apart."""
     family = FAMILIES[model.config.model_type]
     roles: dict[Role, nn.Module] = {
         roles[0]: layer.get_submodule(path) for path, roles in family.linears.items()
     }
     inside = family.inside
     assert inside is not None
+    read = [roles["query"], roles["key"], roles["value"]]
     return BlockWeights(
-        (Projection([roles["query"], roles["key"], roles["value"]], dtype),),
-        Projection([roles["attention-output"]], dtype),
+        tuple(Projection([m], dtype) for m in read) if apart else (Projection(read, dtype),),
+        Projection([roles["attention-output"]], dtype, dropouts[0]),
         _norm(layer.get_submodule(inside.attention_norm), dtype),
         Projection([roles["mlp-in"]], dtype),
-        Projection([roles["mlp-out"]], dtype),
+        Projection([roles["mlp-out"]], dtype, dropouts[1]),
         _norm(layer.get_submodule(inside.mlp_norm), dtype),
     )
+
+
+def _folds(block: Block) -> bool:
+    """Whether keys and values need not be computed. Measured on a CPU alone."""
+    return not any(each.scaled or each.weight_OI.is_cuda for each in block.query_key_value)
 
 
 def _adapted(block: Block) -> bool:
     """Whether anything in it trains."""
     parts = (*block.query_key_value, block.attention_output, block.mlp_in, block.mlp_out)
     return any(part.adapted for part in parts)
-
-
-def _stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    """All one above the other; a single one is not copied."""
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
 def _norm(norm: nn.Module, dtype: torch.dtype) -> Norm:

@@ -172,7 +172,13 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
     return (
         f"# Text classifier on {_plain(name)}\n\n"
         f"{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in "
-        f"{plan.record.where}, {plan.head:,} in the head. "
+        f"{plan.record.where}, {plan.head:,} in the head"
+        + (
+            f", {plan.side.parameters:,} in a side head, which tightfit alone adds"
+            if plan.side
+            else ""
+        )
+        + ". "
         f"Made with tightfit, recipe `{config.recipe}`, seed {config.seed}."
         + (" It reads pairs of texts, the first and the second." if config.data.pair else "")
     )

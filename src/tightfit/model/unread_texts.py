@@ -22,17 +22,18 @@ def readability_warning(name: str, texts: Sequence[str]) -> str | None:
     return warning_of(name, readability(TextTokenizer.of(locate(name).folder), texts))
 
 
-def warning_of(name: str, found: Readability) -> str | None:
-    """The same by what was found, with what to type."""
+def warning_of(name: str, found: Readability, *, chosen: bool = False) -> str | None:
+    """The same by what was found, with what to type; of an encoder that was chosen from all at
+    hand, no other at hand is recommended."""
     if found.verdict == "reads":
         return None
     poorly = " poorly" if found.verdict == "reads poorly" else ""
     verb = found.verdict.removesuffix(" poorly")
-    return f"{name} {verb} these texts{poorly}: {found}; {_remedy(name)}"
+    return f"{name} {verb} these texts{poorly}: {found}; {_remedy(name, chosen=chosen)}"
 
 
-def _remedy(name: str) -> str:
-    if find_embedded(name) is E5:
+def _remedy(name: str, *, chosen: bool) -> str:
+    if find_embedded(name) is E5 or (chosen and available(E5.package)):
         return "name an encoder that was trained on such texts with --model"
     if available(E5.package):
         return f"--model {E5.name} reads many languages; without --model the better one is chosen"

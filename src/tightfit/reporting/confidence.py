@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from tightfit.metrics.calibration import ReliabilityBin, abstain_threshold, reliability_bins
+from numpy.typing import NDArray
+
+from tightfit.metrics.calibration import ReliabilityBin, Scale, abstain_threshold, reliability_bins
 from tightfit.metrics.interval import Interval
-from tightfit.reporting.drawing import Chart, Dot, Line, Tick, nice_range, percent, x_scale, y_scale
+from tightfit.reporting.drawing import (
+    Chart,
+    Dot,
+    Line,
+    Tick,
+    nice_range,
+    percent,
+    percent_tick,
+    x_scale,
+    y_scale,
+)
 from tightfit.run import Run
 from tightfit.tasks.calibrate import Calibration
 from tightfit.tasks.chosen_threshold import ChosenThreshold
@@ -48,31 +61,48 @@ class Confidence:
 
     words: str
     charts: tuple[Chart, ...]
+    note: str
+    """What a disc is."""
     abstentions: tuple[Abstention, ...]
+    """None where a row has several labels, each of which is given or not."""
     thresholds: tuple[LabelThreshold, ...]
 
 
 def confidence(run: Run) -> Confidence | None:
-    """The confidence of a run on its validation rows; None where they are not on record, or a
-    row has not just one label."""
-    if not run.task.one_class or run.validation is None or run.calibration is None:
+    """The confidence of a run on its validation rows; None where they are not on record, or ratings
+    have none."""
+    if run.validation is None or run.calibration is None:
         return None
-    temperature = run.calibration.temperature
-    assert isinstance(temperature, float)
-    named = [("As trained", 1.0)]
+    temperature, one_class = run.calibration.temperature, run.task.one_class
+    named: list[tuple[str, Scale]] = [("As trained", 1.0)]
     if run.calibration.reason is None:
-        named.append((f"Calibrated, temperature {temperature:.2f}", temperature))
-    bins = [reliability_bins(*run.validation.confidences(value)) for _, value in named]
+        how = f"temperature {temperature:.2f}" if isinstance(temperature, float) else "by label"
+        named.append((f"Calibrated, {how}", temperature))
+    bins = [reliability_bins(*_told(run.validation, value)) for _, value in named]
     lowest = min(min(point.confidence, point.accuracy) for points in bins for point in points)
     # Both diagrams share their scale, or else they could not be compared.
     places = nice_range([min(lowest, 0.9), 1.0], floor=0.0, ceiling=1.0)
-    charts = (_chart(title, points, places) for (title, _), points in zip(named, bins, strict=True))
+    what = ("rows", "sure", "right") if one_class else ("labels of rows", "probable", "true")
+    charts = [
+        _chart(title, points, places, what) for (title, _), points in zip(named, bins, strict=True)
+    ]
+    disc = "the rows of about one confidence" if one_class else "labels, of about one probability"
+    levels = LEVELS if one_class else ()
     return Confidence(
         words=_words(run.calibration),
         charts=tuple(charts),
-        abstentions=tuple(_abstention(run.validation, temperature, level) for level in LEVELS),
-        thresholds=tuple(map(_label_threshold, run.chosen_thresholds)),
+        note=f"A disc is {disc}",
+        abstentions=tuple(_abstention(run.validation, temperature, level) for level in levels),
+        thresholds=tuple(map(_label_threshold, run.chosen_thresholds)) if one_class else (),
     )
+
+
+def _told(rows: ValidationLogits, temperature: Scale) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Confidences, and whether they are right; where rows have several labels, the probability of
+    each, and whether the row has it."""
+    if rows.task.one_class:
+        return rows.confidences(temperature)
+    return rows.task.probabilities(rows.logits_NK, temperature).ravel(), rows.targets_N.ravel()
 
 
 def _label_threshold(found: ChosenThreshold) -> LabelThreshold:
@@ -82,18 +112,30 @@ def _label_threshold(found: ChosenThreshold) -> LabelThreshold:
 
 
 def _words(calibration: Calibration) -> str:
+    temperature = calibration.temperature
     if calibration.reason is not None:
         return f"Probabilities are left as trained: {calibration.reason}."
-    assert isinstance(calibration.temperature, float)
-    change = "less" if calibration.temperature > 1 else "more"
+    if isinstance(temperature, tuple):
+        own = sum(each != 1 for each in temperature)
+        return (
+            f"{own} of {len(temperature)} labels have a temperature of their own, fitted on these "
+            f"{calibration.rows:,} rows, by which their probabilities are calibrated."
+        )
+    change = "less" if temperature > 1 else "more"
     return (
-        f"A temperature of {calibration.temperature:.2f}, fitted on these "
+        f"A temperature of {temperature:.2f}, fitted on these "
         f"{calibration.rows:,} rows, makes the classifier {change} sure of itself; "
         "no label changes by it. Every probability that this run gives is calibrated so."
     )
 
 
-def _chart(title: str, points: tuple[ReliabilityBin, ...], places: list[float]) -> Chart:
+def _chart(
+    title: str,
+    points: tuple[ReliabilityBin, ...],
+    places: list[float],
+    what: tuple[str, str, str],
+) -> Chart:
+    """A reliability diagram; ``what`` is counted, how probable it is said to be, and that it is."""
     start = places[0]
     across, up = x_scale(start, 1.0), y_scale(start, 1.0)
     rows = sum(point.rows for point in points)
@@ -103,24 +145,24 @@ def _chart(title: str, points: tuple[ReliabilityBin, ...], places: list[float]) 
             y=up(point.accuracy),
             radius=round(SMALLEST + (LARGEST - SMALLEST) * math.sqrt(point.rows / rows), 1),
             stem_from=up(point.confidence),
-            hint=f"{point.rows:,} rows: {percent(point.confidence)} sure, "
-            f"{percent(point.accuracy)} right",
+            hint=f"{point.rows:,} {what[0]}: {percent(point.confidence)} {what[1]}, "
+            f"{percent(point.accuracy)} {what[2]}",
         )
         for point in points
     )
     return Chart(
         title=title,
-        about=f"accuracy by confidence in {len(points)} bins; perfect is the diagonal",
-        x_name="confidence",
-        x_ticks=tuple(Tick(across(place), f"{100 * place:.4g}%") for place in places),
-        y_ticks=tuple(Tick(up(place), f"{100 * place:.4g}%") for place in places),
+        about=f"share {what[2]} by share {what[1]} in {len(points)} bins; perfect is the diagonal",
+        x_name="confidence" if what[1] == "sure" else "probability",
+        x_ticks=tuple(Tick(across(place), percent_tick(place)) for place in places),
+        y_ticks=tuple(Tick(up(place), percent_tick(place)) for place in places),
         lines=(Line("", "guide", ((across(start), up(start)), (across(1.0), up(1.0))), False),),
         dots=dots,
     )
 
 
 def _abstention(
-    validation_logits: ValidationLogits, temperature: float, level: float
+    validation_logits: ValidationLogits, temperature: Scale, level: float
 ) -> Abstention:
     found = abstain_threshold(*validation_logits.confidences(temperature), max_error=level)
     if found is None:

@@ -136,6 +136,11 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{share:.{digits}%}"
 
 
+def percent_tick(share: float) -> str:
+    """A share for an axis, in as many digits as it has: neighbours never read alike."""
+    return f"{100 * share:.4g}%"
+
+
 def short(value: float) -> str:
     """A number for an axis: 1,200 as 1.2k, no needless zeros."""
     if abs(value) >= 1e6:

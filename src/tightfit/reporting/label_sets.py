@@ -71,4 +71,5 @@ def _sizes(
         np.bincount(each_NK.sum(axis=1), minlength=MOST_SIZES).tolist()
         for each_NK in (true_NK, given_NK)
     )
-    return tuple((size, has_S[size], given_S[size]) for size in range(MOST_SIZES))
+    sizes = range(min(MOST_SIZES, true_NK.shape[1] + 1))
+    return tuple((size, has_S[size], given_S[size]) for size in sizes)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from tightfit.display import score_name
+from tightfit.display import NUMBERS, score_name
 from tightfit.reporting.drawing import (
     Chart,
     Line,
     Point,
     Tick,
     nice_range,
-    percent,
+    percent_tick,
     short,
     thinned,
     x_scale,
@@ -45,10 +44,10 @@ def learning(run: Run) -> Learning:
     if optim.class_weights != "none":
         notes.append("weighs rows by class")
     smoothed = f"The training loss {' and '.join(notes)}; the validation loss does not."
-    whole_percent = partial(percent, digits=0)
+    of_metric = short if run.task.metric in NUMBERS else percent_tick
     charts = (
         _chart(run, "loss", ceiling=math.inf, label=short, note=smoothed if notes else ""),
-        _chart(run, run.task.metric, ceiling=1.0, label=whole_percent),
+        _chart(run, run.task.metric, ceiling=1.0, label=of_metric),
     )
     train = run.metrics.train
     words = (

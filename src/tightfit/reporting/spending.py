@@ -62,6 +62,9 @@ def spending(run: Run) -> Spending:
         parts.append(Part(plan.record.words, plan.adapters, plan.adapters / whole, TONES[0], words))
     head = " + ".join(f"{head_words(layer)} {layer.parameters:,}" for layer in plan.head_layers)
     parts.append(Part("head", plan.head, plan.head / whole, "head", head))
+    if plan.side is not None:
+        share = plan.side.parameters / whole
+        parts.append(Part("side head", plan.side.parameters, share, TONES[-1], plan.side.price))
     if plan.headroom is not None:
         parts.append(Part("left under the cap", plan.headroom, plan.headroom / whole, "free"))
     return Spending(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tightfit.config import Data
+from tightfit.config import Config, Data
 from tightfit.data.table import Table
-from tightfit.errors import ArtefactError, UsageError
+from tightfit.errors import ArtefactError, SettingsError, UsageError
 from tightfit.tasks.multi_label import LabelSetPredictions, MultiLabel
 from tightfit.tasks.predictions import DIGITS, LabelFormat, Predictions
 from tightfit.tasks.rating import Rating
@@ -42,6 +42,25 @@ def task_for(table: Table, settings: Data) -> Task:
         DataError: there is nothing to learn in these rows.
     """
     return KINDS[table.kind].from_table(table, settings.labels)
+
+
+def check_settings(config: Config, task: Task) -> None:
+    """Check that no setting asks for what only other kinds of targets have.
+
+    Raises:
+        SettingsError: one does.
+    """
+    asked = {
+        "train.metric=macro_f1": config.train.metric == "macro_f1" and not task.one_class,
+        "optim.class_weights": config.optim.class_weights != "none" and not task.calibrates,
+        "data.label_separator": bool(config.data.label_separator) and task.kind != "multi",
+    }
+    for setting in (name for name, wrong in asked.items() if wrong):
+        raise SettingsError(
+            f"{setting} means nothing for labels of this kind",
+            seen=f"data.task={task.kind}",
+            next_step="leave it out",
+        )
 
 
 def need_labels(task: Task, what: str) -> None:

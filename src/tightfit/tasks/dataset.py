@@ -20,7 +20,7 @@ from tightfit.data.splits import Split, limit_rows
 from tightfit.data.table import MissingPart, Table
 from tightfit.errors import DataError, SettingsError
 from tightfit.progress import Progress
-from tightfit.tasks import Task, task_for
+from tightfit.tasks import Task, check_settings, task_for
 
 SHOWN = 60
 """Characters of a text that an error shows."""
@@ -90,6 +90,7 @@ def read_dataset(
     """
     table = read_table(data, Columns.of(config.data), labelled=True)
     task = task or task_for(table, config.data)
+    check_settings(config, task)
     targets = task.encode(table)
     strata = task.strata(targets)
     _check_texts(table.texts)
@@ -180,7 +181,11 @@ def _shared_out(
         alike = grouping.groups if grouping else table.texts
         folds = _folds(strata, alike, wanted, config.seed)
     elif validation is not None:
-        held = read_table(validation, Columns.of(config.data), labelled=True)
+        # Where no row happens to have two labels, its file cannot say that rows may.
+        columns = Columns.of(config.data)
+        if table.label_sets is not None:
+            columns = replace(columns, task="multi", separator=table.separator)
+        held = read_table(validation, columns, labelled=True)
     else:
         split = hold_out(config, table, strata, progress)
         rows, held = split.split.train, table.select(split.split.validation)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tightfit.data.labels import LabelSet
+from tightfit.data.labels import LabelSet, check_different
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, UsageError
 from tightfit.tasks.predictions import DIGITS, LabelFormat, Predictions
@@ -71,6 +71,7 @@ class MultiLabel(Task):
                 seen=f"{len(table):,} rows of {table.source}",
                 next_step="choose the column of labels with --label-column",
             )
+        check_different(table)
         return cls(LabelSet.from_table(flat, declared), table.separator)
 
     @classmethod

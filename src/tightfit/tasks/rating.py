@@ -165,17 +165,7 @@ class Rating(Task):
         kind: str,
         weights_N: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float32]:
-        """None: ratings have no classes.
-
-        Raises:
-            SettingsError: they are asked for.
-        """
-        if kind != "none":
-            raise SettingsError(
-                "optim.class_weights weighs classes, which ratings have not",
-                seen=kind,
-                next_step="leave it out",
-            )
+        """None: ratings have no classes."""
         return np.ones(1, dtype=np.float32)
 
     @property

@@ -14,10 +14,12 @@ Shapes: N rows, F width of the features, K labels, P labels that have rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
 
 from tightfit.data.balanced import deal
@@ -25,6 +27,16 @@ from tightfit.tasks.linear_probe import ABSENT_MARGIN, LinearMap
 
 MOST_ITERATIONS = 2_000
 """Of L-BFGS; a few hundred suffice."""
+
+FEW_WEIGHTS = 100_000
+"""Up to so many weights L-BFGS remembers 30 steps, beyond them 10: each is two vectors of them."""
+
+EXACT = 1e-8
+"""Largest entry of the gradient at a solution."""
+
+SOLVED_TOLERANCE = 1e-5
+"""Largest entry that the gradient of the objective, a mean over rows, may have where it counts as
+solved: what rounding the solution to fp32 leaves of zero is a hundredth of it."""
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """Inverse strengths of the penalty that are tried where none is given."""
@@ -44,7 +56,7 @@ class HeadProblem:
     Labels without a row are no part of it: they get no weights and a low bias.
     """
 
-    features_NF: NDArray[np.float64]
+    features_NF: NDArray[np.float64] | csr_array
     """Divided by :attr:`length`."""
     shares_NP: NDArray[np.float64]
     """How much of each row is of each label: 0 or 1, where its label is known."""
@@ -60,7 +72,7 @@ class HeadProblem:
     @classmethod
     def of(
         cls,
-        features_NF: NDArray[np.float32],
+        features_NF: NDArray[Any] | csr_array,
         targets_N: NDArray[np.int64],
         num_labels: int,
         strength: float,
@@ -82,7 +94,7 @@ class HeadProblem:
             pool_MF: of rows whose label is not known, which weigh as much together as the others.
         """
         wide_NF = features_NF.astype(np.float64)
-        length = float(np.average(np.linalg.norm(wide_NF, axis=1), weights=weights_N)) or 1.0
+        length = float(np.average(row_lengths(wide_NF), weights=weights_N)) or 1.0
         present_P, positions_N = np.unique(targets_N, return_inverse=True)
         weights_N = np.ones(len(targets_N)) if weights_N is None else weights_N
         count, shares_NP = float(weights_N.sum()), np.eye(len(present_P))[positions_N]
@@ -95,13 +107,17 @@ class HeadProblem:
         found = (wide_NF / length, shares_NP, weights_N, present_P, num_labels, penalty, length)
         return cls(*found, intercept)
 
-    def solve(self) -> LinearMap:
-        """The solution, as a map of the features as they were given."""
+    def solve(self, tolerance: float = EXACT) -> LinearMap:
+        """The solution, as a map of the features as they were given.
+
+        ``tolerance`` is the largest entry that the gradient may have there.
+        """
         width, present = self.features_NF.shape[1], len(self.present_P)
         start = np.zeros(present * (width + 1))
         if present > 1:
             options = {"maxiter": MOST_ITERATIONS, "maxfun": 2 * MOST_ITERATIONS}
-            tight = {"ftol": 0.0, "gtol": 1e-8, "maxcor": 30}
+            memory = 30 if len(start) <= FEW_WEIGHTS else 10
+            tight = {"ftol": 0.0, "gtol": tolerance, "maxcor": memory}
             start = minimize(
                 self._value, start, jac=True, method="L-BFGS-B", options={**options, **tight}
             ).x
@@ -137,6 +153,14 @@ class HeadProblem:
         return weights[:-present].reshape(present, -1), weights[-present:]
 
 
+def row_lengths(features_NF: NDArray[np.float64] | csr_array) -> NDArray[np.float64]:
+    """The Euclidean length of each row."""
+    if isinstance(features_NF, csr_array):
+        squares_N: NDArray[np.float64] = features_NF.multiply(features_NF).sum(axis=1)
+        return np.sqrt(squares_N)
+    return np.linalg.norm(features_NF, axis=1)
+
+
 def soft_targets(
     pool_MF: NDArray[np.float64], features_NF: NDArray[np.float64], shares_NP: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -163,18 +187,25 @@ def _unit(features_NF: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def choose_strength(
-    features_NF: NDArray[np.float32],
+    features_NF: NDArray[Any],
     targets_N: NDArray[np.int64],
     num_labels: int,
     seed: int,
     *,
     weights_N: NDArray[np.float64] | None = None,
+    tolerance: float = EXACT,
 ) -> float:
     """The strength with the least log loss in a cross-validation over the rows themselves."""
 
     def loss(strength: float) -> float:
         logits_NK = out_of_fold(
-            features_NF, targets_N, num_labels, strength, seed=seed, weights_N=weights_N
+            features_NF,
+            targets_N,
+            num_labels,
+            strength,
+            seed=seed,
+            weights_N=weights_N,
+            tolerance=tolerance,
         )
         logs_N = log_softmax(logits_NK, axis=1)[np.arange(len(targets_N)), targets_N]
         return -float(np.average(logs_N, weights=weights_N))
@@ -183,7 +214,7 @@ def choose_strength(
 
 
 def out_of_fold(
-    features_NF: NDArray[np.float32],
+    features_NF: NDArray[Any] | csr_array,
     targets_N: NDArray[np.int64],
     num_labels: int,
     strength: float,
@@ -191,6 +222,7 @@ def out_of_fold(
     seed: int,
     unscored: int = 0,
     weights_N: NDArray[np.float64] | None = None,
+    tolerance: float = EXACT,
 ) -> NDArray[np.float64]:
     """Logits of each row, by a head that was solved on other parts of the rows.
 
@@ -202,6 +234,7 @@ def out_of_fold(
         seed: of the parts.
         unscored: so many rows at the end are in every solution, and get no logits.
         weights_N: how much each row counts; None is as much as every other.
+        tolerance: largest entry of the gradient at each solution.
     """
     count = len(targets_N) - unscored
     parts_N = deal(targets_N[:count].tolist(), list(range(count)), STRENGTH_FOLDS, seed)
@@ -214,6 +247,6 @@ def out_of_fold(
             break
         others = None if weights_N is None else weights_N[~own_N]
         rows = features_NF[~own_N], targets_N[~own_N]
-        found = HeadProblem.of(*rows, num_labels, strength, weights_N=others).solve()
+        found = HeadProblem.of(*rows, num_labels, strength, weights_N=others).solve(tolerance)
         logits_NK[own_N[:count]] = features_NF[own_N] @ found.weight_KF.T + found.bias_K
     return logits_NK

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tightfit.data.label_strata import Strata
 from tightfit.data.table import Table
-from tightfit.errors import SettingsError, UsageError
+from tightfit.errors import UsageError
 from tightfit.tasks.predictions import LabelFormat, Predictions
 
 if TYPE_CHECKING:
@@ -247,23 +247,6 @@ class Task(ABC):
     ) -> TaskScores:
         """All scores, with intervals; ``thresholds`` are those of labels by which a row gets them,
         where that is how it gets them. Rows count by their weights, where they have some."""
-
-    def macro_f1(
-        self,
-        values_NK: NDArray[Any],
-        targets: NDArray[Any],
-        weights_N: NDArray[np.float64] | None = None,
-    ) -> float:
-        """The mean F1 of the labels that occur, from logits or probabilities.
-
-        Raises:
-            SettingsError: this kind of target has none.
-        """
-        raise SettingsError(
-            "train.metric=macro_f1 needs one label a text",
-            seen=f"data.task={self.kind}",
-            next_step="leave it out, or set train.metric=log_loss",
-        )
 
     @abstractmethod
     def scores_type(self) -> type[TaskScores]:

@@ -10,7 +10,6 @@ from torch import nn
 
 from tightfit.data.batches import collate
 from tightfit.errors import ProofError
-from tightfit.model.lean import LeanEncoder
 from tightfit.model.proofs import Proof, Standing, no_regression
 from tightfit.progress import Progress
 from tightfit.training.precision import Precision
@@ -83,9 +82,7 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
 
 def in_fp32(setup: Setup, reason: str) -> Setup:
     """The same setup with its forward pass in fp32, over the same weights."""
-    lean = None
-    if setup.lean is not None:
-        lean = LeanEncoder(setup.classifier.module, torch.float32, setup.classifier.plan.pooling)
+    lean = None if setup.lean is None else setup.lean.in_format(torch.float32)
     return replace(setup, precision=Precision("fp32", reason), lean=lean)
 
 

@@ -2,7 +2,8 @@
 
 An encoder that cannot read the texts is out, if another can. Of the others, each with and without
 the prefix that it was trained for, the linear probe on means decides. Each takes the place of a
-cheaper one only where it is better by more than the error.
+cheaper one only where it is better by more than the error. Where nothing can be compared, it is the
+cheapest that reads the texts well.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ def choose_encoder(
         shown = repr(decision.value) if name == "prefix" else decision.value
         progress.say(f"{name} {shown}: {decision.reason}")
     progress.say(f"choosing took {time.monotonic() - began:.1f} seconds")
-    told = warning_of(chosen.source.name, _read(chosen.probe, chosen.source))
+    found = _read(chosen.probe, chosen.source)
+    told = warning_of(chosen.source.name, found, chosen="encoder" in chosen.decisions)
     if told is not None:
         progress.warn(told)
     return chosen
@@ -124,19 +126,27 @@ class _Choice:
             return self._chosen(readable[0], "it reads the texts", None, gone)
         readable.sort(key=self._cost)
         if rows < FEW_ROWS:
-            why = f"{rows} rows are too few to compare"
-            return self._chosen(readable[0], f"it costs least, and {why}", why, gone)
+            return self._unseen(readable, f"{rows} rows are too few to compare", gone)
         self.probe = self.probe.first(self._few_tokens(readable))
         affordable = self._affordable(readable)
         if affordable < min(LEAST_COMPARED, len(self.probe.rows_N)):
-            why = "there is no time to compare"
-            return self._chosen(readable[0], f"it costs least, and {why}", why, gone)
+            return self._unseen(readable, "there is no time to compare", gone)
         self.probe = self.probe.first(affordable)
         best = readable[0]
         for other in readable[1:]:
             gain, error = gain_and_error(self._scores(other), self._scores(best))
             best = other if gain > error else best
         return self._chosen(best, *self._reasons(readable, best), gone)
+
+    def _unseen(self, variants: Sequence[Source], why: str, gone: Sequence[str]) -> ChosenEncoder:
+        """The first of them, or of those that read better, where none can be compared."""
+        seen = {each.folder: _read(self.probe, each) for each in variants}
+        first = seen[variants[0].folder]
+        best = min(variants, key=lambda each: seen[each.folder].pieces)
+        if first.verdict == "reads" or best.folder == variants[0].folder:
+            return self._chosen(variants[0], f"it costs least, and {why}", why, gone)
+        words = f"it reads the texts better, and {why}: {seen[best.folder]}, not {first.pieces:.1f}"
+        return self._chosen(best, words, why, gone)
 
     def _readable(self, variants: Sequence[Source]) -> tuple[list[Source], list[str]]:
         """Those that read the texts, or all if none does; and words about the others."""

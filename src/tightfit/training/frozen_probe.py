@@ -72,6 +72,7 @@ class FrozenProbe:
         self.rows_N = every[:rows]
         self._found: dict[tuple[Path, str], list[NDArray[np.float32]]] = {}
         self._scores: dict[tuple[Path, str, Pooling], Scores] = {}
+        self._fitting: dict[tuple[Path, str], FrozenProbe] = {}
         self._tokenizers: dict[Path, TextTokenizer] = {}
 
     def first(self, rows: int) -> FrozenProbe:
@@ -88,13 +89,17 @@ class FrozenProbe:
         Raises:
             UnknownInside: only ``transformers`` computes the encoder.
         """
+        key = (source.folder, source.prefix)
+        if key in self._fitting:
+            return self._fitting[key]
         self.first(WARM_UP_ROWS).features(source)
         few = self.first(PACE_ROWS)
         began = time.monotonic()
         few.features(source)
         a_row = (time.monotonic() - began) / len(few.rows_N)
         fitting = int(max(0.0, seconds) / a_row) if a_row else len(self.rows_N)
-        return self if fitting >= len(self.rows_N) else self.first(max(fitting, FEW_ROWS))
+        fits = self if fitting >= len(self.rows_N) else self.first(max(fitting, FEW_ROWS))
+        return self._fitting.setdefault(key, fits)
 
     @property
     def texts(self) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +20,9 @@ from tightfit.progress import Progress
 from tightfit.training.callbacks import TrainingState
 from tightfit.training.contrastive import contrastive_loss, nearest_are_right
 from tightfit.training.probe import output_inputs
+
+MOST_SEED = 2**62
+"""Seeds of what a forward pass draws are below."""
 
 
 class Gradients:
@@ -118,26 +120,41 @@ class Gradients:
             collate(train.tokens, part, train.targets).to(setup.classifier.device)
             for part in setup.parts(rows)
         ]
+        # Drawn here, in the order of the parts: which thread is first is left to chance.
+        draws = setup.lean is not None and setup.lean.draws
+        seeds = [int(torch.randint(MOST_SEED, ())) if draws else None for _ in parts]
+        pairs = list(zip(parts, seeds, strict=True))
         contrasted = setup.objective == "contrastive"
         if setup.lean is not None and setup.lean.divides:
             # Rows that are compared with one another are all there at once.
             at_once = len(parts) if contrasted else torch.get_num_threads()
             for start in range(0, len(parts), at_once):
-                self._at_once(setup.lean, parts[start : start + at_once], rows_in_step)
+                self._at_once(setup.lean, pairs[start : start + at_once], rows_in_step)
             return
         if contrasted:
             with output_inputs(setup) as seen:
-                for part in parts:
-                    setup.logits(part, train.states)
+                for part, seed in pairs:
+                    setup.logits(part, train.states, seed)
             self._contrast(seen, parts).backward()
             return
-        for part in parts:
-            self._loss(setup.logits(part, train.states), part, rows_in_step).backward()
+        for part, seed in pairs:
+            self._loss(setup.logits(part, train.states, seed), part, rows_in_step).backward()
 
-    def _at_once(self, lean: LeanEncoder, parts: Sequence[Batch], rows_in_step: int) -> None:
-        """Forward and backward of parts side by side; what is drawn or added keeps its order."""
+    def _at_once(
+        self, lean: LeanEncoder, pairs: Sequence[tuple[Batch, int | None]], rows_in_step: int
+    ) -> None:
+        """Forward and backward of parts side by side; what is drawn or added keeps its order.
+
+        Each part has the seed of what it draws with it.
+        """
         setup = self._state.setup
-        pooled = list(side_by_side(partial(setup.pooled, states=setup.train.states), parts))
+        parts = [part for part, _ in pairs]
+
+        def forth(pair: tuple[Batch, int | None]) -> torch.Tensor:
+            part, seed = pair
+            return setup.pooled(part, setup.train.states, seed)
+
+        pooled = list(side_by_side(forth, pairs))
         leaves = [x.detach().requires_grad_(x.requires_grad) for x in pooled]
         if setup.objective == "contrastive":
             with output_inputs(setup) as seen:

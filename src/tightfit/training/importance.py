@@ -31,6 +31,7 @@ from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.knapsack import most_valuable
+from tightfit.training.objective import decide_objective
 from tightfit.training.prepare import plan_for, prepare
 from tightfit.training.probe import start_at_probe
 from tightfit.training.setup import Setup
@@ -71,12 +72,15 @@ def decide_plan(
         BudgetError: not even the head fits under the cap.
     """
     plan = plan_for(config, source, dataset.task.outputs, pooling=pooling)
+    objective = decide_objective(config, plan, dataset.task, dataset.train_targets)
+    adapted = plan.method != HEAD_ONLY.name
+    if adapted and objective is not None and objective.value == "probe":
+        return replace(head_alone(config, source, plan), why=f"no adapters: {objective.reason}")
     layers = targeted(source.shapes(dataset.task.outputs), config.adapters)
     if config.budget.allocation == "uniform" or not layers or plan.budget is None:
         return plan
-    alone = config.with_values(HEAD_ALONE)
+    alone, head = config.with_values(HEAD_ALONE), head_alone(config, source, plan)
     sample = _sample(dataset, config.seed)
-    head = plan_for(alone, source, dataset.task.outputs, pooling=pooling)
     setup = prepare(alone, sample, source, head, progress=Progress())
     start_at_probe(setup, progress)
     gains = layer_gains(setup, layers, progress)
@@ -93,6 +97,12 @@ def decide_plan(
         return most_valuable(layers, gains, head=head, cap=cap)
 
     return plan_for(config, source, dataset.task.outputs, allocate, pooling=pooling)
+
+
+def head_alone(config: Config, source: Source, plan: Plan) -> Plan:
+    """What trains where nothing but the head of a plan does."""
+    alone = config.with_values(HEAD_ALONE)
+    return plan_for(alone, source, plan.num_labels, pooling=plan.pooling)
 
 
 def layer_gains(

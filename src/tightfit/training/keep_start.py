@@ -9,9 +9,9 @@ from tightfit.config import Decision
 from tightfit.display import score_name
 from tightfit.progress import Progress
 from tightfit.training.cross_validate import cross_validate
-from tightfit.training.importance import HEAD_ALONE
+from tightfit.training.importance import head_alone
 from tightfit.training.objective import why_unsolved
-from tightfit.training.prepare import plan_for, prepare
+from tightfit.training.prepare import prepare
 from tightfit.training.setup import Setup
 
 
@@ -43,9 +43,7 @@ def choose_by_folds(setup: Setup, progress: Progress) -> Setup:
 
 def start_of(setup: Setup, why: str) -> Setup:
     """The setup of what a training starts from: no adapters, and a head that is solved."""
-    alone = setup.config.with_values(HEAD_ALONE)
-    pooling = setup.classifier.plan.pooling
-    plan = plan_for(alone, setup.source, setup.classifier.task.outputs, pooling=pooling)
+    plan = head_alone(setup.config, setup.source, setup.classifier.plan)
     decided = replace(
         setup.decisions,
         objective=Decision("probe", "what trained is no better than its start"),
@@ -53,7 +51,9 @@ def start_of(setup: Setup, why: str) -> Setup:
         prefix_cache=None,
         epochs=None,
     )
-    plan = replace(plan, why="no adapters: what they learned is no gain on these rows")
+    plan = replace(
+        plan, side=setup.plan.side, why="no adapters: what they learned is no gain on these rows"
+    )
     return prepare(
         setup.config, setup.dataset, setup.source, plan, decided=decided, progress=Progress()
     )

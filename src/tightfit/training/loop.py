@@ -25,6 +25,7 @@ from tightfit.data.batches import count_padded_tokens
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
+from tightfit.tasks import need_one_class
 from tightfit.training.callbacks import Callback, Event, TrainingState, notify
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
 from tightfit.training.divergence import highest_loss, in_fp32, not_a_number
@@ -185,7 +186,9 @@ class Loop:
         """One optimiser step over its accumulated batches."""
         started = time.perf_counter()
         setup = self.state.setup
-        setup.classifier.train_mode(frozen_dropout=setup.config.model.frozen_dropout)
+        # The lean forward pass draws what acts inside the encoder itself.
+        own_dropout = setup.config.model.frozen_dropout and setup.lean is None
+        setup.classifier.train_mode(frozen_dropout=own_dropout)
         lr = self._set_rate(step)
         batches = self._batches_of(step)
         self._gradients.of_step(batches)
@@ -234,20 +237,12 @@ class Loop:
     def _scores(self) -> HistoryRow:
         """Mean loss and the metrics: of rows held out, or of trainings without a row."""
         state, setup, subset = self.state, self.state.setup, self.state.setup.eval_subset
-        crossed, task = setup.out_of_fold, setup.classifier.task
+        crossed = setup.out_of_fold
         if crossed is not None:
             answers = crossed.trained if state.step else crossed.start
-            logits_NK, (loss, score) = answers.logits_NK, answers.scores
-        else:
-            own = self._logits(subset, state.peers.rows_of(range(len(subset.tokens))))
-            logits_NK = state.peers.gather(own, len(subset.tokens))
-            both = torch.from_numpy(logits_NK), torch.from_numpy(subset.targets)
-            loss = weighted_mean(task.row_losses(*both), subset.weights_N)
-            score = weighted_mean(task.row_scores(*both), subset.weights_N)
-        found = {"eval_loss": loss, f"eval_{task.metric}": score}
-        if setup.config.train.metric == "macro_f1":
-            found["eval_macro_f1"] = task.macro_f1(logits_NK, subset.targets, subset.weights_N)
-        return found
+            return scored_row(setup, answers.logits_NK, answers.scores)
+        own = self._logits(subset, state.peers.rows_of(range(len(subset.tokens))))
+        return scored_row(setup, state.peers.gather(own, len(subset.tokens)))
 
     def _logits(self, subset: Rows, rows: Sequence[int]) -> NDArray[np.float32]:
         setup = self.state.setup
@@ -365,6 +360,29 @@ class Loop:
         state.step = int(saved["step"])
         self.watch.load_state(saved["watch"])
         self._scaler.load_state_dict(saved["scaler"])
+
+
+def scored_row(
+    setup: Setup, logits_NK: NDArray[np.float32], known: tuple[float, float] | None = None
+) -> HistoryRow:
+    """What a history row says of logits of :attr:`Setup.eval_subset`.
+
+    Args:
+        setup: its task scores them.
+        logits_NK: of its rows.
+        known: mean loss and score, where they are known.
+    """
+    task, subset = setup.classifier.task, setup.eval_subset
+    both = torch.from_numpy(logits_NK), torch.from_numpy(subset.targets)
+    loss, score = known or (
+        weighted_mean(task.row_losses(*both), subset.weights_N),
+        weighted_mean(task.row_scores(*both), subset.weights_N),
+    )
+    found = {"eval_loss": loss, f"eval_{task.metric}": score}
+    if setup.config.train.metric == "macro_f1":
+        classes = need_one_class(task, "train.metric=macro_f1")
+        found["eval_macro_f1"] = classes.macro_f1(logits_NK, subset.targets, subset.weights_N)
+    return found
 
 
 def weighted_mean(values_N: torch.Tensor, weights_N: NDArray[np.float64] | None) -> float:

@@ -56,10 +56,10 @@ def decide_objective(
     unfit = why_unsolved(plan) or many
     if unfit:
         return Decision("cross-entropy", unfit)
-    if plan.method == HEAD_ONLY.name:
-        return Decision("probe", "nothing but the head trains, and a few rows solve it")
     if counts.max() < 2:
         return Decision("probe", "no class has two rows that could be brought together")
+    if plan.method == HEAD_ONLY.name:
+        return Decision("probe", "nothing but the head trains, and a few rows solve it")
     asked = config.optim.objective == "contrastive"
     return Decision("contrastive", ASKED if asked else f"{each:.3g} rows a class are few")
 

@@ -14,6 +14,7 @@ from tightfit.data.tokens import Tokens
 from tightfit.model.classifier import build
 from tightfit.model.proofs import ROUND_TRIP_ROWS, GradientWatch
 from tightfit.progress import Progress
+from tightfit.training.blend import SCALES
 from tightfit.training.eva_init import start_at_directions
 from tightfit.training.loop import Loop
 from tightfit.training.setup import Setup
@@ -93,6 +94,8 @@ def rehearse(setup: Setup) -> Pace:
     # By the model that was trained, and by what was saved of it.
     trip = 2 * scoring * min(1.0, ROUND_TRIP_ROWS / len(setup.validation.tokens))
     finishing = trip + LOADS * _load_seconds(setup)
+    if setup.config.train.blend is None:
+        finishing += probe + len(SCALES) * evaluation
     return Pace(step, evaluation, beginning, probe, scoring, finishing)
 
 

@@ -35,6 +35,7 @@ from tightfit.training.objective import decide_objective
 from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, epoch_order, make_schedule
 from tightfit.training.precision import Precision, decide_precision
 from tightfit.training.setup import Rows, Setup
+from tightfit.training.side_solver import SideSolver
 
 MANY_CUT = 0.05
 """Share of training texts that are cut from which on their tails are read as well."""
@@ -131,7 +132,8 @@ def _opened(
     progress: Progress,
 ) -> tuple[Setup, int]:
     """The setup before its steps are counted, and how many of its training rows are names."""
-    classifier = build(source, plan, config, dataset.task)
+    # The side head is solved beside it.
+    classifier = build(source, replace(plan, side=None), config, dataset.task)
     classifier.module.to(best_device())
     own_path = _why_own_path(config, classifier)
     precision = _precision(config, decided, classifier.device, lean=own_path is None)
@@ -159,8 +161,9 @@ def _opened(
         Schedule(0, 0, 1),
         precision,
         held if dataset.folds else held.sample(config.train.eval_rows, config.seed),
-        _lean(classifier, precision) if own_path is None else None,
+        _lean(config, classifier, precision) if own_path is None else None,
         pool=reader.pool(dataset.pool_texts, long_text.value) if dataset.pool_texts else None,
+        side=SideSolver.of(dataset, plan.side, config.seed) if plan.side else None,
     )
     return setup, names
 
@@ -170,7 +173,8 @@ def _with_pool(setup: Setup) -> Setup:
     if setup.pool is None:
         return setup
     count = len(setup.dataset.pool_texts)
-    decision: Decision[PoolUse] = Decision("used", f"{count:,} texts shape the solved head")
+    shape = "text shapes" if count == 1 else "texts shape"
+    decision: Decision[PoolUse] = Decision("used", f"{count:,} {shape} the solved head")
     used = setup.objective == "contrastive" or not len(setup.dataset.train_targets)
     if not used:
         why = "with rows that have labels, only a contrastive training gains by them"
@@ -195,8 +199,14 @@ def _scheduled(setup: Setup) -> tuple[Setup, str | None]:
     return replace(setup, schedule=schedule, decisions=decisions), note
 
 
-def _lean(classifier: Classifier, precision: Precision) -> LeanEncoder:
-    return LeanEncoder(classifier.module, precision.dtype, classifier.plan.pooling)
+def _lean(config: Config, classifier: Classifier, precision: Precision) -> LeanEncoder:
+    return LeanEncoder(
+        classifier.module,
+        precision.dtype,
+        classifier.plan.pooling,
+        frozen_dropout=config.model.frozen_dropout,
+        recompute=config.train.checkpointing == "on",
+    )
 
 
 def _about_lengths(lengths: tuple[Decision[int], Decision[int]]) -> str | None:
@@ -214,14 +224,19 @@ def _about(setup: Setup) -> Iterator[str]:
             decisions.unlabelled.reason
         )
     if decisions.objective is not None:
-        yield f"objective {decisions.objective.value}: {decisions.objective.reason}"
+        rate = "; its steps go by contrastive.lr" * (setup.objective == "contrastive")
+        yield f"objective {decisions.objective.value}: {decisions.objective.reason}{rate}"
     if setup.train.tokens.truncated:
         kept = decisions.long_text
         yield f"of long texts {kept.value} is kept: {kept.reason}"
     yield f"computing in {precision.format}: {precision.reason}"
+    if decisions.forward is not None and decisions.forward.value == "own":
+        yield f"steps take longer, by the model's own forward pass: {decisions.forward.reason}"
     if decisions.pooling is not None and decisions.pooling.reason != ASKED:
         read = "the mean of all tokens" if decisions.pooling.value == "mean" else "the first token"
         yield f"the head reads {read}: {decisions.pooling.reason}"
+    if decisions.side is not None and decisions.side.reason != ASKED:
+        yield f"side head of {decisions.side.value:,} buckets: {decisions.side.reason}"
     prefix = decisions.prefix_cache
     if prefix is not None and setup.lean is not None and setup.lean.frozen_depth > 0:
         yield f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}"
@@ -328,12 +343,14 @@ def _why_own_path(config: Config, classifier: Classifier) -> str | None:
     """The reason to use the model's own forward pass, or None where the lean one serves."""
     if config.train.forward == "own":
         return "asked for"
-    if config.train.precision == "fp16":
+    if config.train.precision == "fp16" and classifier.device.type != "cpu":
         return "train.precision=fp16 runs under autocast"
+    if config.train.checkpointing == "reentrant":
+        return "train.checkpointing=reentrant is a fault of the model's own layers"
     return why_not_lean(
         classifier.module,
         frozen_dropout=config.model.frozen_dropout,
-        checkpointing=config.train.checkpointing != "off",
+        pooling=classifier.plan.pooling,
     )
 
 
@@ -347,6 +364,8 @@ def _prefix_cache(
         return Decision("off", "texts have several windows")
     if lean is None:
         return Decision("off", "only the lean forward pass can start half-way")
+    if lean.prefix_draws:
+        return Decision("off", "model.frozen_dropout=true draws them anew")
     if lean.frozen_depth == 0:
         return Decision("off", "the lowest layer has an adapter")
     if schedule.total <= schedule.steps_per_epoch:

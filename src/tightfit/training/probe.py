@@ -9,14 +9,17 @@ Shapes: N rows, B rows of a batch, F width of the features that the output layer
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tightfit.data.batches import collate, length_sorted
+from tightfit.data.shared_work import once
 from tightfit.encoder.threads import side_by_side
 from tightfit.model.adapters import output_layer
 from tightfit.model.low_rank import LowRankLinear
@@ -67,11 +70,35 @@ def output_inputs(setup: Setup) -> Iterator[list[torch.Tensor]]:
         hook.remove()
 
 
-@torch.inference_mode()
 def frozen_features(
     setup: Setup, rows_N: NDArray[np.int64], advance: Callable[[int], None] = lambda count: None
 ) -> NDArray[np.float32]:
-    """What the output layer reads for these training rows, ``features_NF``, in their order."""
+    """What the output layer reads for these training rows, ``features_NF``, in their order.
+
+    Where fits share work, it is computed once for the same rows and weights.
+    """
+    return once(lambda: _digest(setup, rows_N), lambda: _features(setup, rows_N, advance))
+
+
+def _digest(setup: Setup, rows_N: NDArray[np.int64]) -> bytes:
+    """Of all that features depend on: rows, encoder, and what trains but for the output layer."""
+    config, classifier, tokens = setup.config, setup.classifier, setup.train.tokens
+    own = {*map(id, output_layer(classifier.module, classifier.plan).parameters())}
+    asked = config.model_dump_json(include={"model", "adapters", "head", "train", "seed"})
+    source, form = setup.source, (setup.precision.format, classifier.plan.pooling)
+    found = hashlib.sha256(repr((asked, source.digest(), source.prefix, form)).encode())
+    arrays: list[Any] = [rows_N, tokens.ids, tokens.offsets, tokens.windows, tokens.segments]
+    weights = [p for p in classifier.trainable().values() if id(p) not in own]
+    arrays += [weight.detach().cpu().numpy() for weight in weights]
+    for array in arrays:
+        found.update(b"" if array is None else repr(array.shape).encode() + array.tobytes())
+    return found.digest()
+
+
+@torch.inference_mode()
+def _features(
+    setup: Setup, rows_N: NDArray[np.int64], advance: Callable[[int], None]
+) -> NDArray[np.float32]:
     classifier, tokens = setup.classifier, setup.train.tokens
     layer = output_layer(classifier.module, classifier.plan)
     features_NF = np.empty((len(rows_N), layer.in_features), dtype=np.float32)

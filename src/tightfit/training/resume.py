@@ -70,13 +70,10 @@ class RunStart:
         folder = storage.create(self.path, overwrite=self.overwrite)
         try:
             storage.write_text(folder.config, setup.config.to_toml())
-            storage.write_json(folder.decisions, setup.decisions.to_json())
-            storage.write_json(folder.plan, setup.classifier.plan.to_json())
             storage.write_json(folder.labels, setup.dataset.task.to_json())
             storage.write_json(folder.data, setup.data_facts())
             storage.make_folder(folder.checkpoints)
-            written = [folder.config, folder.decisions, folder.plan, folder.labels, folder.data]
-            storage.write_digests(self.digests, written)
+            write_decided(folder, setup)
         except MachineError:
             # There is nothing to resume yet, and half a beginning would be in the way of the next.
             shutil.rmtree(self.path, ignore_errors=True)
@@ -97,6 +94,15 @@ class RunStart:
         for part in ("train_fingerprint", "validation_fingerprint", "unlabelled_fingerprint"):
             if before.get(part) != dataset.facts.get(part):
                 raise _other_rows(f"{part.split('_')[0]} rows have changed")
+
+
+def write_decided(folder: storage.RunFolder, setup: Setup) -> None:
+    """Keep plan and decisions, now or once the last of them is made; a resumed training goes by
+    them."""
+    storage.write_json(folder.decisions, setup.decisions.to_json())
+    storage.write_json(folder.plan, setup.plan.to_json())
+    written = [folder.config, folder.decisions, folder.plan, folder.labels, folder.data]
+    storage.write_digests(folder.checkpoints / storage.BEGINNING, written)
 
 
 def _other_rows(seen: str) -> DataError:

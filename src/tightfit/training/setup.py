@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, Objective
 from tightfit.data.batches import (
     Batch,
@@ -28,6 +29,7 @@ from tightfit.data.batches import (
 )
 from tightfit.data.splits import limit_rows
 from tightfit.model.classifier import Classifier
+from tightfit.model.holes import Pass
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
@@ -35,6 +37,7 @@ from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
+from tightfit.training.side_solver import SideSolver
 
 SIGNIFICANT = 0.05
 """Largest p-value at which what trained counts as worse than its start."""
@@ -152,8 +155,19 @@ class Setup:
     """Texts without a label; their targets say nothing."""
     out_of_fold: OutOfFold | None = None
     """The scores, where no rows are held out."""
+    side: SideSolver | None = None
+    """The side head, where there is one."""
     chooses: bool = True
     """Whether evaluations choose the weights that are kept; else they are the last ones."""
+
+    @property
+    def plan(self) -> Plan:
+        """All that trains or is solved; the classifier's own plan has no side head.
+
+        Raises:
+            BudgetError: both together are over the cap.
+        """
+        return replace(self.classifier.plan, side=self.side.plan if self.side else None)
 
     @property
     def objective(self) -> Objective:
@@ -244,17 +258,33 @@ class Setup:
             parts = length_sorted(tokens, padded_tokens=padded_tokens)
         return [[rows[i] for i in part] for part in parts]
 
-    def pooled(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
-        """What the head reads, (B, 1, H) in fp32, by the lean forward pass."""
-        assert self.lean is not None
-        if states is None:
-            return self.lean.pooled(self.lean.prefix(batch), batch)
-        return self.lean.pooled(states.of(batch).to(batch.ids_BL.device), batch)
+    def pooled(
+        self, batch: Batch, states: PrefixStates | None = None, seed: int | None = None
+    ) -> torch.Tensor:
+        """What the head reads, (B, 1, H) in fp32, by the lean forward pass.
 
-    def logits(self, batch: Batch, states: PrefixStates | None = None) -> torch.Tensor:
-        """One forward pass of training, ``logits_BK`` in fp32, from stored states where given."""
+        Args:
+            batch: the rows.
+            states: what the layers below the lowest adapter make of them, where it is stored.
+            seed: of the encoder's dropouts; None is without.
+        """
+        assert self.lean is not None
+        drawn = None if seed is None else Pass(seed)
+        if states is None:
+            x_BLH = self.lean.prefix(batch, drawn)
+        else:
+            x_BLH = states.of(batch).to(batch.ids_BL.device)
+        return self.lean.pooled(x_BLH, batch, drawn)
+
+    def logits(
+        self, batch: Batch, states: PrefixStates | None = None, seed: int | None = None
+    ) -> torch.Tensor:
+        """One forward pass of training, ``logits_BK`` in fp32; what is given as in :meth:`pooled`.
+
+        The model's own forward pass draws from torch's generator, as its mode says.
+        """
         if self.lean is not None:
-            return self.lean.head(self.pooled(batch, states))
+            return self.lean.head(self.pooled(batch, states, seed))
         with self.precision.autocast(self.classifier.device):
             return self.classifier.logits(batch)
 

@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 from tightfit.model.adapters import output_layer
 from tightfit.model.proofs import Proof
 from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
-from tightfit.tasks.solved_head import HeadProblem, choose_strength
+from tightfit.tasks.solved_head import SOLVED_TOLERANCE, HeadProblem, choose_strength
 from tightfit.training.probe import frozen_features, put_output
 from tightfit.training.setup import Rows, Setup
-
-SOLVED_TOLERANCE = 1e-5
-"""Largest entry that the gradient of the objective, a mean over rows, may have: what rounding the
-solution to fp32 leaves of zero is a hundredth of it."""
 
 NAMES_STRENGTH = 30.0
 """Inverse strength of the penalty where sentences are all there is: no row can choose it."""

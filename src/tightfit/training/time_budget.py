@@ -11,6 +11,7 @@ from tightfit.config import Decision
 from tightfit.data.label_strata import one_each
 from tightfit.errors import UsageError
 from tightfit.progress import Progress
+from tightfit.training.frugal import tried
 from tightfit.training.optim import make_schedule
 from tightfit.training.pace import Pace, rehearse
 from tightfit.training.setup import Setup
@@ -143,16 +144,16 @@ def _fitting(setup: Setup, limit: TimeLimit) -> _Fit:
     left = limit.left - pace.finishing
     if setup.dataset.folds is None:  # else each row has been scored already
         setup, pace = _fewer_scored(setup, pace, left)
-    training = (left - pace.scoring) * (1 - RESERVE) / _trainings(setup)
+    training = (left - pace.scoring) * (1 - RESERVE) / trainings(setup)
     setup, pace = _fewer_probed(setup, pace, training)
     setup, pace = _fewer_watched(setup, pace, training)
     return _Fit(setup, pace, training)
 
 
-def _trainings(setup: Setup) -> int:
-    """How many times over a training is done: once more than a cross-validation has parts."""
-    folds = setup.dataset.folds
-    return 1 if folds is None else 1 + folds.decision.value
+def trainings(setup: Setup) -> int:
+    """How many times over a training is done: to score every row, and to choose a plan."""
+    parts = 0 if setup.dataset.folds is None else setup.dataset.folds.decision.value
+    return 1 + parts + tried(setup) * max(1, parts)
 
 
 def _fewer_scored(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
@@ -226,7 +227,7 @@ def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
     whole = setup.schedule.total
     if fitting < 1:
         spent = limit.minutes - limit.left / 60
-        training = _trainings(setup) * pace.seconds(1, setup.eval_every) / (1 - RESERVE)
+        training = trainings(setup) * pace.seconds(1, setup.eval_every) / (1 - RESERVE)
         needed = spent + (training + pace.scoring + pace.finishing) / 60
         start = "head alone" if setup.config.head.start == "probe" else "start"
         return Decision(
@@ -240,7 +241,7 @@ def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
     epochs = fitting / setup.schedule.steps_per_epoch
     rows = len(setup.train.targets)
     extent = f"{epochs:.2g} epochs" if epochs >= 1 else f"{int(epochs * rows):,} of {rows:,} rows"
-    times = _trainings(setup)
+    times = trainings(setup)
     over = f", {times} times over," if times > 1 else ""
     return Decision(
         fitting,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
-from tightfit.config import Settings, TaskKind, load_config, with_reading
+from tightfit.config import Settings, load_config, with_reading
 from tightfit.data.checks.cleaning import FIXES, Cleaned, Fix, cleaned
 from tightfit.data.checks.findings import Findings
 from tightfit.data.copies import check_copy, write_sheet
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, check_source, read_table
+from tightfit.data.table import Table
 from tightfit.data.text_pair import as_input
 from tightfit.display import Shown
 from tightfit.errors import DataError, MissingExtraError, ModelError, UsageError
@@ -83,7 +86,7 @@ def check(
         text_column: column, or columns to join with a space.
         label_column: column of the labels; None takes ``label`` where there is one.
         settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
-            ``data.task`` and ``data.label_separator`` where rows have several labels, and
+            ``data.task`` and ``data.label_separator`` where what is seen of labels is wrong, and
             ``data.pair`` where texts are pairs, as assignments or by name.
         model: whose tokenizer counts tokens; None takes the default recipe's, if it is installed.
         max_length: longest text that will be read, in tokens; None takes the default recipe's.
@@ -111,16 +114,14 @@ def check(
         check_new_file(file, overwrite=overwrite)
     defaults = with_reading(load_config(), settings, "data.pair").data
     columns = Columns.of(defaults, text_column, label_column, "empty")
-    named = defaults.task if defaults.task != "auto" else "single"
-    task: TaskKind = "multi" if defaults.label_separator else named
-    columns = replace(columns, task=task)
-    columns = replace(columns, missing_label="refuse" if task == "multi" else "drop")
+    several = defaults.task == "multi" or defaults.label_separator
+    columns = replace(columns, missing_label="refuse" if several else "drop")
     labelled = None if label_column is None else True
     check_source(data, columns, labelled=labelled, progress=progress)
     from tightfit.data.checks.check_outputs import cleaned_sheet, suspects_sheet
     from tightfit.data.checks.examine import check_table
 
-    table = read_table(data, columns, labelled=labelled)
+    table, columns = _read(data, columns, labelled, progress)
     test = None if against is None else read_table(against, columns, labelled=False)
     findings = check_table(
         table,
@@ -139,6 +140,26 @@ def check(
     clean = cleaned(table, findings, fixes)
     write_sheet(cleaned_sheet(data, columns, clean), file)
     return CheckResult(findings, clean, file)
+
+
+def _read(
+    data: Any, columns: Columns, labelled: bool | None, progress: Progress
+) -> tuple[Table, Columns]:
+    """The rows, and how they were read: where a training stops since labels seem to be of another
+    kind, and names the settings that take them so, a check takes them so, and says it."""
+    try:
+        return read_table(data, columns, labelled=labelled), columns
+    except DataError as fault:
+        parts = shlex.split(fault.add or "")
+        found = [value for flag, value in pairwise(parts) if flag == "--set"]
+        if columns.task != "auto" or not any(each.startswith("data.task=") for each in found):
+            raise
+        kind = load_config(settings=found).data
+        columns = replace(columns, task=kind.task, separator=kind.label_separator)
+        if kind.task == "multi":
+            columns = replace(columns, missing_label="refuse")
+        progress.say(f"{fault.what}: checked with {fault.add}")
+        return read_table(data, columns, labelled=labelled), columns
 
 
 def _check_judged(findings: Findings) -> None:

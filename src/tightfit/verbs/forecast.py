@@ -15,7 +15,7 @@ from tightfit.progress import Progress
 from tightfit.training.pace import rehearse
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
-from tightfit.training.time_budget import TimeLimit, fit_into
+from tightfit.training.time_budget import TimeLimit, fit_into, trainings
 from tightfit.verbs.origin import choose_plan, origin_of, read_rows
 
 
@@ -65,8 +65,7 @@ def forecast(request: TrainRequest, progress: Progress) -> Forecast:
         setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
     prepared = time.monotonic() - request.started
     pace = rehearse(setup)
-    trainings = 1 if dataset.folds is None else 1 + dataset.folds.decision.value
-    training = trainings * pace.seconds(setup.schedule.total, setup.eval_every)
+    training = trainings(setup) * pace.seconds(setup.schedule.total, setup.eval_every)
     scoring = pace.scoring * len(setup.scored_rows()) / len(setup.validation.targets)
     notes = [
         dataset.facts["note"],

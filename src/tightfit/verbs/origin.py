@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import numpy as np
 from accelerate.utils import set_seed
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Decision
-from tightfit.model.locate import Source
+from tightfit.config import Config, Decision
+from tightfit.data.shared_work import once
+from tightfit.model.candidates import variants
+from tightfit.model.locate import Source, locate
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import need_one_class
@@ -24,6 +26,7 @@ from tightfit.training.encoder_choice import CHOICE_ASIDE, choose_encoder, recor
 from tightfit.training.importance import decide_plan
 from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.request import TrainRequest
+from tightfit.training.side_choice import decide_side
 from tightfit.training.summary import Continued
 from tightfit.training.time_budget import TimeLimit
 
@@ -132,12 +135,46 @@ def choose_plan(
         source = recorded_encoder(config, decided)
         plan = continued_plan(config, source, origin.run.plan, dataset.task.outputs)
         kept = {"encoder": decided.encoder, "prefix": decided.prefix}
-        same = {name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each}
+        same: dict[str, Decision[Any]] = {
+            name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each
+        }
+        if plan.side:
+            same["side"] = Decision(plan.side.buckets, AS_BEFORE)
         return Chosen(source, plan, {**same, "pooling": Decision(plan.pooling, AS_BEFORE)})
     limit = None if minutes is None else TimeLimit(minutes, request.started)
-    chosen = choose_encoder(config, dataset, limit, progress)
-    seconds = None if limit is None else CHOICE_ASIDE * limit.left
-    pooling = decide_pooling(chosen.probe, chosen.source, seconds)
+    source, decisions = _choose(config, dataset, limit, progress)
+    side = decisions.get("side")
+    buckets = side.value if side and side.value else "off"
     set_seed(config.seed)  # deciding by importance builds a model
-    plan = decide_plan(config, dataset, chosen.source, progress, pooling=pooling.value)
-    return Chosen(chosen.source, plan, {**chosen.decisions, "pooling": pooling})
+    plan = decide_plan(
+        config.with_values({"head.side": buckets}),
+        dataset,
+        source,
+        progress,
+        pooling=decisions["pooling"].value,
+    )
+    return Chosen(source, plan, decisions)
+
+
+def _choose(
+    config: Config, dataset: Dataset, limit: TimeLimit | None, progress: Progress
+) -> tuple[Source, Mapping[str, Decision[Any]]]:
+    """The encoder, what its head reads, and the size of a side head; where fits share work, once
+    for the same rows."""
+
+    def make() -> tuple[Source, Mapping[str, Decision[Any]]]:
+        chosen = choose_encoder(config, dataset, limit, progress)
+        seconds = None if limit is None else CHOICE_ASIDE * limit.left
+        pooling = decide_pooling(chosen.probe, chosen.source, seconds)
+        side = decide_side(chosen.probe, chosen.source, pooling.value, seconds)
+        beside = {"side": side} if side else {}
+        return chosen.source, {**chosen.decisions, "pooling": pooling, **beside}
+
+    def key() -> Hashable:
+        task, asked = dataset.task, {"model", "head", "adapters", "budget", "data", "seed"}
+        rows = (dataset.facts["train_fingerprint"], task.kind, *task.names)
+        encoders = [(locate(name).digest(), prefix) for name, prefix in variants(config.model)]
+        return (config.model_dump_json(include=asked), rows, *encoders)
+
+    # How much is compared depends on the time that is left, where there is a limit.
+    return make() if limit is not None else once(key, make)

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 from accelerate.utils import set_seed
+from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.config import Config
 from tightfit.metrics.interval import TaskScores
 from tightfit.model.adapters import adapter_pairs
-from tightfit.model.artefact import save_artefact
+from tightfit.model.artefact import count_saved, save_artefact
 from tightfit.model.proofs import movement
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks.calibrate import DERIVED_NAME, INTERVALS_NAME, calibrate, fit_intervals
 from tightfit.tasks.label_thresholds import DERIVED_NAME as THRESHOLDS
 from tightfit.tasks.validation_logits import ValidationLogits
+from tightfit.training.blend import choose_blend
 from tightfit.training.callbacks import (
     Callback,
     CheckpointSaver,
@@ -34,13 +36,15 @@ from tightfit.training.continued_start import start_from
 from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
 from tightfit.training.divergence import prove_no_regression
 from tightfit.training.encoder_choice import recorded_encoder
+from tightfit.training.frugal import choose_frugally, tried
 from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
 from tightfit.training.prepare import prepare
 from tightfit.training.request import TrainRequest
-from tightfit.training.resume import RunStart
+from tightfit.training.resume import RunStart, write_decided
 from tightfit.training.setup import Fitted, Setup
+from tightfit.training.side_choice import weigh_side
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.solve import head_is_solved
 from tightfit.training.time_budget import TimeLimit, fit_into
@@ -69,7 +73,7 @@ def run_training(
         origin = origin_of(request)
         setup, folder = _begin(request, start, origin, peers=peers, progress=progress)
         trained = _fit(folder, setup, peers, start=start, progress=progress)
-        return peers.share(_finish(folder, setup, trained, origin))
+        return peers.share(_finish(folder, trained, origin, progress=progress))
 
 
 def _announce(config: Config, progress: Progress) -> None:
@@ -120,9 +124,14 @@ def _begin(
     )
     if origin is not None:
         start_from(setup, origin.run.classifier, progress)
+    if setup.side is not None:
+        with progress.track("side head", 1) as bar:  # now, so that a time limit knows what is left
+            bar.advance(len([setup.side.head]))
     if limit is not None:
         setup = fit_into(setup, limit, progress)
         set_seed(config.seed)
+    if origin is None and tried(setup):
+        setup = choose_frugally(setup, progress)
     if dataset.folds is not None:
         setup = choose_by_folds(setup, progress)
     folder = start.create(setup) if stored is None else start.folder
@@ -134,7 +143,9 @@ def _begin(
 class _Trained:
     """A training that is over, proven and saved, but not scored and sealed."""
 
+    setup: Setup
     fitted: Fitted
+    optimizer_parameters: int
     proofs: dict[str, dict[str, Any]]
     artefact: Path
 
@@ -164,6 +175,8 @@ def _fit(
             gradients = watch.finish()
         finally:
             storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
+    setup, fitted = choose_blend(setup, before, fitted, progress)
+    write_decided(folder, setup)
     progress.say("training is over: what is kept is saved, loaded anew, proven and scored")
     regression = prove_no_regression(setup, fitted, progress)
     # VeRA's d may stand still, as A may: b alone changes the weight.
@@ -176,9 +189,8 @@ def _fit(
         kept_start=regression.numbers["kept_start"],
     )
     artefact = folder.model if setup.classifier.plan.record.whole else folder.adapter
-    saved = save_artefact(setup.classifier, artefact)
+    save_artefact(setup.classifier, artefact)
     proofs = {
-        "gates": gates(setup, loop.optimizer_parameters, saved).to_json(),
         "gradients": gradients.to_json(),
         "movement": moved.to_json(),
         "no_regression": regression.to_json(),
@@ -187,8 +199,7 @@ def _fit(
     if setup.solves:
         at_start = setup.objective == "probe" or regression.numbers["kept_start"]
         proofs["head_solved"] = head_is_solved(setup, frozen=at_start).to_json()
-    storage.write_json(folder.proofs, proofs)
-    return _Trained(fitted, proofs, artefact)
+    return _Trained(setup, fitted, loop.optimizer_parameters, proofs, artefact)
 
 
 def _listeners(folder: storage.RunFolder, progress: Progress) -> list[Callback]:
@@ -203,11 +214,22 @@ def _listeners(folder: storage.RunFolder, progress: Progress) -> list[Callback]:
 
 
 def _finish(
-    folder: storage.RunFolder, setup: Setup, trained: _Trained, origin: Origin | None
+    folder: storage.RunFolder, trained: _Trained, origin: Origin | None, *, progress: Progress
 ) -> TrainResult:
-    """Score, calibrate, tell about it, and seal."""
+    """Weigh the side head, count, score, calibrate, tell about it, and seal."""
+    setup = trained.setup
     run = Run(folder.root, base=setup.source)
-    validation_logits, scores = _score_validation(setup, run)
+    rows = setup.scored_rows()
+    logits_NK = _unseen_logits(setup, run, rows)
+    if setup.side is not None:
+        setup, logits_NK = _with_side(folder, setup, trained, logits_NK=logits_NK, rows=rows)
+        run = run.with_parts(plan=setup.plan, decisions=setup.decisions)
+        assert setup.decisions.side is not None
+        progress.say(f"side head: {setup.decisions.side.reason}")
+    saved = count_saved(setup.plan, trained.artefact)
+    trained.proofs["gates"] = gates(setup, trained.optimizer_parameters, saved).to_json()
+    storage.write_json(folder.proofs, trained.proofs)
+    validation_logits, scores = _score_validation(setup, logits_NK, rows)
     continued = None if origin is None else origin.compared(setup.dataset, validation_logits)
     validation_logits.write(folder.validation)
     if setup.classifier.task.calibrates:
@@ -215,7 +237,7 @@ def _finish(
     else:
         storage.write_derived(folder, INTERVALS_NAME, fit_intervals(validation_logits).to_json())
     _choose_thresholds(folder, validation_logits)
-    result = replace(_result(folder.root, setup, trained, scores), continued=continued)
+    result = replace(_result(folder.root, trained, scores), continued=continued)
     return seal_trained(
         run, setup, result, scores, proofs=trained.proofs, artefact=trained.artefact
     )
@@ -234,16 +256,57 @@ def _choose_thresholds(folder: storage.RunFolder, rows: ValidationLogits) -> Non
         storage.write_derived(folder, THRESHOLDS, record)
 
 
-def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, TaskScores]:
-    """What was saved, on the validation rows or a sample of them, in fp32; or what did not see
-    each row, on that."""
-    rows, crossed = setup.scored_rows(), setup.out_of_fold
-    held, texts = setup.validation, setup.dataset.validation_texts
-    logits_NK = (
-        run.model.logits(held.tokens.select(rows))
-        if crossed is None
-        else crossed.trained.logits_NK[rows]
+def _unseen_logits(setup: Setup, run: Run, rows: list[int]) -> NDArray[np.float32]:
+    """What was saved says of the validation rows or a sample of them, in fp32; or of each row what
+    did not see it."""
+    if setup.out_of_fold is not None:
+        return setup.out_of_fold.trained.logits_NK[rows]
+    return run.model.logits(setup.validation.tokens.select(rows))
+
+
+def _with_side(
+    folder: storage.RunFolder,
+    setup: Setup,
+    trained: _Trained,
+    *,
+    logits_NK: NDArray[np.float32],
+    rows: list[int],
+) -> tuple[Setup, NDArray[np.float32]]:
+    """The side head saved and proven, or left out; and logits with what it adds.
+
+    Raises:
+        ProofError: it is not solved.
+    """
+    solver = setup.side
+    assert solver is not None
+    if setup.out_of_fold is None:
+        texts = setup.dataset.validation_texts
+        side_NK = solver.head.logits([texts[row] for row in rows]).astype(np.float64)
+    else:
+        side_NK = solver.unseen()[rows]
+    kept = weigh_side(
+        solver.plan.buckets,
+        logits_NK,
+        side_NK,
+        setup.validation.targets[rows],
+        asked=setup.config.head.side != "auto",
     )
+    if kept.factor:
+        head = solver.head.times(kept.factor)
+        head.write(trained.artefact)
+        trained.proofs["side_solved"] = solver.is_solved(head, kept.factor).to_json()
+        logits_NK = logits_NK + (kept.factor * side_NK).astype(np.float32)
+    decisions = replace(setup.decisions, side=kept.decision)
+    setup = replace(setup, decisions=decisions, side=solver if kept.factor else None)
+    write_decided(folder, setup)
+    return setup, logits_NK
+
+
+def _score_validation(
+    setup: Setup, logits_NK: NDArray[np.float32], rows: list[int]
+) -> tuple[ValidationLogits, TaskScores]:
+    """All scores on the rows of which these are the logits."""
+    held, texts = setup.validation, setup.dataset.validation_texts
     task, targets_N = setup.classifier.task, held.targets[rows]
     weights_N = None if held.weights_N is None else held.weights_N[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK), None, weights_N)
@@ -251,13 +314,13 @@ def _score_validation(setup: Setup, run: Run) -> tuple[ValidationLogits, TaskSco
     return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 
 
-def _result(run: Path, setup: Setup, trained: _Trained, scores: TaskScores) -> TrainResult:
-    fitted, counters = trained.fitted, trained.fitted.counters
+def _result(run: Path, trained: _Trained, scores: TaskScores) -> TrainResult:
+    setup, fitted, counters = trained.setup, trained.fitted, trained.fitted.counters
     metric = setup.classifier.task.metric
     return TrainResult(
         run=run,
         task=setup.classifier.task.kind,
-        total=setup.classifier.plan.total,
+        total=setup.plan.total,
         scores={name: each.value for name, each in scores.headline().items()},
         metric=metric,
         start=fitted.history[0][f"eval_{metric}"],

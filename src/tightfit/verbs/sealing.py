@@ -33,10 +33,10 @@ def gates(setup: Setup, optimizer: int, saved: int) -> Proof:
 
     Args:
         setup: as it was trained.
-        optimizer: parameters that were stepped or solved.
+        optimizer: parameters that were stepped or solved, but for a side head's.
         saved: those in the saved file.
     """
-    plan = setup.classifier.plan
+    plan, beside = setup.plan, setup.side.plan.parameters if setup.side else 0
     shapes = setup.source.shapes(plan.num_labels)
     # What a head of low rank does without.
     spared = sum(
@@ -45,8 +45,8 @@ def gates(setup: Setup, optimizer: int, saved: int) -> Proof:
     )
     counts = {
         "plan": plan.total,
-        "built": count_built(setup.classifier),
-        "optimizer": optimizer,
+        "built": count_built(setup.classifier) + beside,
+        "optimizer": optimizer + beside,
         "saved": saved,
         "cap": plan.budget,
         "frozen": 0 if plan.record.whole else shapes.parameters - plan.head - spared,
@@ -63,7 +63,8 @@ def round_trip_of(setup: Setup, artefact: Path) -> Proof:
     trained = setup.classifier
     tokens = (setup.validation if len(setup.validation.targets) else setup.train).tokens
     tokens = tokens.select(range(min(ROUND_TRIP_ROWS, len(tokens))))
-    anew = load_artefact(artefact, setup.source, trained.plan, trained.task)
+    given = (artefact, setup.source, trained.plan, trained.task)
+    anew = load_artefact(*given, tokenizer=trained.tokenizer)  # compared are logits of tokens
     anew.module.to(trained.device)
     batch = setup.config.train.eval_batch
     return round_trip(
@@ -111,7 +112,7 @@ def seal_trained(
     write_card(
         artefact,
         setup.config,
-        setup.classifier.plan,
+        setup.plan,
         setup.classifier.task,
         decisions=setup.decisions,
         scores=scores,

@@ -14,7 +14,7 @@ from tightfit.engines.parity import spread
 from tightfit.errors import TightfitError
 from tightfit.exporting.exporter import Exported, Rows
 from tightfit.exporting.exporter import export as export_classifier
-from tightfit.exporting.folder_files import threshold_caveat
+from tightfit.exporting.folder_files import side_caveat, threshold_caveat
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.progress import Progress
 from tightfit.run import Run
@@ -69,6 +69,8 @@ def write_export(
         )
     if run.thresholds and run.task.one_class:
         progress.warn(threshold_caveat(run))
+    if run.side is not None:
+        progress.warn(side_caveat(run))
     progress.say(f"writing {form}, then comparing its answers on {len(rows.texts):,} rows")
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
         exported = export_classifier(run, form, folder, rows, progress=progress)

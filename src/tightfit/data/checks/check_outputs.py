@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tightfit.data.cell_labels import labelless
 from tightfit.data.checks.cleaning import Cleaned
 from tightfit.data.checks.findings import Suspected
 from tightfit.data.checks.markup import decode_markup
@@ -15,10 +14,14 @@ from tightfit.data.table import Table
 
 
 def suspects_sheet(table: Table, suspects: Sequence[Suspected]) -> Sheet:
-    """One row a suspect label, the most suspect first; ``row`` is counted from 0."""
+    """One row a suspect label, the most suspect first.
+
+    ``row`` counts the rows of the source from 0, without a header: as in a frame read from it.
+    """
+    numbers = table.numbers
     return Sheet(
         {
-            "row": [each.row for each in suspects],
+            "row": [each.row if numbers is None else numbers[each.row] for each in suspects],
             "given_label": [each.given for each in suspects],
             "suggested_label": [each.suggested for each in suspects],
             "confidence": [round(each.confidence, 4) for each in suspects],
@@ -44,11 +47,9 @@ def cleaned_sheet(data: DataLike, columns: Columns, clean: Cleaned) -> Sheet:
     labelled = clean.table.targets is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
     whole = rows.whole(rows.columns, CHUNK_ROWS)
-    if label and clean.table.left_out:
-        gone = set(labelless(rows.whole(label, CHUNK_ROWS).cells))
-        whole = whole.select([row for row in range(len(whole.places)) if row not in gone])
+    kept = clean.rows if clean.table.numbers is None else clean.table.numbers
     cells: dict[str, list[Any]] = {
-        name: [column[row] for row in clean.rows]
+        name: [column[row] for row in kept]
         for name, column in zip(rows.columns, whole.cells, strict=True)
     }
     if clean.decoded is not None:

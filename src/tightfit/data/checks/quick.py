@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from tightfit.data.cell_labels import NOTHING
 from tightfit.data.checks.characters import find_undecodable, is_empty
 from tightfit.data.checks.markup import find_markup
 from tightfit.data.checks.repeats import contradictory_rows, repeated_rows, text_key
@@ -41,6 +42,7 @@ def quick_warnings(
         "have a text that also has another label": len(contradictory_rows(keys, strata)),
         "are also validation rows, which flatters the score": sum(key in held_keys for key in keys),
         "have no visible character": sum(map(is_empty, texts)),
+        "have a text such as 'nan' or 'null', which may stand for none": sum(map(_is_none, texts)),
         "hold characters that were lost or misread": _count(texts, find_undecodable),
         "hold HTML markup such as &lt; or #39;": _count(texts, find_markup),
     }
@@ -49,8 +51,20 @@ def quick_warnings(
         for fault, count in faults.items()
         if count
     ]
+    sentences += [
+        f"label {name!r} is a class with {count:,} of the training rows; leave such rows out if it "
+        "means that they have none"
+        for name, count in counts.items()
+        if count and _is_none(name)
+    ]
     spelling = spelling_warning(counts)
     return sentences + ([spelling] if spelling else []) + _uneven(counts)
+
+
+def _is_none(text: str) -> bool:
+    """``None`` and ``NA`` are names, too."""
+    word = text.strip().lower()
+    return word in NOTHING and word not in ("none", "na")
 
 
 def _count(texts: Sequence[str], find: Callable[[str], object]) -> int:

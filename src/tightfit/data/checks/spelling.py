@@ -19,7 +19,7 @@ def likely_meant(counts: Mapping[str, int]) -> dict[str, str]:
     groups: dict[str, list[str]] = defaultdict(list)
     for name, count in counts.items():
         if count:
-            groups[_key(name)].append(name)
+            groups[spelling_key(name)].append(name)
     commonest = {key: max(names, key=counts.__getitem__) for key, names in groups.items()}
     return {
         name: commonest[key]
@@ -42,6 +42,7 @@ def spelling_warning(counts: Mapping[str, int]) -> str | None:
     )
 
 
-def _key(name: str) -> str:
+def spelling_key(name: str) -> str:
+    """The same for names that differ in nothing but case, blanks or Unicode form."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return " ".join(folded.split())

@@ -14,9 +14,6 @@ from tightfit.data.rows import Chunk, Origin, Rows, nearest
 from tightfit.errors import DataError
 from tightfit.storage.files import machine_errors
 
-SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
-"""Endings of files that are read."""
-
 MEMORY_BYTES, SECONDS = 400 * 2**20, 60.0
 """What reading one may take, see :mod:`tightfit.data.child`."""
 

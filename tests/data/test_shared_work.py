@@ -6,15 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.toys import WORDS, toy_tokenizer
 from tightfit.data.batches import tokenise
-from tightfit.data.shared_tokens import (
+from tightfit.data.shared_work import (
     OVERHEAD_BYTES,
+    BoundedMemory,
     SharedTokens,
+    SharedWork,
     TextTokens,
-    shared_tokens,
-    sharing_tokens,
+    once,
+    shared_work,
+    sharing,
 )
 from tightfit.data.tokens import LongText
 
@@ -33,12 +37,12 @@ asked: list[list[str]] = []
 @pytest.mark.parametrize("long_text", ["head", "head+tail", "windows"])
 def test_shared_tokens_are_the_same(long_text: LongText) -> None:
     """Counts of cut texts and windows too, whether they are found or made."""
-    tokenizer, shared = toy_tokenizer(), SharedTokens()
+    tokenizer, shared = toy_tokenizer(), SharedWork()
     plain = tokenise(tokenizer, TEXTS, 6, long_text=long_text)
     for texts in (TEXTS[:8], TEXTS, TEXTS):
-        with sharing_tokens(shared):
+        with sharing(shared):
             found = tokenise(tokenizer, texts, 6, long_text=long_text)
-    assert shared_tokens() is None
+    assert shared_work() is None
     assert found.ids.tolist() == plain.ids.tolist()
     assert found.offsets.tolist() == plain.offsets.tolist()
     assert (found.truncated, found.max_length) == (plain.truncated, 6)
@@ -49,14 +53,14 @@ def test_shared_tokens_are_the_same(long_text: LongText) -> None:
 
 def test_another_length_is_another_way() -> None:
     """And so is another tokenizer."""
-    shared, tokenizer = SharedTokens(), toy_tokenizer()
-    with sharing_tokens(shared):
+    shared, tokenizer = SharedWork(), toy_tokenizer()
+    with sharing(shared):
         assert tokenise(tokenizer, TEXTS, 6).lengths.max() == 6
         assert tokenise(tokenizer, TEXTS, 5).lengths.max() == 5
-        assert len(shared) == 2 * len(set(TEXTS))
+        assert len(shared.tokens) == 2 * len(set(TEXTS))
         tokenizer.backend_tokenizer.add_tokens(["goal match"])
         tokenise(tokenizer, TEXTS, 5)
-    assert len(shared) == 3 * len(set(TEXTS))
+    assert len(shared.tokens) == 3 * len(set(TEXTS))
 
 
 def test_each_text_is_encoded_once() -> None:
@@ -81,3 +85,20 @@ def test_what_was_used_least_recently_goes_first() -> None:
     assert (len(shared), shared.bytes) == (2, 2 * entry)
     shared.rows("way", ["d" * 3 * entry], one_token)
     assert (len(shared), shared.bytes) == (2, 2 * entry)
+
+
+def test_a_result_is_made_once_where_work_is_shared() -> None:
+    """By its key; elsewhere every time. Large ones go first, by their bytes."""
+    made: list[int] = []
+
+    def make() -> NDArray[np.float64]:
+        made.append(1)
+        return np.zeros(10)
+
+    work = SharedWork(results=BoundedMemory(OVERHEAD_BYTES + 80))
+    for key in ("a", "a", "b", "b", "a"):
+        once(lambda: 1 / 0, make)
+        with sharing(work):
+            assert once(lambda key=key: key, make).shape == (10,)  # type: ignore[misc]
+    assert len(made) == 5 + 3
+    assert (len(work.results), work.results.bytes) == (1, OVERHEAD_BYTES + 80)

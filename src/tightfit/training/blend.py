@@ -1,0 +1,130 @@
+"""How much of what was learned is kept: weights between a training's start and its end.
+
+Half-way there a classifier is often as good on rows like those that it was trained on, and better
+on others (arXiv:2109.01903). So ``train.blend=auto`` takes the least of a few scales that the
+validation rows cannot tell from the best: leaving the start is what has to be paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from tightfit.config import ASKED, Decision
+from tightfit.model.adapters import adapter_pairs
+from tightfit.model.classifier import Classifier, predict_logits
+from tightfit.progress import Progress
+from tightfit.training.frozen_probe import Scores, gain_and_error
+from tightfit.training.loop import scored_row
+from tightfit.training.probe import start_at_probe
+from tightfit.training.setup import Fitted, HistoryRow, Setup, merit
+
+SCALES = (0.25, 0.5, 0.75, 1.0)
+"""That are tried. Without any of it the start itself would be kept, for which there is a rule."""
+
+State = Mapping[str, torch.Tensor]
+"""Trainable tensors by name."""
+
+
+def choose_blend(
+    setup: Setup, before: State, fitted: Fitted, progress: Progress
+) -> tuple[Setup, Fitted]:
+    """What was trained at the scale that is asked for or chosen, on record in both.
+
+    Args:
+        setup: its classifier holds the weights that are kept.
+        before: what trains, as it was built.
+        fitted: what the training left.
+        progress: hears what is decided.
+    """
+    asked = setup.config.train.blend
+    if asked == 1.0 or fitted.counters.best_step == 0:
+        return setup, fitted
+    if unfit := _why_not(setup, before):
+        progress.say(f"all that was learned is kept, whatever train.blend says: {unfit}")
+        return setup, fitted
+    end, start = setup.classifier.state(), _start(setup, before)
+    best = fitted.counters.best_step
+    whole = next(row for row in fitted.history if row["step"] == best)
+    rows, scores = {1.0: whole}, {}
+    for scale in SCALES if asked is None else (asked, 1.0):
+        setup.classifier.load_state(blended(setup.classifier, start, end, scale))
+        row, found = _scored(setup)
+        # What is sealed is as good as the start, which the whole is by now.
+        if scale == 1.0 or merit(row, setup) >= merit(fitted.history[0], setup):
+            rows.setdefault(scale, {**whole, **row})
+            scores[scale] = found
+    chosen = min(scores) if asked is not None else smallest_as_good(scores)
+    setup.classifier.load_state(blended(setup.classifier, start, end, chosen))
+    decision = Decision(chosen, _why(scores) if asked is None else _asked(asked, chosen))
+    progress.say(f"of what was learned {chosen:.0%} is kept: {decision.reason}")
+    history = [rows[chosen] if row["step"] == best else row for row in fitted.history]
+    decided = replace(setup.decisions, blend=decision)
+    return replace(setup, decisions=decided), replace(fitted, history=history)
+
+
+def blended(
+    classifier: Classifier, start: State, end: State, scale: float
+) -> dict[str, torch.Tensor]:
+    """Weights at a scale between two states: 0 answers as the first does, 1 is the second.
+
+    The product of an adapter's two matrices is what changes its layer: where it starts at zero,
+    scaling B is exactly that. All else lies on the line between the two.
+    """
+    pairs = [pair.name for pair in adapter_pairs(classifier.module)]
+    kept = {f"{name}.lora_A.weight" for name in pairs}
+    return {
+        name: tensor.clone() if name in kept else torch.lerp(start[name], tensor, scale)
+        for name, tensor in end.items()
+    }
+
+
+def smallest_as_good(scores: Mapping[float, Scores]) -> float:
+    """The least scale whose mean is no more than a standard error of the paired difference below
+    the best one's."""
+    best = max(scores, key=lambda scale: (float(scores[scale].mean()), scale))
+    for scale in sorted(scores):
+        behind, error = gain_and_error(scores[best], scores[scale])
+        if behind <= error:
+            return scale
+    return best
+
+
+def _asked(asked: float, chosen: float) -> str:
+    return ASKED if chosen == asked else f"{asked:.0%} of it is worse than the start"
+
+
+def _why(scores: Mapping[float, Scores]) -> str:
+    told = ", ".join(f"{float(each.mean()):.3f} at {scale:.0%}" for scale, each in scores.items())
+    return f"the least that {len(scores[1.0]):,} validation rows cannot tell from the best ({told})"
+
+
+def _why_not(setup: Setup, before: State) -> str | None:
+    """The reason why there is nothing to choose, or None."""
+    if setup.solves:
+        return "the head is solved on what was learned"
+    if setup.out_of_fold is not None:
+        return "no rows are held out"
+    pairs = [pair.name for pair in adapter_pairs(setup.classifier.module)]
+    if any(bool(before[f"{name}.lora_B.weight"].any()) for name in pairs):
+        return "the adapters do not start at zero"
+    return None
+
+
+def _start(setup: Setup, before: State) -> dict[str, torch.Tensor]:
+    """The weights before the first step, made anew: a resumed training has them no more."""
+    setup.classifier.load_state(before)
+    if setup.config.head.start == "probe":
+        start_at_probe(setup, Progress())
+    return setup.classifier.state()
+
+
+def _scored(setup: Setup) -> tuple[HistoryRow, Scores]:
+    """What a history row says of the weights as they stand, and the score of each row."""
+    subset = setup.eval_subset
+    batch = setup.config.train.eval_batch
+    logits_NK = predict_logits(setup.classifier, subset.tokens, batch=batch, forward=setup.logits)
+    scores_N = setup.classifier.task.row_scores(logits_NK, subset.targets)
+    return scored_row(setup, logits_NK), scores_N

@@ -1,0 +1,97 @@
+"""Files as people have them: what reads them all the same, and what stops with which words."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tightfit.data.checks.quick import quick_warnings
+from tightfit.data.sources import Columns, check_source, read_table
+from tightfit.errors import DataError
+
+TEXTS = [f"a text, the {word}" for word in ("first", "second", "third", "fourth")]
+LABELS = ["good", "bad", "good", "bad"]
+ROWS = list(zip(TEXTS, LABELS, strict=True))
+LINES = [json.dumps({"text": text, "label": label}) for text, label in ROWS]
+SPACED = "".join(f'{i}, "{text}", "{label}"\n' for i, (text, label) in enumerate(ROWS))
+PLAIN = "".join(f'"{text}",{label}\n' for text, label in ROWS)
+
+READ = {
+    "ends.jsonl": "".join(line + "\n\r"[i % 2] for i, line in enumerate(LINES)),
+    "ends.csv": "text,label\r" + PLAIN.replace("\n", "\r\n", 2),
+    "marks.csv": "\ufeff\ufefftext,label\n" + PLAIN,
+    "spaced.csv": "id, text, label\n" + SPACED,
+    "quoted.csv": 'id, "text", "label"\n' + SPACED,
+    "fasttext.csv": "".join(f"__label__{label} {text}\n" for text, label in ROWS),
+}
+
+STOPS = {
+    "ids.csv": (
+        "".join(f'{i},"{text} {i}",{label}\n' for i, (text, label) in enumerate(ROWS * 9)),
+        "column1,text,label",
+    ),
+    "blanks.csv": (",,\n,,\ntext,label,\n" + PLAIN, "line 3 has 'text', 'label'"),
+    "hash.csv": ("text#label\na#b\n", "if '#' divides.*\n?.*--set data.delimiter='#'"),
+    "blank.csv": ("text label\na b\n", "--set data.delimiter=space"),
+    "lines.csv": ("\n".join(LINES), "first bytes are those of JSON"),
+    "array.txt": (f"[\n{LINES[0]}]", "first bytes are those of JSON"),
+    "page.csv": ("\n<!DOCTYPE html>\n<html>", "a page of the web(.|\n)*fetch the file itself"),
+    "title.csv": ("My rows,\n,\ntext,label\n" + PLAIN, "above its header\n.*line 3 has 'te"),
+    "comment.csv": ("# of today\ntext,label\n" + PLAIN, "line 2 has 'text', 'label'"),
+    "joined.csv": ("text,label\n" + PLAIN + "label,text\ngood,a\n", "header stands again(.|\n)*6"),
+    "nothing.csv": ("\n \n\n", "is empty"),
+}
+
+
+def written(folder: Path, name: str, content: str) -> Path:
+    """The file, its line ends as they are."""
+    (folder / name).write_bytes(content.encode())
+    return folder / name
+
+
+@pytest.mark.parametrize("name", READ)
+def test_it_is_read(name: str, tmp_path: Path) -> None:
+    """All rows, without a mark or a blank more."""
+    table = read_table(written(tmp_path, name, READ[name]), Columns(), labelled=True)
+    assert (table.texts, table.labels) == (TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_it_stops(name: str, tmp_path: Path) -> None:
+    """With words that mend it."""
+    content, words = STOPS[name]
+    path = written(tmp_path, name, content)
+    with pytest.raises(DataError) as caught:
+        _ = check_source(path, Columns()), read_table(path, Columns(), labelled=True)
+    assert re.search(words, f"{caught.value} {caught.value.add}")
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 1500])
+def test_a_stray_mark_swallows_no_row_up_to_the_end(after: int, tmp_path: Path) -> None:
+    """Of a file of tabs, all of whose lines are read in search of the mark's other half."""
+    rows = ["a\tx", '"b\ty', *(f"{i}\tx" for i in range(after))]
+    path = written(tmp_path, "rows.tsv", "\n".join(["text\tlabel", *rows]))
+    table = read_table(path, Columns(), labelled=True)
+    assert table.texts == ["a", '"b', *map(str, range(after))]
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "NULL", "None", "N/A", "?", " nan "])
+def test_among_numbers_a_word_for_nothing_is_no_label(word: str, tmp_path: Path) -> None:
+    """It is told as an empty cell is, and left out like one."""
+    path = written(tmp_path, "rows.csv", f"text,label\na,0\nb,{word}\nc,1\n")
+    with pytest.raises(DataError, match=r"without a label\n.*line 3"):
+        read_table(path, Columns(), labelled=True)
+    table = read_table(path, Columns(missing_label="drop"), labelled=True)
+    assert (table.texts, table.labels) == (["a", "c"], [0, 1])
+
+
+def test_among_names_it_is_a_name_and_told() -> None:
+    """Of texts likewise; ``None`` may well be one."""
+    texts = ["nan", "good day", "bad day", "no"]
+    told = quick_warnings(texts, strata=[0, 1, 2, 0], counts={"nan": 2, "good": 1, "None": 1})
+    assert "label 'nan' is a class with 2" in told[1]
+    assert told[0].startswith("1 of 4 training rows have a text such as 'nan'")
+    assert len(told) == 2

@@ -1,0 +1,181 @@
+"""The side head's solution against scikit-learn's, and when it is worth its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from tests.toy_setups import Notes, toy_settings, toy_table
+from tightfit.budget.parts import SidePlan
+from tightfit.config import Config
+from tightfit.errors import ProofError, SettingsError
+from tightfit.model.locate import locate
+from tightfit.model.side_head import SideHead, hashed
+from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.training.frozen_probe import FrozenProbe
+from tightfit.training.side_choice import LEAST_BUCKETS, MOST_BUCKETS, decide_side, weigh_side
+from tightfit.training.side_solver import SideSolver
+
+ANIMALS = ("cat dog hen owl", "oak elm fir yew", "red tan sky jet")
+
+
+def rows(count: int = 90) -> tuple[list[str], NDArray[np.int64]]:
+    """Texts of three classes, each with a word of its own and one of any."""
+    chance = np.random.default_rng(0)
+    targets_N = np.arange(count) % 3
+    words = [group.split() for group in ANIMALS]
+    every = [word for group in words for word in group]
+    texts = [f"{chance.choice(words[k])} {chance.choice(every)}" for k in targets_N]
+    return texts, targets_N
+
+
+def solver() -> SideSolver:
+    """On those rows."""
+    return SideSolver(SidePlan(256, 3), 0, *rows())
+
+
+def test_the_solution_is_that_of_scikit_learn() -> None:
+    """On the same features, rare buckets weighted up, at the strength that was chosen."""
+    found, (texts, targets_N) = solver(), rows()
+    dense_NF = np.zeros((len(texts), 256))
+    for row, text in enumerate(texts):
+        filled_T, values_T = hashed(text, 256)
+        dense_NF[row, filled_T] = values_T
+    rarity_F = np.log((1 + len(texts)) / (1 + (dense_NF != 0).sum(0))) + 1
+    x_NF = dense_NF * rarity_F
+    x_NF /= np.linalg.norm(x_NF, axis=1).mean()
+    model = LogisticRegression(C=found._strength, tol=1e-8, max_iter=5_000).fit(x_NF, targets_N)
+    theirs_NK = x_NF @ model.coef_.T + model.intercept_
+    ours_NK = found.head.logits(texts)
+    centred = [each - each.mean(1, keepdims=True) for each in (ours_NK, theirs_NK)]
+    assert np.abs(centred[0] - centred[1]).max() < 1e-2 * np.abs(theirs_NK).max()
+
+
+def test_a_solution_is_proven_and_another_is_not() -> None:
+    """At whatever factor it is kept."""
+    found = solver()
+    proof = found.is_solved(found.head.times(3.0), 3.0)
+    assert proof.ok
+    assert proof.numbers["parameters"] == 3 * 257
+    moved = SideHead(found.head.weight_FK * 1.01, found.head.bias_K)
+    with pytest.raises(ProofError, match="not where its objective is least"):
+        found.is_solved(moved, 1.0)
+
+
+def test_a_row_of_weight_two_is_two_rows() -> None:
+    """In the solution and in its features' rarity alone it counts once."""
+    texts, targets_N = rows(30)
+    weights_N = np.where(np.arange(30) < 3, 2.0, 1.0)
+    once = SideSolver(SidePlan(64, 3), 0, texts, targets_N, weights_N=weights_N)
+    plain = SideSolver(SidePlan(64, 3), 0, texts, targets_N)
+    assert once.is_solved(once.head, 1.0).ok
+    with pytest.raises(ProofError):
+        once.is_solved(plain.head, 1.0)
+
+
+def test_rows_are_answered_by_solutions_without_them() -> None:
+    """A row of a label that its text belies is not answered as it was labelled."""
+    texts, targets_N = rows()
+    wrong_N = targets_N.copy()
+    wrong_N[0] = 1
+    texts[0] = "cat dog"
+    unseen_NK = SideSolver(SidePlan(256, 3), 0, texts, wrong_N).unseen()
+    assert unseen_NK[0].argmax() == 0
+    assert (unseen_NK.argmax(1) == targets_N).mean() > 0.6
+
+
+def decided(bert: Path, *settings: str, rows: int = 128) -> tuple[Config, FrozenProbe]:
+    """A probe over toy rows."""
+    config = toy_settings(bert, "head.side=auto", "train.folds=0", *settings)
+    dataset = read_dataset(config, toy_table(rows), None, None)
+    return config, FrozenProbe(config, dataset, Notes())
+
+
+def noisy(probe: FrozenProbe) -> FrozenProbe:
+    """The probe with texts of letters that the toy vocabulary has not."""
+    dataset = probe.dataset
+    texts = ["zzz qqq" if target else "vvv www" for target in dataset.train_targets]
+    read: Dataset = replace(dataset, train_texts=texts)
+    return FrozenProbe(probe.config, read, Notes())
+
+
+def test_it_is_for_what_the_encoder_does_not_read(bert: Path) -> None:
+    """On where all words are unknown to it, and off where characters tell no more than it."""
+    config, probe = decided(bert)
+    source = locate(str(bert))
+    blind = decide_side(noisy(probe), source, "mean")
+    assert blind is not None
+    assert blind.value == MOST_BUCKETS
+    assert "right on 100.0% of 115 rows that it did not see with hashed characters" in blind.reason
+    shuffled_N = np.random.default_rng(0).permutation(probe.dataset.train_targets)
+    noise = FrozenProbe(config, replace(probe.dataset, train_targets=shuffled_N), Notes())
+    none = decide_side(noise, source, "mean")
+    assert none is not None
+    assert none.value == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "buckets"),
+    [
+        (["adapters.rank=4", "budget.cap=20000"], 9_454),
+        (["adapters.rank=4", "budget.cap=5000"], 0),
+        (["adapters.rank=auto", "budget.cap=20000"], 4_982),
+        (["adapters.method=none", "budget.cap=none"], MOST_BUCKETS),
+    ],
+)
+def test_buckets_are_what_the_cap_leaves(bert: Path, settings: list[str], buckets: int) -> None:
+    """Of ranks that are set, all of it; where they are open, half of what the head leaves."""
+    _, probe = decided(bert, "head.kind=linear", *settings)
+    found = decide_side(noisy(probe), locate(str(bert)), "mean")
+    assert found is not None
+    assert found.value == buckets
+    assert buckets or f"buckets of {LEAST_BUCKETS:,} that help" in found.reason
+
+
+def test_few_rows_tell_nothing(bert: Path) -> None:
+    """And off is off."""
+    _, probe = decided(bert, rows=9)
+    found = decide_side(probe, locate(str(bert)), "mean")
+    assert found is not None
+    assert "8 rows are too few to tell whether it helps" in found.reason
+    off = toy_settings(bert, "head.side=off")
+    assert decide_side(FrozenProbe(off, probe.dataset, Notes()), locate(str(bert)), "mean") is None
+
+
+def test_a_pair_has_none(bert: Path) -> None:
+    """Asked for it is refused, and else it is not thought of."""
+    config, probe = decided(bert)
+    pairs = config.with_values({"data.pair": True})
+    source = locate(str(bert))
+    assert decide_side(FrozenProbe(pairs, probe.dataset, Notes()), source, "mean") is None
+    asked = pairs.with_values({"head.side": 64})
+    with pytest.raises(SettingsError, match="side head is offered for one label a text"):
+        decide_side(FrozenProbe(asked, probe.dataset, Notes()), source, "mean")
+
+
+def weighed(signal: float, side_signal: float, *, asked: bool = False) -> tuple[float, str]:
+    """What comes of two classifiers that see so much of the truth beside noise of one."""
+    chance = np.random.default_rng(1)
+    targets_N = chance.integers(0, 3, 200)
+    truth_NK = np.eye(3)[targets_N]
+    logits_NK, side_NK = (
+        each * truth_NK + chance.normal(size=truth_NK.shape) for each in (signal, side_signal)
+    )
+    found = weigh_side(64, logits_NK.astype(np.float32), side_NK, targets_N, asked=asked)
+    return found.factor, found.decision.reason
+
+
+def test_it_counts_by_what_it_knows() -> None:
+    """The more beside a classifier that knows less; nothing where it knows nothing."""
+    even, _ = weighed(1.5, 1.5)
+    strong, words = weighed(0.2, 3.0)
+    assert 0.5 < even < 2 < strong
+    assert words.startswith("of 200 rows that neither saw ")
+    none, words = weighed(3.0, 0.0)
+    assert none == 0
+    assert words.endswith("without: left out")

@@ -1,0 +1,170 @@
+"""A run with a side head: counted, proven, sealed, and answering alike on every way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tightfit
+from tests.exporting.test_exporter import by_itself
+from tests.toy_setups import SHORT, Notes
+from tests.toys import toy_rows, write_jsonl
+from tightfit.errors import ArtefactError, BudgetError, SettingsError
+from tightfit.model.side_head import SIDE_FILE
+from tightfit.run import Run
+
+BUCKETS = 512
+PARAMETERS = 2 * (BUCKETS + 1)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of two classes."""
+    return write_jsonl(tmp_path_factory.mktemp("rows") / "rows.jsonl", toy_rows(400))
+
+
+def trained(bert: Path, rows: Path, out: Path, *settings: str, **more: Any) -> Run:
+    """A run of a few steps with a side head that was asked for."""
+    wanted = [*SHORT, "data.validation_rows=40", f"head.side={BUCKETS}", *settings]
+    more = {"max_steps": 4, "progress": Notes(), **more}
+    tightfit.train(rows, model=str(bert), settings=wanted, out=out, **more)
+    return Run.load(out)
+
+
+@pytest.fixture(scope="module")
+def run(bert: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Such a run."""
+    return trained(bert, rows, tmp_path_factory.mktemp("side") / "run")
+
+
+def test_it_is_counted_at_every_gate(run: Run) -> None:
+    """The sum by hand, in plan and proofs; and it is proven to be solved."""
+    plan = json.loads((run.path / "plan.json").read_text("utf-8"))
+    assert plan["side"] == PARAMETERS
+    assert plan["total"] == plan["adapters"] + plan["head"] + PARAMETERS
+    gates = run.proofs["gates"]
+    assert {gates[name] for name in ("plan", "built", "optimizer", "saved")} == {plan["total"]}
+    assert run.proofs["side_solved"]["ok"]
+    assert run.proofs["side_solved"]["parameters"] == PARAMETERS
+    assert run.decisions.side is not None
+    assert run.decisions.side.value == BUCKETS
+    assert "of 40 rows that neither saw" in run.decisions.side.reason
+    assert "side head" in (run.path / "report.html").read_text("utf-8")
+
+
+def test_answers_are_those_that_were_scored(run: Run) -> None:
+    """The logits on record are the encoder's and what the side head adds."""
+    kept = run.validation
+    assert kept is not None
+    texts = [str(text) for text in kept.inputs]
+    assert run.side is not None
+    encoder_NK = run.model.logits(run.model.tokens(texts, 32))
+    assert np.abs(run.side.logits(texts)).max() > 0.1
+    assert np.abs(encoder_NK + run.side.logits(texts) - kept.logits_NK).max() < 1e-4
+    assert np.abs(run.predictor.logits(texts) - kept.logits_NK).max() < 1e-4
+    assert run.predictor.logits([]).shape == (0, 2)
+
+
+def test_a_file_is_answered_alike(run: Run, rows: Path, tmp_path: Path) -> None:
+    """Chunk by chunk, in another order of rows, and by word left out."""
+    tightfit.predict(run.path, rows, out=tmp_path / "out.jsonl", progress=Notes())
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    texts = [row["text"] for row in toy_rows(400)]
+    told = run.predict(texts)
+    assert [line["label"] for line in lines] == told.labels
+    assert np.abs([line["confidence"] for line in lines] - told.confidence).max() < 1e-4
+    whole, words = run.explain(texts[0])
+    assert len(words[0]) == len(texts[0].split())
+    assert whole.labels == told.labels[:1]
+
+
+@pytest.mark.parametrize("form", ["merged", "onnx", "peft"])
+def test_an_export_answers_by_itself(form: str, run: Run, rows: Path, tmp_path: Path) -> None:
+    """Its program adds the side head; for all others it says what they do without."""
+    notes, out = Notes(), tmp_path / "out"
+    tightfit.export(run.path, form, out, data=rows, progress=notes)
+    texts = [*(row["text"] for row in toy_rows(30, seed=5)), "ÄÖÜ ñandú 世界 🙂"]
+    labels, scores = by_itself(out, form, texts)
+    wanted = run.predict(texts)
+    assert labels == wanted.labels
+    assert np.abs(np.array(scores) - wanted.confidence).max() < 1e-4
+    caveat = "other programs that load the folder answer without it: asked for; of 40 rows"
+    assert any(caveat in line for line in notes.warned)
+    assert caveat in (out / "README.md").read_text("utf-8")
+
+
+def test_it_is_part_of_the_seal(run: Run, tmp_path: Path) -> None:
+    """A changed byte is refused, and so is a run without it."""
+    copy = Path(shutil.copytree(run.path, tmp_path / "run"))
+    file = copy / "adapter" / SIDE_FILE
+    whole = bytearray(file.read_bytes())
+    whole[-1] ^= 1
+    file.write_bytes(bytes(whole))
+    with pytest.raises(ArtefactError):
+        Run.load(copy)
+    file.unlink()
+    with pytest.raises(ArtefactError):
+        Run.load(copy)
+
+
+def test_a_resumed_training_has_the_same(run: Run, bert: Path, rows: Path, tmp_path: Path) -> None:
+    """Solved again on the same rows, weighed on the same logits."""
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        trained(bert, rows, out, progress=_StopsAtTheEnd())
+    trained(bert, rows, out, resume=True)
+    for name in ("plan.json", "decisions.json"):
+        assert (out / name).read_bytes() == (run.path / name).read_bytes()
+    side = f"adapter/{SIDE_FILE}"
+    assert (out / side).read_bytes() == (run.path / side).read_bytes()
+
+
+class _StopsAtTheEnd(Notes):
+    """Is interrupted once the steps are over, when the side head has been weighed."""
+
+    def say(self, text: str) -> None:
+        if text.startswith("side head: "):
+            raise KeyboardInterrupt
+        super().say(text)
+
+
+def test_where_it_adds_nothing_it_costs_nothing(bert: Path, rows: Path, tmp_path: Path) -> None:
+    """Of random labels no character tells anything: no file, no parameter, no proof."""
+    noise = [{**row, "label": str(i * 7 % 11 % 2)} for i, row in enumerate(toy_rows(400))]
+    run = trained(
+        bert, write_jsonl(tmp_path / "noise.jsonl", noise), tmp_path / "run", "head.side=auto"
+    )
+    assert run.decisions.side is not None
+    assert run.decisions.side.value == 0
+    assert run.plan.side is None
+    assert run.plan.total == run.plan.adapters + run.plan.head
+    assert "side_solved" not in run.proofs
+    assert not (run.path / "adapter" / SIDE_FILE).exists()
+
+
+def test_rows_without_one_class_have_none(bert: Path, tmp_path: Path) -> None:
+    """Asked for, it is refused before anything trains."""
+    rated = [{**row, "label": float(i % 5) + 0.5} for i, row in enumerate(toy_rows(60))]
+    file = write_jsonl(tmp_path / "rated.jsonl", rated)
+    with pytest.raises(SettingsError, match="a side head is offered for one label a text"):
+        trained(bert, file, tmp_path / "run", "data.task=rating")
+
+
+def test_over_the_cap_it_is_refused_with_the_sum(bert: Path, rows: Path, tmp_path: Path) -> None:
+    """And told what fits."""
+    with pytest.raises(BudgetError, match=r"side head: 2 x \(512 \+ 1\) = 1,026"):
+        trained(bert, rows, tmp_path / "run", "budget.cap=2000")
+
+
+def test_rows_that_are_all_trained_on(bert: Path, rows: Path, tmp_path: Path) -> None:
+    """Each is scored by an encoder and a side head that did not see it."""
+    more = ("train.folds=3", "head.start=probe", "head.kind=linear")
+    run = trained(bert, rows, tmp_path / "run", *more, "data.validation_rows=0")
+    assert run.decisions.side is not None
+    assert "of 400 rows that neither saw" in run.decisions.side.reason
+    assert run.proofs["side_solved"]["ok"]

@@ -142,7 +142,10 @@ def test_faults_of_the_rows_are_told_and_kept(bert: Path) -> None:
     ]
     tell_about(dataset, notes)
     assert notes.warned == dataset.facts["warnings"]
-    assert notes.said == ["'tightfit check' shows such rows, and can write a cleaned copy"]
+    assert notes.said == [
+        "65 rows to train on, 2 to validate on",
+        "'tightfit check' shows such rows, and can write a cleaned copy",
+    ]
 
 
 def test_the_plan_is_that_of_the_folder(roberta: Path) -> None:

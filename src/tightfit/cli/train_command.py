@@ -34,6 +34,7 @@ MEANING = {
     "no_regression": "no worse than its start, and no loss far above that of a constant answer",
     "round_trip": "the saved files, loaded anew, answer as the trained model did",
     "head_solved": "the gradient of the head's own objective is zero",
+    "side_solved": "the gradient of the side head's own objective is zero",
 }
 """What each proof shows."""
 

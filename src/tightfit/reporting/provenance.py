@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tightfit.data.text_pair import text_option
@@ -119,10 +120,10 @@ def _outcome(proof: Mapping[str, Any]) -> str:
     )
 
 
-def _head_solved(proof: Mapping[str, Any]) -> str:
+def _solved(which: str, proof: Mapping[str, Any]) -> str:
     return (
-        f"The gradient of the head's own objective is zero, to {proof['largest_gradient']:.1g}, on "
-        f"{proof['rows']:,} rows."
+        f"The gradient of the {which}'s own objective is zero, to "
+        f"{proof['largest_gradient']:.1g}, on {proof['rows']:,} rows."
     )
 
 
@@ -135,13 +136,14 @@ def _round_trip(proof: Mapping[str, Any]) -> str:
     )
 
 
-WORDS = {
+WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "gates": _gates,
     "gradients": _gradients,
     "movement": _movement,
     "no_regression": _no_regression,
     "round_trip": _round_trip,
-    "head_solved": _head_solved,
+    "head_solved": partial(_solved, "head"),
+    "side_solved": partial(_solved, "side head"),
 }
 """What each proof shows."""
 

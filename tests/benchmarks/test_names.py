@@ -16,16 +16,16 @@ from tests.toys import toy_rows
 @pytest.fixture
 def root(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Toy rows in place of a data set, and a toy in place of the embedded encoder."""
-    classes = {"sport": 1, "money": 0}
-    rows = [{**row, "label_name": row["label"]} for row in toy_rows(80)]
-    rows = [{**row, "label": classes[row["label_name"]]} for row in rows]
+    classes = {"money": 0, "sport": 1}
+    rows = [{"text": r["text"], "label_name": r["label"]} for r in toy_rows(80)]
+    table = pa.Table.from_pylist([{**row, "label": classes[row["label_name"]]} for row in rows])
     (tmp_path / "sst2").mkdir()
     for name in ("train", "test"):
-        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "sst2" / f"{name}.parquet")
+        pq.write_table(table, tmp_path / "sst2" / f"{name}.parquet")
     for module in (names, sizes):
         monkeypatch.setattr(module, "MINILM", SimpleNamespace(name=str(bert)))
-    for name, rows_of in (("POOL", 20), ("SCORED", 20), ("HELD", 20)):
-        monkeypatch.setattr(names, name, rows_of)
+    for name in ("HELD", "POOL", "SCORED"):
+        monkeypatch.setattr(names, name, 20)
     return tmp_path
 
 

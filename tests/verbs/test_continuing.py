@@ -184,6 +184,7 @@ def test_a_dry_run_goes_on_from_it_too(mine: Path) -> None:
         ({"settings": ["adapters.rank=3"]}, SettingsError, r"(?s)adapters.rank=3.*=4, as in"),
         ({"settings": ["adapters.method=ia3"]}, SettingsError, "contradict|does not|has none"),
         ({"settings": ["head.start=probe"]}, SettingsError, r"(?s)probe.*head.start=run with"),
+        ({"settings": ["budget.spend=frugal"]}, SettingsError, "frugal"),
         ({"settings": ["train.folds=3"]}, SettingsError, r"(?s)train.folds=3.*=0 with --from"),
     ],
 )

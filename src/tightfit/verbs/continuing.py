@@ -14,6 +14,7 @@ from tightfit.training.request import TrainOptions, TrainRequest
 
 FRESH: dict[str, object] = {
     "adapters.init": "kaiming",
+    "budget.spend": "all",
     "data.labels": (),
     "head.start": "run",
     "optim.objective": "cross-entropy",
@@ -79,7 +80,7 @@ def _check_build(config: Config, run: Run) -> None:
             seen=f"adapters.init=pissa in {run.path}",
             next_step="train anew on all rows",
         )
-    forced = ("adapters.init", "head.start", "optim.objective", "train.folds")
+    forced = ("adapters.init", "budget.spend", "head.start", "optim.objective", "train.folds")
     for names, wanted in ((BUILD, began), (forced, None)):
         for name in names:
             seen = attrgetter(name)(config)

@@ -130,7 +130,7 @@ def _begin(
     if limit is not None:
         setup = fit_into(setup, limit, progress)
         set_seed(config.seed)
-    if origin is None and tried(setup):
+    if tried(setup):
         setup = choose_frugally(setup, progress)
     if dataset.folds is not None:
         setup = choose_by_folds(setup, progress)

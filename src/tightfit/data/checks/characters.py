@@ -25,7 +25,10 @@ _LOST = re.compile(
 
 def is_empty(text: str) -> bool:
     """Whether no character of the text is visible."""
-    return all(unicodedata.category(character) in _INVISIBLE for character in text)
+    # Nearly all texts begin with a letter or a digit.
+    return not text[:1].isalnum() and all(
+        unicodedata.category(character) in _INVISIBLE for character in text
+    )
 
 
 def find_undecodable(text: str) -> tuple[int, str] | None:

@@ -103,12 +103,12 @@ def task(
     return found
 
 
-def by_recipe(recipe: str, *settings: str) -> System:
+def by_recipe(recipe: str, *settings: str, model: str = MODEL) -> System:
     """A recipe, with validation rows that it holds out of its training rows itself."""
 
     def run(task: Task, seconds: float) -> Figures:
         out = task.work / "run"
-        command = ["train", "--data", str(task.train), "--recipe", recipe, "--model", MODEL]
+        command = ["train", "--data", str(task.train), "--recipe", recipe, "--model", model]
         command += ["--seed", str(task.seed), "--out", str(out), "--overwrite"]
         command += ["--minutes", f"{seconds / 60:.3f}"] if seconds else []
         command += [word for setting in settings for word in ("--set", setting)]

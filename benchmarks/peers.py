@@ -68,12 +68,22 @@ def train_with_trainer(args: argparse.Namespace) -> dict[str, Any]:
     model = AutoModelForSequenceClassification.from_pretrained(
         args.model, num_labels=args.labels, dtype=torch.float32
     )
+    if not args.frozen_dropout:
+        for module in model.base_model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
     targets = ["query", "value"] if model.config.model_type != "mpnet" else ["attn.q", "attn.v"]
     model = get_peft_model(
         model,
         LoraConfig(task_type="SEQ_CLS")
         if args.setup == DOCUMENTED
-        else LoraConfig(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=targets),
+        else LoraConfig(
+            task_type="SEQ_CLS",
+            r=4,
+            lora_alpha=8,
+            lora_dropout=args.adapter_dropout,
+            target_modules=targets,
+        ),
     )
     usual: dict[str, Any] = {
         "lr_scheduler_type": "cosine",
@@ -244,6 +254,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="of those that predict")
     parser.add_argument("--batch", type=int, default=0, help="rows of a step; 0: the set-up's own")
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--adapter-dropout", type=float, default=0.0)
+    parser.add_argument("--no-frozen-dropout", dest="frozen_dropout", action="store_false")
     parser.add_argument("--labels", type=int, default=4)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--epochs", type=float, default=1.0)

@@ -2,9 +2,10 @@
 and two ways to attend.
 
     python -m benchmarks.step --rows 32 --tokens 53 --rounds 20
+    python -m benchmarks.step --threads 1 --processor-time --set adapters.dropout=0.05
 
-The variants take turns, so that a busy moment slows all of them; medians are shown. The losses
-must agree, or the times mean nothing.
+Adapters' dropouts act in all of them. The variants take turns, so that a busy moment slows all of
+them; medians are shown. The losses must agree, or the times mean nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from statistics import median
 
 import torch
@@ -26,7 +28,9 @@ from tightfit.config import settings_of
 from tightfit.data.batches import Batch
 from tightfit.encoder.threads import side_by_side
 from tightfit.model import lean
+from tightfit.model.adapters import adapter_dropouts
 from tightfit.model.classifier import Classifier, build
+from tightfit.model.holes import Pass
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import locate
 from tightfit.tasks import SingleLabel
@@ -74,24 +78,31 @@ def variants(classifier: Classifier) -> dict[str, Forward]:
     def attended(encoder: LeanEncoder, attend: Attend) -> Forward:
         def forward(batch: Batch) -> torch.Tensor:
             with attending(attend):
-                return encoder.logits(batch)
+                return drawn(encoder, batch)
 
         return forward
 
-    def with_dropouts(batch: Batch) -> torch.Tensor:
-        classifier.module.train()
-        logits_BK = classifier.logits(batch)
+    def drawn(encoder: LeanEncoder, batch: Batch) -> torch.Tensor:
         classifier.module.eval()
-        return logits_BK
+        return encoder.logits(batch, Pass(next(seeds)) if encoder.draws else None)
 
-    module = classifier.module.eval()
+    def own(batch: Batch, *, frozen_dropout: bool) -> torch.Tensor:
+        module.train(frozen_dropout)
+        for dropout in adapter_dropouts(module):
+            dropout.train()
+        return classifier.logits(batch)
+
+    module, seeds = classifier.module, count()
     full, half = (LeanEncoder(module, dtype) for dtype in (torch.float32, torch.bfloat16))
     return {
-        "own, frozen dropouts on": with_dropouts,
-        "own": classifier.logits,
+        "own, frozen dropouts on": partial(own, frozen_dropout=True),
+        "own": partial(own, frozen_dropout=False),
+        "lean fp32, frozen dropouts on": partial(
+            drawn, LeanEncoder(module, torch.float32, frozen_dropout=True)
+        ),
         "lean fp32, kernel": attended(full, kernel),
         "lean fp32, products": attended(full, products),
-        SIDE_BY_SIDE: full.logits,
+        SIDE_BY_SIDE: partial(drawn, full),
         "lean bf16, kernel": attended(half, kernel),
         "lean bf16, products": attended(half, products),
     }
@@ -104,6 +115,7 @@ def step_seconds(
     *,
     backward: bool = True,
     at_once: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
     """Time and mean loss of forward and backward, or of a forward pass that keeps nothing for it.
 
@@ -113,6 +125,7 @@ def step_seconds(
         parts: of a batch, of equal size.
         backward: whether gradients are computed.
         at_once: whether parts are computed side by side, or one after the other.
+        clock: tells the time; that of the processor does not count what others take of it.
     """
     trained = [p for p in classifier.module.parameters() if p.requires_grad]
 
@@ -123,9 +136,9 @@ def step_seconds(
             torch.autograd.grad(loss, trained, allow_unused=True)
         return float(loss.detach())
 
-    started = time.perf_counter()
+    started = clock()
     losses = list(side_by_side(compute, parts) if at_once else map(compute, parts))
-    return time.perf_counter() - started, sum(losses) / len(losses)
+    return clock() - started, sum(losses) / len(losses)
 
 
 def divided(batch: Batch, count: int) -> list[Batch]:
@@ -156,6 +169,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--padded", action="store_true", help="with padding, and so with a mask")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--processor-time", action="store_true", help="where others compute, too")
     parser.add_argument("--forward-only", action="store_true", help="as evaluations do")
     parser.add_argument("--without", nargs="+", default=[], metavar="WAY", help="such as 'own'")
     parser.add_argument("--set", action="append", default=[], help="a setting, such as a target")
@@ -176,6 +190,7 @@ def main(words: Sequence[str] | None = None) -> None:
             *(classifier, way, parts),
             backward=not args.forward_only,
             at_once=name == SIDE_BY_SIDE,
+            clock=time.process_time if args.processor_time else time.perf_counter,
         )
         for name, way in ways.items()
     }

@@ -35,8 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "tightfit"
 
 OF_PLANS = (
-    "budget/test_parameter_plan budget/test_allocate model/test_low_rank model/test_linear_head "
-    "methods/test_variants"
+    "budget/test_parameter_plan budget/test_plan_settings budget/test_allocate "
+    "model/test_low_rank model/test_linear_head methods/test_variants"
 )
 
 TESTS = {

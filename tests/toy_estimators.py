@@ -20,6 +20,7 @@ WEIGHTS = np.arange(COUNT) % 3 + 0.5
 SETTINGS = {
     **{"train.max_steps": 2, "optim.batch": 8, "data.validation_rows": 9, "train.folds": 0},
     **{"adapters.rank": 2, "adapters.targets": ["query"], "head.pooling": "first"},
+    **{"head.side": "off"},
     **{"optim.objective": "cross-entropy", "train.precision": "fp32"},
 }
 """What makes a fit short: what is tested is how it is asked for, and kept."""

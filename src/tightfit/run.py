@@ -231,8 +231,7 @@ class Run(Shown):
         """The linear model beside it, and from where on it may answer in its place.
 
         Raises:
-            UsageError: none was made.
-            ArtefactError: it is damaged, or belongs to another run.
+            UsageError: none was made. ArtefactError: it is damaged, or belongs to another run.
         """
         from tightfit.cascade.two_stage import CASCADE, cascade_of_run
 

@@ -63,6 +63,7 @@ def test_what_is_no_text_has_no_encoding() -> None:
     """Bytes at random, and none."""
     assert guess(bytes(range(0x80, 0xA0)) * 9) is None
     assert guess(b"plain") is None
+    assert guess(b"a bad \xff byte") is None
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

@@ -10,6 +10,7 @@ import pytest
 
 from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.sources import Columns, check_source, read_table
+from tightfit.data.text_files import TextForm
 from tightfit.errors import DataError
 
 TEXTS = [f"a text, the {word}" for word in ("first", "second", "third", "fourth")]
@@ -76,6 +77,29 @@ def test_a_stray_mark_swallows_no_row_up_to_the_end(after: int, tmp_path: Path) 
     path = written(tmp_path, "rows.tsv", "\n".join(["text\tlabel", *rows]))
     table = read_table(path, Columns(), labelled=True)
     assert table.texts == ["a", '"b', *map(str, range(after))]
+
+
+def marked(cell: list[str]) -> str:
+    """Rows of which some need their quotation marks, and a cell of many lines among them."""
+    rows = [f"a text {i},{'xy'[i % 2]}" for i in range(40)]
+    rows[::7] = [f'"a text, {i}",x' for i in range(0, 40, 7)]
+    rows[8:8] = cell
+    return "\n".join(["text,label", *rows, ""])
+
+
+STRAY = ['"stray,x', "text a,y", "text b,y", "text c,x", 'a pipe of 5",x']
+LETTER = ['"Hello,', "a thought, a line", "another, as long", 'bye",x']
+
+
+def test_stray_marks_swallow_no_rows_between_quoted_ones(tmp_path: Path) -> None:
+    """What looks like rows stops; what is a letter of several lines is read."""
+    path = written(tmp_path, "rows.csv", marked(STRAY))
+    with pytest.raises(DataError, match="quotation mark on line 10 may be one, or many rows"):
+        check_source(path, Columns())
+    table = read_table(path, Columns(form=TextForm(quoting="double")), labelled=True)
+    assert len(table) == 41
+    table = read_table(written(tmp_path, "b.csv", marked(LETTER)), Columns(), labelled=True)
+    assert (len(table), table.texts[8][-4:]) == (41, "\nbye")
 
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "NULL", "None", "N/A", "?", " nan "])

@@ -19,7 +19,7 @@ EXAMPLE = pd.DataFrame({"text": TEXTS[:3]})
 
 def test_skops_needs_one_trusted_type(fitted: TightfitClassifier) -> None:
     """The estimator itself; everything in it is plain."""
-    skops: Any = pytest.importorskip("skops.io", reason="skops is no part of the checks")
+    skops: Any = pytest.importorskip("skops.io", reason="skops is not installed")
     kept = skops.dumps(fitted)
     trusted = ["tightfit.estimator.TightfitClassifier"]
     assert skops.get_untrusted_types(data=kept) == trusted

@@ -36,13 +36,14 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import get_tags
 
 import tightfit
+from tests.command import Recorder
 from tests.toy_estimators import COUNT, IDS, SETTINGS, TEXTS, TWO, WEIGHTS, toy_estimator
 from tightfit import Run, TightfitClassifier, TrainResult
 from tightfit.data import tokens
 from tightfit.data.shared_work import BoundedMemory, SharedWork, TextTokens
 from tightfit.data.table import Table
 from tightfit.data.tokens import TextTokenizer
-from tightfit.errors import ArtefactError
+from tightfit.errors import ArtefactError, Interrupted
 from tightfit.estimator import text_estimator
 from tightfit.training import probe
 from tightfit.verbs import origin
@@ -284,6 +285,17 @@ def test_a_search_chooses_and_probes_once_for_the_same_rows(
 def _counted(calls: Counter[str], plain: Any, *given: Any, **named: Any) -> Any:
     calls[plain.__name__] += 1
     return plain(*given, **named)
+
+
+def test_ctrl_c_ends_a_search(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no fit that failed, after which the next one begins."""
+    stop = Interrupted("stopped", signal_number=2, next_step="train again")
+    calls = Recorder(stop)
+    monkeypatch.setattr(text_estimator, "train", calls)
+    search = GridSearchCV(make(), {"budget": [10_000, 20_000]}, cv=2, error_score=0.0)
+    with pytest.raises(Interrupted):
+        search.fit(TEXTS, TWO)
+    assert calls.options["budget"] == 10_000
 
 
 @pytest.mark.slow

@@ -171,7 +171,7 @@ def test_it_is_kept_with_its_run(kept: str, rated: TightfitRegressor, tmp_path: 
 
 def test_skops_needs_one_trusted_type(rated: TightfitRegressor) -> None:
     """The estimator itself."""
-    skops: Any = pytest.importorskip("skops.io", reason="skops is no part of the checks")
+    skops: Any = pytest.importorskip("skops.io", reason="skops is not installed")
     kept = skops.dumps(rated)
     trusted = ["tightfit.estimator.TightfitRegressor"]
     assert skops.get_untrusted_types(data=kept) == trusted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from tightfit.model.proofs import (
     ROUND_TRIP_TOLERANCE,
     GradientWatch,
     Proof,
+    Standing,
     movement,
     never_called,
+    no_regression,
     round_trip,
 )
 
@@ -306,6 +309,59 @@ def test_exempt_tensors_need_not_move() -> None:
     proof = movement(state(), end, [pair], exempt=[HEAD])
     assert proof.ok
     assert proof.numbers["tensors"] == {}
+
+
+def test_a_start_that_was_kept_is_recorded() -> None:
+    """And nothing of the kind where it was not."""
+    same = [AdapterPair("layer", state()[A], state()[B], 1.0)]
+    kept = movement(state(), state(), same, kept_start=True)
+    assert (kept.ok, kept.expected, kept.numbers["kept_start"]) == (False, True, True)
+    assert "kept_start" not in moved(state(), state(b=0.5, head=2.0)).numbers
+
+
+START = Standing(step=0, score=0.8, loss=0.5, merit=0.8)
+
+
+@pytest.mark.parametrize(
+    ("merit", "loss", "step", "fitted_start"),
+    [(0.8, 1.0, 0, True), (0.9, 0.4, 7, True), (0.7, 0.4, 0, False), (0.8, 0.5, 1, True)],
+)
+def test_what_is_no_worse_than_its_start_may_be_sealed(
+    merit: float, loss: float, step: int, fitted_start: bool
+) -> None:
+    """As good is good enough; a start at random is nothing to lose against."""
+    sealed = Standing(step, merit, loss, merit)
+    proof = no_regression(START, sealed, fitted_start=fitted_start, highest_loss=1.0)
+    assert proof.ok
+    assert proof.numbers["kept_start"] == (fitted_start and step == 0)
+
+
+@pytest.mark.parametrize(
+    ("merit", "loss", "fitted_start"), [(0.7, 0.4, True), (0.9, 1.1, True), (0.9, 1.1, False)]
+)
+def test_what_is_worse_than_its_start_is_not_sealed(
+    merit: float, loss: float, fitted_start: bool
+) -> None:
+    """Unless chance would lose as much; a loss far above that of a constant answer never."""
+    sealed = Standing(7, merit, loss, merit)
+    with pytest.raises(ProofError, match="worse than its start"):
+        no_regression(START, sealed, fitted_start=fitted_start, highest_loss=1.0)
+    if loss < 1.0:
+        limits: Any = {"fitted_start": fitted_start, "highest_loss": 1.0}
+        assert no_regression(START, sealed, **limits, within_chance=True).ok
+
+
+def test_proofs_and_standings_stay_as_they_are() -> None:
+    """Nothing that was proven can be changed afterwards."""
+    for record in (START, Proof("movement", ok=True, numbers={})):
+        with pytest.raises(FrozenInstanceError):
+            setattr(record, "step", 1)  # noqa: B010 - an assignment that mypy lets pass
+
+
+def test_a_difference_of_just_the_tolerance_is_none() -> None:
+    """It is the largest that is allowed."""
+    none_NK: Any = np.zeros((1, 1))  # in fp64, which has the very number
+    assert round_trip(none_NK, none_NK + ROUND_TRIP_TOLERANCE, labels=SAME).ok
 
 
 LOGITS_NK = np.array([[0.1, 0.2], [0.3, 0.4]], dtype=np.float32)

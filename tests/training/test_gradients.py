@@ -98,3 +98,13 @@ def test_parts_hold_every_row_once(most: int, bert: Path) -> None:
     limited = replace(setup, most_rows=most)
     assert list(chain(*limited.parts(rows))) == list(chain(*setup.parts(rows)))
     assert max(map(len, limited.parts(rows))) <= most
+
+
+def test_gradients_lie_in_memory_as_what_they_are_of(bert: Path, tmp_path: Path) -> None:
+    """AdamW as one kernel pairs numbers by their places, not by their indices."""
+    loop = toy_loop(toy_job(bert, "adapters.rank=3"), tmp_path).loop
+    loop._gradients.backward([[0, 1, 2, 3]], 4)
+    trainable = loop.state.setup.classifier.trainable()
+    gradients = {name: p.grad for name, p in trainable.items() if p.grad is not None}
+    assert len(gradients) == len(trainable)
+    assert all(each.stride() == trainable[name].stride() for name, each in gradients.items())

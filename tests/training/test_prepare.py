@@ -142,7 +142,10 @@ def test_faults_of_the_rows_are_told_and_kept(bert: Path) -> None:
     ]
     tell_about(dataset, notes)
     assert notes.warned == dataset.facts["warnings"]
-    assert notes.said == ["'tightfit check' shows such rows, and can write a cleaned copy"]
+    assert notes.said == [
+        "65 rows to train on, 2 to validate on",
+        "'tightfit check' shows such rows, and can write a cleaned copy",
+    ]
 
 
 def test_the_plan_is_that_of_the_folder(roberta: Path) -> None:
@@ -289,6 +292,12 @@ def test_few_rows_are_passed_more_often(rows: int, asked: str, epochs: float) ->
     """Between 3 and 10 times, unless the settings say how often."""
     config = load_config("tight", [f"optim.epochs={asked}"])
     assert decide_epochs(config, rows).value == epochs
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(100_000, 4), (3_000, 8), (200, 10)])
+def test_pairs_are_passed_half_as_often_again(rows: int, epochs: float) -> None:
+    """But no more often than anything else."""
+    assert decide_epochs(load_config("tight", ["data.pair=true"]), rows).value == epochs
 
 
 @pytest.mark.parametrize(

@@ -217,8 +217,8 @@ class Optim(Section):
     warmup_steps: CountOrShare
     """Optimiser steps of linear warm-up, a count or (below 1) a share of all steps."""
     epochs: Epochs
-    """Passes over the training rows; ``auto``: 3 where rows are many, up to 10 where they are few.
-    Fewer, to be done sooner; ``--minutes`` decides by itself."""
+    """Passes over the training rows; ``auto``: 3 where rows are many, up to 10 where they are few,
+    and half as many again over pairs. Fewer, to be done sooner; ``--minutes`` decides by itself."""
     batch: Annotated[int, Field(ge=1)]
     """Rows in one forward pass. Larger ones leave few rows too few steps."""
     accumulate: Annotated[int, Field(ge=1)]

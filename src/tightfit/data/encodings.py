@@ -137,8 +137,8 @@ def _sense(text: str, encoding: str) -> float:
     marks = sum(_mark(character) for character in foreign)
     capitals = sum(character.isupper() for character in foreign)
     letters = [character.lower() for character in foreign if not _mark(character)]
-    if encoding == "cp850" and not letters:
-        return 0.0  # a byte without a meaning is a blank there
+    if encoding in ("cp850", "cp866") and not letters:
+        return 0.0  # a byte of no meaning in UTF-8 is a blank there
     best = max(_spelt(letters, alphabet, encoding) for alphabet in _ALPHABETS[encoding])
     return (best + 0.9 * marks - 0.3 * capitals - _broken(text, encoding)) / len(foreign)
 

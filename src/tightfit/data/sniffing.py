@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
-from itertools import pairwise
 
 from tightfit.data.delimited_rows import OPEN_END, Dialect, QuoteFault, Quotes
 from tightfit.data.text_files import AUTO, TextForm
@@ -231,20 +230,38 @@ def _is_spaced(
 
 
 def _swallowing(sample: str, dialect: Dialect, width: int, first_line: int) -> int | None:
-    """The line of a cell of many lines, where each line of the sample could be a row by itself."""
+    """The line of a cell of many lines, where each of these could be a row by itself.
+
+    So it is where no line of the sample needs its quotation marks, or where those within the cell
+    have a value, such as a label, that other rows have in the same place.
+    """
     if '"' not in sample:
         return None
     whole = sample[: max(sample.rfind("\n"), sample.rfind("\r")) + 1] or sample
-    lines = [line for line in StringIO(whole, newline="") if line.strip("\r\n")]
-    if any(len(dialect.cells(line)) != width for line in lines):
-        return None
-    rows = dialect.rows(StringIO(whole, newline=""), (), first_line)
+    lines = [dialect.cells(line) for line in StringIO(whole, newline="")]
+    simple = all(len(cells) == width for cells in lines if any(cells))
     try:
-        begins = [line for line, _ in rows]
+        rows = list(dialect.rows(StringIO(whole, newline=""), (), first_line))
     except QuoteFault:
         return None
-    gaps = ((one, other - one) for one, other in pairwise([*begins, first_line + len(lines)]))
-    return next((line for line, gap in gaps if gap >= SWALLOWED), None)
+    ends = [*(line for line, _ in rows[1:]), first_line + len(lines)]
+    spans = [(line, end, cells) for (line, cells), end in zip(rows, ends, strict=True)]
+    short = [cells for line, end, cells in spans if end - line == 1 and len(cells) == width]
+    for line, end, _ in spans:
+        own = [cells for cells in lines[line - first_line : end - first_line] if any(cells)]
+        even = len(own) >= SWALLOWED and all(len(cells) == width for cells in own)
+        if even and (simple or _share_a_value(own[1:-1], short)):
+            return line
+    return None
+
+
+def _share_a_value(rows: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> bool:
+    """Whether, in one place, each has what at least two of the others have there."""
+    for place, column in enumerate(zip(*rows, strict=True)):
+        known = Counter(cells[place] for cells in others)
+        if all(known[cell] > 1 for cell in column):
+            return True
+    return False
 
 
 def _wrapped(cells: Sequence[str], mark: str) -> bool:

@@ -203,13 +203,13 @@ class TextTokenizer:
         return digest_of_rules(self.backend, [self.pad_id, self.truncation_side])
 
     def encodings(self, texts: list[str], max_length: int | None = None) -> list[Any]:
-        """What the library makes of each text, whole or with the rest of it in ``overflowing``."""
+        """What the library makes of each text (no offsets), the rest of it in ``overflowing``."""
         self._cut_at(max_length)
         if len(texts) == 1:
             # Without the threads that a batch starts.
             one = as_input(texts[0])
             return [self.backend.encode(one) if isinstance(one, str) else self.backend.encode(*one)]
-        return list(self.backend.encode_batch(list(map(as_input, texts))))
+        return list(self.backend.encode_batch_fast(list(map(as_input, texts))))
 
     def _cut_at(self, max_length: int | None) -> None:
         """Set what the library remembers, only where it differs: other threads may be reading."""

@@ -3,8 +3,8 @@
 It reads what an encoder's vocabulary may not have, and needs no word of any language. Its features
 are made with 32-bit arithmetic on code points, so that any language can repeat them:
 
-1. The first 4,000 code points are read, in lower case (Unicode's full mapping), each run of white
-   space as one blank, with a blank before and behind.
+1. The first 4,000 code points are read, composed (NFC) and in lower case (Unicode's full mapping),
+   each run of white space as one blank, with a blank before and behind.
 2. Each run of n = 1, 2 and 3 code points c gives ``h = 2166136261 xor n``, then for each c
    ``h = (h xor c) * 16777619`` (FNV-1a, on code points in place of bytes), then the last steps of
    MurmurHash3: ``h ^= h >> 16; h *= 0x85ebca6b; h ^= h >> 13; h *= 0xc2b2ae35; h ^= h >> 16``, all
@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +58,9 @@ def hashed(text: str, buckets: int) -> Hashed:
 
 
 def _hashes(text: str) -> NDArray[np.uint32]:
-    read = f" {' '.join(text[:READ_CHARACTERS].split()).lower()} "
+    read = normalize("NFC", " ".join(text[:READ_CHARACTERS].split())).lower()
     # Half a surrogate pair, as a data frame may hold, is a number like others here.
-    codes_L = np.frombuffer(read.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    codes_L = np.frombuffer(f" {read} ".encode("utf-32-le", "surrogatepass"), dtype="<u4")
     return np.concatenate([_of_length(codes_L, length) for length in LENGTHS])
 
 

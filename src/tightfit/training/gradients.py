@@ -172,9 +172,13 @@ class Gradients:
         graphs = [pair for pair in zip(pooled, leaves, strict=True) if pair[0].requires_grad]
         for found in side_by_side(back, graphs):
             for parameter, gradient in zip(self._trained, found, strict=True):
-                if gradient is not None:
-                    before = parameter.grad
-                    parameter.grad = gradient if before is None else before.add_(gradient)
+                if gradient is None:
+                    continue
+                if parameter.grad is None:
+                    # The optimiser's one kernel goes through memory, whatever the strides are.
+                    parameter.grad = gradient.contiguous()
+                else:
+                    parameter.grad.add_(gradient)
 
     def _loss(self, logits_BK: torch.Tensor, batch: Batch, rows_in_step: int) -> torch.Tensor:
         """The share of some rows in the loss of their step, scaled; they are counted."""

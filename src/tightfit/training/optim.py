@@ -20,6 +20,9 @@ from tightfit.model.adapters import NEAR_IDENTITY
 RATE = "rate"
 """Key of a group of the optimiser: what multiplies the learning rate of its tensors."""
 
+FUSED = ("cpu", "cuda")
+"""Devices for which torch has AdamW as one kernel."""
+
 SHORT_RUN_WARMUP = 0.1
 """With ``train.max_steps`` warm-up takes at most this share of the steps."""
 
@@ -116,8 +119,8 @@ def make_optimizer(
         lr=settings.lr,
         betas=settings.betas,
         eps=settings.eps,
-        # One kernel in place of a hundred; on a CPU torch's own choice stands.
-        fused=True if all(p.is_cuda for p in trainable.values()) else None,
+        # One kernel in place of a hundred, to the last digit but one; elsewhere torch's own choice.
+        fused=True if all(p.device.type in FUSED for p in trainable.values()) else None,
     )
     counted = {
         f"group {i}, tensor {j}": p.numel()

@@ -107,7 +107,7 @@ def _probed(probe: FrozenProbe, source: Source, pooling: Pooling, buckets: int) 
     encoder_NK = leave_one_out(features_NF, np.eye(task.outputs)[targets_N])
     plan = SidePlan(buckets, task.outputs)
     side_NK = SideSolver(plan, probe.config.seed, probe.texts, targets_N).unseen()
-    factor = _factor(encoder_NK, side_NK, targets_N)
+    factor = factor_of(encoder_NK, side_NK, targets_N)
     with_N = task.right(encoder_NK + factor * side_NK, targets_N)
     without_N = task.right(encoder_NK, targets_N)
     gain, error = gain_and_error(with_N, without_N)
@@ -143,7 +143,7 @@ def weigh_side(
         targets_N: theirs.
         asked: whether it was asked for, and is left out only where it counts nothing.
     """
-    factor = _factor(logits_NK, side_NK, targets_N)
+    factor = factor_of(logits_NK, side_NK, targets_N)
     mixed_NK = logits_NK + factor * side_NK
     right = [float((each.argmax(1) == targets_N).mean()) for each in (mixed_NK, logits_NK)]
     words = f"of {len(targets_N):,} rows that neither saw {right[0]:.1%} are right with it, "
@@ -155,7 +155,7 @@ def weigh_side(
     return Weighed(factor, Decision(buckets, reason))
 
 
-def _factor(
+def factor_of(
     logits_NK: NDArray[np.float32] | NDArray[np.float64],
     side_NK: NDArray[np.float64],
     targets_N: NDArray[np.int64],
@@ -181,7 +181,7 @@ def _crossed(
     found_2N = np.empty((2, len(targets_N)))
     own_N = np.random.default_rng(0).permutation(len(targets_N)) % 2 == 0
     for half_N in (own_N, ~own_N):
-        factor = _factor(logits_NK[~half_N], side_NK[~half_N], targets_N[~half_N])
+        factor = factor_of(logits_NK[~half_N], side_NK[~half_N], targets_N[~half_N])
         for place, times in enumerate((factor, 0.0)):
             mixed_NK = logits_NK + times * side_NK
             scale = fit_temperature(mixed_NK[~half_N], targets_N[~half_N], least_rows=1).value

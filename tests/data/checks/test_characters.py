@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.planted import sample
-from tightfit.data.checks.characters import find_undecodable, is_empty
+from tightfit.data.checks.characters import find_decomposed, find_undecodable, is_empty
 
 WRITTEN = [
     "Il dit : «CAFÉ», «À», et s'en va… À bientôt",
@@ -84,3 +84,21 @@ def test_anything_visible_is_not_empty(text: str) -> None:
 def test_printable_ascii_is_never_undecodable(text: str) -> None:
     """There is nothing to misread in it."""
     assert find_undecodable(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("plain", None),
+        ("na\u00efve Vi\u1ec7t", None),
+        ("nai\u0308ve", (2, "U+0069 U+0308, in NFC U+00EF")),
+        ("\u00ef, then e\u0323\u0302", (8, "U+0065 U+0323 U+0302, in NFC U+1EC7")),
+        ("e\u0302\u0323", (0, "U+0065 U+0302 U+0323, in NFC U+1EC7")),
+        ("\u1112\u1161\u11ab", (0, "not in NFC")),
+        ("x\u0301", None),
+        ("", None),
+    ],
+)
+def test_letters_and_marks_apart(text: str, place: tuple[int, str] | None) -> None:
+    """Only where Unicode has both in one: x with an accent is always two."""
+    assert find_decomposed(text) == place

@@ -128,6 +128,7 @@ def test_every_fix_has_a_finding() -> None:
         "truncated",
         "undecodable",
         "label_spelling",
+        "unicode_form",
     }
 
 

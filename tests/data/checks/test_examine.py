@@ -126,6 +126,7 @@ WHY = {
     "undecodable": [(6, "replacement character U+FFFD")],
     "markup": [(7, "<b>")],
     "label_spelling": [(8, "labelled Y, mostly spelt y")],
+    "unicode_form": [],
 }
 
 

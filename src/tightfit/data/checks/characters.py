@@ -25,7 +25,10 @@ _LOST = re.compile(
 
 def is_empty(text: str) -> bool:
     """Whether no character of the text is visible."""
-    return all(unicodedata.category(character) in _INVISIBLE for character in text)
+    # Nearly all texts begin with a letter or a digit.
+    return not text[:1].isalnum() and all(
+        unicodedata.category(character) in _INVISIBLE for character in text
+    )
 
 
 def find_undecodable(text: str) -> tuple[int, str] | None:
@@ -42,3 +45,27 @@ def find_undecodable(text: str) -> tuple[int, str] | None:
         return match.start(), f"UTF-8 read as another encoding: {match[0]!r}"
     what = "replacement" if match.lastgroup == "replaced" else "control"
     return match.start(), f"{what} character U+{ord(match[0]):04X}"
+
+
+def find_decomposed(text: str) -> tuple[int, str] | None:
+    """The first place that Unicode's composed form (NFC) has otherwise, and how; None if none has.
+
+    Both forms look alike, and many tokenizers make other tokens of them.
+    """
+    if unicodedata.is_normalized("NFC", text):
+        return None
+    start = 0
+    for end in range(1, len(text) + 1):
+        # A letter with the marks that follow it is what one form has as one and the other apart.
+        if end < len(text) and unicodedata.combining(text[end]):
+            continue
+        found, start = (start, text[start:end]), end
+        composed = unicodedata.normalize("NFC", found[1])
+        if composed != found[1]:
+            return found[0], f"{_codes(found[1])}, in NFC {_codes(composed)}"
+    # Such as the parts of a Korean syllable, none of which is a mark.
+    return 0, "not in NFC"
+
+
+def _codes(text: str) -> str:
+    return " ".join(f"U+{ord(character):04X}" for character in text)

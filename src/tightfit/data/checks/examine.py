@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tightfit.data.checks.characters import find_undecodable, is_empty
+from tightfit.data.checks.characters import find_decomposed, find_undecodable, is_empty
 from tightfit.data.checks.findings import (
     KINDS,
     Example,
@@ -218,6 +218,7 @@ class _Rows:
         return {
             "empty": self._finding(empty, lambda length: f"{length:,} invisible characters"),
             "undecodable": self._places(find_undecodable),
+            "unicode_form": self._places(find_decomposed),
             "markup": self._places(find_markup),
         }
 

@@ -17,6 +17,7 @@ Kind = Literal[
     "undecodable",
     "markup",
     "label_spelling",
+    "unicode_form",
 ]
 """What can be wrong with a row; :data:`MEANING` says each in words."""
 
@@ -33,6 +34,7 @@ MEANING: dict[Kind, str] = {
     "undecodable": "characters that were lost or misread",
     "markup": "HTML tags, or entities such as &lt; and #39;",
     "label_spelling": "a label that others spell with another case or Unicode form",
+    "unicode_form": "letters and marks apart (not NFC): other characters than both in one",
 }
 
 EXCERPT = 72

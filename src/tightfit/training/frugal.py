@@ -70,10 +70,11 @@ def ladder(setup: Setup) -> list[Plan]:
     """Plans with ever more parameters: the head alone first, all that fits last."""
     whole, source = setup.classifier.plan, setup.source
     rungs = {whole.total: whole}
-    head = head_alone(setup.config, source, whole)
+    # A side head is solved beside each of them, and priced beside them.
+    head = replace(head_alone(setup.config, source, whole), side=None)
     cap = whole.total // STEP
     while cap > head.total:
-        config = setup.config.with_values({"budget.cap": cap})
+        config = setup.config.with_values({"budget.cap": cap, "head.side": "off"})
         plan = decide_plan(config, setup.dataset, source, Progress(), pooling=whole.pooling)
         rungs.setdefault(plan.total, plan)
         cap //= STEP
@@ -106,6 +107,7 @@ def _on(setup: Setup, plan: Plan) -> Setup:
         found = replace(found, schedule=setup.schedule)
     return replace(
         found,
+        side=setup.side,
         deadline=setup.deadline,
         probe_rows=setup.probe_rows,
         eval_subset=setup.eval_subset,

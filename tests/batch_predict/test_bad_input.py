@@ -40,7 +40,7 @@ def said(*words: object, code: int) -> str:
     ("later", "told"),
     [
         ("goal,1,extra\n", "a row with 3 cells under a header with 2"),
-        ("goal\n", "a row with 1 cells under a header with 2"),
+        ("goal\n", "a row with 1 cell under a header with 2"),
         ('goal,"1\n', "broken quotes"),
     ],
 )

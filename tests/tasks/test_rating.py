@@ -104,12 +104,14 @@ def test_the_probe_is_the_ridge_that_leaves_each_row_out_best() -> None:
 
 
 def test_a_ridge_is_solved_where_its_gradient_is_zero(task: Rating) -> None:
-    """And not beside it: the slope there is twice the penalty and the spread."""
+    """And not beside it: the slope there is twice the shift, beside what is added to the bias."""
     features_NF, wanted_N1 = features()
     problem = RidgeProblem.of(features_NF, wanted_N1)
     found = problem.solve()
     assert problem.residual(found) < 1e-12
-    assert problem.residual(replace(found, bias_K=found.bias_K + 0.1)) == pytest.approx(0.2)
+    moved = replace(found, bias_K=found.bias_K + 0.1)
+    summed = abs(moved.bias_K[0]) + np.abs(moved.weight_KF[0]) @ np.abs(problem.scaler.mean_)
+    assert problem.residual(moved) == pytest.approx(0.2 / summed)
     same = task.head_problem(features_NF, wanted_N1[:, 0])
     assert same.penalty == problem.penalty
 

@@ -21,7 +21,7 @@ _ZEROS = 0.01
 """Zeros to a byte from which on bytes are looked at as UTF-16."""
 
 _PLAIN = 0.4
-"""How much of what is not ASCII must be letters of a language, for an encoding to be guessed."""
+"""More than this of what is not ASCII must be letters of a language, to guess an encoding."""
 
 LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "mac_roman", "cp850")
 
@@ -124,7 +124,7 @@ def guess(sample: bytes) -> str | None:
             text = codecs.getincrementaldecoder(narrow)().decode(sample)
             scores[encoding] = _sense(text, encoding)
     best = max(scores, key=scores.__getitem__, default=None)
-    return best if best is not None and scores[best] >= _PLAIN else None
+    return best if best is not None and scores[best] > _PLAIN else None
 
 
 def _sense(text: str, encoding: str) -> float:

@@ -142,14 +142,17 @@ class RidgeProblem:
         return LinearMap(weight_KF, self.wanted_NK.mean(axis=0) - weight_KF @ self.scaler.mean_)
 
     def residual(self, found: LinearMap) -> float:
-        """The largest entry of the objective's gradient at a map of the features as given."""
+        """The largest entry of the objective's gradient at a map of the features as given.
+
+        That of a bias is divided by what is added up to it: no map in fp32 is surer of a mean.
+        """
         weight_KF = found.weight_KF * self.scaler.scale_
         bias_K = found.bias_K + found.weight_KF @ self.scaler.mean_
         errors_NK = self.x_NF @ weight_KF.T + bias_K - self.wanted_NK
         slope_KF = errors_NK.T @ self.x_NF + len(self.x_NF) * self.penalty * weight_KF
-        return float(
-            2 * max(np.abs(slope_KF).max(), np.abs(errors_NK.sum(0)).max()) / len(errors_NK)
-        )
+        summed_K = np.abs(found.bias_K) + np.abs(found.weight_KF) @ np.abs(self.scaler.mean_)
+        drift_K = np.abs(errors_NK.mean(axis=0)) / np.maximum(1.0, summed_K)
+        return 2 * float(max(np.abs(slope_KF).max() / len(errors_NK), drift_K.max()))
 
 
 def _ridge(

@@ -126,7 +126,7 @@ def test_a_label_unseen_in_training_is_refused(bert: Path, tmp_path: Path) -> No
     with pytest.raises(TightfitError, match="weather") as caught:
         trained(bert, good(tmp_path), tmp_path / "run", validation=other)
     assert caught.value.exit_code == 4
-    assert "row 4 (counted from 0)" in str(caught.value)
+    assert "weather in line 5; 1 of 40 rows" in str(caught.value)
     assert "money, sport" in str(caught.value)
     assert not (tmp_path / "run").exists()
 

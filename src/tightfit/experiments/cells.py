@@ -79,9 +79,10 @@ RECIPES = (
     Cell("head-only", "head-only", _by("none")),
     Cell(RECIPE, RECIPE, _by("lora")),
     Cell("paper", "paper", PAPER),
-    Cell("VeRA", RECIPE, _by("vera")),
-    Cell("IA3", RECIPE, _by("ia3")),
-    Cell("bias tuning", RECIPE, _by("bias")),
+    *(
+        Cell(name, RECIPE, (*_by(method), "head.side=off"))
+        for name, method in {"VeRA": "vera", "IA3": "ia3", "bias tuning": "bias"}.items()
+    ),
     # What --budget and --set say of the cap is for the others: this one has none.
     Cell("full fine-tuning", "full", (*_by("full"), "budget.cap=none")),
 )

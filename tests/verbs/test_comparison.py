@@ -30,7 +30,7 @@ NAMES = [
 ]
 SHORT = [
     *("data.max_length=32", "predict.max_length=32", "train.precision=fp32", "optim.lr=1e-2"),
-    *("adapters.rank=2", "data.validation_rows=0.25"),
+    *("adapters.rank=2", "data.validation_rows=0.25", "head.side=off"),
 ]
 
 
@@ -45,7 +45,7 @@ def run(encoder: Path, rows: Any, out: Path, *settings: str, **more: Any) -> Com
 @pytest.fixture(scope="module")
 def compared(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """All rows on the toy encoder; not to be changed."""
-    return run(bert, rows_file, tmp_path_factory.mktemp("compared") / "all", "head.side=off")
+    return run(bert, rows_file, tmp_path_factory.mktemp("compared") / "all")
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(
 def test_an_ablation_replaces_the_baselines(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """The recipe as it is, then a row for each value, each with what it trains."""
     ablate = ["rank=1,4", "targets=query,query+value"]
-    found = run(bert, rows_file, tmp_path / "a", "head.side=off", ablate=ablate, max_steps=3)
+    found = run(bert, rows_file, tmp_path / "a", ablate=ablate, max_steps=3)
     trainable = {row.name: row.trainable for row in found.rows}
     assert list(trainable) == ["tight", "rank=1", "rank=4", "targets=query", "targets=query+value"]
     assert (trainable["rank=1"] - 66) * 4 == trainable["rank=4"] - 66

@@ -143,7 +143,7 @@ def test_both_sides_run_and_are_written_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a toy: the section has a row a side and the command, and the picture is there."""
-    sides = ["tightfit-dropout", "upper-cached", BASELINE, "trainer-same-dropout"]
+    sides = ["tightfit-dropout", BASELINE, "trainer-same-dropout"]
     words = ["--model", str(toy_encoder(tmp_path / "toy")), "--rows", "64", "--validation", "32"]
     words += ["--data", str(write_jsonl(tmp_path / "rows.jsonl", toy_rows(96)))]
     words += ["--sides", *sides, "--threads", "1"]

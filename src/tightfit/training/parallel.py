@@ -6,6 +6,7 @@ since each row already weighs as one of the whole step, the sum is what one proc
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -174,7 +175,14 @@ def join_peers() -> Peers:
         with _peers_alive():
             backend = BACKENDS if torch.cuda.is_available() else "gloo"
             dist.init_process_group(backend, timeout=PATIENCE)
+        atexit.register(_leave)
     return Group()
+
+
+def _leave() -> None:
+    """End what still waits for the others: a thread that lives on would abort this process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 # Test processes; each computes on one thread, since the toys are too small for more.
-JOBS ?= 2
+JOBS ?= 3
 # Options of the speed comparisons: of training, and of predicting.
 BENCH ?=
 BENCH_INFERENCE ?=

@@ -63,7 +63,7 @@ test: $(READY)
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy > .venv/mypy.log 2>&1 & types=$$!; \
-	    echo "$(PYTEST) -n $(JOBS) --dist loadfile"; $(PYTEST) -n $(JOBS) --dist loadfile; tests=$$?; \
+	    echo "$(PYTEST) -n $(JOBS)"; $(PYTEST) -n $(JOBS); tests=$$?; \
 	    wait $$types; types=$$?; echo '$(BIN)/mypy'; cat .venv/mypy.log; exit $$((tests | types))
 
 test-all: test test-faults mutants
@@ -75,7 +75,7 @@ test-faults: $(READY)
 
 # Slower than 'make test', since every line is counted; fails below the share in pyproject.toml.
 coverage: $(READY)
-	$(PYTEST) -n $(JOBS) --dist loadfile -o timeout=600 --cov
+	$(PYTEST) -n $(JOBS) -o timeout=600 --cov
 
 # An hour on one core; MUTANTS names parts of modules, such as plan or storage/. Of cosmic-ray only the
 # operators are used, which need nothing else that is not here.

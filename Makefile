@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 # Test processes; each computes on one thread, since the toys are too small for more.
-JOBS ?= 3
+JOBS ?= 2
 # Options of the speed comparisons: of training, and of predicting.
 BENCH ?=
 BENCH_INFERENCE ?=

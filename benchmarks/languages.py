@@ -1,6 +1,6 @@
 """Encoders, characters and both on seven data sets in three languages: one resumable command.
 
-    python -m benchmarks.languages --root shared/data --work /tmp/cells --rows 700 --seed 0
+    python -m benchmarks.languages --root shared/data --work WORK --rows 700 --seed 0
 
 Every system trains on the same rows and is scored once on the test rows (AG News, whose official
 test rows stay untouched, on rows held out of its training file), on 2,000 at most. `tightfit` has

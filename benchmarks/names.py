@@ -1,6 +1,6 @@
 """What label names and texts without labels are worth, on rows of training files alone.
 
-    python -m benchmarks.names --root shared/data --work /tmp/names --questions gate pool
+    python -m benchmarks.names --root shared/data --work WORK --questions gate pool
 
 ``gate``: a probe on the frozen encoder never with a sentence a label, always, where the gate of
 before wanted it (a binomial test of the nearest name, and as good as a probe), and where

@@ -1,6 +1,6 @@
 """How much of what was learned is right on rows of another kind: ``train.blend`` measured.
 
-    python -m benchmarks.shift --root shared/data --work /tmp/shift --rows 400 --seeds 2
+    python -m benchmarks.shift --root shared/data --work WORK --rows 400 --seeds 2
 
 Trains on AG News rows that name one agency, Reuters or AP, and scores on others of them, on rows
 that name the other one, and on the former with a tenth of their characters, or words, replaced.

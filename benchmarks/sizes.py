@@ -1,8 +1,8 @@
 """The best classifier at every size: few rows a class, many draws, and the peers beside it.
 
-    python -m benchmarks.sizes --root shared/data --work /tmp/sizes --sizes 2 4 8 --draws 10 \
+    python -m benchmarks.sizes --root shared/data --work WORK --sizes 2 4 8 --draws 10 \
         --setfit-python /path/to/its/python
-    python -m benchmarks.sizes --root shared/data --work /tmp/sizes --sizes 1000 --draws 3
+    python -m benchmarks.sizes --root shared/data --work WORK --sizes 1000 --draws 3
 
 A size is rows a class, and from 500 on rows in all, drawn at random. Every side trains on the same
 rows and encoder with its defaults, and is scored on the same up to 2,000 test rows; of AG News,

@@ -78,7 +78,8 @@ def test_zeros_tell_utf_16_without_a_mark(encoding: str, script: str, end: str) 
     assert marked(content.encode()) is None
 
 
-@given(st.text(st.characters(codec="utf-8"), min_size=1))
+# A text that has zeros itself, behind every line break, cannot be told from UTF-16.
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
 def test_zeros_in_utf_8_are_characters(text: str) -> None:
     """A few of them do not make it UTF-16; a mark always tells."""
     assert marked(f"text,label\n{text}\0,x\n{text}\0\0,y\n".encode()) is None

@@ -294,12 +294,6 @@ def test_few_rows_are_passed_more_often(rows: int, asked: str, epochs: float) ->
     assert decide_epochs(config, rows).value == epochs
 
 
-@pytest.mark.parametrize(("rows", "epochs"), [(100_000, 4), (3_000, 8), (200, 10)])
-def test_pairs_are_passed_half_as_often_again(rows: int, epochs: float) -> None:
-    """But no more often than anything else."""
-    assert decide_epochs(load_config("tight", ["data.pair=true"]), rows).value == epochs
-
-
 @pytest.mark.parametrize(
     ("asked", "share", "kept", "words"),
     [

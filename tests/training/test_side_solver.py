@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.toy_setups import Notes, toy_settings, toy_table
 from tightfit.budget.parts import SidePlan
-from tightfit.config import Config
+from tightfit.config import Config, load_config
 from tightfit.errors import ProofError, SettingsError
 from tightfit.model.locate import locate
 from tightfit.model.side_head import SideHead, hashed
@@ -179,3 +179,11 @@ def test_it_counts_by_what_it_knows() -> None:
     none, words = weighed(3.0, 0.0)
     assert none == 0
     assert words.endswith("without: left out")
+
+
+@pytest.mark.parametrize("value", ["0", "none", "some", "true"])
+def test_what_is_no_number_of_buckets_is_told_once(value: str) -> None:
+    """Not once for the words and once for the number that it might have been."""
+    with pytest.raises(SettingsError) as caught:
+        load_config(settings=[f"head.side={value}"])
+    assert str(caught.value).count("head.side") == 1

@@ -16,6 +16,7 @@ from pydantic import (
 from tightfit.config.text_settings import Delimiter, Encoding, Quoting
 from tightfit.config.value_types import (
     Blend,
+    Buckets,
     ColumnNames,
     CountOrShare,
     Decay,
@@ -132,7 +133,7 @@ class Head(Section):
     """What it reads of the encoder's last layer: the first token's state, or the mean of all. The
     mean costs all of that layer. ``auto``: what a linear classifier on the frozen encoder finds
     better on training rows."""
-    side: Literal["off", "auto"] | Annotated[int, Field(ge=1)] = "off"
+    side: Buckets = "off"
     """A linear map of a text's characters beside the encoder, whose outputs are added to the
     logits: so many hashed buckets. It is solved, counts under the cap, and reads languages that the
     encoder does not. ``auto``: where it helps a linear classifier on the frozen encoder, and then
@@ -217,8 +218,8 @@ class Optim(Section):
     warmup_steps: CountOrShare
     """Optimiser steps of linear warm-up, a count or (below 1) a share of all steps."""
     epochs: Epochs
-    """Passes over the training rows; ``auto``: 3 where rows are many, up to 10 where they are few,
-    and half as many again over pairs. Fewer, to be done sooner; ``--minutes`` decides by itself."""
+    """Passes over the training rows; ``auto``: 3 where rows are many, up to 10 where they are few.
+    Fewer, to be done sooner; ``--minutes`` decides by itself."""
     batch: Annotated[int, Field(ge=1)]
     """Rows in one forward pass. Larger ones leave few rows too few steps."""
     accumulate: Annotated[int, Field(ge=1)]
@@ -294,8 +295,8 @@ class Train(Section):
     counts as much, however rare. ``log_loss``: the least, where probabilities matter more."""
     blend: Blend = 1.0
     """How much of what was learned is kept: 1 is all of it, and 0.5 lies half-way between the start
-    and that. Less of it answers rows of another kind better. ``auto``: the least that the
-    validation rows cannot tell from the best."""
+    and that. ``auto``: the least that the validation rows cannot tell from the best; on rows of
+    another kind all of it was better where that was measured."""
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
     folds: Folds = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -32,6 +32,16 @@ def _from_file(value: object) -> object:
         return tomllib.loads(Path(value).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"no TOML file of sentences by label: {error}") from error
+
+
+def _as_buckets(value: object) -> object:
+    """One error for all that a union of words and numbers would refuse one by one."""
+    if value in ("off", "auto"):
+        return value
+    number = str(value)
+    if isinstance(value, bool) or not number.isdecimal() or int(number) < 1:
+        raise ValueError("should be 'off', 'auto' or a number of buckets, 1 or more")
+    return int(number)
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
@@ -82,5 +92,7 @@ Blend = Annotated[
     PlainSerializer(lambda value: "auto" if value is None else value),
 ]
 """A share above 0, or ``auto``."""
+Buckets = Annotated[Literal["off", "auto"] | int, BeforeValidator(_as_buckets)]
+"""A count of buckets, ``off`` or ``auto``."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """What remains of a running mean after one step."""

@@ -126,10 +126,11 @@ def once(key: Callable[[], Hashable], make: Callable[[], Made]) -> Made:
     work = _ACTIVE.get()
     if work is None:
         return make()
-    found: Made | None = work.results.get(key())
+    known = key()
+    found: Made | None = work.results.get(known)
     if found is None:
         found = make()
-    work.results.keep(key(), found, OVERHEAD_BYTES + int(getattr(found, "nbytes", 0)))
+    work.results.keep(known, found, OVERHEAD_BYTES + int(getattr(found, "nbytes", 0)))
     return found
 
 

@@ -69,10 +69,12 @@ def verdict(run: Run) -> Verdict:
     plan = run.plan
     cap = "" if plan.budget is None else f" of {plan.budget:,}"
     learned = adapter_words(run)
+    # The curves of the page are those of the steps, which know nothing of it.
+    beside = " A side head, solved apart, reads the characters of texts." if plan.side else ""
     of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
     return Verdict(
         sentence=f"{_scored(run)} · {plan.total:,}{cap} parameters · {learned}",
-        spent=f"It trained {plan.total:,} {of_cap}; {learned}.",
+        spent=f"It trained {plan.total:,} {of_cap}; {learned}.{beside}",
         sound=all(proof.get("ok") for proof in run.proofs.values()),
     )
 

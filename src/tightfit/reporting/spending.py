@@ -64,7 +64,7 @@ def spending(run: Run) -> Spending:
     parts.append(Part("head", plan.head, plan.head / whole, "head", head))
     if plan.side is not None:
         share = plan.side.parameters / whole
-        parts.append(Part("side head", plan.side.parameters, share, TONES[-1], plan.side.price))
+        parts.append(Part("side head", plan.side.parameters, share, "side", plan.side.price))
     if plan.headroom is not None:
         parts.append(Part("left under the cap", plan.headroom, plan.headroom / whole, "free"))
     return Spending(

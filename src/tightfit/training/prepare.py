@@ -46,10 +46,6 @@ LEAST_EPOCHS, MOST_EPOCHS = 3, 10
 MANY_ROWS, ROWS_POWER = 20_000, 0.3
 """From so many rows on the least epochs suffice; below, epochs grow with this power."""
 
-PAIR_EPOCHS = 1.5
-"""So many times as many over pairs, which an encoder of single texts has to learn to read: on 3,000
-rows of SICK a Spearman of 0.807 in place of 0.799 (docs/experiments, "Pairs on SICK")."""
-
 LEAN_REASON = "the same logits with less work"
 
 
@@ -338,8 +334,8 @@ def decide_epochs(config: Config, rows: int) -> Decision[float]:
     """Passes over the training rows: many over few, since a step teaches the same in both."""
     if config.optim.epochs is not None:
         return Decision(config.optim.epochs, ASKED)
-    epochs = LEAST_EPOCHS * max(1.0, (MANY_ROWS / rows) ** ROWS_POWER)
-    epochs = min(MOST_EPOCHS, round(epochs * (PAIR_EPOCHS if config.data.pair else 1.0)))
+    epochs = round(LEAST_EPOCHS * (MANY_ROWS / rows) ** ROWS_POWER)
+    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, epochs))
     return Decision(float(epochs), f"{rows:,} rows to train on")
 
 

@@ -165,3 +165,31 @@ def test_a_mistake_is_told_before_anything_heavy_is_imported(
     )
     told = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True)
     assert told.stdout.decode().split() == [fault], told.stderr.decode()
+
+
+FAULTY_ROWS = {
+    "a word,x\nanother,\n": "rows without a label",
+    "a word,x\n,y\n": "rows without a text",
+    "a word,x\nanother,x\n": "at least 2 classes",
+    "a word,x\na word,y\n": "all rows have the same text",
+    "a word,x\nanother,y\n": "no class has two different texts",
+}
+ASK_OF_ROWS = """
+import sys, tightfit
+for verb in (tightfit.train, tightfit.dry_run):
+    for file in sys.argv[1:]:
+        try: verb(file, progress=tightfit.progress.Progress())
+        except tightfit.errors.DataError as error: print(error)
+print(*{'torch', 'transformers', 'peft', 'sklearn', 'scipy', 'datasets'} & {*sys.modules}, '.')
+"""
+
+
+def test_faulty_rows_are_told_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    """What can be said of rows alone waits for no library that computes."""
+    files = [tmp_path / f"{number}.csv" for number in range(len(FAULTY_ROWS))]
+    for file, rows in zip(files, FAULTY_ROWS, strict=True):
+        file.write_text(f"text,label\n{rows}", "utf-8")
+    command = [sys.executable, "-c", ASK_OF_ROWS, *map(str, files)]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True)
+    assert [told.stdout.count(words) for words in FAULTY_ROWS.values()] == [2] * len(files)
+    assert told.stdout.endswith("\n.\n"), told.stdout

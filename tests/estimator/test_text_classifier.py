@@ -46,7 +46,7 @@ from tightfit.data.tokens import TextTokenizer
 from tightfit.errors import ArtefactError, Interrupted
 from tightfit.estimator import text_estimator
 from tightfit.training import probe
-from tightfit.verbs import origin
+from tightfit.verbs import chosen
 
 Make = Callable[..., TightfitClassifier]
 
@@ -271,7 +271,7 @@ def test_a_search_chooses_and_probes_once_for_the_same_rows(
     """Of each fold, whatever the rate; and answers as fits do that share nothing."""
     calls: Counter[str] = Counter()
     monkeypatch.setattr(text_estimator, "_SHARED", SharedWork())
-    for module, name in ((origin, "choose_encoder"), (probe, "_features")):
+    for module, name in ((chosen, "choose_encoder"), (probe, "_features")):
         monkeypatch.setattr(module, name, partial(_counted, calls, getattr(module, name)))
     settings = [{**SETTINGS, "head.pooling": "auto", "optim.lr": lr} for lr in (1e-3, 1e-2)]
     found = GridSearchCV(make(), {"settings": settings}, cv=2).fit(TEXTS, TWO)

@@ -20,9 +20,9 @@ from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError,
 from tightfit.experiments.cells import RECIPES
 from tightfit.progress import Progress
 from tightfit.storage import RunFolder
-from tightfit.training.request import TrainRequest
 from tightfit.verbs import comparison, run_training
 from tightfit.verbs.forecast import forecast
+from tightfit.verbs.origin import ReadRequest
 
 NAMES = [
     *("majority class", "tf-idf + logistic regression", "mean embeddings + logistic regression"),
@@ -239,10 +239,10 @@ def test_a_training_that_diverges_is_left_out(
     """With the reason; the rest is compared."""
     real = run_training.run_training
 
-    def wild(request: TrainRequest, *given: Any, **more: Any) -> TrainResult:
-        if request.config.optim.lr > 1:
+    def wild(read: ReadRequest, *given: Any, **more: Any) -> TrainResult:
+        if read.request.config.optim.lr > 1:
             raise ProofError("worse than its start")
-        return real(request, *given, **more)
+        return real(read, *given, **more)
 
     monkeypatch.setattr(comparison, "run_training", wild)
     found = run(bert, rows_file, tmp_path / "a", ablate=["lr=1e-3,30"], max_steps=2)
@@ -278,8 +278,8 @@ def test_what_does_not_fit_into_the_time_is_named(
     class Hour:
         minutes = 60.0
 
-    def slow(request: TrainRequest, progress: Progress) -> Any:
-        return Hour() if request.config.recipe == "full" else real(request, progress)
+    def slow(read: ReadRequest, progress: Progress) -> Any:
+        return Hour() if read.request.config.recipe == "full" else real(read, progress)
 
     monkeypatch.setattr("tightfit.verbs.comparison.forecast", slow)
     found = run(bert, rows_file, out, minutes=2)

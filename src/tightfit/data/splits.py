@@ -6,13 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from tightfit import extras
 from tightfit.data.label_strata import Strata, one_each, several_labels, shared_out
 from tightfit.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from sklearn import model_selection
+else:  # which what is wrong with the rows does not wait for
+    model_selection = extras.lazy("sklearn.model_selection", "a split of rows")
 
 SMALL_SHARE = 0.1
 """Held out instead of a count that is more than this share of the rows."""
@@ -149,7 +154,7 @@ def _stratified(strata: Sequence[int], held_out: int, seed: int, note: str | Non
         split = _shuffled(rest, held_out, seed, None)
     else:
         ids = [strata[row] for row in rest]
-        train, validation = train_test_split(
+        train, validation = model_selection.train_test_split(
             rest, test_size=held_out, stratify=ids, random_state=seed
         )
         split = _with_each_class(train, validation, strata)

@@ -12,6 +12,7 @@ from typing import Any, Self, TypedDict, Unpack
 from tightfit.config import DEFAULT_RECIPE, OPTIONS, Config, Settings, settings_of
 from tightfit.data.sources import Columns, check_source
 from tightfit.errors import SettingsError
+from tightfit.extras import ensure
 from tightfit.model.candidates import variants
 from tightfit.model.locate import check_model
 from tightfit.model.unread_texts import readability_warning
@@ -112,6 +113,7 @@ class TrainRequest:
             ModelError: the model's folder is not there.
             MachineError: a file may not be read.
             SettingsError: a split was asked for, and validation rows given.
+            MissingExtraError: the package of a tracker is not installed.
         """
         if self.validation is not None and self.config.data.split != "random":
             raise SettingsError(
@@ -125,6 +127,7 @@ class TrainRequest:
                 seen=f"head.start={self.config.head.start}",
                 next_step="name the run with --from, or set head.start=probe",
             )
+        check_tracker(self.config)
         columns = Columns.of(self.config.data)
         texts = [] if self.data is None else check_source(self.data, columns, progress=progress)
         if self.validation is not None:
@@ -139,6 +142,16 @@ class TrainRequest:
             told = readability_warning(encoders[0][0], texts)
             if told is not None:
                 progress.warn(told)
+
+
+def check_tracker(config: Config) -> None:
+    """Refuse early what a tracker would refuse when the run has begun.
+
+    Raises:
+        MissingExtraError: the tracker's package is not installed.
+    """
+    if config.tracking.to != "none":
+        ensure(config.tracking.to, f"tracking.to={config.tracking.to}")
 
 
 def check_same_settings(asked: Config, began: Config) -> None:

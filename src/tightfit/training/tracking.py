@@ -12,20 +12,10 @@ from accelerate import Accelerator
 from accelerate.state import is_initialized
 
 from tightfit.config import Config
-from tightfit.extras import ensure
 from tightfit.training.callbacks import Callback, TrainingState
+from tightfit.training.request import check_tracker
 
 PROJECT = "tightfit"
-
-
-def check_tracker(config: Config) -> None:
-    """Refuse early what a :class:`Tracker` would refuse when the run has begun.
-
-    Raises:
-        MissingExtraError: the tracker's package is not installed.
-    """
-    if config.tracking.to != "none":
-        ensure(config.tracking.to, f"tracking.to={config.tracking.to}")
 
 
 class Tracker(Callback):

@@ -48,6 +48,7 @@ from tightfit.training.prepare import plan_for
 from tightfit.training.request import TrainRequest
 from tightfit.training.time_budget import TimeLimit
 from tightfit.verbs.forecast import forecast
+from tightfit.verbs.origin import ReadRequest
 from tightfit.verbs.run_training import run_training
 from tightfit.verbs.train_result import TrainResult, read_result
 
@@ -275,12 +276,13 @@ def _training(
     def run(request: TrainRequest = request, run_folder: Path = run_folder) -> Row:
         if storage.RunFolder(run_folder).manifest.is_file():
             return _row(name, read_result(run_folder))
-        now = replace(request, started=time.monotonic())
-        result = run_training(now, run_folder, resume=True, overwrite=False, progress=progress)
+        read = ReadRequest.read(replace(request, started=time.monotonic()), progress)
+        result = run_training(read, run_folder, resume=True, overwrite=False, progress=progress)
         return _row(name, result)
 
     def seconds() -> float:
-        return 60 * forecast(replace(request, started=time.monotonic()), Progress()).minutes
+        now, silence = replace(request, started=time.monotonic()), Progress()
+        return 60 * forecast(ReadRequest.read(now, silence), silence).minutes
 
     def within(minutes: float) -> Row:
         config = request.config.with_values({"train.minutes": minutes})

@@ -27,6 +27,9 @@ def dry_run(
     request, progress = request_of(data, from_run, options), progress or RichProgress()
     request.check(progress)
     progress.say("measuring what a training would take")
-    from tightfit.verbs.forecast import forecast
+    from tightfit.verbs.origin import ReadRequest
 
-    return forecast(request, progress)
+    read = ReadRequest.read(request, progress)
+    from tightfit.verbs.forecast import forecast  # and with it torch
+
+    return forecast(read, progress)

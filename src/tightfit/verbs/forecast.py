@@ -14,9 +14,9 @@ from tightfit.budget.parameter_plan import Plan
 from tightfit.progress import Progress
 from tightfit.training.pace import rehearse
 from tightfit.training.prepare import prepare
-from tightfit.training.request import TrainRequest
 from tightfit.training.time_budget import TimeLimit, fit_into, trainings
-from tightfit.verbs.origin import choose_plan, origin_of, read_rows
+from tightfit.verbs.chosen import choose_plan
+from tightfit.verbs.origin import ReadRequest
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,10 @@ class Forecast:
         }
 
 
-def forecast(request: TrainRequest, progress: Progress) -> Forecast:
+def forecast(read: ReadRequest, progress: Progress) -> Forecast:
     """What would come of a request; see :func:`dry_run`."""
-    config = request.config
-    origin = origin_of(request)
-    dataset = read_rows(request, origin, progress)
-    chosen = choose_plan(request, dataset, origin, progress)
+    request, dataset = read.request, read.dataset
+    config, chosen = request.config, choose_plan(read, progress)
     plan = chosen.plan
     set_seed(config.seed)
     setup = prepare(

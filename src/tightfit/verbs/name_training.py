@@ -10,15 +10,10 @@ import numpy as np
 from accelerate.utils import set_seed
 
 from tightfit import storage
-from tightfit.config import Config
-from tightfit.data.labels import LabelSet
-from tightfit.data.table import Table
 from tightfit.errors import SettingsError
 from tightfit.model.artefact import save_artefact
 from tightfit.progress import Progress
 from tightfit.run import Run
-from tightfit.tasks import SingleLabel
-from tightfit.tasks.dataset import Dataset, with_pool
 from tightfit.training.encoder_choice import choose_encoder
 from tightfit.training.frozen_probe import FEW_ROWS
 from tightfit.training.importance import HEAD_ALONE
@@ -26,26 +21,23 @@ from tightfit.training.label_names import name_texts
 from tightfit.training.objective import why_unsolved
 from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import plan_for, prepare
-from tightfit.training.request import TrainRequest
 from tightfit.training.resume import RunStart
 from tightfit.training.setup import Setup
 from tightfit.training.solve import head_is_solved, solve_head
+from tightfit.verbs.origin import ReadRequest
 from tightfit.verbs.sealing import gates, round_trip_of, seal_trained, summed
 from tightfit.verbs.train_result import TrainResult, read_result
 
-SOURCE = "label names"
-"""What stands in ``data.json`` as the source of such a run's rows."""
-
 
 def train_on_names(
-    request: TrainRequest, path: Path, *, resume: bool, overwrite: bool, progress: Progress
+    read: ReadRequest, path: Path, *, resume: bool, overwrite: bool, progress: Progress
 ) -> TrainResult:
     """Do what was asked for; see :func:`tightfit.verbs.train.train`."""
     start, begun = RunStart(path, resume=resume, overwrite=overwrite), time.monotonic()
     with storage.lock_run(path):
         if start.finished:  # by a process that held it until now
             return read_result(path)
-        setup = _setup(request, progress)
+        setup = _setup(read, progress)
         folder = start.create(setup)
         storage.write_text(folder.history, "")
         solve_head(setup, frozen=True)
@@ -80,19 +72,20 @@ def train_on_names(
         return seal_trained(run, setup, result, None, proofs=proofs, artefact=folder.adapter)
 
 
-def _setup(request: TrainRequest, progress: Progress) -> Setup:
+def _setup(read: ReadRequest, progress: Progress) -> Setup:
     """The frozen encoder, and a head that is to be solved on a sentence for each label.
 
     Raises:
         BudgetError: the head does not fit under the cap.
         SettingsError: the head is none that can be solved.
     """
-    config = request.config
-    dataset = with_pool(_dataset(config), config, request.unlabelled)
+    config = read.request.config
+    sentences = name_texts(config, read.dataset)
+    dataset = replace(read.dataset, facts={**read.dataset.facts, "sentences": sentences})
     # No sentence can tell which encoder is better, but each whether it reads them.
-    few = dataset.facts["sentences"][: FEW_ROWS - 1]
-    sentences = replace(dataset, train_texts=few, train_targets=np.arange(len(few)))
-    encoder = choose_encoder(config, sentences, None, progress)
+    few = sentences[: FEW_ROWS - 1]
+    as_rows = replace(dataset, train_texts=few, train_targets=np.arange(len(few)))
+    encoder = choose_encoder(config, as_rows, None, progress)
     source, pooling = encoder.source, decide_pooling(encoder.probe, encoder.source)
     alone = config.with_values(HEAD_ALONE)
     plan = plan_for(alone, source, dataset.task.outputs, pooling=pooling.value)
@@ -107,29 +100,3 @@ def _setup(request: TrainRequest, progress: Progress) -> Setup:
     set_seed(config.seed)
     chosen = {**encoder.decisions, "pooling": pooling}
     return prepare(config, dataset, source, plan, chosen=chosen, progress=progress)
-
-
-def _dataset(config: Config) -> Dataset:
-    """No row, and what is known of the labels."""
-    names, none = config.data.labels, np.zeros(0, dtype=np.int64)
-    task, empty = SingleLabel(LabelSet(names, names)), Table([], [])
-    facts = {
-        "source": SOURCE,
-        "validation_source": "",
-        "held_out": False,
-        "folds": None,
-        "note": None,
-        "split": None,
-        "rows": 0,
-        "train_rows": 0,
-        "validation_rows": 0,
-        "limit": None,
-        "train_counts": task.counts(none),
-        "train_fingerprint": empty.fingerprint(),
-        "validation_fingerprint": empty.fingerprint(),
-        "warnings": [],
-        "unlabelled": 0,
-    }
-    dataset = Dataset(task, [], none, [], none, facts)
-    facts["sentences"] = name_texts(config, dataset)
-    return dataset

@@ -1,36 +1,29 @@
-"""Rows and plan of a training, whether it begins anew or goes on from a run."""
+"""The rows of a training, whether it begins anew or goes on from a run.
+
+They are read before torch is imported: whoever gives faulty rows is told within a second or two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from accelerate.utils import set_seed
 
-from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Config, Decision
-from tightfit.data.shared_work import once
-from tightfit.model.candidates import variants
-from tightfit.model.locate import Source, locate
+from tightfit.config import Config
+from tightfit.data.labels import LabelSet
+from tightfit.data.table import Table
 from tightfit.progress import Progress
 from tightfit.run import Run
-from tightfit.tasks import need_one_class
+from tightfit.tasks import SingleLabel, need_one_class
 from tightfit.tasks.dataset import Dataset, read_dataset, tell_about, with_pool
 from tightfit.tasks.known_rows import KnownRows
 from tightfit.tasks.validation_logits import ValidationLogits
-from tightfit.training.continued_start import continued_plan
-from tightfit.training.encoder_choice import CHOICE_ASIDE, choose_encoder, recorded_encoder
-from tightfit.training.importance import decide_plan
-from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.request import TrainRequest
-from tightfit.training.side_choice import decide_side
 from tightfit.training.summary import Continued
-from tightfit.training.time_budget import TimeLimit
 
-AS_BEFORE = "as in the run that it goes on from"
+SOURCE = "label names"
+"""What stands in ``data.json`` as the source of such a run's rows."""
 
 
 @dataclass(frozen=True)
@@ -84,21 +77,31 @@ class Origin:
         return Continued(known.run, bool(kept), len(texts), before, after, *told)
 
 
-def origin_of(request: TrainRequest) -> Origin | None:
-    """The run that a training goes on from, if any.
+@dataclass(frozen=True)
+class ReadRequest:
+    """A request whose rows are read."""
 
-    Raises:
-        ArtefactError: it is incomplete or damaged.
-    """
-    return None if request.from_run is None else Origin.of(request.from_run)
+    request: TrainRequest
+    dataset: Dataset
+    origin: Origin | None = None
+    """The run that is gone on from, if any."""
+
+    @classmethod
+    def read(cls, request: TrainRequest, progress: Progress) -> ReadRequest:
+        """Read the rows of a request, and say what there is to say of them.
+
+        Raises:
+            DataError: rows are faulty, or too few.
+            ArtefactError: the run to go on from is incomplete or damaged.
+        """
+        origin = None if request.from_run is None else Origin.of(request.from_run)
+        dataset = _rows(request, origin, progress)
+        return cls(request, with_pool(dataset, request.config, request.unlabelled), origin)
 
 
-def read_rows(request: TrainRequest, origin: Origin | None, progress: Progress) -> Dataset:
-    """The rows of a training, and words about them.
-
-    Raises:
-        DataError: rows are faulty, or too few.
-    """
+def _rows(request: TrainRequest, origin: Origin | None, progress: Progress) -> Dataset:
+    if request.data is None:
+        return _no_rows(request.config)
     rows = (request.config, request.data, request.validation, request.limit)
     if origin is None:
         dataset = read_dataset(*rows, progress=progress)
@@ -107,74 +110,28 @@ def read_rows(request: TrainRequest, origin: Origin | None, progress: Progress) 
         for sentence in origin.known.about(dataset.facts):
             progress.say(sentence)
     tell_about(dataset, progress)
-    return with_pool(dataset, request.config, request.unlabelled)
+    return dataset
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What is decided before a classifier is built."""
-
-    source: Source
-    plan: Plan
-    decisions: Mapping[str, Decision[Any]]
-    """Why, by the names in :class:`Decisions`; what is on record already is not among them."""
-
-
-def choose_plan(
-    request: TrainRequest, dataset: Dataset, origin: Origin | None, progress: Progress
-) -> Chosen:
-    """The encoder, what its head reads, and what trains.
-
-    Raises:
-        BudgetError: not even the head fits under the cap.
-        ModelError: an encoder cannot be found.
-    """
-    config, minutes = request.config, request.config.train.minutes
-    if origin is not None:
-        decided = origin.run.decisions
-        source = recorded_encoder(config, decided)
-        plan = continued_plan(config, source, origin.run.plan, dataset.task.outputs)
-        kept = {"encoder": decided.encoder, "prefix": decided.prefix}
-        same: dict[str, Decision[Any]] = {
-            name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each
-        }
-        if plan.side:
-            same["side"] = Decision(plan.side.buckets, AS_BEFORE)
-        return Chosen(source, plan, {**same, "pooling": Decision(plan.pooling, AS_BEFORE)})
-    limit = None if minutes is None else TimeLimit(minutes, request.started)
-    source, decisions = _choose(config, dataset, limit, progress)
-    side = decisions.get("side")
-    buckets = side.value if side and side.value else "off"
-    set_seed(config.seed)  # deciding by importance builds a model
-    plan = decide_plan(
-        config.with_values({"head.side": buckets}),
-        dataset,
-        source,
-        progress,
-        pooling=decisions["pooling"].value,
-    )
-    return Chosen(source, plan, decisions)
-
-
-def _choose(
-    config: Config, dataset: Dataset, limit: TimeLimit | None, progress: Progress
-) -> tuple[Source, Mapping[str, Decision[Any]]]:
-    """The encoder, what its head reads, and the size of a side head; where fits share work, once
-    for the same rows."""
-
-    def make() -> tuple[Source, Mapping[str, Decision[Any]]]:
-        chosen = choose_encoder(config, dataset, limit, progress)
-        seconds = None if limit is None else CHOICE_ASIDE * limit.left
-        pooling = decide_pooling(chosen.probe, chosen.source, seconds)
-        side = decide_side(chosen.probe, chosen.source, pooling.value, seconds)
-        beside = {"side": side} if side else {}
-        return chosen.source, {**chosen.decisions, "pooling": pooling, **beside}
-
-    def key() -> Hashable:
-        task, asked = dataset.task, {"model", "head", "adapters", "budget", "data", "seed"}
-        rows = (dataset.facts["train_fingerprint"], task.kind, *task.names)
-        encoders = [(locate(name).digest(), prefix) for name, prefix in variants(config.model)]
-        return (config.model_dump_json(include=asked), rows, *encoders)
-
-    # How much is compared depends on the time that is left, where there is a limit.
-    return make() if limit is not None else once(key, make)
+def _no_rows(config: Config) -> Dataset:
+    """No row, and what is known of the labels."""
+    names, none = config.data.labels, np.zeros(0, dtype=np.int64)
+    task, empty = SingleLabel(LabelSet(names, names)), Table([], [])
+    facts = {
+        "source": SOURCE,
+        "validation_source": "",
+        "held_out": False,
+        "folds": None,
+        "note": None,
+        "split": None,
+        "rows": 0,
+        "train_rows": 0,
+        "validation_rows": 0,
+        "limit": None,
+        "train_counts": task.counts(none),
+        "train_fingerprint": empty.fingerprint(),
+        "validation_fingerprint": empty.fingerprint(),
+        "warnings": [],
+        "unlabelled": 0,
+    }
+    return Dataset(task, [], none, [], none, facts)

@@ -41,39 +41,36 @@ from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
 from tightfit.training.prepare import prepare
-from tightfit.training.request import TrainRequest
 from tightfit.training.resume import RunStart, write_decided
 from tightfit.training.setup import Fitted, Setup
 from tightfit.training.side_choice import weigh_side
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.solve import head_is_solved
 from tightfit.training.time_budget import TimeLimit, fit_into
-from tightfit.training.tracking import Tracker, check_tracker
-from tightfit.verbs.origin import Chosen, Origin, choose_plan, origin_of, read_rows
+from tightfit.training.tracking import Tracker
+from tightfit.verbs.chosen import Chosen, choose_plan
+from tightfit.verbs.origin import Origin, ReadRequest
 from tightfit.verbs.sealing import gates, round_trip_of, seal_trained, summed
 from tightfit.verbs.train_result import TrainResult, read_result
 
 
 def run_training(
-    request: TrainRequest, path: Path, *, resume: bool, overwrite: bool, progress: Progress
+    read: ReadRequest, path: Path, *, resume: bool, overwrite: bool, progress: Progress
 ) -> TrainResult:
     """Do what was asked for; see :func:`tightfit.verbs.train.train`."""
-    config, peers = request.config, join_peers()
+    config, peers = read.request.config, join_peers()
     check_parallel(config, peers)
     if peers.rank > 0:
-        dataset = read_rows(request, origin_of(request), Progress())
-        work(config, dataset, peers)
+        work(config, read.dataset, peers)
         return peers.share(None)
     start = RunStart(path, resume=resume, overwrite=overwrite)
-    check_tracker(config)
     _announce(config, progress)
     with storage.lock_run(path):
         if start.finished:  # by a process that held it until now
             return read_result(path)
-        origin = origin_of(request)
-        setup, folder = _begin(request, start, origin, peers=peers, progress=progress)
+        setup, folder = _begin(read, start, peers=peers, progress=progress)
         trained = _fit(folder, setup, peers, start=start, progress=progress)
-        return peers.share(_finish(folder, trained, origin, progress=progress))
+        return peers.share(_finish(folder, trained, read.origin, progress=progress))
 
 
 def _announce(config: Config, progress: Progress) -> None:
@@ -89,22 +86,17 @@ def _announce(config: Config, progress: Progress) -> None:
 
 
 def _begin(
-    request: TrainRequest,
-    start: RunStart,
-    origin: Origin | None,
-    *,
-    peers: Peers,
-    progress: Progress,
+    read: ReadRequest, start: RunStart, *, peers: Peers, progress: Progress
 ) -> tuple[Setup, storage.RunFolder]:
     """Decide, or take over what an unfinished run decided, and hold the folder ready."""
+    request, dataset, origin = read.request, read.dataset, read.origin
     config, limit = request.config, None
-    dataset = read_rows(request, origin, progress)
     if config.train.minutes is not None:
         limit = TimeLimit(config.train.minutes, request.started)
         limit.check()
     stored = start.stored()
     if stored is None:
-        chosen, decided = choose_plan(request, dataset, origin, progress), None
+        chosen, decided = choose_plan(read, progress), None
     else:
         start.check_same(config, dataset, stored)
         decided = stored.decisions

@@ -1,6 +1,6 @@
 """``tightfit train``: from rows to a sealed run.
 
-What can be refused at once is refused here, before torch is imported.
+What can be refused at once, or by the rows alone, is refused here, before torch is imported.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ def train(
     Raises:
         TightfitError: its subclasses tell what is wrong; nothing half-written is left behind.
     """
-    progress = progress or RichProgress()
+    first = is_first_process()
+    progress = (progress or RichProgress()) if first else Progress()  # of several, one speaks
     if label_names is not None:
         beside: Any = {"unlabelled": unlabelled, "from_run": from_run, "options": options}
         request = names_request(label_names, data, **beside)
     else:
         request = replace(request_of(data, from_run, options), unlabelled=unlabelled)
     path = Path(out) if out is not None else storage.next_path()
-    first = is_first_process()
     if resume and storage.RunFolder(path).manifest.is_file():
         check_same_settings(request.config, Run(path).config)
         progress.say(f"{path} is complete; nothing to resume")
@@ -71,12 +71,15 @@ def train(
         storage.check_may_create(path, overwrite=overwrite)
         check_not_input(path, data, request.validation, request.from_run, request.unlabelled)
     request.check(progress)
-    if first:
-        progress.say(f"training into {path}")
+    progress.say(f"training into {path}")
+    from tightfit.verbs.origin import ReadRequest
+
+    read = ReadRequest.read(request, progress)
+    # And with these torch.
     if label_names is not None:
         from tightfit.verbs.name_training import train_on_names
 
-        return train_on_names(request, path, resume=resume, overwrite=overwrite, progress=progress)
+        return train_on_names(read, path, resume=resume, overwrite=overwrite, progress=progress)
     from tightfit.verbs.run_training import run_training
 
-    return run_training(request, path, resume=resume, overwrite=overwrite, progress=progress)
+    return run_training(read, path, resume=resume, overwrite=overwrite, progress=progress)

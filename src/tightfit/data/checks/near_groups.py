@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.cluster.hierarchy import DisjointSet
 
 from tightfit import extras
 from tightfit.data.checks.near import find_near, join_near, near_steps
 from tightfit.data.checks.repeats import first_rows, text_key
 from tightfit.progress import Progress
+
+if TYPE_CHECKING:
+    from scipy.cluster import hierarchy
+else:
+    hierarchy = extras.lazy("scipy.cluster.hierarchy", "looking for near duplicates")
 
 MOST_HELD, MOST_TRAINED = 200, 1_000
 """Rows of either side that are compared: about a second, whatever the size of the data."""
@@ -41,7 +46,7 @@ def near_groups(texts: Sequence[str], progress: Progress | None = None) -> list[
     """
     keys = [text_key(text) for text in texts]
     place = {key: number for number, key in enumerate(first_rows(keys))}
-    sets = DisjointSet(range(len(place)))
+    sets = hierarchy.DisjointSet(range(len(place)))
     steps = near_steps(len(place), 0)
     with (progress or Progress()).track("grouping near duplicates", steps) as bar:
         join_near(list(place), sets, least=GROUPED, advance=bar.advance)

@@ -1,0 +1,95 @@
+"""The encoder and the plan of a training, chosen on its rows or taken from the run before."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from accelerate.utils import set_seed
+
+from tightfit.budget.parameter_plan import Plan
+from tightfit.config import Config, Decision
+from tightfit.data.shared_work import once
+from tightfit.model.candidates import variants
+from tightfit.model.locate import Source, locate
+from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset
+from tightfit.training.continued_start import continued_plan
+from tightfit.training.encoder_choice import CHOICE_ASIDE, choose_encoder, recorded_encoder
+from tightfit.training.importance import decide_plan
+from tightfit.training.pooling_choice import decide_pooling
+from tightfit.training.side_choice import decide_side
+from tightfit.training.time_budget import TimeLimit
+from tightfit.verbs.origin import ReadRequest
+
+AS_BEFORE = "as in the run that it goes on from"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is decided before a classifier is built."""
+
+    source: Source
+    plan: Plan
+    decisions: Mapping[str, Decision[Any]]
+    """Why, by the names in :class:`Decisions`; what is on record already is not among them."""
+
+
+def choose_plan(read: ReadRequest, progress: Progress) -> Chosen:
+    """The encoder, what its head reads, and what trains.
+
+    Raises:
+        BudgetError: not even the head fits under the cap.
+        ModelError: an encoder cannot be found.
+    """
+    request, dataset, origin = read.request, read.dataset, read.origin
+    config, minutes = request.config, request.config.train.minutes
+    if origin is not None:
+        decided = origin.run.decisions
+        source = recorded_encoder(config, decided)
+        plan = continued_plan(config, source, origin.run.plan, dataset.task.outputs)
+        kept = {"encoder": decided.encoder, "prefix": decided.prefix}
+        same: dict[str, Decision[Any]] = {
+            name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each
+        }
+        if plan.side:
+            same["side"] = Decision(plan.side.buckets, AS_BEFORE)
+        return Chosen(source, plan, {**same, "pooling": Decision(plan.pooling, AS_BEFORE)})
+    limit = None if minutes is None else TimeLimit(minutes, request.started)
+    source, decisions = _choose(config, dataset, limit, progress)
+    side = decisions.get("side")
+    buckets = side.value if side and side.value else "off"
+    set_seed(config.seed)  # deciding by importance builds a model
+    plan = decide_plan(
+        config.with_values({"head.side": buckets}),
+        dataset,
+        source,
+        progress,
+        pooling=decisions["pooling"].value,
+    )
+    return Chosen(source, plan, decisions)
+
+
+def _choose(
+    config: Config, dataset: Dataset, limit: TimeLimit | None, progress: Progress
+) -> tuple[Source, Mapping[str, Decision[Any]]]:
+    """The encoder, what its head reads, and the size of a side head; where fits share work, once
+    for the same rows."""
+
+    def make() -> tuple[Source, Mapping[str, Decision[Any]]]:
+        chosen = choose_encoder(config, dataset, limit, progress)
+        seconds = None if limit is None else CHOICE_ASIDE * limit.left
+        pooling = decide_pooling(chosen.probe, chosen.source, seconds)
+        side = decide_side(chosen.probe, chosen.source, pooling.value, seconds)
+        beside = {"side": side} if side else {}
+        return chosen.source, {**chosen.decisions, "pooling": pooling, **beside}
+
+    def key() -> Hashable:
+        task, asked = dataset.task, {"model", "head", "adapters", "budget", "data", "seed"}
+        rows = (dataset.facts["train_fingerprint"], task.kind, *task.names)
+        encoders = [(locate(name).digest(), prefix) for name, prefix in variants(config.model)]
+        return (config.model_dump_json(include=asked), rows, *encoders)
+
+    # How much is compared depends on the time that is left, where there is a limit.
+    return make() if limit is not None else once(key, make)

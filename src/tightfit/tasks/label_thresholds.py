@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tightfit import storage
 from tightfit.data.rows import nearest
 from tightfit.errors import DataError, UsageError
 from tightfit.metrics.thresholds import (
@@ -20,6 +21,7 @@ from tightfit.metrics.thresholds import (
     best_precision,
     cross_fitted,
 )
+from tightfit.storage.files import parsed
 from tightfit.tasks import MultiLabel, Task, need_labels, need_one_class
 from tightfit.tasks.chosen_threshold import ChosenThreshold
 
@@ -153,6 +155,19 @@ def _unreachable(
         f"no row is labelled {name!r}, so that no threshold can be chosen for it",
         next_step="evaluate on rows that have this label",
     )
+
+
+def read_chosen(folder: storage.RunFolder) -> tuple[ChosenThreshold, ...]:
+    """Those that were chosen since a run was sealed; none where there are none.
+
+    Raises:
+        ArtefactError: they are damaged.
+    """
+    path = folder.derived / f"{DERIVED_NAME}.json"
+    if not path.is_file():
+        return ()
+    saved = storage.read_derived(folder, DERIVED_NAME)["thresholds"]
+    return parsed(tuple[ChosenThreshold, ...], saved, path)
 
 
 def thresholds_by_id(task: Task, named: Mapping[Any, float]) -> dict[int, float]:

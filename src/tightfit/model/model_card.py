@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
 from tightfit.display import score_name, score_value
+from tightfit.errors import first_few
 from tightfit.metrics.interval import TaskScores
 from tightfit.model.locate import Source
 from tightfit.tasks import Task
@@ -190,10 +191,8 @@ def _results(
     scores: TaskScores | None,
     data: Mapping[str, Any] | None,
 ) -> str:
-    listed = ", ".join(map(_plain, task.names[:LISTED_LABELS]))
-    count = len(task.names)
-    more = f" and {count - LISTED_LABELS:,} more" if count > LISTED_LABELS else ""
-    answer = f"| labels, in order | {listed}{more} |"
+    names = first_few([_plain(name) for name in task.names], LISTED_LABELS)
+    answer = f"| labels, in order | {names} |"
     if not task.calibrates:
         answer = "| answer | a rating: {1:.6g} + {0:.6g} times the output of the head |".format(
             *task.unit

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.data.rows import nearest
-from tightfit.errors import DataError, UsageError
+from tightfit.errors import DataError, UsageError, first_few
 from tightfit.metrics.thresholds import (
     Cost,
     Goal,
@@ -171,9 +171,8 @@ def thresholds_by_id(task: Task, named: Mapping[Any, float]) -> dict[int, float]
 def threshold_words(task: Task, thresholds: Mapping[int, float], *, kept: bool) -> str:
     """Which labels are answered from which probability on, and who said so."""
     if not task.one_class:
-        listed = [f"{task.names[k]} {100 * x:.3g}%" for k, x in list(thresholds.items())[:LISTED]]
-        more = f" and {len(thresholds) - LISTED} more" if len(thresholds) > LISTED else ""
-        return f"labels are given from these probabilities on: {', '.join(listed)}{more}"
+        each = [f"{task.names[k]} {100 * x:.3g}%" for k, x in thresholds.items()]
+        return f"labels are given from these probabilities on: {first_few(each, LISTED)}"
     pairs = (f"{task.names[k]} is answered from {100 * x:.4g}% on" for k, x in thresholds.items())
     why = " (kept by evaluate; --threshold none leaves it out)" if kept else ""
     return ", ".join(pairs) + why

@@ -174,7 +174,7 @@ class _Measured(io.RawIOBase):
 
 def _bomb(path: Path, size: int) -> DataError:
     return DataError(
-        f"{path} swells to more than {BOMB_RATIO} times its size",
+        f"{path} expands to more than {BOMB_RATIO} times its size",
         seen=f"{size:,} bytes",
         next_step="if these are rows all the same, decompress it by hand",
     )

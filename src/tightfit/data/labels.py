@@ -41,7 +41,7 @@ class LabelSet:
         assert len(self.names) == len(self.values)
         for group in (self.names, self.values):
             if len(set(group)) != len(group):
-                raise DataError("two classes are called the same", seen=_listed(group))
+                raise DataError("two classes have the same name", seen=_listed(group))
 
     def __len__(self) -> int:
         return len(self.names)

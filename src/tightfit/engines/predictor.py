@@ -79,7 +79,7 @@ class Predictor:
     def _embedder(self) -> FrozenClassifier:
         if not isinstance(self.model, FrozenClassifier):
             raise UsageError(
-                "embeddings are offered for encoders whose inside is known",
+                "embeddings are not available for this family of encoders",
                 next_step="use a model of the BERT, RoBERTa, DistilBERT or MPNet family",
             )
         return self.model.embedder

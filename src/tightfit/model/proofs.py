@@ -279,7 +279,7 @@ def no_regression(
         "kept_start": fitted_start and sealed.step == 0,
     }
     return Proof("no_regression", sane and as_good, numbers).enforce(
-        "what was trained is worse than its start, or by far than a constant answer",
+        "the trained weights are worse than their start, or far worse than a constant prediction",
         f"validation {metric} {sealed.score:.1%}, loss {sealed.loss:.3g} at step "
         f"{sealed.step}; {start.score:.1%}, {start.loss:.3g} at the start",
         "nothing was sealed; lower optim.lr, then train anew with --overwrite",
@@ -312,7 +312,7 @@ def round_trip(
     }
     proof = Proof("round_trip", same_labels and difference <= ROUND_TRIP_TOLERANCE, numbers)
     return proof.enforce(
-        "the saved artefact does not answer as the trained model does",
+        "the saved artefact gives other logits than the trained model",
         f"logits differ by {difference:.2g}, labels {'agree' if same_labels else 'differ'}",
         "nothing was sealed; report this model family as unsupported",
     )

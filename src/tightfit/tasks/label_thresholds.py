@@ -59,7 +59,7 @@ class Asked:
             pair = label_id(task, true), label_id(task, taken)
             if pair[0] == pair[1] or not 0 < cost < math.inf:
                 raise UsageError(
-                    "a cost is above 0, of taking one label for another",
+                    "a cost is of taking one label for another, and above 0",
                     seen=f"{true}:{taken}={cost:g}",
                 )
             costs_KK[pair] = cost

@@ -42,7 +42,7 @@ def choose_blend(
     asked = setup.config.train.blend
     if asked == 1.0 or fitted.counters.best_step == 0:
         return setup, fitted
-    if unfit := _why_not(setup, before):
+    if unfit := _why_not(setup):
         progress.say(f"all that was learned is kept, whatever train.blend says: {unfit}")
         return setup, fitted
     end, start = setup.classifier.state(), _start(setup, before)
@@ -71,10 +71,12 @@ def blended(
     """Weights at a scale between two states: 0 answers as the first does, 1 is the second.
 
     The product of an adapter's two matrices is what changes its layer: where it starts at zero,
-    scaling B is exactly that. All else lies on the line between the two.
+    scaling B is exactly that. All else lies on the line between the two, as both matrices do where
+    a training goes on from another.
     """
     pairs = [pair.name for pair in adapter_pairs(classifier.module)]
-    kept = {f"{name}.lora_A.weight" for name in pairs}
+    at_zero = [name for name in pairs if not start[f"{name}.lora_B.weight"].any()]
+    kept = {f"{name}.lora_A.weight" for name in at_zero}
     return {
         name: tensor.clone() if name in kept else torch.lerp(start[name], tensor, scale)
         for name, tensor in end.items()
@@ -101,15 +103,12 @@ def _why(scores: Mapping[float, Scores]) -> str:
     return f"the least that {len(scores[1.0]):,} validation rows cannot tell from the best ({told})"
 
 
-def _why_not(setup: Setup, before: State) -> str | None:
+def _why_not(setup: Setup) -> str | None:
     """The reason why there is nothing to choose, or None."""
     if setup.solves:
         return "the head is solved on what was learned"
     if setup.out_of_fold is not None:
         return "no rows are held out"
-    pairs = [pair.name for pair in adapter_pairs(setup.classifier.module)]
-    if any(bool(before[f"{name}.lora_B.weight"].any()) for name in pairs):
-        return "the adapters do not start at zero"
     return None
 
 

@@ -24,6 +24,8 @@ from tightfit.training.setup import Fitted, HistoryRow, Setup, merit
 SCALES = (0.25, 0.5, 0.75, 1.0)
 """That are tried. Without any of it the start itself would be kept, for which there is a rule."""
 
+FROM_RUN = "the rest is that of the run that it goes on from"
+
 State = Mapping[str, torch.Tensor]
 """Trainable tensors by name."""
 
@@ -58,7 +60,7 @@ def choose_blend(
             scores[scale] = found
     chosen = min(scores) if asked is not None else smallest_as_good(scores)
     setup.classifier.load_state(blended(setup.classifier, start, end, chosen))
-    decision = Decision(chosen, _why(scores) if asked is None else _asked(asked, chosen))
+    decision = Decision(chosen, _why(scores) if asked is None else _asked(setup, asked, chosen))
     progress.say(f"of what was learned {chosen:.0%} is kept: {decision.reason}")
     history = [rows[chosen] if row["step"] == best else row for row in fitted.history]
     decided = replace(setup.decisions, blend=decision)
@@ -94,8 +96,10 @@ def smallest_as_good(scores: Mapping[float, Scores]) -> float:
     return best
 
 
-def _asked(asked: float, chosen: float) -> str:
-    return ASKED if chosen == asked else f"{asked:.0%} of it is worse than the start"
+def _asked(setup: Setup, asked: float, chosen: float) -> str:
+    if chosen != asked:
+        return f"{asked:.0%} of it is worse than the start"
+    return FROM_RUN if setup.config.head.start == "run" else ASKED
 
 
 def _why(scores: Mapping[float, Scores]) -> str:

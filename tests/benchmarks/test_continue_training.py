@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +45,7 @@ def test_a_run_is_asked_among_the_first_labels_and_among_all(bert: Path, tmp_pat
     """Among one label alone every answer is that one."""
     data = [{"text": row["text"], "label": LABELS[row["label"]]} for row in toy_rows(60)]
     table = pa.Table.from_pylist(data)
-    options = {"model": str(bert), "settings": SHORT, "max_steps": 1, "progress": Progress()}
+    options: Any = {"model": str(bert), "settings": SHORT, "max_steps": 1, "progress": Progress()}
     run = tightfit.train(table, out=tmp_path / "run", **options).run
     found = answers(run, Parts(table, table, table, [1]))
     asked = tightfit.Run.load(run).predict([row["text"] for row in data]).labels
@@ -55,7 +56,7 @@ def test_a_run_is_asked_among_the_first_labels_and_among_all(bert: Path, tmp_pat
 
 def test_differences_are_paired() -> None:
     """By question, where both trainings are there."""
-    parts = Parts(*[rows(6, 3)] * 3, known=[0, 1])
+    parts = Parts(rows(6, 3), rows(6, 3), rows(6, 3), [0, 1])
     right = {"among the first": [0, 1, 0, 1], "among all": [0, 1, 0, 1], "all rows": [0, 1, 2] * 2}
     first = {name: np.array(each) for name, each in right.items()}
     last = {**first, "among all": np.array([0, 1, 2, 2])}

@@ -100,7 +100,7 @@ def test_rows_kept_apart_are_scored_before_and_after(mine: Path) -> None:
     assert [found.before, found.after] == shares
     assert found.new_labels == ("filler",)
     assert result.to_json()["continued"]["after"] == shares[1]
-    logits_NK = run.predictor.logits(list(kept.inputs))[:, :2]
+    logits_NK = run.predictor.logits([str(text) for text in kept.inputs])[:, :2]
     assert found.after_known == float((logits_NK.argmax(1) == kept.targets_N).mean())
 
 

@@ -129,12 +129,15 @@ def test_a_share_that_is_worse_than_the_start_is_not_kept(bert: Path) -> None:
         torch.testing.assert_close(tensor, end[name], rtol=0, atol=0)
 
 
-def test_adapters_that_do_not_start_at_zero_are_left_alone(bert: Path) -> None:
-    """Nothing between the two ends is a scale of them."""
-    setup, before, fitted = trained(bert, "train.blend=auto")
-    moved, notes = {name: tensor + 1 for name, tensor in before.items()}, Notes()
-    assert choose_blend(setup, moved, fitted, notes)[0].decisions.blend is None
-    assert notes.said[-1].endswith("the adapters do not start at zero")
+def test_adapters_that_do_not_start_at_zero_lie_on_a_line(bert: Path) -> None:
+    """As where a training goes on from another: both matrices, and both ends are exact."""
+    setup, before, _ = trained(bert)
+    end = setup.classifier.state()
+    moved = {name: tensor + 1 for name, tensor in before.items()}
+    for scale in (0.0, 0.25, 1.0):
+        for name, tensor in blended(setup.classifier, moved, end, scale).items():
+            due = (1 - scale) * moved[name] + scale * end[name]
+            torch.testing.assert_close(tensor, due, rtol=0, atol=1e-6)
 
 
 @contextmanager

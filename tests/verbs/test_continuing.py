@@ -10,15 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import tightfit
 from tests.command import cli
 from tests.toy_setups import SHORT, Notes
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult
+from tightfit.config import Decision
 from tightfit.data.checks.repeats import text_key
 from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
+from tightfit.model.adapters import adapter_pairs
 from tightfit.progress import Progress
+from tightfit.verbs.continuing import LEARNED
 
 Encoders = Callable[[str], Path]
 
@@ -96,6 +100,22 @@ def test_rows_kept_apart_are_scored_before_and_after(mine: Path) -> None:
     assert [found.before, found.after] == shares
     assert found.new_labels == ("filler",)
     assert result.to_json()["continued"]["after"] == shares[1]
+    logits_NK = run.predictor.logits([str(text) for text in kept.inputs])[:, :2]
+    assert found.after_known == float((logits_NK.argmax(1) == kept.targets_N).mean())
+
+
+def test_half_of_what_is_learned_is_kept(mine: Path) -> None:
+    """It lies between the run and the end of a training that keeps all, as is on record."""
+    rows = with_new_label()
+    whole = gone_on(mine, rows, "train.blend=1", out=mine.parent / "whole")
+    half = gone_on(mine, rows)
+    decided = Run.open(half.run).decisions.blend
+    assert decided == Decision(LEARNED, "the rest is that of the run that it goes on from")
+    runs = [Run.load(each.run) for each in (half, whole)]
+    pairs = [adapter_pairs(run.classifier.module) for run in (Run.load(mine), *runs)]
+    for began, kept, end in zip(*pairs, strict=True):
+        torch.testing.assert_close(kept.a_RI, (began.a_RI + end.a_RI) / 2)
+        torch.testing.assert_close(kept.b_OR, (began.b_OR + end.b_OR) / 2)
 
 
 def test_rows_that_repeat_a_validation_row_are_left_out(mine: Path) -> None:
@@ -154,6 +174,7 @@ def test_a_run_that_trained_on_all_of_its_rows_repeats_them(bert: Path, tmp_path
     assert data.train_rows == 48 + 24
     assert result.continued is not None
     assert not result.continued.kept_apart
+    assert Run.open(result.run).config.train.blend == 1.0
 
 
 def test_it_is_told_at_the_end_and_on_the_page(mine: Path) -> None:
@@ -162,10 +183,12 @@ def test_it_is_told_at_the_end_and_on_the_page(mine: Path) -> None:
     options = ("--data", str(data), "--from", str(mine), "--out", str(out), "--max-steps", "4")
     found = cli("train", *options)
     assert found.exit_code == 0, found.stderr
-    assert f"after, on 24 validation rows of {mine}" in " ".join(found.stderr.split())
+    assert f"among the labels of before, on 24 validation rows of {mine}" in " ".join(
+        found.stderr.split()
+    )
     assert "new label 'filler': " in found.stderr
     assert "the run's knowledge and 1 new label solved" in found.stderr
-    assert f"goes on from {mine}: of 24 its validation rows" in (out / "report.html").read_text()
+    assert f"goes on from {mine}. Of 24 of its validation rows" in (out / "report.html").read_text()
 
 
 def test_a_dry_run_goes_on_from_it_too(mine: Path) -> None:

@@ -317,13 +317,10 @@ def _kept(continued: Continued | None) -> Iterator[str]:
     if continued is None:
         return
     whose = f"of {continued.run}" if continued.kept_apart else f"with labels of {continued.run}"
-    if continued.before is None or continued.after is None:
+    if continued.words is None:
         yield f"no validation row shows what became of what {continued.run} knew"
-        return
-    yield (
-        f"what it knew: {percent(continued.before)} before → {percent(continued.after)} after, on "
-        f"{continued.rows:,} validation rows {whose}"
-    )
+    else:
+        yield f"what it knew: {continued.words}, on {continued.rows:,} validation rows {whose}"
 
 
 def _proof_line(name: str, proof: Mapping[str, bool], console: Console, *, gone_on: bool) -> str:

@@ -177,12 +177,12 @@ def _kept(run: Run) -> str:
     if found is None:
         return ""
     words = f" The training goes on from {found.run}"
-    if found.before is None or found.after is None:
+    if found.words is None:
         return f"{words}; no row shows what became of what that knew."
-    whose = "its" if found.kept_apart else "new"
+    whose = "of its" if found.kept_apart else "new"
     return (
-        f"{words}: of {found.rows:,} {whose} validation rows that neither trained on, "
-        f"{percent(found.before)} were right before and {percent(found.after)} after."
+        f"{words}. Of {found.rows:,} {whose} validation rows that neither trained on are right: "
+        f"{found.words}."
     )
 
 

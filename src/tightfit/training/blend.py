@@ -24,6 +24,8 @@ from tightfit.training.setup import Fitted, HistoryRow, Setup, merit
 SCALES = (0.25, 0.5, 0.75, 1.0)
 """That are tried. Without any of it the start itself would be kept, for which there is a rule."""
 
+FROM_RUN = "the rest is that of the run that it goes on from"
+
 State = Mapping[str, torch.Tensor]
 """Trainable tensors by name."""
 
@@ -42,7 +44,7 @@ def choose_blend(
     asked = setup.config.train.blend
     if asked == 1.0 or fitted.counters.best_step == 0:
         return setup, fitted
-    if unfit := _why_not(setup, before):
+    if unfit := _why_not(setup):
         progress.say(f"all that was learned is kept, whatever train.blend says: {unfit}")
         return setup, fitted
     end, start = setup.classifier.state(), _start(setup, before)
@@ -58,7 +60,7 @@ def choose_blend(
             scores[scale] = found
     chosen = min(scores) if asked is not None else smallest_as_good(scores)
     setup.classifier.load_state(blended(setup.classifier, start, end, chosen))
-    decision = Decision(chosen, _why(scores) if asked is None else _asked(asked, chosen))
+    decision = Decision(chosen, _why(scores) if asked is None else _asked(setup, asked, chosen))
     progress.say(f"of what was learned {chosen:.0%} is kept: {decision.reason}")
     history = [rows[chosen] if row["step"] == best else row for row in fitted.history]
     decided = replace(setup.decisions, blend=decision)
@@ -71,10 +73,12 @@ def blended(
     """Weights at a scale between two states: 0 answers as the first does, 1 is the second.
 
     The product of an adapter's two matrices is what changes its layer: where it starts at zero,
-    scaling B is exactly that. All else lies on the line between the two.
+    scaling B is exactly that. All else lies on the line between the two, as both matrices do where
+    a training goes on from another.
     """
     pairs = [pair.name for pair in adapter_pairs(classifier.module)]
-    kept = {f"{name}.lora_A.weight" for name in pairs}
+    at_zero = [name for name in pairs if not start[f"{name}.lora_B.weight"].any()]
+    kept = {f"{name}.lora_A.weight" for name in at_zero}
     return {
         name: tensor.clone() if name in kept else torch.lerp(start[name], tensor, scale)
         for name, tensor in end.items()
@@ -92,8 +96,10 @@ def smallest_as_good(scores: Mapping[float, Scores]) -> float:
     return best
 
 
-def _asked(asked: float, chosen: float) -> str:
-    return ASKED if chosen == asked else f"{asked:.0%} of it is worse than the start"
+def _asked(setup: Setup, asked: float, chosen: float) -> str:
+    if chosen != asked:
+        return f"{asked:.0%} of it is worse than the start"
+    return FROM_RUN if setup.config.head.start == "run" else ASKED
 
 
 def _why(scores: Mapping[float, Scores]) -> str:
@@ -101,15 +107,12 @@ def _why(scores: Mapping[float, Scores]) -> str:
     return f"the least that {len(scores[1.0]):,} validation rows cannot tell from the best ({told})"
 
 
-def _why_not(setup: Setup, before: State) -> str | None:
+def _why_not(setup: Setup) -> str | None:
     """The reason why there is nothing to choose, or None."""
     if setup.solves:
         return "the head is solved on what was learned"
     if setup.out_of_fold is not None:
         return "no rows are held out"
-    pairs = [pair.name for pair in adapter_pairs(setup.classifier.module)]
-    if any(bool(before[f"{name}.lora_B.weight"].any()) for name in pairs):
-        return "the adapters do not start at zero"
     return None
 
 

@@ -29,6 +29,8 @@ class Continued:
         after: accuracy of this one.
         new_labels: that it did not know.
         labels_gone: that no new row has; they are kept.
+        after_known: accuracy of this one where it may answer the labels of that run alone, which is
+            the question that that run was asked; earlier versions did not ask.
     """
 
     run: str
@@ -38,6 +40,17 @@ class Continued:
     after: float | None
     new_labels: tuple[str, ...] = ()
     labels_gone: tuple[str, ...] = ()
+    after_known: float | None = None
+
+    @property
+    def words(self) -> str | None:
+        """Both accuracies, and of the second what is not due to new labels; None of no rows."""
+        if self.before is None:
+            return None
+        told = f"{self.before:.1%} before → {self.after:.1%} after"
+        if not self.new_labels or self.after_known is None:
+            return told
+        return f"{told}, {self.after_known:.1%} among the labels of before"
 
 
 @dataclass(frozen=True)

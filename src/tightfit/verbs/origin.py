@@ -69,12 +69,13 @@ class Origin:
         if not chosen_N.any():
             return Continued(known.run, bool(kept), 0, None, None, *told)
         texts = [dataset.validation_texts[row] for row in found.rows_N[chosen_N].tolist()]
-        logits = (self.run.predictor.logits(texts), found.logits_NK[chosen_N])
-        before, after = (
+        after_NK = found.logits_NK[chosen_N]
+        logits = (self.run.predictor.logits(texts), after_NK, after_NK[:, : known.task.outputs])
+        before, *after = (
             float(dataset.task.row_scores(each_NK, found.targets_N[chosen_N]).mean())
             for each_NK in logits
         )
-        return Continued(known.run, bool(kept), len(texts), before, after, *told)
+        return Continued(known.run, bool(kept), len(texts), before, after[0], *told, after[1])
 
 
 @dataclass(frozen=True)

@@ -317,7 +317,7 @@ class Run(Shown):
     @cached_property
     def side(self) -> SideHead | None:
         """What reads characters beside it, where there is such a head."""
-        return SideHead.read(self.artefact) if self.plan.side else None
+        return SideHead.read(self.artefact, self.plan.num_labels) if self.plan.side else None
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -81,11 +81,14 @@ class Tokens:
         return np.searchsorted(self.offsets, self.flat.offsets[:-1], side="right") - 1
 
     def by_text(self, logits_WK: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits of all windows as those of their texts: means, weighted by tokens."""
-        if self.windows is None:
-            return logits_WK
-        weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
-        return np.add.reduceat(logits_WK * weights_W1, _firsts(self.owners)).astype(np.float32)
+        """Logits of all windows as those of their texts: means, weighted by tokens, and what is
+        added to them."""
+        logits_NK = logits_WK
+        if self.windows is not None:
+            weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
+            means_NK = np.add.reduceat(logits_WK * weights_W1, _firsts(self.owners))
+            logits_NK = means_NK.astype(np.float32)
+        return logits_NK if self.added_NK is None else logits_NK + self.added_NK
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -42,12 +42,13 @@ class Parity:
 
 @dataclass(frozen=True)
 class Loss:
-    """What an export in int8 costs."""
+    """What it costs to answer otherwise than the run."""
 
-    accuracy: float
-    """Of the run, less that of the export, as a share of the rows; below 0 for a gain."""
+    accuracy_loss: float
+    """Accuracy of the run, less that of the others, as a share of the rows; below 0 for a gain."""
     by: str
     """``labels``, or ``probabilities`` where the rows have none."""
+    rows: int
 
 
 def spread(count: int, most: int = SAMPLE_ROWS) -> list[int]:
@@ -140,7 +141,7 @@ def loss_by_labels(
 ) -> Loss:
     """What accuracy an export loses on rows whose labels are known."""
     lost = task.row_scores(run_NK, targets).mean() - task.row_scores(export_NK, targets).mean()
-    return Loss(float(lost), "labels")
+    return Loss(float(lost), "labels", len(targets))
 
 
 def loss_by_probabilities(
@@ -153,4 +154,5 @@ def loss_by_probabilities(
 
     Each row's truth is taken to be as likely as the run's probabilities say.
     """
-    return Loss(task.expected_loss(run_NK, export_NK, temperature), "probabilities")
+    lost = task.expected_loss(run_NK, export_NK, temperature)
+    return Loss(lost, "probabilities", len(run_NK))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +59,10 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Int8:
-    """The variant of int8 that was taken, and what accuracy it costs on how many rows."""
+class Int8(Loss):
+    """The variant of int8 that was taken, and what it costs."""
 
     variant: str
-    accuracy_loss: float
-    by: str
-    rows: int
     allowed: float = ACCURACY_LOSS
 
 
@@ -77,14 +74,14 @@ class Exported:
     examples_per_second: float
     """Rows of the comparison, tokens to logits, in one process."""
     int8: Int8 | None
+    without_side: Loss | None
+    """What programs lose that leave out the run's side head, if it has one."""
 
     def to_json(self) -> dict[str, Any]:
         """As ``export.json`` and ``tightfit export --json`` have them."""
-        found = {
-            "parity": asdict(self.parity),
-            "examples_per_second": self.examples_per_second,
-        }
-        return found if self.int8 is None else {**found, "int8": asdict(self.int8)}
+        parity, more = asdict(self.parity), {"int8": self.int8, "without_side": self.without_side}
+        found = {"parity": parity, "examples_per_second": self.examples_per_second}
+        return found | {name: asdict(each) for name, each in more.items() if each is not None}
 
 
 def export(
@@ -122,14 +119,13 @@ def export(
     parity = comparison.parity(engine, strict=True)
     int8 = None
     if form == "onnx-int8":
-        variant, loss = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
+        int8 = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
         parity = comparison.parity(OnnxEngine.open(folder / GRAPH_FILE), strict=False)
-        int8 = Int8(variant.name, loss.accuracy, loss.by, len(rows.texts))
-    exported = Exported(parity, comparison.speed, int8)
+    exported = Exported(parity, comparison.speed, int8, comparison.without_side())
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
     storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
     write_example(run, form, folder)
-    write_card(run, form, folder, parity)
+    write_card(run, form, folder, parity, without_side=exported.without_side, where=rows.name)
     return exported
 
 
@@ -142,6 +138,8 @@ class Comparison:
         self._rows, self._progress, self._task = rows, progress, classifier.task
         self._temperature = run.predictor.temperature
         self._tokens = tokenise(classifier.tokenizer, rows.texts, length)
+        if run.side is not None:
+            self._tokens = replace(self._tokens, added_NK=run.side.logits(rows.texts))
         self._run_NK = self._all(self._run, "the run")
         self._probes = probes(
             vocabulary=base_model(classifier.module).config.vocab_size,
@@ -189,7 +187,14 @@ class Comparison:
 
     def loss(self, engine: Engine) -> Loss:
         """What accuracy the engine loses on the rows."""
-        export_NK = self._all(in_own_unit(engine, self._task), "the export in int8")
+        return self._loss(self._all(in_own_unit(engine, self._task), "the export in int8"))
+
+    def without_side(self) -> Loss | None:
+        """What is lost on the rows where what a side head adds is left out."""
+        added_NK = self._tokens.added_NK
+        return None if added_NK is None else self._loss(self._run_NK - added_NK)
+
+    def _loss(self, export_NK: NDArray[np.float32]) -> Loss:
         both = self._run_NK, export_NK
         if self._rows.targets_N is not None:
             return loss_by_labels(self._task, *both, self._rows.targets_N)
@@ -214,9 +219,7 @@ class Comparison:
         return logits_NK
 
 
-def _quantise(
-    graph: Path, comparison: Comparison, *, portable: bool
-) -> tuple[onnx_graph.Variant, Loss]:
+def _quantise(graph: Path, comparison: Comparison, *, portable: bool) -> Int8:
     """Put the best int8 graph that keeps the accuracy in place of the one in fp32.
 
     Raises:
@@ -225,15 +228,15 @@ def _quantise(
     losses: dict[str, Loss] = {}
     for variant, path in _ranked(graph, comparison, portable=portable):
         loss = losses[variant.name] = comparison.loss(OnnxEngine.open(path))
-        if loss.accuracy <= ACCURACY_LOSS:
+        if loss.accuracy_loss <= ACCURACY_LOSS:
             path.replace(graph)
             for other in set(graph.parent.glob("*.onnx")) - {graph}:
                 other.unlink()
-            return variant, loss
+            return Int8(**vars(loss), variant=variant.name)
     raise ProofError(
         "int8 costs too much accuracy on these rows, and was not kept",
         seen="; ".join(
-            f"{name}: {100 * loss.accuracy:.2f} points" for name, loss in losses.items()
+            f"{name}: {100 * loss.accuracy_loss:.2f} points" for name, loss in losses.items()
         ),
         allowed=f"{100 * ACCURACY_LOSS:g} points",
         next_step="use --format onnx, or give more labelled rows with --data",

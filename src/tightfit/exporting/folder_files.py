@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tightfit.engines.parity import Parity
+from tightfit.engines.parity import Loss, Parity
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.model.side_head import SIDE_FILE
 from tightfit.run import Run
@@ -63,8 +63,19 @@ def write_example(run: Run, form: Format, folder: Path) -> None:
     write_text(folder / EXAMPLE_FILE, text)
 
 
-def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
-    """Write the run's card as that of the export: loaded otherwise, and compared with the run."""
+def write_card(
+    run: Run, form: Format, folder: Path, parity: Parity, *, without_side: Loss | None, where: str
+) -> None:
+    """Write the run's card as that of the export: loaded otherwise, and compared with the run.
+
+    Args:
+        run: the run.
+        form: of the export.
+        folder: of the export.
+        parity: with the run.
+        without_side: what programs lose that leave out its side head, if it has one.
+        where: the rows come from on which that was measured.
+    """
     of_run = run.artefact / CARD_FILE
     if of_run.is_file():
         card = ModelCard.load(of_run)
@@ -82,8 +93,8 @@ def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
     card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
     if run.thresholds and run.task.one_class:
         card.text += f"\n## Thresholds\n\n{threshold_caveat(run)}\n"
-    if run.side is not None:
-        card.text += f"\n## Side head\n\n{side_caveat(run)}\n"
+    if without_side is not None:
+        card.text += f"\n## Side head\n\n{side_caveat(run, without_side, where)}\n"
     card.save(folder / CARD_FILE)
 
 
@@ -96,14 +107,15 @@ def threshold_caveat(run: Run) -> str:
     )
 
 
-def side_caveat(run: Run) -> str:
+def side_caveat(run: Run, lost: Loss, where: str) -> str:
     """What other programs than the one in the folder do without, and what that costs."""
-    decided = run.decisions.side
-    words = decided.reason if decided else "what it is worth is not on record"
+    decided = run.decisions.side_factor
     return (
         f"a side head ({SIDE_FILE}) adds to the logits what it reads of a text's characters: "
-        f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it: {words}"
-    )
+        f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it, at a cost "
+        f"of {100 * lost.accuracy_loss:.2f} points of accuracy, by the {lost.by} of "
+        f"{lost.rows:,} rows ({where})"
+    ) + (f"; when it was trained: {decided.reason}" if decided else "")
 
 
 def _export(form: Format, parity: Parity) -> str:

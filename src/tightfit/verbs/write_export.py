@@ -69,11 +69,11 @@ def write_export(
         )
     if run.thresholds and run.task.one_class:
         progress.warn(threshold_caveat(run))
-    if run.side is not None:
-        progress.warn(side_caveat(run))
     progress.say(f"writing {form}, then comparing its answers on {len(rows.texts):,} rows")
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
         exported = export_classifier(run, form, folder, rows, progress=progress)
+        if exported.without_side is not None:
+            progress.warn(side_caveat(run, exported.without_side, rows.name))
         if cascade:
             write_cascade(folder / CASCADE, run.cascade)
     written = sorted(path for path in out.rglob("*") if path.is_file())

@@ -263,6 +263,7 @@ def test_the_verb_passes_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path
         "label_column": "c",
         "settings": (),
         "max_length": 64,
+        "vocabulary": "all",
         "overwrite": True,
         "cascade": False,
     }

@@ -8,7 +8,7 @@ that ``evaluate`` kept, and the figures of the comparison.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,16 @@ from tightfit.engines.parity import (
 )
 from tightfit.errors import ProofError
 from tightfit.exporting import onnx_graph
-from tightfit.exporting.folder_files import write_card, write_example
+from tightfit.exporting.folder_files import caveats, write_card, write_example
 from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE, Format, check_format
 from tightfit.exporting.formats import GRAPH_FILE, Encode, open_form, write_form
+from tightfit.exporting.vocabulary import Vocabulary, logits_of, narrowed, used_ids
 from tightfit.model.adapters import base_model
 from tightfit.progress import Progress
 from tightfit.run import Run
+
+MEASURED = ("int8", "without_side", "vocabulary")
+"""What an export may say besides."""
 
 CLOSE = 0.005
 """Shares of equal labels that differ by less are about equal: a few rows of a sample."""
@@ -56,6 +60,8 @@ class Rows:
     targets_N: NDArray[Any] | None
     name: str
     """Where they come from, for the record."""
+    trained: Sequence[str] = ()
+    """Those that the run was trained on, where they are at hand."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,17 @@ class Exported:
     int8: Int8 | None
     without_side: Loss | None
     """What programs lose that leave out the run's side head, if it has one."""
+    vocabulary: Vocabulary | None
+    """What is kept of it, if it was cut."""
+    caveats: Mapping[str, str]
+    """What users should know, by what it is about."""
 
     def to_json(self) -> dict[str, Any]:
         """As ``export.json`` and ``tightfit export --json`` have them."""
-        parity, more = asdict(self.parity), {"int8": self.int8, "without_side": self.without_side}
-        found = {"parity": parity, "examples_per_second": self.examples_per_second}
-        return found | {name: asdict(each) for name, each in more.items() if each is not None}
+        found = {"parity": asdict(self.parity), "examples_per_second": self.examples_per_second}
+        more = (getattr(self, name) for name in MEASURED)
+        told = zip(MEASURED, more, strict=True)
+        return found | {name: asdict(each) for name, each in told if each is not None}
 
 
 def export(
@@ -91,6 +102,7 @@ def export(
     rows: Rows,
     *,
     portable: bool = True,
+    used: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
     """Write a run in another form into an empty folder, and compare the two.
@@ -101,6 +113,7 @@ def export(
         folder: to fill; the caller discards it after an error.
         rows: compared besides random batches: padded, unpadded, of length 1, of the full length.
         portable: prefer int8 weights that answer alike on every processor.
+        used: keep only the pieces of the vocabulary that these rows and the run's own use.
         progress: how to show progress.
 
     Raises:
@@ -109,6 +122,9 @@ def export(
         UsageError: there is no such form for this run.
     """
     check_format(form, run.plan)
+    vocabulary = None
+    if used:
+        run, vocabulary = _narrowed(run, rows)
     write_form(run, form, folder)
     if run.side is not None:
         run.side.write(folder)
@@ -121,12 +137,40 @@ def export(
     if form == "onnx-int8":
         int8 = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
         parity = comparison.parity(OnnxEngine.open(folder / GRAPH_FILE), strict=False)
-    exported = Exported(parity, comparison.speed, int8, comparison.without_side())
+    without_side = comparison.without_side()
+    words = caveats(run, without_side, vocabulary, rows.name)
+    exported = Exported(parity, comparison.speed, int8, without_side, vocabulary, words)
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
     storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
     write_example(run, form, folder)
-    write_card(run, form, folder, parity, without_side=exported.without_side, where=rows.name)
+    write_card(run, form, folder, parity, words)
     return exported
+
+
+def _narrowed(run: Run, rows: Rows) -> tuple[Run, Vocabulary]:
+    """The run with the pieces of all its texts alone, and what rows beyond them lose.
+
+    Raises:
+        ProofError: it does not answer as before.
+        UsageError: its vocabulary cannot be cut.
+    """
+    whole, length = run.classifier, run.predictor.max_length
+    ids_V = used_ids(whole.tokenizer, [*rows.trained, *rows.texts])
+    seen_V = used_ids(whole.tokenizer, rows.trained)
+    outside = np.isin(tokenise(whole.tokenizer, rows.texts, length).ids, seen_V, invert=True)
+    known, found = (narrowed(whole, each_V) for each_V in (seen_V, ids_V))
+    added_NK = np.float32(0) if run.side is None else run.side.logits(rows.texts)
+    known_NK, found_NK, whole_NK = (
+        logits_of(each, rows.texts, length) + added_NK for each in (known, found, whole)
+    )
+    refuse_difference({rows.name: parity_of(run.task, whole_NK, found_NK)})
+    if rows.targets_N is None:
+        cost = loss_by_probabilities(run.task, whole_NK, known_NK, run.temperature)
+    else:
+        cost = loss_by_labels(run.task, whole_NK, known_NK, rows.targets_N)
+    pieces = base_model(whole.module).config.vocab_size
+    told = Vocabulary(len(ids_V), pieces, float(outside.mean()), cost)
+    return run.with_parts(classifier=found), told
 
 
 class Comparison:

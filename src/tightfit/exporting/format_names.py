@@ -11,6 +11,9 @@ from tightfit.extras import ensure
 Format = Literal["peft", "merged", "onnx", "onnx-int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
+Pieces = Literal["all", "used"]
+"""Of a vocabulary, what an export keeps: all, or what the run's texts use and single characters."""
+
 PURPOSE = "exporting to ONNX"
 
 FACTS_FILE = "export.json"
@@ -46,6 +49,21 @@ def check_format(name: str, plan: Plan | None = None) -> Format:
             next_step="export it as --format merged, which any transformers program loads",
         )
     return found
+
+
+def check_pieces(form: Format, pieces: Pieces) -> None:
+    """Refuse to cut what an export has no copy of.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if form == "peft" and pieces == "used":
+        raise UsageError(
+            "an adapter has no vocabulary of its own, but that of its base model",
+            seen="--format peft --vocabulary used",
+            allowed=", ".join(FORMATS[1:]),
+            next_step="leave out --vocabulary, or choose another --format",
+        )
 
 
 def ensure_onnx() -> None:

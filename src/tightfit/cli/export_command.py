@@ -25,6 +25,7 @@ tightfit export runs/001 --format merged --out served
 tightfit export runs/001 --format peft --out adapter
 tightfit export runs/001 --format onnx --out graph
 tightfit export runs/001 --format onnx-int8 --out small --data test.csv
+tightfit export runs/001 --format onnx --vocabulary used --out narrow
 tightfit export runs/001 --cascade --max-loss 0.005"""
 
 

@@ -26,8 +26,7 @@ from tightfit.engines.parity import (
     Parity,
     compare,
     joined,
-    loss_by_labels,
-    loss_by_probabilities,
+    loss_of,
     parity_of,
     probes,
     refuse_difference,
@@ -164,10 +163,7 @@ def _narrowed(run: Run, rows: Rows) -> tuple[Run, Vocabulary]:
         logits_of(each, rows.texts, length) + added_NK for each in (known, found, whole)
     )
     refuse_difference({rows.name: parity_of(run.task, whole_NK, found_NK)})
-    if rows.targets_N is None:
-        cost = loss_by_probabilities(run.task, whole_NK, known_NK, run.temperature)
-    else:
-        cost = loss_by_labels(run.task, whole_NK, known_NK, rows.targets_N)
+    cost = loss_of(run.task, whole_NK, known_NK, rows.targets_N, run.temperature)
     pieces = base_model(whole.module).config.vocab_size
     told = Vocabulary(len(ids_V), pieces, float(outside.mean()), cost)
     return run.with_parts(classifier=found), told
@@ -239,10 +235,8 @@ class Comparison:
         return None if added_NK is None else self._loss(self._run_NK - added_NK)
 
     def _loss(self, export_NK: NDArray[np.float32]) -> Loss:
-        both = self._run_NK, export_NK
-        if self._rows.targets_N is not None:
-            return loss_by_labels(self._task, *both, self._rows.targets_N)
-        return loss_by_probabilities(self._task, *both, self._temperature)
+        targets_N = self._rows.targets_N
+        return loss_of(self._task, self._run_NK, export_NK, targets_N, self._temperature)
 
     def trial(self, engine: Engine) -> tuple[float, float]:
         """The share of equal labels, and rows a second, on a sample of the rows."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tightfit.config import Settings
 from tightfit.data.output_paths import check_not_input, refuse_inside_run
 from tightfit.data.sources import check_source
-from tightfit.exporting.format_names import FACTS_FILE, Pieces, check_format, check_pieces
+from tightfit.exporting.format_names import FACTS_FILE, Pieces, check_format
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.storage.whole import check_replaceable
@@ -61,8 +61,7 @@ def export(
         TightfitError: its other subclasses tell what else is wrong.
     """
     progress, out = progress or RichProgress(), Path(out)
-    known = check_format(form)
-    check_pieces(known, vocabulary)
+    known = check_format(form, pieces=vocabulary)
     check_replaceable(out, overwrite=overwrite, marker=FACTS_FILE)
     refuse_inside_run(out)
     check_not_input(out, data)

@@ -8,6 +8,7 @@ import random
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,17 +98,9 @@ def test_texts_within_have_the_same_tokens(run: Run) -> None:
 @pytest.mark.parametrize("form", ["merged", "onnx", "onnx-int8"])
 def test_an_export_is_smaller_and_answers_alike(form: str, run: Run, tmp_path: Path) -> None:
     """By itself, on rows that it was made of; its figures are on record and on the card."""
-    whole, few = (
-        tightfit.export(run.path, form, tmp_path / kind, vocabulary=kind, progress=Notes())
-        for kind in ("all", "used")
-    )
+    whole, few = (exported(run, form, tmp_path / kind, kind) for kind in ("all", "used"))
     assert few.bytes < whole.bytes
     assert few.parity.rows == 40 + 10
-    told = few.to_json()["vocabulary"]
-    assert json.loads((tmp_path / "used" / "export.json").read_text("utf-8"))["vocabulary"] == told
-    assert told["kept"] < told["pieces"] == len(unigram()) + 7
-    card = (tmp_path / "used" / "README.md").read_text("utf-8")
-    assert f"{told['kept']:,} of {told['pieces']:,} pieces are kept" in card
     if form != "onnx-int8":
         texts = [str(text) for text in run.validation.inputs] if run.validation else []
         labels, scores = by_itself(tmp_path / "used", form, texts)
@@ -115,31 +108,39 @@ def test_an_export_is_smaller_and_answers_alike(form: str, run: Run, tmp_path: P
         assert np.abs(np.array(scores) - run.predict(texts).confidence).max() < 1e-4
 
 
+def exported(run: Run, form: str, out: Path, vocabulary: Any) -> tightfit.ExportResult:
+    """An export, its own rows compared."""
+    return tightfit.export(run.path, form, out, vocabulary=vocabulary, progress=Notes())
+
+
 def test_what_others_lose_is_measured(run: Run, tmp_path: Path) -> None:
     """By the pieces of the training rows: their tokens counted, their answers scored by hand."""
-    found = tightfit.export(
-        run.path, "merged", tmp_path / "used", vocabulary="used", progress=Notes()
-    )
     kept, tokenizer = run.validation, run.classifier.tokenizer
     assert kept is not None
-    assert found.vocabulary is not None
+    told = exported(run, "merged", tmp_path, "used").to_json()["vocabulary"]
     texts = [str(text) for text in kept.inputs]
     tokens = [token for text in texts for token in tokenizer.tokenize(text)]
-    special = 2 * len(texts)
-    beyond = tokens.count(f"\u2581{UNSEEN[0]}")
-    assert found.vocabulary.outside == pytest.approx(beyond / (len(tokens) + special))
+    beyond, special = tokens.count(f"\u2581{UNSEEN[0]}"), 2 * len(texts)
+    assert told["outside"] == pytest.approx(beyond / (len(tokens) + special))
     apart = narrowed(run.classifier, used_ids(tokenizer, [row["text"] for row in toy_rows(200)]))
     answer = pipeline("text-classification", apart.module, tokenizer=apart.tokenizer)
     right = [each["label"] for each in answer(texts)] == np.array(kept.task.names)[kept.targets_N]
-    cost = found.vocabulary.cost
-    own = (kept.logits_NK.argmax(1) == kept.targets_N).mean()
-    assert cost.accuracy_loss == pytest.approx(own - np.mean(right))
-    assert (cost.by, cost.rows) == ("labels", 40)
+    lost = (kept.logits_NK.argmax(1) == kept.targets_N).mean() - np.mean(right)
+    assert told["cost"] == {"accuracy_loss": pytest.approx(lost), "by": "labels", "rows": 40}
+
+
+def test_its_figures_are_on_record(run: Run, tmp_path: Path) -> None:
+    """In the answer, beside the model, and on its card."""
+    told = exported(run, "merged", tmp_path, "used").to_json()["vocabulary"]
+    assert json.loads((tmp_path / "export.json").read_text("utf-8"))["vocabulary"] == told
+    assert told["kept"] < told["pieces"] == len(unigram()) + 7
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert f"{told['kept']:,} of {told['pieces']:,} pieces are kept" in card
 
 
 def test_other_tools_load_it(run: Run, tmp_path: Path) -> None:
     """Plain ``transformers``, tokens and logits."""
-    tightfit.export(run.path, "merged", tmp_path / "used", vocabulary="used", progress=Notes())
+    exported(run, "merged", tmp_path / "used", "used")
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "used").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "used")
     text = "the team of the stock market"
@@ -152,12 +153,12 @@ def test_other_tools_load_it(run: Run, tmp_path: Path) -> None:
 def test_what_cannot_be_cut(run: Run, tmp_path: Path) -> None:
     """An adapter has no vocabulary; tokens without scores; rows that are not at hand."""
     with pytest.raises(UsageError, match="--format peft --vocabulary used"):
-        tightfit.export(run.path, "peft", tmp_path / "out", vocabulary="used")
+        exported(run, "peft", tmp_path / "out", "used")
     rows = Path(run.data.source)
     moved = rows.rename(rows.with_suffix(".gone"))
     try:
         with pytest.raises(DataError, match="put them back"):
-            tightfit.export(run.path, "merged", tmp_path / "out", vocabulary="used")
+            exported(run, "merged", tmp_path / "out", "used")
     finally:
         moved.rename(rows)
     with pytest.raises(UsageError, match="of the kind WordLevel"):

@@ -14,6 +14,7 @@ import tightfit
 from tests.exporting.test_exporter import by_itself
 from tests.toy_setups import SHORT, Notes
 from tests.toys import toy_rows, write_jsonl
+from tightfit.config import ASKED, Decision
 from tightfit.errors import ArtefactError, BudgetError, SettingsError
 from tightfit.model.side_head import SIDE_FILE, SideHead
 from tightfit.run import Run
@@ -51,11 +52,11 @@ def test_it_is_counted_at_every_gate(run: Run) -> None:
     assert {gates[name] for name in ("plan", "built", "optimizer", "saved")} == {plan["total"]}
     assert run.proofs["side_solved"]["ok"]
     assert run.proofs["side_solved"]["parameters"] == PARAMETERS
-    assert run.decisions.side is not None
-    assert (run.decisions.side.value, run.decisions.side.reason) == (BUCKETS, "asked for")
-    assert run.decisions.side_factor is not None
-    assert run.decisions.side_factor.value == run.proofs["side_solved"]["factor"]
-    assert "of 40 rows that neither saw" in run.decisions.side_factor.reason
+    assert run.decisions.side == Decision(BUCKETS, ASKED)
+    factor = run.decisions.side_factor
+    assert factor is not None
+    assert factor.value == run.proofs["side_solved"]["factor"]
+    assert "of 40 rows that neither saw" in factor.reason
     assert "side head" in (run.path / "report.html").read_text("utf-8")
 
 
@@ -95,18 +96,15 @@ def test_an_export_answers_by_itself(form: str, run: Run, rows: Path, tmp_path: 
     wanted = run.predict(texts)
     assert labels == wanted.labels
     assert np.abs(np.array(scores) - wanted.confidence).max() < 1e-4
-    cost = found["without_side"]
-    assert cost == {**without_it(run), "by": "labels", "rows": 40}
-    caveat = (
-        "other programs that load the folder answer without it, at a cost of "
-        f"{100 * cost['accuracy_loss']:.2f} points of accuracy, by the labels of 40 rows (the "
-        "run's validation rows); when it was trained: of 40 rows"
-    )
+    assert found["without_side"] == {**without_it(run), "by": "labels", "rows": 40}
+    points = f"{100 * found['without_side']['accuracy_loss']:.2f} points of accuracy"
+    caveat = f"answer without it, at a cost of {points}, by the labels of 40 rows (the run's "
+    caveat += "validation rows); when it was trained: of 40 rows"
     assert any(caveat in line for line in notes.warned)
     assert caveat in (out / "README.md").read_text("utf-8")
 
 
-def without_it(run: Run) -> dict[str, float]:
+def without_it(run: Run) -> dict[str, Any]:
     """What accuracy the run's validation rows lose without what it adds."""
     kept = run.validation
     assert kept is not None

@@ -81,14 +81,12 @@ class Tokens:
         return np.searchsorted(self.offsets, self.flat.offsets[:-1], side="right") - 1
 
     def by_text(self, logits_WK: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits of all windows as those of their texts: means, weighted by tokens, and what is
-        added to them."""
-        logits_NK = logits_WK
+        """Those of texts: the mean of its windows', weighted by tokens, and what is added to it."""
         if self.windows is not None:
             weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
-            means_NK = np.add.reduceat(logits_WK * weights_W1, _firsts(self.owners))
-            logits_NK = means_NK.astype(np.float32)
-        return logits_NK if self.added_NK is None else logits_NK + self.added_NK
+            firsts_N = np.searchsorted(self.windows, self.offsets[:-1])
+            logits_WK = np.add.reduceat(logits_WK * weights_W1, firsts_N).astype(np.float32)
+        return logits_WK if self.added_NK is None else logits_WK + self.added_NK
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -388,11 +386,6 @@ def _segments(folder: Path, tokenizer: dict[str, Any]) -> bool:
     if (folder / CONFIG).is_file():
         return reads_segments(json.loads((folder / CONFIG).read_text("utf-8")))
     return SEGMENTS in tokenizer.get("model_input_names", ())
-
-
-def _firsts(owners_W: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each text's first window stands; every text has one."""
-    return np.flatnonzero(np.diff(owners_W, prepend=-1))
 
 
 def _joined(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:

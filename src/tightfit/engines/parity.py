@@ -138,6 +138,7 @@ def loss_of(
     run_NK: NDArray[np.float32],
     export_NK: NDArray[np.float32],
     targets: NDArray[Any] | None = None,
+    *,
     temperature: Scale = 1.0,
 ) -> Loss:
     """What accuracy an export loses on rows.

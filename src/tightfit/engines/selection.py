@@ -135,7 +135,7 @@ def choose(
             continue
         theirs_NK = all_logits(engine, tokens)
         parity = parity_of(task, own_NK, theirs_NK)
-        loss = loss_of(task, own_NK, theirs_NK, None, temperature).accuracy_loss
+        loss = loss_of(task, own_NK, theirs_NK, temperature=temperature).accuracy_loss
         fault = _fault(name, parity, loss, asked=name == asked)
         found[name] = _compared(name, parity, fault)
         if found[name].agrees:

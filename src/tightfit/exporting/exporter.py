@@ -142,7 +142,7 @@ def export(
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
     storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
     write_example(run, form, folder)
-    write_card(run, form, folder, parity, words)
+    write_card(run, form, folder, parity, caveats=words)
     return exported
 
 
@@ -163,7 +163,7 @@ def _narrowed(run: Run, rows: Rows) -> tuple[Run, Vocabulary]:
         logits_of(each, rows.texts, length) + added_NK for each in (known, found, whole)
     )
     refuse_difference({rows.name: parity_of(run.task, whole_NK, found_NK)})
-    cost = loss_of(run.task, whole_NK, known_NK, rows.targets_N, run.temperature)
+    cost = loss_of(run.task, whole_NK, known_NK, rows.targets_N, temperature=run.temperature)
     pieces = base_model(whole.module).config.vocab_size
     told = Vocabulary(len(ids_V), pieces, float(outside.mean()), cost)
     return run.with_parts(classifier=found), told
@@ -235,8 +235,8 @@ class Comparison:
         return None if added_NK is None else self._loss(self._run_NK - added_NK)
 
     def _loss(self, export_NK: NDArray[np.float32]) -> Loss:
-        targets_N = self._rows.targets_N
-        return loss_of(self._task, self._run_NK, export_NK, targets_N, self._temperature)
+        both, targets_N = (self._run_NK, export_NK), self._rows.targets_N
+        return loss_of(self._task, *both, targets_N, temperature=self._temperature)
 
     def trial(self, engine: Engine) -> tuple[float, float]:
         """The share of equal labels, and rows a second, on a sample of the rows."""

@@ -66,7 +66,7 @@ def write_example(run: Run, form: Format, folder: Path) -> None:
 
 
 def write_card(
-    run: Run, form: Format, folder: Path, parity: Parity, caveats: Mapping[str, str]
+    run: Run, form: Format, folder: Path, parity: Parity, *, caveats: Mapping[str, str]
 ) -> None:
     """Write the run's card as that of the export: loaded otherwise, and compared with the run."""
     of_run = run.artefact / CARD_FILE

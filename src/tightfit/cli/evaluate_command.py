@@ -237,4 +237,6 @@ def _ends(interval: Interval, name: str = "") -> str:
 
 
 def _short(name: str) -> str:
-    return name if cell_len(name) <= NAME_WIDTH else set_cell_size(name, NAME_WIDTH - 1) + "…"
+    return (
+        name if cell_len(name) <= NAME_WIDTH else set_cell_size(name, NAME_WIDTH - 1).rstrip() + "…"
+    )

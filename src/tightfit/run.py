@@ -312,7 +312,7 @@ class Run(Shown):
             return None
         from tightfit.model.side_head import SideHead
 
-        return SideHead.read(self.artefact)
+        return SideHead.read(self.artefact, self.plan.num_labels)
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from tightfit.cli.console import add_row, bar, new_table, percent, shared_path, size, tick
+from tightfit.cli.evaluate_command import _class_table
+from tightfit.metrics.scores import score
 
 
 def console(width: int = 80, encoding: str = "utf-8") -> Console:
@@ -47,6 +49,21 @@ def test_numbers_are_never_cut_short() -> None:
     assert "124,055,040" in page
     assert "…" not in page
     assert max(map(len, page.splitlines())) <= 30
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("体育新闻", "体育新闻"),
+        ("体育新闻与比赛报道", "体育新闻与比…"),
+        ("a name of many letters", "a name of man…"),
+        ("การเงินและธุรกิจ", "การเงินและธุรกิจ"),
+    ],
+)
+def test_names_are_cut_by_the_places_they_take(name: str, told: str) -> None:
+    """A character of Chinese takes two, a mark above a letter none."""
+    table = _class_table(score([0, 1], [[0.9, 0.1], [0.2, 0.8]], [name, "b"]))
+    assert str(next(iter(table.columns[0].cells))) == told
 
 
 def test_titles_stay_on_one_line() -> None:

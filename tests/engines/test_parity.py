@@ -16,8 +16,7 @@ from tightfit.engines.parity import (
     Parity,
     compare,
     joined,
-    loss_by_labels,
-    loss_by_probabilities,
+    loss_of,
     parity_of,
     probes,
     refuse_difference,
@@ -116,16 +115,16 @@ def test_what_is_no_number_is_refused(value: float) -> None:
 def test_loss_by_labels() -> None:
     """Two of four right before, one after; a gain is negative."""
     run, export = logits((1, 0), (0, 1), (1, 0), (1, 0)), logits((0, 1), (0, 1), (1, 0), (1, 0))
-    assert loss_by_labels(TASK, run, export, np.array([0, 1, 1, 1])) == Loss(0.25, "labels")
-    assert loss_by_labels(TASK, export, run, np.array([0, 1, 1, 1])) == Loss(-0.25, "labels")
+    assert loss_of(TASK, run, export, np.array([0, 1, 1, 1])) == Loss(0.25, "labels", 4)
+    assert loss_of(TASK, export, run, np.array([0, 1, 1, 1])) == Loss(-0.25, "labels", 4)
 
 
 def test_loss_by_probabilities() -> None:
     """A flip costs what the run believed of its label, less what of the other one."""
     run, flipped = logits((math.log(9), 0), (0, 0.0001)), logits((0, 1), (1, 0))
-    loss = loss_by_probabilities(TASK, run, flipped)
-    assert loss.by == "probabilities"
-    assert loss.accuracy == pytest.approx((0.9 - 0.1) / 2, abs=1e-4)
-    assert loss_by_probabilities(TASK, run, run).accuracy == 0
-    cooled = loss_by_probabilities(TASK, run, flipped, temperature=2.0)
-    assert cooled.accuracy == pytest.approx((0.75 - 0.25) / 2, abs=1e-4)
+    loss = loss_of(TASK, run, flipped)
+    assert (loss.by, loss.rows) == ("probabilities", 2)
+    assert loss.accuracy_loss == pytest.approx((0.9 - 0.1) / 2, abs=1e-4)
+    assert loss_of(TASK, run, run).accuracy_loss == 0
+    cooled = loss_of(TASK, run, flipped, temperature=2.0)
+    assert cooled.accuracy_loss == pytest.approx((0.75 - 0.25) / 2, abs=1e-4)

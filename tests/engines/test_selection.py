@@ -154,6 +154,13 @@ def test_one_whose_labels_differ_is_refused() -> None:
     assert measured(onnx_int8=Toy(0.1, shift=0.5)).name == "onnx-int8"
 
 
+def test_whole_answers_are_compared() -> None:
+    """Labels that differ from the encoder's are the same again with what a side head adds."""
+    sure_NK = np.eye(3, dtype=np.float32)[np.arange(ROWS) % 3] * 20
+    found = measured(replace(TOKENS, added_NK=sure_NK), onnx_int8=Toy(0.1, flipped=5))
+    assert found.of("onnx-int8").agreement == 1.0
+
+
 def test_a_few_rows_show_nothing_of_labels() -> None:
     """Of twenty rows one label is five points; logits in fp32 are another matter."""
     few = rows_of([4] * 20)

@@ -257,15 +257,9 @@ def test_the_verb_passes_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert cli(*words.split(), "--label-column", "c", "--max-length", "64").exit_code == 2
     assert recorder.arguments == (Path("r"), "onnx-int8", Path("o"))
     recorder.options.pop("progress")
-    assert recorder.options == {
-        "data": "d.csv",
-        "text_column": "a,b",
-        "label_column": "c",
-        "settings": (),
-        "max_length": 64,
-        "overwrite": True,
-        "cascade": False,
-    }
+    reading = {"data": "d.csv", "text_column": "a,b", "label_column": "c", "settings": ()}
+    writing = {"max_length": 64, "vocabulary": "all", "overwrite": True, "cascade": False}
+    assert recorder.options == {**reading, **writing}
 
 
 def test_the_verb_answers(run: Path, tmp_path: Path) -> None:

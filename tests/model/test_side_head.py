@@ -93,13 +93,13 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Bit for bit; what is missing, cut or of another form is refused."""
     head = some_head()
     head.write(tmp_path)
-    again = SideHead.read(tmp_path)
+    again = SideHead.read(tmp_path, 3)
     assert (again.weight_FK == head.weight_FK).all()
     assert (again.bias_K == head.bias_K).all()
     SideHead(head.weight_FK, head.bias_K[:2]).write(tmp_path)
     for damage in (lambda: None, lambda: (tmp_path / SIDE_FILE).write_bytes(b"{}")):
         damage()
         with pytest.raises(ArtefactError, match="the side head cannot be read"):
-            SideHead.read(tmp_path)
+            SideHead.read(tmp_path, 3)
     with pytest.raises(ArtefactError, match="No such file"):
-        SideHead.read(tmp_path / "nowhere")
+        SideHead.read(tmp_path / "nowhere", 3)

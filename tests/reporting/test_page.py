@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import escape
 
 from tests.command import cli
 from tests.reports import HOSTILE, hostile, scores_of, with_outcomes
@@ -114,6 +115,19 @@ def test_turned_text_stays_in_its_place(run: Run) -> None:
     isolated = ("<bdi>", 'dir="auto">', "<pre", '"', ">")
     assert turned
     assert all(any(mark in text for mark in isolated) for text in before)
+
+
+def test_quoted_words_of_code_keep_to_their_places(run: Run) -> None:
+    """From right to left, names and what joins them would change places: 0 would seem the second's.
+
+    What is copied from the page is the code as it was.
+    """
+    names = ["رياضة (كرة)", "מניות", 'مال "كبير"', "it's"]
+    page = render(with_outcomes(run, names, names))
+    quoted = [str(escape(repr(name))) for name in names]
+    code = ", ".join(f"{place}: <bdi>{name}</bdi>" for place, name in enumerate(quoted))
+    assert f"{{{code}}}" in page
+    assert repr(dict(enumerate(names))) in Parsed(page).words
 
 
 def test_a_dead_adapter_stands_out(run: Run) -> None:

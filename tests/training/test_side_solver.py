@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.toy_setups import Notes, toy_settings, toy_table
 from tightfit.budget.parts import SidePlan
-from tightfit.config import Config, load_config
+from tightfit.config import Config, Decision, load_config
 from tightfit.errors import ProofError, SettingsError
 from tightfit.model.locate import locate
 from tightfit.model.side_head import SideHead, hashed
@@ -158,7 +158,7 @@ def test_a_pair_has_none(bert: Path) -> None:
         decide_side(FrozenProbe(asked, probe.dataset, Notes()), source, "mean")
 
 
-def weighed(signal: float, side_signal: float, *, asked: bool = False) -> tuple[float, str]:
+def weighed(signal: float, side_signal: float) -> Decision[float]:
     """What comes of two classifiers that see so much of the truth beside noise of one."""
     chance = np.random.default_rng(1)
     targets_N = chance.integers(0, 3, 200)
@@ -166,19 +166,16 @@ def weighed(signal: float, side_signal: float, *, asked: bool = False) -> tuple[
     logits_NK, side_NK = (
         each * truth_NK + chance.normal(size=truth_NK.shape) for each in (signal, side_signal)
     )
-    found = weigh_side(64, logits_NK.astype(np.float32), side_NK, targets_N, asked=asked)
-    return found.factor, found.decision.reason
+    return weigh_side(logits_NK.astype(np.float32), side_NK, targets_N)
 
 
 def test_it_counts_by_what_it_knows() -> None:
     """The more beside a classifier that knows less; nothing where it knows nothing."""
-    even, _ = weighed(1.5, 1.5)
-    strong, words = weighed(0.2, 3.0)
-    assert 0.5 < even < 2 < strong
-    assert words.startswith("of 200 rows that neither saw ")
-    none, words = weighed(3.0, 0.0)
-    assert none == 0
-    assert words.endswith("without: left out")
+    even, strong, none = weighed(1.5, 1.5), weighed(0.2, 3.0), weighed(3.0, 0.0)
+    assert 0.5 < even.value < 2 < strong.value
+    assert strong.reason.startswith("of 200 rows that neither saw ")
+    assert none.value == 0
+    assert none.reason.endswith("without: left out")
 
 
 @pytest.mark.parametrize("value", ["0", "none", "some", "true"])

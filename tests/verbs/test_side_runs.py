@@ -14,8 +14,9 @@ import tightfit
 from tests.exporting.test_exporter import by_itself
 from tests.toy_setups import SHORT, Notes
 from tests.toys import toy_rows, write_jsonl
+from tightfit.config import ASKED, Decision
 from tightfit.errors import ArtefactError, BudgetError, SettingsError
-from tightfit.model.side_head import SIDE_FILE
+from tightfit.model.side_head import SIDE_FILE, SideHead
 from tightfit.run import Run
 
 BUCKETS = 512
@@ -51,9 +52,11 @@ def test_it_is_counted_at_every_gate(run: Run) -> None:
     assert {gates[name] for name in ("plan", "built", "optimizer", "saved")} == {plan["total"]}
     assert run.proofs["side_solved"]["ok"]
     assert run.proofs["side_solved"]["parameters"] == PARAMETERS
-    assert run.decisions.side is not None
-    assert run.decisions.side.value == BUCKETS
-    assert "of 40 rows that neither saw" in run.decisions.side.reason
+    assert run.decisions.side == Decision(BUCKETS, ASKED)
+    factor = run.decisions.side_factor
+    assert factor is not None
+    assert factor.value == run.proofs["side_solved"]["factor"]
+    assert "of 40 rows that neither saw" in factor.reason
     assert "side head" in (run.path / "report.html").read_text("utf-8")
 
 
@@ -87,15 +90,56 @@ def test_a_file_is_answered_alike(run: Run, rows: Path, tmp_path: Path) -> None:
 def test_an_export_answers_by_itself(form: str, run: Run, rows: Path, tmp_path: Path) -> None:
     """Its program adds the side head; for all others it says what they do without."""
     notes, out = Notes(), tmp_path / "out"
-    tightfit.export(run.path, form, out, data=rows, progress=notes)
+    found = tightfit.export(run.path, form, out, progress=notes).to_json()
     texts = [*(row["text"] for row in toy_rows(30, seed=5)), "ÄÖÜ ñandú 世界 🙂"]
     labels, scores = by_itself(out, form, texts)
     wanted = run.predict(texts)
     assert labels == wanted.labels
     assert np.abs(np.array(scores) - wanted.confidence).max() < 1e-4
-    caveat = "other programs that load the folder answer without it: asked for; of 40 rows"
+    assert found["without_side"] == {**without_it(run), "by": "labels", "rows": 40}
+    points = f"{100 * found['without_side']['accuracy_loss']:.2f} points of accuracy"
+    caveat = f"answer without it, at a cost of {points}, by the labels of 40 rows (the run's "
+    caveat += "validation rows); when it was trained: of 40 rows"
     assert any(caveat in line for line in notes.warned)
     assert caveat in (out / "README.md").read_text("utf-8")
+
+
+def without_it(run: Run) -> dict[str, Any]:
+    """What accuracy the run's validation rows lose without what it adds."""
+    kept = run.validation
+    assert kept is not None
+    assert run.side is not None
+    bare_NK = kept.logits_NK - run.side.logits([str(text) for text in kept.inputs])
+    right, bare = (
+        float((each_NK.argmax(1) == kept.targets_N).mean()) for each_NK in (kept.logits_NK, bare_NK)
+    )
+    assert right > bare  # else the figure shows nothing
+    return {"accuracy_loss": pytest.approx(right - bare)}
+
+
+def test_an_imported_adapter_brings_it_along(run: Run, bert: Path, tmp_path: Path) -> None:
+    """The round trip: logits to the last digit, counted in plan and proofs, exported again."""
+    tightfit.export(run.path, "peft", tmp_path / "peft", progress=Notes())
+    made = tightfit.import_adapter(tmp_path / "peft", str(bert), out=tmp_path / "run")
+    again, texts = Run.load(made.run), [row["text"] for row in toy_rows(30, seed=5)]
+    assert np.array_equal(again.predictor.logits(texts), run.predictor.logits(texts))
+    assert again.config.head.side == BUCKETS
+    assert made.total == again.plan.total == run.plan.total
+    assert again.proofs["gates"]["saved"] == made.total
+    assert made.proofs["side_solved"] is None
+    tightfit.export(made.run, "peft", tmp_path / "again", progress=Notes())
+    both = [tmp_path / name / SIDE_FILE for name in ("peft", "again")]
+    assert both[0].read_bytes() == both[1].read_bytes()
+
+
+def test_one_for_other_labels_is_refused(run: Run, bert: Path, tmp_path: Path) -> None:
+    """Instead of answering otherwise than the run; nothing is left behind."""
+    tightfit.export(run.path, "peft", tmp_path / "peft", progress=Notes())
+    wide = SideHead(np.zeros((BUCKETS, 3), np.float32), np.zeros(3, np.float32))
+    wide.write(tmp_path / "peft")
+    with pytest.raises(ArtefactError, match=r"\(512, 3\) and \(3,\) for 2 labels"):
+        tightfit.import_adapter(tmp_path / "peft", str(bert), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_it_is_part_of_the_seal(run: Run, tmp_path: Path) -> None:
@@ -165,6 +209,6 @@ def test_rows_that_are_all_trained_on(bert: Path, rows: Path, tmp_path: Path) ->
     """Each is scored by an encoder and a side head that did not see it."""
     more = ("train.folds=3", "head.start=probe", "head.kind=linear")
     run = trained(bert, rows, tmp_path / "run", *more, "data.validation_rows=0")
-    assert run.decisions.side is not None
-    assert "of 400 rows that neither saw" in run.decisions.side.reason
+    assert run.decisions.side_factor is not None
+    assert "of 400 rows that neither saw" in run.decisions.side_factor.reason
     assert run.proofs["side_solved"]["ok"]

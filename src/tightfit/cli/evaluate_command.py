@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -29,7 +30,7 @@ MATRIX_COLUMNS = 8
 LISTED_CONFUSIONS = 10
 
 NAME_WIDTH = 14
-"""Longer label names are cut in the columns of a table."""
+"""Places of the terminal; longer label names are cut in the columns of a table."""
 
 EXAMPLES = """\
 tightfit evaluate runs/001 --data sample:test
@@ -234,4 +235,6 @@ def _ends(interval: Interval, name: str = "") -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
+    return (
+        name if cell_len(name) <= NAME_WIDTH else set_cell_size(name, NAME_WIDTH - 1).rstrip() + "…"
+    )

@@ -13,7 +13,7 @@ from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, percent
 from tightfit.cli.front import open_front
 from tightfit.errors import UsageError
-from tightfit.exporting.format_names import Format
+from tightfit.exporting.format_names import Format, Pieces
 
 if TYPE_CHECKING:
     from tightfit import CascadeResult, ExportResult
@@ -24,6 +24,7 @@ tightfit export runs/001 --format merged --out served
 tightfit export runs/001 --format peft --out adapter
 tightfit export runs/001 --format onnx --out graph
 tightfit export runs/001 --format onnx-int8 --out small --data test.csv
+tightfit export runs/001 --format onnx --vocabulary used --out narrow
 tightfit export runs/001 --cascade --max-loss 0.005"""
 
 
@@ -48,6 +49,14 @@ def export(
         bool,
         options.in_answer("--overwrite", help="Replace a folder that an earlier export wrote."),
     ] = False,
+    vocabulary: Annotated[
+        Pieces,
+        options.in_answer(
+            "--vocabulary",
+            help="used: of an encoder of many languages keep only the pieces that the run's texts "
+            "use, and single characters; it says what other texts lose.",
+        ),
+    ] = "all",
     data: Annotated[
         str | None,
         options.in_data(
@@ -120,6 +129,7 @@ def export(
             text_column=text_column,
             label_column=label_column,
             settings=settings or (),
+            vocabulary=vocabulary,
             overwrite=overwrite,
             cascade=cascade,
         )

@@ -46,7 +46,8 @@ class Decisions:
         long_text: what is kept of a longer text.
         pooling: what the head reads of the encoder's last layer.
         encoder: the encoder, where there was a choice.
-        side: buckets of the side head, 0 where there is none.
+        side: buckets that the plan pays for a side head, 0 for none.
+        side_factor: what its outputs are multiplied by, where there is one.
         prefix: what stands before every text, where the encoder was trained for something.
         epochs: passes over the training rows.
         precision: of the forward pass.
@@ -89,6 +90,7 @@ class Decisions:
     encoder: Decision[str] | None = None
     prefix: Decision[str] | None = None
     side: Decision[int] | None = None
+    side_factor: Decision[float] | None = None
 
     def made(self) -> dict[str, Decision[Any]]:
         """The decisions by their names; those are left out that were just what was asked for."""

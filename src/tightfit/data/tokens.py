@@ -82,12 +82,12 @@ class Tokens:
         return np.searchsorted(self.offsets, self.flat.offsets[:-1], side="right") - 1
 
     def by_text(self, logits_WK: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits of all windows as those of their texts: means, weighted by tokens."""
-        if self.windows is None:
-            return logits_WK
-        weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
-        firsts = np.flatnonzero(np.diff(self.owners, prepend=-1))  # every text has a window
-        return np.add.reduceat(logits_WK * weights_W1, firsts).astype(np.float32)
+        """Those of texts: the mean of its windows', weighted by tokens, and what is added to it."""
+        if self.windows is not None:
+            weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
+            firsts = np.flatnonzero(np.diff(self.owners, prepend=-1))  # every text has a window
+            logits_WK = np.add.reduceat(logits_WK * weights_W1, firsts).astype(np.float32)
+        return logits_WK if self.added_NK is None else logits_WK + self.added_NK
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -42,12 +42,13 @@ class Parity:
 
 @dataclass(frozen=True)
 class Loss:
-    """What an export in int8 costs."""
+    """What it costs to answer otherwise than the run."""
 
-    accuracy: float
-    """Of the run, less that of the export, as a share of the rows; below 0 for a gain."""
+    accuracy_loss: float
+    """Accuracy of the run, less that of the others, as a share of the rows; below 0 for a gain."""
     by: str
     """``labels``, or ``probabilities`` where the rows have none."""
+    rows: int
 
 
 def spread(count: int, most: int = SAMPLE_ROWS) -> list[int]:
@@ -132,25 +133,21 @@ def refuse_difference(parities: Mapping[str, Parity], tolerance: float = TOLERAN
         )
 
 
-def loss_by_labels(
+def loss_of(
     task: Task,
     run_NK: NDArray[np.float32],
     export_NK: NDArray[np.float32],
-    targets: NDArray[Any],
-) -> Loss:
-    """What accuracy an export loses on rows whose labels are known."""
-    lost = task.row_scores(run_NK, targets).mean() - task.row_scores(export_NK, targets).mean()
-    return Loss(float(lost), "labels")
-
-
-def loss_by_probabilities(
-    task: Task,
-    run_NK: NDArray[np.float32],
-    export_NK: NDArray[np.float32],
+    targets: NDArray[Any] | None = None,
+    *,
     temperature: Scale = 1.0,
 ) -> Loss:
-    """What accuracy an export is to be expected to lose, on rows without labels.
+    """What accuracy an export loses on rows.
 
-    Each row's truth is taken to be as likely as the run's probabilities say.
+    Where their labels are not known, each row's truth is taken to be as likely as the run's
+    probabilities say, at its temperature.
     """
-    return Loss(task.expected_loss(run_NK, export_NK, temperature), "probabilities")
+    if targets is None:
+        lost = task.expected_loss(run_NK, export_NK, temperature)
+        return Loss(lost, "probabilities", len(run_NK))
+    lost = task.row_scores(run_NK, targets).mean() - task.row_scores(export_NK, targets).mean()
+    return Loss(float(lost), "labels", len(run_NK))

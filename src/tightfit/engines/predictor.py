@@ -68,7 +68,7 @@ class Predictor:
         Raises:
             UsageError: only ``transformers`` knows how to compute the encoder.
         """
-        return self._embedder.logits(self.tokens(texts))
+        return self._embedder.logits(self._read(texts))
 
     @property
     def width(self) -> int:
@@ -86,8 +86,11 @@ class Predictor:
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """The texts as the classifier reads them."""
-        read = self.model.tokens(texts, self.max_length, long_text=self.long_text)
+        read = self._read(texts)
         return read if self.side is None else replace(read, added_NK=self.side.logits(texts))
+
+    def _read(self, texts: Sequence[str]) -> Tokens:
+        return self.model.tokens(texts, self.max_length, long_text=self.long_text)
 
     def predict_tokens(self, tokens: Tokens, progress: Progress | None = None) -> Predictions:
         """Probabilities and labels of texts that :meth:`tokens` has read."""
@@ -104,8 +107,7 @@ class Predictor:
         with (progress or Progress()).track("predicting", len(tokens.flat)) as bar:
             if not len(tokens):
                 return np.empty((0, self.task.outputs), dtype=np.float32)
-            logits_NK = self.model.logits(tokens, advance=bar.advance)
-        return logits_NK if tokens.added_NK is None else logits_NK + tokens.added_NK
+            return self.model.logits(tokens, advance=bar.advance)
 
 
 def check_max_length(asked: int, longest: int | None) -> int:

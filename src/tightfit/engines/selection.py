@@ -18,7 +18,7 @@ from tightfit.engines.parity import (
     ACCURACY_LOSS,
     TOLERANCE,
     Parity,
-    loss_by_probabilities,
+    loss_of,
     parity_of,
 )
 from tightfit.errors import ArtefactError, MissingExtraError, ProofError, SettingsError
@@ -135,7 +135,7 @@ def choose(
             continue
         theirs_NK = all_logits(engine, tokens)
         parity = parity_of(task, own_NK, theirs_NK)
-        loss = loss_by_probabilities(task, own_NK, theirs_NK, temperature).accuracy
+        loss = loss_of(task, own_NK, theirs_NK, temperature=temperature).accuracy_loss
         fault = _fault(name, parity, loss, asked=name == asked)
         found[name] = _compared(name, parity, fault)
         if found[name].agrees:

@@ -8,8 +8,8 @@ that ``evaluate`` kept, and the figures of the comparison.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,7 @@ from tightfit.engines.parity import (
     Parity,
     compare,
     joined,
-    loss_by_labels,
-    loss_by_probabilities,
+    loss_of,
     parity_of,
     probes,
     refuse_difference,
@@ -35,12 +34,16 @@ from tightfit.engines.parity import (
 )
 from tightfit.errors import ProofError
 from tightfit.exporting import onnx_graph
-from tightfit.exporting.folder_files import write_card, write_example
+from tightfit.exporting.folder_files import caveats, write_card, write_example
 from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE, Format, check_format
 from tightfit.exporting.formats import GRAPH_FILE, Encode, open_form, write_form
+from tightfit.exporting.vocabulary import Vocabulary, logits_of, narrowed, used_ids
 from tightfit.model.adapters import base_model
 from tightfit.progress import Progress
 from tightfit.run import Run
+
+MEASURED = ("int8", "without_side", "vocabulary")
+"""What an export may say besides."""
 
 CLOSE = 0.005
 """Shares of equal labels that differ by less are about equal: a few rows of a sample."""
@@ -56,16 +59,15 @@ class Rows:
     targets_N: NDArray[Any] | None
     name: str
     """Where they come from, for the record."""
+    trained: Sequence[str] = ()
+    """Those that the run was trained on, where they are at hand."""
 
 
 @dataclass(frozen=True)
-class Int8:
-    """The variant of int8 that was taken, and what accuracy it costs on how many rows."""
+class Int8(Loss):
+    """The variant of int8 that was taken, and what it costs."""
 
     variant: str
-    accuracy_loss: float
-    by: str
-    rows: int
     allowed: float = ACCURACY_LOSS
 
 
@@ -77,14 +79,19 @@ class Exported:
     examples_per_second: float
     """Rows of the comparison, tokens to logits, in one process."""
     int8: Int8 | None
+    without_side: Loss | None
+    """What programs lose that leave out the run's side head, if it has one."""
+    vocabulary: Vocabulary | None
+    """What is kept of it, if it was cut."""
+    caveats: Mapping[str, str]
+    """What users should know, by what it is about."""
 
     def to_json(self) -> dict[str, Any]:
         """As ``export.json`` and ``tightfit export --json`` have them."""
-        found = {
-            "parity": asdict(self.parity),
-            "examples_per_second": self.examples_per_second,
-        }
-        return found if self.int8 is None else {**found, "int8": asdict(self.int8)}
+        found = {"parity": asdict(self.parity), "examples_per_second": self.examples_per_second}
+        more = (getattr(self, name) for name in MEASURED)
+        told = zip(MEASURED, more, strict=True)
+        return found | {name: asdict(each) for name, each in told if each is not None}
 
 
 def export(
@@ -94,6 +101,7 @@ def export(
     rows: Rows,
     *,
     portable: bool = True,
+    used: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
     """Write a run in another form into an empty folder, and compare the two.
@@ -104,6 +112,7 @@ def export(
         folder: to fill; the caller discards it after an error.
         rows: compared besides random batches: padded, unpadded, of length 1, of the full length.
         portable: prefer int8 weights that answer alike on every processor.
+        used: keep only the pieces of the vocabulary that these rows and the run's own use.
         progress: how to show progress.
 
     Raises:
@@ -112,6 +121,9 @@ def export(
         UsageError: there is no such form for this run.
     """
     check_format(form, run.plan)
+    vocabulary = None
+    if used:
+        run, vocabulary = _narrowed(run, rows)
     write_form(run, form, folder)
     if run.side is not None:
         run.side.write(folder)
@@ -122,15 +134,39 @@ def export(
     parity = comparison.parity(engine, strict=True)
     int8 = None
     if form == "onnx-int8":
-        variant, loss = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
+        int8 = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
         parity = comparison.parity(OnnxEngine.open(folder / GRAPH_FILE), strict=False)
-        int8 = Int8(variant.name, loss.accuracy, loss.by, len(rows.texts))
-    exported = Exported(parity, comparison.speed, int8)
+    without_side = comparison.without_side()
+    words = caveats(run, without_side, vocabulary, rows.name)
+    exported = Exported(parity, comparison.speed, int8, without_side, vocabulary, words)
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
     storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
     write_example(run, form, folder)
-    write_card(run, form, folder, parity)
+    write_card(run, form, folder, parity, caveats=words)
     return exported
+
+
+def _narrowed(run: Run, rows: Rows) -> tuple[Run, Vocabulary]:
+    """The run with the pieces of all its texts alone, and what rows beyond them lose.
+
+    Raises:
+        ProofError: it does not answer as before.
+        UsageError: its vocabulary cannot be cut.
+    """
+    whole, length = run.classifier, run.predictor.max_length
+    ids_V = used_ids(whole.tokenizer, [*rows.trained, *rows.texts])
+    seen_V = used_ids(whole.tokenizer, rows.trained)
+    outside = np.isin(tokenise(whole.tokenizer, rows.texts, length).ids, seen_V, invert=True)
+    known, found = (narrowed(whole, each_V) for each_V in (seen_V, ids_V))
+    added_NK = np.float32(0) if run.side is None else run.side.logits(rows.texts)
+    known_NK, found_NK, whole_NK = (
+        logits_of(each, rows.texts, length) + added_NK for each in (known, found, whole)
+    )
+    refuse_difference({rows.name: parity_of(run.task, whole_NK, found_NK)})
+    cost = loss_of(run.task, whole_NK, known_NK, rows.targets_N, temperature=run.temperature)
+    pieces = base_model(whole.module).config.vocab_size
+    told = Vocabulary(len(ids_V), pieces, float(outside.mean()), cost)
+    return run.with_parts(classifier=found), told
 
 
 class Comparison:
@@ -142,6 +178,8 @@ class Comparison:
         self._rows, self._progress, self._task = rows, progress, classifier.task
         self._temperature = run.predictor.temperature
         self._tokens = tokenise(classifier.tokenizer, rows.texts, length)
+        if run.side is not None:
+            self._tokens = replace(self._tokens, added_NK=run.side.logits(rows.texts))
         self._run_NK = self._all(self._run, "the run")
         self._probes = probes(
             vocabulary=base_model(classifier.module).config.vocab_size,
@@ -189,11 +227,16 @@ class Comparison:
 
     def loss(self, engine: Engine) -> Loss:
         """What accuracy the engine loses on the rows."""
-        export_NK = self._all(in_own_unit(engine, self._task), "the export in int8")
-        both = self._run_NK, export_NK
-        if self._rows.targets_N is not None:
-            return loss_by_labels(self._task, *both, self._rows.targets_N)
-        return loss_by_probabilities(self._task, *both, self._temperature)
+        return self._loss(self._all(in_own_unit(engine, self._task), "the export in int8"))
+
+    def without_side(self) -> Loss | None:
+        """What is lost on the rows where what a side head adds is left out."""
+        added_NK = self._tokens.added_NK
+        return None if added_NK is None else self._loss(self._run_NK - added_NK)
+
+    def _loss(self, export_NK: NDArray[np.float32]) -> Loss:
+        both, targets_N = (self._run_NK, export_NK), self._rows.targets_N
+        return loss_of(self._task, *both, targets_N, temperature=self._temperature)
 
     def trial(self, engine: Engine) -> tuple[float, float]:
         """The share of equal labels, and rows a second, on a sample of the rows."""
@@ -214,9 +257,7 @@ class Comparison:
         return logits_NK
 
 
-def _quantise(
-    graph: Path, comparison: Comparison, *, portable: bool
-) -> tuple[onnx_graph.Variant, Loss]:
+def _quantise(graph: Path, comparison: Comparison, *, portable: bool) -> Int8:
     """Put the best int8 graph that keeps the accuracy in place of the one in fp32.
 
     Raises:
@@ -225,15 +266,15 @@ def _quantise(
     losses: dict[str, Loss] = {}
     for variant, path in _ranked(graph, comparison, portable=portable):
         loss = losses[variant.name] = comparison.loss(OnnxEngine.open(path))
-        if loss.accuracy <= ACCURACY_LOSS:
+        if loss.accuracy_loss <= ACCURACY_LOSS:
             path.replace(graph)
             for other in set(graph.parent.glob("*.onnx")) - {graph}:
                 other.unlink()
-            return variant, loss
+            return Int8(**vars(loss), variant=variant.name)
     raise ProofError(
         "int8 costs too much accuracy on these rows, and was not kept",
         seen="; ".join(
-            f"{name}: {100 * loss.accuracy:.2f} points" for name, loss in losses.items()
+            f"{name}: {100 * loss.accuracy_loss:.2f} points" for name, loss in losses.items()
         ),
         allowed=f"{100 * ACCURACY_LOSS:g} points",
         next_step="use --format onnx, or give more labelled rows with --data",

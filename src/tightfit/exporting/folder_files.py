@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tightfit.engines.parity import Parity
+from tightfit.engines.parity import Loss, Parity
 from tightfit.exporting.format_names import FACTS_FILE, Format
+from tightfit.exporting.vocabulary import Vocabulary
 from tightfit.model.side_head import SIDE_FILE
 from tightfit.run import Run
 from tightfit.storage import write_text
@@ -63,7 +65,9 @@ def write_example(run: Run, form: Format, folder: Path) -> None:
     write_text(folder / EXAMPLE_FILE, text)
 
 
-def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
+def write_card(
+    run: Run, form: Format, folder: Path, parity: Parity, *, caveats: Mapping[str, str]
+) -> None:
     """Write the run's card as that of the export: loaded otherwise, and compared with the run."""
     of_run = run.artefact / CARD_FILE
     if of_run.is_file():
@@ -80,29 +84,50 @@ def write_card(run: Run, form: Format, folder: Path, parity: Parity) -> None:
         f"{_LINES[run.config.data.pair]}; the program is short enough to copy from.\n\n"
     )
     card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
-    if run.thresholds and run.task.one_class:
-        card.text += f"\n## Thresholds\n\n{threshold_caveat(run)}\n"
-    if run.side is not None:
-        card.text += f"\n## Side head\n\n{side_caveat(run)}\n"
+    card.text += "".join(f"\n## {about}\n\n{words}\n" for about, words in caveats.items())
     card.save(folder / CARD_FILE)
 
 
-def threshold_caveat(run: Run) -> str:
-    """What other programs than the one in the folder do not know of the run's thresholds."""
-    return (
-        f"{threshold_words(run.task, run.thresholds, kept=False)}: {EXAMPLE_FILE} does so; other "
-        "programs that load the folder answer the most probable label, unless they apply the "
-        f"thresholds in {FACTS_FILE}"
-    )
+def caveats(
+    run: Run, without_side: Loss | None, vocabulary: Vocabulary | None, where: str
+) -> dict[str, str]:
+    """What other programs than the one in the folder do without, and what was left out.
+
+    Args:
+        run: the run.
+        without_side: what is lost without its side head, if it has one.
+        vocabulary: what is kept of it, if it was cut.
+        where: the rows come from on which both were measured.
+    """
+    found = {}
+    if run.thresholds and run.task.one_class:
+        found["Thresholds"] = (
+            f"{threshold_words(run.task, run.thresholds, kept=False)}: {EXAMPLE_FILE} does so; "
+            "other programs that load the folder answer the most probable label, unless they apply "
+            f"the thresholds in {FACTS_FILE}"
+        )
+    if without_side is not None:
+        decided = run.decisions.side_factor
+        found["Side head"] = (
+            f"a side head ({SIDE_FILE}) adds to the logits what it reads of a text's characters: "
+            f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it, "
+            f"{_cost(without_side, where)}"
+        ) + (f"; when it was trained: {decided.reason}" if decided else "")
+    if vocabulary is not None:
+        found["Vocabulary"] = (
+            f"{vocabulary.kept:,} of {vocabulary.pieces:,} pieces are kept, those of the run's own "
+            "texts and single characters: texts within them have the tokens that they had. To see "
+            "what others lose: with the pieces of the training rows alone "
+            f"{vocabulary.outside:.1%} of the tokens of the rows compared would be others, "
+            f"{_cost(vocabulary.cost, where)}"
+        )
+    return found
 
 
-def side_caveat(run: Run) -> str:
-    """What other programs than the one in the folder do without, and what that costs."""
-    decided = run.decisions.side
-    words = decided.reason if decided else "what it is worth is not on record"
+def _cost(lost: Loss, where: str) -> str:
     return (
-        f"a side head ({SIDE_FILE}) adds to the logits what it reads of a text's characters: "
-        f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it: {words}"
+        f"at a cost of {100 * lost.accuracy_loss:.2f} points of accuracy, by the {lost.by} of "
+        f"{lost.rows:,} rows ({where})"
     )
 
 

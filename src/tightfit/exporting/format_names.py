@@ -11,6 +11,9 @@ from tightfit.extras import ensure
 Format = Literal["peft", "merged", "onnx", "onnx-int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
+Pieces = Literal["all", "used"]
+"""Of a vocabulary, what an export keeps: all, or what the run's texts use and single characters."""
+
 PURPOSE = "exporting to ONNX"
 
 FACTS_FILE = "export.json"
@@ -18,12 +21,12 @@ FACTS_FILE = "export.json"
 LABELS_FILE = "labels.json"
 
 
-def check_format(name: str, plan: Plan | None = None) -> Format:
+def check_format(name: str, plan: Plan | None = None, pieces: Pieces = "all") -> Format:
     """The format by this name, if it exists, can be made here, and suits what trained.
 
     Raises:
         MissingExtraError: it needs packages that are not installed.
-        UsageError: there is no such format, or none for what trained.
+        UsageError: there is no such format, or none for what trained or is to be kept.
     """
     found = next((known for known in FORMATS if known == name), None)
     if found is None:
@@ -35,6 +38,13 @@ def check_format(name: str, plan: Plan | None = None) -> Format:
         )
     if found.startswith("onnx"):
         ensure_onnx()
+    if found == "peft" and pieces == "used":
+        raise UsageError(
+            "an adapter has no vocabulary of its own, but that of its base model",
+            seen="--format peft --vocabulary used",
+            allowed=", ".join(FORMATS[1:]),
+            next_step="leave out --vocabulary, or choose another --format",
+        )
     if found == "peft" and plan is not None and not plan.peft_loads:
         bare = plan.record.form != "peft"
         raise UsageError(

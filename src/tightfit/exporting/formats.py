@@ -100,15 +100,19 @@ def _encode(tokenizer: Any, max_length: int, texts: Sequence[str]) -> list[Encod
     return list(zip(found["input_ids"], segments, strict=True))
 
 
-def merged_model(classifier: Classifier) -> PreTrainedModel:
+def plain_model(classifier: Classifier) -> PreTrainedModel:
     """A copy of the classifier as a plain ``transformers`` model on the CPU, adapters merged."""
     module: nn.Module = copy.deepcopy(classifier.module).to("cpu")
     if isinstance(module, PeftModel):
         # "Safe": a merge that leaves values which are no numbers is refused.
         module = module.merge_and_unload(safe_merge=True)
-    _to_unit(module, classifier)
-    model = base_model(module)
-    model.eval()
+    return base_model(module).eval()
+
+
+def merged_model(classifier: Classifier) -> PreTrainedModel:
+    """The same, its answers in the unit in which people gave them."""
+    model = plain_model(classifier)
+    _to_unit(model, classifier)
     return model
 
 

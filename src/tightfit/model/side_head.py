@@ -111,8 +111,8 @@ class SideHead:
         write_bytes(folder / SIDE_FILE, save(tensors))
 
     @classmethod
-    def read(cls, folder: Path) -> SideHead:
-        """What :meth:`write` wrote.
+    def read(cls, folder: Path, labels: int) -> SideHead:
+        """What :meth:`write` wrote, of a classifier of so many labels.
 
         Raises:
             ArtefactError: it is missing or something else.
@@ -120,9 +120,10 @@ class SideHead:
         try:
             tensors = load_file(folder / SIDE_FILE)
             head = cls(tensors[WEIGHT], tensors[BIAS])
-            if head.weight_FK.shape[1:] == head.bias_K.shape:
+            if head.weight_FK.shape[1:] == head.bias_K.shape == (labels,):
                 return head
-            seen: object = f"{head.weight_FK.shape} and {head.bias_K.shape}"
+            shapes = head.weight_FK.shape, head.bias_K.shape
+            seen: object = f"{shapes[0]} and {shapes[1]} for {labels} labels"
         except (OSError, SafetensorError, KeyError) as error:
             seen = error
         raise ArtefactError(

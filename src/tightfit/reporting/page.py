@@ -6,12 +6,14 @@ page also forbids scripts and every request by its own policy, so that an oversi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import PurePath
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 import tightfit.reporting as package
 from tightfit.display import score_name, score_value, share_words
@@ -28,6 +30,9 @@ from tightfit.reporting.spending import adapter_words, spending
 from tightfit.run import Run
 
 TEMPLATE = "page.html.j2"
+
+_QUOTED = re.compile(r"(&#3[49];).*?\1")
+"""Of code that is escaped already."""
 
 OUTCOMES: dict[str, Callable[[Run], Any]] = {
     "single": quality,
@@ -47,9 +52,15 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = {"percent": percent, "short": short, "share_words": share_words}
+    filters: dict[str, Callable[..., Any]] = {"percent": percent, "short": short}
+    filters |= {"share_words": share_words, "isolated": isolated}
     environment.filters.update(filters)
     return environment
+
+
+def isolated(code: str) -> Markup:
+    """Code in which words in quotes do not move others, in whatever direction they are written."""
+    return Markup(_QUOTED.sub(r"<bdi>\g<0></bdi>", str(escape(code))))
 
 
 def render(run: Run, *, explain: bool = False) -> str:

@@ -1,9 +1,12 @@
-"""``head.side=auto``: whether a side head is worth its parameters.
+"""``head.side=auto``: whether a side head is worth its parameters, and how much it counts.
 
-It is asked twice. Before a plan is made, a linear classifier on the frozen encoder says whether
-hashed characters beside it help: only then is a share of the cap kept for them. Once all else is
-trained, rows that neither learned from say how much the side head's outputs count beside the
-classifier's, and whether at all.
+Before a plan is made, two linear classifiers answer training rows that they did not see: one of
+what the frozen encoder makes of a text, one of its hashed characters. Where characters alone tell
+more, the encoder reads the texts poorly, and a share of the cap goes to them. Where it reads them,
+adapters learn what characters tell: all of the cap is theirs.
+
+Once all else is trained, rows that neither learned from say how much the side head's outputs count
+beside the classifier's.
 
 A row's logits are those of the classifier plus a factor times those of the side head: a weighted
 mean of two log-probabilities, at some temperature.
@@ -13,11 +16,8 @@ Shapes: N rows, K labels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from tightfit.budget.parts import SidePlan
 from tightfit.config import ASKED, Config, Decision
@@ -100,59 +100,45 @@ def _affordable(config: Config, source: Source, labels: int, pooling: Pooling) -
 
 
 def _probed(probe: FrozenProbe, source: Source, pooling: Pooling, buckets: int) -> Decision[int]:
-    """Whether a linear classifier on the frozen encoder is right more often with it."""
+    """Whether characters tell a linear classifier more than the frozen encoder does, and more yet
+    beside it."""
     task, rows_N = need_one_class(probe.dataset.task, "a side head"), probe.rows_N
     targets_N = probe.dataset.train_targets[rows_N]
     features_NF = probe.features(source)[("first", "mean").index(pooling)]
     encoder_NK = leave_one_out(features_NF, np.eye(task.outputs)[targets_N])
     plan = SidePlan(buckets, task.outputs)
     side_NK = SideSolver(plan, probe.config.seed, probe.texts, targets_N).unseen()
-    factor = factor_of(encoder_NK, side_NK, targets_N)
-    with_N = task.right(encoder_NK + factor * side_NK, targets_N)
-    without_N = task.right(encoder_NK, targets_N)
-    gain, error = gain_and_error(with_N, without_N)
-    figures = {"with hashed characters beside the encoder": with_N, "without": without_N}
-    return Decision(buckets if gain > error else 0, compared_words(figures, probe.metric))
-
-
-@dataclass(frozen=True)
-class Weighed:
-    """What a side head's logits are multiplied by, 0 where it is left out, and why."""
-
-    factor: float
-    decision: Decision[int]
+    both_NK = encoder_NK + factor_of(encoder_NK, side_NK, targets_N) * side_NK
+    both_N, side_N, encoder_N = (
+        task.right(each_NK, targets_N) for each_NK in (both_NK, side_NK, encoder_NK)
+    )
+    gain, error = gain_and_error(both_N, encoder_N)
+    figures = {
+        "with hashed characters beside the encoder": both_N,
+        "with them alone": side_N,
+        "without": encoder_N,
+    }
+    due = gain > error and side_N.mean() > encoder_N.mean()
+    return Decision(buckets if due else 0, compared_words(figures, probe.metric))
 
 
 def weigh_side(
-    buckets: int,
-    logits_NK: NDArray[np.float32],
-    side_NK: NDArray[np.float64],
-    targets_N: NDArray[np.int64],
-    *,
-    asked: bool,
-) -> Weighed:
+    logits_NK: NDArray[np.float32], side_NK: NDArray[np.float64], targets_N: NDArray[np.int64]
+) -> Decision[float]:
     """How much a side head counts beside what was trained, by rows that neither learned from.
 
-    The factor is the one number that is chosen on them, as a temperature is. Whether it is used is
-    told by each half of the rows, with the factor that the other half chose.
+    The factor is the one number that is chosen on them, as a temperature is; 0 leaves it out.
 
     Args:
-        buckets: of the side head.
         logits_NK: of the classifier.
         side_NK: of the side head, for the same rows.
         targets_N: theirs.
-        asked: whether it was asked for, and is left out only where it counts nothing.
     """
     factor = factor_of(logits_NK, side_NK, targets_N)
     mixed_NK = logits_NK + factor * side_NK
     right = [float((each.argmax(1) == targets_N).mean()) for each in (mixed_NK, logits_NK)]
     words = f"of {len(targets_N):,} rows that neither saw {right[0]:.1%} are right with it, "
-    words += f"{right[1]:.1%} without"
-    gain, error = gain_and_error(*_crossed(logits_NK, side_NK, targets_N))
-    if factor == 0 or not (asked or gain > error):
-        return Weighed(0.0, Decision(0, f"{words}: left out"))
-    reason = f"{ASKED}; {words}" if asked else words
-    return Weighed(factor, Decision(buckets, reason))
+    return Decision(factor, f"{words}{right[1]:.1%} without" + ": left out" * (not factor))
 
 
 def factor_of(
@@ -171,21 +157,3 @@ def factor_of(
         return fit_temperature(mixed_NK, targets_N, least_rows=1).log_loss_after
 
     return min((own * float(share / (1 - share)) for share in SHARES), key=loss)
-
-
-def _crossed(
-    logits_NK: NDArray[np.float32], side_NK: NDArray[np.float64], targets_N: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Log-probability of each row's class, in nats, with the side head and without; factor and
-    temperatures are those of the other half of the rows."""
-    found_2N = np.empty((2, len(targets_N)))
-    own_N = np.random.default_rng(0).permutation(len(targets_N)) % 2 == 0
-    for half_N in (own_N, ~own_N):
-        factor = factor_of(logits_NK[~half_N], side_NK[~half_N], targets_N[~half_N])
-        for place, times in enumerate((factor, 0.0)):
-            mixed_NK = logits_NK + times * side_NK
-            scale = fit_temperature(mixed_NK[~half_N], targets_N[~half_N], least_rows=1).value
-            logs_NK = log_softmax(mixed_NK[half_N] / scale, axis=1)
-            chosen = np.arange(len(logs_NK)), targets_N[half_N]
-            found_2N[place, half_N] = logs_NK[chosen]
-    return found_2N[0], found_2N[1]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tightfit.config import Settings
 from tightfit.data.output_paths import check_not_input, refuse_inside_run
 from tightfit.data.sources import check_source
-from tightfit.exporting.format_names import FACTS_FILE, check_format
+from tightfit.exporting.format_names import FACTS_FILE, Pieces, check_format
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.storage.whole import check_replaceable
@@ -31,6 +31,7 @@ def export(
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
     settings: Settings = (),
+    vocabulary: Pieces = "all",
     overwrite: bool = False,
     cascade: bool = False,
     progress: Progress | None = None,
@@ -50,6 +51,7 @@ def export(
         label_column: column of the labels.
         settings: how a text file is read: ``data.encoding``, ``data.delimiter``, ``data.quoting``,
             as assignments or by name; else as in training.
+        vocabulary: ``used`` keeps only the pieces that the run's texts use, and single characters.
         overwrite: replace a folder that an earlier export wrote.
         cascade: put the run's cascade, as ``make_cascade`` made it, beside the model.
         progress: how to speak to people; None speaks on stderr.
@@ -59,7 +61,7 @@ def export(
         TightfitError: its other subclasses tell what else is wrong.
     """
     progress, out = progress or RichProgress(), Path(out)
-    known = check_format(form)
+    known = check_format(form, pieces=vocabulary)
     check_replaceable(out, overwrite=overwrite, marker=FACTS_FILE)
     refuse_inside_run(out)
     check_not_input(out, data)
@@ -77,6 +79,7 @@ def export(
         data=data,
         columns=columns,
         overwrite=overwrite,
+        used=vocabulary == "used",
         cascade=cascade,
         progress=progress,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from peft import PeftModel
 
 from tightfit import storage
@@ -24,12 +26,13 @@ from tightfit.errors import ArtefactError, UsageError
 from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE
 from tightfit.model.adapter_audit import Audit, audit_folder
 from tightfit.model.adapter_folder import label_names
-from tightfit.model.artefact import load_artefact, save_artefact
+from tightfit.model.artefact import count_saved, load_artefact, save_artefact
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.encoders import load_tokenizer, longest_text
 from tightfit.model.locate import Source, locate
 from tightfit.model.peft_folder import Foreign, labels_in_base, read_foreign
 from tightfit.model.proofs import Proof, round_trip
+from tightfit.model.side_head import SIDE_FILE, SideHead
 from tightfit.progress import Progress, RichProgress
 from tightfit.storage.whole import check_replaceable, whole_folder
 from tightfit.tasks import SingleLabel, need_one_class, read_task
@@ -110,7 +113,10 @@ def import_adapter(
     plan = foreign.plan(source.shapes(task.outputs), model=base, num_labels=task.outputs)
     config = _config(foreign, source, task.names, max_length)
     config = config.with_values({"head.pooling": plan.pooling})
-    classifier = _load(foreign, source, plan, task)
+    classifier, side = _load(foreign, source, plan, task), _side(folder, task, progress)
+    if side is not None:
+        plan = replace(plan, side=side.plan)
+        config = config.with_values({"head.side": side.plan.buckets})
     if audit.dead:
         progress.warn(audit.verdict)
     with whole_folder(path, overwrite=overwrite, marker=_MARKER) as partial:
@@ -123,8 +129,10 @@ def import_adapter(
         with warnings.catch_warnings():
             # PEFT takes the bias of an adapter (lora_bias) for a matrix that was cut.
             warnings.filterwarnings("ignore", "Adapter 'default':.* invalid shape")
-            saved = save_artefact(classifier, run.adapter)
-        proofs = _proofs(classifier, run.adapter, source, audit=audit, saved=saved)
+            save_artefact(classifier, run.adapter)
+        if side is not None:
+            side.write(run.adapter)
+        proofs = _proofs(classifier, side, run.adapter, source, plan=plan, audit=audit)
         storage.write_json(run.proofs, proofs)
         versions = {name: version(name) for name in RECORDED_VERSIONS}
         base_facts = {"public_name": source.public_name, "sha256": source.digest()}
@@ -258,29 +266,57 @@ def _load(foreign: Foreign, source: Source, plan: Plan, task: SingleLabel) -> Cl
     return classifier
 
 
+def _side(folder: Path, task: SingleLabel, progress: Progress) -> SideHead | None:
+    """What reads characters beside the adapter: an export of ours may bring it.
+
+    Raises:
+        ArtefactError: it is damaged, or for other labels.
+    """
+    if not (folder / SIDE_FILE).is_file():
+        return None
+    side = SideHead.read(folder, task.outputs)
+    progress.say(f"its side head of {side.plan.buckets:,} buckets comes along")
+    return side
+
+
 def _proofs(
-    classifier: Classifier, adapter: Path, source: Source, *, audit: Audit, saved: int
+    classifier: Classifier,
+    side: SideHead | None,
+    adapter: Path,
+    source: Source,
+    *,
+    plan: Plan,
+    audit: Audit,
 ) -> dict[str, Any]:
     """What can be shown of an adapter whose training nobody watched, and what cannot.
 
     Raises:
         ProofError: the sealed artefact does not answer as the given one.
     """
+    anew = load_artefact(adapter, source, classifier.plan, classifier.task)
+    side_anew = None if side is None else SideHead.read(adapter, plan.num_labels)
+    trip = round_trip(
+        _logits(classifier, side, source),
+        _logits(anew, side_anew, source),
+        labels=(classifier.task.names, anew.task.names),
+    )
+    gates = {"plan": plan.total, "saved": count_saved(plan, adapter), "cap": None}
+    alive = None if audit.verdict.startswith("unproven") else audit.dead == 0
+    unwatched = {"ok": None, "unknown": "trained elsewhere; nobody watched"}
+    return {
+        "gates": Proof("gates", ok=True, numbers=gates).to_json(),
+        "gradients": unwatched,
+        "no_regression": unwatched,
+        "movement": {"ok": alive, "dead": audit.dead, "verdict": audit.verdict},
+        "round_trip": trip.to_json(),
+        **({} if side is None else {"side_solved": unwatched}),
+    }
+
+
+def _logits(classifier: Classifier, side: SideHead | None, source: Source) -> NDArray[np.float32]:
+    """``logits_NK`` of some texts of the sample."""
     texts = read_table("sample:test", Columns(), labelled=False).texts[:PROBE_ROWS]
     length = longest_text(source, classifier.tokenizer) or PREDICT_BATCH
     tokens = tokenise(classifier.tokenizer, texts, min(length, 128))
-    anew = load_artefact(adapter, source, classifier.plan, classifier.task)
-    trip = round_trip(
-        predict_logits(classifier, tokens, batch=PREDICT_BATCH),
-        predict_logits(anew, tokens, batch=PREDICT_BATCH),
-        labels=(classifier.task.names, anew.task.names),
-    )
-    gates = {"plan": classifier.plan.total, "saved": saved, "cap": None}
-    alive = None if audit.verdict.startswith("unproven") else audit.dead == 0
-    return {
-        "gates": Proof("gates", ok=True, numbers=gates).to_json(),
-        "gradients": {"ok": None, "unknown": "trained elsewhere; nobody watched"},
-        "no_regression": {"ok": None, "unknown": "trained elsewhere; nobody watched"},
-        "movement": {"ok": alive, "dead": audit.dead, "verdict": audit.verdict},
-        "round_trip": trip.to_json(),
-    }
+    logits_NK = predict_logits(classifier, tokens, batch=PREDICT_BATCH)
+    return logits_NK if side is None else logits_NK + side.logits(texts)

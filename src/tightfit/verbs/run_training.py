@@ -216,8 +216,8 @@ def _finish(
     if setup.side is not None:
         setup, logits_NK = _with_side(folder, setup, trained, logits_NK=logits_NK, rows=rows)
         run = run.with_parts(plan=setup.plan, decisions=setup.decisions)
-        assert setup.decisions.side is not None
-        progress.say(f"side head: {setup.decisions.side.reason}")
+        assert setup.decisions.side_factor is not None
+        progress.say(f"side head: {setup.decisions.side_factor.reason}")
     saved = count_saved(setup.plan, trained.artefact)
     trained.proofs["gates"] = gates(setup, trained.optimizer_parameters, saved).to_json()
     storage.write_json(folder.proofs, trained.proofs)
@@ -276,20 +276,15 @@ def _with_side(
         side_NK = solver.head.logits([texts[row] for row in rows]).astype(np.float64)
     else:
         side_NK = solver.unseen()[rows]
-    kept = weigh_side(
-        solver.plan.buckets,
-        logits_NK,
-        side_NK,
-        setup.validation.targets[rows],
-        asked=setup.config.head.side != "auto",
-    )
-    if kept.factor:
-        head = solver.head.times(kept.factor)
+    factor = weigh_side(logits_NK, side_NK, setup.validation.targets[rows])
+    setup = replace(setup, decisions=replace(setup.decisions, side_factor=factor))
+    if factor.value:
+        head = solver.head.times(factor.value)
         head.write(trained.artefact)
-        trained.proofs["side_solved"] = solver.is_solved(head, kept.factor).to_json()
-        logits_NK = logits_NK + (kept.factor * side_NK).astype(np.float32)
-    decisions = replace(setup.decisions, side=kept.decision)
-    setup = replace(setup, decisions=decisions, side=solver if kept.factor else None)
+        trained.proofs["side_solved"] = solver.is_solved(head, factor.value).to_json()
+        logits_NK = logits_NK + (factor.value * side_NK).astype(np.float32)
+    else:
+        setup = replace(setup, side=None)
     write_decided(folder, setup)
     return setup, logits_NK
 

@@ -14,7 +14,6 @@ from tightfit.engines.parity import spread
 from tightfit.errors import TightfitError
 from tightfit.exporting.exporter import Exported, Rows
 from tightfit.exporting.exporter import export as export_classifier
-from tightfit.exporting.folder_files import side_caveat, threshold_caveat
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.progress import Progress
 from tightfit.run import Run
@@ -56,24 +55,23 @@ def write_export(
     data: Any,
     columns: Columns,
     overwrite: bool,
+    used: bool,
     cascade: bool,
     progress: Progress,
 ) -> ExportResult:
     """Write a run in another form; see :func:`tightfit.verbs.export.export`."""
-    rows = _rows(run, data, columns, progress, labelled=form == "onnx-int8")
+    rows = _rows(run, data, columns, progress, labelled=form == "onnx-int8", own_needed=used)
     if run.decisions.long_text.value != "head":
         progress.warn(
             f"the run reads {run.decisions.long_text.value} of texts longer than "
             f"{run.predictor.max_length} tokens, and other tools their head alone: of such "
             "texts they may think otherwise"
         )
-    if run.thresholds and run.task.one_class:
-        progress.warn(threshold_caveat(run))
-    if run.side is not None:
-        progress.warn(side_caveat(run))
     progress.say(f"writing {form}, then comparing its answers on {len(rows.texts):,} rows")
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
-        exported = export_classifier(run, form, folder, rows, progress=progress)
+        exported = export_classifier(run, form, folder, rows, used=used, progress=progress)
+        for words in exported.caveats.values():
+            progress.warn(words)
         if cascade:
             write_cascade(folder / CASCADE, run.cascade)
     written = sorted(path for path in out.rglob("*") if path.is_file())
@@ -82,11 +80,25 @@ def write_export(
     return ExportResult(**vars(exported), out=out, files=files, bytes=size)
 
 
-def _rows(run: Run, data: Any, columns: Columns, progress: Progress, *, labelled: bool) -> Rows:
-    """The rows given, else the run's own validation rows, else the texts of the sample."""
+def _rows(
+    run: Run,
+    data: Any,
+    columns: Columns,
+    progress: Progress,
+    *,
+    labelled: bool,
+    own_needed: bool,
+) -> Rows:
+    """The rows given, else the run's own validation rows, else the texts of the sample.
+
+    Raises:
+        TightfitError: rows cannot be read, or the run's own are needed and not at hand.
+    """
     try:
         own = rows_of(run)
     except TightfitError as error:
+        if own_needed:
+            raise
         own = None
         if data is None:
             progress.warn(
@@ -95,14 +107,16 @@ def _rows(run: Run, data: Any, columns: Columns, progress: Progress, *, labelled
             )
     if data is not None:
         table = read_table(data, columns, labelled=labelled)
-        trained = set() if own is None else set(own.train_texts)
-        seen = sum(text in trained for text in table.texts)
+        trained = [] if own is None else own.train_texts
+        known = set(trained)
+        seen = sum(text in known for text in table.texts)
         if seen:
             progress.warn(
                 f"{seen:,} of {len(table):,} rows given are among those that the run was trained "
                 "on: what an export costs on them says little about new rows"
             )
-        return Rows(table.texts, run.task.encode(table) if labelled else None, table.source)
+        targets = run.task.encode(table) if labelled else None
+        return Rows(table.texts, targets, table.source, trained)
     if own is None:
         return Rows(_sample_texts(pair=run.config.data.pair), None, FALLBACK)
     if run.data.folds is not None:
@@ -112,7 +126,7 @@ def _rows(run: Run, data: Any, columns: Columns, progress: Progress, *, labelled
         )
     places = spread(len(own.validation_texts), MOST_ROWS)
     texts = [own.validation_texts[place] for place in places]
-    return Rows(texts, own.validation_targets[places], VALIDATION)
+    return Rows(texts, own.validation_targets[places], VALIDATION, own.train_texts)
 
 
 def _sample_texts(*, pair: bool) -> list[str]:

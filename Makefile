@@ -12,8 +12,10 @@ BIN := .venv/bin
 TRAINING := .venv/installed-train
 READY := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# The tests are offline by design; this makes sure.
-PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -q
+# The tests are offline by design; this makes sure. Where a container forbids to keep compiled
+# modules, each of the programs that they start would compile all of torch and transformers anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
+    $(BIN)/pytest -q
 # 'make INSTALL=--pip …' goes without uv.
 INSTALL ?=
 

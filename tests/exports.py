@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import torch
 
 from tests.toy_setups import toy_settings
 from tests.toys import WORDS, toy_encoder
+from tests.warm import Around, run
 from tightfit import storage
 from tightfit.model.artefact import save_artefact
 from tightfit.model.classifier import build
@@ -55,3 +59,21 @@ def toy_texts(count: int = 40, longest: int = 60) -> list[str]:
     """Random words; some texts are empty, and some longer than is read."""
     chance = random.Random(3)
     return [" ".join(chance.choices(WORDS, k=chance.randint(0, longest))) for _ in range(count)]
+
+
+def by_itself(folder: Path, texts: Sequence[str], *, cold: bool = False) -> list[list[str]]:
+    """What a folder's ``predict.py`` answers: the cells of a line for each of these lines.
+
+    It cannot import tightfit, nor torch and transformers where there is a graph. Once a format it
+    is to begin ``cold``, with nothing but what it imports itself.
+    """
+    gone = ["tightfit", *["torch", "transformers"] * (folder / "model.onnx").exists()]
+    lines, program = "\n".join(texts) + "\n", str(folder / "predict.py")
+    if cold:
+        code = f"import sys, runpy; sys.modules.update(dict.fromkeys({gone}))"
+        command = [sys.executable, "-c", f"{code}; runpy.run_path({program!r})"]
+        done = subprocess.run(command, input=lines, capture_output=True, encoding="utf-8")
+    else:
+        done = run([sys.executable, program], Around(given=lines, hidden=gone))
+    assert done.returncode == 0, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]

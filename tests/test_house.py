@@ -12,10 +12,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 import tightfit
 from tightfit import errors
@@ -84,28 +83,29 @@ def modules(folder: Path = SOURCE) -> dict[str, Path]:
 
 MODULES = modules()
 TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
-each_module = pytest.mark.parametrize("name", MODULES)
 
 
+@cache
 def tree_of(path: Path) -> ast.Module:
     """The parsed source of a file."""
     return ast.parse(path.read_text("utf-8"), str(path))
 
 
-def imports(path: Path) -> Iterator[tuple[str, ast.AST]]:
-    """Dotted names that a file imports, anywhere in it, each with its node."""
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names that a file imports, anywhere in it."""
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node) for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            yield from ((f"{node.module}.{alias.name}", node) for alias in node.names)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def own_imports(path: Path) -> set[str]:
     """The modules of our own package that a file imports, as keys of :data:`MODULES`."""
     names = set()
-    for imported, _ in imports(path):
+    for imported in imports(path):
         first, _, name = imported.partition(".")
         if first == "tightfit":
             # The last part may be a function or class; the module is the longest known prefix.
@@ -115,9 +115,10 @@ def own_imports(path: Path) -> set[str]:
     return names
 
 
-def functions(tree: ast.AST) -> list[Function]:
-    """Every function in a tree, methods and inner ones included."""
-    return [node for node in ast.walk(tree) if isinstance(node, Function)]
+@cache
+def functions(path: Path) -> list[Function]:
+    """Every function in a file, methods and inner ones included."""
+    return [node for node in ast.walk(tree_of(path)) if isinstance(node, Function)]
 
 
 def body_lines(function: Function) -> int:
@@ -131,16 +132,19 @@ def named(function: Function, path: Path) -> str:
     return f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
 
 
-@each_module
-def test_a_module_imports_only_from_floors_below(name: str) -> None:
+def test_modules_import_only_from_floors_below() -> None:
     """The floor table holds, imports inside functions included; no package is left out of it."""
-    package = name.partition(".")[0]
-    for other in own_imports(MODULES[name]):
-        other_package = other.partition(".")[0]
-        assert package == other_package or FLOORS[other_package] < FLOORS[package], (
-            f"{name or 'tightfit'} (floor {FLOORS[package]}) imports "
-            f"{other or 'tightfit'} (floor {FLOORS[other_package]})"
-        )
+    wrong = []
+    for name, path in MODULES.items():
+        package = name.partition(".")[0]
+        for other in own_imports(path):
+            other_package = other.partition(".")[0]
+            if package != other_package and FLOORS[other_package] >= FLOORS[package]:
+                wrong.append(
+                    f"{name or 'tightfit'} (floor {FLOORS[package]}) imports "
+                    f"{other or 'tightfit'} (floor {FLOORS[other_package]})"
+                )
+    assert wrong == []
 
 
 def test_no_import_cycle() -> None:
@@ -161,15 +165,13 @@ def test_no_module_hides_a_public_name() -> None:
     assert {path.name.partition(".")[0] for path in SOURCE.iterdir()}.isdisjoint(tightfit.__all__)
 
 
-@each_module
-def test_imports_stand_at_the_top(name: str) -> None:
+def test_imports_stand_at_the_top() -> None:
     """An import inside a function hides what a module needs; the few exceptions are listed."""
-    if name.partition(".")[0] in IMPORTS_IN_FUNCTIONS:
-        return
-    tree = tree_of(MODULES[name])
     hidden = [
-        named(function, MODULES[name])
-        for function in functions(tree)
+        named(function, path)
+        for name, path in MODULES.items()
+        if name.partition(".")[0] not in IMPORTS_IN_FUNCTIONS
+        for function in functions(path)
         if any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function))
     ]
     assert hidden == []
@@ -181,7 +183,7 @@ def test_light_modules_never_reach_torch() -> None:
     reached, waiting = set(light), list(light)
     while waiting:
         name = waiting.pop()
-        roots = {imported.partition(".")[0] for imported, _ in imports(MODULES[name])}
+        roots = {imported.partition(".")[0] for imported in imports(MODULES[name])}
         assert not roots & {"torch", "transformers", "peft", "accelerate"}, name
         fresh = own_imports(MODULES[name]) - reached
         reached |= fresh
@@ -196,18 +198,18 @@ def test_planning_loads_nothing_heavy() -> None:
     assert not {"torch", "numpy", "transformers"} & set(loaded.stdout.decode().split())
 
 
-@each_module
-def test_files_are_short(name: str) -> None:
+def test_files_are_short() -> None:
     """What does not fit is two things."""
-    assert len(MODULES[name].read_text("utf-8").splitlines()) <= MAX_FILE
+    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in MODULES.items()}
+    assert {name: count for name, count in lines.items() if count > MAX_FILE} == {}
 
 
-@each_module
-def test_function_bodies_are_short(name: str) -> None:
+def test_function_bodies_are_short() -> None:
     """The one loop that is allowed more is ``fit``."""
     too_long = [
-        f"{named(function, MODULES[name])}: {body_lines(function)} lines"
-        for function in functions(tree_of(MODULES[name]))
+        f"{named(function, path)}: {body_lines(function)} lines"
+        for path in MODULES.values()
+        for function in functions(path)
         if body_lines(function) > (MAX_BODY_OF_FIT if function.name == "fit" else MAX_BODY)
     ]
     assert too_long == []
@@ -215,27 +217,28 @@ def test_function_bodies_are_short(name: str) -> None:
 
 def test_most_functions_are_a_few_lines() -> None:
     """The median over the whole package."""
-    bodies = [body_lines(f) for path in MODULES.values() for f in functions(tree_of(path))]
+    bodies = [body_lines(f) for path in MODULES.values() for f in functions(path)]
     assert statistics.median(bodies) <= MAX_MEDIAN_BODY
 
 
-@each_module
-def test_few_positional_arguments(name: str) -> None:
+def test_few_positional_arguments() -> None:
     """Beyond four, a call can no longer be read without names."""
-    for function in functions(tree_of(MODULES[name])):
-        given = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
-        given = given[1:] if given[:1] in (["self"], ["cls"]) else given
-        assert len(given) <= MAX_POSITIONAL, named(function, MODULES[name])
+    too_many = []
+    for path in MODULES.values():
+        for function in functions(path):
+            given = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+            given = given[1:] if given[:1] in (["self"], ["cls"]) else given
+            if len(given) > MAX_POSITIONAL:
+                too_many.append(named(function, path))
+    assert too_many == []
 
 
-@each_module
-def test_public_names_have_docstrings(name: str) -> None:
-    """Modules, classes, functions and methods whose name, and whose class, is public."""
-    tree = tree_of(MODULES[name])
+def public_nodes(tree: ast.Module) -> Iterator[ast.Module | ast.ClassDef | Function]:
+    """A module, and its classes, functions and methods whose name, and whose class, is public."""
     waiting: list[ast.Module | ast.ClassDef | Function] = [tree]
     while waiting:
         node = waiting.pop()
-        assert ast.get_docstring(node), f"{name}: {getattr(node, 'name', 'the module')}"
+        yield node
         if not isinstance(node, Function):
             waiting += [
                 child
@@ -244,11 +247,26 @@ def test_public_names_have_docstrings(name: str) -> None:
             ]
 
 
-@each_module
-def test_nothing_prints(name: str) -> None:
+def test_public_names_have_docstrings() -> None:
+    """All of them."""
+    without = [
+        f"{name}: {getattr(node, 'name', 'the module')}"
+        for name, path in MODULES.items()
+        for node in public_nodes(tree_of(path))
+        if not ast.get_docstring(node)
+    ]
+    assert without == []
+
+
+def test_nothing_prints() -> None:
     """Words for people go through a progress to stderr, results through the command line."""
-    calls = [node for node in ast.walk(tree_of(MODULES[name])) if isinstance(node, ast.Call)]
-    assert "print" not in {ast.unparse(call.func) for call in calls}
+    prints = [
+        f"{name}:{node.lineno}"
+        for name, path in MODULES.items()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    ]
+    assert prints == []
 
 
 def test_the_drawn_error_tree_is_the_real_one() -> None:
@@ -270,12 +288,12 @@ def test_the_drawn_error_tree_is_the_real_one() -> None:
     assert drawn == real
 
 
-@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
-def test_test_bodies_are_short(path: Path) -> None:
+def test_test_bodies_are_short() -> None:
     """A test that needs more than fifteen lines tests more than one thing."""
     too_long = [
         f"{named(function, path)}: {body_lines(function)} lines"
-        for function in functions(tree_of(path))
+        for path in TEST_FILES
+        for function in functions(path)
         if function.name.startswith("test_") and body_lines(function) > MAX_TEST_BODY
     ]
     assert too_long == []

@@ -121,7 +121,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
 
 BOMB = """
 import sys, time
-from tests.faults.fuzz import peak_bytes
+from tests.peak import peak_bytes
 from tightfit.data.sources import Columns, read_table
 from tightfit.errors import DataError
 started = time.process_time()
@@ -139,7 +139,7 @@ def test_a_bomb_is_refused(name: str, row: bytes, tmp_path: Path) -> None:
     if name == "a.zip":
         archive(path, {"a.csv": content.decode()})
     else:
-        path.write_bytes(gzip.compress(content))
+        path.write_bytes(gzip.compress(content, 6))
     command = [sys.executable, "-c", BOMB, str(path)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     words, seconds, peak = told.rsplit(maxsplit=2)

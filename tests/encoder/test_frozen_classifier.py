@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.conftest import Encoders
 from tests.encoder.artefacts import assert_close, both, padded, random_tokens
+from tests.fixtures import Encoders
 from tests.toy_setups import TEXTS, toy_classifier
 from tests.toys import toy_encoder
 from tightfit.data.batches import tokenise

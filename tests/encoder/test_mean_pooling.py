@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm
 
-from tests.conftest import Encoders
 from tests.encoder.artefacts import assert_close, both, moved, padded, random_tokens
+from tests.fixtures import Encoders
 from tests.model.test_lean import batch_of, busy_classifier, gradients
 from tests.toy_setups import TEXTS, toy_classifier, toy_plan
 from tightfit.encoder.on_torch import all_logits

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import Encoders
 from tests.data.test_pair_tokens import random_pairs
 from tests.encoder.artefacts import assert_close, both, moved, padded
+from tests.fixtures import Encoders
 from tests.toys import SMALL, toy_encoder
 from tightfit.data.batches import collate, tokenise
 from tightfit.data.text_pair import TextPair

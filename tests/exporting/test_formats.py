@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,8 +16,10 @@ import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForSequenceClassification, pipeline
 
+from tests import warm
 from tests.exports import LENGTH, NAMES, toy_run, toy_texts, wide_encoder
 from tests.toys import SMALL, toy_tokenizer
+from tests.warm import Around
 from tightfit import Run
 from tightfit.errors import ProofError, UsageError
 from tightfit.exporting.exporter import Rows, export
@@ -48,7 +49,7 @@ tokens = AutoTokenizer.from_pretrained(adapter)(
 answers = peft(tokens["input_ids"], attention_mask=tokens["attention_mask"]).logits.argmax(1)
 labels = [config.id2label[i] for i in answers.tolist()]
 served = pipeline("text-classification", merged)(texts, truncation=True)
-assert not any(name.startswith("tightfit") for name in sys.modules)
+assert not any(name.startswith("tightfit") for name, module in sys.modules.items() if module)
 print(json.dumps([labels, [answer["label"] for answer in served]]))
 """
 
@@ -136,13 +137,9 @@ def test_other_programs_give_the_same_labels(runs_of: Runs, tmp_path: Path) -> N
         (tmp_path / form).mkdir()
         export(run, form, tmp_path / form, ROWS)
     folders = [run.plan.model, str(tmp_path / "peft"), str(tmp_path / "merged")]
-    found = subprocess.run(
-        [sys.executable, "-c", LOADING, *folders],
-        input=json.dumps(TEXTS),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    around = Around(given=json.dumps(TEXTS), hidden=["tightfit"])
+    found = warm.run([sys.executable, "-c", LOADING, *folders], around)
+    assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout) == [run.predict(TEXTS).labels] * 2
 
 

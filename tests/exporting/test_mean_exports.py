@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from tests.conftest import Encoders
 from tests.exports import LENGTH, NAMES, TASK, toy_run, toy_texts, wide_encoder
+from tests.fixtures import Encoders
 from tests.toy_setups import SHORT, toy_predictor
 from tightfit import Run, audit, import_adapter, train
 from tightfit.engines.engine import OnnxEngine, TorchEngine

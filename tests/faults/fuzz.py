@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.data.texts import iter_texts
+from tests.peak import peak_bytes
 from tests.sheets import ods, ods_row, xlsx
 from tightfit.data.child import REFUSED, TOO_BIG, limit
 from tightfit.data.pickles.sandbox import answer
@@ -377,12 +378,6 @@ def main(first: int, count: int) -> dict[str, Any]:
             slowest = max(slowest, time.monotonic() - started)
     signal.alarm(0)
     return {**told, "broken": broken, "slowest": slowest, "peak_bytes": peak_bytes()}
-
-
-def peak_bytes() -> int:
-    """Most memory this process ever held. Not ``ru_maxrss``: that counts its parent's as well."""
-    (line,) = (x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x)
-    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":

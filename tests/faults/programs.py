@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from typing import Any, Protocol
 
 from tests.toy_setups import SHORT
 from tests.toys import toy_encoder, toy_rows, write_jsonl
-from tests.warm import Program
+from tests.warm import Around, Program
 
 STEPS, EVERY = 60, 5
 SETTINGS = [
@@ -52,6 +54,16 @@ def finish(home: Path, run: Path, *more: str) -> str:
     said = process.communicate()[1]
     assert process.returncode == 0, said
     return said
+
+
+def together(command: list[str], processes: int) -> list[Program]:
+    """The same program so many times, with the variables that ``torchrun`` would give to each."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    size = str(processes)
+    shared = {**os.environ, **place, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    ranks = map(str, range(processes))
+    return [Program(command, Around({**shared, "RANK": n, "LOCAL_RANK": n})) for n in ranks]
 
 
 class Pollable(Protocol):

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from tests.exports import toy_run, wide_encoder
 from tests.toys import toy_rows, write_jsonl
-from tests.warm import run
+from tests.warm import Around, run
 from tightfit import storage
 from tightfit.errors import MachineError
 from tightfit.storage.files import machine_errors
@@ -55,7 +55,7 @@ def test_a_command_tells_and_leaves_nothing(
     program = [sys.executable, "-m", "tightfit.cli", *words]
     # What counts lines would fall over the limit itself, at the end.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    found = run(program, environment=env, file_limit=LIMIT)
+    found = run(program, Around(env, file_limit=LIMIT))
     assert found.returncode == 9, found.stderr
     assert "File too large" in found.stderr
     assert "Traceback" not in found.stderr

@@ -83,7 +83,7 @@ def test_the_answers_keep_hostile_labels(run: Path, tmp_path: Path) -> None:
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from tests.faults.fuzz import peak_bytes
+from tests.peak import peak_bytes
 from tightfit.cli import main
 try:
     main()

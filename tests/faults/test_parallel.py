@@ -17,8 +17,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.faults.kinds import KINDS, train_kinds, write_kinds
-from tests.faults.programs import make_home, step_of, wait_for
+from tests.faults.programs import make_home, step_of, together, wait_for
 from tests.toy_setups import SHORT
+from tests.warm import Program
 from tightfit import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -37,23 +38,31 @@ SETTINGS = [
 ]
 """Ragged batches, no dropouts, and each step's loss on record."""
 
-TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
-
-def command(home: Path, run: Path, *more: str, processes: bool = True) -> list[str]:
-    """Train the toy with two processes, or with one."""
+def words(home: Path, run: Path, *more: str) -> list[str]:
+    """Train the toy."""
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
     data = ["--data", str(home / "rows.jsonl"), "--model", str(home / "toy"), "--out", str(run)]
-    launch = TWO if processes else []
-    tightfit = ["-m", "tightfit.cli", "train", "--json", *data, *settings, *more]
-    return [sys.executable, *launch, *tightfit]
+    return ["-m", "tightfit.cli", "train", "--json", *data, *settings, *more]
 
 
-def finish(command: list[str]) -> Any:
-    """The answer on standard output, of which there must be one."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def launch(home: Path, run: Path, *more: str) -> subprocess.Popen[str]:
+    """Begin to train the toy with two processes, as users do: from a cold start."""
+    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, *two, *words(home, run, *more)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*processes: Program | subprocess.Popen[str]) -> str:
+    """What these wrote to standard output, once all have ended well."""
+    said = [process.communicate() for process in processes]
+    assert not any(process.returncode for process in processes), said
+    return "".join(out for out, _ in said)
+
+
+def train(processes: int, *command: str) -> str:
+    """The same from a warm start."""
+    return finish(*together([sys.executable, *command], processes))
 
 
 def history(run: Path) -> list[dict[str, Any]]:
@@ -66,9 +75,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same training by one process and by two."""
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     home = make_home(tmp_path_factory.mktemp("home"), **no_dropout)
-    for name, processes in (("one", False), ("two", True)):
-        said = finish(command(home, home / name, processes=processes))
-        assert all(proof["ok"] for proof in said["proofs"].values())
+    alone = Program([sys.executable, *words(home, home / "one")])
+    for said in (finish(alone), finish(launch(home, home / "two"))):
+        # One answer, whoever has trained.
+        assert all(proof["ok"] for proof in json.loads(said)["proofs"].values())
     return home
 
 
@@ -106,14 +116,14 @@ def test_a_killed_worker_ends_the_job(home: Path, tmp_path: Path) -> None:
     """Within a minute, whichever it is; and the last checkpoint resumes to the same bits."""
     run = tmp_path / "run"
     for victim, step, more in VICTIMS:
-        process = subprocess.Popen(command(home, run, *more), stderr=subprocess.PIPE, text=True)
+        process = launch(home, run, *more)
         wait_for(partial(reached, run, step), process)
         killed = time.monotonic()
         os.kill(children(process)[victim], signal.SIGKILL)
         process.communicate(timeout=60)
         assert process.returncode != 0
         assert time.monotonic() - killed < 60
-    finish(command(home, run, "--resume"))
+    train(2, *words(home, run, "--resume"))
     for rows in zip(history(run), history(home / "two"), strict=True):
         assert {**rows[0], "seconds": 0} == {**rows[1], "seconds": 0}
     names = [path / "adapter" / "adapter_model.safetensors" for path in (run, home / "two")]
@@ -125,11 +135,7 @@ def kinds(home: Path) -> Path:
     """Trainings of each kind of target by one process and by two."""
     write_kinds(home)
     train_kinds(home, home / "alone")
-    both = [str(home), str(home / "both")]
-    launch = [sys.executable, *TWO, "-m", "tests.faults.kinds", *both]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(launch, capture_output=True, text=True, cwd=root)
-    assert done.returncode == 0, done.stderr
+    train(2, "-m", "tests.faults.kinds", str(home), str(home / "both"))
     return home
 
 

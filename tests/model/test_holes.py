@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.conftest import Encoders
+from tests.fixtures import Encoders
 from tests.model.test_lean import batch_of, busy_classifier, gradients
 from tests.toy_setups import TEXTS, toy_job, toy_loop
 from tightfit.data.batches import collate

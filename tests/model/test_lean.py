@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.conftest import Encoders
+from tests.fixtures import Encoders
 from tests.toy_setups import TEXTS, toy_classifier, toy_job, toy_loop
 from tightfit.data.batches import Batch, collate, tokenise
 from tightfit.families import COMPUTED

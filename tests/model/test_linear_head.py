@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from tests.conftest import Encoders
+from tests.fixtures import Encoders
 from tests.toy_setups import toy_classifier, toy_job, toy_loop, toy_plan, toy_settings
 from tightfit.data.batches import collate
 from tightfit.errors import SettingsError

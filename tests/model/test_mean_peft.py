@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from tests.conftest import Encoders
 from tests.encoder.artefacts import Floats, assert_close, moved, padded, random_tokens
+from tests.fixtures import Encoders
 from tests.toy_setups import LABELS
 from tightfit.data.batches import collate
 from tightfit.encoder import FrozenEncoder, UnknownInside, open_classifier

@@ -15,7 +15,7 @@ from unittest.mock import ANY
 import pytest
 import torch
 
-from tests.conftest import Encoders
+from tests.fixtures import Encoders
 from tests.toy_setups import TEXTS, Notes, ToyLoop, toy_classifier, toy_job, toy_loop
 from tightfit.config import Decision
 from tightfit.data.batches import collate, tokenise

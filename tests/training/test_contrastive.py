@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from tests.conftest import Encoders
+from tests.fixtures import Encoders
 from tests.toy_setups import FEW, toy_job
 from tightfit.training.contrastive import contrastive_loss, nearest_are_right
 from tightfit.training.distributed_worker import watch_over

@@ -15,7 +15,7 @@ import pytest
 from transformers import AutoTokenizer
 
 import tightfit
-from tests.conftest import Encoders
+from tests.fixtures import Encoders
 from tests.toy_setups import SHORT, Notes, toy_settings, toy_table
 from tests.toys import toy_tokenizer
 from tightfit.config import Config, Decision, Decisions, load_config, settings_of

@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.conftest import Encoders
 from tests.encoder.artefacts import assert_close
+from tests.fixtures import Encoders
 from tests.model.test_lean import batch_of
 from tests.toy_setups import TEXTS, Notes, toy_classifier, toy_settings, toy_table
 from tightfit.config import ASKED, Decision, Decisions

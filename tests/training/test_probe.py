@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tests.conftest import Encoders
+from tests.fixtures import Encoders
 from tests.toy_setups import Notes, toy_job, toy_loop
 from tightfit.data.batches import collate
 from tightfit.model.adapters import output_layer

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from transformers import pipeline
 
 import tightfit
 from tests.command import cli
+from tests.exports import by_itself
 from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TightfitClassifier, TrainResult
@@ -160,9 +159,8 @@ def test_a_merged_export_answers_in_a_plain_pipeline(result: TrainResult, folder
     bare_K = 1 / (1 + np.exp(-Run.load(result.run).predictor.logits([text])[0]))
     scores = {each["label"]: each["score"] for each in classify([text])[0]}
     assert [scores["money"], scores["sport"]] == pytest.approx(bare_K.tolist(), abs=1e-5)
-    program = [sys.executable, str(out / "predict.py")]
-    said = subprocess.run(program, input=text, capture_output=True, text=True, check=True).stdout
-    assert said.split("\t")[0] == "|".join(Run.load(result.run).predict(text).labels[0])
+    ((said, _),) = by_itself(out, [text])
+    assert said == "|".join(Run.load(result.run).predict(text).labels[0])
 
 
 def stop_after_ten(self: CheckpointSaver, state: TrainingState) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import tightfit
-from tests.conftest import Encoders
+from tests.fixtures import Encoders
 from tests.toy_setups import Notes
 from tests.toys import toy_rows
 from tightfit import Comparison, TrainResult

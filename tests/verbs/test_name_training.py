@@ -11,7 +11,7 @@ import pytest
 
 import tightfit
 from tests.command import cli
-from tests.conftest import Encoders
+from tests.fixtures import Encoders
 from tests.toy_setups import Notes
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import transformers
 
 import tightfit
 from tests.command import cli
+from tests.exports import by_itself
 from tests.toy_setups import SHORT
 from tests.toys import FILLER, MONEY, SPORT, write_jsonl
 from tightfit import Run, TrainResult
@@ -123,11 +122,7 @@ def test_exports_answer_in_the_unit_of_the_ratings(
     exported = tightfit.export(run.run, form, out, data=others, progress=Progress())
     assert exported.parity.max_abs_difference < 1e-5
     texts = [str(row["text"]) for row in rated_rows(3, seed=2)]
-    done = subprocess.run(
-        [sys.executable, out / "predict.py"], input="\n".join(texts), text=True, capture_output=True
-    )
-    assert done.returncode == 0, done.stderr
-    said = [float(line.split("\t")[0]) for line in done.stdout.splitlines()]
+    said = [float(cells[0]) for cells in by_itself(out, texts)]
     found: Any = Run.load(run.run).predict(texts)
     assert said == pytest.approx(found.values, abs=1e-5)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tightfit
-from tests.exporting.test_exporter import by_itself
+from tests.exports import by_itself
 from tests.toy_setups import SHORT, Notes
 from tests.toys import toy_rows, write_jsonl
 from tightfit.config import ASKED, Decision
@@ -92,10 +92,10 @@ def test_an_export_answers_by_itself(form: str, run: Run, rows: Path, tmp_path: 
     notes, out = Notes(), tmp_path / "out"
     found = tightfit.export(run.path, form, out, progress=notes).to_json()
     texts = [*(row["text"] for row in toy_rows(30, seed=5)), "ÄÖÜ ñandú 世界 🙂"]
-    labels, scores = by_itself(out, form, texts)
+    told = by_itself(out, texts)
     wanted = run.predict(texts)
-    assert labels == wanted.labels
-    assert np.abs(np.array(scores) - wanted.confidence).max() < 1e-4
+    assert [label for label, _ in told] == wanted.labels
+    assert np.abs(np.array([float(score) for _, score in told]) - wanted.confidence).max() < 1e-4
     assert found["without_side"] == {**without_it(run), "by": "labels", "rows": 40}
     points = f"{100 * found['without_side']['accuracy_loss']:.2f} points of accuracy"
     caveat = f"answer without it, at a cost of {points}, by the labels of 40 rows (the run's "

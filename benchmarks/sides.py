@@ -85,7 +85,8 @@ def _tightfit(args: argparse.Namespace, folder: Path, settings: list[str]) -> li
     values = [
         *("adapters.method=lora", "adapters.rank=4", "adapters.alpha=8", "adapters.dropout=0"),
         *("adapters.targets=query,value", "adapters.rslora=false", "data.max_length=128"),
-        *("head.kind=stock", "head.start=random", "data.long_text=head", "train.eval_rows=none"),
+        *("head.kind=stock", "head.start=random", "head.pooling=first", "head.side=off"),
+        *("data.long_text=head", "train.eval_rows=none"),
         "data.token_cache_gb=0",  # every round starts cold
         *("model.frozen_dropout=false", f"optim.batch={args.rows_in_step}", "optim.accumulate=1"),
         *(f"optim.lr={args.lr}", "optim.weight_decay=0.01", "optim.warmup_steps=0.06"),
@@ -236,6 +237,22 @@ SIDES = {
         cached=False,
         command=lambda args, folder: _peer(args, folder, "best", frozen_dropout=False),
         read=_read_peer,
+    ),
+    "tightfit-fp32": Side(
+        "tightfit, all layers adapted, in fp32",
+        adapted=1.0,
+        cached=False,
+        command=lambda args, folder: _tightfit(args, folder, ["train.precision=fp32"]),
+        read=_read_run,
+    ),
+    "tightfit-fp32-dropout": Side(
+        "tightfit, adapters' dropout 0.05, in fp32",
+        adapted=1.0,
+        cached=False,
+        command=lambda args, folder: _tightfit(
+            args, folder, ["train.precision=fp32", f"adapters.dropout={PUBLISHED_DROPOUT}"]
+        ),
+        read=_read_run,
     ),
     "tightfit-dropout": Side(
         "tightfit, adapters' dropout 0.05",

@@ -25,8 +25,7 @@ from tightfit.families import reads_segments
 if TYPE_CHECKING:
     from tightfit.config import KeptText
 
-TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
-CONFIG = "config.json"
+TOKENIZER, TOKENIZER_CONFIG, CONFIG = "tokenizer.json", "tokenizer_config.json", "config.json"
 
 SEGMENTS = "token_type_ids"
 """What ``transformers`` calls the segments of a pair."""
@@ -86,8 +85,7 @@ class Tokens:
         if self.windows is None:
             return logits_WK
         weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
-        firsts = np.flatnonzero(np.diff(self.owners, prepend=-1))  # every text has a window
-        return np.add.reduceat(logits_WK * weights_W1, firsts).astype(np.float32)
+        return np.add.reduceat(logits_WK * weights_W1, _firsts(self.owners)).astype(np.float32)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -387,6 +385,11 @@ def _segments(folder: Path, tokenizer: dict[str, Any]) -> bool:
     if (folder / CONFIG).is_file():
         return reads_segments(json.loads((folder / CONFIG).read_text("utf-8")))
     return SEGMENTS in tokenizer.get("model_input_names", ())
+
+
+def _firsts(owners_W: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each text's first window stands; every text has one."""
+    return np.flatnonzero(np.diff(owners_W, prepend=-1))
 
 
 def _joined(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from tightfit.data.tokens import Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.errors import SettingsError, UsageError
-from tightfit.model.side_head import SideHead
 from tightfit.progress import Progress
 from tightfit.tasks import Predictions, Task
 
 if TYPE_CHECKING:
     from tightfit.config import KeptText
     from tightfit.metrics.calibration import Scale
+    from tightfit.model.side_head import SideHead
 
 
 class AnswerOptions(TypedDict, total=False):

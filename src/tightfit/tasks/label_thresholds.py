@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tightfit import storage
 from tightfit.data.rows import nearest
 from tightfit.errors import DataError, UsageError, first_few
 from tightfit.metrics.thresholds import (
@@ -19,6 +20,7 @@ from tightfit.metrics.thresholds import (
     Recall,
     cross_fitted,
 )
+from tightfit.storage.files import parsed
 from tightfit.tasks import MultiLabel, Task, need_labels, need_one_class
 from tightfit.tasks.chosen_threshold import ChosenThreshold, unreachable
 
@@ -57,7 +59,7 @@ class Asked:
             pair = label_id(task, true), label_id(task, taken)
             if pair[0] == pair[1] or not 0 < cost < math.inf:
                 raise UsageError(
-                    "a cost is above 0, of taking one label for another",
+                    "a cost is of taking one label for another, and above 0",
                     seen=f"{true}:{taken}={cost:g}",
                 )
             costs_KK[pair] = cost
@@ -130,6 +132,19 @@ def _chosen(
     counts_C = np.bincount(targets_N * classes + answers_N, minlength=classes**2)
     mean = bootstrap(lambda counts_RC: counts_RC @ costs_C / len(targets_N), counts_C)
     return replace(found, mean_cost=mean, usual_cost=goal.mean(targets_N, usual_N))
+
+
+def read_chosen(folder: storage.RunFolder) -> tuple[ChosenThreshold, ...]:
+    """Those that were chosen since a run was sealed; none where there are none.
+
+    Raises:
+        ArtefactError: they are damaged.
+    """
+    path = folder.derived / f"{DERIVED_NAME}.json"
+    if not path.is_file():
+        return ()
+    saved = storage.read_derived(folder, DERIVED_NAME)["thresholds"]
+    return parsed(tuple[ChosenThreshold, ...], saved, path)
 
 
 def thresholds_by_id(task: Task, named: Mapping[Any, float]) -> dict[int, float]:

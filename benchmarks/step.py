@@ -30,7 +30,7 @@ from tightfit.encoder.threads import side_by_side
 from tightfit.model import lean
 from tightfit.model.adapters import adapter_dropouts
 from tightfit.model.classifier import Classifier, build
-from tightfit.model.holes import Pass
+from tightfit.model.dropout import DropoutDraws
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import locate
 from tightfit.tasks import SingleLabel
@@ -84,7 +84,7 @@ def variants(classifier: Classifier) -> dict[str, Forward]:
 
     def drawn(encoder: LeanEncoder, batch: Batch) -> torch.Tensor:
         classifier.module.eval()
-        return encoder.logits(batch, Pass(next(seeds)) if encoder.draws else None)
+        return encoder.logits(batch, DropoutDraws(next(seeds)) if encoder.draws else None)
 
     def own(batch: Batch, *, frozen_dropout: bool) -> torch.Tensor:
         module.train(frozen_dropout)

@@ -33,7 +33,7 @@ def test_its_commands_are_understood(command: str, monkeypatch: pytest.MonkeyPat
 def test_its_numbers_are_those_of_the_code() -> None:
     """Shares of the time, the margin of the proof, and what each proof means."""
     assert (time_budget.PROBE_ASIDE, time_budget.SCORE_ASIDE) == (0.15, 0.15)
-    assert (time_budget.WATCH_ASIDE, time_budget.RESERVE) == (0.05, 0.1)
+    assert (time_budget.EVAL_ASIDE, time_budget.RESERVE) == (0.05, 0.1)
     assert divergence.FAR_WORSE == 3
     told = re.findall(r"^\| ([a-z ]+) \| (?!what a tick)", PAGE, re.MULTILINE)
     assert [name.replace(" ", "_") for name in told] == list(MEANING)

@@ -22,7 +22,7 @@ from tightfit import Run, predict
 from tightfit.batch_predict import stream
 from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint, fingerprint
 from tightfit.batch_predict.shard import Shard
-from tightfit.batch_predict.stream import ahead
+from tightfit.batch_predict.stream import prefetched
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, UsageError
 from tightfit.tasks import Predictions, SingleLabel
@@ -153,19 +153,19 @@ def test_a_damaged_chunk_is_predicted_again(
     assert counter.computed == 2 + 1
 
 
-def test_a_journal_keeps_every_bit(tmp_path: Path) -> None:
+def test_a_checkpoint_keeps_every_bit(tmp_path: Path) -> None:
     """Probabilities, names and counts; other texts get nothing."""
     task = SingleLabel.from_names(("a,b", "ö 🙂", "c\n"))
     values = np.random.default_rng(0).random((2, 3))
     found = task.predictions(values, truncated=1)
-    journal = PredictionCheckpoint(tmp_path / "j", task, JOB)
-    journal.write(7, ["x", "y"], found)
+    checkpoint = PredictionCheckpoint(tmp_path / "j", task, JOB)
+    checkpoint.write(7, ["x", "y"], found)
     again = PredictionCheckpoint(tmp_path / "j", task, JOB).read(7, ["x", "y"])
     assert again is not None
     assert np.array_equal(again.probabilities, values)
     assert (again.label_names, again.truncated) == (found.label_names, 1)
-    assert journal.read(7, ["x", "z"]) is None
-    assert journal.read(8, ["x", "y"]) is None
+    assert checkpoint.read(7, ["x", "z"]) is None
+    assert checkpoint.read(8, ["x", "y"]) is None
     assert fingerprint(["ab", "c"]) != fingerprint(["a", "bc"])
 
 
@@ -208,10 +208,10 @@ def test_killed_at_a_random_moment(engine: str, run: Path, tmp_path: Path) -> No
     assert not done.exists()
 
 
-# --- working ahead ---------------------------------------------------------------------------
+# --- prefetching -----------------------------------------------------------------------------
 
 
-def test_ahead_is_map_with_one_item_under_way() -> None:
+def test_prefetched_is_map_with_one_item_under_way() -> None:
     """The second result is worked out while the first is used."""
     begun = [threading.Event() for _ in range(3)]
 
@@ -219,7 +219,7 @@ def test_ahead_is_map_with_one_item_under_way() -> None:
         begun[i].set()
         return i * i
 
-    results = ahead(range(3), work)
+    results = prefetched(range(3), work)
     assert next(results) == 0
     assert begun[1].wait(5)
     assert not begun[2].is_set()
@@ -227,7 +227,7 @@ def test_ahead_is_map_with_one_item_under_way() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
-def test_ahead_hands_errors_on(error: BaseException) -> None:
+def test_prefetched_hands_errors_on(error: BaseException) -> None:
     """Where the result would have come, and the error itself."""
 
     def work(i: int) -> int:
@@ -235,20 +235,20 @@ def test_ahead_hands_errors_on(error: BaseException) -> None:
             raise error
         return i
 
-    results = ahead(range(3), work)
+    results = prefetched(range(3), work)
     assert next(results) == 0
     with pytest.raises(type(error)) as caught:
         next(results)
     assert caught.value is error
 
 
-def test_ahead_leaves_no_thread() -> None:
+def test_prefetched_leaves_no_thread() -> None:
     """Neither at the end nor when it is given up."""
-    list(ahead(range(3), abs))
-    early = ahead(range(3), abs)
+    list(prefetched(range(3), abs))
+    early = prefetched(range(3), abs)
     next(early)
     early.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("tightfit-ahead")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("tightfit-prefetch")]
 
 
 # --- shards ----------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ started = time.process_time()
 try:
     read_table(sys.argv[1], Columns(), labelled=True)
 except DataError as error:
-    print(error.what.rpartition(" swells")[2], time.process_time() - started, peak_bytes())
+    print(error.what.rpartition(" expands")[2], time.process_time() - started, peak_bytes())
 """
 
 

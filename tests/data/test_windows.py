@@ -23,8 +23,8 @@ from tightfit.model.classifier import predict_logits
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import read_dataset
-from tightfit.training.pace import rehearse
 from tightfit.training.prepare import plan_for, prepare
+from tightfit.training.timing import rehearse
 
 LENGTHS = [3, 40, 0, 8, 9, 21]
 """Words of each text; a window has room for eight."""

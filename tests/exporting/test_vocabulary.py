@@ -23,7 +23,7 @@ from transformers import (
 )
 
 import tightfit
-from tests.exporting.test_exporter import by_itself
+from tests.exports import by_itself
 from tests.toy_setups import SHORT, Notes
 from tests.toys import WORDS, toy_config, toy_rows, toy_tokenizer, write_jsonl
 from tightfit.data.text_prefix import put_prefix
@@ -103,9 +103,10 @@ def test_an_export_is_smaller_and_answers_alike(form: str, run: Run, tmp_path: P
     assert few.parity.rows == 40 + 10
     if form != "onnx-int8":
         texts = [str(text) for text in run.validation.inputs] if run.validation else []
-        labels, scores = by_itself(tmp_path / "used", form, texts)
-        assert labels == run.predict(texts).labels
-        assert np.abs(np.array(scores) - run.predict(texts).confidence).max() < 1e-4
+        told = by_itself(tmp_path / "used", texts)
+        assert [label for label, _ in told] == run.predict(texts).labels
+        scores = np.array([float(score) for _, score in told])
+        assert np.abs(scores - run.predict(texts).confidence).max() < 1e-4
 
 
 def exported(run: Run, form: str, out: Path, vocabulary: Any) -> tightfit.ExportResult:

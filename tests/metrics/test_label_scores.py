@@ -19,7 +19,7 @@ from tightfit.metrics.label_scores import (
     score_label_sets,
     weighted_average_precisions,
 )
-from tightfit.metrics.paired_label_sets import compare_label_sets
+from tightfit.metrics.paired import compare_label_sets
 from tightfit.metrics.thresholds import F1
 
 NAMES = ("a", "b", "c", "d", "e")

@@ -15,8 +15,8 @@ from tightfit.data.batches import collate
 from tightfit.model.adapters import adapter_pairs, base_model
 from tightfit.training import eva_init
 from tightfit.training.eva_init import start_at_directions
-from tightfit.training.pace import rehearse
 from tightfit.training.setup import Setup
+from tightfit.training.timing import rehearse
 
 EVA = "adapters.init=eva"
 EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
@@ -99,6 +99,6 @@ def test_a_rehearsal_counts_it(bert: Path) -> None:
     """And puts A back where it was."""
     setup = toy_job(bert, EVA, "head.start=random")
     before = setup.classifier.state()
-    assert rehearse(setup).beginning > 0
+    assert rehearse(setup).startup > 0
     assert all(torch.equal(before[name], p) for name, p in setup.classifier.state().items())
-    assert rehearse(toy_job(bert, "head.start=random")).beginning < 1e-3
+    assert rehearse(toy_job(bert, "head.start=random")).startup < 1e-3

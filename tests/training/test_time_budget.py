@@ -23,19 +23,19 @@ from tests.toys import toy_rows, write_jsonl
 from tightfit.cli import options
 from tightfit.config import Decision
 from tightfit.training import time_budget
-from tightfit.training.pace import Pace, rehearse
 from tightfit.training.setup import Setup
 from tightfit.training.time_budget import TimeLimit, fit_into
+from tightfit.training.timing import Timing, rehearse
 
 LONG = ["head.start=probe", "optim.epochs=500", "train.eval_every=20"]
 """More than fits into any of the times here."""
 
 PACES = [
-    Pace(step=0.1, evaluation=1.5, beginning=2, probe=8, scoring=35, finishing=5),
-    Pace(step=0.1, evaluation=0.01, probe=0.1, scoring=0.1, finishing=4),
-    Pace(step=1.0, evaluation=9.0, probe=40, scoring=150, finishing=10),
-    Pace(step=0.01, evaluation=4.0, scoring=5, finishing=1),
-    Pace(step=0.02, evaluation=0.3, beginning=20, probe=1, scoring=15, finishing=3),
+    Timing(step=0.1, evaluation=1.5, startup=2, probe=8, scoring=35, finishing=5),
+    Timing(step=0.1, evaluation=0.01, probe=0.1, scoring=0.1, finishing=4),
+    Timing(step=1.0, evaluation=9.0, probe=40, scoring=150, finishing=10),
+    Timing(step=0.01, evaluation=4.0, scoring=5, finishing=1),
+    Timing(step=0.02, evaluation=0.3, startup=20, probe=1, scoring=15, finishing=3),
 ]
 """Seconds on fast machines and slow ones, with few rows and many."""
 
@@ -49,7 +49,7 @@ class Whole:
     all_of_it: float
 
 
-def planned(setup: Setup, short: Setup, pace: Pace) -> Whole:
+def planned(setup: Setup, short: Setup, timing: Timing) -> Whole:
     """What a command takes that keeps to its plan, part by part."""
     shares = {
         "watched": len(short.eval_subset.targets) / len(setup.eval_subset.targets),
@@ -57,10 +57,10 @@ def planned(setup: Setup, short: Setup, pace: Pace) -> Whole:
         "scored": len(short.scored_rows()) / len(setup.validation.targets),
     }
     count = 1 + math.ceil(short.schedule.total / short.eval_every)
-    evaluations = count * pace.evaluation * shares["watched"]
-    scoring = pace.scoring * shares["scored"]
-    steps = pace.beginning + pace.probe * shares["probed"] + pace.step * short.schedule.total
-    return Whole(evaluations, scoring, steps + evaluations + scoring + pace.finishing)
+    evaluations = count * timing.evaluation * shares["watched"]
+    scoring = timing.scoring * shares["scored"]
+    steps = timing.startup + timing.probe * shares["probed"] + timing.step * short.schedule.total
+    return Whole(evaluations, scoring, steps + evaluations + scoring + timing.finishing)
 
 
 @pytest.fixture(scope="module")
@@ -69,27 +69,27 @@ def setup(bert: Path) -> Setup:
     return toy_job(bert, *LONG, rows=1200)
 
 
-def stopped_clock(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
-    """No time passes while planning, and a rehearsal finds this pace."""
+def stopped_clock(monkeypatch: pytest.MonkeyPatch, timing: Timing) -> None:
+    """No time passes while planning, and a rehearsal finds this timing."""
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
-    monkeypatch.setattr(time_budget, "rehearse", lambda _: pace)
+    monkeypatch.setattr(time_budget, "rehearse", lambda _: timing)
     monkeypatch.setattr(time_budget, "LEAST_ROWS", 20)
 
 
-@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("timing", PACES)
 @pytest.mark.parametrize("spent", [15, 60])
 def test_the_whole_command_fits(
-    pace: Pace, spent: int, setup: Setup, monkeypatch: pytest.MonkeyPatch
+    timing: Timing, spent: int, setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Imports, reading and tokenising took ``spent`` seconds of two minutes; most of the rest
     goes to steps, and what is not planned is for a machine that slows down."""
-    stopped_clock(monkeypatch, pace)
+    stopped_clock(monkeypatch, timing)
     short = fit_into(setup, TimeLimit(2, 1000.0 - spent), Notes())
-    found, left = planned(setup, short, pace), 120 - spent
+    found, left = planned(setup, short, timing), 120 - spent
     assert found.all_of_it <= left
     assert found.all_of_it >= 0.8 * left or short.schedule.total == setup.schedule.total
-    assert found.scoring <= 0.15 * left + pace.scoring * 20 / 300
-    least = 2 * pace.evaluation * 20 / len(setup.eval_subset.targets)
+    assert found.scoring <= 0.15 * left + timing.scoring * 20 / 300
+    least = 2 * timing.evaluation * 20 / len(setup.eval_subset.targets)
     assert found.evaluations <= max(0.05 * left, least)
 
 
@@ -97,8 +97,8 @@ def test_training_stops_where_the_rest_begins(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its own deadline leaves the last evaluation, the scores and all that comes after them."""
-    pace = Pace(step=0.1, evaluation=0.2, scoring=6, finishing=5)
-    stopped_clock(monkeypatch, pace)
+    timing = Timing(step=0.1, evaluation=0.2, scoring=6, finishing=5)
+    stopped_clock(monkeypatch, timing)
     short = fit_into(setup, TimeLimit(2, 990.0), Notes())
     assert short.deadline == pytest.approx(990 + 120 - 5 - 6 - 0.2)
     again = fit_into(replace(setup, decisions=short.decisions), TimeLimit(2, 990.0), Notes())
@@ -110,13 +110,13 @@ def test_few_evaluations_rather_than_small_ones(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All rows in each as long as five fit; fewer rows before there are fewer than five."""
-    stopped_clock(monkeypatch, Pace(step=0.1, evaluation=0.8))
+    stopped_clock(monkeypatch, Timing(step=0.1, evaluation=0.8))
     short = fit_into(setup, TimeLimit(2, 1000.0), Notes())
     assert short.decisions.eval_rows is None
     assert short.eval_every > 20
     assert short.decisions.eval_every is not None
     assert "more evaluations would take over 5%" in short.decisions.eval_every.reason
-    stopped_clock(monkeypatch, Pace(step=0.1, evaluation=3.0))
+    stopped_clock(monkeypatch, Timing(step=0.1, evaluation=3.0))
     short = fit_into(setup, TimeLimit(2, 1000.0), Notes())
     assert 20 < len(short.eval_subset.targets) < len(setup.eval_subset.targets)
     assert math.ceil(short.schedule.total / short.eval_every) in (3, 4)
@@ -132,7 +132,7 @@ def test_the_loop_keeps_to_the_evaluations(bert: Path, tmp_path: Path) -> None:
 
 def test_a_cross_validation_shares_the_time(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five trainings, of the parts and of all rows, each as long; every row is scored anyhow."""
-    stopped_clock(monkeypatch, Pace(step=0.1, evaluation=0.0, scoring=15, finishing=5))
+    stopped_clock(monkeypatch, Timing(step=0.1, evaluation=0.0, scoring=15, finishing=5))
     alone, parted = (
         fit_into(toy_job(bert, *LONG, f"train.folds={folds}"), TimeLimit(2, 1000.0), Notes())
         for folds in (0, 4)
@@ -146,7 +146,7 @@ def test_a_cross_validation_shares_the_time(bert: Path, monkeypatch: pytest.Monk
 
 def test_the_sample_is_stratified(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shares of the labels, the order of the rows, each time the same; said aloud."""
-    stopped_clock(monkeypatch, Pace(step=0.1, evaluation=0.1, scoring=60))
+    stopped_clock(monkeypatch, Timing(step=0.1, evaluation=0.1, scoring=60))
     said, setup = Notes(), toy_job(bert, *LONG, rows=1200)
     short = fit_into(setup, TimeLimit(2, 1000.0), said)
     rows = short.scored_rows()
@@ -161,8 +161,8 @@ def test_a_run_that_scored_a_sample_says_so(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In its words, metrics, decisions, card and record of the rows; report and reader agree."""
-    pace = Pace(step=0.01, evaluation=0.01, scoring=60)
-    monkeypatch.setattr(time_budget, "rehearse", lambda _: pace)
+    timing = Timing(step=0.01, evaluation=0.01, scoring=60)
+    monkeypatch.setattr(time_budget, "rehearse", lambda _: timing)
     monkeypatch.setattr(time_budget, "LEAST_ROWS", 12)
     rows = write_jsonl(tmp_path / "rows.jsonl", toy_rows(400))
     given: dict[str, Any] = {"model": str(bert), "settings": [*SHORT, "optim.epochs=1"]}

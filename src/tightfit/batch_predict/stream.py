@@ -143,13 +143,13 @@ def predict_stream(
     started = time.perf_counter()
     done = truncated = answered = empty = by_linear = 0
     check_out(out, escape_formulas=form.escape_formulas)
-    journal = (
+    checkpoint = (
         None if job is None else PredictionCheckpoint(_partial(out) / "done", predictor.task, job)
     )
     with (
-        _whole_file(out, form, predictor.task, keep=journal is not None) as writer,
+        _whole_file(out, form, predictor.task, keep=checkpoint is not None) as writer,
         progress.track("predicting", total or 0) as bar,
-        closing(_predicted(predictor, chunks, shard, journal)) as parts,
+        closing(_predicted(predictor, chunks, shard, checkpoint)) as parts,
     ):
         for part, predictions in parts:
             rows = form.rows(part.start, predictions, part.records.kept)
@@ -183,12 +183,12 @@ def _predicted(
     predictor: Predictor,
     chunks: Iterable[Records],
     shard: Shard,
-    journal: PredictionCheckpoint | None,
+    checkpoint: PredictionCheckpoint | None,
 ) -> Generator[tuple[_Part, Predictions]]:
     """The chunks of the shard with their predictions, in order."""
 
     def prepare(part: _Part) -> _Part:
-        found = None if journal is None else journal.read(part.number, part.texts)
+        found = None if checkpoint is None else checkpoint.read(part.number, part.texts)
         if found is not None:
             # Thresholds are no part of the job: they decide what is told, not what was found.
             found = replace(
@@ -200,14 +200,14 @@ def _predicted(
             return replace(part, found=found)
         return replace(part, tokens=predictor.tokens(part.texts))
 
-    with closing(ahead(_numbered(chunks, shard), prepare)) as parts:
+    with closing(prefetched(_numbered(chunks, shard), prepare)) as parts:
         for part in parts:
             found = part.found
             if found is None:
                 assert part.tokens is not None
                 found = predictor.predict_tokens(part.tokens)
-                if journal is not None:
-                    journal.write(part.number, part.texts, found)
+                if checkpoint is not None:
+                    checkpoint.write(part.number, part.texts, found)
             yield part, found
 
 
@@ -281,7 +281,7 @@ def _whole_file(out: Path, form: Form, task: Task, *, keep: bool) -> Iterator[Wr
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def ahead(items: Iterable[T], work: Callable[[T], U]) -> Generator[U]:
+def prefetched(items: Iterable[T], work: Callable[[T], U]) -> Generator[U]:
     """``map(work, items)``, with the next result under way while one is used.
 
     Reading ``items`` happens in the thread too. An error in either comes out where its result
@@ -293,7 +293,7 @@ def ahead(items: Iterable[T], work: Callable[[T], U]) -> Generator[U]:
         """The next result, or nothing where there is no next item."""
         return [work(item) for item in islice(waiting, 1)]
 
-    with ThreadPoolExecutor(1, thread_name_prefix="tightfit-ahead") as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix="tightfit-prefetch") as pool:
         pending = pool.submit(step)
         while found := pending.result():
             pending = pool.submit(step)

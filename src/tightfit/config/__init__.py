@@ -42,4 +42,4 @@ from tightfit.config.sections import (
     TaskKind,
 )
 from tightfit.config.settings_model import Config
-from tightfit.config.text_settings import Quoting
+from tightfit.config.value_types import Quoting

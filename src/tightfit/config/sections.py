@@ -13,20 +13,22 @@ from pydantic import (
     field_validator,
 )
 
-from tightfit.config.text_settings import Delimiter, Encoding, Quoting
 from tightfit.config.value_types import (
     Blend,
     Buckets,
     ColumnNames,
     CountOrShare,
     Decay,
+    Delimiter,
     Depth,
     Descriptions,
+    Encoding,
     Epochs,
     Folds,
     Limit,
     Minutes,
     Names,
+    Quoting,
     Rank,
     as_list,
 )

@@ -42,11 +42,6 @@ class Sheet:
         return cls({"text": table.texts, **labels}, "label", names)
 
 
-def write_table(table: Table, path: Path) -> None:
-    """Write a table as :meth:`Sheet.of` has it; see :func:`write_sheet`."""
-    write_sheet(Sheet.of(table), path)
-
-
 def write_sheet(sheet: Sheet, path: Path) -> None:
     """Write columns to a file. Cells stay as they are, whatever a spreadsheet would make of them.
 

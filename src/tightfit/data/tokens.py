@@ -25,8 +25,7 @@ from tightfit.families import reads_segments
 if TYPE_CHECKING:
     from tightfit.config import KeptText
 
-TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
-CONFIG = "config.json"
+TOKENIZER, TOKENIZER_CONFIG, CONFIG = "tokenizer.json", "tokenizer_config.json", "config.json"
 
 SEGMENTS = "token_type_ids"
 """What ``transformers`` calls the segments of a pair."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from tightfit import storage
 from tightfit.config import Config, nearest_setting, setting_names
 from tightfit.data.rows import nearest
+from tightfit.display import score_name, score_words
 from tightfit.errors import ArtefactError, SettingsError, UsageError
 from tightfit.methods import METHODS
 from tightfit.metrics.interval import Interval
@@ -49,6 +50,9 @@ SHARED = (
     *("data.text_column", "data.label_column", "data.missing_text", "train.minutes"),
 )
 """What is the same in every cell: with another value, rows, encoders or times would differ."""
+
+USUAL_SCORES = ("accuracy", "macro_f1")
+"""Columns of the table where there is no row yet."""
 
 Amount = Annotated[int, Field(ge=0)]
 
@@ -262,3 +266,32 @@ def _setting(key: str) -> str:
         allowed=f"{', '.join(SHORT_NAMES)}, or the full name of a setting",
         next_step=nearest_setting(key, known),
     )
+
+
+def markdown(rows: Sequence[Row], left_out: Mapping[str, str]) -> str:
+    """The table, and below it what it lacks.
+
+    Args:
+        rows: in the order of the table.
+        left_out: names of cells without a row, each with the reason.
+    """
+    names = list(rows[0].scores) if rows else USUAL_SCORES
+    scores = [f"{score_name(name)} (95% interval)" for name in names]
+    headings = ["", "trainable", *scores, "seconds", "kB"]
+    lines = [_line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
+    lines += [_markdown_row(row) for row in rows]
+    if left_out:
+        lines += ["", *(f"Left out: {name}: {reason}." for name, reason in left_out.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(row: Row) -> str:
+    # A setting's value may hold the character that ends a cell.
+    scores = [score_words(name, score) for name, score in row.scores.items()]
+    size = f"{row.bytes / 1000:,.1f}"
+    name = row.name.replace("|", "\\|")
+    return _line([name, f"{row.trainable:,}", *scores, f"{row.seconds:,.1f}", size])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

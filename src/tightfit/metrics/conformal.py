@@ -55,18 +55,18 @@ def conformal_reach(errors_N: ArrayLike, level: float = LEVEL) -> float | None:
     return float(sizes_N[place - 1]) if place <= len(sizes_N) else None
 
 
-def fit_reach(errors_N: ArrayLike, level: float = LEVEL, *, seed: int = 0) -> Reach:
+def fit_reach(errors_N: ArrayLike) -> Reach:
     """The reach of intervals, and what share of other rows such intervals cover."""
     found_N = np.asarray(errors_N, dtype=np.float64)
     count = len(found_N)
-    half_N = np.random.default_rng(seed).permutation(count) < count // 2
+    half_N = np.random.default_rng(0).permutation(count) < count // 2
     covered = 0
     for here_N in (half_N, ~half_N):
-        reach = conformal_reach(found_N[~here_N], level)
+        reach = conformal_reach(found_N[~here_N])
         if reach is None:
-            return Reach(conformal_reach(found_N, level), count, None)
+            return Reach(conformal_reach(found_N), count, None)
         covered += int(within(found_N[here_N], reach).sum())
-    return Reach(conformal_reach(found_N, level), count, wilson(covered, count))
+    return Reach(conformal_reach(found_N), count, wilson(covered, count))
 
 
 def within(errors_N: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:

@@ -87,7 +87,6 @@ def bootstrap(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-    confidence: float = CONFIDENCE,
 ) -> Interval:
     """The BCa bootstrap interval of a statistic of rows (Efron 1987, doi:10.2307/2289144).
 
@@ -106,16 +105,12 @@ def bootstrap(
         counts_C: rows in each cell, or what they weigh.
         seed: of the draws; the same seed gives the same interval.
         resamples: how many draws.
-        confidence: share of intervals that are to cover the truth.
     """
-    (found,) = bootstraps(
-        lambda counts_RC: statistic(counts_RC)[:, None],
-        counts_C,
-        seed=seed,
-        resamples=resamples,
-        confidence=confidence,
-    )
-    return found
+
+    def alone(counts_RC: NDArray[Any]) -> NDArray[np.float64]:
+        return statistic(counts_RC)[:, None]
+
+    return bootstraps(alone, counts_C, seed=seed, resamples=resamples)[0]
 
 
 def bootstraps(
@@ -124,7 +119,6 @@ def bootstraps(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-    confidence: float = CONFIDENCE,
 ) -> list[Interval]:
     """The same for S statistics of the same draws: counts of shape (R, C) become values (R, S)."""
     rows = round(float(counts_C.sum()))
@@ -139,26 +133,20 @@ def bootstraps(
     )
     accelerations_S = _accelerations(statistics, counts_C)
     return [
-        _interval(value, draws_R, acceleration, resamples=resamples, confidence=confidence)
+        _interval(value, draws_R, acceleration)
         for value, draws_R, acceleration in zip(
             values_S.tolist(), draws_RS.T, accelerations_S.tolist(), strict=True
         )
     ]
 
 
-def _interval(
-    value: float,
-    draws_R: NDArray[np.float64],
-    acceleration: float,
-    *,
-    resamples: int,
-    confidence: float,
-) -> Interval:
+def _interval(value: float, draws_R: NDArray[np.float64], acceleration: float) -> Interval:
     # Equal values differ by rounding at times; they count half to either side.
     ties_R = np.isclose(draws_R, value, rtol=1e-12, atol=1e-12)
     share = np.mean((draws_R < value) & ~ties_R) + np.mean(ties_R) / 2
-    bias = stats.norm.ppf(np.clip(share, 1 / (resamples + 1), resamples / (resamples + 1)))
-    z = bias + stats.norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2])
+    least = 1 / (len(draws_R) + 1)
+    bias = stats.norm.ppf(np.clip(share, least, 1 - least))
+    z = bias + stats.norm.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     # The acceleration is at most 1/6, so only confidence beyond 0.995 could reach the floor.
     levels = stats.norm.cdf(bias + z / np.maximum(1 - acceleration * z, 1e-9))
     low, high = np.quantile(draws_R, levels)

@@ -1,6 +1,6 @@
 """Is one classifier better than another on the same rows? An answer in numbers and in words.
 
-Shapes: B rows, C cells (triples of true class and the two predicted ones), R resamples.
+Shapes: B rows, C cells (of the same true and the same two predicted answers), R resamples.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,14 @@ from scipy import stats
 
 from tightfit.errors import DataError
 from tightfit.metrics.interval import Interval
-from tightfit.metrics.intervals import CONFIDENCE, RESAMPLES, bootstrap, in_blocks
+from tightfit.metrics.intervals import CONFIDENCE, RESAMPLES, bootstrap, bootstraps, in_blocks
+from tightfit.metrics.label_scores import cells_of, f1_means
 from tightfit.metrics.scores import macro_f1
 
 _ALPHA, POWER = 1 - CONFIDENCE, 0.8
+
+SET_METRICS = ("micro_f1", "macro_f1")
+"""By which the labels of rows that may have several are compared."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def compare_macro_f1(
     )
     found = bootstrap(lambda counts_RC: _gain(counts_RC, cells_3C), counts_C, seed=seed)
     both_ways_3C = np.concatenate([cells_3C, cells_3C[[0, 2, 1]]], axis=1)
-    p_value = randomisation_p(
+    p_value = _randomisation_p(
         lambda counts_RC: _gain(counts_RC, both_ways_3C), counts_C, found.value, seed
     )
     low, high = found.low, found.high
@@ -142,6 +147,51 @@ def compare_macro_f1(
         p_value=float(p_value),
         test="approximate randomisation",
         rows_needed=None,
+    )
+
+
+def compare_label_sets(
+    true_NK: NDArray[np.bool_],
+    ours_NK: NDArray[np.bool_],
+    theirs_NK: NDArray[np.bool_],
+    *,
+    seed: int = 0,
+) -> tuple[Paired, ...]:
+    """Compare the labels that two classifiers give, by micro and by macro F1.
+
+    As :func:`compare_macro_f1`: the intervals are paired bootstraps, the p-values those of
+    approximate randomisation.
+
+    Args:
+        true_NK: which of K labels each of N rows has.
+        ours_NK: which it is given by the one.
+        theirs_NK: and by the other.
+        seed: of resampling and randomisation.
+    """
+    (true_CK, ours_CK, theirs_CK), counts_C = cells_of(true_NK, ours_NK, theirs_NK)
+    found = bootstraps(partial(_f1_gains, true_CK, ours_CK, theirs_CK), counts_C, seed=seed)
+    true_2K, one_2K, other_2K = (
+        np.concatenate(pair)
+        for pair in ((true_CK, true_CK), (ours_CK, theirs_CK), (theirs_CK, ours_CK))
+    )
+    observed_2 = np.array([each.value for each in found])
+    swapped = partial(_f1_gains, true_2K, one_2K, other_2K)
+    p_values = _randomisation_p(swapped, counts_C, observed_2, seed).tolist()
+    right_2N = [(given_NK == true_NK).all(axis=1) for given_NK in (ours_NK, theirs_NK)]
+    return tuple(
+        Paired(
+            metric=name,
+            rows=len(true_NK),
+            difference=interval.value,
+            low=interval.low,
+            high=interval.high,
+            p_value=p_value,
+            test="approximate randomisation",
+            only_ours=int((right_2N[0] & ~right_2N[1]).sum()),
+            only_theirs=int((right_2N[1] & ~right_2N[0]).sum()),
+            rows_needed=None,
+        )
+        for name, interval, p_value in zip(SET_METRICS, found, p_values, strict=True)
     )
 
 
@@ -203,7 +253,18 @@ def _gain(counts_RC: NDArray[Any], cells_3C: NDArray[Any]) -> NDArray[np.float64
     return macro_f1(counts_RC, true_C, ours_C) - macro_f1(counts_RC, true_C, theirs_C)
 
 
-def randomisation_p(
+def _f1_gains(
+    true_CK: NDArray[np.bool_],
+    ours_CK: NDArray[np.bool_],
+    theirs_CK: NDArray[np.bool_],
+    counts_RC: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Micro and macro F1 of ours minus those of theirs, (R, 2), for R tables of counts."""
+    ours_R3, theirs_R3 = (f1_means(counts_RC, true_CK, x) for x in (ours_CK, theirs_CK))
+    return (ours_R3 - theirs_R3)[:, :2]
+
+
+def _randomisation_p(
     gains: Callable[[NDArray[Any]], NDArray[np.float64]],
     counts_C: NDArray[Any],
     observed: NDArray[np.float64] | float,

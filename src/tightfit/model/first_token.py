@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from tightfit.model.holes import Pass
+from tightfit.model.dropout import DropoutDraws
 from tightfit.model.projections import Projection
 
 Reading = tuple[torch.Tensor, tuple[torch.Tensor, ...]]
@@ -30,7 +30,7 @@ class FirstToken:
         *,
         heads: int,
         bias: torch.Tensor | None,
-        drawn: Pass | None,
+        drawn: DropoutDraws | None,
         drop: Callable[[torch.Tensor], torch.Tensor],
     ) -> None:
         """Take what keys and values are made of.

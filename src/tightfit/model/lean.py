@@ -7,7 +7,7 @@ Against the model's own forward pass it leaves out what changes nothing:
   even keys and values (:mod:`tightfit.model.first_token`);
 - below the lowest adapter nothing is kept for the backward pass;
 - frozen weights are put into the format of the products once, not at every step;
-- dropouts are drawn as holes, not as masks (:mod:`tightfit.model.holes`).
+- dropouts are drawn as holes, not as masks (:mod:`tightfit.model.dropout`).
 
 Shapes: B rows, L tokens, H hidden width, D width of an attention head, T = B x L tokens, I width of
 a layer's input.
@@ -33,9 +33,9 @@ from tightfit.encoder.network import BlockWeights, Norm
 from tightfit.encoder.on_torch import PaddedOps
 from tightfit.families import FAMILIES, Pooling, Role, family
 from tightfit.model.adapters import base_model, has_magnitudes, input_dropout
+from tightfit.model.dropout import DropoutDraws
 from tightfit.model.encoders import layer_stack
 from tightfit.model.first_token import FirstToken
-from tightfit.model.holes import Pass
 from tightfit.model.projections import UNDERSTOOD, Projection
 
 Block = BlockWeights[Projection]
@@ -45,7 +45,7 @@ class _Ops(PaddedOps):
     """Inside the blocks as they train."""
 
     def __init__(
-        self, batch: Batch, drawn: Pass | None, *, attention_dropout: float, **more: Any
+        self, batch: Batch, drawn: DropoutDraws | None, *, attention_dropout: float, **more: Any
     ) -> None:
         super().__init__(batch, attend=self._attend_with_dropout, **more)
         self.drawn, self._share = drawn, attention_dropout
@@ -140,11 +140,11 @@ class LeanEncoder:
         """Whether nothing but the head trains, so that a prefix is what the head reads."""
         return self.frozen_depth == len(self._blocks)
 
-    def logits(self, batch: Batch, drawn: Pass | None = None) -> torch.Tensor:
+    def logits(self, batch: Batch, drawn: DropoutDraws | None = None) -> torch.Tensor:
         """``logits_BK`` in fp32; dropouts of the encoder act where something is drawn."""
         return self.head(self.pooled(self.prefix(batch, drawn), batch, drawn))
 
-    def prefix(self, batch: Batch, drawn: Pass | None = None) -> torch.Tensor:
+    def prefix(self, batch: Batch, drawn: DropoutDraws | None = None) -> torch.Tensor:
         """What the lowest adapted layer reads, (B, L, H).
 
         Always the same for the same texts, unless frozen dropouts draw something.
@@ -156,7 +156,9 @@ class LeanEncoder:
                 x_BLH = drawn.drop(x_BLH, self._embedding_dropout)
             return self._through(range(self.frozen_depth), x_BLH.to(self.dtype), batch, drawn)
 
-    def pooled(self, x_BLH: torch.Tensor, batch: Batch, drawn: Pass | None = None) -> torch.Tensor:
+    def pooled(
+        self, x_BLH: torch.Tensor, batch: Batch, drawn: DropoutDraws | None = None
+    ) -> torch.Tensor:
         """What the head reads, (B, 1, H) in fp32, from what :meth:`prefix` gave.
 
         Padding may hold anything.
@@ -174,7 +176,7 @@ class LeanEncoder:
         return self.model.device.type == "cpu" and self.dtype == torch.float32
 
     def _through(
-        self, layers: range, x_BLH: torch.Tensor, batch: Batch, drawn: Pass | None
+        self, layers: range, x_BLH: torch.Tensor, batch: Batch, drawn: DropoutDraws | None
     ) -> torch.Tensor:
         if not layers:
             return x_BLH

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tightfit.model.adapters import ADAPTER, has_magnitudes, input_dropout
-from tightfit.model.holes import Holes, Pass
+from tightfit.model.dropout import DropoutDraws, Holes
 
 PRODUCTS = (LoraLayer, VeraLayer)
 """Adapters that add a product of two narrow matrices to the weight."""
@@ -151,7 +151,7 @@ class Projection:
             return self._frozen_bias_O
         return _stacked(self._biases).to(self._dtype)
 
-    def __call__(self, x_TI: torch.Tensor, drawn: Pass | None) -> torch.Tensor:
+    def __call__(self, x_TI: torch.Tensor, drawn: DropoutDraws | None) -> torch.Tensor:
         """All outputs side by side, (T, O); dropouts act where something is drawn."""
         bias_O = None if self.scaled else self.bias_O
         if self.ranks:
@@ -165,7 +165,7 @@ class Projection:
         return y_TO if drawn is None else drawn.drop(y_TO, self.dropout)
 
     def low_rank(
-        self, x_TI: torch.Tensor, drawn: Pass | None
+        self, x_TI: torch.Tensor, drawn: DropoutDraws | None
     ) -> tuple[torch.Tensor, list[Part], list[torch.Tensor]]:
         """All A one above the other, (R, I), and of each adapter its place and its scaled B.
 

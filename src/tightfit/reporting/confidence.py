@@ -13,10 +13,10 @@ from tightfit.reporting.drawing import (
     Chart,
     Dot,
     Line,
-    Tick,
     nice_range,
     percent,
     percent_tick,
+    ticks,
     x_scale,
     y_scale,
 )
@@ -136,8 +136,8 @@ def _chart(
         title=title,
         about=f"share {what[2]} by share {what[1]} in {len(points)} bins; perfect is the diagonal",
         x_name="confidence" if what[1] == "sure" else "probability",
-        x_ticks=tuple(Tick(across(place), percent_tick(place)) for place in places),
-        y_ticks=tuple(Tick(up(place), percent_tick(place)) for place in places),
+        x_ticks=ticks(across, places, percent_tick),
+        y_ticks=ticks(up, places, percent_tick),
         lines=(Line("", "guide", ((across(start), up(start)), (across(1.0), up(1.0))), False),),
         dots=dots,
     )

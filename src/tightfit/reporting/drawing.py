@@ -7,7 +7,7 @@ legible everywhere. Colours are names that the style sheet knows in light and da
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 400.0, 230.0
@@ -122,6 +122,11 @@ def nice_range(values: Sequence[float], *, floor: float, ceiling: float) -> list
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     places = [round(i * step, 10) for i in range(first, max(last, first + 1) + 1)]
     return [min(max(place, floor), ceiling) for place in places if floor - step < place] or [floor]
+
+
+def ticks(scale: Scale, places: Sequence[float], label: Callable[[float], str]) -> tuple[Tick, ...]:
+    """A labelled tick at each of the places."""
+    return tuple(Tick(scale(place), label(place)) for place in places)
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:

@@ -13,10 +13,10 @@ from tightfit.metrics.calibration import Scale
 from tightfit.reporting.drawing import (
     Bar,
     Chart,
-    Tick,
     nice_range,
     percent,
     short,
+    ticks,
     x_scale,
     y_scale,
 )
@@ -223,8 +223,8 @@ def _lengths(tokens: TokenFacts | None) -> Chart | None:
         title="Length of the training texts",
         about=f"texts by tokens, {tokens.mean:.0f} on average. {words}",
         x_name="tokens",
-        x_ticks=tuple(Tick(across(place), short(place)) for place in steps),
-        y_ticks=tuple(Tick(up(place), short(place)) for place in places),
+        x_ticks=ticks(across, steps, short),
+        y_ticks=ticks(up, places, short),
         bars=bars,
         note=f"{tokens.mean:.0f} tokens on average. {words}",
     )

@@ -16,6 +16,7 @@ from tightfit.reporting.drawing import (
     percent_tick,
     short,
     thinned,
+    ticks,
     x_scale,
     y_scale,
 )
@@ -86,7 +87,7 @@ def _chart(
         about=f"{what} while training; at the end {label(last[f'eval_{what}'])} in validation",
         x_name="step",
         x_ticks=_step_ticks(steps),
-        y_ticks=tuple(Tick(up(place), label(place)) for place in y_places),
+        y_ticks=ticks(up, y_places, label),
         lines=lines,
         legend=tuple((tone, name) for _, tone, name in SERIES),
         mark=Tick(across(best), "best"),

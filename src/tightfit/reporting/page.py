@@ -23,7 +23,7 @@ from tightfit.reporting.drawing import percent, short
 from tightfit.reporting.examples import rows
 from tightfit.reporting.label_sets import label_set_quality
 from tightfit.reporting.learning import learning
-from tightfit.reporting.provenance import story
+from tightfit.reporting.provenance import provenance
 from tightfit.reporting.quality import quality, verdict
 from tightfit.reporting.rated import rated
 from tightfit.reporting.spending import adapter_words, spending
@@ -89,7 +89,7 @@ def render(run: Run, *, explain: bool = False) -> str:
         outcome=OUTCOMES[run.task.kind](run) if scores else None,
         confidence=confidence(run),
         rows=rows(run, explain=explain),
-        story=story(run),
+        provenance=provenance(run),
     )
     # A lone surrogate, as a label of a data frame may hold, cannot be written.
     return page.encode("utf-8", "replace").decode()

@@ -30,7 +30,7 @@ class Proven:
 
 
 @dataclass(frozen=True)
-class Story:
+class Provenance:
     """The closing parts of the page."""
 
     proofs: tuple[Proven, ...]
@@ -42,7 +42,7 @@ class Story:
     """Code that needs no tightfit."""
 
 
-def story(run: Run) -> Story:
+def provenance(run: Run) -> Provenance:
     """The closing parts of the page about a run."""
     path, quoted = str(run.path), shlex.quote(str(run.path))
     pair = run.config.data.pair
@@ -50,7 +50,7 @@ def story(run: Run) -> Story:
     base = run.manifest.base.get("public_name", run.plan.model)
     labels = run.task.calibrates
     answers = "labels.csv --probabilities" if labels else "ratings.csv"
-    return Story(
+    return Provenance(
         proofs=tuple(_proven(name, proof) for name, proof in run.proofs.items()),
         settings=_settings(run),
         commands=f"tightfit predict {quoted} {text_option(pair=pair)}\n"

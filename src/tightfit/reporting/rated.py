@@ -14,10 +14,12 @@ from tightfit.reporting.drawing import (
     Chart,
     Dot,
     Line,
-    Tick,
+    Point,
+    Scale,
     nice_range,
     percent,
     short,
+    ticks,
     x_scale,
     y_scale,
 )
@@ -90,20 +92,16 @@ def _scatter(
     )
     shifts = [0.0] if reach is None else [0.0, -reach, reach]
     lines = tuple(
-        Line("", "quiet" if shift else "guide", _diagonal(low, high, shift), False)
+        Line("", "quiet" if shift else "guide", _diagonal(across, up, shift), False)
         for shift in shifts
-    )
-    lines = tuple(
-        Line(each.name, each.tone, tuple((across(x), up(y)) for x, y in each.points), False)
-        for each in lines
     )
     sample = f"; {len(rows)} rows of {len(targets_N):,}" if len(rows) < len(targets_N) else ""
     return Chart(
         title="Predicted by given",
         about=f"predicted rating by given rating of {len(rows)} rows; perfect is the diagonal",
         x_name="given",
-        x_ticks=tuple(Tick(across(place), short(place)) for place in places),
-        y_ticks=tuple(Tick(up(place), short(place)) for place in places),
+        x_ticks=ticks(across, places, short),
+        y_ticks=ticks(up, places, short),
         lines=lines,
         dots=dots,
         note=f"A perfect prediction is on the diagonal{sample}."
@@ -111,12 +109,11 @@ def _scatter(
     )
 
 
-def _diagonal(low: float, high: float, shift: float) -> tuple[tuple[float, float], ...]:
+def _diagonal(across: Scale, up: Scale, shift: float) -> tuple[Point, Point]:
     """The part inside the picture of the line on which predictions are off by ``shift``."""
-    return (
-        (max(low, low - shift), max(low, low + shift)),
-        (min(high, high - shift), min(high, high + shift)),
-    )
+    low, high = across.low, across.high
+    start, end = max(low, low - shift), min(high, high - shift)
+    return (across(start), up(start + shift)), (across(end), up(end + shift))
 
 
 def _errors(errors_N: NDArray[np.float64], reach: float | None) -> Chart:
@@ -143,8 +140,8 @@ def _errors(errors_N: NDArray[np.float64], reach: float | None) -> Chart:
         title="How far off",
         about=f"rows by error; {(abs(errors_N) <= limit).mean():.0%} within the interval",
         x_name="predicted less given",
-        x_ticks=tuple(Tick(across(place), short(place)) for place in wide),
-        y_ticks=tuple(Tick(up(place), short(place)) for place in tall),
+        x_ticks=ticks(across, wide, short),
+        y_ticks=ticks(up, tall, short),
         bars=bars,
         note="Errors outside the interval are in another colour." if reach else "",
     )

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 from tightfit.budget.budget_errors import head_words
 from tightfit.budget.parts import LayerPlan
-from tightfit.reporting.drawing import Bar, Chart, Scale, Tick, nice_range, short, x_scale, y_scale
+from tightfit.reporting.drawing import (
+    Bar,
+    Chart,
+    Scale,
+    Tick,
+    nice_range,
+    short,
+    ticks,
+    x_scale,
+    y_scale,
+)
 from tightfit.run import Run
 
 TONES = ("tone-1", "tone-2", "tone-3", "tone-4", "tone-5", "tone-6")
@@ -242,7 +252,7 @@ def _columns(
         about=f"{len(columns)} adapters in {depth} layers",
         x_name="layer of the encoder",
         x_ticks=tuple(Tick(across(i + 0.5), str(i)) for i in range(0, depth, every)),
-        y_ticks=tuple(Tick(up(place), short(place)) for place in places),
+        y_ticks=ticks(up, places, short),
         bars=tuple(_bar(column, across, up) for column in columns),
         legend=tuple((tones[name], name) for name in groups),
     )

@@ -281,7 +281,7 @@ class MultiLabel(Task):
         self, targets_NK: NDArray[np.int8], ours: Predictions, theirs: Predictions
     ) -> tuple[Paired, ...]:
         """By micro and by macro F1."""
-        from tightfit.metrics.paired_label_sets import compare_label_sets
+        from tightfit.metrics.paired import compare_label_sets
 
         given = (self.given(each.probabilities, each.thresholds) for each in (ours, theirs))
         return compare_label_sets(targets_NK.astype(bool), *given)

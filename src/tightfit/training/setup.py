@@ -29,7 +29,7 @@ from tightfit.data.batches import (
 )
 from tightfit.data.splits import limit_rows
 from tightfit.model.classifier import Classifier
-from tightfit.model.holes import Pass
+from tightfit.model.dropout import DropoutDraws
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
@@ -269,7 +269,7 @@ class Setup:
             seed: of the encoder's dropouts; None is without.
         """
         assert self.lean is not None
-        drawn = None if seed is None else Pass(seed)
+        drawn = None if seed is None else DropoutDraws(seed)
         if states is None:
             x_BLH = self.lean.prefix(batch, drawn)
         else:

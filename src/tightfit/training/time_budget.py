@@ -13,8 +13,8 @@ from tightfit.errors import UsageError
 from tightfit.progress import Progress
 from tightfit.training.frugal import tried
 from tightfit.training.optim import make_schedule
-from tightfit.training.pace import Pace, rehearse
 from tightfit.training.setup import Setup
+from tightfit.training.timing import Timing, rehearse
 
 RESERVE = 0.1
 """Share of the time left for training that is kept for a machine that slows down."""
@@ -25,10 +25,10 @@ PROBE_ASIDE = 0.15
 SCORE_ASIDE = 0.15
 """And the final scores: of fewer rows where all would take longer."""
 
-WATCH_ASIDE = 0.05
+EVAL_ASIDE = 0.05
 """And the evaluations while training, on which nothing is learned."""
 
-LEAST_WATCHED = 5
+LEAST_EVALS = 5
 """Evaluations that are kept, with fewer rows each, before their number is cut."""
 
 LEAST_ROWS = 200
@@ -74,14 +74,14 @@ class _Fit:
     """A setup with less set aside for all but steps, and what that leaves."""
 
     setup: Setup
-    pace: Pace
+    timing: Timing
     seconds: float
     """For training, evaluations included."""
 
     @property
     def steps(self) -> int:
         """The most that fit."""
-        return self.pace.steps_in(self.seconds, self.setup.eval_every)
+        return self.timing.steps_in(self.seconds, self.setup.eval_every)
 
 
 def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
@@ -98,8 +98,8 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
     after = (SCORE_ASIDE + RESERVE) * limit.left
     if setup.decisions.max_steps is None:
         found = _decide(setup, limit)
-        setup, pace = found.setup, found.pace
-        after = pace.scoring + pace.finishing + pace.evaluation
+        setup, timing = found.setup, found.timing
+        after = timing.scoring + timing.finishing + timing.evaluation
     decisions = setup.decisions
     steps, epochs, scored = decisions.max_steps, decisions.epochs, decisions.scored_rows
     assert steps is not None
@@ -139,15 +139,15 @@ def _decide(setup: Setup, limit: TimeLimit) -> _Fit:
 
 
 def _fitting(setup: Setup, limit: TimeLimit) -> _Fit:
-    """What is set aside for all but steps, and the pace with that."""
-    pace = rehearse(setup)
-    left = limit.left - pace.finishing
+    """What is set aside for all but steps, and the timing with that."""
+    timing = rehearse(setup)
+    left = limit.left - timing.finishing
     if setup.dataset.folds is None:  # else each row has been scored already
-        setup, pace = _fewer_scored(setup, pace, left)
-    training = (left - pace.scoring) * (1 - RESERVE) / trainings(setup)
-    setup, pace = _fewer_probed(setup, pace, training)
-    setup, pace = _fewer_watched(setup, pace, training)
-    return _Fit(setup, pace, training)
+        setup, timing = _fewer_scored(setup, timing, left)
+    training = (left - timing.scoring) * (1 - RESERVE) / trainings(setup)
+    setup, timing = _fewer_probed(setup, timing, training)
+    setup, timing = _fewer_evaluated(setup, timing, training)
+    return _Fit(setup, timing, training)
 
 
 def trainings(setup: Setup) -> int:
@@ -156,48 +156,50 @@ def trainings(setup: Setup) -> int:
     return 1 + parts + tried(setup) * max(1, parts)
 
 
-def _fewer_scored(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
+def _fewer_scored(setup: Setup, timing: Timing, left: float) -> tuple[Setup, Timing]:
     """Fewer rows on record for the final scores, where all would take too much of the time."""
     whole = len(setup.validation.targets)
     # Of each label one at least.
     least = len(set(one_each(setup.dataset.task.strata(setup.validation.targets))))
-    rows = min(whole, max(least, _rows_in(SCORE_ASIDE * left, whole, pace.scoring)))
+    rows = min(whole, max(least, _rows_in(SCORE_ASIDE * left, whole, timing.scoring)))
     if rows == whole:
-        return setup, pace
+        return setup, timing
     decisions = replace(setup.decisions, scored_rows=_fewer(rows, whole, SCORE_ASIDE))
-    return replace(setup, decisions=decisions), replace(pace, scoring=pace.scoring * rows / whole)
+    return replace(setup, decisions=decisions), replace(
+        timing, scoring=timing.scoring * rows / whole
+    )
 
 
-def _fewer_probed(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
+def _fewer_probed(setup: Setup, timing: Timing, left: float) -> tuple[Setup, Timing]:
     """Fewer rows on record for the probe start, likewise."""
     whole = min(setup.probe_rows, len(setup.train.targets))
-    rows = _rows_in(PROBE_ASIDE * left, whole, pace.probe)
+    rows = _rows_in(PROBE_ASIDE * left, whole, timing.probe)
     if rows == whole:
-        return setup, pace
+        return setup, timing
     decisions = replace(setup.decisions, probe_rows=_fewer(rows, whole, PROBE_ASIDE))
-    return replace(setup, decisions=decisions), replace(pace, probe=pace.probe * rows / whole)
+    return replace(setup, decisions=decisions), replace(timing, probe=timing.probe * rows / whole)
 
 
-def _fewer_watched(setup: Setup, pace: Pace, left: float) -> tuple[Setup, Pace]:
+def _fewer_evaluated(setup: Setup, timing: Timing, left: float) -> tuple[Setup, Timing]:
     """Fewer evaluations on record, and where that is not enough fewer rows in each.
 
     One comes before the first step and one after the last, whatever the number of others.
     """
-    seconds, whole = WATCH_ASIDE * left, len(setup.eval_subset.targets)
-    alone = replace(pace, evaluation=0.0).steps_in(left, setup.eval_every)
+    seconds, whole = EVAL_ASIDE * left, len(setup.eval_subset.targets)
+    alone = replace(timing, evaluation=0.0).steps_in(left, setup.eval_every)
     steps = max(1, min(setup.schedule.total, alone))
     wanted = 1 + math.ceil(steps / setup.eval_every)
-    rows = _rows_in(seconds, whole, min(wanted, LEAST_WATCHED) * pace.evaluation)
+    rows = _rows_in(seconds, whole, min(wanted, LEAST_EVALS) * timing.evaluation)
     decisions = setup.decisions
     if rows < whole:
-        decisions = replace(decisions, eval_rows=_fewer(rows, whole, WATCH_ASIDE))
-        pace = replace(pace, evaluation=pace.evaluation * rows / whole)
-    if wanted * pace.evaluation > seconds:
-        affordable = max(2, int(seconds / pace.evaluation))
+        decisions = replace(decisions, eval_rows=_fewer(rows, whole, EVAL_ASIDE))
+        timing = replace(timing, evaluation=timing.evaluation * rows / whole)
+    if wanted * timing.evaluation > seconds:
+        affordable = max(2, int(seconds / timing.evaluation))
         every = math.ceil(steps / (affordable - 1))
-        reason = f"more evaluations would take over {WATCH_ASIDE:.0%} of the time left"
+        reason = f"more evaluations would take over {EVAL_ASIDE:.0%} of the time left"
         decisions = replace(decisions, eval_every=Decision(every, reason))
-    return replace(setup, decisions=decisions), pace
+    return replace(setup, decisions=decisions), timing
 
 
 def _rows_in(seconds: float, rows: int, needed: float) -> int:
@@ -213,22 +215,22 @@ def _fewer(value: int, rows: int, share: float) -> Decision[int]:
 
 def _with_fewer(setup: Setup) -> Setup:
     """The setup with the rows of probe and evaluations that are on record."""
-    probe, watched = setup.decisions.probe_rows, setup.decisions.eval_rows
+    probe, eval_rows = setup.decisions.probe_rows, setup.decisions.eval_rows
     if probe is not None:
         setup = replace(setup, probe_rows=probe.value)
-    if watched is not None:
-        subset = setup.eval_subset.sample(watched.value, setup.config.seed)
+    if eval_rows is not None:
+        subset = setup.eval_subset.sample(eval_rows.value, setup.config.seed)
         setup = replace(setup, eval_subset=subset)
     return setup
 
 
 def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
-    setup, pace, fitting = found.setup, found.pace, found.steps
+    setup, timing, fitting = found.setup, found.timing, found.steps
     whole = setup.schedule.total
     if fitting < 1:
         spent = limit.minutes - limit.left / 60
-        training = trainings(setup) * pace.seconds(1, setup.eval_every) / (1 - RESERVE)
-        needed = spent + (training + pace.scoring + pace.finishing) / 60
+        training = trainings(setup) * timing.seconds(1, setup.eval_every) / (1 - RESERVE)
+        needed = spent + (training + timing.scoring + timing.finishing) / 60
         start = "head alone" if setup.config.head.start == "probe" else "start"
         return Decision(
             1,
@@ -246,5 +248,5 @@ def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
     return Decision(
         fitting,
         f"{extent}, the most that fits{over} into {limit.minutes:g} minutes "
-        f"at {pace.step:.3g} seconds a step",
+        f"at {timing.step:.3g} seconds a step",
     )

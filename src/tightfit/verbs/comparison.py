@@ -31,11 +31,11 @@ from tightfit.experiments.cells import (
     cell_name,
     chosen_names,
     fingerprint,
+    markdown,
     read_row,
     shared_settings,
     write_row,
 )
-from tightfit.experiments.markdown import markdown
 from tightfit.families import FAMILIES
 from tightfit.model.candidates import candidate_names
 from tightfit.model.locate import Source, locate

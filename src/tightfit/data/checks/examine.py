@@ -54,8 +54,6 @@ def check_table(
     count_tokens: CountTokens | None = None,
     max_length: int = 0,
     label_errors: bool = True,
-    examples: int = EXAMPLES,
-    seed: int = 0,
     progress: Progress | None = None,
 ) -> Findings:
     """Look for everything in :data:`KINDS`; nothing is changed.
@@ -66,8 +64,6 @@ def check_table(
         count_tokens: the model's tokenizer; None leaves truncation out.
         max_length: longest text that the model will read, in tokens.
         label_errors: look for suspect labels, which takes most of the time.
-        examples: rows of each kind to show.
-        seed: of the folds on which labels are judged.
         progress: how to show progress.
 
     Raises:
@@ -76,8 +72,8 @@ def check_table(
     ensure("datasketch", "checking rows")
     if label_errors:
         ensure("cleanlab", "the search for label errors (--no-label-errors goes without it)")
-    rows = _Rows.of(table, examples, progress or Progress())
-    suspects = rows.suspects(seed) if label_errors else "not asked for"
+    rows = _Rows.of(table, progress or Progress())
+    suspects = rows.suspects() if label_errors else "not asked for"
     found: dict[Kind, Finding] = {
         **rows.repeats(),
         **rows.alike(test),
@@ -108,11 +104,10 @@ class _Rows:
     rated: bool
     """Whether labels are ratings: each number is a class, which is right for repeats alone."""
     place: Callable[[int], str]
-    examples: int
     progress: Progress
 
     @classmethod
-    def of(cls, table: Table, examples: int, progress: Progress) -> _Rows:
+    def of(cls, table: Table, progress: Progress) -> _Rows:
         keys = [text_key(text) for text in table.texts]
         labels, rated = None, table.kind == "rating"
         if table.label_sets:
@@ -122,12 +117,12 @@ class _Rows:
             table = replace(table, label_sets=None, labels=[", ".join(x) or NONE for x in labels])
             table = replace(table, label_names=None, label_values=None)
         if not table.labels:
-            return cls(table.texts, keys, None, (), labels, rated, table.place, examples, progress)
+            return cls(table.texts, keys, None, (), labels, rated, table.place, progress)
         if rated:
             table = replace(table, labels=[str(label) for label in table.labels])
         classes = own_classes(table)
         ids, names = classes.encode(table), classes.names
-        return cls(table.texts, keys, ids, names, labels, rated, table.place, examples, progress)
+        return cls(table.texts, keys, ids, names, labels, rated, table.place, progress)
 
     def counts(self) -> dict[str, int]:
         """Rows of each label; ratings have none to count."""
@@ -169,7 +164,7 @@ class _Rows:
             "shared": shared if test is not None else Finding(skipped="no test rows were given"),
         }
 
-    def suspects(self, seed: int) -> tuple[Suspected, ...] | str:
+    def suspects(self) -> tuple[Suspected, ...] | str:
         """The suspect labels, or why nobody looked."""
         if self.ids is None:
             return NO_LABELS
@@ -185,7 +180,7 @@ class _Rows:
         if not judgeable_rows(texts, ids).size:
             return "too few different rows of two classes to learn from"
         with self.progress.track("judging labels", total=1) as bar:
-            suspects = find_suspects(texts, ids, seed=seed)
+            suspects = find_suspects(texts, ids)
             bar.advance()
         return tuple(
             Suspected(
@@ -256,7 +251,7 @@ class _Rows:
             Example(
                 row, self.place(row), excerpt(self.texts[row], start(found[row])), why(found[row])
             )
-            for row in rows[: self.examples]
+            for row in rows[:EXAMPLES]
         ]
         return Finding(rows, tuple(shown))
 

@@ -44,7 +44,9 @@ class Suspect:
     """Probability of that class, out of fold."""
 
 
-def find_suspects(texts: Sequence[str], label_ids: Sequence[int], *, seed: int) -> list[Suspect]:
+def find_suspects(
+    texts: Sequence[str], label_ids: Sequence[int], *, seed: int = 0
+) -> list[Suspect]:
     """Rows whose label is likely wrong, the most suspect first.
 
     Nothing can be learnt of texts without a word, or of classes with fewer rows than ``FOLDS``:

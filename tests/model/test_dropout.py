@@ -19,14 +19,14 @@ from tests.toy_setups import TEXTS, toy_job, toy_loop
 from tightfit.data.batches import collate
 from tightfit.families import COMPUTED
 from tightfit.model.classifier import Classifier
-from tightfit.model.holes import Holes, Pass
+from tightfit.model.dropout import DropoutDraws, Holes
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.projections import AdaptedProduct, Part
 
 EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
 
 
-class Recording(Pass):
+class Recording(DropoutDraws):
     """Keeps the mask of everything that it draws, by part of the network."""
 
     def enter(self, part: int) -> None:
@@ -81,7 +81,7 @@ def test_holes_are_those_of_a_mask(share: float) -> None:
     Seeded: 5 standard errors would be passed by one seed in a million, and this one is fixed.
     """
     count, turns = 1000, 2000
-    drawn, masks = Pass(7), torch.zeros(turns, count, dtype=torch.double)
+    drawn, masks = DropoutDraws(7), torch.zeros(turns, count, dtype=torch.double)
     for mask in masks:
         mask[drawn.holes(mask, share).places] = 1.0
     variance = share * (1 - share)
@@ -97,7 +97,7 @@ def test_a_part_draws_the_same_again() -> None:
     like = torch.empty(400)
 
     def places(seed: int, part: int) -> list[int]:
-        drawn = Pass(seed)
+        drawn = DropoutDraws(seed)
         drawn.holes(like, 0.3)
         drawn.enter(part)
         return drawn.holes(like, 0.3).places.tolist()
@@ -111,7 +111,7 @@ def test_the_product_has_the_gradients_of_masks(share: float) -> None:
     """Against numerical differences in double precision; two adapters with holes of their own."""
     shapes = [(5, 4), (6, 4), (6,), (3, 4), (2, 2), (3, 1)]
     x, weight, *trained = (torch.randn(s, dtype=torch.double).requires_grad_() for s in shapes)
-    weight, drawn = weight.detach(), Pass(3)
+    weight, drawn = weight.detach(), DropoutDraws(3)
     rows, columns = (slice(0, 2), slice(2, 3)), (slice(0, 2), slice(3, 6))
     parts = [Part(*each, drawn.holes(x, share)) for each in zip(rows, columns, strict=True)]
 
@@ -151,7 +151,7 @@ def test_bf16_drops_the_same(bert: Path) -> None:
     classifier = busy_classifier(bert, EVERYWHERE, "adapters.dropout=0.2")
     batch = batch_of(classifier, TEXTS)
     build = partial(LeanEncoder, classifier.module, frozen_dropout=True)
-    full, half = (build(d).logits(batch, Pass(5)) for d in (torch.float32, torch.bfloat16))
+    full, half = (build(d).logits(batch, DropoutDraws(5)) for d in (torch.float32, torch.bfloat16))
     torch.testing.assert_close(half, full, atol=0.03, rtol=0.03)
     grads = gradients(classifier, half)
     assert all(g.dtype == torch.float32 and bool(g.any()) for g in grads.values())

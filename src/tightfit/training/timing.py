@@ -32,14 +32,14 @@ the proof and for the scores, and calibration, report, card and seal took less t
 
 
 @dataclass(frozen=True)
-class Pace:
+class Timing:
     """What the parts of a training cost, in seconds."""
 
     step: float
     """One optimiser step."""
     evaluation: float
     """One evaluation while training."""
-    beginning: float = 0.0
+    startup: float = 0.0
     """What is computed once before the first step: where adapters start, frozen layers' states."""
     probe: float = 0.0
     """The features of the probe start."""
@@ -54,15 +54,15 @@ class Pace:
         What comes after it (scoring, finishing) is left out.
         """
         evaluations = (2 + steps // every) * self.evaluation
-        return self.beginning + self.probe + steps * self.step + evaluations
+        return self.startup + self.probe + steps * self.step + evaluations
 
     def steps_in(self, seconds: float, every: int) -> int:
         """The most steps that fit, none if not even the evaluations do."""
-        left = seconds - self.beginning - self.probe - 2 * self.evaluation
+        left = seconds - self.startup - self.probe - 2 * self.evaluation
         return max(0, int(left / (self.step + self.evaluation / every)))
 
 
-def rehearse(setup: Setup) -> Pace:
+def rehearse(setup: Setup) -> Timing:
     """Time a few real steps and forward passes; the weights are put back afterwards.
 
     What is timed is divided by its padded tokens, padding included, and multiplied by those of the
@@ -72,7 +72,7 @@ def rehearse(setup: Setup) -> Pace:
     started = time.perf_counter()
     if setup.config.adapters.init == "eva":
         start_at_directions(setup, Progress())
-    beginning = time.perf_counter() - started
+    startup = time.perf_counter() - started
     loop = Loop(setup, GradientWatch({}))
     in_step = loop.rehearse(REHEARSED_STEPS) if setup.schedule.total else 0.0
     in_logits = _place_seconds(setup, setup.logits)
@@ -84,7 +84,7 @@ def rehearse(setup: Setup) -> Pace:
     )
     if setup.lean is not None and setup.keeps_prefix:
         frozen = _place_seconds(setup, setup.lean.prefix)
-        beginning += frozen * (train + eval_subset)
+        startup += frozen * (train + eval_subset)
         in_step, in_logits = (max(LEAST_SHARE * x, x - frozen) for x in (in_step, in_logits))
     probe = 0.0
     if setup.config.head.start == "probe":
@@ -96,7 +96,7 @@ def rehearse(setup: Setup) -> Pace:
     finishing = trip + LOADS * _load_seconds(setup)
     if setup.config.train.blend is None:
         finishing += probe + len(SCALES) * evaluation
-    return Pace(step, evaluation, beginning, probe, scoring, finishing)
+    return Timing(step, evaluation, startup, probe, scoring, finishing)
 
 
 def _load_seconds(setup: Setup) -> float:

@@ -54,7 +54,7 @@ class Holes:
         flat.index_copy_(0, self.places, kept)
 
 
-class Pass:
+class DropoutDraws:
     """What one forward pass draws."""
 
     def __init__(self, seed: int) -> None:

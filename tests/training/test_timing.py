@@ -21,10 +21,10 @@ from tightfit.data.batches import Batch
 from tightfit.errors import UsageError
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.lean import LeanEncoder
-from tightfit.training import pace, time_budget
-from tightfit.training.pace import Pace, rehearse
+from tightfit.training import time_budget, timing
 from tightfit.training.setup import Setup
 from tightfit.training.time_budget import TimeLimit, fit_into
+from tightfit.training.timing import Timing, rehearse
 
 
 def limit(minutes: float) -> TimeLimit:
@@ -33,18 +33,18 @@ def limit(minutes: float) -> TimeLimit:
 
 
 def fitted(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch, minutes: float, found: Pace | None = None
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, minutes: float, found: Timing | None = None
 ) -> tuple[Setup, Notes]:
-    """The setup after fitting, at a pace of one second a step."""
+    """The setup after fitting, at a timing of one second a step."""
     progress = Notes()
-    monkeypatch.setattr(time_budget, "rehearse", lambda _: found or Pace(1.0, 0.0))
+    monkeypatch.setattr(time_budget, "rehearse", lambda _: found or Timing(1.0, 0.0))
     return fit_into(setup, limit(minutes), progress), progress
 
 
 @pytest.mark.parametrize("every", [1, 7, 200])
 def test_the_most_steps_that_fit(every: int) -> None:
     """One more would be too long, counted with every evaluation and the head's start."""
-    cost = Pace(step=0.5, evaluation=2.0, beginning=2.0, probe=1.0)
+    cost = Timing(step=0.5, evaluation=2.0, startup=2.0, probe=1.0)
     steps = cost.steps_in(100.0, every)
     assert cost.seconds(steps, every) <= 100.0
     assert cost.seconds(steps + every, every) > 100.0
@@ -52,7 +52,7 @@ def test_the_most_steps_that_fit(every: int) -> None:
 
 def test_no_step_fits_when_evaluations_do_not() -> None:
     """Never a negative number."""
-    assert Pace(1.0, 60.0).steps_in(100.0, 10) == 0
+    assert Timing(1.0, 60.0).steps_in(100.0, 10) == 0
 
 
 def test_a_long_time_changes_nothing(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_more_epochs_than_one_are_cut(bert: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_less_than_an_epoch_is_fewer_rows(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order of an epoch is drawn over all rows, so that its beginning is a sample of them."""
+    """The order of an epoch is drawn over all rows, so that its startup is a sample of them."""
     short, progress = fitted(toy_job(bert), monkeypatch, 2.9 / 60 / 0.9)
     assert (short.schedule.total, short.schedule.warmup) == (2, 0)
     assert "32 of 48 rows" in progress.said[-1]
@@ -82,11 +82,11 @@ def test_states_that_are_read_once_are_not_kept(
     seconds: float, kept: str, bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three steps are an epoch; without the states' cost of two seconds more rows fit."""
-    setup, paces = toy_job(bert, "adapters.layers=1"), {"on": 2.0, "off": 0.0}
+    setup, timings = toy_job(bert, "adapters.layers=1"), {"on": 2.0, "off": 0.0}
     monkeypatch.setattr(
         time_budget,
         "rehearse",
-        lambda j: Pace(1.0, 0.0, paces[j.decisions.prefix_cache.value]),
+        lambda j: Timing(1.0, 0.0, timings[j.decisions.prefix_cache.value]),
     )
     assert setup.decisions.prefix_cache == Decision("on", ANY)
     short = fit_into(setup, limit((2 + seconds) / 60 / 0.9), Notes())
@@ -98,7 +98,7 @@ def test_a_short_time_sets_fewer_rows_aside(bert: Path, monkeypatch: pytest.Monk
     """The probe has 15% of what is left, 54 seconds here, and evaluations have 5%."""
     setup = toy_job(bert, "head.start=probe", rows=1200)
     eval_subset, probe = len(setup.eval_subset.targets), len(setup.train.targets)
-    cost = Pace(step=1.0, evaluation=2.7, probe=16.2)
+    cost = Timing(step=1.0, evaluation=2.7, probe=16.2)
     monkeypatch.setattr(time_budget, "LEAST_ROWS", 2)
     short, _ = fitted(setup, monkeypatch, 1, cost)
     assert short.probe_rows == pytest.approx(probe / 2, rel=0.02)
@@ -115,7 +115,7 @@ def test_a_short_time_sets_fewer_rows_aside(bert: Path, monkeypatch: pytest.Monk
 def test_no_fewer_rows_than_some(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A score of a handful of rows would say nothing, however slow the machine is."""
     setup = toy_job(bert, rows=1200)
-    short, _ = fitted(setup, monkeypatch, 1, Pace(0.1, 20.0))
+    short, _ = fitted(setup, monkeypatch, 1, Timing(0.1, 20.0))
     assert len(short.eval_subset.targets) == min(
         time_budget.LEAST_ROWS, len(setup.validation.targets)
     )
@@ -126,13 +126,15 @@ def test_the_choice_on_record_is_kept(bert: Path, monkeypatch: pytest.MonkeyPatc
     """A resumed run neither times anything again nor changes its schedule."""
     short, _ = fitted(toy_job(bert), monkeypatch, 5.9 / 60 / 0.9)
     again = replace(toy_job(bert), decisions=short.decisions)
-    found, _ = fitted(again, monkeypatch, 60, Pace(math.nan, math.nan))
+    found, _ = fitted(again, monkeypatch, 60, Timing(math.nan, math.nan))
     assert found.schedule == short.schedule
 
 
 def test_too_short_a_time_is_one_step(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has been read and loaded is not thrown away, though a forecast is too long."""
-    setup, progress = fitted(toy_job(bert, "head.start=probe"), monkeypatch, 0.01, Pace(60.0, 0.0))
+    setup, progress = fitted(
+        toy_job(bert, "head.start=probe"), monkeypatch, 0.01, Timing(60.0, 0.0)
+    )
     assert (setup.schedule.total, setup.schedule.warmup) == (1, 0)
     (told,) = [words for words in progress.warned if "no time is left for more" in words]
     assert told.startswith("1 step: ")
@@ -154,7 +156,7 @@ def test_no_time_for_steps_is_sealed_all_the_same(bert: Path, tmp_path: Path) ->
         "progress": notes,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time_budget, "rehearse", lambda _: Pace(900.0, 0.0))
+        patch.setattr(time_budget, "rehearse", lambda _: Timing(900.0, 0.0))
         found = tightfit.train(rows, out=tmp_path / "run", minutes=2, **given)
     assert (found.steps, found.proofs["gradients"]["ok"]) == (1, True)
     assert [words for words in notes.warned if "no time is left for more" in words]
@@ -162,10 +164,10 @@ def test_no_time_for_steps_is_sealed_all_the_same(bert: Path, tmp_path: Path) ->
 
 def test_a_cached_step_is_never_free(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the two short measurements behind it come out."""
-    monkeypatch.setattr(pace, "_place_seconds", lambda setup, forward: 1.0)
+    monkeypatch.setattr(timing, "_place_seconds", lambda setup, forward: 1.0)
     found = rehearse(toy_job(bert, "adapters.layers=1"))
     assert found.step > 0
-    assert found.evaluation == pytest.approx(pace.LEAST_SHARE * found.scoring, rel=0.5)
+    assert found.evaluation == pytest.approx(timing.LEAST_SHARE * found.scoring, rel=0.5)
 
 
 def test_a_rehearsal_leaves_the_weights(bert: Path) -> None:

@@ -42,8 +42,12 @@ UNUSED = HEAVY - {"pydantic"} | {"filelock", "huggingface_hub", "platformdirs", 
 
 FROM_PYTHON = "tightfit.Run.load(sys.argv[1]).predict('a text')"
 FROM_A_SHELL = """
-from tightfit.cli import app
-app(['predict', sys.argv[1], '--text', 'a text'], standalone_mode=False)
+from tightfit.cli import main
+sys.argv[:] = ['tightfit', 'predict', sys.argv[1], '--text', 'a text']
+try: main()
+except SystemExit as end: assert not end.code
+from pydantic.plugin import _loader
+assert _loader._plugins is None, "packages were searched for pydantic's plugins"
 """
 
 

@@ -7,6 +7,7 @@ its own package when a verb first asks for one.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
@@ -110,4 +111,6 @@ def _tightfit(
 
 def main() -> None:
     """The ``tightfit`` command."""
+    # Else pydantic would look for plugins in the metadata of every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     app(prog_name="tightfit")

@@ -95,12 +95,6 @@ class Front:
         for part in parts:
             console.print(part, soft_wrap=True)
 
-    def fail(self, words: str) -> None:
-        """Print what went wrong."""
-        from rich.text import Text
-
-        self.show(Text.assemble(("error: ", "bold red"), words))
-
     def lines(self, lines: Iterable[str]) -> None:
         """Print lines of an answer, at once."""
         self.out.writelines(f"{line}\n" for line in lines)
@@ -134,7 +128,9 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
         words = str(fault) if fault else f"{type(error).__name__}: {error}\n  {APOLOGY}"
         if isinstance(fault, MissingExtraError):
             words = with_all_extras(words, _ARGUMENTS.get([]))
-        front.fail(words)
+        from rich.text import Text
+
+        front.show(Text.assemble(("error: ", "bold red"), words))
         raise typer.Exit(fault.exit_code if fault else 1) from None
 
 

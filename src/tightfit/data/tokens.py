@@ -139,7 +139,7 @@ class TextTokenizer:
         """
         try:
             # Read here, since the library tells nothing of what is wrong with a file.
-            backend = Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8"))
+            backend = Tokenizer.from_buffer((folder / TOKENIZER).read_bytes())
             config = json.loads((folder / TOKENIZER_CONFIG).read_text("utf-8"))
             longest = config.get("model_max_length")
             pad_id, unknown_id = (_id(backend, config, name) for name in ("pad", "unk"))

@@ -70,6 +70,8 @@ def _write(classifier: Classifier, folder: Path) -> None:
             with quiet_transformers():
                 base_model(classifier.module).save_pretrained(folder)
     classifier.tokenizer.save_pretrained(folder)
+    # Not indented: a vocabulary of 250,000 pieces is half as large, and read a fifth faster.
+    classifier.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER), pretty=False)
     open_to_readers(folder)
 
 

@@ -132,7 +132,7 @@ def write_encoder(file: Path, folder: Path) -> None:
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n", "utf-8")
-    tokenizer_of(found).save(str(folder / "tokenizer.json"))
+    tokenizer_of(found).save(str(folder / "tokenizer.json"), pretty=False)
     save_file(dict(found.tensors), folder / "model.safetensors", metadata={"format": "pt"})
 
 

@@ -104,18 +104,18 @@ def test_rows_kept_apart_are_scored_before_and_after(mine: Path) -> None:
     assert found.after_known == float((logits_NK.argmax(1) == kept.targets_N).mean())
 
 
-def test_half_of_what_is_learned_is_kept(mine: Path) -> None:
+def test_a_share_of_what_is_learned_is_kept(mine: Path) -> None:
     """It lies between the run and the end of a training that keeps all, as is on record."""
     rows = with_new_label()
     whole = gone_on(mine, rows, "train.blend=1", out=mine.parent / "whole")
-    half = gone_on(mine, rows)
-    decided = Run.open(half.run).decisions.blend
+    part = gone_on(mine, rows)
+    decided = Run.open(part.run).decisions.blend
     assert decided == Decision(LEARNED, "the rest is that of the run that it goes on from")
-    runs = [Run.load(each.run) for each in (half, whole)]
+    runs = [Run.load(each.run) for each in (part, whole)]
     pairs = [adapter_pairs(run.classifier.module) for run in (Run.load(mine), *runs)]
     for began, kept, end in zip(*pairs, strict=True):
-        torch.testing.assert_close(kept.a_RI, (began.a_RI + end.a_RI) / 2)
-        torch.testing.assert_close(kept.b_OR, (began.b_OR + end.b_OR) / 2)
+        torch.testing.assert_close(kept.a_RI, began.a_RI.lerp(end.a_RI, LEARNED))
+        torch.testing.assert_close(kept.b_OR, began.b_OR.lerp(end.b_OR, LEARNED))
 
 
 def test_rows_that_repeat_a_validation_row_are_left_out(mine: Path) -> None:

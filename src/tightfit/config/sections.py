@@ -297,8 +297,8 @@ class Train(Section):
     counts as much, however rare. ``log_loss``: the least, where probabilities matter more."""
     blend: Blend = 1.0
     """How much of what was learned is kept: 1 is all of it, and 0.5 lies half-way between the start
-    and that. ``auto``: the least that the validation rows cannot tell from the best; on rows of
-    another kind all of it was better where that was measured."""
+    and that; ``--from`` takes 0.75. ``auto``: the least that the validation rows cannot tell from
+    the best; on rows of another kind all of it was better where that was measured."""
     max_steps: Limit = None
     """Ends training early, and shortens the schedule with it."""
     folds: Folds = 0

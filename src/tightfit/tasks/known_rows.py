@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,31 +96,28 @@ class KnownRows:
             )
         return table.select(rows), len(table) - len(rows)
 
-    def about(self, facts: Mapping[str, Any]) -> list[str]:
+    def about(self, facts: Mapping[str, Any]) -> Iterator[str]:
         """What people should know, from the facts of a data set."""
-        told, facts = [], facts["continued"]
+        facts = facts["continued"]
         new, gone, repeats = (facts[k] for k in ("new_labels", "labels_gone", "repeats_left_out"))
         if new:
-            told.append(
-                f"labels that {self.run} does not know: {_listed(new)}; {len(new):,} in all"
-            )
+            yield f"labels that {self.run} does not know: {_listed(new)}; {len(new):,} in all"
         if gone:
-            told.append(
+            yield (
                 f"no new row has the label{'s' if len(gone) > 1 else ''} {_listed(gone)} of "
                 f"{self.run}: kept all the same"
             )
         if repeats:
-            told.append(f"{repeats:,} rows are left out: {self.run} was scored on their texts")
+            yield f"{repeats:,} rows are left out: {self.run} was scored on their texts"
         if not self.texts:
-            told.append(
+            yield (
                 f"{self.run} kept no texts of its validation rows; what is forgotten is seen in "
                 "new rows alone"
             )
         elif self.trained:
-            told.append(f"{len(self.texts):,} rows that {self.run} trained on train again")
+            yield f"{len(self.texts):,} rows that {self.run} trained on train again"
         else:
-            told.append(f"{len(self.texts):,} validation rows of {self.run} stay apart")
-        return told
+            yield f"{len(self.texts):,} validation rows of {self.run} stay apart"
 
 
 def _joined(found: Dataset, known: KnownRows) -> Dataset:

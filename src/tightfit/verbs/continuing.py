@@ -24,9 +24,9 @@ FRESH: dict[str, object] = {
 }
 """Settings that a training takes from no other: how it starts, and how long it may take."""
 
-LEARNED = 0.5
-"""Share of what the new rows teach that is kept, where the old ones train no more: half-way from
-the run's weights less is forgotten (arXiv:2109.01903, docs/experiments/going-on.md)."""
+LEARNED = 0.75
+"""Share of what new rows teach that is kept, where old ones do not train again: on the way from the
+run's weights less is forgotten (arXiv:2109.01903), at no cost (docs/experiments/going-on.md)."""
 
 BUILD = (
     "model.name",
@@ -70,10 +70,10 @@ def continued_request(data: Any, from_run: str | Path, options: TrainOptions) ->
     run = Run.open(from_run)
     asked = typed(options.get("settings", ()))
     named: Any = {key: value for key, value in options.items() if key not in ("recipe", "settings")}
-    recipe, settings = str(run.folder.config), {**FRESH, **asked}
-    if run.data.folds is None:  # otherwise the run's own rows train again
-        settings = {"train.blend": LEARNED, **settings}
-    request = TrainRequest.of(data, recipe=recipe, settings=settings, **named)
+    # After a cross-validation the run's own rows train again, and remind.
+    learned = LEARNED if run.data.folds is None else 1.0
+    settings = {**FRESH, "train.blend": learned, **asked}
+    request = TrainRequest.of(data, recipe=str(run.folder.config), settings=settings, **named)
     _check_build(request.config, run)
     return replace(request, from_run=run.path)
 

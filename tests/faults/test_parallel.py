@@ -39,30 +39,31 @@ SETTINGS = [
 """Ragged batches, no dropouts, and each step's loss on record."""
 
 
+TIGHTFIT = ["-m", "tightfit.cli"]
+
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TIGHTFIT]
+
+AGENT = """
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from tightfit.cli import main
+place = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "run_id": "toy"}
+elastic_launch(LaunchConfig(1, 1, 2, max_restarts=0, start_method="fork", **place), main)()
+"""
+"""What ``torchrun`` does to its workers, but that they are forked."""
+
+
 def words(home: Path, run: Path, *more: str) -> list[str]:
     """Train the toy."""
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
     data = ["--data", str(home / "rows.jsonl"), "--model", str(home / "toy"), "--out", str(run)]
-    return ["-m", "tightfit.cli", "train", "--json", *data, *settings, *more]
+    return ["train", "--json", *data, *settings, *more]
 
 
-def launch(home: Path, run: Path, *more: str) -> subprocess.Popen[str]:
-    """Begin to train the toy with two processes, as users do: from a cold start."""
-    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [sys.executable, *two, *words(home, run, *more)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finish(*processes: Program | subprocess.Popen[str]) -> str:
+def finish(*programs: Program) -> str:
     """What these wrote to standard output, once all have ended well."""
-    said = [process.communicate() for process in processes]
-    assert not any(process.returncode for process in processes), said
+    said = [program.communicate() for program in programs]
+    assert not any(program.returncode for program in programs), said
     return "".join(out for out, _ in said)
-
-
-def train(processes: int, *command: str) -> str:
-    """The same from a warm start."""
-    return finish(*together([sys.executable, *command], processes))
 
 
 def history(run: Path) -> list[dict[str, Any]]:
@@ -75,8 +76,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same training by one process and by two."""
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     home = make_home(tmp_path_factory.mktemp("home"), **no_dropout)
-    alone = Program([sys.executable, *words(home, home / "one")])
-    for said in (finish(alone), finish(launch(home, home / "two"))):
+    alone = finish(Program([sys.executable, *TIGHTFIT, *words(home, home / "one")]))
+    # As users start it, which is a cold start of three programs.
+    cold = [sys.executable, *TORCHRUN, *words(home, home / "two")]
+    done = subprocess.run(cold, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for said in (alone, done.stdout):
         # One answer, whoever has trained.
         assert all(proof["ok"] for proof in json.loads(said)["proofs"].values())
     return home
@@ -97,7 +102,7 @@ def test_two_processes_are_one(home: Path) -> None:
         np.testing.assert_allclose(tensor, weights[1][name], atol=1e-5)
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
+def children(process: Program) -> list[int]:
     """The workers that a launcher has started."""
     found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("utf-8")
     return [int(pid) for pid in found.split()]
@@ -116,14 +121,14 @@ def test_a_killed_worker_ends_the_job(home: Path, tmp_path: Path) -> None:
     """Within a minute, whichever it is; and the last checkpoint resumes to the same bits."""
     run = tmp_path / "run"
     for victim, step, more in VICTIMS:
-        process = launch(home, run, *more)
+        process = Program([sys.executable, "-c", AGENT, *words(home, run, *more)])
         wait_for(partial(reached, run, step), process)
         killed = time.monotonic()
         os.kill(children(process)[victim], signal.SIGKILL)
         process.communicate(timeout=60)
         assert process.returncode != 0
         assert time.monotonic() - killed < 60
-    train(2, *words(home, run, "--resume"))
+    finish(*together([sys.executable, *TIGHTFIT, *words(home, run, "--resume")], 2))
     for rows in zip(history(run), history(home / "two"), strict=True):
         assert {**rows[0], "seconds": 0} == {**rows[1], "seconds": 0}
     names = [path / "adapter" / "adapter_model.safetensors" for path in (run, home / "two")]
@@ -135,7 +140,8 @@ def kinds(home: Path) -> Path:
     """Trainings of each kind of target by one process and by two."""
     write_kinds(home)
     train_kinds(home, home / "alone")
-    train(2, "-m", "tests.faults.kinds", str(home), str(home / "both"))
+    both = [sys.executable, "-m", "tests.faults.kinds", str(home), str(home / "both")]
+    finish(*together(both, 2))
     return home
 
 

@@ -42,6 +42,15 @@ def run(encoder: Path, rows: Any, out: Path, *settings: str, **more: Any) -> Com
     )
 
 
+def train_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every training that a comparison begins is left out: no seconds are spent on it."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ProofError("begun")
+
+    monkeypatch.setattr(comparison, "run_training", refuse)
+
+
 @pytest.fixture(scope="module")
 def compared(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """All rows on the toy encoder; not to be changed."""
@@ -142,10 +151,14 @@ def test_finished_cells_are_not_computed_again(
     assert "10 of 10: full fine-tuning was finished before" in notes.said
 
 
-def test_other_settings_are_other_cells(copied: Path, bert: Path, rows_file: Path) -> None:
+def test_other_settings_are_other_cells(
+    copied: Path, bert: Path, rows_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only what does not depend on them is kept: the baselines."""
+    train_nothing(monkeypatch)
     notes = Notes()
-    run(bert, rows_file, copied, "optim.lr=1e-3", progress=notes)
+    found = run(bert, rows_file, copied, "optim.lr=1e-3", progress=notes)
+    assert found.left_out == dict.fromkeys(NAMES[3:], "begun")
     kept = [said for said in notes.said if said.endswith("was finished before")]
     assert kept == [
         "1 of 10: majority class was finished before",
@@ -174,14 +187,14 @@ def test_an_interrupt_keeps_what_is_finished(
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    out = tmp_path / "stopped"
+    out, only = tmp_path / "stopped", ["majority class", "tight"]
     with monkeypatch.context() as patch:
         patch.setattr("tightfit.verbs.comparison.run_training", stop)
         with pytest.raises(Interrupted, match=f"with --out {out} to go on") as caught:
-            run(bert, rows_file, out)
+            run(bert, rows_file, out, only=only)
     assert caught.value.exit_code == 130
     assert "majority class" in (out / "comparison.md").read_text()
-    assert [row.name for row in run(bert, rows_file, out).rows] == NAMES
+    assert [row.name for row in run(bert, rows_file, out, only=only).rows] == only
 
 
 def test_a_stopped_training_goes_on_from_its_checkpoint(
@@ -273,7 +286,7 @@ def test_what_does_not_fit_into_the_time_is_named(
     bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A forecast of an hour is too long for a minute; more time, and the cell is made."""
-    out, real = tmp_path / "a", forecast
+    out, real, only = tmp_path / "a", forecast, [*NAMES[:1], *NAMES[-2:]]
 
     class Hour:
         minutes = 60.0
@@ -282,10 +295,10 @@ def test_what_does_not_fit_into_the_time_is_named(
         return Hour() if read.request.config.recipe == "full" else real(read, progress)
 
     monkeypatch.setattr("tightfit.verbs.comparison.forecast", slow)
-    found = run(bert, rows_file, out, minutes=2)
-    assert [row.name for row in found.rows] == NAMES[:-1]
+    found = run(bert, rows_file, out, minutes=2, only=only)
+    assert [row.name for row in found.rows] == only[:-1]
     assert found.left_out["full fine-tuning"].startswith("it would take about 60 minutes, and ")
-    assert [row.name for row in run(bert, rows_file, out, minutes=100).rows] == NAMES
+    assert [row.name for row in run(bert, rows_file, out, minutes=100, only=only).rows] == only
 
 
 def test_the_recipe_itself_is_cut_to_fit_rather_than_left_out(
@@ -306,17 +319,21 @@ def test_the_recipe_itself_is_cut_to_fit_rather_than_left_out(
     assert not [said for said in notes.said if said.startswith("5 of 10: tight was finished")]
 
 
-def test_only_what_was_asked_for(bert: Path, rows_file: Path, tmp_path: Path) -> None:
+def test_only_what_was_asked_for(
+    bert: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One row; another beside it later; all, without the first two anew."""
     out, notes = tmp_path / "a", Notes()
     found = run(bert, rows_file, out, only=["BIAS tuning"])
     assert [row.name for row in found.rows] == ["bias tuning"]
     found = run(bert, rows_file, out, only=["majority class"])
     assert [row.name for row in found.rows] == ["majority class", "bias tuning"]
+    train_nothing(monkeypatch)
     again = run(bert, rows_file, out, progress=notes)
-    assert [row.name for row in again.rows] == NAMES
+    assert [row.name for row in again.rows] == [*NAMES[:3], "bias tuning"]
+    assert list(again.left_out) == [n for n in NAMES[3:] if n != "bias tuning"]
     assert "9 of 10: bias tuning was finished before" in notes.said
-    assert again.rows[8] == found.rows[1]
+    assert again.rows[3] == found.rows[1]
 
 
 def test_a_row_that_there_is_not(bert: Path, rows_file: Path, tmp_path: Path) -> None:
@@ -369,11 +386,12 @@ def test_a_folder_of_something_else_is_left_alone(
 
 
 def test_warnings_are_not_repeated(bert: Path, tmp_path: Path) -> None:
-    """Four trainings see the same fault of the rows, and one warning tells of it."""
+    """Three trainings see the same fault of the rows, and one warning tells of it."""
     rows = [*toy_rows(40), *toy_rows(40)]
     notes = Notes()
     data = {"text": [r["text"] for r in rows], "label": [r["label"] for r in rows]}
-    run(bert, pd.DataFrame(data), tmp_path / "a", progress=notes, max_steps=1)
+    only = ["majority class", "head-only", "tight", "full fine-tuning"]
+    run(bert, pd.DataFrame(data), tmp_path / "a", progress=notes, max_steps=1, only=only)
     assert notes.warned
     assert len(notes.warned) == len(set(notes.warned))
 

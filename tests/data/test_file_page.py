@@ -11,6 +11,7 @@ import pytest
 
 from tests.command import cli, like_result, replace
 from tightfit.cli import train_command
+from tightfit.progress import RichProgress
 from tightfit.tasks.dataset import read_dataset, tell_about
 from tightfit.training.request import TrainRequest
 
@@ -22,7 +23,7 @@ ROWS = [match.groups() for match in ROW.finditer(PAGE.read_text("utf-8"))]
 
 def only_read(data: Any, **options: Any) -> Any:
     """A training that ends once its rows are read."""
-    progress = options.pop("progress")
+    progress = RichProgress()
     named = {k: v for k, v in options.items() if k not in ("out", "resume", "overwrite")}
     request = TrainRequest.of(data, **named)
     request.check(progress)

@@ -208,21 +208,43 @@ def safetensors_header(file: Path) -> dict[str, Any]:
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length > min(LONGEST_HEADER, size - 8):
-            raise _damaged(file, f"a header of {length:,} bytes in a file of {size:,}")
+            raise damaged_weights(file, f"a header of {length:,} bytes in a file of {size:,}")
         text = stream.read(length)
     try:
         header = dict(json.loads(text))
         header.pop("__metadata__", None)
         data = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
     except (ValueError, TypeError, LookupError) as error:
-        raise _damaged(file, f"a header that cannot be read: {error}") from error
+        raise damaged_weights(file, f"a header that cannot be read: {error}") from error
     # A download that broke off has a whole header and too little behind it.
     if size != 8 + length + data:
-        raise _damaged(file, f"{size:,} bytes instead of {8 + length + data:,}")
+        raise damaged_weights(file, f"{size:,} bytes instead of {8 + length + data:,}")
     return header
 
 
-def _damaged(file: Path, seen: object) -> ModelError:
+def shard_files(index: Path) -> list[str]:
+    """Names of the files of a sharded checkpoint, sorted; all of them lie beside its index.
+
+    Raises:
+        ModelError: it leads elsewhere, where no digest covers the weights, or is no index.
+    """
+    try:
+        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        strange = [str(name) for name in names if name != Path(name).name]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise ModelError("the index of the weights is damaged", seen=index) from error
+    if strange or not names:
+        raise ModelError(
+            "the index of the weights leads out of the model folder, or nowhere",
+            seen=f"{index}: {', '.join(strange[:3]) or 'no file'}",
+            allowed="names of files beside it",
+            next_step="fetch the model anew from a place that you trust",
+        )
+    return names
+
+
+def damaged_weights(file: Path, seen: object) -> ModelError:
+    """The error for a safetensors file that is not what its header says."""
     return ModelError(
         f"the weights in {file.name} are damaged",
         seen=seen,

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
 
+from tightfit.budget.shapes import shard_files
 from tightfit.digests import weights_sha256
 from tightfit.encoder.activations import ACTIVATIONS
 from tightfit.encoder.tensors import Stored, map_tensors
@@ -123,7 +124,7 @@ def _open(folder: Path, digest: str, config: Mapping[str, Any]) -> FrozenEncoder
 
 def _tensors(folder: Path) -> dict[str, Stored]:
     try:
-        files = [WEIGHTS] if (folder / WEIGHTS).is_file() else _shards(folder / INDEX)
+        files = [WEIGHTS] if (folder / WEIGHTS).is_file() else shard_files(folder / INDEX)
         found = {k: v for file in files for k, v in map_tensors(folder / file).items()}
     except OSError as error:
         raise ModelError("the model's weights cannot be read", seen=error) from error
@@ -134,20 +135,6 @@ def _new_name(name: str) -> str:
     for old, new in OLD_NAMES.items():
         name = name.removesuffix(old) + new if name.endswith(old) else name
     return name
-
-
-def _shards(index: Path) -> list[str]:
-    """Files of a sharded checkpoint, all of them beside the index."""
-    listed = read_object(index).get("weight_map")
-    names = sorted(set(listed.values())) if isinstance(listed, dict) else []
-    if not names or any(name != Path(name).name for name in names):
-        raise ModelError(
-            "the index of the weights is damaged, or leads out of the model folder",
-            seen=index,
-            allowed="names of files beside it",
-            next_step="fetch the model anew from a place that you trust",
-        )
-    return names
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:

@@ -13,8 +13,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.budget.shapes import safetensors_header
-from tightfit.errors import ModelError
+from tightfit.budget.shapes import damaged_weights, safetensors_header
 
 Format = Literal["F64", "F32", "F16", "BF16"]
 
@@ -62,11 +61,7 @@ def map_tensors(file: Path) -> dict[str, Stored]:
             if entry["dtype"] in DTYPES
         }
     except (ValueError, TypeError, LookupError) as error:
-        raise ModelError(
-            f"the weights in {file.name} are damaged",
-            seen=f"a header that contradicts itself: {error}",
-            next_step=f"fetch it again: {file}",
-        ) from error
+        raise damaged_weights(file, f"a header that contradicts itself: {error}") from error
 
 
 def _stored(data: memoryview, entry: Mapping[str, Any]) -> Stored:

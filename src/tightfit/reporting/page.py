@@ -89,7 +89,7 @@ def render(run: Run, *, explain: bool = False) -> str:
         outcome=OUTCOMES[run.task.kind](run) if scores else None,
         confidence=confidence(run),
         rows=rows(run, explain=explain),
-        provenance=provenance(run),
+        story=provenance(run),
     )
     # A lone surrogate, as a label of a data frame may hold, cannot be written.
     return page.encode("utf-8", "replace").decode()

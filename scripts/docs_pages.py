@@ -19,7 +19,8 @@ from tightfit import config
 from tightfit.cli import app
 from tightfit.config import sections, settings_model
 
-COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
+_GROUP: Any = typer.main.get_command(app)
+COMMANDS: dict[str, Any] = {verb: _GROUP.get_command(None, verb) for verb in _GROUP.commands}
 
 MARKUP = re.compile(r"\\(?=\[)|:[a-z]+:(?=`)")
 """How help texts keep rich from reading a bracket as its own, and how docstrings name a thing."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -38,8 +37,15 @@ def answer(command: str, folder: Path) -> str:
     found = subprocess.run(
         words, cwd=folder, env=env, capture_output=True, text=True, check=True, encoding="utf-8"
     )
-    # Where a bar was, lines stay empty.
-    return re.sub(r"\n(?:[ \r]*\n){2,}", "\n\n", found.stderr + found.stdout)
+    return found.stderr + found.stdout
+
+
+def without_gaps(said: str) -> Text:
+    """It in colours; where a bar was and is gone, no more than one line stays empty."""
+    lines = [Text.from_ansi(line) for line in said.strip().splitlines()]
+    gaps = [not line.plain.strip() for line in lines]
+    kept = (line for line, *both in zip(lines, gaps, [False, *gaps], strict=False) if not all(both))
+    return Text("\n").join(kept)
 
 
 def main() -> None:
@@ -53,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for command in COMMANDS:
             console.print(Text(f"$ {command}", style="bold"))
-            console.print(Text.from_ansi(answer(command, Path(folder)).rstrip()), soft_wrap=True)
+            console.print(without_gaps(answer(command, Path(folder))))
             console.print()
     out.write_text(console.export_svg(title="tightfit"), "utf-8")
 

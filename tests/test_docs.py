@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 HOUSE = (ROOT / "docs" / "house.md").read_text("utf-8")
 
-COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
+_GROUP: Any = typer.main.get_command(app)
+COMMANDS: dict[str, Any] = {verb: _GROUP.get_command(None, verb) for verb in _GROUP.commands}
 # Asked of the functions: the file of the verb "import" cannot have that name.
 VERBS = {verb: sys.modules[COMMANDS[verb].callback.__module__] for verb in COMMANDS}
 # A long command goes on after a backslash, as in a shell.

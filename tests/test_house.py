@@ -57,7 +57,7 @@ FLOORS = {
 }
 """A module imports from floors below its own, or from its own package."""
 
-IMPORTS_IN_FUNCTIONS = {"extras", "methods", "tasks", "run", "verbs", "cli", ""}
+IMPORTS_IN_FUNCTIONS = {"extras", "methods", "progress", "tasks", "run", "verbs", "cli", ""}
 """Where an import may wait: optional packages, and what must answer before torch is there."""
 
 WITHOUT_TORCH = ("budget", "metrics", "data.sources", "data.labels", "data.splits", "data.checks")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import pytest
 from rich.console import Console
 
 from tests.toy_setups import Notes
-from tightfit import progress as module
 from tightfit.progress import Bar, Once, Patient, Progress, RichProgress
 
 
@@ -84,11 +84,8 @@ def test_a_log_file_hears_of_a_long_job_once_a_minute(
 def test_a_terminal_shows_count_and_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """Description, units done, of how many, and the note; from where the work was taken up."""
     terminal = io.StringIO()
-    monkeypatch.setattr(
-        module,
-        "Console",
-        lambda **options: Console(file=terminal, force_terminal=True, width=120, **options),
-    )
+    shown_there = partial(Console, file=terminal, force_terminal=True, width=120)
+    monkeypatch.setattr("rich.console.Console", shown_there)
     with RichProgress().track("training", 10, done=4) as bar:
         bar.advance(2, "loss 0.123")
     shown = terminal.getvalue()

@@ -22,6 +22,7 @@ Ctrl-C.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 
 class Fault(BaseException):
@@ -73,6 +74,12 @@ class Fault(BaseException):
             )
             lines.append(f"{before}{command}")
         return "\n".join(lines)
+
+
+def first_few(words: Sequence[object], most: int, separator: str = ", ") -> str:
+    """As many words as a message has room for: ``a, b and 3 more``."""
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return separator.join(map(str, words[:most])) + more
 
 
 def _in_python(add: str) -> str:

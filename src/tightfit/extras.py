@@ -80,7 +80,7 @@ def require(package: str, purpose: str) -> ModuleType:
 
 
 def lazy(package: str, purpose: str) -> Any:
-    """Stands for an optional package, or a module of one, which is imported at its first use.
+    """Stands for a package, or a module of one, which is imported at its first use.
 
     Raises:
         MissingExtraError: then, if it is not installed.

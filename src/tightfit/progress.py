@@ -1,6 +1,7 @@
 """How long jobs speak to people: sentences, warnings and progress bars, all on stderr.
 
-A library call is silent unless it is given a :class:`RichProgress`, as the command line does.
+A call from Python speaks like the command line unless it is given a :class:`Progress`, which is
+silent.
 """
 
 from __future__ import annotations
@@ -9,19 +10,13 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as Bars,
-)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 LOG_SECONDS = 60.0
 """Between two lines about a running count, where no bar can move."""
@@ -56,8 +51,12 @@ class Progress:
 class RichProgress(Progress):
     """Speaks on stderr, with colour and moving bars where stderr is a terminal."""
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+    @cached_property
+    def _console(self) -> Console:
+        # Not at the top: many a verb has nothing to say.
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
         """Print a sentence."""
@@ -76,13 +75,15 @@ class RichProgress(Progress):
         if not self._console.is_terminal:
             yield _LoggedBar(self, what, total, done)
             return
-        bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+        from rich import progress as bar
+
+        bars = bar.Progress(
+            bar.TextColumn("{task.description}"),
+            bar.BarColumn(bar_width=None),
+            bar.MofNCompleteColumn(),
+            bar.TextColumn("{task.fields[note]}"),
+            bar.TimeElapsedColumn(),
+            bar.TimeRemainingColumn(),
             console=self._console,
             transient=True,
         )
@@ -125,7 +126,6 @@ class Patient(RichProgress):
     """Silent, but for one line where a job takes longer than people wait without a word."""
 
     def __init__(self, words: str, seconds: float = PATIENCE_SECONDS) -> None:
-        super().__init__()
         self._words, self._due = words, time.monotonic() + seconds
 
     def say(self, text: str) -> None:

@@ -15,21 +15,17 @@ from typing import TYPE_CHECKING, Any, Unpack
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, MissingText, Settings, read_settings, with_reading
-from tightfit.data.columns import Columns
-from tightfit.data.facts import DataFacts
-from tightfit.data.table import Table
 from tightfit.digests import file_sha256
 from tightfit.display import Shown
 from tightfit.extras import ensure_train
-from tightfit.model.side_head import SideHead
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import parsed
 from tightfit.tasks import Predictions, Task, need_one_class, read_task
-from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
-from tightfit.training.summary import Evaluated, Metrics, TrainSummary
 
 if TYPE_CHECKING:
     from tightfit.cascade.two_stage import Cascade
+    from tightfit.data.columns import Columns
+    from tightfit.data.facts import DataFacts
     from tightfit.encoder import LogitsOfTexts
     from tightfit.engines.leave_one_out import Word
     from tightfit.engines.predictor import AnswerOptions, Predictor
@@ -37,9 +33,12 @@ if TYPE_CHECKING:
     from tightfit.metrics.conformal import Reach
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
+    from tightfit.model.side_head import SideHead
     from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.chosen_threshold import ChosenThreshold
+    from tightfit.tasks.validation_logits import ValidationLogits
+    from tightfit.training.summary import Evaluated, Metrics
 
 
 class Run(Shown):
@@ -159,6 +158,8 @@ class Run(Shown):
     @cached_property
     def data(self) -> DataFacts:
         """Which rows were used."""
+        from tightfit.data.facts import DataFacts
+
         return parsed(DataFacts, storage.read_json(self.folder.data), self.folder.data)
 
     @cached_property
@@ -189,15 +190,9 @@ class Run(Shown):
     @cached_property
     def metrics(self) -> Metrics:
         """What training took, and the scores on the validation rows; an imported run has none."""
-        path, metric = self.folder.metrics, self.task.metric
-        saved = storage.read_json(path)
-        # Of runs of format 1 some of it is known without having been written.
-        known = {"task": self.task.kind, "source": saved.get("source", "validation")}
-        if f"start_{metric}" not in saved["train"]:
-            known[f"start_{metric}"] = self.history[0][f"eval_{metric}"]
-        train = TrainSummary.from_json({**known, **saved["train"]}, metric, path)
-        scores, kind = saved["validation"], self.task.scores_type()
-        return Metrics(train, None if scores is None else parsed(kind, scores, path))
+        from tightfit.training.summary import read_metrics
+
+        return read_metrics(self.folder.metrics, self.task, lambda: self.history)
 
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -208,6 +203,8 @@ class Run(Shown):
     @cached_property
     def validation(self) -> ValidationLogits | None:
         """What the classifier said of its validation rows; None where that was not kept."""
+        from tightfit.tasks.validation_logits import read_validation_logits
+
         return read_validation_logits(self.folder.validation, self.task)
 
     @cached_property
@@ -220,11 +217,9 @@ class Run(Shown):
     @cached_property
     def evaluations(self) -> list[Evaluated]:
         """What ``evaluate`` found on other rows since the run was sealed."""
-        found, kind = [], self.task.scores_type()
-        for path in sorted(self.folder.derived.glob("evaluation-*.json")):
-            saved = storage.read_derived(self.folder, path.stem)
-            found.append(Evaluated(saved["data"], parsed(kind, saved, path)))
-        return found
+        from tightfit.training.summary import read_evaluations
+
+        return read_evaluations(self.folder, self.task)
 
     @cached_property
     def cascade(self) -> Cascade:
@@ -282,13 +277,9 @@ class Run(Shown):
     @cached_property
     def chosen_thresholds(self) -> tuple[ChosenThreshold, ...]:
         """What ``evaluate`` chose since the run was sealed, with the figures."""
-        from tightfit.tasks.chosen_threshold import ChosenThreshold
-        from tightfit.tasks.label_thresholds import DERIVED_NAME
+        from tightfit.tasks.label_thresholds import read_chosen
 
-        if self._path is None or not (self.folder.derived / f"{DERIVED_NAME}.json").is_file():
-            return ()
-        saved = storage.read_derived(self.folder, DERIVED_NAME)["thresholds"]
-        return parsed(tuple[ChosenThreshold, ...], saved, self.folder.derived / DERIVED_NAME)
+        return () if self._path is None else read_chosen(self.folder)
 
     @cached_property
     @keep_random_states()
@@ -317,7 +308,11 @@ class Run(Shown):
     @cached_property
     def side(self) -> SideHead | None:
         """What reads characters beside it, where there is such a head."""
-        return SideHead.read(self.artefact, self.plan.num_labels) if self.plan.side else None
+        if self.plan.side is None:
+            return None
+        from tightfit.model.side_head import SideHead
+
+        return SideHead.read(self.artefact, self.plan.num_labels)
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -346,6 +341,7 @@ class Run(Shown):
 
     def _texts(self, given: Any) -> list[str]:
         from tightfit.data.given_texts import as_source
+        from tightfit.data.table import Table
 
         given = [given] if isinstance(given, str) else given
         source = as_source(given, self.columns, pair=self.config.data.pair)
@@ -386,6 +382,8 @@ class Run(Shown):
         settings: Settings = (),
     ) -> Columns:
         """Where and how new data is read: as in training, unless told otherwise."""
+        from tightfit.data.columns import Columns
+
         data = with_reading(self.config, settings).data
         given = Columns.of(data, text_column, label_column, missing_text)
         return given.to_answer(self.task.kind, self.task.separator)

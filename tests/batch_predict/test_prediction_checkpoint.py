@@ -21,8 +21,8 @@ from tests.toys import WORDS, write_jsonl
 from tightfit import Run, predict
 from tightfit.batch_predict import stream
 from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint, fingerprint
-from tightfit.batch_predict.prefetch import ahead
 from tightfit.batch_predict.shard import Shard
+from tightfit.batch_predict.stream import ahead
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, UsageError
 from tightfit.tasks import Predictions, SingleLabel

@@ -18,7 +18,6 @@ from tightfit.metrics.interval import Interval
 from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores, score
 from tightfit.model.adapter_audit import AdapterState, Audit
-from tightfit.progress import RichProgress
 from tightfit.verbs.evaluation import Calibrated, OverSeeds
 
 PLAN_KEYS = "model num_labels budget total adapters head headroom layers head_layers".split()
@@ -123,7 +122,6 @@ def test_train_arguments(trainer: Recorder) -> None:
     line = "train --data d --validation v --model m --recipe paper --budget 1M --out o --seed 7"
     rows = "--limit 9 --text-column t,u --label-column l"
     answer(*line.split(), *rows.split(), *"--max-steps 8 --overwrite --set a.b=c".split())
-    assert isinstance(trainer.options.pop("progress"), RichProgress)
     assert trainer.options.pop("started") < time.monotonic()
     assert trainer.arguments == ("d",)
     assert trainer.options == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -83,7 +84,18 @@ def test_planning_loads_no_torch() -> None:
         "print(*sys.modules)"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert not {"torch", "transformers", "peft", "numpy"} & set(shown.stdout.decode().split())
+    loaded = set(shown.stdout.decode().split())
+    assert not {"torch", "transformers", "peft", "numpy"} & loaded
+    verbs = {name for name in loaded if name.endswith("_command")}
+    assert verbs == {"tightfit.cli.plan_command"}, "each verb is a file of its own"
+
+
+def test_completion_knows_the_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that begin so, with what each is for, though none of them is loaded before."""
+    monkeypatch.setenv("_TIGHTFIT_COMPLETE", "complete_zsh")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "tightfit p")
+    found = cli().stdout
+    assert re.findall(r'"(\w+)":"[A-Z]', found) == ["plan", "predict"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.toys import WORDS, toy_tokenizer
+from tightfit.config import KeptText
 from tightfit.data.batches import (
     batch_order,
     collate,
@@ -23,7 +24,7 @@ from tightfit.data.batches import (
     tokenise,
 )
 from tightfit.data.gpu import gpu_padded_tokens
-from tightfit.data.tokens import LongText, TextTokenizer, Tokens
+from tightfit.data.tokens import TextTokenizer, Tokens
 from tightfit.errors import ModelError
 
 TEXTS = ["goal match", "stock", "", "the a of in on and for with new after"]
@@ -67,7 +68,7 @@ def test_head_and_tail_of_short_texts_are_the_texts() -> None:
 
 
 @pytest.mark.parametrize("long_text", ["head", "head+tail"])
-def test_a_text_of_a_megabyte_is_cut_and_counted(long_text: LongText) -> None:
+def test_a_text_of_a_megabyte_is_cut_and_counted(long_text: KeptText) -> None:
     """Long input is no error."""
     tokens = tokenise(toy_tokenizer(), ["goal " * 200_000], 16, long_text=long_text)
     assert (tokens.lengths.tolist(), tokens.truncated) == ([16], 1)

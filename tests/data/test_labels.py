@@ -139,9 +139,9 @@ def test_labels_are_needed(labels: list[Any] | None) -> None:
 
 def test_two_classes_cannot_have_one_name() -> None:
     """Predictions by name could not tell them apart."""
-    with pytest.raises(DataError, match=r"called the same\n.*ham, ham"):
+    with pytest.raises(DataError, match=r"the same name\n.*ham, ham"):
         LabelSet.from_table(table([0, 1], ("ham", "ham")))
-    with pytest.raises(DataError, match=r"called the same\n.*1, 1"):
+    with pytest.raises(DataError, match=r"the same name\n.*1, 1"):
         LabelSet(("a", "b"), (1, 1))
 
 

@@ -8,7 +8,8 @@ from tests.data.checks.test_near import versions
 from tests.planted import edited, sample
 from tightfit import extras
 from tightfit.data.checks.near import ALIKE, likeness, plain_form
-from tightfit.data.checks.near_groups import GROUPED, Crossing, near_crossing, near_groups
+from tightfit.data.checks.near_groups import GROUPED, near_crossing, near_groups
+from tightfit.data.facts import NearCopies
 
 
 def test_rows_that_are_alike_are_in_one_group() -> None:
@@ -38,9 +39,8 @@ def test_near_copies_across_a_split_are_counted_exact_ones_left_out() -> None:
     held = sample().texts[:20]
     copies = [edited(text, index) for index, text in enumerate(held)]
     found = near_crossing([*copies, *sample().texts[100:300], held[0]], held, seed=0)
-    assert found == Crossing(20, 20, 220)
-    assert found.worth_a_word
-    assert found.sentence(rows=221).startswith(
+    assert found == NearCopies(20, 20, 220)
+    assert (found.warning(rows=221) or "").startswith(
         "20 of 20 validation rows looked at have a near copy among 220 of 221 training rows"
     )
 
@@ -49,7 +49,7 @@ def test_rows_that_differ_are_no_reason_for_a_word() -> None:
     """The written items of the sample are all different."""
     found = near_crossing(sample().texts[:300], sample().texts[300:400], seed=0)
     assert found is not None
-    assert not found.worth_a_word
+    assert found.warning(rows=300) is None
 
 
 def test_without_its_library_nothing_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

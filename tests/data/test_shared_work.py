@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.toys import WORDS, toy_tokenizer
+from tightfit.config import KeptText
 from tightfit.data.batches import tokenise
 from tightfit.data.shared_work import (
     OVERHEAD_BYTES,
@@ -20,7 +21,6 @@ from tightfit.data.shared_work import (
     shared_work,
     sharing,
 )
-from tightfit.data.tokens import LongText
 
 TEXTS = [" ".join(WORDS[i : i + 1 + i % 9]) for i in range(20)]
 
@@ -35,7 +35,7 @@ asked: list[list[str]] = []
 
 
 @pytest.mark.parametrize("long_text", ["head", "head+tail", "windows"])
-def test_shared_tokens_are_the_same(long_text: LongText) -> None:
+def test_shared_tokens_are_the_same(long_text: KeptText) -> None:
     """Counts of cut texts and windows too, whether they are found or made."""
     tokenizer, shared = toy_tokenizer(), SharedWork()
     plain = tokenise(tokenizer, TEXTS, 6, long_text=long_text)

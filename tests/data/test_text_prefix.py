@@ -67,6 +67,6 @@ def test_a_tokenizer_without_room_for_it_is_refused() -> None:
     """Only frames made of parts have it."""
     backend = toy_tokenizer().backend_tokenizer
     backend.post_processor = processors.BertProcessing(("</s>", 3), ("<s>", 2))
-    with pytest.raises(ModelError, match="nothing can stand before every text") as raised:
+    with pytest.raises(ModelError, match="cannot put a prefix before every text") as raised:
         put_prefix(backend, "the")
     assert "BertProcessing" in str(raised.value)

@@ -14,10 +14,11 @@ import pytest
 
 from tests.toy_setups import toy_job
 from tests.toys import toy_tokenizer
+from tightfit.config import KeptText
 from tightfit.data import token_cache
 from tightfit.data.batches import tokenise
 from tightfit.data.token_cache import TokenCache, fingerprint
-from tightfit.data.tokens import LongText, Tokens
+from tightfit.data.tokens import Tokens
 from tightfit.errors import MachineError
 
 TEXTS = ["goal match", "", "market shares " * 20, 'é, "quoted"\n🎉']
@@ -46,7 +47,7 @@ def same(one: Tokens, other: Tokens) -> bool:
 
 @pytest.mark.parametrize("long_text", ["head", "head+tail", "windows"])
 def test_what_is_found_is_what_was_made(
-    folder: Path, long_text: LongText, monkeypatch: pytest.MonkeyPatch
+    folder: Path, long_text: KeptText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second time without a tokenizer's work, and the bar still moves."""
     plain = tokenise(toy_tokenizer(), TEXTS, LENGTH, long_text=long_text)

@@ -6,8 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.encoder.artefacts import moved
 from tests.toy_setups import TEXTS
+from tightfit import TrainResult
 from tightfit.encoder import open_classifier
 from tightfit.model.artefact import save_artefact
 
@@ -32,3 +35,26 @@ def test_an_answer_loads_nothing_heavy(bert: Path, tmp_path: Path) -> None:
     assert not HEAVY & set(loaded.split())
     classifier = open_classifier(tmp_path, bert)
     assert logits == str(classifier.logits(classifier.tokens(TEXTS, 32)).tolist())
+
+
+UNUSED = HEAVY - {"pydantic"} | {"filelock", "huggingface_hub", "platformdirs", "rich"}
+"""What a run and its settings need no more than an encoder does; pydantic checks settings."""
+
+FROM_PYTHON = "tightfit.Run.load(sys.argv[1]).predict('a text')"
+FROM_A_SHELL = """
+from tightfit.cli import app
+app(['predict', sys.argv[1], '--text', 'a text'], standalone_mode=False)
+"""
+
+
+@pytest.mark.parametrize("answer", [FROM_PYTHON, FROM_A_SHELL], ids=["python", "shell"])
+def test_a_first_answer_of_a_run_loads_what_it_needs(finished: TrainResult, answer: str) -> None:
+    """Of the command line, its own verb alone; of the readers of files, none."""
+    program = f"import sys, tightfit\n{answer}\nprint(*sys.modules)"
+    command = [sys.executable, "-c", program, str(finished.run)]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not UNUSED & loaded
+    verbs = {name for name in loaded if name.endswith("_command")}
+    assert verbs == ({"tightfit.cli.predict_command"} if answer == FROM_A_SHELL else set())
+    assert not {"tightfit.data.sources", "tightfit.data.facts", "tightfit.verbs"} & loaded

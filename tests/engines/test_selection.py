@@ -185,7 +185,7 @@ def test_what_is_not_installed_is_told() -> None:
 def test_the_one_asked_for_is_taken_if_it_agrees() -> None:
     """Slow as it may be."""
     assert measured(asked="onnx", onnx=Toy(9.0)).name == "onnx"
-    with pytest.raises(ProofError, match="the engine onnx does not answer as the run") as caught:
+    with pytest.raises(ProofError, match="predictions of engine onnx differ") as caught:
         measured(asked="onnx", onnx=Toy(0.1, shift=1.0))
     assert "logits are off by 1" in str(caught.value)
 

@@ -179,7 +179,7 @@ def test_weights_that_differ_are_refused(
         wrong.get_submodule(run.plan.layers[0].name).weight.mul_(1.01)
     monkeypatch.setattr("tightfit.exporting.formats.merged_model", lambda _: wrong)
     with pytest.raises(
-        ProofError, match=r"(?s)does not answer as the run does.*maximum-length"
+        ProofError, match=r"(?s)predictions differ from the run's.*maximum-length"
     ) as e:
         export(run, "merged", tmp_path, ROWS)
     assert e.value.exit_code == 7

@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from tightfit.errors import DataError
-from tightfit.metrics.average_precision import average_precisions, weighted_average_precisions
-from tightfit.metrics.label_scores import LabelSetScores, f1_means, score_label_sets
+from tightfit.metrics.label_scores import (
+    LabelSetScores,
+    average_precisions,
+    f1_means,
+    score_label_sets,
+    weighted_average_precisions,
+)
 from tightfit.metrics.paired_label_sets import compare_label_sets
 from tightfit.metrics.thresholds import F1
 

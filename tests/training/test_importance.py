@@ -19,8 +19,7 @@ from tightfit.errors import SettingsError
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import locate
 from tightfit.tasks.dataset import read_dataset
-from tightfit.training.importance import decide_plan, layer_gains
-from tightfit.training.knapsack import most_valuable
+from tightfit.training.importance import decide_plan, layer_gains, most_valuable
 
 IMPORTANCE = ("budget.allocation=importance", "adapters.rank=auto")
 

@@ -88,7 +88,7 @@ def test_the_command_says_what_the_ticks_mean(
 
 def test_a_random_start_that_diverges_is_not_sealed(bert: Path, tmp_path: Path) -> None:
     """There is no start worth keeping; exit 7, and a run that is not finished."""
-    with pytest.raises(ProofError, match=r"worse than its start[\s\S]*lower optim.lr") as caught:
+    with pytest.raises(ProofError, match=r"worse than their start[\s\S]*lower optim.lr") as caught:
         trained(bert, tmp_path / "run", *WILD, "head.start=random", "optim.lr=30")
     assert caught.value.exit_code == 7
     assert not (tmp_path / "run" / "manifest.json").exists()

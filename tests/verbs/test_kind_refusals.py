@@ -87,7 +87,7 @@ FAULTS = {
     "macro F1 of sets": Fault(3, ("macro_f1", MULTI), sets(), ("train.metric=macro_f1",)),
     "named ratings": Fault(3, ("data.labels",), rated(), (RATING, "data.labels=low,high")),
     "nothing said": Fault(
-        4, ("say nothing of their labels", "line 5"), with_fifth(sets(), label=None), add=DROP
+        4, ("without a value for their labels", "line 5"), with_fifth(sets(), label=None), add=DROP
     ),
     "nothing within": Fault(4, ("is None", "line 5"), with_fifth(sets(), label=["a", None])),
     "numbers and names": Fault(4, ("partly numbers",), with_fifth(sets(), label=["a", 3])),

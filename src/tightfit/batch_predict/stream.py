@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tightfit.batch_predict.input_rows import ID, Records
 from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint
-from tightfit.batch_predict.prefetch import ahead
 from tightfit.batch_predict.shard import WHOLE, Shard
 from tightfit.batch_predict.writers import WRITERS, Columns, CsvWriter, Row, Writer
 from tightfit.data.tokens import Tokens
@@ -26,6 +27,9 @@ from tightfit.extras import SPREADSHEETS, ensure
 from tightfit.progress import Progress
 from tightfit.storage.whole import PARTIAL_SUFFIX
 from tightfit.tasks import LabelFormat, Predictions, Task, need_one_class
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 SUBMISSION = {"ID": int, "Label": int}
 """The competition's columns: the row's number from 0, and the position of its class."""
@@ -275,3 +279,22 @@ def _whole_file(out: Path, form: Form, task: Task, *, keep: bool) -> Iterator[Wr
             (partial / out.name).unlink()
         if partial.is_dir() and not (keep and any(partial.iterdir())):
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def ahead(items: Iterable[T], work: Callable[[T], U]) -> Generator[U]:
+    """``map(work, items)``, with the next result under way while one is used.
+
+    Reading ``items`` happens in the thread too. An error in either comes out where its result
+    would have. Useful where the work lets other threads run, as the fast tokenizers do.
+    """
+    waiting = iter(items)
+
+    def step() -> list[U]:
+        """The next result, or nothing where there is no next item."""
+        return [work(item) for item in islice(waiting, 1)]
+
+    with ThreadPoolExecutor(1, thread_name_prefix="tightfit-ahead") as pool:
+        pending = pool.submit(step)
+        while found := pending.result():
+            pending = pool.submit(step)
+            yield found[0]

@@ -1,32 +1,37 @@
 """The command line: verb → pipeline → words on stderr, an answer on stdout, an exit code.
 
-One file a verb. What is imported here costs every ``--help`` its time, so that the pipeline's
-functions, which need torch, are loaded by its own package when a verb first asks for one.
+One file a verb, which is loaded when that verb, or the list of all, is asked for. What it imports
+costs its ``--help`` its time, so that the pipeline's functions, which need torch, are loaded by
+its own package when a verb first asks for one.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from typing import Annotated
+from functools import partial
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
-from tightfit.cli import (
-    audit_command,
-    check_command,
-    compare_command,
-    doctor_command,
-    evaluate_command,
-    export_command,
-    import_command,
-    plan_command,
-    predict_command,
-    report_command,
-    runs_command,
-    train_command,
-)
+import tightfit
 from tightfit.cli.front import WithArguments
-from tightfit.cli.help import SettingsHelp, examples
+from tightfit.cli.help import VerbHelp, examples, with_end
+
+VERBS = {
+    "plan": "plan",
+    "train": "train",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "export": "export",
+    "import": "import_adapter",
+    "audit": "audit",
+    "check": "check",
+    "compare": "compare",
+    "report": "report",
+    "runs": "runs",
+    "doctor": "doctor",
+}
+"""Each verb and its function, in ``VERB_command.py``; a function cannot be called ``import``."""
 
 EXAMPLES = """\
 tightfit plan --model roberta-base --budget 1M
@@ -44,33 +49,47 @@ Exit codes
   4  rows, or files of rows      9  the machine: disk, permission, memory
   5  over the budget           130  interrupted (143: terminated)"""
 
-app = typer.Typer(
-    cls=WithArguments,
-    epilog=f"{examples(EXAMPLES)}\n\n{EXIT_CODES}",
+
+class Verbs(WithArguments):
+    """The verbs, each loaded when it is first asked for."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        unloaded: dict[str, Any] = dict.fromkeys(VERBS)
+        self.commands = unloaded
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a verb; None where there is no such verb."""
+        if cmd_name in VERBS and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = _command(cmd_name)
+        return self.commands.get(cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the list of verbs."""
+        shown = with_end(self, f"{examples(EXAMPLES)}\n\n{EXIT_CODES}")
+        WithArguments.format_help(shown, ctx, formatter)
+
+
+def _command(verb: str) -> Any:
+    module = import_module(f"tightfit.cli.{verb}_command")
+    alone = _new_app(add_completion=False)
+    alone.command(verb, cls=VerbHelp, epilog=module.EXAMPLES)(getattr(module, VERBS[verb]))
+    return typer.main.get_command(alone)
+
+
+# Errors become words in one place of our own; see front.
+_new_app = partial(typer.Typer, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+app = _new_app(
+    cls=Verbs,
     no_args_is_help=True,
-    rich_markup_mode="rich",
-    # Errors become words in one place of our own; see front.
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-
-app.command(cls=SettingsHelp, epilog=examples(plan_command.EXAMPLES))(plan_command.plan)
-app.command(cls=SettingsHelp, epilog=examples(train_command.EXAMPLES))(train_command.train)
-app.command(epilog=examples(evaluate_command.EXAMPLES))(evaluate_command.evaluate)
-app.command(epilog=examples(predict_command.EXAMPLES))(predict_command.predict)
-app.command(epilog=examples(export_command.EXAMPLES))(export_command.export)
-app.command("import", epilog=examples(import_command.EXAMPLES))(import_command.import_adapter)
-app.command(epilog=examples(audit_command.EXAMPLES))(audit_command.audit)
-app.command(epilog=examples(check_command.EXAMPLES))(check_command.check)
-app.command(cls=SettingsHelp, epilog=examples(compare_command.EXAMPLES))(compare_command.compare)
-app.command(epilog=examples(report_command.EXAMPLES))(report_command.report)
-app.command(epilog=examples(runs_command.EXAMPLES))(runs_command.runs)
-app.command(epilog=examples(doctor_command.EXAMPLES))(doctor_command.doctor)
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"tightfit {version('tightfit')}")
+        typer.echo(f"tightfit {tightfit.__version__}")
         raise typer.Exit
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 import tightfit
 from tightfit.cli import options
@@ -57,8 +56,8 @@ def _show(found: Audit, title: str) -> list[RenderableType]:
     ]
     if not found.dead:
         words.append(found.verdict)
-    tables = [_table(found, title)] if found.adapters else [Text(title)]
-    return [*tables, *(Text(line) for line in words)]
+    tables = [_table(found, title)] if found.adapters else [title]
+    return [*tables, *words]
 
 
 def _table(found: Audit, title: str) -> Table:

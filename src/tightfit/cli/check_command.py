@@ -16,7 +16,6 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, bar, new_table, percent
 from tightfit.cli.front import open_front
-from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import CheckResult
@@ -105,7 +104,6 @@ def check(
             out=out,
             overwrite=overwrite,
             label_errors=label_errors,
-            progress=RichProgress(),
         )
         front.tell(result, lambda: [_show(result, data, front.people)], as_json=as_json)
 

@@ -18,7 +18,6 @@ from tightfit.cli import options
 from tightfit.cli.console import add_row, bar, new_table
 from tightfit.cli.front import open_front
 from tightfit.display import score_name, score_value
-from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Comparison
@@ -114,7 +113,6 @@ def compare(
             text_column=text_column,
             label_column=label_column,
             settings=settings or (),
-            progress=RichProgress(),
         )
         front.tell(found, lambda: _show(found, data, front.people), as_json=as_json)
 

@@ -33,7 +33,7 @@ def _show(report: Report, console: Console) -> list[RenderableType]:
     for ok, what, detail in _checks(report):
         mark = "-" if ok is None else tick(ok, console)
         table.add_row(mark, Text(what), Text(detail, overflow="fold"))
-    return [table, Text(""), Text(report.verdict)]
+    return [table, "", report.verdict]
 
 
 def _checks(report: Report) -> list[tuple[bool | None, str, str]]:

@@ -17,7 +17,6 @@ from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, percent
 from tightfit.cli.front import open_front
 from tightfit.display import score_name, score_value, share_words
-from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Evaluation
@@ -121,7 +120,6 @@ def evaluate(
             label_column=label_column,
             settings=settings or (),
             missing_text=missing_text,
-            progress=RichProgress(),
         )
         front.tell(
             found,
@@ -139,10 +137,10 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     elif scores.each_label():
         tables.append(_class_table(scores))
     tests = {"": found.paired, ", macro F1": found.paired_macro_f1}
-    paired = [Text(f"{pair}{of}: {test.sentence}") for of, test in tests.items() if test]
+    paired = [f"{pair}{of}: {test.sentence}" for of, test in tests.items() if test]
     seeds = [] if found.seeds is None else [_seed_table(found.seeds)]
     reason = found.calibration and found.calibration.reason
-    why = [Text(f"calibration mended less than half of its error: {reason}")] if reason else []
+    why = [f"calibration mended less than half of its error: {reason}"] if reason else []
     applied = []
     if found.confusion_at:
         at = replace(scores, confusion=found.confusion_at)

@@ -14,7 +14,6 @@ from tightfit.cli.console import add_row, new_table, percent
 from tightfit.cli.front import open_front
 from tightfit.errors import UsageError
 from tightfit.exporting.format_names import Format, Pieces
-from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import CascadeResult, ExportResult
@@ -116,7 +115,7 @@ def export(
         }
         given = {name: value for name, value in for_cascade.items() if value is not None}
         _check(form, out, cascade=cascade, needless=list(given))
-        made = tightfit.make_cascade(run, **given, progress=RichProgress()) if cascade else None
+        made = tightfit.make_cascade(run, **given) if cascade else None
         if form is None or out is None:
             assert made is not None
             front.tell(made, lambda: [_show_cascade(made)], as_json=as_json)
@@ -133,7 +132,6 @@ def export(
             vocabulary=vocabulary,
             overwrite=overwrite,
             cascade=cascade,
-            progress=RichProgress(),
         )
         if as_json:
             front.answer({**found.to_json(), **({"cascade": made.to_json()} if made else {})})

@@ -18,15 +18,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import typer
-from rich.console import Console, RenderableType
-from rich.text import Text
 from typer.core import TyperGroup
 
 from tightfit.errors import Fault, Interrupted, MachineError, MissingExtraError
 from tightfit.extras import with_all_extras
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
 APOLOGY = (
     "this is a mistake in tightfit, not yours. Please report it together with what "
@@ -51,17 +54,25 @@ class Told(Protocol):
 
 @dataclass(frozen=True)
 class Front:
-    """The two mouths of a verb."""
+    """The two mouths of a verb; an answer without words for people does not wait for rich."""
 
-    people: Console
-    """Tables and sentences, on stderr."""
     out: TextIO
     """The answer, on standard output."""
 
+    @cached_property
+    def people(self) -> Console:
+        """Tables and sentences, on stderr."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
     def show(self, *parts: RenderableType) -> None:
         """Print tables and sentences for people; sentences are left to the terminal to fold."""
+        from rich.text import Text
+
         for part in parts:
-            self.people.print(part, soft_wrap=isinstance(part, Text))
+            shown = Text(part) if isinstance(part, str) else part
+            self.people.print(shown, soft_wrap=isinstance(shown, Text))
 
     def answer(self, value: Mapping[str, Any]) -> None:
         """Print the one JSON object of a verb; NaN and infinity are refused."""
@@ -78,9 +89,17 @@ class Front:
 
     def show_answer(self, *parts: Text) -> None:
         """Print sentences of an answer, coloured where a terminal shows them."""
+        from rich.console import Console
+
         console = Console(file=self.out, highlight=False)
         for part in parts:
             console.print(part, soft_wrap=True)
+
+    def fail(self, words: str) -> None:
+        """Print what went wrong."""
+        from rich.text import Text
+
+        self.show(Text.assemble(("error: ", "bold red"), words))
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print lines of an answer, at once."""
@@ -98,7 +117,7 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
     Raises:
         typer.Exit: after an error, with its code.
     """
-    front = Front(Console(stderr=True, highlight=False), sys.stdout)
+    front = Front(sys.stdout)
     try:
         with redirect_stdout(sys.stderr):
             yield front
@@ -108,14 +127,14 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
         raise typer.Exit(READER_GONE) from None
     except (Exception, KeyboardInterrupt) as error:
         if debug:
-            front.show(Text("".join(traceback.format_exception(error))))
+            front.show("".join(traceback.format_exception(error)))
         fault = _as_fault(error)
         if fault is not None and fault.add is not None:
             fault.given = _given(fault.add)
         words = str(fault) if fault else f"{type(error).__name__}: {error}\n  {APOLOGY}"
         if isinstance(fault, MissingExtraError):
             words = with_all_extras(words, _ARGUMENTS.get([]))
-        front.show(Text.assemble(("error: ", "bold red"), words))
+        front.fail(words)
         raise typer.Exit(fault.exit_code if fault else 1) from None
 
 

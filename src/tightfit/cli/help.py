@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import textwrap
+from copy import copy
 from typing import Any
 
-from rich.markup import escape
 from typer.core import TyperCommand
 
 WIDTH = 76
 
 
+def with_end(command: Any, end: str) -> Any:
+    """A command whose help page ends so; the command itself is left as it is."""
+    shown = copy(command)
+    shown.epilog = end
+    return shown
+
+
 def examples(lines: str) -> str:
     """Commands to copy, one a line, as the end of a help page."""
+    from rich.markup import escape
+
     return "Examples\n\n" + escape(textwrap.indent(lines, "  "))
 
 
-class SettingsHelp(TyperCommand):
-    """A verb whose help also lists recipes and settings, gathered only when it is asked for."""
+class VerbHelp(TyperCommand):
+    """A verb whose epilog is its examples; the end of its help is made when that is asked for."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help page."""
-        # Once is enough: typer keeps the command for as long as the program runs.
-        if self.epilog and "Recipes" not in self.epilog:
-            self.epilog = f"{_listing()}\n\n{self.epilog}"
-        super().format_help(ctx, formatter)
+        end = examples(self.epilog or "")
+        if any("listed below" in getattr(option, "help", "") for option in self.params):
+            end = f"{_listing()}\n\n{end}"
+        TyperCommand.format_help(with_end(self, end), ctx, formatter)
 
 
 def _listing() -> str:
+    from rich.markup import escape
+
     from tightfit.config import recipe_about, recipe_names, setting_names
 
     recipes = [_folded(f"{name:13} {recipe_about(name)}", 14) for name in recipe_names()]

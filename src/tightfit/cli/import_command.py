@@ -11,7 +11,6 @@ from rich.text import Text
 import tightfit
 from tightfit.cli import options
 from tightfit.cli.front import open_front
-from tightfit.progress import RichProgress
 
 EXAMPLES = """\
 tightfit import ./someone-elses-lora --base roberta-base --out runs/theirs
@@ -66,7 +65,6 @@ def import_adapter(
             labels=labels,
             max_length=max_length,
             overwrite=overwrite,
-            progress=RichProgress(),
         )
         lines = (
             f"{found.run}: {found.total:,} trained parameters; {found.verdict}",

@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console, RenderableType
-from rich.text import Text
 
 import tightfit
 from tightfit.cli import options
@@ -60,9 +59,9 @@ def show_plan(plan: Plan, console: Console) -> list[RenderableType]:
         add_row(table, part, price, f"{parameters:,}", bar(share, console))
     table.add_section()
     add_row(table, "total", "", f"{plan.total:,}")
-    why = [Text(f"Ranks: {plan.why}.")] if plan.why else []
+    why = [f"Ranks: {plan.why}."] if plan.why else []
     if plan.budget is None or plan.headroom is None:
-        return [table, Text("No cap holds: nothing limits what trains."), *why]
+        return [table, "No cap holds: nothing limits what trains.", *why]
     add_row(table, "cap", "", f"{plan.budget:,}")
     add_row(table, "headroom", "", f"{plan.headroom:,}")
     return [table, _cap_line(plan.total, plan.budget, console), *why]
@@ -92,6 +91,6 @@ def _parts(plan: Plan) -> list[tuple[str, str, int]]:
     )
 
 
-def _cap_line(total: int, cap: int, console: Console) -> Text:
+def _cap_line(total: int, cap: int, console: Console) -> str:
     share = total / cap
-    return Text(f"{bar(share, console, width=40)} {percent(share)} of the cap is spent")
+    return f"{bar(share, console, width=40)} {percent(share)} of the cap is spent"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.text import Text
 
 import tightfit
 from tightfit.cli import options
@@ -25,7 +24,6 @@ from tightfit.cli.text_answers import (
 )
 from tightfit.data.text_pair import TextPair
 from tightfit.errors import UsageError
-from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import PredictResult, Run
@@ -238,7 +236,6 @@ def predict(
                 probabilities=probabilities,
                 label_format=label_format,
                 cascade=cascade,
-                progress=RichProgress(),
                 **for_data,
                 **answers,
             )
@@ -246,7 +243,7 @@ def predict(
             tell_answered(front, found.truncated, found.empty)
             _tell_abstained(front, found.abstained, found.threshold)
             if cascade:
-                front.show(Text(f"the linear model answered {found.by_linear:,} of them"))
+                front.show(f"the linear model answered {found.by_linear:,} of them")
             return
         # numpy answers a few texts; starting its threads would take longer than they save.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -312,10 +309,10 @@ def _refuse_contradictions(
         )
 
 
-def _wrote(found: PredictResult) -> list[Text]:
+def _wrote(found: PredictResult) -> list[str]:
     speed = found.rows / max(found.seconds, 1e-9)
     wrote = f"wrote {found.rows:,} predictions to {found.out}"
-    return [Text(f"{wrote}, {speed:,.0f} rows a second")]
+    return [f"{wrote}, {speed:,.0f} rows a second"]
 
 
 def _refuse_explaining(data: str | None, *, cascade: bool) -> None:
@@ -334,10 +331,10 @@ def _is_terminal() -> bool:
 def _tell_thresholds(front: Front, run: Run, *, kept: bool) -> None:
     from tightfit.tasks.label_thresholds import threshold_words
 
-    front.show(Text(threshold_words(run.task, run.thresholds, kept=kept)))
+    front.show(threshold_words(run.task, run.thresholds, kept=kept))
 
 
 def _tell_abstained(front: Front, abstained: int, threshold: float) -> None:
     if threshold:
         texts = "1 text has" if abstained == 1 else f"{abstained:,} texts have"
-        front.show(Text(f"{texts} no label: the classifier is less than {threshold:.1%} sure"))
+        front.show(f"{texts} no label: the classifier is less than {threshold:.1%} sure")

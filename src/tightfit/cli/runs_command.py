@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.text import Text
 
 import tightfit
 from tightfit.cli import options
@@ -44,15 +43,15 @@ def runs(
 
 def _show(found: RunList) -> list[RenderableType]:
     if not found.runs:
-        return [Text(f"no runs in {found.folder}; 'tightfit train' makes one")]
+        return [f"no runs in {found.folder}; 'tightfit train' makes one"]
     table = new_table("", "run", "data", ">score", ">rows", ">size", "date")
     for each in found:
         add_row(table, *_cells(each))
     faulty = [each for each in found if each.fault]
     return [
         table,
-        *(Text(f"{each.run} is {each.state}: {each.fault}") for each in faulty),
-        Text("checked by presence and size of the files; 'tightfit audit RUN' reads every byte"),
+        *(f"{each.run} is {each.state}: {each.fault}" for each in faulty),
+        "checked by presence and size of the files; 'tightfit audit RUN' reads every byte",
     ]
 
 

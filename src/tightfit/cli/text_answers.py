@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from rich.cells import cell_len
-from rich.text import Text
-
 from tightfit.cli.front import Front
 from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from tightfit import Run
     from tightfit.engines.leave_one_out import Word
     from tightfit.tasks import Predictions
@@ -161,6 +160,9 @@ def pairs_of(lines: Iterable[str]) -> Iterator[TextPair]:
 
 def explained(text: str, words: Sequence[Word]) -> list[Text]:
     """The text with its words coloured, and the strongest with their numbers."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
     from tightfit.engines.leave_one_out import strongest
 
     listed = strongest(words, LISTED)
@@ -186,7 +188,7 @@ def tell_answered(front: Front, truncated: int, empty: int) -> None:
     """Say how many texts were cut, and how many were answered without a word to go by."""
     if truncated:
         texts = "1 text was" if truncated == 1 else f"{truncated:,} texts were"
-        front.show(Text(f"note: {texts} longer than is read, and cut"))
+        front.show(f"note: {texts} longer than is read, and cut")
     if empty:
         texts = "1 text has" if empty == 1 else f"{empty:,} texts have"
-        front.show(Text(f"note: {texts} no words, and a label that says nothing"))
+        front.show(f"note: {texts} no words, and a label that says nothing")

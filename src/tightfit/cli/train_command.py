@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
-from rich.text import Text
 
 import tightfit
 from tightfit.cli import options
@@ -20,7 +19,6 @@ from tightfit.cli.plan_command import show_plan
 from tightfit.data.text_pair import text_option
 from tightfit.display import score_name, score_value, score_words
 from tightfit.errors import UsageError
-from tightfit.progress import RichProgress
 
 if TYPE_CHECKING:
     from tightfit import Forecast, Run, TrainResult
@@ -150,7 +148,6 @@ def train(
             "text_column": text_column,
             "label_column": label_column,
             "settings": settings or (),
-            "progress": RichProgress(),
         }
         if dry_run:
             forecast = tightfit.dry_run(data, **shared)
@@ -218,7 +215,7 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
         f"  tightfit predict {path} {text_option(pair=run.config.data.pair)}",
         f"  tightfit export {path} --format onnx --out {shlex.quote(f'{result.run}-onnx')}",
     ]
-    return [Text(line) for line in lines]
+    return [*lines]
 
 
 def _seen(rows: int, result: TrainResult) -> str:
@@ -351,7 +348,7 @@ def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType
         f"{size(forecast.memory_bytes)} of memory",
         "nothing was trained or written; leave out --dry-run to train",
     ]
-    return [*show_plan(forecast.plan, console), *(Text(line) for line in lines)]
+    return [*show_plan(forecast.plan, console), *lines]
 
 
 def _duration(minutes: float) -> str:

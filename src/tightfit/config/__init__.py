@@ -10,9 +10,8 @@ from tightfit.config.decisions import (
     Decision,
     Decisions,
     KeptText,
-    NamesUse,
     Objective,
-    PoolUse,
+    Use,
     undecided,
 )
 from tightfit.config.loading import (

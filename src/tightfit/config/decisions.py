@@ -19,11 +19,8 @@ KeptText = Literal["head", "head+tail", "windows"]
 Objective = Literal["contrastive", "cross-entropy", "probe"]
 """What a training does: steps on one of two losses, or none at all before the head is solved."""
 
-NamesUse = Literal["used", "left out"]
-"""Whether sentences with the labels' names are rows to train on."""
-
-PoolUse = Literal["used", "left out"]
-"""Whether texts without a label shape the head."""
+Use = Literal["used", "left out"]
+"""Of what a training may do without: the labels' names, texts without a label."""
 
 T = TypeVar("T")
 
@@ -84,9 +81,9 @@ class Decisions:
     scored_rows: Decision[int] | None = None
     objective: Decision[Objective] | None = None
     folds: Decision[int] | None = None
-    label_names: Decision[NamesUse] | None = None
+    label_names: Decision[Use] | None = None
     kept: Decision[Literal["trained", "start"]] | None = None
-    unlabelled: Decision[PoolUse] | None = None
+    unlabelled: Decision[Use] | None = None
     spend: Decision[int] | None = None
     blend: Decision[float] | None = None
     pooling: Decision[Pooling] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -16,12 +16,14 @@ def as_list(value: object) -> object:
     return value
 
 
-def _from_word(value: object) -> object:
-    return None if value == "none" else value
+def _reads(word: str) -> BeforeValidator:
+    """Take a word for None: TOML has no null."""
+    return BeforeValidator(lambda value: None if value == word else value)
 
 
-def _to_word(value: float | None) -> Any:
-    return "none" if value is None else value
+def _writes(word: str) -> PlainSerializer:
+    """Write None as that word."""
+    return PlainSerializer(lambda value: word if value is None else value)
 
 
 def _from_file(value: object) -> object:
@@ -54,43 +56,19 @@ ColumnNames = Annotated[
 Descriptions = Annotated[dict[str, str], BeforeValidator(_from_file)]
 CountOrShare = Annotated[float, Field(ge=0)]
 """A count, or, below 1, a share of the whole."""
-Limit = Annotated[
-    Annotated[int, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
-]
-"""A count, or ``none``: TOML has no null, so the word stands for it."""
-Minutes = Annotated[
-    Annotated[float, Field(gt=0)] | None, BeforeValidator(_from_word), PlainSerializer(_to_word)
-]
+Limit = Annotated[Annotated[int, Field(gt=0)] | None, _reads("none"), _writes("none")]
+"""A count, or ``none``."""
+Minutes = Annotated[Annotated[float, Field(gt=0)] | None, _reads("none"), _writes("none")]
 """A time, or ``none``."""
-Depth = Annotated[
-    Annotated[int, Field(gt=0)] | None,
-    BeforeValidator(lambda value: None if value == "all" else value),
-    PlainSerializer(lambda value: "all" if value is None else value),
-]
+Depth = Annotated[Annotated[int, Field(gt=0)] | None, _reads("all"), _writes("all")]
 """A count of blocks, or ``all``."""
-Rank = Annotated[
-    Annotated[int, Field(ge=1)] | None,
-    BeforeValidator(lambda value: None if value == "auto" else value),
-    PlainSerializer(lambda value: "auto" if value is None else value),
-]
+Rank = Annotated[Annotated[int, Field(ge=1)] | None, _reads("auto"), _writes("auto")]
 """A rank, or ``auto``: as large as the cap allows."""
-Epochs = Annotated[
-    Annotated[float, Field(gt=0)] | None,
-    BeforeValidator(lambda value: None if value == "auto" else value),
-    PlainSerializer(lambda value: "auto" if value is None else value),
-]
+Epochs = Annotated[Annotated[float, Field(gt=0)] | None, _reads("auto"), _writes("auto")]
 """Passes over the rows, or ``auto``: more of them where rows are few."""
-Folds = Annotated[
-    Annotated[int, Field(ge=0)] | None,
-    BeforeValidator(lambda value: None if value == "auto" else value),
-    PlainSerializer(lambda value: "auto" if value is None else value),
-]
+Folds = Annotated[Annotated[int, Field(ge=0)] | None, _reads("auto"), _writes("auto")]
 """Parts of a cross-validation, or ``auto``; 0 holds rows out instead."""
-Blend = Annotated[
-    Annotated[float, Field(gt=0, le=1)] | None,
-    BeforeValidator(lambda value: None if value == "auto" else value),
-    PlainSerializer(lambda value: "auto" if value is None else value),
-]
+Blend = Annotated[Annotated[float, Field(gt=0, le=1)] | None, _reads("auto"), _writes("auto")]
 """A share above 0, or ``auto``."""
 Buckets = Annotated[Literal["off", "auto"] | int, BeforeValidator(_as_buckets)]
 """A count of buckets, ``off`` or ``auto``."""

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tightfit.config import KeptText
 from tightfit.data.gpu import copied, gpu_padded_tokens
-from tightfit.data.tokens import SEGMENTS, LongText, TextTokenizer, no_batches
+from tightfit.data.tokens import SEGMENTS, TextTokenizer, no_batches
 from tightfit.data.tokens import Tokens as Tokens
 
 if TYPE_CHECKING:  # importing it takes seconds, and only its name is needed
@@ -71,7 +72,7 @@ def tokenise(
     texts: Sequence[str],
     max_length: int,
     *,
-    long_text: LongText = "head",
+    long_text: KeptText = "head",
     advance: Callable[[int], None] | None = None,
 ) -> Tokens:
     """:meth:`tightfit.data.tokens.TextTokenizer.tokens` by a tokenizer of ``transformers``.

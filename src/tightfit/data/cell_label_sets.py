@@ -77,7 +77,7 @@ def _refuse_unknown(chunk: Chunk, cells: list[Any], *, untyped: bool) -> None:
     missing = [index for index, cell in enumerate(cells) if is_missing(cell)]
     if missing and not untyped:
         raise chunk.fault(
-            "rows that say nothing of their labels",
+            "rows without a value for their labels",
             missing,
             allowed="an empty list for a row without any label",
             next_step="label them, or leave them out:",

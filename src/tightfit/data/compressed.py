@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from tightfit.errors import DataError
+from tightfit.errors import DataError, first_few
 
 _OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
     ".gz": gzip.open,
@@ -64,10 +64,9 @@ def only_member(path: Path) -> Path:
     with _archive(path) as archive:
         names = _members(archive)
     if len(names) != 1:
-        more = f" and {len(names) - MEMBERS_NAMED:,} more" if len(names) > MEMBERS_NAMED else ""
         raise DataError(
             f"{path} holds {len(names):,} files, and one is wanted",
-            seen=", ".join(names[:MEMBERS_NAMED]) + more if names else None,
+            seen=first_few(names, MEMBERS_NAMED) if names else None,
             next_step=f"choose one, such as '{path}{MEMBER_SIGN}{names[0]}'" if names else None,
         )
     return Path(f"{path}{MEMBER_SIGN}{names[0]}")
@@ -175,7 +174,7 @@ class _Measured(io.RawIOBase):
 
 def _bomb(path: Path, size: int) -> DataError:
     return DataError(
-        f"{path} swells to more than {BOMB_RATIO} times its size",
+        f"{path} expands to more than {BOMB_RATIO} times its size",
         seen=f"{size:,} bytes",
         next_step="if these are rows all the same, decompress it by hand",
     )

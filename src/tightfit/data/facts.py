@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+MANY_CROSS = 0.02
+"""The share of validation rows with a near copy among those from which on it is worth a warning:
+news agencies repeat themselves, too."""
+
 
 @dataclass(frozen=True)
 class LengthHistogram:
@@ -32,12 +36,24 @@ class TokenFacts:
 
 @dataclass(frozen=True)
 class NearCopies:
-    """Near duplicates on both sides of a split: ``found`` of ``held`` validation rows looked at."""
+    """Near duplicates on both sides of a split, among the rows that were compared."""
 
     found: int
+    """Validation rows with a near copy, not an exact one, that trains."""
     held: int
+    """Validation rows that were looked at."""
     trained: int
     """Training rows that they were compared with."""
+
+    def warning(self, rows: int) -> str | None:
+        """A sentence, of ``rows`` that train in all, where there are enough to change the score."""
+        if self.found <= MANY_CROSS * self.held:
+            return None
+        return (
+            f"{self.found:,} of {self.held:,} validation rows looked at have a near copy among "
+            f"{self.trained:,} of {rows:,} training rows, which flatters the score; "
+            "data.split=group keeps copies on one side"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a GPU needs of batches: a size that its memory holds, and copies that nobody waits for."""
+"""The GPU: whether there is one, batches that its memory holds, copies that nobody waits for."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ def copied(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def best_device() -> torch.device:
+    """A GPU where torch sees one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -107,8 +107,9 @@ def _at_random(config: Config, table: Table, strata: Strata) -> HeldOut:
     crossing = near_crossing(train, held, config.seed)
     if crossing is None:
         return HeldOut(split, {"by": "random"})
-    warnings = [crossing.sentence(len(split.train))] if crossing.worth_a_word else []
-    return HeldOut(split, {"by": "random", "near_copies": asdict(crossing)}, warnings)
+    warning = crossing.warning(len(split.train))
+    facts = {"by": "random", "near_copies": asdict(crossing)}
+    return HeldOut(split, facts, [warning] if warning else [])
 
 
 def _last(config: Config, strata: Sequence[int]) -> HeldOut:

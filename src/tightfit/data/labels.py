@@ -10,7 +10,7 @@ from typing import Any
 from tightfit.data.cell_labels import TRUTHS
 from tightfit.data.checks.spelling import spelling_key
 from tightfit.data.table import Table
-from tightfit.errors import ArtefactError, DataError
+from tightfit.errors import ArtefactError, DataError, first_few
 
 LABELS_NAMED = 20
 """Labels that an error message lists one by one."""
@@ -41,7 +41,7 @@ class LabelSet:
         assert len(self.names) == len(self.values)
         for group in (self.names, self.values):
             if len(set(group)) != len(group):
-                raise DataError("two classes are called the same", seen=_listed(group))
+                raise DataError("two classes have the same name", seen=_listed(group))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -294,7 +294,6 @@ def _declare(own: LabelSet, present: Sequence[str], declared: tuple[str, ...]) -
 
 
 def _listed(labels: Sequence[int | str]) -> str:
-    more = f" and {len(labels) - LABELS_NAMED:,} more" if len(labels) > LABELS_NAMED else ""
-    names = [str(label) for label in labels[:LABELS_NAMED]]
+    names = [str(label) for label in labels]
     short = [name if len(name) <= LABEL_SHOWN else f"{name[: LABEL_SHOWN - 1]}…" for name in names]
-    return ", ".join(short) + more
+    return first_few(short, LABELS_NAMED)

@@ -14,7 +14,7 @@ from tightfit.data.delimited_rows import Dialect, QuoteFault, Row
 from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.data.sniffing import SAMPLE_CHARACTERS, Form, delimiter_name, is_data, sniff
 from tightfit.data.text_files import FOUND_OUT, TextForm, found_encoding, open_text
-from tightfit.errors import DataError
+from tightfit.errors import DataError, first_few
 
 AG_NEWS_NAMES = ("World", "Sports", "Business", "Sci/Tech")
 """AG News's classes 1 to 4, of Zhang, Zhao and LeCun (arXiv:1509.01626)."""
@@ -311,5 +311,4 @@ def _counted(cells: int) -> str:
 
 def _values(column: Sequence[str]) -> str:
     values = sorted({cell.strip() for cell in column}, key=lambda value: (len(value), value))
-    more = f" and {len(values) - CLASSES_NAMED} more" if len(values) > CLASSES_NAMED else ""
-    return ", ".join(values[:CLASSES_NAMED]) + more
+    return first_few(values, CLASSES_NAMED)

@@ -18,7 +18,7 @@ from tightfit.data.column_hints import (
     split_names,
 )
 from tightfit.data.nested import paths, reach
-from tightfit.errors import DataError
+from tightfit.errors import DataError, first_few
 
 Unit = Literal["line", "row", "sheet row"]
 """How users count: lines of a text file, or the numbers beside the rows of a sheet, from 1; rows of
@@ -336,10 +336,8 @@ class Rows:
 
 def say_places(places: Sequence[int], unit: Unit) -> str:
     """The first few places in words: ``lines 3, 17``."""
-    named = ", ".join(map(str, places[:ROWS_NAMED]))
-    more = f" and {len(places) - ROWS_NAMED:,} more" if len(places) > ROWS_NAMED else ""
     base = " (counted from 0)" if unit == "row" else ""
-    return f"{unit}{'s' if len(places) > 1 else ''} {named}{more}{base}"
+    return f"{unit}{'s' if len(places) > 1 else ''} {first_few(places, ROWS_NAMED)}{base}"
 
 
 def nearest(name: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
@@ -358,6 +356,4 @@ def _plain(name: str) -> str:
 
 
 def _listed(columns: Sequence[str]) -> str:
-    named = ", ".join(repr(name[:40]) for name in columns[:COLUMNS_NAMED])
-    more = f" and {len(columns) - COLUMNS_NAMED} more" if len(columns) > COLUMNS_NAMED else ""
-    return f"columns {named}{more}"
+    return f"columns {first_few([repr(name[:40]) for name in columns], COLUMNS_NAMED)}"

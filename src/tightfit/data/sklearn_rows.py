@@ -6,6 +6,7 @@ Shapes: N rows, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from tightfit.data.given_label_sets import GivenLabelSets, label_sets
 from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.table import Table
 from tightfit.data.text_pair import TextPair
@@ -46,7 +46,7 @@ def labelled_rows(
         ValueError: something of this cannot be used, or one class is all there is.
     """
     texts = texts_of(X, text_column, pair=pair)
-    sets = label_sets(y)
+    sets = _label_sets(y)
     if sets is not None:
         check_consistent_length(texts, sets.ids)
         if sample_weight is not None or class_weight is not None:
@@ -65,7 +65,7 @@ def labelled_rows(
     return Table(rows, ids_N.tolist(), _names(classes), weights=own), classes
 
 
-def _several(texts: list[str], sets: GivenLabelSets) -> Table:
+def _several(texts: list[str], sets: _LabelSets) -> Table:
     """Rows that may have several labels.
 
     Raises:
@@ -241,3 +241,36 @@ def _names(classes: NDArray[Any]) -> tuple[str, ...]:
     """Names for people; where two classes would have one, each as Python writes it."""
     names = tuple(str(each) for each in classes.tolist())
     return names if len(set(names)) == len(names) else tuple(map(repr, classes.tolist()))
+
+
+@dataclass(frozen=True)
+class _LabelSets:
+    """Several labels a text."""
+
+    ids: list[tuple[int | str, ...]]
+    """Places in ``classes``."""
+    classes: NDArray[Any]
+
+
+def _label_sets(y: Any) -> _LabelSets | None:
+    """The labels of each text where it may have several, or None of one class a text.
+
+    Raises:
+        ValueError: a column for each label holds something other than 0 and 1.
+    """
+    if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
+        marks_NK = np.asarray(y)
+        if not np.isin(marks_NK, (0, 1)).all():
+            raise ValueError("y with several columns must hold 0 and 1, one column a label")
+        marks: list[tuple[int | str, ...]]
+        marks = [tuple(np.flatnonzero(row).tolist()) for row in marks_NK]
+        columns = getattr(y, "columns", None)
+        names = np.arange(marks_NK.shape[1]) if columns is None else np.array(list(columns))
+        return _LabelSets(marks, names)
+    rows = list(y) if isinstance(y, list | tuple) or getattr(y, "ndim", 0) == 1 else []
+    if not rows or not all(isinstance(row, list | tuple | set | frozenset) for row in rows):
+        return None
+    classes = sorted({label for row in rows for label in row})
+    place_of = {label: place for place, label in enumerate(classes)}
+    ids: list[tuple[int | str, ...]] = [tuple(place_of[x] for x in row) for row in rows]
+    return _LabelSets(ids, np.array(classes))

@@ -345,7 +345,7 @@ def _check_file(path: Path) -> None:
         hint = f"did you mean {near!r}?" if near else f"it was looked for from {Path.cwd()}"
         raise DataError("no such file", seen=path, next_step=hint)
     if not os.access(path, os.R_OK):
-        raise MachineError("the file may not be read", seen=path)
+        raise MachineError("no permission to read the file", seen=path)
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
 

@@ -35,7 +35,7 @@ def put_prefix(tokenizer: Tokenizer, prefix: str) -> None:
     )
     if frame.get("type") != "TemplateProcessing":
         raise ModelError(
-            "nothing can stand before every text with this tokenizer",
+            "this tokenizer cannot put a prefix before every text",
             seen=f"{prefix!r}, {frame.get('type', 'no post-processor')}",
             allowed="a tokenizer.json whose post_processor is a TemplateProcessing",
             next_step="set model.prefix=none",

@@ -20,13 +20,13 @@ import numpy as np
 import platformdirs
 from transformers import PreTrainedTokenizerBase
 
+from tightfit.config import KeptText
 from tightfit.data.batches import tokenise
 from tightfit.data.text_pair import as_bytes
 from tightfit.data.tokens import (
     CHARACTERS_A_TOKEN,
     MOST_WINDOWS,
     SPARE_TOKENS,
-    LongText,
     Tokens,
     digest_of_rules,
 )
@@ -63,7 +63,7 @@ class TokenCache:
         texts: Sequence[str],
         max_length: int,
         *,
-        long_text: LongText = "head",
+        long_text: KeptText = "head",
         advance: Callable[[int], None] | None = None,
     ) -> Tokens:
         """What :func:`tightfit.data.batches.tokenise` gives, or gave in an earlier run."""
@@ -102,7 +102,7 @@ class TokenCache:
 
 
 def fingerprint(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, long_text: LongText
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, long_text: KeptText
 ) -> str:
     """SHA-256, in hexadecimal, over all that the tokens depend on."""
     libraries = [version(name) for name in ("tokenizers", "transformers")]

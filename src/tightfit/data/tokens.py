@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from tightfit.data.shared_work import TextTokens, shared_work
 from tightfit.data.text_pair import TextPair, are_pairs, as_input
 from tightfit.errors import ModelError
 from tightfit.families import reads_segments
+
+if TYPE_CHECKING:
+    from tightfit.config import KeptText
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 CONFIG = "config.json"
@@ -43,8 +46,6 @@ more than a word has, so that what was cut off cannot change them."""
 
 MOST_WINDOWS = 8
 """Windows that a text is cut into at most; what is longer is cut there."""
-
-LongText = Literal["head", "head+tail", "windows"]
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class TextTokenizer:
         texts: Sequence[str],
         max_length: int,
         *,
-        long_text: LongText = "head",
+        long_text: KeptText = "head",
         advance: Callable[[int], None] | None = None,
     ) -> Tokens:
         """Turn texts into token ids, at most ``max_length`` of each.
@@ -311,7 +312,7 @@ def _windows(tokenizer: TextTokenizer, texts: list[str], max_length: int) -> lis
     return rows
 
 
-_ENCODERS: dict[LongText, Callable[..., list[TextTokens]]] = {
+_ENCODERS: dict[KeptText, Callable[..., list[TextTokens]]] = {
     "head": _heads,
     "head+tail": _heads_and_tails,
     "windows": _windows,

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.data.tokens import LongText, TextTokenizer, Tokens
+from tightfit.data.tokens import TextTokenizer, Tokens
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, HEAD_FILE, AdapterWeights
 from tightfit.encoder.frozen import FrozenEncoder
 from tightfit.encoder.network import Network, put_together
 from tightfit.encoder.on_numpy import numpy_logits
 
 if TYPE_CHECKING:
+    from tightfit.config import KeptText
     from tightfit.encoder.on_torch import TorchForward
 
 PAYS_FOR_TORCH = 200e9
@@ -47,7 +48,7 @@ class LogitsOfTexts(Protocol):
         """Tokens of a text that it has positions for; None where it has no such limit."""
 
     def tokens(
-        self, texts: Sequence[str], max_length: int, *, long_text: LongText = "head"
+        self, texts: Sequence[str], max_length: int, *, long_text: KeptText = "head"
     ) -> Tokens:
         """The texts as it reads them."""
 
@@ -93,7 +94,7 @@ class FrozenClassifier:
         return bare
 
     def tokens(
-        self, texts: Sequence[str], max_length: int, *, long_text: LongText = "head"
+        self, texts: Sequence[str], max_length: int, *, long_text: KeptText = "head"
     ) -> Tokens:
         """The texts as it reads them."""
         return self.tokenizer.tokens(texts, max_length, long_text=long_text)
@@ -120,7 +121,7 @@ class FrozenClassifier:
         enough = tokens * self.network.multiplications > due
         if not loaded and not (enough and find_spec("torch") is not None):
             return None
-        if import_module("tightfit.encoder.device").best_device().type == "cuda":
+        if import_module("tightfit.data.gpu").best_device().type == "cuda":
             return self._on_gpu
         return self.on_torch() if enough else None
 

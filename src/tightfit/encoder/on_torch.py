@@ -28,9 +28,8 @@ from tightfit.data.batches import (
     length_sorted,
     most_padded_tokens,
 )
-from tightfit.data.gpu import copied
+from tightfit.data.gpu import best_device, copied
 from tightfit.data.tokens import Tokens
-from tightfit.encoder.device import best_device
 from tightfit.encoder.forward import logits, states
 from tightfit.encoder.network import BlockWeights, Linear, Network, Norm
 from tightfit.encoder.on_numpy import buckets

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from tightfit.config import KeptText
 from tightfit.data.batches import (
     BATCH_PADDED_TOKENS,
     FP32_PADDED_TOKENS,
@@ -23,9 +24,9 @@ from tightfit.data.batches import (
     most_padded_tokens,
     tokenise,
 )
-from tightfit.data.tokens import SEGMENTS, LongText, Tokens
+from tightfit.data.gpu import best_device
+from tightfit.data.tokens import SEGMENTS, Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
-from tightfit.encoder.device import best_device
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.errors import ArtefactError
 from tightfit.extras import require
@@ -90,7 +91,7 @@ class EngineModel:
     engine: Engine
 
     def tokens(
-        self, texts: Sequence[str], max_length: int, *, long_text: LongText = "head"
+        self, texts: Sequence[str], max_length: int, *, long_text: KeptText = "head"
     ) -> Tokens:
         """The texts as it reads them."""
         return self.read(texts, max_length, long_text=long_text)

@@ -124,7 +124,7 @@ def refuse_difference(parities: Mapping[str, Parity], tolerance: float = TOLERAN
     off = {name: p for name, p in parities.items() if p.max_abs_difference > tolerance}
     if off:
         raise ProofError(
-            "the export does not answer as the run does, and was not kept",
+            "the export's predictions differ from the run's, so it was not kept",
             seen="; ".join(
                 f"{n} rows: logits off by {p.max_abs_difference:.2g}" for n, p in off.items()
             ),

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.data.tokens import LongText, Tokens
+from tightfit.data.tokens import Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.errors import SettingsError, UsageError
-from tightfit.model.side_head import SideHead
 from tightfit.progress import Progress
 from tightfit.tasks import Predictions, Task
 
 if TYPE_CHECKING:
+    from tightfit.config import KeptText
     from tightfit.metrics.calibration import Scale
+    from tightfit.model.side_head import SideHead
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -44,7 +45,7 @@ class Predictor:
     """What logits are divided by; it changes probabilities and no label."""
     threshold: float = 0.0
     """The confidence from which on an answer counts as one."""
-    long_text: LongText = "head"
+    long_text: KeptText = "head"
     """What is kept of a longer text."""
     thresholds: Mapping[int, float] = field(default_factory=dict)
     """From which probability on a label is answered, by its id."""
@@ -78,7 +79,7 @@ class Predictor:
     def _embedder(self) -> FrozenClassifier:
         if not isinstance(self.model, FrozenClassifier):
             raise UsageError(
-                "embeddings are offered for encoders whose inside is known",
+                "embeddings are not available for this family of encoders",
                 next_step="use a model of the BERT, RoBERTa, DistilBERT or MPNet family",
             )
         return self.model.embedder

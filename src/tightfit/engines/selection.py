@@ -200,7 +200,7 @@ def _verdict(name: EngineName, best: EngineName, asked: Asked) -> str:
 
 def _disagrees(found: Measured) -> ProofError:
     return ProofError(
-        f"the engine {found.name} does not answer as the run does, and is not used",
+        f"the predictions of engine {found.name} differ from the run's, so it is not used",
         seen=found.verdict,
         next_step="use --engine torch, or auto for the fastest that agrees",
     )

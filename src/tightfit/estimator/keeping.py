@@ -1,13 +1,17 @@
-"""What keeps a fitted estimator: one file, or a folder that MLflow opens."""
+"""Saving a fitted estimator: one file, or a folder that MLflow opens; its run travels within."""
 
 from __future__ import annotations
 
+import io
 import pickle
+import shutil
+import weakref
+import zipfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Protocol, TypeVar
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any, Protocol, Self, TypeVar
 
 from sklearn.base import BaseEstimator
 
@@ -76,7 +80,7 @@ def write_mlflow(fitted: AnswersInFrames, path: Path, example: Any) -> Path:
     with TemporaryDirectory() as folder:
         pyfunc.save_model(
             path,
-            loader_module=__name__,
+            loader_module=__name__,  # models that were written before name it, too
             data_path=write_pickle(fitted, Path(folder) / MLFLOW_FILE),
             signature=signature,
             input_example=rows,
@@ -99,3 +103,28 @@ class _MlflowModel:
 def _load_pyfunc(path: str) -> _MlflowModel:
     """What MLflow calls to open what :func:`write_mlflow` wrote."""
     return _MlflowModel(read_pickle(Path(path), BaseEstimator))
+
+
+class TemporaryFolder:
+    """A folder that is gone with the last who refers to it, and at the latest with the program."""
+
+    def __init__(self) -> None:
+        self.path = Path(mkdtemp(prefix="tightfit-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def packed(self) -> bytes:
+        """The files in it, as one archive."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            for path in sorted(self.path.rglob("*")):
+                if path.is_file():
+                    archive.write(path, path.relative_to(self.path))
+        return buffer.getvalue()
+
+    @classmethod
+    def unpacked(cls, archive: bytes) -> Self:
+        """What :meth:`packed` gave, in a folder of its own again."""
+        folder = cls()
+        with zipfile.ZipFile(io.BytesIO(archive)) as files:
+            files.extractall(folder.path)
+        return folder

@@ -29,11 +29,10 @@ from tightfit.data.shared_work import SharedWork, sharing
 from tightfit.data.sklearn_rows import texts_of
 from tightfit.data.table import Table
 from tightfit.errors import BudgetError, DataError, SettingsError, UsageError
-from tightfit.estimator.keeping import read_pickle, write_mlflow, write_pickle
+from tightfit.estimator.keeping import TemporaryFolder, read_pickle, write_mlflow, write_pickle
 from tightfit.progress import Patient, Progress, RichProgress
 from tightfit.random_states import keep_random_states
 from tightfit.run import Run
-from tightfit.storage.temporary_folder import TemporaryFolder
 from tightfit.verbs.train import train
 
 MOST_SEED = 2**32

@@ -17,9 +17,9 @@ import torch
 from filelock import FileLock
 
 from tightfit import storage
+from tightfit.data.gpu import best_device
 from tightfit.diagnosis import devices
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
-from tightfit.encoder.device import best_device
 from tightfit.encoder.on_torch import Engine
 from tightfit.engines.engine import OnnxEngine, OpenVinoEngine, in_own_unit, torch_engine
 from tightfit.engines.engine_names import Asked, EngineName

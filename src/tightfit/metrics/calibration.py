@@ -27,6 +27,8 @@ Scale: TypeAlias = "float | tuple[float, ...]"
 BINS = 15
 # From fewer rows, the temperature's standard error is a fifth of it and more.
 MIN_ROWS = 40
+# Of a label, and of rows without it, before it has a temperature of its own.
+FEW_OWN = 10
 # Of the rows, when it is asked whether a temperature carries over from the others to one of them.
 PARTS = 5
 # 1 / temperature is looked for between these; a minimum outside is no minimum but a trend.
@@ -54,6 +56,19 @@ class Temperature:
     """
 
     value: float
+    log_loss_before: float
+    log_loss_after: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelTemperatures:
+    """The same where a row may have several labels: one for each, or 1 with a reason.
+
+    The log losses are means over rows and labels.
+    """
+
+    value: Scale
     log_loss_before: float
     log_loss_after: float
     reason: str | None = None
@@ -175,6 +190,32 @@ def carries_over(logits_BK: ArrayLike, labels_B: ArrayLike) -> bool:
     return gained > 0
 
 
+def fit_label_temperatures(
+    logits_NK: NDArray[np.float32], targets_NK: NDArray[np.int8]
+) -> LabelTemperatures:
+    """Of each label the temperature with the least log loss; 1 where fewer than ``FEW_OWN`` rows
+    have it or have it not, and where it would not serve rows that it is not fitted on.
+    """
+    scaled_K = np.ones(targets_NK.shape[1])
+    for label in range(len(scaled_K)):
+        own = int(targets_NK[:, label].sum())
+        if len(targets_NK) < MIN_ROWS or min(own, len(targets_NK) - own) < FEW_OWN:
+            continue
+        # Of two classes, one at a logit of 0, the second has the sigmoid's probability.
+        logit_N = logits_NK[:, label].astype(np.float64)
+        rows = np.stack([np.zeros(len(logit_N)), logit_N], axis=1), targets_NK[:, label]
+        found = fit_temperature(*rows)
+        if found.reason is None and carries_over(*rows):
+            scaled_K[label] = found.value
+    before = _binary_log_loss(logits_NK, targets_NK)
+    if (scaled_K == 1).all():
+        return LabelTemperatures(
+            1.0, before, before, "no label has rows that show one to be better"
+        )
+    after = _binary_log_loss(logits_NK / scaled_K, targets_NK)
+    return LabelTemperatures(tuple(scaled_K.tolist()), before, after)
+
+
 def abstain_threshold(
     confidences_B: ArrayLike,
     correct_B: ArrayLike,
@@ -260,3 +301,8 @@ def _log_loss(logits_BK: NDArray[np.float64], labels_B: NDArray[np.int64]) -> fl
     return float(
         -scipy.special.log_softmax(logits_BK, axis=1)[np.arange(len(labels_B)), labels_B].mean()
     )
+
+
+def _binary_log_loss(logits_NK: NDArray[np.floating], targets_NK: NDArray[np.int8]) -> float:
+    wide_NK = logits_NK.astype(np.float64)
+    return float((np.logaddexp(0, wide_NK) - targets_NK * wide_NK).mean())

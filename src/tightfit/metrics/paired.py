@@ -6,6 +6,7 @@ Shapes: B rows, C cells (triples of true class and the two predicted ones), R re
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -124,6 +125,10 @@ def compare_macro_f1(
         np.stack(_checked(labels_B, ours_B, theirs_B)), axis=1, return_counts=True
     )
     found = bootstrap(lambda counts_RC: _gain(counts_RC, cells_3C), counts_C, seed=seed)
+    both_ways_3C = np.concatenate([cells_3C, cells_3C[[0, 2, 1]]], axis=1)
+    p_value = randomisation_p(
+        lambda counts_RC: _gain(counts_RC, both_ways_3C), counts_C, found.value, seed
+    )
     low, high = found.low, found.high
     if low == high:
         # The two never differ, or there is one row: resampling knows nothing, accuracy does.
@@ -134,7 +139,7 @@ def compare_macro_f1(
         difference=found.value,
         low=low,
         high=high,
-        p_value=_randomisation_p(cells_3C, counts_C, abs(found.value), seed),
+        p_value=float(p_value),
         test="approximate randomisation",
         rows_needed=None,
     )
@@ -198,22 +203,31 @@ def _gain(counts_RC: NDArray[Any], cells_3C: NDArray[Any]) -> NDArray[np.float64
     return macro_f1(counts_RC, true_C, ours_C) - macro_f1(counts_RC, true_C, theirs_C)
 
 
-def _randomisation_p(
-    cells_3C: NDArray[Any], counts_C: NDArray[Any], observed: float, seed: int
-) -> float:
-    """The share of coin-toss swaps that differ as much; the observed data count as one of them."""
+def randomisation_p(
+    gains: Callable[[NDArray[Any]], NDArray[np.float64]],
+    counts_C: NDArray[Any],
+    observed: NDArray[np.float64] | float,
+    seed: int,
+) -> NDArray[np.float64]:
+    """The share of coin-toss swaps that differ as much; the observed data count as one of them.
+
+    Args:
+        gains: ours minus theirs for R tables of counts, (R, 2C): of the cells as they are, then of
+            the same with both answers swapped; one column for each metric.
+        counts_C: rows of each cell.
+        observed: the gains without a swap.
+        seed: of the tosses.
+    """
     random = np.random.default_rng(seed)
-    both_ways_3C = np.concatenate([cells_3C, cells_3C[[0, 2, 1]]], axis=1)
 
     def swap(resamples: int) -> NDArray[np.float64]:
         swapped_RC = random.binomial(counts_C, 0.5, size=(resamples, len(counts_C)))
-        tables_RC = np.concatenate([counts_C - swapped_RC, swapped_RC], axis=1)
-        return _gain(tables_RC, both_ways_3C)
+        return gains(np.concatenate([counts_C - swapped_RC, swapped_RC], axis=1))
 
     gains_R = in_blocks(lambda part: swap(part.stop - part.start), RESAMPLES, 2 * len(counts_C))
     # A hair's breadth below, for swaps that give the same value but for rounding.
-    as_far_R = abs(gains_R) >= observed - 1e-12
-    return float((1 + as_far_R.sum()) / (1 + RESAMPLES))
+    as_far = (np.abs(gains_R) >= np.abs(observed) - 1e-12).sum(axis=0)
+    return np.asarray((1 + as_far) / (1 + RESAMPLES))
 
 
 def _rounded(count: int) -> int:

@@ -5,12 +5,14 @@ Shapes: N rows, K labels, C cells (rows of the same true and given labels), R re
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.metrics.intervals import RESAMPLES, bootstraps, in_blocks
+from tightfit.metrics.intervals import bootstraps
 from tightfit.metrics.label_scores import cells_of, f1_means
-from tightfit.metrics.paired import Paired
+from tightfit.metrics.paired import Paired, randomisation_p
 
 NAMES = ("micro_f1", "macro_f1")
 
@@ -29,14 +31,14 @@ def compare_label_sets(
     """
     (true_CK, ours_CK, theirs_CK), counts_C = cells_of(true_NK, ours_NK, theirs_NK)
 
-    def gains(counts_RC: NDArray[np.int64]) -> NDArray[np.float64]:
-        ours_R3, theirs_R3 = (f1_means(counts_RC, true_CK, x) for x in (ours_CK, theirs_CK))
-        return (ours_R3 - theirs_R3)[:, :2]
-
-    found = bootstraps(gains, counts_C, seed=seed)
-    p_values = _randomisation_p(
-        (true_CK, ours_CK, theirs_CK), counts_C, np.array([each.value for each in found]), seed
+    found = bootstraps(partial(_gains, true_CK, ours_CK, theirs_CK), counts_C, seed=seed)
+    true_2K, one_2K, other_2K = (
+        np.concatenate(pair)
+        for pair in ((true_CK, true_CK), (ours_CK, theirs_CK), (theirs_CK, ours_CK))
     )
+    observed_2 = np.array([each.value for each in found])
+    swapped = partial(_gains, true_2K, one_2K, other_2K)
+    p_values = randomisation_p(swapped, counts_C, observed_2, seed).tolist()
     right_2N = [(given_NK == true_NK).all(axis=1) for given_NK in (ours_NK, theirs_NK)]
     return tuple(
         Paired(
@@ -55,27 +57,12 @@ def compare_label_sets(
     )
 
 
-def _randomisation_p(
-    cells: tuple[NDArray[np.bool_], ...],
-    counts_C: NDArray[np.int64],
-    observed_2: NDArray[np.float64],
-    seed: int,
-) -> list[float]:
-    """The share of coin-toss swaps that differ as much; the observed data count as one of them."""
-    true_CK, ours_CK, theirs_CK = cells
-    random = np.random.default_rng(seed)
-    both_CK = np.concatenate([true_CK, true_CK])
-    one_CK = np.concatenate([ours_CK, theirs_CK])
-    other_CK = np.concatenate([theirs_CK, ours_CK])
-
-    def swap(resamples: int) -> NDArray[np.float64]:
-        swapped_RC = random.binomial(counts_C, 0.5, size=(resamples, len(counts_C)))
-        tables_RC = np.concatenate([counts_C - swapped_RC, swapped_RC], axis=1)
-        one_R3, other_R3 = (
-            f1_means(tables_RC, both_CK, given_CK) for given_CK in (one_CK, other_CK)
-        )
-        return (one_R3 - other_R3)[:, :2]
-
-    gains_R2 = in_blocks(lambda part: swap(part.stop - part.start), RESAMPLES, 2 * len(counts_C))
-    as_far_2 = (np.abs(gains_R2) >= np.abs(observed_2) - 1e-12).sum(axis=0)
-    return ((1 + as_far_2) / (1 + RESAMPLES)).tolist()
+def _gains(
+    true_CK: NDArray[np.bool_],
+    ours_CK: NDArray[np.bool_],
+    theirs_CK: NDArray[np.bool_],
+    counts_RC: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Micro and macro F1 of ours minus those of theirs, (R, 2), for R tables of counts."""
+    ours_R3, theirs_R3 = (f1_means(counts_RC, true_CK, x) for x in (ours_CK, theirs_CK))
+    return (ours_R3 - theirs_R3)[:, :2]

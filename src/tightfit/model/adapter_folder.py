@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from tightfit import storage
-from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, PEFT_PREFIX
+from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, PEFT_PREFIX, UNTOUCHED
 from tightfit.encoder.tensors import DTYPES, Stored, map_tensors
 from tightfit.errors import ArtefactError, ModelError
 
@@ -31,7 +31,6 @@ _FACTOR = re.compile(r"(.+)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)*")
 _WRAPPERS = ("modules_to_save", "default")
 """Parts of names that tell how PEFT wrapped a module, not which."""
 
-_FROZEN_COPY = ".original_module."
 
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -69,7 +68,7 @@ def read_contents(path: Path) -> Contents:
     numbers, factors, others = 0, [], []
     with _opened(path) as file:
         # With bias="all" PEFT writes the head's bias three times over; it trained once.
-        names = {_plain(name): name for name in file.shapes if _FROZEN_COPY not in name}
+        names = {_plain(name): name for name in file.shapes if UNTOUCHED not in name}
         constants = tuple(_constant_layers(file, names))
         for plain, name in names.items():
             if plain.rpartition(".")[0] not in constants:

@@ -217,7 +217,7 @@ class _Cursor:
 
 def _parsed(cursor: _Cursor) -> E5File:
     if bytes(cursor.bytes(4)) != MAGIC:
-        raise ValueError("it begins otherwise")
+        raise ValueError("it has another signature")
     version, *sizes = cursor.take("8i")
     eps, block = cursor.take("fi")
     if version != VERSION or block != IN_BLOCK or min(sizes) < 1:

@@ -7,16 +7,21 @@ import logging
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-
-import platformdirs
-from filelock import FileLock
+from typing import TYPE_CHECKING
 
 from tightfit import storage
 from tightfit.digests import remembered_sha256
 from tightfit.errors import ArtefactError, ModelError
-from tightfit.extras import ensure
+from tightfit.extras import ensure, lazy
 from tightfit.storage.files import machine_errors, read_digested
 from tightfit.storage.whole import whole_folder
+
+if TYPE_CHECKING:
+    import filelock
+    import platformdirs
+else:  # only an encoder that is kept in a form of its own waits for them
+    filelock = lazy("filelock", "a lock")
+    platformdirs = lazy("platformdirs", "the folder of what is kept")
 
 DIGESTS_FILE = "digests.json"
 
@@ -65,7 +70,7 @@ class Embedded:
         kept = cache / "models" / f"{self.name}-{self.sha256[:12]}"
         with machine_errors(kept.parent, "make"):
             kept.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(kept.with_name(f"{kept.name}.lock")):
+        with filelock.FileLock(kept.with_name(f"{kept.name}.lock")):
             if not _whole(kept):
                 self._check_file(file)
                 logging.getLogger(__name__).warning("unpacking %s once: some seconds", self.name)

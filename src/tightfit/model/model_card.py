@@ -11,7 +11,9 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
+from tightfit.data.hub import HUB_PREFIX
 from tightfit.display import score_name, score_value
+from tightfit.errors import first_few
 from tightfit.metrics.interval import TaskScores
 from tightfit.model.locate import Source
 from tightfit.tasks import Task
@@ -59,9 +61,6 @@ LONGER: Mapping[str, str] = {
     "does not do",
 }
 """What becomes of texts that are longer than the longest, by what the data decided."""
-
-HUB = "hf:"
-"""Begins the name of a data set on the Hub."""
 
 LISTED_LABELS = 50
 """More label names than that are left to the adapter's own files."""
@@ -138,7 +137,7 @@ def _metadata(
     rows = {
         "task_type": "text-classification",
         "dataset_name": name,
-        "dataset_type": name if origin.startswith(HUB) else "text",
+        "dataset_type": name if origin.startswith(HUB_PREFIX) else "text",
         "dataset_split": "validation",
     }
     results = [
@@ -190,10 +189,8 @@ def _results(
     scores: TaskScores | None,
     data: Mapping[str, Any] | None,
 ) -> str:
-    listed = ", ".join(map(_plain, task.names[:LISTED_LABELS]))
-    count = len(task.names)
-    more = f" and {count - LISTED_LABELS:,} more" if count > LISTED_LABELS else ""
-    answer = f"| labels, in order | {listed}{more} |"
+    names = first_few([_plain(name) for name in task.names], LISTED_LABELS)
+    answer = f"| labels, in order | {names} |"
     if not task.calibrates:
         answer = "| answer | a rating: {1:.6g} + {0:.6g} times the output of the head |".format(
             *task.unit
@@ -317,8 +314,8 @@ def _limits(task: Task, scores: TaskScores | None) -> str:
 
 def _public(source: str) -> str:
     """A data set's name on the Hub, or a file's name: whose disk it was on is nobody's business."""
-    if source.startswith(HUB):
-        return re.split("[@:]", source.removeprefix(HUB))[0]
+    if source.startswith(HUB_PREFIX):
+        return re.split("[@:]", source.removeprefix(HUB_PREFIX))[0]
     return Path(source).name
 
 

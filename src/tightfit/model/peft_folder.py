@@ -23,7 +23,7 @@ from tightfit.budget.parts import HeadLayer, LayerPlan
 from tightfit.budget.shapes import EncoderShapes
 from tightfit.encoder.adapter_weights import PEFT_PREFIX, AdapterWeights
 from tightfit.encoder.frozen import UnknownInside
-from tightfit.errors import ArtefactError, SettingsError
+from tightfit.errors import ArtefactError, SettingsError, first_few
 from tightfit.families import FAMILIES
 from tightfit.methods import LORA
 from tightfit.model.adapter_audit import HEADS
@@ -110,8 +110,7 @@ class Foreign:
         ]
         if faults:
             plain = sorted(fault.replace(PEFT_PREFIX, "") for fault in faults)
-            more = f" and {len(plain) - _SHOWN} more" if len(plain) > _SHOWN else ""
-            raise _unfit(self.folder, "; ".join(plain[:_SHOWN]) + more)
+            raise _unfit(self.folder, first_few(plain, _SHOWN, "; "))
 
     def _others(self) -> list[str]:
         return [n for n in self.shapes if not _MATRIX.fullmatch(n) and not _is_copy(n)]

@@ -15,13 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tightfit.errors import ProofError
+from tightfit.errors import ProofError, first_few
 from tightfit.model.adapters import AdapterPair
 
 PROMPT_STEPS = 3
 """Optimiser steps within which every B matrix and head tensor must have had a gradient."""
 LATE_STEPS = 50
 """The same for A matrices: their gradient is zero while B is, and warm-up begins at a rate of 0."""
+NAMES_SHOWN = 4
+"""Tensors that a failed proof lists."""
 ROUND_TRIP_ROWS = 64
 """Validation rows on which the artefact must answer as the trained model does."""
 ROUND_TRIP_TOLERANCE = 1e-4
@@ -151,7 +153,7 @@ class GradientWatch:
             raise ProofError(
                 f"{len(overdue)} of {len(self._tensors)} trainable tensors got no gradient in "
                 f"{self.steps} steps: training would not teach them anything",
-                seen=_some(sorted(overdue)),
+                seen=first_few(sorted(overdue), NAMES_SHOWN),
                 next_step=f"likely cause: {LIKELY_CAUSE}",
             )
 
@@ -222,7 +224,7 @@ def movement(
     proof = Proof("movement", not still, {**numbers, **kept}, expected=declared)
     return proof.enforce(
         f"{len(still)} of {len(changes) + len(head)} trainable parts never moved",
-        _some(still),
+        first_few(still, NAMES_SHOWN),
         f"likely cause: {LIKELY_CAUSE}, or a learning rate of zero",
     )
 
@@ -277,7 +279,7 @@ def no_regression(
         "kept_start": fitted_start and sealed.step == 0,
     }
     return Proof("no_regression", sane and as_good, numbers).enforce(
-        "what was trained is worse than its start, or by far than a constant answer",
+        "the trained weights are worse than their start, or far worse than a constant prediction",
         f"validation {metric} {sealed.score:.1%}, loss {sealed.loss:.3g} at step "
         f"{sealed.step}; {start.score:.1%}, {start.loss:.3g} at the start",
         "nothing was sealed; lower optim.lr, then train anew with --overwrite",
@@ -310,7 +312,7 @@ def round_trip(
     }
     proof = Proof("round_trip", same_labels and difference <= ROUND_TRIP_TOLERANCE, numbers)
     return proof.enforce(
-        "the saved artefact does not answer as the trained model does",
+        "the saved artefact gives other logits than the trained model",
         f"logits differ by {difference:.2g}, labels {'agree' if same_labels else 'differ'}",
         "nothing was sealed; report this model family as unsupported",
     )
@@ -319,7 +321,3 @@ def round_trip(
 def _has_gradient(parameter: nn.Parameter) -> bool:
     gradient = parameter.grad
     return gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.any())
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

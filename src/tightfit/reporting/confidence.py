@@ -9,7 +9,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tightfit.metrics.calibration import ReliabilityBin, Scale, abstain_threshold, reliability_bins
-from tightfit.metrics.interval import Interval
 from tightfit.reporting.drawing import (
     Chart,
     Dot,
@@ -44,18 +43,6 @@ class Abstention:
 
 
 @dataclass(frozen=True)
-class LabelThreshold:
-    """From which probability on a label is answered, as ``evaluate`` chose it."""
-
-    label: str
-    asked: str
-    threshold: float
-    recall: Interval
-    """On rows kept apart from the choice, as is precision."""
-    precision: Interval
-
-
-@dataclass(frozen=True)
 class Confidence:
     """Reliability diagrams, the numbers with them, and what keeping silent would bring."""
 
@@ -65,7 +52,8 @@ class Confidence:
     """What a disc is."""
     abstentions: tuple[Abstention, ...]
     """None where a row has several labels, each of which is given or not."""
-    thresholds: tuple[LabelThreshold, ...]
+    thresholds: tuple[ChosenThreshold, ...]
+    """From which probability on labels are answered, as ``evaluate`` chose it."""
 
 
 def confidence(run: Run) -> Confidence | None:
@@ -93,7 +81,7 @@ def confidence(run: Run) -> Confidence | None:
         charts=tuple(charts),
         note=f"A disc is {disc}",
         abstentions=tuple(_abstention(run.validation, temperature, level) for level in levels),
-        thresholds=tuple(map(_label_threshold, run.chosen_thresholds)) if one_class else (),
+        thresholds=run.chosen_thresholds if one_class else (),
     )
 
 
@@ -103,12 +91,6 @@ def _told(rows: ValidationLogits, temperature: Scale) -> tuple[NDArray[Any], NDA
     if rows.task.one_class:
         return rows.confidences(temperature)
     return rows.task.probabilities(rows.logits_NK, temperature).ravel(), rows.targets_N.ravel()
-
-
-def _label_threshold(found: ChosenThreshold) -> LabelThreshold:
-    share = "" if found.least is None else f" {percent(found.least, 0)}"
-    asked = "the least cost" if found.mean_cost else f"{found.goal}{share}"
-    return LabelThreshold(found.label, asked, found.threshold, found.recall, found.precision)
 
 
 def _words(calibration: Calibration) -> str:

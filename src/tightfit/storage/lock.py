@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from tightfit.errors import ArtefactError, MachineError
+from tightfit.extras import lazy
 from tightfit.storage.files import machine_errors, read_json, write_json
+
+if TYPE_CHECKING:
+    import filelock
+else:
+    filelock = lazy("filelock", "a lock")  # only whoever writes a run waits for it
 
 
 @contextmanager
@@ -32,10 +37,10 @@ def lock_run(path: Path) -> Iterator[None]:
     made = [folder for folder in lock.parents if not folder.exists()]
     with machine_errors(path, "lock"):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock)
+        held = filelock.FileLock(lock)
         try:
             held.acquire(timeout=0)
-        except Timeout as error:
+        except filelock.Timeout as error:
             raise MachineError(
                 f"another process is training into {path}",
                 seen=_tell(holder),

@@ -158,7 +158,7 @@ def choose_threshold(
 
     if validation_logits is None:
         raise UsageError(
-            "the run has no validation rows on record, so no level of error can be kept",
+            "the run has no validation rows on record, so no level of error can be guaranteed",
             next_step="train again, or leave out the level",
         )
     confidences_N, right_N = validation_logits.confidences(temperature, thresholds)

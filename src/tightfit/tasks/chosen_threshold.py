@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.errors import DataError, UsageError
 from tightfit.metrics.interval import Interval
+from tightfit.metrics.thresholds import Goal, Precision, best_precision
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,17 @@ class ChosenThreshold:
     reason: str | None = None
     """Why it is what it is, where nobody asked."""
 
+    @classmethod
+    def measured(
+        cls, label: str, own_N: NDArray[np.bool_], given_N: NDArray[np.bool_], **more: Any
+    ) -> ChosenThreshold:
+        """With its recall and precision on rows that have the label, and that are given it."""
+        from tightfit.metrics.intervals import wilson
+
+        hits, own = int((own_N & given_N).sum()), int(own_N.sum())
+        precision = wilson(hits, int(given_N.sum()))
+        return cls(label, rows=own, recall=wilson(hits, own), precision=precision, **more)
+
     def to_json(self) -> dict[str, Any]:
         """Plain numbers."""
         return asdict(self)
@@ -48,3 +64,20 @@ class ChosenThreshold:
         else:
             said = "not met; ask for more, or train on more rows"
         return f"{self.goal} {self.least:g} of {self.label}: {said}"
+
+
+def unreachable(
+    name: str, goal: Goal, probabilities_NK: NDArray[np.float64], targets_N: NDArray[np.int64]
+) -> DataError | UsageError:
+    """Why these rows offer no threshold for a goal."""
+    if isinstance(goal, Precision) and (targets_N == goal.label).any():
+        best = best_precision(probabilities_NK, targets_N, goal.label)
+        return UsageError(
+            f"no threshold makes answers of {name!r} so precise",
+            seen=f"{goal.least:g}",
+            allowed=f"up to {best:.3f} on these rows",
+        )
+    return DataError(
+        f"no row is labelled {name!r}, so that no threshold can be chosen for it",
+        next_step="evaluate on rows that have this label",
+    )

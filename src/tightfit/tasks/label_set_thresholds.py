@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.data.label_strata import shared_out
-from tightfit.errors import DataError, UsageError
-from tightfit.metrics.thresholds import F1, Cost, Goal, Precision, best_precision
-from tightfit.tasks.chosen_threshold import ChosenThreshold
+from tightfit.errors import DataError
+from tightfit.metrics.thresholds import F1, Cost, Goal
+from tightfit.tasks.chosen_threshold import ChosenThreshold, unreachable
 
 USUAL = 0.5
 """The threshold of a label of which nothing better is known."""
@@ -47,8 +47,17 @@ def f1_thresholds(
         reason = f"the highest F1 on {len(true_NK):,} rows, {own:,} of which have it"
         if not _enough(true_NK[:, label]):
             reason = f"{own:,} of {len(true_NK):,} rows have it, too few to choose another by"
-        rows = true_NK[:, label], given_NK[:, label]
-        found.append(_chosen(name, float(chosen_K[label]), rows, goal="f1", reason=reason))
+        found.append(
+            ChosenThreshold.measured(
+                name,
+                true_NK[:, label],
+                given_NK[:, label],
+                goal="f1",
+                least=None,
+                threshold=float(chosen_K[label]),
+                reason=reason,
+            )
+        )
     return found
 
 
@@ -102,7 +111,7 @@ def thresholds_for(
         rows = _alone(probabilities_NK, true_NK, goal.label)
         value = alone.choose(*rows)
         if value is None:
-            raise _unreachable(names[goal.label], goal, *rows)
+            raise unreachable(names[goal.label], alone, *rows)
         given_N = np.empty(len(true_NK), dtype=bool)
         for here_N in (half_N, ~half_N):
             other = alone.choose(rows[0][~here_N], rows[1][~here_N])
@@ -114,9 +123,16 @@ def thresholds_for(
                     next_step="evaluate on more rows, or ask for less",
                 )
             given_N[here_N] = probabilities_NK[here_N, goal.label] >= other
-        kind, least = type(goal).__name__.lower(), goal.least
-        both = true_NK[:, goal.label], given_N
-        found.append(_chosen(names[goal.label], value, both, goal=kind, least=least))
+        found.append(
+            ChosenThreshold.measured(
+                names[goal.label],
+                true_NK[:, goal.label],
+                given_N,
+                goal=type(goal).__name__.lower(),
+                least=goal.least,
+                threshold=value,
+            )
+        )
     return found
 
 
@@ -136,44 +152,3 @@ def _enough(true_N: NDArray[np.bool_], least: int = LEAST_OWN) -> bool:
 def _halves(true_NK: NDArray[np.bool_]) -> NDArray[np.bool_]:
     rows = len(true_NK)
     return shared_out(true_NK, [rows - rows // 2, rows // 2], seed=0) == 0
-
-
-def _chosen(
-    name: str,
-    threshold: float,
-    rows: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    *,
-    goal: str,
-    least: float | None = None,
-    reason: str | None = None,
-) -> ChosenThreshold:
-    from tightfit.metrics.intervals import wilson
-
-    true_N, given_N = rows
-    hits, own = int((true_N & given_N).sum()), int(true_N.sum())
-    return ChosenThreshold(
-        label=name,
-        goal=goal,
-        least=least,
-        threshold=threshold,
-        rows=own,
-        recall=wilson(hits, own),
-        precision=wilson(hits, int(given_N.sum())),
-        reason=reason,
-    )
-
-
-def _unreachable(
-    name: str, goal: Goal, shares_N2: NDArray[np.float64], own_N: NDArray[np.int64]
-) -> DataError | UsageError:
-    if isinstance(goal, Precision) and own_N.any():
-        best = best_precision(shares_N2, own_N, 1)
-        return UsageError(
-            f"no threshold makes answers of {name!r} so precise",
-            seen=f"{goal.least:g}",
-            allowed=f"up to {best:.3f} on these rows",
-        )
-    return DataError(
-        f"no row is labelled {name!r}, so that no threshold can be chosen for it",
-        next_step="evaluate on rows that have this label",
-    )

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tightfit import storage
 from tightfit.data.rows import nearest
-from tightfit.errors import DataError, UsageError
+from tightfit.errors import DataError, UsageError, first_few
 from tightfit.metrics.thresholds import (
     Cost,
     Goal,
     Precision,
     Recall,
-    best_precision,
     cross_fitted,
 )
+from tightfit.storage.files import parsed
 from tightfit.tasks import MultiLabel, Task, need_labels, need_one_class
-from tightfit.tasks.chosen_threshold import ChosenThreshold
+from tightfit.tasks.chosen_threshold import ChosenThreshold, unreachable
 
 LISTED = 5
 """Thresholds that are told of very many."""
@@ -92,7 +93,7 @@ def choose_thresholds(
     chosen = [goal.choose(probabilities_NK, targets_N) for goal in goals]
     for goal, value in zip(goals, chosen, strict=True):
         if value is None:
-            raise _unreachable(task, goal, probabilities_NK, targets_N)
+            raise unreachable(task.names[goal.label], goal, probabilities_NK, targets_N)
     answers_N = cross_fitted(probabilities_NK, targets_N, list(goals))
     if answers_N is None:
         raise DataError(
@@ -114,45 +115,36 @@ def choose_thresholds(
 def _chosen(
     task: Task, goal: Goal, threshold: float, rows: tuple[NDArray[np.int64], ...]
 ) -> ChosenThreshold:
-    from tightfit.metrics.intervals import bootstrap, wilson
+    from tightfit.metrics.intervals import bootstrap
 
     targets_N, answers_N, usual_N = rows
-    own_N, told_N = targets_N == goal.label, answers_N == goal.label
-    hits = int((own_N & told_N).sum())
-    found = ChosenThreshold(
-        label=task.names[goal.label],
+    found = ChosenThreshold.measured(
+        task.names[goal.label],
+        targets_N == goal.label,
+        answers_N == goal.label,
         goal=type(goal).__name__.lower(),
         least=None if isinstance(goal, Cost) else goal.least,
         threshold=threshold,
-        rows=int(own_N.sum()),
-        recall=wilson(hits, int(own_N.sum())),
-        precision=wilson(hits, int(told_N.sum())),
     )
     if not isinstance(goal, Cost):
         return found
     costs_C, classes = goal.costs_KK.reshape(-1), task.outputs
     counts_C = np.bincount(targets_N * classes + answers_N, minlength=classes**2)
     mean = bootstrap(lambda counts_RC: counts_RC @ costs_C / len(targets_N), counts_C)
-    return ChosenThreshold(
-        **{**vars(found), "mean_cost": mean, "usual_cost": goal.mean(targets_N, usual_N)}
-    )
+    return replace(found, mean_cost=mean, usual_cost=goal.mean(targets_N, usual_N))
 
 
-def _unreachable(
-    task: Task, goal: Goal, probabilities_NK: NDArray[np.float64], targets_N: NDArray[np.int64]
-) -> DataError | UsageError:
-    name = task.names[goal.label]
-    if isinstance(goal, Precision) and (targets_N == goal.label).any():
-        best = best_precision(probabilities_NK, targets_N, goal.label)
-        return UsageError(
-            f"no threshold makes answers of {name!r} so precise",
-            seen=f"{goal.least:g}",
-            allowed=f"up to {best:.3f} on these rows",
-        )
-    return DataError(
-        f"no row is labelled {name!r}, so that no threshold can be chosen for it",
-        next_step="evaluate on rows that have this label",
-    )
+def read_chosen(folder: storage.RunFolder) -> tuple[ChosenThreshold, ...]:
+    """Those that were chosen since a run was sealed; none where there are none.
+
+    Raises:
+        ArtefactError: they are damaged.
+    """
+    path = folder.derived / f"{DERIVED_NAME}.json"
+    if not path.is_file():
+        return ()
+    saved = storage.read_derived(folder, DERIVED_NAME)["thresholds"]
+    return parsed(tuple[ChosenThreshold, ...], saved, path)
 
 
 def thresholds_by_id(task: Task, named: Mapping[Any, float]) -> dict[int, float]:
@@ -171,9 +163,8 @@ def thresholds_by_id(task: Task, named: Mapping[Any, float]) -> dict[int, float]
 def threshold_words(task: Task, thresholds: Mapping[int, float], *, kept: bool) -> str:
     """Which labels are answered from which probability on, and who said so."""
     if not task.one_class:
-        listed = [f"{task.names[k]} {100 * x:.3g}%" for k, x in list(thresholds.items())[:LISTED]]
-        more = f" and {len(thresholds) - LISTED} more" if len(thresholds) > LISTED else ""
-        return f"labels are given from these probabilities on: {', '.join(listed)}{more}"
+        each = [f"{task.names[k]} {100 * x:.3g}%" for k, x in thresholds.items()]
+        return f"labels are given from these probabilities on: {first_few(each, LISTED)}"
     pairs = (f"{task.names[k]} is answered from {100 * x:.4g}% on" for k, x in thresholds.items())
     why = " (kept by evaluate; --threshold none leaves it out)" if kept else ""
     return ", ".join(pairs) + why

@@ -25,11 +25,10 @@ from tightfit.tasks.task import Array, Task
 if TYPE_CHECKING:
     import torch
 
-    from tightfit.metrics.calibration import Scale
+    from tightfit.metrics.calibration import LabelTemperatures, Scale
     from tightfit.metrics.label_scores import LabelSetScores
     from tightfit.metrics.paired import Paired
     from tightfit.tasks.chosen_threshold import ChosenThreshold
-    from tightfit.tasks.label_temperatures import LabelTemperatures
     from tightfit.tasks.linear_probe import LinearMap
 
 NONE = "(none)"
@@ -37,9 +36,6 @@ NONE = "(none)"
 
 MOST_WEIGHT = 100.0
 """Of a label that is to weigh as much where a row has it as where it has not."""
-
-FEW_OWN = 10
-"""Rows that have a label, or have not, from which on it gets a temperature of its own."""
 
 
 @dataclass(frozen=True)
@@ -306,9 +302,9 @@ class MultiLabel(Task):
     def fit_temperature(self, logits_NK: ArrayLike, targets_NK: ArrayLike) -> LabelTemperatures:
         """The temperature of each label with the least log loss, where it carries over to rows
         that it is not fitted on; 1 for all others."""
-        from tightfit.tasks.label_temperatures import fit_label_temperatures
+        from tightfit.metrics.calibration import fit_label_temperatures
 
-        return fit_label_temperatures(np.asarray(logits_NK), np.asarray(targets_NK), FEW_OWN)
+        return fit_label_temperatures(np.asarray(logits_NK), np.asarray(targets_NK))
 
     def carries_over(self, logits_NK: ArrayLike, targets_NK: ArrayLike) -> bool:
         """Always: those that do not are left out by :meth:`fit_temperature`."""

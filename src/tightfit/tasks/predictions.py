@@ -73,12 +73,12 @@ class Predictions(ABC):
     @property
     def ids(self) -> list[Any]:
         """The answer to each text by positions in ``label_names``."""
-        raise AttributeError("these answers are no labels")
+        raise AttributeError("these predictions are no labels")
 
     @property
     def labels(self) -> list[Any]:
         """The answer to each text as people call it."""
-        raise AttributeError("these answers are no labels")
+        raise AttributeError("these predictions are no labels")
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Rating(Task):
         """
         if declared:
             raise SettingsError(
-                "data.labels names classes, which ratings have not",
+                "data.labels names classes, and ratings have none",
                 seen=", ".join(declared),
                 next_step="leave out data.labels, or data.task=rating",
             )

@@ -27,10 +27,9 @@ from tightfit.tasks.predictions import LabelFormat, Predictions
 if TYPE_CHECKING:
     import torch
 
-    from tightfit.metrics.calibration import Scale, Temperature
+    from tightfit.metrics.calibration import LabelTemperatures, Scale, Temperature
     from tightfit.metrics.interval import Compared, TaskScores
     from tightfit.tasks.chosen_threshold import ChosenThreshold
-    from tightfit.tasks.label_temperatures import LabelTemperatures
     from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tightfit.data.batches import collate
-from tightfit.errors import ProofError
+from tightfit.errors import ProofError, first_few
 from tightfit.model.proofs import Proof, Standing, no_regression
 from tightfit.progress import Progress
 from tightfit.training.precision import Precision
@@ -101,10 +101,10 @@ def not_a_number(
     bad = [n for n, gradient in gradients.items() if not gradient.isfinite().all()]
     tensors = ", ".join(bad[:4]) or "every tensor is finite by itself"
     rows = [row for batch in batches for row in _rows_without_loss(setup, batch)]
-    where = f"no finite loss of training rows {_shown(rows)}"
+    where = f"no finite loss of training rows {first_few(rows, SHOWN)}"
     if not rows:
         every = [row for batch in batches for row in batch]
-        where = f"finite losses, of training rows {_shown(every)}"
+        where = f"finite losses, of training rows {first_few(every, SHOWN)}"
     return ProofError(
         f"the loss or its gradient is not a number any more at step {step}",
         seen=f"{tensors}; {where} (counted from 0)",
@@ -130,8 +130,3 @@ def _rows_without_loss(setup: Setup, rows: Sequence[int]) -> list[int]:
         logits_BK = setup.logits(batch, setup.train.states)
         losses_B = setup.classifier.task.row_losses(logits_BK, batch.targets_B)
     return [rows[i] for i in (~losses_B.isfinite()).nonzero().flatten().tolist()]
-
-
-def _shown(rows: Sequence[int]) -> str:
-    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-    return ", ".join(map(str, rows[:SHOWN])) + more

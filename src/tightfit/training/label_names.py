@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.config import ASKED, Config, Decision, NamesUse
+from tightfit.config import ASKED, Config, Decision, Use
 from tightfit.data.name_sentences import sentences
 from tightfit.tasks.dataset import FEW_ROWS, Dataset
 from tightfit.tasks.solved_head import out_of_fold
@@ -57,7 +57,7 @@ def with_names(setup: Setup, names: int) -> Setup:
     return replace(setup, train=train, decisions=replace(setup.decisions, label_names=decision))
 
 
-def _gate(setup: Setup, names: int) -> Decision[NamesUse]:
+def _gate(setup: Setup, names: int) -> Decision[Use]:
     if setup.config.data.label_names == "on":
         return Decision("used", ASKED)
     targets_N = setup.train.targets[:-names]

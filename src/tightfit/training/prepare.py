@@ -17,11 +17,11 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
-from tightfit.config import ASKED, Config, Decision, Decisions, KeptText, PoolUse
+from tightfit.config import ASKED, Config, Decision, Decisions, KeptText, Use
 from tightfit.data.batches import padding_share, tokenise
+from tightfit.data.gpu import best_device
 from tightfit.data.token_cache import TokenCache
 from tightfit.data.tokens import Tokens
-from tightfit.encoder.device import best_device
 from tightfit.families import Pooling
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
@@ -174,7 +174,7 @@ def _with_pool(setup: Setup) -> Setup:
         return setup
     count = len(setup.dataset.pool_texts)
     shape = "text shapes" if count == 1 else "texts shape"
-    decision: Decision[PoolUse] = Decision("used", f"{count:,} {shape} the solved head")
+    decision: Decision[Use] = Decision("used", f"{count:,} {shape} the solved head")
     used = setup.objective == "contrastive" or not len(setup.dataset.train_targets)
     if not used:
         why = "with rows that have labels, only a contrastive training gains by them"

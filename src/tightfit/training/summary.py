@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from tightfit import storage
 from tightfit.display import score_words
 from tightfit.storage.files import parsed
+from tightfit.tasks import Task
 
 ScoreSource = Literal["validation", "cross_validation"]
 """What scores were measured on: rows held out or given, or each row by trainings without it."""
@@ -158,3 +160,30 @@ class Evaluated:
     """Where the rows came from."""
     scores: Any
     """As the task gives them."""
+
+
+def read_metrics(path: Path, task: Task, history: Callable[[], list[dict[str, Any]]]) -> Metrics:
+    """The metrics of a run; of format 1, with what its ``history`` knows.
+
+    Raises:
+        ArtefactError: the file is missing or damaged.
+    """
+    saved, metric = storage.read_json(path), task.metric
+    # Of runs of format 1 some of it is known without having been written.
+    known = {"task": task.kind, "source": saved.get("source", "validation")}
+    if f"start_{metric}" not in saved["train"]:
+        known[f"start_{metric}"] = history()[0][f"eval_{metric}"]
+    train = TrainSummary.from_json({**known, **saved["train"]}, metric, path)
+    scores = saved["validation"]
+    return Metrics(train, None if scores is None else parsed(task.scores_type(), scores, path))
+
+
+def read_evaluations(folder: storage.RunFolder, task: Task) -> list[Evaluated]:
+    """What was kept of each evaluation.
+
+    Raises:
+        ArtefactError: one is damaged.
+    """
+    paths = sorted(folder.derived.glob("evaluation-*.json"))
+    saved = [(path, storage.read_derived(folder, path.stem)) for path in paths]
+    return [Evaluated(s["data"], parsed(task.scores_type(), s, path)) for path, s in saved]

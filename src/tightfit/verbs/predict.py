@@ -202,7 +202,7 @@ def _tell_device(config: Config, progress: Progress) -> None:
     """Of a GPU; torch is not asked where nothing has needed it."""
     if "torch" not in sys.modules:
         return
-    from tightfit.encoder.device import best_device
+    from tightfit.data.gpu import best_device
 
     if best_device().type == "cuda":
         most = config.predict.padded_tokens

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
@@ -11,6 +10,7 @@ from scipy.cluster.hierarchy import DisjointSet
 from tightfit import extras
 from tightfit.data.checks.near import find_near, join_near, near_steps
 from tightfit.data.checks.repeats import first_rows, text_key
+from tightfit.data.facts import NearCopies
 from tightfit.progress import Progress
 
 MOST_HELD, MOST_TRAINED = 200, 1_000
@@ -20,10 +20,6 @@ GROUPED = 0.5
 """Least likeness of rows of a group. Lower than that of near duplicates: a short question with one
 word less is as far from itself, and a split is harmed more by a copy that crosses it than by two
 rows too many on one side."""
-
-MANY_CROSS = 0.02
-"""The share of validation rows with a near copy among those from which on it is worth a warning:
-news agencies repeat themselves, too."""
 
 
 def near_groups(texts: Sequence[str], progress: Progress | None = None) -> list[int]:
@@ -49,32 +45,7 @@ def near_groups(texts: Sequence[str], progress: Progress | None = None) -> list[
     return [sets[place[key]] if key else next(lonely) for key in keys]
 
 
-@dataclass(frozen=True)
-class Crossing:
-    """Near duplicates on both sides of a split, among the rows that were looked at."""
-
-    found: int
-    """Validation rows with a near copy, not an exact one, that trains."""
-    held: int
-    """Validation rows that were looked at."""
-    trained: int
-    """Training rows that they were compared with."""
-
-    @property
-    def worth_a_word(self) -> bool:
-        """Whether there are enough to change the score by more than its noise."""
-        return self.found > MANY_CROSS * self.held
-
-    def sentence(self, rows: int) -> str:
-        """A warning, for people; ``rows`` train in all."""
-        return (
-            f"{self.found:,} of {self.held:,} validation rows looked at have a near copy among "
-            f"{self.trained:,} of {rows:,} training rows, which flatters the score; "
-            "data.split=group keeps copies on one side"
-        )
-
-
-def near_crossing(train: Sequence[str], held: Sequence[str], seed: int) -> Crossing | None:
+def near_crossing(train: Sequence[str], held: Sequence[str], seed: int) -> NearCopies | None:
     """Compare a sample of both sides; None where ``datasketch`` is not installed.
 
     Exact copies are left out: :func:`tightfit.data.checks.quick.quick_warnings` counts them all.
@@ -88,7 +59,7 @@ def near_crossing(train: Sequence[str], held: Sequence[str], seed: int) -> Cross
     fresh = [key for key in train_keys if key not in known]
     # Each validation row is to be found, so they are what is searched, not what is searched for.
     found = find_near(held_keys, fresh).held
-    return Crossing(len(found), len(held_keys), len(fresh))
+    return NearCopies(len(found), len(held_keys), len(fresh))
 
 
 def _sample(keys: Sequence[str], most: int, random: np.random.Generator) -> list[str]:

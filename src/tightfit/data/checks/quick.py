@@ -9,6 +9,7 @@ from tightfit.data.checks.characters import find_undecodable, is_empty
 from tightfit.data.checks.markup import find_markup
 from tightfit.data.checks.repeats import contradictory_rows, repeated_rows, text_key
 from tightfit.data.checks.spelling import spelling_warning
+from tightfit.errors import first_few
 
 LOPSIDED = 10.0
 """Ratio of the largest class to the smallest that deserves a word."""
@@ -79,10 +80,8 @@ def _uneven(counts: Mapping[str, int]) -> list[str]:
     absent = [name for name in counts if name not in present]
     sentences = []
     if absent:
-        more = f" and {len(absent) - LISTED:,} more" if len(absent) > LISTED else ""
-        sentences.append(
-            f"no training row has the label {', '.join(map(repr, absent[:LISTED]))}{more}"
-        )
+        names = first_few([repr(name) for name in absent], LISTED)
+        sentences.append(f"no training row has the label {names}")
     most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
     ratio = present[most] / present[least]
     if ratio >= LOPSIDED:

@@ -6,6 +6,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 
+from tightfit.errors import first_few
+
 NAMED = 3
 """Groups of such names that a warning lists."""
 
@@ -34,11 +36,10 @@ def spelling_warning(counts: Mapping[str, int]) -> str | None:
     meant = likely_meant(counts)
     if not meant:
         return None
-    shown = [f"{name!r} and {other!r}" for name, other in list(meant.items())[:NAMED]]
-    more = f" and {len(meant) - NAMED:,} more" if len(meant) > NAMED else ""
+    pairs = first_few([f"{name!r} and {other!r}" for name, other in meant.items()], NAMED)
     return (
         f"labels differ only in case or Unicode form, and are classes apart: "
-        f"{', '.join(shown)}{more}; write each in one way if they are one"
+        f"{pairs}; write each in one way if they are one"
     )
 
 

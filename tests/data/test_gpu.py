@@ -1,4 +1,4 @@
-"""Where models compute."""
+"""The GPU: where models compute, and how large its batches are."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch
 
 from tests.encoder.artefacts import both
 from tests.toy_setups import TEXTS, Notes, toy_classifier, toy_settings
+from tightfit.data import gpu
 from tightfit.data.batches import most_padded_tokens
-from tightfit.encoder import FrozenClassifier, device, open_classifier
-from tightfit.encoder.device import best_device
+from tightfit.data.gpu import best_device
+from tightfit.encoder import FrozenClassifier, open_classifier
 from tightfit.encoder.on_torch import TorchForward
 from tightfit.engines import engine
 from tightfit.engines.engine import through_transformers, torch_engine
@@ -40,7 +41,7 @@ def test_a_gpu_answers_few_rows_too(
     ours, _ = both(bert, tmp_path)
     tokens = ours.tokens(TEXTS, 12)
     expected = ours.logits(tokens)
-    monkeypatch.setattr(device, "best_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(gpu, "best_device", lambda: torch.device("cuda"))
     monkeypatch.setattr(FrozenClassifier, "on_torch", on_torch)
     for _ in range(2):
         np.testing.assert_allclose(ours.logits(tokens), expected, atol=1e-5)
@@ -80,7 +81,7 @@ def test_people_hear_of_a_gpu(
     seen: str, most: object, told: list[str], bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And of what sizes its batches."""
-    monkeypatch.setattr(device, "best_device", lambda: torch.device(seen))
+    monkeypatch.setattr(gpu, "best_device", lambda: torch.device(seen))
     notes = Notes()
     predict._tell_device(toy_settings(bert, f"predict.padded_tokens={most}"), notes)
     assert all(words in said for words, said in zip(told, notes.said, strict=True))

@@ -256,7 +256,6 @@ def test_the_verb_passes_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path
     words = "export r --format onnx-int8 --out o --data d.csv --overwrite --text-column a,b"
     assert cli(*words.split(), "--label-column", "c", "--max-length", "64").exit_code == 2
     assert recorder.arguments == (Path("r"), "onnx-int8", Path("o"))
-    recorder.options.pop("progress")
     reading = {"data": "d.csv", "text_column": "a,b", "label_column": "c", "settings": ()}
     writing = {"max_length": 64, "vocabulary": "all", "overwrite": True, "cascade": False}
     assert recorder.options == {**reading, **writing}

@@ -102,7 +102,7 @@ def test_columns_of_one_each_stay_classes() -> None:
     ("labels", "words"),
     [
         ([["joy", "love"], "joy"], r"partly lists(.|\n)*others such as 'joy'(.|\n)*row 1"),
-        ([["joy", "love"], None], r"say nothing of their labels\n(.|\n)*row 1"),
+        ([["joy", "love"], None], r"without a value for their labels\n(.|\n)*row 1"),
         ([["joy", "love"], ["joy", 3]], "partly numbers, partly strings"),
         ([["joy", "love"], [{"a": 1}, "joy"]], r"a label is \{'a': 1\}"),
         ([["joy"], "love"], r"such as \['joy'\](.|\n)*others such as 'love'"),

@@ -503,7 +503,7 @@ def test_a_forbidden_file_is_the_machines_fault(
 ) -> None:
     """Asked of the system, which a test run by root cannot be denied."""
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(MachineError, match=r"may not be read\n.*a\.csv"):
+    with pytest.raises(MachineError, match=r"no permission to read the file\n.*a\.csv"):
         unlabelled(put(tmp_path / "a.csv", "text\na\n"))
 
 

@@ -236,7 +236,8 @@ def _about(setup: Setup) -> Iterator[str]:
         read = "the mean of all tokens" if decisions.pooling.value == "mean" else "the first token"
         yield f"the head reads {read}: {decisions.pooling.reason}"
     if decisions.side is not None and decisions.side.reason != ASKED:
-        yield f"side head of {decisions.side.value:,} buckets: {decisions.side.reason}"
+        size = f"a side head of {decisions.side.value:,} buckets"
+        yield f"{size if decisions.side.value else 'no side head'}: {decisions.side.reason}"
     prefix = decisions.prefix_cache
     if prefix is not None and setup.lean is not None and setup.lean.frozen_depth > 0:
         yield f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}"

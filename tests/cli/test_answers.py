@@ -248,7 +248,7 @@ def test_evaluate_words(evaluator: Recorder) -> None:
     assert f"[red] {scores.confusion[1][0]} {scores.confusion[1][1]}" in rows
     assert "before calibration 8.1%" in rows
     assert "temperature 1.25" in rows
-    assert "calibration mended less than half of its error: too few rows" in rows
+    assert "temperature scaling did not halve the calibration error: too few rows" in rows
     assert max(map(len, page.splitlines())) <= 80
 
 

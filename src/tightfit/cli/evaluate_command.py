@@ -140,7 +140,7 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     paired = [f"{pair}{of}: {test.sentence}" for of, test in tests.items() if test]
     seeds = [] if found.seeds is None else [_seed_table(found.seeds)]
     reason = found.calibration and found.calibration.reason
-    why = [f"calibration mended less than half of its error: {reason}"] if reason else []
+    why = [f"temperature scaling did not halve the calibration error: {reason}"] if reason else []
     applied = []
     if found.confusion_at:
         at = replace(scores, confusion=found.confusion_at)

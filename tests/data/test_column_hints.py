@@ -54,7 +54,8 @@ def test_labels_that_compete_are_named() -> None:
     cells = {"body": LONG, "code": LABELS, "agent": LABELS[::-1]}
     with pytest.raises(DataError, match="no column 'text'") as caught:
         read_table(pd.DataFrame(cells), Columns(), labelled=True)
-    assert caught.value.next_step == "the labels may be in 'code' or 'agent'; as in"
+    words = "the labels may be in 'code' or 'agent': name the right one, as in"
+    assert caught.value.next_step == words
     assert caught.value.add == "--text-column body --label-column code"
     many = pd.DataFrame({"body": LONG, **{f"c{i}": LABELS for i in range(5)}})
     with pytest.raises(DataError) as caught:

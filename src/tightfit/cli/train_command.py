@@ -42,6 +42,9 @@ STARTS = {"random": "before the first step", "probe": "head alone", "run": "the 
 NEW_LABELS = 5
 """Told one by one, where a training goes on from a run."""
 
+RARE = "more of its rows, more minutes, or --set optim.class_weights=balanced may help"
+"""Where a label is never answered rightly."""
+
 in_run = partial(typer.Option, rich_help_panel="Run")
 """Options under a heading of their own."""
 
@@ -310,6 +313,8 @@ def _weakest(scores: TaskScores) -> Iterator[str]:
         f"{percent(weakest.recall.value)} of its {weakest.support:,} "
         f"row{'s' if weakest.support > 1 else ''} found"
     )
+    if not weakest.recall.value:
+        yield f"no row of {weakest.name} was found: {RARE}"
 
 
 def _kept(continued: Continued | None) -> Iterator[str]:

@@ -263,7 +263,8 @@ class Rows:
             labels = column_roles(cells)[1]
             options = likely_options(cells, text=lacks_text)
             if options is not None and len(labels) <= MOST_LIKELY:
-                fault.next_step = f"the labels may be in {' or '.join(map(repr, labels))}; as in"
+                either = " or ".join(map(repr, labels))
+                fault.next_step = f"the labels may be in {either}: name the right one, as in"
                 fault.add = options
                 return
         if fault.add is not None:

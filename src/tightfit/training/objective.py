@@ -66,7 +66,7 @@ def decide_objective(
 
 def _why_many(each: float, classes: int) -> str | None:
     if each > MOST_ROWS:
-        return f"{each:,.0f} rows a class are enough for it"
+        return f"{each:,.0f} rows a class, on average, are enough for it"
     if classes >= MOST_CLASSES:
         return f"it tells {classes} classes apart better"
     return None

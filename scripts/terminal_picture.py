@@ -19,7 +19,7 @@ from rich.text import Text
 
 COMMANDS = (
     "tightfit plan --budget 200k",
-    "tightfit train --data sample --budget 200k --out runs/first",
+    "tightfit train --data sample --model all-MiniLM-L6-v2 --budget 200k --out runs/first",
     "tightfit predict runs/first --text 'Stocks fell for a third day'",
 )
 

@@ -97,8 +97,9 @@ def choose_encoder(
     length = min(config.data.max_length, COMPARED_TOKENS)
     chosen = _Choice(FrozenProbe(config, dataset, progress, max_length=length), limit).of(sources)
     for name, decision in chosen.decisions.items():
-        shown = repr(decision.value) if name == "prefix" else decision.value
-        progress.say(f"{name} {shown}: {decision.reason}")
+        value = repr(decision.value) if name == "prefix" else decision.value
+        shown = f"{name} {value}" if decision.value else f"no {name}"
+        progress.say(f"{shown}: {decision.reason}")
     progress.say(f"choosing took {time.monotonic() - began:.1f} seconds")
     found = _read(chosen.probe, chosen.source)
     told = warning_of(chosen.source.name, found, chosen="encoder" in chosen.decisions)

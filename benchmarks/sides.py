@@ -78,6 +78,7 @@ class Side:
 
 PUBLISHED_DROPOUT = 0.05
 """On the adapters' inputs, in the published system."""
+WITH_DROPOUT = f"adapters.dropout={PUBLISHED_DROPOUT}"
 
 
 def _tightfit(args: argparse.Namespace, folder: Path, settings: list[str]) -> list[str]:
@@ -189,19 +190,24 @@ def _read_peer(folder: Path) -> Figures:
     )
 
 
+def _own(name: str, *settings: str) -> Side:
+    """All layers adapted, none kept."""
+    return Side(
+        name,
+        adapted=1.0,
+        cached=False,
+        command=lambda args, folder: _tightfit(args, folder, list(settings)),
+        read=_read_run,
+    )
+
+
 BASELINE, SAME_WORK = "trainer-best", "trainer-same"
 """The sides that the others are compared with: Trainer + PEFT in its fastest batches with nothing
 else set, and with the frozen encoder's own dropouts off, too, as tightfit has them. That is a
 setting that anybody can make: what tightfit gains over the second is its own work."""
 
 SIDES = {
-    "tightfit": Side(
-        "tightfit, all layers adapted",
-        adapted=1.0,
-        cached=False,
-        command=lambda args, folder: _tightfit(args, folder, []),
-        read=_read_run,
-    ),
+    "tightfit": _own("tightfit, all layers adapted"),
     "upper-cached": Side(
         "tightfit, upper half adapted, cached",
         adapted=0.5,
@@ -238,31 +244,11 @@ SIDES = {
         command=lambda args, folder: _peer(args, folder, "best", frozen_dropout=False),
         read=_read_peer,
     ),
-    "tightfit-fp32": Side(
-        "tightfit, all layers adapted, in fp32",
-        adapted=1.0,
-        cached=False,
-        command=lambda args, folder: _tightfit(args, folder, ["train.precision=fp32"]),
-        read=_read_run,
+    "tightfit-fp32": _own("tightfit, all layers adapted, in fp32", "train.precision=fp32"),
+    "tightfit-fp32-dropout": _own(
+        "tightfit, adapters' dropout 0.05, in fp32", "train.precision=fp32", WITH_DROPOUT
     ),
-    "tightfit-fp32-dropout": Side(
-        "tightfit, adapters' dropout 0.05, in fp32",
-        adapted=1.0,
-        cached=False,
-        command=lambda args, folder: _tightfit(
-            args, folder, ["train.precision=fp32", f"adapters.dropout={PUBLISHED_DROPOUT}"]
-        ),
-        read=_read_run,
-    ),
-    "tightfit-dropout": Side(
-        "tightfit, adapters' dropout 0.05",
-        adapted=1.0,
-        cached=False,
-        command=lambda args, folder: _tightfit(
-            args, folder, [f"adapters.dropout={PUBLISHED_DROPOUT}"]
-        ),
-        read=_read_run,
-    ),
+    "tightfit-dropout": _own("tightfit, adapters' dropout 0.05", WITH_DROPOUT),
     "trainer-dropout": Side(
         "Trainer + PEFT as it comes, adapters' dropout 0.05",
         adapted=1.0,

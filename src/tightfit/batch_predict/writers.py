@@ -167,6 +167,7 @@ def arrow_type(of: type | list[Any]) -> pa.DataType:
         return types[of]
     try:
         found = pa.array(of).type
+    # Cells of several kinds, or numbers too large for any of Arrow's, are written as text.
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         return pa.string()
     return pa.string() if pa.types.is_null(found) else found

@@ -109,6 +109,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
 def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
+    # All that zipfile raises for an archive that it cannot read.
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
         raise _damaged(path, error) from error
     try:

@@ -112,6 +112,7 @@ def _measure(content: bytes) -> None:
                         rows += len(_ROW.findall(tail + block))
                         tail = block[-_LONGEST_TAG:]  # a tag may be cut in two
                         _check_rows(rows)
+    # All that zipfile raises for a sheet that is damaged, locked, or packed in a way it lacks.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise Refusal("it is damaged", str(error), MEND) from error
 

@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 
 from benchmarks.cells import MODEL, Figures, System, Task, by_recipe, columns, figure, options, task
 from tightfit.budget.parts import SidePlan
-from tightfit.data.tokens import TextTokenizer
+from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.model.locate import locate
 from tightfit.progress import RichProgress
 from tightfit.tasks.linear_probe import fit_probe, fit_ridge, leave_one_out

@@ -33,9 +33,9 @@ from scipy.stats import binomtest
 import tightfit
 from benchmarks.sizes import SETS, mean_embeddings, read_table
 from tightfit.config import load_config
-from tightfit.data.batches import tokenise
 from tightfit.data.name_sentences import TEMPLATE, sentences
 from tightfit.data.table import Table
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.model.classifier import predict_logits
 from tightfit.model.embedded import MINILM
 from tightfit.model.locate import locate

@@ -26,8 +26,8 @@ from accelerate.utils import set_seed
 
 from benchmarks.sizes import read_table
 from tightfit.config import load_config
-from tightfit.data.batches import tokenise
 from tightfit.data.table import Table
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.model.classifier import predict_logits
 from tightfit.model.embedded import MINILM
 from tightfit.model.locate import locate

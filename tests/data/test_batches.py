@@ -15,16 +15,11 @@ from numpy.typing import NDArray
 
 from tests.toys import WORDS, toy_tokenizer
 from tightfit.config import KeptText
-from tightfit.data.batches import (
-    batch_order,
-    collate,
-    divided,
-    length_sorted,
-    padding_share,
-    tokenise,
-)
+from tightfit.data.batch_order import batch_order, divided, length_sorted, padding_share
+from tightfit.data.batches import collate
 from tightfit.data.gpu import gpu_padded_tokens
-from tightfit.data.tokens import TextTokenizer, Tokens
+from tightfit.data.text_tokenizer import TextTokenizer, tokenise
+from tightfit.data.tokens import Tokens
 from tightfit.errors import ModelError
 
 TEXTS = ["goal match", "stock", "", "the a of in on and for with new after"]

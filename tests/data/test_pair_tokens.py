@@ -11,11 +11,12 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from tests.toys import WORDS, toy_tokenizer
-from tightfit.data import tokens as home
-from tightfit.data.batches import collate, tokenise
+from tightfit.data import text_tokenizer as home
+from tightfit.data.batches import collate
 from tightfit.data.text_pair import TextPair, mapped
+from tightfit.data.text_tokenizer import SEGMENTS, TextTokenizer, tokenise
 from tightfit.data.token_cache import TokenCache, fingerprint
-from tightfit.data.tokens import SEGMENTS, TextTokenizer, Tokens
+from tightfit.data.tokens import Tokens
 
 
 def words_of(chance: random.Random, longest: int) -> str:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from tests.toys import WORDS, toy_tokenizer
 from tightfit.config import KeptText
-from tightfit.data.batches import tokenise
 from tightfit.data.shared_work import (
     OVERHEAD_BYTES,
     BoundedMemory,
@@ -21,6 +20,7 @@ from tightfit.data.shared_work import (
     shared_work,
     sharing,
 )
+from tightfit.data.text_tokenizer import tokenise
 
 TEXTS = [" ".join(WORDS[i : i + 1 + i % 9]) for i in range(20)]
 

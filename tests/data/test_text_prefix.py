@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from tests.toys import toy_rows, toy_tokenizer
 from tightfit.data.text_prefix import prefixed, put_prefix
-from tightfit.data.tokens import TextTokenizer
+from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.errors import ModelError
 
 TEXTS = [row["text"] for row in toy_rows(20)]

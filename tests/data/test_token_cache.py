@@ -16,7 +16,7 @@ from tests.toy_setups import toy_job
 from tests.toys import toy_tokenizer
 from tightfit.config import KeptText
 from tightfit.data import token_cache
-from tightfit.data.batches import tokenise
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.data.token_cache import TokenCache, fingerprint
 from tightfit.data.tokens import Tokens
 from tightfit.errors import MachineError

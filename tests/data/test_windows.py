@@ -14,9 +14,10 @@ from tests.toy_setups import LABELS, SHORT, Notes, toy_job, toy_settings
 from tests.toys import WORDS, toy_tokenizer, write_jsonl
 from tightfit import Run, train
 from tightfit.config import Decision
-from tightfit.data.batches import collate, tokenise
+from tightfit.data.batches import collate
 from tightfit.data.table import Table
-from tightfit.data.tokens import MOST_WINDOWS, Tokens
+from tightfit.data.text_tokenizer import MOST_WINDOWS, tokenise
+from tightfit.data.tokens import Tokens
 from tightfit.encoder.on_torch import all_logits
 from tightfit.engines.engine import TorchEngine
 from tightfit.model.classifier import predict_logits

@@ -12,7 +12,7 @@ from tests.encoder.artefacts import assert_close, both, padded, random_tokens
 from tests.fixtures import Encoders
 from tests.toy_setups import TEXTS, toy_classifier
 from tests.toys import toy_encoder
-from tightfit.data.batches import tokenise
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.encoder import frozen_classifier as home
 from tightfit.encoder.on_torch import ACTIVATIONS, all_logits
 from tightfit.families import COMPUTED

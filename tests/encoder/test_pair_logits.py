@@ -11,8 +11,9 @@ from tests.data.test_pair_tokens import random_pairs
 from tests.encoder.artefacts import assert_close, both, moved, padded
 from tests.fixtures import Encoders
 from tests.toys import SMALL, toy_encoder
-from tightfit.data.batches import collate, tokenise
+from tightfit.data.batches import collate
 from tightfit.data.text_pair import TextPair
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.encoder.on_torch import all_logits
 from tightfit.families import COMPUTED, reads_segments
 from tightfit.families.sizes import read_object

@@ -15,7 +15,7 @@ from tests.exports import toy_texts
 from tests.toy_setups import toy_job, toy_loop
 from tests.training.test_loop import QUIET, recorded, without_dropout
 from tightfit import Run, TrainResult
-from tightfit.data import batches
+from tightfit.data import batch_order
 from tightfit.encoder.threads import side_by_side
 from tightfit.engines.engine import EngineModel, torch_engine
 from tightfit.training.probe import frozen_features
@@ -24,7 +24,7 @@ from tightfit.training.probe import frozen_features
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever the machine has, and for batches of toys."""
-    monkeypatch.setattr(batches, "LEAST_PLACES", 8)
+    monkeypatch.setattr(batch_order, "LEAST_PLACES", 8)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

@@ -19,7 +19,7 @@ from tests.toy_setups import (
     toy_predictor,
 )
 from tests.toys import WORDS
-from tightfit.data.batches import tokenise
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.engines.predictor import Predictor, check_max_length
 from tightfit.errors import SettingsError
 from tightfit.model.classifier import Classifier, predict_logits

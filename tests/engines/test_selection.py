@@ -19,7 +19,8 @@ from tests.exports import LENGTH, toy_run, toy_texts, wide_encoder
 from tests.toy_setups import TASK, Notes
 from tests.toys import write_jsonl
 from tightfit import Run, extras, predict
-from tightfit.data.batches import Batch, length_sorted
+from tightfit.data.batch_order import length_sorted
+from tightfit.data.batches import Batch
 from tightfit.data.tokens import Tokens
 from tightfit.encoder import FrozenClassifier
 from tightfit.encoder.on_torch import all_logits

@@ -39,10 +39,10 @@ import tightfit
 from tests.command import Recorder
 from tests.toy_estimators import COUNT, IDS, SETTINGS, TEXTS, TWO, WEIGHTS, toy_estimator
 from tightfit import Run, TightfitClassifier, TrainResult
-from tightfit.data import tokens
+from tightfit.data import text_tokenizer
 from tightfit.data.shared_work import BoundedMemory, SharedWork, TextTokens
 from tightfit.data.table import Table
-from tightfit.data.tokens import TextTokenizer
+from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.errors import ArtefactError, Interrupted
 from tightfit.estimator import text_estimator
 from tightfit.training import probe
@@ -251,14 +251,14 @@ def test_in_a_pipeline_and_a_search(make: Make) -> None:
 def test_a_search_tokenises_each_row_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three rates, two folds, a last fit on all rows, and every scoring."""
     counts: Counter[str] = Counter()
-    heads = tokens._ENCODERS["head"]
+    heads = text_tokenizer._ENCODERS["head"]
 
     def counted(tokenizer: TextTokenizer, texts: list[str], **most: int) -> list[TextTokens]:
         counts.update(texts)
         return heads(tokenizer, texts, **most)
 
     # The look at a sample of rows, whether the encoder reads them at all, does not come this way.
-    monkeypatch.setitem(tokens._ENCODERS, "head", counted)
+    monkeypatch.setitem(text_tokenizer._ENCODERS, "head", counted)
     monkeypatch.setattr("tightfit.estimator.text_estimator._SHARED", SharedWork())
     rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-4, 1e-3, 1e-2)]
     GridSearchCV(make(), {"settings": rates}, cv=2, return_train_score=True).fit(TEXTS, TWO)

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.toy_setups import LABELS, TASK, TEXTS, toy_classifier
 from tests.toys import SMALL, toy_encoder
-from tightfit.data.batches import tokenise
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.encoder.adapter_weights import ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX
 from tightfit.errors import ArtefactError, BudgetError
 from tightfit.model.adapter_folder import tensor_shapes

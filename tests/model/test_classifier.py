@@ -12,7 +12,8 @@ from torch import nn
 
 from tests.toy_setups import LABELS, TEXTS, toy_classifier
 from tests.toys import SMALL
-from tightfit.data.batches import Batch, collate, tokenise
+from tightfit.data.batches import Batch, collate
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.data.tokens import Tokens
 from tightfit.errors import BudgetError
 from tightfit.model.adapters import adapter_dropouts, base_model

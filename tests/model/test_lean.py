@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from tests.fixtures import Encoders
 from tests.toy_setups import TEXTS, toy_classifier, toy_job, toy_loop
-from tightfit.data.batches import Batch, collate, tokenise
+from tightfit.data.batches import Batch, collate
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.families import COMPUTED
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder, why_not_lean

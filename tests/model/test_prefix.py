@@ -18,7 +18,8 @@ import torch
 from tests.fixtures import Encoders
 from tests.toy_setups import TEXTS, Notes, ToyLoop, toy_classifier, toy_job, toy_loop
 from tightfit.config import Decision
-from tightfit.data.batches import collate, tokenise
+from tightfit.data.batches import collate
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.data.tokens import Tokens
 from tightfit.errors import Interrupted
 from tightfit.families import COMPUTED

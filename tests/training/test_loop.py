@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.toy_setups import CountingBar, Notes, Speaker, toy_job, toy_loop
-from tightfit.data import batches
+from tightfit.data import batch_order, batches
 from tightfit.errors import MachineError, ProofError
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
@@ -133,7 +133,7 @@ def test_parts_of_a_batch_are_the_batch(
 ) -> None:
     """Every row once, in passes of about 40 tokens at most: gradients to 1e-6."""
     found, rows = [], list(range(3, 35))
-    monkeypatch.setattr(batches, "LEAST_PLACES", 8)
+    monkeypatch.setattr(batch_order, "LEAST_PLACES", 8)
     for most in (10_000, 40):
         monkeypatch.setattr(batches, "FP32_PADDED_TOKENS", most)
         setup = toy_job(bert, *QUIET, "optim.batch=32")

@@ -19,7 +19,7 @@ from tests.toy_setups import (
 )
 from tests.toys import toy_encoder, toy_tokenizer
 from tightfit.config import ASKED, Config, Decision, load_config, undecided
-from tightfit.data.batches import batch_order, padding_share
+from tightfit.data.batch_order import batch_order, padding_share
 from tightfit.data.sources import Columns
 from tightfit.data.table import Table
 from tightfit.errors import BudgetError, DataError, ModelError

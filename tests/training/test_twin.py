@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, get_cosine_schedule
 
 from tests.toy_setups import toy_job, toy_loop
 from tests.toys import toy_encoder
-from tightfit.data.batches import batch_order
+from tightfit.data.batch_order import batch_order
 from tightfit.model.encoders import quiet_transformers
 from tightfit.training.setup import Setup
 

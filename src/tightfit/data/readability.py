@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tightfit.data.tokens import TextTokenizer
+from tightfit.data.text_tokenizer import TextTokenizer
 
 UNREAD = 0.05
 """Share of unknown tokens from which on an encoder cannot read the texts."""

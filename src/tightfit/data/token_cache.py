@@ -21,15 +21,15 @@ import platformdirs
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.config import KeptText
-from tightfit.data.batches import tokenise
 from tightfit.data.text_pair import as_bytes
-from tightfit.data.tokens import (
+from tightfit.data.text_tokenizer import (
     CHARACTERS_A_TOKEN,
     MOST_WINDOWS,
     SPARE_TOKENS,
-    Tokens,
     digest_of_rules,
+    tokenise,
 )
+from tightfit.data.tokens import Tokens
 from tightfit.errors import MachineError
 from tightfit.storage.files import machine_errors, write_bytes
 
@@ -66,7 +66,7 @@ class TokenCache:
         long_text: KeptText = "head",
         advance: Callable[[int], None] | None = None,
     ) -> Tokens:
-        """What :func:`tightfit.data.batches.tokenise` gives, or gave in an earlier run."""
+        """What :func:`tightfit.data.text_tokenizer.tokenise` gives, or gave in an earlier run."""
         small = sum(map(len, texts)) < MANY_CHARACTERS
         if small or not self._most_bytes or not tokenizer.is_fast:
             return tokenise(tokenizer, texts, max_length, long_text=long_text, advance=advance)

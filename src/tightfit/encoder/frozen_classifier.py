@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.data.tokens import TextTokenizer, Tokens
+from tightfit.data.text_tokenizer import TextTokenizer
+from tightfit.data.tokens import Tokens
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, HEAD_FILE, AdapterWeights
 from tightfit.encoder.frozen import FrozenEncoder
 from tightfit.encoder.network import Network, put_together
@@ -159,7 +160,7 @@ def open_classifier(
     whole = not any((adapter / name).is_file() for name in (ADAPTER_CONFIG, HEAD_FILE))
     encoder = FrozenEncoder.of(adapter if whole else base)
     weights = AdapterWeights() if whole else AdapterWeights.read(adapter)
-    classifier = FrozenClassifier(encoder, weights, TextTokenizer.of(adapter), padded_tokens)
+    classifier = FrozenClassifier(encoder, weights, TextTokenizer.shared(adapter), padded_tokens)
     # What cannot be computed shows here, and not at the first answer.
     _ = classifier.network
     return classifier

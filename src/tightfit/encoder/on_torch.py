@@ -21,13 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from tightfit.data.batches import (
-    FP32_PADDED_TOKENS,
-    Batch,
-    collate,
-    length_sorted,
-    most_padded_tokens,
-)
+from tightfit.data.batch_order import length_sorted
+from tightfit.data.batches import FP32_PADDED_TOKENS, Batch, collate, most_padded_tokens
 from tightfit.data.gpu import best_device, copied
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.forward import logits, states

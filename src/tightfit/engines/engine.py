@@ -17,15 +17,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tightfit.config import KeptText
-from tightfit.data.batches import (
-    BATCH_PADDED_TOKENS,
-    FP32_PADDED_TOKENS,
-    Batch,
-    most_padded_tokens,
-    tokenise,
-)
+from tightfit.data.batches import BATCH_PADDED_TOKENS, FP32_PADDED_TOKENS, Batch, most_padded_tokens
 from tightfit.data.gpu import best_device
-from tightfit.data.tokens import SEGMENTS, Tokens
+from tightfit.data.text_tokenizer import SEGMENTS, tokenise
+from tightfit.data.tokens import Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.errors import ArtefactError

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import storage
-from tightfit.data.batches import tokenise
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.engines.engine import OnnxEngine, TorchEngine, in_own_unit
 from tightfit.engines.parity import (

@@ -29,7 +29,7 @@ from transformers import (
 
 from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
 from tightfit.data.text_pair import are_pairs, as_input
-from tightfit.data.tokens import SEGMENTS
+from tightfit.data.text_tokenizer import SEGMENTS
 from tightfit.encoder.on_torch import Engine
 from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.exporting import onnx_graph

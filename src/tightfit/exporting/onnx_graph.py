@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tightfit.data.tokens import SEGMENTS
+from tightfit.data.text_tokenizer import SEGMENTS
 from tightfit.engines.engine import GRAPH_INPUTS
 from tightfit.exporting.format_names import PURPOSE, ensure_onnx
 from tightfit.extras import ensure, require

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from tightfit.data.batches import tokenise
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.encoder.on_torch import all_logits
 from tightfit.engines.engine import TorchEngine
 from tightfit.engines.parity import Loss

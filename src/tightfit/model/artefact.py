@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
-from tightfit.data.tokens import TOKENIZER, TOKENIZER_CONFIG
+from tightfit.data.text_tokenizer import TOKENIZER, TOKENIZER_CONFIG
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, HEAD_FILE, PEFT_PREFIX
 from tightfit.errors import ArtefactError
 from tightfit.families import FAMILIES

@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config
-from tightfit.data.batches import Batch, collate, length_sorted, most_padded_tokens
+from tightfit.data.batch_order import length_sorted
+from tightfit.data.batches import Batch, collate, most_padded_tokens
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.threads import side_by_side
 from tightfit.errors import BudgetError

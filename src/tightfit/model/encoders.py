@@ -27,7 +27,7 @@ from transformers.utils import logging as transformers_logging
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.data.text_prefix import put_prefix
-from tightfit.data.tokens import SEGMENTS, UNBOUNDED
+from tightfit.data.text_tokenizer import SEGMENTS, UNBOUNDED
 from tightfit.errors import ModelError
 from tightfit.families import FAMILIES, mean_block, reads_segments
 from tightfit.model.locate import Source

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tightfit.data.batches import Batch, collate, length_sorted
+from tightfit.data.batch_order import length_sorted
+from tightfit.data.batches import Batch, collate
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.threads import side_by_side
 from tightfit.model.lean import LeanEncoder

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tightfit.data.readability import Readability, readability
-from tightfit.data.tokens import TextTokenizer
+from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.extras import available, pip_command
 from tightfit.model.embedded import E5
 from tightfit.model.locate import find_embedded, locate

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from tightfit.config import Config
 from tightfit.data.batches import Batch
 from tightfit.data.text_prefix import prefixed
-from tightfit.data.tokens import TextTokenizer, Tokens
+from tightfit.data.text_tokenizer import TextTokenizer
+from tightfit.data.tokens import Tokens
 from tightfit.display import score_name
 from tightfit.encoder import FrozenEncoder
 from tightfit.encoder.network import Network, bare_network

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from tightfit.data.balanced import balanced_batch
-from tightfit.data.batches import count_padded_tokens
+from tightfit.data.batch_order import count_padded_tokens
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress

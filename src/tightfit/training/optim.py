@@ -14,7 +14,7 @@ from torch import nn
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Optim
-from tightfit.data.batches import batch_order
+from tightfit.data.batch_order import batch_order
 from tightfit.model.adapters import NEAR_IDENTITY
 
 RATE = "rate"

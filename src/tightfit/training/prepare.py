@@ -18,8 +18,9 @@ from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
 from tightfit.config import ASKED, Config, Decision, Decisions, KeptText, Use
-from tightfit.data.batches import padding_share, tokenise
+from tightfit.data.batch_order import padding_share
 from tightfit.data.gpu import best_device
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.data.token_cache import TokenCache
 from tightfit.data.tokens import Tokens
 from tightfit.families import Pooling

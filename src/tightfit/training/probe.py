@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tightfit.data.batches import collate, length_sorted
+from tightfit.data.batch_order import length_sorted
+from tightfit.data.batches import collate
 from tightfit.data.shared_work import once
 from tightfit.encoder.threads import side_by_side
 from tightfit.model.adapters import output_layer

@@ -19,15 +19,10 @@ from scipy.stats import binomtest
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, Objective
-from tightfit.data.batches import (
-    Batch,
-    Tokens,
-    divided,
-    length_histogram,
-    length_sorted,
-    most_padded_tokens,
-)
+from tightfit.data.batch_order import divided, length_histogram, length_sorted
+from tightfit.data.batches import Batch, most_padded_tokens
 from tightfit.data.splits import limit_rows
+from tightfit.data.tokens import Tokens
 from tightfit.model.classifier import Classifier
 from tightfit.model.dropout import DropoutDraws
 from tightfit.model.lean import LeanEncoder

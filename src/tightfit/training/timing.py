@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from tightfit.data.batches import Batch, collate, count_padded_tokens, length_sorted
+from tightfit.data.batch_order import count_padded_tokens, length_sorted
+from tightfit.data.batches import Batch, collate
 from tightfit.data.tokens import Tokens
 from tightfit.model.classifier import build
 from tightfit.model.proofs import ROUND_TRIP_ROWS, GradientWatch

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tightfit import storage
 from tightfit.config import Config, settings_of, typed
-from tightfit.data.tokens import TextTokenizer
+from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
 from tightfit.experiments.baselines import EMBEDDINGS, RATED, Embed, baselines_of, run_baseline
 from tightfit.experiments.cells import (

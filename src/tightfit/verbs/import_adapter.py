@@ -17,8 +17,8 @@ from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.shapes import EncoderShapes
 from tightfit.config import Config, load_config, undecided
-from tightfit.data.batches import tokenise
 from tightfit.data.sources import Columns, read_table
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.display import Shown
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG
 from tightfit.engines.predictor import check_max_length

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import transformers
 from transformers import AutoTokenizer
 
 from tests.toys import toy_tokenizer
-from tightfit.data.tokens import TextTokenizer, Tokens
+from tightfit.data.text_tokenizer import TextTokenizer
+from tightfit.data.tokens import Tokens
 from tightfit.errors import ModelError
 
 TEXTS = [
@@ -77,3 +80,30 @@ def test_damaged_files_are_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("{")
     with pytest.raises(ModelError, match="no usable tokenizer"):
         TextTokenizer.of(tmp_path)
+
+
+def saved(folder: Path, **settings: Any) -> Path:
+    """The toys' tokenizer in a folder of its own."""
+    toy_tokenizer().save_pretrained(folder)
+    rewrite(folder, **settings)
+    return folder
+
+
+def test_equal_files_share_a_tokenizer(tmp_path: Path) -> None:
+    """And others do not; one that is handed to another process is its own there."""
+    one, same = (TextTokenizer.shared(saved(tmp_path / name)) for name in "ab")
+    left = TextTokenizer.shared(saved(tmp_path / "c", truncation_side="left"))
+    assert one is same is not left
+    assert left.truncation_side == "left"
+    other = pickle.loads(pickle.dumps(one))
+    assert rows_of(other.tokens(TEXTS, 8)) == rows_of(one.tokens(TEXTS, 8))
+
+
+def test_threads_may_cut_elsewhere(tmp_path: Path) -> None:
+    """Each has its own longest row, though the library remembers one for all."""
+    tokenizer = TextTokenizer.shared(saved(tmp_path))
+    lengths = [4, 6, 8, 10] * 100
+    expected = {most: rows_of(tokenizer.tokens(TEXTS, most)) for most in set(lengths)}
+    with ThreadPoolExecutor(8) as threads:
+        found = threads.map(lambda most: rows_of(tokenizer.tokens(TEXTS, most)), lengths)
+        assert list(found) == [expected[most] for most in lengths]

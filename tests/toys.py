@@ -24,7 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "roberta": {"num_hidden_layers": 2, "intermediate_size": 64, "max_position_embeddings": 66},
     "xlm-roberta": {"num_hidden_layers": 2, "intermediate_size": 64, "max_position_embeddings": 66},
     "camembert": {"num_hidden_layers": 2, "intermediate_size": 64, "max_position_embeddings": 66},
-    "electra": {"num_hidden_layers": 2, "intermediate_size": 64, "embedding_size": 32},
+    "electra": {"num_hidden_layers": 2, "intermediate_size": 64, "embedding_size": 16},
     "distilbert": {"n_layers": 2, "dim": 32, "hidden_dim": 64, "n_heads": 2},
     "mpnet": {"num_hidden_layers": 2, "intermediate_size": 64, "max_position_embeddings": 66},
     "deberta-v2": {"num_hidden_layers": 2, "intermediate_size": 64, "relative_attention": True},

@@ -48,7 +48,7 @@ TOKENS = rows_of([4] * ROWS)
 # --- PyTorch's own -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", [*COMPUTED, "electra", "deberta-v2"])
+@pytest.mark.parametrize("family", [*COMPUTED, "albert", "deberta-v2"])
 @pytest.mark.parametrize(
     "settings",
     [[], ["adapters.method=none"], ["adapters.method=ia3"], ["adapters.dora=true"], VERA],

@@ -89,7 +89,7 @@ def test_it_is_decided_from_training_rows(bert: Path) -> None:
         ("bert", ("head.pooling=mean",), 64, "mean", ASKED),
         ("bert", (), 10, "mean", "9 rows are too few"),
         ("bert", ("head.kind=stock",), 64, "first", "was trained on first tokens"),
-        ("electra", (), 64, "first", "no block of electra"),
+        ("albert", (), 64, "first", "no block of albert"),
         ("bert", ("adapters.method=ia3",), 64, "first", "adapters.method=ia3 leaves"),
     ],
 )

@@ -41,7 +41,7 @@ class Ops(BlockOps[Linear], Protocol):
     """What numpy and torch do differently, for one batch."""
 
     def embedded(self, network: Network) -> Array:
-        """Sum of the embeddings of each token, (T, H)."""
+        """Sum of the embeddings of each token, (T, H), or narrower."""
 
     def enter(self, x_TH: Array) -> Array:
         """The same in the number format of the blocks."""
@@ -69,7 +69,10 @@ def states(network: Network, ops: Ops) -> tuple[Array, Array]:
 
 def _below_last(network: Network, ops: Ops) -> Array:
     """What the last block reads, (T, H)."""
-    x_TH = ops.enter(ops.norm(ops.embedded(network), network.embedding_norm))
+    x_TH = ops.norm(ops.embedded(network), network.embedding_norm)
+    if network.embedding_projection is not None:
+        x_TH = ops.linear(network.embedding_projection, x_TH)
+    x_TH = ops.enter(x_TH)
     for block in network.blocks[:-1]:
         x_TH = through(block, x_TH, ops)
     return x_TH

@@ -79,6 +79,8 @@ class Network:
     """Embeddings of segments (token types), where there are any: S is 2, or 1."""
     embedding_norm: Norm
     blocks: tuple[BlockWeights[Linear], ...]
+    embedding_projection: Linear | None
+    """To the hidden width, where embeddings are narrower."""
     position_bias: Array | None
     """Added to attention scores, by bucket of the distance and by head."""
     head: tuple[tuple[Linear, str | None], ...]
@@ -144,6 +146,7 @@ class _Parts:
             None if types is None else types.floats,
             self.norm(f"{base}.LayerNorm"),
             tuple(map(self.block, range(encoder.depth))),
+            self.embedding_projection(),
             bias and self.stored(f"{encoder.family.encoder}.{bias}.weight").floats,
             self.stored_head() if bare else self.head(),
             "mean" if bare else self.pooling(),
@@ -152,6 +155,13 @@ class _Parts:
         if strange:
             raise UnknownInside("the adapter changes other parts", seen=", ".join(sorted(strange)))
         return network
+
+    def embedding_projection(self) -> Linear | None:
+        """Where the checkpoint has one: its embeddings may be as wide as its blocks."""
+        below = self.encoder.inside.embedding_projection
+        name = f"{self.encoder.family.encoder}.{below}"
+        absent = below is None or self.encoder.find(f"{name}.weight") is None
+        return None if absent else self.linear(name)
 
     def pooling(self) -> Pooling:
         """The mean, where the adapter brings the block that stands for it."""

@@ -173,6 +173,7 @@ class _Target:
         outside = _Target(torch.float32, self.device)
         *below, last = network.blocks
         bias, segments_SH = network.position_bias, network.segments_SH
+        widening = network.embedding_projection
         return Network(
             network.encoder,
             outside.table(network.words),
@@ -184,6 +185,7 @@ class _Target:
                 *(self.block(block, first_only=False) for block in below),
                 self.block(last, first_only=network.pooling == "first"),
             ),
+            None if widening is None else outside.linear(widening),
             None if bias is None else self.tensor(bias),
             tuple((outside.linear(linear), activation) for linear, activation in network.head),
             network.pooling,

@@ -21,4 +21,5 @@ ELECTRA = Family(
     (replace(roberta.TWO_LAYERS, activation="gelu"),),
     segments=2,
     rest=_rest,
+    inside=replace(bert.BLOCK, embedding_projection="embeddings_project"),
 )

@@ -67,6 +67,8 @@ class Block:
     """Of the norms; None where ``layer_norm_eps`` says it."""
     position_bias: str | None = None
     """Path below the encoder of a table, buckets x heads, added to attention by distance."""
+    embedding_projection: str | None = None
+    """Path below the encoder of what widens narrow embeddings; absent where they are not."""
 
 
 @dataclass(frozen=True)

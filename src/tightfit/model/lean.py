@@ -108,6 +108,7 @@ class LeanEncoder:
         table = below(inside.position_bias).weight.detach() if inside.position_bias else None
         weighed, mixed, out = _shares(layers[0], inside) if frozen_dropout else (0.0, 0.0, 0.0)
         self._embedding_dropout = below("embeddings.dropout").p if frozen_dropout else 0.0
+        self._widening = getattr(self.model.base_model, inside.embedding_projection or "", None)
         self._ops = partial(
             _Ops,
             dtype=dtype,
@@ -154,6 +155,8 @@ class LeanEncoder:
             x_BLH = self.model.base_model.embeddings(**given)
             if drawn is not None:
                 x_BLH = drawn.drop(x_BLH, self._embedding_dropout)
+            if self._widening is not None:
+                x_BLH = self._widening(x_BLH)
             return self._through(range(self.frozen_depth), x_BLH.to(self.dtype), batch, drawn)
 
     def pooled(

@@ -307,12 +307,13 @@ class Run(Shown):
 
     @cached_property
     def side(self) -> SideHead | None:
-        """What reads characters beside it, where there is such a head."""
-        if self.plan.side is None:
-            return None
-        from tightfit.model.side_head import SideHead
+        """What reads the texts beside it, where there is such a head."""
+        from tightfit.model.side_head import read_side
 
-        return SideHead.read(self.artefact, self.plan.num_labels)
+        length = self.decisions.max_length.value
+        return read_side(
+            self.artefact, self.plan, self.base, lambda texts: self.model.tokens(texts, length)
+        )
 
     @cached_property
     def predictor(self) -> Predictor:

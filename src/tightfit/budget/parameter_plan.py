@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 from tightfit.budget.budget_errors import over_budget
-from tightfit.budget.parts import HeadLayer, LayerPlan, SidePlan, VectorPlan
+from tightfit.budget.parts import HeadLayer, LayerPlan, SidePlan, SideReads, VectorPlan
 from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
 from tightfit.families import Pooling
 from tightfit.families.bert import BERT
@@ -159,6 +159,7 @@ class Plan:
             **({"vectors": list(map(asdict, self.vectors))} if self.vectors else {}),
             **({"mean_block": list(self.mean_block)} if self.mean_block else {}),
             **({"side_buckets": self.side.buckets} if self.side else {}),
+            **({"side_reads": self.side.reads} if self.side and self.side.reads == "pairs" else {}),
             **({"shared": list(self.record.constants)} if self.record.constants else {}),
         }
 
@@ -202,10 +203,15 @@ class Plan:
                 for vector in value.get("vectors", [])
             ),
             mean_block=_names(value.get("mean_block", [])),
-            side=SidePlan(_typed(value["side_buckets"], int), value["num_labels"])
-            if "side_buckets" in value
-            else None,
+            side=_side_from_json(value) if "side_buckets" in value else None,
         )
+
+
+def _side_from_json(value: Mapping[str, Any]) -> SidePlan:
+    reads = value.get("side_reads", "characters")
+    if reads not in get_args(SideReads):
+        raise TypeError(f"side_reads {reads!r}")
+    return SidePlan(_typed(value["side_buckets"], int), value["num_labels"], reads)
 
 
 def _names_where(has: Callable[[Method], object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tightfit.budget.shapes import LinearShape
 from tightfit.errors import SettingsError
@@ -82,13 +83,18 @@ SIDE_HEAD = "side"
 """What its tensors are called, before a dot."""
 
 
+SideReads = Literal["characters", "pairs"]
+"""Hashed characters of a text, or how the frozen states of a pair's texts differ."""
+
+
 @dataclass(frozen=True)
 class SidePlan:
-    """A linear map of hashed characters, beside the encoder."""
+    """A linear map beside the classifier."""
 
     buckets: int
-    """Numbers that it reads of a text."""
+    """Numbers that it reads of a text, or of a pair."""
     labels: int
+    reads: SideReads = "characters"
 
     @property
     def parameters(self) -> int:

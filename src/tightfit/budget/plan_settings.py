@@ -15,7 +15,7 @@ from tightfit.budget.allocate import (
     same_rank,
 )
 from tightfit.budget.parameter_plan import Plan
-from tightfit.budget.parts import HeadLayer, SidePlan, VectorPlan
+from tightfit.budget.parts import HeadLayer, SidePlan, SideReads, VectorPlan
 from tightfit.budget.shapes import EncoderShapes
 from tightfit.budget.targets import targeted
 from tightfit.config import Config
@@ -51,7 +51,9 @@ def plan_by(
     """
     method, cap = METHODS[config.adapters.method], config.budget.cap
     # How many buckets suit rows and cap is for a training to decide.
-    side = SidePlan(config.head.side, num_labels) if isinstance(config.head.side, int) else None
+    reads: SideReads = "pairs" if config.data.pair else "characters"
+    asked = config.head.side
+    side = SidePlan(asked, num_labels, reads) if isinstance(asked, int) else None
     budget = cap - side.parameters if cap is not None and side else cap
     pooling = pooling if config.head.pooling == "auto" else config.head.pooling
     block = _mean_block(shapes, method) if pooling == "mean" else ()

@@ -237,13 +237,14 @@ class CascadePredictor(Predictor):
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the encoder, for all texts."""
-        return self._logits(super().tokens(texts), progress)
+        return self._logits(super().tokens(texts, progress), progress)
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
+    def tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Tokens:
         """What the encoder has to read, beside what is answered already."""
         task = need_one_class(self.task, "a cascade")
         answered_N, probabilities_AK = self.cascade.answers(task, texts)
-        rest = super().tokens([texts[i] for i in np.flatnonzero(~answered_N).tolist()])
+        own_texts = [texts[i] for i in np.flatnonzero(~answered_N).tolist()]
+        rest = super().tokens(own_texts, progress)
         own = {each.name: getattr(rest, each.name) for each in fields(Tokens)}
         return _Rest(**own, answered_N=answered_N, probabilities_AK=probabilities_AK)
 

@@ -46,7 +46,7 @@ class Decisions:
         long_text: what is kept of a longer text.
         pooling: what the head reads of the encoder's last layer.
         encoder: the encoder, where there was a choice.
-        side: buckets that the plan pays for a side head, 0 for none.
+        side: numbers that the plan pays a side head to read, 0 for none.
         side_factor: what its outputs are multiplied by, where there is one.
         prefix: what stands before every text, where the encoder was trained for something.
         epochs: passes over the training rows.

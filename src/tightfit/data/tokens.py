@@ -31,6 +31,8 @@ class Tokens:
     token types. None for single texts, and for encoders that do not ask."""
     added_NK: NDArray[np.float32] | None = None
     """What a side head adds to the logits of each text."""
+    kept: float = 1.0
+    """What the classifier's own logits are multiplied by before that."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -51,7 +53,13 @@ class Tokens:
             weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
             firsts = np.flatnonzero(np.diff(self.owners, prepend=-1))  # every text has a window
             logits_WK = np.add.reduceat(logits_WK * weights_W1, firsts).astype(np.float32)
-        return logits_WK if self.added_NK is None else logits_WK + self.added_NK
+        if self.added_NK is None:
+            return logits_WK
+        return (self.kept * logits_WK + self.added_NK).astype(np.float32)
+
+    def without_side(self, logits_NK: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What :meth:`by_text` was given, of single windows, by what it made of it."""
+        return logits_NK if self.added_NK is None else (logits_NK - self.added_NK) / self.kept
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from tightfit.encoder.adapter_weights import AdapterWeights
 from tightfit.encoder.frozen import FrozenEncoder, UnknownInside
-from tightfit.encoder.frozen_classifier import FrozenClassifier, LogitsOfTexts, open_classifier
+from tightfit.encoder.frozen_classifier import (
+    FrozenClassifier,
+    LogitsOfTexts,
+    open_classifier,
+    open_encoder,
+)
 
 __all__ = [
     "AdapterWeights",
@@ -13,4 +18,5 @@ __all__ = [
     "LogitsOfTexts",
     "UnknownInside",
     "open_classifier",
+    "open_encoder",
 ]

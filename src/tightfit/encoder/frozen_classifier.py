@@ -23,7 +23,7 @@ from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, HEAD_FILE, AdapterWeights
 from tightfit.encoder.frozen import FrozenEncoder
-from tightfit.encoder.network import Network, put_together
+from tightfit.encoder.network import Network, bare_network, put_together
 from tightfit.encoder.on_numpy import numpy_logits
 
 if TYPE_CHECKING:
@@ -140,6 +140,20 @@ class FrozenClassifier:
             more: ``dtype`` and ``device``, as :class:`TorchForward` takes them.
         """
         return _torch_side().TorchForward(self.network, padded_tokens=self.padded_tokens, **more)
+
+
+def open_encoder(folder: Path, *, padded_tokens: int | None = None) -> FrozenClassifier:
+    """The encoder alone: its "logits" are the means of each text's states, (N, H).
+
+    Raises:
+        UnknownInside: only ``transformers`` knows how to compute it.
+        ModelError: the encoder or its tokenizer is damaged.
+    """
+    encoder = FrozenEncoder.of(folder)
+    tokenizer = TextTokenizer.shared(folder)
+    bare = FrozenClassifier(encoder, AdapterWeights(), tokenizer, padded_tokens)
+    vars(bare)["network"] = replace(bare_network(encoder), head=())
+    return bare
 
 
 def open_classifier(

@@ -89,8 +89,8 @@ class Network:
 
     @property
     def labels(self) -> int:
-        """Logits of each row."""
-        return len(self.head[-1][0].bias_O)
+        """Logits of each row; numbers of a state where there is no head."""
+        return len(self.head[-1][0].bias_O) if self.head else self.encoder.hidden
 
     @property
     def multiplications(self) -> int:

@@ -6,7 +6,7 @@ Shapes: N rows, K labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -52,15 +52,15 @@ class Predictor:
     reach: float | None = None
     """How far the intervals of ratings reach to either side."""
     side: SideHead | None = None
-    """What reads characters beside the model."""
+    """What reads the texts beside the model."""
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
-        return self._logits(self.tokens(texts), progress)
+        return self._logits(self.tokens(texts, progress), progress)
 
     def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
         """Probabilities and labels of the texts, in their order."""
-        return self.predict_tokens(self.tokens(texts), progress)
+        return self.predict_tokens(self.tokens(texts, progress), progress)
 
     def embeddings(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """``embeddings_NF`` of the texts, in their order: what the output layer reads.
@@ -84,10 +84,10 @@ class Predictor:
             )
         return self.model.embedder
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
+    def tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Tokens:
         """The texts as the classifier reads them."""
         read = self._read(texts)
-        return read if self.side is None else replace(read, added_NK=self.side.logits(texts))
+        return read if self.side is None else self.side.beside(read, texts, progress)
 
     def _read(self, texts: Sequence[str]) -> Tokens:
         return self.model.tokens(texts, self.max_length, long_text=self.long_text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ class Comparison:
         self._temperature = run.predictor.temperature
         self._tokens = tokenise(classifier.tokenizer, rows.texts, length)
         if run.side is not None:
-            self._tokens = replace(self._tokens, added_NK=run.side.logits(rows.texts))
+            self._tokens = run.side.beside(self._tokens, rows.texts, progress)
         self._run_NK = self._all(self._run, "the run")
         self._probes = probes(
             vocabulary=base_model(classifier.module).config.vocab_size,
@@ -231,8 +231,9 @@ class Comparison:
 
     def without_side(self) -> Loss | None:
         """What is lost on the rows where what a side head adds is left out."""
-        added_NK = self._tokens.added_NK
-        return None if added_NK is None else self._loss(self._run_NK - added_NK)
+        if self._tokens.added_NK is None:
+            return None
+        return self._loss(self._tokens.without_side(self._run_NK))
 
     def _loss(self, export_NK: NDArray[np.float32]) -> Loss:
         both, targets_N = (self._run_NK, export_NK), self._rows.targets_N

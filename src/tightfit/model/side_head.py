@@ -1,7 +1,8 @@
-"""A side head: a linear map of a text's characters, whose outputs are added to the logits.
+"""A side head: a linear map beside the classifier, whose outputs are added to the logits.
 
-It reads what an encoder's vocabulary may not have, and needs no word of any language. Its features
-are made with 32-bit arithmetic on code points, so that any language can repeat them:
+Of a pair it reads how both texts differ (:mod:`tightfit.model.pair_reader`), of a text its
+characters: what an encoder's vocabulary may not have, in any language. Those features are made with
+32-bit arithmetic on code points, so that any language can repeat them:
 
 1. The first 4,000 code points are read, composed (NFC) and in lower case (Unicode's full mapping),
    each run of white space as one blank, with a blank before and behind.
@@ -18,24 +19,30 @@ Shapes: N texts, L code points, F buckets, T buckets of one text that are not 0,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
-from tightfit.budget.parts import SIDE_HEAD, SidePlan
+from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import SIDE_HEAD, SidePlan, SideReads
+from tightfit.data.tokens import Tokens
 from tightfit.errors import ArtefactError
+from tightfit.model.locate import Source
+from tightfit.model.pair_reader import PairReader
+from tightfit.progress import Progress
 from tightfit.storage import write_bytes
 
 SIDE_FILE = "side.safetensors"
 """In the folder of what trained, and in exports."""
 
-WEIGHT, BIAS = f"{SIDE_HEAD}.weight", f"{SIDE_HEAD}.bias"
+WEIGHT, PAIR_WEIGHT, BIAS = (f"{SIDE_HEAD}.{name}" for name in ("weight", "pair_weight", "bias"))
+KEPT = "kept"
 
 READ_CHARACTERS = 4_000
 """Of a text; on German news of 2,600 on average, half as many cost three points."""
@@ -82,24 +89,39 @@ class SideHead:
 
     weight_FK: NDArray[np.float32]
     bias_K: NDArray[np.float32]
+    pairs: PairReader | None = None
+    """What reads pairs, where it is a map of those."""
+    kept: float = 1.0
+    """What the classifier's own logits are multiplied by beside it: ratings are a weighted mean."""
 
     @property
     def plan(self) -> SidePlan:
         """Its size and price."""
-        return SidePlan(*self.weight_FK.shape)
+        reads: SideReads = "characters" if self.pairs is None else "pairs"
+        return SidePlan(len(self.weight_FK), len(self.bias_K), reads)
 
-    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def beside(
+        self, tokens: Tokens, texts: Sequence[str], progress: Progress | None = None
+    ) -> Tokens:
+        """The tokens of these texts, with what it adds to whatever is computed of them."""
+        return replace(tokens, added_NK=self.logits(texts, progress), kept=self.kept)
+
+    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """``logits_NK``: what it adds to those of each text."""
+        if self.pairs is not None:
+            return self.pairs.features(texts, progress) @ self.weight_FK + self.bias_K
         found_NK = np.empty((len(texts), len(self.bias_K)), dtype=np.float32)
         for row, text in enumerate(texts):
             filled_T, values_T = hashed(text, len(self.weight_FK))
             found_NK[row] = values_T @ self.weight_FK[filled_T] + self.bias_K
         return found_NK
 
-    def times(self, factor: float) -> SideHead:
+    def times(self, factor: float, *, kept: float = 1.0) -> SideHead:
         """The head that adds this many times as much."""
-        scaled = (self.weight_FK * factor, self.bias_K * factor)
-        return SideHead(*(each.astype(np.float32) for each in scaled))
+        weight_FK, bias_K = (
+            (each * factor).astype(np.float32) for each in (self.weight_FK, self.bias_K)
+        )
+        return SideHead(weight_FK, bias_K, self.pairs, kept)
 
     def write(self, folder: Path) -> None:
         """Write its one file.
@@ -107,27 +129,57 @@ class SideHead:
         Raises:
             MachineError: it cannot be written.
         """
-        tensors = {WEIGHT: np.ascontiguousarray(self.weight_FK), BIAS: self.bias_K}
-        write_bytes(folder / SIDE_FILE, save(tensors))
+        weight = WEIGHT if self.pairs is None else PAIR_WEIGHT
+        tensors = {weight: np.ascontiguousarray(self.weight_FK), BIAS: self.bias_K}
+        # No tensor, since it is no parameter that trains.
+        write_bytes(folder / SIDE_FILE, save(tensors, {KEPT: repr(self.kept)}))
 
     @classmethod
-    def read(cls, folder: Path, labels: int) -> SideHead:
+    def read(cls, folder: Path, labels: int, pairs: PairReader | None = None) -> SideHead:
         """What :meth:`write` wrote, of a classifier of so many labels.
+
+        Args:
+            folder: where it lies.
+            labels: K.
+            pairs: what reads pairs, of a classifier of those.
 
         Raises:
             ArtefactError: it is missing or something else.
         """
         try:
-            tensors = load_file(folder / SIDE_FILE)
-            head = cls(tensors[WEIGHT], tensors[BIAS])
-            if head.weight_FK.shape[1:] == head.bias_K.shape == (labels,):
+            with safe_open(folder / SIDE_FILE, "numpy") as file:
+                kept = float((file.metadata() or {}).get(KEPT, "1.0"))
+                weight = file.get_tensor(WEIGHT if pairs is None else PAIR_WEIGHT)
+                head = cls(weight, file.get_tensor(BIAS), pairs, kept)
+            fits = pairs is None or pairs.width == len(head.weight_FK)
+            if fits and head.weight_FK.shape[1:] == head.bias_K.shape == (labels,):
                 return head
             shapes = head.weight_FK.shape, head.bias_K.shape
             seen: object = f"{shapes[0]} and {shapes[1]} for {labels} labels"
-        except (OSError, SafetensorError, KeyError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             seen = error
         raise ArtefactError(
             "the side head cannot be read",
             seen=f"{folder / SIDE_FILE}: {seen}",
             next_step="restore it from a copy, or train again",
         )
+
+
+def read_side(
+    folder: Path, plan: Plan, source: Source, tokens: Callable[[Sequence[str]], Tokens]
+) -> SideHead | None:
+    """The side head of an artefact, where its plan has one.
+
+    Args:
+        folder: of the artefact.
+        plan: what trained.
+        source: the encoder below it.
+        tokens: reads single texts.
+
+    Raises:
+        ArtefactError: it cannot be read.
+    """
+    if plan.side is None:
+        return None
+    pairs = PairReader.of(source, tokens) if plan.side.reads == "pairs" else None
+    return SideHead.read(folder, plan.num_labels, pairs)

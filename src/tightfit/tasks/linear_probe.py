@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,14 +127,16 @@ class RidgeProblem:
     weight_KF: NDArray[np.float64]
     """The solution, of standardised features."""
     penalty: float
+    unseen_NK: NDArray[np.float64]
+    """What a solution on all other rows gives for each row."""
 
     @classmethod
-    def of(cls, features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> RidgeProblem:
+    def of(cls, features_NF: NDArray[Any], wanted_NK: NDArray[np.float64]) -> RidgeProblem:
         """The problem that rows set, its penalty chosen by :func:`leave_one_out`."""
         scaler = StandardScaler().fit(features_NF)
         x_NF = standardised(features_NF, scaler)
-        weight_KF, _, penalty = _ridge(x_NF, wanted_NK)
-        return cls(x_NF, scaler, wanted_NK, weight_KF, penalty / len(x_NF))
+        weight_KF, unseen_NK, penalty = _ridge(x_NF, wanted_NK)
+        return cls(x_NF, scaler, wanted_NK, weight_KF, penalty / len(x_NF), unseen_NK)
 
     def solve(self) -> LinearMap:
         """The solution, as a map of the features as they were given."""

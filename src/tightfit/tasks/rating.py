@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.ratings import PairedErrors, RatingScores
-    from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
+    from tightfit.tasks.linear_probe import LinearMap, RidgeProblem
 
 NAME = "rating"
 """Of the head's one output."""
@@ -190,29 +190,24 @@ class Rating(Task):
         """A ridge, its penalty chosen by leave-one-out."""
         from tightfit.tasks.linear_probe import fit_ridge
 
-        return fit_ridge(features_NF, self._standardised(targets_N)[:, None])
+        return fit_ridge(features_NF, self.wanted(targets_N))
 
     def head_problem(
-        self, features_NF: NDArray[np.float32], targets_N: NDArray[np.float64]
-    ) -> SolvedProblem:
+        self, features_NF: NDArray[Any], targets_N: NDArray[np.float64]
+    ) -> RidgeProblem:
         """A ridge, as of the probe."""
         from tightfit.tasks.linear_probe import RidgeProblem
 
-        return RidgeProblem.of(features_NF, self._standardised(targets_N)[:, None])
+        return RidgeProblem.of(features_NF, self.wanted(targets_N))
 
     def row_scores(self, values_N1: Array, targets_N: Array) -> Array:
         """1 less the squared error in standard deviations: the mean is the R2 of these rows against
         the mean of all."""
         return 1.0 - (values_N1[:, 0] - self._standardised(targets_N)) ** 2
 
-    def unseen_scores(
-        self, features_NF: NDArray[np.float32], targets_N: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """The same by a linear probe of all the other rows."""
-        from tightfit.tasks.linear_probe import leave_one_out
-
-        wanted_N1 = self._standardised(targets_N)[:, None]
-        return self.row_scores(leave_one_out(features_NF, wanted_N1), targets_N)
+    def wanted(self, targets_N: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Ratings, standardised, ``(N, 1)``."""
+        return self._standardised(targets_N)[:, None]
 
     def _standardised(self, targets_N: Array) -> Array:
         return (targets_N - self.mean) / self.scale

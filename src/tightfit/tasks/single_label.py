@@ -180,14 +180,9 @@ class SingleLabel(Task):
         """As :meth:`right`: the mean is the accuracy."""
         return self.right(logits_NK, targets_N)
 
-    def unseen_scores(
-        self, features_NF: NDArray[np.float32], targets_N: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
-        """Whether each row is answered rightly by a linear probe of all the others."""
-        from tightfit.tasks.linear_probe import leave_one_out
-
-        wanted_NK = np.eye(self.outputs)[targets_N]
-        return self.right(leave_one_out(features_NF, wanted_NK), targets_N)
+    def wanted(self, targets_N: NDArray[np.int64]) -> NDArray[np.float64]:
+        """1 for a row's own label, 0 for every other."""
+        return np.eye(self.outputs)[targets_N]
 
     # Answers
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tightfit.metrics.calibration import LabelTemperatures, Scale, Temperature
     from tightfit.metrics.interval import Compared, TaskScores
     from tightfit.tasks.chosen_threshold import ChosenThreshold
-    from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
+    from tightfit.tasks.linear_probe import LinearMap, RidgeProblem
 
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
 
@@ -182,9 +182,7 @@ class Task(ABC):
         of weight 2 is two rows. Only rows with one class have weights: others are refused when
         they are read, so that other kinds of target never get any."""
 
-    def head_problem(
-        self, features_NF: NDArray[np.float32], targets: NDArray[Any]
-    ) -> SolvedProblem | None:
+    def head_problem(self, features_NF: NDArray[Any], targets: NDArray[Any]) -> RidgeProblem | None:
         """What a head of this kind minimises that is solved on these features of rows; None where
         it is the logistic regression of :mod:`tightfit.tasks.solved_head`, or nothing."""
         return None
@@ -195,10 +193,20 @@ class Task(ABC):
         names."""
 
     @abstractmethod
+    def wanted(self, targets: NDArray[Any]) -> NDArray[np.float64]:
+        """What outputs, ``(N, K)``, least squares is to come close to."""
+
+    def unseen(self, features_NF: NDArray[np.float32], targets: NDArray[Any]) -> NDArray[Any]:
+        """Outputs of each row, ``(N, K)``, by a linear probe of all the other rows."""
+        from tightfit.tasks.linear_probe import leave_one_out
+
+        return leave_one_out(features_NF, self.wanted(targets))
+
     def unseen_scores(
         self, features_NF: NDArray[np.float32], targets: NDArray[Any]
     ) -> NDArray[Any]:
-        """The same by a linear probe of all the other rows."""
+        """:meth:`row_scores` of these outputs."""
+        return self.row_scores(self.unseen(features_NF, targets), targets)
 
     # Answers
 

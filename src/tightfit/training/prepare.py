@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.parts import SidePlan
 from tightfit.budget.plan_settings import plan_by
 from tightfit.config import ASKED, Config, Decision, Decisions, KeptText, Use
 from tightfit.data.batch_order import padding_share
@@ -28,6 +29,7 @@ from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
+from tightfit.model.pair_reader import PairReader
 from tightfit.model.prefix import prefix_bytes, stored_dtype
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
@@ -164,7 +166,7 @@ def _opened(
         held if dataset.folds else held.sample(config.train.eval_rows, config.seed),
         _lean(config, classifier, precision) if own_path is None else None,
         pool=reader.pool(dataset.pool_texts, long_text.value) if dataset.pool_texts else None,
-        side=SideSolver.of(dataset, plan.side, config.seed) if plan.side else None,
+        side=reader.side(dataset, plan.side, source, progress) if plan.side else None,
     )
     return setup, names
 
@@ -237,7 +239,7 @@ def _about(setup: Setup) -> Iterator[str]:
         read = "the mean of all tokens" if decisions.pooling.value == "mean" else "the first token"
         yield f"the head reads {read}: {decisions.pooling.reason}"
     if decisions.side is not None and decisions.side.reason != ASKED:
-        size = f"a side head of {decisions.side.value:,} buckets"
+        size = f"a side head of {decisions.side.value:,} numbers"
         yield f"{size if decisions.side.value else 'no side head'}: {decisions.side.reason}"
     prefix = decisions.prefix_cache
     if prefix is not None and setup.lean is not None and setup.lean.frozen_depth > 0:
@@ -258,6 +260,14 @@ class _Reader:
     max_length: int
     multiple: int
     """Batches are padded to a length that this divides."""
+
+    def side(
+        self, dataset: Dataset, plan: SidePlan, source: Source, progress: Progress
+    ) -> SideSolver:
+        """What is to be solved for a side head."""
+        read = partial(tokenise, self.tokenizer, max_length=self.max_length)
+        pairs = PairReader.of(source, read) if plan.reads == "pairs" else None
+        return SideSolver.of(dataset, plan, self.config.seed, pairs=pairs, progress=progress)
 
     def read(
         self, dataset: Dataset, decided: Decisions | None, progress: Progress

@@ -3,33 +3,45 @@
 Before a plan is made, two linear classifiers answer training rows that they did not see: one of
 what the frozen encoder makes of a text, one of its hashed characters. Where characters alone tell
 more, the encoder reads the texts poorly, and a share of the cap goes to them. Where it reads them,
-adapters learn what characters tell: all of the cap is theirs.
+adapters learn what characters tell: all of the cap is theirs. Of pairs the second reads how both
+texts differ, which costs little: it is due where both together tell more than the encoder.
 
 Once all else is trained, rows that neither learned from say how much the side head's outputs count
 beside the classifier's.
 
 A row's logits are those of the classifier plus a factor times those of the side head: a weighted
-mean of two log-probabilities, at some temperature.
+mean of two log-probabilities, at some temperature. Ratings are a weighted mean of both.
 
 Shapes: N rows, K labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.budget.parts import SidePlan
 from tightfit.config import ASKED, Config, Decision
+from tightfit.data.tokens import Tokens
+from tightfit.display import score_name
 from tightfit.encoder import UnknownInside
 from tightfit.errors import SettingsError
 from tightfit.families import Pooling
 from tightfit.metrics.calibration import fit_temperature
 from tightfit.model.locate import Source
-from tightfit.tasks import need_one_class
+from tightfit.model.pair_reader import PairReader
+from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
-from tightfit.tasks.linear_probe import leave_one_out
-from tightfit.training.frozen_probe import FEW_ROWS, FrozenProbe, compared_words, gain_and_error
+from tightfit.training.frozen_probe import (
+    FEW_ROWS,
+    FrozenProbe,
+    compared_words,
+    gain_and_error,
+    tokens_of,
+)
 from tightfit.training.prepare import plan_for
 from tightfit.training.side_solver import SideSolver
 
@@ -64,7 +76,7 @@ def decide_side(
         return None
     if unfit:
         raise SettingsError(
-            "a side head is offered for one label a text",
+            "a side head is offered for one label a text, and for pairs with a label or a rating",
             seen=f"head.side={config.head.side} with {unfit}",
             next_step="leave out head.side",
         )
@@ -73,20 +85,40 @@ def decide_side(
     if len(dataset.train_texts) < FEW_ROWS:
         return Decision(0, f"{len(dataset.train_texts)} rows are too few to tell whether it helps")
     buckets = _affordable(config, source, dataset.task.outputs, pooling)
-    if buckets < LEAST_BUCKETS:
-        return Decision(0, f"the cap leaves it {buckets:,} buckets of {LEAST_BUCKETS:,} that help")
     try:
+        pairs = _reader(probe, source) if config.data.pair else None
+        least = LEAST_BUCKETS if pairs is None else pairs.width
+        if buckets < least:
+            return Decision(0, f"the cap leaves it {buckets:,} numbers of {least:,} that help")
         if seconds is not None:
             probe = probe.within(source, seconds)
-        return _probed(probe, source, pooling, buckets)
+        plan = SidePlan(buckets, dataset.task.outputs)
+        if pairs is not None:
+            plan = SidePlan(least, dataset.task.outputs, "pairs")
+        return _probed(probe, source, pooling, plan, pairs)
     except UnknownInside as error:
         return Decision(0, error.what)
 
 
 def _why_unfit(config: Config, dataset: Dataset) -> str | None:
-    if not dataset.task.one_class:
-        return f"data.task={dataset.task.kind}"
-    return "data.pair=true" if config.data.pair else None
+    """The setting with which no side head goes, if there is one."""
+    if config.data.pair and isinstance(config.head.side, int):
+        return "data.pair=true, of which the encoder says how many numbers it reads"
+    fits = dataset.task.solvable if config.data.pair else dataset.task.one_class
+    return None if fits else f"data.task={dataset.task.kind}"
+
+
+def _reader(probe: FrozenProbe, source: Source) -> PairReader:
+    """What reads pairs as a probe reads its texts.
+
+    Raises:
+        UnknownInside: only ``transformers`` computes the encoder.
+    """
+
+    def tokens(texts: Sequence[str]) -> Tokens:
+        return tokens_of(source, probe.tokenizer(source), texts, probe.max_length)
+
+    return PairReader.of(source, tokens)
 
 
 def _affordable(config: Config, source: Source, labels: int, pooling: Pooling) -> int:
@@ -99,57 +131,80 @@ def _affordable(config: Config, source: Source, labels: int, pooling: Pooling) -
     return min(MOST_BUCKETS, max(0, int(left) // labels - 1))
 
 
-def _probed(probe: FrozenProbe, source: Source, pooling: Pooling, buckets: int) -> Decision[int]:
-    """Whether characters tell a linear classifier more than the frozen encoder does, and more yet
-    beside it."""
-    task, rows_N = need_one_class(probe.dataset.task, "a side head"), probe.rows_N
-    targets_N = probe.dataset.train_targets[rows_N]
+def _probed(
+    probe: FrozenProbe, source: Source, pooling: Pooling, plan: SidePlan, pairs: PairReader | None
+) -> Decision[int]:
+    """Whether it tells a linear classifier more than the frozen encoder does, and more yet beside
+    it."""
+    task, targets_N = probe.dataset.task, probe.dataset.train_targets[probe.rows_N]
     features_NF = probe.features(source)[("first", "mean").index(pooling)]
-    encoder_NK = leave_one_out(features_NF, np.eye(task.outputs)[targets_N])
-    plan = SidePlan(buckets, task.outputs)
-    side_NK = SideSolver(plan, probe.config.seed, probe.texts, targets_N).unseen()
-    both_NK = encoder_NK + factor_of(encoder_NK, side_NK, targets_N) * side_NK
+    solver = SideSolver(plan, task, (probe.texts, targets_N), seed=probe.config.seed, pairs=pairs)
+    encoder_NK, side_NK = task.unseen(features_NF, targets_N), solver.unseen()
+    factor = factor_of(task, encoder_NK, side_NK, targets_N)
+    both_NK = kept_beside(task, factor) * encoder_NK + factor * side_NK
     both_N, side_N, encoder_N = (
-        task.right(each_NK, targets_N) for each_NK in (both_NK, side_NK, encoder_NK)
+        task.row_scores(each_NK, targets_N) for each_NK in (both_NK, side_NK, encoder_NK)
     )
     gain, error = gain_and_error(both_N, encoder_N)
+    read = "hashed characters" if pairs is None else "both texts read by themselves"
     figures = {
-        "with hashed characters beside the encoder": both_N,
-        "with them alone": side_N,
+        f"with {read} beside the encoder": both_N,
+        "with that alone": side_N,
         "without": encoder_N,
     }
-    due = gain > error and side_N.mean() > encoder_N.mean()
-    return Decision(buckets if due else 0, compared_words(figures, probe.metric))
+    due = gain > error and (pairs is not None or side_N.mean() > encoder_N.mean())
+    return Decision(plan.buckets if due else 0, compared_words(figures, probe.metric))
 
 
 def weigh_side(
-    logits_NK: NDArray[np.float32], side_NK: NDArray[np.float64], targets_N: NDArray[np.int64]
+    task: Task,
+    logits_NK: NDArray[np.float32],
+    side_NK: NDArray[np.float64],
+    targets_N: NDArray[Any],
 ) -> Decision[float]:
     """How much a side head counts beside what was trained, by rows that neither learned from.
 
     The factor is the one number that is chosen on them, as a temperature is; 0 leaves it out.
 
     Args:
+        task: what the outputs are of.
         logits_NK: of the classifier.
         side_NK: of the side head, for the same rows.
         targets_N: theirs.
     """
-    factor = factor_of(logits_NK, side_NK, targets_N)
-    mixed_NK = logits_NK + factor * side_NK
-    right = [float((each.argmax(1) == targets_N).mean()) for each in (mixed_NK, logits_NK)]
-    words = f"of {len(targets_N):,} rows that neither saw {right[0]:.1%} are right with it, "
-    return Decision(factor, f"{words}{right[1]:.1%} without" + ": left out" * (not factor))
+    factor = factor_of(task, logits_NK, side_NK, targets_N)
+    mixed_NK = kept_beside(task, factor) * logits_NK + factor * side_NK
+    scores = {
+        words: task.row_scores(each_NK, targets_N)
+        for words, each_NK in (("with it", mixed_NK), ("without", logits_NK))
+    }
+    told = compared_words(scores, score_name(task.metric), what="the run")
+    return Decision(factor, told + ": left out" * (not factor))
+
+
+def kept_beside(task: Task, factor: float) -> float:
+    """What a classifier's own outputs are multiplied by beside a side head's times a factor."""
+    return 1.0 if task.one_class else 1.0 - factor
 
 
 def factor_of(
+    task: Task,
     logits_NK: NDArray[np.float32] | NDArray[np.float64],
     side_NK: NDArray[np.float64],
-    targets_N: NDArray[np.int64],
+    targets_N: NDArray[Any],
 ) -> float:
-    """What the side head's logits are multiplied by, for the least log loss of the sum.
+    """What the side head's outputs are multiplied by, for the least log loss of the sum.
 
-    Each sum is judged at the temperature that suits it: how sharp it is can be mended later.
+    Each sum is judged at the temperature that suits it: how sharp it is can be mended later. Of
+    ratings it is the side head's share of a mean, for the best score.
     """
+    if not task.one_class:
+        return max(
+            SHARES.tolist(),
+            key=lambda share: float(
+                task.row_scores((1 - share) * logits_NK + share * side_NK, targets_N).mean()
+            ),
+        )
     own = fit_temperature(logits_NK, targets_N, least_rows=1).value
 
     def loss(factor: float) -> float:

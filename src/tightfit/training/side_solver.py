@@ -1,22 +1,26 @@
-"""The side head, solved on training rows by logistic regression, and the proof that it is.
+"""The side head, solved on training rows by logistic regression or a ridge, and the proof of it.
 
-Shapes: N rows, F buckets, R directions of a sample, K labels.
+Shapes: N rows, F features, R directions of a sample, K labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
 from tightfit.budget.parts import SidePlan
+from tightfit.model.pair_reader import PairReader
 from tightfit.model.proofs import Proof
 from tightfit.model.side_head import SideHead, hashed
+from tightfit.progress import Progress
+from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
-from tightfit.tasks.linear_probe import LinearMap
+from tightfit.tasks.linear_probe import STILL, LinearMap, RidgeProblem
 from tightfit.tasks.solved_head import SOLVED_TOLERANCE, HeadProblem, choose_strength, out_of_fold
 
 MOST_ROWS = 20_000
@@ -35,18 +39,30 @@ class SideSolver:
     def __init__(
         self,
         plan: SidePlan,
-        seed: int,
-        texts: Sequence[str],
-        targets_N: NDArray[np.int64],
+        task: Task,
+        rows: tuple[Sequence[str], NDArray[Any]],
         *,
+        seed: int,
         weights_N: NDArray[np.float64] | None = None,
+        pairs: PairReader | None = None,
+        progress: Progress | None = None,
     ) -> None:
-        """Take the rows; nothing is computed yet."""
-        self.plan, self._seed, self._texts = plan, seed, texts
-        self._targets_N, self._weights_N = targets_N, weights_N
+        """Take the rows; nothing is computed yet.
+
+        Args:
+            plan: its size.
+            task: classes, or ratings.
+            rows: texts, and what they are to be answered with.
+            seed: of the parts of a cross-validation.
+            weights_N: how much each row counts.
+            pairs: what reads them, where they are pairs.
+            progress: shows a bar while it does.
+        """
+        self.plan, self._task, self._seed, (self._texts, self._targets_N) = plan, task, seed, rows
+        self._weights_N, self._pairs, self._progress = weights_N, pairs, progress
 
     @classmethod
-    def of(cls, dataset: Dataset, plan: SidePlan, seed: int) -> SideSolver:
+    def of(cls, dataset: Dataset, plan: SidePlan, seed: int, **more: Any) -> SideSolver:
         """That of a training; of very many rows it takes a sample."""
         rows_N = np.random.default_rng(seed).permutation(len(dataset.train_texts))
         # Where all rows are scored, by solutions without them, none may be missing.
@@ -54,11 +70,20 @@ class SideSolver:
         weights_N = dataset.train_weights
         texts = [dataset.train_texts[row] for row in rows_N.tolist()]
         own_N = None if weights_N is None else weights_N[rows_N]
-        return cls(plan, seed, texts, dataset.train_targets[rows_N], weights_N=own_N)
+        rows = texts, dataset.train_targets[rows_N]
+        return cls(plan, dataset.task, rows, seed=seed, weights_N=own_N, **more)
 
     @cached_property
-    def _features(self) -> tuple[csr_array, NDArray[np.float64]]:
-        """``features_NF``, each bucket weighted by how rare it is; and the weights."""
+    def _features(self) -> tuple[csr_array | NDArray[np.float64], NDArray[np.float64]]:
+        """``features_NF``, each multiplied by its scale; and the scales.
+
+        Of buckets that is how rare they are, of pairs what brings them to one deviation.
+        """
+        if self._pairs is not None:
+            pairs_NF = self._pairs.features(self._texts, self._progress).astype(np.float64)
+            deviation_F = pairs_NF.std(axis=0)
+            scale_F = 1 / np.where(deviation_F > STILL * np.median(deviation_F), deviation_F, 1.0)
+            return pairs_NF * scale_F, scale_F
         found = [hashed(text, self.plan.buckets) for text in self._texts]
         ends = np.cumsum([0, *(len(filled_T) for filled_T, _ in found)])
         filled, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -77,6 +102,11 @@ class SideSolver:
         )
 
     @cached_property
+    def _ridge(self) -> RidgeProblem | None:
+        """Of ratings."""
+        return self._task.head_problem(self._features[0], self._targets_N)
+
+    @cached_property
     def _problem(self) -> HeadProblem:
         rows = self._features[0], self._targets_N
         return HeadProblem.of(*rows, self.plan.labels, self._strength, weights_N=self._weights_N)
@@ -84,12 +114,14 @@ class SideSolver:
     @cached_property
     def head(self) -> SideHead:
         """The solution."""
-        found, rarity_F = self._problem.solve(FINE), self._features[1]
-        weight_FK = (found.weight_KF * rarity_F).T
-        return SideHead(weight_FK.astype(np.float32), found.bias_K.astype(np.float32))
+        found = self._problem.solve(FINE) if self._ridge is None else self._ridge.solve()
+        weight_FK = (found.weight_KF * self._features[1]).T.astype(np.float32)
+        return SideHead(weight_FK, found.bias_K.astype(np.float32), self._pairs)
 
     def unseen(self) -> NDArray[np.float64]:
         """``logits_NK`` of the rows, each by a solution without it."""
+        if self._ridge is not None:
+            return self._ridge.unseen_NK
         features_NF = self._features[0]
         few = features_NF.shape[0] <= SAMPLE_ROWS
         return out_of_fold(
@@ -111,12 +143,12 @@ class SideSolver:
         weight_FK, bias_K = (
             each.astype(np.float64) / factor for each in (kept.weight_FK, kept.bias_K)
         )
-        rarity_F = self._features[1]
-        residual = self._problem.residual(LinearMap(weight_FK.T / rarity_F, bias_K))
+        problem = self._ridge or self._problem
+        residual = problem.residual(LinearMap(weight_FK.T / self._features[1], bias_K))
         numbers = {
             "largest_gradient": residual,
             "tolerance": SOLVED_TOLERANCE,
-            "penalty": self._problem.penalty,
+            "penalty": problem.penalty,
             "factor": factor,
             "rows": len(self._targets_N),
             "parameters": kept.plan.parameters,
@@ -128,7 +160,10 @@ class SideSolver:
         )
 
 
-def _directions(features_NF: csr_array) -> NDArray[np.float64]:
+def _directions(features_NF: csr_array | NDArray[np.float64]) -> NDArray[np.float64]:
     """The rows turned into as many directions as there are of them: no product of two changes."""
-    values_R, vectors_NR = np.linalg.eigh((features_NF @ features_NF.T).toarray())
+    products_NN = features_NF @ features_NF.T
+    values_R, vectors_NR = np.linalg.eigh(
+        products_NN if isinstance(products_NN, np.ndarray) else products_NN.toarray()
+    )
     return vectors_NR * np.sqrt(np.maximum(values_R, 0.0))

@@ -267,7 +267,7 @@ def _load(foreign: Foreign, source: Source, plan: Plan, task: SingleLabel) -> Cl
 
 
 def _side(folder: Path, task: SingleLabel, progress: Progress) -> SideHead | None:
-    """What reads characters beside the adapter: an export of ours may bring it.
+    """What reads texts beside the adapter: an export of ours may bring it.
 
     Raises:
         ArtefactError: it is damaged, or for other labels.
@@ -275,7 +275,7 @@ def _side(folder: Path, task: SingleLabel, progress: Progress) -> SideHead | Non
     if not (folder / SIDE_FILE).is_file():
         return None
     side = SideHead.read(folder, task.outputs)
-    progress.say(f"its side head of {side.plan.buckets:,} buckets comes along")
+    progress.say(f"its side head of {side.plan.buckets:,} numbers comes along")
     return side
 
 

@@ -26,10 +26,12 @@ from sklearn.pipeline import make_pipeline
 
 from benchmarks.cells import MODEL, Figures, System, Task, by_recipe, columns, figure, options, task
 from tightfit.budget.parts import SidePlan
+from tightfit.data.labels import LabelSet
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.model.locate import locate
 from tightfit.progress import RichProgress
-from tightfit.tasks.linear_probe import fit_probe, fit_ridge, leave_one_out
+from tightfit.tasks import SingleLabel
+from tightfit.tasks.linear_probe import fit_probe, fit_ridge
 from tightfit.training.frozen_probe import both_features, tokens_of
 from tightfit.training.side_choice import MOST_BUCKETS, factor_of
 from tightfit.training.side_solver import SideSolver
@@ -100,11 +102,12 @@ def _encoder(name: str, texts: list[str], ids_N: Ids, held: list[str]) -> tuple[
 
 def _stack(name: str, texts: list[str], ids_N: Ids, held: list[str]) -> tuple[Ids, int]:
     """Least squares on mean embeddings plus a side head, weighted by rows that neither saw."""
-    plan = SidePlan(MOST_BUCKETS, int(ids_N.max()) + 1)
-    features_NF, wanted_NK = _means(name, texts), np.eye(plan.labels)[ids_N]
-    side = SideSolver(plan, 0, texts, ids_N)
-    factor = factor_of(leave_one_out(features_NF, wanted_NK), side.unseen(), ids_N)
-    found = fit_ridge(features_NF, wanted_NK)
+    ids = range(int(ids_N.max()) + 1)
+    task = SingleLabel(LabelSet(tuple(map(str, ids)), tuple(ids)))
+    plan, features_NF = SidePlan(MOST_BUCKETS, task.outputs), _means(name, texts)
+    side = SideSolver(plan, task, (texts, ids_N), seed=0)
+    factor = factor_of(task, task.unseen(features_NF, ids_N), side.unseen(), ids_N)
+    found = fit_ridge(features_NF, task.wanted(ids_N))
     logits_MK = _means(name, held) @ found.weight_KF.T + found.bias_K
     logits_MK += factor * side.head.logits(held)
     return logits_MK.argmax(1), found.weight_KF.size + found.bias_K.size + plan.parameters

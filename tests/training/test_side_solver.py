@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from tests.toy_setups import Notes, toy_settings, toy_table
 from tightfit.budget.parts import SidePlan
 from tightfit.config import Config, Decision, load_config
+from tightfit.data.labels import LabelSet
 from tightfit.errors import ProofError, SettingsError
 from tightfit.model.locate import locate
 from tightfit.model.side_head import SideHead, hashed
+from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, read_dataset
 from tightfit.training.frozen_probe import FrozenProbe
 from tightfit.training.side_choice import LEAST_BUCKETS, MOST_BUCKETS, decide_side, weigh_side
@@ -34,9 +37,14 @@ def rows(count: int = 90) -> tuple[list[str], NDArray[np.int64]]:
     return texts, targets_N
 
 
-def solver() -> SideSolver:
-    """On those rows."""
-    return SideSolver(SidePlan(256, 3), 0, *rows())
+TASK = SingleLabel(LabelSet(("animal", "tree", "colour"), (1, 2, 3)))
+
+
+def solver(
+    given: tuple[list[str], NDArray[np.int64]] | None = None, buckets: int = 256, **more: Any
+) -> SideSolver:
+    """On those rows, or on others."""
+    return SideSolver(SidePlan(buckets, 3), TASK, given or rows(), seed=0, **more)
 
 
 def test_the_solution_is_that_of_scikit_learn() -> None:
@@ -69,10 +77,8 @@ def test_a_solution_is_proven_and_another_is_not() -> None:
 
 def test_a_row_of_weight_two_is_two_rows() -> None:
     """In the solution and in its features' rarity alone it counts once."""
-    texts, targets_N = rows(30)
     weights_N = np.where(np.arange(30) < 3, 2.0, 1.0)
-    once = SideSolver(SidePlan(64, 3), 0, texts, targets_N, weights_N=weights_N)
-    plain = SideSolver(SidePlan(64, 3), 0, texts, targets_N)
+    once, plain = (solver(rows(30), 64, weights_N=each) for each in (weights_N, None))
     assert once.is_solved(once.head, 1.0).ok
     with pytest.raises(ProofError):
         once.is_solved(plain.head, 1.0)
@@ -84,7 +90,7 @@ def test_rows_are_answered_by_solutions_without_them() -> None:
     wrong_N = targets_N.copy()
     wrong_N[0] = 1
     texts[0] = "cat dog"
-    unseen_NK = SideSolver(SidePlan(256, 3), 0, texts, wrong_N).unseen()
+    unseen_NK = solver((texts, wrong_N)).unseen()
     assert unseen_NK[0].argmax() == 0
     assert (unseen_NK.argmax(1) == targets_N).mean() > 0.6
 
@@ -134,7 +140,7 @@ def test_buckets_are_what_the_cap_leaves(bert: Path, settings: list[str], bucket
     found = decide_side(noisy(probe), locate(str(bert)), "mean")
     assert found is not None
     assert found.value == buckets
-    assert buckets or f"buckets of {LEAST_BUCKETS:,} that help" in found.reason
+    assert buckets or f"numbers of {LEAST_BUCKETS:,} that help" in found.reason
 
 
 def test_few_rows_tell_nothing(bert: Path) -> None:
@@ -147,17 +153,6 @@ def test_few_rows_tell_nothing(bert: Path) -> None:
     assert decide_side(FrozenProbe(off, probe.dataset, Notes()), locate(str(bert)), "mean") is None
 
 
-def test_a_pair_has_none(bert: Path) -> None:
-    """Asked for it is refused, and else it is not thought of."""
-    config, probe = decided(bert)
-    pairs = config.with_values({"data.pair": True})
-    source = locate(str(bert))
-    assert decide_side(FrozenProbe(pairs, probe.dataset, Notes()), source, "mean") is None
-    asked = pairs.with_values({"head.side": 64})
-    with pytest.raises(SettingsError, match="side head is offered for one label a text"):
-        decide_side(FrozenProbe(asked, probe.dataset, Notes()), source, "mean")
-
-
 def weighed(signal: float, side_signal: float) -> Decision[float]:
     """What comes of two classifiers that see so much of the truth beside noise of one."""
     chance = np.random.default_rng(1)
@@ -166,16 +161,16 @@ def weighed(signal: float, side_signal: float) -> Decision[float]:
     logits_NK, side_NK = (
         each * truth_NK + chance.normal(size=truth_NK.shape) for each in (signal, side_signal)
     )
-    return weigh_side(logits_NK.astype(np.float32), side_NK, targets_N)
+    return weigh_side(TASK, logits_NK.astype(np.float32), side_NK, targets_N)
 
 
 def test_it_counts_by_what_it_knows() -> None:
     """The more beside a classifier that knows less; nothing where it knows nothing."""
     even, strong, none = weighed(1.5, 1.5), weighed(0.2, 3.0), weighed(3.0, 0.0)
     assert 0.5 < even.value < 2 < strong.value
-    assert strong.reason.startswith("of 200 rows that neither saw ")
+    assert strong.reason.startswith("the run is right on ")
     assert none.value == 0
-    assert none.reason.endswith("without: left out")
+    assert none.reason.endswith(": left out")
 
 
 @pytest.mark.parametrize("value", ["0", "none", "some", "true"])

@@ -136,10 +136,10 @@ class Head(Section):
     mean costs all of that layer. ``auto``: what a linear classifier on the frozen encoder finds
     better on training rows."""
     side: Buckets = "off"
-    """A linear map of a text's characters beside the encoder, whose outputs are added to the
-    logits: so many hashed buckets. It is solved, counts under the cap, and reads languages that the
-    encoder does not. ``auto``: where it helps a linear classifier on the frozen encoder, and then
-    what was trained, on rows that none of them saw."""
+    """A linear map beside the encoder, whose outputs are added to the logits: of a text's
+    characters, so many hashed buckets, or of how the two texts of a pair differ, each read by the
+    frozen encoder. It is solved, and counts under the cap. ``auto``: where it helps a linear
+    classifier on the frozen encoder, and then what was trained, on rows that none of them saw."""
     start: Literal["random", "probe", "run"] = "random"
     """Where the output layer starts: at random, or at the solution of a linear classifier on the
     frozen features (arXiv:2202.10054). ``run``: at the head of the run that ``--from`` names."""

@@ -53,12 +53,16 @@ class Tokens:
             weights_W1 = np.diff(self.windows)[:, None] / self.lengths[self.owners][:, None]
             firsts = np.flatnonzero(np.diff(self.owners, prepend=-1))  # every text has a window
             logits_WK = np.add.reduceat(logits_WK * weights_W1, firsts).astype(np.float32)
+        return self.with_side(logits_WK)
+
+    def with_side(self, logits_NK: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits of texts, with what is added to them."""
         if self.added_NK is None:
-            return logits_WK
-        return (self.kept * logits_WK + self.added_NK).astype(np.float32)
+            return logits_NK
+        return (self.kept * logits_NK + self.added_NK).astype(np.float32)
 
     def without_side(self, logits_NK: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What :meth:`by_text` was given, of single windows, by what it made of it."""
+        """What :meth:`with_side` was given, by what it made of it."""
         return logits_NK if self.added_NK is None else (logits_NK - self.added_NK) / self.kept
 
     @property

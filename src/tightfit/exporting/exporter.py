@@ -125,7 +125,7 @@ def export(
     if used:
         run, vocabulary = _narrowed(run, rows)
     write_form(run, form, folder)
-    if run.side is not None:
+    if run.side is not None and run.side.portable:
         run.side.write(folder)
     length = run.predictor.max_length
     engine, encode = open_form(form, folder, source=run.base, max_length=length)
@@ -158,9 +158,10 @@ def _narrowed(run: Run, rows: Rows) -> tuple[Run, Vocabulary]:
     seen_V = used_ids(whole.tokenizer, rows.trained)
     outside = np.isin(tokenise(whole.tokenizer, rows.texts, length).ids, seen_V, invert=True)
     known, found = (narrowed(whole, each_V) for each_V in (seen_V, ids_V))
-    added_NK = np.float32(0) if run.side is None else run.side.logits(rows.texts)
+    read = tokenise(whole.tokenizer, rows.texts, length)
+    beside = read if run.side is None else run.side.beside(read, rows.texts)
     known_NK, found_NK, whole_NK = (
-        logits_of(each, rows.texts, length) + added_NK for each in (known, found, whole)
+        beside.with_side(logits_of(each, rows.texts, length)) for each in (known, found, whole)
     )
     refuse_difference({rows.name: parity_of(run.task, whole_NK, found_NK)})
     cost = loss_of(run.task, whole_NK, known_NK, rows.targets_N, temperature=run.temperature)

@@ -51,7 +51,7 @@ _TEMPLATES = Environment(
 
 def needed(run: Run, form: Format) -> str:
     """The packages that the example needs, as pip is told."""
-    beside = [] if run.side is None else ["numpy", "safetensors"]
+    beside = ["numpy", "safetensors"] if _carries_side(run) else []
     return " ".join(dict.fromkeys([*NEEDS[form].split(), *beside]))
 
 
@@ -59,8 +59,7 @@ def write_example(run: Run, form: Format, folder: Path) -> None:
     """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
     name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
     facts = {"form": form, "base": run.base.public_name, "pair": run.config.data.pair}
-    side = run.side is not None
-    facts |= {"needs": needed(run, form), "kind": run.task.kind, "side": side}
+    facts |= {"needs": needed(run, form), "kind": run.task.kind, "side": _carries_side(run)}
     text = _TEMPLATES.get_template(name).render(**facts)
     write_text(folder / EXAMPLE_FILE, text)
 
@@ -88,6 +87,11 @@ def write_card(
     card.save(folder / CARD_FILE)
 
 
+def _carries_side(run: Run) -> bool:
+    """Whether the folder has what a side head needs."""
+    return run.side is not None and run.side.portable
+
+
 def caveats(
     run: Run, without_side: Loss | None, vocabulary: Vocabulary | None, where: str
 ) -> dict[str, str]:
@@ -108,11 +112,15 @@ def caveats(
         )
     if without_side is not None:
         decided = run.decisions.side_factor
-        found["Side head"] = (
+        does = (
             f"a side head ({SIDE_FILE}) adds to the logits what it reads of a text's characters: "
-            f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it, "
-            f"{_cost(without_side, where)}"
-        ) + (f"; when it was trained: {decided.reason}" if decided else "")
+            f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it"
+            if _carries_side(run)
+            else "the run's side head adds to the logits how both texts differ, each read by the "
+            "frozen encoder: tightfit alone does so; this folder answers without it"
+        )
+        told = f"; when it was trained: {decided.reason}" if decided else ""
+        found["Side head"] = f"{does}, {_cost(without_side, where)}{told}"
     if vocabulary is not None:
         found["Vocabulary"] = (
             f"{vocabulary.kept:,} of {vocabulary.pieces:,} pieces are kept, those of the run's own "

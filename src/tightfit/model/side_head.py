@@ -95,6 +95,11 @@ class SideHead:
     """What the classifier's own logits are multiplied by beside it: ratings are a weighted mean."""
 
     @property
+    def portable(self) -> bool:
+        """Whether a program that has no frozen encoder can repeat it."""
+        return self.pairs is None
+
+    @property
     def plan(self) -> SidePlan:
         """Its size and price."""
         reads: SideReads = "characters" if self.pairs is None else "pairs"

@@ -164,7 +164,8 @@ def weigh_side(
 ) -> Decision[float]:
     """How much a side head counts beside what was trained, by rows that neither learned from.
 
-    The factor is the one number that is chosen on them, as a temperature is; 0 leaves it out.
+    The factor is the one number that is chosen on them, as a temperature is. It is 0, and the side
+    head left out, where the gain is within its error: other programs cannot follow it.
 
     Args:
         task: what the outputs are of.
@@ -174,12 +175,13 @@ def weigh_side(
     """
     factor = factor_of(task, logits_NK, side_NK, targets_N)
     mixed_NK = kept_beside(task, factor) * logits_NK + factor * side_NK
-    scores = {
-        words: task.row_scores(each_NK, targets_N)
-        for words, each_NK in (("with it", mixed_NK), ("without", logits_NK))
-    }
+    with_it_N, without_N = (task.row_scores(each, targets_N) for each in (mixed_NK, logits_NK))
+    scores = {"with it": with_it_N, "without": without_N}
     told = compared_words(scores, score_name(task.metric), what="the run")
-    return Decision(factor, told + ": left out" * (not factor))
+    gain, error = gain_and_error(with_it_N, without_N)
+    if gain > error:
+        return Decision(factor, told)
+    return Decision(0.0, told + (", within the error" if factor else "") + ": left out")
 
 
 def kept_beside(task: Task, factor: float) -> float:

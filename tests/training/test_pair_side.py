@@ -1,0 +1,170 @@
+"""A side head of pairs: when it is due, how it is solved and weighed, and what a run answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tightfit
+from tests.exports import wide_encoder
+from tests.toy_setups import SHORT, Notes, toy_settings, toy_table
+from tests.toys import MONEY, SPORT
+from tightfit import Run
+from tightfit.budget.parts import SidePlan
+from tightfit.data.text_pair import TextPair
+from tightfit.data.text_tokenizer import TextTokenizer
+from tightfit.errors import SettingsError
+from tightfit.exporting.exporter import Rows, export
+from tightfit.model.locate import locate
+from tightfit.model.pair_reader import PairReader
+from tightfit.model.side_head import SIDE_FILE
+from tightfit.tasks import Rating
+from tightfit.tasks.dataset import read_dataset
+from tightfit.tasks.linear_probe import leave_one_out
+from tightfit.training.frozen_probe import FrozenProbe
+from tightfit.training.side_choice import decide_side, kept_beside, weigh_side
+from tightfit.training.side_solver import SideSolver
+
+WORDS = [*SPORT, *MONEY]
+WIDTH = 3 * 32
+
+
+def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Pairs that say the same or not, with a rating of how much."""
+    chance = np.random.default_rng(seed)
+    found = []
+    for row in range(count):
+        first, other = (" ".join(chance.choice(WORDS, 3)) for _ in range(2))
+        same = row % 2 == 0
+        pair = {"premise": first, "hypothesis": first if same else other}
+        label, rating = ("same", 4.5) if same else ("other", 1.5)
+        found.append({**pair, "label": label, "rating": rating + chance.normal() / 4})
+    return found
+
+
+def pairs_of(given: list[dict[str, Any]]) -> list[str]:
+    """Their texts."""
+    return [TextPair(row["premise"], row["hypothesis"]) for row in given]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One in which every token counts."""
+    return wide_encoder(tmp_path_factory.mktemp("encoder") / "bert")
+
+
+def probe_of(encoder: Path, *settings: str, count: int = 128) -> FrozenProbe:
+    """A probe over these pairs."""
+    config = toy_settings(encoder, "head.side=auto", "train.folds=0", "data.pair=true", *settings)
+    single = config.with_values({"data.pair": False})
+    dataset = read_dataset(single, toy_table(count), None, None)
+    given = rows(len(dataset.train_texts))
+    targets_N = np.array([row["label"] == "same" for row in given]).astype(np.int64)
+    read = replace(dataset, train_texts=pairs_of(given), train_targets=targets_N)
+    return FrozenProbe(config, read, Notes())
+
+
+def test_it_is_due_where_texts_apart_tell_more(encoder: Path) -> None:
+    """Than the frozen encoder does of both at once."""
+    found = decide_side(probe_of(encoder), locate(str(encoder)), "mean")
+    assert found is not None
+    assert found.value == WIDTH
+    assert "with both texts read by themselves beside the encoder" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            ["adapters.rank=auto", "budget.cap=330", "head.kind=linear"],
+            f"numbers of {WIDTH} that help",
+        ),
+        (["adapters.rank=1", "budget.cap=1000000"], "with both texts read by themselves"),
+    ],
+)
+def test_its_size_is_the_encoders(encoder: Path, settings: list[str], words: str) -> None:
+    """So there is room for it under the cap or not, and none may be asked for."""
+    found = decide_side(probe_of(encoder, *settings), locate(str(encoder)), "mean")
+    assert found is not None
+    assert words in found.reason
+    with pytest.raises(SettingsError, match="the encoder says how many numbers it reads"):
+        decide_side(probe_of(encoder, "head.side=64"), locate(str(encoder)), "mean")
+
+
+def test_of_ratings_it_is_a_ridge(encoder: Path) -> None:
+    """Proven; and each row's answer without it is that of a fit on all others."""
+    given, tokenizer = rows(60), TextTokenizer.of(encoder)
+    reader = PairReader.of(locate(str(encoder)), partial(tokenizer.tokens, max_length=32))
+    ratings_N = np.array([row["rating"] for row in given])
+    task = Rating(float(ratings_N.mean()), float(ratings_N.std()))
+    plan = SidePlan(WIDTH, 1, "pairs")
+    solver = SideSolver(plan, task, (pairs_of(given), ratings_N), seed=0, pairs=reader)
+    assert solver.is_solved(solver.head.times(0.3, kept=0.7), 0.3).ok
+    wanted_N1 = task.wanted(ratings_N)
+    theirs_N1 = leave_one_out(reader.features(pairs_of(given)), wanted_N1)
+    np.testing.assert_allclose(solver.unseen(), theirs_N1, atol=1e-4)
+    factor = weigh_side(task, np.zeros((60, 1), np.float32), solver.unseen(), ratings_N)
+    assert factor.value > 0.5
+    assert kept_beside(task, factor.value) == 1 - factor.value
+
+
+@pytest.fixture(scope="module", params=["label", "rating"])
+def run(request: pytest.FixtureRequest, encoder: Path, tmp_path_factory: Any) -> Run:
+    """One with a side head, of classes or of ratings; not to be changed."""
+    task = {"label": "single", "rating": "rating"}[request.param]
+    data = [
+        {key: row[key] for key in ("premise", "hypothesis", request.param)} for row in rows(160)
+    ]
+    out = tmp_path_factory.mktemp("pairs") / "run"
+    settings = ["data.pair=true", f"data.task={task}", "data.validation_rows=0.25"]
+    tightfit.train(
+        {name: [row[name] for row in data] for name in data[0]},
+        text_column=["premise", "hypothesis"],
+        label_column=request.param,
+        model=str(encoder),
+        out=out,
+        max_steps=4,
+        settings=[*SHORT, *settings, "head.side=auto"],
+        progress=Notes(),
+    )
+    return Run.load(out)
+
+
+def test_a_run_adds_it_to_what_the_classifier_gives(run: Run) -> None:
+    """Of ratings a weighted mean; it counts in the plan, and is proven."""
+    assert run.side is not None
+    assert run.plan.side == SidePlan(WIDTH, run.task.outputs, "pairs")
+    assert run.proofs["side_solved"]["ok"]
+    given, factor = pairs_of(rows(20, seed=1)), run.decisions.side_factor
+    assert factor is not None
+    bare = replace(run.predictor, side=None).logits(given)
+    wanted = run.side.kept * bare + run.side.logits(given)
+    np.testing.assert_allclose(run.predictor.logits(given), wanted, atol=1e-5)
+    assert run.side.kept == kept_beside(run.task, factor.value)
+
+
+def test_it_makes_the_answers_better(run: Run) -> None:
+    """Of pairs that nothing was trained on."""
+    more = rows(80, seed=2)
+    key = "label" if run.task.one_class else "rating"
+    targets = [row[key] for row in more]
+    targets_N = np.array([run.task.names.index(x) for x in targets] if key == "label" else targets)
+    with_it, bare = (
+        run.task.row_scores(each.logits(pairs_of(more)), targets_N).mean()
+        for each in (run.predictor, replace(run.predictor, side=None))
+    )
+    assert with_it > bare + 0.1
+
+
+def test_an_export_says_what_it_leaves_out(run: Run, tmp_path: Path) -> None:
+    """And what that costs, by the rows it was compared on."""
+    more = pairs_of(rows(30, seed=3))
+    export(run, "merged", tmp_path, Rows(more, None, "toys"))
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert "tightfit alone does so; this folder answers without it, at a cost of" in card
+    assert not (tmp_path / SIDE_FILE).exists()

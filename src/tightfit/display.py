@@ -7,7 +7,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tightfit.metrics.interval import Interval
+    from tightfit.metrics.interval import Interval, TaskScores
+
+RARE = "more of its rows, more minutes, or --set optim.class_weights=balanced may help in training"
+"""Where a label is never answered rightly."""
 
 
 class Shown(ABC):
@@ -63,3 +66,20 @@ def score_words(name: str, score: Interval) -> str:
 def share_words(share: Interval) -> str:
     """A share, 0 to 1, and its interval in percent: ``91.2% (90.1 to 92.1)``."""
     return f"{share.value:.1%} ({100 * share.low:.1f} to {100 * share.high:.1f})"
+
+
+def weakest_words(scores: TaskScores) -> list[str]:
+    """Which label is found worst, and which are never found; nothing where all are always right."""
+    seen = [each for each in scores.each_label() if each.support]
+    weakest = min(seen, key=lambda each: each.f1.value, default=None)
+    if weakest is None or weakest.f1.value == 1:
+        return []
+    words = [
+        f"weakest label: {weakest.name}, F1 {weakest.f1.value:.1%}, {weakest.recall.value:.1%} of "
+        f"its {weakest.support:,} row{'s' if weakest.support > 1 else ''} found"
+    ]
+    lost = [each.name for each in seen if not each.recall.value]
+    if lost:
+        more = f" and {len(lost) - 1:,} more labels" if len(lost) > 2 else f" or {lost[-1]}"
+        words.append(f"no row of {lost[0]}{more if len(lost) > 1 else ''} was found: {RARE}")
+    return words

@@ -252,6 +252,19 @@ def test_evaluate_words(evaluator: Recorder) -> None:
     assert max(map(len, page.splitlines())) <= 80
 
 
+def test_evaluate_ends_with_the_weakest_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words of train; labels that are never found are named with what may help."""
+    given_NK = np.eye(4)[[0, 0, 0, 1, 1, 0]]
+    scores = score([0, 0, 0, 1, 2, 3], given_NK, ["[b]", "money", "rare", "odd"])
+    replace(monkeypatch, "evaluate", Recorder(Evaluation(scores, CALIBRATED)))
+    *_, weakest, lost = words("evaluate", "r", "--data", "d").splitlines()
+    assert weakest == "weakest label: rare, F1 0.0%, 0.0% of its 1 row found"
+    assert lost.startswith("no row of rare or odd was found: more of its rows, more minutes, or")
+    perfect = Evaluation(score([0, 1], np.eye(2), ["a", "b"]), CALIBRATED)
+    replace(monkeypatch, "evaluate", Recorder(perfect))
+    assert "weakest" not in words("evaluate", "r", "--data", "d")
+
+
 def test_evaluate_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs that were named reach its function; the mean has an interval of its own."""
     mean = Interval(0.9, 0.85, 0.95)

@@ -349,29 +349,34 @@ def test_audit_without_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without PEFT, compiler, tracker and network."""
+def patient(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """A machine without PEFT, NumPy, compiler, tracker and network."""
     what: Any = SimpleNamespace
     devices = what(cpu="EPYC", cores=2, torch_threads=2, cpu_features=(), gpus=(), memory=None)
     devices.free_disk = 2**31
     report = like_result(
         {"verdict": "not ready"},
-        **{"versions": {"torch": "2.13.0", "peft": None}, "devices": devices, "compiler": None},
+        **{"versions": {"torch": "2.13.0", "peft": None, "numpy": None}, "devices": devices},
+        compiler=None,
         extras={"wandb": what(ok=False, detail="pip install 'tightfit[wandb]'")},
         reachable={"hub": what(ok=False, detail="ConnectError")},
-        verdict="not ready: pip install peft",
+        verdict="not ready: pip install numpy",
     )
-    replace(monkeypatch, "doctor", Recorder(report))
+    replace(monkeypatch, "doctor", recorder := Recorder(report))
+    return recorder
 
 
-@pytest.mark.usefixtures("patient")
-def test_doctor_words() -> None:
-    """What is fine, what is missing, what is not needed; the verdict last."""
+def test_doctor_words(patient: Recorder) -> None:
+    """What is fine, what is not needed, what keeps it from being ready; the verdict last."""
     lines = [" ".join(line.split()) for line in words("doctor").splitlines()]
-    assert {"✓ torch 2.13.0", "- peft missing", "✗ models: hub ConnectError"} <= set(lines)
+    assert {"✓ torch 2.13.0", "- peft missing", "✗ numpy missing"} <= set(lines)
+    assert "✗ models: hub ConnectError" in lines
     assert "- extra wandb pip install 'tightfit[wandb]'" in lines
     assert "✓ memory unknown" in lines
-    assert lines[-1] == "not ready: pip install peft"
+    assert lines[-1] == "not ready: pip install numpy"
+    # Where one model is at hand nothing is amiss that the other is not.
+    patient.result.reachable["embedded"] = SimpleNamespace(ok=True, detail="here")
+    assert "- models: hub ConnectError" in " ".join(words("doctor").split())
 
 
 @pytest.mark.usefixtures("patient")

@@ -338,4 +338,6 @@ def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType
 def _duration(minutes: float) -> str:
     if minutes < 1.5:
         return f"{minutes * 60:.2g} seconds"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+    if minutes < 120:
+        return f"{minutes:.1f} minutes" if minutes < 10 else f"{minutes:.0f} minutes"
+    return f"{minutes / 60:.1f} hours"

@@ -157,6 +157,7 @@ def test_a_hub_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (False, False, False, "no model is at hand: give a folder"),
         (True, True, True, "ready to predict and audit; to train: pip install 'tightfit[train]'"),
+        (True, False, False, "no model is at hand"),
     ],
 )
 def test_the_verdict(missing: bool, embedded: bool, hub: bool, words: str) -> None:

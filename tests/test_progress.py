@@ -66,19 +66,27 @@ def test_a_log_file_gets_no_bars(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_log_file_hears_of_a_long_job_once_a_minute(
+def test_a_log_file_hears_of_a_long_job_soon_and_once_a_minute(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """How far it is, and how long it takes at the pace so far."""
-    clock = iter(range(0, 1000, 40))
+    """How far it is, and how long it takes at the pace so far; not that it is over."""
+    clock = iter([0, 1, 80, 120, 160, 200, 240])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    with RichProgress().track("training", 1010, done=1000) as bar:
-        for _ in range(4):
+    with RichProgress().track("training", 1006, done=1000) as bar:
+        for _ in range(6):
             bar.advance(1, "loss 0.1")
     assert capsys.readouterr().err == (
-        "training: 1,002 of 1,010, loss 0.1, about 5 min left\n"
-        "training: 1,004 of 1,010, loss 0.1, about 4 min left\n"
+        "training: 1,002 of 1,006, loss 0.1, about 3 min left\n"
+        "training: 1,004 of 1,006, loss 0.1, about 1 min left\n"
     )
+
+
+def test_work_without_parts_is_a_line_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a terminal it is a clock; who is silent says nothing."""
+    for progress in (Progress(), RichProgress()):
+        with progress.work("loading torch"):
+            pass
+    assert capsys.readouterr() == ("", "loading torch\n")
 
 
 def test_a_terminal_shows_count_and_note(monkeypatch: pytest.MonkeyPatch) -> None:

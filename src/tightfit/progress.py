@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LOG_SECONDS = 60.0
 """Between two lines about a running count, where no bar can move."""
 
+LOG_AFTER = 2.0
+"""Seconds until the first of them."""
 
 PATIENCE_SECONDS = 5.0
 """Without a word, where nobody asked for any."""
@@ -46,6 +48,13 @@ class Progress:
     def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
         """A progress bar over ``total`` units, ``done`` of which lie behind already."""
         yield Bar()
+
+    @contextmanager
+    def work(self, what: str) -> Iterator[None]:
+        """Shows that something is done which takes seconds and has no parts to count."""
+        with self.track(what, 1) as bar:
+            yield
+            bar.advance()
 
 
 class RichProgress(Progress):
@@ -90,6 +99,14 @@ class RichProgress(Progress):
         with bars:
             yield _RichBar(bars, bars.add_task(what, total=total, completed=done, note=""))
 
+    @contextmanager
+    def work(self, what: str) -> Iterator[None]:
+        """A moving clock, or a line in a log."""
+        if not self._console.is_terminal:
+            self.say(what)
+        with super().work(what):
+            yield
+
 
 class _RichBar(Bar):
     def __init__(self, bars: Bars, task: TaskID) -> None:
@@ -106,18 +123,19 @@ class _LoggedBar(Bar):
     def __init__(self, progress: Progress, what: str, total: int, done: int) -> None:
         self._progress, self._what, self._total = progress, what, total
         self._begun_with = self._done = done
-        self._begun = self._told = time.monotonic()
+        self._begun = time.monotonic()
+        self._due = self._begun + LOG_AFTER
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count, and say so when the last word about it is a minute old."""
+        """Count, and say so after some seconds, then when the last word is a minute old."""
         self._done += count
         now = time.monotonic()
-        if now < self._told + LOG_SECONDS:
+        if now < self._due or self._done >= self._total:
             return
-        self._told = now
+        self._due = now + LOG_SECONDS
         a_unit = (now - self._begun) / max(1, self._done - self._begun_with)
-        left = max(1, round(a_unit * (self._total - self._done) / 60))
-        more = f"about {left:,} min left" if self._done < self._total else ""
+        left = a_unit * (self._total - self._done)
+        more = f"about {left / 60:,.0f} min left" if left >= 60 else f"about {left:.0f} s left"
         parts = [f"{self._what}: {self._done:,} of {self._total:,}", note, more]
         self._progress.say(", ".join(filter(None, parts)))
 

@@ -252,6 +252,19 @@ def test_evaluate_words(evaluator: Recorder) -> None:
     assert max(map(len, page.splitlines())) <= 80
 
 
+def test_evaluate_ends_with_the_weakest_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words of train; labels that are never found are named with what may help."""
+    given_NK = np.eye(4)[[0, 0, 0, 1, 1, 0]]
+    scores = score([0, 0, 0, 1, 2, 3], given_NK, ["[b]", "money", "rare", "odd"])
+    replace(monkeypatch, "evaluate", Recorder(Evaluation(scores, CALIBRATED)))
+    *_, weakest, lost = words("evaluate", "r", "--data", "d").splitlines()
+    assert weakest == "weakest label: rare, F1 0.0%, 0.0% of its 1 row found"
+    assert lost.startswith("no row of rare or odd was found: more of its rows, more minutes, or")
+    perfect = Evaluation(score([0, 1], np.eye(2), ["a", "b"]), CALIBRATED)
+    replace(monkeypatch, "evaluate", Recorder(perfect))
+    assert "weakest" not in words("evaluate", "r", "--data", "d")
+
+
 def test_evaluate_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs that were named reach its function; the mean has an interval of its own."""
     mean = Interval(0.9, 0.85, 0.95)
@@ -336,29 +349,34 @@ def test_audit_without_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without PEFT, compiler, tracker and network."""
+def patient(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """A machine without PEFT, NumPy, compiler, tracker and network."""
     what: Any = SimpleNamespace
     devices = what(cpu="EPYC", cores=2, torch_threads=2, cpu_features=(), gpus=(), memory=None)
     devices.free_disk = 2**31
     report = like_result(
         {"verdict": "not ready"},
-        **{"versions": {"torch": "2.13.0", "peft": None}, "devices": devices, "compiler": None},
+        **{"versions": {"torch": "2.13.0", "peft": None, "numpy": None}, "devices": devices},
+        compiler=None,
         extras={"wandb": what(ok=False, detail="pip install 'tightfit[wandb]'")},
         reachable={"hub": what(ok=False, detail="ConnectError")},
-        verdict="not ready: pip install peft",
+        verdict="not ready: pip install numpy",
     )
-    replace(monkeypatch, "doctor", Recorder(report))
+    replace(monkeypatch, "doctor", recorder := Recorder(report))
+    return recorder
 
 
-@pytest.mark.usefixtures("patient")
-def test_doctor_words() -> None:
-    """What is fine, what is missing, what is not needed; the verdict last."""
+def test_doctor_words(patient: Recorder) -> None:
+    """What is fine, what is not needed, what keeps it from being ready; the verdict last."""
     lines = [" ".join(line.split()) for line in words("doctor").splitlines()]
-    assert {"✓ torch 2.13.0", "- peft missing", "✗ models: hub ConnectError"} <= set(lines)
+    assert {"✓ torch 2.13.0", "- peft missing", "✗ numpy missing"} <= set(lines)
+    assert "✗ models: hub ConnectError" in lines
     assert "- extra wandb pip install 'tightfit[wandb]'" in lines
     assert "✓ memory unknown" in lines
-    assert lines[-1] == "not ready: pip install peft"
+    assert lines[-1] == "not ready: pip install numpy"
+    # Where one model is at hand nothing is amiss that the other is not.
+    patient.result.reachable["embedded"] = SimpleNamespace(ok=True, detail="here")
+    assert "- models: hub ConnectError" in " ".join(words("doctor").split())
 
 
 @pytest.mark.usefixtures("patient")

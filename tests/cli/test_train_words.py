@@ -26,13 +26,12 @@ def page_of(result: TrainResult, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_what_was_reached(finished: TrainResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start and end on the same rows, both scores with intervals, the weakest label, the size."""
+    """Start and end on the same rows, both scores with intervals, the size on disk."""
     page, run = page_of(finished, monkeypatch), tightfit.Run(finished.run)
     end = run.proofs["no_regression"]["accuracy"]
     assert f"before the first step {finished.start_accuracy:.1%} → trained {end:.1%}" in page
     assert f"macro F1 {finished.macro_f1:.1%} on 12 validation rows" in page
-    weakest = min(scores_of(run).per_class, key=lambda each: each.f1.value)
-    assert f"weakest label: {weakest.name}, F1 {weakest.f1.value:.1%}" in page
+    assert "weakest label" not in page  # each label of the toy is always right
     assert "MiB on disk; the report is " + str(finished.run / "report.html") in page
 
 

@@ -104,7 +104,8 @@ def test_the_report_shows_them_for_ten_mistakes(run: Run) -> None:
     """Marked in the text; nobody asked, nothing is marked."""
     wrong = mistaken(run)
     page = render(wrong, explain=True)
-    quotes = page.split('<section id="mistakes">')[1].split("<blockquote>")[1:]
+    mistakes = page.split('<section id="mistakes">')[1].split("</section>")[0]
+    quotes = mistakes.split("<blockquote>")[1:]
     assert '<mark class="for" title="+' in quotes[0]
     assert sum('title="' in quote for quote in quotes) == 10
     assert "In the first 10, words that the answer hangs on" in page

@@ -212,6 +212,10 @@ def test_a_fresh_page_tells_what_was_evaluated_since(
     assert report(run) == run / "derived" / "report.html"
     page = report(run, out=tmp_path / "new" / "page.html").read_text("utf-8")
     assert "On other rows, since" in page
+    assert re.search(
+        r"Made anew on \d+ \w+ \d{4}, \d\d:\d\d UTC. Since the run was sealed: acc", page
+    )
+    assert "This page was sealed with the run on " in before.decode()
     assert str(rows_file) in page
     assert (run / "report.html").read_bytes() == before
     storage.open_run(run)
@@ -230,7 +234,9 @@ def test_the_page_of_a_run_is_not_replaced(finished: TrainResult, tmp_path: Path
 def test_the_verb_prints_where_the_page_is(finished: TrainResult, tmp_path: Path) -> None:
     """As a line, or as JSON."""
     out = tmp_path / "page.html"
-    assert cli("report", str(finished.run), "--out", str(out)).stdout == f"{out}\n"
+    said = cli("report", str(finished.run), "--out", str(out))
+    assert said.stdout == f"{out}\n"
+    assert f"{finished.run / 'report.html'} stays as it was sealed" in said.stderr
     told = cli("report", str(finished.run), "--json")
     assert json.loads(told.stdout) == {"report": str(finished.run / "derived" / "report.html")}
     assert cli("report", str(tmp_path / "none")).exit_code == 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.toy_setups import SHORT, Notes
 from tightfit import Forecast, dry_run
 from tightfit.errors import BudgetError, DataError, SettingsError
 from tightfit.progress import Progress
+from tightfit.training import time_budget
+from tightfit.training.timing import Timing
 
 
 def forecast(bert: Path, rows: Any, *settings: str, **more: Any) -> Forecast:
@@ -49,6 +52,17 @@ def test_longer_trainings_take_longer(bert: Path, rows_file: Path) -> None:
     few, many = forecast(bert, rows_file), forecast(bert, rows_file, "optim.epochs=300")
     assert many.steps == 100 * few.steps
     assert many.minutes > 3 * few.minutes
+
+
+def test_what_is_cut_to_a_limit_is_said_to_keep_it(
+    bert: Path, rows_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schedule is not timed anew: a slower second measurement would contradict the first."""
+    timings = iter([Timing(step=0.4, evaluation=0.1, scoring=1.0, finishing=1.0)])
+    monkeypatch.setattr(time_budget, "rehearse", lambda *_: next(timings))
+    told = forecast(bert, rows_file, "optim.epochs=300", minutes=1, started=time.monotonic())
+    assert told.steps < 2100
+    assert 0.8 < told.minutes < 1
 
 
 def test_what_was_decided_is_in_the_notes(bert: Path, rows_file: Path) -> None:

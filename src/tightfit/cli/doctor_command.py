@@ -37,16 +37,20 @@ def _show(report: Report, console: Console) -> list[RenderableType]:
 
 
 def _checks(report: Report) -> list[tuple[bool | None, str, str]]:
-    """Every line of the checklist: fine or not (None: not needed), its subject, what was found."""
+    """Every line of the checklist, its subject, what was found: fine, or keeping the machine from
+    being ready, or (None) something that it can be ready without."""
+    from tightfit.diagnosis import OPTIONAL
+
     rows: list[tuple[bool | None, str, str]] = [
-        (found is not None or None, name, found or "missing")
+        (found is not None or (None if name in OPTIONAL else False), name, found or "missing")
         for name, found in report.versions.items()
     ]
     rows += [(True, what, detail) for what, detail in _device_lines(report.devices)]
     compiler = report.compiler or "none: torch.compile will not work"
     rows.append((report.compiler is not None or None, "C++ compiler", compiler))
     rows += [(f.ok or None, f"extra {name}", f.detail) for name, f in report.extras.items()]
-    rows += [(f.ok, f"models: {name}", f.detail) for name, f in report.reachable.items()]
+    none = None if any(f.ok for f in report.reachable.values()) else False  # one of them will do
+    rows += [(f.ok or none, f"models: {name}", f.detail) for name, f in report.reachable.items()]
     return rows
 
 

@@ -16,7 +16,7 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, percent
 from tightfit.cli.front import open_front
-from tightfit.display import score_name, score_value, share_words
+from tightfit.display import score_name, score_value, share_words, weakest_words
 
 if TYPE_CHECKING:
     from tightfit import Evaluation
@@ -146,7 +146,8 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
         at = replace(scores, confusion=found.confusion_at)
         confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
         applied = [confusions(at, ", with the thresholds")]
-    return [*tables, *why, *seeds, *paired, *_thresholds(found), *applied]
+    weakest = weakest_words(scores)
+    return [*tables, *why, *weakest, *seeds, *paired, *_thresholds(found), *applied]
 
 
 def _thresholds(found: Evaluation) -> list[RenderableType]:

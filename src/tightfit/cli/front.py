@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 import typer
 from typer.core import TyperGroup
 
+from tightfit.data.json_documents import PART_SIGN
 from tightfit.errors import Fault, Interrupted, MachineError, MissingExtraError
 from tightfit.extras import with_all_extras
 
@@ -124,7 +125,7 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
             front.show("".join(traceback.format_exception(error)))
         fault = _as_fault(error)
         if fault is not None and fault.add is not None:
-            fault.given = _given(fault.add)
+            fault.given, fault.add = _mended(fault.add)
         words = str(fault) if fault else f"{type(error).__name__}: {error}\n  {APOLOGY}"
         if isinstance(fault, MissingExtraError):
             words = with_all_extras(words, _ARGUMENTS.get([]))
@@ -138,21 +139,27 @@ class WithArguments(TyperGroup):
     """Verbs that can tell with what they were called."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep them for :func:`_given`; the library itself forgets them."""
+        """Keep them for :func:`_mended`; the library itself forgets them."""
         _ARGUMENTS.set(list(args))
         return super().parse_args(ctx, args)
 
 
-def _given(add: str) -> str:
-    """The command as it was given, without the options that ``add`` gives anew."""
-    anew = _options(shlex.split(add))
-    kept = [
-        part
-        for option in _options(_ARGUMENTS.get([]))
-        if not any(option[:1] == new[:1] and _key(option) == _key(new) for new in anew)
-        for part in option
-    ]
-    return shlex.join(["tightfit", *kept])
+def _mended(add: str) -> tuple[str, str]:
+    """The command as it was given, without the options that ``add`` gives anew, and these.
+
+    A part that is chosen of a file, ``--data FILE#PART``, goes to the option that names the file.
+    """
+    given, anew = _options(_ARGUMENTS.get([])), _options(shlex.split(add))
+    for new in anew:
+        whole = new[-1].rpartition(PART_SIGN)[0] if new[0] == "--data" else ""
+        own = [option for option in given if whole and option[1:] == [whole]]
+        if own:
+            own[0][1] = new[1]
+            new.clear()
+        else:
+            given = [x for x in given if x[:1] != new[:1] or _key(x) != _key(new)]
+    parts, more = ([part for option in each for part in option] for each in (given, anew))
+    return shlex.join(["tightfit", *parts]), shlex.join(more)
 
 
 def _options(arguments: Sequence[str]) -> list[list[str]]:

@@ -27,7 +27,7 @@ def report(
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
-    """Write a page about a run: budget, learning, results, confidence, mistakes, proofs.
+    """Write a page about a run: results, mistakes, confidence, learning, budget, proofs.
 
     Training leaves such a page in the run; this one also tells what was evaluated since. It is one
     file that needs no network. Its path is printed.
@@ -38,3 +38,7 @@ def report(
             front.answer({"report": str(path)})
         else:
             front.lines([str(path)])
+            front.show(
+                "open this page: what came since the run was sealed is on it; "
+                f"{run / 'report.html'} stays as it was sealed"
+            )

@@ -17,7 +17,7 @@ from tightfit.cli.console import percent, size, tick
 from tightfit.cli.front import open_front
 from tightfit.cli.plan_command import show_plan
 from tightfit.data.text_pair import text_option
-from tightfit.display import score_name, score_value, score_words
+from tightfit.display import score_name, score_value, score_words, weakest_words
 from tightfit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,9 +41,6 @@ STARTS = {"random": "before the first step", "probe": "head alone", "run": "the 
 
 NEW_LABELS = 5
 """Told one by one, where a training goes on from a run."""
-
-RARE = "more of its rows, more minutes, or --set optim.class_weights=balanced may help"
-"""Where a label is never answered rightly."""
 
 in_run = partial(typer.Option, rich_help_panel="Run")
 """Options under a heading of their own."""
@@ -277,7 +274,7 @@ def _outcome(run: Run) -> Iterator[str]:
     more = "".join(f", {score_name(name)} {score_value(name, each.value)}" for name, each in others)
     yield f"{score_name(first)} {score_words(first, score)}{more} on {rows}"
     yield from _new_labels(run.metrics.train.continued, scores)
-    yield from _weakest(scores)
+    yield from weakest_words(scores)
 
 
 def _gone_on(continued: Continued | None) -> str:
@@ -300,21 +297,6 @@ def _new_labels(continued: Continued | None, scores: TaskScores) -> Iterator[str
             f"new label '{name}': {percent(each.recall.value)} of its {each.support:,} validation "
             f"rows found, F1 {percent(each.f1.value)}"
         )
-
-
-def _weakest(scores: TaskScores) -> Iterator[str]:
-    """The label that is found worst, where there are labels."""
-    seen = [each for each in scores.each_label() if each.support]
-    if not seen:
-        return
-    weakest = min(seen, key=lambda each: each.f1.value)
-    yield (
-        f"weakest label: {weakest.name}, F1 {percent(weakest.f1.value)}, "
-        f"{percent(weakest.recall.value)} of its {weakest.support:,} "
-        f"row{'s' if weakest.support > 1 else ''} found"
-    )
-    if not weakest.recall.value:
-        yield f"no row of {weakest.name} was found: {RARE}"
 
 
 def _kept(continued: Continued | None) -> Iterator[str]:
@@ -356,4 +338,6 @@ def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType
 def _duration(minutes: float) -> str:
     if minutes < 1.5:
         return f"{minutes * 60:.2g} seconds"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+    if minutes < 120:
+        return f"{minutes:.1f} minutes" if minutes < 10 else f"{minutes:.0f} minutes"
+    return f"{minutes / 60:.1f} hours"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from tightfit.data.rows import Chunk, Origin, Rows, nearest
+from tightfit.data.rows import Chunk, Origin, PartFault, Rows, nearest
 from tightfit.errors import DataError
 
 PART_SIGN = "#"
@@ -43,10 +43,11 @@ def document_rows(document: Mapping[str, Any], source: str, part: str | None) ->
         return _records([document], source)
     if len(lists) > 1:
         longest = max(lists, key=lambda key: len(lists[key]))
-        raise DataError(
+        raise PartFault(
             f"{source} has several lists of rows",
             seen=", ".join(f"{key!r} ({len(value):,})" for key, value in lists.items()),
-            next_step=f"choose one, such as '{source}{PART_SIGN}{longest}'",
+            whole=source,
+            likely=f"{source}{PART_SIGN}{longest}",
         )
     ((key, value),) = lists.items()
     told = () if len(value) == len(document) else (f"{source}: the rows are those of {key!r}",)

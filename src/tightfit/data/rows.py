@@ -47,6 +47,14 @@ _JOINED = (
 _SEVERAL = "to learn all of them, one 0 or 1 each:"
 
 
+class PartFault(DataError):
+    """Several parts of a source have rows; ``likely`` names one in place of ``whole``."""
+
+    def __init__(self, what: str, *, seen: str, whole: object, likely: str) -> None:
+        super().__init__(what, seen=seen, next_step=f"choose one, such as {quote(likely)}")
+        self.whole, self.likely = str(whole), likely
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where rows come from, and how their places are counted."""

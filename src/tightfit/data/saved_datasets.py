@@ -8,7 +8,7 @@ from typing import Any
 
 from tightfit.data.json_documents import PART_SIGN
 from tightfit.data.readers_arrow import ipc_rows
-from tightfit.data.rows import Rows, nearest
+from tightfit.data.rows import PartFault, Rows, nearest
 from tightfit.errors import DataError
 from tightfit.storage.files import machine_errors
 
@@ -41,10 +41,11 @@ def open_saved(path: Path, source: str, split: str | None = None) -> Rows:
         split = str(splits[0])
     if split is None or split not in splits:
         near = split and nearest(split, splits)
-        raise DataError(
+        raise PartFault(
             f"{path} has several splits" if split is None else f"{path} has no split {split!r}",
             seen=", ".join(splits),
-            next_step=f"choose one, such as '{path}{PART_SIGN}{near or splits[0]}'",
+            whole=source,
+            likely=f"{path}{PART_SIGN}{near or splits[0]}",
         )
     return ipc_rows(_files(path / split), source)
 

@@ -7,6 +7,7 @@ Every source is opened as :class:`tightfit.data.rows.Rows`, which gives chunks o
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,7 +37,7 @@ from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
 from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
-from tightfit.data.rows import Chunk, Rows, nearest
+from tightfit.data.rows import Chunk, PartFault, Rows, nearest
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import open_sheet
 from tightfit.data.table import Table
@@ -149,7 +150,7 @@ def check_source(
         data, columns = as_named(data, columns)
         try:
             rows = _open(data, columns.form)
-        except EncodingFault as fault:
+        except (EncodingFault, PartFault) as fault:
             _complete(fault, data, columns, labelled=labelled)
             raise
         wanted = (*columns.text, *((columns.label,) if labelled else ()))
@@ -220,17 +221,36 @@ def _records(
 
 
 def _complete(
-    fault: EncodingFault, data: str | Path | InMemory, columns: Columns, *, labelled: bool | None
+    fault: EncodingFault | PartFault, data: Any, columns: Columns, *, labelled: bool | None
 ) -> None:
-    """Add the options that choose the columns, as they are seen in the encoding that fits."""
-    if fault.guess is None:
+    """Say at once what else is amiss, as it is seen in the encoding that fits, or the likely part:
+    the options that choose the columns."""
+    form = columns.form
+    if isinstance(fault, PartFault):
+        if str(data) != fault.whole:  # one of many files
+            return
+        data, fault.next_step = fault.likely, "choose one, such as"
+        fault.add = shlex.join(["--data", fault.likely])
+    elif fault.guess is None:
         return
+    else:
+        form = replace(form, encoding=fault.guess)
     try:
-        rows = _open(data, replace(columns.form, encoding=fault.guess))
-        rows.choose(columns.text, columns.label if labelled else None)
-    except DataError as next_fault:
-        if next_fault.add is not None:
-            fault.add = f"{fault.add} {next_fault.add}"
+        with _no_half(columns):
+            _open(data, form).look(columns.text, columns.label, labelled=labelled)
+    except (EncodingFault, PartFault) as another:
+        _complete(another, data, replace(columns, form=form), labelled=labelled)
+        _join(fault, another)
+    except DataError as another:
+        _join(fault, another)
+
+
+def _join(fault: DataError, another: DataError) -> None:
+    """Tell of both, where options mend both."""
+    if another.add is not None:
+        fault.seen = f"{fault.seen}; {another.what}"
+        steps = filter(None, (fault.next_step, another.next_step))
+        fault.next_step, fault.add = "; ".join(steps) or None, f"{fault.add} {another.add}"
 
 
 def _open(data: str | Path | InMemory, form: TextForm) -> Rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import PurePath
 from typing import Any
@@ -21,12 +22,13 @@ from tightfit.metrics.interval import Interval
 from tightfit.reporting.confidence import confidence
 from tightfit.reporting.drawing import percent, short
 from tightfit.reporting.examples import rows
+from tightfit.reporting.first_look import first_points, what_it_shows
 from tightfit.reporting.label_sets import label_set_quality
 from tightfit.reporting.learning import learning
 from tightfit.reporting.provenance import provenance
 from tightfit.reporting.quality import quality, verdict
 from tightfit.reporting.rated import rated
-from tightfit.reporting.spending import adapter_words, spending
+from tightfit.reporting.spending import spending
 from tightfit.run import Run
 
 TEMPLATE = "page.html.j2"
@@ -63,8 +65,14 @@ def isolated(code: str) -> Markup:
     return Markup(_QUOTED.sub(r"<bdi>\g<0></bdi>", str(escape(code))))
 
 
-def render(run: Run, *, explain: bool = False) -> str:
-    """The whole page as HTML; ``explain`` weighs the words of the worst mistakes."""
+def render(run: Run, *, explain: bool = False, sealed: bool = False) -> str:
+    """The whole page as HTML.
+
+    Args:
+        run: of which it tells.
+        explain: weigh the words of the worst mistakes.
+        sealed: whether the page is to be a part of the run, and so never changes.
+    """
     template = _templates().get_template(TEMPLATE)
     scores = run.metrics.validation
     shown = [scores, *(each.scores for each in run.evaluations)]
@@ -73,6 +81,7 @@ def render(run: Run, *, explain: bool = False) -> str:
     )
     best = next(iter(headline), None)
     others = {name: each for name, each in headline.items() if scores and name != best}
+    about_rows = rows(run, explain=explain)
     page = template.render(
         name=PurePath(str(run.path)).name or run.path,
         run=run,
@@ -82,13 +91,14 @@ def render(run: Run, *, explain: bool = False) -> str:
         others=others,
         score_name=score_name,
         score_value=score_value,
-        adapters=adapter_words(run),
         verdict=verdict(run),
+        shows=what_it_shows(run, datetime.now(UTC), sealed=sealed),
+        points=first_points(run, about_rows.warnings),
         spending=spending(run),
         learning=learning(run),
         outcome=OUTCOMES[run.task.kind](run) if scores else None,
         confidence=confidence(run),
-        rows=rows(run, explain=explain),
+        rows=about_rows,
         story=provenance(run),
     )
     # A lone surrogate, as a label of a data frame may hold, cannot be written.

@@ -25,8 +25,6 @@ class Verdict:
     """Score, budget and adapters in one line."""
     spent: str
     """Budget and adapters as a sentence."""
-    sound: bool
-    """Whether every proof holds."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,6 @@ def verdict(run: Run) -> Verdict:
     return Verdict(
         sentence=f"{_scored(run)} · {plan.total:,}{cap} parameters · {learned}",
         spent=f"It trained {plan.total:,} {of_cap}; {learned}.{beside}",
-        sound=all(proof.get("ok") for proof in run.proofs.values()),
     )
 
 
@@ -96,7 +93,6 @@ def quality(run: Run) -> Quality:
     many = len(classes) > LISTED
     # Of very many labels the weakest are worth the room.
     shown = sorted(classes, key=lambda row: row.f1.value)[:LISTED] if many else classes
-    confusions = _confusions(run)
     supports = [each.support for each in scores.per_class]
     most = max(supports)
     return Quality(
@@ -105,7 +101,7 @@ def quality(run: Run) -> Quality:
         classes=tuple(shown),
         classes_left_out=len(classes) - len(shown),
         matrix=_matrix(run) if len(classes) <= MATRIX_LABELS else (),
-        confusions=tuple(confusions[:LISTED]),
+        confusions=tuple(confusions(run)[:LISTED]),
     )
 
 
@@ -121,7 +117,7 @@ def _matrix(run: Run) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
     return tuple(rows)
 
 
-def _confusions(run: Run) -> list[Confusion]:
+def confusions(run: Run) -> list[Confusion]:
     """Every pair of labels that was confused, the most frequent first."""
     found = [
         Confusion(run.labels[true], run.labels[predicted], count, count / sum(counts))

@@ -135,11 +135,12 @@ def _opened(
     progress: Progress,
 ) -> tuple[Setup, int]:
     """The setup before its steps are counted, and how many of its training rows are names."""
-    # The side head is solved beside it.
-    classifier = build(source, replace(plan, side=None), config, dataset.task)
-    classifier.module.to(best_device())
-    own_path = _why_own_path(config, classifier)
-    precision = _precision(config, decided, classifier.device, lean=own_path is None)
+    with progress.work(f"loading {source.name}"):
+        # The side head is solved beside it.
+        classifier = build(source, replace(plan, side=None), config, dataset.task)
+        classifier.module.to(best_device())
+        own_path = _why_own_path(config, classifier)
+        precision = _precision(config, decided, classifier.device, lean=own_path is None)
     lengths = decide_lengths(config, source, classifier.tokenizer)
     multiple = precision.length_multiple(classifier.device)
     reader = _Reader(config, classifier.tokenizer, lengths[0].value, multiple)

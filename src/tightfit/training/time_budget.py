@@ -92,12 +92,17 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
     What is read and loaded by now is not thrown away: where no step fits, one is taken, and the
     better of it and the head's start is kept.
     """
+    return timed_into(setup, limit, progress)[0]
+
+
+def timed_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setup, Timing | None]:
+    """The same, and what was measured for it; None where nothing was."""
     if setup.solves:  # its few steps are worth more than what could be saved on them
-        return replace(setup, deadline=limit.deadline)
+        return replace(setup, deadline=limit.deadline), None
     # A resumed run times nothing anew: it leaves what it may take in the end.
-    after = (SCORE_ASIDE + RESERVE) * limit.left
+    after, timing = (SCORE_ASIDE + RESERVE) * limit.left, None
     if setup.decisions.max_steps is None:
-        found = _decide(setup, limit)
+        found = _decide(setup, limit, progress)
         setup, timing = found.setup, found.timing
         after = timing.scoring + timing.finishing + timing.evaluation
     decisions = setup.decisions
@@ -117,30 +122,32 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
         setup.schedule.steps_per_epoch * setup.config.optim.accumulate,
         steps.value,
     )
-    return replace(_with_fewer(setup), schedule=schedule, deadline=limit.deadline - after)
+    short = replace(_with_fewer(setup), schedule=schedule, deadline=limit.deadline - after)
+    return short, timing
 
 
-def _decide(setup: Setup, limit: TimeLimit) -> _Fit:
+def _decide(setup: Setup, limit: TimeLimit, progress: Progress) -> _Fit:
     """What fits, on record: rows of probe, evaluations and scores, stored states, and steps.
 
     Frozen layers' states are not kept where no row would be seen twice: then the same time brings
     more rows.
     """
-    found = _fitting(setup, limit)
+    found = _fitting(setup, limit, progress)
     if setup.keeps_prefix and found.steps <= setup.schedule.steps_per_epoch:
         once: Decision[Literal["on", "off"]] = Decision(
             "off", "no row is seen twice within this time"
         )
         setup = replace(setup, decisions=replace(setup.decisions, prefix_cache=once))
-        found = _fitting(setup, limit)
+        found = _fitting(setup, limit, progress)
     steps = _steps(found, limit)
     decided = replace(found.setup.decisions, max_steps=steps)
     return replace(found, setup=replace(found.setup, decisions=decided))
 
 
-def _fitting(setup: Setup, limit: TimeLimit) -> _Fit:
+def _fitting(setup: Setup, limit: TimeLimit, progress: Progress) -> _Fit:
     """What is set aside for all but steps, and the timing with that."""
-    timing = rehearse(setup)
+    with progress.work("timing a few steps"):
+        timing = rehearse(setup)
     left = limit.left - timing.finishing
     if setup.dataset.folds is None:  # else each row has been scored already
         setup, timing = _fewer_scored(setup, timing, left)

@@ -30,6 +30,7 @@ def dry_run(
     from tightfit.verbs.origin import ReadRequest
 
     read = ReadRequest.read(request, progress)
-    from tightfit.verbs.forecast import forecast  # and with it torch
+    with progress.work("loading torch"):
+        from tightfit.verbs.forecast import forecast
 
     return forecast(read, progress)

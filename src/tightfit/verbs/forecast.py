@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from tightfit.budget.parameter_plan import Plan
 from tightfit.progress import Progress
 from tightfit.training.prepare import prepare
-from tightfit.training.time_budget import TimeLimit, fit_into, trainings
+from tightfit.training.time_budget import TimeLimit, timed_into, trainings
 from tightfit.training.timing import rehearse
 from tightfit.verbs.chosen import choose_plan
 from tightfit.verbs.origin import ReadRequest
@@ -59,12 +59,15 @@ def forecast(read: ReadRequest, progress: Progress) -> Forecast:
     setup = prepare(
         config, dataset, chosen.source, plan, chosen=chosen.decisions, progress=progress
     )
+    timing = None
     if config.train.minutes is not None:
-        setup = fit_into(setup, TimeLimit(config.train.minutes, request.started), progress)
+        limit = TimeLimit(config.train.minutes, request.started)
+        setup, timing = timed_into(setup, limit, progress)
     prepared = time.monotonic() - request.started
-    timing = rehearse(setup)
+    if timing is None:  # else it is what the schedule was cut by, which another would contradict
+        with progress.work("timing a few steps"):
+            timing = rehearse(setup)
     training = trainings(setup) * timing.seconds(setup.schedule.total, setup.eval_every)
-    scoring = timing.scoring * len(setup.scored_rows()) / len(setup.validation.targets)
     notes = [
         dataset.facts["note"],
         f"computing in {setup.precision.format}: {setup.precision.reason}",
@@ -76,7 +79,7 @@ def forecast(read: ReadRequest, progress: Progress) -> Forecast:
         validation_rows=len(dataset.validation_texts),
         truncated=setup.train.tokens.truncated,
         steps=setup.schedule.total,
-        minutes=(prepared + training + scoring + timing.finishing) / 60,
+        minutes=(prepared + training + timing.scoring + timing.finishing) / 60,
         memory_bytes=_peak_memory(),
         notes=tuple(note for note in notes if note),
     )

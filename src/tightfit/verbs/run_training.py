@@ -117,8 +117,8 @@ def _begin(
     if origin is not None:
         start_from(setup, origin.run.classifier, progress)
     if setup.side is not None:
-        with progress.track("side head", 1) as bar:  # now, so that a time limit knows what is left
-            bar.advance(len([setup.side.head]))
+        with progress.work("side head"):  # now, so that a time limit knows what is left
+            _ = setup.side.head
     if limit is not None:
         setup = fit_into(setup, limit, progress)
         set_seed(config.seed)

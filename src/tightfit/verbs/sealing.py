@@ -126,7 +126,7 @@ def seal_trained(
     draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
     # Where every minute is counted, ``tightfit report`` explains the mistakes later.
     explain = setup.config.train.minutes is None
-    page = render(run.with_parts(manifest=draft), explain=explain)
+    page = render(run.with_parts(manifest=draft), explain=explain, sealed=True)
     storage.write_text(folder.report, page)
     storage.seal(folder, versions, base)
     CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume

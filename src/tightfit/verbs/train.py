@@ -75,11 +75,9 @@ def train(
     from tightfit.verbs.origin import ReadRequest
 
     read = ReadRequest.read(request, progress)
-    # And with these torch.
-    if label_names is not None:
+    with progress.work("loading torch"):
         from tightfit.verbs.name_training import train_on_names
-
+        from tightfit.verbs.run_training import run_training
+    if label_names is not None:
         return train_on_names(read, path, resume=resume, overwrite=overwrite, progress=progress)
-    from tightfit.verbs.run_training import run_training
-
     return run_training(read, path, resume=resume, overwrite=overwrite, progress=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from datetime import date
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.command import cli
 from tests.sheets import ods, ods_row, packed, sheet_xml, xlsx
+from tests.toy_setups import Notes
 from tightfit import extras
-from tightfit.data.sources import Columns, read_table
+from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.data.table import Table
 from tightfit.errors import DataError, MissingExtraError
 
@@ -110,12 +113,37 @@ def test_the_only_sheet_that_is_shown_is_taken(tmp_path: Path) -> None:
 
 def test_of_several_sheets_one_must_be_named(tmp_path: Path) -> None:
     """With the longest as the example; its name in any case."""
-    path = put(tmp_path, xlsx({"Read me": [["x"]], "Rows": [HEAD, *ROWS]}))
-    with pytest.raises(DataError, match=r"'Read me' \(1\), 'Rows' \(4\)\n.*a\.xlsx#Rows'"):
+    path = put(tmp_path, xlsx({"Read me": [["x"], ["y"]], "Rows": [HEAD, *ROWS]}))
+    with pytest.raises(DataError, match=r"'Read me' \(2\), 'Rows' \(4\)\n.*a\.xlsx#Rows'"):
         read(path)
     assert len(read(f"{path}#rows")) == 3
     with pytest.raises(DataError, match=r"no sheet 'Row' with rows\n.*'Rows'\n.*a\.xlsx#Rows'"):
         read(f"{path}#Row")
+
+
+def test_a_sheet_of_one_row_does_not_compete(tmp_path: Path) -> None:
+    """It is passed over, and that is said."""
+    notes, path = Notes(), put(tmp_path, xlsx({"As of": [["today"]], "Rows": [HEAD, *ROWS]}))
+    check_source(path, Columns(), progress=notes)
+    assert notes.said == [f"{path}: sheet 'Rows' is read; one row alone is in 'As of'"]
+    assert len(read(path)) == 3
+
+
+@pytest.mark.parametrize("option", ["--data", "--validation"])
+def test_sheet_and_columns_are_named_in_one_command(option: str, tmp_path: Path) -> None:
+    """Whichever option names the file; the columns too, unless they are right."""
+    rows = [[f"a text of some length, number {i}", "xy"[i % 2]] for i in range(9)]
+    sheets = {name: [["body", "topic"], *rows] for name in ("May", "June")}
+    (tmp_path / "rows.csv").write_text("body,topic\na long text,x\nanother text,y\n", "utf-8")
+    files = dict.fromkeys(("--data", "--validation"), str(tmp_path / "rows.csv"))
+    files[option] = path = str(put(tmp_path, xlsx(sheets), "a b.xlsx"))
+    given = [part for pair in files.items() for part in pair]
+    columns = ["--text-column", "body", "--label-column", "topic"]
+    told = cli("train", *given, *(columns if option == "--validation" else []))
+    assert told.exit_code == 4
+    command = next(line for line in told.stderr.splitlines() if "tightfit train" in line)
+    named = [f"{path}#May" if part == path else part for part in given]
+    assert shlex.split(command)[-len(given) - 6 :] == ["tightfit", "train", *named, *columns]
 
 
 def test_a_fault_names_the_row_that_the_sheet_shows(tmp_path: Path) -> None:

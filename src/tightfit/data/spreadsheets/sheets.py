@@ -10,7 +10,7 @@ from typing import Any
 from tightfit import extras
 from tightfit.data.child import REFUSED, Child
 from tightfit.data.json_documents import PART_SIGN
-from tightfit.data.rows import Chunk, Origin, Rows, nearest
+from tightfit.data.rows import Chunk, Origin, PartFault, Rows, nearest
 from tightfit.errors import DataError
 from tightfit.storage.files import machine_errors
 
@@ -62,6 +62,10 @@ def open_sheet(path: Path, source: str, sheet: str | None = None) -> Rows:
             yield Chunk(cells, [place for place, _ in part], origin)
 
     lines = [f"{source}: the header is row {number} of sheet {chosen['name']!r}"] if told else []
+    others = [x["name"] for x in sheets if x["visible"] and x is not chosen]
+    if sheet is None and others:
+        passed = ", ".join(map(repr, others[:SHEETS_NAMED]))
+        lines.append(f"{source}: sheet {chosen['name']!r} is read; one row alone is in {passed}")
     return Rows(origin, named, chunks, untyped=True, count=len(below), told=tuple(lines))
 
 
@@ -102,15 +106,18 @@ def _chosen(sheets: Sequence[dict[str, Any]], path: Path, wanted: str | None) ->
     names = [sheet["name"] for sheet in sheets]
     if wanted is None:
         shown = [sheet for sheet in sheets if sheet["visible"]] or list(sheets)
+        # One row names columns at best, and is a remark as a rule.
+        shown = [sheet for sheet in shown if len(sheet["rows"]) > 1] or shown
         if len(shown) == 1:
             return shown[0]
         if not shown:
             raise DataError(f"{path} has no rows", seen="no sheet with anything in it")
         most = max(shown, key=lambda sheet: len(sheet["rows"]))["name"]
-        raise DataError(
+        raise PartFault(
             f"{path} has several sheets with rows",
             seen=", ".join(f"{x['name']!r} ({len(x['rows']):,})" for x in shown[:SHEETS_NAMED]),
-            next_step=f"choose one, such as '{path}{PART_SIGN}{most}'",
+            whole=path,
+            likely=f"{path}{PART_SIGN}{most}",
         )
     near = nearest(wanted, names, cutoff=0.5)
     for sheet in sheets:

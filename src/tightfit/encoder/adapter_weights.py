@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ class AdapterWeights:
             UnknownInside: PEFT is told to make other layers of the encoder's own.
         """
         block, own = mean_block(family, depth), self.tensors
-        whole = all(name in own and _filled(own[name].floats, v) for name, v in block.items())
+        whole = all(name in own and _filled(own[name], v) for name, v in block.items())
         whole = whole and bool(block)
         due = ((0, depth), (depth - 1, depth)) if whole else ()
         if self.replicated not in ((), due):
@@ -155,11 +155,12 @@ class AdapterWeights:
             ) from error
 
 
-def _filled(tensor: Floats, value: float) -> bool:
+def _filled(tensor: Stored, value: float) -> bool:
     """Whether a matrix is so many times the identity, or a vector so much everywhere."""
-    square = tensor.ndim == 2
-    due = value * np.eye(*tensor.shape) if square else np.full(tensor.shape, value)
-    return np.array_equal(tensor, due)
+    floats = replace(tensor).floats  # by the way, and not to be kept
+    if floats.ndim == 2:
+        return np.array_equal(floats, np.float32(value) * np.eye(*floats.shape, dtype=np.float32))
+    return bool((floats == value).all())
 
 
 def _from_peft(config: Mapping[str, Any], found: Mapping[str, Stored]) -> AdapterWeights:

@@ -131,7 +131,7 @@ def test_columns_that_compete_are_told_with_the_encoding(tmp_path: Path) -> None
     )
     path = put(tmp_path / "a.csv", f"Nachricht;Thema;Stimmung\n{rows}".encode("cp1252"))
     with pytest.raises(
-        DataError, match="no column 'text'\n.*'Thema' or 'Stimmung': name the right"
+        DataError, match=r"no column 'text'\n.*'Thema' or 'Stimmung': name the right"
     ):
         check_source(path, Columns())
 

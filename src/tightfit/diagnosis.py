@@ -72,6 +72,7 @@ CPU_FEATURES = {
 """Flags of Linux's list of processors that make matrices multiply faster, by their usual names."""
 
 CPU_INFO = Path("/proc/cpuinfo")
+CPU_USE = Path("/proc/stat")
 CGROUP = Path("/sys/fs/cgroup")
 
 COMPILERS = ("g++", "c++", "clang++", "cl")
@@ -171,7 +172,7 @@ def devices() -> Devices:
     flags = set(info.get("flags", info.get("Features", "")).split())
     return Devices(
         cpu=info.get("model name") or platform.processor() or platform.machine(),
-        cores=_cores(),
+        cores=len(cores()),
         torch_threads=torch.get_num_threads() if available("torch") else None,
         cpu_features=tuple(name for flag, name in CPU_FEATURES.items() if flag in flags),
         gpus=_gpus(),
@@ -190,11 +191,24 @@ def _cpu_info() -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in lines}
 
 
-def _cores() -> int:
+def cores() -> list[int]:
     """Cores that this process may use, which containers and batch systems make fewer."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def used_seconds() -> float | None:
+    """What all programs have used of these cores since the machine started; None if unknown."""
+    try:
+        lines = [line.split() for line in CPU_USE.read_text("ascii").splitlines()]
+    except OSError:
+        return None
+    own = {f"cpu{core}" for core in cores()}
+    # user, nice, system, idle, waiting for a disk, two kinds of interrupts, other machines; what
+    # follows is counted among the first.
+    used = (sum(map(int, [*x[1:4], *x[6:9]])) for x in lines if x and x[0] in own)
+    return sum(used) / os.sysconf("SC_CLK_TCK")
 
 
 def _gpus() -> tuple[str, ...]:

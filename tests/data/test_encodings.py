@@ -124,6 +124,18 @@ def test_the_whole_command_is_told(encoding: str, delimiter: str, tmp_path: Path
     assert read_table(path, columns, labelled=True).texts[7] == f"{word} 7"
 
 
+def test_columns_that_compete_are_told_with_the_encoding(tmp_path: Path) -> None:
+    """The command takes the first of them, and says that it may be the wrong one."""
+    rows = "".join(
+        f"größer als gedacht, Nummer {i};{'ab'[i % 2]};{'xy'[i % 2]}\n" for i in range(9)
+    )
+    path = put(tmp_path / "a.csv", f"Nachricht;Thema;Stimmung\n{rows}".encode("cp1252"))
+    with pytest.raises(
+        DataError, match=r"no column 'text'\n.*'Thema' or 'Stimmung': name the right"
+    ):
+        check_source(path, Columns())
+
+
 def test_utf_8_is_not_read_as_something_else(tmp_path: Path) -> None:
     """A run that was trained on other files keeps their setting; letters tell."""
     path, told = put(tmp_path / "a.csv", "text\ncafé\n"), Told()

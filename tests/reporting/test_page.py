@@ -79,7 +79,7 @@ def test_the_page_says_what_the_run_says(run: Run) -> None:
     words, accuracy = words_of(run), scores_of(run).accuracy
     assert f"lies between {accuracy.low:.1%} and {accuracy.high:.1%}" in words
     assert f"{run.plan.total:,} of 1,000,000 parameters; all 4 adapters learned" in words
-    assert "5 of 5 proofs hold" in words
+    assert "All 5 proofs hold" in words
     assert "answers as the trained model does" in words
     for name, setting in (("lr", run.config.optim.lr), ("rank", run.config.adapters.rank)):
         assert f"{name}{setting}" in words

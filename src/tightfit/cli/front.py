@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 import typer
 from typer.core import TyperGroup
 
-from tightfit.data.json_documents import PART_SIGN
 from tightfit.errors import Fault, Interrupted, MachineError, MissingExtraError
 from tightfit.extras import with_all_extras
 
@@ -149,6 +148,8 @@ def _mended(add: str) -> tuple[str, str]:
 
     A part that is chosen of a file, ``--data FILE#PART``, goes to the option that names the file.
     """
+    from tightfit.data.json_documents import PART_SIGN
+
     given, anew = _options(_ARGUMENTS.get([])), _options(shlex.split(add))
     for new in anew:
         whole = new[-1].rpartition(PART_SIGN)[0] if new[0] == "--data" else ""

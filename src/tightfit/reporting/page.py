@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import tightfit.reporting as package
-from tightfit.display import score_name, score_value, share_words
+from tightfit.display import score_name, score_value, score_words, share_words
 from tightfit.metrics.interval import Interval
 from tightfit.reporting.confidence import confidence
 from tightfit.reporting.drawing import percent, short
@@ -80,7 +80,11 @@ def render(run: Run, *, explain: bool = False, sealed: bool = False) -> str:
         (each.headline() for each in shown if each is not None), {}
     )
     best = next(iter(headline), None)
-    others = {name: each for name, each in headline.items() if scores and name != best}
+    others = [
+        f"{score_name(name)} {score_words(name, each)}"
+        for name, each in headline.items()
+        if scores and name != best
+    ]
     about_rows = rows(run, explain=explain)
     page = template.render(
         name=PurePath(str(run.path)).name or run.path,

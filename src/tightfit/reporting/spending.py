@@ -48,8 +48,6 @@ class Spending:
     """Of the cap, or of what trains where no cap holds."""
     model: tuple[Part, ...]
     """Of the whole model: what trained and what stayed frozen."""
-    learned: str
-    """How many of the adapters did."""
     charts: tuple[Chart, ...]
     dead: tuple[str, ...]
 
@@ -81,7 +79,6 @@ def spending(run: Run) -> Spending:
         words=_words(run),
         parts=tuple(parts),
         model=_model(run),
-        learned=_learned(run),
         charts=_charts(run, groups, tones),
         dead=tuple(dead_layers(run)),
     )
@@ -118,15 +115,6 @@ def adapter_words(run: Run) -> str:
     if dead:
         return f"{dead} of {count} adapters never learned"
     return f"all {count} adapters learned" if count > 1 else "the one adapter learned"
-
-
-def _learned(run: Run) -> str:
-    count = len(run.plan.layers)
-    if run.plan.vectors:
-        return f"{len(run.plan.vectors)} {run.plan.record.words}"
-    if not count or not weight_changes(run):
-        return "unproven" if count else "none"
-    return f"{count - len(dead_layers(run))} of {count} learned"
 
 
 def _words(run: Run) -> str:

@@ -13,6 +13,7 @@ that a training shows or keeps goes this way, ours and anybody's alike:
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -20,7 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from tightfit import storage
+from tightfit.diagnosis import cores, used_seconds
 from tightfit.progress import Bar, Progress
 from tightfit.training.checkpoint import Checkpoint, CheckpointStore
 from tightfit.training.divergence import diverges
@@ -30,6 +34,12 @@ from tightfit.training.setup import Counters, HistoryRow, Setup
 Event = Literal[
     "on_train_begin", "on_optimizer_step", "on_evaluation", "on_step_end", "on_train_end"
 ]
+
+WATCHED_SECONDS = 10.0
+"""Over which the use of the cores is looked at."""
+
+SPARE = 0.15
+"""Share of the cores that other programs may use without a word."""
 
 
 @dataclass
@@ -149,6 +159,39 @@ class TimeBudget(Callback):
         if late and state.step < state.total:
             state.finish("the time was up")
             self._progress.warn(f"the time was up after step {state.step} of {state.total}")
+
+
+class BusyMachine(Callback):
+    """Says once that other programs take cores which training would use."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Begin to watch."""
+        self._progress, self._told = progress, False
+        self._begun = self._now()
+
+    def on_train_begin(self, state: TrainingState) -> None:
+        """Look at the time before the first step, so that who waits knows soon."""
+        self.on_step_end(state)
+
+    def on_step_end(self, state: TrainingState) -> None:
+        """Look, when the last look is long enough ago."""
+        alone = state.peers.size == 1 and state.setup.classifier.device.type == "cpu"
+        if self._told or not alone or time.monotonic() < self._begun[0] + WATCHED_SECONDS:
+            return
+        now = self._now()
+        wall, everybody, own = (x - y for x, y in zip(now, self._begun, strict=True))
+        others, whole = (everybody - own) / wall, len(cores())
+        self._begun, self._told = now, torch.get_num_threads() + others > (1 + SPARE) * whole
+        if self._told:
+            self._progress.warn(
+                f"other programs use {others:.1f} of {whole} cores: training takes longer than on "
+                "a quiet machine"
+            )
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        """Seconds on the clock, of all programs on our cores (NaN if unknown), and of this one."""
+        return time.monotonic(), used_seconds() or math.nan, time.process_time()
 
 
 class EarlyStop(Callback):

@@ -23,6 +23,7 @@ from tightfit.tasks.label_thresholds import DERIVED_NAME as THRESHOLDS
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.blend import choose_blend
 from tightfit.training.callbacks import (
+    BusyMachine,
     Callback,
     CheckpointSaver,
     DivergenceWarning,
@@ -63,13 +64,14 @@ def run_training(
     if peers.rank > 0:
         work(config, read.dataset, peers)
         return peers.share(None)
-    start = RunStart(path, resume=resume, overwrite=overwrite)
+    start, busy = RunStart(path, resume=resume, overwrite=overwrite), BusyMachine(progress)
     _announce(config, progress)
     with storage.lock_run(path):
         if start.finished:  # by a process that held it until now
             return read_result(path)
         setup, folder = _begin(read, start, peers=peers, progress=progress)
-        trained = _fit(folder, setup, peers, start=start, progress=progress)
+        listeners = [busy, *_listeners(folder, progress)]
+        trained = _fit(folder, setup, peers, listeners, start=start, progress=progress)
         return peers.share(_finish(folder, trained, read.origin, progress=progress))
 
 
@@ -143,7 +145,13 @@ class _Trained:
 
 
 def _fit(
-    folder: storage.RunFolder, setup: Setup, peers: Peers, *, start: RunStart, progress: Progress
+    folder: storage.RunFolder,
+    setup: Setup,
+    peers: Peers,
+    listeners: list[Callback],
+    *,
+    start: RunStart,
+    progress: Progress,
 ) -> _Trained:
     """Train, save and prove."""
     before = setup.classifier.state()
@@ -156,7 +164,7 @@ def _fit(
         loop = Loop(
             setup,
             watch,
-            [*_listeners(folder, progress), tracker, CheckpointSaver(store)],
+            [*listeners, tracker, CheckpointSaver(store)],
             scratch=folder.checkpoints,
             progress=progress,
             stop=stop,

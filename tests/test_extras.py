@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -77,3 +79,21 @@ def test_looking_does_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     extras.ensure("fragile_package", "the test")
     assert "fragile_package" not in sys.modules
     assert not extras.available("no_package_of_this_name")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch brings libgomp on Linux alone")
+@pytest.mark.parametrize(
+    ("own", "spins"),
+    [({}, extras.SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+)
+def test_threads_that_wait_soon_sleep(own: dict[str, str], spins: str) -> None:
+    """As torch's own library says, which reads it once; what a user set stands."""
+    names = os.environ.keys() - {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import tightfit, torch"],
+        env={name: os.environ[name] for name in names} | own | {"OMP_DISPLAY_ENV": "VERBOSE"},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr

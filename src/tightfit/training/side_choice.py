@@ -95,7 +95,7 @@ def decide_side(
         plan = SidePlan(buckets, dataset.task.outputs)
         if pairs is not None:
             plan = SidePlan(least, dataset.task.outputs, "pairs")
-        return _probed(probe, source, pooling, plan, pairs)
+        return _probed(probe, source, plan, pooling=pooling, pairs=pairs)
     except UnknownInside as error:
         return Decision(0, error.what)
 
@@ -132,7 +132,12 @@ def _affordable(config: Config, source: Source, labels: int, pooling: Pooling) -
 
 
 def _probed(
-    probe: FrozenProbe, source: Source, pooling: Pooling, plan: SidePlan, pairs: PairReader | None
+    probe: FrozenProbe,
+    source: Source,
+    plan: SidePlan,
+    *,
+    pooling: Pooling,
+    pairs: PairReader | None,
 ) -> Decision[int]:
     """Whether it tells a linear classifier more than the frozen encoder does, and more yet beside
     it."""

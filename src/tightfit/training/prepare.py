@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -34,7 +34,7 @@ from tightfit.tasks.dataset import Dataset
 from tightfit.training.label_names import name_texts, with_names
 from tightfit.training.objective import decide_objective
 from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, epoch_order, make_schedule
-from tightfit.training.precision import Precision, decide_precision
+from tightfit.training.precision import Precision, autocast_gain, decide_precision
 from tightfit.training.setup import Rows, Setup
 from tightfit.training.side_solver import SideSolver
 
@@ -137,8 +137,9 @@ def _opened(
     classifier = build(source, replace(plan, side=None), config, dataset.task)
     classifier.module.to(best_device())
     own_path = _why_own_path(config, classifier)
-    precision = _precision(config, decided, classifier.device, lean=own_path is None)
     lengths = decide_lengths(config, source, classifier.tokenizer)
+    step_gain = partial(autocast_gain, classifier, lengths[0].value) if own_path else None
+    precision = _precision(config, decided, classifier.device, step_gain)
     multiple = precision.length_multiple(classifier.device)
     reader = _Reader(config, classifier.tokenizer, lengths[0].value, multiple)
     train, held, long_text, names = reader.read(dataset, decided, progress)
@@ -381,9 +382,12 @@ def _prefix_cache(
 
 
 def _precision(
-    config: Config, decided: Decisions | None, device: torch.device, *, lean: bool
+    config: Config,
+    decided: Decisions | None,
+    device: torch.device,
+    step_gain: Callable[[], float] | None,
 ) -> Precision:
     """The decision on record where there is one, so that a resumed run computes as it began."""
     if decided is not None and decided.precision is not None:
         return Precision(decided.precision.value, decided.precision.reason)
-    return decide_precision(config.train.precision, device, lean=lean)
+    return decide_precision(config.train.precision, device, step_gain=step_gain)

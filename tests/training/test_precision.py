@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tightfit.training.precision import Precision, bf16_gain, decide_precision
+from tests.fixtures import Encoders
+from tests.toy_setups import toy_classifier
+from tightfit.training.precision import Precision, autocast_gain, bf16_gain, decide_precision
 
 CPU = torch.device("cpu")
 
@@ -16,7 +18,6 @@ CPU = torch.device("cpu")
         ("fp32", "fp32", "asked for"),
         ("bf16", "bf16", "asked for"),
         ("fp16", "fp32", "a CPU only emulates it"),
-        ("auto", "fp32", "a CPU computes the model's own forward pass best in fp32"),
     ],
 )
 def test_on_a_cpu(asked: str, given: str, reason: str) -> None:
@@ -27,14 +28,43 @@ def test_on_a_cpu(asked: str, given: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("gain", "given"), [(2.4, "bf16"), (1.1, "fp32"), (0.01, "fp32")])
-def test_the_lean_path_takes_bf16_where_it_is_measured_to_be_faster(
+def test_bf16_is_taken_where_it_is_measured_to_be_faster(
     gain: float, given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A processor without bf16 emulates it, at a small fraction of the speed."""
     monkeypatch.setattr("tightfit.training.precision.bf16_gain", lambda: gain)
-    precision = decide_precision("auto", CPU, lean=True)
+    precision = decide_precision("auto", CPU)
     assert precision.format == given
     assert f"multiplies bf16 {gain:.1f} times as fast" in precision.reason
+
+
+@pytest.mark.parametrize(
+    ("products", "steps", "given", "told"),
+    [
+        (2.1, [1.24], "bf16", "2.1 times as fast as fp32, and takes steps of this model 1.2 times"),
+        (2.1, [0.9], "fp32", "2.1 times as fast as fp32, and takes steps of this model 0.9 times"),
+        (0.1, [], "fp32", "0.1 times as fast as fp32"),
+    ],
+)
+def test_steps_under_autocast_are_measured_where_products_gain(
+    products: float, steps: list[float], given: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor that emulates bf16 is not made to take a step in it."""
+    monkeypatch.setattr("tightfit.training.precision.bf16_gain", lambda: products)
+    precision = decide_precision("auto", CPU, step_gain=steps.pop)
+    assert (precision.format, steps) == (given, [])
+    assert told in precision.reason
+
+
+@pytest.mark.parametrize("family", ["modernbert", "deberta-v2", "roberta"])
+def test_timing_steps_leaves_nothing_behind(family: str, encoders: Encoders) -> None:
+    """No gradient, no weight and no random number; rows are no longer than the encoder's."""
+    classifier = toy_classifier(encoders(family), "train.forward=own")
+    before, random = classifier.state(), torch.get_rng_state()
+    assert autocast_gain(classifier, 8) > 0
+    assert all(p.grad is None for p in classifier.module.parameters())
+    assert torch.equal(torch.get_rng_state(), random)
+    torch.testing.assert_close(classifier.state(), before, rtol=0, atol=0)
 
 
 def test_the_gain_is_a_ratio_of_two_measured_times() -> None:

@@ -29,10 +29,10 @@ from tightfit.tasks.dataset import Dataset, read_dataset, tell_about
 from tightfit.training.prepare import (
     decide_epochs,
     decide_lengths,
-    decide_long_text,
     plan_for,
     prepare,
 )
+from tightfit.training.row_reader import decide_long_text
 
 
 def gathered(bert: Path, *settings: str, recipe: str = "tight", **more: Any) -> Dataset:

@@ -197,7 +197,7 @@ def _in_bf16(model: LogitsOfTexts, asked: Asked) -> Engine:
     """
     reason = None if isinstance(model, FrozenClassifier) else "only transformers knows its inside"
     if reason is None and asked == "auto":
-        found = decide_precision("auto", best_device(), lean=True)
+        found = decide_precision("auto", best_device())
         reason = None if found.format == "bf16" else found.reason
     if reason is not None:
         raise SettingsError(f"bf16 is of no use: {reason}")

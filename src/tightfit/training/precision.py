@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
+from torch import nn
+
+from tightfit.data.batches import Batch
+from tightfit.model.adapters import base_model
+from tightfit.model.classifier import Classifier
 
 Format = Literal["fp32", "bf16", "fp16"]
 
 WORTHWHILE_GAIN = 1.3
 """How much faster products in bf16 must be before the precision is given up for them."""
 
+WORTHWHILE_STEPS = 1.2
+"""The same of whole steps, timed on a few short rows: batches gain more."""
+
 LEAST_TURNS, MOST_TURNS, LEAST_SECONDS = 8, 64, 0.25
-"""Of measuring that: longer than a scheduler leaves a busy machine's processor to others."""
+"""Of measuring products."""
+
+STEP_ROWS, STEP_TOKENS, STEP_TURNS = 8, 32, 2
+"""Of measuring whole steps: with an encoder of base size it takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +64,21 @@ class Precision:
         return torch.amp.GradScaler(device.type, enabled=self.format == "fp16")
 
 
-def decide_precision(asked: str, device: torch.device, *, lean: bool = False) -> Precision:
+def decide_precision(
+    asked: str, device: torch.device, *, step_gain: Callable[[], float] | None = None
+) -> Precision:
     """The format to use on this device, and why.
 
     Args:
         asked: ``train.precision``: fp32, bf16, fp16, or auto.
         device: where the model is.
-        lean: whether the lean forward pass is used, which gains from bf16 on a CPU; under
-            autocast the casts and the backward pass of attention eat the gain.
+        step_gain: how many times as fast a step is in bf16 on a CPU, where products alone do not
+            tell: the model's own forward pass runs under autocast, which casts weights anew.
     """
     if asked == "fp32":
         return Precision("fp32", "asked for")
     if device.type == "cpu":
-        return _on_cpu(asked, lean=lean)
+        return _on_cpu(asked, step_gain)
     if asked == "fp16":
         return Precision("fp16", "asked for")
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
@@ -72,38 +88,64 @@ def decide_precision(asked: str, device: torch.device, *, lean: bool = False) ->
     return Precision("fp16", f"this {device.type} device has fp16 and no bf16")
 
 
-def _on_cpu(asked: str, *, lean: bool) -> Precision:
+def _on_cpu(asked: str, step_gain: Callable[[], float] | None) -> Precision:
     if asked == "bf16":
         return Precision("bf16", "asked for")
     if asked == "fp16":
         return Precision("fp32", "fp16 was asked for, and a CPU only emulates it, slowly")
-    if not lean:
-        return Precision("fp32", "a CPU computes the model's own forward pass best in fp32")
-    gain = bf16_gain()
+    gain, least = bf16_gain(), WORTHWHILE_GAIN
     figure = f"this CPU multiplies bf16 {gain:.1f} times as fast as fp32"
-    return Precision("bf16" if gain >= WORTHWHILE_GAIN else "fp32", figure)
+    if step_gain is not None and gain >= least:
+        gain, least = step_gain(), WORTHWHILE_STEPS
+        figure += f", and takes steps of this model {gain:.1f} times as fast"
+    return Precision("bf16" if gain >= least else "fp32", figure)
 
 
 def bf16_gain() -> float:
     """How many times as fast this CPU multiplies matrices in bf16 as in fp32, measured.
 
-    The two take turns, and the best of each counts: a moment in which other programs have the
-    processor slows down both, and is outlasted.
+    Of the shapes that an encoder has.
     """
-    formats = (torch.float32, torch.bfloat16)
-    squares = {dtype: torch.ones(512, 512, dtype=dtype) for dtype in formats}
-    best = dict.fromkeys(formats, math.inf)
-    began = time.perf_counter()
+    square = torch.ones(512, 512)
+    slow, fast = (partial(nn.functional.linear, x, x) for x in (square, square.bfloat16()))
+    return _times_as_fast(slow, fast, LEAST_TURNS)
+
+
+def autocast_gain(classifier: Classifier, most_tokens: int) -> float:
+    """How many times as fast the model's own forward pass, and its gradient, are in bf16, measured.
+
+    Nothing is drawn at random, and no gradient stays.
+
+    Args:
+        classifier: on a CPU.
+        most_tokens: of a row.
+    """
+    shape = STEP_ROWS, min(STEP_TOKENS, most_tokens)
+    ids_BL = torch.arange(math.prod(shape)).view(shape)
+    ids_BL %= base_model(classifier.module).config.vocab_size
+    batch = Batch(ids_BL, torch.ones_like(ids_BL), None, torch.arange(STEP_ROWS), padded=False)
+
+    def step(form: Format) -> None:
+        with Precision(form, "measured").autocast(classifier.device):
+            classifier.logits(batch).sum().backward()
+
+    classifier.module.eval()
+    gain = _times_as_fast(partial(step, "fp32"), partial(step, "bf16"), STEP_TURNS)
+    classifier.module.zero_grad()
+    return gain
+
+
+def _times_as_fast(slow: Callable[[], object], fast: Callable[[], object], turns: int) -> float:
+    """In seconds of the processor, of which other programs take none away; the two take turns, at
+    least so many, since clocks of some systems tick slowly."""
+    for run in (slow, fast):
+        run()  # what is first used is loaded, or compiled
+    spent, began = {slow: 0.0, fast: 0.0}, time.perf_counter()
     for turn in range(MOST_TURNS):
-        for dtype, square in squares.items():
-            best[dtype] = min(best[dtype], _product_seconds(square))
-        if turn + 1 >= LEAST_TURNS and time.perf_counter() - began > LEAST_SECONDS:
+        for run in spent:
+            started = time.process_time()
+            run()
+            spent[run] += time.process_time() - started
+        if turn + 1 >= turns and time.perf_counter() - began > LEAST_SECONDS:
             break
-    return best[torch.float32] / best[torch.bfloat16]
-
-
-def _product_seconds(square: torch.Tensor) -> float:
-    """Of a product of the shapes that an encoder has."""
-    started = time.perf_counter()
-    torch.nn.functional.linear(square, square)
-    return time.perf_counter() - started
+    return spent[slow] / max(spent[fast], sys.float_info.min)

@@ -3,45 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
-from tightfit.budget.parts import SidePlan
 from tightfit.budget.plan_settings import plan_by
-from tightfit.config import ASKED, Config, Decision, Decisions, KeptText, Use
+from tightfit.config import ASKED, Config, Decision, Decisions, Use
 from tightfit.data.batch_order import padding_share
 from tightfit.data.gpu import best_device
-from tightfit.data.text_tokenizer import tokenise
-from tightfit.data.token_cache import TokenCache
 from tightfit.data.tokens import Tokens
 from tightfit.families import Pooling
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
-from tightfit.model.pair_reader import PairReader
 from tightfit.model.prefix import prefix_bytes, stored_dtype
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
-from tightfit.training.label_names import name_texts, with_names
+from tightfit.training.label_names import with_names
 from tightfit.training.objective import decide_objective
 from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, epoch_order, make_schedule
-from tightfit.training.precision import Precision, decide_precision
-from tightfit.training.setup import Rows, Setup
-from tightfit.training.side_solver import SideSolver
-
-MANY_CUT = 0.05
-"""Share of training texts that are cut from which on their tails are read as well."""
+from tightfit.training.precision import Precision, autocast_gain, decide_precision
+from tightfit.training.row_reader import RowReader
+from tightfit.training.setup import Setup
 
 LEAST_EPOCHS, MOST_EPOCHS = 3, 10
 """More epochs over many rows, or over few, were not seen to help."""
@@ -140,10 +132,11 @@ def _opened(
         classifier = build(source, replace(plan, side=None), config, dataset.task)
         classifier.module.to(best_device())
         own_path = _why_own_path(config, classifier)
-        precision = _precision(config, decided, classifier.device, lean=own_path is None)
     lengths = decide_lengths(config, source, classifier.tokenizer)
+    step_gain = partial(autocast_gain, classifier, lengths[0].value) if own_path else None
+    precision = _precision(config, decided, classifier.device, step_gain)
     multiple = precision.length_multiple(classifier.device)
-    reader = _Reader(config, classifier.tokenizer, lengths[0].value, multiple)
+    reader = RowReader(config, classifier.tokenizer, lengths[0].value, multiple)
     train, held, long_text, names = reader.read(dataset, decided, progress)
     decisions = replace(
         decided or Decisions(*lengths, long_text, **chosen),
@@ -252,74 +245,6 @@ def _padding(setup: Setup, order: Sequence[Sequence[int]]) -> float:
     return padding_share(setup.train.tokens, [part for rows in order for part in setup.parts(rows)])
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Turns texts into tokens, all in the same way."""
-
-    config: Config
-    tokenizer: PreTrainedTokenizerBase
-    max_length: int
-    multiple: int
-    """Batches are padded to a length that this divides."""
-
-    def side(
-        self, dataset: Dataset, plan: SidePlan, source: Source, progress: Progress
-    ) -> SideSolver:
-        """What is to be solved for a side head."""
-        read = partial(tokenise, self.tokenizer, max_length=self.max_length)
-        pairs = PairReader.of(source, read) if plan.reads == "pairs" else None
-        return SideSolver.of(dataset, plan, self.config.seed, pairs=pairs, progress=progress)
-
-    def read(
-        self, dataset: Dataset, decided: Decisions | None, progress: Progress
-    ) -> tuple[Rows, Rows, Decision[KeptText], int]:
-        """Rows to train on and to validate on, what is kept of long texts, and how many of the
-        former are sentences with the labels' names.
-        """
-        cache = TokenCache(int(self.config.data.token_cache_gb * 1e9), progress.warn)
-        encode = partial(cache.tokenise, self.tokenizer, max_length=self.max_length)
-        # Last, so that they can be left out.
-        names = name_texts(self.config, dataset)
-        texts = [*dataset.train_texts, *names] if names else dataset.train_texts
-        count = len(texts) + len(dataset.validation_texts)
-        with progress.track("tokenising", count) as bar:
-            tokens = encode(texts, advance=bar.advance)
-            kept = decided.long_text if decided else decide_long_text(self.config, tokens)
-            if kept.value != "head":
-                tokens = encode(texts, long_text=kept.value)
-            held = encode(dataset.validation_texts, long_text=kept.value, advance=bar.advance)
-        train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
-        # To train on, every window is a row; held-out texts are scored as they are predicted.
-        targets = dataset.train_targets
-        if names:
-            targets = np.concatenate([targets, np.arange(len(names))])
-        targets, weights_N = targets[train.owners], _spread(dataset.train_weights, train.owners)
-        rows = Rows(train.flat, targets, weights_N=weights_N)
-        held_rows = Rows(held, dataset.validation_targets, weights_N=dataset.validation_weights)
-        if dataset.folds is not None:
-            # A sentence is in no part: it is always trained on, and never scored.
-            parts_N = dataset.folds.parts_N
-            every_N = np.concatenate([parts_N, np.full(len(names), -1)])[train.owners]
-            rows, held_rows = replace(rows, parts_N=every_N), replace(held_rows, parts_N=parts_N)
-        return rows, held_rows, kept, len(names)
-
-    def pool(self, texts: Sequence[str], kept: KeptText) -> Rows:
-        """Texts without a label."""
-        tokens = tokenise(self.tokenizer, texts, self.max_length, long_text=kept)
-        flat = replace(tokens, multiple=self.multiple).flat
-        return Rows(flat, np.zeros(len(flat), dtype=np.int64))
-
-
-def _spread(
-    weights_N: NDArray[np.float64] | None, owners_W: NDArray[np.int64]
-) -> NDArray[np.float64] | None:
-    """The weight of each window: its text's; sentences with names count as the mean text does."""
-    if weights_N is None:
-        return None
-    names = max(0, int(owners_W.max(initial=-1)) + 1 - len(weights_N))
-    return np.pad(weights_N, (0, names), constant_values=weights_N.mean())[owners_W]
-
-
 def _few_steps(setup: Setup) -> Schedule:
     """The schedule before a head that is solved: as many steps for every class, or none."""
     config, settings = setup.config, setup.config.contrastive
@@ -330,17 +255,6 @@ def _few_steps(setup: Setup) -> Schedule:
     rows = settings.class_rows * min(classes, len(np.unique(setup.train.targets)))
     per_epoch = math.ceil(len(setup.train.targets) / rows)
     return Schedule(steps, round(SHORT_RUN_WARMUP * steps), per_epoch)
-
-
-def decide_long_text(config: Config, tokens: Tokens) -> Decision[KeptText]:
-    """What is kept of texts that are too long, by how many training texts are."""
-    if config.data.long_text != "auto":
-        return Decision(config.data.long_text, ASKED)
-    if config.data.pair:
-        return Decision("head", "a pair loses the end of its longer text")
-    share = tokens.truncated / max(1, len(tokens))
-    reason = f"{share:.1%} of the training texts are cut"
-    return Decision("head" if share < MANY_CUT else "head+tail", reason)
 
 
 def decide_epochs(config: Config, rows: int) -> Decision[float]:
@@ -392,9 +306,12 @@ def _prefix_cache(
 
 
 def _precision(
-    config: Config, decided: Decisions | None, device: torch.device, *, lean: bool
+    config: Config,
+    decided: Decisions | None,
+    device: torch.device,
+    step_gain: Callable[[], float] | None,
 ) -> Precision:
     """The decision on record where there is one, so that a resumed run computes as it began."""
     if decided is not None and decided.precision is not None:
         return Precision(decided.precision.value, decided.precision.reason)
-    return decide_precision(config.train.precision, device, lean=lean)
+    return decide_precision(config.train.precision, device, step_gain=step_gain)

@@ -1,0 +1,113 @@
+"""The rows of a training as tokens with their targets.
+
+Shapes: N rows, W windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightfit.budget.parts import SidePlan
+from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
+from tightfit.data.text_tokenizer import tokenise
+from tightfit.data.token_cache import TokenCache
+from tightfit.data.tokens import Tokens
+from tightfit.model.locate import Source
+from tightfit.model.pair_reader import PairReader
+from tightfit.progress import Progress
+from tightfit.tasks.dataset import Dataset
+from tightfit.training.label_names import name_texts
+from tightfit.training.setup import Rows
+from tightfit.training.side_solver import SideSolver
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+MANY_CUT = 0.05
+"""Share of training texts that are cut from which on their tails are read as well."""
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Turns the texts of a training into tokens, all in the same way."""
+
+    config: Config
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+    multiple: int
+    """Batches are padded to a length that this divides."""
+
+    def side(
+        self, dataset: Dataset, plan: SidePlan, source: Source, progress: Progress
+    ) -> SideSolver:
+        """What is to be solved for a side head."""
+        read = partial(tokenise, self.tokenizer, max_length=self.max_length)
+        pairs = PairReader.of(source, read) if plan.reads == "pairs" else None
+        return SideSolver.of(dataset, plan, self.config.seed, pairs=pairs, progress=progress)
+
+    def read(
+        self, dataset: Dataset, decided: Decisions | None, progress: Progress
+    ) -> tuple[Rows, Rows, Decision[KeptText], int]:
+        """Rows to train on and to validate on, what is kept of long texts, and how many of the
+        former are sentences with the labels' names.
+        """
+        cache = TokenCache(int(self.config.data.token_cache_gb * 1e9), progress.warn)
+        encode = partial(cache.tokenise, self.tokenizer, max_length=self.max_length)
+        # Last, so that they can be left out.
+        names = name_texts(self.config, dataset)
+        texts = [*dataset.train_texts, *names] if names else dataset.train_texts
+        count = len(texts) + len(dataset.validation_texts)
+        with progress.track("tokenising", count) as bar:
+            tokens = encode(texts, advance=bar.advance)
+            kept = decided.long_text if decided else decide_long_text(self.config, tokens)
+            if kept.value != "head":
+                tokens = encode(texts, long_text=kept.value)
+            held = encode(dataset.validation_texts, long_text=kept.value, advance=bar.advance)
+        train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
+        # To train on, every window is a row; held-out texts are scored as they are predicted.
+        targets = dataset.train_targets
+        if names:
+            targets = np.concatenate([targets, np.arange(len(names))])
+        targets, weights_N = targets[train.owners], _spread(dataset.train_weights, train.owners)
+        rows = Rows(train.flat, targets, weights_N=weights_N)
+        held_rows = Rows(held, dataset.validation_targets, weights_N=dataset.validation_weights)
+        if dataset.folds is not None:
+            # A sentence is in no part: it is always trained on, and never scored.
+            parts_N = dataset.folds.parts_N
+            every_N = np.concatenate([parts_N, np.full(len(names), -1)])[train.owners]
+            rows, held_rows = replace(rows, parts_N=every_N), replace(held_rows, parts_N=parts_N)
+        return rows, held_rows, kept, len(names)
+
+    def pool(self, texts: Sequence[str], kept: KeptText) -> Rows:
+        """Texts without a label."""
+        tokens = tokenise(self.tokenizer, texts, self.max_length, long_text=kept)
+        flat = replace(tokens, multiple=self.multiple).flat
+        return Rows(flat, np.zeros(len(flat), dtype=np.int64))
+
+
+def _spread(
+    weights_N: NDArray[np.float64] | None, owners_W: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """The weight of each window: its text's; sentences with names count as the mean text does."""
+    if weights_N is None:
+        return None
+    names = max(0, int(owners_W.max(initial=-1)) + 1 - len(weights_N))
+    return np.pad(weights_N, (0, names), constant_values=weights_N.mean())[owners_W]
+
+
+def decide_long_text(config: Config, tokens: Tokens) -> Decision[KeptText]:
+    """What is kept of texts that are too long, by how many training texts are."""
+    if config.data.long_text != "auto":
+        return Decision(config.data.long_text, ASKED)
+    if config.data.pair:
+        return Decision("head", "a pair loses the end of its longer text")
+    share = tokens.truncated / max(1, len(tokens))
+    reason = f"{share:.1%} of the training texts are cut"
+    return Decision("head" if share < MANY_CUT else "head+tail", reason)

@@ -68,7 +68,8 @@ def verdict(run: Run) -> Verdict:
     cap = "" if plan.budget is None else f" of {plan.budget:,}"
     learned = adapter_words(run)
     # The curves of the page are those of the steps, which know nothing of it.
-    beside = " A side head, solved apart, reads the characters of texts." if plan.side else ""
+    reads = {"characters": "reads the characters of texts", "pairs": "compares both texts"}
+    beside = f" A side head, solved apart, {reads[plan.side.reads]}." if plan.side else ""
     of_cap = "parameters, with no cap" if plan.budget is None else f"of {plan.budget:,} parameters"
     return Verdict(
         sentence=f"{_scored(run)} · {plan.total:,}{cap} parameters · {learned}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -366,9 +365,7 @@ def test_the_report_and_the_card_name_them(
     run = trained(variant)
     page = (run.run / "report.html").read_text()
     assert page_words in page
-    tile = re.search(r"<dt>Adapters</dt><dd class=.*?>(.*?)<br>", page)
-    assert tile is not None
-    assert tile[1] == ("24 vectors" if variant == "vera" else "12 of 12 learned")
+    assert ("24 vectors" if variant == "vera" else "all 12 adapters learned") in page
     card = (RunFolder(run.run).adapter / "README.md").read_text()
     assert card_words in card
     assert "PeftModel.from_pretrained" in card

@@ -168,7 +168,7 @@ def test_it_counts_by_what_it_knows() -> None:
     """The more beside a classifier that knows less; nothing where it knows nothing."""
     even, strong, none = weighed(1.5, 1.5), weighed(0.2, 3.0), weighed(3.0, 0.0)
     assert 0.5 < even.value < 2 < strong.value
-    assert strong.reason.startswith("the run is right on ")
+    assert strong.reason.startswith("of 200 rows that neither saw ")
     assert none.value == 0
     assert none.reason.endswith(": left out")
 

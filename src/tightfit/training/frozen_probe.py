@@ -67,7 +67,7 @@ class FrozenProbe:
             rows: of the sample at most; fewer are the first ones of the same.
             max_length: where texts are cut, in tokens; None is where training cuts them.
         """
-        self.config, self.dataset, self._progress = config, dataset, progress
+        self.config, self.dataset, self.progress = config, dataset, progress
         self.max_length = config.data.max_length if max_length is None else max_length
         every = np.random.default_rng(config.seed).permutation(len(dataset.train_texts))
         self.rows_N = every[:rows]
@@ -79,7 +79,7 @@ class FrozenProbe:
     def first(self, rows: int) -> FrozenProbe:
         """The probe on fewer rows of the same sample."""
         few = FrozenProbe(
-            self.config, self.dataset, self._progress, rows=rows, max_length=self.max_length
+            self.config, self.dataset, self.progress, rows=rows, max_length=self.max_length
         )
         few._tokenizers = self._tokenizers
         return few
@@ -125,7 +125,7 @@ class FrozenProbe:
         """
         key = (source.folder, source.prefix)
         if key not in self._found:
-            self._found[key] = both_features(source, self.tokens(source), self._progress)
+            self._found[key] = both_features(source, self.tokens(source), self.progress)
         return self._found[key]
 
     @property

@@ -143,7 +143,14 @@ def _probed(
     it."""
     task, targets_N = probe.dataset.task, probe.dataset.train_targets[probe.rows_N]
     features_NF = probe.features(source)[("first", "mean").index(pooling)]
-    solver = SideSolver(plan, task, (probe.texts, targets_N), seed=probe.config.seed, pairs=pairs)
+    solver = SideSolver(
+        plan,
+        task,
+        (probe.texts, targets_N),
+        seed=probe.config.seed,
+        pairs=pairs,
+        progress=probe.progress,
+    )
     encoder_NK, side_NK = task.unseen(features_NF, targets_N), solver.unseen()
     factor = factor_of(task, encoder_NK, side_NK, targets_N)
     both_NK = kept_beside(task, factor) * encoder_NK + factor * side_NK

@@ -74,7 +74,7 @@ class SideSolver:
         return cls(plan, dataset.task, rows, seed=seed, weights_N=own_N, **more)
 
     @cached_property
-    def _features(self) -> tuple[csr_array | NDArray[np.float64], NDArray[np.float64]]:
+    def features(self) -> tuple[csr_array | NDArray[np.float64], NDArray[np.float64]]:
         """``features_NF``, each multiplied by its scale; and the scales.
 
         Of buckets that is how rare they are, of pairs what brings them to one deviation.
@@ -96,7 +96,7 @@ class SideSolver:
     def _strength(self) -> float:
         few_N = np.random.default_rng(self._seed).permutation(len(self._texts))[:SAMPLE_ROWS]
         weights_N = None if self._weights_N is None else self._weights_N[few_N]
-        rows = _directions(self._features[0][few_N]), self._targets_N[few_N]
+        rows = _directions(self.features[0][few_N]), self._targets_N[few_N]
         return choose_strength(
             *rows, self.plan.labels, self._seed, weights_N=weights_N, tolerance=ROUGH
         )
@@ -104,25 +104,25 @@ class SideSolver:
     @cached_property
     def _ridge(self) -> RidgeProblem | None:
         """Of ratings."""
-        return self._task.head_problem(self._features[0], self._targets_N)
+        return self._task.head_problem(self.features[0], self._targets_N)
 
     @cached_property
     def _problem(self) -> HeadProblem:
-        rows = self._features[0], self._targets_N
+        rows = self.features[0], self._targets_N
         return HeadProblem.of(*rows, self.plan.labels, self._strength, weights_N=self._weights_N)
 
     @cached_property
     def head(self) -> SideHead:
         """The solution."""
         found = self._problem.solve(FINE) if self._ridge is None else self._ridge.solve()
-        weight_FK = (found.weight_KF * self._features[1]).T.astype(np.float32)
+        weight_FK = (found.weight_KF * self.features[1]).T.astype(np.float32)
         return SideHead(weight_FK, found.bias_K.astype(np.float32), self._pairs)
 
     def unseen(self) -> NDArray[np.float64]:
         """``logits_NK`` of the rows, each by a solution without it."""
         if self._ridge is not None:
             return self._ridge.unseen_NK
-        features_NF = self._features[0]
+        features_NF = self.features[0]
         few = features_NF.shape[0] <= SAMPLE_ROWS
         return out_of_fold(
             _directions(features_NF) if few else features_NF,
@@ -144,7 +144,7 @@ class SideSolver:
             each.astype(np.float64) / factor for each in (kept.weight_FK, kept.bias_K)
         )
         problem = self._ridge or self._problem
-        residual = problem.residual(LinearMap(weight_FK.T / self._features[1], bias_K))
+        residual = problem.residual(LinearMap(weight_FK.T / self.features[1], bias_K))
         numbers = {
             "largest_gradient": residual,
             "tolerance": SOLVED_TOLERANCE,

@@ -119,6 +119,7 @@ def _begin(
     if origin is not None:
         start_from(setup, origin.run.classifier, progress)
     if setup.side is not None:
+        _ = setup.side.features  # those of pairs show a bar of their own
         with progress.work("side head"):  # now, so that a time limit knows what is left
             _ = setup.side.head
     if limit is not None:

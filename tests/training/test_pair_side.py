@@ -77,6 +77,14 @@ def test_it_is_due_where_texts_apart_tell_more(encoder: Path) -> None:
     assert "with both texts read by themselves beside the encoder" in found.reason
 
 
+def test_many_pairs_a_class_need_none(encoder: Path) -> None:
+    """Adapters learn to compare, and exports carry all of them."""
+    found = decide_side(probe_of(encoder, count=160), locate(str(encoder)), "mean")
+    assert found is not None
+    assert found.value == 0
+    assert found.reason.startswith("72 pairs a class, on average, are enough")
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -4,7 +4,8 @@ Before a plan is made, two linear classifiers answer training rows that they did
 what the frozen encoder makes of a text, one of its hashed characters. Where characters alone tell
 more, the encoder reads the texts poorly, and a share of the cap goes to them. Where it reads them,
 adapters learn what characters tell: all of the cap is theirs. Of pairs the second reads how both
-texts differ, which costs little: it is due where both together tell more than the encoder.
+texts differ, which costs little: it is due where both together tell more than the encoder, of
+classes while they have few rows.
 
 Once all else is trained, rows that neither learned from say how much the side head's outputs count
 beside the classifier's.
@@ -42,6 +43,7 @@ from tightfit.training.frozen_probe import (
     gain_and_error,
     tokens_of,
 )
+from tightfit.training.objective import MOST_ROWS
 from tightfit.training.prepare import plan_for
 from tightfit.training.side_solver import SideSolver
 
@@ -84,6 +86,9 @@ def decide_side(
         return Decision(config.head.side, ASKED)
     if len(dataset.train_texts) < FEW_ROWS:
         return Decision(0, f"{len(dataset.train_texts)} rows are too few to tell whether it helps")
+    enough = _why_enough(dataset) if config.data.pair else None
+    if enough is not None:
+        return Decision(0, enough)
     buckets = _affordable(config, source, dataset.task.outputs, pooling)
     try:
         pairs = _reader(probe, source) if config.data.pair else None
@@ -106,6 +111,15 @@ def _why_unfit(config: Config, dataset: Dataset) -> str | None:
         return "data.pair=true, of which the encoder says how many numbers it reads"
     fits = dataset.task.solvable if config.data.pair else dataset.task.one_class
     return None if fits else f"data.task={dataset.task.kind}"
+
+
+def _why_enough(dataset: Dataset) -> str | None:
+    """Why pairs of classes need none, which exports could not carry, or None."""
+    if not dataset.task.one_class:
+        return None
+    each = len(dataset.train_texts) / dataset.task.outputs
+    words = "pairs a class, on average, are enough for adapters to learn to compare"
+    return f"{each:,.0f} {words}" if each > MOST_ROWS else None
 
 
 def _reader(probe: FrozenProbe, source: Source) -> PairReader:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -313,6 +314,8 @@ def test_processes_of_joblib_find_the_same(
         for jobs in (None, 2)
     }
     assert np.array_equal(*found.values())
+    # A process lets go of what it has sent some time afterwards, and at its end at the latest.
+    get_reusable_executor().shutdown(wait=True)
     assert not list(tmp_path.glob("tightfit-*"))
 
 

@@ -382,9 +382,9 @@ _TEXT_OPENERS: dict[str, Callable[[Path, str, TextForm], Rows]] = {
 
 _OPENERS: dict[str, Callable[[Path, str], Rows]] = {
     ".parquet": open_parquet,
-    ".arrow": open_ipc,
-    ".feather": open_ipc,
-    ".pkl": _open_pickle,
-    ".pickle": _open_pickle,
+    **dict.fromkeys((".arrow", ".feather"), lambda path, source: open_ipc([path], source)),
+    **dict.fromkeys(
+        (".pkl", ".pickle"), lambda path, source: open_arrow(read_pickle(path), source)
+    ),
 }
 """Others: Parquet compresses by itself, and a pickle is opened with care enough."""

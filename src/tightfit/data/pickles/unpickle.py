@@ -2,9 +2,9 @@
 
 A pickle is a program, so three walls stand around it:
 
-- `unpickle_records` lets it name only what such a Dataset or DataFrame consists of, and even that
+- `records` lets it name only what such a Dataset or DataFrame consists of, and even that
   leads to stand-ins that note the call and do nothing;
-- `unpickle_tables` and `unpickle_frames` rebuild the columns from those notes, and validate each
+- `tables` and `frames` rebuild the columns from those notes, and validate each
   one before anything reads it. Files that a pickle points to are never opened;
 - all that happens in a process of its own, with limits on memory, time and the size of its answer
   (`tightfit.data.child`): bombs and crashes end that process, not this one.

@@ -39,12 +39,11 @@ def process_started() -> float:
 STARTED = process_started()
 """When the command was given: the interpreter and its first imports are part of its time."""
 
-DATA, SETTINGS, ANSWER, CASCADE = "Data", "Settings", "Answer", "Cascade"
-"""Headings in the help."""
 in_data, in_settings, in_answer, in_cascade = (
-    partial(typer.Option, rich_help_panel=heading) for heading in (DATA, SETTINGS, ANSWER, CASCADE)
+    partial(typer.Option, rich_help_panel=heading)
+    for heading in ("Data", "Settings", "Answer", "Cascade")
 )
-"""Options under them."""
+"""Options under headings of their own."""
 
 _COUNT = re.compile(r"(\d[\d_,]*)(?:\.(\d+))?([km]?)", re.IGNORECASE)
 _SCALE = {"": 0, "k": 3, "m": 6}

@@ -243,8 +243,7 @@ class _Places:
         """The mean rank, from 1, of the rows of each cell among so many rows of every cell."""
         group_RG = np.add.reduceat(counts_RC[:, self._order], self._starts, axis=1)
         below_RG = np.cumsum(group_RG, axis=1) - group_RG
-        found: NDArray[np.float64] = (below_RG + (group_RG + 1) / 2)[:, self._group_C]
-        return found
+        return (below_RG + (group_RG + 1) / 2)[:, self._group_C]
 
 
 def _checked(

@@ -17,10 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import tightfit.reporting as package
-from tightfit.display import score_name, score_value, score_words, share_words
+from tightfit.display import percent, score_name, score_value, score_words, share_words
 from tightfit.metrics.interval import Interval
 from tightfit.reporting.confidence import confidence
-from tightfit.reporting.drawing import percent, short
+from tightfit.reporting.drawing import short
 from tightfit.reporting.examples import rows
 from tightfit.reporting.first_look import first_points, what_it_shows
 from tightfit.reporting.label_sets import label_set_quality

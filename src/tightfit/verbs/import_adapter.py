@@ -63,13 +63,9 @@ class ImportResult(Shown):
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit import --json`` prints."""
-        return {
-            "run": str(self.run),
-            "total": self.total,
-            "labels": list(self.labels),
-            "proofs": {name: {"ok": ok} for name, ok in self.proofs.items()},
-            "verdict": self.verdict,
-        }
+        proofs = {name: {"ok": ok} for name, ok in self.proofs.items()}
+        lists = {"run": str(self.run), "labels": list(self.labels), "proofs": proofs}
+        return {**vars(self), **lists}
 
     def shown(self) -> dict[str, object]:
         """Where it is, and whether its adapters learned."""

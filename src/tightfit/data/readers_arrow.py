@@ -8,18 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tightfit.arrow import pa, pq
 from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.errors import DataError
-from tightfit.extras import ARROW, lazy
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-else:
-    pa = lazy("pyarrow", ARROW)
-    pq = lazy("pyarrow.parquet", ARROW)
 
 BUFFER_BYTES = 1 << 20
 """Bytes of a Parquet column that are fetched at a time."""

@@ -14,18 +14,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy
 
+from tightfit.arrow import pa
 from tightfit.data.child import REFUSED, Child
 from tightfit.errors import DataError, MachineError
-from tightfit.extras import ARROW, lazy
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-else:
-    pa = lazy("pyarrow", ARROW)
 
 
 def read_pickle(path: Path, *, memory_bytes: int = 4 * 2**30, seconds: float = 120.0) -> pa.Table:

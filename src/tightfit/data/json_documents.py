@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from tightfit.data.rows import Chunk, Origin, PartFault, Rows, nearest
-from tightfit.errors import DataError
+from tightfit.data.rows import Chunk, Origin, PartFault, Rows
+from tightfit.errors import DataError, did_you_mean
 
 PART_SIGN = "#"
 """Between a file and the part of it that is meant: a key, a sheet, a split."""
@@ -90,11 +90,10 @@ def records_rows(
 
 def _part(document: Mapping[str, Any], lists: Mapping[str, Any], source: str, part: str) -> Rows:
     if part not in lists:
-        near = nearest(part, list(document))
         raise DataError(
             f"{source} has no rows under {part!r}",
             seen=", ".join(map(repr, islice(document, LOOKED_AT))),
-            next_step=f"did you mean {near!r}?" if near and near != part else None,
+            next_step=None if part in document else did_you_mean(part, list(document)),
         )
     return records_rows(_values(lists[part]), source)
 

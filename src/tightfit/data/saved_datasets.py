@@ -8,8 +8,8 @@ from typing import Any
 
 from tightfit.data.json_documents import PART_SIGN
 from tightfit.data.readers_arrow import open_ipc
-from tightfit.data.rows import PartFault, Rows, nearest
-from tightfit.errors import DataError
+from tightfit.data.rows import PartFault, Rows
+from tightfit.errors import DataError, nearest
 from tightfit.storage.files import machine_errors
 
 STATE, SPLITS = "state.json", "dataset_dict.json"

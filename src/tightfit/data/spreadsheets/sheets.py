@@ -10,8 +10,8 @@ from typing import Any
 from tightfit import extras
 from tightfit.data.child import REFUSED, Child
 from tightfit.data.json_documents import PART_SIGN
-from tightfit.data.rows import Chunk, Origin, PartFault, Rows, nearest
-from tightfit.errors import DataError
+from tightfit.data.rows import Chunk, Origin, PartFault, Rows
+from tightfit.errors import DataError, nearest
 from tightfit.storage.files import machine_errors
 
 MEMORY_BYTES, SECONDS = 400 * 2**20, 60.0

@@ -114,13 +114,6 @@ def parse_costs(texts: list[str] | None) -> dict[tuple[str, str], float]:
     return found
 
 
-def recipe_or_default(recipe: str | None) -> str:
-    """The recipe that was named, or else the default one."""
-    from tightfit.config import DEFAULT_RECIPE
-
-    return DEFAULT_RECIPE if recipe is None else recipe
-
-
 def recipe_if_given(recipe: str | None) -> dict[str, str]:
     """The recipe as an option, where one was named."""
     return {} if recipe is None else {"recipe": recipe}

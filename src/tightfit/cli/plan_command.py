@@ -44,8 +44,8 @@ def plan(
             model,
             labels=labels,
             budget=budget,
-            recipe=options.recipe_or_default(recipe),
             settings=settings or (),
+            **options.recipe_if_given(recipe),
         )
         front.tell(made, lambda: show_plan(made, front.people), as_json=as_json)
 

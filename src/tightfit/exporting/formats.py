@@ -1,4 +1,4 @@
-"""The forms in which a run is exported: how each is written, and loaded as others would.
+"""The formats in which a run is exported: how each is written, and loaded as others would.
 
 peft       the adapter folder, with the model's settings and label names beside it
 merged     a plain ``transformers`` folder, adapters merged into the weights

@@ -36,7 +36,7 @@ COMPARED_ROWS = 512
 FEW_ROWS = 10
 """With fewer there is nothing to compare."""
 
-WARM_UP_ROWS, PACE_ROWS = 2, 32
+WARM_UP_ROWS, TIMED_ROWS = 2, 32
 """Rows from which the pace of all is told, after some that load what is needed."""
 
 Scores = NDArray[Any]
@@ -105,7 +105,7 @@ class FrozenProbe:
             UnknownInside: only ``transformers`` computes the encoder.
         """
         self.first(WARM_UP_ROWS).features(source)
-        few, began = self.first(PACE_ROWS), time.monotonic()
+        few, began = self.first(TIMED_ROWS), time.monotonic()
         few.features(source)
         return (time.monotonic() - began) / len(few.rows_N)
 

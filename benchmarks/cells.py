@@ -113,9 +113,9 @@ def by_recipe(recipe: str, *settings: str, model: str = MODEL) -> System:
         command += ["--minutes", f"{seconds / 60:.3f}"] if seconds else []
         command += [word for setting in settings for word in ("--set", setting)]
         started = time.perf_counter()
-        said = _tightfit(command)
+        said = tightfit_json(command)
         taken = time.perf_counter() - started
-        found = _tightfit(["evaluate", str(out), "--data", str(task.held)])
+        found = tightfit_json(["evaluate", str(out), "--data", str(task.held)])
         right = round(found["accuracy"]["value"] * found["n"])
         return {"right": right, "rows": found["n"], "seconds": taken, "trainable": said["total"]}
 
@@ -124,8 +124,20 @@ def by_recipe(recipe: str, *settings: str, model: str = MODEL) -> System:
 
 def columns(path: Path) -> tuple[list[str], list[int]]:
     """Texts and labels of a task's rows."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = read_lines(path)
     return [row["text"] for row in rows], [row["label"] for row in rows]
+
+
+def read_lines(path: Path) -> list[Figures]:
+    """The objects in a file, one a line; none where there is no file yet."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def keep_line(path: Path, line: Figures) -> None:
+    """Append an object to such a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def figure(found: Figures | None) -> str:
@@ -136,6 +148,7 @@ def figure(found: Figures | None) -> str:
     return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
 
 
-def _tightfit(words: list[str]) -> Any:
+def tightfit_json(words: list[str]) -> Any:
+    """What a command says with ``--json``."""
     command = [sys.executable, "-m", "tightfit.cli", *words, "--json"]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)

@@ -15,7 +15,6 @@ A cell is a line of ``benchmarks/cells/names.jsonl`` and is not computed again.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 import tightfit
+from benchmarks.cells import keep_line, read_lines
 from benchmarks.sizes import SETS, mean_embeddings, read_table
 from tightfit.config import load_config
 from tightfit.data.name_sentences import TEMPLATE, sentences
@@ -264,20 +264,13 @@ def main(words: Sequence[str] | None = None) -> None:
                 key = {"question": question, "set": name, "size": size, "draw": draw}
                 if tuple(key.values()) not in known:
                     print(*key.values(), file=sys.stderr, flush=True)
-                    _keep(args.cells, {**key, **ask(data, size, draw)})
+                    keep_line(args.cells, {**key, **ask(data, size, draw)})
     print("\n\n".join(tables(_read(args.cells))))
-
-
-def _keep(path: Path, cell: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(cell) + "\n")
 
 
 def _read(path: Path) -> dict[tuple[Any, ...], dict[str, float]]:
     found = {}
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        cell = json.loads(line)
+    for cell in read_lines(path):
         key = tuple(cell.pop(name) for name in ("question", "set", "size", "draw"))
         found[key] = cell
     return found

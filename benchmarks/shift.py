@@ -13,7 +13,6 @@ done again.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections import Counter
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 from accelerate.utils import set_seed
 
+from benchmarks.cells import keep_line, read_lines
 from benchmarks.sizes import read_table
 from tightfit.config import load_config
 from tightfit.data.table import Table
@@ -132,7 +132,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--cells", type=Path, default=Path("benchmarks/cells/shift.jsonl"))
     args = parser.parse_args(words)
-    known, every = _read(args.cells), rows_of(args.root)
+    known, every = read_lines(args.cells), rows_of(args.root)
     for seed in range(args.seeds):
         for name, other in (("Reuters", "AP"), ("AP", "Reuters")):
             if any((c["from"], c["rows"], c["seed"]) == (name, args.rows, seed) for c in known):
@@ -145,14 +145,8 @@ def main(words: Sequence[str] | None = None) -> None:
             tests |= {kind: disturbed(held, kind, seed) for kind in ("characters", "words")}
             found = training(rows[first : first + args.rows], tests, seed)
             line = {"from": name, "rows": args.rows, "seed": seed, **found}
-            args.cells.parent.mkdir(parents=True, exist_ok=True)
-            with args.cells.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-    print(table(_read(args.cells)))
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+            keep_line(args.cells, line)
+    print(table(read_lines(args.cells)))
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> str:

@@ -33,6 +33,7 @@ from scipy.stats import t
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from benchmarks.cells import Figures, columns, keep_line, read_lines, tightfit_json
 from tightfit.experiments.baselines import tfidf_pipeline
 from tightfit.model.embedded import MINILM
 from tightfit.model.locate import locate
@@ -44,7 +45,6 @@ WHOLE = 500
 PEER = "SetFit 1.2"
 OWN = "tightfit"
 
-Figures = dict[str, Any]
 Texts = tuple[list[str], list[int]]
 
 
@@ -108,19 +108,14 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _texts(path: Path) -> Texts:
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return [row["text"] for row in rows], [row["label"] for row in rows]
-
-
 def _tfidf(cell: Cell, args: argparse.Namespace) -> Figures:
     """Words and pairs of words, and a linear model."""
-    return _fitted(tfidf_pipeline(), _texts(cell.train), _texts(cell.held), time.perf_counter())
+    return _fitted(tfidf_pipeline(), columns(cell.train), columns(cell.held), time.perf_counter())
 
 
 def _embeddings(cell: Cell, args: argparse.Namespace) -> Figures:
     """Mean embeddings of length 1 and logistic regression, both as their libraries come."""
-    (texts, labels), (held, answers) = _texts(cell.train), _texts(cell.held)
+    (texts, labels), (held, answers) = columns(cell.train), columns(cell.held)
     started = time.perf_counter()
     model = LogisticRegression(max_iter=1000)
     train: Any = mean_embeddings(texts)
@@ -186,17 +181,12 @@ def _tightfit(cell: Cell, args: argparse.Namespace, *more: str) -> Figures:
     command = ["train", "--data", str(cell.train), "--out", str(out), "--overwrite", *columns]
     command += ["--model", MINILM.name]  # the peers' encoder, whatever else is installed
     started = time.perf_counter()
-    said = _command([*command, "--seed", str(cell.draw)])
+    said = tightfit_json([*command, "--seed", str(cell.draw)])
     seconds = time.perf_counter() - started
-    scored = _command(["evaluate", str(out), "--data", str(cell.held), *columns])
+    scored = tightfit_json(["evaluate", str(out), "--data", str(cell.held), *columns])
     right = round(scored["accuracy"]["value"] * scored["n"])
     counts = {"right": right, "rows": scored["n"], "parameters": said["total"]}
     return {**counts, "seconds": seconds, "said": said["accuracy"], "start": said["start_accuracy"]}
-
-
-def _command(words: list[str]) -> Any:
-    command = [sys.executable, "-m", "tightfit.cli", *words, "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def _named(cell: Cell, args: argparse.Namespace) -> Figures | None:
@@ -246,7 +236,6 @@ def _run(cell: Cell, side: str, args: argparse.Namespace) -> None:
     figures = SIDES[side](cell, args)
     if figures is None:
         return
-    args.cells.parent.mkdir(parents=True, exist_ok=True)
     line = {
         "set": cell.name,
         "size": cell.size,
@@ -255,15 +244,12 @@ def _run(cell: Cell, side: str, args: argparse.Namespace) -> None:
         "load": load,
         **figures,
     }
-    with args.cells.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    keep_line(args.cells, line)
 
 
 def read_cells(path: Path) -> dict[tuple[str, int, int, str], Figures]:
     """The cells by set, size, draw and side; of two for one the later."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    cells = map(json.loads, lines)
-    return {(c["set"], c["size"], c["draw"], c["side"]): c for c in cells}
+    return {(c["set"], c["size"], c["draw"], c["side"]): c for c in read_lines(path)}
 
 
 def tables(cells: Mapping[tuple[str, int, int, str], Figures]) -> str:

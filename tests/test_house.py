@@ -32,6 +32,7 @@ FLOORS = {
     "random_states": 1,
     "families": 1,
     "methods": 1,
+    "arrow": 2,
     "config": 2,
     "storage": 2,
     "data": 3,

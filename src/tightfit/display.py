@@ -42,6 +42,11 @@ NUMBERS = ("mae", "r2", "rmse", "spearman", "log_loss")
 """Scores that are no shares: in the unit of ratings, from -1 to 1, or in nats."""
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """A share from 0 to 1 as a percentage."""
+    return f"{share:.{digits}%}"
+
+
 def score_name(name: str) -> str:
     """A score as people call it: ``macro F1`` for ``macro_f1``."""
     words = NAMES.get(name, name.replace("_", " "))

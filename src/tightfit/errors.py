@@ -21,6 +21,7 @@ Ctrl-C.
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from collections.abc import Sequence
 
@@ -80,6 +81,22 @@ def first_few(words: Sequence[object], most: int, separator: str = ", ") -> str:
     """As many words as a message has room for: ``a, b and 3 more``."""
     more = f" and {len(words) - most:,} more" if len(words) > most else ""
     return separator.join(map(str, words[:most])) + more
+
+
+def nearest(name: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """The known name most like ``name``, whatever the case, or None when none is close.
+
+    How close it must be is a share, as :func:`difflib.get_close_matches` has it.
+    """
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """The next step with the :func:`nearest` of the known names, or None when none is close."""
+    near = nearest(name, known, cutoff)
+    return f"did you mean {near!r}?" if near else None
 
 
 def _in_python(add: str) -> str:

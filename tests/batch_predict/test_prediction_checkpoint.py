@@ -20,9 +20,10 @@ from tests.toy_setups import Notes, predict_chunks
 from tests.toys import WORDS, write_jsonl
 from tightfit import Run, predict
 from tightfit.batch_predict import stream
-from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint, fingerprint
+from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint
 from tightfit.batch_predict.shard import Shard
 from tightfit.batch_predict.stream import prefetched
+from tightfit.data.text_pair import texts_sha256
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, UsageError
 from tightfit.tasks import Predictions, SingleLabel
@@ -166,7 +167,7 @@ def test_a_checkpoint_keeps_every_bit(tmp_path: Path) -> None:
     assert (again.label_names, again.truncated) == (found.label_names, 1)
     assert checkpoint.read(7, ["x", "z"]) is None
     assert checkpoint.read(8, ["x", "y"]) is None
-    assert fingerprint(["ab", "c"]) != fingerprint(["a", "bc"])
+    assert texts_sha256(["ab", "c"]) != texts_sha256(["a", "bc"])
 
 
 def test_a_fault_of_the_rows_keeps_what_was_done(predictor: Predictor, tmp_path: Path) -> None:

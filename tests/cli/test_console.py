@@ -7,8 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from tightfit.cli.console import add_row, bar, new_table, percent, shared_path, size, tick
+from tightfit.cli.console import add_row, bar, new_table, shared_path, size, tick
 from tightfit.cli.evaluate_command import _class_table
+from tightfit.display import percent
 from tightfit.metrics.scores import score
 
 

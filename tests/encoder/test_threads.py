@@ -24,7 +24,7 @@ from tightfit.training.probe import frozen_features
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever the machine has, and for batches of toys."""
-    monkeypatch.setattr(batch_order, "LEAST_PLACES", 8)
+    monkeypatch.setattr(batch_order, "LEAST_PADDED_TOKENS", 8)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.command import cli
+from tests.methods.conftest import EVERYWHERE
 from tests.toy_setups import (
     SHORT,
     TEXTS,
-    assert_lean_agrees,
     toy_classifier,
-    toy_job,
     toy_plan,
     toy_predictor,
 )
@@ -31,19 +29,14 @@ from tightfit.progress import Progress
 from tightfit.storage import RunFolder
 
 BIAS = "adapters.method=bias"
-EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
 WITHOUT = ("modernbert",)
 """Families whose linear layers have no bias."""
 
 
 @pytest.fixture(scope="module")
-def run(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def run(trained: Callable[[str], TrainResult]) -> TrainResult:
     """A short training of biases on all layers."""
-    settings = [*SHORT, BIAS, EVERYWHERE, "optim.lr=1e-2"]
-    out = tmp_path_factory.mktemp("bias") / "run"
-    return train(
-        rows_file, model=str(bert), out=out, settings=settings, max_steps=6, progress=Progress()
-    )
+    return trained("bias")
 
 
 @pytest.mark.parametrize("family", sorted(set(SMALL) - set(WITHOUT)))
@@ -97,14 +90,8 @@ def test_where_there_is_no_bias(family: str, targets: str, encoders: Callable[[s
         toy_plan(encoders(family), BIAS, f"adapters.targets={targets}")
 
 
-def test_the_lean_path_answers_alike(bert: Path) -> None:
-    """Logits, and the gradient of every bias, are those of the model's own forward pass."""
-    assert_lean_agrees(toy_job(bert, BIAS))
-
-
 def test_every_bias_moved(run: TrainResult) -> None:
-    """All proofs hold, and in the file no bias is that of the frozen encoder."""
-    assert all(proof["ok"] for proof in run.proofs.values())
+    """In the file no bias is that of the frozen encoder."""
     saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
     classifier = Run.load(run.run).classifier
     start = load_file(Path(classifier.plan.model) / "model.safetensors")
@@ -159,15 +146,10 @@ def test_the_report_and_the_card_name_them(run: TrainResult) -> None:
     assert "head.safetensors" in card
 
 
-@pytest.mark.parametrize("form", ["merged", "peft"])
-def test_exports(run: TrainResult, tmp_path: Path, form: Any) -> None:
-    """A whole model says the same; PEFT has no form for it."""
-    if form == "peft":
-        with pytest.raises(UsageError, match="without adapters"):
-            export(run.run, form, out=tmp_path / form, progress=Progress())
-        return
-    exported = export(run.run, form, out=tmp_path / form, progress=Progress())
-    assert exported.to_json()["parity"]["max_abs_difference"] < 1e-4
+def test_peft_has_no_form_for_it(run: TrainResult, tmp_path: Path) -> None:
+    """It is refused at once."""
+    with pytest.raises(UsageError, match="without adapters"):
+        export(run.run, "peft", out=tmp_path / "peft", progress=Progress())
 
 
 def test_a_gate_names_the_bias_that_is_missing(bert: Path) -> None:

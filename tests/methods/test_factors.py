@@ -4,59 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification
 
+from tests.methods.conftest import EVERYWHERE
 from tests.toy_setups import (
-    LABELS,
-    SHORT,
-    TEXTS,
-    assert_lean_agrees,
-    toy_classifier,
     toy_job,
     toy_plan,
 )
-from tests.toys import SMALL, toy_tokenizer
-from tightfit import Run, TrainResult, audit, export, train
+from tightfit import Run, TrainResult, audit, export
 from tightfit.errors import BudgetError
 from tightfit.methods import METHODS
 from tightfit.model.adapter_audit import _audit_vectors
-from tightfit.model.adapters import quiet_peft
-from tightfit.model.encoders import quiet_transformers
 from tightfit.progress import Progress
 from tightfit.storage import RunFolder, read_json
 from tightfit.training.optim import make_optimizer
 
 IA3 = "adapters.method=ia3"
-EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
-FUSED = {"modernbert": "adapters.targets=query,attention-output,mlp-in,mlp-out"}
 
 
 @pytest.fixture(scope="module")
-def run(bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def run(trained: Callable[[str], TrainResult]) -> TrainResult:
     """A short training of factors on all layers."""
-    settings = [*SHORT, IA3, EVERYWHERE, "optim.lr=1e-2"]
-    out = tmp_path_factory.mktemp("factors") / "run"
-    return train(
-        rows_file, model=str(bert), out=out, settings=settings, max_steps=6, progress=Progress()
-    )
-
-
-@pytest.mark.parametrize("family", SMALL)
-def test_the_price_is_that_of_the_built_model(family: str, encoders: Callable[[str], Path]) -> None:
-    """What requires gradients is what is declared, and as many numbers as are planned."""
-    classifier = toy_classifier(encoders(family), IA3, FUSED.get(family, EVERYWHERE))
-    trained = classifier.trainable()
-    assert sum(p.numel() for p in trained.values()) == classifier.plan.total
-    for vector in classifier.plan.vectors:
-        assert trained[vector.name].numel() == vector.parameters
-    required = {id(p) for p in classifier.module.parameters() if p.requires_grad}
-    assert required == {id(p) for p in trained.values()}
+    return trained("ia3")
 
 
 def test_the_sum_by_hand_and_the_cap(bert: Path) -> None:
@@ -65,16 +37,6 @@ def test_the_sum_by_hand_and_the_cap(bert: Path) -> None:
     assert plan.adapters == 2 * (5 * 32 + 64)
     with pytest.raises(BudgetError, match="1 more than the cap allows"):
         toy_plan(bert, IA3, EVERYWHERE, f"budget.cap={plan.total - 1}")
-
-
-def test_factors_start_without_an_effect(bert: Path) -> None:
-    """At 1 everywhere, the logits are those of the head alone."""
-    ours, plain = toy_classifier(bert, IA3), toy_classifier(bert, "adapters.method=none")
-    ours.load_state({**ours.state(), **plain.state()})
-    ids = torch.tensor([[2, 5, 6, 3]])
-    with torch.no_grad():
-        found = [c.module.eval()(input_ids=ids).logits for c in (ours, plain)]
-    assert torch.allclose(*found, atol=1e-6)
 
 
 def test_factors_are_not_decayed(bert: Path) -> None:
@@ -87,11 +49,6 @@ def test_factors_are_not_decayed(bert: Path) -> None:
     assert decay[id(trained["classifier.weight"])] > 0
 
 
-def test_the_lean_path_answers_alike(bert: Path) -> None:
-    """Logits, and the gradient of every factor, are those of the model's own forward pass."""
-    assert_lean_agrees(toy_job(bert, IA3))
-
-
 def test_every_factor_is_watched_and_moved(run: TrainResult) -> None:
     """None is exempt from the proofs, and none is 1 in the file."""
     assert all(proof["ok"] for proof in run.proofs.values())
@@ -102,17 +59,6 @@ def test_every_factor_is_watched_and_moved(run: TrainResult) -> None:
     factors = [t for name, t in saved.items() if name.endswith("ia3_l")]
     assert len(factors) == len(plan.vectors) == 12
     assert not any(bool((t == 1).all()) for t in factors)
-
-
-def test_plain_peft_loads_the_folder(run: TrainResult, bert: Path) -> None:
-    """Onto the base model, with the run's own logits."""
-    with quiet_transformers(), quiet_peft():
-        base = AutoModelForSequenceClassification.from_pretrained(bert, num_labels=len(LABELS))
-        model = PeftModel.from_pretrained(base, str(RunFolder(run.run).adapter)).eval()
-    batch = toy_tokenizer()(TEXTS, padding=True, return_tensors="pt")
-    with torch.no_grad():
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    assert logits.numpy() == pytest.approx(Run.load(run.run).predictor.logits(TEXTS), abs=1e-4)
 
 
 def test_the_audit_tells_alive_from_dead(run: TrainResult, tmp_path: Path) -> None:
@@ -138,8 +84,7 @@ def test_the_report_and_the_card_name_them(run: TrainResult) -> None:
     assert "PeftModel.from_pretrained" in card
 
 
-@pytest.mark.parametrize("form", ["merged", "peft"])
-def test_exports_answer_alike(run: TrainResult, tmp_path: Path, form: Any) -> None:
-    """The factors go into the weights, or stay in PEFT's folder."""
-    exported = export(run.run, form, out=tmp_path / form, progress=Progress())
+def test_the_export_for_peft_answers_alike(run: TrainResult, tmp_path: Path) -> None:
+    """The factors stay in PEFT's folder."""
+    exported = export(run.run, "peft", out=tmp_path / "peft", progress=Progress())
     assert exported.to_json()["parity"]["max_abs_difference"] < 1e-4

@@ -14,9 +14,9 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
+from tests.methods.conftest import DORA, EVERYWHERE, VARIANTS
 from tests.toy_setups import (
     LABELS,
-    SHORT,
     TEXTS,
     assert_lean_agrees,
     toy_classifier,
@@ -25,7 +25,7 @@ from tests.toy_setups import (
     toy_settings,
 )
 from tests.toys import SMALL, toy_tokenizer
-from tightfit import Run, TrainResult, audit, export, train
+from tightfit import Run, TrainResult, audit, export
 from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import BudgetError, SettingsError
 from tightfit.methods import METHODS, PLAIN
@@ -37,37 +37,8 @@ from tightfit.storage import RunFolder, read_json
 from tightfit.training.optim import RATE, make_optimizer
 
 VERA = "adapters.method=vera"
-DORA = "adapters.dora=true"
-EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
+IN_PEFT = tuple(name for name in VARIANTS if name != "bias")
 FUSED = {"modernbert": "adapters.targets=query,attention-output,mlp-in,mlp-out"}
-VARIANTS = {
-    "lora+": ["optim.lora_plus=16"],
-    "rslora": ["adapters.rslora=true"],
-    "dora": [DORA],
-    "vera": [VERA, "adapters.rank=8"],
-    "pissa": ["adapters.init=pissa"],
-    "eva": ["adapters.init=eva"],
-}
-
-
-@pytest.fixture(scope="module")
-def trained(
-    bert: Path, rows_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], TrainResult]:
-    """A short training of a variant on all layers, once for each."""
-    made: dict[str, TrainResult] = {}
-
-    def once(variant: str) -> TrainResult:
-        if variant not in made:
-            settings = [*SHORT, EVERYWHERE, "optim.lr=1e-2", *VARIANTS[variant]]
-            out = tmp_path_factory.mktemp("variant") / "run"
-            model = str(bert)
-            made[variant] = train(
-                rows_file, model=model, out=out, settings=settings, max_steps=6, progress=Progress()
-            )
-        return made[variant]
-
-    return once
 
 
 def plain_logits(run: TrainResult, encoder: Path) -> NDArray[Any]:
@@ -81,7 +52,7 @@ def plain_logits(run: TrainResult, encoder: Path) -> NDArray[Any]:
     return logits.numpy()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", IN_PEFT)
 def test_plain_peft_answers_alike(
     variant: str, trained: Callable[[str], TrainResult], bert: Path
 ) -> None:
@@ -111,7 +82,7 @@ def test_every_tensor_got_a_gradient_and_moved(
     gradients, moved = proofs["gradients"], proofs["movement"]
     assert (gradients["exempt"], gradients["never"], gradients["not_due"]) == ([], [], [])
     assert moved["still"] == []
-    assert len(moved["adapters"]) == (0 if variant == "vera" else 12)
+    assert len(moved["adapters"]) == (0 if variant in ("vera", "ia3", "bias") else 12)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -135,7 +106,7 @@ def test_an_untouched_adapter_changes_nothing(variant: str, bert: Path) -> None:
     torch.testing.assert_close(*found, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("setting", [DORA, VERA])
+@pytest.mark.parametrize("setting", [DORA, VERA, "adapters.method=ia3"])
 @pytest.mark.parametrize("family", SMALL)
 def test_the_price_is_that_of_the_built_model(
     setting: str, family: str, encoders: Callable[[str], Path]
@@ -144,6 +115,8 @@ def test_the_price_is_that_of_the_built_model(
     classifier = toy_classifier(encoders(family), setting, FUSED.get(family, EVERYWHERE))
     declared = classifier.trainable()
     assert sum(p.numel() for p in declared.values()) == classifier.plan.total
+    for vector in classifier.plan.vectors:
+        assert declared[vector.name].numel() == vector.parameters
     required = {id(p) for p in classifier.module.parameters() if p.requires_grad}
     assert required == {id(p) for p in declared.values()}
 
@@ -241,7 +214,7 @@ def test_the_lean_path_refuses_dora_with_dropout(bert: Path) -> None:
     assert "a second time" in setup.decisions.forward.reason
 
 
-@pytest.mark.parametrize("variant", ["lora+", "dora", "pissa", "eva", "vera"])
+@pytest.mark.parametrize("variant", ["lora+", "dora", "pissa", "eva", "vera", "ia3", "bias"])
 def test_the_lean_path_answers_alike(bert: Path, variant: str) -> None:
     """Logits, and the gradient of every tensor, are those of the model's own forward pass."""
     assert_lean_agrees(toy_job(bert, EVERYWHERE, *VARIANTS[variant], "adapters.alpha=3"))

@@ -14,7 +14,7 @@ from tests.toys import SMALL
 from tightfit.data.batches import collate
 from tightfit.model.adapters import adapter_pairs, base_model
 from tightfit.training import eva_init
-from tightfit.training.eva_init import start_at_directions
+from tightfit.training.eva_init import start_at_eva
 from tightfit.training.setup import Setup
 from tightfit.training.timing import rehearse
 
@@ -39,7 +39,7 @@ def inputs_of(setup: Setup, name: str) -> torch.Tensor:
 def test_the_rows_of_a_are_principal_components(bert: Path) -> None:
     """Of what the layer reads, to the sign; one batch holds all toy rows."""
     setup = toy_job(bert, EVA, EVERYWHERE)
-    start_at_directions(setup, Notes())
+    start_at_eva(setup, Notes())
     for pair in adapter_pairs(setup.classifier.module):
         wanted_RI = PCA(n_components=4).fit(inputs_of(setup, pair.name).numpy()).components_
         overlap_RR = pair.a_RI.detach() @ torch.from_numpy(wanted_RI).float().T
@@ -49,9 +49,9 @@ def test_the_rows_of_a_are_principal_components(bert: Path) -> None:
 def test_many_batches_come_near_to_one(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The components of a PCA in parts span what those of the whole do, nearly."""
     whole, parts = toy_job(bert, EVA), toy_job(bert, EVA)
-    start_at_directions(whole, Notes())
+    start_at_eva(whole, Notes())
     monkeypatch.setattr(eva_init, "BATCH", 12)
-    start_at_directions(parts, Notes())
+    start_at_eva(parts, Notes())
     pairs = zip(*(adapter_pairs(setup.classifier.module) for setup in (whole, parts)), strict=True)
     for one, other in pairs:
         overlap = torch.linalg.svdvals(one.a_RI.detach() @ other.a_RI.detach().T)
@@ -63,7 +63,7 @@ def test_every_family(family: str, encoders: Callable[[str], Path]) -> None:
     """Each row of each A has length 1 and is at right angles to the others."""
     setup = toy_job(encoders(family), EVA, FUSED.get(family, EVERYWHERE))
     before = setup.classifier.state()
-    start_at_directions(setup, Notes())
+    start_at_eva(setup, Notes())
     pairs = adapter_pairs(setup.classifier.module)
     for pair in pairs:
         a_RI = pair.a_RI.detach()
@@ -77,7 +77,7 @@ def test_fewer_tokens_than_ranks(bert: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(eva_init, "MOST_TOKENS", 3)
     setup = toy_job(bert, EVA)
     before = setup.classifier.state()
-    start_at_directions(setup, Notes())
+    start_at_eva(setup, Notes())
     pair = adapter_pairs(setup.classifier.module)[0]
     assert torch.equal(pair.a_RI[3:], before[f"{pair.name}.lora_A.weight"][3:])
     assert not torch.equal(pair.a_RI[:3], before[f"{pair.name}.lora_A.weight"][:3])
@@ -88,7 +88,7 @@ def test_nothing_is_drawn_and_the_answers_stay(bert: Path, tmp_path: Path) -> No
     state = torch.get_rng_state()
     setup, plain = toy_job(bert, EVA), toy_job(bert)
     torch.set_rng_state(state)
-    start_at_directions(setup, Notes())
+    start_at_eva(setup, Notes())
     assert torch.equal(torch.get_rng_state(), state)
     with_it, without = (toy_loop(j, tmp_path / str(i)).fit() for i, j in enumerate((setup, plain)))
     assert with_it.history[0]["eval_loss"] == pytest.approx(without.history[0]["eval_loss"])

@@ -133,7 +133,7 @@ def test_parts_of_a_batch_are_the_batch(
 ) -> None:
     """Every row once, in passes of about 40 tokens at most: gradients to 1e-6."""
     found, rows = [], list(range(3, 35))
-    monkeypatch.setattr(batch_order, "LEAST_PLACES", 8)
+    monkeypatch.setattr(batch_order, "LEAST_PADDED_TOKENS", 8)
     for most in (10_000, 40):
         monkeypatch.setattr(batches, "FP32_PADDED_TOKENS", most)
         setup = toy_job(bert, *QUIET, "optim.batch=32")

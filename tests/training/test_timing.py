@@ -164,7 +164,7 @@ def test_no_time_for_steps_is_sealed_all_the_same(bert: Path, tmp_path: Path) ->
 
 def test_a_cached_step_is_never_free(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the two short measurements behind it come out."""
-    monkeypatch.setattr(timing, "_place_seconds", lambda setup, forward: 1.0)
+    monkeypatch.setattr(timing, "_token_seconds", lambda setup, forward: 1.0)
     found = rehearse(toy_job(bert, "adapters.layers=1"))
     assert found.step > 0
     assert found.evaluation == pytest.approx(timing.LEAST_SHARE * found.scoring, rel=0.5)

@@ -6,7 +6,6 @@ texts is read back instead of predicted, so that the output is the same to the b
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tightfit import storage
-from tightfit.data.text_pair import as_bytes
+from tightfit.data.text_pair import texts_sha256
 from tightfit.errors import ArtefactError
 from tightfit.tasks import Predictions, Task
 
@@ -45,7 +44,7 @@ class PredictionCheckpoint:
             return None
         try:
             with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as saved:
-                if str(saved["texts"]) != fingerprint(texts):
+                if str(saved["texts"]) != texts_sha256(texts):
                     return None
                 return self._task.predictions(
                     saved["probabilities"],
@@ -71,7 +70,7 @@ class PredictionCheckpoint:
             probabilities=found.probabilities,
             truncated=np.array(found.truncated),
             by_linear=np.array(found.by_linear),
-            texts=np.array(fingerprint(texts)),
+            texts=np.array(texts_sha256(texts)),
         )
         storage.write_bytes(self._path(number), buffer.getvalue())
 
@@ -87,13 +86,3 @@ class PredictionCheckpoint:
             return bool(storage.read_json(self._folder / JOB_FILE) == self._job)
         except ArtefactError:
             return False
-
-
-def fingerprint(texts: Sequence[str]) -> str:
-    """SHA-256, in hex, of texts in their order."""
-    digest = hashlib.sha256()
-    for text in texts:
-        data = as_bytes(text)
-        # The length in front keeps "a" + "bc" apart from "ab" + "c".
-        digest.update(b"%d:" % len(data) + data)
-    return digest.hexdigest()

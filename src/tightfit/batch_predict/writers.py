@@ -8,18 +8,11 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, get_args, get_origin
+from typing import IO, Any, Protocol, get_args, get_origin
 
+from tightfit.arrow import pa, pq
 from tightfit.errors import DataError
-from tightfit.extras import ARROW, lazy
 from tightfit.tasks import DIGITS
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-else:
-    pa = lazy("pyarrow", ARROW)
-    pq = lazy("pyarrow.parquet", ARROW)
 
 Cell = Any
 """Of the answer's own columns an integer, a string, a share or None; of a kept one, anything."""

@@ -126,7 +126,7 @@ def encoder_shapes(
         head=tuple(module for module in modules if module not in stored),
         stored_head=stored,
         depth=sizes.depth,
-        parameters=family.rest(sizes, len(blocks))
+        parameters=family.other_parameters(sizes, len(blocks))
         + sum(layer.parameters for layer in layers)
         + sum(module.parameters for module in modules),
     )

@@ -200,7 +200,7 @@ def read_cascade_facts(folder: Path) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True)
-class _Rest(Tokens):
+class _CascadeTokens(Tokens):
     """The texts that are left to the encoder, and what the linear model said of the others."""
 
     answered_N: NDArray[np.bool_] = field(kw_only=True)
@@ -246,11 +246,11 @@ class CascadePredictor(Predictor):
         own_texts = [texts[i] for i in np.flatnonzero(~answered_N).tolist()]
         rest = super().tokens(own_texts, progress)
         own = {each.name: getattr(rest, each.name) for each in fields(Tokens)}
-        return _Rest(**own, answered_N=answered_N, probabilities_AK=probabilities_AK)
+        return _CascadeTokens(**own, answered_N=answered_N, probabilities_AK=probabilities_AK)
 
     def predict_tokens(self, tokens: Tokens, progress: Progress | None = None) -> Predictions:
         """Answers of both, in the order of the texts."""
-        assert isinstance(tokens, _Rest), "these tokens did not come from this predictor"
+        assert isinstance(tokens, _CascadeTokens), "these tokens did not come from this predictor"
         probabilities_NK = np.empty((len(tokens.answered_N), self.task.outputs))
         probabilities_NK[tokens.answered_N] = tokens.probabilities_AK
         if len(tokens):

@@ -14,8 +14,9 @@ from rich.text import Text
 
 import tightfit
 from tightfit.cli import options
-from tightfit.cli.console import add_row, bar, new_table, percent
+from tightfit.cli.console import add_row, bar, new_table
 from tightfit.cli.front import open_front
+from tightfit.display import percent
 
 if TYPE_CHECKING:
     from tightfit import CheckResult

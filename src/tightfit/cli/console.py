@@ -49,11 +49,6 @@ def tick(ok: bool, console: Console) -> str:
     return "✓" if ok else "✗"
 
 
-def percent(share: float) -> str:
-    """A share as a percentage with one decimal."""
-    return f"{share:.1%}"
-
-
 def size(count: float) -> str:
     """Bytes in GiB, or in MiB where they are few."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

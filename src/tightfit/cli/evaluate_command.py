@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,9 @@ from rich.text import Text
 
 import tightfit
 from tightfit.cli import options
-from tightfit.cli.console import add_row, new_table, percent
+from tightfit.cli.console import add_row, new_table
 from tightfit.cli.front import open_front
-from tightfit.display import score_name, score_value, share_words, weakest_words
+from tightfit.display import percent, score_name, score_value, share_words, weakest_words
 
 if TYPE_CHECKING:
     from tightfit import Evaluation
@@ -41,8 +42,8 @@ tightfit evaluate runs/001 --data test.parquet --json > scores.json
 tightfit evaluate runs/001 --recall spam=0.95
 tightfit evaluate runs/001 --cost spam:ham=5 --data rows.csv"""
 
-THRESHOLDS = "Thresholds"
-"""A heading in the help."""
+in_thresholds = partial(typer.Option, rich_help_panel="Thresholds")
+"""Options under a heading of their own."""
 
 
 def evaluate(
@@ -58,25 +59,22 @@ def evaluate(
     ] = None,
     recall: Annotated[
         list[str] | None,
-        typer.Option(
+        in_thresholds(
             metavar="LABEL=SHARE",
-            rich_help_panel=THRESHOLDS,
             help="Find at least this share of a label's rows, such as spam=0.95.",
         ),
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option(
+        in_thresholds(
             metavar="LABEL=SHARE",
-            rich_help_panel=THRESHOLDS,
             help="Let at least this share of a label's answers be right, such as spam=0.9.",
         ),
     ] = None,
     cost: Annotated[
         list[str] | None,
-        typer.Option(
+        in_thresholds(
             metavar="LABEL:TAKEN=COST",
-            rich_help_panel=THRESHOLDS,
             help="Keep costs down where taking one label for another, such as spam:ham=5, costs "
             "more than any other mistake, which costs 1.",
         ),
@@ -132,8 +130,7 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     scores = found.scores
     tables = [_score_table(found, title)]
     if hasattr(scores, "confusion"):
-        confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
-        tables += [_class_table(scores), confusions(scores)]
+        tables += [_class_table(scores), _confusions(scores)]
     elif scores.each_label():
         tables.append(_class_table(scores))
     tests = {"": found.paired, ", macro F1": found.paired_macro_f1}
@@ -144,8 +141,7 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     applied = []
     if found.confusion_at:
         at = replace(scores, confusion=found.confusion_at)
-        confusions = _matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions
-        applied = [confusions(at, ", with the thresholds")]
+        applied = [_confusions(at, ", with the thresholds")]
     weakest = weakest_words(scores)
     return [*tables, *why, *weakest, *seeds, *paired, *_thresholds(found), *applied]
 
@@ -206,7 +202,12 @@ def _class_table(scores: Scores) -> Table:
     return table
 
 
-def _matrix(scores: Scores, how: str = "") -> Table:
+def _confusions(scores: Scores, how: str = "") -> Table:
+    """Which labels are taken for which, all of them where there is room."""
+    return (_matrix if len(scores.labels) <= MATRIX_COLUMNS else _worst_confusions)(scores, how)
+
+
+def _matrix(scores: Scores, how: str) -> Table:
     names = [_short(name) for name in scores.labels]
     table = new_table(f"true label by predicted label{how}", "true")
     for name in names:
@@ -217,17 +218,11 @@ def _matrix(scores: Scores, how: str = "") -> Table:
     return table
 
 
-def _worst_confusions(scores: Scores, how: str = "") -> Table:
+def _worst_confusions(scores: Scores, how: str) -> Table:
     """The pairs of labels that are taken for each other most often."""
     table = new_table(f"most frequent confusions{how}", "true label", "predicted", ">rows")
-    pairs = [
-        (count, true, predicted)
-        for true, row in enumerate(scores.confusion)
-        for predicted, count in enumerate(row)
-        if count and true != predicted
-    ]
-    for count, true, predicted in sorted(pairs, key=lambda pair: -pair[0])[:LISTED_CONFUSIONS]:
-        add_row(table, _short(scores.labels[true]), _short(scores.labels[predicted]), f"{count:,}")
+    for each in scores.confusions()[:LISTED_CONFUSIONS]:
+        add_row(table, _short(each.true), _short(each.predicted), f"{each.count:,}")
     return table
 
 

@@ -10,8 +10,9 @@ from rich.text import Text
 
 import tightfit
 from tightfit.cli import options
-from tightfit.cli.console import add_row, new_table, percent
+from tightfit.cli.console import add_row, new_table
 from tightfit.cli.front import open_front
+from tightfit.display import percent
 from tightfit.errors import UsageError
 from tightfit.exporting.format_names import Format, Pieces
 

@@ -39,12 +39,11 @@ def process_started() -> float:
 STARTED = process_started()
 """When the command was given: the interpreter and its first imports are part of its time."""
 
-DATA, SETTINGS, ANSWER, CASCADE = "Data", "Settings", "Answer", "Cascade"
-"""Headings in the help."""
 in_data, in_settings, in_answer, in_cascade = (
-    partial(typer.Option, rich_help_panel=heading) for heading in (DATA, SETTINGS, ANSWER, CASCADE)
+    partial(typer.Option, rich_help_panel=heading)
+    for heading in ("Data", "Settings", "Answer", "Cascade")
 )
-"""Options under them."""
+"""Options under headings of their own."""
 
 _COUNT = re.compile(r"(\d[\d_,]*)(?:\.(\d+))?([km]?)", re.IGNORECASE)
 _SCALE = {"": 0, "k": 3, "m": 6}
@@ -113,13 +112,6 @@ def parse_costs(texts: list[str] | None) -> dict[tuple[str, str], float]:
             )
         found[true, taken] = cost
     return found
-
-
-def recipe_or_default(recipe: str | None) -> str:
-    """The recipe that was named, or else the default one."""
-    from tightfit.config import DEFAULT_RECIPE
-
-    return DEFAULT_RECIPE if recipe is None else recipe
 
 
 def recipe_if_given(recipe: str | None) -> dict[str, str]:

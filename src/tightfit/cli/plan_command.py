@@ -9,8 +9,9 @@ from rich.console import Console, RenderableType
 
 import tightfit
 from tightfit.cli import options
-from tightfit.cli.console import add_row, bar, new_table, percent
+from tightfit.cli.console import add_row, bar, new_table
 from tightfit.cli.front import open_front
+from tightfit.display import percent
 
 if TYPE_CHECKING:
     from tightfit.budget.parameter_plan import Plan
@@ -43,8 +44,8 @@ def plan(
             model,
             labels=labels,
             budget=budget,
-            recipe=options.recipe_or_default(recipe),
             settings=settings or (),
+            **options.recipe_if_given(recipe),
         )
         front.tell(made, lambda: show_plan(made, front.people), as_json=as_json)
 

@@ -6,9 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tightfit
 from tightfit.cli import options
@@ -23,12 +21,11 @@ from tightfit.cli.text_answers import (
     tell_answered,
 )
 from tightfit.data.text_pair import TextPair
+from tightfit.engines.engine_names import Asked
 from tightfit.errors import UsageError
 
 if TYPE_CHECKING:
     from tightfit import PredictResult, Run
-
-Engine = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
 
 EXAMPLES = """\
 tightfit predict runs/001 --data test.csv --out predictions.csv
@@ -51,24 +48,21 @@ def predict(
     *,
     data: Annotated[
         str | None,
-        typer.Option(
+        options.in_data(
             metavar="ROWS",
-            rich_help_panel=options.DATA,
             help="Rows to predict, in any form that train takes; needs --out.",
         ),
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option(
-            rich_help_panel=options.DATA,
+        options.in_data(
             help="A text to predict; may be repeated. Without --data and --text, every line of "
             "standard input is one.",
         ),
     ] = None,
     text_pair: Annotated[
         list[str] | None,
-        typer.Option(
-            rich_help_panel=options.DATA,
+        options.in_data(
             help="The second text of each --text, for a run on pairs; on standard input a tab "
             "stands between the two.",
         ),
@@ -78,111 +72,98 @@ def predict(
     missing_text: options.MissingText = None,
     shard: Annotated[
         str | None,
-        typer.Option(
+        options.in_data(
             metavar="I/N",
-            rich_help_panel=options.DATA,
             help="Predict one of N shares of the rows, such as 3/8, under their own numbers; other "
             "processes do the others.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        options.in_answer(
             metavar="FILE",
-            rich_help_panel=options.ANSWER,
             help="The .csv, .jsonl or .parquet file to write; it appears when it is complete.",
         ),
     ] = None,
     keep: Annotated[
         str | None,
-        typer.Option(
+        options.in_answer(
             metavar="A,B|all",
-            rich_help_panel=options.ANSWER,
             help="Columns of the rows to write beside the labels, or all of them.",
         ),
     ] = None,
     id_column: Annotated[
         str | None,
-        typer.Option(
+        options.in_answer(
             metavar="NAME",
-            rich_help_panel=options.ANSWER,
             help="Column of ids; else one named id, in any case, else the row's number from 0.",
         ),
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option(
+        options.in_answer(
             "--overwrite",
-            rich_help_panel=options.ANSWER,
             help="Replace the file in --out. An input is never replaced.",
         ),
     ] = False,
     submission: Annotated[
         bool,
-        typer.Option(
+        options.in_answer(
             "--submission",
-            rich_help_panel=options.ANSWER,
             help="Write the competition's form, ID,Label: row number and position of the class.",
         ),
     ] = False,
     probabilities: Annotated[
         bool,
-        typer.Option(
+        options.in_answer(
             "--probabilities",
-            rich_help_panel=options.ANSWER,
             help="Give the probability of every label too, calibrated on the run's validation "
             "rows.",
         ),
     ] = False,
     label_format: Annotated[
         LabelFormat | None,
-        typer.Option(
-            rich_help_panel=options.ANSWER,
+        options.in_answer(
             help="Labels as they stood in the training rows (the default of a file), by position, "
             "or by name.",
         ),
     ] = None,
     escape_formulas: Annotated[
         bool,
-        typer.Option(
+        options.in_answer(
             "--escape-formulas",
-            rich_help_panel=options.ANSWER,
             help="In a CSV, put an apostrophe before names that begin with = + - @, a tab or a "
             "carriage return, which a spreadsheet would run.",
         ),
     ] = False,
     max_error: Annotated[
         float | None,
-        typer.Option(
+        options.in_answer(
             metavar="SHARE",
-            rich_help_panel=options.ANSWER,
             help="Leave a text without a label where that keeps the share of wrong labels under "
             "this level, such as 0.02, with 95% confidence.",
         ),
     ] = None,
     threshold: Annotated[
         list[str] | None,
-        typer.Option(
+        options.in_answer(
             metavar="LABEL=P",
-            rich_help_panel=options.ANSWER,
             help="Answer this label from this probability on, such as spam=0.31, and below it the "
             "best of the others; may be repeated. Else as evaluate kept them; none is without.",
         ),
     ] = None,
     explain: Annotated[
         bool,
-        typer.Option(
+        options.in_answer(
             "--explain",
-            rich_help_panel=options.ANSWER,
             help="Show which words of each text mattered most, by leaving each out in turn; not "
             "with --data.",
         ),
     ] = False,
     max_length: options.MaxLength = None,
     engine: Annotated[
-        Engine | None,
-        typer.Option(
-            rich_help_panel=options.SETTINGS,
+        Asked | None,
+        options.in_settings(
             help="What computes: PyTorch (the default), ONNX Runtime or OpenVINO; auto measures "
             "those that are installed on some of the rows, and takes the fastest that agrees; "
             "ray spreads PyTorch over a cluster.",
@@ -190,9 +171,8 @@ def predict(
     ] = None,
     cascade: Annotated[
         bool,
-        typer.Option(
+        options.in_settings(
             "--cascade",
-            rich_help_panel=options.SETTINGS,
             help="Let the linear model of the run's cascade answer the rows that it is sure of; "
             "'tightfit export RUN --cascade' makes it.",
         ),

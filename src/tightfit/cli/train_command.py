@@ -13,11 +13,11 @@ from rich.console import Console, RenderableType
 
 import tightfit
 from tightfit.cli import options
-from tightfit.cli.console import percent, size, tick
+from tightfit.cli.console import size, tick
 from tightfit.cli.front import open_front
 from tightfit.cli.plan_command import show_plan
 from tightfit.data.text_pair import text_option
-from tightfit.display import score_name, score_value, score_words, weakest_words
+from tightfit.display import percent, score_name, score_value, score_words, weakest_words
 from tightfit.errors import UsageError
 
 if TYPE_CHECKING:

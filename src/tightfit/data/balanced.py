@@ -49,13 +49,13 @@ def deal(strata: Strata, alike: Sequence[Hashable], folds: int, seed: int) -> ND
         return _deal_labels(labels_NK, alike, folds, seed)
     random = np.random.default_rng(seed)
     dealt: dict[Hashable, int] = {}
-    following = 0
+    next_part = 0
     for stratum in sorted(set(strata)):
         own = [row for row, other in enumerate(strata) if other == stratum]
         for row in random.permutation(own).tolist():
             if alike[row] not in dealt:
-                dealt[alike[row]] = following % folds
-                following += 1
+                dealt[alike[row]] = next_part % folds
+                next_part += 1
     return np.array([dealt[each] for each in alike], dtype=np.int64)
 
 

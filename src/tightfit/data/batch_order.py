@@ -14,7 +14,7 @@ from tightfit.data.tokens import Tokens
 LENGTH_POOL = 50
 """Batches whose rows are sorted by length together; larger pools pad less and shuffle less."""
 
-LEAST_PLACES = 256
+LEAST_PADDED_TOKENS = 256
 """Tokens of a part that is computed beside others, at least: fewer are done before Python has
 handed them out."""
 
@@ -91,7 +91,7 @@ def divided(tokens: Tokens, padded_tokens: int, shares: int) -> list[list[int]]:
     """
     order = np.argsort(-tokens.lengths, kind="stable")
     ends = np.cumsum(tokens.lengths[order])
-    most = max(1, min(len(order), int(ends[-1]) // LEAST_PLACES))
+    most = max(1, min(len(order), int(ends[-1]) // LEAST_PADDED_TOKENS))
     parts = min(shares * math.ceil(ends[-1] / (shares * padded_tokens)), most)
     cuts = np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts)
     return [part.tolist() for part in np.split(order, cuts) if len(part)]

@@ -8,20 +8,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tightfit import storage
+from tightfit.arrow import pa, pq
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
-from tightfit.extras import ARROW, lazy, require
+from tightfit.extras import require
 from tightfit.storage.files import machine_errors
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-else:
-    pa = lazy("pyarrow", ARROW)
-    pq = lazy("pyarrow.parquet", ARROW)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 
 GPU_PADDED_TOKENS = 131_072
-"""Token places of one pass through an encoder on a GPU at most: far more than keep it busy."""
+"""Padded tokens of one pass through an encoder on a GPU at most: far more than keep it busy."""
 
 GPU_TOKEN_BYTES = 65_536
-"""What a place takes there, generously: 16 numbers in fp32 for each of a width of 1,024, which
+"""What a token takes there, generously: 16 numbers in fp32 for each of a width of 1,024, which
 is what a block has at once when nothing is kept for a backward pass."""
 
 
 def gpu_padded_tokens(free_bytes: int) -> int:
-    """Token places of one pass on a GPU with so much free memory; half of it is left alone."""
+    """Padded tokens of one pass on a GPU with so much free memory; half of it is left alone."""
     return max(1, min(GPU_PADDED_TOKENS, free_bytes // 2 // GPU_TOKEN_BYTES))
 
 

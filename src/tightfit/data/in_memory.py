@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tightfit.arrow import pa
 from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.json_documents import columns_rows, records_rows
 from tightfit.data.readers_arrow import frame_cells, open_arrow, open_dataset, open_frame
 from tightfit.data.rows import Rows
 from tightfit.errors import DataError
-from tightfit.extras import ARROW, lazy
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
-    import pyarrow as pa
-else:
-    pa = lazy("pyarrow", ARROW)
 
 InMemory: TypeAlias = (
     "pd.DataFrame | datasets.Dataset | pa.Table | Mapping[str, Sequence[Any]] "

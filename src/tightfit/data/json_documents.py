@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from tightfit.data.rows import Chunk, Origin, PartFault, Rows, nearest
-from tightfit.errors import DataError
+from tightfit.data.rows import Chunk, Origin, PartFault, Rows
+from tightfit.errors import DataError, did_you_mean
 
 PART_SIGN = "#"
 """Between a file and the part of it that is meant: a key, a sheet, a split."""
@@ -37,10 +38,10 @@ def document_rows(document: Mapping[str, Any], source: str, part: str | None) ->
     if not document:
         raise DataError(f"{source} has no rows", seen="an empty object")
     if not lists and _share_a_key(document):
-        return _records(list(document.values()), source)
+        return records_rows(list(document.values()), source)
     lists = lists or _inner_lists(document)
     if not lists:
-        return _records([document], source)
+        return records_rows([document], source)
     if len(lists) > 1:
         longest = max(lists, key=lambda key: len(lists[key]))
         raise PartFault(
@@ -51,7 +52,7 @@ def document_rows(document: Mapping[str, Any], source: str, part: str | None) ->
         )
     ((key, value),) = lists.items()
     told = () if len(value) == len(document) else (f"{source}: the rows are those of {key!r}",)
-    return _records(_values(value), source, told)
+    return records_rows(_values(value), source, told)
 
 
 def columns_rows(columns: Mapping[str, Sequence[Any]], source: str) -> Rows:
@@ -78,26 +79,23 @@ def columns_rows(columns: Mapping[str, Sequence[Any]], source: str) -> Rows:
     return Rows(origin, tuple(columns), chunks, count=count)
 
 
-def records_rows(records: Sequence[Mapping[str, Any]], source: str) -> Rows:
+def records_rows(
+    records: Sequence[Mapping[str, Any]], source: str, told: tuple[str, ...] = ()
+) -> Rows:
     """Rows as mappings; the columns are the keys of all of them, None what one lacks."""
-    return _records(records, source)
-
-
-def _records(records: Sequence[Mapping[str, Any]], source: str, told: tuple[str, ...] = ()) -> Rows:
     names = dict.fromkeys(str(key) for record in records for key in record)
     rows = columns_rows({name: [record.get(name) for record in records] for name in names}, source)
-    return Rows(rows.origin, rows.columns, rows.chunks, count=rows.count, told=told)
+    return replace(rows, told=told)
 
 
 def _part(document: Mapping[str, Any], lists: Mapping[str, Any], source: str, part: str) -> Rows:
     if part not in lists:
-        near = nearest(part, list(document))
         raise DataError(
             f"{source} has no rows under {part!r}",
             seen=", ".join(map(repr, islice(document, LOOKED_AT))),
-            next_step=f"did you mean {near!r}?" if near and near != part else None,
+            next_step=None if part in document else did_you_mean(part, list(document)),
         )
-    return _records(_values(lists[part]), source)
+    return records_rows(_values(lists[part]), source)
 
 
 def _values(rows: Any) -> list[Mapping[str, Any]]:

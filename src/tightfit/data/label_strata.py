@@ -28,8 +28,7 @@ def one_each(strata: Strata) -> Sequence[int]:
     counts_K = labels_NK.sum(axis=0)
     order_K = np.argsort(counts_K, kind="stable")
     rarest_N = order_K[labels_NK[:, order_K].argmax(axis=1)]
-    found: list[int] = np.where(labels_NK.any(axis=1), rarest_N, labels_NK.shape[1]).tolist()
-    return found
+    return np.where(labels_NK.any(axis=1), rarest_N, labels_NK.shape[1]).tolist()
 
 
 def shared_out(labels_NK: NDArray[np.bool_], sizes: Sequence[int], seed: int) -> NDArray[np.int64]:

@@ -8,18 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tightfit.arrow import pa, pq
 from tightfit.data.rows import Chunk, Origin, Rows
 from tightfit.errors import DataError
-from tightfit.extras import ARROW, lazy
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-else:
-    pa = lazy("pyarrow", ARROW)
-    pq = lazy("pyarrow.parquet", ARROW)
 
 BUFFER_BYTES = 1 << 20
 """Bytes of a Parquet column that are fetched at a time."""
@@ -46,17 +41,8 @@ def open_parquet(path: Path, source: str) -> Rows:
     return _open(schema, partial(_parquet_batches, path, origin), origin, rows)
 
 
-def open_ipc(path: Path, source: str) -> Rows:
-    """A file of Arrow's own format, as a file or as a stream: ``.arrow``, ``.feather``.
-
-    Raises:
-        DataError: it is no such file, or is damaged.
-    """
-    return ipc_rows([path], source)
-
-
-def ipc_rows(paths: Sequence[Path], source: str) -> Rows:
-    """The rows of several such files, one after the other.
+def open_ipc(paths: Sequence[Path], source: str) -> Rows:
+    """Files of Arrow's own format, as files or as streams (``.arrow``, ``.feather``), in a row.
 
     Raises:
         DataError: one is no such file, or is damaged.

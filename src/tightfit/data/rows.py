@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from tightfit.data.column_hints import (
     split_names,
 )
 from tightfit.data.nested import paths, reach
-from tightfit.errors import DataError, first_few
+from tightfit.errors import DataError, did_you_mean, first_few
 
 Unit = Literal["line", "row", "sheet row"]
 """How users count: lines of a text file, or the numbers beside the rows of a sheet, from 1; rows of
@@ -325,14 +324,13 @@ class Rows:
         if self.no_header is not None:
             return self.no_header
         columns = self.columns if self.untyped else tuple(self._first_cells()) or self.columns
-        near = nearest(name, columns)
-        hint = f"did you mean {near!r}? " if near else ""
+        hint = " ".join(filter(None, (did_you_mean(name, columns), _CHOOSE, flag)))
         sign = self._divider(name)
         given = {" ": "space"}.get(sign, quote(sign))
         return DataError(
             f"{self.origin.source} has no column {name!r}",
             seen=_listed(columns),
-            next_step=f"if {sign!r} divides its cells:" if sign else f"{hint}{_CHOOSE} {flag}",
+            next_step=f"if {sign!r} divides its cells:" if sign else hint,
             add=f"--set data.delimiter={given}" if sign else None,
         )
 
@@ -347,16 +345,6 @@ def say_places(places: Sequence[int], unit: Unit) -> str:
     """The first few places in words: ``lines 3, 17``."""
     base = " (counted from 0)" if unit == "row" else ""
     return f"{unit}{'s' if len(places) > 1 else ''} {first_few(places, ROWS_NAMED)}{base}"
-
-
-def nearest(name: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
-    """The known name most like ``name``, whatever the case, or None when none is close.
-
-    How close it must be is a share, as :func:`difflib.get_close_matches` has it.
-    """
-    by_lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
-    return by_lower[close[0]] if close else None
 
 
 def _plain(name: str) -> str:

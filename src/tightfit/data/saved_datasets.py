@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tightfit.data.json_documents import PART_SIGN
-from tightfit.data.readers_arrow import ipc_rows
-from tightfit.data.rows import PartFault, Rows, nearest
-from tightfit.errors import DataError
+from tightfit.data.readers_arrow import open_ipc
+from tightfit.data.rows import PartFault, Rows
+from tightfit.errors import DataError, nearest
 from tightfit.storage.files import machine_errors
 
 STATE, SPLITS = "state.json", "dataset_dict.json"
@@ -35,7 +35,7 @@ def open_saved(path: Path, source: str, split: str | None = None) -> Rows:
     if not (path / SPLITS).is_file():
         if split is not None:
             raise DataError(f"{path} has no splits", seen=split, next_step=f"leave out #{split}")
-        return ipc_rows(_files(path), source)
+        return open_ipc(_files(path), source)
     splits = _list(path / SPLITS, "splits")
     if split is None and len(splits) == 1:
         split = str(splits[0])
@@ -47,7 +47,7 @@ def open_saved(path: Path, source: str, split: str | None = None) -> Rows:
             whole=source,
             likely=f"{path}{PART_SIGN}{near or splits[0]}",
         )
-    return ipc_rows(_files(path / split), source)
+    return open_ipc(_files(path / split), source)
 
 
 def _files(folder: Path) -> list[Path]:

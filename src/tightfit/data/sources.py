@@ -37,14 +37,14 @@ from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
 from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
-from tightfit.data.rows import Chunk, PartFault, Rows, nearest
+from tightfit.data.rows import Chunk, PartFault, Rows
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import open_sheet
 from tightfit.data.table import Table
 from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
 from tightfit.data.text_pair import are_pairs
 from tightfit.data.unreadable import refuse_foreign, unreadable
-from tightfit.errors import DataError, MachineError, SettingsError
+from tightfit.errors import DataError, MachineError, SettingsError, did_you_mean
 from tightfit.extras import SPREADSHEETS
 from tightfit.progress import Progress
 
@@ -354,8 +354,7 @@ def _check_file(path: Path) -> None:
     if not path.exists():
         around = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         around += SAMPLES
-        near = nearest(path.name, around)
-        hint = f"did you mean {near!r}?" if near else f"it was looked for from {Path.cwd()}"
+        hint = did_you_mean(path.name, around) or f"it was looked for from {Path.cwd()}"
         raise DataError("no such file", seen=path, next_step=hint)
     if not os.access(path, os.R_OK):
         raise MachineError("no permission to read the file", seen=path)
@@ -382,9 +381,9 @@ _TEXT_OPENERS: dict[str, Callable[[Path, str, TextForm], Rows]] = {
 
 _OPENERS: dict[str, Callable[[Path, str], Rows]] = {
     ".parquet": open_parquet,
-    ".arrow": open_ipc,
-    ".feather": open_ipc,
-    ".pkl": _open_pickle,
-    ".pickle": _open_pickle,
+    **dict.fromkeys((".arrow", ".feather"), lambda path, source: open_ipc([path], source)),
+    **dict.fromkeys(
+        (".pkl", ".pickle"), lambda path, source: open_arrow(read_pickle(path), source)
+    ),
 }
 """Others: Parquet compresses by itself, and a pickle is opened with care enough."""

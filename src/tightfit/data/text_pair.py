@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 
 JOINT = "\t"
 """Between both, where they are told as one string; also in a line of standard input."""
@@ -56,6 +57,16 @@ def as_bytes(text: str) -> bytes:
     if not isinstance(text, TextPair):
         return encoded
     return b"%d|" % len(text.first) + encoded
+
+
+def texts_sha256(texts: Iterable[str], start: bytes = b"") -> str:
+    """SHA-256, in hex, of texts in their order, behind what else it is to tell apart."""
+    digest = hashlib.sha256(start)
+    for text in texts:
+        encoded = as_bytes(text)
+        # The length in front keeps "a" + "bc" apart from "ab" + "c".
+        digest.update(b"%d:" % len(encoded) + encoded)
+    return digest.hexdigest()
 
 
 def are_pairs(texts: Sequence[str]) -> bool:

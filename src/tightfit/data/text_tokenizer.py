@@ -208,10 +208,7 @@ def _one_or_two(text: str) -> tuple[str, ...]:
 def _id(backend: Tokenizer, config: dict[str, Any], kind: str) -> int | None:
     """Of a special token that the settings name, as a word or with how it is found."""
     token = config.get(f"{kind}_token")
-    found: int | None = backend.token_to_id(
-        token["content"] if isinstance(token, dict) else str(token)
-    )
-    return found
+    return backend.token_to_id(token["content"] if isinstance(token, dict) else str(token))
 
 
 def no_batches(seen: str) -> ModelError:

@@ -21,7 +21,7 @@ import platformdirs
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.config import KeptText
-from tightfit.data.text_pair import as_bytes
+from tightfit.data.text_pair import texts_sha256
 from tightfit.data.text_tokenizer import (
     CHARACTERS_A_TOKEN,
     MOST_WINDOWS,
@@ -109,11 +109,7 @@ def fingerprint(
     cutting = [CHARACTERS_A_TOKEN, SPARE_TOKENS, MOST_WINDOWS, max_length, long_text]
     sides = [tokenizer.pad_token_id, tokenizer.truncation_side, tokenizer.model_input_names]
     rules = digest_of_rules(tokenizer.backend_tokenizer, [FORMAT, libraries, cutting, sides])
-    digest = hashlib.sha256(rules.encode())
-    for text in texts:
-        encoded = as_bytes(text)
-        digest.update(b"%d:" % len(encoded) + encoded)
-    return digest.hexdigest()
+    return texts_sha256(texts, rules.encode())
 
 
 def _content(tokens: Tokens) -> bytes:

@@ -354,10 +354,9 @@ def _packing_pays(device: torch.device, dtype: torch.dtype) -> bool:
 
 def _packed_product(x_TI: torch.Tensor, layer: Linear, activation: str, kind: str) -> torch.Tensor:
     """What a packed layer gives, through an activation of oneDNN's."""
-    found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+    return torch.ops.mkldnn._linear_pointwise(
         x_TI, layer.weight_OI, layer.bias_O, activation, [], kind
     )
-    return found
 
 
 def _attention_bias(

@@ -168,8 +168,8 @@ class OpenVinoEngine:
 
     model: Any
     multiple: int = 8
-    padded_tokens: int = BATCH_PADDED_TOKENS
     """It prepares its products for each shape, and keeps them."""
+    padded_tokens: int = BATCH_PADDED_TOKENS
 
     @classmethod
     def open(cls, path: Path) -> OpenVinoEngine:

@@ -109,16 +109,14 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
         if self.run_.task.one_class:
             return self._classes(said.probabilities)
         if not self._as_lists:
-            given_NK: NDArray[np.int64] = said.given.astype(np.int64)
-            return given_NK
+            return said.given.astype(np.int64)
         found = np.empty(len(said), dtype=object)
         found[:] = [self.classes_[ids].tolist() for ids in said.ids]
         return found
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """``probabilities_NK``, columns in the order of ``classes_``, calibrated where possible."""
-        found: NDArray[np.float64] = self._predictions(X).probabilities
-        return found
+        return self._predictions(X).probabilities
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Logits: ``logits_NK``; of two classes the second's less the first's, N numbers."""

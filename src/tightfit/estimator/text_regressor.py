@@ -65,8 +65,7 @@ class TightfitRegressor(RegressorMixin, TextEstimator):
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """The rating of each text, ``values_N``, in the unit of ``y``."""
-        values_N: NDArray[np.float64] = self._predictions(X).values
-        return values_N
+        return self._predictions(X).values
 
     def predict_interval(self, X: Any) -> NDArray[np.float64]:
         """Lower and upper end of what holds the true rating in 90% of cases, ``interval_N2``.

@@ -14,9 +14,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tightfit import storage
 from tightfit.config import Config, nearest_setting, setting_names
-from tightfit.data.rows import nearest
 from tightfit.display import score_name, score_words
-from tightfit.errors import ArtefactError, SettingsError, UsageError
+from tightfit.errors import ArtefactError, SettingsError, UsageError, did_you_mean
 from tightfit.methods import METHODS
 from tightfit.metrics.interval import Interval
 from tightfit.progress import Progress
@@ -38,16 +37,17 @@ SHORT_NAMES = {
 """What ``--ablate`` calls the settings that are ablated most."""
 
 SHARED = (
-    *(
-        "seed",
-        "model.name",
-        "model.candidates",
-        "model.prefix",
-        "data.validation_rows",
-        "data.stratify",
-        "data.labels",
-    ),
-    *("data.text_column", "data.label_column", "data.missing_text", "train.minutes"),
+    "seed",
+    "model.name",
+    "model.candidates",
+    "model.prefix",
+    "data.validation_rows",
+    "data.stratify",
+    "data.labels",
+    "data.text_column",
+    "data.label_column",
+    "data.missing_text",
+    "train.minutes",
 )
 """What is the same in every cell: with another value, rows, encoders or times would differ."""
 
@@ -189,12 +189,11 @@ def chosen_names(only: Sequence[str], names: Sequence[str]) -> list[str]:
     known = {name.lower(): name for name in names}
     for word in only:
         if word.lower() not in known:
-            near = nearest(word, names, cutoff=0.4)
             raise UsageError(
                 "this comparison has no such row",
                 seen=word,
                 allowed=", ".join(names),
-                next_step=f"did you mean {near!r}?" if near else None,
+                next_step=did_you_mean(word, names, cutoff=0.4),
             )
     wanted = {known[word.lower()] for word in only}
     return [name for name in names if not only or name in wanted]

@@ -156,9 +156,9 @@ def _narrowed(run: Run, rows: Rows) -> tuple[Run, Vocabulary]:
     whole, length = run.classifier, run.predictor.max_length
     ids_V = used_ids(whole.tokenizer, [*rows.trained, *rows.texts])
     seen_V = used_ids(whole.tokenizer, rows.trained)
-    outside = np.isin(tokenise(whole.tokenizer, rows.texts, length).ids, seen_V, invert=True)
-    known, found = (narrowed(whole, each_V) for each_V in (seen_V, ids_V))
     read = tokenise(whole.tokenizer, rows.texts, length)
+    outside = np.isin(read.ids, seen_V, invert=True)
+    known, found = (narrowed(whole, each_V) for each_V in (seen_V, ids_V))
     beside = read if run.side is None else run.side.beside(read, rows.texts)
     known_NK, found_NK, whole_NK = (
         beside.with_side(logits_of(each, rows.texts, length)) for each in (known, found, whole)

@@ -1,4 +1,4 @@
-"""The forms in which a run is exported: how each is written, and loaded as others would.
+"""The formats in which a run is exported: how each is written, and loaded as others would.
 
 peft       the adapter folder, with the model's settings and label names beside it
 merged     a plain ``transformers`` folder, adapters merged into the weights
@@ -29,7 +29,7 @@ from transformers import (
 
 from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
 from tightfit.data.text_pair import are_pairs, as_input
-from tightfit.data.text_tokenizer import SEGMENTS
+from tightfit.data.text_tokenizer import SEGMENTS, TOKENIZER
 from tightfit.encoder.on_torch import Engine
 from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.exporting import onnx_graph
@@ -42,7 +42,6 @@ from tightfit.model.locate import Source
 from tightfit.run import Run
 
 GRAPH_FILE = "model.onnx"
-TOKENIZER_FILE = "tokenizer.json"
 
 Encoded = tuple[list[int], list[int] | None]
 """Token ids, and segments where the classifier is given any."""
@@ -74,7 +73,7 @@ def open_form(
         max_length: where texts are cut, for tokenizers that must be told.
     """
     if form.startswith("onnx"):
-        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         tokenizer.no_padding()
         engine = OnnxEngine.open(folder / GRAPH_FILE)
         return engine, lambda texts: [
@@ -163,7 +162,7 @@ def _write_onnx(run: Run, folder: Path) -> None:
     segments = run.config.data.pair and SEGMENTS in tokenizer.model_input_names
     pooling = run.plan.pooling
     onnx_graph.write_graph(model, graph, pad_id=pad_id, pooling=pooling, segments=segments)
-    onnx_graph.write_tokenizer(tokenizer, folder / TOKENIZER_FILE, run.predictor.max_length)
+    onnx_graph.write_tokenizer(tokenizer, folder / TOKENIZER, run.predictor.max_length)
 
 
 def _load_plain(weights: Path, settings: Path) -> Any:

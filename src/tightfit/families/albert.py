@@ -8,7 +8,7 @@ from tightfit.families.other_parameters import narrow_embeddings, norms
 from tightfit.families.sizes import Sizes
 
 
-def _rest(sizes: Sizes, blocks: int) -> int:
+def _other_parameters(sizes: Sizes, blocks: int) -> int:
     return narrow_embeddings(sizes, projected=True) + norms(sizes, 2 * blocks)
 
 
@@ -32,5 +32,5 @@ ALBERT = Family(
     block="encoder.albert_layer_groups.{}.albert_layers.{}",
     counters=(("num_hidden_groups", 1), ("inner_group_num", 1)),
     segments=2,
-    rest=_rest,
+    other_parameters=_other_parameters,
 )

@@ -8,7 +8,7 @@ from tightfit.families.other_parameters import norms, positions
 from tightfit.families.sizes import Sizes
 
 
-def _rest(sizes: Sizes, blocks: int) -> int:
+def _other_parameters(sizes: Sizes, blocks: int) -> int:
     width = sizes.count("embedding_size", sizes.hidden)
     tables = sizes.count("vocab_size") + sizes.count("type_vocab_size", 0)
     tables += sizes.flag("position_biased_input", True) * positions(sizes)
@@ -44,5 +44,5 @@ DEBERTA_V2 = Family(
     # DeBERTa was pre-trained without a pooler, so that no checkpoint brings a trained one.
     (HeadSpec("pooler", {"pooler.dense": "hidden"}), bert.CLASSIFIER),
     segments=0,
-    rest=_rest,
+    other_parameters=_other_parameters,
 )

@@ -36,5 +36,5 @@ DISTILBERT = Family(
         token_types=False,
         eps=1e-12,
     ),
-    rest=plain,
+    other_parameters=plain,
 )

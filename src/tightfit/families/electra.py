@@ -10,7 +10,7 @@ from tightfit.families.other_parameters import narrow_embeddings, norms
 from tightfit.families.sizes import Sizes
 
 
-def _rest(sizes: Sizes, blocks: int) -> int:
+def _other_parameters(sizes: Sizes, blocks: int) -> int:
     projected = sizes.count("embedding_size", 128) != sizes.hidden
     return narrow_embeddings(sizes, projected) + norms(sizes, 2 * blocks)
 
@@ -20,6 +20,6 @@ ELECTRA = Family(
     bert.LINEARS,
     (replace(roberta.TWO_LAYERS, activation="gelu"),),
     segments=2,
-    rest=_rest,
+    other_parameters=_other_parameters,
     inside=replace(bert.BLOCK, embedding_projection="embeddings_project"),
 )

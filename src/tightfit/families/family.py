@@ -97,7 +97,7 @@ class Family:
     segments: int | None = None
     """Token types where ``type_vocab_size`` does not say how many; two tell the texts of a pair
     apart. None where it is not asked: such a family goes by the separators alone."""
-    rest: Callable[[Sizes, int], int] = with_types
+    other_parameters: Callable[[Sizes, int], int] = with_types
     """Parameters outside the linear layers of so many blocks, and outside the head."""
     inside: Block | None = None
     """None where only ``transformers`` knows how to compute it."""

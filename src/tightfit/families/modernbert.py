@@ -7,7 +7,7 @@ from tightfit.families.family import Family, HeadSpec
 from tightfit.families.sizes import Sizes
 
 
-def _rest(sizes: Sizes, blocks: int) -> int:
+def _other_parameters(sizes: Sizes, blocks: int) -> int:
     # One norm for the embeddings and one at the end; the first block lacks one of its two.
     norms = (1 + sizes.flag("norm_bias", False)) * sizes.hidden * (2 * blocks + 1)
     return sizes.count("vocab_size") * sizes.hidden + norms
@@ -34,5 +34,5 @@ MODERNBERT = Family(
     block="layers.{}",
     gated=True,
     optional_bias=True,
-    rest=_rest,
+    other_parameters=_other_parameters,
 )

@@ -8,7 +8,7 @@ from tightfit.families.roberta import TWO_LAYERS
 from tightfit.families.sizes import Sizes
 
 
-def _rest(sizes: Sizes, blocks: int) -> int:
+def _other_parameters(sizes: Sizes, blocks: int) -> int:
     buckets = sizes.count("relative_attention_num_buckets", 32)
     return plain(sizes, blocks) + buckets * sizes.count("num_attention_heads")
 
@@ -35,5 +35,5 @@ MPNET = Family(
         token_types=False,
         position_bias="encoder.relative_attention_bias",
     ),
-    rest=_rest,
+    other_parameters=_other_parameters,
 )

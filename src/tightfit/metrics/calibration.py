@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,27 +48,18 @@ class ReliabilityBin:
     accuracy: float
 
 
+Value = TypeVar("Value", bound=Scale, covariant=True)
+
+
 @dataclass(frozen=True)
-class Temperature:
+class Temperature(Generic[Value]):
     """What the logits are to be divided by; 1 with a reason where nothing could be fitted.
 
-    The log losses, in nats, are those of the rows it was fitted on, without and with it.
+    The log losses, in nats, are those of the rows it was fitted on, without and with it; means over
+    the labels where a row may have several, and each label a temperature of its own.
     """
 
-    value: float
-    log_loss_before: float
-    log_loss_after: float
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class LabelTemperatures:
-    """The same where a row may have several labels: one for each, or 1 with a reason.
-
-    The log losses are means over rows and labels.
-    """
-
-    value: Scale
+    value: Value
     log_loss_before: float
     log_loss_after: float
     reason: str | None = None
@@ -102,7 +93,7 @@ def reliability_bins(
     (arXiv:1706.04599), so that the numbers compare with published ones.
     """
     confidence_B, right_B = confidence_rows(confidences_B, correct_B)
-    bin_B = np.clip(np.ceil(confidence_B * bins).astype(int) - 1, 0, bins - 1)
+    bin_B = _bins(confidence_B, bins)
     return tuple(
         ReliabilityBin(
             low=float(k / bins),
@@ -115,6 +106,10 @@ def reliability_bins(
     )
 
 
+def _bins(confidence_B: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int64]:
+    return np.clip(np.ceil(confidence_B * bins).astype(int) - 1, 0, bins - 1)
+
+
 def expected_calibration_error(
     confidences_B: ArrayLike, correct_B: ArrayLike, weights_B: NDArray[np.float64] | None = None
 ) -> float:
@@ -124,7 +119,7 @@ def expected_calibration_error(
     upwards: accuracy in a bin of few rows differs from confidence by chance alone.
     """
     confidence_B, right_B = confidence_rows(confidences_B, correct_B)
-    bin_B = np.clip(np.ceil(confidence_B * BINS).astype(int) - 1, 0, BINS - 1)
+    bin_B = _bins(confidence_B)
     weights_B = np.ones(len(bin_B)) if weights_B is None else weights_B
     gaps_K = np.bincount(bin_B, weights_B * (right_B - confidence_B))
     return float(np.abs(gaps_K).sum() / weights_B.sum())
@@ -137,14 +132,13 @@ def calibration_error_by_chance(confidences_B: ArrayLike) -> float:
     confidences; their mean distance is ``sqrt(2 v / pi)`` where they are near a normal law.
     """
     confidence_B, _ = confidence_rows(confidences_B, np.ones(np.shape(confidences_B), dtype=bool))
-    bin_B = np.clip(np.ceil(confidence_B * BINS).astype(int) - 1, 0, BINS - 1)
-    variance_K = np.bincount(bin_B, weights=confidence_B * (1 - confidence_B))
+    variance_K = np.bincount(_bins(confidence_B), weights=confidence_B * (1 - confidence_B))
     return float(np.sqrt(2 * variance_K / np.pi).sum() / len(confidence_B))
 
 
 def fit_temperature(
     logits_BK: ArrayLike, labels_B: ArrayLike, *, least_rows: int = MIN_ROWS
-) -> Temperature:
+) -> Temperature[float]:
     """The temperature with the least log loss on held-out rows (Guo et al. 2017, arXiv:1706.04599).
 
     The loss is convex in 1 / temperature, so its slope has at most one zero, which bracketing
@@ -192,7 +186,7 @@ def carries_over(logits_BK: ArrayLike, labels_B: ArrayLike) -> bool:
 
 def fit_label_temperatures(
     logits_NK: NDArray[np.float32], targets_NK: NDArray[np.int8]
-) -> LabelTemperatures:
+) -> Temperature[Scale]:
     """Of each label the temperature with the least log loss; 1 where fewer than ``FEW_OWN`` rows
     have it or have it not, and where it would not serve rows that it is not fitted on.
     """
@@ -209,11 +203,9 @@ def fit_label_temperatures(
             scaled_K[label] = found.value
     before = _binary_log_loss(logits_NK, targets_NK)
     if (scaled_K == 1).all():
-        return LabelTemperatures(
-            1.0, before, before, "no label has rows that show one to be better"
-        )
+        return Temperature(1.0, before, before, "no label has rows that show one to be better")
     after = _binary_log_loss(logits_NK / scaled_K, targets_NK)
-    return LabelTemperatures(tuple(scaled_K.tolist()), before, after)
+    return Temperature(tuple(scaled_K.tolist()), before, after)
 
 
 def abstain_threshold(

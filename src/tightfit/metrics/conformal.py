@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tightfit.metrics.interval import Interval
 from tightfit.metrics.intervals import wilson
@@ -65,10 +65,5 @@ def fit_reach(errors_N: ArrayLike) -> Reach:
         reach = conformal_reach(found_N[~here_N])
         if reach is None:
             return Reach(conformal_reach(found_N), count, None)
-        covered += int(within(found_N[here_N], reach).sum())
+        covered += int((np.abs(found_N[here_N]) <= reach).sum())
     return Reach(conformal_reach(found_N), count, wilson(covered, count))
-
-
-def within(errors_N: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
-    """Whether each row's rating lies in its interval, the ends included."""
-    return np.abs(errors_N) <= reach

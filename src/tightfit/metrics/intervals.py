@@ -176,8 +176,7 @@ def _accelerations(statistics: Statistic, counts_C: NDArray[Any]) -> NDArray[np.
     # Rounding alone leaves about 1e-32 where no row has any influence.
     some_S = spread_S >= 1e-24
     skew_S = np.where(some_S, weights_C @ influence_CS**3, 0.0)
-    accelerations_S: NDArray[np.float64] = skew_S / (6 * np.where(some_S, spread_S, 1.0) ** 1.5)
-    return accelerations_S
+    return skew_S / (6 * np.where(some_S, spread_S, 1.0) ** 1.5)
 
 
 def _leave_one_out(counts_C: NDArray[Any], cells: NDArray[np.intp]) -> NDArray[Any]:

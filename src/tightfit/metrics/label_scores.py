@@ -17,6 +17,7 @@ from tightfit.extras import lazy
 from tightfit.metrics.calibration import expected_calibration_error
 from tightfit.metrics.interval import Interval
 from tightfit.metrics.intervals import bootstraps, wilson
+from tightfit.metrics.scores import ClassScores, scores_of
 
 if TYPE_CHECKING:
     from scipy import special
@@ -35,18 +36,9 @@ REACH = 1.959964
 
 
 @dataclass(frozen=True)
-class LabelScores:
-    """One label: rows that have it (support), and how well it is found.
+class LabelScores(ClassScores):
+    """The same of a label, and its average precision, which asks no threshold."""
 
-    A ratio without rows is 0, as in scikit-learn, with the interval 0 to 1. Average precision asks
-    no threshold.
-    """
-
-    name: str
-    support: int
-    precision: Interval
-    recall: Interval
-    f1: Interval
     average_precision: Interval
 
 
@@ -131,7 +123,10 @@ def score_label_sets(
         sample_f1=means[2],
         exact_match=wilson(exact, len(true_NK)),
         per_label=tuple(
-            _label_scores(name, hits, given, support, average_precision=average)
+            LabelScores(
+                **vars(scores_of(name, hits, given, support, support=support)),
+                average_precision=average,
+            )
             for name, hits, given, support, average in zip(
                 names, hits_K.tolist(), given_K.tolist(), support_K.tolist(), averages, strict=True
             )
@@ -187,22 +182,6 @@ def _cells(true_NK: NDArray[np.bool_], given_NK: NDArray[np.bool_]) -> tuple[Any
     """The statistic of a bootstrap, and the counts that it is of."""
     (true_CK, given_CK), counts_C = cells_of(true_NK, given_NK)
     return lambda counts_RC: f1_means(counts_RC, true_CK, given_CK), counts_C
-
-
-def _label_scores(
-    name: str, hits: int, given: int, support: int, *, average_precision: Interval
-) -> LabelScores:
-    # As for classes: F1 = 2J / (1 + J) with J a plain proportion (arXiv:2309.14621).
-    overlap = wilson(hits, support + given - hits)
-    ends = (overlap.value, overlap.low, overlap.high)
-    return LabelScores(
-        name=name,
-        support=support,
-        precision=wilson(hits, given),
-        recall=wilson(hits, support),
-        f1=Interval(*(2 * end / (1 + end) for end in ends)),
-        average_precision=average_precision,
-    )
 
 
 def _checked(
@@ -264,10 +243,9 @@ def weighted_average_precisions(
     precision_RE = np.divide(hits_RE, given_RE, out=np.zeros(hits_RE.shape), where=given_RE > 0)
     steps_RE = np.diff(hits_RE, axis=1, prepend=0.0)
     whole_R = hits_RE[:, -1]
-    found_R: NDArray[np.float64] = np.divide(
+    return np.divide(
         (steps_RE * precision_RE).sum(axis=1),
         whole_R,
         out=np.full(len(whole_R), np.nan),
         where=whole_R > 0,
     )
-    return found_R

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from tightfit.errors import DataError
-from tightfit.metrics.interval import Interval
+from tightfit.metrics.interval import Compared, Interval
 from tightfit.metrics.intervals import CONFIDENCE, RESAMPLES, bootstrap, bootstraps, in_blocks
 from tightfit.metrics.label_scores import cells_of, f1_means
 from tightfit.metrics.scores import macro_f1
@@ -28,42 +28,23 @@ SET_METRICS = ("micro_f1", "macro_f1")
 
 
 @dataclass(frozen=True)
-class Paired:
-    """A difference between two classifiers, ours minus theirs, on the same rows.
+class Paired(Compared):
+    """A difference between two classifiers.
 
     Attributes:
-        metric: what is compared.
-        rows: how many rows both have answered.
-        difference: ours minus theirs, as a share (0.013 is 1.3 points).
-        low: lower end of its 95% confidence interval.
-        high: upper end.
-        p_value: two-sided, of the hypothesis that the two are equally good.
-        test: the name of the test.
         only_ours: rows that only ours has right.
         only_theirs: rows that only theirs has right.
         rows_needed: rows with which a true difference of the observed size would be found with
             80% power; None where there is none to find, or no formula.
     """
 
-    metric: str
-    rows: int
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    test: str
     only_ours: int
     only_theirs: int
     rows_needed: int | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Finite numbers under the names of the attributes, and the sentence."""
-        return {**asdict(self), "sentence": self.sentence}
-
     @property
     def sentence(self) -> str:
         """The finding in words; points are hundredths."""
-        p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         shown = self.p_value < _ALPHA
         sign = -1 if shown and self.difference < 0 else 1
         # Many rows can show a difference of less than a tenth of a point.
@@ -75,9 +56,9 @@ class Paired:
         )
         points, span = f"{value:{style}} points", f"{min(ends):{style}} to {max(ends):{style}}"
         if shown:
-            return f"{'better' if sign > 0 else 'worse'} by {points} ({span}), {p}"
+            return f"{'better' if sign > 0 else 'worse'} by {points} ({span}), {self.p_words}"
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        sentence = f"no difference that {rows} could show ({points}, {span}, {p})"
+        sentence = f"no difference that {rows} could show ({points}, {span}, {self.p_words})"
         if self.rows_needed is None:
             return sentence
         return f"{sentence}; about {_rounded(self.rows_needed):,} would be needed"

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tightfit.errors import DataError
 from tightfit.extras import lazy
-from tightfit.metrics.interval import Interval
+from tightfit.metrics.interval import Compared, Interval
 from tightfit.metrics.intervals import CONFIDENCE, Statistic, bootstrap
 
 if TYPE_CHECKING:
@@ -60,44 +60,27 @@ class RatingScores:
 
 
 @dataclass(frozen=True)
-class PairedErrors:
-    """A difference between two models of ratings, ours minus theirs, on the same rows.
+class PairedErrors(Compared):
+    """A difference between two models of ratings: in mean absolute error, below 0 is better.
 
     Attributes:
-        metric: what is compared.
-        rows: how many rows both have rated.
-        difference: mean absolute error of ours minus that of theirs: below 0 is better.
-        low: lower end of its 95% confidence interval.
-        high: upper end.
-        p_value: two-sided, of the hypothesis that the two err by the same.
-        test: the name of the test.
         spearman: our rank correlation minus theirs, with a paired bootstrap interval.
     """
 
-    metric: str
-    rows: int
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    test: str
     spearman: Interval
-
-    def to_json(self) -> dict[str, Any]:
-        """Finite numbers under the names of the attributes, and the sentence."""
-        return {**asdict(self), "sentence": self.sentence}
 
     @property
     def sentence(self) -> str:
         """The finding in words."""
-        p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         if self.p_value >= 1 - CONFIDENCE:
             span = f"{self.difference:+.3g}, {self.low:+.3g} to {self.high:+.3g}"
-            return f"no difference that {self.rows:,} rows could show ({span}, {p})"
+            return f"no difference that {self.rows:,} rows could show ({span}, {self.p_words})"
         low, high = sorted((abs(self.low), abs(self.high)))
         word = "better" if self.difference < 0 else "worse"
         span = f"{low:.3g} to {high:.3g}"
-        return f"{word} by {abs(self.difference):.3g} in mean absolute error ({span}), {p}"
+        return (
+            f"{word} by {abs(self.difference):.3g} in mean absolute error ({span}), {self.p_words}"
+        )
 
 
 def score_ratings(targets_N: ArrayLike, predictions_N: ArrayLike, *, seed: int = 0) -> RatingScores:
@@ -243,8 +226,7 @@ class _Places:
         """The mean rank, from 1, of the rows of each cell among so many rows of every cell."""
         group_RG = np.add.reduceat(counts_RC[:, self._order], self._starts, axis=1)
         below_RG = np.cumsum(group_RG, axis=1) - group_RG
-        found: NDArray[np.float64] = (below_RG + (group_RG + 1) / 2)[:, self._group_C]
-        return found
+        return (below_RG + (group_RG + 1) / 2)[:, self._group_C]
 
 
 def _checked(

@@ -46,6 +46,17 @@ class ClassScores:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """Rows of one true label that got another."""
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+    """Of the true label's rows."""
+
+
+@dataclass(frozen=True)
 class Scores:
     """All scores of one classifier on ``n`` rows.
 
@@ -78,6 +89,16 @@ class Scores:
     def each_label(self) -> Sequence[ClassScores]:
         """The scores of each class."""
         return self.per_class
+
+    def confusions(self) -> list[Confusion]:
+        """Every pair of labels that was confused, the most frequent first."""
+        found = [
+            Confusion(self.labels[true], self.labels[predicted], count, count / sum(counts))
+            for true, counts in enumerate(self.confusion)
+            for predicted, count in enumerate(counts)
+            if count and true != predicted
+        ]
+        return sorted(found, key=lambda each: -each.count)
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and finite numbers under the names of the attributes."""
@@ -117,8 +138,13 @@ def score(
         confusion_KK = sklearn.confusion_matrix(
             true_B, predicted_B, labels=ids_K, sample_weight=weights_B
         )
+    counts = (
+        (float(confusion_KK[k, k]), float(confusion_KK[:, k].sum()), float(confusion_KK[k].sum()))
+        for k in ids_K
+    )
     per_class = tuple(
-        _class_scores(confusion_KK, k, name, int(rows_KK[k].sum())) for k, name in enumerate(names)
+        scores_of(name, *of_class, support=int(rows.sum()))
+        for name, of_class, rows in zip(names, counts, rows_KK, strict=True)
     )
     squares_B = ((shares_BK - np.eye(len(names))[true_B]) ** 2).sum(axis=1)
     return Scores(
@@ -155,9 +181,11 @@ def macro_f1(
     return np.asarray(f1_RK.sum(axis=1) / (both_RK > 0).sum(axis=1))
 
 
-def _class_scores(confusion_KK: NDArray[Any], k: int, name: str, support: int) -> ClassScores:
-    right, own = float(confusion_KK[k, k]), float(confusion_KK[k].sum())
-    predicted = float(confusion_KK[:, k].sum())
+def scores_of(
+    name: str, right: float, predicted: float, own: float, *, support: int
+) -> ClassScores:
+    """Of one class: what it is rightly called, what it is called, and what is it, each by its
+    weight, and its rows."""
     # F1 = 2J / (1 + J) for J = right / (rows that are or are called this class), a plain
     # proportion: its Wilson ends carry over (arXiv:2309.14621, the indirect method).
     overlap = wilson(right, own + predicted - right)

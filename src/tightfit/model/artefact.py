@@ -100,7 +100,7 @@ def open_to_readers(folder: Path) -> None:
 
     The library of the format keeps its files to their owner; the rest is as the umask says.
     """
-    readable = (folder / "tokenizer_config.json").stat().st_mode
+    readable = (folder / TOKENIZER_CONFIG).stat().st_mode
     for file in folder.glob("*.safetensors"):
         file.chmod(readable)
 

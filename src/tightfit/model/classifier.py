@@ -60,9 +60,7 @@ class Classifier:
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """One forward pass: ``logits_BK`` in fp32, whatever autocast is on."""
-        out = self.module(**batch.inputs)
-        logits_BK: torch.Tensor = out.logits
-        return logits_BK.float()
+        return self.module(**batch.inputs).logits.float()
 
     def train_mode(self, *, frozen_dropout: bool) -> None:
         """Switch dropouts on: everywhere, or only in what trains (adapters and head)."""

@@ -43,8 +43,7 @@ class Holes:
 
     def drop(self, x: torch.Tensor) -> torch.Tensor:
         """Dropout of a tensor."""
-        dropped: torch.Tensor = _Dropped.apply(x, self)
-        return dropped
+        return _Dropped.apply(x, self)
 
     def spare(self, x_TI: torch.Tensor, *factors: torch.Tensor) -> None:
         """Add a product of two matrices to ``x_TI`` in place, except in the holes."""

@@ -16,9 +16,8 @@ from typing import Any
 
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names, shard_files
-from tightfit.data.rows import nearest
 from tightfit.digests import weights_sha256
-from tightfit.errors import ArtefactError, ModelError
+from tightfit.errors import ArtefactError, ModelError, nearest
 from tightfit.families.sizes import read_object
 from tightfit.model.embedded import EMBEDDED, Embedded
 
@@ -109,6 +108,10 @@ class Source:
     def digest(self) -> str:
         """sha256 over the weight files, which tells one base model from another."""
         return weights_sha256(self.folder)
+
+    def to_json(self) -> dict[str, str]:
+        """The base model as a manifest names it."""
+        return {"name": self.name, "public_name": self.public_name, "sha256": self.digest()}
 
 
 @lru_cache(maxsize=8)

@@ -39,7 +39,7 @@ _SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Foreign:
+class PeftFolder:
     """The contents of an adapter folder, nothing loaded yet."""
 
     folder: Path
@@ -144,14 +144,14 @@ class Foreign:
         return (HeadLayer(name, numbers) for name, numbers in owners.items())
 
 
-def read_foreign(folder: Path) -> Foreign:
+def read_peft_folder(folder: Path) -> PeftFolder:
     """Look into an adapter folder; nothing is unpickled or executed.
 
     Raises:
         ArtefactError: there is no LoRA adapter here, or it is damaged.
     """
     settings = read_adapter_config(folder)
-    return Foreign(folder, settings, tensor_shapes(weights_file(folder)))
+    return PeftFolder(folder, settings, tensor_shapes(weights_file(folder)))
 
 
 def label_layer(shapes: EncoderShapes) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from tightfit.display import percent
 from tightfit.metrics.calibration import ReliabilityBin, Scale, abstain_threshold, reliability_bins
 from tightfit.reporting.drawing import (
     Chart,
     Dot,
     Line,
     nice_range,
-    percent,
     percent_tick,
     ticks,
     x_scale,

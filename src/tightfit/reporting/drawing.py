@@ -136,11 +136,6 @@ def thinned(points: Sequence[Point]) -> list[Point]:
     return [*kept, points[-1]] if kept and kept[-1] != points[-1] else kept
 
 
-def percent(share: float, digits: int = 1) -> str:
-    """A share from 0 to 1 as a percentage."""
-    return f"{share:.{digits}%}"
-
-
 def percent_tick(share: float) -> str:
     """A share for an axis, in as many digits as it has: neighbours never read alike."""
     return f"{100 * share:.4g}%"

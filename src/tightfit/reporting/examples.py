@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tightfit.data.facts import SplitFacts, TokenFacts
 from tightfit.data.text_pair import JOINT, TextPair
+from tightfit.display import percent
 from tightfit.engines.leave_one_out import Word
 from tightfit.errors import MissingExtraError, ModelError
 from tightfit.metrics.calibration import Scale
@@ -14,7 +15,6 @@ from tightfit.reporting.drawing import (
     Bar,
     Chart,
     nice_range,
-    percent,
     short,
     ticks,
     x_scale,

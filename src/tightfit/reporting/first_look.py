@@ -11,9 +11,7 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-from tightfit.display import RARE, found_words, score_name, score_words, weakest_label
-from tightfit.reporting.drawing import percent
-from tightfit.reporting.quality import confusions
+from tightfit.display import RARE, found_words, percent, score_name, score_words, weakest_label
 from tightfit.reporting.spending import adapter_words
 from tightfit.run import Run
 
@@ -78,7 +76,7 @@ def _weakest(run: Run) -> Iterator[Point]:
         return
     words = Markup("<bdi>{}</bdi>, {}").format(weakest.name, found_words(weakest))
     if run.task.one_class:
-        for each in [x for x in confusions(run) if x.true == weakest.name][:1]:
+        for each in [x for x in scores.confusions() if x.true == weakest.name][:1]:
             taken = Markup("; most often, {:,} times, it is taken for <bdi>{}</bdi>")
             words += taken.format(each.count, each.predicted)
     if lost:

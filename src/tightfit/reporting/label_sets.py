@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.metrics.label_scores import LabelScores
-from tightfit.reporting.quality import LISTED, Confusion
+from tightfit.metrics.scores import Confusion
+from tightfit.reporting.quality import LISTED
 from tightfit.run import Run
 from tightfit.tasks.label_set_thresholds import USUAL
 

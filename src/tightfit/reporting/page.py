@@ -17,10 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import tightfit.reporting as package
-from tightfit.display import score_name, score_value, score_words, share_words
+from tightfit.display import percent, score_name, score_value, score_words, share_words
 from tightfit.metrics.interval import Interval
 from tightfit.reporting.confidence import confidence
-from tightfit.reporting.drawing import percent, short
+from tightfit.reporting.drawing import short
 from tightfit.reporting.examples import rows
 from tightfit.reporting.first_look import first_points, what_it_shows
 from tightfit.reporting.label_sets import label_set_quality
@@ -36,7 +36,7 @@ TEMPLATE = "page.html.j2"
 _QUOTED = re.compile(r"(&#3[49];).*?\1")
 """Of code that is escaped already."""
 
-OUTCOMES: dict[str, Callable[[Run], Any]] = {
+QUALITIES: dict[str, Callable[[Run], Any]] = {
     "single": quality,
     "multi": label_set_quality,
     "rating": rated,
@@ -100,10 +100,10 @@ def render(run: Run, *, explain: bool = False, sealed: bool = False) -> str:
         points=first_points(run, about_rows.warnings),
         spending=spending(run),
         learning=learning(run),
-        outcome=OUTCOMES[run.task.kind](run) if scores else None,
+        quality=QUALITIES[run.task.kind](run) if scores else None,
         confidence=confidence(run),
         rows=about_rows,
-        story=provenance(run),
+        provenance=provenance(run),
     )
     # A lone surrogate, as a label of a data frame may hold, cannot be written.
     return page.encode("utf-8", "replace").decode()

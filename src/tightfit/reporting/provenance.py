@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from tightfit.data.text_pair import text_option
-from tightfit.display import score_name
+from tightfit.display import percent, score_name
 from tightfit.model.model_card import loading_code
-from tightfit.reporting.drawing import percent, short
+from tightfit.reporting.drawing import short
 from tightfit.run import Run
 
 LONGEST_VALUE = 300

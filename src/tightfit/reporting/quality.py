@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tightfit.display import score_words
-from tightfit.metrics.scores import ClassScores
+from tightfit.metrics.scores import ClassScores, Confusion
 from tightfit.reporting.spending import adapter_words
 from tightfit.run import Run
 
@@ -35,17 +35,6 @@ class Cell:
     shade: float
     """Share of its true label's rows, lifted so that 1 row is visible; 0 for none."""
     right: bool
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Rows of one true label that got another."""
-
-    true: str
-    predicted: str
-    count: int
-    share: float
-    """Of the true label's rows."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +91,7 @@ def quality(run: Run) -> Quality:
         classes=tuple(shown),
         classes_left_out=len(classes) - len(shown),
         matrix=_matrix(run) if len(classes) <= MATRIX_LABELS else (),
-        confusions=tuple(confusions(run)[:LISTED]),
+        confusions=tuple(scores.confusions()[:LISTED]),
     )
 
 
@@ -116,14 +105,3 @@ def _matrix(run: Run) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
         )
         rows.append((run.labels[true], cells))
     return tuple(rows)
-
-
-def confusions(run: Run) -> list[Confusion]:
-    """Every pair of labels that was confused, the most frequent first."""
-    found = [
-        Confusion(run.labels[true], run.labels[predicted], count, count / sum(counts))
-        for true, counts in enumerate(run.metrics.validation.confusion)
-        for predicted, count in enumerate(counts)
-        if count and true != predicted
-    ]
-    return sorted(found, key=lambda confusion: -confusion.count)

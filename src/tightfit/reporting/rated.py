@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tightfit.display import percent
 from tightfit.metrics.conformal import LEVEL, Reach
 from tightfit.reporting.drawing import (
     Bar,
@@ -17,7 +18,6 @@ from tightfit.reporting.drawing import (
     Point,
     Scale,
     nice_range,
-    percent,
     short,
     ticks,
     x_scale,

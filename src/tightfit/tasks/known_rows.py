@@ -13,7 +13,7 @@ from tightfit.config import Config
 from tightfit.data.checks.repeats import text_key
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
-from tightfit.errors import DataError
+from tightfit.errors import DataError, first_few
 from tightfit.progress import Progress
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset, read_dataset
@@ -150,5 +150,4 @@ def _as_usual(weights_N: NDArray[np.float64] | None, count: int) -> NDArray[np.f
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    return ", ".join(map(repr, names[:LISTED])) + more
+    return first_few(list(map(repr, names)), LISTED)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import storage
-from tightfit.data.rows import nearest
-from tightfit.errors import DataError, UsageError, first_few
+from tightfit.errors import DataError, UsageError, did_you_mean, first_few
 from tightfit.metrics.thresholds import (
     Cost,
     Goal,
@@ -179,12 +178,11 @@ def label_id(task: Task, name: object) -> int:
     for spelt in (task.names, tuple(map(str, task.spelt("value")))):
         if str(name) in spelt:
             return spelt.index(str(name))
-    near = nearest(str(name), task.names)
     raise UsageError(
         "the run has no such label",
         seen=name,
         allowed=", ".join(task.names[:20]),
-        next_step=f"did you mean {near!r}?" if near else None,
+        next_step=did_you_mean(str(name), task.names),
     )
 
 

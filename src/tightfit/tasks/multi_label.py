@@ -25,7 +25,7 @@ from tightfit.tasks.task import Array, Task
 if TYPE_CHECKING:
     import torch
 
-    from tightfit.metrics.calibration import LabelTemperatures, Scale
+    from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.label_scores import LabelSetScores
     from tightfit.metrics.paired import Paired
     from tightfit.tasks.chosen_threshold import ChosenThreshold
@@ -116,8 +116,7 @@ class MultiLabel(Task):
     def identities(self, targets_NK: NDArray[np.int8]) -> list[int]:
         """The same number for rows of the same labels."""
         _, numbers_N = np.unique(targets_NK, axis=0, return_inverse=True)
-        found: list[int] = numbers_N.reshape(-1).tolist()
-        return found
+        return numbers_N.reshape(-1).tolist()
 
     def counts(self, targets_NK: NDArray[np.int8]) -> dict[str, int]:
         """Rows that have each label, by name."""
@@ -192,8 +191,7 @@ class MultiLabel(Task):
             shares_NK = self.probabilities(logits_NK)
         else:
             shares_NK = logits_NK.double().sigmoid()
-        found: Array = 1 - ((shares_NK - targets_NK) ** 2).mean(1)
-        return found
+        return 1 - ((shares_NK - targets_NK) ** 2).mean(1)
 
     def wanted(self, targets_NK: NDArray[np.int8]) -> NDArray[np.float64]:
         """1 for a label that a row has, 0 for every other."""
@@ -204,8 +202,7 @@ class MultiLabel(Task):
     ) -> NDArray[np.float64]:
         """The same by a linear probe of all the other rows, whose values are taken as they are."""
         shares_NK = self.unseen(features_NF, targets_NK).clip(0, 1)
-        found: NDArray[np.float64] = 1 - ((shares_NK - targets_NK) ** 2).mean(1)
-        return found
+        return 1 - ((shares_NK - targets_NK) ** 2).mean(1)
 
     # Answers
 
@@ -301,7 +298,7 @@ class MultiLabel(Task):
         theirs_right_NK = np.where(theirs_NK > 0, likely_NK, 1 - likely_NK)
         return float((right_NK - theirs_right_NK).mean())
 
-    def fit_temperature(self, logits_NK: ArrayLike, targets_NK: ArrayLike) -> LabelTemperatures:
+    def fit_temperature(self, logits_NK: ArrayLike, targets_NK: ArrayLike) -> Temperature[Scale]:
         """The temperature of each label with the least log loss, where it carries over to rows
         that it is not fitted on; 1 for all others."""
         from tightfit.metrics.calibration import fit_label_temperatures
@@ -334,8 +331,7 @@ class LabelSetPredictions(Predictions):
     @property
     def given(self) -> NDArray[np.bool_]:
         """Which labels each text is given, one column a label."""
-        found: NDArray[np.bool_] = self.task.given(self.probabilities, self.thresholds)
-        return found
+        return self.task.given(self.probabilities, self.thresholds)
 
     @property
     def ids(self) -> list[list[int]]:
@@ -352,20 +348,15 @@ class LabelSetPredictions(Predictions):
         """How probable the least sure decision on a label is to be right."""
         if not len(self):
             return np.zeros(0)
-        found_N: NDArray[np.float64] = np.where(
-            self.given, self.probabilities, 1 - self.probabilities
-        ).min(axis=1)
-        return found_N
+        return np.where(self.given, self.probabilities, 1 - self.probabilities).min(axis=1)
 
     def right(self, targets_NK: NDArray[np.int8]) -> NDArray[np.bool_]:
         """Whether each text is given just its labels."""
-        found_N: NDArray[np.bool_] = (self.given == targets_NK.astype(bool)).all(axis=1)
-        return found_N
+        return (self.given == targets_NK.astype(bool)).all(axis=1)
 
     def words(self) -> list[str]:
         """The names of each text's labels."""
-        found: list[str] = self.task.words(self.given)
-        return found
+        return self.task.words(self.given)
 
     def told(self, label_format: LabelFormat | None = None) -> list[list[int | str]]:
         """The labels of each text."""

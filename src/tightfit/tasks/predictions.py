@@ -83,8 +83,7 @@ class Predictions(ABC):
     @property
     def label_names(self) -> tuple[str, ...]:
         """Of the columns of the probabilities."""
-        names: tuple[str, ...] = self.task.names
-        return names
+        return self.task.names
 
     @property
     def answered(self) -> list[bool]:

@@ -220,8 +220,7 @@ class Rating(Task):
 
     def values(self, logits_N1: ArrayLike) -> NDArray[np.float64]:
         """Ratings, ``values_N``, in the unit in which they were given."""
-        found: NDArray[np.float64] = self.mean + self.scale * self.probabilities(logits_N1)[:, 0]
-        return found
+        return self.mean + self.scale * self.probabilities(logits_N1)[:, 0]
 
     def errors(self, logits_N1: ArrayLike, targets_N: NDArray[np.float64]) -> NDArray[np.float64]:
         """By how much each answer is too high, ``errors_N``."""
@@ -278,7 +277,7 @@ class Rating(Task):
         """Of R2, where the difference has nothing to do with our errors."""
         return float(((theirs_NK - ours_NK) ** 2).mean())
 
-    def fit_temperature(self, logits_N1: ArrayLike, targets_N: ArrayLike) -> Temperature:
+    def fit_temperature(self, logits_N1: ArrayLike, targets_N: ArrayLike) -> Temperature[float]:
         """None: only the mean loss is told."""
         from tightfit.metrics.calibration import Temperature
 
@@ -308,8 +307,7 @@ class RatingPredictions(Predictions):
     @property
     def values(self) -> NDArray[np.float64]:
         """Ratings, one a text, in the unit in which they were given."""
-        found: NDArray[np.float64] = self.task.values(self.probabilities)
-        return found
+        return self.task.values(self.probabilities)
 
     @property
     def low(self) -> NDArray[np.float64] | None:
@@ -329,8 +327,7 @@ class RatingPredictions(Predictions):
     def right(self, targets_N: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether each rating lies in its interval; none does where there are no intervals."""
         reach = -1.0 if self.reach is None else self.reach
-        found: NDArray[np.bool_] = np.abs(self.values - targets_N) <= reach
-        return found
+        return np.abs(self.values - targets_N) <= reach
 
     def words(self) -> list[str]:
         """Each rating, to three digits."""

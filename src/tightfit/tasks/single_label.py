@@ -286,7 +286,7 @@ class SingleLabel(Task):
         lost_N = self.confidence(likely_NK) - self.chances(likely_NK, self.answers(theirs_NK))
         return float(lost_N.mean())
 
-    def fit_temperature(self, logits_NK: ArrayLike, targets_N: ArrayLike) -> Temperature:
+    def fit_temperature(self, logits_NK: ArrayLike, targets_N: ArrayLike) -> Temperature[float]:
         """The temperature with the least log loss on these rows."""
         from tightfit.metrics.calibration import fit_temperature
 
@@ -322,8 +322,7 @@ class LabelPredictions(Predictions):
     def _answers(self) -> NDArray[np.int64]:
         if self.thresholds:
             return answers_at(self.probabilities, self.thresholds)
-        found: NDArray[np.int64] = self.task.answers(self.probabilities)
-        return found
+        return self.task.answers(self.probabilities)
 
     @property
     def ids(self) -> list[int]:
@@ -342,13 +341,11 @@ class LabelPredictions(Predictions):
     @property
     def confidence(self) -> NDArray[np.float64]:
         """The probability of each text's label."""
-        found: NDArray[np.float64] = self.task.chances(self.probabilities, self._answers)
-        return found
+        return self.task.chances(self.probabilities, self._answers)
 
     def right(self, targets_N: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each label is the true one."""
-        found: NDArray[np.bool_] = self._answers == targets_N
-        return found
+        return self._answers == targets_N
 
     def words(self) -> list[str]:
         """The name of each label."""

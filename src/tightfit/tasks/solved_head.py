@@ -180,8 +180,7 @@ def soft_targets(
     for _ in range(POOL_ROUNDS):
         found_MP = softmax(POOL_SHARPNESS * unit_MF @ centres_PF.T, axis=1)
         centres_PF = _unit(known_PF + _unit(found_MP.T @ unit_MF))
-    found: NDArray[np.float64] = softmax(POOL_SHARPNESS * unit_MF @ centres_PF.T, axis=1)
-    return found
+    return softmax(POOL_SHARPNESS * unit_MF @ centres_PF.T, axis=1)
 
 
 def _unit(features_NF: NDArray[np.float64]) -> NDArray[np.float64]:

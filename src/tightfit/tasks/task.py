@@ -27,7 +27,7 @@ from tightfit.tasks.predictions import LabelFormat, Predictions
 if TYPE_CHECKING:
     import torch
 
-    from tightfit.metrics.calibration import LabelTemperatures, Scale, Temperature
+    from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.interval import Compared, TaskScores
     from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.linear_probe import LinearMap, RidgeProblem
@@ -288,9 +288,7 @@ class Task(ABC):
         known: each is taken to be as likely as our probabilities say."""
 
     @abstractmethod
-    def fit_temperature(
-        self, logits_NK: ArrayLike, targets: ArrayLike
-    ) -> Temperature | LabelTemperatures:
+    def fit_temperature(self, logits_NK: ArrayLike, targets: ArrayLike) -> Temperature[Scale]:
         """The temperature with the least loss on these rows."""
 
     @abstractmethod

@@ -16,19 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import storage
+from tightfit.arrow import pa, pq
 from tightfit.data.text_pair import TextPair, mapped
 from tightfit.errors import ArtefactError
-from tightfit.extras import ARROW, ensure_train, lazy
+from tightfit.extras import ensure_train
 from tightfit.tasks import Predictions, Task
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     from tightfit.metrics.calibration import Scale
-else:
-    pa = lazy("pyarrow", ARROW)
-    pq = lazy("pyarrow.parquet", ARROW)
 
 KEPT_VALUES = 1_000_000
 """Logits that are kept, 4 MB: of more rows than that, a sample decides as well."""

@@ -14,7 +14,7 @@ import torch
 
 from tightfit.config import ASKED, Decision
 from tightfit.model.adapters import adapter_pairs
-from tightfit.model.classifier import Classifier, predict_logits
+from tightfit.model.classifier import Classifier
 from tightfit.progress import Progress
 from tightfit.training.frozen_probe import Scores, gain_and_error
 from tightfit.training.loop import scored_row
@@ -63,8 +63,7 @@ def choose_blend(
     decision = Decision(chosen, _why(scores) if asked is None else _asked(setup, asked, chosen))
     progress.say(f"of what was learned {chosen:.0%} is kept: {decision.reason}")
     history = [rows[chosen] if row["step"] == best else row for row in fitted.history]
-    decided = replace(setup.decisions, blend=decision)
-    return replace(setup, decisions=decided), replace(fitted, history=history)
+    return setup.with_decisions(blend=decision), replace(fitted, history=history)
 
 
 def blended(
@@ -126,8 +125,6 @@ def _start(setup: Setup, before: State) -> dict[str, torch.Tensor]:
 
 def _scored(setup: Setup) -> tuple[HistoryRow, Scores]:
     """What a history row says of the weights as they stand, and the score of each row."""
-    subset = setup.eval_subset
-    batch = setup.config.train.eval_batch
-    logits_NK = predict_logits(setup.classifier, subset.tokens, batch=batch, forward=setup.logits)
-    scores_N = setup.classifier.task.row_scores(logits_NK, subset.targets)
+    logits_NK = setup.subset_logits()
+    scores_N = setup.classifier.task.row_scores(logits_NK, setup.eval_subset.targets)
     return scored_row(setup, logits_NK), scores_N

@@ -23,8 +23,6 @@ from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.frozen_probe import (
     FEW_ROWS,
-    PACE_ROWS,
-    WARM_UP_ROWS,
     FrozenProbe,
     Scores,
     compared_words,
@@ -182,15 +180,9 @@ class _Choice:
         """Rows that there is time for; the cheapest of the encoders shows the pace."""
         if self.limit is None:
             return len(self.probe.rows_N)
-        self.probe.first(WARM_UP_ROWS).features(variants[0])
-        few = self.probe.first(PACE_ROWS)
-        began = time.monotonic()
-        few.features(variants[0])
-        share = len(few.rows_N) / len(self.probe.rows_N)
-        pace = (time.monotonic() - began) / (share * self._cost(variants[0]))
-        needed = pace * sum(map(self._cost, variants))
-        fitting = CHOICE_ASIDE * max(0.0, self.limit.left) / needed
-        return int(len(self.probe.rows_N) * min(1.0, fitting))
+        a_row, rows = self.probe.seconds_a_row(variants[0]), len(self.probe.rows_N)
+        needed = a_row * rows * sum(map(self._cost, variants)) / self._cost(variants[0])
+        return int(rows * min(1.0, CHOICE_ASIDE * max(0.0, self.limit.left) / needed))
 
     def _scores(self, source: Source) -> Scores:
         return self.probe.scores(source, "mean")

@@ -37,7 +37,7 @@ Inputs = Mapping[str, Sequence[torch.Tensor]]
 
 
 @torch.no_grad()
-def start_at_directions(setup: Setup, progress: Progress) -> None:
+def start_at_eva(setup: Setup, progress: Progress) -> None:
     """Put the leading principal components of each layer's input into the rows of its A.
 
     Where there are fewer tokens than ranks, the ranks left over keep their random start. A pure

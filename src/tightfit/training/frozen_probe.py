@@ -39,7 +39,7 @@ COMPARED_ROWS = 512
 FEW_ROWS = 10
 """With fewer there is nothing to compare."""
 
-WARM_UP_ROWS, PACE_ROWS = 2, 32
+WARM_UP_ROWS, TIMED_ROWS = 2, 32
 """Rows from which the pace of all is told, after some that load what is needed."""
 
 Scores = NDArray[Any]
@@ -96,14 +96,21 @@ class FrozenProbe:
         key = (source.folder, source.prefix)
         if key in self._fitting:
             return self._fitting[key]
-        self.first(WARM_UP_ROWS).features(source)
-        few = self.first(PACE_ROWS)
-        began = time.monotonic()
-        few.features(source)
-        a_row = (time.monotonic() - began) / len(few.rows_N)
+        a_row = self.seconds_a_row(source)
         fitting = int(max(0.0, seconds) / a_row) if a_row else len(self.rows_N)
         fits = self if fitting >= len(self.rows_N) else self.first(max(fitting, FEW_ROWS))
         return self._fitting.setdefault(key, fits)
+
+    def seconds_a_row(self, source: Source) -> float:
+        """What a pass of an encoder over a row takes, shown by a few rows.
+
+        Raises:
+            UnknownInside: only ``transformers`` computes the encoder.
+        """
+        self.first(WARM_UP_ROWS).features(source)
+        few, began = self.first(TIMED_ROWS), time.monotonic()
+        few.features(source)
+        return (time.monotonic() - began) / len(few.rows_N)
 
     @property
     def texts(self) -> list[str]:
@@ -120,8 +127,8 @@ class FrozenProbe:
         """The sample as the encoder reads it, its prefix included."""
         return tokens_of(source, self.tokenizer(source), self.texts, self.max_length)
 
-    def features(self, source: Source) -> list[NDArray[np.float32]]:
-        """What an output layer would read of the sample, (N, F): of first tokens, and of means.
+    def features(self, source: Source, pooling: Pooling = "mean") -> NDArray[np.float32]:
+        """What an output layer would read of the sample, (N, F).
 
         Raises:
             UnknownInside: only ``transformers`` computes the encoder.
@@ -132,7 +139,7 @@ class FrozenProbe:
             self._found[key] = both_features(
                 source, self.tokens(source), self.progress, dtype=form.dtype
             )
-        return self._found[key]
+        return self._found[key][("first", "mean").index(pooling)]
 
     @property
     def metric(self) -> str:
@@ -147,9 +154,10 @@ class FrozenProbe:
         """
         key = (source.folder, source.prefix, pooling)
         if key not in self._scores:
-            features_NF = self.features(source)[("first", "mean").index(pooling)]
             targets_N = self.dataset.train_targets[self.rows_N]
-            self._scores[key] = self.dataset.task.unseen_scores(features_NF, targets_N)
+            self._scores[key] = self.dataset.task.unseen_scores(
+                self.features(source, pooling), targets_N
+            )
         return self._scores[key]
 
 

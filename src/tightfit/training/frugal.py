@@ -16,7 +16,6 @@ from accelerate.utils import set_seed
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Decision
 from tightfit.display import score_name
-from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
 from tightfit.training.cross_validate import cross_validate
@@ -54,8 +53,7 @@ def choose_frugally(setup: Setup, progress: Progress) -> Setup:
     progress.say(f"{chosen.total:,} parameters: {words}")
     set_seed(setup.config.seed)
     chosen = chosen if chosen is whole else replace(chosen, why=words)
-    found = _on(setup, chosen)
-    return replace(found, decisions=replace(found.decisions, spend=Decision(chosen.total, words)))
+    return _on(setup, chosen).with_decisions(spend=Decision(chosen.total, words))
 
 
 def tried(setup: Setup) -> int:
@@ -123,7 +121,6 @@ def _answers(setup: Setup, progress: Progress) -> Answers:
         return crossed.trained
     start, subset = setup.classifier.state(), setup.eval_subset
     Loop(setup, GradientWatch({}), progress=progress).fit()
-    batch = setup.config.train.eval_batch
-    logits_NK = predict_logits(setup.classifier, subset.tokens, batch=batch, forward=setup.logits)
+    logits_NK = setup.subset_logits()
     setup.classifier.load_state(start)
     return Answers(setup.classifier.task, logits_NK, subset.targets, subset.weights_N)

@@ -37,7 +37,7 @@ def choose_by_folds(setup: Setup, progress: Progress) -> Setup:
     progress.say(words)
     if setup.as_good_as_start:
         kept: Decision[Literal["trained", "start"]] = Decision("trained", words)
-        return replace(setup, decisions=replace(setup.decisions, kept=kept))
+        return setup.with_decisions(kept=kept)
     return cross_validate(start_of(setup, words), progress)
 
 

@@ -54,7 +54,7 @@ def with_names(setup: Setup, names: int) -> Setup:
     decision = setup.decisions.label_names or _gate(setup, names)
     count = len(setup.train.targets) - names
     train = setup.train if decision.value == "used" else setup.train.select(range(count))
-    return replace(setup, train=train, decisions=replace(setup.decisions, label_names=decision))
+    return replace(setup, train=train).with_decisions(label_names=decision)
 
 
 def _gate(setup: Setup, names: int) -> Decision[Use]:

@@ -29,7 +29,7 @@ from tightfit.tasks import need_one_class
 from tightfit.training.callbacks import Callback, Event, TrainingState, notify
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
 from tightfit.training.divergence import highest_loss, in_fp32, not_a_number
-from tightfit.training.eva_init import start_at_directions
+from tightfit.training.eva_init import start_at_eva
 from tightfit.training.gradients import Gradients
 from tightfit.training.optim import RATE, epoch_order, make_optimizer
 from tightfit.training.parallel import Peers
@@ -142,7 +142,7 @@ class Loop:
         notify(self.callbacks, event, self.state)
 
     def rehearse(self, steps: int) -> float:
-        """Seconds that a token place takes in steps, after one on the largest batch.
+        """Seconds that a padded token takes in steps, after one on the largest batch.
 
         Spoils the weights. Steps differ in length: their tokens are counted, not they themselves.
         """
@@ -157,7 +157,7 @@ class Loop:
             padded_tokens += count_padded_tokens(train.tokens, self._batches_of(step))
         return self.state.counters.train_seconds / padded_tokens
 
-    def places_in_step(self) -> float:
+    def padded_tokens_in_step(self) -> float:
         """Padded tokens of a mean optimiser step."""
         whole = count_padded_tokens(self.state.setup.train.tokens, self._order_of(0))
         return whole / self.state.setup.schedule.steps_per_epoch
@@ -175,7 +175,7 @@ class Loop:
         started = time.perf_counter()
         setup = self.state.setup
         if setup.config.adapters.init == "eva":
-            start_at_directions(setup, self._progress)
+            start_at_eva(setup, self._progress)
         if setup.solves:
             solve_head(setup, frozen=True)
         elif setup.config.head.start == "probe":

@@ -1,6 +1,6 @@
 """What a training minimises, decided by rows a class.
 
-The thresholds come from the trials in EXPERIMENTS.md, "Few rows".
+The thresholds come from the trials in docs/experiments/few-rows.md.
 """
 
 from __future__ import annotations

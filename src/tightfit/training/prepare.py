@@ -176,8 +176,7 @@ def _with_pool(setup: Setup) -> Setup:
     if not used:
         why = "with rows that have labels, only a contrastive training gains by them"
         decision = Decision("left out", why)
-    decisions = replace(setup.decisions, unlabelled=decision)
-    return replace(setup, pool=setup.pool if used else None, decisions=decisions)
+    return replace(setup, pool=setup.pool if used else None).with_decisions(unlabelled=decision)
 
 
 def _scheduled(setup: Setup) -> tuple[Setup, str | None]:

@@ -23,7 +23,7 @@ from tightfit.data.batch_order import divided, length_histogram, length_sorted
 from tightfit.data.batches import Batch, most_padded_tokens
 from tightfit.data.splits import limit_rows
 from tightfit.data.tokens import Tokens
-from tightfit.model.classifier import Classifier
+from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.dropout import DropoutDraws
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import Source
@@ -203,6 +203,19 @@ class Setup:
         """Whether what lies below the lowest adapter is computed once and kept."""
         kept = self.decisions.prefix_cache
         return kept is not None and kept.value == "on"
+
+    def with_decisions(self, **decided: Any) -> Setup:
+        """The same with these decisions on record, too."""
+        return replace(self, decisions=replace(self.decisions, **decided))
+
+    def subset_logits(self) -> NDArray[np.float32]:
+        """What the classifier says of :attr:`eval_subset` as it stands."""
+        return predict_logits(
+            self.classifier,
+            self.eval_subset.tokens,
+            batch=self.config.train.eval_batch,
+            forward=self.logits,
+        )
 
     def scored_rows(self) -> list[int]:
         """Positions of the validation rows that the final scores are of, in their order: all, or

@@ -53,6 +53,9 @@ LEAST_BUCKETS, MOST_BUCKETS = 2**11, 2**15
 SIDE_SHARE = 0.5
 """Of what the cap leaves beside the head, where ranks are open: the most that a side head takes."""
 
+Outputs = NDArray[np.floating[Any]]
+"""Of a head, ``(N, K)``."""
+
 SHARES = np.linspace(0.0, 0.95, 20)
 """Of the side head in the mean of both log-probabilities, that are tried."""
 
@@ -156,7 +159,7 @@ def _probed(
     """Whether it tells a linear classifier more than the frozen encoder does, and more yet beside
     it."""
     task, targets_N = probe.dataset.task, probe.dataset.train_targets[probe.rows_N]
-    features_NF = probe.features(source)[("first", "mean").index(pooling)]
+    features_NF = probe.features(source, pooling)
     solver = SideSolver(
         plan,
         task,
@@ -167,7 +170,7 @@ def _probed(
     )
     encoder_NK, side_NK = task.unseen(features_NF, targets_N), solver.unseen()
     factor = factor_of(task, encoder_NK, side_NK, targets_N)
-    both_NK = kept_beside(task, factor) * encoder_NK + factor * side_NK
+    both_NK = mixed(task, encoder_NK, side_NK, factor)
     both_N, side_N, encoder_N = (
         task.row_scores(each_NK, targets_N) for each_NK in (both_NK, side_NK, encoder_NK)
     )
@@ -200,8 +203,8 @@ def weigh_side(
         targets_N: theirs.
     """
     factor = factor_of(task, logits_NK, side_NK, targets_N)
-    mixed_NK = kept_beside(task, factor) * logits_NK + factor * side_NK
-    with_it_N, without_N = (task.row_scores(each, targets_N) for each in (mixed_NK, logits_NK))
+    both_NK = mixed(task, logits_NK, side_NK, factor)
+    with_it_N, without_N = (task.row_scores(each, targets_N) for each in (both_NK, logits_NK))
     rows, both = f"{len(targets_N):,} rows that neither saw", (with_it_N.mean(), without_N.mean())
     told = "of {} {:.1%} are right with it, {:.1%} without".format(rows, *both)
     if not task.one_class:
@@ -218,10 +221,15 @@ def kept_beside(task: Task, factor: float) -> float:
     return 1.0 if task.one_class else 1.0 - factor
 
 
+def mixed(task: Task, logits_NK: Outputs, side_NK: Outputs, factor: float) -> Outputs:
+    """The outputs of a classifier, and those of a side head times a factor beside them."""
+    return kept_beside(task, factor) * logits_NK + factor * side_NK
+
+
 def factor_of(
     task: Task,
-    logits_NK: NDArray[np.float32] | NDArray[np.float64],
-    side_NK: NDArray[np.float64],
+    logits_NK: Outputs,
+    side_NK: Outputs,
     targets_N: NDArray[Any],
 ) -> float:
     """What the side head's outputs are multiplied by, for the least log loss of the sum.
@@ -233,13 +241,13 @@ def factor_of(
         return max(
             SHARES.tolist(),
             key=lambda share: float(
-                task.row_scores((1 - share) * logits_NK + share * side_NK, targets_N).mean()
+                task.row_scores(mixed(task, logits_NK, side_NK, share), targets_N).mean()
             ),
         )
     own = fit_temperature(logits_NK, targets_N, least_rows=1).value
 
     def loss(factor: float) -> float:
-        mixed_NK = logits_NK + factor * side_NK
-        return fit_temperature(mixed_NK, targets_N, least_rows=1).log_loss_after
+        both_NK = mixed(task, logits_NK, side_NK, factor)
+        return fit_temperature(both_NK, targets_N, least_rows=1).log_loss_after
 
     return min((own * float(share / (1 - share)) for share in SHARES), key=loss)

@@ -137,11 +137,9 @@ def _decide(setup: Setup, limit: TimeLimit, progress: Progress) -> _Fit:
         once: Decision[Literal["on", "off"]] = Decision(
             "off", "no row is seen twice within this time"
         )
-        setup = replace(setup, decisions=replace(setup.decisions, prefix_cache=once))
-        found = _fitting(setup, limit, progress)
+        found = _fitting(setup.with_decisions(prefix_cache=once), limit, progress)
     steps = _steps(found, limit)
-    decided = replace(found.setup.decisions, max_steps=steps)
-    return replace(found, setup=replace(found.setup, decisions=decided))
+    return replace(found, setup=found.setup.with_decisions(max_steps=steps))
 
 
 def _fitting(setup: Setup, limit: TimeLimit, progress: Progress) -> _Fit:
@@ -171,10 +169,8 @@ def _fewer_scored(setup: Setup, timing: Timing, left: float) -> tuple[Setup, Tim
     rows = min(whole, max(least, _rows_in(SCORE_ASIDE * left, whole, timing.scoring)))
     if rows == whole:
         return setup, timing
-    decisions = replace(setup.decisions, scored_rows=_fewer(rows, whole, SCORE_ASIDE))
-    return replace(setup, decisions=decisions), replace(
-        timing, scoring=timing.scoring * rows / whole
-    )
+    setup = setup.with_decisions(scored_rows=_fewer(rows, whole, SCORE_ASIDE))
+    return setup, replace(timing, scoring=timing.scoring * rows / whole)
 
 
 def _fewer_probed(setup: Setup, timing: Timing, left: float) -> tuple[Setup, Timing]:
@@ -183,8 +179,8 @@ def _fewer_probed(setup: Setup, timing: Timing, left: float) -> tuple[Setup, Tim
     rows = _rows_in(PROBE_ASIDE * left, whole, timing.probe)
     if rows == whole:
         return setup, timing
-    decisions = replace(setup.decisions, probe_rows=_fewer(rows, whole, PROBE_ASIDE))
-    return replace(setup, decisions=decisions), replace(timing, probe=timing.probe * rows / whole)
+    setup = setup.with_decisions(probe_rows=_fewer(rows, whole, PROBE_ASIDE))
+    return setup, replace(timing, probe=timing.probe * rows / whole)
 
 
 def _fewer_evaluated(setup: Setup, timing: Timing, left: float) -> tuple[Setup, Timing]:
@@ -197,16 +193,15 @@ def _fewer_evaluated(setup: Setup, timing: Timing, left: float) -> tuple[Setup, 
     steps = max(1, min(setup.schedule.total, alone))
     wanted = 1 + math.ceil(steps / setup.eval_every)
     rows = _rows_in(seconds, whole, min(wanted, LEAST_EVALS) * timing.evaluation)
-    decisions = setup.decisions
     if rows < whole:
-        decisions = replace(decisions, eval_rows=_fewer(rows, whole, EVAL_ASIDE))
+        setup = setup.with_decisions(eval_rows=_fewer(rows, whole, EVAL_ASIDE))
         timing = replace(timing, evaluation=timing.evaluation * rows / whole)
     if wanted * timing.evaluation > seconds:
         affordable = max(2, int(seconds / timing.evaluation))
         every = math.ceil(steps / (affordable - 1))
         reason = f"more evaluations would take over {EVAL_ASIDE:.0%} of the time left"
-        decisions = replace(decisions, eval_every=Decision(every, reason))
-    return replace(setup, decisions=decisions), timing
+        setup = setup.with_decisions(eval_every=Decision(every, reason))
+    return setup, timing
 
 
 def _rows_in(seconds: float, rows: int, needed: float) -> int:

@@ -16,7 +16,7 @@ from tightfit.model.classifier import build
 from tightfit.model.proofs import ROUND_TRIP_ROWS, GradientWatch
 from tightfit.progress import Progress
 from tightfit.training.blend import SCALES
-from tightfit.training.eva_init import start_at_directions
+from tightfit.training.eva_init import start_at_eva
 from tightfit.training.loop import Loop
 from tightfit.training.setup import Setup
 
@@ -72,25 +72,25 @@ def rehearse(setup: Setup) -> Timing:
     start = setup.classifier.state()
     started = time.perf_counter()
     if setup.config.adapters.init == "eva":
-        start_at_directions(setup, Progress())
+        start_at_eva(setup, Progress())
     startup = time.perf_counter() - started
     loop = Loop(setup, GradientWatch({}))
     in_step = loop.rehearse(REHEARSED_STEPS) if setup.schedule.total else 0.0
-    in_logits = _place_seconds(setup, setup.logits)
+    in_logits = _token_seconds(setup, setup.logits)
     setup.classifier.load_state(start)
-    own = in_logits if setup.lean is None else _place_seconds(setup, setup.classifier.logits)
+    own = in_logits if setup.lean is None else _token_seconds(setup, setup.classifier.logits)
     train, eval_subset, held = (
-        _places(rows.tokens.flat, setup)
+        _padded_tokens(rows.tokens.flat, setup)
         for rows in (setup.train, setup.eval_subset, setup.validation)
     )
     if setup.lean is not None and setup.keeps_prefix:
-        frozen = _place_seconds(setup, setup.lean.prefix)
+        frozen = _token_seconds(setup, setup.lean.prefix)
         startup += frozen * (train + eval_subset)
         in_step, in_logits = (max(LEAST_SHARE * x, x - frozen) for x in (in_step, in_logits))
     probe = 0.0
     if setup.config.head.start == "probe":
         probe = in_logits * train * min(1.0, setup.probe_rows / len(setup.train.targets))
-    step = in_step * loop.places_in_step()
+    step = in_step * loop.padded_tokens_in_step()
     evaluation, scoring = in_logits * eval_subset, own * held
     # By the model that was trained, and by what was saved of it.
     trip = 2 * scoring * min(1.0, ROUND_TRIP_ROWS / len(setup.validation.tokens))
@@ -107,7 +107,7 @@ def _load_seconds(setup: Setup) -> float:
     return time.perf_counter() - started
 
 
-def _places(tokens: Tokens, setup: Setup) -> int:
+def _padded_tokens(tokens: Tokens, setup: Setup) -> int:
     """Padded tokens when these rows are evaluated."""
     return count_padded_tokens(tokens, _batches(tokens, setup))
 
@@ -117,8 +117,8 @@ def _batches(tokens: Tokens, setup: Setup) -> list[list[int]]:
 
 
 @torch.inference_mode()
-def _place_seconds(setup: Setup, forward: Callable[[Batch], torch.Tensor]) -> float:
-    """Seconds that a token place takes in a forward pass over rows of middling length."""
+def _token_seconds(setup: Setup, forward: Callable[[Batch], torch.Tensor]) -> float:
+    """Seconds that a padded token takes in a forward pass over rows of middling length."""
     tokens = setup.validation.tokens.flat
     batches = _batches(tokens, setup)
     batch = collate(tokens, batches[len(batches) // 2]).to(setup.classifier.device)

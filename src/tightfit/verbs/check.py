@@ -16,12 +16,11 @@ from tightfit.data.checks.cleaning import FIXES, Cleaned, Fix, cleaned
 from tightfit.data.checks.findings import Findings
 from tightfit.data.copies import check_copy, write_sheet
 from tightfit.data.output_paths import check_new_file, check_not_input
-from tightfit.data.rows import nearest
 from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.data.table import Table
 from tightfit.data.text_pair import as_input
 from tightfit.display import Shown
-from tightfit.errors import DataError, MissingExtraError, ModelError, UsageError
+from tightfit.errors import DataError, MissingExtraError, ModelError, UsageError, did_you_mean
 from tightfit.extras import ensure
 from tightfit.model.candidates import planned_name
 from tightfit.model.locate import Source, locate
@@ -177,12 +176,11 @@ def _fixes(fix: Sequence[Fix] | str) -> tuple[Fix, ...]:
     names = [name.strip() for name in fix.split(",")] if isinstance(fix, str) else fix
     unknown = [name for name in names if name not in FIXES]
     if unknown:
-        near = nearest(unknown[0], FIXES)
         raise UsageError(
             "no such fix",
             seen=", ".join(map(repr, unknown)),
             allowed=", ".join(FIXES),
-            next_step=f"did you mean {near!r}?" if near else None,
+            next_step=did_you_mean(unknown[0], FIXES),
         )
     return tuple(known for known in FIXES if known in names)
 

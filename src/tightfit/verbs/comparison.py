@@ -72,12 +72,8 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit compare --json`` prints."""
-        return {
-            "folder": str(self.folder),
-            "validation_rows": self.validation_rows,
-            "rows": [row.to_json() for row in self.rows],
-            "left_out": dict(self.left_out),
-        }
+        rows = [row.to_json() for row in self.rows]
+        return {**vars(self), "folder": str(self.folder), "rows": rows}
 
     def __repr__(self) -> str:
         return markdown(self.rows, self.left_out)

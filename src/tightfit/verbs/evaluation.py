@@ -94,14 +94,12 @@ class Evaluation(Shown):
     @property
     def accuracy(self) -> Interval:
         """Of one label a text: the share of rows that are right."""
-        found: Interval = self.scores.accuracy
-        return found
+        return self.scores.accuracy
 
     @property
     def macro_f1(self) -> Interval:
         """Of labels: the mean of their F1."""
-        found: Interval = self.scores.macro_f1
-        return found
+        return self.scores.macro_f1
 
     def shown(self) -> dict[str, object]:
         """Rows, scores with their intervals, and how it compares."""

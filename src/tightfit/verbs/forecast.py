@@ -38,16 +38,7 @@ class Forecast:
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit train --dry-run --json`` prints."""
-        return {
-            "plan": self.plan.to_json(),
-            "rows": self.rows,
-            "validation_rows": self.validation_rows,
-            "truncated": self.truncated,
-            "steps": self.steps,
-            "minutes": self.minutes,
-            "memory_bytes": self.memory_bytes,
-            "notes": list(self.notes),
-        }
+        return {**vars(self), "plan": self.plan.to_json(), "notes": list(self.notes)}
 
 
 def forecast(read: ReadRequest, progress: Progress) -> Forecast:

@@ -30,7 +30,7 @@ from tightfit.model.artefact import count_saved, load_artefact, save_artefact
 from tightfit.model.classifier import Classifier, predict_logits
 from tightfit.model.encoders import load_tokenizer, longest_text
 from tightfit.model.locate import Source, locate
-from tightfit.model.peft_folder import Foreign, labels_in_base, read_foreign
+from tightfit.model.peft_folder import PeftFolder, labels_in_base, read_peft_folder
 from tightfit.model.proofs import Proof, round_trip
 from tightfit.model.side_head import SIDE_FILE, SideHead
 from tightfit.progress import Progress, RichProgress
@@ -63,13 +63,9 @@ class ImportResult(Shown):
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit import --json`` prints."""
-        return {
-            "run": str(self.run),
-            "total": self.total,
-            "labels": list(self.labels),
-            "proofs": {name: {"ok": ok} for name, ok in self.proofs.items()},
-            "verdict": self.verdict,
-        }
+        proofs = {name: {"ok": ok} for name, ok in self.proofs.items()}
+        lists = {"run": str(self.run), "labels": list(self.labels), "proofs": proofs}
+        return {**vars(self), **lists}
 
     def shown(self) -> dict[str, object]:
         """Where it is, and whether its adapters learned."""
@@ -107,13 +103,13 @@ def import_adapter(
     check_replaceable(path, overwrite=overwrite, marker=_MARKER)
     if not (folder / ADAPTER_CONFIG).is_file():
         raise _no_adapter(folder)
-    foreign, audit = read_foreign(folder), audit_folder(folder)
+    adapter, audit = read_peft_folder(folder), audit_folder(folder)
     source = locate(base)
-    task = _task(foreign, source, _as_names(labels), progress)
-    plan = foreign.plan(source.shapes(task.outputs), model=base, num_labels=task.outputs)
-    config = _config(foreign, source, task.names, max_length)
+    task = _task(adapter, source, _as_names(labels), progress)
+    plan = adapter.plan(source.shapes(task.outputs), model=base, num_labels=task.outputs)
+    config = _config(adapter, source, task.names, max_length)
     config = config.with_values({"head.pooling": plan.pooling})
-    classifier, side = _load(foreign, source, plan, task), _side(folder, task, progress)
+    classifier, side = _load(adapter, source, plan, task), _side(folder, task, progress)
     if side is not None:
         plan = replace(plan, side=side.plan)
         config = config.with_values({"head.side": side.plan.buckets})
@@ -135,8 +131,7 @@ def import_adapter(
         proofs = _proofs(classifier, side, run.adapter, source, plan=plan, audit=audit)
         storage.write_json(run.proofs, proofs)
         versions = {name: version(name) for name in RECORDED_VERSIONS}
-        base_facts = {"public_name": source.public_name, "sha256": source.digest()}
-        storage.seal(run, versions, {"name": source.name, **base_facts})
+        storage.seal(run, versions, source.to_json())
     held = {name: proof["ok"] for name, proof in proofs.items()}
     return ImportResult(path, plan.total, task.names, held, audit.verdict)
 
@@ -164,11 +159,11 @@ def _as_names(labels: Sequence[str] | str | None) -> tuple[str, ...]:
 
 
 def _task(
-    foreign: Foreign, source: Source, asked: tuple[str, ...], progress: Progress
+    adapter: PeftFolder, source: Source, asked: tuple[str, ...], progress: Progress
 ) -> SingleLabel:
     """Names in order; raw values are the ids, so that rows match by number or by name."""
-    count = _count_labels(foreign, source, source.shapes(2))
-    ours = foreign.folder / LABELS_FILE
+    count = _count_labels(adapter, source, source.shapes(2))
+    ours = adapter.folder / LABELS_FILE
     if asked:
         _check_number(len(asked), count, "--labels")
         return SingleLabel.from_names(asked)
@@ -177,8 +172,8 @@ def _task(
         saved = need_one_class(read_task(storage.read_json(ours)), "importing an adapter")
         _check_number(saved.outputs, count, ours)
         return saved
-    if (beside := label_names(foreign.folder)) is not None:
-        _check_number(len(beside), count, foreign.folder / "config.json")
+    if (beside := label_names(adapter.folder)) is not None:
+        _check_number(len(beside), count, adapter.folder / "config.json")
         return SingleLabel.from_names(beside)
     of_base = label_names(source.folder)
     if of_base is not None and len(of_base) == count:
@@ -188,12 +183,12 @@ def _task(
     return SingleLabel.from_names(tuple(f"LABEL_{i}" for i in range(count)))
 
 
-def _count_labels(foreign: Foreign, source: Source, shapes: EncoderShapes) -> int:
-    count = foreign.labels_in(shapes) or labels_in_base(source, shapes)
+def _count_labels(adapter: PeftFolder, source: Source, shapes: EncoderShapes) -> int:
+    count = adapter.labels_in(shapes) or labels_in_base(source, shapes)
     if count is None:
         raise ArtefactError(
             "neither the adapter nor the base model has a trained head for classification",
-            seen=foreign.folder,
+            seen=adapter.folder,
             allowed="an adapter that was saved with its classifier (task_type SEQ_CLS)",
             next_step="save the adapter with modules_to_save=['classifier']",
         )
@@ -212,19 +207,19 @@ def _check_number(named: int, count: int, where: object) -> None:
 
 
 def _config(
-    foreign: Foreign, source: Source, names: tuple[str, ...], max_length: int | None
+    adapter: PeftFolder, source: Source, names: tuple[str, ...], max_length: int | None
 ) -> Config:
     """Settings as far as the adapter tells them; the rest are defaults that trained nothing."""
-    defaults, told = load_config(), foreign.settings
+    defaults, told = load_config(), adapter.settings
     longest = longest_text(source, load_tokenizer(source))
-    facts = foreign.folder / FACTS_FILE
+    facts = adapter.folder / FACTS_FILE
     if max_length is not None:
         length = check_max_length(max_length, longest)
     else:
         usual = defaults.predict.max_length
         length = int(storage.read_json(facts)["max_length"]) if facts.is_file() else usual
         length = length if longest is None else min(length, longest)
-    ranks = [shape[0] for name, shape in foreign.shapes.items() if name.endswith("lora_A.weight")]
+    ranks = [shape[0] for name, shape in adapter.shapes.items() if name.endswith("lora_A.weight")]
     return defaults.with_values(
         {
             "recipe": RECIPE,
@@ -241,7 +236,7 @@ def _config(
     )
 
 
-def _load(foreign: Foreign, source: Source, plan: Plan, task: SingleLabel) -> Classifier:
+def _load(adapter: PeftFolder, source: Source, plan: Plan, task: SingleLabel) -> Classifier:
     """The classifier as PEFT loads it, if each tensor has found its place.
 
     Raises:
@@ -251,15 +246,15 @@ def _load(foreign: Foreign, source: Source, plan: Plan, task: SingleLabel) -> Cl
         with warnings.catch_warnings():
             # PEFT warns of tensors that it lacks; the check below refuses them.
             warnings.simplefilter("ignore")
-            classifier = load_artefact(foreign.folder, source, plan, task)
+            classifier = load_artefact(adapter.folder, source, plan, task)
     # What PEFT raises for a configuration that it, or this base model, does not know.
     except (KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise ArtefactError(
             "PEFT cannot load this adapter",
-            seen=f"{foreign.folder}: {type(error).__name__}: {error}",
+            seen=f"{adapter.folder}: {type(error).__name__}: {error}",
             next_step=f"check {ADAPTER_CONFIG}, and that --base is the model it names",
         ) from error
-    foreign.check_loaded(classifier)
+    adapter.check_loaded(classifier)
     # The folder that is sealed must name the base that it was checked with.
     module = cast(PeftModel, classifier.module)
     module.active_peft_config.base_model_name_or_path = source.public_name

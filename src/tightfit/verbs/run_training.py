@@ -44,7 +44,7 @@ from tightfit.training.parallel import Peers, join_peers
 from tightfit.training.prepare import prepare
 from tightfit.training.resume import RunStart, write_decided
 from tightfit.training.setup import Fitted, Setup
-from tightfit.training.side_choice import kept_beside, weigh_side
+from tightfit.training.side_choice import kept_beside, mixed, weigh_side
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.solve import head_is_solved
 from tightfit.training.time_budget import TimeLimit, fit_into
@@ -287,13 +287,12 @@ def _with_side(
         side_NK = solver.unseen()[rows]
     task = setup.classifier.task
     factor = weigh_side(task, logits_NK, side_NK, setup.validation.targets[rows])
-    setup = replace(setup, decisions=replace(setup.decisions, side_factor=factor))
+    setup = setup.with_decisions(side_factor=factor)
     if factor.value:
-        kept = kept_beside(task, factor.value)
-        head = solver.head.times(factor.value, kept=kept)
+        head = solver.head.times(factor.value, kept=kept_beside(task, factor.value))
         head.write(trained.artefact)
         trained.proofs["side_solved"] = solver.is_solved(head, factor.value).to_json()
-        logits_NK = (kept * logits_NK + factor.value * side_NK).astype(np.float32)
+        logits_NK = mixed(task, logits_NK, side_NK, factor.value).astype(np.float32)
     else:
         setup = replace(setup, side=None)
     write_decided(folder, setup)

@@ -121,9 +121,11 @@ def seal_trained(
         data=setup.dataset.facts,
         proofs=proofs,
     )
-    base = {"name": source.name, "public_name": source.public_name, "sha256": source.digest()}
+    base = source.to_json()
     versions = {"python": platform.python_version(), **{n: version(n) for n in RECORDED_VERSIONS}}
-    draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
+    draft = storage.Manifest(
+        format=storage.FORMAT, files=[], versions=versions, base=source.to_json()
+    )
     # Where every minute is counted, ``tightfit report`` explains the mistakes later.
     explain = setup.config.train.minutes is None
     page = render(run.with_parts(manifest=draft), explain=explain, sealed=True)

@@ -3,7 +3,7 @@
 A pickle is a program: it names functions and classes, and calls them with arguments of its own.
 Here every name that a Dataset or DataFrame uses, and no other, leads to a stand-in that only notes
 what it was given. No function of numpy, pandas, pyarrow or datasets is within the pickle's reach,
-so no argument can turn one of them into a weapon; `unpickle_tables` and `unpickle_frames` read the
+so no argument can turn one of them into a weapon; `tables` and `frames` read the
 finished records as the plain data that they are.
 """
 

@@ -2,9 +2,9 @@
 
 A pickle is a program, so three walls stand around it:
 
-- `unpickle_records` lets it name only what such a Dataset or DataFrame consists of, and even that
+- `records` lets it name only what such a Dataset or DataFrame consists of, and even that
   leads to stand-ins that note the call and do nothing;
-- `unpickle_tables` and `unpickle_frames` rebuild the columns from those notes, and validate each
+- `tables` and `frames` rebuild the columns from those notes, and validate each
   one before anything reads it. Files that a pickle points to are never opened;
 - all that happens in a process of its own, with limits on memory, time and the size of its answer
   (`tightfit.data.child`): bombs and crashes end that process, not this one.
@@ -14,18 +14,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy
 
+from tightfit.arrow import pa
 from tightfit.data.child import REFUSED, Child
 from tightfit.errors import DataError, MachineError
-from tightfit.extras import ARROW, lazy
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-else:
-    pa = lazy("pyarrow", ARROW)
 
 
 def read_pickle(path: Path, *, memory_bytes: int = 4 * 2**30, seconds: float = 120.0) -> pa.Table:

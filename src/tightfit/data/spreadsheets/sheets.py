@@ -10,8 +10,8 @@ from typing import Any
 from tightfit import extras
 from tightfit.data.child import REFUSED, Child
 from tightfit.data.json_documents import PART_SIGN
-from tightfit.data.rows import Chunk, Origin, PartFault, Rows, nearest
-from tightfit.errors import DataError
+from tightfit.data.rows import Chunk, Origin, PartFault, Rows
+from tightfit.errors import DataError, nearest
 from tightfit.storage.files import machine_errors
 
 MEMORY_BYTES, SECONDS = 400 * 2**20, 60.0
@@ -87,8 +87,7 @@ def _read_anew(path: Path) -> list[dict[str, Any]]:
     with machine_errors(path, "read"), path.open("rb") as file:
         ended = child.run(file)
     if ended.code == 0:
-        sheets: list[dict[str, Any]] = json.loads(ended.said)["sheets"]
-        return sheets
+        return json.loads(ended.said)["sheets"]
     if ended.code == REFUSED:
         raise _refusal(path, **json.loads(ended.said))
     raise _refusal(path, *child.breakdown(ended), "delete cells far from the table, or save as CSV")

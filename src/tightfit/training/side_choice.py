@@ -114,7 +114,7 @@ def _why_unfit(config: Config, dataset: Dataset) -> str | None:
 
 
 def _why_enough(dataset: Dataset) -> str | None:
-    """Why pairs of classes need none, which exports could not carry, or None."""
+    """Why pairs of classes need none, which not every export could carry, or None."""
     if not dataset.task.one_class:
         return None
     each = len(dataset.train_texts) / dataset.task.outputs

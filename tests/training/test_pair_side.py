@@ -86,6 +86,15 @@ def test_many_pairs_a_class_need_none(encoder: Path) -> None:
     assert found.reason.startswith("72 pairs a class, on average, are enough")
 
 
+def test_a_whole_model_that_trains_has_none(encoder: Path) -> None:
+    """The run keeps no frozen encoder that could read texts apart."""
+    whole = ("adapters.method=full", "budget.cap=none")
+    found = decide_side(probe_of(encoder, *whole), locate(str(encoder)), "mean")
+    assert found is not None
+    assert found.value == 0
+    assert "no frozen encoder is kept" in found.reason
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -170,10 +179,11 @@ def test_it_makes_the_answers_better(run: Run) -> None:
     assert with_it > bare + 0.1
 
 
-def test_an_export_says_what_it_leaves_out(run: Run, tmp_path: Path) -> None:
-    """And what that costs, by the rows it was compared on."""
+@pytest.mark.parametrize("form", ["merged", "peft"])
+def test_an_export_says_what_it_leaves_out(form: Any, run: Run, tmp_path: Path) -> None:
+    """And what that costs, by the rows it was compared on; no file of it is left over."""
     more = pairs_of(rows(30, seed=3))
-    found = export(run, "merged", tmp_path, Rows(more, None, "toys"))
+    found = export(run, form, tmp_path, Rows(more, None, "toys"))
     card = (tmp_path / "README.md").read_text("utf-8")
     score = "accuracy" if run.task.one_class else "R2"
     assert found.without_side is not None
@@ -188,11 +198,11 @@ def test_a_graph_answers_as_the_run_does(run: Run, tmp_path: Path) -> None:
     found = export(run, "onnx", tmp_path, Rows(more, None, "toys"))
     assert found.without_side is None
     told, wanted = by_itself(tmp_path, more), run.predict(more)
-    if run.task.one_class:
-        assert [label for label, _ in told] == wanted.labels
-        return
-    values = [float(line[0]) for line in told]
-    np.testing.assert_allclose(values, wanted.values, atol=1e-3)
+    if isinstance(run.task, Rating):
+        values_N = np.array([float(line[0]) for line in told])
+        assert np.abs(values_N - run.task.values(run.predictor.logits(more))).max() < 1e-3
+    else:
+        assert [line[0] for line in told] == wanted.labels
 
 
 def test_an_engine_answers_as_the_run_does(run: Run, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def export(
     if carried == "pairs" and portable:
         parity, int8 = _put_side(run, folder, comparison, parity, int8=int8)
     without_side = comparison.without_side() if carried != "pairs" else None
-    words = caveats(run, form, without_side, vocabulary, rows.name)
+    words = caveats(run, form, without_side, vocabulary, where=rows.name)
     exported = Exported(parity, comparison.speed, int8, without_side, vocabulary, words)
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
     storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))

@@ -101,6 +101,7 @@ def caveats(
     form: Format,
     without_side: Loss | None,
     vocabulary: Vocabulary | None,
+    *,
     where: str,
 ) -> dict[str, str]:
     """What other programs than the one in the folder do without, and what was left out.

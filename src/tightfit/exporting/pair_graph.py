@@ -25,7 +25,7 @@ from transformers import AutoModel, PreTrainedModel
 from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
 from tightfit.data.text_pair import as_input
 from tightfit.data.text_tokenizer import SEGMENTS
-from tightfit.engines.engine import GRAPH_INPUTS
+from tightfit.engines.engine import GRAPH_INPUTS, open_session
 from tightfit.exporting.format_names import PURPOSE
 from tightfit.exporting.formats import GRAPH_FILE, TOKENIZER_FILE
 from tightfit.exporting.onnx_graph import Variant, example, put_mean, quantised, trace
@@ -39,16 +39,16 @@ SINGLE = "single_"
 
 ADDED = "added"
 
-BATCH = 64
-"""Pairs at a time, as the program in an exported folder takes them."""
+BATCH = 32
+"""Pairs at a time: of short texts as many as a processor's caches hold."""
 
 
 class _Side(nn.Module):
     """The side head: :class:`tightfit.model.pair_reader.PairReader`, and a linear map behind it."""
 
-    def __init__(self, encoder: nn.Module, weight_FK: torch.Tensor, bias_K: torch.Tensor) -> None:
+    def __init__(self, encoder: nn.Module, weight_KF: torch.Tensor, bias_K: torch.Tensor) -> None:
         super().__init__()
-        self.encoder, self.weight_FK, self.bias_K = encoder, weight_FK, bias_K
+        self.encoder, self.weight_KF, self.bias_K = encoder, weight_KF, bias_K
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """``added_BK``, of the tokens ``(M, L)`` of single texts."""
@@ -57,7 +57,8 @@ class _Side(nn.Module):
         both_2BH = states_MH.reshape(2, -1, states_MH.shape[1])
         apart_BH = both_2BH[0] - both_2BH[1]
         features_BF = torch.cat([apart_BH.abs(), both_2BH[0] * both_2BH[1], apart_BH], dim=1)
-        return features_BF @ self.weight_FK + self.bias_K
+        # No matrix product, since int8 takes one scale for all features, and some are far smaller.
+        return (features_BF[:, None] * self.weight_KF).sum(2) + self.bias_K
 
 
 def put_side(run: Run, graph: Path, variant: Variant | None = None) -> None:
@@ -71,13 +72,13 @@ def put_side(run: Run, graph: Path, variant: Variant | None = None) -> None:
     assert run.side is not None
     # Exports give ratings in people's unit.
     kept, (scale, mean) = run.side.kept, run.task.unit
-    weight_FK = torch.from_numpy(run.side.weight_FK * np.float32(scale))
+    weight_KF = torch.from_numpy(run.side.weight_FK.T * np.float32(scale)).contiguous()
     bias_K = torch.from_numpy(run.side.bias_K * np.float32(scale) + np.float32((1 - kept) * mean))
     encoder, apart = _frozen(run), graph.with_name("side.onnx")
     pad_id = int(run.classifier.tokenizer.pad_token_id)
     tokens = example(encoder.get_input_embeddings().num_embeddings, pad_id)
     trace(
-        _Side(encoder, weight_FK, bias_K),
+        _Side(encoder, weight_KF, bias_K),
         apart,
         tokens,
         output=ADDED,
@@ -163,8 +164,7 @@ def answers(
         single_length: where single texts are cut, in tokens.
         advance: told the number of pairs done since the last call.
     """
-    runtime = require("onnxruntime", PURPOSE)
-    session = runtime.InferenceSession(str(folder / GRAPH_FILE), providers=["CPUExecutionProvider"])
+    session = open_session(folder / GRAPH_FILE)
     segments = SEGMENTS in {each.name for each in session.get_inputs()}
     whole, single = (Tokenizer.from_file(str(folder / TOKENIZER_FILE)) for _ in range(2))
     single.enable_truncation(single_length)

@@ -119,7 +119,7 @@ def loose(run: Run) -> Rows:
 @pytest.mark.parametrize("pad_id", [0, 1, 24])
 def test_what_is_traced_has_padding(pad_id: int) -> None:
     """With a mask of ones alone, an encoder may take a path without a mask, for ever."""
-    ids_BL, mask_BL = onnx_graph._example(25, pad_id).values()
+    ids_BL, mask_BL = onnx_graph.example(25, pad_id).values()
     assert mask_BL.sum(1).tolist() == [16, 9]
     assert torch.equal(ids_BL == pad_id, mask_BL == 0)
     assert 0 <= int(ids_BL.min()) <= int(ids_BL.max()) < 25

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 
 import tightfit
-from tests.exports import wide_encoder
+from tests.exports import by_itself, wide_encoder
 from tests.toy_setups import SHORT, Notes, toy_settings, toy_table
-from tests.toys import MONEY, SPORT
+from tests.toys import MONEY, SPORT, write_jsonl
 from tightfit import Run
 from tightfit.budget.parts import SidePlan
 from tightfit.data.text_pair import TextPair
@@ -78,11 +79,20 @@ def test_it_is_due_where_texts_apart_tell_more(encoder: Path) -> None:
 
 
 def test_many_pairs_a_class_need_none(encoder: Path) -> None:
-    """Adapters learn to compare, and exports carry all of them."""
+    """Adapters learn to compare, and every export carries all of them."""
     found = decide_side(probe_of(encoder, count=160), locate(str(encoder)), "mean")
     assert found is not None
     assert found.value == 0
     assert found.reason.startswith("72 pairs a class, on average, are enough")
+
+
+def test_a_whole_model_that_trains_has_none(encoder: Path) -> None:
+    """The run keeps no frozen encoder that could read texts apart."""
+    whole = ("adapters.method=full", "budget.cap=none")
+    found = decide_side(probe_of(encoder, *whole), locate(str(encoder)), "mean")
+    assert found is not None
+    assert found.value == 0
+    assert "no frozen encoder is kept" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -169,10 +179,44 @@ def test_it_makes_the_answers_better(run: Run) -> None:
     assert with_it > bare + 0.1
 
 
-def test_an_export_says_what_it_leaves_out(run: Run, tmp_path: Path) -> None:
-    """And what that costs, by the rows it was compared on."""
+@pytest.mark.parametrize("form", ["merged", "peft"])
+def test_an_export_says_what_it_leaves_out(form: Any, run: Run, tmp_path: Path) -> None:
+    """And what that costs, by the rows it was compared on; no file of it is left over."""
     more = pairs_of(rows(30, seed=3))
-    export(run, "merged", tmp_path, Rows(more, None, "toys"))
+    found = export(run, form, tmp_path, Rows(more, None, "toys"))
     card = (tmp_path / "README.md").read_text("utf-8")
-    assert "tightfit alone does so; this folder answers without it, at a cost of" in card
+    score = "accuracy" if run.task.one_class else "R2"
+    assert found.without_side is not None
+    cost = f"at a cost of {100 * found.without_side.accuracy_loss:.2f} points of {score}"
+    assert f"tightfit and ONNX exports do so; this folder answers without it, {cost}" in card
+    assert "Those of the run with its side head, which this folder leaves out" in card
+    assert "model-index" not in card
     assert not (tmp_path / SIDE_FILE).exists()
+
+
+def test_a_graph_answers_as_the_run_does(run: Run, tmp_path: Path) -> None:
+    """By the program beside it, classes or ratings in their own unit; nothing is left out."""
+    more = pairs_of(rows(30, seed=3))
+    found = export(run, "onnx", tmp_path, Rows(more, None, "toys"))
+    assert found.without_side is None
+    assert "model-index" in (tmp_path / "README.md").read_text("utf-8")
+    told, wanted = by_itself(tmp_path, more), run.predict(more)
+    if isinstance(run.task, Rating):
+        values_N = np.array([float(line[0]) for line in told])
+        assert np.abs(values_N - run.task.values(run.predictor.logits(more))).max() < 1e-3
+    else:
+        assert [line[0] for line in told] == wanted.labels
+
+
+def test_an_engine_answers_as_the_run_does(run: Run, tmp_path: Path) -> None:
+    """A graph of the classifier alone, to which the frozen encoder adds what it reads."""
+    more = write_jsonl(tmp_path / "more.jsonl", rows(30, seed=3))
+    answers = []
+    for engine in ("torch", "onnx"):
+        out = tmp_path / f"{engine}.jsonl"
+        tightfit.predict(run.path, more, out, engine=engine, progress=Notes())
+        answers.append([json.loads(line) for line in out.read_text("utf-8").splitlines()])
+    key = "confidence" if run.task.one_class else "value"
+    ours, theirs = ([row[key] for row in told] for told in answers)
+    np.testing.assert_allclose(theirs, ours, atol=1e-4)
+    assert not (run.folder.derived / "onnx" / "predict.py").exists()

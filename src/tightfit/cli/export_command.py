@@ -191,7 +191,7 @@ def _show(found: ExportResult) -> Group:
     lines = []
     if int8 is not None:
         points = 100 * int8.accuracy_loss
-        words = f"int8 ({int8.variant}) costs {points:.2f} points of accuracy, by the {int8.by}"
+        words = f"int8 ({int8.variant}) costs {points:.2f} points of its score, by the {int8.by}"
         lines.append(f"{words} of {int8.rows:,} rows")
     lines.append(
         f"without tightfit: python {found.out}/predict.py < texts.txt (README.md has more)"

@@ -121,6 +121,24 @@ def torch_engine(model: LogitsOfTexts, dtype: torch.dtype = torch.float32) -> En
     return model.engine
 
 
+def open_session(path: Path) -> Any:
+    """A graph in ONNX Runtime, on the processor, with as many threads as torch has.
+
+    Raises:
+        ArtefactError: the file is missing or damaged.
+        MissingExtraError: ONNX Runtime is not installed.
+    """
+    runtime = require("onnxruntime", "an ONNX graph")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    # ONNX Runtime's errors share no class but this one.
+    except Exception as error:
+        raise _unusable(path, str(error)) from error
+
+
 @dataclass(frozen=True)
 class OnnxEngine:
     """A graph with the inputs ``input_ids``, ``attention_mask`` and, of pairs, ``token_type_ids``;
@@ -140,18 +158,8 @@ class OnnxEngine:
             ArtefactError: the file is missing, damaged, or has other inputs.
             MissingExtraError: ONNX Runtime is not installed.
         """
-        runtime = require("onnxruntime", "an ONNX graph")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        try:
-            session = runtime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-            inputs = [each.name for each in session.get_inputs()]
-        # ONNX Runtime's errors share no class but this one.
-        except Exception as error:
-            raise _unusable(path, str(error)) from error
+        session = open_session(path)
+        inputs = [each.name for each in session.get_inputs()]
         if inputs not in (GRAPH_INPUTS, [*GRAPH_INPUTS, SEGMENTS]):
             raise _unusable(path, f"inputs {', '.join(inputs)}")
         return cls(session, segments=SEGMENTS in inputs)

@@ -34,9 +34,15 @@ from tightfit.engines.parity import (
 )
 from tightfit.errors import ProofError
 from tightfit.exporting import onnx_graph
-from tightfit.exporting.folder_files import caveats, write_card, write_example
+from tightfit.exporting.folder_files import carried_side, caveats, write_card, write_example
 from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE, Format, check_format
-from tightfit.exporting.formats import GRAPH_FILE, Encode, open_form, write_form
+from tightfit.exporting.formats import (
+    GRAPH_FILE,
+    Encode,
+    open_form,
+    write_form,
+)
+from tightfit.exporting.pair_graph import answers, put_side
 from tightfit.exporting.vocabulary import Vocabulary, logits_of, narrowed, used_ids
 from tightfit.model.adapters import base_model
 from tightfit.progress import Progress
@@ -111,7 +117,8 @@ def export(
         form: which form.
         folder: to fill; the caller discards it after an error.
         rows: compared besides random batches: padded, unpadded, of length 1, of the full length.
-        portable: prefer int8 weights that answer alike on every processor.
+        portable: it leaves this machine: int8 weights answer alike on every processor if any do,
+            and graphs add what a side head of pairs gives. Else tightfit alone reads it.
         used: keep only the pieces of the vocabulary that these rows and the run's own use.
         progress: how to show progress.
 
@@ -125,7 +132,8 @@ def export(
     if used:
         run, vocabulary = _narrowed(run, rows)
     write_form(run, form, folder)
-    if run.side is not None and run.side.portable:
+    carried = carried_side(run, form)
+    if run.side is not None and carried == "characters":
         run.side.write(folder)
     length = run.predictor.max_length
     engine, encode = open_form(form, folder, source=run.base, max_length=length)
@@ -136,13 +144,16 @@ def export(
     if form == "onnx-int8":
         int8 = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
         parity = comparison.parity(OnnxEngine.open(folder / GRAPH_FILE), strict=False)
-    without_side = comparison.without_side()
-    words = caveats(run, without_side, vocabulary, rows.name)
+    if carried == "pairs" and portable:
+        parity, int8 = _put_side(run, folder, comparison, parity, int8=int8)
+    without_side = comparison.without_side() if carried != "pairs" else None
+    words = caveats(run, form, without_side, vocabulary, where=rows.name)
     exported = Exported(parity, comparison.speed, int8, without_side, vocabulary, words)
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
     storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
-    write_example(run, form, folder)
-    write_card(run, form, folder, parity, caveats=words)
+    if portable:
+        write_example(run, form, folder)
+        write_card(run, form, folder, parity, caveats=words)
     return exported
 
 
@@ -240,6 +251,16 @@ class Comparison:
         both, targets_N = (self._run_NK, export_NK), self._rows.targets_N
         return loss_of(self._task, *both, targets_N, temperature=self._temperature)
 
+    def answers(self, folder: Path, single_length: int) -> tuple[Parity, Loss]:
+        """How a graph with a side head of pairs answers the rows, and what that costs."""
+        texts, (scale, mean) = self._rows.texts, self._task.unit
+        with self._progress.track("predicting with its side head", len(texts)) as bar:
+            started = time.perf_counter()
+            found_NK = answers(folder, texts, single_length, advance=bar.advance)
+        self.speed = len(texts) / (time.perf_counter() - started)
+        own_NK = ((found_NK - mean) / scale).astype(np.float32)
+        return parity_of(self._task, self._run_NK, own_NK), self._loss(own_NK)
+
     def trial(self, engine: Engine) -> tuple[float, float]:
         """The share of equal labels, and rows a second, on a sample of the rows."""
         engine, rows = in_own_unit(engine, self._task), spread(len(self._tokens))
@@ -259,6 +280,29 @@ class Comparison:
         return logits_NK
 
 
+def _put_side(
+    run: Run, folder: Path, comparison: Comparison, parity: Parity, *, int8: Int8 | None
+) -> tuple[Parity, Int8 | None]:
+    """A side head of pairs put into the graph, and its answers compared again.
+
+    Raises:
+        ProofError: they are others than the run's.
+    """
+    graph, chosen = folder / GRAPH_FILE, None
+    if int8 is not None:
+        chosen = next(each for each in onnx_graph.VARIANTS if each.name == int8.variant)
+    put_side(run, graph, chosen)
+    found, loss = comparison.answers(folder, run.decisions.max_length.value)
+    if chosen is None:
+        refuse_difference({"pairs and their side head": found})
+    elif loss.accuracy_loss > ACCURACY_LOSS:
+        raise _too_lossy({chosen.name: loss})
+    else:
+        int8 = Int8(**vars(loss), variant=chosen.name)
+    worst = max(parity.max_abs_difference, found.max_abs_difference)
+    return Parity(worst, min(parity.agreement, found.agreement), parity.rows), int8
+
+
 def _quantise(graph: Path, comparison: Comparison, *, portable: bool) -> Int8:
     """Put the best int8 graph that keeps the accuracy in place of the one in fp32.
 
@@ -273,7 +317,11 @@ def _quantise(graph: Path, comparison: Comparison, *, portable: bool) -> Int8:
             for other in set(graph.parent.glob("*.onnx")) - {graph}:
                 other.unlink()
             return Int8(**vars(loss), variant=variant.name)
-    raise ProofError(
+    raise _too_lossy(losses)
+
+
+def _too_lossy(losses: Mapping[str, Loss]) -> ProofError:
+    return ProofError(
         "int8 costs too much accuracy on these rows, and was not kept",
         seen="; ".join(
             f"{name}: {100 * loss.accuracy_loss:.2f} points" for name, loss in losses.items()
@@ -311,10 +359,12 @@ def _answering(run: Run) -> dict[str, Any]:
 
 
 def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
+    pairs = carried_side(run, form) == "pairs"
     return {
         "format": form,
         "base_model": run.base.public_name,
         "max_length": run.predictor.max_length,
+        **({"single_max_length": run.decisions.max_length.value} if pairs else {}),
         "pad_id": int(run.classifier.tokenizer.pad_token_id),
         **_answering(run),
         "compared_on": rows.name,

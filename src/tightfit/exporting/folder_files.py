@@ -9,6 +9,8 @@ from pathlib import Path
 from huggingface_hub import ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tightfit.budget.parts import SideReads
+from tightfit.display import score_name
 from tightfit.engines.parity import Loss, Parity
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.exporting.vocabulary import Vocabulary
@@ -39,6 +41,12 @@ NEEDS: dict[Format, str] = {
 _LINES = {False: "a text a line", True: "a pair a line, a tab between its texts"}
 """What the example reads."""
 
+_RESULTS = "## Results\n\n"
+_OF_THE_RUN = (
+    "Those of the run with its side head, which this folder leaves out: [below](#side-head) is "
+    "what that costs.\n\n"
+)
+
 _LOADING = re.compile(r"(?<=^## Loading it\n\n).*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 
 _TEMPLATES = Environment(
@@ -51,7 +59,7 @@ _TEMPLATES = Environment(
 
 def needed(run: Run, form: Format) -> str:
     """The packages that the example needs, as pip is told."""
-    beside = ["numpy", "safetensors"] if _carries_side(run) else []
+    beside = ["numpy", "safetensors"] if carried_side(run, form) == "characters" else []
     return " ".join(dict.fromkeys([*NEEDS[form].split(), *beside]))
 
 
@@ -59,7 +67,7 @@ def write_example(run: Run, form: Format, folder: Path) -> None:
     """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
     name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
     facts = {"form": form, "base": run.base.public_name, "pair": run.config.data.pair}
-    facts |= {"needs": needed(run, form), "kind": run.task.kind, "side": _carries_side(run)}
+    facts |= {"needs": needed(run, form), "kind": run.task.kind, "side": carried_side(run, form)}
     text = _TEMPLATES.get_template(name).render(**facts)
     write_text(folder / EXAMPLE_FILE, text)
 
@@ -76,6 +84,10 @@ def write_card(
         card = ModelCard(
             f"---\n{ModelCardData().to_yaml()}\n---\n\n# Text classifier\n\n## Loading it\n\n"
         )
+    if run.side is not None and carried_side(run, form) is None:
+        # Whoever reads scores by program would take them for those of the folder.
+        card.data.eval_results = None
+        card.text = card.text.replace(_RESULTS, _RESULTS + _OF_THE_RUN)
     card.data.library_name = LIBRARY[form]
     card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
     loading = (
@@ -87,19 +99,27 @@ def write_card(
     card.save(folder / CARD_FILE)
 
 
-def _carries_side(run: Run) -> bool:
-    """Whether the folder has what a side head needs."""
-    return run.side is not None and run.side.portable
+def carried_side(run: Run, form: Format) -> SideReads | None:
+    """What the side head reads that the folder brings along: a graph has any, others but one."""
+    if run.side is None or not (run.side.portable or form.startswith("onnx")):
+        return None
+    return run.side.plan.reads
 
 
 def caveats(
-    run: Run, without_side: Loss | None, vocabulary: Vocabulary | None, where: str
+    run: Run,
+    form: Format,
+    without_side: Loss | None,
+    vocabulary: Vocabulary | None,
+    *,
+    where: str,
 ) -> dict[str, str]:
     """What other programs than the one in the folder do without, and what was left out.
 
     Args:
         run: the run.
-        without_side: what is lost without its side head, if it has one.
+        form: of the folder.
+        without_side: what is lost without its side head, where that can be left out.
         vocabulary: what is kept of it, if it was cut.
         where: the rows come from on which both were measured.
     """
@@ -110,32 +130,45 @@ def caveats(
             "other programs that load the folder answer the most probable label, unless they apply "
             f"the thresholds in {FACTS_FILE}"
         )
-    if without_side is not None:
-        decided = run.decisions.side_factor
-        does = (
-            f"a side head ({SIDE_FILE}) adds to the logits what it reads of a text's characters: "
-            f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it"
-            if _carries_side(run)
-            else "the run's side head adds to the logits how both texts differ, each read by the "
-            "frozen encoder: tightfit alone does so; this folder answers without it"
-        )
+    if run.side is not None:
+        decided, cost = run.decisions.side_factor, without_side and _cost(run, without_side, where)
         told = f"; when it was trained: {decided.reason}" if decided else ""
-        found["Side head"] = f"{does}, {_cost(without_side, where)}{told}"
+        found["Side head"] = f"{_side_words(run, form)}{f', {cost}' if cost else ''}{told}"
     if vocabulary is not None:
         found["Vocabulary"] = (
             f"{vocabulary.kept:,} of {vocabulary.pieces:,} pieces are kept, those of the run's own "
             "texts and single characters: texts within them have the tokens that they had. To see "
             "what others lose: with the pieces of the training rows alone "
             f"{vocabulary.outside:.1%} of the tokens of the rows compared would be others, "
-            f"{_cost(vocabulary.cost, where)}"
+            f"{_cost(run, vocabulary.cost, where)}"
         )
     return found
 
 
-def _cost(lost: Loss, where: str) -> str:
+def _side_words(run: Run, form: Format) -> str:
+    carried = carried_side(run, form)
+    if carried is None:
+        return (
+            "the run's side head adds to the logits how both texts differ, each read by the "
+            "frozen encoder: tightfit and ONNX exports do so; this folder answers without it"
+        )
+    if carried == "pairs":
+        return (
+            "the graph adds to the logits how both texts differ, each read by the frozen encoder. "
+            "It has inputs for them, single_input_ids and single_attention_mask: all first texts "
+            f"of a batch, then all second ones, each cut at {run.decisions.max_length.value} "
+            f"tokens. {EXAMPLE_FILE} gives them"
+        )
     return (
-        f"at a cost of {100 * lost.accuracy_loss:.2f} points of accuracy, by the {lost.by} of "
-        f"{lost.rows:,} rows ({where})"
+        f"a side head ({SIDE_FILE}) adds to the logits what it reads of a text's characters: "
+        f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it"
+    )
+
+
+def _cost(run: Run, lost: Loss, where: str) -> str:
+    return (
+        f"at a cost of {100 * lost.accuracy_loss:.2f} points of {score_name(run.task.metric)}, by "
+        f"the {lost.by} of {lost.rows:,} rows ({where})"
     )
 
 

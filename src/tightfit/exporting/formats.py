@@ -39,6 +39,7 @@ from tightfit.model.artefact import open_to_readers, save_artefact
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import quiet_transformers
 from tightfit.model.locate import Source
+from tightfit.model.side_head import SIDE_FILE
 from tightfit.run import Run
 
 GRAPH_FILE = "model.onnx"
@@ -126,9 +127,11 @@ def _to_unit(module: nn.Module, classifier: Classifier) -> None:
 
 
 def _write_peft(run: Run, folder: Path) -> None:
-    shutil.copytree(run.artefact, folder, dirs_exist_ok=True)
+    # A side head is no part of the classifier; the exporter brings it along, where it can.
+    alone, beside = replace(run.plan, side=None), shutil.ignore_patterns(SIDE_FILE)
+    shutil.copytree(run.artefact, folder, ignore=beside, dirs_exist_ok=True)
     if run.task.unit != (1.0, 0.0):
-        rated = replace(run.classifier, module=copy.deepcopy(run.classifier.module))
+        rated = replace(run.classifier, module=copy.deepcopy(run.classifier.module), plan=alone)
         _to_unit(rated.module, rated)
         save_artefact(rated, folder)
     # PEFT keeps neither the number of labels nor their names; AutoConfig reads both from here.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,8 @@ class _Mean(nn.Module):
         return state_B1H if bias_1NLL is None else (state_B1H,)
 
 
-def _put_mean(model: PreTrainedModel) -> None:
+def put_mean(model: PreTrainedModel) -> None:
+    """Have the last layer, the block that computes the mean, do so without products."""
     config, layers = model.config, layer_stack(model)
     inside = FAMILIES[config.model_type].inside
     assert inside is not None
@@ -135,28 +136,48 @@ def write_graph(
     ensure("onnx", PURPOSE)
     model.set_attn_implementation("eager")
     if pooling == "mean":
-        _put_mean(model)
-    inputs = _example(model.config.vocab_size, pad_id)
+        put_mean(model)
+    inputs = example(model.config.vocab_size, pad_id)
     inputs |= {SEGMENTS: inputs["attention_mask"].cumsum(1) % 2} if segments else {}
-    axes = {name: {0: "batch", 1: "length"} for name in inputs}
+    trace(_Logits(model), path, inputs, output="logits")
+
+
+def trace(
+    module: nn.Module,
+    path: Path,
+    inputs: dict[str, torch.Tensor],
+    *,
+    output: str,
+    axes: tuple[str, str] = ("batch", "length"),
+) -> None:
+    """Write what a module does with an example, for any number of rows of any length.
+
+    Args:
+        module: on the CPU.
+        path: the file to write.
+        inputs: two rows of tokens for each argument, by its name.
+        output: name of what it gives.
+        axes: names of those of the inputs; what is called alike is of one size to ONNX Runtime.
+    """
+    sizes = {name: dict(enumerate(axes)) for name in inputs}
     with warnings.catch_warnings():
         # The tracer warns of what it may have frozen; the comparison with the run finds what it
         # has. The newer exporter, which its deprecation names, was slower here in every respect.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Logits(model).eval(),
+            module.eval(),
             tuple(inputs.values()),
             str(path),
             input_names=list(inputs),
-            output_names=["logits"],
-            dynamic_axes={**axes, "logits": {0: "batch"}},
+            output_names=[output],
+            dynamic_axes={**sizes, output: {0: "batch"}},
             opset_version=OPSET,
             dynamo=False,
         )
 
 
-def quantised(path: Path) -> Iterator[tuple[Variant, Path]]:
-    """The graph with int8 weights and activations, in each of the ways of :data:`VARIANTS`.
+def quantised(path: Path, variants: Sequence[Variant] = VARIANTS) -> Iterator[tuple[Variant, Path]]:
+    """The graph with int8 weights and activations, in each of these ways.
 
     Activations are scaled as they come (dynamic quantisation), so that no rows are needed for it.
     Embeddings have a scale for each row: looked up with it, they cost no accuracy to speak of and
@@ -174,7 +195,7 @@ def quantised(path: Path) -> Iterator[tuple[Variant, Path]]:
         # Symbolic shapes would need one more package and change nothing for these encoders.
         shapes.quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         _narrow_embeddings(prepared)
-        for number, variant in enumerate(VARIANTS):
+        for number, variant in enumerate(variants):
             out = path.with_name(f"int8-{number}.onnx")
             tools.quantize_dynamic(
                 str(prepared),
@@ -243,8 +264,8 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, path: Path, max_length: 
     own.save(str(path))
 
 
-def _example(vocabulary: int, pad_id: int) -> dict[str, torch.Tensor]:
-    """Two rows of tokens, the second with padding."""
+def example(vocabulary: int, pad_id: int) -> dict[str, torch.Tensor]:
+    """Two rows of tokens, the second with padding, by the names of :data:`GRAPH_INPUTS`."""
     ids_BL = torch.arange(32).reshape(2, 16) % vocabulary
     ids_BL[ids_BL == pad_id] = (pad_id + 1) % vocabulary
     mask_BL = torch.ones_like(ids_BL)

@@ -173,7 +173,7 @@ def _opening(config: Config, plan: Plan, source: Source) -> str:
         f"{plan.total:,} trainable parameters under {cap}: {plan.adapters:,} in "
         f"{plan.record.where}, {plan.head:,} in the head"
         + (
-            f", {plan.side.parameters:,} in a side head, which other programs leave out"
+            f", {plan.side.parameters:,} in a side head, which plain `transformers` leaves out"
             if plan.side
             else ""
         )

@@ -31,6 +31,7 @@ from tightfit.display import score_name
 from tightfit.encoder import UnknownInside
 from tightfit.errors import SettingsError
 from tightfit.families import Pooling
+from tightfit.methods import METHODS
 from tightfit.metrics.calibration import fit_temperature
 from tightfit.model.locate import Source
 from tightfit.model.pair_reader import PairReader
@@ -89,9 +90,9 @@ def decide_side(
         return Decision(config.head.side, ASKED)
     if len(dataset.train_texts) < FEW_ROWS:
         return Decision(0, f"{len(dataset.train_texts)} rows are too few to tell whether it helps")
-    enough = _why_enough(dataset) if config.data.pair else None
-    if enough is not None:
-        return Decision(0, enough)
+    needless = _why_needless(config, dataset) if config.data.pair else None
+    if needless is not None:
+        return Decision(0, needless)
     buckets = _affordable(config, source, dataset.task.outputs, pooling)
     try:
         pairs = _reader(probe, source) if config.data.pair else None
@@ -116,8 +117,10 @@ def _why_unfit(config: Config, dataset: Dataset) -> str | None:
     return None if fits else f"data.task={dataset.task.kind}"
 
 
-def _why_enough(dataset: Dataset) -> str | None:
-    """Why pairs of classes need none, which exports could not carry, or None."""
+def _why_needless(config: Config, dataset: Dataset) -> str | None:
+    """Why pairs need none, or could not keep it, or None."""
+    if METHODS[config.adapters.method].whole:
+        return "no frozen encoder is kept where every weight trains"
     if not dataset.task.one_class:
         return None
     each = len(dataset.train_texts) / dataset.task.outputs

@@ -129,3 +129,38 @@ def test_joined_labels_say_how_to_take_them_apart() -> None:
     with pytest.raises(DataError, match=r"data\.task=single trains each") as caught:
         read(rows_with(["joy|love", "joy", "love", "joy"]))
     assert caught.value.add == "--set data.task=multi --set data.label_separator='|'"
+
+
+@pytest.mark.parametrize(
+    ("written", "sets"),
+    [
+        (["['joy', 'love']", "['love']", "[]", ""], [("joy", "love"), ("love",), (), ()]),
+        (["['joy' 'love']", "['joy']"], [("joy", "love"), ("joy",)]),
+        (['["it\'s", "a b"]', "['it\\'s']"], [("it's", "a b"), ("it's",)]),
+        (["[very bad, good]", "[good]"], [("very bad", "good"), ("good",)]),
+        (["[2, 0]", "[11]"], [(2, 0), (11,)]),
+    ],
+)
+def test_written_lists_are_read_where_it_is_asked_for(
+    written: list[str], sets: Any, tmp_path: Path
+) -> None:
+    """As pandas writes a column of lists, or of arrays, into a CSV; not by themselves."""
+    path = tmp_path / "rows.csv"
+    pd.DataFrame(rows_with(written)).to_csv(path, index=False)
+    assert read(path, task="multi").label_sets == sets
+    assert read(path, task="multi", separator="|").label_sets == sets
+    with pytest.raises(DataError, match=r"in brackets|without a label") as caught:
+        read(path)
+    assert caught.value.add in {"--set data.task=multi", "--set data.missing_label=drop"}
+
+
+def test_written_places_without_names_are_refused(tmp_path: Path) -> None:
+    """In place of two classes that are called 0 and 1."""
+    path = tmp_path / "rows.csv"
+    pd.DataFrame(rows_with(["[0, 1]", "[1, 0]"])).to_csv(path, index=False)
+    with pytest.raises(DataError, match="a list of 0 and 1 for each class"):
+        read(path, task="multi")
+    pd.DataFrame(rows_with(["[INFO]", "[WARN]"])).to_csv(path, index=False)
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert caught.value.add == "--set data.task=single"

@@ -63,6 +63,15 @@ def test_labels_that_compete_are_named() -> None:
     assert caught.value.add is None
 
 
+def test_a_column_of_lists_holds_labels() -> None:
+    """The whole of it: its first item alone would lose the others; and it is no text."""
+    rows = [{"body": text, "emotions": ["a", "b"][: 1 + i % 2]} for i, text in enumerate(LONG)]
+    with pytest.raises(DataError) as caught:
+        read_table(rows, Columns(), labelled=True)
+    assert caught.value.add == "--text-column body --label-column emotions"
+    assert read_table(rows, Columns(("body",), "emotions"), labelled=True).kind == "multi"
+
+
 def test_a_column_that_is_found_is_not_proposed_again() -> None:
     """Nor is one that was given."""
     frame = pd.DataFrame({"text": ["a", "b"] * 5, "topic": LABELS, "Words": LONG})

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tightfit.data.sklearn_rows import labelled_rows, texts_of
+from tightfit.data.text_pair import TextPair
 
 TEXTS = [f"text {i}" for i in range(12)]
 IDS = np.arange(12) % 3
@@ -131,6 +132,14 @@ def test_a_missing_part_of_a_text() -> None:
     frame = pd.DataFrame({"a": ["x", None], "b": ["y", "z"]})
     with pytest.raises(ValueError, match="row 1 of column 'a' has none"):
         texts_of(frame, ["a", "b"])
+
+
+def test_a_frame_of_two_columns_is_pairs() -> None:
+    """Where pairs are wanted; of three columns two are to be named."""
+    frame = pd.DataFrame({"a": ["x", "y"], "b": ["z", "w"]})
+    assert texts_of(frame, None, pair=True) == [TextPair("x", "z"), TextPair("y", "w")]
+    with pytest.raises(ValueError, match="text_column is two of"):
+        texts_of(frame.assign(c="v"), None, pair=True)
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,15 @@ def test_the_estimator_takes_pairs(encoder: Path) -> None:
             model.predict(odd)
 
 
+def test_other_names_of_both_columns_are_proposed(run: Path) -> None:
+    """The run reads pairs already: nothing is said of texts that are joined."""
+    rows = pd.DataFrame(NEW).rename(columns={"premise": "text_a", "hypothesis": "text_b"})
+    with pytest.raises(DataError) as caught:
+        tightfit.evaluate(run, rows, progress=Progress())
+    assert caught.value.add == "--text-column text_a,text_b"
+    assert caught.value.next_step == "name the columns of both texts, the first one first:"
+
+
 def test_rows_are_checked_as_pairs(tmp_path: Path) -> None:
     """The same premise twice repeats nothing; the same pair does."""
     rows = [{"premise": "goal", "hypothesis": f"bank {i}", "label": str(i % 2)} for i in range(30)]

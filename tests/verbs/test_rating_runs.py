@@ -15,9 +15,9 @@ import tightfit
 from tests.command import cli
 from tests.exports import by_itself
 from tests.toy_setups import SHORT
-from tests.toys import FILLER, MONEY, SPORT, write_jsonl
+from tests.toys import FILLER, MONEY, SPORT, toy_rows, write_jsonl
 from tightfit import Run, TrainResult
-from tightfit.errors import UsageError
+from tightfit.errors import DataError, UsageError
 from tightfit.progress import Progress
 
 RATED = [*SHORT, "data.task=rating", "optim.lr=1e-2", "optim.epochs=8", "train.eval_every=40"]
@@ -99,6 +99,18 @@ def test_a_run_is_compared_with_another(run: TrainResult, others: Path) -> None:
     assert found["paired"]["p_value"] == 1
 
 
+def test_answers_of_another_kind_are_told_before_any_is_computed(
+    run: TrainResult, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what both runs are."""
+    rows = write_jsonl(tmp_path / "rows.jsonl", toy_rows(60))
+    more: dict[str, Any] = {"max_steps": 1, "settings": SHORT, "progress": Progress()}
+    other = tightfit.train(rows, model=str(bert), out=tmp_path / "run", **more).run
+    monkeypatch.setattr(Run, "predictor", property(lambda _: pytest.fail("it predicts")))
+    with pytest.raises(DataError, match=r"different kinds(.|\n)*data\.task=single in"):
+        tightfit.evaluate(run.run, rows, against=other, progress=Progress())
+
+
 def test_lines_and_columns_are_value_low_and_high(run: TrainResult, tmp_path: Path) -> None:
     """On standard output, in JSON and in a file alike."""
     (line,) = cli("predict", str(run.run), "--text", "goal market").stdout.splitlines()
@@ -154,6 +166,9 @@ def test_a_run_is_audited_and_listed(run: TrainResult) -> None:
     (listed,) = tightfit.runs(Path(run.run).parent)
     assert listed.score is not None
     assert listed.score.name == "spearman"
+    assert f"the score is Spearman in {run.run}" in cli("runs", str(run.run)).stderr.replace(
+        "\n", ""
+    )
 
 
 def test_few_rows_are_scored_by_trainings_without_them(bert: Path, tmp_path: Path) -> None:

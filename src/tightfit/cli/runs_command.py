@@ -12,7 +12,7 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table, size
 from tightfit.cli.front import open_front
-from tightfit.display import score_words
+from tightfit.display import score_name, score_words
 
 if TYPE_CHECKING:
     from tightfit.verbs.runs import ListedRun, RunList
@@ -47,9 +47,14 @@ def _show(found: RunList) -> list[RenderableType]:
     table = new_table("", "run", "data", ">score", ">rows", ">size", "date")
     for each in found:
         add_row(table, *_cells(each))
+    others: dict[str, list[str]] = {}
+    for each in found:
+        if each.score is not None and each.score.name != "accuracy":
+            others.setdefault(score_name(each.score.name), []).append(str(each.run))
     faulty = [each for each in found if each.fault]
     return [
         table,
+        *(f"the score is {name} in {', '.join(runs)}" for name, runs in others.items()),
         *(f"{each.run} is {each.state}: {each.fault}" for each in faulty),
         "checked by presence and size of the files; 'tightfit audit RUN' reads every byte",
     ]
@@ -66,5 +71,5 @@ def _cells(each: ListedRun) -> list[str]:
         told,
         f"{score.rows:,}" if score else "",
         size(each.bytes) if each.bytes else "",
-        (each.date or "")[:16].replace("T", " "),
+        (each.date or "")[:16].replace("T", "\N{NO-BREAK SPACE}"),
     ]

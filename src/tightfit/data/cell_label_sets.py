@@ -1,4 +1,4 @@
-"""Cells to sets of labels: lists, names with a sign between them, or several columns of 0 and 1."""
+"""Cells to sets of labels: lists, written ones too, or names with a sign between them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tightfit.config import TaskKind
+from tightfit.data.bracketed import are_bracketed, items
 from tightfit.data.cell_labels import (
     are_marks,
     is_blank,
@@ -56,7 +57,11 @@ def read_label_sets(
             raise places_without_names(chunk, [list(cell) for cell in cells], column)
         parts = [list(cell) for cell in cells]
         return _read(chunk, parts, names, untyped=False), separator or SIGNS[0]
-    written = ["" if is_missing(cell) else str(cell) for cell in cells]
+    written = ["" if is_missing(cell) else str(cell).strip() for cell in cells]
+    if are_bracketed(written):
+        parts = [items(cell) for cell in written]
+        _refuse_marks(chunk, parts)
+        return _read(chunk, parts, names, untyped=True), separator or SIGNS[0]
     sign = separator or next((s for s in SIGNS if any(s in cell for cell in written)), SIGNS[0])
     parts = [[part.strip() for part in cell.split(sign) if part.strip()] for cell in written]
     return _read(chunk, parts, names, untyped=untyped or isinstance(cells[0], str)), sign
@@ -82,6 +87,17 @@ def _refuse_unknown(chunk: Chunk, cells: list[Any], *, untyped: bool) -> None:
             allowed="an empty list for a row without any label",
             next_step="label them, or leave them out:",
             add="--set data.missing_label=drop",
+        )
+
+
+def _refuse_marks(chunk: Chunk, parts: list[list[str]]) -> None:
+    """Of written lists of 0 and 1 nobody knows what their places are called."""
+    lengths = {len(own) for own in parts}
+    if len(lengths) == 1 and min(lengths) > 1 and {x for own in parts for x in own} <= {"0", "1"}:
+        raise chunk.fault(
+            f"each label is a list of 0 and 1 for each class, such as {parts[0]!r}",
+            range(len(parts)),
+            next_step="write the names of the classes, or a column of 0 and 1 for each of them",
         )
 
 

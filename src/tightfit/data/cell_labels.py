@@ -13,6 +13,7 @@ from shlex import quote
 from typing import Any
 
 from tightfit.config import TaskKind
+from tightfit.data.bracketed import are_bracketed, items
 from tightfit.data.cell_text import describe, is_missing, refuse_surrogates
 from tightfit.data.column_hints import one_hot_columns
 from tightfit.data.nested import is_list, paths, reach
@@ -297,8 +298,9 @@ def _refuse_fractions(chunk: Chunk, labels: Sequence[str]) -> None:
 def _refuse_separated(chunk: Chunk, labels: Sequence[str]) -> None:
     """Look for several names in one label."""
     counts = Counter(labels)
-    if all(label[:1] == "[" and label[-1:] == "]" for label in counts):
-        raise _separated(chunk, labels, range(len(labels)), how="in brackets")
+    if are_bracketed(labels):
+        add = MULTI if any(len(items(label)) > 1 for label in counts) else SINGLE
+        raise _separated(chunk, labels, range(len(labels)), how="in brackets", add=add)
     for sign, share in SEPARATORS.items():
         joined = {label for label in counts if sign in label.strip(sign)}
         if sum(counts[label] for label in joined) < max(1, SEPARATED_SHARE * len(labels)):
@@ -309,19 +311,22 @@ def _refuse_separated(chunk: Chunk, labels: Sequence[str]) -> None:
         shared = sum(times[name] > 1 for name in names)
         if shared and shared >= share * len(names):
             rows = [index for index, label in enumerate(labels) if label in joined]
-            raise _separated(chunk, labels, rows, how=f"joined by {sign!r}", sign=sign)
+            add = f"{MULTI} --set data.label_separator={quote(sign)}"
+            raise _separated(chunk, labels, rows, how=f"joined by {sign!r}", add=add)
 
 
 def _separated(
-    chunk: Chunk, labels: Sequence[str], rows: Sequence[int], *, how: str, sign: str = ""
+    chunk: Chunk, labels: Sequence[str], rows: Sequence[int], *, how: str, add: str
 ) -> DataError:
+    classes = f"each of the {len(set(labels)):,} combinations as a class of its own"
     return several(
         chunk,
         rows,
         f"labels seem to be several, {how}, such as {labels[rows[0]]!r}",
-        next_step="to learn each label of a row; data.task=single trains each of the "
-        f"{len(set(labels)):,} combinations as a class of its own:",
-        add=f"{MULTI} --set data.label_separator={quote(sign)}" if sign else SINGLE,
+        next_step=f"to train {classes}:"
+        if add == SINGLE
+        else f"data.task=single trains {classes}; to learn each label of a row:",
+        add=add,
     )
 
 

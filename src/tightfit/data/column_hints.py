@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from tightfit.data.nested import is_list
+
 TEXT_LENGTH = 12
 """Mean characters of a cell from which on a column may be one of texts."""
 
@@ -92,8 +94,9 @@ def column_roles(cells: Mapping[str, Sequence[Any]]) -> tuple[list[str], list[st
     """
     filled = {name: _filled(column) for name, column in cells.items()}
     pair = [name for name in cells if name.strip().lower() in _pair_names(cells)]
-    texts = pair or [name for name, column in filled.items() if _is_text(column)]
-    labels = [name for name, column in filled.items() if name not in texts and _is_label(column)]
+    lists = [name for name, column in cells.items() if any(map(is_list, column))]
+    texts = pair or [n for n, column in filled.items() if n not in lists and _is_text(column)]
+    labels = [n for n, own in filled.items() if n in lists or (n not in texts and _is_label(own))]
     return texts, [name for name in labels if _LABEL_NAME.search(name)] or labels
 
 

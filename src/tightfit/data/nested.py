@@ -36,6 +36,9 @@ def is_list(cell: object) -> TypeGuard[Sequence[Any]]:
 
 def paths(cells: Iterable[object]) -> tuple[str, ...]:
     """The paths to all single values in these cells, as they come; the first ones of many."""
+    cells = list(cells)
+    if any(is_list(cell) and len(cell) > 1 and not any(map(_is_branch, cell)) for cell in cells):
+        return ()  # several single values: those rows of the same column with one are no path to it
     found: dict[str, None] = {}
     for cell in cells:
         found |= dict.fromkeys(_paths(cell, DEEPEST))

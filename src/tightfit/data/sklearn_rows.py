@@ -132,9 +132,9 @@ def _pairs(X: Any, text_column: str | list[str] | None) -> list[str]:
         ValueError: they are something else, or there are none.
     """
     if hasattr(X, "columns"):
-        names = _column_names(X, text_column)
+        names = _column_names(X, text_column, wanted=2)
         if len(names) != 2:
-            raise ValueError(f"a pair is two columns; text_column is one of {list(X.columns)}")
+            raise ValueError(f"a pair is two columns; text_column is two of {list(X.columns)}")
         X = list(zip(*(X[name] for name in names), strict=True))
     rows = list(X)
     if not rows:
@@ -157,12 +157,13 @@ def _column(X: Any, text_column: str | list[str] | None) -> list[str]:
     return [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
 
 
-def _column_names(X: Any, text_column: str | list[str] | None) -> list[str]:
-    """The columns of the text in a data frame."""
+def _column_names(X: Any, text_column: str | list[str] | None, wanted: int = 1) -> list[str]:
+    """The columns of the text in a data frame; unnamed, all of it where they are as many."""
     names = [text_column] if isinstance(text_column, str) else text_column
     if names is None:
-        if len(X.columns) != 1:
-            raise ValueError(f"name the texts: text_column is one of {list(X.columns)}")
+        if len(X.columns) != wanted:
+            which = "two" if wanted == 2 else "one"
+            raise ValueError(f"name the texts: text_column is {which} of {list(X.columns)}")
         return list(X.columns)
     for name in names:
         if name not in X.columns:

@@ -37,7 +37,7 @@ from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
 from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
-from tightfit.data.rows import Chunk, PartFault, Rows
+from tightfit.data.rows import JOINED, Chunk, PartFault, Rows
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import open_sheet
 from tightfit.data.table import Table
@@ -267,13 +267,15 @@ def as_named(data: Any, columns: Columns) -> tuple[Any, Columns]:
 
 @contextmanager
 def _no_half(columns: Columns) -> Iterator[None]:
-    """Take the advice from a fault to read a pair from one column."""
+    """Of a pair: take the advice from a fault to read one from one column, or to say it is one."""
     try:
         yield
     except DataError as fault:
         add = fault.add or ""
         if columns.pair and "--text-column" in add and "," not in add:
             fault.add, fault.next_step = None, NAME_BOTH
+        elif columns.pair and fault.next_step == JOINED:
+            fault.next_step = "name the columns of both texts, the first one first:"
         raise
 
 

@@ -51,6 +51,11 @@ class TimeLimit:
         return self.started + 60 * self.minutes
 
     @property
+    def told(self) -> str:
+        """The limit in words."""
+        return f"{self.minutes:g} minute{'' if self.minutes == 1 else 's'}"
+
+    @property
     def left(self) -> float:
         """Seconds until then; negative once it has passed."""
         return self.deadline - time.monotonic()
@@ -63,7 +68,7 @@ class TimeLimit:
         """
         if self.left <= 0:
             raise UsageError(
-                f"{self.minutes:g} minutes leave no time to train",
+                f"{self.told} leave{'s' if self.minutes == 1 else ''} no time to train",
                 seen=f"{self.minutes - self.left / 60:.2g} minutes for starting and reading",
                 next_step="raise --minutes, or give fewer rows with --limit",
             )
@@ -236,12 +241,12 @@ def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
         start = "head alone" if setup.config.head.start == "probe" else "start"
         return Decision(
             1,
-            f"{NO_TIME} after {spent:.2g} of {limit.minutes:g} minutes for reading, choosing and "
+            f"{NO_TIME} after {spent:.2g} of {limit.told} for reading, choosing and "
             f"loading; the {start} is sealed, or this step where it is better, at about "
             f"{max(spent, needed):.2g} minutes",
         )
     if fitting >= whole:
-        return Decision(whole, f"all of them fit into {limit.minutes:g} minutes")
+        return Decision(whole, f"all of them fit into {limit.told}")
     epochs = fitting / setup.schedule.steps_per_epoch
     rows = len(setup.train.targets)
     extent = f"{epochs:.2g} epochs" if epochs >= 1 else f"{int(epochs * rows):,} of {rows:,} rows"
@@ -249,6 +254,5 @@ def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
     over = f", {times} times over," if times > 1 else ""
     return Decision(
         fitting,
-        f"{extent}, the most that fits{over} into {limit.minutes:g} minutes "
-        f"at {timing.step:.3g} seconds a step",
+        f"{extent}, the most that fits{over} into {limit.told} at {timing.step:.3g} seconds a step",
     )

@@ -138,6 +138,8 @@ def evaluated(
     """What a run is worth on labelled rows; see :func:`tightfit.verbs.evaluate.evaluate`."""
     if data is None:
         return _on_validation_rows(run, goals, progress)
+    for other in filter(None, (against, *also)):
+        _refuse_unlike(other, run)
     table = read_table(data, columns, labelled=True)
     targets = run.task.encode(table)
     logits_NK = run.predictor.logits(table.texts, progress)
@@ -145,12 +147,12 @@ def evaluated(
     thresholds, confusion = _thresholds(run, logits_NK, targets, goals)
     paired: tuple[Compared, ...] = ()
     if against is not None:
-        theirs_NK = _alike(against, run).predictor.logits(table.texts, progress)
+        theirs_NK = against.predictor.logits(table.texts, progress)
         both = _said(run, logits_NK), _said(against, theirs_NK)
         paired = run.task.compare(targets, *both)
     all_scores = [scores]
     for other in also:
-        others_NK = _alike(other, run).predictor.logits(table.texts, progress)
+        others_NK = other.predictor.logits(table.texts, progress)
         all_scores.append(_score(other, others_NK, targets)[0])
     seeds = _over_seeds([run, *also], all_scores) if also else None
     first, second = (*paired, None, None)[:2]
@@ -275,8 +277,15 @@ def _why_not_halved(temperature: Scale, before: float, by_chance: float) -> str:
     )
 
 
-def _alike(other: Run, first: Run) -> Run:
-    """Another run, if it has the labels of the first."""
+def _refuse_unlike(other: Run, first: Run) -> None:
+    """Before anything is computed: answers of another kind, or other labels, tell nothing."""
+    kinds = other.task.kind, first.task.kind
+    if kinds[0] != kinds[1]:
+        raise DataError(
+            "the two runs give answers of different kinds and cannot be compared",
+            seen=f"data.task={kinds[0]} in {other.path}",
+            allowed=f"data.task={kinds[1]}, as in {first.path}",
+        )
     if other.task.names != first.task.names:
         raise DataError(
             "the two runs have different labels and cannot be compared",
@@ -284,7 +293,6 @@ def _alike(other: Run, first: Run) -> Run:
             allowed=", ".join(first.task.names),
             next_step="compare runs that were trained on the same labels",
         )
-    return other
 
 
 def _over_seeds(runs: Sequence[Run], found: Sequence[Any]) -> OverSeeds:

@@ -26,6 +26,7 @@ from tightfit.data.checks.findings import (
 )
 from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.table import Table
+from tightfit.data.text_pair import TextPair
 from tightfit.errors import MissingExtraError
 
 REPEATS: tuple[Kind, ...] = ("exact_duplicates", "near_duplicates", "shared", "contradictory")
@@ -136,6 +137,17 @@ def test_examples_say_what_is_wrong() -> None:
     found = check_table(table, test=Table(["a", "something of the test"])).found
     assert {kind: [(e.row, e.why) for e in found[kind].examples] for kind in KINDS} == WHY
     assert found["markup"].examples[0].text == "so <b>bold"
+
+
+def test_a_pair_lacks_a_text_where_one_of_both_is_empty() -> None:
+    """Training would stop there; an example shows the beginnings of both."""
+    pairs = [TextPair("a b", "c d"), TextPair("a" * 40, ""), TextPair(" ", "c"), TextPair("", "")]
+    empty = of_texts(pairs, label_errors=False).found["empty"]
+    why = ["no second text", "no first text", "1 invisible characters"]
+    assert [(each.row, each.why) for each in empty.examples] == [*enumerate(why, 1)]
+    assert empty.examples[0].text == "a" * 36 + "… | "
+    words = quick_warnings(pairs, strata=[0] * 4, counts={}, held=[])
+    assert "3 of 4 training rows have no visible character in one of their texts" in words
 
 
 def test_near_duplicates_say_how_near() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from tightfit.data.text_pair import TextPair
+
 _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 """Unicode categories of controls, formats (zero-width ones among them) and separators."""
 
@@ -29,6 +31,12 @@ def is_empty(text: str) -> bool:
     return not text[:1].isalnum() and all(
         unicodedata.category(character) in _INVISIBLE for character in text
     )
+
+
+def lacks_text(text: str) -> bool:
+    """Whether there is nothing to read; of a pair, in either text."""
+    parts = (text.first, text.second) if isinstance(text, TextPair) else (text,)
+    return any(map(is_empty, parts))
 
 
 def find_undecodable(text: str) -> tuple[int, str] | None:

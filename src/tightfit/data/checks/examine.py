@@ -8,7 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tightfit.data.checks.characters import find_decomposed, find_undecodable, is_empty
+from tightfit.data.checks.characters import (
+    find_decomposed,
+    find_undecodable,
+    is_empty,
+    lacks_text,
+)
 from tightfit.data.checks.findings import (
     KINDS,
     Example,
@@ -25,6 +30,7 @@ from tightfit.data.checks.spelling import likely_meant
 from tightfit.data.checks.suspects import find_suspects, judgeable_rows
 from tightfit.data.labels import class_counts, own_classes
 from tightfit.data.table import Table
+from tightfit.data.text_pair import TextPair
 from tightfit.extras import ensure
 from tightfit.progress import Progress
 
@@ -209,9 +215,9 @@ class _Rows:
         return self._finding(cut, lambda count: f"{count:,} tokens; {max_length:,} are read")
 
     def characters(self) -> dict[Kind, Finding]:
-        empty = {row: len(text) for row, text in enumerate(self.texts) if is_empty(text)}
+        empty = {row: text for row, text in enumerate(self.texts) if lacks_text(text)}
         return {
-            "empty": self._finding(empty, lambda length: f"{length:,} invisible characters"),
+            "empty": self._finding(empty, _emptiness),
             "undecodable": self._places(find_undecodable),
             "unicode_form": self._places(find_decomposed),
             "markup": self._places(find_markup),
@@ -258,6 +264,13 @@ class _Rows:
     def _two_labels(self, found: tuple[int, int, int]) -> str:
         label, other_label, row = found
         return f"{self.names[label]} here, {self.names[other_label]} in {self.place(row)}"
+
+
+def _emptiness(text: str) -> str:
+    """What is not to be read in a row."""
+    if not isinstance(text, TextPair) or is_empty(text):
+        return f"{len(text):,} invisible characters"
+    return f"no {'first' if is_empty(text.first) else 'second'} text"
 
 
 def _suspicion(found: Suspected) -> str:

@@ -6,6 +6,8 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from tightfit.data.text_pair import TextPair
+
 Kind = Literal[
     "exact_duplicates",
     "near_duplicates",
@@ -30,7 +32,7 @@ MEANING: dict[Kind, str] = {
     "contradictory": "a text that also has another label",
     "suspect_labels": "a label that the other rows speak against",
     "truncated": "more tokens than the model will read",
-    "empty": "no visible character",
+    "empty": "no visible character; of a pair in one of its texts",
     "undecodable": "characters that were lost or misread",
     "markup": "HTML tags, or entities such as &lt; and #39;",
     "label_spelling": "a label that others spell with another case or Unicode form",
@@ -125,6 +127,10 @@ def excerpt(text: str, start: int = 0) -> str:
 
     Runs of spaces and line ends become one space; what cannot be seen is written as an escape.
     """
+    if isinstance(text, TextPair) and not start:
+        half = EXCERPT // 2
+        parts = (text.first, text.second)
+        return " | ".join(excerpt(x[:half] + "…" * (len(x) > half)) for x in parts)
     # A little of what stands before helps to find the place, unless that is the beginning anyway.
     first = start - EXCERPT // 4 if start > EXCERPT // 2 else 0
     piece = _SPACES.sub(" ", text[first : first + EXCERPT]).strip(" ")

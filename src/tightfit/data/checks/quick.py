@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tightfit.data.cell_labels import NOTHING
-from tightfit.data.checks.characters import find_undecodable, is_empty
+from tightfit.data.checks.characters import find_undecodable, lacks_text
 from tightfit.data.checks.markup import find_markup
 from tightfit.data.checks.repeats import contradictory_rows, repeated_rows, text_key
 from tightfit.data.checks.spelling import spelling_warning
+from tightfit.data.text_pair import are_pairs
 from tightfit.errors import first_few
 
 LOPSIDED = 10.0
@@ -38,11 +39,12 @@ def quick_warnings(
     """
     keys = [text_key(text) for text in texts]
     held_keys = {text_key(text) for text in held} - {""}
+    blank = f"have no visible character{' in one of their texts' if are_pairs(texts) else ''}"
     faults = {
         "repeat an earlier row": len(repeated_rows(keys, strata)),
         "have a text that also has another label": len(contradictory_rows(keys, strata)),
         "are also validation rows, which flatters the score": sum(key in held_keys for key in keys),
-        "have no visible character": sum(map(is_empty, texts)),
+        blank: sum(map(lacks_text, texts)),
         "have a text such as 'nan' or 'null', which may stand for none": sum(map(_is_none, texts)),
         "hold characters that were lost or misread": _count(texts, find_undecodable),
         "hold HTML markup such as &lt; or #39;": _count(texts, find_markup),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -193,3 +194,18 @@ def test_faulty_rows_are_told_before_anything_heavy_is_imported(tmp_path: Path) 
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True)
     assert [told.stdout.count(words) for words in FAULTY_ROWS.values()] == [2] * len(files)
     assert told.stdout.endswith("\n.\n"), told.stdout
+
+
+def test_sigterm_ends_a_verb_by_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with its own exit code; what stood there before stands there again."""
+
+    def stopped(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert before is signal.SIG_DFL, "or this would end the tests"
+    replace(monkeypatch, "plan", stopped)
+    result = cli("plan")
+    assert (result.exit_code, result.stdout) == (143, "")
+    assert "error: terminated\n  next:    give the same command again" in result.stderr
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -142,3 +142,20 @@ def test_completion() -> None:
     assert ("tight", config.recipe_about("tight")) in complete_recipe()
     found = ["optim.label_smoothing=", "optim.lora_plus=", "optim.lr="]
     assert complete_setting("optim.l") == found
+
+
+def test_a_second_value_of_an_option_is_refused() -> None:
+    """The first would be lost, and nobody would see it."""
+    result = cli("evaluate", "r", "--data", "a.csv", "--data", "b.csv")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'--data': is given 2 times, and takes one value" in result.stderr
+
+
+def test_data_of_a_training_may_be_given_several_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it counts; one is given on as it stands."""
+    recorder = Recorder(like_result({}))
+    replace(monkeypatch, "dry_run", recorder)
+    for given, seen in ((["a.csv"], "a.csv"), (["a.csv", "b.tsv"], "a.csv + b.tsv")):
+        options = [part for name in given for part in ("--data", name)]
+        assert cli("train", *options, "--dry-run", "--json").exit_code == 0
+        assert str(recorder.arguments[0]) == seen

@@ -15,7 +15,9 @@ import pytest
 from tests.data.texts import iter_texts
 from tests.toys import toy_rows, write_jsonl
 from tightfit.data.compressed import COMPRESSED, plain_suffix
-from tightfit.data.sources import Columns, open_rows, read_table
+from tightfit.data.many_files import Sources
+from tightfit.data.sources import Columns, check_source, open_rows, read_table
+from tightfit.data.table import Table
 from tightfit.errors import DataError
 
 Compress = Callable[[bytes], bytes]
@@ -164,3 +166,51 @@ def test_a_file_whose_name_looks_like_a_pattern(tmp_path: Path) -> None:
     """Is that file."""
     write_jsonl(tmp_path / "rows[1].jsonl", toy_rows(3))
     assert len(read_table(tmp_path / "rows[1].jsonl", Columns(), labelled=False)) == 3
+
+
+# --- sources that are named one by one -------------------------------------------------------
+
+
+@pytest.fixture
+def january(tmp_path: Path) -> Path:
+    """Three rows of a CSV, behind a column that nobody asks for."""
+    path = tmp_path / "january.csv"
+    path.write_text("day,text,label\n1,a,x\n1,b,y\n2,c,x\n")
+    return path
+
+
+def joined_with(january: Path, name: str, content: str) -> Table:
+    """The rows of that file and of another."""
+    other = january.with_name(name)
+    other.write_text(content)
+    return read_table(Sources((str(january), str(other))), Columns(), labelled=True)
+
+
+def test_rows_of_several_sources_are_joined(january: Path) -> None:
+    """Whatever their formats and their other columns."""
+    table = joined_with(january, "more.jsonl", '{"text": "d", "label": "z"}\n')
+    assert (table.texts, table.labels) == (["a", "b", "c", "d"], ["x", "y", "x", "z"])
+    assert table.source == f"{january} + {january.with_name('more.jsonl')}"
+
+
+def test_classes_with_names_of_their_own_are_joined_by_name(january: Path) -> None:
+    """Where only one source knows them, or all know the same."""
+    table = read_table(Sources(("sample", str(january))), Columns(), labelled=True)
+    assert set(table.labels or ()) == {"World", "Sports", "Business", "Sci/Tech", "x", "y"}
+    table = read_table(Sources(("sample", "sample:test")), Columns(), labelled=True)
+    assert table.label_names == ("World", "Sports", "Business", "Sci/Tech")
+
+
+def test_labels_of_other_kinds_are_not_joined(january: Path) -> None:
+    """Numbers and names would become classes side by side."""
+    with pytest.raises(DataError, match=r"january\.csv: names; .*more\.csv: integers"):
+        joined_with(january, "more.csv", "text,label\nd,1\ne,2\n")
+
+
+def test_a_fault_of_one_of_several_names_it(january: Path) -> None:
+    """And its line; before all rows are read, a column that it lacks."""
+    with pytest.raises(DataError, match=r"more\.csv: rows without a label\n.*line 3"):
+        joined_with(january, "more.csv", "text,label\nd,x\ne,\n")
+    both = Sources((str(january), "sample"))
+    with pytest.raises(DataError, match="sample has no column 'day'"):
+        check_source(both, Columns(text=("day",)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tightfit.data import readers_delimited
 from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.data.text_files import TextForm
@@ -88,6 +89,7 @@ def marked(cell: list[str]) -> str:
 
 
 STRAY = ['"stray,x', "text a,y", "text b,y", "text c,x", 'a pipe of 5",x']
+FAR = ['"stray,x', "words 1,y", "words 2,y", 'a pipe of 5",x']
 LETTER = ['"Hello,', "a thought, a line", "another, as long", 'bye",x']
 
 
@@ -100,6 +102,21 @@ def test_stray_marks_swallow_no_rows_between_quoted_ones(tmp_path: Path) -> None
     assert len(table) == 41
     table = read_table(written(tmp_path, "b.csv", marked(LETTER)), Columns(), labelled=True)
     assert (len(table), table.texts[8][-4:]) == (41, "\nbye")
+
+
+@pytest.mark.parametrize("quoted", ["a text", '"a text, which needs them"'])
+def test_a_stray_mark_far_down_swallows_no_rows(
+    quoted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the beginning by which the form of a file is found out."""
+    monkeypatch.setattr(readers_delimited, "SAMPLE_CHARACTERS", 200)
+    rows = [f"{quoted},{'xy'[i % 2]}" for i in range(100)]
+    path = written(tmp_path, "rows.csv", "\n".join(["text,label", *rows, *FAR, ""]))
+    check_source(path, Columns())
+    with pytest.raises(DataError, match=f"mark on line {len(rows) + 2:,} may be one, or many"):
+        read_table(path, Columns(), labelled=True)
+    table = read_table(path, Columns(form=TextForm(quoting="double")), labelled=True)
+    assert len(table) == len(rows) + 1
 
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "NULL", "None", "N/A", "?", " nan "])

@@ -35,8 +35,8 @@ MENDED = {
     "11/float.csv": (r"data\.task=single", "--set data.task=rating"),
     "11/onehot.jsonl": ("one 1 among zeros", "--label-column label.0,label.1"),
     "20/nli.tsv": (
-        "joined with a space; two that belong(.|\n)*data.pair=true",
-        "--text-column premise,hypothesis",
+        "the two texts are a pair; without",
+        "--text-column premise,hypothesis --set data.pair=true",
     ),
     "36/one-sheet.xlsx": ("no column 'text'", "--text-column 'Customer wrote' --label-column Team"),
     "36/tickets.ods": ("no column 'text'", "--text-column 'Customer wrote' --label-column Team"),

@@ -302,6 +302,18 @@ def test_create_never_deletes_what_is_not_a_run(
     assert folder.config.exists()
 
 
+@pytest.mark.parametrize("ours", ["config.toml", "manifest.json"])
+def test_a_project_with_a_file_of_that_name_is_no_run(tmp_path: Path, ours: str) -> None:
+    """Web sites have such files, too; nothing of them is deleted."""
+    for name in (ours, "thesis.txt"):
+        (tmp_path / name).write_text("precious")
+    with pytest.raises(UsageError, match=r"no part of a run(.|\n)*thesis\.txt"):
+        storage.check_may_create(tmp_path, overwrite=True)
+    with pytest.raises(UsageError, match="no part of a run"):
+        storage.create(tmp_path, overwrite=True)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_looking_ahead_refuses_what_create_would(
     tmp_path: Path, folder: RunFolder, overwrite: bool

@@ -18,6 +18,7 @@ from tightfit.config import ASKED, Decision
 from tightfit.errors import ArtefactError, BudgetError, SettingsError
 from tightfit.model.side_head import SIDE_FILE, SideHead
 from tightfit.run import Run
+from tightfit.verbs import run_training
 
 BUCKETS = 512
 PARAMETERS = 2 * (BUCKETS + 1)
@@ -189,6 +190,17 @@ def test_where_it_adds_nothing_it_costs_nothing(bert: Path, rows: Path, tmp_path
     assert run.plan.total == run.plan.adapters + run.plan.head
     assert "side_solved" not in run.proofs
     assert not (run.path / "adapter" / SIDE_FILE).exists()
+
+
+def test_one_that_is_left_out_at_the_end_is_counted_nowhere(
+    bert: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the gates, nor in what the training tells of itself."""
+    none = Decision(0.0, "left out")
+    monkeypatch.setattr(run_training, "weigh_side", lambda *_: none)
+    run = trained(bert, rows, tmp_path / "run", "head.side=64")
+    assert run.plan.side is None
+    assert run.metrics.train.total == run.plan.total == run.proofs["gates"]["saved"]
 
 
 def test_rows_without_one_class_have_none(bert: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -38,6 +39,8 @@ APOLOGY = (
 
 READER_GONE = 128 + 13
 """Exit code when nobody reads the answer any more: what a shell reports for SIGPIPE."""
+
+AGAIN = "give the same command again"
 
 _ARGUMENTS: ContextVar[list[str]] = ContextVar("_ARGUMENTS")
 """With what this process, or a test in it, was called."""
@@ -113,7 +116,7 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
     """
     front = Front(sys.stdout)
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), _ended_by_words():
             yield front
     except BrokenPipeError:
         # The interpreter flushes standard output once more when it ends.
@@ -132,6 +135,27 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
 
         front.show(Text.assemble(("error: ", "bold red"), words))
         raise typer.Exit(fault.exit_code if fault else 1) from None
+
+
+@contextmanager
+def _ended_by_words() -> Iterator[None]:
+    """SIGTERM ends a verb as Ctrl-C does: with words, and what it had begun put away.
+
+    Where somebody else waits for the signal, nothing is changed; a training waits by itself.
+    """
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Interrupted("terminated", signal_number=number, next_step=AGAIN)
 
 
 class WithArguments(TyperGroup):
@@ -187,9 +211,7 @@ def _as_fault(error: BaseException) -> Fault | None:
     if isinstance(error, Fault):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted(
-            "interrupted", signal_number=signal.SIGINT, next_step="give the same command again"
-        )
+        return Interrupted("interrupted", signal_number=signal.SIGINT, next_step=AGAIN)
     # torch has its own class for GPUs, and a bare RuntimeError for the CPU.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return _out_of_memory(error)

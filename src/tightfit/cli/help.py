@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from copy import copy
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 WIDTH = 76
@@ -27,6 +29,16 @@ def examples(lines: str) -> str:
 
 class VerbHelp(TyperCommand):
     """A verb whose epilog is its examples; the end of its help is made when that is asked for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse a second value of an option that has one: the first would be lost unseen."""
+        given: list[Any] = self.make_parser(ctx).parse_args(args=list(args))[2]
+        for option, times in Counter(given).items():
+            one = option.param_type_name == "option" and not (option.multiple or option.is_flag)
+            if one and times > 1:
+                words = f"is given {times} times, and takes one value"
+                raise typer.BadParameter(words, ctx=ctx, param=option)
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help page."""

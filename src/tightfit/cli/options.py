@@ -135,15 +135,17 @@ def complete_setting(incomplete: str) -> list[str]:
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run, such as runs/001.")]
 
-_rows = in_data(
-    metavar="ROWS",
+_FORMS = (
     # The backslashes keep rich from reading these brackets as its own.
-    help="A file: .csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .xlsx, .ods or .pkl, with "
+    "A file: .csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .xlsx, .ods or .pkl, with "
     "#PART a sheet or split of it; hf:NAME\\[@REVISION]\\[:CONFIG\\[:SPLIT]]; or the "
-    "built-in sample, sample:test.",
+    "built-in sample, sample:test."
 )
-Data = Annotated[str, _rows]
-TrainData = Annotated[str | None, _rows]
+Data = Annotated[str, in_data(metavar="ROWS", help=_FORMS)]
+TrainData = Annotated[
+    list[str] | None,
+    in_data(metavar="ROWS", help=f"{_FORMS} May be repeated: the rows are joined."),
+]
 """Rows, which label names may stand in for."""
 
 TextColumn = Annotated[

@@ -22,6 +22,7 @@ from tightfit.errors import UsageError
 
 if TYPE_CHECKING:
     from tightfit import Forecast, Run, TrainResult
+    from tightfit.data.many_files import Sources
     from tightfit.metrics.interval import TaskScores
     from tightfit.training.summary import Continued
 
@@ -52,6 +53,7 @@ tightfit train --data news.csv --text-column title,body --label-column topic
 tightfit train --data hf:ag_news --model roberta-base --recipe paper
 tightfit train --data train.csv --set optim.lr=5e-4 --set optim.epochs=5
 tightfit train --data train.csv --minutes 10
+tightfit train --data january.csv --data february.csv
 tightfit train --data train.csv --dry-run
 tightfit train --data few.csv --unlabelled many.txt
 tightfit train --label-names "world news,sports,business,science"
@@ -133,7 +135,8 @@ def train(
 
     with open_front(debug=debug) as front:
         _refuse_contradictions(out, resume=resume, overwrite=overwrite, dry_run=dry_run)
-        _check_source(data, label_names, unlabelled, dry_run=dry_run)
+        rows = _source(data)
+        _check_source(rows, label_names, unlabelled, dry_run=dry_run)
         shared: dict[str, Any] = {
             "validation": validation,
             "from_run": from_run,
@@ -150,11 +153,11 @@ def train(
             "settings": settings or (),
         }
         if dry_run:
-            forecast = tightfit.dry_run(data, **shared)
+            forecast = tightfit.dry_run(rows, **shared)
             front.tell(forecast, lambda: _forecast_words(forecast, front.people), as_json=as_json)
             return
         shared |= {"label_names": label_names, "unlabelled": unlabelled, "out": out}
-        result = tightfit.train(data, resume=resume, overwrite=overwrite, **shared)
+        result = tightfit.train(rows, resume=resume, overwrite=overwrite, **shared)
         if is_first_process():
             front.tell(result, lambda: _closing_words(result, front.people), as_json=as_json)
 
@@ -179,8 +182,17 @@ def _refuse_contradictions(
         )
 
 
+def _source(data: list[str] | None) -> str | Sources | None:
+    """What is meant by ``--data``, which may be there several times."""
+    from tightfit.data.many_files import Sources
+
+    if not data:
+        return None
+    return data[0] if len(data) == 1 else Sources(tuple(data))
+
+
 def _check_source(
-    data: str | None, label_names: str | None, unlabelled: str | None, *, dry_run: bool
+    data: object, label_names: str | None, unlabelled: str | None, *, dry_run: bool
 ) -> None:
     if data is None and label_names is None:
         raise UsageError(

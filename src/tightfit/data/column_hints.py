@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
 from tightfit.data.nested import is_list
+from tightfit.errors import DataError
 
 TEXT_LENGTH = 12
 """Mean characters of a cell from which on a column may be one of texts."""
@@ -38,6 +40,9 @@ PAIRS = (
     ("query", "passage"),
 )
 """Names of two columns whose texts are judged together."""
+
+AS_PAIR = "--set data.pair=true"
+"""The option that has them read so."""
 
 _MARKS = {
     **dict.fromkeys(("1", "1.0", "true"), True),
@@ -83,6 +88,15 @@ def likely_options(
     options = ["--text-column", _joined(texts)] if text else []
     options += ["--label-column", labels[0]] if label else []
     return shlex.join(options) or None
+
+
+def propose_pair(fault: DataError) -> None:
+    """Have a proposed command take two texts that are usually judged together as a pair."""
+    parts = shlex.split(fault.add or "")
+    columns = [split_names(name) for flag, name in pairwise(parts) if flag == "--text-column"]
+    if any(map(_pair_names, columns)):
+        fault.add = f"{fault.add} {AS_PAIR}"
+        fault.next_step = f"the two texts are a pair; without {AS_PAIR} they are one, with a space:"
 
 
 def column_roles(cells: Mapping[str, Sequence[Any]]) -> tuple[list[str], list[str]]:

@@ -91,6 +91,8 @@ class DataFacts:
     """Source, split and fingerprints; a run that was imported knows its source alone."""
 
     source: str
+    sources: tuple[str, ...] = ()
+    """Each of them, where the rows of several are joined."""
     imported: bool = False
     validation_source: str = ""
     held_out: bool = True

@@ -1,16 +1,109 @@
-"""Several files as one source: the shards of a data set, in the order of their names."""
+"""Several files as one source: the shards of a data set, or sources that are named one by one."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tightfit.data.compressed import plain_suffix
 from tightfit.data.rows import Chunk, Origin, Rows
-from tightfit.errors import DataError
+from tightfit.data.table import Table
+from tightfit.errors import DataError, first_few
 
 GLOB_SIGNS = frozenset("*?[")
+FOLDERS_NAMED = 5
+"""Folders that an error message lists."""
+
+_OF_A_ROW = ("texts", "labels", "label_sets", "groups")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Sources of any kinds whose rows are joined, one after another, as ``--data A --data B``."""
+
+    names: tuple[str, ...]
+    """Each as a single source would be named."""
+
+    def __str__(self) -> str:
+        return " + ".join(self.names)
+
+    def each(self, look: Callable[[str], list[str]]) -> list[str]:
+        """What is found in all of them, one by one.
+
+        Raises:
+            DataError: of the first that has a fault; no columns are proposed that others lack.
+        """
+        found: list[str] = []
+        for name in self.names:
+            try:
+                found += look(name)
+            except DataError as fault:
+                if name != self.names[0] and "-column" in (fault.add or ""):
+                    fault.add = None
+                    fault.next_step = f"name its columns as they are named in {self.names[0]}"
+                raise
+        return found
+
+    def joined(self, tables: Sequence[Table]) -> Table:
+        """The rows of all sources, counted from 0; labels go by name where names differ.
+
+        Args:
+            tables: those of the sources, each read by itself.
+
+        Raises:
+            DataError: labels of one kind stand in one source, and of another kind in another.
+        """
+        alike = len({table.label_names for table in tables}) == 1
+        tables = tables if alike else list(map(_by_name, tables))
+        kinds = {name: _kind(table) for name, table in zip(self.names, tables, strict=True)}
+        if len(set(kinds.values())) > 1:
+            raise DataError(
+                "sources that are joined have labels of different kinds",
+                seen="; ".join(f"{name}: {kind}" for name, kind in kinds.items()),
+                next_step="write the labels alike in all of them, or leave one out",
+            )
+        rows: dict[str, Any] = {name: _chained(tables, name) for name in _OF_A_ROW}
+        values = {table.label_values for table in tables}
+        return replace(
+            tables[0],
+            **rows,
+            source=str(self),
+            label_values=values.pop() if len(values) == 1 else None,
+            left_out=sum((Counter(table.left_out) for table in tables), Counter()),
+            places=None,
+            unit="row",
+            numbers=None,
+        )
+
+
+def _by_name(table: Table) -> Table:
+    """The same rows, their labels called what the source calls them."""
+    if table.label_names is None:
+        return table
+    names = table.label_names
+    labels = None if table.labels is None else [names[label] for label in table.labels]
+    sets = table.label_sets and [tuple(names[int(x)] for x in own) for own in table.label_sets]
+    return replace(table, labels=labels, label_sets=sets, label_names=None, label_values=None)
+
+
+def _kind(table: Table) -> str:
+    """What the labels of a source are, in words."""
+    if table.targets is None:
+        return "no labels"
+    if table.label_sets is not None:
+        some = next((own[0] for own in table.label_sets if own), "")
+        return "several numbers a row" if isinstance(some, int) else "several names a row"
+    kinds = {float: "ratings", int: "integers"}
+    return kinds.get(type(table.targets[0]), "names")
+
+
+def _chained(tables: Sequence[Table], name: str) -> list[Any] | None:
+    columns = [getattr(table, name) for table in tables]
+    return None if None in columns else [cell for column in columns for cell in column]
 
 
 def is_many(path: Path) -> bool:
@@ -36,11 +129,16 @@ def files_of(path: Path, known: Collection[str]) -> list[Path]:
         found = [Path(name) for name in glob.glob(str(path), recursive=True)]
     files = sorted(file for file in found if file.is_file())
     if not files:
+        inside = sorted(f"{each.name}/" for each in found)
         raise DataError(
             "a folder instead of a file of rows, and no files in it"
             if path.is_dir()
             else "no file matches the pattern",
-            seen=path,
+            seen=f"{path}, in which are {first_few(inside, FOLDERS_NAMED)}" if inside else path,
+            next_step="a label is not read from a folder's name: write one file with a column of "
+            "texts and one of labels"
+            if inside
+            else None,
         )
     strange = [file.name for file in files if plain_suffix(file) not in known]
     if strange:

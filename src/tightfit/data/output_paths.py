@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tightfit.data.many_files import is_many
+from tightfit.data.many_files import Sources, is_many
 from tightfit.errors import UsageError
 from tightfit.storage import RunFolder
 from tightfit.storage.whole import PARTIAL_SUFFIX
@@ -67,9 +67,11 @@ def refuse_inside_run(out: Path) -> None:
             )
 
 
-def _files(sources: tuple[object, ...]) -> Iterator[Path]:
+def _files(sources: Sequence[object]) -> Iterator[Path]:
     """The files that are meant, as far as they are there."""
     for source in sources:
+        if isinstance(source, Sources):
+            yield from _files(source.names)
         if not isinstance(source, str | Path):
             continue
         path = Path(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -39,6 +40,8 @@ TITLE_ROWS = 10
 
 CLASSES_NAMED = 5
 """Values of a class that a hint lists."""
+
+_SUSPECT = "each of its lines could be a row"
 
 _BROKEN = 'a cell that begins with a quote ends with one, those between are doubled: "say ""hi"""'
 
@@ -92,7 +95,10 @@ class Delimited:
         try:
             with open_text(self.path, self.origin, self.encoding) as file:
                 lines = islice(file, form.skipped, None)
-                yield from form.dialect.rows(lines, form.widths, form.skipped + 1)
+                for line, cells in form.dialect.rows(lines, form.widths, form.skipped + 1):
+                    if form.swallowing is not None and form.swallowing.suspects(cells):
+                        raise QuoteFault(line, _SUSPECT, ambiguous=True)
+                    yield line, cells
         except QuoteFault as fault:
             raise self.quote_fault(fault) from fault
 
@@ -194,13 +200,11 @@ def delimited_rows(file: Delimited) -> Rows:
     """The named columns of a file.
 
     Raises:
-        DataError: two have the same name.
+        DataError: two have the same name, or one of the first rows may be many.
     """
     form = file.form
-    if form.swallows is not None:
-        raise file.quote_fault(
-            QuoteFault(form.swallows, "each of its lines could be a row", ambiguous=True)
-        )
+    if form.swallowing is not None and any(map(form.swallowing.suspects, form.sample)):
+        deque(file.form_rows(), maxlen=0)  # stops at that row, with its line
     first, told = form.header, list(file.told)
     if _is_headless_ag_news(form):
         file = replace(file, columns=_AG_COLUMNS, header_rows=0)

@@ -33,8 +33,42 @@ HEADING_LENGTH, HEADING_WORDS = 60, 8
 NAMES = {"\t": "tab", ",": "comma", "\x1f": "\\x1f", "\x01": "\\x01"}
 
 _SEP_LINE = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)
+_BREAK = re.compile(r"\r\n|\r|\n")
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
+
+
+@dataclass(frozen=True)
+class Swallowing:
+    """Tells rows that a stray quotation mark swallows from a cell of many lines.
+
+    Each line of it could be a row by itself. And no line of the file's beginning needs its marks,
+    or those within the cell have a value, such as a label, that other rows have in the same place.
+    """
+
+    delimiter: str
+    width: int
+    """Cells of a row."""
+    simple: bool
+    """Whether no line needs its marks."""
+    known: tuple[frozenset[str], ...]
+    """What stands more than once in each place."""
+
+    def suspects(self, cells: Sequence[str]) -> bool:
+        """Whether a row has such a cell."""
+        for place, cell in enumerate(cells):
+            parts = [line.split(self.delimiter) for line in _lines(cell) if line]
+            if len(parts) < SWALLOWED:
+                continue
+            rows = [[*cells[:place], *parts[0]], *parts[1:-1], [*parts[-1], *cells[place + 1 :]]]
+            if all(len(row) == self.width for row in rows):
+                return self.simple or self._share_a_value(rows[1:-1])
+        return False
+
+    def _share_a_value(self, rows: Sequence[Sequence[str]]) -> bool:
+        """Whether, in one place, each has what at least two of the others have there."""
+        places = zip(self.known, zip(*rows, strict=True), strict=False)
+        return any(known.issuperset(column) for known, column in places)
 
 
 @dataclass(frozen=True)
@@ -52,8 +86,8 @@ class Form:
     """The first rows below it, as far as they could be read."""
     told: tuple[str, ...] = ()
     """What was found out, a line each."""
-    swallows: int | None = None
-    """The line of a cell that would swallow rows, if its quotation mark is none."""
+    swallowing: Swallowing | None = None
+    """What tells a cell that would swallow rows, if its quotation mark is none."""
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -84,9 +118,9 @@ def sniff(sample: str, form: TextForm, default: str | None, *, whole: bool) -> F
         return None
     header, below = tuple(rows[0]), [tuple(row) for row in rows[1:]]
     skipped = 1 if line else 0
-    swallows = None
-    if form.quoting == "auto" and quotes == "double":
-        swallows = _swallowing(sample, dialect, len(header), skipped + 1)
+    swallowing = None
+    if form.quoting == "auto" and quotes == "double" and len(header) > 1:
+        swallowing = _swallowing(sample, dialect, len(header))
     return Form(
         dialect,
         header,
@@ -94,7 +128,7 @@ def sniff(sample: str, form: TextForm, default: str | None, *, whole: bool) -> F
         skipped,
         tuple(below),
         _told(dialect, form, default),
-        swallows,
+        swallowing,
     )
 
 
@@ -229,39 +263,24 @@ def _is_spaced(
     return fault is None and len({len(row) for row in rows}) == 1
 
 
-def _swallowing(sample: str, dialect: Dialect, width: int, first_line: int) -> int | None:
-    """The line of a cell of many lines, where each of these could be a row by itself.
-
-    So it is where no line of the sample needs its quotation marks, or where those within the cell
-    have a value, such as a label, that other rows have in the same place.
-    """
-    if '"' not in sample:
-        return None
+def _swallowing(sample: str, dialect: Dialect, width: int) -> Swallowing | None:
+    """What tells them, from the beginning of a file; None where that cannot be read."""
     whole = sample[: max(sample.rfind("\n"), sample.rfind("\r")) + 1] or sample
-    lines = [dialect.cells(line) for line in StringIO(whole, newline="")]
-    simple = all(len(cells) == width for cells in lines if any(cells))
+    bare = [dialect.cells(line) for line in StringIO(whole, newline="")]
     try:
-        rows = list(dialect.rows(StringIO(whole, newline=""), (), first_line))
+        rows = [cells for _, cells in dialect.rows(StringIO(whole, newline=""), ())]
     except QuoteFault:
         return None
-    ends = [*(line for line, _ in rows[1:]), first_line + len(lines)]
-    spans = [(line, end, cells) for (line, cells), end in zip(rows, ends, strict=True)]
-    short = [cells for line, end, cells in spans if end - line == 1 and len(cells) == width]
-    for line, end, _ in spans:
-        own = [cells for cells in lines[line - first_line : end - first_line] if any(cells)]
-        even = len(own) >= SWALLOWED and all(len(cells) == width for cells in own)
-        if even and (simple or _share_a_value(own[1:-1], short)):
-            return line
-    return None
+    even = [cells for cells in rows if len(cells) == width and not any(map(_lines, cells))]
+    columns = map(Counter, zip(*even, strict=True))
+    known = [frozenset(cell for cell, times in x.items() if times > 1) for x in columns]
+    simple = all(len(cells) == width for cells in bare if any(cells))
+    return Swallowing(dialect.delimiter, width, simple, tuple(known))
 
 
-def _share_a_value(rows: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> bool:
-    """Whether, in one place, each has what at least two of the others have there."""
-    for place, column in enumerate(zip(*rows, strict=True)):
-        known = Counter(cells[place] for cells in others)
-        if all(known[cell] > 1 for cell in column):
-            return True
-    return False
+def _lines(cell: str) -> list[str]:
+    """The lines of a cell of several; none of another."""
+    return _BREAK.split(cell) if "\n" in cell or "\r" in cell else []
 
 
 def _wrapped(cells: Sequence[str], mark: str) -> bool:

@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tightfit.data.cell_text import read_groups, read_texts
+from tightfit.data.cell_text import DROP_TEXT, read_groups, read_texts
+from tightfit.data.column_hints import propose_pair
 from tightfit.data.columns import Columns as Columns
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
@@ -30,7 +31,7 @@ from tightfit.data.in_memory import (
 )
 from tightfit.data.json_documents import PART_SIGN, columns_rows
 from tightfit.data.label_columns import with_labels
-from tightfit.data.many_files import files_of, is_many, joined
+from tightfit.data.many_files import Sources, files_of, is_many, joined
 from tightfit.data.missing_rows import without_missing
 from tightfit.data.pickles.unpickle import read_pickle
 from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open_parquet
@@ -43,13 +44,13 @@ from tightfit.data.spreadsheets.sheets import open_sheet
 from tightfit.data.table import Table
 from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
 from tightfit.data.text_pair import are_pairs
-from tightfit.data.unreadable import refuse_foreign, unreadable
+from tightfit.data.unreadable import SAVE, elsewhere, refuse_foreign, unreadable
 from tightfit.errors import DataError, MachineError, SettingsError, did_you_mean
 from tightfit.extras import SPREADSHEETS
 from tightfit.progress import Progress
 
-DataLike: TypeAlias = "str | Path | InMemory | Table"
-"""What tightfit takes as data: a path, ``hf:...``, ``sample``, or rows in memory."""
+DataLike: TypeAlias = "str | Path | InMemory | Table | Sources"
+"""What tightfit takes as data: a path, ``hf:...``, ``sample``, rows in memory, or several."""
 
 CHUNK_ROWS = 8192
 """Rows in memory at a time while streaming."""
@@ -87,6 +88,8 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     """
     if isinstance(data, Table):
         return _labelled(data) if labelled else data
+    if isinstance(data, Sources):
+        return data.joined([read_table(x, columns, labelled=labelled) for x in data.names])
     data, columns = as_named(data, columns)
     rows = _open(data, columns.form)
     if labelled is None:
@@ -144,6 +147,9 @@ def check_source(
         DataError: there is no such file, or it lacks a column.
         MachineError: the file may not be read.
     """
+    if isinstance(data, Sources):
+        look = partial(check_source, columns=columns, labelled=labelled, progress=progress)
+        return data.each(look)[:FIRST_ROWS]
     if isinstance(data, str) and data.startswith(HUB_PREFIX):
         parse_hub(data)
     elif isinstance(data, str | Path) or (labelled is not False and not isinstance(data, Table)):
@@ -276,6 +282,8 @@ def _no_half(columns: Columns) -> Iterator[None]:
             fault.add, fault.next_step = None, NAME_BOTH
         elif columns.pair and fault.next_step == JOINED:
             fault.next_step = "name the columns of both texts, the first one first:"
+        if not columns.pair and columns.mend_text == DROP_TEXT:  # a training may be on pairs
+            propose_pair(fault)
         raise
 
 
@@ -357,15 +365,13 @@ def _check_file(path: Path) -> None:
         around = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         around += SAMPLES
         hint = did_you_mean(path.name, around) or f"it was looked for from {Path.cwd()}"
-        raise DataError("no such file", seen=path, next_step=hint)
+        raise DataError("no such file", seen=path, next_step=elsewhere(path) or hint)
+    if not path.is_file():
+        raise DataError("rows are read from files, more than once", seen=path, next_step=SAVE)
     if not os.access(path, os.R_OK):
         raise MachineError("no permission to read the file", seen=path)
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
-
-
-def _open_pickle(path: Path, source: str) -> Rows:
-    return open_arrow(read_pickle(path), source)
 
 
 JSON = (".jsonl", ".ndjson", ".json")

@@ -58,6 +58,16 @@ PAGE = "a page of the web (.html)"
 _OBJECTS = re.compile(rb'\[\s*\{\s*"')
 
 
+SAVE = "write them to a file first"
+
+
+def elsewhere(path: Path) -> str | None:
+    """What to do about a name that means no file: an address, or standard input."""
+    if re.match(r"[a-z0-9]+:/", str(path), re.IGNORECASE):
+        return "files are read, not addresses: download it first, or name a Hub data set, hf:NAME"
+    return SAVE if str(path) == "-" else None
+
+
 def unreadable(path: Path, known: str) -> DataError:
     """The error for a file of an ending that is not read."""
     return DataError(

@@ -24,10 +24,10 @@ from transformers import AutoModel, PreTrainedModel
 
 from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
 from tightfit.data.text_pair import as_input
-from tightfit.data.text_tokenizer import SEGMENTS
+from tightfit.data.text_tokenizer import SEGMENTS, TOKENIZER
 from tightfit.engines.engine import GRAPH_INPUTS, open_session
 from tightfit.exporting.format_names import PURPOSE
-from tightfit.exporting.formats import GRAPH_FILE, TOKENIZER_FILE
+from tightfit.exporting.formats import GRAPH_FILE
 from tightfit.exporting.onnx_graph import Variant, example, put_mean, quantised, trace
 from tightfit.extras import require
 from tightfit.model.adapters import base_model
@@ -166,7 +166,7 @@ def answers(
     """
     session = open_session(folder / GRAPH_FILE)
     segments = SEGMENTS in {each.name for each in session.get_inputs()}
-    whole, single = (Tokenizer.from_file(str(folder / TOKENIZER_FILE)) for _ in range(2))
+    whole, single = (Tokenizer.from_file(str(folder / TOKENIZER)) for _ in range(2))
     single.enable_truncation(single_length)
     found = []
     for start in range(0, len(pairs), BATCH):

@@ -57,6 +57,8 @@ class Contents:
     factors: tuple[Factor, ...]
     others: tuple[str, ...]
     """Names of the tensors that are no part of an adapter's A or B."""
+    constants: tuple[str, ...] = ()
+    """Layers that a linear head keeps constant."""
 
 
 def read_contents(path: Path) -> Contents:
@@ -79,7 +81,7 @@ def read_contents(path: Path) -> Contents:
                 factors.append(Factor(match[1], match[2], len(tensor), norm))
             else:
                 others.append(plain)
-    return Contents(numbers, tuple(factors), tuple(others))
+    return Contents(numbers, tuple(factors), tuple(others), constants)
 
 
 def read_tensor(path: Path, name: str) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -27,7 +27,12 @@ from tightfit.errors import ArtefactError, SettingsError, first_few
 from tightfit.families import FAMILIES
 from tightfit.methods import LORA
 from tightfit.model.adapter_audit import HEADS
-from tightfit.model.adapter_folder import read_adapter_config, tensor_shapes, weights_file
+from tightfit.model.adapter_folder import (
+    read_adapter_config,
+    read_contents,
+    tensor_shapes,
+    weights_file,
+)
 from tightfit.model.classifier import Classifier
 from tightfit.model.locate import Source
 
@@ -72,6 +77,7 @@ class PeftFolder:
         roles = {layer.name: layer.roles for layer in shapes.layers}
         pairs = self._pairs()
         block = self._mean_block(shapes)
+        still = self._constants(block)
         try:
             layers = tuple(
                 LayerPlan(name, a[0], a[1], b[0], roles.get(name, ()))
@@ -85,9 +91,9 @@ class PeftFolder:
             budget=None,
             method=LORA.name,
             layers=layers,
-            head_layers=tuple(self._whole_layers(block)),
+            head_layers=tuple(self._whole_layers({*block, *still})),
             head_modules=tuple(x for x in self.whole_modules if not _holds(x, block)),
-            frozen_constants=tuple(name for name in self.shapes if _is_copy(name)),
+            frozen_constants=(*still, *filter(_is_copy, self.shapes)),
             mean_block=block,
         )
 
@@ -135,11 +141,17 @@ class PeftFolder:
         except UnknownInside:
             return ()
 
-    def _whole_layers(self, block: Sequence[str]) -> Iterator[HeadLayer]:
-        """All other tensors, joined to the layers that own them."""
+    def _constants(self, block: Sequence[str]) -> tuple[str, ...]:
+        """Tensors of the layers that a linear head of ours kept constant, beside that block."""
+        layers = read_contents(weights_file(self.folder)).constants
+        owned = (name for name in self._others() if name.rpartition(".")[0] in layers)
+        return tuple(name for name in owned if name not in block)
+
+    def _whole_layers(self, still: Collection[str]) -> Iterator[HeadLayer]:
+        """All other tensors, joined to the layers that own them, without those that stay still."""
         owners = Counter[str]()
         for name in self._others():
-            if name not in block:
+            if name not in still:
                 owners[name.rpartition(".")[0]] += prod(self.shapes[name])
         return (HeadLayer(name, numbers) for name, numbers in owners.items())
 

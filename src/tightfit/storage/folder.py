@@ -16,6 +16,10 @@ BEGINNING = "beginning.json"
 """Among the checkpoints: digests of what was written before the first step."""
 
 
+SHOWN = 3
+"""Strange files that are named."""
+
+
 class _Named:
     """A file or folder of a run, by its name."""
 
@@ -128,6 +132,13 @@ def clear_beginning(folder: RunFolder) -> None:
 
 def _check_may_replace(folder: RunFolder, overwrite: bool) -> None:
     is_run = folder.config.is_file() or folder.manifest.is_file()
+    strange = _strange(folder) if is_run else []
+    if strange and overwrite:
+        raise UsageError(
+            "the run folder holds files that are no part of a run, so it is not overwritten",
+            seen=", ".join(strange[:SHOWN]),
+            next_step="move them away, or choose another --out",
+        )
     if folder.root.is_symlink() or not is_run:
         raise UsageError(
             "the output path exists and is not a run folder, so it is not overwritten",
@@ -141,6 +152,13 @@ def _check_may_replace(folder: RunFolder, overwrite: bool) -> None:
             next_step="continue it with --resume, replace it with --overwrite, "
             "or choose another --out",
         )
+
+
+def _strange(folder: RunFolder) -> list[str]:
+    """What lies in a folder and is no part of a run: others have a ``config.toml``, too."""
+    ours = {getattr(folder, n).name for n, part in vars(RunFolder).items() if type(part) is _Named}
+    names = sorted(path.name for path in folder.root.iterdir())
+    return [name for name in names if name not in ours and not name.endswith(TEMPORARY_SUFFIX)]
 
 
 def _is_read_only(path: Path) -> bool:

@@ -15,6 +15,7 @@ from tightfit.data.balanced import deal
 from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.holding_out import HeldOut, group_rows, hold_out
 from tightfit.data.label_strata import Strata, one_each
+from tightfit.data.many_files import Sources
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import Split, limit_rows
 from tightfit.data.table import MissingPart, Table
@@ -102,6 +103,7 @@ def read_dataset(
     counts = task.counts(train_targets)
     facts = {
         "source": table.source,
+        "sources": list(data.names) if isinstance(data, Sources) else [],
         "validation_source": held.source,
         "held_out": validation is None and folds is None,
         "folds": folds.decision.value if folds else None,

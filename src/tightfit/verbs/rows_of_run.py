@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tightfit.data.many_files import Sources
 from tightfit.errors import DataError, UsageError
 from tightfit.run import Run
 from tightfit.tasks.dataset import Dataset, read_dataset
@@ -36,7 +37,8 @@ def rows_of(run: Run, data: Any = None, validation: Any = None) -> Dataset:
         )
     if not facts.held_out and facts.folds is None and validation is None:
         validation = facts.validation_source
-    dataset = _read(run, facts.source if data is None else data, validation)
+    own = Sources(facts.sources) if facts.sources else facts.source
+    dataset = _read(run, own if data is None else data, validation)
     kept = {"train": facts.train_fingerprint, "validation": facts.validation_fingerprint}
     for part, fingerprint in kept.items():
         seen = dataset.facts[f"{part}_fingerprint"]

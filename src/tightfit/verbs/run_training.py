@@ -224,6 +224,7 @@ def _finish(
     logits_NK = _unseen_logits(setup, run, rows)
     if setup.side is not None:
         setup, logits_NK = _with_side(folder, setup, trained, logits_NK=logits_NK, rows=rows)
+        trained = replace(trained, setup=setup)
         run = run.with_parts(plan=setup.plan, decisions=setup.decisions)
         assert setup.decisions.side_factor is not None
         progress.say(f"side head: {setup.decisions.side_factor.reason}")

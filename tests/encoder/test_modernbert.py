@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.encoder.artefacts import assert_close, both, moved, padded, random_tokens
+from tests.toy_setups import toy_classifier
 from tests.toys import toy_encoder
 from tightfit.data.batches import collate
 from tightfit.encoder import FrozenEncoder, UnknownInside
@@ -82,24 +82,17 @@ def test_lean_logits_and_gradients_are_those_of_the_stock_class(
         assert_close(lean[name], expected, 3e-5)
 
 
-def test_bf16_is_as_close_as_autocast(encoder: Path) -> None:
-    """What each half adds is rounded to bf16 only once; the sum must not lose more than that."""
-    classifier = moved(encoder, EVERYWHERE)
+def test_in_bf16_what_blocks_add_up_stays_in_fp32(tmp_path: Path) -> None:
+    """A head that computes in fp32 then answers closer than autocast's: here ten times."""
+    classifier = toy_classifier(toy_encoder(tmp_path, "modernbert", num_hidden_layers=4))
     classifier.module.eval()
-    batch = collate(random_tokens([5, 64, 30, 1], 64), range(4))
+    batch = collate(random_tokens(range(1, 33), 64), range(32))
     with torch.inference_mode():
         due = classifier.logits(batch)
         with torch.autocast("cpu", torch.bfloat16):
             cast = classifier.logits(batch)
         lean = LeanEncoder(classifier.module, torch.bfloat16).logits(batch)
-    assert (lean - due).norm() < 3 * (cast - due).norm() + 1e-3 * due.norm()
-
-
-def changed(folder: Path, **more: Any) -> Path:
-    """With other settings."""
-    file = folder / "config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **more}))
-    return folder
+    assert 0 < (lean - due).norm() < 0.3 * (cast - due).norm()
 
 
 def test_scaled_positions_are_left_to_transformers(tmp_path: Path) -> None:

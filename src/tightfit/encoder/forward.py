@@ -48,7 +48,7 @@ class Ops(BlockOps[Linear], Protocol):
         """Sum of the embeddings of each token, (T, H), or narrower."""
 
     def enter(self, x_TH: Array) -> Array:
-        """The same in the number format of the blocks."""
+        """The same in the number format of what the blocks read and give."""
 
     def leave(self, state_BH: Array) -> Array:
         """The same in that of the head."""
@@ -147,11 +147,12 @@ def behind_attention(
 ) -> Array:
     """A block's output from what it reads and what its heads mix, of all tokens or of some."""
     mixed = ops.linear(block.attention_output, attended)
+    if block.norm_first:  # what is added up over all blocks may be of a wider format
+        mixed = below + mixed
+        return mixed + ops.linear(
+            block.mlp_out, _inner(block, ops.norm(mixed, block.mlp_norm), ops)
+        )
     mixed += below
-    if block.norm_first:
-        out = ops.linear(block.mlp_out, _inner(block, ops.norm(mixed, block.mlp_norm), ops))
-        out += mixed
-        return out
     middle = ops.norm(mixed, block.attention_norm)
     out = ops.linear(block.mlp_out, _inner(block, middle, ops))
     out += middle

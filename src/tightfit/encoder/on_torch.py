@@ -180,7 +180,7 @@ class _Target:
                 HeadLayer(outside.linear(x.linear), x.activation, _perhaps(outside.norm, x.norm))
                 for x in network.head
             ),
-            _perhaps(self.norm, network.final_norm),
+            _perhaps(outside.norm, network.final_norm),
             network.reading,
         )
 
@@ -191,14 +191,15 @@ class _Target:
             projections = [Linear(np.concatenate(weights), np.concatenate(biases))]
         # What reads first tokens alone has as many rows as a batch, which is seldom the same.
         linear = self.linear if first_only else self.packed
+        norms = _Target(torch.float32, self.device) if block.norm_first else self
         return replace(
             block,
             query_key_value=tuple(map(linear, projections)),
             attention_output=linear(block.attention_output),
-            attention_norm=_perhaps(self.norm, block.attention_norm),
+            attention_norm=_perhaps(norms.norm, block.attention_norm),
             mlp_in=linear(block.mlp_in),
             mlp_out=linear(block.mlp_out),
-            mlp_norm=self.norm(block.mlp_norm),
+            mlp_norm=norms.norm(block.mlp_norm),
         )
 
     def packed(self, linear: Linear) -> Linear:
@@ -230,6 +231,7 @@ class _Ops(PaddedOps):
 
     def __init__(self, network: Network, batch: Batch, dtype: torch.dtype) -> None:
         encoder, self._segments = network.encoder, batch.segments_BL
+        self._norm_first = encoder.inside.norm_first
         self._fused = FUSED.get(encoder.activation)
         super().__init__(
             batch,
@@ -252,15 +254,15 @@ class _Ops(PaddedOps):
         return F.pad(x_TH, (0, 0, 0, -len(x_TH) % PACKED_PLACES)) if packed else x_TH
 
     def enter(self, x_TH: torch.Tensor) -> torch.Tensor:
-        return x_TH.to(self._dtype)
+        return x_TH if self._norm_first else x_TH.to(self._dtype)
 
     def leave(self, state_BH: torch.Tensor) -> torch.Tensor:
         return state_BH.float()
 
     def linear(self, layer: Linear, x_TI: torch.Tensor) -> torch.Tensor:
         if layer.weight_OI.is_mkldnn:
-            return _packed_product(x_TI, layer, "none", "")
-        return F.linear(x_TI, layer.weight_OI, layer.bias_O)
+            return _packed_product(x_TI.to(self._dtype), layer, "none", "")
+        return F.linear(x_TI.to(layer.weight_OI.dtype), layer.weight_OI, layer.bias_O)
 
     def activated(self, layer: Linear, x_TI: torch.Tensor) -> torch.Tensor:
         if layer.weight_OI.is_mkldnn and self._fused is not None:

@@ -96,8 +96,9 @@ class PaddedOps(ABC):
         if by.rotary_base is not None:
             query_BNLD, key_BNLD = (self._turned(x, by.rotary_base) for x in (query_BNLD, key_BNLD))
         bias = self.bias(by.reach)
-        if bias is not None and bias.shape[2] > 1:
+        if bias is not None:
             bias = bias[:, :, : query_BNLD.shape[2]]
+            bias = bias.to(query.dtype)
         mixed = self._attend(query_BNLD, key_BNLD, value_BNLD, bias)
         mixed = mixed.transpose(1, 2).reshape(-1, query.shape[1])
         more = len(query) - len(mixed)

@@ -109,9 +109,10 @@ class LeanEncoder:
         first = layers[-1] if self._reading == "first" else None  # of which only that token counts
         below = self.model.base_model.get_submodule
         final = inside.final_norm
-        self._final_norm = None if final is None else _norm(below(final), dtype)
-        self.normalised = final is None
-        """Whether what a block gives is normalised, so that fp16 holds it."""
+        self._final_norm = None if final is None else _norm(below(final), torch.float32)
+        self.adds_up = final is not None
+        """Whether what blocks give is the sum of all below: in fp32, and of any size."""
+        self._between = torch.float32 if self.adds_up else dtype
         table = below(inside.position_bias).weight.detach() if inside.position_bias else None
         drops = frozen_dropout and inside.dropouts is not None
         weighed, mixed, out = _shares(layers[0], inside) if drops else (0.0, 0.0, 0.0)
@@ -167,7 +168,7 @@ class LeanEncoder:
                 x_BLH = drawn.drop(x_BLH, self._embedding_dropout)
             if self._widening is not None:
                 x_BLH = self._widening(x_BLH)
-            return self._through(range(self.frozen_depth), x_BLH.to(self.dtype), batch, drawn)
+            return self._through(range(self.frozen_depth), x_BLH.to(self._between), batch, drawn)
 
     def pooled(
         self, x_BLH: torch.Tensor, batch: Batch, drawn: DropoutDraws | None = None
@@ -177,7 +178,7 @@ class LeanEncoder:
         Padding may hold anything.
         """
         layers = range(self.frozen_depth, len(self._blocks))
-        return self._through(layers, x_BLH.to(self.dtype), batch, drawn).float()
+        return self._through(layers, x_BLH.to(self._between), batch, drawn).float()
 
     def head(self, pooled_B1H: torch.Tensor) -> torch.Tensor:
         """``logits_BK`` in fp32 from what :meth:`pooled` gave."""
@@ -218,7 +219,7 @@ class LeanEncoder:
 
 
 MOST_BY_PRODUCTS = 512
-"""Tokens up to which that was measured: the weights of all pairs are kept for the backward pass."""
+"""Tokens up to which that is faster; with more the kernel is, which does not keep all pairs."""
 
 
 def attend(
@@ -298,14 +299,15 @@ def _block(
     *read, output, mlp_in, mlp_out = map(layer.get_submodule, record.linears)
     inside = record.inside
     assert inside is not None
+    between = torch.float32 if inside.norm_first else dtype
     attention_norm = layer.get_submodule(inside.attention_norm)
     return BlockWeights(
         tuple(Projection([m], dtype) for m in read) if apart else (Projection(read, dtype),),
         Projection([output], dtype, dropouts[0]),
-        None if isinstance(attention_norm, nn.Identity) else _norm(attention_norm, dtype),
+        None if isinstance(attention_norm, nn.Identity) else _norm(attention_norm, between),
         Projection([mlp_in], dtype),
         Projection([mlp_out], dtype, dropouts[1]),
-        _norm(layer.get_submodule(inside.mlp_norm), dtype),
+        _norm(layer.get_submodule(inside.mlp_norm), between),
         attention,
         inside.norm_first,
         record.gated,

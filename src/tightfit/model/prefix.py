@@ -1,9 +1,9 @@
 """Frozen-prefix cache: what lies below the lowest adapter is computed once and kept on disk.
 
 Those layers never change and draw nothing at random, so every epoch would compute the same states
-again. They are stored in bf16 where training computes in it, so that nothing is lost; otherwise in
-fp16, whose 11 bits lose less than bf16's 8, and whose range suffices where a layer's output has
-just been normalised; else in fp32.
+again. They are stored in half precision where a layer's output has just been normalised: in bf16
+where training computes in it, so that nothing is lost; otherwise in fp16, whose 11 bits lose less
+than bf16's 8, and whose range then suffices. Other outputs, which may be large, stay in fp32.
 
 A file holds 64 characters of fingerprint, then the states of all rows, longest row first, each
 (tokens, H). Another model, tokenizer, data or number format gives another fingerprint.
@@ -124,10 +124,10 @@ def prefix_bytes(encoder: LeanEncoder, tokens: Tokens) -> int:
 
 
 def stored_dtype(encoder: LeanEncoder) -> torch.dtype:
-    """bf16 where the encoder computes in it, else fp16, or fp32 where that may be too narrow."""
-    if encoder.dtype == torch.bfloat16:
-        return torch.bfloat16
-    return torch.float16 if encoder.normalised else torch.float32
+    """fp32 where states are sums of any size; else bf16 if the encoder computes in it, or fp16."""
+    if encoder.adds_up:
+        return torch.float32
+    return torch.bfloat16 if encoder.dtype == torch.bfloat16 else torch.float16
 
 
 def fingerprint(encoder: LeanEncoder, tokens: Tokens) -> str:

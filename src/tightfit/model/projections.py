@@ -155,7 +155,7 @@ class Projection:
 
     def __call__(self, x_TI: torch.Tensor, drawn: DropoutDraws | None) -> torch.Tensor:
         """All outputs side by side, (T, O); dropouts act where something is drawn."""
-        bias_O = None if self.scaled else self.bias_O
+        bias_O, x_TI = None if self.scaled else self.bias_O, x_TI.to(self._dtype)
         if self.ranks:
             a_RI, parts, bs = self.low_rank(x_TI, drawn)
             y_TO = AdaptedProduct.apply(x_TI, self.weight_OI, bias_O, a_RI, parts, *bs)

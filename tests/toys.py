@@ -11,6 +11,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
+from tightfit.families import COMPUTED, FAMILIES, mean_block
+
 WORDS = [
     *("goal match team coach season striker league".split()),
     *("stock market shares profit bank trade price".split()),
@@ -28,10 +30,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "distilbert": {"n_layers": 2, "dim": 32, "hidden_dim": 64, "n_heads": 2},
     "mpnet": {"num_hidden_layers": 2, "intermediate_size": 64, "max_position_embeddings": 66},
     "deberta-v2": {"num_hidden_layers": 2, "intermediate_size": 64, "relative_attention": True},
-    "modernbert": {"num_hidden_layers": 2, "intermediate_size": 48},
+    "modernbert": {"num_hidden_layers": 2, "intermediate_size": 48, "local_attention": 8},
     "albert": {"num_hidden_layers": 2, "intermediate_size": 64, "embedding_size": 16},
 }
 """What makes each family small; the rest is set in :func:`toy_config`."""
+
+WITH_MEAN = [family for family in COMPUTED if mean_block(FAMILIES[family], 1)]
+"""Those in which a block can compute the mean of all tokens."""
 
 
 def toy_config(family: str, **more: Any) -> Any:

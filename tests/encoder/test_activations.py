@@ -10,7 +10,7 @@ import torch
 
 from tightfit.encoder.activations import ACTIVATIONS
 from tightfit.encoder.on_numpy import BUCKETS, FARTHEST, buckets
-from tightfit.encoder.on_torch import ACTIVATIONS as IN_TORCH
+from tightfit.encoder.padded_ops import ACTIVATIONS as IN_TORCH
 
 FAR = np.linspace(-40, 40, 800_001, dtype=np.float32)
 

@@ -14,7 +14,8 @@ from tests.toy_setups import TEXTS, toy_classifier
 from tests.toys import toy_encoder
 from tightfit.data.text_tokenizer import tokenise
 from tightfit.encoder import frozen_classifier as home
-from tightfit.encoder.on_torch import ACTIVATIONS, all_logits
+from tightfit.encoder.on_torch import all_logits
+from tightfit.encoder.padded_ops import ACTIVATIONS
 from tightfit.families import COMPUTED
 
 each_family = pytest.mark.parametrize("family", COMPUTED)
@@ -40,8 +41,10 @@ def test_numpy_and_torch_answer_as_transformers_and_peft(
     family: str, method: str, encoders: Encoders, tmp_path: Path
 ) -> None:
     """Of length 1, short, and as long as the encoder reads; padded there, unpadded here."""
-    if family in ("distilbert", "electra") and method == "linear-head":
+    if family in ("distilbert", "electra", "modernbert") and method == "linear-head":
         pytest.skip("a head whose activation is no tanh cannot be linear")
+    if (family, method) == ("modernbert", "bias"):
+        pytest.skip("it has no biases")
     ours, theirs = both(encoders(family), tmp_path, *METHODS[method])
     assert ours.longest is not None
     tokens = random_tokens([1, 5, ours.longest, 2], ours.longest)

@@ -13,9 +13,10 @@ from tests.encoder.artefacts import assert_close, both, moved, padded, random_to
 from tests.fixtures import Encoders
 from tests.model.test_lean import batch_of, busy_classifier, gradients
 from tests.toy_setups import TEXTS, toy_classifier, toy_plan
+from tests.toys import WITH_MEAN
 from tightfit.encoder.on_torch import all_logits
 from tightfit.errors import SettingsError
-from tightfit.families import COMPUTED, FAMILIES
+from tightfit.families import FAMILIES
 from tightfit.model.encoders import layer_stack
 from tightfit.model.lean import LeanEncoder
 
@@ -31,7 +32,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "auto-head": ("head.kind=auto",),
 }
 
-each_family = pytest.mark.parametrize("family", COMPUTED)
+each_family = pytest.mark.parametrize("family", WITH_MEAN)
 
 
 @each_family
@@ -41,7 +42,7 @@ def test_numpy_and_torch_answer_as_the_stock_classes_with_a_block(
 ) -> None:
     """Of length 1, short, and as long as the encoder reads; padded there, unpadded here."""
     ours, theirs = both(encoders(family), tmp_path, MEAN, *METHODS[method])
-    assert ours.network.pooling == theirs.plan.pooling == "mean"
+    assert ours.network.reading == theirs.plan.pooling == "mean"
     assert ours.longest is not None
     tokens = random_tokens([1, 5, ours.longest, 2], ours.longest)
     expected = padded(theirs, tokens)

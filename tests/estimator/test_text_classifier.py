@@ -121,7 +121,7 @@ def test_three_classes_have_a_decision_each(make: Make) -> None:
 def test_the_embeddings_are_what_the_head_reads(fitted: TightfitClassifier) -> None:
     """The output layer over them gives the logits."""
     embeddings_NF = fitted.transform(TEXTS)
-    layer = fitted.run_.model.network.head[-1][0]  # type: ignore[attr-defined]  # BERT's, known
+    layer = fitted.run_.model.network.head[-1].linear  # type: ignore[attr-defined]  # BERT's, known
     logits_NK = embeddings_NF @ layer.weight_OI.T + layer.bias_O
     assert np.allclose(logits_NK, fitted.run_.predictor.logits(TEXTS), atol=1e-5)
     names = fitted.get_feature_names_out()

@@ -77,7 +77,7 @@ def test_too_few_rows_for_intervals(make: Make) -> None:
 
 def test_the_embeddings_are_what_the_head_reads(rated: TightfitRegressor) -> None:
     """The output layer over them gives the standardised ratings."""
-    layer = rated.run_.model.network.head[-1][0]  # type: ignore[attr-defined]  # BERT's, known
+    layer = rated.run_.model.network.head[-1].linear  # type: ignore[attr-defined]  # BERT's, known
     logits_N = (rated.transform(TEXTS) @ layer.weight_OI.T + layer.bias_O)[:, 0]
     scale, mean = rated.run_.task.unit
     assert np.allclose(mean + scale * logits_N, rated.predict(TEXTS), atol=1e-4)

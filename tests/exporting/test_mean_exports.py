@@ -15,6 +15,7 @@ from transformers import AutoModelForSequenceClassification
 from tests.exports import LENGTH, NAMES, TASK, toy_run, toy_texts, wide_encoder
 from tests.fixtures import Encoders
 from tests.toy_setups import SHORT, toy_predictor
+from tests.toys import WITH_MEAN
 from tightfit import Run, audit, import_adapter, train
 from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.engines.parity import compare, probes, refuse_difference
@@ -23,7 +24,6 @@ from tightfit.exporting import onnx_graph
 from tightfit.exporting.exporter import Rows, export
 from tightfit.exporting.format_names import check_format
 from tightfit.exporting.formats import merged_model
-from tightfit.families import COMPUTED
 from tightfit.model.adapter_audit import audit_artefact
 from tightfit.model.model_card import loading_code
 from tightfit.progress import Progress
@@ -33,7 +33,7 @@ ROWS = Rows(TEXTS, None, "toys")
 
 Runs = Callable[..., Run]
 
-each_family = pytest.mark.parametrize("family", COMPUTED)
+each_family = pytest.mark.parametrize("family", WITH_MEAN)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_an_audit_counts_what_trained(method: str, runs_of: Runs) -> None:
     assert audit(run.artefact).trainable == run.plan.total
 
 
-@pytest.mark.parametrize("family", sorted(set(COMPUTED) - {"bert"}))
+@pytest.mark.parametrize("family", sorted(set(WITH_MEAN) - {"bert"}))
 def test_other_families_have_no_folder_for_peft(family: str, runs_of: Runs) -> None:
     """The export names the formats there are, the card what happens."""
     run = runs_of(family)
@@ -135,7 +135,7 @@ def test_the_code_of_the_card_loads_a_head(runs_of: Runs) -> None:
 
 @pytest.mark.parametrize(
     ("family", "setting"),
-    [*((family, "adapters.layers=1") for family in COMPUTED), ("bert", "adapters.method=none")],
+    [*((family, "adapters.layers=1") for family in WITH_MEAN), ("bert", "adapters.method=none")],
 )
 def test_a_training_is_proven_sealed_and_read(
     family: str, setting: str, encoders: Encoders, rows_file: Path, tmp_path: Path

@@ -13,11 +13,12 @@ from tests.encoder.artefacts import assert_close
 from tests.fixtures import Encoders
 from tests.model.test_lean import batch_of
 from tests.toy_setups import TEXTS, Notes, toy_classifier, toy_settings, toy_table
+from tests.toys import WITH_MEAN
 from tightfit.config import ASKED, Decision, Decisions
 from tightfit.encoder import FrozenEncoder, UnknownInside
 from tightfit.encoder.network import bare_network
 from tightfit.encoder.on_torch import TorchForward
-from tightfit.families import COMPUTED, Pooling
+from tightfit.families import Pooling
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
@@ -52,7 +53,7 @@ def test_the_better_one_or_by_rows(first: float, mean: float, rows: int, pooling
     assert ("within the error" in found.reason) == (abs(first - mean) < 0.1)
 
 
-@pytest.mark.parametrize("family", COMPUTED)
+@pytest.mark.parametrize("family", WITH_MEAN)
 def test_both_states_of_one_pass_are_those_of_either(family: str, encoders: Encoders) -> None:
     """What the output layers of two classifiers would read."""
     both = TorchForward(bare_network(FrozenEncoder.of(encoders(family))))

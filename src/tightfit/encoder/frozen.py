@@ -17,7 +17,7 @@ from tightfit.digests import weights_sha256
 from tightfit.encoder.activations import ACTIVATIONS
 from tightfit.encoder.tensors import Stored, map_tensors
 from tightfit.errors import ModelError
-from tightfit.families import COMPUTED, FAMILIES
+from tightfit.families import COMPUTED, FAMILIES, Attention, Reading
 from tightfit.families.family import Block, Family
 from tightfit.families.sizes import Sizes, read_object
 
@@ -46,6 +46,12 @@ class FrozenEncoder:
     heads: int
     eps: float
     activation: str
+    head_activation: str
+    """Of a head whose activation its configuration says."""
+    attention: tuple[Attention, ...]
+    """Of each block."""
+    reading: Reading
+    """What its stock head reads."""
     padding_index: int | None
     """The id whose places count as no position; None where places alone count."""
     longest: int | None
@@ -114,8 +120,11 @@ def _open(folder: Path, digest: str, config: Mapping[str, Any]) -> FrozenEncoder
         sizes.hidden,
         sizes.depth,
         sizes.count("num_attention_heads"),
-        float(config.get("layer_norm_eps", 1e-12)) if inside.eps is None else inside.eps,
-        _activation(config, family),
+        _eps(config, family, inside),
+        str(_setting(config, family, "hidden_act", "gelu")),
+        str(config.get("classifier_activation", "gelu")),
+        tuple(inside.attention(config, number) for number in range(sizes.depth)),
+        family.reading(config),
         pad,
         positions if pad is None else positions - pad - 1,
         _tensors(folder),
@@ -148,13 +157,25 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
         raise UnknownInside("positions are not absolute", seen=positions)
     if config.get("is_decoder") or config.get("add_cross_attention"):
         raise UnknownInside("the encoder is set up as a decoder")
-    activation = _activation(config, FAMILIES[model_type])
-    if activation not in ACTIVATIONS:
-        raise UnknownInside(
-            "the activation is not known here", seen=activation, allowed=", ".join(ACTIVATIONS)
-        )
+    family = FAMILIES[model_type]
+    inside = family.inside
+    assert inside is not None
+    if strange := inside.strange(config):
+        raise UnknownInside(strange)
+    activation = str(_setting(config, family, "hidden_act", "gelu"))
+    for seen in (activation, str(config.get("classifier_activation", "gelu"))):
+        if seen not in ACTIVATIONS:
+            raise UnknownInside(
+                "the activation is not known here", seen=seen, allowed=", ".join(ACTIVATIONS)
+            )
 
 
-def _activation(config: Mapping[str, Any], family: Family) -> str:
-    own = next((k for k, name in family.renamed.items() if name == "hidden_act"), "hidden_act")
-    return str(config.get(own, "gelu"))
+def _eps(config: Mapping[str, Any], family: Family, inside: Block) -> float:
+    usual = inside.usual_eps
+    return inside.eps or float(_setting(config, family, "layer_norm_eps", usual))
+
+
+def _setting(config: Mapping[str, Any], family: Family, key: str, default: object) -> Any:
+    """By the name that most families have for it."""
+    own = next((k for k, name in family.renamed.items() if name == key), key)
+    return config.get(own, default)

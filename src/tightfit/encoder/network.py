@@ -8,6 +8,7 @@ Shapes: I and O widths in and out of a layer, H hidden width, R rank.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +18,7 @@ from tightfit.encoder.adapter_weights import AdapterWeights, Change, LowRank
 from tightfit.encoder.frozen import FrozenEncoder, UnknownInside
 from tightfit.encoder.tensors import Stored
 from tightfit.errors import ArtefactError
-from tightfit.families import HeadSpec, Pooling
+from tightfit.families import TO_ALL, Attention, HeadSpec, Reading
 
 Array = Any
 """A numpy array, or a torch tensor: what both can do is written once."""
@@ -30,7 +31,7 @@ class Linear:
     """``y = factors (W x + change x) + b``."""
 
     weight_OI: Array
-    bias_O: Array
+    bias_O: Array | None
     low_rank: LowRank | None = None
     factors_O: Array | None = None
 
@@ -51,20 +52,35 @@ class Norm:
     """LayerNorm (arXiv:1607.06450) over the hidden width."""
 
     weight_H: Array
-    bias_H: Array
+    bias_H: Array | None
 
 
 @dataclass(frozen=True, eq=False)
 class BlockWeights(Generic[Layer]):
-    """One transformer layer, normalised after each half."""
+    """One transformer layer, normalised after each half, or before it."""
 
     query_key_value: tuple[Layer, ...]
     """Three layers, or one that gives all three side by side."""
     attention_output: Layer
-    attention_norm: Norm
+    attention_norm: Norm | None
+    """None where what is read has just been normalised."""
     mlp_in: Layer
     mlp_out: Layer
     mlp_norm: Norm
+    attention: Attention = TO_ALL
+    norm_first: bool = False
+    """Each half reads what its norm gives, and adds to what stood before that norm."""
+    gated: bool = False
+    """The MLP's first layer gives values, which are activated, and beside them their factors."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadLayer:
+    """A layer of a head, and what follows it."""
+
+    linear: Linear
+    activation: str | None = None
+    norm: Norm | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +89,8 @@ class Network:
 
     encoder: FrozenEncoder
     words: Stored | Array
-    positions: Stored | Array
-    """Tables of embeddings: of a file, or tensors."""
+    positions: Stored | Array | None
+    """Tables of embeddings: of a file, or tensors; None where positions have none."""
     segments_SH: Array | None
     """Embeddings of segments (token types), where there are any: S is 2, or 1."""
     embedding_norm: Norm
@@ -83,14 +99,16 @@ class Network:
     """To the hidden width, where embeddings are narrower."""
     position_bias: Array | None
     """Added to attention scores, by bucket of the distance and by head."""
-    head: tuple[tuple[Linear, str | None], ...]
-    """Layers that read the pooled state one after the other, each with its activation."""
-    pooling: Pooling = "first"
+    head: tuple[HeadLayer, ...]
+    """Layers that read the pooled state one after the other."""
+    final_norm: Norm | None = None
+    """Behind the last block, where it has none there itself."""
+    reading: Reading = "first"
 
     @property
     def labels(self) -> int:
         """Logits of each row; numbers of a state where there is no head."""
-        return len(self.head[-1][0].bias_O) if self.head else self.encoder.hidden
+        return len(self.head[-1].linear.weight_OI) if self.head else self.encoder.hidden
 
     @property
     def multiplications(self) -> int:
@@ -138,18 +156,20 @@ class _Parts:
         encoder, inside = self.encoder, self.encoder.inside
         base = f"{encoder.family.encoder}.embeddings"
         types = self.stored(f"{base}.token_type_embeddings.weight") if inside.token_types else None
-        bias = inside.position_bias
+        words, positions, norm = inside.embeddings
+        bias, final = inside.position_bias, inside.final_norm
         network = Network(
             encoder,
-            self.stored(f"{base}.word_embeddings.weight"),
-            self.stored(f"{base}.position_embeddings.weight"),
+            self.stored(f"{base}.{words}.weight"),
+            None if positions is None else self.stored(f"{base}.{positions}.weight"),
             None if types is None else types.floats,
-            self.norm(f"{base}.LayerNorm"),
+            self.norm(f"{base}.{norm}"),
             tuple(map(self.block, range(encoder.depth))),
             self.embedding_projection(),
             bias and self.stored(f"{encoder.family.encoder}.{bias}.weight").floats,
             self.stored_head() if bare else self.head(),
-            "mean" if bare else self.pooling(),
+            None if final is None else self.norm(f"{encoder.family.encoder}.{final}"),
+            "mean" if bare else self.reading(),
         )
         strange = (self.adapter.tensors.keys() | self.adapter.changes.keys()) - self._asked
         if strange:
@@ -163,11 +183,11 @@ class _Parts:
         absent = below is None or self.encoder.find(f"{name}.weight") is None
         return None if absent else self.linear(name)
 
-    def pooling(self) -> Pooling:
+    def reading(self) -> Reading:
         """The mean, where the adapter brings the block that stands for it."""
         block = self.adapter.mean_block(self.encoder.family, self.encoder.depth)
         self._asked.update(block)
-        return "mean" if block else "first"
+        return "mean" if block else self.encoder.reading
 
     def stored(self, name: str) -> Stored:
         self._asked.add(name)
@@ -175,61 +195,73 @@ class _Parts:
         return self.encoder.stored(name) if own is None else own
 
     def norm(self, name: str) -> Norm:
-        return Norm(*(self.stored(f"{name}.{part}").floats for part in ("weight", "bias")))
+        return Norm(self.stored(f"{name}.weight").floats, self.bias(name))
+
+    def bias(self, name: str) -> Array | None:
+        """None where the family may go without, and does."""
+        name = f"{name}.bias"
+        own = self.adapter.tensors.get(name) or self.encoder.find(name)
+        absent = own is None and self.encoder.family.optional_bias
+        return None if absent else self.stored(name).floats
 
     def block(self, number: int) -> BlockWeights[Linear]:
         family, inside = self.encoder.family, self.encoder.inside
         path = f"{family.encoder}.{family.block.format(number)}"
-        query, key, value, output, mlp_in, mlp_out = (
+        *read, output, mlp_in, mlp_out = (
             self.linear(f"{path}.{below}") for below in family.linears
         )
+        bare = inside.norm_first and number == 0
         return BlockWeights(
-            (query, key, value),
+            tuple(read),
             output,
-            self.norm(f"{path}.{inside.attention_norm}"),
+            None if bare else self.norm(f"{path}.{inside.attention_norm}"),
             mlp_in,
             mlp_out,
             self.norm(f"{path}.{inside.mlp_norm}"),
+            self.encoder.attention[number],
+            inside.norm_first,
+            family.gated,
         )
 
-    def head(self) -> tuple[tuple[Linear, str | None], ...]:
-        layers = [layer for spec in self.encoder.family.head for layer in _activated(spec)]
-        for name, _ in layers:
+    def head(self) -> tuple[HeadLayer, ...]:
+        specs = self.encoder.family.head
+        for name in (name for spec in specs for name in spec.linears):
             weight = f"{name}.weight"
             if weight not in self.adapter.tensors and self.encoder.find(weight) is None:
                 raise ArtefactError(
                     "the run has no head, and its encoder has none either", seen=f"no {weight}"
                 )
-        return tuple((self.linear(name), activation) for name, activation in layers)
+        return tuple(layer for spec in specs for layer in self.head_layers(spec))
 
-    def stored_head(self) -> tuple[tuple[Linear, str | None], ...]:
+    def stored_head(self) -> tuple[HeadLayer, ...]:
         """Its hidden layers as far as the checkpoint brings them, trained."""
-        specs = [spec for spec in self.encoder.family.head if spec.often_stored]
-        layers = [layer for spec in specs for layer in _activated(spec)]
+        specs = (spec for spec in self.encoder.family.head if spec.often_stored)
         return tuple(
-            (self.linear(name), activation)
-            for name, activation in layers
-            if self.encoder.find(f"{name}.weight") is not None
+            layer
+            for spec in specs
+            if all(self.encoder.find(f"{name}.weight") is not None for name in spec.linears)
+            for layer in self.head_layers(spec)
         )
+
+    def head_layers(self, spec: HeadSpec) -> Iterator[HeadLayer]:
+        """The linear layers of a module of the head, each with what follows it."""
+        for name, writes in spec.linears.items():
+            hidden = writes == "hidden"
+            norm = self.norm(spec.norm) if hidden and spec.norm else None
+            activation = spec.activation or self.encoder.head_activation
+            yield HeadLayer(self.linear(name), activation if hidden else None, norm)
 
     def linear(self, name: str) -> Linear:
         self._asked.add(name)
-        weight_OI, bias_O = (self.stored(f"{name}.{x}").floats for x in ("weight", "bias"))
+        weight_OI, bias_O = self.stored(f"{name}.weight").floats, self.bias(name)
         change = self.adapter.changes.get(name)
         return Linear(weight_OI, bias_O) if change is None else _changed(weight_OI, bias_O, change)
 
 
-def _activated(spec: HeadSpec) -> list[tuple[str, str | None]]:
-    """The linear layers of a module of the head, each with what follows it."""
-    return [
-        (name, spec.activation if writes == "hidden" else None)
-        for name, writes in spec.linears.items()
-    ]
-
-
-def _changed(weight_OI: Array, bias_O: Array, change: Change) -> Linear:
+def _changed(weight_OI: Array, bias_O: Array | None, change: Change) -> Linear:
     if change.factors_O is not None:
-        return Linear(weight_OI, change.factors_O * bias_O, None, change.factors_O)
+        shift_O = None if bias_O is None else change.factors_O * bias_O
+        return Linear(weight_OI, shift_O, None, change.factors_O)
     low = change.low_rank
     assert low is not None
     low = _fitting(low, weight_OI)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tightfit.encoder.activations import ACTIVATIONS
 from tightfit.encoder.forward import logits
 from tightfit.encoder.network import Array, Linear, Network, Norm
+from tightfit.families import Attention
 
 Floats = NDArray[np.float32]
 
@@ -59,7 +60,7 @@ class _Batch:
         x_TH = network.words.rows(self._ids_T)
         if network.segments_SH is not None:
             x_TH = x_TH + network.segments_SH[self._segments]
-        return x_TH + network.positions.rows(self._places_T)
+        return x_TH if network.positions is None else x_TH + network.positions.rows(self._places_T)
 
     def enter(self, x_TH: Floats) -> Floats:
         return x_TH
@@ -73,8 +74,9 @@ class _Batch:
     def linear(self, layer: Linear, x_TI: Floats) -> Floats:
         low, factors_O = layer.low_rank, layer.factors_O
         y_TO: Floats = x_TI @ layer.weight_OI.T
+        bias_O = 0 if layer.bias_O is None else layer.bias_O
         if factors_O is None:
-            y_TO += layer.bias_O
+            y_TO += bias_O
         if low is not None:
             narrow_TR: Floats = x_TI @ low.a_RI.T
             narrow_TR *= low.scale if low.inner_R is None else low.scale * low.inner_R
@@ -82,8 +84,11 @@ class _Batch:
             y_TO += change_TO if low.outer_O is None else low.outer_O * change_TO
         if factors_O is not None:
             y_TO *= factors_O
-            y_TO += layer.bias_O
+            y_TO += bias_O
         return y_TO
+
+    def apart(self, x: Floats, parts: int) -> list[Floats]:
+        return np.split(x, parts, -1)
 
     def norm(self, x_TH: Floats, norm: Norm | None) -> Floats:
         centred_TH: Floats = x_TH - x_TH.mean(-1, keepdims=True)
@@ -91,7 +96,7 @@ class _Batch:
         centred_TH *= (1 / np.sqrt(variance_T + np.float32(self._encoder.eps)))[:, None]
         if norm is not None:
             centred_TH *= norm.weight_H
-            centred_TH += norm.bias_H
+            centred_TH += 0 if norm.bias_H is None else norm.bias_H
         return centred_TH
 
     def activation(self, x: Floats, name: str | None = None) -> Floats:
@@ -100,22 +105,26 @@ class _Batch:
     def activated(self, layer: Linear, x_TI: Floats) -> Floats:
         return self.activation(self.linear(layer, x_TI))
 
-    def attention(self, query: Floats, key_TH: Floats, value_TH: Floats) -> Floats:
-        out = np.empty_like(query)
+    def attention(self, by: Attention, query: Floats, key_TH: Floats, value_TH: Floats) -> Floats:
+        out = np.empty(query.shape, query.dtype)
         one_each = len(query) == len(self._spans) < len(key_TH)
         for row, span in enumerate(self._spans):
             own = slice(row, row + 1) if one_each else span
-            out[own] = self._row(query[own], key_TH[span], value_TH[span])
+            out[own] = self._row(by, query[own], key_TH[span], value_TH[span])
         return out
 
-    def _row(self, query: Floats, key_LH: Floats, value_LH: Floats) -> Floats:
+    def _row(self, by: Attention, query: Floats, key_LH: Floats, value_LH: Floats) -> Floats:
         width = query.shape[1] // self._encoder.heads
         query_NLD, key_NLD, value_NLD = (
             each.reshape(-1, self._encoder.heads, width).transpose(1, 0, 2)
             for each in (query, key_LH, value_LH)
         )
+        if by.rotary_base is not None:
+            query_NLD, key_NLD = (_turned(x, by.rotary_base) for x in (query_NLD, key_NLD))
         scores_NLL = query_NLD @ key_NLD.transpose(0, 2, 1)
         scores_NLL *= np.float32(width**-0.5)
+        if by.reach is not None:
+            scores_NLL[:, ~near(len(key_LH), by.reach)[: len(query)]] = -np.inf
         if self._table is not None:
             scores_NLL += position_bias(self._table, len(key_LH))[:, : len(query)]
         scores_NLL -= scores_NLL.max(-1, keepdims=True)
@@ -123,6 +132,28 @@ class _Batch:
         scores_NLL /= scores_NLL.sum(-1, keepdims=True)
         mixed_NLD: Array = scores_NLL @ value_NLD
         return mixed_NLD.transpose(1, 0, 2).reshape(query.shape)
+
+
+def _turned(x_NLD: Floats, base: float) -> Floats:
+    cos, sin = turns(base, x_NLD.shape[2], x_NLD.shape[1])
+    a, b = np.split(x_NLD, 2, -1)
+    return np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
+
+
+@lru_cache(maxsize=64)
+def turns(base: float, width: int, length: int) -> tuple[Floats, Floats]:
+    """Cosine and sine of the angles by which each position turns pairs of numbers, (L, D / 2)."""
+    exponents = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
+    rates = np.float32(1) / np.float32(base) ** exponents
+    angles = np.arange(length, dtype=np.float32)[:, None] * rates
+    return np.cos(angles), np.sin(angles)
+
+
+def near(length: int, reach: int) -> NDArray[np.bool_]:
+    """Which pairs of tokens attend to each other, (L, L)."""
+    places_L = np.arange(length)
+    found: NDArray[np.bool_] = np.abs(places_L[:, None] - places_L) <= reach
+    return found
 
 
 def positions(ids_L: NDArray[np.int32], padding_index: int | None) -> NDArray[np.int64]:

@@ -10,11 +10,10 @@ N attention heads; D width of one; K labels; I and O widths in and out of a laye
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,25 +22,13 @@ from torch.nn import functional as F
 
 from tightfit.data.batch_order import length_sorted
 from tightfit.data.batches import FP32_PADDED_TOKENS, Batch, collate, most_padded_tokens
-from tightfit.data.gpu import best_device, copied
+from tightfit.data.gpu import best_device
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.forward import logits, states
-from tightfit.encoder.network import BlockWeights, Linear, Network, Norm
-from tightfit.encoder.on_numpy import buckets
+from tightfit.encoder.network import BlockWeights, HeadLayer, Linear, Network, Norm
+from tightfit.encoder.padded_ops import ACTIVATIONS, PaddedOps
 from tightfit.encoder.tensors import Stored
 from tightfit.encoder.threads import side_by_side
-
-Activation = Callable[[torch.Tensor], torch.Tensor]
-
-ACTIVATIONS: Mapping[str, Activation] = {
-    "gelu": F.gelu,
-    "gelu_new": partial(F.gelu, approximate="tanh"),
-    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-    "silu": F.silu,
-    "swish": F.silu,
-    "tanh": torch.tanh,
-}
 
 FUSED: Mapping[str, tuple[str, str]] = {
     "gelu": ("gelu", "none"),
@@ -57,6 +44,10 @@ FUSED: Mapping[str, tuple[str, str]] = {
 PACKED_PLACES = 16
 """Packed products have a multiple of this many tokens: oneDNN compiles one for each number, and
 keeps it."""
+
+
+Given = TypeVar("Given")
+Got = TypeVar("Got")
 
 
 class Engine(Protocol):
@@ -172,39 +163,43 @@ class _Target:
     def network(self, network: Network) -> Network:
         outside = _Target(torch.float32, self.device)
         *below, last = network.blocks
-        bias, segments_SH = network.position_bias, network.segments_SH
-        widening = network.embedding_projection
         return Network(
             network.encoder,
             outside.table(network.words),
-            outside.table(network.positions),
-            None if segments_SH is None else outside.tensor(segments_SH),
+            _perhaps(outside.table, network.positions),
+            _perhaps(outside.tensor, network.segments_SH),
             outside.norm(network.embedding_norm),
             # Of the last block's queries perhaps only those of first tokens are needed.
             (
                 *(self.block(block, first_only=False) for block in below),
-                self.block(last, first_only=network.pooling == "first"),
+                self.block(last, first_only=network.reading == "first"),
             ),
-            None if widening is None else outside.linear(widening),
-            None if bias is None else self.tensor(bias),
-            tuple((outside.linear(linear), activation) for linear, activation in network.head),
-            network.pooling,
+            _perhaps(outside.linear, network.embedding_projection),
+            _perhaps(self.tensor, network.position_bias),
+            tuple(
+                HeadLayer(outside.linear(x.linear), x.activation, _perhaps(outside.norm, x.norm))
+                for x in network.head
+            ),
+            _perhaps(outside.norm, network.final_norm),
+            network.reading,
         )
 
     def block(self, block: BlockWeights[Linear], *, first_only: bool) -> BlockWeights[Linear]:
         projections = [linear.merged() for linear in block.query_key_value]
-        if not first_only:
+        if not first_only and len(projections) > 1:
             weights, biases = zip(*((x.weight_OI, x.bias_O) for x in projections), strict=True)
             projections = [Linear(np.concatenate(weights), np.concatenate(biases))]
         # What reads first tokens alone has as many rows as a batch, which is seldom the same.
         linear = self.linear if first_only else self.packed
-        return BlockWeights(
-            tuple(map(linear, projections)),
-            linear(block.attention_output),
-            self.norm(block.attention_norm),
-            linear(block.mlp_in),
-            linear(block.mlp_out),
-            self.norm(block.mlp_norm),
+        norms = _Target(torch.float32, self.device) if block.norm_first else self
+        return replace(
+            block,
+            query_key_value=tuple(map(linear, projections)),
+            attention_output=linear(block.attention_output),
+            attention_norm=_perhaps(norms.norm, block.attention_norm),
+            mlp_in=linear(block.mlp_in),
+            mlp_out=linear(block.mlp_out),
+            mlp_norm=norms.norm(block.mlp_norm),
         )
 
     def packed(self, linear: Linear) -> Linear:
@@ -217,10 +212,10 @@ class _Target:
 
     def linear(self, linear: Linear) -> Linear:
         plain = linear.merged()
-        return Linear(self.tensor(plain.weight_OI), self.tensor(plain.bias_O))
+        return Linear(self.tensor(plain.weight_OI), _perhaps(self.tensor, plain.bias_O))
 
     def norm(self, norm: Norm) -> Norm:
-        return Norm(self.tensor(norm.weight_H), self.tensor(norm.bias_H))
+        return Norm(self.tensor(norm.weight_H), _perhaps(self.tensor, norm.bias_H))
 
     def tensor(self, array: NDArray[Any]) -> torch.Tensor:
         return _shared(array).to(self.device, self.dtype)
@@ -231,80 +226,12 @@ class _Target:
         return (raw if stored.format != "BF16" else raw.view(torch.bfloat16)).to(self.device)
 
 
-class PaddedOps(ABC):
-    """What :class:`tightfit.encoder.forward.BlockOps` asks, over padded rows, linear layers aside.
-
-    Args:
-        batch: the rows.
-        dtype: of the products.
-        heads: of attention.
-        eps: of the norms.
-        inner: the encoder's own activation.
-        position_bias: of :class:`Network`.
-        attend: scaled dot-product attention over (B, heads, L, D), with a bias on the scores.
-    """
-
-    def __init__(
-        self,
-        batch: Batch,
-        dtype: torch.dtype,
-        *,
-        heads: int,
-        eps: float,
-        inner: Activation,
-        position_bias: torch.Tensor | None,
-        attend: Callable[..., torch.Tensor] = F.scaled_dot_product_attention,
-    ) -> None:
-        self._ids_BL, self._dtype, self._heads, self._eps = batch.ids_BL, dtype, heads, eps
-        self._inner, self._attend = inner, attend
-        self._bias = _attention_bias(position_bias, batch, dtype)
-
-    def first(self, x_TH: torch.Tensor) -> torch.Tensor:
-        """What there is of first tokens, (B, H)."""
-        return x_TH[: self._ids_BL.numel()].view(len(self._ids_BL), -1, x_TH.shape[1])[:, 0]
-
-    @abstractmethod
-    def linear(self, layer: Any, x_TI: torch.Tensor) -> torch.Tensor:
-        """All that a layer gives."""
-
-    def activated(self, layer: Any, x_TI: torch.Tensor) -> torch.Tensor:
-        """The encoder's own activation of it."""
-        return self.activation(self.linear(layer, x_TI))
-
-    def norm(self, x_TH: torch.Tensor, norm: Norm | None) -> torch.Tensor:
-        """LayerNorm of each token; None is one without scale and shift."""
-        scale_shift = (None, None) if norm is None else (norm.weight_H, norm.bias_H)
-        return F.layer_norm(x_TH, x_TH.shape[-1:], *scale_shift, self._eps)
-
-    def attention(
-        self, query: torch.Tensor, key_TH: torch.Tensor, value_TH: torch.Tensor
-    ) -> torch.Tensor:
-        """Each row's attention to itself."""
-        width = query.shape[1] // self._heads
-        query_BNLD, key_BNLD, value_BNLD = (
-            x[: self._ids_BL.numel()]
-            .view(len(self._ids_BL), -1, self._heads, width)
-            .transpose(1, 2)
-            for x in (query, key_TH, value_TH)
-        )
-        bias = self._bias
-        if bias is not None and bias.shape[2] > 1:
-            bias = bias[:, :, : query_BNLD.shape[2]]
-        mixed = self._attend(query_BNLD, key_BNLD, value_BNLD, bias)
-        mixed = mixed.transpose(1, 2).reshape(-1, query.shape[1])
-        more = len(query) - len(mixed)
-        return F.pad(mixed, (0, 0, 0, more)) if more else mixed
-
-    def activation(self, x: torch.Tensor, name: str | None = None) -> torch.Tensor:
-        """By name; else the encoder's own."""
-        return ACTIVATIONS[name](x) if name else self._inner(x)
-
-
 class _Ops(PaddedOps):
     """What :class:`tightfit.encoder.forward.Ops` asks of a network without adapters."""
 
     def __init__(self, network: Network, batch: Batch, dtype: torch.dtype) -> None:
         encoder, self._segments = network.encoder, batch.segments_BL
+        self._norm_first = encoder.inside.norm_first
         self._fused = FUSED.get(encoder.activation)
         super().__init__(
             batch,
@@ -319,27 +246,33 @@ class _Ops(PaddedOps):
         x_BLH = F.embedding(self._ids_BL, network.words).float()
         if network.segments_SH is not None:
             x_BLH += network.segments_SH[0 if self._segments is None else self._segments]
-        places_BL = _positions(self._ids_BL, network.encoder.padding_index)
-        x_BLH += F.embedding(places_BL, network.positions).float()
+        if network.positions is not None:
+            places_BL = _positions(self._ids_BL, network.encoder.padding_index)
+            x_BLH += F.embedding(places_BL, network.positions).float()
         x_TH = x_BLH.flatten(0, 1)
         packed = network.blocks[0].mlp_in.weight_OI.is_mkldnn
         return F.pad(x_TH, (0, 0, 0, -len(x_TH) % PACKED_PLACES)) if packed else x_TH
 
     def enter(self, x_TH: torch.Tensor) -> torch.Tensor:
-        return x_TH.to(self._dtype)
+        return x_TH if self._norm_first else x_TH.to(self._dtype)
 
     def leave(self, state_BH: torch.Tensor) -> torch.Tensor:
         return state_BH.float()
 
     def linear(self, layer: Linear, x_TI: torch.Tensor) -> torch.Tensor:
         if layer.weight_OI.is_mkldnn:
-            return _packed_product(x_TI, layer, "none", "")
-        return F.linear(x_TI, layer.weight_OI, layer.bias_O)
+            return _packed_product(x_TI.to(self._dtype), layer, "none", "")
+        return F.linear(x_TI.to(layer.weight_OI.dtype), layer.weight_OI, layer.bias_O)
 
     def activated(self, layer: Linear, x_TI: torch.Tensor) -> torch.Tensor:
         if layer.weight_OI.is_mkldnn and self._fused is not None:
             return _packed_product(x_TI, layer, *self._fused)
         return super().activated(layer, x_TI)
+
+
+def _perhaps(taken: Callable[[Given], Got], given: Given | None) -> Got | None:
+    """What there may not be."""
+    return None if given is None else taken(given)
 
 
 def _packing_pays(device: torch.device, dtype: torch.dtype) -> bool:
@@ -357,21 +290,6 @@ def _packed_product(x_TI: torch.Tensor, layer: Linear, activation: str, kind: st
     return torch.ops.mkldnn._linear_pointwise(
         x_TI, layer.weight_OI, layer.bias_O, activation, [], kind
     )
-
-
-def _attention_bias(
-    position_bias: torch.Tensor | None, batch: Batch, dtype: torch.dtype
-) -> torch.Tensor | None:
-    """What is added to scores, broadcastable to (B, N, L, L): very little at padding, positions."""
-    bias = None
-    if position_bias is not None:
-        places_LL = copied(torch.from_numpy(buckets(batch.ids_BL.shape[1])), batch.ids_BL.device)
-        bias = position_bias[places_LL].permute(2, 0, 1)[None].contiguous()
-    if batch.padded:
-        lowest = torch.finfo(dtype).min
-        hidden = (1 - batch.mask_BL)[:, None, None, :].to(dtype) * lowest
-        bias = hidden if bias is None else bias + hidden
-    return bias
 
 
 def _positions(ids_BL: torch.Tensor, padding_index: int | None) -> torch.Tensor:

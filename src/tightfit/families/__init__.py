@@ -10,7 +10,16 @@ from tightfit.families.bert import BERT
 from tightfit.families.deberta_v2 import DEBERTA_V2
 from tightfit.families.distilbert import DISTILBERT
 from tightfit.families.electra import ELECTRA
-from tightfit.families.family import Block, Family, HeadSpec, Role, Roles
+from tightfit.families.family import (
+    TO_ALL,
+    Attention,
+    Block,
+    Family,
+    HeadSpec,
+    Reading,
+    Role,
+    Roles,
+)
 from tightfit.families.modernbert import MODERNBERT
 from tightfit.families.mpnet import MPNET
 from tightfit.families.pooling import MEAN_SCALE, Pooling, mean_block

@@ -19,6 +19,9 @@ Role = Literal["query", "key", "value", "attention-output", "mlp-in", "mlp-out"]
 
 Roles = tuple[Role, ...]
 
+Reading = Literal["first", "mean", "average"]
+"""What a head reads: :mod:`tightfit.families.pooling`, which defines all three."""
+
 SIX_ROLES: Roles = ("query", "key", "value", "attention-output", "mlp-in", "mlp-out")
 """The usual linear layers of a block, in the order in which it uses them."""
 
@@ -46,12 +49,35 @@ class HeadSpec:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """What a block's attention goes by, besides its weights."""
+
+    rotary_base: float | None = None
+    """By its powers positions turn queries and keys (arXiv:2104.09864); None where they do not."""
+    reach: int | None = None
+    """Tokens to either side that a token attends to; None is all."""
+
+
+TO_ALL = Attention()
+"""Every token attends to every other, wherever they are."""
+
+
+def _to_all(config: Mapping[str, Any], number: int) -> Attention:
+    return TO_ALL
+
+
+def _nothing(config: Mapping[str, Any]) -> None:
+    return None
+
+
+@dataclass(frozen=True)
 class Block:
-    """The inside of an encoder with the blocks of arXiv:1706.03762, a norm behind each half.
+    """The inside of an encoder with the blocks of arXiv:1706.03762.
 
     With it a forward pass can be computed from the weights alone: words, positions (and the first
     token type, where there are types) are added and normalised; each block is attention, then an
-    MLP; the head reads the first token, or the mean (:mod:`tightfit.families.pooling`).
+    MLP, with a norm behind each half or before it; the head reads the first token, or the mean
+    (:mod:`tightfit.families.pooling`).
     """
 
     attention_norm: str
@@ -59,12 +85,38 @@ class Block:
     activation: str
     """Of the module between the MLP's layers."""
     mlp_norm: str
-    dropouts: tuple[str, str | None, str]
+    dropouts: tuple[str, str | None, str] | None
     """Paths below the block of those that act while it trains: on what attention weighs tokens by,
-    on what attention gives, and on what the MLP gives."""
+    on what attention gives, and on what the MLP gives; None where they are at other places."""
     token_types: bool = True
     eps: float | None = None
     """Of the norms; None where ``layer_norm_eps`` says it."""
+    usual_eps: float = 1e-12
+    """Where it does not."""
+    embeddings: tuple[str, str | None, str] = (
+        "word_embeddings",
+        "position_embeddings",
+        "LayerNorm",
+    )
+    """Words, positions (None without) and norm, below the encoder's ``embeddings``."""
+    final_norm: str | None = None
+    """Path below the encoder of a norm behind the last block. With it each half of a block reads
+    what its norm gives and adds to what stood before that norm, and the first block lacks the norm
+    of its attention, since the embeddings have one."""
+    attention: Callable[[Mapping[str, Any], int], Attention] = _to_all
+    """Of a block by its number, as the configuration has it."""
+    averages: str | None = None
+    """The setting that may say that the stock head reads the mean of all tokens, as it is."""
+    head_dropout: str = "dropout"
+    """Path in the classifier."""
+    strange: Callable[[Mapping[str, Any]], str | None] = _nothing
+    """What a configuration asks that is not known here."""
+
+    @property
+    def norm_first(self) -> bool:
+        """Whether norms are before the halves of a block, and not behind them."""
+        return self.final_norm is not None
+
     position_bias: str | None = None
     """Path below the encoder of a table, buckets x heads, added to attention by distance."""
     embedding_projection: str | None = None
@@ -101,6 +153,11 @@ class Family:
     """Parameters outside the linear layers of so many blocks, and outside the head."""
     inside: Block | None = None
     """None where only ``transformers`` knows how to compute it."""
+
+    def reading(self, config: Mapping[str, Any]) -> Reading:
+        """What the stock head reads."""
+        setting = None if self.inside is None else self.inside.averages
+        return "average" if setting and config.get(setting) == "mean" else "first"
 
     def padding_index(self, config: Mapping[str, Any]) -> int | None:
         """The id whose places count as no position; None where places alone count."""

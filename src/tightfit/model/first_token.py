@@ -52,8 +52,9 @@ class FirstToken:
         of_key, of_value = self._readings(key), self._readings(value)
         weights_BNL = self._drop(self._scores(query_NBD, of_key).softmax(-1))
         # Under dropout the weights of a row's tokens no longer add up to 1.
-        bias_ND = value.bias_O.view(self._heads, width)
-        mixed_BND = weights_BNL.sum(-1, keepdim=True) * bias_ND
+        bias_O = value.bias_O
+        assert bias_O is not None  # every family whose keys and values fold away has them
+        mixed_BND = weights_BNL.sum(-1, keepdim=True) * bias_O.view(self._heads, width)
         for seen_BLH, factors in of_value:
             sums_NBI = (weights_BNL @ seen_BLH).transpose(0, 1)
             for factor in reversed(factors):

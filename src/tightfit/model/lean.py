@@ -1,4 +1,4 @@
-"""The same logits with less work: one forward pass for all encoders built like BERT.
+"""The same logits with less work: one forward pass for all encoders whose inside is known.
 
 Against the model's own forward pass it leaves out what changes nothing:
 
@@ -30,8 +30,8 @@ from transformers.activations import ACT2FN
 from tightfit.data.batches import Batch, most_padded_tokens
 from tightfit.encoder.forward import behind_attention, last, through
 from tightfit.encoder.network import BlockWeights, Norm
-from tightfit.encoder.on_torch import PaddedOps
-from tightfit.families import FAMILIES, Pooling, Role, family
+from tightfit.encoder.padded_ops import PaddedOps
+from tightfit.families import FAMILIES, TO_ALL, Attention, Pooling, Reading, family
 from tightfit.model.adapters import base_model, has_magnitudes, input_dropout
 from tightfit.model.dropout import DropoutDraws
 from tightfit.model.encoders import layer_stack
@@ -57,7 +57,8 @@ class _Ops(PaddedOps):
     def first_token(self, x_TH: torch.Tensor) -> FirstToken:
         """What attends for the first token alone."""
         x_BLH = x_TH.view(*self._ids_BL.shape, -1)
-        bias = None if self._bias is None else self._bias[:, :, :1]
+        bias = self.bias()
+        bias = None if bias is None else bias[:, :, :1]
         return FirstToken(x_BLH, heads=self._heads, bias=bias, drawn=self.drawn, drop=self._drop)
 
     def _attend_with_dropout(self, *given: torch.Tensor) -> torch.Tensor:
@@ -99,15 +100,23 @@ class LeanEncoder:
         )
         """The same with products of another format."""
         layers, config = list(layer_stack(self.model)), self.model.config
-        self._pooling, self._recompute = pooling, recompute
+        said = config.to_dict()
+        record, self._recompute = FAMILIES[config.model_type], recompute
         layers = layers if pooling == "first" else layers[:-1]
-        first = layers[-1] if pooling == "first" else None  # of which the first token alone counts
-        inside = FAMILIES[config.model_type].inside
+        self._reading: Reading = record.reading(said) if pooling == "first" else "mean"
+        inside = record.inside
         assert inside is not None
+        first = layers[-1] if self._reading == "first" else None  # of which only that token counts
         below = self.model.base_model.get_submodule
+        final = inside.final_norm
+        self._final_norm = None if final is None else _norm(below(final), torch.float32)
+        self.adds_up = final is not None
+        """Whether what blocks give is the sum of all below: in fp32, and of any size."""
+        self._between = torch.float32 if self.adds_up else dtype
         table = below(inside.position_bias).weight.detach() if inside.position_bias else None
-        weighed, mixed, out = _shares(layers[0], inside) if frozen_dropout else (0.0, 0.0, 0.0)
-        self._embedding_dropout = below("embeddings.dropout").p if frozen_dropout else 0.0
+        drops = frozen_dropout and inside.dropouts is not None
+        weighed, mixed, out = _shares(layers[0], inside) if drops else (0.0, 0.0, 0.0)
+        self._embedding_dropout = below("embeddings.dropout").p if drops else 0.0
         self._widening = getattr(self.model.base_model, inside.embedding_projection or "", None)
         self._ops = partial(
             _Ops,
@@ -118,8 +127,10 @@ class LeanEncoder:
             position_bias=None if table is None else table.to(dtype),
             attention_dropout=weighed,
         )
+        block = partial(_block, self.model, dtype=dtype, dropouts=(mixed, out))
         self._blocks = [
-            _block(self.model, layer, dtype, (mixed, out), apart=layer is first) for layer in layers
+            block(layer, attention=inside.attention(said, number), apart=layer is first)
+            for number, layer in enumerate(layers)
         ]
         adapted = [i for i, block in enumerate(self._blocks) if _adapted(block)]
         self.frozen_depth = adapted[0] if adapted else len(self._blocks)
@@ -157,7 +168,7 @@ class LeanEncoder:
                 x_BLH = drawn.drop(x_BLH, self._embedding_dropout)
             if self._widening is not None:
                 x_BLH = self._widening(x_BLH)
-            return self._through(range(self.frozen_depth), x_BLH.to(self.dtype), batch, drawn)
+            return self._through(range(self.frozen_depth), x_BLH.to(self._between), batch, drawn)
 
     def pooled(
         self, x_BLH: torch.Tensor, batch: Batch, drawn: DropoutDraws | None = None
@@ -167,7 +178,7 @@ class LeanEncoder:
         Padding may hold anything.
         """
         layers = range(self.frozen_depth, len(self._blocks))
-        return self._through(layers, x_BLH.to(self.dtype), batch, drawn).float()
+        return self._through(layers, x_BLH.to(self._between), batch, drawn).float()
 
     def head(self, pooled_B1H: torch.Tensor) -> torch.Tensor:
         """``logits_BK`` in fp32 from what :meth:`pooled` gave."""
@@ -207,12 +218,16 @@ class LeanEncoder:
         block, above = self._blocks[depth], len(self._blocks) - 1 - depth
         if above:
             return through(block, x_TH, ops)
-        if self._pooling == "mean" or not _folds(block):
-            return last(block, x_TH, ops, self._pooling)
+        if self._reading != "first" or not _folds(block):
+            return last(block, x_TH, ops, final=self._final_norm, reading=self._reading)
         query, key, value = block.query_key_value
         below = ops.first(x_TH)
         attended = ops.first_token(x_TH).mixed(ops.linear(query, below), key, value)
         return behind_attention(block, below, attended, ops)
+
+
+MOST_BY_PRODUCTS = 512
+"""Tokens up to which that is faster; with more the kernel is, which does not keep all pairs."""
 
 
 def attend(
@@ -224,6 +239,7 @@ def attend(
     and twice as long as these three products: benchmarks/step.py measures it.
     """
     slow_backward = query.dtype == torch.bfloat16 and query.device.type == "cpu"
+    slow_backward &= key.shape[2] <= MOST_BY_PRODUCTS
     if not (slow_backward and query.requires_grad):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     return _by_products(query, key, value, bias)
@@ -248,8 +264,11 @@ def why_not_lean(
 ) -> str | None:
     """The reason why a model must use its own forward pass, or None where it need not."""
     model = base_model(module)
-    if FAMILIES[model.config.model_type].inside is None:
-        return f"{model.config.model_type} is not built like BERT"
+    inside = FAMILIES[model.config.model_type].inside
+    if inside is None:
+        return f"{model.config.model_type} has blocks that only transformers computes"
+    if strange := inside.strange(model.config.to_dict()):
+        return strange
     if any(p.requires_grad for p in model.base_model.embeddings.parameters()):
         return "every weight trains"
     tuners = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
@@ -257,6 +276,8 @@ def why_not_lean(
         return "adapters are of a kind that only peft computes"
     if has_magnitudes(module) and any(map(input_dropout, tuners)):
         return "with adapters.dropout DoRA computes the frozen products a second time"
+    if frozen_dropout and inside.dropouts is None and _drops(model.base_model):
+        return f"model.frozen_dropout=true acts inside the MLP of {model.config.model_type}"
     if frozen_dropout and pooling == "mean":
         return "model.frozen_dropout=true acts in the block that stands for the mean, too"
     return None
@@ -264,38 +285,52 @@ def why_not_lean(
 
 def _shares(layer: nn.Module, inside: family.Block) -> tuple[float, ...]:
     """Of the frozen dropouts in a block."""
-    return tuple(0.0 if path is None else layer.get_submodule(path).p for path in inside.dropouts)
+    paths = inside.dropouts or ()
+    return tuple(0.0 if path is None else layer.get_submodule(path).p for path in paths)
+
+
+def _drops(encoder: nn.Module) -> bool:
+    return any(isinstance(m, nn.Dropout) and m.p > 0 for m in encoder.modules())
 
 
 def _block(
     model: PreTrainedModel,
     layer: nn.Module,
     dtype: torch.dtype,
-    dropouts: tuple[float, float],
     *,
+    attention: Attention,
+    dropouts: tuple[float, float],
     apart: bool,
 ) -> Block:
     """One layer; query, key and value side by side, or apart."""
-    family = FAMILIES[model.config.model_type]
-    roles: dict[Role, nn.Module] = {
-        roles[0]: layer.get_submodule(path) for path, roles in family.linears.items()
-    }
-    inside = family.inside
+    record = FAMILIES[model.config.model_type]
+    *read, output, mlp_in, mlp_out = map(layer.get_submodule, record.linears)
+    inside = record.inside
     assert inside is not None
-    read = [roles["query"], roles["key"], roles["value"]]
+    between = torch.float32 if inside.norm_first else dtype
+    attention_norm = layer.get_submodule(inside.attention_norm)
     return BlockWeights(
         tuple(Projection([m], dtype) for m in read) if apart else (Projection(read, dtype),),
-        Projection([roles["attention-output"]], dtype, dropouts[0]),
-        _norm(layer.get_submodule(inside.attention_norm), dtype),
-        Projection([roles["mlp-in"]], dtype),
-        Projection([roles["mlp-out"]], dtype, dropouts[1]),
-        _norm(layer.get_submodule(inside.mlp_norm), dtype),
+        Projection([output], dtype, dropouts[0]),
+        None if isinstance(attention_norm, nn.Identity) else _norm(attention_norm, between),
+        Projection([mlp_in], dtype),
+        Projection([mlp_out], dtype, dropouts[1]),
+        _norm(layer.get_submodule(inside.mlp_norm), between),
+        attention,
+        inside.norm_first,
+        record.gated,
     )
 
 
 def _folds(block: Block) -> bool:
-    """Whether keys and values need not be computed. Measured on a CPU alone."""
-    return not any(each.scaled or each.weight_OI.is_cuda for each in block.query_key_value)
+    """Whether keys and values need not be computed. Measured on a CPU alone.
+
+    Where positions turn them each token's are its own.
+    """
+    alike = len(block.query_key_value) == 3 and block.attention == TO_ALL
+    return alike and not any(
+        each.scaled or each.weight_OI.is_cuda for each in block.query_key_value
+    )
 
 
 def _adapted(block: Block) -> bool:
@@ -305,12 +340,15 @@ def _adapted(block: Block) -> bool:
 
 
 def _norm(norm: nn.Module, dtype: torch.dtype) -> Norm:
-    return Norm(*(p.detach().to(dtype) for p in (norm.weight, norm.bias)))
+    shift = None if norm.bias is None else norm.bias.detach().to(dtype)
+    return Norm(norm.weight.detach().to(dtype), shift)
 
 
 def _head(model: Any, pooled_B1H: torch.Tensor) -> torch.Tensor:
     """The model's own head on what it reads of the last layer."""
-    *hidden, output = FAMILIES[model.config.model_type].head
+    record = FAMILIES[model.config.model_type]
+    *hidden, output = record.head
+    assert record.inside is not None
     state = pooled_B1H
     for spec in hidden:
         module = model.get_submodule(spec.module)
@@ -318,7 +356,7 @@ def _head(model: Any, pooled_B1H: torch.Tensor) -> torch.Tensor:
             state_BH = ACT2FN[spec.activation](module(state[:, 0]))
         else:  # a module that takes the first token by itself
             state_BH = module(state)
-        state = model.dropout(state_BH)
+        state = model.get_submodule(record.inside.head_dropout)(state_BH)
     logits = model.get_submodule(output.module)(state)
     assert isinstance(logits, torch.Tensor)
-    return logits
+    return logits.view(len(pooled_B1H), -1)

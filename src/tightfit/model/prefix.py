@@ -1,9 +1,9 @@
 """Frozen-prefix cache: what lies below the lowest adapter is computed once and kept on disk.
 
 Those layers never change and draw nothing at random, so every epoch would compute the same states
-again. They are stored in half precision: in bf16 where training computes in it, so that nothing
-is lost; otherwise in fp16, whose 11 bits lose less than bf16's 8, and whose range suffices since a
-layer's output has just been normalised.
+again. They are stored in half precision where a layer's output has just been normalised: in bf16
+where training computes in it, so that nothing is lost; otherwise in fp16, whose 11 bits lose less
+than bf16's 8, and whose range then suffices. Other outputs, which may be large, stay in fp32.
 
 A file holds 64 characters of fingerprint, then the states of all rows, longest row first, each
 (tokens, H). Another model, tokenizer, data or number format gives another fingerprint.
@@ -53,8 +53,9 @@ class PrefixStates:
         # Where only what the head reads is kept there is nothing to pad.
         longest = 1 if self._pooled else batch.ids_BL.shape[1]
         # NumPy has no bf16; the bits travel as integers.
-        x_BLH = np.zeros((len(rows), longest, self._hidden), dtype=np.int16)
-        stored = np.frombuffer(self._map, dtype=np.int16, offset=HEADER_BYTES)
+        bits = _bits(self._dtype)
+        x_BLH = np.zeros((len(rows), longest, self._hidden), dtype=bits)
+        stored = np.frombuffer(self._map, dtype=bits, offset=HEADER_BYTES)
         stored_TH = stored.reshape(-1, self._hidden)
         for i, row in enumerate(rows):
             start, length = self._starts_N[row], self._lengths_N[row]
@@ -123,7 +124,9 @@ def prefix_bytes(encoder: LeanEncoder, tokens: Tokens) -> int:
 
 
 def stored_dtype(encoder: LeanEncoder) -> torch.dtype:
-    """bf16 where the encoder computes in it, else fp16."""
+    """fp32 where states are sums of any size; else bf16 if the encoder computes in it, or fp16."""
+    if encoder.adds_up:
+        return torch.float32
     return torch.bfloat16 if encoder.dtype == torch.bfloat16 else torch.float16
 
 
@@ -142,6 +145,11 @@ def fingerprint(encoder: LeanEncoder, tokens: Tokens) -> str:
     if tokens.segments is not None:
         digest.update(tokens.segments.tobytes())
     return digest.hexdigest()
+
+
+def _bits(dtype: torch.dtype) -> type[np.int16 | np.int32]:
+    """Integers as wide as a format's numbers."""
+    return np.int16 if dtype.itemsize == 2 else np.int32
 
 
 def _stored_lengths(encoder: LeanEncoder, tokens: Tokens) -> NDArray[np.int64]:

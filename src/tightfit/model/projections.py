@@ -123,8 +123,10 @@ class Projection:
         self.dropout, self._linears, self._dtype = dropout, list(linears), dtype
         bare = [m.get_base_layer() if isinstance(m, BaseTunerLayer) else m for m in linears]
         self.weight_OI = _stacked([m.weight.detach() for m in bare]).to(dtype)
-        self._biases = [m.bias for m in bare]
-        self._frozen_bias_O = _stacked([b.detach() for b in self._biases]).to(dtype)
+        self._biases = [m.bias for m in bare if m.bias is not None]  # all have one, or none has
+        frozen = [b.detach() for b in self._biases]
+        self._frozen_bias_O = _stacked(frozen).to(dtype) if frozen else None
+        self._shifts = self._biases or [torch.zeros_like(m.weight[:, 0]) for m in bare]
         ends = list(accumulate((m.out_features for m in bare), initial=0))
         columns = map(slice, ends, ends[1:])
         self._adapted = [
@@ -145,15 +147,15 @@ class Projection:
         return self.ranks or self.scaled or trained
 
     @property
-    def bias_O(self) -> torch.Tensor:
-        """As it is now."""
+    def bias_O(self) -> torch.Tensor | None:
+        """As it is now; None without."""
         if not any(b.requires_grad for b in self._biases):
             return self._frozen_bias_O
         return _stacked(self._biases).to(self._dtype)
 
     def __call__(self, x_TI: torch.Tensor, drawn: DropoutDraws | None) -> torch.Tensor:
         """All outputs side by side, (T, O); dropouts act where something is drawn."""
-        bias_O = None if self.scaled else self.bias_O
+        bias_O, x_TI = None if self.scaled else self.bias_O, x_TI.to(self._dtype)
         if self.ranks and (torch.is_grad_enabled() or self._changes):
             a_RI, parts, bs = self.low_rank(x_TI, drawn)
             y_TO = AdaptedProduct.apply(x_TI, self.weight_OI, bias_O, a_RI, parts, *bs)
@@ -188,7 +190,7 @@ class Projection:
 
     def _factors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """What each output is multiplied by, and what is then added to it."""
-        pairs = [_factors_of(m, b) for m, b in zip(self._linears, self._biases, strict=True)]
+        pairs = [_factors_of(m, b) for m, b in zip(self._linears, self._shifts, strict=True)]
         factors, shifts = zip(*pairs, strict=True)
         return _stacked(factors).to(self._dtype), _stacked(shifts).to(self._dtype)
 

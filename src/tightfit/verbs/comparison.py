@@ -138,7 +138,7 @@ def compared(
     kind = source.shapes(dataset.task.outputs).model_type
     if baselines and FAMILIES[kind].inside is None:
         unread = {name for name in baselines if RATED.get(name, name) == EMBEDDINGS}
-        left_out |= dict.fromkeys(unread, f"{kind} is not built like BERT")
+        left_out |= dict.fromkeys(unread, f"{kind} has blocks that only transformers computes")
         baselines = tuple(name for name in baselines if name not in unread)
     embed = partial(_mean_embeddings, source, config.data.max_length)
     of_words = {**facts, "encoder": source.digest()}

@@ -25,6 +25,7 @@ SOURCE = ROOT / "src" / "tightfit"
 
 FLOORS = {
     "errors": 0,  # every floor may raise
+    "blas_threads": 1,
     "digests": 1,
     "extras": 1,
     "progress": 1,

@@ -215,4 +215,4 @@ def test_plain_peft_loads_it(run: Path) -> None:
     tokens = AutoTokenizer.from_pretrained(folder)(texts, return_tensors="pt", padding=True)
     with torch.inference_mode():
         theirs_NK = model(**tokens).logits.softmax(1).numpy()
-    np.testing.assert_allclose(loaded.predict(texts).probabilities, theirs_NK, atol=1e-5)
+    np.testing.assert_allclose(loaded.predict(texts).probabilities, theirs_NK, atol=5e-5)

@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from tightfit.blas_threads import one_blas_thread
 from tightfit.config import TaskKind
 from tightfit.errors import DataError
 from tightfit.experiments.cells import Row
@@ -128,6 +129,7 @@ def _as_they_are(texts: Sequence[str]) -> NDArray[Any]:
     return np.array(texts, dtype=object)
 
 
+@one_blas_thread()
 def _probabilities(
     model: Any, dataset: Dataset, given: Callable[[Sequence[str]], NDArray[Any]]
 ) -> NDArray[np.float64]:

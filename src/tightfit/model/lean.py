@@ -175,8 +175,16 @@ class LeanEncoder:
 
     @property
     def divides(self) -> bool:
-        """Whether batches side by side are measured to be faster: on a CPU, in fp32."""
-        return self.model.device.type == "cpu" and self.dtype == torch.float32
+        """Whether parts of a step are faster side by side, as measured: on a CPU, in fp32.
+
+        In bf16 they are as fast, and take a fifth more memory.
+        """
+        return self.spreads and self.dtype == torch.float32
+
+    @property
+    def spreads(self) -> bool:
+        """Whether batches that are only scored are faster side by side, as measured: on a CPU."""
+        return self.model.device.type == "cpu"
 
     def _through(
         self, layers: range, x_BLH: torch.Tensor, batch: Batch, drawn: DropoutDraws | None

@@ -170,7 +170,7 @@ def _computed(
         x_BLH = encoder.prefix(collate(tokens, rows).to(device))
         return x_BLH.to(stored_dtype(encoder)).cpu()
 
-    found = side_by_side(compute, order) if encoder.divides else map(compute, order)
+    found = side_by_side(compute, order) if encoder.spreads else map(compute, order)
     for rows, x_BLH in zip(order, found, strict=True):
         kept = [x_LH[: lengths_N[row]] for x_LH, row in zip(x_BLH, rows, strict=True)]
         yield torch.cat(kept).view(torch.int16).numpy().data

@@ -154,7 +154,7 @@ class Projection:
     def __call__(self, x_TI: torch.Tensor, drawn: DropoutDraws | None) -> torch.Tensor:
         """All outputs side by side, (T, O); dropouts act where something is drawn."""
         bias_O = None if self.scaled else self.bias_O
-        if self.ranks:
+        if self.ranks and (torch.is_grad_enabled() or self._changes):
             a_RI, parts, bs = self.low_rank(x_TI, drawn)
             y_TO = AdaptedProduct.apply(x_TI, self.weight_OI, bias_O, a_RI, parts, *bs)
         else:
@@ -163,6 +163,11 @@ class Projection:
             factors_O, shifts_O = self._factors()
             y_TO = torch.addcmul(shifts_O, y_TO, factors_O)
         return y_TO if drawn is None else drawn.drop(y_TO, self.dropout)
+
+    @property
+    def _changes(self) -> bool:
+        """Whether adapters of two matrices add anything: most do not, before their first step."""
+        return any(bool(_matrices(m)[1].any()) for _, m in self._adapted)
 
     def low_rank(
         self, x_TI: torch.Tensor, drawn: DropoutDraws | None

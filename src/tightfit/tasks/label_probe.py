@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, xlog1py, xlogy
 from sklearn.preprocessing import StandardScaler
 
+from tightfit.blas_threads import one_blas_thread
 from tightfit.tasks.linear_probe import (
     HELD_SHARE,
     MOST_ITERATIONS,
@@ -23,6 +24,7 @@ LEAST = 1e-12
 """Probabilities are clipped there."""
 
 
+@one_blas_thread()
 def fit_label_probe(
     features_NF: NDArray[np.float32], targets_NK: NDArray[np.int8], *, balanced: bool = False
 ) -> LinearMap:

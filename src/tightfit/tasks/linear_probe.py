@@ -16,6 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
+from tightfit.blas_threads import one_blas_thread
+
 STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Inverse strengths of the L2 penalty that are tried, on features of unit variance."""
 
@@ -57,6 +59,7 @@ class SolvedProblem(Protocol):
         """The largest entry of the objective's gradient at a map of the features as given."""
 
 
+@one_blas_thread()
 def fit_probe(
     features_NF: NDArray[np.float32],
     labels_N: NDArray[np.int64],

@@ -22,6 +22,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
 
+from tightfit.blas_threads import one_blas_thread
 from tightfit.data.balanced import deal
 from tightfit.tasks.linear_probe import ABSENT_MARGIN, LinearMap
 
@@ -107,6 +108,7 @@ class HeadProblem:
         found = (wide_NF / length, shares_NP, weights_N, present_P, num_labels, penalty, length)
         return cls(*found, intercept)
 
+    @one_blas_thread()
     def solve(self, tolerance: float = EXACT) -> LinearMap:
         """The solution, as a map of the features as they were given.
 

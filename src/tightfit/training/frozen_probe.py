@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tightfit.config import Config
 from tightfit.data.batches import Batch
+from tightfit.data.gpu import best_device
 from tightfit.data.text_prefix import prefixed
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.data.tokens import Tokens
@@ -29,6 +31,7 @@ from tightfit.families import Pooling
 from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
+from tightfit.training.precision import decide_precision
 
 COMPARED_ROWS = 512
 """Rows of the sample at most: a difference of some two points then shows beyond its error."""
@@ -132,7 +135,10 @@ class FrozenProbe:
         """
         key = (source.folder, source.prefix)
         if key not in self._found:
-            self._found[key] = both_features(source, self.tokens(source), self.progress)
+            form = decide_precision(self.config.train.precision, best_device())
+            self._found[key] = both_features(
+                source, self.tokens(source), self.progress, dtype=form.dtype
+            )
         return self._found[key][("first", "mean").index(pooling)]
 
     @property
@@ -183,7 +189,9 @@ def tokens_of(
         return tokenizer.tokens(texts, min(limit for limit in limits if limit is not None))
 
 
-def both_features(source: Source, tokens: Tokens, progress: Progress) -> list[NDArray[np.float32]]:
+def both_features(
+    source: Source, tokens: Tokens, progress: Progress, *, dtype: torch.dtype = torch.float32
+) -> list[NDArray[np.float32]]:
     """What an output layer would read of each text, (N, F): of first tokens, and of means.
 
     Raises:
@@ -191,7 +199,8 @@ def both_features(source: Source, tokens: Tokens, progress: Progress) -> list[ND
     """
     network = network_of(source)
     with progress.track(f"probe of {source.name}", len(tokens)) as bar:
-        both_N2F = all_logits(_BothStates(TorchForward(network)), tokens, advance=bar.advance)
+        engine = _BothStates(TorchForward(network, dtype))
+        both_N2F = all_logits(engine, tokens, advance=bar.advance)
     return np.split(both_N2F, 2, axis=1)
 
 
@@ -209,7 +218,10 @@ class _BothStates:
     """An engine whose "logits" are the features of both poolings, side by side."""
 
     forward: TorchForward
-    multiple: int = 1
+
+    @property
+    def multiple(self) -> int:
+        return self.forward.multiple
 
     @property
     def padded_tokens(self) -> int | None:

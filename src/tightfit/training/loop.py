@@ -252,7 +252,7 @@ class Loop:
             batch=setup.config.train.eval_batch,
             forward=partial(setup.logits, states=subset.states),
             padded_tokens=setup.padded_tokens,
-            at_once=setup.lean is not None and setup.lean.divides,
+            at_once=setup.lean is not None and setup.lean.spreads,
         )
 
     def _add_row(self, found: HistoryRow) -> None:

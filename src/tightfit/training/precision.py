@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 import torch
@@ -101,8 +101,9 @@ def _on_cpu(asked: str, step_gain: Callable[[], float] | None) -> Precision:
     return Precision("bf16" if gain >= least else "fp32", figure)
 
 
+@cache
 def bf16_gain() -> float:
-    """How many times as fast this CPU multiplies matrices in bf16 as in fp32, measured.
+    """How many times as fast this CPU multiplies matrices in bf16 as in fp32, measured once.
 
     Of the shapes that an encoder has.
     """
@@ -136,16 +137,25 @@ def autocast_gain(classifier: Classifier, most_tokens: int) -> float:
 
 
 def _times_as_fast(slow: Callable[[], object], fast: Callable[[], object], turns: int) -> float:
-    """In seconds of the processor, of which other programs take none away; the two take turns, at
-    least so many, since clocks of some systems tick slowly."""
-    for run in (slow, fast):
-        run()  # what is first used is loaded, or compiled
-    spent, began = {slow: 0.0, fast: 0.0}, time.perf_counter()
-    for turn in range(MOST_TURNS):
-        for run in spent:
-            started = time.process_time()
-            run()
-            spent[run] += time.process_time() - started
-        if turn + 1 >= turns and time.perf_counter() - began > LEAST_SECONDS:
-            break
+    """In seconds of one thread, which other programs cannot lengthen; the two take turns, at least
+    so many, since clocks of some systems tick slowly.
+
+    Not of the process: what its other threads have computed is counted when they next pause, so
+    that part of a product in fp32 would be taken for the product in bf16 that follows it.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for run in (slow, fast):
+            run()  # what is first used is loaded, or compiled
+        spent, began = {slow: 0.0, fast: 0.0}, time.perf_counter()
+        for turn in range(MOST_TURNS):
+            for run in spent:
+                started = time.thread_time()
+                run()
+                spent[run] += time.thread_time() - started
+            if turn + 1 >= turns and time.perf_counter() - began > LEAST_SECONDS:
+                break
+    finally:
+        torch.set_num_threads(threads)
     return spent[slow] / max(spent[fast], sys.float_info.min)

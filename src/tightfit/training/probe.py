@@ -114,7 +114,7 @@ def _features(
         with torch.inference_mode():
             return (setup.logits if lean is None else setup.pooled)(batch, setup.train.states)
 
-    found = side_by_side(forward, groups) if lean and lean.divides else map(forward, groups)
+    found = side_by_side(forward, groups) if lean and lean.spreads else map(forward, groups)
     with output_inputs(setup) as seen:
         for group, pooled in zip(groups, found, strict=True):
             if lean is not None:

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
+from tightfit.blas_threads import one_blas_thread
 from tightfit.extras import require
 
 FOLDS = 5
@@ -92,6 +93,7 @@ def judgeable_rows(texts: Sequence[str], label_ids: Sequence[int]) -> NDArray[np
     return rows_B[np.isin(ids_B, large_K if len(large_K) > 1 else [])]
 
 
+@one_blas_thread()
 def _out_of_fold(
     texts: Sequence[str], labels_B: NDArray[np.int64], seed: int
 ) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import tightfit
+from tests.exports import wide_encoder
 from tests.toy_estimators import TEXTS, TWO, toy_estimator
 from tests.toy_setups import SHORT
 from tests.toys import toy_encoder, toy_rows, write_jsonl
@@ -72,6 +73,12 @@ def bert(encoders: Encoders) -> Path:
 def roberta(encoders: Encoders) -> Path:
     """A toy RoBERTa, the family of the published system."""
     return encoders("roberta")
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy BERT in which every token counts; not to be changed."""
+    return wide_encoder(tmp_path_factory.mktemp("wide") / "bert")
 
 
 @pytest.fixture(scope="session")

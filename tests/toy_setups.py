@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -204,6 +205,14 @@ def watch_of(setup: Setup, **more: Any) -> GradientWatch:
     """A watch over all that trains."""
     late = {f"{pair.name}.lora_A.weight" for pair in adapter_pairs(setup.classifier.module)}
     return GradientWatch(setup.classifier.trainable(), late=late, **more)
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[StopRequest]:
+    """As if Ctrl-C had come during the first step."""
+    stop = StopRequest()
+    stop.signal = signal.SIGINT
+    yield stop
 
 
 @dataclass

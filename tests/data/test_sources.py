@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.data.texts import iter_texts
+from tests.data.texts import iter_texts, put
 from tightfit.data import sources
 from tightfit.data.hub import HubName, parse_hub
 from tightfit.data.sources import Columns, open_rows, read_table
@@ -78,12 +78,6 @@ def labelled(data: sources.DataLike, columns: Columns = EVERY_ROW) -> Table:
 def unlabelled(data: sources.DataLike, columns: Columns = EVERY_ROW) -> Table:
     """Texts alone."""
     return read_table(data, columns, labelled=False)
-
-
-def put(path: Path, content: str | bytes) -> Path:
-    """A file with this very content."""
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 class_labelled = datasets.Features(

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.encoder.artefacts import assert_close, random_tokens
-from tests.exports import toy_texts, wide_encoder
+from tests.exports import toy_texts
 from tests.toys import toy_tokenizer
 from tests.verbs.test_import_adapter import KINDS, make_adapter, plain_logits
 from tightfit.encoder import AdapterWeights, UnknownInside, open_classifier
@@ -30,12 +30,6 @@ LEFT_TO_PEFT = {
     "embeddings": "a part of an adapter is not known here",
     "some-tokens": "settings of the adapter are not known here\n  seen:    trainable_token",
 }
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A toy BERT."""
-    return wide_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture

@@ -27,12 +27,6 @@ from tightfit.tasks.label_thresholds import DERIVED_NAME
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A toy BERT."""
-    return wide_encoder(tmp_path_factory.mktemp("encoder"))
-
-
-@pytest.fixture(scope="module")
 def run(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed run; not to be changed."""
     return toy_run(encoder, tmp_path_factory.mktemp("runs") / "run")

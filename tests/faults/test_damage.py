@@ -18,7 +18,7 @@ from tests.command import cli
 from tests.toy_setups import SHORT, Notes, toy_table
 from tightfit import Run, TrainResult, train
 from tightfit.errors import ArtefactError, Interrupted, MachineError, TightfitError
-from tightfit.storage import BEGINNING, RunFolder
+from tightfit.storage import START_DIGESTS, RunFolder
 from tightfit.training import checkpoint
 from tightfit.training.callbacks import CheckpointSaver, TrainingState
 
@@ -159,7 +159,7 @@ def test_no_damaged_run_resumes(stopped: RunFolder, bert: Path) -> None:
     for path in read:
         for name in spoilt(path, path.read_bytes()):
             # Without the digests of its beginning a folder is in the way, with them it is damaged.
-            code = 2 if path.name == BEGINNING and name == "deleted" else 8
+            code = 2 if path.name == START_DIGESTS and name == "deleted" else 8
             with pytest.raises(TightfitError) as caught:
                 again(bert, stopped.root)
             assert caught.value.exit_code == code, (path, name)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from tests.exports import wide_encoder
 from tests.toys import pair_rows
 from tightfit.data.text_pair import TextPair
 from tightfit.data.text_tokenizer import TextTokenizer
@@ -20,12 +19,6 @@ from tightfit.model.pair_reader import PairReader
 from tightfit.model.side_head import SideHead
 
 PAIRS = [TextPair(row["premise"], row["hypothesis"]) for row in pair_rows(9)]
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One in which every token counts."""
-    return wide_encoder(tmp_path_factory.mktemp("encoder") / "bert")
 
 
 @pytest.fixture(scope="module")

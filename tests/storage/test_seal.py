@@ -272,14 +272,14 @@ def test_looking_ahead_tells_a_read_only_disk_from_a_forbidden_folder(
 
 def test_a_beginning_is_cleared_and_nothing_else(folder: RunFolder) -> None:
     """A kill may leave settings and empty folders; a file of anybody else keeps them all."""
-    storage.clear_beginning(folder)
+    storage.clear_unstarted(folder)
     assert folder.config.is_file()  # the run beside it has adapters already
     (folder.adapter / "adapter_model.safetensors").unlink()
-    storage.clear_beginning(folder)
+    storage.clear_unstarted(folder)
     assert not folder.root.exists()
     folder.root.mkdir()
     (folder.root / "thesis.txt").write_text("years of work")
-    storage.clear_beginning(folder)
+    storage.clear_unstarted(folder)
     assert (folder.root / "thesis.txt").read_text() == "years of work"
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toy_setups import SHORT, TEXTS, Notes, toy_job, watch_of
+from tests.toy_setups import SHORT, TEXTS, Notes, stopped_at_once, toy_job, watch_of
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult, train
 from tightfit.config import Decision
@@ -25,7 +22,6 @@ from tightfit.training.blend import blended, choose_blend, smallest_as_good
 from tightfit.training.loop import Loop
 from tightfit.training.probe import start_at_probe
 from tightfit.training.setup import Fitted, Setup
-from tightfit.training.signals import StopRequest
 from tightfit.verbs import run_training
 
 LEARNS = ["head.kind=linear", "optim.lr=3e-3"]
@@ -138,14 +134,6 @@ def test_adapters_that_do_not_start_at_zero_lie_on_a_line(bert: Path) -> None:
         for name, tensor in blended(setup.classifier, moved, end, scale).items():
             due = (1 - scale) * moved[name] + scale * end[name]
             torch.testing.assert_close(tensor, due, rtol=0, atol=1e-6)
-
-
-@contextmanager
-def stopped_at_once() -> Iterator[StopRequest]:
-    """As if Ctrl-C had come during the first step."""
-    stop = StopRequest()
-    stop.signal = signal.SIGINT
-    yield stop
 
 
 def test_an_interrupted_run_keeps_the_same_share(bert: Path, tmp_path: Path) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.reports import scores_of
-from tests.toy_setups import FEW, SHORT, TEXTS, Notes, toy_job, toy_settings
+from tests.toy_setups import FEW, SHORT, TEXTS, Notes, stopped_at_once, toy_job, toy_settings
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult, train
 from tightfit.data.table import Table
@@ -28,7 +25,6 @@ from tightfit.training.distributed_worker import watch_over
 from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.objective import decide_objective
-from tightfit.training.signals import StopRequest
 from tightfit.training.solve import head_is_solved
 from tightfit.verbs import run_training
 
@@ -198,14 +194,6 @@ def test_the_choice_is_told(bert: Path) -> None:
     notes = Notes()
     choose_by_folds(toy_job(bert, *FEW, rows=16), notes)
     assert notes.said[-1].startswith("out of fold ")
-
-
-@contextmanager
-def stopped_at_once() -> Iterator[StopRequest]:
-    """As if Ctrl-C had come during the first step."""
-    stop = StopRequest()
-    stop.signal = signal.SIGINT
-    yield stop
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(bert: Path, tmp_path: Path) -> None:

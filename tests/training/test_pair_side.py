@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tightfit
-from tests.exports import by_itself, wide_encoder
+from tests.exports import by_itself
 from tests.toy_setups import SHORT, Notes, toy_settings, toy_table
 from tests.toys import MONEY, SPORT, write_jsonl
 from tightfit import Run
@@ -51,12 +51,6 @@ def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
 def pairs_of(given: list[dict[str, Any]]) -> list[str]:
     """Their texts."""
     return [TextPair(row["premise"], row["hypothesis"]) for row in given]
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One in which every token counts."""
-    return wide_encoder(tmp_path_factory.mktemp("encoder") / "bert")
 
 
 def probe_of(encoder: Path, *settings: str, count: int = 128) -> FrozenProbe:

@@ -72,12 +72,6 @@ KINDS: dict[str, dict[str, Any]] = {
 Make = Callable[..., Path]
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A toy BERT."""
-    return wide_encoder(tmp_path_factory.mktemp("encoder"))
-
-
 def make_adapter(folder: Path, base: Path, **settings: Any) -> Any:
     """Save an adapter with random weights for three labels; returns PEFT's model."""
     torch.manual_seed(2)

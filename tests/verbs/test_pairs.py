@@ -15,7 +15,6 @@ import pytest
 
 import tightfit
 from tests.command import cli
-from tests.exports import wide_encoder
 from tests.toy_setups import SHORT, Notes
 from tests.toys import pair_rows, write_jsonl
 from tightfit import Run, TightfitClassifier
@@ -35,12 +34,6 @@ def trained(rows: Any, encoder: Path, out: Path, *settings: str, **more: Any) ->
     options = {"text_column": COLUMNS, "max_steps": 12, "progress": Progress(), **more}
     tightfit.train(rows, model=str(encoder), out=out, settings=[*PAIR, *settings], **options)
     return out
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One in which every token counts."""
-    return wide_encoder(tmp_path_factory.mktemp("encoder") / "bert")
 
 
 @pytest.fixture(scope="module")

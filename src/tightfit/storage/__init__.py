@@ -11,10 +11,10 @@ from tightfit.storage.files import (
     write_text,
 )
 from tightfit.storage.folder import (
-    BEGINNING,
+    START_DIGESTS,
     RunFolder,
     check_may_create,
-    clear_beginning,
+    clear_unstarted,
     create,
     next_path,
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from tightfit.errors import UsageError
 from tightfit.storage.files import TEMPORARY_SUFFIX, machine_errors
 
-BEGINNING = "beginning.json"
+START_DIGESTS = "beginning.json"
 """Among the checkpoints: digests of what was written before the first step."""
 
 
@@ -117,7 +117,7 @@ def create(path: Path, *, overwrite: bool = False) -> RunFolder:
     return folder
 
 
-def clear_beginning(folder: RunFolder) -> None:
+def clear_unstarted(folder: RunFolder) -> None:
     """Remove what a kill left of a run that had not yet begun; anything else is left as it is.
 
     Raises:

@@ -40,7 +40,7 @@ class RunStart:
     @property
     def digests(self) -> Path:
         """Where it is, everything is that a resumed training reads."""
-        return self.folder.checkpoints / storage.BEGINNING
+        return self.folder.checkpoints / storage.START_DIGESTS
 
     @property
     def finished(self) -> bool:
@@ -66,7 +66,7 @@ class RunStart:
     def create(self, setup: Setup) -> storage.RunFolder:
         """A new folder, in which a training can begin and resume."""
         if self.resume:
-            storage.clear_beginning(self.folder)
+            storage.clear_unstarted(self.folder)
         folder = storage.create(self.path, overwrite=self.overwrite)
         try:
             storage.write_text(folder.config, setup.config.to_toml())
@@ -102,7 +102,7 @@ def write_decided(folder: storage.RunFolder, setup: Setup) -> None:
     storage.write_json(folder.decisions, setup.decisions.to_json())
     storage.write_json(folder.plan, setup.plan.to_json())
     written = [folder.config, folder.decisions, folder.plan, folder.labels, folder.data]
-    storage.write_digests(folder.checkpoints / storage.BEGINNING, written)
+    storage.write_digests(folder.checkpoints / storage.START_DIGESTS, written)
 
 
 def _other_rows(seen: str) -> DataError:

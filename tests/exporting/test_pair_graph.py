@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
+from transformers import AutoModel
 
 from tests.data.test_pair_tokens import random_pairs
+from tests.exporting.test_vocabulary import unigram
 from tests.exports import LENGTH, by_itself, toy_run, wide_encoder
-from tests.toys import SMALL
+from tests.toys import SMALL, toy_config
 from tightfit import Run
 from tightfit.data.text_pair import TextPair
 from tightfit.errors import ProofError
@@ -29,9 +32,8 @@ PAIRS = [TextPair("", ""), *random_pairs(30, 40)]
 ROWS = Rows(PAIRS, None, "toys")
 
 
-def run_of(folder: Path, family: str, **options: Any) -> Run:
+def run_of(folder: Path, encoder: Path, **options: Any) -> Run:
     """A run of random weights, with a side head of random weights that matters."""
-    encoder = wide_encoder(folder / "encoder", family)
     run = Run.load(toy_run(encoder, folder / "run", "data.pair=true"), **options)
     reader = PairReader.of(run.base, lambda texts: run.model.tokens(texts, LENGTH))
     chance = np.random.default_rng(0)
@@ -45,14 +47,16 @@ def run_of(folder: Path, family: str, **options: Any) -> Run:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One on BERT; not to be changed."""
-    return run_of(tmp_path_factory.mktemp("bert"), "bert")
+    folder = tmp_path_factory.mktemp("bert")
+    return run_of(folder, wide_encoder(folder / "encoder"))
 
 
 @pytest.mark.parametrize("family", sorted(name for name in SMALL if FAMILIES[name].inside))
 def test_a_graph_answers_as_the_run_does(family: str, tmp_path: Path) -> None:
     """Of every family whose frozen encoder reads texts apart; single texts have a cut of their own,
     and answers are nothing that the folder leaves out."""
-    run, out = run_of(tmp_path, family, max_length=24), tmp_path / "out"
+    encoder, out = wide_encoder(tmp_path / "encoder", family), tmp_path / "out"
+    run = run_of(tmp_path, encoder, max_length=24)
     found = export(run, "onnx", out, ROWS)
     assert found.parity.max_abs_difference < 1e-4
     assert found.without_side is None
@@ -61,6 +65,21 @@ def test_a_graph_answers_as_the_run_does(family: str, tmp_path: Path) -> None:
     told, wanted = by_itself(out, pairs), run.predict(pairs)
     assert [label for label, _ in told] == wanted.labels
     assert np.abs(np.array([float(score) for _, score in told]) - wanted.confidence).max() < 1e-3
+
+
+def test_a_vocabulary_is_cut_for_both_encoders(tmp_path: Path) -> None:
+    """One table of words, and the same answers."""
+    config = toy_config("xlm-roberta", vocab_size=len(unigram()) + 7, initializer_range=0.3)
+    torch.manual_seed(0)
+    AutoModel.from_config(config).save_pretrained(tmp_path / "encoder")
+    unigram().save_pretrained(tmp_path / "encoder")
+    run, out = run_of(tmp_path, tmp_path / "encoder"), tmp_path / "out"
+    found = export(run, "onnx", out, replace(ROWS, trained=PAIRS[:9]), used=True)
+    assert found.vocabulary is not None
+    shapes = [tuple(each.dims) for each in onnx.load(out / "model.onnx").graph.initializer]
+    assert shapes.count((found.vocabulary.kept, 32)) == 1
+    told = [label for label, _ in by_itself(out, PAIRS[1:9])]
+    assert told == run.predict(PAIRS[1:9]).labels
 
 
 @pytest.mark.parametrize("form", ["onnx", "onnx-int8"])

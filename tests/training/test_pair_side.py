@@ -189,6 +189,8 @@ def test_an_export_says_what_it_leaves_out(form: Any, run: Run, tmp_path: Path) 
     assert found.without_side is not None
     cost = f"at a cost of {100 * found.without_side.accuracy_loss:.2f} points of {score}"
     assert f"tightfit and ONNX exports do so; this folder answers without it, {cost}" in card
+    assert "Those of the run with its side head, which this folder leaves out" in card
+    assert "model-index" not in card
     assert not (tmp_path / SIDE_FILE).exists()
 
 
@@ -197,6 +199,7 @@ def test_a_graph_answers_as_the_run_does(run: Run, tmp_path: Path) -> None:
     more = pairs_of(rows(30, seed=3))
     found = export(run, "onnx", tmp_path, Rows(more, None, "toys"))
     assert found.without_side is None
+    assert "model-index" in (tmp_path / "README.md").read_text("utf-8")
     told, wanted = by_itself(tmp_path, more), run.predict(more)
     if isinstance(run.task, Rating):
         values_N = np.array([float(line[0]) for line in told])

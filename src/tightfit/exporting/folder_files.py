@@ -41,6 +41,12 @@ NEEDS: dict[Format, str] = {
 _LINES = {False: "a text a line", True: "a pair a line, a tab between its texts"}
 """What the example reads."""
 
+_RESULTS = "## Results\n\n"
+_OF_THE_RUN = (
+    "Those of the run with its side head, which this folder leaves out: [below](#side-head) is "
+    "what that costs.\n\n"
+)
+
 _LOADING = re.compile(r"(?<=^## Loading it\n\n).*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 
 _TEMPLATES = Environment(
@@ -78,6 +84,10 @@ def write_card(
         card = ModelCard(
             f"---\n{ModelCardData().to_yaml()}\n---\n\n# Text classifier\n\n## Loading it\n\n"
         )
+    if run.side is not None and carried_side(run, form) is None:
+        # Whoever reads scores by program would take them for those of the folder.
+        card.data.eval_results = None
+        card.text = card.text.replace(_RESULTS, _RESULTS + _OF_THE_RUN)
     card.data.library_name = LIBRARY[form]
     card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
     loading = (

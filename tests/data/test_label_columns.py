@@ -48,6 +48,14 @@ def test_what_is_no_number_is_refused(odd: object) -> None:
     assert error.value.exit_code == 4
 
 
+def test_decimal_commas_are_told_as_such() -> None:
+    """Not where anything else is amiss, too."""
+    for odd, told in ((["3,5", "4,25"], True), (["3,5", "good"], False)):
+        with pytest.raises(DataError) as caught:
+            read(["1", *odd])
+        assert ("decimal=','" in str(caught.value.next_step)) == told
+
+
 @pytest.mark.parametrize("missing", [None, float("nan"), ""])
 def test_a_missing_rating_is_refused_or_dropped(missing: object) -> None:
     """As a missing label is."""

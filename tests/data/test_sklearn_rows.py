@@ -105,6 +105,7 @@ FAULTS: dict[str, tuple[Any, Any, str]] = {
     "a missing text": ([None, *TEXTS[1:]], TWO, "row 0 is None"),
     "a number": ([*TEXTS[:11], 3], TWO, "row 11 is 3"),
     "bytes": ([b"x", *TEXTS[1:]], TWO, "row 0 is b'x'"),
+    "pairs that are not asked for": ([("a", "b")] * 12, TWO, "settings={'data.pair': True}"),
     "one text": ("goal", TWO, "not one str"),
     "two dimensions": (np.array(TEXTS).reshape(6, 2), TWO, "one dimension"),
     "no texts": ([], [], "0 sample"),

@@ -86,13 +86,15 @@ def test_graphs_have_segments_where_the_family_has(
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_example_answers_a_pair_a_line(form: Any, runs_of: Runs, tmp_path: Path) -> None:
-    """As the run does, in every format."""
+    """As the run does, in every format; a line of one text is told, not read by itself."""
     run = runs_of("bert")
     export(run, form, tmp_path, ROWS)
     pairs = [pair for pair in PAIRS if pair.strip()][:8]
     told = [label for label, _ in by_itself(tmp_path, pairs)]
     agreement = np.mean([a == b for a, b in zip(told, run.predict(pairs).labels, strict=True)])
     assert agreement == 1 or (form == "onnx-int8" and agreement > 0.8)
+    with pytest.raises(AssertionError, match="line 2 is not two texts with a tab between"):
+        by_itself(tmp_path, [pairs[0], "one text"])
 
 
 def test_a_tokenizer_that_loses_segments_is_refused(

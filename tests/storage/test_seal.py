@@ -492,7 +492,7 @@ def test_open_tells_no_folder_from_a_folder_of_something_else(tmp_path: Path) ->
     (tmp_path / "here" / "manifest.json").write_text("{}")
     with pytest.raises(ArtefactError, match=f"{missing}runs beside it: .*here"):
         storage.open_run(tmp_path / "her")
-    with pytest.raises(ArtefactError, match="this folder is not a run"):
+    with pytest.raises(ArtefactError, match=r"this folder is not a run[\s\S]*runs in it: .*here"):
         storage.open_run(tmp_path)
 
 

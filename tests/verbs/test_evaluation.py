@@ -190,7 +190,7 @@ def test_an_unseen_label_is_named(seeds: tuple[Path, ...], tmp_path: Path) -> No
     [
         (1.4, 0.019, "there was little to mend: a perfectly calibrated classifier would show 1.0%"),
         (1.02, 0.1, r"near 1 \(1.02\): confidence is too high in some places"),
-        (1.4, 0.1, "what the temperature of 1.4 leaves differs from one confidence to another"),
+        (1.4, 0.1, r"what the temperature \(1\.4\) leaves differs from one confidence to another"),
     ],
 )
 def test_why_the_error_was_not_halved(temperature: float, before: float, words: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tightfit
+from tests.command import cli
 from tests.exports import by_itself
 from tests.toy_setups import SHORT, Notes
 from tests.toys import toy_rows, write_jsonl
@@ -19,6 +20,7 @@ from tightfit.errors import ArtefactError, BudgetError, SettingsError
 from tightfit.model.side_head import SIDE_FILE, SideHead
 from tightfit.run import Run
 from tightfit.verbs import run_training
+from tightfit.verbs.train_result import read_result
 
 BUCKETS = 512
 PARAMETERS = 2 * (BUCKETS + 1)
@@ -59,6 +61,15 @@ def test_it_is_counted_at_every_gate(run: Run) -> None:
     assert factor.value == run.proofs["side_solved"]["factor"]
     assert "of 40 rows that neither saw" in factor.reason
     assert "side head" in (run.path / "report.html").read_text("utf-8")
+
+
+def test_the_command_tells_the_steps_from_what_the_side_head_adds(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of its figures is of the steps alone, the others of both."""
+    monkeypatch.setitem(vars(tightfit), "train", lambda *_, **__: read_result(run.path))
+    told = cli("train", "--data", "sample").stderr
+    assert "scored while training; what follows is with the side head\naccuracy" in told
 
 
 def test_answers_are_those_that_were_scored(run: Run) -> None:

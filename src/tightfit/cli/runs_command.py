@@ -71,5 +71,5 @@ def _cells(each: ListedRun) -> list[str]:
         told,
         f"{score.rows:,}" if score else "",
         size(each.bytes) if each.bytes else "",
-        (each.date or "")[:16].replace("T", "\N{NO-BREAK SPACE}"),
+        (each.date or "")[:16].replace("T", " "),
     ]

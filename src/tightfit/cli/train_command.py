@@ -273,6 +273,8 @@ def _outcome(run: Run) -> Iterator[str]:
             watched = "each row by a training without it"
             if proof[metric] < proof[f"start_{metric}"]:
                 watched += ", no more lost than by chance"
+        if run.plan.side is not None:
+            watched += "; what follows is with the side head"
         if run.config.head.start == "run":
             start, end = _gone_on(run.metrics.train.continued), end.replace("no", "no further")
         before = score_value(metric, proof[f"start_{metric}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -16,6 +17,9 @@ from tightfit.data.cell_text import describe
 from tightfit.data.column_hints import mark
 from tightfit.data.rows import Chunk, Rows
 from tightfit.data.table import Table
+
+_COMMA = re.compile(r"[-+]?\d+,\d+")
+"""A number whose comma may stand for a decimal point, or for nothing."""
 
 
 def with_labels(
@@ -137,12 +141,16 @@ def _ratings(chunk: Chunk, columns: Sequence[Sequence[Any]]) -> list[float]:
     ratings = [_rating(cell) for cell in cells]
     odd = [i for i, rating in enumerate(ratings) if rating is None]
     if odd:
+        commas = all(isinstance(cells[i], str) and _COMMA.fullmatch(cells[i].strip()) for i in odd)
         raise chunk.fault(
             f"a rating is {describe(cells[odd[0]])}",
             odd,
             allowed="finite numbers, such as 4 or 3.5",
-            next_step="mend these rows, choose the column of ratings with --label-column, or leave "
-            "out data.task=rating",
+            next_step="write them with a decimal point; pandas.read_csv(FILE, decimal=',') reads "
+            "them, and tightfit.train takes its data frame"
+            if commas
+            else "mend these rows, choose the column of ratings with --label-column, or leave out "
+            "data.task=rating",
         )
     return [rating for rating in ratings if rating is not None]
 

@@ -235,6 +235,7 @@ def _check_classes(present: Sequence[int | str], rows: int) -> None:
         raise DataError(
             "a classifier needs rows of at least 2 classes",
             seen=f"{_listed(present)} in all {rows:,} rows",
+            next_step="choose the column of labels with --label-column, or give rows of more",
         )
     if rows >= SUSPICIOUS_ROWS and len(present) > OWN_LABELS * rows:
         raise DataError(

@@ -58,7 +58,7 @@ def labelled_rows(
     kept = np.flatnonzero(weights_N)
     classes, ids_N = np.unique(classes_N[kept], return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(f"two classes or more are needed; y has 1 class: {classes[0]!r}")
+        raise ValueError(f"two classes or more are needed; y has 1 class: {classes.tolist()[0]!r}")
     weights_N = _by_class(class_weight, classes, ids_N, weights_N[kept])
     own = None if (weights_N == 1).all() else weights_N.tolist()
     rows = [texts[row] for row in kept]
@@ -121,7 +121,8 @@ def texts_of(
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise ValueError(f"X must hold texts; row {row} is {text!r}")
+            hint = "; pairs of texts need settings={'data.pair': True}" if is_pair(text) else ""
+            raise ValueError(f"X must hold texts; row {row} is {text!r}{hint}")
     return [str(text) for text in texts]
 
 

@@ -173,7 +173,9 @@ def _check_finished(folder: RunFolder) -> None:
             return
         if not folder.config.is_file():
             raise ArtefactError(
-                "this folder is not a run: it has neither config.toml nor manifest.json", seen=root
+                "this folder is not a run: it has neither config.toml nor manifest.json",
+                seen=root,
+                next_step=_runs_in(root, "runs in it"),
             )
     raise ArtefactError(
         "the run is not finished: it has no manifest.json",
@@ -184,10 +186,14 @@ def _check_finished(folder: RunFolder) -> None:
 
 def _runs_beside(root: Path) -> str:
     """What to give instead."""
-    folders = sorted(root.parent.iterdir()) if root.parent.is_dir() else []
-    beside = [str(path) for path in folders if RunFolder(path).manifest.is_file()]
-    names = ", ".join(beside[:5])
-    return f"runs beside it: {names}" if names else "give the folder that 'tightfit train' names"
+    return _runs_in(root.parent, "runs beside it") or "give the folder that 'tightfit train' names"
+
+
+def _runs_in(root: Path, where: str) -> str | None:
+    """The first few by name, after these words."""
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    names = ", ".join([str(path) for path in folders if RunFolder(path).manifest.is_file()][:5])
+    return f"{where}: {names}" if names else None
 
 
 def _sealed_names(folder: RunFolder) -> list[str]:

@@ -272,7 +272,7 @@ def _why_not_halved(temperature: Scale, before: float, by_chance: float) -> str:
             "too high in some places and too low in others, which one temperature cannot mend"
         )
     return (
-        f"what the temperature of {told} leaves differs from one confidence to "
+        f"what the temperature ({told}) leaves differs from one confidence to "
         "another, or these rows are unlike the validation rows"
     )
 

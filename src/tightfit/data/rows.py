@@ -11,6 +11,7 @@ from shlex import quote
 from typing import Any, Literal
 
 from tightfit.data.column_hints import (
+    JOINED,
     column_options,
     column_roles,
     likely_options,
@@ -38,11 +39,6 @@ _CHOOSE = "choose a column with"
 COLUMNS_NAMED = 20
 """Columns that an error message lists one by one."""
 
-
-_JOINED = (
-    "several texts a row are joined with a space; two that belong together, such as question and "
-    "answer, are a pair with --set data.pair=true:"
-)
 
 _SEVERAL = "to learn all of them, one 0 or 1 each:"
 
@@ -281,7 +277,7 @@ class Rows:
             if near.count("'") == 2 and near.split("'")[1] not in fault.add:
                 fault.next_step = None  # a name that is alike by chance
             if lacks_text and "," in fault.add:
-                fault.next_step = _JOINED
+                fault.next_step = JOINED
 
     def _found(self, name: str) -> bool:
         return bool(self.find(name)) or all(map(self.find, split_names(name) or [""]))

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from tightfit.verbs.evaluation import Evaluation
     from tightfit.verbs.export import export
     from tightfit.verbs.forecast import Forecast
-    from tightfit.verbs.import_adapter import ImportResult, import_adapter
+    from tightfit.verbs.import_adapter import import_adapter
+    from tightfit.verbs.imported_run import ImportResult
     from tightfit.verbs.make_cascade import CascadeResult, make_cascade
     from tightfit.verbs.plan import plan
     from tightfit.verbs.predict import PredictResult, predict
@@ -51,7 +52,7 @@ _HOMES = {
     "Evaluation": "verbs.evaluation:Evaluation",
     "ExportResult": "verbs.write_export:ExportResult",
     "Forecast": "verbs.forecast:Forecast",
-    "ImportResult": "verbs.import_adapter:ImportResult",
+    "ImportResult": "verbs.imported_run:ImportResult",
     "PredictResult": "verbs.predict:PredictResult",
     "Run": "run:Run",
     "RunList": "verbs.runs:RunList",

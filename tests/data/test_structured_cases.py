@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.command import cli
-from tightfit.data.sources import Columns, read_table
+from tightfit.data.cell_text import TAKE_EMPTY
+from tightfit.data.sources import Columns, check_source, read_table
+from tightfit.errors import DataError
 
 CASES = Path(__file__).parent / "cases"
 
@@ -89,3 +92,13 @@ def test_a_line_break_in_a_cell_is_kept() -> None:
     for name in ("one-sheet.xlsx", "tickets.ods"):
         text = read_table(CASES / "36" / name, columns, labelled=True).texts[0]
         assert text == "I was charged twice this month, since Monday\nand again today (0)"
+
+
+def test_a_run_on_single_texts_is_offered_no_pair() -> None:
+    """To a training it is: a run is on pairs, or it is not."""
+    answering = replace(Columns(), mend_text=TAKE_EMPTY)
+    for columns, offered in ((Columns(), True), (answering, False)):
+        with pytest.raises(DataError) as caught:
+            check_source(CASES / "20" / "nli.tsv", columns)
+        assert ("data.pair" in str(caught.value)) == offered
+        assert "--text-column premise,hypothesis" in str(caught.value)

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from tests.toys import toy_rows
 from tightfit.config import Decision
 from tightfit.errors import DataError
-from tightfit.experiments.baselines import MAJORITY, TFIDF, run_baseline
+from tightfit.experiments.baselines import run_baseline
+from tightfit.experiments.cells import MAJORITY, TFIDF
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, Folds
 

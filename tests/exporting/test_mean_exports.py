@@ -96,8 +96,8 @@ def test_the_adapter_of_a_bert_goes_out_and_comes_back(runs_of: Runs, tmp_path: 
     again = Run.load(tmp_path / "run")
     assert again.plan.mean_block == run.plan.mean_block
     assert again.config.head.pooling == "mean"
-    # Nobody tells an import that a dense layer of the head stood still.
-    assert again.plan.total == run.plan.total + 32 * 33
+    # Its own weights tell that a dense layer of the head stood still.
+    assert again.plan.total == run.plan.total
     np.testing.assert_allclose(
         again.predictor.logits(TEXTS), run.predictor.logits(TEXTS), rtol=0, atol=1e-5
     )

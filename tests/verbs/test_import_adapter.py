@@ -136,15 +136,6 @@ def test_it_can_be_exported_and_imported_again(kind: str, encoder: Path, tmp_pat
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_what_an_export_of_ours_keeps_still_is_not_counted(bert: Path, tmp_path: Path) -> None:
-    """The run that comes back has the total of the run that left."""
-    settings = ("head.kind=linear", "head.pooling=mean")
-    run = Run(toy_run(bert, tmp_path / "run", *settings))
-    export(run.path, "peft", tmp_path / "peft", progress=Notes())
-    again = bring(tmp_path / "peft", bert, tmp_path / "again")
-    assert (again.plan.total, again.plan.pooling) == (run.plan.total, "mean")
-
-
 def test_it_evaluates(encoder: Path, tmp_path: Path) -> None:
     """On rows labelled by number or by name."""
     make_adapter(tmp_path / "adapter", encoder)

@@ -20,7 +20,7 @@ from tests.toys import pair_rows, write_jsonl
 from tightfit import Run, TightfitClassifier
 from tightfit.data.text_pair import TextPair
 from tightfit.errors import DataError, SettingsError
-from tightfit.experiments.baselines import BASELINES
+from tightfit.experiments.cells import BASELINES
 from tightfit.progress import Progress
 
 COLUMNS = ["premise", "hypothesis"]

@@ -44,6 +44,12 @@ PAIRS = (
 AS_PAIR = "--set data.pair=true"
 """The option that has them read so."""
 
+JOINED = "several texts a row are joined with a space:"
+_OR_A_PAIR = (
+    f"{JOINED[:-1]}; two that belong together, such as question and answer, are a pair with "
+    f"{AS_PAIR}:"
+)
+
 _MARKS = {
     **dict.fromkeys(("1", "1.0", "true"), True),
     **dict.fromkeys(("0", "0.0", "false", ""), False),
@@ -91,12 +97,15 @@ def likely_options(
 
 
 def propose_pair(fault: DataError) -> None:
-    """Have a proposed command take two texts that are usually judged together as a pair."""
+    """Have a proposed command of a training take texts that are usually judged together as a pair,
+    or say that others may be one."""
     parts = shlex.split(fault.add or "")
     columns = [split_names(name) for flag, name in pairwise(parts) if flag == "--text-column"]
     if any(map(_pair_names, columns)):
         fault.add = f"{fault.add} {AS_PAIR}"
         fault.next_step = f"the two texts are a pair; without {AS_PAIR} they are one, with a space:"
+    elif fault.next_step == JOINED:
+        fault.next_step = _OR_A_PAIR
 
 
 def column_roles(cells: Mapping[str, Sequence[Any]]) -> tuple[list[str], list[str]]:

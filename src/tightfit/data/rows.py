@@ -10,6 +10,7 @@ from shlex import quote
 from typing import Any, Literal
 
 from tightfit.data.column_hints import (
+    JOINED,
     column_options,
     column_roles,
     likely_options,
@@ -37,11 +38,6 @@ _CHOOSE = "choose a column with"
 COLUMNS_NAMED = 20
 """Columns that an error message lists one by one."""
 
-
-JOINED = (
-    "several texts a row are joined with a space; two that belong together, such as question and "
-    "answer, are a pair with --set data.pair=true:"
-)
 
 _SEVERAL = "to learn all of them, one 0 or 1 each:"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tightfit.data.cell_text import DROP_TEXT, read_groups, read_texts
-from tightfit.data.column_hints import propose_pair
+from tightfit.data.column_hints import JOINED, propose_pair
 from tightfit.data.columns import Columns as Columns
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
 from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
@@ -38,7 +38,7 @@ from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
 from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
-from tightfit.data.rows import JOINED, Chunk, PartFault, Rows
+from tightfit.data.rows import Chunk, PartFault, Rows
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import open_sheet
 from tightfit.data.table import Table

@@ -20,28 +20,16 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from tightfit.blas_threads import one_blas_thread
-from tightfit.config import TaskKind
 from tightfit.errors import DataError
-from tightfit.experiments.cells import Row
+from tightfit.experiments.cells import EMBEDDINGS, MAJORITY, RATED, TFIDF, Row
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
-
-MAJORITY, TFIDF = "majority class", "tf-idf + logistic regression"
-EMBEDDINGS = "mean embeddings + logistic regression"
-BASELINES = (MAJORITY, TFIDF, EMBEDDINGS)
-RATED = {"mean rating": MAJORITY, "tf-idf + ridge": TFIDF, "mean embeddings + ridge": EMBEDDINGS}
-"""What stands in their places for ratings."""
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 """Gives the mean of a frozen encoder's states over each text, one row a text."""
 
 MAX_ITERATIONS = 1000
 """Of L-BFGS; scikit-learn's own 100 are too few for some thousand rows."""
-
-
-def baselines_of(task: TaskKind) -> tuple[str, ...]:
-    """Their names for a kind of target."""
-    return tuple(RATED) if task == "rating" else BASELINES
 
 
 def tfidf_pipeline(linear: Any = None) -> Pipeline:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tightfit import storage
-from tightfit.config import Config, nearest_setting, setting_names
+from tightfit.config import Config, nearest_setting, setting_names, settings_of, typed
 from tightfit.display import score_name, score_words
 from tightfit.errors import ArtefactError, SettingsError, UsageError, did_you_mean
 from tightfit.methods import METHODS
@@ -55,6 +55,16 @@ USUAL_SCORES = ("accuracy", "macro_f1")
 """Columns of the table where there is no row yet."""
 
 Amount = Annotated[int, Field(ge=0)]
+
+
+CELLS, RUNS = "cells", "runs"
+"""What a comparison's folder holds: the rows of its cells, and their runs."""
+
+MAJORITY, TFIDF = "majority class", "tf-idf + logistic regression"
+EMBEDDINGS = "mean embeddings + logistic regression"
+BASELINES = (MAJORITY, TFIDF, EMBEDDINGS)
+RATED = {"mean rating": MAJORITY, "tf-idf + ridge": TFIDF, "mean embeddings + ridge": EMBEDDINGS}
+"""What stands in their places for ratings."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +184,58 @@ def beside(encoders: Sequence[str]) -> tuple[Cell, ...]:
         )
         for name in encoders
     )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a comparison may hold, and what was asked of it."""
+
+    cells: tuple[Cell, ...]
+    others: tuple[Cell, ...]
+    """The recipe on encoders that may not be chosen."""
+    baselines: tuple[str, ...]
+    names: tuple[str, ...]
+    """Of the rows that are asked for, in their order."""
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        at_hand: Sequence[str],
+        *,
+        ablate: Sequence[str],
+        only: Sequence[str],
+    ) -> Wanted:
+        """The rows of a comparison.
+
+        Args:
+            config: of the recipe.
+            at_hand: encoders of which one is chosen.
+            ablate: as ``compare`` takes it.
+            only: likewise.
+
+        Raises:
+            SettingsError: an ablation is none.
+            UsageError: no row has a name that was asked for.
+        """
+        cells = ablated(ablate) if ablate else RECIPES
+        plain = tuple(RATED) if config.data.task == "rating" else BASELINES
+        baselines = () if ablate else plain
+        others = () if ablate or len(at_hand) == 1 else beside(at_hand)
+        known = [*baselines, *(cell.name for cell in (*cells, *others))]
+        return cls(cells, others, baselines, tuple(chosen_names(only, known)))
+
+
+def configs_of(
+    cells: Sequence[Cell], given: Mapping[str, object], config: Config
+) -> dict[Cell, Config]:
+    """The settings of each cell: its own over those that all share.
+
+    Raises:
+        SettingsError: a cell has a mistake in them.
+    """
+    shared = {**given, **shared_settings(config)}
+    return {cell: settings_of(cell.recipe, {**shared, **typed(cell.settings)}) for cell in cells}
 
 
 def chosen_names(only: Sequence[str], names: Sequence[str]) -> list[str]:

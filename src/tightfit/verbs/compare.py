@@ -5,12 +5,16 @@ What can be refused at once is refused here, before torch is imported.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from tightfit import storage
 from tightfit.config import named_values, typed
-from tightfit.experiments.cells import RECIPE
+from tightfit.errors import UsageError
+from tightfit.experiments.cells import CELLS, RECIPE, Wanted, configs_of
+from tightfit.model.candidates import candidate_names
 from tightfit.progress import Progress, RichProgress
 from tightfit.training.request import TrainOptions, TrainRequest
 
@@ -56,14 +60,28 @@ def compare(
         started=options.get("started"),
     )
     progress = progress or RichProgress()
+    wanted = Wanted.of(asked.config, candidate_names(asked.config.model), ablate=ablate, only=only)
+    configs_of(wanted.cells, given, asked.config)
+    folder = Path(out) if out is not None else storage.next_path()
+    _check_folder(folder)
     asked.check(progress)
     from tightfit.verbs.comparison import compared
 
-    return compared(
-        asked, given, ablate=ablate, only=only, minutes=minutes, out=out, progress=progress
-    )
+    return compared(asked, given, wanted, folder=folder, minutes=minutes, progress=progress)
 
 
 def _overrides(options: TrainOptions) -> dict[str, object]:
     """What is asked of every cell, as typed values by dotted name."""
     return {**typed(options.get("settings", ())), **named_values(options)}
+
+
+def _check_folder(folder: Path) -> None:
+    """Take a new or empty folder, or one of a comparison."""
+    if not os.path.lexists(folder) or (folder / CELLS).is_dir():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise UsageError(
+            "the output path exists and is not the folder of a comparison",
+            seen=folder,
+            next_step="choose another --out",
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,27 +16,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import storage
-from tightfit.config import Config, settings_of, typed
+from tightfit.config import Config
 from tightfit.data.text_tokenizer import TextTokenizer
-from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
-from tightfit.experiments.baselines import EMBEDDINGS, RATED, Embed, baselines_of, run_baseline
+from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError
+from tightfit.experiments.baselines import Embed, run_baseline
 from tightfit.experiments.cells import (
+    CELLS,
+    EMBEDDINGS,
+    RATED,
     RECIPE,
     RECIPES,
+    RUNS,
     Cell,
     Row,
-    ablated,
+    Wanted,
     beside,
     cell_name,
-    chosen_names,
+    configs_of,
     fingerprint,
     markdown,
     read_row,
-    shared_settings,
     write_row,
 )
 from tightfit.families import FAMILIES
-from tightfit.model.candidates import candidate_names
 from tightfit.model.locate import Source, locate
 from tightfit.progress import Once, Progress
 from tightfit.run import Run
@@ -51,9 +52,6 @@ from tightfit.verbs.forecast import forecast
 from tightfit.verbs.origin import ReadRequest
 from tightfit.verbs.run_training import run_training
 from tightfit.verbs.train_result import TrainResult, read_result
-
-CELLS, RUNS = "cells", "runs"
-"""What a comparison's folder holds: the rows of its cells, and their runs."""
 
 RESULT_NAMES = ("comparison.json", "comparison.md")
 """Its table, for programs and for people."""
@@ -97,11 +95,10 @@ class _Task:
 def compared(
     asked: TrainRequest,
     given: Mapping[str, object],
+    wanted: Wanted,
     *,
-    ablate: Sequence[str],
-    only: Sequence[str],
+    folder: Path,
     minutes: float | None,
-    out: str | Path | None,
     progress: Progress,
 ) -> Comparison:
     """Train recipes and baselines, or an ablation; see :func:`tightfit.verbs.compare.compare`.
@@ -109,29 +106,21 @@ def compared(
     Args:
         asked: recipe ``tight`` on these rows.
         given: what was asked of every cell, as typed values by dotted name.
-        ablate: as ``compare`` takes it, and so the others.
-        only: likewise.
-        minutes: likewise.
-        out: likewise.
+        wanted: which rows the table may have, and which are asked for.
+        folder: of the comparison, which may be taken.
+        minutes: as ``compare`` takes it.
         progress: how to speak to people.
     """
     progress = Once(progress)
-    cells = ablated(ablate) if ablate else RECIPES
-    baselines = () if ablate else baselines_of(asked.config.data.task)
-    at_hand = candidate_names(asked.config.model)
-    others = () if ablate or len(at_hand) == 1 else beside(at_hand)
-    names = chosen_names(only, [*baselines, *(cell.name for cell in (*cells, *others))])
-    _configs(cells, given, asked.config)  # a mistake is told before rows are read
-    folder = Path(out) if out is not None else storage.next_path()
-    _check_folder(folder)
+    cells, others, baselines = wanted.cells, wanted.others, wanted.baselines
     dataset = read_dataset(asked.config, asked.data, asked.validation, asked.limit)
     limit = None if minutes is None else TimeLimit(minutes, asked.started)
     chosen = choose_encoder(asked.config, dataset, limit, progress)
     source, config = chosen.source, asked.config.with_values(chosen.settings)
     own = beside([source.name])
-    names = [RECIPE if name == own[0].name else name for name in names]
+    names = [RECIPE if name == own[0].name else name for name in wanted.names]
     others = tuple(cell for cell in others if cell not in own)
-    configs = _configs((*cells, *others), given, config)
+    configs = configs_of((*cells, *others), given, config)
     sources = {cell: _encoder(each, source) for cell, each in configs.items()}
     left_out = _impossible(configs, sources, dataset.task.outputs)
     facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.task.names}
@@ -161,14 +150,6 @@ def compared(
             deadline=None if minutes is None else asked.started + 60 * minutes,
             progress=progress,
         )
-
-
-def _configs(
-    cells: Sequence[Cell], given: Mapping[str, object], config: Config
-) -> dict[Cell, Config]:
-    """The settings of each cell: its own over those that all share."""
-    shared = {**given, **shared_settings(config)}
-    return {cell: settings_of(cell.recipe, {**shared, **typed(cell.settings)}) for cell in cells}
 
 
 def _encoder(config: Config, chosen: Source) -> Source:
@@ -336,15 +317,3 @@ def _kept_on_interrupt(folder: Path) -> Iterator[None]:
             signal_number=code - 128,
             next_step=f"give the same command with --out {folder} to go on",
         ) from error
-
-
-def _check_folder(folder: Path) -> None:
-    """Take a new or empty folder, or one of a comparison."""
-    if not os.path.lexists(folder) or (folder / CELLS).is_dir():
-        return
-    if not folder.is_dir() or any(folder.iterdir()):
-        raise UsageError(
-            "the output path exists and is not the folder of a comparison",
-            seen=folder,
-            next_step="choose another --out",
-        )

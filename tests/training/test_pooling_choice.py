@@ -13,7 +13,7 @@ from tests.encoder.artefacts import assert_close
 from tests.fixtures import Encoders
 from tests.model.test_lean import batch_of
 from tests.toy_setups import TEXTS, Notes, toy_classifier, toy_settings, toy_table
-from tests.toys import WITH_MEAN
+from tests.toys import WITH_MEAN, toy_encoder
 from tightfit.config import ASKED, Decision, Decisions
 from tightfit.encoder import FrozenEncoder, UnknownInside
 from tightfit.encoder.network import bare_network
@@ -117,6 +117,17 @@ def test_an_encoder_that_only_transformers_computes_gives_the_first_token(
 
     monkeypatch.setattr(FrozenEncoder, "of", refuse)
     assert decided(bert) == Decision("first", "positions are not absolute")
+
+
+def test_a_configured_mean_is_told_as_what_it_is(tmp_path: Path) -> None:
+    """The stock head reads it, without a block of ours."""
+    encoder, notes = toy_encoder(tmp_path, "modernbert", classifier_pooling="mean"), Notes()
+    found = decided(encoder)
+    config = toy_settings(encoder, "head.pooling=auto", "head.kind=auto")
+    dataset, source = read_dataset(config, toy_table(), None, None), locate(str(encoder))
+    plan = plan_for(config, source, 2, pooling=found.value)
+    prepare(config, dataset, source, plan, chosen={"pooling": found}, progress=notes)
+    assert "the head reads the mean of all tokens: its configuration says so" in notes.said
 
 
 def test_the_setup_keeps_the_decision_and_tells_it(bert: Path) -> None:

@@ -240,15 +240,15 @@ def test_what_does_not_fit_under_the_cap_is_named(
     [
         ("modernbert", {"bias tuning": "the method bias does not go with 0 vectors"}),
         (
-            "deberta-v2",
-            {NAMES[2]: "deberta-v2 has blocks that only transformers computes"},
+            "albert",
+            {NAMES[2]: "albert has blocks that only transformers computes"},
         ),
     ],
 )
 def test_what_the_model_lacks_is_named(
     family: str, lacks: dict[str, str], encoders: Encoders, rows_file: Path, tmp_path: Path
 ) -> None:
-    """ModernBERT has no biases to tune, DeBERTa no means of ours; everything else is compared."""
+    """ModernBERT has no biases to tune, ALBERT no means of ours; everything else is compared."""
     found = run(encoders(family), rows_file, tmp_path / "a", "optim.lr=1e-3", max_steps=1)
     assert found.left_out == lacks
     assert [row.name for row in found.rows] == [n for n in NAMES if n not in lacks]

@@ -43,6 +43,11 @@ COMPUTED = tuple(name for name, family in FAMILIES.items() if family.inside is n
 """Those whose forward pass is our own; for the others ``transformers`` computes."""
 
 
+def family_of(config: Mapping[str, Any]) -> Family:
+    """Of a ``config.json`` whose family is known."""
+    return FAMILIES[config["model_type"]]
+
+
 def reads_segments(config: Mapping[str, Any]) -> bool:
     """Whether an encoder is told which text of a pair a token belongs to, by its ``config.json``.
 

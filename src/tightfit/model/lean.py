@@ -354,9 +354,9 @@ def _head(model: Any, pooled_B1H: torch.Tensor) -> torch.Tensor:
         module = model.get_submodule(spec.module)
         if spec.module in spec.linears:  # a bare layer, around which the model does the rest
             state_BH = ACT2FN[spec.activation](module(state[:, 0]))
-        else:  # a module that takes the first token by itself
-            state_BH = module(state)
+        else:  # a module that takes the first token by itself, or keeps what there is of tokens
+            state_BH = module(state).flatten(0, -2)
         state = model.get_submodule(record.inside.head_dropout)(state_BH)
     logits = model.get_submodule(output.module)(state)
     assert isinstance(logits, torch.Tensor)
-    return logits.view(len(pooled_B1H), -1)
+    return logits

@@ -13,7 +13,7 @@ from __future__ import annotations
 from tightfit.budget.plan_settings import why_not_mean
 from tightfit.config import ASKED, Decision
 from tightfit.encoder import UnknownInside
-from tightfit.families import Pooling
+from tightfit.families import Pooling, family_of
 from tightfit.methods import METHODS
 from tightfit.model.locate import Source
 from tightfit.training.frozen_probe import (
@@ -35,7 +35,9 @@ def decide_pooling(
     config, dataset = probe.config, probe.dataset
     if config.head.pooling != "auto":
         return Decision(config.head.pooling, ASKED)
-    shapes = source.shapes(dataset.task.outputs)
+    shapes, own = source.shapes(dataset.task.outputs), source.config()
+    if family_of(own).reading(own) != "first":
+        return Decision("first", "its configuration says so")  # the stock head's own way
     reason = why_not_mean(shapes, METHODS[config.adapters.method])
     if config.head.kind == "stock" and shapes.stored_head:
         reason = reason or "the stock head's hidden layer was trained on first tokens"

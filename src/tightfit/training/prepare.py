@@ -20,7 +20,7 @@ from tightfit.config import ASKED, Config, Decision, Decisions, Use
 from tightfit.data.batch_order import padding_share
 from tightfit.data.gpu import best_device
 from tightfit.data.tokens import Tokens
-from tightfit.families import Pooling
+from tightfit.families import Pooling, family_of
 from tightfit.model.classifier import Classifier, build
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
@@ -229,7 +229,9 @@ def _about(setup: Setup) -> Iterator[str]:
     if decisions.forward is not None and decisions.forward.value == "own":
         yield f"steps take longer, by the model's own forward pass: {decisions.forward.reason}"
     if decisions.pooling is not None and decisions.pooling.reason != ASKED:
-        read = "the mean of all tokens" if decisions.pooling.value == "mean" else "the first token"
+        config, value = setup.source.config(), decisions.pooling.value
+        reading = family_of(config).reading(config) if value == "first" else value
+        read = "the first token" if reading == "first" else "the mean of all tokens"
         yield f"the head reads {read}: {decisions.pooling.reason}"
     if decisions.side is not None and decisions.side.reason != ASKED:
         size = f"a side head of {decisions.side.value:,} numbers"

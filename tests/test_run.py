@@ -119,7 +119,8 @@ def test_parts_are_typed_as_their_files_say(finished: TrainResult, rows_file: Pa
     tokens, split = data.pop("tokens"), data.pop("split")
     assert run.data.split is not None
     assert asdict(run.data.split).items() >= split.items()
-    assert {**vars(run.data), "warnings": list(run.data.warnings)}.items() >= data.items()
+    lists = {name: list(getattr(run.data, name)) for name in ("warnings", "sources")}
+    assert {**vars(run.data), **lists}.items() >= data.items()
     assert run.data.tokens is not None
     assert run.data.tokens.max_length == tokens["max_length"]
     assert run.data.tokens.lengths is not None

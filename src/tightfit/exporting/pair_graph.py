@@ -30,6 +30,8 @@ from tightfit.exporting.format_names import PURPOSE
 from tightfit.exporting.formats import GRAPH_FILE
 from tightfit.exporting.onnx_graph import Variant, example, put_mean, quantised, trace
 from tightfit.extras import require
+from tightfit.families import FAMILIES, mean_block
+from tightfit.families.pooling import MEAN_SCALE
 from tightfit.model.adapters import base_model
 from tightfit.model.encoders import quiet_transformers
 from tightfit.run import Run
@@ -46,19 +48,38 @@ BATCH = 32
 class _Side(nn.Module):
     """The side head: :class:`tightfit.model.pair_reader.PairReader`, and a linear map behind it."""
 
-    def __init__(self, encoder: nn.Module, weight_KF: torch.Tensor, bias_K: torch.Tensor) -> None:
+    def __init__(
+        self, encoder: PreTrainedModel, weight_KF: torch.Tensor, bias_K: torch.Tensor
+    ) -> None:
         super().__init__()
         self.encoder, self.weight_KF, self.bias_K = encoder, weight_KF, bias_K
+        self.norm: nn.LayerNorm | None = None
+        """Where no block of the family computes the mean: that of the encoder, without a scale."""
+        config = encoder.config
+        if not mean_block(FAMILIES[config.model_type], 0):
+            wide = (config.hidden_size, config.norm_eps)
+            self.norm = nn.LayerNorm(*wide, elementwise_affine=False)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """``added_BK``, of the tokens ``(M, L)`` of single texts."""
         given = {"input_ids": input_ids, "attention_mask": attention_mask}
-        states_MH = F.normalize(self.encoder(**given).last_hidden_state[:, 0], dim=1)
+        states_MLH = self.encoder(**given).last_hidden_state
+        if self.norm is not None:
+            states_MLH = _mean(states_MLH, attention_mask, self.norm)
+        states_MH = F.normalize(states_MLH[:, 0], dim=1)
         both_2BH = states_MH.reshape(2, -1, states_MH.shape[1])
         apart_BH = both_2BH[0] - both_2BH[1]
         features_BF = torch.cat([apart_BH.abs(), both_2BH[0] * both_2BH[1], apart_BH], dim=1)
         # No matrix product, since int8 takes one scale for all features, and some are far smaller.
         return (features_BF[:, None] * self.weight_KF).sum(2) + self.bias_K
+
+
+def _mean(states_MLH: torch.Tensor, mask_ML: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
+    """The run's own definition, (M, 1, H): :mod:`tightfit.families.pooling`."""
+    share_M1L = (mask_ML / mask_ML.sum(1, keepdim=True))[:, None]
+    state_M1H = MEAN_SCALE * (share_M1L @ states_MLH) + states_MLH[:, :1]
+    found_M1H: torch.Tensor = norm(norm(state_M1H))
+    return found_M1H
 
 
 def put_side(run: Run, graph: Path, variant: Variant | None = None) -> None:
@@ -91,19 +112,22 @@ def put_side(run: Run, graph: Path, variant: Variant | None = None) -> None:
 
 
 def _frozen(run: Run) -> PreTrainedModel:
-    """The encoder below a run, with one more layer: the mean of its states."""
-    depth = run.base.shapes(run.plan.num_labels).depth
+    """The encoder below a run, with one more layer, if its family has such a one: the mean of its
+    states."""
+    shapes = run.base.shapes(run.plan.num_labels)
+    more = bool(mean_block(FAMILIES[shapes.model_type], shapes.depth))
     with quiet_transformers():
         encoder: PreTrainedModel = AutoModel.from_pretrained(
             run.base.folder,
-            num_hidden_layers=depth + 1,
+            num_hidden_layers=shapes.depth + more,
             attn_implementation="eager",
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
         )
-    put_mean(encoder)
+    if more:
+        put_mean(encoder)
     # The same, but for a vocabulary that was cut.
     words = base_model(run.classifier.module).get_input_embeddings()
     encoder.set_input_embeddings(copy.deepcopy(words).to("cpu"))

@@ -21,9 +21,11 @@ from tightfit.data.text_pair import TextPair
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.errors import SettingsError
 from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.format_names import FACTS_FILE
 from tightfit.model.locate import locate
 from tightfit.model.pair_reader import PairReader
 from tightfit.model.side_head import SIDE_FILE
+from tightfit.storage import read_json
 from tightfit.tasks import Rating
 from tightfit.tasks.dataset import read_dataset
 from tightfit.tasks.linear_probe import leave_one_out
@@ -185,6 +187,8 @@ def test_an_export_says_what_it_leaves_out(form: Any, run: Run, tmp_path: Path) 
     assert f"tightfit and ONNX exports do so; this folder answers without it, {cost}" in card
     assert "Those of the run with its side head, which this folder leaves out" in card
     assert "model-index" not in card
+    assert ("it gives no intervals" in card) == isinstance(run.task, Rating)
+    assert read_json(tmp_path / FACTS_FILE).get("reach") is None
     assert not (tmp_path / SIDE_FILE).exists()
 
 

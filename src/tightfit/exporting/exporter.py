@@ -344,10 +344,11 @@ def _ranked(
     return [(variant, path) for variant, path, *_ in tried]
 
 
-def _answering(run: Run) -> dict[str, Any]:
+def _answering(run: Run, exported: Exported) -> dict[str, Any]:
     """What a program makes answers of, besides the logits."""
     if not run.task.calibrates:
-        return {"reach": run.predictor.reach}
+        # The run's intervals promise nothing of answers that lack a part.
+        return {"reach": None if exported.without_side else run.predictor.reach}
     found: dict[str, Any] = {"temperature": run.predictor.temperature}
     if run.task.one_class:
         # Those that ``evaluate`` kept.
@@ -366,7 +367,7 @@ def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, 
         "max_length": run.predictor.max_length,
         **({"single_max_length": run.decisions.max_length.value} if pairs else {}),
         "pad_id": int(run.classifier.tokenizer.pad_token_id),
-        **_answering(run),
+        **_answering(run, exported),
         "compared_on": rows.name,
         **exported.to_json(),
     }

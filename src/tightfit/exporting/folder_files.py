@@ -133,6 +133,8 @@ def caveats(
     if run.side is not None:
         decided, cost = run.decisions.side_factor, without_side and _cost(run, without_side, where)
         told = f"; when it was trained: {decided.reason}" if decided else ""
+        bare = carried_side(run, form) is None and not run.task.calibrates
+        told += "; it gives no intervals, since the run's would be too narrow" * bare
         found["Side head"] = f"{_side_words(run, form)}{f', {cost}' if cost else ''}{told}"
     if vocabulary is not None:
         found["Vocabulary"] = (

@@ -7,6 +7,7 @@ import torch
 
 from tests.fixtures import Encoders
 from tests.toy_setups import toy_classifier
+from tightfit.training import precision
 from tightfit.training.precision import Precision, autocast_gain, bf16_gain, decide_precision
 
 CPU = torch.device("cpu")
@@ -70,6 +71,23 @@ def test_timing_steps_leaves_nothing_behind(family: str, encoders: Encoders) -> 
 def test_the_gain_is_a_ratio_of_two_measured_times() -> None:
     """Whatever the processor, both products run and take time."""
     assert bf16_gain() > 0
+
+
+def test_times_are_those_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a second one computes would be counted later, in the other's turn."""
+    clock, before = iter(range(1000)), torch.get_num_threads()
+    monkeypatch.setattr("time.thread_time", lambda: float(next(clock)))
+    seen = []
+    torch.set_num_threads(2)
+    try:
+        gain = precision._times_as_fast(
+            lambda: seen.append(torch.get_num_threads()), lambda: next(clock), 8
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
+    assert gain == 0.5  # a tick of the thread's clock a turn, and two
 
 
 @pytest.mark.parametrize(("has_bf16", "given"), [(True, "bf16"), (False, "fp16")])

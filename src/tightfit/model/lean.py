@@ -188,7 +188,7 @@ class LeanEncoder:
     def divides(self) -> bool:
         """Whether parts of a step are faster side by side, as measured: on a CPU, in fp32.
 
-        In bf16 they are as fast, and take a fifth more memory.
+        In bf16 they are as fast, and take more memory.
         """
         return self.spreads and self.dtype == torch.float32
 

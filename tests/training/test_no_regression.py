@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from tightfit.errors import ProofError
 from tightfit.model.proofs import Standing, no_regression
 from tightfit.reporting.page import render
 from tightfit.tasks import SingleLabel
-from tightfit.training.divergence import FAR_WORSE, highest_loss
+from tightfit.training.divergence import FAR_WORSE, highest_loss, prove_no_regression
+from tightfit.training.setup import Counters, Fitted, no_worse
 
 PROBE = ["head.start=probe", "train.eval_every=5", "optim.epochs=2"]
 """A start that is worth keeping."""
@@ -117,6 +119,40 @@ def test_a_step_as_good_as_the_start_is_taken(bert: Path, tmp_path: Path) -> Non
     fitted = toy_loop(setup, tmp_path).fit()
     assert fitted.history[0]["eval_accuracy"] == fitted.history[1]["eval_accuracy"]
     assert fitted.counters.best_step == 5
+
+
+@pytest.mark.parametrize(
+    ("right", "before", "rows", "ok"),
+    [
+        (19, 19, 30, True),
+        (18, 19, 30, True),
+        (13, 19, 30, True),  # by this test one-sided p = 0.06
+        (12, 19, 30, False),  # p = 0.04
+        (0, 8, 8, False),
+        (59, 60, 100, False),  # so many are taken at their word
+        (59, 60, 99, True),
+    ],
+)
+def test_of_few_rows_a_start_is_ahead_beyond_chance_or_gives_way(
+    bert: Path, right: int, before: int, rows: int, ok: bool
+) -> None:
+    """One row more of thirty says nothing; seven do."""
+    setup = toy_job(bert, *PROBE, rows=4 * rows)
+    assert len(setup.eval_subset.targets) == rows
+    row, start = ({"eval_accuracy": each / rows} for each in (right, before))
+    assert no_worse(row, start, setup) is ok
+    run = replace(setup, config=setup.config.with_values({"head.start": "run"}))
+    assert no_worse(row, start, run) is (right >= before)
+
+
+def test_a_training_that_is_kept_behind_its_start_says_why(bert: Path) -> None:
+    """The proof holds, and figures that look like a loss are explained."""
+    setup, said = toy_job(bert, *PROBE), Notes()
+    rows = [(0, 0.75), (5, 0.6875)]
+    history = [{"step": n, "eval_accuracy": a, "eval_loss": 0.5} for n, a in rows]
+    fitted = Fitted(history, Counters(best_step=5), 5)
+    assert prove_no_regression(setup, fitted, said).ok
+    assert "of 16 validation rows 68.8% are right after training, and 75.0% at" in said.said[0]
 
 
 @pytest.mark.parametrize(

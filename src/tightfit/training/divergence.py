@@ -13,7 +13,7 @@ from tightfit.errors import ProofError, first_few
 from tightfit.model.proofs import Proof, Standing, no_regression
 from tightfit.progress import Progress
 from tightfit.training.precision import Precision
-from tightfit.training.setup import Fitted, HistoryRow, Setup, merit
+from tightfit.training.setup import Fitted, HistoryRow, Setup, merit, no_worse
 
 SHOWN = 8
 """Rows that a message names."""
@@ -61,23 +61,35 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         metric,
         fitted_start=fitted_start,
         highest_loss=highest,
-        within_chance=setup.as_good_as_start,
+        within_chance=setup.as_good_as_start or no_worse(sealed, history[0], setup),
     )
     if proof.numbers["kept_start"]:
-        if setup.config.head.start == "run":
-            new = setup.dataset.facts["continued"]["new_labels"]
-            solved = f" and {len(new):,} new label{'s' if len(new) > 1 else ''} solved"
-            progress.say(
-                f"the run's knowledge{solved if new else ''} is kept, with {start.score:.1%} on "
-                "the validation rows: further steps did no better"
-            )
-            return proof
-        progress.warn(
-            f"no step did better than the start, a linear probe with {start.score:.1%} on the "
-            "validation rows; the start is kept, and the adapters change nothing: lower optim.lr, "
-            "or give more rows"
+        _tell_of_start(setup, start.score, progress)
+    elif fitted_start and end.merit < start.merit and setup.out_of_fold is None:
+        rows = len(setup.eval_subset.targets)
+        progress.say(
+            f"of {rows} validation rows {end.score:.1%} are right after training, and "
+            f"{start.score:.1%} at its start: chance explains that, and on other rows training "
+            "nearly always gains, so it is kept; more rows, or --set train.folds=5, tell more"
         )
     return proof
+
+
+def _tell_of_start(setup: Setup, score: float, progress: Progress) -> None:
+    """That it was kept, since no step did better."""
+    if setup.config.head.start == "run":
+        new = setup.dataset.facts["continued"]["new_labels"]
+        solved = f" and {len(new):,} new label{'s' if len(new) > 1 else ''} solved"
+        progress.say(
+            f"the run's knowledge{solved if new else ''} is kept, with {score:.1%} on the "
+            "validation rows: further steps did no better"
+        )
+        return
+    progress.warn(
+        f"no step did better than the start, a linear probe with {score:.1%} on the validation "
+        "rows; the start is kept, and the adapters change nothing: lower optim.lr, or give more "
+        "rows"
+    )
 
 
 def in_fp32(setup: Setup, reason: str) -> Setup:

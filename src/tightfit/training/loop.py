@@ -35,7 +35,7 @@ from tightfit.training.optim import RATE, epoch_order, make_optimizer
 from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
-from tightfit.training.setup import Counters, Fitted, HistoryRow, Rows, Setup, merit
+from tightfit.training.setup import Counters, Fitted, HistoryRow, Rows, Setup, merit, no_worse
 from tightfit.training.signals import StopRequest, interrupted
 from tightfit.training.solve import solve_head
 
@@ -210,29 +210,30 @@ class Loop:
         started = time.perf_counter()
         state, counters = self.state, self.state.counters
         found = self._scores()
-        score = merit(found, state.setup)
-        if self._is_best(score, found["eval_loss"]):
-            counters.best_score, counters.best_step = score, state.step
+        if self._is_best(found):
+            counters.best_score, counters.best_step = merit(found, state.setup), state.step
             self._best = state.setup.classifier.state()
         counters.seconds += time.perf_counter() - started
         self._add_row(found)
         self._notify("on_evaluation")
 
-    def _is_best(self, score: float, eval_loss: float) -> bool:
+    def _is_best(self, found: HistoryRow) -> bool:
         """Whether these weights are the best so far, and worth keeping.
 
         The start is where it was fitted (a linear probe), and is kept until a step is as good.
         Weights that no step has moved yet (warm-up begins at a rate of zero), and a start at
         random, are scored for the record alone.
         """
-        state, best = self.state, self.state.counters.best_score
-        if not state.setup.chooses:
+        state, setup, counters = self.state, self.state.setup, self.state.counters
+        if not setup.chooses:
             return state.rate > 0
         if state.step == 0:
-            return state.setup.config.head.start != "random"
-        better = score > best or (score == best and state.counters.best_step == 0)
+            return setup.config.head.start != "random"
+        from_start = counters.best_step == 0 and no_worse(found, state.history[0], setup)
+        better = from_start or merit(found, setup) > counters.best_score
         # Not a number is not below it either.
-        return state.rate > 0 and better and eval_loss <= highest_loss(state.setup, state.history)
+        sane = found["eval_loss"] <= highest_loss(setup, state.history)
+        return state.rate > 0 and better and sane
 
     def _scores(self) -> HistoryRow:
         """Mean loss and the metrics: of rows held out, or of trainings without a row."""

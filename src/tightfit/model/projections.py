@@ -192,8 +192,9 @@ class Projection:
         bias_O, x_TI = None if self.scaled else self.bias_O, x_TI.to(self._dtype)
         adds = self.ranks and (torch.is_grad_enabled() or self._changes)
         if adds or self._frozen.packed:
-            none = x_TI.new_empty(0, x_TI.shape[1]), [], []
-            a_RI, parts, bs = self.low_rank(x_TI, drawn) if adds else none
+            a_RI, parts, bs = x_TI.new_empty(0, x_TI.shape[1]), list[Part](), list[torch.Tensor]()
+            if adds:
+                a_RI, parts, bs = self.low_rank(x_TI, drawn)
             y_TO = AdaptedProduct.apply(x_TI, self._frozen, bias_O, a_RI, parts, *bs)
         else:
             y_TO = F.linear(x_TI, self.weight_OI, bias_O)

@@ -213,7 +213,9 @@ class Setup:
         """Steps that fit into a time and how their rate goes, for a checkpoint: both may change on
         the way."""
         decided = self.decisions.max_steps
-        return decided and {"max_steps": asdict(decided), "schedule": asdict(self.schedule)}
+        if decided is None:
+            return None
+        return {"max_steps": asdict(decided), "schedule": asdict(self.schedule)}
 
     def within(self, kept: Mapping[str, Any] | None) -> Setup:
         """The same with what :attr:`in_time` was."""

@@ -34,7 +34,6 @@ from tightfit.training.callbacks import (
     DivergenceWarning,
     EarlyStop,
     ProgressBar,
-    TimeBudget,
     TrainingState,
 )
 from tightfit.training.checkpoint import CheckpointStore
@@ -42,6 +41,7 @@ from tightfit.training.loop import Loop
 from tightfit.training.prepare import plan_for, prepare
 from tightfit.training.setup import Counters, Fitted, HistoryRow, Setup
 from tightfit.training.signals import StopRequest
+from tightfit.training.time_budget import TimeBudget
 
 LABELS = ("money", "sport")
 """Of the toy rows, in the order of their ids."""
@@ -102,7 +102,7 @@ class CountingBar(Bar):
         self.count = 0
         self.notes: list[str] = []
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
         """Add to the count."""
         self.count += count
         self.notes.append(note)

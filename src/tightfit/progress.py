@@ -31,8 +31,8 @@ PATIENCE_SECONDS = 5.0
 class Bar:
     """One running count; this one is silent."""
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """Move on by ``count``; ``note`` is shown beside the bar."""
+    def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
+        """Move on by ``count``; ``note`` is shown beside the bar, ``total`` is a new one."""
 
 
 class Progress:
@@ -112,9 +112,9 @@ class _RichBar(Bar):
     def __init__(self, bars: Bars, task: TaskID) -> None:
         self._bars, self._task = bars, task
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
         """Move the bar."""
-        self._bars.update(self._task, advance=count, note=note)
+        self._bars.update(self._task, advance=count, note=note, total=total)
 
 
 class _LoggedBar(Bar):
@@ -126,9 +126,10 @@ class _LoggedBar(Bar):
         self._begun = time.monotonic()
         self._due = self._begun + LOG_AFTER
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
         """Count, and say so after some seconds, then when the last word is a minute old."""
         self._done += count
+        self._total = total or self._total
         now = time.monotonic()
         if now < self._due or self._done >= self._total:
             return
@@ -166,7 +167,7 @@ class _Moves(Bar):
     def __init__(self, moved: Callable[[str], None]) -> None:
         self._moved = moved
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
         """Tell that there was a move."""
         self._moved(note)
 

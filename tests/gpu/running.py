@@ -37,7 +37,7 @@ class Stopping(Progress, Bar):
         """A bar that counts the steps down."""
         yield self if what == "training" else Bar()
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
         """A step is complete."""
         self.left -= count
         if self.left == 0:

@@ -21,7 +21,7 @@ from tightfit.families import COMPUTED
 from tightfit.model.classifier import Classifier
 from tightfit.model.dropout import DropoutDraws, Holes
 from tightfit.model.lean import LeanEncoder
-from tightfit.model.projections import AdaptedProduct, Part
+from tightfit.model.projections import AdaptedProduct, FrozenWeight, Part
 
 EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
 
@@ -116,7 +116,7 @@ def test_the_product_has_the_gradients_of_masks(share: float) -> None:
     parts = [Part(*each, drawn.holes(x, share)) for each in zip(rows, columns, strict=True)]
 
     def product(x: torch.Tensor, *rest: torch.Tensor) -> Any:
-        return AdaptedProduct.apply(x, weight, *rest[:2], parts, *rest[2:])
+        return AdaptedProduct.apply(x, FrozenWeight(weight), *rest[:2], parts, *rest[2:])
 
     assert torch.autograd.gradcheck(product, (x, *trained))
     expected = F.linear(x, weight, trained[0])

@@ -13,7 +13,9 @@ from tests.fixtures import Encoders
 from tests.toy_setups import TEXTS, toy_classifier, toy_job, toy_loop
 from tightfit.data.batches import Batch, collate
 from tightfit.data.text_tokenizer import tokenise
+from tightfit.encoder.packed import packing_pays
 from tightfit.families import COMPUTED
+from tightfit.model import projections
 from tightfit.model.classifier import Classifier
 from tightfit.model.lean import LeanEncoder, why_not_lean
 
@@ -104,6 +106,23 @@ def test_bf16_is_close_and_trains_the_same_tensors(family: str, encoders: Encode
     torch.testing.assert_close(lean, own, atol=0.03, rtol=0.03)
     grads = gradients(classifier, lean)
     assert all(g.dtype == torch.float32 and bool(g.any()) for g in grads.values())
+
+
+@pytest.mark.parametrize("settings", [ALL_LINEAR, "adapters.targets=value", "adapters.method=ia3"])
+def test_packed_weights_change_no_digit_that_counts(
+    settings: str, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bf16 with frozen weights as oneDNN wants them, against plain ones: adapted or not."""
+    if not packing_pays(torch.device("cpu"), torch.bfloat16):
+        pytest.skip("packing needs AVX512")
+    classifier = busy_classifier(bert, settings)
+    batch, found = batch_of(classifier, TEXTS), []
+    for packs in (True, False):
+        monkeypatch.setattr(projections, "packing_pays", lambda *_, packs=packs: packs)
+        logits_BK = LeanEncoder(classifier.module, torch.bfloat16).logits(batch)
+        found.append((logits_BK.detach(), gradients(classifier, logits_BK)))
+    torch.testing.assert_close(*found, atol=2e-2, rtol=2e-2)
+    assert any(bool(g.any()) for n, g in found[0][1].items() if "classifier" not in n)
 
 
 def test_losses_stay_the_same_over_a_hundred_steps(bert: Path, tmp_path: Path) -> None:

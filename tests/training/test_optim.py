@@ -53,6 +53,21 @@ def test_a_scale_is_a_share(total: int, share: float, step: int) -> None:
     assert schedule.scale(total) == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.parametrize("total", [40, 100, 300])
+def test_a_turned_schedule_goes_on_down(total: int) -> None:
+    """What was left of the cosine, at another pace: no jump, and zero at the new end."""
+    planned = Schedule(100, 10, 50)
+    turned = planned.turned(25, total)
+    assert [turned.scale(s) for s in range(26)] == [planned.scale(s) for s in range(26)]
+    pace = (100 - 25) / (total - 25)
+    for step in range(25, total + 1):
+        place = 25 + (step - 25) * pace
+        assert turned.scale(step) == pytest.approx(
+            0.5 + 0.5 * math.cos(math.pi * (place - 10) / 90)
+        )
+    assert turned.scale(total) == pytest.approx(0.0, abs=1e-12)
+
+
 def published(*settings: str) -> tuple[Schedule, str | None]:
     """The schedule of the recipe ``paper`` on AG News less its 640 validation rows."""
     return make_schedule(load_config("paper", settings), 8, math.ceil(119_360 / 16))

@@ -63,7 +63,7 @@ class StopAt(Progress, Bar):
         self.left -= done
         yield self if what == "training" else Bar()
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
         """A step is complete; asking now stops after the next one."""
         self.left -= count
         if self.left == 1:

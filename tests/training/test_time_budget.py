@@ -8,21 +8,28 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
+import torch
 
 import tightfit
 from tests.command import cli
 from tests.reports import scores_of
 from tests.toy_setups import SHORT, Notes, toy_job, toy_loop
 from tests.toys import toy_rows, write_jsonl
+from tests.training.test_resume import StopAt
 from tightfit.cli import options
 from tightfit.config import Decision
+from tightfit.errors import Interrupted
 from tightfit.training import time_budget
+from tightfit.training.checkpoint import CheckpointStore
+from tightfit.training.gradients import Gradients
 from tightfit.training.setup import Setup
 from tightfit.training.time_budget import TimeLimit, fit_into
 from tightfit.training.timing import Timing, rehearse
@@ -208,3 +215,76 @@ def test_where_the_machine_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Path, "read_text", refuse)
     found = options.process_started()
     assert abs(time.monotonic() - found - time.process_time()) < 1
+
+
+class Clock:
+    """Time that steps alone take, in seconds a token."""
+
+    def __init__(self, pace: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take the place of the machine's own."""
+        self.now, self.pace, real = 1000.0, pace, Gradients.of_step
+        for name in ("perf_counter", "monotonic"):
+            monkeypatch.setattr(time, name, lambda: self.now)
+
+        def slow(gradients: Gradients, batches: list[list[int]]) -> None:
+            lengths = gradients._state.setup.train.tokens.lengths
+            self.now += self.pace * sum(int(lengths[rows].sum()) for rows in batches)
+            real(gradients, batches)
+
+        monkeypatch.setattr(Gradients, "of_step", slow)
+
+
+def timed_job(bert: Path, monkeypatch: pytest.MonkeyPatch, *, rehearsed: float) -> Setup:
+    """A minute for all, five seconds of it for the end, and so many for a step in a rehearsal."""
+    setup = toy_job(bert, "train.minutes=1", "optim.epochs=500", "optim.warmup_steps=4", rows=100)
+    timing = Timing(step=rehearsed, evaluation=0.0, finishing=5.0)
+    monkeypatch.setattr(time_budget, "rehearse", lambda _: timing)
+    return fit_into(setup, TimeLimit(1, 1000.0), Notes())
+
+
+@pytest.mark.parametrize("rehearsed", [0.7, 1.0, 2.0, 4.0])
+def test_the_time_given_is_used(
+    rehearsed: float, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether steps are faster than rehearsed or slower: of 55 seconds 96%, and no end in haste."""
+    clock, said = Clock(1.0, monkeypatch), Notes()
+    setup = timed_job(bert, monkeypatch, rehearsed=rehearsed)
+    clock.pace = setup.schedule.steps_per_epoch / int(setup.train.tokens.lengths.sum())
+    loop = toy_loop(setup, tmp_path, progress=said)
+    done = loop.fit()
+    assert 1000 + 55 * 0.94 < clock.now <= 1000 + 55
+    assert not said.warned
+    decided = loop.setup.decisions.max_steps
+    assert decided == Decision(loop.setup.schedule.total, ANY)
+    assert decided.value == done.steps
+    assert loop.loop.state.rate < 0.05 * setup.lr, "down to nothing"
+    assert "as the first" in said.said[-1]
+
+
+def weights_of(store: CheckpointStore) -> dict[str, torch.Tensor]:
+    """Of the newest checkpoint."""
+    checkpoint = store.load()
+    assert checkpoint is not None
+    return checkpoint.group("trainable")
+
+
+@pytest.mark.parametrize("step", [5, 12])
+def test_a_resumed_training_keeps_the_steps_it_found(
+    step: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once more steps were found to fit the rates are the same, to the last bit; before that it
+    goes by those that it began with."""
+    clock, loops = Clock(0.008, monkeypatch), []
+    for folder in ("straight", "stopped", "stopped"):
+        clock.now = 1000.0
+        setup = timed_job(bert, monkeypatch, rehearsed=3.0)
+        loops.append(toy_loop(setup, tmp_path / folder))
+        if len(loops) == 2:
+            loops[1].progress = StopAt(step, loops[1].stop)
+        with pytest.raises(Interrupted) if len(loops) == 2 else nullcontext():
+            loops[-1].fit(resume=len(loops) == 3)
+    straight, _, resumed = (loop.setup.in_time for loop in loops)
+    assert setup.in_time != straight
+    assert resumed == (straight if step > 6 else setup.in_time)
+    whole, _, found = (weights_of(loop.store) for loop in loops)
+    assert all(torch.equal(whole[name], found[name]) for name in whole) == (step > 6)

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from tightfit.data.batch_order import length_sorted
-from tightfit.data.batches import FP32_PADDED_TOKENS, Batch, collate, most_padded_tokens
+from tightfit.data.batches import Batch, collate, most_padded_tokens
 from tightfit.data.gpu import best_device
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.forward import logits, states
 from tightfit.encoder.network import BlockWeights, HeadLayer, Linear, Network, Norm
+from tightfit.encoder.packed import pack, packed_product, packing_pays
 from tightfit.encoder.padded_ops import ACTIVATIONS, PaddedOps
 from tightfit.encoder.tensors import Stored
 from tightfit.encoder.threads import side_by_side
@@ -95,7 +96,7 @@ class TorchForward:
             padded_tokens: of one pass at most; None takes what suits the device.
         """
         device = device or best_device()
-        packed = _packing_pays(device, dtype) if packed is None else packed
+        packed = packing_pays(device, dtype) if packed is None else packed
         self._to = _Target(dtype, device, packed)
         self._network = self._to.network(network)
         # On a CPU oneDNN compiles its bf16 products once for each shape and keeps them all.
@@ -207,8 +208,7 @@ class _Target:
         plain = self.linear(linear)
         if not self.packs:
             return plain
-        packed = torch.ops.mkldnn._reorder_linear_weight(plain.weight_OI, FP32_PADDED_TOKENS)
-        return Linear(packed, plain.bias_O)
+        return Linear(pack(plain.weight_OI), plain.bias_O)
 
     def linear(self, linear: Linear) -> Linear:
         plain = linear.merged()
@@ -261,35 +261,21 @@ class _Ops(PaddedOps):
 
     def linear(self, layer: Linear, x_TI: torch.Tensor) -> torch.Tensor:
         if layer.weight_OI.is_mkldnn:
-            return _packed_product(x_TI.to(self._dtype), layer, "none", "")
+            return packed_product(x_TI.to(self._dtype), layer.weight_OI, layer.bias_O)
         return F.linear(x_TI.to(layer.weight_OI.dtype), layer.weight_OI, layer.bias_O)
 
     def activated(self, layer: Linear, x_TI: torch.Tensor) -> torch.Tensor:
         if layer.weight_OI.is_mkldnn and self._fused is not None:
-            return _packed_product(x_TI, layer, *self._fused)
+            activation, kind = self._fused
+            return packed_product(
+                x_TI, layer.weight_OI, layer.bias_O, activation=activation, kind=kind
+            )
         return super().activated(layer, x_TI)
 
 
 def _perhaps(taken: Callable[[Given], Got], given: Given | None) -> Got | None:
     """What there may not be."""
     return None if given is None else taken(given)
-
-
-def _packing_pays(device: torch.device, dtype: torch.dtype) -> bool:
-    """Measured: 11 to 15% with AVX512, nothing without (docs/experiments/prediction-speed.md)."""
-    return (
-        device.type == "cpu"
-        and dtype in (torch.float32, torch.bfloat16)
-        and "AVX512" in torch.backends.cpu.get_cpu_capability()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
-
-
-def _packed_product(x_TI: torch.Tensor, layer: Linear, activation: str, kind: str) -> torch.Tensor:
-    """What a packed layer gives, through an activation of oneDNN's."""
-    return torch.ops.mkldnn._linear_pointwise(
-        x_TI, layer.weight_OI, layer.bias_O, activation, [], kind
-    )
 
 
 def _positions(ids_BL: torch.Tensor, padding_index: int | None) -> torch.Tensor:

@@ -20,6 +20,7 @@ from peft.tuners.vera import VeraLayer
 from torch import nn
 from torch.nn import functional as F
 
+from tightfit.encoder.packed import pack, packed_product, packing_pays
 from tightfit.model.adapters import ADAPTER, has_magnitudes, input_dropout
 from tightfit.model.dropout import DropoutDraws, Holes
 
@@ -42,6 +43,38 @@ class Part:
     """That it sees in its input."""
 
 
+class FrozenWeight:
+    """W of a product, forward and back.
+
+    In bf16 oneDNN would lay it out anew for every product: here it does so once.
+    """
+
+    def __init__(self, weight_OI: torch.Tensor) -> None:
+        packs = weight_OI.dtype == torch.bfloat16 and packing_pays(
+            weight_OI.device, weight_OI.dtype
+        )
+        self._weight_OI = weight_OI
+        self._forward = pack(weight_OI) if packs else None
+        self._backward = pack(weight_OI.T.contiguous()) if packs else None
+
+    @property
+    def packed(self) -> bool:
+        """Whether a layout of its own is kept; autograd does not see such products."""
+        return self._forward is not None
+
+    def of(self, x_TI: torch.Tensor, bias_O: torch.Tensor | None) -> torch.Tensor:
+        """``x W' + b``, (T, O)."""
+        if self._forward is None:
+            return F.linear(x_TI, self._weight_OI, bias_O)
+        return packed_product(x_TI, self._forward, bias_O)
+
+    def back(self, grad_TO: torch.Tensor) -> torch.Tensor:
+        """The gradient of x, (T, I)."""
+        if self._backward is None:
+            return grad_TO @ self._weight_OI
+        return packed_product(grad_TO, self._backward, None)
+
+
 class AdaptedProduct(torch.autograd.Function):
     """``y = x W' + b + (x A') B'`` with W frozen: gradients for x, b, A and the B of each part.
 
@@ -53,29 +86,29 @@ class AdaptedProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *args: Any) -> torch.Tensor:
         """Shapes: x (T, I), W (O, I), b (O), A (R, I), the parts, a B each; gives (T, O)."""
-        x_TI, weight_OI, bias_O, a_RI, parts, *bs = args
+        x_TI, weight, bias_O, a_RI, parts, *bs = args
         low_RT = a_RI.new_empty(len(a_RI), len(x_TI))
         for rows, holes in _readers(parts):
             torch.mm(a_RI[rows], _seen(x_TI, holes).T, out=low_RT[rows])
             _scale(low_RT[rows], holes)
-        y_TO = F.linear(x_TI, weight_OI, bias_O)
+        y_TO = weight.of(x_TI, bias_O)
         for part, b in zip(parts, bs, strict=True):
             y_TO[:, part.columns].addmm_(low_RT[part.rows].T, b.T)
-        ctx.parts = parts
-        ctx.save_for_backward(x_TI, weight_OI, a_RI, low_RT, *bs)
+        ctx.weight, ctx.parts = weight, parts
+        ctx.save_for_backward(x_TI, a_RI, low_RT, *bs)
         return y_TO
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients in the order of ``forward``'s arguments."""
-        x_TI, weight_OI, a_RI, low_RT, *bs = ctx.saved_tensors
+        x_TI, a_RI, low_RT, *bs = ctx.saved_tensors
         (grad_TO,), grad_bs = grads, []
         grad_low_RT, grad_a_RI = torch.empty_like(low_RT), torch.empty_like(a_RI)
         for part, b in zip(ctx.parts, bs, strict=True):
             own_TP = grad_TO[:, part.columns]
             torch.mm(b.T, own_TP.T, out=grad_low_RT[part.rows])
             grad_bs.append((low_RT[part.rows] @ own_TP).T)
-        grad_x_TI = grad_TO @ weight_OI if ctx.needs_input_grad[0] else None
+        grad_x_TI = ctx.weight.back(grad_TO) if ctx.needs_input_grad[0] else None
         for rows, holes in _readers(ctx.parts):
             grad_rows_RT = _scale(grad_low_RT[rows], holes)
             torch.mm(grad_rows_RT, _seen(x_TI, holes), out=grad_a_RI[rows])
@@ -87,7 +120,7 @@ class AdaptedProduct(torch.autograd.Function):
 
 def _readers(parts: Sequence[Part]) -> list[tuple[slice, Holes | None]]:
     """Rows of A that see the same input: all of them, where nothing drops."""
-    if all(part.holes is None for part in parts):
+    if parts and all(part.holes is None for part in parts):
         return [(slice(None), None)]
     return [(part.rows, part.holes) for part in parts]
 
@@ -123,6 +156,7 @@ class Projection:
         self.dropout, self._linears, self._dtype = dropout, list(linears), dtype
         bare = [m.get_base_layer() if isinstance(m, BaseTunerLayer) else m for m in linears]
         self.weight_OI = _stacked([m.weight.detach() for m in bare]).to(dtype)
+        self._frozen = FrozenWeight(self.weight_OI)
         self._biases = [m.bias for m in bare if m.bias is not None]  # all have one, or none has
         frozen = [b.detach() for b in self._biases]
         self._frozen_bias_O = _stacked(frozen).to(dtype) if frozen else None
@@ -156,9 +190,12 @@ class Projection:
     def __call__(self, x_TI: torch.Tensor, drawn: DropoutDraws | None) -> torch.Tensor:
         """All outputs side by side, (T, O); dropouts act where something is drawn."""
         bias_O, x_TI = None if self.scaled else self.bias_O, x_TI.to(self._dtype)
-        if self.ranks and (torch.is_grad_enabled() or self._changes):
-            a_RI, parts, bs = self.low_rank(x_TI, drawn)
-            y_TO = AdaptedProduct.apply(x_TI, self.weight_OI, bias_O, a_RI, parts, *bs)
+        adds = self.ranks and (torch.is_grad_enabled() or self._changes)
+        if adds or self._frozen.packed:
+            a_RI, parts, bs = x_TI.new_empty(0, x_TI.shape[1]), list[Part](), list[torch.Tensor]()
+            if adds:
+                a_RI, parts, bs = self.low_rank(x_TI, drawn)
+            y_TO = AdaptedProduct.apply(x_TI, self._frozen, bias_O, a_RI, parts, *bs)
         else:
             y_TO = F.linear(x_TI, self.weight_OI, bias_O)
         if self.scaled:

@@ -125,8 +125,8 @@ class ProgressBar(Callback):
         self._bar = self._open.enter_context(track)
 
     def on_step_end(self, state: TrainingState) -> None:
-        """Move it."""
-        self._bar.advance(1, state.note())
+        """Move it; the number of steps may have changed."""
+        self._bar.advance(1, state.note(), total=state.total)
 
     def on_train_end(self, state: TrainingState) -> None:
         """Close it."""
@@ -145,20 +145,6 @@ class DivergenceWarning(Callback):
         if words and not self._warned:
             self._progress.warn(words)
             self._warned = True
-
-
-class TimeBudget(Callback):
-    """Ends training when its time is up."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def on_optimizer_step(self, state: TrainingState) -> None:
-        """Look at the clock, but not before a step has moved something: warm-up begins at zero."""
-        late = state.rate > 0 and time.monotonic() > state.setup.deadline
-        if late and state.step < state.total:
-            state.finish("the time was up")
-            self._progress.warn(f"the time was up after step {state.step} of {state.total}")
 
 
 class BusyMachine(Callback):

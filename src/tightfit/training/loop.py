@@ -340,6 +340,7 @@ class Loop:
             "scaler": self._scaler.state_dict(),
             "precision": [self.state.setup.precision.format, self.state.setup.precision.reason],
             "most_rows": self.state.setup.most_rows,
+            "in_time": self.state.setup.in_time,
         }
         return Checkpoint(tensors, state)
 
@@ -352,6 +353,7 @@ class Loop:
         if form != state.setup.precision.format:
             self._to_fp32(reason)
         state.setup = replace(state.setup, most_rows=saved.get("most_rows"))
+        state.setup = state.setup.within(saved.get("in_time"))
         state.setup.classifier.load_state(checkpoint.group("trainable"))
         self._best = checkpoint.group("best")
         unpack_optimizer(self._optimizer, checkpoint.group("optimizer"))

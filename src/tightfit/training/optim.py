@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,13 +35,28 @@ class Schedule:
     """Optimiser steps."""
     warmup: int
     steps_per_epoch: int
+    turn: int = 0
+    """Steps, warm-up included, after which the number of those to come was changed; or never."""
+    first_total: int = 0
+    """What had been the total until then."""
 
     def scale(self, step: int) -> float:
         """Factor on the learning rate of the optimiser step that follows ``step`` others."""
         if step < self.warmup:
             return step / max(1, self.warmup)
-        progress = (step - self.warmup) / max(1, self.total - self.warmup)
+        place, total = float(step), self.total
+        if self.turn:
+            total = self.first_total
+            if step > self.turn:  # what was left of the cosine, over more steps or fewer
+                place = self.turn + (total - self.turn) * (step - self.turn) / (
+                    self.total - self.turn
+                )
+        progress = (place - self.warmup) / max(1, total - self.warmup)
         return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
+
+    def turned(self, step: int, total: int) -> Schedule:
+        """The same up to ``step``, from where the rate goes on down to zero at another total."""
+        return replace(self, total=total, turn=step, first_total=self.total)
 
 
 def epoch_order(config: Config, lengths: NDArray[np.int64], *, epoch: int) -> list[list[int]]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import Config, Decisions, Objective
+from tightfit.config import Config, Decision, Decisions, Objective
 from tightfit.data.batch_order import divided, length_histogram, length_sorted
 from tightfit.data.batches import Batch, most_padded_tokens
 from tightfit.data.splits import limit_rows
@@ -210,6 +210,22 @@ class Setup:
     def with_decisions(self, **decided: Any) -> Setup:
         """The same with these decisions on record, too."""
         return replace(self, decisions=replace(self.decisions, **decided))
+
+    @property
+    def in_time(self) -> dict[str, Any] | None:
+        """Steps that fit into a time and how their rate goes, for a checkpoint: both may change on
+        the way."""
+        decided = self.decisions.max_steps
+        if decided is None:
+            return None
+        return {"max_steps": asdict(decided), "schedule": asdict(self.schedule)}
+
+    def within(self, kept: Mapping[str, Any] | None) -> Setup:
+        """The same with what :attr:`in_time` was."""
+        if kept is None:
+            return self
+        setup = self.with_decisions(max_steps=Decision(**kept["max_steps"]))
+        return replace(setup, schedule=Schedule(**kept["schedule"]))
 
     def subset_logits(self) -> NDArray[np.float32]:
         """What the classifier says of :attr:`eval_subset` as it stands."""

@@ -11,13 +11,20 @@ from tightfit.config import Decision
 from tightfit.data.label_strata import one_each
 from tightfit.errors import UsageError
 from tightfit.progress import Progress
+from tightfit.training.callbacks import Callback, TrainingState
 from tightfit.training.frugal import tried
-from tightfit.training.optim import make_schedule
+from tightfit.training.optim import Schedule, make_schedule
 from tightfit.training.setup import Setup
-from tightfit.training.timing import Timing, rehearse
+from tightfit.training.timing import REHEARSED_STEPS, Timing, rehearse
 
 RESERVE = 0.1
 """Share of the time left for training that is kept for a machine that slows down."""
+
+LOOK_AFTER = 0.15
+"""Share of the steps after which it is known better how long the others take."""
+
+RESERVE_THEN = 0.04
+"""What is kept of the time from then on."""
 
 PROBE_ASIDE = 0.15
 """Most of the time left that the probe start may take."""
@@ -53,7 +60,7 @@ class TimeLimit:
     @property
     def told(self) -> str:
         """The limit in words."""
-        return f"{self.minutes:g} minute{'' if self.minutes == 1 else 's'}"
+        return in_minutes(self.minutes)
 
     @property
     def left(self) -> float:
@@ -72,6 +79,68 @@ class TimeLimit:
                 seen=f"{self.minutes - self.left / 60:.2g} minutes for starting and reading",
                 next_step="raise --minutes, or give fewer rows with --limit",
             )
+
+
+class TimeBudget(Callback):
+    """Keeps a training within its time: it ends where that is up.
+
+    A rehearsal is short, and the first to need its memory and kernels: it finds steps too slow. So
+    the number of steps is decided once more, on record, by the clock of those that were taken.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._look_at, self._stepped, self._evaluation = 0, 0.0, 0.0
+        self._before = (0.0, 0)
+
+    def on_train_begin(self, state: TrainingState) -> None:
+        """Find the step to look after; a resumed training goes by what it began with."""
+        setup, self._stepped = state.setup, time.monotonic()
+        # The trainings of a cross-validation had as many steps as were decided.
+        alone = setup.decisions.max_steps is not None and setup.dataset.folds is None
+        if alone and state.step == 0 and math.isfinite(setup.deadline):
+            least = max(REHEARSED_STEPS, setup.schedule.warmup + 1)
+            self._look_at = max(least, round(LOOK_AFTER * state.total))
+
+    def on_optimizer_step(self, state: TrainingState) -> None:
+        """Look at the clock, but not before a step has moved something: warm-up begins at zero."""
+        self._stepped = time.monotonic()
+        late = state.rate > 0 and self._stepped > state.setup.deadline
+        if late and state.step < state.total:
+            state.finish("the time was up")
+            self._progress.warn(f"the time was up after step {state.step} of {state.total}")
+
+    def on_evaluation(self, state: TrainingState) -> None:
+        """Time it."""
+        self._evaluation = time.monotonic() - self._stepped
+
+    def on_step_end(self, state: TrainingState) -> None:
+        """Decide anew, where the step is the one."""
+        counters = state.counters
+        if state.step == self._look_at // 4:  # the first ones are slower
+            self._before = counters.train_seconds, counters.tokens
+        if state.step != self._look_at or state.step >= state.total or state.ending:
+            return
+        seconds, tokens = self._before
+        a_token = (counters.train_seconds - seconds) / (counters.tokens - tokens)
+        state.setup = _turned(state, a_token, self._evaluation)
+        decided = state.setup.decisions.max_steps
+        assert decided is not None
+        self._progress.say(f"{decided.value} steps: {decided.reason}")
+
+
+def _turned(state: TrainingState, a_token: float, evaluation: float) -> Setup:
+    """The setup with as many steps still to come as fit, at these seconds."""
+    setup, schedule = state.setup, state.setup.schedule
+    step = a_token * int(setup.train.tokens.lengths.sum()) / schedule.steps_per_epoch
+    left = (setup.deadline - time.monotonic()) * (1 - RESERVE_THEN)
+    more = max(1, int(left / (step + evaluation / setup.eval_every)))
+    total = min(state.step + more, _schedule(setup).total)
+    assert setup.config.train.minutes is not None
+    told = f"{in_minutes(setup.config.train.minutes)} at {step:.3g} seconds a step"
+    reason = f"{_extent(setup, total)} {told}, as the first {state.step} took"
+    decided = setup.with_decisions(max_steps=Decision(total, reason))
+    return replace(decided, schedule=schedule.turned(state.step, total))
 
 
 @dataclass(frozen=True)
@@ -111,9 +180,8 @@ def timed_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setu
         setup, timing = found.setup, found.timing
         after = timing.scoring + timing.finishing + timing.evaluation
     decisions = setup.decisions
-    steps, epochs, scored = decisions.max_steps, decisions.epochs, decisions.scored_rows
+    steps, scored = decisions.max_steps, decisions.scored_rows
     assert steps is not None
-    assert epochs is not None
     speak = progress.warn if steps.reason.startswith(NO_TIME) else progress.say
     speak(f"{steps.value} step{'s' if steps.value > 1 else ''}: {steps.reason}")
     if scored is not None:
@@ -121,13 +189,9 @@ def timed_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setu
             f"the final scores will be those of {scored.value:,} validation rows, a stratified "
             f"sample: {scored.reason}"
         )
-    schedule, _ = make_schedule(
-        setup.config,
-        epochs.value,
-        setup.schedule.steps_per_epoch * setup.config.optim.accumulate,
-        steps.value,
+    short = replace(
+        _with_fewer(setup), schedule=_schedule(setup, steps.value), deadline=limit.deadline - after
     )
-    short = replace(_with_fewer(setup), schedule=schedule, deadline=limit.deadline - after)
     return short, timing
 
 
@@ -247,12 +311,31 @@ def _steps(found: _Fit, limit: TimeLimit) -> Decision[int]:
         )
     if fitting >= whole:
         return Decision(whole, f"all of them fit into {limit.told}")
-    epochs = fitting / setup.schedule.steps_per_epoch
-    rows = len(setup.train.targets)
-    extent = f"{epochs:.2g} epochs" if epochs >= 1 else f"{int(epochs * rows):,} of {rows:,} rows"
     times = trainings(setup)
     over = f", {times} times over," if times > 1 else ""
     return Decision(
         fitting,
-        f"{extent}, the most that fits{over} into {limit.told} at {timing.step:.3g} seconds a step",
+        f"{_extent(setup, fitting)}{over} into {limit.told} at {timing.step:.3g} seconds a step",
     )
+
+
+def _extent(setup: Setup, steps: int) -> str:
+    """So many steps in words, up to the time that they fit into."""
+    if steps >= _schedule(setup).total:
+        return "all of them, which fit"
+    epochs, rows = steps / setup.schedule.steps_per_epoch, len(setup.train.targets)
+    extent = f"{epochs:.2g} epochs" if epochs >= 1 else f"{int(epochs * rows):,} of {rows:,} rows"
+    return f"{extent}, the most that fits"
+
+
+def _schedule(setup: Setup, most: int | None = None) -> Schedule:
+    """The schedule of all epochs, or of so many steps."""
+    epochs, batches = setup.decisions.epochs, setup.schedule.steps_per_epoch
+    assert epochs is not None
+    batches *= setup.config.optim.accumulate
+    return make_schedule(setup.config, epochs.value, batches, most)[0]
+
+
+def in_minutes(minutes: float) -> str:
+    """The words for a limit."""
+    return f"{minutes:g} minute{'' if minutes == 1 else 's'}"

@@ -30,7 +30,6 @@ from tightfit.training.callbacks import (
     EarlyStop,
     HistoryFile,
     ProgressBar,
-    TimeBudget,
 )
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.continued_start import start_from
@@ -47,7 +46,7 @@ from tightfit.training.setup import Fitted, Setup
 from tightfit.training.side_choice import kept_beside, mixed, weigh_side
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.solve import head_is_solved
-from tightfit.training.time_budget import TimeLimit, fit_into
+from tightfit.training.time_budget import TimeBudget, TimeLimit, fit_into
 from tightfit.training.tracking import Tracker
 from tightfit.verbs.chosen import Chosen, choose_plan
 from tightfit.verbs.origin import Origin, ReadRequest
@@ -176,6 +175,7 @@ def _fit(
             gradients = watch.finish()
         finally:
             storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
+    setup = setup.with_decisions(max_steps=loop.state.setup.decisions.max_steps)
     setup, fitted = choose_blend(setup, before, fitted, progress)
     write_decided(folder, setup)
     progress.say("training is over: what is kept is saved, loaded anew, proven and scored")

@@ -167,7 +167,7 @@ def _refuse_contradictions(
 ) -> None:
     if resume and overwrite:
         raise UsageError(
-            "--resume goes on with a run and --overwrite deletes it",
+            "--resume goes on with a run and --overwrite replaces it",
             next_step="give one of the two",
         )
     if resume and dry_run:

@@ -285,7 +285,8 @@ def _outcome(run: Run) -> Iterator[str]:
         rows = f"a sample of {rows}: {run.decisions.scored_rows.reason}"
     yield from _kept(run.metrics.train.continued)
     (first, score), *others = scores.headline().items()
-    more = "".join(f", {score_name(name)} {score_value(name, each.value)}" for name, each in others)
+    told = ((score_name(name), score_value(name, each and each.value)) for name, each in others)
+    more = "".join(f", {name} {value}" for name, value in told)
     yield f"{score_name(first)} {score_words(first, score)}{more} on {rows}"
     yield from _new_labels(run.metrics.train.continued, scores)
     yield from weakest_words(scores)
@@ -340,13 +341,22 @@ def _proof_line(name: str, proof: Mapping[str, bool], console: Console, *, gone_
 def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType]:
     lines = [
         "",
-        f"{forecast.rows:,} rows to train on, {forecast.validation_rows:,} to validate on; "
-        f"{forecast.truncated:,} texts would be cut",
+        f"{_shared_out(forecast)}; {forecast.truncated:,} texts would be cut",
         f"{forecast.steps:,} steps, about {_duration(forecast.minutes)}, "
         f"{size(forecast.memory_bytes)} of memory",
         "nothing was trained or written; leave out --dry-run to train",
     ]
     return [*show_plan(forecast.plan, console), *lines]
+
+
+def _shared_out(forecast: Forecast) -> str:
+    """Which rows would train and which validate."""
+    if forecast.folds:
+        return (
+            f"{forecast.rows:,} rows to train on, each scored by one of {forecast.folds} trainings "
+            "without it"
+        )
+    return f"{forecast.rows:,} rows to train on, {forecast.validation_rows:,} to validate on"
 
 
 def _duration(minutes: float) -> str:

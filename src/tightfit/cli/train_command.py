@@ -240,8 +240,10 @@ def _seen(rows: int, result: TrainResult) -> str:
 def _taken(run: Run, result: TrainResult) -> str:
     """Steps, texts and time."""
     if all(score is None for score in result.scores.values()):
+        names, pool = len(run.task.names), run.data.unlabelled
+        beside = f" and {pool:,} text{'s' if pool > 1 else ''} without a label" if pool else ""
         return (
-            f"{result.total:,} parameters solved on {result.examples:,} texts without a label; "
+            f"{result.total:,} parameters solved on the names of {names:,} labels{beside}; "
             f"{_duration(result.seconds / 60)}"
         )
     if "head_solved" in result.proofs and not result.steps:

@@ -64,17 +64,18 @@ def test_a_training_that_fails_at_once_replaces_nothing(
     assert [path.name for path in again.out.parent.iterdir()] == ["run"]
 
 
+def stop(saver: CheckpointSaver, state: TrainingState) -> None:
+    """After the first checkpoint, as a signal would."""
+    if state.evaluated:
+        saver._store.save(state.step, state.snapshot())
+        raise Interrupted("stopped", signal_number=2, next_step="go on")
+
+
 def test_a_run_stays_beside_the_new_one_until_that_is_sealed(
     again: Again, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the new one was interrupted, and can be resumed."""
-    save, before, kept = CheckpointSaver.on_step_end, again.seal, kept_beside(again.out)
-
-    def stop(saver: CheckpointSaver, state: TrainingState) -> None:
-        save(saver, state)
-        if state.evaluated:
-            raise Interrupted("stopped", signal_number=2, next_step="go on")
-
+    before, kept = again.seal, kept_beside(again.out)
     with monkeypatch.context() as patch:
         patch.setattr(CheckpointSaver, "on_step_end", stop)
         with pytest.raises(Interrupted):

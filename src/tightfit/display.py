@@ -53,15 +53,23 @@ def score_name(name: str) -> str:
     return words.replace("spearman", "Spearman").replace("f1", "F1")
 
 
-def score_value(name: str, value: float) -> str:
+UNDEFINED = "not defined: all ratings are alike"
+"""What stands for a score that no rows of that kind have."""
+
+
+def score_value(name: str, value: float | None) -> str:
     """A score as people read it: a share in percent, others as they are."""
+    if value is None:
+        return UNDEFINED
     if name not in NUMBERS:
         return f"{value:.1%}"
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def score_words(name: str, score: Interval) -> str:
+def score_words(name: str, score: Interval | None) -> str:
     """A score and its interval: ``91.2% (90.1 to 92.1)``, ``0.823 (0.801 to 0.844)``."""
+    if score is None:
+        return UNDEFINED
     if name not in NUMBERS:
         return share_words(score)
     value, low, high = (score_value(name, x) for x in (score.value, score.low, score.high))

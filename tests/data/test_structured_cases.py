@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.command import cli
-from tightfit.data.cell_text import TAKE_EMPTY
 from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.errors import DataError
 
@@ -96,7 +95,7 @@ def test_a_line_break_in_a_cell_is_kept() -> None:
 
 def test_a_run_on_single_texts_is_offered_no_pair() -> None:
     """To a training it is: a run is on pairs, or it is not."""
-    answering = replace(Columns(), mend_text=TAKE_EMPTY)
+    answering = replace(Columns(), answering=True)
     for columns, offered in ((Columns(), True), (answering, False)):
         with pytest.raises(DataError) as caught:
             check_source(CASES / "20" / "nli.tsv", columns)

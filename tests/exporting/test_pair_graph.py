@@ -19,7 +19,7 @@ from tests.toys import SMALL, toy_config
 from tightfit import Run
 from tightfit.data.text_pair import TextPair
 from tightfit.errors import ProofError
-from tightfit.exporting import exporter
+from tightfit.exporting import exporter, pair_graph
 from tightfit.exporting.exporter import Rows, export
 from tightfit.exporting.pair_graph import put_side
 from tightfit.families import FAMILIES
@@ -65,6 +65,15 @@ def test_a_graph_answers_as_the_run_does(family: str, tmp_path: Path) -> None:
     told, wanted = by_itself(out, pairs), run.predict(pairs)
     assert [label for label, _ in told] == wanted.labels
     assert np.abs(np.array([float(score) for _, score in told]) - wanted.confidence).max() < 1e-3
+
+
+def test_a_mean_without_a_block_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a family whose configuration does not say how exact its norms are."""
+    monkeypatch.setattr(pair_graph, "mean_block", lambda *_: {})
+    run = run_of(tmp_path, wide_encoder(tmp_path / "encoder", "distilbert"), max_length=24)
+    found = export(run, "onnx", tmp_path / "out", ROWS)
+    assert found.parity.max_abs_difference < 1e-4
+    assert found.without_side is None
 
 
 def test_a_vocabulary_is_cut_for_both_encoders(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def test_scores_are_those_of_scikit_learn_and_scipy(ties: bool) -> None:
     )
     rmse = sklearn.root_mean_squared_error(true_N, said_N)
     assert found.rmse.value == pytest.approx(rmse, abs=NEAR, rel=0)
+    assert found.r2
+    assert found.spearman
     assert found.r2.value == pytest.approx(sklearn.r2_score(true_N, said_N), abs=NEAR, rel=0)
     assert found.spearman.value == pytest.approx(
         stats.spearmanr(true_N, said_N)[0], abs=NEAR, rel=0
@@ -47,6 +49,7 @@ def test_a_large_common_part_costs_no_digits() -> None:
     """A large common part costs no digits."""
     true_N, said_N = rated()
     far = score_ratings(true_N + 1e6, said_N + 1e6)
+    assert far.r2
     assert far.r2.value == pytest.approx(sklearn.r2_score(true_N, said_N), abs=1e-7)
 
 
@@ -80,11 +83,20 @@ def test_of_many_rows_a_sample_tells_the_width(monkeypatch: pytest.MonkeyPatch) 
     assert widths[0] == pytest.approx(widths[1], rel=0.2)
 
 
-def test_one_rating_for_all_has_no_correlation() -> None:
-    """One rating for all has no correlation."""
+def test_of_ratings_that_are_all_alike_only_errors_are_known() -> None:
+    """Nothing varies that could be explained or put in order."""
     found = score_ratings([3.0, 3.0, 3.0], [2.0, 3.0, 4.0])
+    assert (found.r2, found.spearman) == (None, None)
+    assert found.mae.value == pytest.approx(2 / 3)
+
+
+def test_one_prediction_for_all_has_no_correlation() -> None:
+    """And explains nothing, as the mean of the ratings does."""
+    found = score_ratings([2.0, 3.0, 4.0], [3.0, 3.0, 3.0])
+    assert found.r2
+    assert found.spearman
     assert (found.spearman.value, found.spearman.low, found.spearman.high) == (0.0, -1.0, 1.0)
-    assert found.r2.value == sklearn.r2_score([3.0, 3.0, 3.0], [2.0, 3.0, 4.0])
+    assert found.r2.value == 0
 
 
 def test_one_row_is_scored() -> None:

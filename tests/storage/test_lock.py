@@ -111,6 +111,18 @@ def test_a_disk_that_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert caught.value.seen == "Permission denied"
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="such a folder is there on Linux alone")
+@pytest.mark.parametrize("path", ["/proc/run", "/proc/folder/run"])
+def test_a_folder_in_which_nothing_can_be_made(path: str) -> None:
+    """The library takes it for a lock that is held."""
+    with pytest.raises(MachineError, match=r"cannot (lock|make) /proc") as caught:
+        lock_run(Path(path)).__enter__()
+    assert (caught.value.seen, caught.value.next_step) == (
+        "No such file or directory",
+        "something on this path is not there, and cannot be made; choose another path",
+    )
+
+
 @pytest.mark.parametrize("resume", [False, True])
 def test_train_asks_for_the_lock(resume: bool, bert: Path, tmp_path: Path) -> None:
     """Before it reads a row; the folder of the other is not touched."""

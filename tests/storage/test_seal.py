@@ -239,10 +239,17 @@ def test_create_refuses_a_run_that_exists(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("finished", [False, True])
 def test_create_overwrites_a_run(folder: RunFolder, finished: bool) -> None:
-    """A run is replaced by an empty folder, whether it was finished or not."""
+    """By an empty folder; a finished one is kept beside it until it is let go or brought back."""
     if finished:
         storage.seal(folder, VERSIONS, BASE)
     assert list(storage.create(folder.root, overwrite=True).root.iterdir()) == []
+    beside = [".run.before"] if finished else []
+    assert sorted(path.name for path in folder.root.parent.iterdir()) == [*beside, "run"]
+    if finished:
+        assert storage.open_run(storage.kept_beside(folder.root))
+        storage.bring_back(folder.root)
+        assert storage.open_run(folder.root)
+    storage.drop_kept(folder.root)
     assert [path.name for path in folder.root.parent.iterdir()] == ["run"]
 
 

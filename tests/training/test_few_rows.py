@@ -184,9 +184,10 @@ def test_a_class_with_a_single_row_does_no_harm(bert: Path) -> None:
     texts = [f"goal {word}" for word in "team coach season".split()] + ["bank"]
     labels: list[int | str] = ["sport", "sport", "sport", "money"]
     table = Table(texts, labels, source="toys")
-    folds = few_dataset(bert, table).folds
-    assert folds is not None
-    assert folds.decision.value == 4
+    dataset = few_dataset(bert, table)
+    assert dataset.folds is not None
+    assert dataset.folds.decision.value == 4
+    assert "'money' has one row, which no training without it can find" in dataset.facts["note"]
 
 
 def test_the_choice_is_told(bert: Path) -> None:

@@ -34,8 +34,14 @@ def test_everything_is_told_in_finite_numbers(bert: Path, rows_file: Path) -> No
     assert 0 < told.minutes < 1
     assert 10**8 < told.memory_bytes < 10**11
     assert math.isfinite(told.minutes)
-    keys = "plan rows validation_rows truncated steps minutes memory_bytes notes".split()
+    keys = "plan rows validation_rows folds truncated steps minutes memory_bytes notes".split()
     assert list(json.loads(json.dumps(told.to_json(), allow_nan=False))) == keys
+
+
+def test_a_cross_validation_holds_out_no_row(bert: Path, rows_file: Path) -> None:
+    """Every row trains, and is scored by a training without it."""
+    told = forecast(bert, rows_file, "train.folds=3", limit=30)
+    assert (told.rows, told.validation_rows, told.folds) == (30, 0, 3)
 
 
 def test_nothing_is_written(

@@ -113,6 +113,7 @@ def test_descriptions_stand_in_place_of_names(bert: Path, tmp_path: Path) -> Non
     [
         ("1,2,3", "these names say nothing"),
         ("sport", "a classifier needs at least 2 labels"),
+        ("Sport,sport", "a label is named twice"),
     ],
 )
 def test_names_that_say_nothing_are_refused(names: str, words: str, tmp_path: Path) -> None:
@@ -166,6 +167,13 @@ def test_they_go_with_few_rows(objective: str, use: str, bert: Path, tmp_path: P
     assert run.decisions.unlabelled.value == use
     assert f"texts without a label are {use}" in str(notes.said)
     assert all(proof["ok"] for proof in run.proofs.values())
+
+
+@pytest.mark.parametrize("task", ["multi", "rating"])
+def test_names_are_of_one_label_a_text(task: str, tmp_path: Path) -> None:
+    """What was asked for is not passed over."""
+    with pytest.raises(SettingsError, match=f"data.task={task} with --label-names"):
+        tightfit.train(label_names=LABELS, out=tmp_path / "run", settings={"data.task": task})
 
 
 def test_names_say_nothing_of_pairs(tmp_path: Path) -> None:

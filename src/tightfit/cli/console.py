@@ -50,8 +50,10 @@ def tick(ok: bool, console: Console) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in GiB, or in MiB where they are few."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+    """Bytes in GiB, or in MiB or KiB where they are few."""
+    if count >= 2**30:
+        return f"{count / 2**30:.1f} GiB"
+    return f"{count / 2**20:.0f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
 
 
 def shared_path(names: Sequence[str]) -> str:

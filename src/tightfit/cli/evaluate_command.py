@@ -17,7 +17,14 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, new_table
 from tightfit.cli.front import open_front
-from tightfit.display import percent, score_name, score_value, share_words, weakest_words
+from tightfit.display import (
+    UNDEFINED,
+    percent,
+    score_name,
+    score_value,
+    share_words,
+    weakest_words,
+)
 
 if TYPE_CHECKING:
     from tightfit import Evaluation
@@ -171,7 +178,10 @@ def _score_table(found: Evaluation, title: str) -> Table:
     scores, calibration = found.scores, found.calibration
     table = new_table(f"{title}: {scores.n:,} rows", "score", ">value", "95% interval")
     for name, score in scores.headline().items():
-        add_row(table, score_name(name), score_value(name, score.value), _ends(score, name))
+        if score is None:
+            add_row(table, score_name(name), UNDEFINED)
+        else:
+            add_row(table, score_name(name), score_value(name, score.value), _ends(score, name))
     if found.coverage is not None:
         share = percent(found.coverage.value)
         add_row(table, "in the 90% interval", share, _ends(found.coverage))

@@ -167,7 +167,7 @@ def _refuse_contradictions(
 ) -> None:
     if resume and overwrite:
         raise UsageError(
-            "--resume goes on with a run and --overwrite deletes it",
+            "--resume goes on with a run and --overwrite replaces it",
             next_step="give one of the two",
         )
     if resume and dry_run:
@@ -240,8 +240,10 @@ def _seen(rows: int, result: TrainResult) -> str:
 def _taken(run: Run, result: TrainResult) -> str:
     """Steps, texts and time."""
     if all(score is None for score in result.scores.values()):
+        names, pool = len(run.task.names), run.data.unlabelled
+        beside = f" and {pool:,} text{'s' if pool > 1 else ''} without a label" if pool else ""
         return (
-            f"{result.total:,} parameters solved on {result.examples:,} texts without a label; "
+            f"{result.total:,} parameters solved on the names of {names:,} labels{beside}; "
             f"{_duration(result.seconds / 60)}"
         )
     if "head_solved" in result.proofs and not result.steps:
@@ -285,7 +287,8 @@ def _outcome(run: Run) -> Iterator[str]:
         rows = f"a sample of {rows}: {run.decisions.scored_rows.reason}"
     yield from _kept(run.metrics.train.continued)
     (first, score), *others = scores.headline().items()
-    more = "".join(f", {score_name(name)} {score_value(name, each.value)}" for name, each in others)
+    told = ((score_name(name), score_value(name, each and each.value)) for name, each in others)
+    more = "".join(f", {name} {value}" for name, value in told)
     yield f"{score_name(first)} {score_words(first, score)}{more} on {rows}"
     yield from _new_labels(run.metrics.train.continued, scores)
     yield from weakest_words(scores)
@@ -340,13 +343,22 @@ def _proof_line(name: str, proof: Mapping[str, bool], console: Console, *, gone_
 def _forecast_words(forecast: Forecast, console: Console) -> list[RenderableType]:
     lines = [
         "",
-        f"{forecast.rows:,} rows to train on, {forecast.validation_rows:,} to validate on; "
-        f"{forecast.truncated:,} texts would be cut",
+        f"{_shared_out(forecast)}; {forecast.truncated:,} texts would be cut",
         f"{forecast.steps:,} steps, about {_duration(forecast.minutes)}, "
         f"{size(forecast.memory_bytes)} of memory",
         "nothing was trained or written; leave out --dry-run to train",
     ]
     return [*show_plan(forecast.plan, console), *lines]
+
+
+def _shared_out(forecast: Forecast) -> str:
+    """Which rows would train and which validate."""
+    if forecast.folds:
+        return (
+            f"{forecast.rows:,} rows to train on, each scored by one of {forecast.folds} trainings "
+            "without it"
+        )
+    return f"{forecast.rows:,} rows to train on, {forecast.validation_rows:,} to validate on"
 
 
 def _duration(minutes: float) -> str:

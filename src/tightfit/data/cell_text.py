@@ -46,9 +46,14 @@ def read_texts(
     """
     missing = textless(columns, pair=pair)
     if missing and missing_text == "refuse":
+        lacking = "rows without one of the two texts of a pair" if pair else "rows without a text"
+        if len(missing) == len(columns[0]):  # leaving out all of them would leave nothing
+            raise chunk.fault(
+                lacking, missing, next_step="choose the column of texts with --text-column"
+            )
         how = "leave them out" if mend == DROP_TEXT else "take them as empty texts"
         raise chunk.fault(
-            "rows without one of the two texts of a pair" if pair else "rows without a text",
+            lacking,
             missing,
             next_step=f"fill or remove them, or {how}:",
             add=mend,

@@ -31,8 +31,14 @@ class Columns:
     """Whose rows belong together; none is read where this is empty."""
     pair: bool = False
     """The columns of the text are two, and a row is a pair."""
-    mend_text: str = DROP_TEXT
-    """The option that mends a command with rows without a text."""
+    answering: bool = False
+    """The rows are for a run that is there: none is left out, and whether a text is a pair is
+    settled."""
+
+    @property
+    def mend_text(self) -> str:
+        """The option that mends a command with rows without a text."""
+        return TAKE_EMPTY if self.answering else DROP_TEXT
 
     @classmethod
     def of(
@@ -67,4 +73,4 @@ class Columns:
         """The same for a run's answers: what its labels are is known, and no row is left out."""
         missing: MissingText = "refuse" if self.missing_text == "drop" else self.missing_text
         known = replace(self, task=task, group="", missing_text=missing)
-        return replace(known, separator=self.separator or separator, mend_text=TAKE_EMPTY)
+        return replace(known, separator=self.separator or separator, answering=True)

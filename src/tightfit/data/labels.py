@@ -234,14 +234,14 @@ def _check_classes(present: Sequence[int | str], rows: int) -> None:
     if len(present) < 2:
         raise DataError(
             "a classifier needs rows of at least 2 classes",
-            seen=f"{_listed(present)} in all {rows:,} rows",
+            seen=f"{_listed(present)} alone, in {rows:,} row{'s' if rows > 1 else ''}",
             next_step="choose the column of labels with --label-column, or give rows of more",
         )
     if rows >= SUSPICIOUS_ROWS and len(present) > OWN_LABELS * rows:
         raise DataError(
             "nearly every row has a label of its own",
             seen=f"{len(present):,} labels in {rows:,} rows",
-            next_step="choose the column of labels with --label-column",
+            next_step="choose the column of labels with --label-column, or give more rows of each",
         )
 
 

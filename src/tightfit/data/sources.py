@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tightfit.data.cell_text import DROP_TEXT, read_groups, read_texts
+from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.column_hints import JOINED, propose_pair
 from tightfit.data.columns import Columns as Columns
 from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
@@ -282,7 +282,7 @@ def _no_half(columns: Columns) -> Iterator[None]:
             fault.add, fault.next_step = None, NAME_BOTH
         elif columns.pair and fault.next_step == JOINED:
             fault.next_step = "name the columns of both texts, the first one first:"
-        if not columns.pair and columns.mend_text == DROP_TEXT:  # a training may be on pairs
+        if not columns.pair and not columns.answering:
             propose_pair(fault)
         raise
 

@@ -120,8 +120,8 @@ def _open(folder: Path, digest: str, config: Mapping[str, Any]) -> FrozenEncoder
         sizes.hidden,
         sizes.depth,
         sizes.count("num_attention_heads"),
-        _eps(config, family, inside),
-        str(_setting(config, family, "hidden_act", "gelu")),
+        family.norm_eps(config),
+        str(family.setting(config, "hidden_act", "gelu")),
         str(config.get("classifier_activation", "gelu")),
         tuple(inside.attention(config, number) for number in range(sizes.depth)),
         family.reading(config),
@@ -162,20 +162,9 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
     assert inside is not None
     if strange := inside.strange(config):
         raise UnknownInside(strange)
-    activation = str(_setting(config, family, "hidden_act", "gelu"))
+    activation = str(family.setting(config, "hidden_act", "gelu"))
     for seen in (activation, str(config.get("classifier_activation", "gelu"))):
         if seen not in ACTIVATIONS:
             raise UnknownInside(
                 "the activation is not known here", seen=seen, allowed=", ".join(ACTIVATIONS)
             )
-
-
-def _eps(config: Mapping[str, Any], family: Family, inside: Block) -> float:
-    usual = inside.usual_eps
-    return inside.eps or float(_setting(config, family, "layer_norm_eps", usual))
-
-
-def _setting(config: Mapping[str, Any], family: Family, key: str, default: object) -> Any:
-    """By the name that most families have for it."""
-    own = next((k for k, name in family.renamed.items() if name == key), key)
-    return config.get(own, default)

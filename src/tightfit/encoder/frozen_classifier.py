@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tightfit.blas_threads import one_blas_thread
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, HEAD_FILE, AdapterWeights
@@ -36,6 +38,10 @@ needs about a quarter more time (benchmarks/first_answer.py)."""
 
 PAYS_FOR_MERGING = 10e9
 """The same where torch is there already, and only has to merge the adapters."""
+
+ONE_THREAD = 5e9
+"""Multiplications up to which numpy takes one thread: a tenth of a second, of products so small
+that two threads gain little, and lose much beside another program."""
 
 NUMPY_TOKENS = 1024
 """Tokens of one pass in numpy at most: more leave a processor's caches and are not faster."""
@@ -109,10 +115,12 @@ class FrozenClassifier:
         if forward is not None:
             return _torch_side().all_logits(forward, tokens, advance=advance)
         parts = [np.empty((0, self.network.labels), np.float32)]
-        for rows, segments_T in _few_at_a_time(flat):
-            parts.append(numpy_logits(self.network, rows, segments_T))
-            if advance is not None:
-                advance(len(rows))
+        few = len(flat.ids) * self.network.multiplications <= ONE_THREAD
+        with one_blas_thread() if few else nullcontext():
+            for rows, segments_T in _few_at_a_time(flat):
+                parts.append(numpy_logits(self.network, rows, segments_T))
+                if advance is not None:
+                    advance(len(rows))
         return tokens.by_text(np.concatenate(parts))
 
     def _forward(self, tokens: int) -> TorchForward | None:

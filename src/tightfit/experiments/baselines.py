@@ -68,7 +68,7 @@ def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row
     return Row(
         name=called,
         trainable=0 if name == MAJORITY else _coefficients(model[-1] if name == TFIDF else model),
-        scores=scores.headline(),
+        scores={name: each for name, each in scores.headline().items() if each},
         seconds=seconds,
         bytes=len(pickle.dumps(model)),
     )

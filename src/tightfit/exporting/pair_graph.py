@@ -56,9 +56,10 @@ class _Side(nn.Module):
         self.norm: nn.LayerNorm | None = None
         """Where no block of the family computes the mean: that of the encoder, without a scale."""
         config = encoder.config
-        if not mean_block(FAMILIES[config.model_type], 0):
-            wide = (config.hidden_size, config.norm_eps)
-            self.norm = nn.LayerNorm(*wide, elementwise_affine=False)
+        family = FAMILIES[config.model_type]
+        if not mean_block(family, 0):
+            eps = family.norm_eps(config.to_dict())
+            self.norm = nn.LayerNorm(config.hidden_size, eps, elementwise_affine=False)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """``added_BK``, of the tokens ``(M, L)`` of single texts."""

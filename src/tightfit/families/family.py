@@ -159,6 +159,17 @@ class Family:
         setting = None if self.inside is None else self.inside.averages
         return "average" if setting and config.get(setting) == "mean" else "first"
 
+    def setting(self, config: Mapping[str, Any], key: str, default: object) -> Any:
+        """One of ``config.json``, by the name that most families have for it."""
+        own = next((name for name, usual in self.renamed.items() if usual == key), key)
+        return config.get(own, default)
+
+    def norm_eps(self, config: Mapping[str, Any]) -> float:
+        """Of every norm in an encoder whose inside is known."""
+        assert self.inside is not None
+        usual = self.inside.usual_eps
+        return self.inside.eps or float(self.setting(config, "layer_norm_eps", usual))
+
     def padding_index(self, config: Mapping[str, Any]) -> int | None:
         """The id whose places count as no position; None where places alone count."""
         if not self.positions_after_pad:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -65,8 +65,9 @@ class TaskScores(Protocol):
     def n(self) -> int:
         """Rows."""
 
-    def headline(self) -> dict[str, Interval]:
-        """The scores that are told first, by name; the first is the one that counts."""
+    def headline(self) -> Mapping[str, Interval | None]:
+        """The scores that are told first, by name; the first is the one that counts. None where one
+        is not defined on these rows."""
 
     def each_label(self) -> Sequence[Any]:
         """The scores of each label, with ``name``, ``support`` and ``f1``; none where there are no

@@ -34,18 +34,19 @@ class RatingScores:
         n: rows.
         mae: mean absolute error.
         rmse: root of the mean squared error.
-        r2: share of the ratings' variance that is explained; below 0 where their mean does better.
-        spearman: rank correlation, -1 to 1; of ratings or predictions that are all the same it is
-            not known, and told as 0.
+        r2: share of the ratings' variance that is explained; below 0 where their mean does better;
+            None where all ratings are alike.
+        spearman: rank correlation, -1 to 1; None where all ratings are alike, and 0 where all
+            predictions are.
     """
 
     n: int
     mae: Interval
     rmse: Interval
-    r2: Interval
-    spearman: Interval
+    r2: Interval | None
+    spearman: Interval | None
 
-    def headline(self) -> dict[str, Interval]:
+    def headline(self) -> dict[str, Interval | None]:
         """All of them; the rank correlation, which has no unit, counts."""
         names = ("spearman", "r2", "mae", "rmse")
         return {name: getattr(self, name) for name in names}
@@ -55,7 +56,7 @@ class RatingScores:
         return ()
 
     def to_json(self) -> dict[str, Any]:
-        """Finite numbers under the names of the attributes."""
+        """Finite numbers, or None, under the names of the attributes."""
         return asdict(self)
 
 
@@ -95,15 +96,16 @@ def score_ratings(targets_N: ArrayLike, predictions_N: ArrayLike, *, seed: int =
     def interval(statistic: Callable[[NDArray[np.intp]], Statistic]) -> Interval:
         return _interval(statistic, len(true_N), seed)
 
+    alike = np.ptp(true_N) == 0
     correlation = interval(lambda rows: _spearman(true_N[rows], said_N[rows]))
-    if np.ptp(true_N) == 0 or np.ptp(said_N) == 0:
+    if np.ptp(said_N) == 0:
         correlation = Interval(0.0, -1.0, 1.0)
     return RatingScores(
         n=len(true_N),
         mae=interval(lambda rows: _mean(abs(errors_N[rows]))),
         rmse=interval(lambda rows: _root_mean(errors_N[rows] ** 2)),
-        r2=interval(lambda rows: _explained(true_N[rows], errors_N[rows])),
-        spearman=correlation,
+        r2=None if alike else interval(lambda rows: _explained(true_N[rows], errors_N[rows])),
+        spearman=None if alike else correlation,
     )
 
 

@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
 from tightfit.data.hub import HUB_PREFIX
-from tightfit.display import score_name, score_value
+from tightfit.display import UNDEFINED, score_name, score_value
 from tightfit.errors import first_few
 from tightfit.metrics.interval import TaskScores
 from tightfit.model.locate import Source
@@ -145,6 +145,7 @@ def _metadata(
         for kind, metric, value in (
             ("f1" if name.endswith("_f1") else name, _called(name), each.value)
             for name, each in (scores.headline() if scores else {}).items()
+            if each is not None
         )
     ]
     is_peft = plan.record.form == "peft"
@@ -200,9 +201,13 @@ def _results(
     measured = "| accuracy | unknown: no row with a label was at hand |"
     if scores is not None:
         (first, best), *others = scores.headline().items()
-        value, low, high = (score_value(first, x) for x in (best.value, best.low, best.high))
-        score = f"{value} (95% interval {low} to {high})"
-        below = "".join(f"\n| {score_name(name)} | {each.value:.3f} |" for name, each in others)
+        score = UNDEFINED
+        if best is not None:
+            value, low, high = (score_value(first, x) for x in (best.value, best.low, best.high))
+            score = f"{value} (95% interval {low} to {high})"
+        below = "".join(
+            f"\n| {score_name(name)} | {each.value:.3f} |" for name, each in others if each
+        )
         rows = f"{scores.n:,}{sample} {_scored_rows(data)}"
         measured = f"| {score_name(first)} on {rows} | {score} |{below}"
     return f"""| | |

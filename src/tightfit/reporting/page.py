@@ -76,7 +76,7 @@ def render(run: Run, *, explain: bool = False, sealed: bool = False) -> str:
     template = _templates().get_template(TEMPLATE)
     scores = run.metrics.validation
     shown = [scores, *(each.scores for each in run.evaluations)]
-    headline: dict[str, Interval] = next(
+    headline: dict[str, Interval | None] = next(
         (each.headline() for each in shown if each is not None), {}
     )
     best = next(iter(headline), None)

@@ -13,9 +13,12 @@ from tightfit.storage.files import (
 from tightfit.storage.folder import (
     START_DIGESTS,
     RunFolder,
+    bring_back,
     check_may_create,
     clear_unstarted,
     create,
+    drop_kept,
+    kept_beside,
     next_path,
 )
 from tightfit.storage.lock import lock_run

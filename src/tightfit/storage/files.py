@@ -33,6 +33,7 @@ _NEXT_STEP = {
     errno.EACCES: "choose a folder that you may use, or change its permissions",
     errno.EPERM: "choose a folder that you may use, or change its permissions",
     errno.EROFS: "this disk is read-only; choose a folder on another one",
+    errno.ENOENT: "something on this path is not there, and cannot be made; choose another path",
     errno.ENOTDIR: "a part of this path is a file; choose another path",
     errno.EEXIST: "something is there already; choose another path",
     errno.EISDIR: "this is a folder; choose another path",

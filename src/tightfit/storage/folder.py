@@ -97,8 +97,8 @@ def check_may_create(path: Path, *, overwrite: bool = False) -> None:
 def create(path: Path, *, overwrite: bool = False) -> RunFolder:
     """Make an empty run folder, and the folders above it.
 
-    An empty folder is taken as it is. With ``overwrite``, a run that is there is deleted; anything
-    that is not a run never is.
+    An empty folder is taken as it is. With ``overwrite``, a finished run that is there is moved to
+    :func:`kept_beside`, and one that is not finished deleted; anything that is not a run never is.
 
     Raises:
         UsageError: something is there already.
@@ -108,13 +108,53 @@ def create(path: Path, *, overwrite: bool = False) -> RunFolder:
     with machine_errors(path, "make"):
         if not _is_free(path):
             _check_may_replace(folder, overwrite)
-            # Renaming first: a deletion that fails half-way must not leave half a run here.
-            whole = Path(os.path.abspath(path))
-            doomed = whole.with_name(f".{whole.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
-            path.rename(doomed)
-            shutil.rmtree(doomed)
+            if folder.manifest.is_file():
+                _remove(kept_beside(path))
+                path.rename(kept_beside(path))
+            else:
+                _remove(path)
         path.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def kept_beside(path: Path) -> Path:
+    """Where a finished run lies while another is trained into its folder."""
+    whole = Path(os.path.abspath(path))
+    return whole.with_name(f".{whole.name}.before")
+
+
+def bring_back(path: Path) -> None:
+    """Put the run of :func:`kept_beside` into its folder again, in place of what is there.
+
+    Raises:
+        MachineError: a folder cannot be removed or renamed.
+    """
+    with machine_errors(path, "bring back"):
+        clear_unstarted(RunFolder(path))
+        _remove(path)
+        kept_beside(path).rename(path)
+
+
+def drop_kept(path: Path) -> None:
+    """Remove the run of :func:`kept_beside`, if there is one.
+
+    Raises:
+        MachineError: it cannot be removed.
+    """
+    with machine_errors(kept_beside(path), "remove"):
+        _remove(kept_beside(path))
+
+
+def _remove(path: Path) -> None:
+    """A run, if it is there."""
+    if _is_free(path):
+        return
+    _check_may_replace(RunFolder(path), overwrite=True)
+    # Renaming first: a deletion that fails half-way must not leave half a run here.
+    whole = Path(os.path.abspath(path))
+    doomed = whole.with_name(f".{whole.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    path.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def clear_unstarted(folder: RunFolder) -> None:

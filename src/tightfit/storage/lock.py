@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from tightfit.errors import ArtefactError, MachineError
@@ -35,12 +36,16 @@ def lock_run(path: Path) -> Iterator[None]:
     whole = Path(os.path.realpath(path))
     lock, holder = (whole.with_name(f".{whole.name}.{end}") for end in ("lock", "holder.json"))
     made = [folder for folder in lock.parents if not folder.exists()]
-    with machine_errors(path, "lock"):
+    with machine_errors(lock.parent, "make"):
         lock.parent.mkdir(parents=True, exist_ok=True)
+    with machine_errors(path, "lock"):
         held = filelock.FileLock(lock)
         try:
             held.acquire(timeout=0)
         except filelock.Timeout as error:
+            # Some disks say of a file that cannot be made what others say of one that is just gone.
+            with NamedTemporaryFile(dir=lock.parent):
+                pass
             raise MachineError(
                 f"another process is training into {path}",
                 seen=_tell(holder),

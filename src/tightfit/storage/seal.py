@@ -23,7 +23,7 @@ from tightfit.storage.files import (
     read_digested,
     write_digested,
 )
-from tightfit.storage.folder import RunFolder
+from tightfit.storage.folder import RunFolder, kept_beside
 
 _UNSEALED = ("checkpoints", "derived", "manifest.json")
 FORMAT = 2
@@ -177,10 +177,12 @@ def _check_finished(folder: RunFolder) -> None:
                 seen=root,
                 next_step=_runs_in(root, "runs in it"),
             )
+    kept = kept_beside(root)
+    before = f"; the run before it is in {kept}" if kept.is_dir() else ""
     raise ArtefactError(
         "the run is not finished: it has no manifest.json",
         seen=root,
-        next_step=f"continue it with the same --data: tightfit train --resume --out {root}",
+        next_step=f"continue it with the same --data: tightfit train --resume --out {root}{before}",
     )
 
 

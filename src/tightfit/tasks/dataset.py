@@ -19,12 +19,15 @@ from tightfit.data.many_files import Sources
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import Split, limit_rows
 from tightfit.data.table import MissingPart, Table
-from tightfit.errors import DataError, SettingsError
+from tightfit.errors import DataError, SettingsError, first_few
 from tightfit.progress import Progress
 from tightfit.tasks import Task, check_settings, task_for
 
 SHOWN = 60
 """Characters of a text that an error shows."""
+
+NAMED = 3
+"""Labels that a sentence names."""
 
 FEW_ROWS = 16
 """Rows a class up to which none are held out: a tenth of them would tell nothing, and is missed."""
@@ -196,7 +199,7 @@ def _shared_out(
     if held is not None:
         return rows, held, split, None
     folds = replace(folds, parts_N=folds.parts_N[rows])
-    notes = [_about(folds), *(grouping.notes if grouping else ())]
+    notes = [_about(folds), *_lonely(table, rows), *(grouping.notes if grouping else ())]
     facts = grouping.facts() if grouping else {"by": "random"}
     return rows, table.select(rows), HeldOut(Split(rows, rows, "; ".join(notes)), facts), folds
 
@@ -250,6 +253,17 @@ def _about(folds: Folds) -> str:
         f"every row trains; scores come from a cross-validation in {decision.value} parts: "
         f"{decision.reason}"
     )
+
+
+def _lonely(table: Table, rows: Sequence[int]) -> list[str]:
+    """Of labels with one row, where it is scored by trainings without it."""
+    counts = Counter(table.labels[row] for row in rows) if table.labels else Counter()
+    lonely = [repr(str(label)) for label, count in counts.items() if count == 1]
+    if not lonely:
+        return []
+    have = "has one row" if len(lonely) == 1 else "have one row each"
+    named = first_few(lonely, NAMED)
+    return [f"{named} {have}, which no training without it can find: give two or more"]
 
 
 def _note(split: str | None, left_out: Mapping[MissingPart, int]) -> str | None:

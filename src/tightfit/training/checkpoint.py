@@ -97,6 +97,11 @@ class CheckpointStore:
             ) from error
         return Checkpoint(tensors, state)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to go on from."""
+        return not self._complete()
+
     def clear(self) -> None:
         """Remove all checkpoints."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -133,7 +133,10 @@ class TrainRequest:
         if self.validation is not None:
             check_source(self.validation, columns, progress=progress)
         if self.unlabelled is not None:
-            check_source(self.unlabelled, columns, labelled=False, progress=progress)
+            pool = check_source(self.unlabelled, columns, labelled=False, progress=progress)
+            texts = texts or pool
+        if self.data is None:  # the names of labels, and what is to be told apart by them
+            texts = [*self.config.data.labels, *texts]
         encoders = variants(self.config.model)
         for name in dict(encoders):
             check_model(name)

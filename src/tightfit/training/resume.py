@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,9 @@ from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, from_toml
 from tightfit.errors import DataError, MachineError
+from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
+from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.request import check_same_settings
 from tightfit.training.setup import Setup
 
@@ -62,6 +66,30 @@ class RunStart:
             Decisions.from_json(storage.read_json(folder.decisions)),
             Plan.from_json(storage.read_json(folder.plan)),
         )
+
+    @contextmanager
+    def keeping(self, progress: Progress) -> Iterator[None]:
+        """Train meanwhile: a finished run that is replaced is gone only when the new one is sealed.
+
+        After an error it is back in its folder; where the new run can be resumed it stays beside.
+        """
+        kept = storage.kept_beside(self.path)
+        try:
+            yield
+        except BaseException:
+            if kept.is_dir() and not self._worth_keeping:
+                storage.bring_back(self.path)
+                progress.say(f"{self.path} is the run that it was before")
+            elif kept.is_dir():
+                progress.say(f"the run that was in {self.path} lies in {kept} until this is done")
+            raise
+        storage.drop_kept(self.path)
+
+    @property
+    def _worth_keeping(self) -> bool:
+        """Whether what is in the folder is finished, or can be resumed."""
+        resumable = not CheckpointStore(self.folder.checkpoints).is_empty
+        return self.folder.manifest.is_file() or resumable
 
     def create(self, setup: Setup) -> storage.RunFolder:
         """A new folder, in which a training can begin and resume."""

@@ -277,7 +277,7 @@ def _row(name: str, result: TrainResult) -> Row:
     return Row(
         name=name,
         trainable=result.total,
-        scores=scores.headline(),
+        scores={name: each for name, each in scores.headline().items() if each},
         seconds=result.seconds,
         bytes=sum(file.stat().st_size for file in run.artefact.rglob("*") if file.is_file()),
     )

@@ -308,7 +308,9 @@ def _over_seeds(runs: Sequence[Run], found: Sequence[Any]) -> OverSeeds:
             seen=", ".join(names),
             next_step="give each run once",
         )
-    values = {name: [each.headline()[name].value for each in found] for name in found[0].headline()}
+    first = found[0].headline()
+    told = {name: [each.headline()[name] for each in found] for name in first}
+    values = {name: [x.value for x in each] for name, each in told.items() if None not in each}
     if not runs[0].task.calibrates:
         anything = (-math.inf, math.inf)
         return OverSeeds(names, {k: over_seeds(v, within=anything) for k, v in values.items()})

@@ -27,6 +27,9 @@ class Forecast:
     rows: int
     """To train on."""
     validation_rows: int
+    """Held out, and no row to train on; none in a cross-validation."""
+    folds: int | None
+    """Trainings of a cross-validation, each of which validates on the rows that it leaves out."""
     truncated: int
     """Training texts that would be cut."""
     steps: int
@@ -64,10 +67,12 @@ def forecast(read: ReadRequest, progress: Progress) -> Forecast:
         f"computing in {setup.precision.format}: {setup.precision.reason}",
         *dataset.facts["warnings"],
     ]
+    folds = dataset.facts["folds"]
     return Forecast(
         plan=plan,
         rows=len(dataset.train_texts),
-        validation_rows=len(dataset.validation_texts),
+        validation_rows=0 if folds else len(dataset.validation_texts),
+        folds=folds,
         truncated=setup.train.tokens.truncated,
         steps=setup.schedule.total,
         minutes=(prepared + training + timing.scoring + timing.finishing) / 60,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,14 +44,34 @@ def names_request(
         )
     names = as_list(label_names)
     settings = {**typed(options.get("settings", ())), "data.labels": names}
+    if isinstance(names, list | tuple):
+        _refuse_twice(names)
     named: TrainOptions = {**options, "settings": settings}
     request = TrainRequest.of(None, **named)
     _check_names(request)
     return replace(request, unlabelled=unlabelled)
 
 
+def _refuse_twice(names: Sequence[str]) -> None:
+    """Names that mean the same, whatever their case."""
+    counts = Counter(str(name).casefold() for name in names)
+    twice = [str(name) for name in names if counts[str(name).casefold()] > 1]
+    if twice:
+        raise DataError(
+            "a label is named twice, and no text could tell one from the other",
+            seen=", ".join(twice),
+            next_step="name each label once",
+        )
+
+
 def _check_names(request: TrainRequest) -> None:
     data = request.config.data
+    if data.task not in ("auto", "single"):
+        raise SettingsError(
+            "names of labels make a classifier that gives each text one of them",
+            seen=f"data.task={data.task} with --label-names",
+            next_step="leave out data.task, or give rows with --data",
+        )
     if data.pair:
         raise SettingsError(
             "a name says what a text is about, and nothing of a pair of texts",

@@ -65,7 +65,7 @@ def run_training(
         return peers.share(None)
     start, busy = RunStart(path, resume=resume, overwrite=overwrite), BusyMachine(progress)
     _announce(config, progress)
-    with storage.lock_run(path):
+    with storage.lock_run(path), start.keeping(progress):
         if start.finished:  # by a process that held it until now
             return read_result(path)
         setup, folder = _begin(read, start, peers=peers, progress=progress)
@@ -319,7 +319,7 @@ def _result(run: Path, trained: _Trained, scores: TaskScores) -> TrainResult:
         run=run,
         task=setup.classifier.task.kind,
         total=setup.plan.total,
-        scores={name: each.value for name, each in scores.headline().items()},
+        scores={k: None if each is None else each.value for k, each in scores.headline().items()},
         metric=metric,
         start=fitted.history[0][f"eval_{metric}"],
         best_step=counters.best_step,

@@ -22,7 +22,7 @@ State = Literal["finished", "unfinished", "damaged"]
 
 DEFAULT_FOLDER = Path("runs")
 
-SCORES = ("accuracy", "exact_match", "micro_f1", "spearman")
+SCORES = ("accuracy", "exact_match", "micro_f1", "spearman", "mae")
 """By which a run is judged, whichever of them its task has: the first."""
 
 
@@ -161,7 +161,7 @@ def _finished(folder: storage.RunFolder) -> ListedRun:
 
 def _score(validation: dict[str, Any] | None) -> Score | None:
     for name in SCORES:
-        if validation is not None and name in validation:
+        if validation is not None and validation.get(name) is not None:
             value, low, high = (float(validation[name][key]) for key in ("value", "low", "high"))
             return Score(value, low, high, name, int(validation["n"]))
     return None

@@ -31,6 +31,9 @@ LOADS = 8
 """Loadings of the model that the end takes as long as, forward passes aside: it is loaded anew for
 the proof and for the scores, and calibration, report, card and seal took less than six more."""
 
+EXPLAINED_TEXTS, EXPLAINED_WORDS = 10, 40
+"""Mistakes that the report explains, and most words of each: a text is read again without each."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -95,6 +98,9 @@ def rehearse(setup: Setup) -> Timing:
     # By the model that was trained, and by what was saved of it.
     trip = 2 * scoring * min(1.0, ROUND_TRIP_ROWS / len(setup.validation.tokens))
     finishing = trip + LOADS * _load_seconds(setup)
+    if setup.classifier.task.one_class:
+        length = held / len(setup.validation.tokens.flat)
+        finishing += own * length * EXPLAINED_TEXTS * min(EXPLAINED_WORDS, length)
     if setup.config.train.blend is None:
         finishing += probe + len(SCALES) * evaluation
     return Timing(step, evaluation, startup, probe, scoring, finishing)

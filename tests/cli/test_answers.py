@@ -171,7 +171,7 @@ def forecaster(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """A forecast."""
     forecast = like_result(
         {"steps": 36},
-        **{"plan": plan(), "rows": 1800, "validation_rows": 200, "truncated": 3},
+        **{"plan": plan(), "rows": 1800, "validation_rows": 200, "truncated": 3, "folds": None},
         **{"steps": 36, "minutes": 150.0, "memory_bytes": 2**31, "notes": ("fp32 on a CPU",)},
     )
     recorder = Recorder(forecast)

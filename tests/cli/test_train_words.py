@@ -32,7 +32,7 @@ def test_what_was_reached(finished: TrainResult, monkeypatch: pytest.MonkeyPatch
     assert f"before the first step {finished.start_accuracy:.1%} → trained {end:.1%}" in page
     assert f"macro F1 {finished.macro_f1:.1%} on 12 validation rows" in page
     assert "weakest label" not in page  # each label of the toy is always right
-    assert "MiB on disk; the report is " + str(finished.run / "report.html") in page
+    assert "KiB on disk; the report is " + str(finished.run / "report.html") in page
 
 
 def test_what_was_proven(finished: TrainResult, monkeypatch: pytest.MonkeyPatch) -> None:

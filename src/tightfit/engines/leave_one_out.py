@@ -21,6 +21,10 @@ from tightfit.tasks import Predictions, need_one_class
 MOST_WORDS = 200
 """Of a text that are left out one by one; of a longer one, neighbours go together."""
 
+PAGE_TEXTS, PAGE_WORDS = 10, 40
+"""Mistakes that the page about a run explains, and most words of each that are left out one by one:
+it waits for some hundred short texts."""
+
 SURE = 1e-9
 """Least and most that a probability counts, so that its odds are finite."""
 

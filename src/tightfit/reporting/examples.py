@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tightfit.data.facts import SplitFacts, TokenFacts
 from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.display import percent
-from tightfit.engines.leave_one_out import Word
+from tightfit.engines.leave_one_out import PAGE_TEXTS, PAGE_WORDS, Word
 from tightfit.errors import MissingExtraError, ModelError
 from tightfit.metrics.calibration import Scale
 from tightfit.reporting.drawing import (
@@ -30,10 +30,6 @@ LISTED = 20
 """Labels, and mistakes, that are shown of very many."""
 FEW_ROWS = 200
 """From fewer validation rows the interval of an accuracy of 90% is over 8 points wide."""
-EXPLAINED = 10
-"""Mistakes of which the page shows the words that they hang on."""
-MOST_WORDS = 40
-"""Of a text that are left out one by one, so that the page waits for some hundred short texts."""
 TELLING = 0.15
 """Share of the strongest word's effect from which on a word is coloured."""
 MANY_CUT = 0.05
@@ -101,8 +97,8 @@ def rows(run: Run, *, explain: bool) -> Rows:
     explained = 0
     if explain and mistakes and run.task.one_class:
         try:
-            read = _explained(run, mistakes[:EXPLAINED])
-            mistakes, explained = (*read, *mistakes[EXPLAINED:]), len(read)
+            read = _explained(run, mistakes[:PAGE_TEXTS])
+            mistakes, explained = (*read, *mistakes[PAGE_TEXTS:]), len(read)
         except (ModelError, MissingExtraError) as error:
             reason = error.what
     counts = run.data.train_counts
@@ -257,7 +253,7 @@ def _mistake(validation_logits: ValidationLogits, temperature: Scale, place: int
 
 def _explained(run: Run, mistakes: Sequence[Mistake]) -> list[Mistake]:
     """Mistakes with their words weighed; as they are where the kept text is answered otherwise."""
-    said, reasons = run.explain([each.text for each in mistakes], MOST_WORDS)
+    said, reasons = run.explain([each.text for each in mistakes], PAGE_WORDS)
     told = zip(mistakes, said.ids, reasons, strict=True)
     return [
         replace(each, parts=_parts(each.text, words))

@@ -76,7 +76,7 @@ class RunStart:
         kept = storage.kept_beside(self.path)
         try:
             yield
-        except BaseException:
+        except BaseException:  # a signal, too, leaves the folder to be put right
             if kept.is_dir() and not self._worth_keeping:
                 storage.bring_back(self.path)
                 progress.say(f"{self.path} is the run that it was before")

@@ -12,6 +12,7 @@ import torch
 from tightfit.data.batch_order import count_padded_tokens, length_sorted
 from tightfit.data.batches import Batch, collate
 from tightfit.data.tokens import Tokens
+from tightfit.engines.leave_one_out import PAGE_TEXTS, PAGE_WORDS
 from tightfit.model.classifier import build
 from tightfit.model.proofs import ROUND_TRIP_ROWS, GradientWatch
 from tightfit.progress import Progress
@@ -30,9 +31,6 @@ the frozen layers' part, and the difference of two short measurements may come o
 LOADS = 8
 """Loadings of the model that the end takes as long as, forward passes aside: it is loaded anew for
 the proof and for the scores, and calibration, report, card and seal took less than six more."""
-
-EXPLAINED_TEXTS, EXPLAINED_WORDS = 10, 40
-"""Mistakes that the report explains, and most words of each: a text is read again without each."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def rehearse(setup: Setup) -> Timing:
     finishing = trip + LOADS * _load_seconds(setup)
     if setup.classifier.task.one_class:
         length = held / len(setup.validation.tokens.flat)
-        finishing += own * length * EXPLAINED_TEXTS * min(EXPLAINED_WORDS, length)
+        finishing += own * length * PAGE_TEXTS * min(PAGE_WORDS, length)
     if setup.config.train.blend is None:
         finishing += probe + len(SCALES) * evaluation
     return Timing(step, evaluation, startup, probe, scoring, finishing)

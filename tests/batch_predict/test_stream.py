@@ -23,6 +23,7 @@ import tightfit
 from tests.toy_setups import (
     TEXTS,
     CountingBar,
+    Notes,
     Speaker,
     predict_chunks,
     toy_classifier,
@@ -328,3 +329,14 @@ def test_a_fault_in_the_rows_leaves_no_submission(
             )
         kept = [path.name for path in tmp_path.iterdir() if path != data]
         assert kept == ([] if column == "body" else ["out.csv.partial"])
+
+
+def test_texts_that_training_did_not_see_the_like_of(
+    finished: tightfit.TrainResult, tmp_path: Path
+) -> None:
+    """The encoder read all of the training rows; half of these tokens are unknown to it."""
+    for texts, told in ((TEXTS, []), (["目标 goal", "goal 比赛"], ["50% of the tokens", "0% in"])):
+        notes = Notes()
+        tightfit.predict(finished.run, texts, tmp_path / f"{len(told)}.csv", progress=notes)
+        assert len(notes.warned) == bool(told), notes.warned
+        assert all(words in notes.warned[0] for words in told)

@@ -247,6 +247,7 @@ def test_the_facts_of_the_tokens(bert: Path) -> None:
     held = [len(text.split()) + 2 for text in dataset.validation_texts]
     assert told["validation_truncated"] == sum(length > 8 for length in held) > 0
     assert told["mean"] == pytest.approx(float(lengths.mean()))
+    assert told["unknown"] == 0
     order = batch_order(lengths, batch=16, seed=42, epoch=0, group_by_length=True)
     assert told["padding_share"] == pytest.approx(padding_share(setup.train.tokens, order))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from tightfit.data.readability import Readability, readability
+from tightfit.data.readability import UNREAD, Readability, readability
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.extras import available, pip_command
 from tightfit.model.embedded import E5
@@ -30,6 +31,27 @@ def warning_of(name: str, found: Readability, *, chosen: bool = False) -> str | 
     poorly = " poorly" if found.verdict == "reads poorly" else ""
     verb = found.verdict.removesuffix(" poorly")
     return f"{name} {verb} these texts{poorly}: {found}; {_remedy(name, chosen=chosen)}"
+
+
+def unlike_training(folder: Path, facts: Mapping[str, Any], texts: Sequence[str]) -> str | None:
+    """The warning that a run's encoder cannot read these texts, while it read those that the run
+    was trained on; None where it can, or where of the latter nothing is known.
+
+    Args:
+        folder: of the encoder.
+        facts: what ``data.json`` of the run tells of its rows.
+        texts: some of those to be answered.
+    """
+    then = facts.get("tokens", {}).get("unknown")
+    if then is None or then >= UNREAD:
+        return None
+    now = readability(TextTokenizer.of(folder), texts)
+    if now.verdict != "cannot read":
+        return None
+    return (
+        f"{now.unknown:.0%} of the tokens of these texts are unknown to the run's encoder, and "
+        f"{then:.0%} in training: of what cannot be read an answer is a guess; train on such texts"
+    )
 
 
 def _remedy(name: str, *, chosen: bool) -> str:

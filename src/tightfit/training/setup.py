@@ -248,10 +248,11 @@ class Setup:
 
     def data_facts(self) -> dict[str, Any]:
         """What ``data.json`` keeps of the rows and their tokens."""
-        train = self.train.tokens
+        train, unknown = self.train.tokens, self.classifier.tokenizer.unk_token_id
         tokens = {
             "max_length": train.max_length,
             "mean": float(train.lengths.mean()),
+            "unknown": float((train.ids == (-1 if unknown is None else unknown)).mean()),
             "truncated": train.truncated,
             "validation_truncated": self.validation.tokens.truncated,
             "padding_share": self.padding,

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from tightfit import storage
 from tightfit.batch_predict.input_rows import Records, kept_columns, read_records
 from tightfit.batch_predict.shard import WHOLE, Shard
 from tightfit.batch_predict.stream import STREAM_ROWS, Form, Written, check_out, predict_stream
@@ -21,6 +22,7 @@ from tightfit.display import Shown
 from tightfit.engines.engine_names import LIBRARY_OF, Asked, EngineName
 from tightfit.errors import UsageError
 from tightfit.extras import ensure_train, installed_version
+from tightfit.model.unread_texts import unlike_training
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.tasks import LabelFormat, need_labels, need_one_class
@@ -144,6 +146,7 @@ def predict(
     _tell_thresholds(loaded, progress, kept=thresholds is None)
     _ = loaded.predictor  # before a row is read
     first, records = read_records(rows, columns, kept, STREAM_ROWS)
+    records = _tell_unread(loaded, records, progress)
     loaded, records, used = _with_engine(loaded, engine, records, progress)
     if cascade:
         loaded = loaded.with_cascade()
@@ -208,6 +211,18 @@ def _tell_device(config: Config, progress: Progress) -> None:
         most = config.predict.padded_tokens
         size = f"of at most {most:,} tokens, padding included" if most else "by its free memory"
         progress.say(f"predicted on the GPU, in batches {size} (predict.padded_tokens)")
+
+
+def _tell_unread(run: Run, records: Iterator[Records], progress: Progress) -> Iterator[Records]:
+    """Warn by the first rows of such as the encoder cannot read."""
+    first = next(records, None)
+    if first is None:
+        return records
+    facts = storage.read_json(run.folder.data) if run.folder.data.is_file() else {}
+    told = unlike_training(run.base.folder, facts, first.texts)
+    if told is not None:
+        progress.warn(told)
+    return chain([first], records)
 
 
 def _with_engine(

@@ -331,7 +331,8 @@ def test_what_is_no_worse_than_its_start_may_be_sealed(
 ) -> None:
     """As good is good enough; a start at random is nothing to lose against."""
     sealed = Standing(step, merit, loss, merit)
-    proof = no_regression(START, sealed, fitted_start=fitted_start, highest_loss=1.0)
+    limits: Any = {"fitted_start": fitted_start, "highest_loss": 1.0}
+    proof = no_regression(START, sealed, **limits, as_good=merit >= START.merit)
     assert proof.ok
     assert proof.numbers["kept_start"] == (fitted_start and step == 0)
 
@@ -344,11 +345,11 @@ def test_what_is_worse_than_its_start_is_not_sealed(
 ) -> None:
     """Unless chance would lose as much; a loss far above that of a constant answer never."""
     sealed = Standing(7, merit, loss, merit)
+    limits: Any = {"fitted_start": fitted_start, "highest_loss": 1.0}
     with pytest.raises(ProofError, match="worse than their start"):
-        no_regression(START, sealed, fitted_start=fitted_start, highest_loss=1.0)
+        no_regression(START, sealed, **limits, as_good=merit >= START.merit)
     if loss < 1.0:
-        limits: Any = {"fitted_start": fitted_start, "highest_loss": 1.0}
-        assert no_regression(START, sealed, **limits, within_chance=True).ok
+        assert no_regression(START, sealed, **limits, as_good=True).ok
 
 
 def test_proofs_and_standings_stay_as_they_are() -> None:

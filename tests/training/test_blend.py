@@ -116,7 +116,7 @@ def test_a_share_that_is_asked_for_is_taken(start: str, bert: Path) -> None:
 def test_a_share_that_is_worse_than_the_start_is_not_kept(bert: Path) -> None:
     """The whole is, which the loop has held against the start."""
     setup, before, fitted = trained(bert, "train.blend=0.5")
-    first = {**fitted.history[0], "eval_accuracy": 2.0}
+    first = {**fitted.history[0], "eval_accuracy": 1.0}
     fitted, end = replace(fitted, history=[first, *fitted.history[1:]]), setup.classifier.state()
     decided, told = choose_blend(setup, before, fitted, Notes())
     assert decided.decisions.blend == Decision(1.0, "50% of it is worse than the start")

@@ -346,10 +346,15 @@ def test_a_rehearsal_times_steps_and_writes_nothing(bert: Path, tmp_path: Path) 
 def test_training_ends_where_nothing_gets_better(
     patience: str, steps: list[int], bert: Path, tmp_path: Path
 ) -> None:
-    """A rate that changes no answer: no evaluation is better than the first after a step."""
+    """A rate that changes no answer: no evaluation is better than the first after a step.
+
+    What goes on from there takes no further step.
+    """
     still = ["optim.lr=1e-12", "optim.warmup_steps=0", "train.eval_every=1", "train.max_steps=6"]
     notes = Notes()
     setup = toy_job(bert, *still, f"train.patience={patience}")
-    history = toy_loop(setup, tmp_path, progress=notes).fit().history
-    assert [row["step"] for row in history] == steps
+    loop = toy_loop(setup, tmp_path, progress=notes)
+    assert [row["step"] for row in loop.fit().history] == steps
+    again = toy_loop(setup, tmp_path).loop.fit(loop.loop.state.snapshot())
+    assert again.steps == steps[-1]
     assert any("train.patience=2" in said for said in notes.said) == (patience == "2")

@@ -11,6 +11,7 @@ from tightfit import Run, TrainResult, train
 from tightfit.errors import Interrupted, MachineError
 from tightfit.storage import RunFolder, kept_beside
 from tightfit.training.callbacks import CheckpointSaver, HistoryFile, TrainingState
+from tightfit.verbs import run_training
 
 SETTINGS = [*SHORT, "train.max_steps=4", "train.eval_every=2"]
 
@@ -85,3 +86,22 @@ def test_a_run_stays_beside_the_new_one_until_that_is_sealed(
     again(resume=True)
     assert again.seal != before
     assert [path.name for path in again.out.parent.iterdir()] == ["run"]
+
+
+def test_a_run_that_lies_beside_is_left_to_whoever_moved_it(
+    again: Again, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that replaces nothing neither brings it back nor removes it."""
+    kept = kept_beside(again.out)
+    again.out.rename(kept)
+
+    def fail(*_: object) -> None:
+        raise MachineError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_training, "choose_plan", fail)
+        with pytest.raises(MachineError):
+            again()
+    assert not again.out.exists()
+    again()
+    assert Run.open(kept).path == kept

@@ -17,7 +17,7 @@ import tightfit
 from tightfit.cli import options
 from tightfit.cli.console import add_row, bar, new_table
 from tightfit.cli.front import open_front
-from tightfit.display import score_name, score_value
+from tightfit.display import NUMBERS, score_name, score_value
 
 if TYPE_CHECKING:
     from tightfit import Comparison
@@ -118,9 +118,10 @@ def compare(
 
 
 def _show(found: Comparison, data: str, console: Console) -> list[RenderableType]:
-    names = [score_name(name) for name in (found.rows[0].scores if found.rows else ())][:COLUMNS]
-    unit = "" if names and names[0] == score_name("spearman") else ", in %"
-    title = f"{data}: {' and '.join(names)} of {found.validation_rows:,} validation rows{unit}"
+    scores = list(found.rows[0].scores if found.rows else ())[:COLUMNS]
+    unit = "" if scores and scores[0] in NUMBERS else ", in %"
+    names = " and ".join(map(score_name, scores))
+    title = f"{data}: {names} of {found.validation_rows:,} validation rows{unit}"
     return [_table(found, title, console), *map(Text, _closing(found))]
 
 

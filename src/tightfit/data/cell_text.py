@@ -47,7 +47,8 @@ def read_texts(
     missing = textless(columns, pair=pair)
     if missing and missing_text == "refuse":
         lacking = "rows without one of the two texts of a pair" if pair else "rows without a text"
-        if len(missing) == len(columns[0]):  # leaving out all of them would leave nothing
+        # Leaving out all of them would leave nothing.
+        if mend == DROP_TEXT and len(missing) == len(columns[0]):
             raise chunk.fault(
                 lacking, missing, next_step="choose the column of texts with --text-column"
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -50,12 +51,15 @@ class FrozenWeight:
     """
 
     def __init__(self, weight_OI: torch.Tensor) -> None:
-        packs = weight_OI.dtype == torch.bfloat16 and packing_pays(
-            weight_OI.device, weight_OI.dtype
-        )
+        device, dtype = weight_OI.device, weight_OI.dtype
+        packs = dtype == torch.bfloat16 and packing_pays(device, dtype)
         self._weight_OI = weight_OI
         self._forward = pack(weight_OI) if packs else None
-        self._backward = pack(weight_OI.T.contiguous()) if packs else None
+
+    @cached_property
+    def _backward(self) -> torch.Tensor | None:
+        """Made when it is needed: below the lowest adapter no gradient goes back."""
+        return pack(self._weight_OI.T.contiguous()) if self.packed else None
 
     @property
     def packed(self) -> bool:
@@ -85,7 +89,7 @@ class AdaptedProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> torch.Tensor:
-        """Shapes: x (T, I), W (O, I), b (O), A (R, I), the parts, a B each; gives (T, O)."""
+        """Shapes: x (T, I), W of (O, I), b (O), A (R, I), the parts, a B each; gives (T, O)."""
         x_TI, weight, bias_O, a_RI, parts, *bs = args
         low_RT = a_RI.new_empty(len(a_RI), len(x_TI))
         for rows, holes in _readers(parts):
@@ -197,7 +201,7 @@ class Projection:
                 a_RI, parts, bs = self.low_rank(x_TI, drawn)
             y_TO = AdaptedProduct.apply(x_TI, self._frozen, bias_O, a_RI, parts, *bs)
         else:
-            y_TO = F.linear(x_TI, self.weight_OI, bias_O)
+            y_TO = self._frozen.of(x_TI, bias_O)
         if self.scaled:
             factors_O, shifts_O = self._factors()
             y_TO = torch.addcmul(shifts_O, y_TO, factors_O)

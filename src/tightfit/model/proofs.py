@@ -248,9 +248,9 @@ def no_regression(
     *,
     fitted_start: bool,
     highest_loss: float,
-    within_chance: bool = False,
+    as_good: bool,
 ) -> Proof:
-    """What is sealed is at least as good as where it started, and its loss is sane.
+    """What is sealed is no worse than where it started, and its loss is sane.
 
     A start at random is worth a constant answer, whatever luck it has on a few rows: there the
     loss alone judges.
@@ -261,14 +261,13 @@ def no_regression(
         metric: what their scores are.
         fitted_start: the start was a linear probe.
         highest_loss: beyond which a loss is far above that of a constant answer.
-        within_chance: what was lost on few rows is no more than chance would lose.
+        as_good: what is sealed is no worse than the start, as far as the rows tell.
 
     Raises:
         ProofError: it is worse.
     """
     sane = sealed.loss <= highest_loss
-    as_good = not fitted_start or sealed.merit >= start.merit
-    as_good |= within_chance
+    holds = sane and (as_good or not fitted_start)
     numbers = {
         f"start_{metric}": start.score,
         "start_loss": start.loss,
@@ -278,7 +277,7 @@ def no_regression(
         "highest_loss": highest_loss,
         "kept_start": fitted_start and sealed.step == 0,
     }
-    return Proof("no_regression", sane and as_good, numbers).enforce(
+    return Proof("no_regression", holds, numbers).enforce(
         "the trained weights are worse than their start, or far worse than a constant prediction",
         f"validation {metric} {sealed.score:.1%}, loss {sealed.loss:.3g} at step "
         f"{sealed.step}; {start.score:.1%}, {start.loss:.3g} at the start",

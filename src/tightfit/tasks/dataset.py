@@ -104,13 +104,15 @@ def read_dataset(
     held_targets = task.encode(held)
     train, train_targets = table.select(rows), targets[rows]
     counts = task.counts(train_targets)
+    notes = [split.split.note] if split and split.split.note else []
+    notes += _lonely(counts) if folds and task.one_class else []
     facts = {
         "source": table.source,
         "sources": list(data.names) if isinstance(data, Sources) else [],
         "validation_source": held.source,
         "held_out": validation is None and folds is None,
         "folds": folds.decision.value if folds else None,
-        "note": _note(split.split.note if split else None, table.left_out),
+        "note": _note(notes, table.left_out),
         "split": split.facts if split else None,
         "rows": len(table),
         "train_rows": len(train),
@@ -199,7 +201,7 @@ def _shared_out(
     if held is not None:
         return rows, held, split, None
     folds = replace(folds, parts_N=folds.parts_N[rows])
-    notes = [_about(folds), *_lonely(table, rows), *(grouping.notes if grouping else ())]
+    notes = [_about(folds), *(grouping.notes if grouping else ())]
     facts = grouping.facts() if grouping else {"by": "random"}
     return rows, table.select(rows), HeldOut(Split(rows, rows, "; ".join(notes)), facts), folds
 
@@ -255,10 +257,9 @@ def _about(folds: Folds) -> str:
     )
 
 
-def _lonely(table: Table, rows: Sequence[int]) -> list[str]:
+def _lonely(counts: Mapping[str, int]) -> list[str]:
     """Of labels with one row, where it is scored by trainings without it."""
-    counts = Counter(table.labels[row] for row in rows) if table.labels else Counter()
-    lonely = [repr(str(label)) for label, count in counts.items() if count == 1]
+    lonely = [repr(name) for name, count in counts.items() if count == 1]
     if not lonely:
         return []
     have = "has one row" if len(lonely) == 1 else "have one row each"
@@ -266,10 +267,10 @@ def _lonely(table: Table, rows: Sequence[int]) -> list[str]:
     return [f"{named} {have}, which no training without it can find: give two or more"]
 
 
-def _note(split: str | None, left_out: Mapping[MissingPart, int]) -> str | None:
+def _note(notes: Sequence[str], left_out: Mapping[MissingPart, int]) -> str | None:
     """What is to be said of the rows: those left out, and how the others were split."""
     left = [f"{n:,} rows without a {part} are left out" for part, n in left_out.items()]
-    return "; ".join([*left, *([split] if split else [])]) or None
+    return "; ".join([*left, *notes]) or None
 
 
 def _check_texts(texts: Sequence[str]) -> None:

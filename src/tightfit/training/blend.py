@@ -19,7 +19,7 @@ from tightfit.progress import Progress
 from tightfit.training.frozen_probe import Scores, gain_and_error
 from tightfit.training.loop import scored_row
 from tightfit.training.probe import start_at_probe
-from tightfit.training.setup import Fitted, HistoryRow, Setup, merit
+from tightfit.training.setup import Fitted, HistoryRow, Setup, no_worse
 
 SCALES = (0.25, 0.5, 0.75, 1.0)
 """That are tried. Without any of it the start itself would be kept, for which there is a rule."""
@@ -54,8 +54,8 @@ def choose_blend(
     for scale in SCALES if asked is None else (asked, 1.0):
         setup.classifier.load_state(blended(setup.classifier, start, end, scale))
         row, found = _scored(setup)
-        # What is sealed is as good as the start, which the whole is by now.
-        if scale == 1.0 or merit(row, setup) >= merit(fitted.history[0], setup):
+        # What is sealed is no worse than the start, as the whole is by now.
+        if scale == 1.0 or no_worse(row, fitted.history[0], setup):
             rows.setdefault(scale, {**whole, **row})
             scores[scale] = found
     chosen = min(scores) if asked is not None else smallest_as_good(scores)

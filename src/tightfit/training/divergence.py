@@ -61,7 +61,7 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         metric,
         fitted_start=fitted_start,
         highest_loss=highest,
-        within_chance=setup.as_good_as_start or no_worse(sealed, history[0], setup),
+        as_good=setup.as_good_as_start or no_worse(sealed, history[0], setup),
     )
     if proof.numbers["kept_start"]:
         _tell_of_start(setup, start.score, progress)

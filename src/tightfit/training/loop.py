@@ -220,7 +220,7 @@ class Loop:
     def _is_best(self, found: HistoryRow) -> bool:
         """Whether these weights are the best so far, and worth keeping.
 
-        The start is where it was fitted (a linear probe), and is kept until a step is as good.
+        The start is where it was fitted (a linear probe), and is kept until a step is no worse.
         Weights that no step has moved yet (warm-up begins at a rate of zero), and a start at
         random, are scored for the record alone.
         """
@@ -341,6 +341,7 @@ class Loop:
             "precision": [self.state.setup.precision.format, self.state.setup.precision.reason],
             "most_rows": self.state.setup.most_rows,
             "in_time": self.state.setup.in_time,
+            "ending": self.state.ending,
         }
         return Checkpoint(tensors, state)
 
@@ -361,6 +362,7 @@ class Loop:
         state.counters = Counters(**saved["counters"])
         state.history = list(saved["history"])
         state.step = int(saved["step"])
+        state.ending = saved.get("ending")
         self.watch.load_state(saved["watch"])
         self._scaler.load_state_dict(saved["scaler"])
 

@@ -136,7 +136,8 @@ class TrainRequest:
             pool = check_source(self.unlabelled, columns, labelled=False, progress=progress)
             texts = texts or pool
         if self.data is None:  # the names of labels, and what is to be told apart by them
-            texts = [*self.config.data.labels, *texts]
+            described = self.config.data.label_descriptions
+            texts = [*(described.get(name, name) for name in self.config.data.labels), *texts]
         encoders = variants(self.config.model)
         for name in dict(encoders):
             check_model(name)

@@ -73,23 +73,27 @@ class RunStart:
 
         After an error it is back in its folder; where the new run can be resumed it stays beside.
         """
+        if not (self.overwrite or self.resume):  # what lies beside is not of this training
+            yield
+            return
         kept = storage.kept_beside(self.path)
         try:
             yield
         except BaseException:  # a signal, too, leaves the folder to be put right
-            if kept.is_dir() and not self._worth_keeping:
-                storage.bring_back(self.path)
-                progress.say(f"{self.path} is the run that it was before")
-            elif kept.is_dir():
-                progress.say(f"the run that was in {self.path} lies in {kept} until this is done")
+            if kept.is_dir() and not self.folder.manifest.is_file():
+                self._put_right(kept, progress)
             raise
-        storage.drop_kept(self.path)
+        try:
+            storage.drop_kept(self.path)
+        except MachineError as error:
+            progress.warn(f"the new run is sealed; the one before it could not be removed: {error}")
 
-    @property
-    def _worth_keeping(self) -> bool:
-        """Whether what is in the folder is finished, or can be resumed."""
-        resumable = not CheckpointStore(self.folder.checkpoints).is_empty
-        return self.folder.manifest.is_file() or resumable
+    def _put_right(self, kept: Path, progress: Progress) -> None:
+        if CheckpointStore(self.folder.checkpoints).is_empty:
+            storage.bring_back(self.path)
+            progress.say(f"{self.path} is the run that it was before")
+        else:
+            progress.say(f"the run that was in {self.path} lies in {kept} until this is done")
 
     def create(self, setup: Setup) -> storage.RunFolder:
         """A new folder, in which a training can begin and resume."""

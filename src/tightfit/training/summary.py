@@ -61,7 +61,7 @@ class TrainSummary:
         task: what a target is.
         total: trainable parameters.
         scores: on the validation rows, by name: those that are told first of this kind of target;
-            None where no row had a label.
+            None where no row had a label, or where one is not defined on these rows.
         metric: by which the best step was chosen, such as accuracy.
         start: its value before the first step, on the rows that evaluations while training score;
             None where there are none.
@@ -160,9 +160,10 @@ class Metrics:
 
     def shown(self, metric: str) -> dict[str, str]:
         """The score that counts, in words; of no row the metric is unknown."""
-        known = {} if self.validation is None else self.validation.headline()
-        name, score = next(iter(known.items()), (metric, None))
-        return {name: "unknown" if score is None else score_words(name, score)}
+        if self.validation is None:
+            return {metric: "unknown"}
+        name, score = next(iter(self.validation.headline().items()))
+        return {name: score_words(name, score)}
 
 
 @dataclass(frozen=True)

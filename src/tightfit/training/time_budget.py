@@ -137,7 +137,7 @@ def _turned(state: TrainingState, a_token: float, evaluation: float) -> Setup:
     more = max(1, int(left / (step + evaluation / setup.eval_every)))
     total = min(state.step + more, _schedule(setup).total)
     assert setup.config.train.minutes is not None
-    told = f"{in_minutes(setup.config.train.minutes)} at {step:.3g} seconds a step"
+    told = f"into {in_minutes(setup.config.train.minutes)} at {step:.3g} seconds a step"
     reason = f"{_extent(setup, total)} {told}, as the first {state.step} took"
     decided = setup.with_decisions(max_steps=Decision(total, reason))
     return replace(decided, schedule=schedule.turned(state.step, total))
@@ -182,8 +182,9 @@ def timed_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setu
     decisions = setup.decisions
     steps, scored = decisions.max_steps, decisions.scored_rows
     assert steps is not None
-    speak = progress.warn if steps.reason.startswith(NO_TIME) else progress.say
-    speak(f"{steps.value} step{'s' if steps.value > 1 else ''}: {steps.reason}")
+    if timing is not None:  # how many a resumed run has by now its checkpoint knows
+        speak = progress.warn if steps.reason.startswith(NO_TIME) else progress.say
+        speak(f"{steps.value} step{'s' if steps.value > 1 else ''}: {steps.reason}")
     if scored is not None:
         progress.say(
             f"the final scores will be those of {scored.value:,} validation rows, a stratified "

@@ -96,7 +96,8 @@ def rehearse(setup: Setup) -> Timing:
     # By the model that was trained, and by what was saved of it.
     trip = 2 * scoring * min(1.0, ROUND_TRIP_ROWS / len(setup.validation.tokens))
     finishing = trip + LOADS * _load_seconds(setup)
-    if setup.classifier.task.one_class:
+    # Within minutes the page explains nothing.
+    if setup.classifier.task.one_class and setup.config.train.minutes is None:
         length = held / len(setup.validation.tokens.flat)
         finishing += own * length * PAGE_TEXTS * min(PAGE_WORDS, length)
     if setup.config.train.blend is None:

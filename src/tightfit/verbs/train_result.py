@@ -27,7 +27,7 @@ class TrainResult(Shown, TrainSummary):
         name, score = next(iter(self.scores.items()))
         return {
             "run": self.run,
-            name: "unknown" if score is None else score_value(name, score),
+            name: "unknown" if self.source is None else score_value(name, score),
             "parameters": f"{self.total:,}",
             "proofs": f"{holding} of {len(self.proofs)} hold",
         }

@@ -151,6 +151,15 @@ def test_a_cross_validation_shares_the_time(bert: Path, monkeypatch: pytest.Monk
     assert "5 times over" in parted.decisions.max_steps.reason
 
 
+@pytest.mark.parametrize(("folds", "ends"), [(0, 1120.0), (2, math.inf)])
+def test_what_is_scored_by_trainings_like_it_is_not_cut(
+    folds: int, ends: float, bert: Path
+) -> None:
+    """The scores would be those of longer ones."""
+    setup = toy_job(bert, f"train.folds={folds}", "optim.objective=contrastive")
+    assert fit_into(setup, TimeLimit(2, 1000.0), Notes()).deadline == ends
+
+
 def test_the_sample_is_stratified(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shares of the labels, the order of the rows, each time the same; said aloud."""
     stopped_clock(monkeypatch, Timing(step=0.1, evaluation=0.1, scoring=60))

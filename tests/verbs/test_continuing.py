@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from tests.command import cli
 from tests.toy_setups import SHORT, Notes
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult
-from tightfit.config import Decision
+from tightfit.config import Decision, load_config
 from tightfit.data.checks.repeats import text_key
+from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
 from tightfit.model.adapters import adapter_pairs
 from tightfit.progress import Progress
 from tightfit.verbs.continuing import LEARNED
+from tightfit.verbs.origin import Origin
 
 Encoders = Callable[[str], Path]
 
@@ -143,6 +146,27 @@ def test_labels_gone_are_named_and_kept(mine: Path) -> None:
     assert result.continued.labels_gone == ("sport",)
     assert [said for said in notes.said if "no new row has the label 'sport' of" in said]
     assert Run.open(result.run).labels == ("money", "sport", "filler")
+
+
+def test_rows_of_a_new_label_alone_do_not_make_every_text_one_of_it(mine: Path) -> None:
+    """Half of the kept rows of the other labels train beside them, and the other half tells."""
+    notes = Notes()
+    rows = [row for row in with_new_label() if row["label"] == "filler"]
+    result = gone_on(mine, rows, progress=notes)
+    data, continued = Run.open(result.run).data, result.continued
+    assert data.continued is not None
+    assert continued is not None
+    assert (data.continued.again, continued.rows) == (12, 12)
+    assert any(said.startswith("12 validation rows of") for said in notes.said)
+    assert data.train_rows == 3 * 12, "some of them more than once"
+
+
+def test_one_label_and_no_row_of_others_is_refused(mine: Path) -> None:
+    """As where the run kept no texts."""
+    known = replace(Origin.of(mine).known, texts=(), targets=np.zeros(0, dtype=np.int64))
+    rows = Table([f"after {i}" for i in range(20)], ["filler"] * 20, source="toys")
+    with pytest.raises(DataError, match="the run kept none of others"):
+        known.dataset(load_config("tight"), rows, None, None, progress=Progress())
 
 
 def test_the_plan_is_counted_anew_and_adapters_shrink_to_it(bert: Path, tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ MEANING = {
     "gates": "plan, model, optimiser and saved file count the same parameters, within the cap",
     "gradients": "every trainable tensor got a gradient",
     "movement": "every adapter changed its layer",
-    "no_regression": "no worse than its start, and no loss far above that of a constant answer",
+    "no_regression": "no worse than its start, as far as the rows can tell, and no loss far above "
+    "that of a constant answer",
     "round_trip": "the saved files, loaded anew, answer as the trained model did",
     "head_solved": "the gradient of the head's own objective is zero",
     "side_solved": "the gradient of the side head's own objective is zero",

@@ -83,7 +83,9 @@ class ContinuedFacts:
     """New rows whose text that run was scored on."""
     kept_rows: int = 0
     kept_rows_train: bool = False
-    """Whether they train, as they did there; otherwise they validate."""
+    """Whether all of them train, as they did there; otherwise they validate."""
+    again: int = 0
+    """How many of them train."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,9 @@ from tightfit.errors import DataError, first_few
 from tightfit.progress import Progress
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset, read_dataset
+
+MOST_TIMES = 10
+"""A kept row trains at most so often."""
 
 LISTED = 8
 """Labels that are named one by one."""
@@ -33,7 +36,7 @@ class KnownRows:
         texts: the rows that it kept.
         targets: of these rows.
         trained: whether it trained on them (its scores are a cross-validation's). Then they train
-            again; otherwise they validate, and never train.
+            again; otherwise they validate, but for some of labels that no new row has.
     """
 
     run: str
@@ -65,6 +68,7 @@ class KnownRows:
         found = read_dataset(config, table, validation, limit, task=task, progress=progress)
         absent = [name for name, count in found.facts["train_counts"].items() if not count]
         gone = [name for name in absent if name in self.task.names]
+        again = self._again(found.facts["train_counts"])
         added = replace(
             found,
             facts={
@@ -77,10 +81,33 @@ class KnownRows:
                     "repeats_left_out": repeats,
                     "kept_rows": len(self.texts),
                     "kept_rows_train": self.trained,
+                    "again": len(set(again)),
                 },
             },
         )
-        return _joined(added, self)
+        return _joined(added, self, again)
+
+    def _again(self, counts: Mapping[str, int]) -> list[int]:
+        """Which of the rows train again, some of them repeated.
+
+        A label that is rare in training is rarely answered. So a known one with less than half as
+        many new rows as a new label has on average is filled up to that many; without new labels,
+        one that no new row has. Half of its kept rows train, and the others validate.
+
+        Args:
+            counts: new rows that train, by label.
+        """
+        if self.trained:
+            return list(range(len(self.texts)))
+        new = [count for name, count in counts.items() if name not in self.task.names]
+        enough = round(float(np.mean(new or [n for n in counts.values() if n])))
+        rows: list[int] = []
+        for label, name in enumerate(self.task.names):
+            rows_N = np.flatnonzero(self.targets == label)[::2]
+            if counts[name] < (enough / 2 if new else 1):
+                lacking = min(enough - counts[name], MOST_TIMES * len(rows_N))
+                rows += np.resize(rows_N, lacking).tolist()
+        return rows
 
     def _without_kept(self, table: Table) -> tuple[Table, int]:
         """The rows whose text is not among those kept apart, and how many others there were."""
@@ -107,6 +134,11 @@ class KnownRows:
                 f"no new row has the label{'s' if len(gone) > 1 else ''} {_listed(gone)} of "
                 f"{self.run}: kept all the same"
             )
+        if facts["again"] and not self.trained:
+            yield (
+                f"{facts['again']:,} validation rows of {self.run} train, since their labels are "
+                "rare in the new rows: else these would hardly be answered any more"
+            )
         if repeats:
             yield f"{repeats:,} rows are left out: {self.run} was scored on their texts"
         if not self.texts:
@@ -117,29 +149,52 @@ class KnownRows:
         elif self.trained:
             yield f"{len(self.texts):,} rows that {self.run} trained on train again"
         else:
-            yield f"{len(self.texts):,} validation rows of {self.run} stay apart"
+            apart = len(self.texts) - facts["again"]
+            yield f"{apart:,} validation rows of {self.run} stay apart"
 
 
-def _joined(found: Dataset, known: KnownRows) -> Dataset:
-    """The data set with the run's rows at the end of the side that they belong to."""
-    train = (found.train_texts, found.train_targets)
-    held = (found.validation_texts, found.validation_targets)
-    texts, targets = train if known.trained else held
-    joined = [*texts, *known.texts], np.concatenate([targets, known.targets])
-    train, held = (joined, held) if known.trained else (train, joined)
+def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:
+    """The data set with the run's rows at the end of the side that they belong to.
+
+    Raises:
+        DataError: rows of one label are all there is to train on.
+    """
+    apart = [] if known.trained else sorted({*range(len(known.texts))} - {*again})
+    train_texts, train_targets = _longer(found.train_texts, found.train_targets, known, again)
+    held_texts, held_targets = _longer(
+        found.validation_texts, found.validation_targets, known, apart
+    )
+    counts = found.task.counts(train_targets)
+    if sum(count > 0 for count in counts.values()) < 2:
+        raise DataError(
+            "all rows have the same label, and the run kept none of others: from these alone "
+            "every text would be taken for one of it",
+            seen=f"{len(train_targets):,} rows of {next(n for n in counts if counts[n])!r}",
+            next_step="give rows of the labels that the run knows, too",
+        )
     facts = {
         **found.facts,
-        "train_rows": len(train[0]),
-        "validation_rows": len(held[0]),
-        "train_counts": found.task.counts(train[1]),
+        "train_rows": len(train_texts),
+        "validation_rows": len(held_texts),
+        "train_counts": counts,
     }
-    side = "train_fingerprint" if known.trained else "validation_fingerprint"
-    facts[side] = Table(joined[0], joined[1].tolist()).fingerprint()
-    own = Dataset(found.task, *train, *held, facts)
+    sides = {"train": (again, train_texts, train_targets)}
+    sides["validation"] = (apart, held_texts, held_targets)
+    for side, (more, texts, targets) in sides.items():
+        if more:
+            facts[f"{side}_fingerprint"] = Table(texts, targets.tolist()).fingerprint()
+    own = Dataset(found.task, train_texts, train_targets, held_texts, held_targets, facts)
     weights = found.train_weights, found.validation_weights
-    counts = len(train[0]), len(held[0])
-    both = [_as_usual(each, count) for each, count in zip(weights, counts, strict=True)]
+    sizes = len(train_texts), len(held_texts)
+    both = [_as_usual(each, size) for each, size in zip(weights, sizes, strict=True)]
     return replace(own, train_weights=both[0], validation_weights=both[1])
+
+
+def _longer(
+    texts: Sequence[str], targets: NDArray[Any], known: KnownRows, rows: Sequence[int]
+) -> tuple[list[str], NDArray[Any]]:
+    more = [known.texts[row] for row in rows]
+    return [*texts, *more], np.concatenate([targets, known.targets[list(rows)]])
 
 
 def _as_usual(weights_N: NDArray[np.float64] | None, count: int) -> NDArray[np.float64] | None:

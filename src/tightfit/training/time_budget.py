@@ -172,7 +172,9 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
 def timed_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setup, Timing | None]:
     """The same, and what was measured for it; None where nothing was."""
     if setup.solves:  # its few steps are worth more than what could be saved on them
-        return replace(setup, deadline=limit.deadline), None
+        # Scores out of fold are those of trainings that took all steps: so does the last one.
+        crossed = setup.dataset.folds is not None
+        return replace(setup, deadline=math.inf if crossed else limit.deadline), None
     # A resumed run times nothing anew: it leaves what it may take in the end.
     after, timing = (SCORE_ASIDE + RESERVE) * limit.left, None
     if setup.decisions.max_steps is None:

@@ -61,10 +61,10 @@ class Origin:
             found: what the new classifier says of its validation rows.
         """
         known = self.known
-        kept = 0 if known.trained else len(known.texts)
+        facts = dataset.facts["continued"]
+        kept = facts["kept_rows"] - facts["again"]
         first = len(dataset.validation_texts) - kept
         chosen_N = found.rows_N >= first if kept else found.targets_N < known.task.outputs
-        facts = dataset.facts["continued"]
         told = (tuple(facts["new_labels"]), tuple(facts["labels_gone"]))
         if not chosen_N.any():
             return Continued(known.run, bool(kept), 0, None, None, *told)

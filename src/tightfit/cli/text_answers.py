@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from tightfit.cli.front import Front
 from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.errors import DataError, UsageError
+from tightfit.model.unread_texts import unlike_training
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -66,7 +67,10 @@ def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> 
         need_labels(run.task, "the probability of each label (--probabilities)")
     objects: list[dict[str, Any]] = []
     truncated = empty = 0
-    for chunk in _chunks(texts, style.at_once):
+    for number, chunk in enumerate(_chunks(texts, style.at_once)):
+        unread = unlike_training(run, chunk) if number == 0 else None
+        if unread is not None:
+            front.show(f"warning: {unread}")
         found, reasons = run.explain(chunk) if style.explain else (run.predict(chunk), None)
         truncated += found.truncated
         empty += sum(not each.strip() for each in chunk)

@@ -28,6 +28,8 @@ class TokenFacts:
     """Of a training text."""
     truncated: int
     """Training texts longer than ``max_length``."""
+    unknown: float | None = None
+    """Share of training tokens that stand for what the vocabulary lacks; None in older runs."""
     validation_truncated: int = 0
     padding_share: float = 0.0
     """Of the tokens of an epoch's forward passes."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tightfit.data.readability import UNREAD, Readability, readability
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.extras import available, pip_command
 from tightfit.model.embedded import E5
 from tightfit.model.locate import find_embedded, locate
+
+if TYPE_CHECKING:
+    from tightfit.run import Run
 
 
 def readability_warning(name: str, texts: Sequence[str]) -> str | None:
@@ -33,24 +36,24 @@ def warning_of(name: str, found: Readability, *, chosen: bool = False) -> str | 
     return f"{name} {verb} these texts{poorly}: {found}; {_remedy(name, chosen=chosen)}"
 
 
-def unlike_training(folder: Path, facts: Mapping[str, Any], texts: Sequence[str]) -> str | None:
+def unlike_training(run: Run, texts: Sequence[str]) -> str | None:
     """The warning that a run's encoder cannot read these texts, while it read those that the run
     was trained on; None where it can, or where of the latter nothing is known.
 
     Args:
-        folder: of the encoder.
-        facts: what ``data.json`` of the run tells of its rows.
+        run: finished.
         texts: some of those to be answered.
     """
-    then = facts.get("tokens", {}).get("unknown")
-    if then is None or then >= UNREAD:
+    tokens = run.data.tokens
+    if tokens is None or tokens.unknown is None or tokens.unknown >= UNREAD:
         return None
-    now = readability(TextTokenizer.of(folder), texts)
+    now = readability(TextTokenizer.shared(run.base.folder), texts)
     if now.verdict != "cannot read":
         return None
     return (
         f"{now.unknown:.0%} of the tokens of these texts are unknown to the run's encoder, and "
-        f"{then:.0%} in training: of what cannot be read an answer is a guess; train on such texts"
+        f"{tokens.unknown:.0%} in training: of what cannot be read an answer is a guess; train on "
+        "such texts"
     )
 
 

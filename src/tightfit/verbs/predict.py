@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tightfit import storage
 from tightfit.batch_predict.input_rows import Records, kept_columns, read_records
 from tightfit.batch_predict.shard import WHOLE, Shard
 from tightfit.batch_predict.stream import STREAM_ROWS, Form, Written, check_out, predict_stream
@@ -218,8 +217,7 @@ def _tell_unread(run: Run, records: Iterator[Records], progress: Progress) -> It
     first = next(records, None)
     if first is None:
         return records
-    facts = storage.read_json(run.folder.data) if run.folder.data.is_file() else {}
-    told = unlike_training(run.base.folder, facts, first.texts)
+    told = unlike_training(run, first.texts)
     if told is not None:
         progress.warn(told)
     return chain([first], records)

@@ -13,7 +13,7 @@ from tests.command import Recorder, cli, like_result, replace
 from tightfit.cli import predict_command as verb
 from tightfit.cli import text_answers
 from tightfit.config import load_config
-from tightfit.data.facts import DataFacts
+from tightfit.storage import RunFolder
 from tightfit.tasks import Predictions, SingleLabel
 
 NAMES = ("money", "sport")
@@ -26,7 +26,8 @@ class ToyRun:
         self.chunks: list[list[str]] = []
         self.loaded: tuple[Any, ...] = ()
         self.thresholds: dict[int, float] = {}
-        self.config, self.path, self.data = load_config(), Path("run"), DataFacts("rows")
+        self.config, self.path = load_config(), Path("run")
+        self.folder = RunFolder(self.path)
         self.task = SingleLabel.from_names(NAMES)
 
     def load(self, path: Path, **options: Any) -> ToyRun:

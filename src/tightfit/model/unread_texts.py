@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tightfit import storage
 from tightfit.data.readability import UNREAD, Readability, readability
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.extras import available, pip_command
@@ -44,15 +45,17 @@ def unlike_training(run: Run, texts: Sequence[str]) -> str | None:
         run: finished.
         texts: some of those to be answered.
     """
-    tokens = run.data.tokens
-    if tokens is None or tokens.unknown is None or tokens.unknown >= UNREAD:
+    # Not parsed as a whole, which a first answer would wait for.
+    facts = storage.read_json(run.folder.data) if run.folder.data.is_file() else {}
+    then = facts.get("tokens", {}).get("unknown")
+    if then is None or then >= UNREAD:
         return None
     now = readability(TextTokenizer.shared(run.base.folder), texts)
     if now.verdict != "cannot read":
         return None
     return (
         f"{now.unknown:.0%} of the tokens of these texts are unknown to the run's encoder, and "
-        f"{tokens.unknown:.0%} in training: of what cannot be read an answer is a guess; train on "
+        f"{then:.0%} in training: of what cannot be read an answer is a guess; train on "
         "such texts"
     )
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from tightfit.cli.front import Front
 from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.errors import DataError, UsageError
-from tightfit.model.unread_texts import unlike_training
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -61,6 +60,7 @@ def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> 
     Raises:
         UsageError: probabilities are asked of ratings.
     """
+    from tightfit.model.unread_texts import unlike_training
     from tightfit.tasks import need_labels
 
     if style.probabilities:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tightfit import storage
 from tightfit.data.readability import UNREAD, Readability, readability
@@ -12,9 +11,6 @@ from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.extras import available, pip_command
 from tightfit.model.embedded import E5
 from tightfit.model.locate import find_embedded, locate
-
-if TYPE_CHECKING:
-    from tightfit.run import Run
 
 
 def readability_warning(name: str, texts: Sequence[str]) -> str | None:
@@ -37,20 +33,21 @@ def warning_of(name: str, found: Readability, *, chosen: bool = False) -> str | 
     return f"{name} {verb} these texts{poorly}: {found}; {_remedy(name, chosen=chosen)}"
 
 
-def unlike_training(run: Run, texts: Sequence[str]) -> str | None:
+def unlike_training(folder: Path, data: Path, texts: Sequence[str]) -> str | None:
     """The warning that a run's encoder cannot read these texts, while it read those that the run
     was trained on; None where it can, or where of the latter nothing is known.
 
     Args:
-        run: finished.
+        folder: of the encoder.
+        data: ``data.json`` of the run.
         texts: some of those to be answered.
     """
     # Not parsed as a whole, which a first answer would wait for.
-    facts = storage.read_json(run.folder.data) if run.folder.data.is_file() else {}
+    facts = storage.read_json(data) if data.is_file() else {}
     then = facts.get("tokens", {}).get("unknown")
     if then is None or then >= UNREAD:
         return None
-    now = readability(TextTokenizer.shared(run.base.folder), texts)
+    now = readability(TextTokenizer.shared(folder), texts)
     if now.verdict != "cannot read":
         return None
     return (

@@ -145,7 +145,6 @@ def predict(
     _tell_thresholds(loaded, progress, kept=thresholds is None)
     _ = loaded.predictor  # before a row is read
     first, records = read_records(rows, columns, kept, STREAM_ROWS)
-    records = _tell_unread(loaded, records, progress)
     loaded, records, used = _with_engine(loaded, engine, records, progress)
     if cascade:
         loaded = loaded.with_cascade()
@@ -212,24 +211,19 @@ def _tell_device(config: Config, progress: Progress) -> None:
         progress.say(f"predicted on the GPU, in batches {size} (predict.padded_tokens)")
 
 
-def _tell_unread(run: Run, records: Iterator[Records], progress: Progress) -> Iterator[Records]:
-    """Warn by the first rows of such as the encoder cannot read."""
-    first = next(records, None)
-    if first is None:
-        return records
-    told = unlike_training(run, first.texts)
-    if told is not None:
-        progress.warn(told)
-    return chain([first], records)
-
-
 def _with_engine(
     run: Run, asked: Asked, records: Iterator[Records], progress: Progress
 ) -> tuple[Run, Iterator[Records], EngineName]:
-    """The run, predicting with the engine asked for, or with the fastest on the first rows."""
-    first = None if asked == "torch" else next(records, None)
+    """The run, predicting with the engine asked for, or with the fastest on the first rows; warns
+    where the encoder cannot read these."""
+    first = next(records, None)
     if first is None:
         return run, records, "torch"
+    unread = unlike_training(run.base.folder, run.folder.data, first.texts)
+    if unread is not None:
+        progress.warn(unread)
+    if asked == "torch":
+        return run, chain([first], records), asked
     from tightfit.engines.engine import EngineModel
     from tightfit.exporting.engine_choice import open_engine
 

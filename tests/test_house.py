@@ -93,9 +93,11 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Dotted names that a file imports, anywhere in it."""
-    for node in ast.walk(tree_of(path)):
+def imports(path: Path, *, at_once: bool = False) -> Iterator[str]:
+    """Dotted names that a file imports, anywhere in it, or only what it does not load at first use
+    nor for types alone."""
+    tree = tree_of(path)
+    for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -104,10 +106,10 @@ def imports(path: Path) -> Iterator[str]:
 
 
 @cache
-def own_imports(path: Path) -> set[str]:
+def own_imports(path: Path, *, at_once: bool = False) -> set[str]:
     """The modules of our own package that a file imports, as keys of :data:`MODULES`."""
     names = set()
-    for imported in imports(path):
+    for imported in imports(path, at_once=at_once):
         first, _, name = imported.partition(".")
         if first == "tightfit":
             # The last part may be a function or class; the module is the longest known prefix.
@@ -115,6 +117,16 @@ def own_imports(path: Path) -> set[str]:
                 name = name.rpartition(".")[0]
             names.add(name)
     return names
+
+
+def reached_from(names: list[str], *, at_once: bool = False) -> set[str]:
+    """These modules of ours, and all that they import, and so on."""
+    reached, waiting = set(names), list(names)
+    while waiting:
+        fresh = own_imports(MODULES[waiting.pop()], at_once=at_once) - reached
+        reached |= fresh
+        waiting += fresh
+    return reached
 
 
 @cache
@@ -182,14 +194,16 @@ def test_imports_stand_at_the_top() -> None:
 def test_light_modules_never_reach_torch() -> None:
     """Neither by themselves nor through anything of ours that they import."""
     light = [name for name in MODULES if name.startswith(WITHOUT_TORCH)]
-    reached, waiting = set(light), list(light)
-    while waiting:
-        name = waiting.pop()
+    for name in reached_from(light):
         roots = {imported.partition(".")[0] for imported in imports(MODULES[name])}
         assert not roots & {"torch", "transformers", "peft", "accelerate"}, name
-        fresh = own_imports(MODULES[name]) - reached
-        reached |= fresh
-        waiting += fresh
+
+
+def test_a_training_waits_for_scikit_learn_only_where_it_asks_it() -> None:
+    """That brings pandas and ``scipy.stats``, and takes longer to load than most of our own."""
+    for name in reached_from(["verbs.run_training", "verbs.name_training"], at_once=True):
+        loaded = set(imports(MODULES[name], at_once=True))
+        assert not [each for each in loaded if each.startswith(("sklearn", "scipy.stats"))], name
 
 
 def test_planning_loads_nothing_heavy() -> None:

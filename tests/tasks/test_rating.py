@@ -110,7 +110,7 @@ def test_a_ridge_is_solved_where_its_gradient_is_zero(task: Rating) -> None:
     found = problem.solve()
     assert problem.residual(found) < 1e-12
     moved = replace(found, bias_K=found.bias_K + 0.1)
-    summed = abs(moved.bias_K[0]) + np.abs(moved.weight_KF[0]) @ np.abs(problem.scaler.mean_)
+    summed = abs(moved.bias_K[0]) + np.abs(moved.weight_KF[0]) @ np.abs(problem.standard.mean_F)
     assert problem.residual(moved) == pytest.approx(0.2 / summed)
     same = task.head_problem(features_NF, wanted_N1[:, 0])
     assert same.penalty == problem.penalty

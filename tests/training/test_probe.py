@@ -17,7 +17,7 @@ from tests.toy_setups import Notes, toy_job, toy_loop
 from tightfit.data.batches import collate
 from tightfit.model.adapters import output_layer
 from tightfit.tasks import linear_probe
-from tightfit.tasks.linear_probe import PENALTIES, LinearMap, fit_probe, leave_one_out
+from tightfit.tasks.linear_probe import PENALTIES, LinearMap, Standard, fit_probe, leave_one_out
 from tightfit.training.prefix_cache import keep_prefix
 from tightfit.training.probe import frozen_features, start_at_probe
 from tightfit.training.signals import StopRequest
@@ -47,6 +47,20 @@ def test_the_map_gives_what_scikit_learn_predicts(
     due_NK = peer.fit(features_NF.astype(np.float64), labels_N).predict_proba(features_NF)
     logits_NK = features_NF @ found.weight_KF.T + found.bias_K
     np.testing.assert_allclose(softmax(logits_NK, axis=1), due_NK, atol=1e-3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_features_are_standardised_as_scikit_learn_does_it(weighted: bool) -> None:
+    """To the last bit, one that does not vary and one whose mean is far from it included."""
+    features_NF, _ = blobs(3)
+    features_NF[:, 0], features_NF[:, 1] = 0.1, 1e6 + features_NF[:, 1]
+    weights_N = np.random.default_rng(0).random(len(features_NF)) if weighted else None
+    peer = StandardScaler().fit(features_NF, sample_weight=weights_N)
+    found = Standard.of(features_NF, weights_N)
+    np.testing.assert_allclose(found.mean_F, peer.mean_, rtol=1e-15 * weighted)
+    np.testing.assert_allclose(found.scale_F, peer.scale_, rtol=1e-15 * weighted)
+    given_NF = features_NF.astype(np.float64)
+    np.testing.assert_allclose(found.applied(features_NF), peer.transform(given_NF), rtol=1e-9)
 
 
 def test_a_dead_feature_gets_no_weight() -> None:

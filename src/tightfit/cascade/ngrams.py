@@ -10,17 +10,23 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 from scipy.special import log_expit
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
-from sklearn.linear_model import SGDClassifier
-from sklearn.preprocessing import normalize
 
 from tightfit.errors import ArtefactError, DataError
+from tightfit.extras import lazy
+
+if TYPE_CHECKING:
+    from sklearn import linear_model, preprocessing
+    from sklearn.feature_extraction import text as counting
+else:  # which a run that has no cascade does not wait for
+    linear_model = lazy("sklearn.linear_model", "a cascade")
+    preprocessing = lazy("sklearn.preprocessing", "a cascade")
+    counting = lazy("sklearn.feature_extraction.text", "a cascade")
 
 FEATURES = 2**19
 """Hashed features, half of them for words, where there are few labels."""
@@ -75,9 +81,9 @@ class NGramModel:
             )
         features = min(FEATURES, max(LEAST_FEATURES, 2 ** int(np.log2(MOST_WEIGHTS / labels))))
         counts_NF = _counts(texts, features)
-        rarity_F = TfidfTransformer().fit(counts_NF).idf_.astype(np.float32)
+        rarity_F = counting.TfidfTransformer().fit(counts_NF).idf_.astype(np.float32)
         penalty = 1 / (STRENGTH * len(texts))
-        model = SGDClassifier(
+        model = linear_model.SGDClassifier(
             loss="log_loss", alpha=penalty, max_iter=EPOCHS, tol=None, random_state=0
         )
         model.fit(_weighted(counts_NF, rarity_F), np.asarray(label_ids))
@@ -126,7 +132,7 @@ def _counts(texts: Sequence[str], features: int) -> csr_matrix:
     ]
     share = features // len(ANALYSES)
     hashers = (
-        HashingVectorizer(n_features=share, dtype=np.float32, **analysis, **COUNTING)
+        counting.HashingVectorizer(n_features=share, dtype=np.float32, **analysis, **COUNTING)
         for analysis in ANALYSES
     )
     return hstack([hasher.transform(read) for hasher in hashers], format="csr")
@@ -136,11 +142,11 @@ def _weighted(counts_NF: csr_matrix, rarity_F: NDArray[np.float32]) -> csr_matri
     """Rows of length 1: ``(1 + log count) x rarity``; one without a word stays all zeros."""
     weighted_NF = counts_NF.copy()
     weighted_NF.data = (1 + np.log(counts_NF.data)) * rarity_F[counts_NF.indices]
-    return normalize(weighted_NF, copy=False)
+    return preprocessing.normalize(weighted_NF, copy=False)
 
 
 def _of_all_labels(
-    model: SGDClassifier, labels: int, features: int
+    model: linear_model.SGDClassifier, labels: int, features: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Weights and biases with a row for every label; one without training rows is never likely."""
     weights: Any = model.coef_

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from tightfit.errors import UsageError
 from tightfit.metrics.arguments import confidence_rows
@@ -109,7 +109,7 @@ def loss_p_value(lost: int, won: int, rows: int, allowed: float) -> float:
     product = won * allowed * (1 - allowed)
     won_share = (math.sqrt(slope**2 + 8 * rows * product) - slope) / (4 * rows)
     variance = rows * (2 * won_share + allowed * (1 - allowed))
-    return float(norm.cdf((lost - won - rows * allowed) / math.sqrt(variance)))
+    return float(ndtr((lost - won - rows * allowed) / math.sqrt(variance)))
 
 
 def loss_bound(lost: int, won: int, rows: int, confidence: float) -> float:

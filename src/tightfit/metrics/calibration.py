@@ -276,7 +276,7 @@ def _error_bounds(
     # All rows wrong leaves no room: the beta distribution below is then not defined.
     return np.where(
         wrong < answered,
-        scipy.stats.beta.ppf(level, wrong + 1, np.maximum(answered - wrong, 1)),
+        scipy.special.betaincinv(wrong + 1, np.maximum(answered - wrong, 1), level),
         1.0,
     )
 

@@ -17,9 +17,9 @@ from tightfit.extras import lazy
 from tightfit.metrics.interval import Interval
 
 if TYPE_CHECKING:
-    from scipy import stats
-else:
-    stats = lazy("scipy.stats", "scoring")
+    from scipy import special
+else:  # scipy.stats would take longer to load than a small training's scores
+    special = lazy("scipy.special", "scoring")
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -42,7 +42,7 @@ def wilson(successes: float, n: float, confidence: float = CONFIDENCE) -> Interv
     """
     if n == 0:
         return Interval(0.0, 0.0, 1.0)
-    z = float(stats.norm.ppf((1 + confidence) / 2))
+    z = float(special.ndtri((1 + confidence) / 2))
     share = min(1.0, float(successes / n))
     centre = (2 * n * share + z**2) / (2 * (n + z**2))
     reach = z * math.sqrt(4 * n * share * (1 - share) + z**2) / (2 * (n + z**2))
@@ -75,8 +75,8 @@ def over_seeds(
             seen=f"{len(values)} values",
             next_step="train with one more seed",
         )
-    mean, error = float(np.mean(values)), float(stats.sem(values))
-    reach = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, df=len(values) - 1))
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    reach = error * float(special.stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2))
     least, most = within
     return Interval(mean, max(least, mean - reach), min(most, mean + reach))
 
@@ -145,10 +145,10 @@ def _interval(value: float, draws_R: NDArray[np.float64], acceleration: float) -
     ties_R = np.isclose(draws_R, value, rtol=1e-12, atol=1e-12)
     share = np.mean((draws_R < value) & ~ties_R) + np.mean(ties_R) / 2
     least = 1 / (len(draws_R) + 1)
-    bias = stats.norm.ppf(np.clip(share, least, 1 - least))
-    z = bias + stats.norm.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    bias = special.ndtri(np.clip(share, least, 1 - least))
+    z = bias + special.ndtri([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     # The acceleration is at most 1/6, so only confidence beyond 0.995 could reach the floor.
-    levels = stats.norm.cdf(bias + z / np.maximum(1 - acceleration * z, 1e-9))
+    levels = special.ndtr(bias + z / np.maximum(1 - acceleration * z, 1e-9))
     low, high = np.quantile(draws_R, levels)
     return Interval(value, min(float(low), value), max(float(high), value))
 

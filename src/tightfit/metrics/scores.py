@@ -20,11 +20,10 @@ from tightfit.metrics.interval import Interval
 from tightfit.metrics.intervals import bootstrap, wilson
 
 if TYPE_CHECKING:
-    from scipy import sparse
-    from sklearn import metrics as sklearn
+    from scipy import sparse, special
 else:
     sparse = lazy("scipy.sparse", "scoring")
-    sklearn = lazy("sklearn.metrics", "scoring")
+    special = lazy("scipy.special", "scoring")
 
 # Softmax in half precision misses a sum of 1 by less than this, logits by far more.
 _SUM_TOLERANCE = 0.02
@@ -132,12 +131,10 @@ def score(
     ids_K = np.arange(len(names))
     predicted_B = shares_BK.argmax(axis=1)
     right_B = predicted_B == true_B
-    confusion_KK = rows_KK = sklearn.confusion_matrix(true_B, predicted_B, labels=ids_K)
+    confusion_KK = rows_KK = _confusion(true_B, predicted_B, len(names))
     if weights_B is not None:
         weights_B = weights_B * weights_B.sum() / (weights_B**2).sum()
-        confusion_KK = sklearn.confusion_matrix(
-            true_B, predicted_B, labels=ids_K, sample_weight=weights_B
-        )
+        confusion_KK = _confusion(true_B, predicted_B, len(names), weights_B)
     counts = (
         (float(confusion_KK[k, k]), float(confusion_KK[:, k].sum()), float(confusion_KK[k].sum()))
         for k in ids_K
@@ -152,12 +149,30 @@ def score(
         accuracy=wilson(float(np.trace(confusion_KK)), float(confusion_KK.sum())),
         macro_f1=_macro_f1_interval(confusion_KK, per_class, seed),
         per_class=per_class,
-        log_loss=float(sklearn.log_loss(true_B, shares_BK, labels=ids_K, sample_weight=weights_B)),
+        log_loss=float(np.average(_losses(true_B, shares_BK), weights=weights_B)),
         brier=float(np.average(squares_B, weights=weights_B)),
         ece=expected_calibration_error(shares_BK.max(axis=1), right_B, weights_B),
         confusion=tuple(tuple(int(count) for count in row) for row in rows_KK),
         labels=tuple(names),
     )
+
+
+def _confusion(
+    true_B: NDArray[Any],
+    predicted_B: NDArray[Any],
+    classes: int,
+    weights_B: NDArray[np.float64] | None = None,
+) -> NDArray[Any]:
+    """Rows, or what they weigh, by true class (first axis) and predicted class."""
+    cells_B = true_B.astype(np.intp) * classes + predicted_B
+    return np.bincount(cells_B, weights_B, classes**2).reshape(classes, classes)
+
+
+def _losses(true_B: NDArray[Any], shares_BK: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each row, in nats."""
+    least = np.finfo(np.float64).eps
+    own_B = shares_BK[np.arange(len(true_B)), true_B].clip(least, 1 - least)
+    return np.asarray(-special.xlogy(1.0, own_B))
 
 
 def macro_f1(

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, xlog1py, xlogy
-from sklearn.preprocessing import StandardScaler
 
 from tightfit.blas_threads import one_blas_thread
 from tightfit.tasks.linear_probe import (
@@ -17,7 +16,7 @@ from tightfit.tasks.linear_probe import (
     MOST_ITERATIONS,
     STRENGTHS,
     LinearMap,
-    standardised,
+    Standard,
 )
 
 LEAST = 1e-12
@@ -38,8 +37,8 @@ def fit_label_probe(
         targets_NK: 1 where a row has the label; one that all rows have, or none, gets no weights.
         balanced: whether rows that have a label weigh as much as all that have it not.
     """
-    scaler = StandardScaler().fit(features_NF)
-    x_NF, y_NK = standardised(features_NF, scaler), targets_NK.astype(np.float64)
+    standard = Standard.of(features_NF)
+    x_NF, y_NK = standard.applied(features_NF), targets_NK.astype(np.float64)
     held = int(len(x_NF) * HELD_SHARE)
 
     def loss(strength: float) -> float:
@@ -49,8 +48,8 @@ def fit_label_probe(
 
     strength = min(STRENGTHS, key=loss) if held else min(STRENGTHS)
     found = _solved(x_NF, y_NK, strength, balanced=balanced)
-    weight_KF = found.weight_KF / scaler.scale_
-    return LinearMap(weight_KF, found.bias_K - weight_KF @ scaler.mean_)
+    weight_KF = found.weight_KF / standard.scale_F
+    return LinearMap(weight_KF, found.bias_K - weight_KF @ standard.mean_F)
 
 
 def _solved(

@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.preprocessing import StandardScaler
 
 from tightfit.blas_threads import one_blas_thread
+from tightfit.extras import lazy
+
+if TYPE_CHECKING:
+    from sklearn import linear_model, metrics
+else:  # which few rows, whose head is solved, do not wait for
+    linear_model = lazy("sklearn.linear_model", "a probe")
+    metrics = lazy("sklearn.metrics", "a probe")
 
 STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Inverse strengths of the L2 penalty that are tried, on features of unit variance."""
@@ -43,6 +47,45 @@ class LinearMap:
 
     weight_KF: NDArray[np.float64]
     bias_K: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What brings features to mean 0 and variance 1, as scikit-learn's ``StandardScaler`` does."""
+
+    mean_F: NDArray[np.float64]
+    scale_F: NDArray[np.float64]
+    """Their deviations; 1 of a feature that does not vary."""
+
+    @classmethod
+    def of(
+        cls, features_NF: NDArray[np.floating], weights_N: NDArray[np.float64] | None = None
+    ) -> Standard:
+        """Of these rows, each counted by its weight."""
+        wide_NF = features_NF.astype(np.float64)
+        # As there: in the features' own precision.
+        own_N = None if weights_N is None else weights_N.astype(features_NF.dtype)
+
+        def summed(values_NF: NDArray[np.float64]) -> NDArray[np.float64]:
+            return values_NF.sum(axis=0) if own_N is None else own_N @ values_NF
+
+        count = len(wide_NF) if own_N is None else own_N.sum(dtype=np.float64)
+        mean_F = summed(wide_NF) / count
+        wide_NF -= mean_F
+        # What rounding left in the mean is taken out (Chan, Golub and LeVeque 1983).
+        variance_F = (summed(wide_NF**2) - summed(wide_NF) ** 2 / count) / count
+        eps = np.finfo(np.float64).eps
+        still_F = variance_F <= count * eps * variance_F + (count * mean_F * eps) ** 2
+        return cls(mean_F, np.where(still_F, 1.0, np.sqrt(variance_F.clip(0))))
+
+    def applied(self, features_NF: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Standardised features; dead ones are 0."""
+        x_NF = features_NF.astype(np.float64)
+        x_NF -= self.mean_F
+        x_NF /= self.scale_F
+        # A dead one says nothing, and to bring it to unit variance would take a weight of 1e34.
+        x_NF[:, self.scale_F < STILL * np.median(self.scale_F)] = 0.0
+        return x_NF
 
 
 class SolvedProblem(Protocol):
@@ -77,8 +120,8 @@ def fit_probe(
         balanced: whether rows weigh by the inverse frequency of their label.
         weights_N: how much each row counts besides; a row of weight 2 is two rows.
     """
-    scaler = StandardScaler().fit(features_NF, sample_weight=weights_N)
-    x_NF = standardised(features_NF, scaler)
+    standard = Standard.of(features_NF, weights_N)
+    x_NF = standard.applied(features_NF)
     present_P = np.unique(labels_N)
     weight_KF, bias_K = np.zeros((num_labels, x_NF.shape[1])), np.zeros(num_labels)
     if len(present_P) > 1:
@@ -93,8 +136,8 @@ def fit_probe(
         weight_KF[present_P], bias_K[present_P] = weight_PF, bias_P
     absent = np.setdiff1d(np.arange(num_labels), present_P)
     bias_K[absent] = bias_K[present_P].min() - ABSENT_MARGIN
-    weight_KF /= scaler.scale_
-    return LinearMap(weight_KF, bias_K - weight_KF @ scaler.mean_)
+    weight_KF /= standard.scale_F
+    return LinearMap(weight_KF, bias_K - weight_KF @ standard.mean_F)
 
 
 def leave_one_out(
@@ -105,7 +148,7 @@ def leave_one_out(
     In closed form: a row's residual, over what of its own target its prediction leaves open, is
     that of a fit without it (PRESS, Allen 1974). The penalty is that with the least such error.
     """
-    return _ridge(standardised(features_NF, StandardScaler().fit(features_NF)), wanted_NK)[1]
+    return _ridge(Standard.of(features_NF).applied(features_NF), wanted_NK)[1]
 
 
 def fit_ridge(features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> LinearMap:
@@ -125,7 +168,7 @@ class RidgeProblem:
     """
 
     x_NF: NDArray[np.float64]
-    scaler: StandardScaler
+    standard: Standard
     wanted_NK: NDArray[np.float64]
     weight_KF: NDArray[np.float64]
     """The solution, of standardised features."""
@@ -136,26 +179,26 @@ class RidgeProblem:
     @classmethod
     def of(cls, features_NF: NDArray[Any], wanted_NK: NDArray[np.float64]) -> RidgeProblem:
         """The problem that rows set, its penalty chosen by :func:`leave_one_out`."""
-        scaler = StandardScaler().fit(features_NF)
-        x_NF = standardised(features_NF, scaler)
+        standard = Standard.of(features_NF)
+        x_NF = standard.applied(features_NF)
         weight_KF, unseen_NK, penalty = _ridge(x_NF, wanted_NK)
-        return cls(x_NF, scaler, wanted_NK, weight_KF, penalty / len(x_NF), unseen_NK)
+        return cls(x_NF, standard, wanted_NK, weight_KF, penalty / len(x_NF), unseen_NK)
 
     def solve(self) -> LinearMap:
         """The solution, as a map of the features as they were given."""
-        weight_KF = self.weight_KF / self.scaler.scale_
-        return LinearMap(weight_KF, self.wanted_NK.mean(axis=0) - weight_KF @ self.scaler.mean_)
+        weight_KF = self.weight_KF / self.standard.scale_F
+        return LinearMap(weight_KF, self.wanted_NK.mean(axis=0) - weight_KF @ self.standard.mean_F)
 
     def residual(self, found: LinearMap) -> float:
         """The largest entry of the objective's gradient at a map of the features as given.
 
         That of a bias is divided by what is added up to it: no map in fp32 is surer of a mean.
         """
-        weight_KF = found.weight_KF * self.scaler.scale_
-        bias_K = found.bias_K + found.weight_KF @ self.scaler.mean_
+        weight_KF = found.weight_KF * self.standard.scale_F
+        bias_K = found.bias_K + found.weight_KF @ self.standard.mean_F
         errors_NK = self.x_NF @ weight_KF.T + bias_K - self.wanted_NK
         slope_KF = errors_NK.T @ self.x_NF + len(self.x_NF) * self.penalty * weight_KF
-        summed_K = np.abs(found.bias_K) + np.abs(found.weight_KF) @ np.abs(self.scaler.mean_)
+        summed_K = np.abs(found.bias_K) + np.abs(found.weight_KF) @ np.abs(self.standard.mean_F)
         drift_K = np.abs(errors_NK.mean(axis=0)) / np.maximum(1.0, summed_K)
         return 2 * float(max(np.abs(slope_KF).max() / len(errors_NK), drift_K.max()))
 
@@ -179,22 +222,16 @@ def _ridge(
     return weight_KF, best_NK, best
 
 
-def standardised(features_NF: NDArray[np.float32], scaler: StandardScaler) -> NDArray[np.float64]:
-    """Features of mean 0 and variance 1; dead ones are 0."""
-    x_NF: NDArray[np.float64] = scaler.transform(features_NF.astype(np.float64))
-    # A dead feature says nothing, and bringing it to unit variance would take a weight of 1e34.
-    x_NF[:, scaler.scale_ < STILL * np.median(scaler.scale_)] = 0.0
-    return x_NF
-
-
-def _regression(strength: float, class_weight: str | None) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=MOST_ITERATIONS, class_weight=class_weight)
+def _regression(strength: float, class_weight: str | None) -> linear_model.LogisticRegression:
+    return linear_model.LogisticRegression(
+        C=strength, max_iter=MOST_ITERATIONS, class_weight=class_weight
+    )
 
 
 def _best_strength(
     x_NF: NDArray[np.float64],
     labels_N: NDArray[np.int64],
-    regression: Callable[[float], LogisticRegression],
+    regression: Callable[[float], linear_model.LogisticRegression],
     weights_N: NDArray[np.float64] | None,
 ) -> float:
     """The strength whose log loss is least on rows held out of the probe's own."""
@@ -212,6 +249,8 @@ def _best_strength(
         model = regression(strength).fit(x_NF[held:], fit_labels_N, others)
         probabilities_NP = model.predict_proba(x_NF[scored])
         wanted_N = labels_N[scored]
-        return float(log_loss(wanted_N, probabilities_NP, labels=classes, sample_weight=own))
+        return float(
+            metrics.log_loss(wanted_N, probabilities_NP, labels=classes, sample_weight=own)
+        )
 
     return min(STRENGTHS, key=loss)

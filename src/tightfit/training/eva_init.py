@@ -15,16 +15,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import IncrementalPCA
 
 from tightfit.data.batches import collate
+from tightfit.extras import lazy
 from tightfit.model.adapters import AdapterPair, adapter_pairs, base_model
 from tightfit.progress import Progress
 from tightfit.training.setup import Setup
+
+if TYPE_CHECKING:
+    from sklearn import decomposition
+else:  # which no other start waits for
+    decomposition = lazy("sklearn.decomposition", "this start")
 
 ROWS, BATCH = 192, 64
 """Rows that are looked at, and how many at a time."""
@@ -47,7 +53,7 @@ def start_at_eva(setup: Setup, progress: Progress) -> None:
     setup.classifier.module.eval()
     chance = np.random.default_rng(setup.config.seed)
     rows_N = chance.permutation(len(setup.train.targets))[:ROWS]
-    fitted: dict[str, IncrementalPCA] = {}
+    fitted: dict[str, decomposition.IncrementalPCA] = {}
     with (
         progress.track("directions of activations", len(rows_N)) as bar,
         _seen(setup, pairs) as seen,
@@ -67,7 +73,7 @@ def start_at_eva(setup: Setup, progress: Progress) -> None:
 
 
 def _add(
-    fitted: dict[str, IncrementalPCA],
+    fitted: dict[str, decomposition.IncrementalPCA],
     seen: Inputs,
     chosen_T: NDArray[np.int64],
     ranks: Mapping[str, int],
@@ -80,7 +86,7 @@ def _add(
         x_TI = torch.cat([x.flatten(0, -2)[chosen_T] for x in seen[names[0]]]).float().cpu().numpy()
         if names[0] not in fitted:
             rank = min(max(ranks[name] for name in names), *x_TI.shape)
-            fitted.update(dict.fromkeys(names, IncrementalPCA(n_components=rank)))
+            fitted.update(dict.fromkeys(names, decomposition.IncrementalPCA(n_components=rank)))
         fitted[names[0]].partial_fit(x_TI)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binomtest, norm
+from scipy.special import betainc, ndtr
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decision, Decisions, Objective
@@ -109,8 +109,8 @@ class Answers:
         lost, won = int((other_N > own_N).sum()), int((own_N > other_N).sum())
         if lost <= won or self.scores[0] < other.scores[0]:
             return True
-        chance = binomtest(lost, lost + won, alternative="greater").pvalue
-        return bool(chance >= significant)
+        # That so many of all that differ are lost, or more, where each is as likely as not.
+        return bool(betainc(lost, won + 1, 0.5) >= significant)
 
 
 @dataclass(frozen=True)
@@ -388,4 +388,4 @@ def no_worse(row: HistoryRow, start: HistoryRow, setup: Setup) -> bool:
         return score >= before
     both = (score + before) / 2
     error = math.sqrt(2 * both * (1 - both) / rows)
-    return bool(norm.sf((before - score) / error) >= SIGNIFICANT)
+    return bool(ndtr((score - before) / error) >= SIGNIFICANT)

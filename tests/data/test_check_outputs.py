@@ -88,7 +88,8 @@ def test_the_sheet_has_what_a_person_decides_by(tmp_path: Path) -> None:
     out = tmp_path / "suspects.csv"
     suspects = tightfit.check(planted(), out=out).findings.suspects
     lines = csv_rows(out)
-    assert list(lines[0]) == ["row", "given_label", "suggested_label", "confidence", "text"]
+    columns = ["row", "place", "given_label", "suggested_label", "confidence", "text"]
+    assert list(lines[0]) == columns
     assert [int(line["row"]) for line in lines] == [each.row for each in suspects]
     assert all(0 < float(line["confidence"]) <= 1 for line in lines)
     assert all(line["given_label"] != line["suggested_label"] for line in lines)
@@ -104,6 +105,8 @@ def test_rows_of_the_sheet_are_those_of_the_file(tmp_path: Path) -> None:
     lines = csv_rows(tmp_path / "suspects.csv")
     assert lines
     assert all(frame.text[int(line["row"])] == line["text"] for line in lines)
+    # Each text is one line here, below a header.
+    assert all(line["place"] == f"line {int(line['row']) + 2}" for line in lines)
 
 
 def test_a_copy_of_json_lines_keeps_every_cell(tmp_path: Path) -> None:

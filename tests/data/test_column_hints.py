@@ -57,6 +57,9 @@ def test_labels_that_compete_are_named() -> None:
     words = "the labels may be in 'code' or 'agent': name the right one, as in"
     assert caught.value.next_step == words
     assert caught.value.add == "--text-column body --label-column code"
+    teams = {"text": LONG, "team": LABELS, "reply_tone": LABELS[::-1]}
+    with pytest.raises(DataError, match="may be in 'team' or 'reply_tone': name the right one"):
+        read_table(pd.DataFrame(teams), Columns(), labelled=True)
     many = pd.DataFrame({"body": LONG, **{f"c{i}": LABELS for i in range(5)}})
     with pytest.raises(DataError) as caught:
         read_table(many, Columns(), labelled=True)

@@ -25,6 +25,8 @@ SAMPLES = {
         "it\u2019s \u201cgreat\u201d \u2013 really\n",
         "Det är väldigt bra på många sätt\n",
         "price is 20°C, naïve Zoë\u2019s résumé\n",
+        "I waited\u2026 and waited,\xa0bad\n",
+        "no dash\u2014or \u2022 this\u2026one\n",
     ],
     "cp1250": ["velmi dobrý telefon, žluťoučký kůň\n", "bardzo dobry, zażółć gęślą jaźń\n"],
     "cp1251": ["Очень хороший телефон\nНЕ ПОКУПАЙТЕ, плохо\n", "Телефон не працює, дуже погано\n"],
@@ -57,6 +59,17 @@ def test_the_language_tells_the_encoding(encoding: str, text: str) -> None:
     found = guess(f"a plain line,x\n{text}".encode(encoding) * 3)
     assert found is not None
     assert text.encode(encoding).decode(found) == text
+
+
+def test_the_guess_shows_what_it_reads(tmp_path: Path) -> None:
+    """Around the first character that can be seen, and of its line alone: whoever reads it knows
+    whether the guess is right."""
+    rows = "text,label\nplain\xa0enough,a\nSo I waited\u2026 and waited for it to come,b\n"
+    path = put(tmp_path / "a.csv", rows.encode("cp1252"))
+    with pytest.raises(DataError) as caught:
+        check_source(path, Columns())
+    wanted = "it looks like cp1252, which reads 'So I waited\u2026 and waited for it to c'"
+    assert wanted in str(caught.value)
 
 
 def test_what_is_no_text_has_no_encoding() -> None:

@@ -181,8 +181,20 @@ def test_all_wrong_is_scored_without_nan(seeds: tuple[Path, ...], tmp_path: Path
 def test_an_unseen_label_is_named(seeds: tuple[Path, ...], tmp_path: Path) -> None:
     """With those that the run knows."""
     file = write_jsonl(tmp_path / "new.jsonl", [SPORT, {"text": "x", "label": "weather"}])
-    with pytest.raises(DataError, match="weather"):
+    with pytest.raises(DataError, match=r"weather(.|\n)*remove these rows"):
         evaluate(seeds[0], file, progress=Progress())
+
+
+def test_a_column_with_known_labels_is_pointed_to(seeds: tuple[Path, ...]) -> None:
+    """The option takes it; where there is none, and no label is known, the task is another."""
+    rows = [{"text": x, "label": i % 2 + 5, "kind": LABELS[i % 2]} for i, x in enumerate("abcd")]
+    with pytest.raises(DataError, match="every label in 'kind' is known:") as caught:
+        evaluate(seeds[0], rows, progress=Progress())
+    assert caught.value.add == "--label-column kind"
+    assert evaluate(seeds[0], rows, label_column="kind", progress=Progress()).scores.n == 4
+    other = [{"text": row["text"], "label": row["label"]} for row in rows]
+    with pytest.raises(DataError, match="of another task"):
+        evaluate(seeds[0], other, progress=Progress())
 
 
 @pytest.mark.parametrize(

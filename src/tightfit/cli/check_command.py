@@ -79,7 +79,8 @@ def check(
         in_copy(
             metavar="FILE",
             help="Write it, with all columns, to a .csv, .jsonl or .parquet; without --fix, write "
-            "the suspect labels there: row, given and suggested label, confidence, text.",
+            "the suspect labels there: row (counted from 0, without a header), place (such as line "
+            "152), given and suggested label, confidence, text.",
         ),
     ] = None,
     overwrite: Annotated[

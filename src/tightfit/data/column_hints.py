@@ -59,7 +59,7 @@ _NUMBER = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?%?")
 _FRACTION = re.compile(r"[-+]?\d*[.,]\d*[1-9]\d*")
 _DATE_OR_LINK = re.compile(r"(?:\d{1,4}[-/.:]\d{1,2}[-/.:]\d{1,4}\b.{0,20}|https?://\S+|\S+@\S+)")
 _LABEL_NAME = re.compile(
-    r"label|class|categor|sentiment|target|topic|intent|tag|team|stance|emotion|gold|rating|stars"
+    r"label|class|categor|sentiment|target|topic|intent|tag|stance|emotion|gold|rating|stars"
     r"|polarity|klasse|etikett|^y$",
     re.IGNORECASE,
 )

@@ -25,6 +25,18 @@ OWN_LABELS = 0.9
 """Labels to a row from which on they do. Few rows of many classes are a hard task, not a fault."""
 
 
+class UnknownLabels(DataError):
+    """Rows have labels that training did not see.
+
+    Attributes:
+        known: those that it saw, by name and by value, as strings.
+        foreign: no row has any of them, in whatever spelling.
+    """
+
+    known: frozenset[str] = frozenset()
+    foreign: bool = False
+
+
 @dataclass(frozen=True)
 class LabelSet:
     """The classes of a classifier; class id i has ``names[i]`` and the raw value ``values[i]``.
@@ -164,11 +176,12 @@ class LabelSet:
         return by_their_name or by_value
 
 
-def _unseen(known: LabelSet, table: Table, rows: list[int], names: set[str]) -> DataError:
+def _unseen(known: LabelSet, table: Table, rows: list[int], names: set[str]) -> UnknownLabels:
     spelt = {spelling_key(name): name for name in known.names}
     meant = {name: spelt[key] for name in sorted(names) if (key := spelling_key(name)) in spelt}
     step = "remove these rows, or give their labels the names known here"
-    return DataError(
+    sets = table.label_sets or [(label,) for label in table.labels or ()]
+    fault = UnknownLabels(
         f"{table.source} has labels that the classifier does not know",
         seen=f"{_listed(sorted(names))} in {table.say(rows)}; {len(rows):,} of {len(table):,} rows",
         allowed=_listed(known.names),
@@ -177,6 +190,9 @@ def _unseen(known: LabelSet, table: Table, rows: list[int], names: set[str]) -> 
         if meant
         else step,
     )
+    fault.known = frozenset({*known.names, *map(str, known.values)})
+    fault.foreign = not meant and {str(_name(table, x)) for own in sets for x in own} <= names
+    return fault
 
 
 def own_classes(table: Table) -> LabelSet:

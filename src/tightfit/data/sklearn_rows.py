@@ -15,7 +15,9 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
+from tightfit.data.cell_labels import is_blank
 from tightfit.data.given_pairs import is_pair, pair_columns
+from tightfit.data.rows import say_places
 from tightfit.data.table import Table
 from tightfit.data.text_pair import TextPair
 
@@ -178,9 +180,15 @@ def _classes(y: Any) -> NDArray[Any]:
     Raises:
         ValueError: there is none, or what is there names no class.
     """
-    classes_N = column_or_1d(_given(y), warn=True)
-    if classes_N.dtype == object and any(each is None or each != each for each in classes_N):
-        raise ValueError("Input y contains NaN.")
+    # As objects first: beside strings, NumPy would make the word "nan" of what is missing.
+    given_N = column_or_1d(np.asarray(_given(y), dtype=object), warn=True)
+    if missing := [row for row, each in enumerate(given_N) if is_blank(each)]:
+        where = say_places(missing, "row")
+        raise ValueError(
+            f"Input y contains NaN, None or an empty string, which is no class: {where}; "
+            "label these rows, or leave them out"
+        )
+    classes_N = column_or_1d(y)
     assert_all_finite(classes_N, input_name="y")
     check_classification_targets(classes_N)
     return classes_N

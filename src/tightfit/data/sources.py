@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tightfit.data.beside_labels import names_beside
 from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.column_hints import JOINED, propose_pair
 from tightfit.data.columns import Columns as Columns
@@ -160,7 +161,8 @@ def check_source(
             _complete(fault, data, columns, labelled=labelled)
             raise
         wanted = (*columns.text, *((columns.label,) if labelled else ()))
-        for line in (*rows.told, *rows.taken_for(wanted)):
+        named = names_beside(rows, columns) if labelled else []
+        for line in (*rows.told, *rows.taken_for(wanted), *named):
             (progress or Progress()).say(line)
         with _no_half(columns):
             rows.look(columns.text, columns.label, labelled=labelled)

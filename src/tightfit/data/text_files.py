@@ -13,7 +13,7 @@ from typing import IO, Literal, TextIO
 
 from tightfit.config import Data, Quoting
 from tightfit.data.compressed import open_bytes
-from tightfit.data.encodings import find_fault, guess, marked
+from tightfit.data.encodings import find_fault, guess, marked, reading
 from tightfit.data.rows import Origin
 from tightfit.errors import DataError
 from tightfit.storage.files import machine_errors
@@ -125,7 +125,8 @@ def _undecodable(path: Path, origin: Origin, encoding: str) -> DataError:
     with open_bytes(path) as file:
         found = find_fault(iter(partial(file.read, BLOCK_BYTES), b""), encoding)
     with open_bytes(path) as file:
-        other = guess(_foreign_lines(file))
+        sample = _foreign_lines(file)
+    other = guess(sample)
     if other == encoding:
         other = None
     assert found is not None, "every line decodes by itself, but not the file"
@@ -135,7 +136,7 @@ def _undecodable(path: Path, origin: Origin, encoding: str) -> DataError:
         f"{origin.source} is not {name}",
         seen=f"byte 0x{byte:02x} in line {line:,}, "
         f"at byte {place:,} of the file (counted from 0)"
-        + (f"; it looks like {other}" if other else ""),
+        + (f"; it looks like {other}, which reads {reading(sample, other)!r}" if other else ""),
         next_step=None
         if other
         else "save it as UTF-8, or name its encoding: --set data.encoding=NAME",

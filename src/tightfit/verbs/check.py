@@ -91,7 +91,8 @@ def check(
         max_length: longest text that will be read, in tokens; None takes the default recipe's.
         fix: what a cleaned copy shall be without: some of ``FIXES``. The copy has all columns.
         out: the file of that copy, .csv, .jsonl or .parquet; without ``fix`` of the suspect labels,
-            with row, given label, suggested label, confidence and text.
+            with row (counted from 0, without a header), place (such as ``line 152``), given label,
+            suggested label, confidence and text.
         overwrite: replace a file that is there already.
         label_errors: look for suspect labels, which takes most of the time.
         progress: how to speak to people; None speaks on stderr.

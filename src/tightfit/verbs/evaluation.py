@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import storage
-from tightfit.data.sources import Columns, read_table
+from tightfit.data.beside_labels import known_beside
+from tightfit.data.labels import UnknownLabels
+from tightfit.data.many_files import Sources
+from tightfit.data.sources import Columns, as_named, open_rows, read_table
+from tightfit.data.table import Table
 from tightfit.display import Shown, score_words
 from tightfit.errors import DataError, UsageError
 from tightfit.metrics.calibration import Scale
@@ -141,7 +147,7 @@ def evaluated(
     for other in filter(None, (against, *also)):
         _refuse_unlike(other, run)
     table = read_table(data, columns, labelled=True)
-    targets = run.task.encode(table)
+    targets = _targets(run, table, data, columns)
     logits_NK = run.predictor.logits(table.texts, progress)
     scores, calibration = _score(run, logits_NK, targets)
     thresholds, confusion = _thresholds(run, logits_NK, targets, goals)
@@ -162,6 +168,34 @@ def evaluated(
     _keep(run.folder, evaluation, table.source, table.fingerprint())
     _keep_thresholds(run, thresholds, table.source, progress)
     return evaluation
+
+
+def _targets(run: Run, table: Table, data: Any, columns: Columns) -> NDArray[Any]:
+    """What the rows ask of the run.
+
+    Raises:
+        DataError: they have labels that the run does not know; it names a column of which it knows
+            all, or else says where the rows seem to be of another task.
+    """
+    try:
+        return run.task.encode(table)
+    except UnknownLabels as fault:
+        found: tuple[str, ...] = ()
+        if not isinstance(data, Table | Sources):
+            named, where = as_named(data, columns)
+            with suppress(DataError):
+                found = known_beside(open_rows(named, where.form), where.label, fault.known)
+        if found:
+            either = " or ".join(map(repr, found))
+            right = ": name the right one, as in" if len(found) > 1 else ":"
+            fault.next_step = f"every label in {either} is known{right}"
+            fault.add = shlex.join(["--label-column", found[0]])
+        elif fault.foreign:
+            fault.next_step = (
+                "the rows seem to be of another task than the run: evaluate it on rows with labels "
+                "that it knows, or take a run that was trained on labels such as these"
+            )
+        raise
 
 
 def _coverage(run: Run, logits_NK: NDArray[np.float32], targets: NDArray[Any]) -> Interval | None:

@@ -17,11 +17,13 @@ def suspects_sheet(table: Table, suspects: Sequence[Suspected]) -> Sheet:
     """One row a suspect label, the most suspect first.
 
     ``row`` counts the rows of the source from 0, without a header: as in a frame read from it.
+    ``place`` is what people are told, such as ``line 152`` of a text file.
     """
     numbers = table.numbers
     return Sheet(
         {
             "row": [each.row if numbers is None else numbers[each.row] for each in suspects],
+            "place": [table.place(each.row) for each in suspects],
             "given_label": [each.given for each in suspects],
             "suggested_label": [each.suggested for each in suspects],
             "confidence": [round(each.confidence, 4) for each in suspects],

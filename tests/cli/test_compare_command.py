@@ -24,6 +24,7 @@ FOUND = Comparison(
         Row("tight", 22_741_124, {"accuracy": MOST, "macro_f1": LESS}, 1234.5, 900_000),
     ),
     left_out={"full fine-tuning": "it would take about 60 minutes, and 2 were left"},
+    runs={"tight": Path("runs/my table/runs/tight-1")},
 )
 
 OPTIONS: dict[str, Any] = {
@@ -65,6 +66,7 @@ def test_the_table_for_people() -> None:
         *("88.9 (86.8-90.7)", "22,741,124", "1,234", "0.9", "1,000 validation rows"),
         "left out: full fine-tuning: it would take about 60 minutes",
         "'runs/my table/comparison.md'",
+        "the best run is that of tight\nnext:\n  tightfit predict 'runs/my table/runs/tight-1' ",
     ):
         assert part in page
     assert max(map(len, page.splitlines())) <= 80

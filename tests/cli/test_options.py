@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -118,6 +119,49 @@ def test_mistyped_words(arguments: list[str], words: str) -> None:
     result = cli(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert words in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ("train --dta x", "(Possible options: --data)"),
+        ("train --column x", "(Possible options: --label-column, --out, --text-column)"),
+    ],
+)
+def test_the_option_that_was_meant(given: str, seen: str) -> None:
+    """The nearest alone where one is near, else all that are like it."""
+    assert seen in " ".join(cli(*given.split()).stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("train a.csv", "train --data a.csv"),
+        ("train a.csv b.csv", "train --data a.csv --data b.csv"),
+        ("train --out a.csv a.csv", "train --out a.csv --data a.csv"),
+        ("train -- a.csv", "train --data a.csv"),
+        ("evaluate r sample:test --json", "evaluate r --data sample:test --json"),
+        ("predict r a.csv#x --out p.csv", "predict r --data 'a.csv#x' --out p.csv"),
+    ],
+)
+def test_rows_without_data(
+    given: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command with the option before them."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.csv", "b.csv"):
+        Path(name).write_text("text,label\n", "utf-8")
+    result = cli(*given.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"\n  next:    tightfit {meant}\n" in result.stderr
+
+
+@pytest.mark.parametrize("given", ["train nope.csv", "plan .", "train --data a.csv ."])
+def test_arguments_that_are_no_rows(given: str) -> None:
+    """No file, a verb without rows, or rows that are given already."""
+    result = cli(*given.split())
+    assert result.exit_code == 2
+    assert "unexpected extra argument" in result.stderr
 
 
 @pytest.mark.parametrize("verb", ["plan", "train"])

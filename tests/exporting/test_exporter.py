@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +19,15 @@ from tests.command import Recorder, cli, replace
 from tests.exports import LENGTH, NAMES, by_itself, toy_run, toy_texts, wide_encoder
 from tests.toy_setups import Notes
 from tests.toys import toy_rows, write_jsonl
+from tests.warm import Around
+from tests.warm import run as warm_run
 from tightfit import Run, export, storage
 from tightfit.engines.parity import refuse_difference
 from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, UsageError
+from tightfit.exporting.folder_files import base_words
 from tightfit.exporting.format_names import FORMATS
 from tightfit.metrics.interval import Interval
+from tightfit.model.locate import locate
 from tightfit.tasks.chosen_threshold import ChosenThreshold
 from tightfit.tasks.label_thresholds import DERIVED_NAME
 
@@ -152,6 +158,41 @@ def test_the_card_is_the_exports_own(form: str, trained: Path, tmp_path: Path) -
     assert "python predict.py < texts.txt" in card.text
     assert f"Format `{form}`. Compared with the run on 40 rows" in card.text
     assert "PeftModel" not in card.text
+
+
+def test_a_base_model_that_is_not_found_is_told(run: Path, tmp_path: Path) -> None:
+    """In words, with what to give instead; a folder that is given is taken."""
+    export(run, "peft", tmp_path / "out", progress=Notes())
+    program = [sys.executable, str(tmp_path / "out" / "predict.py")]
+    done = warm_run([*program, str(tmp_path / "gone")], Around(given="goal\n"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"the base model cannot be loaded from {str(tmp_path / 'gone')!r}\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    moved = shutil.copytree(Run.load(run).base.folder, tmp_path / "moved")
+    done = warm_run([*program, str(moved)], Around(given="goal\n"))
+    assert done.stdout.split("\t")[0] == Run.load(run).predict(["goal"]).labels[0]
+
+
+def test_the_card_tells_how_to_find_the_base_model() -> None:
+    """By a command that prints the encoder's folder; one on somebody's disk is where it was."""
+    words = base_words("sentence-transformers/all-MiniLM-L6-v2")
+    command = shlex.split(words.partition("```sh\n")[2].partition("\n```")[0])
+    assert command[:2] == ["python", "-c"]
+    done = warm_run([sys.executable, *command[1:]], Around())
+    assert done.stdout == f"{locate('all-MiniLM-L6-v2').folder}\n", done.stderr
+    assert "```" not in base_words("/some/folder")
+
+
+@pytest.mark.parametrize("temperature", [0.452, 1.0])
+def test_the_card_tells_of_the_temperature(
+    temperature: float, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which other programs do without, where there is one."""
+    monkeypatch.setattr(Run, "temperature", temperature)
+    export(trained, "merged", tmp_path / "out", progress=Notes())
+    text = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert ("divided by the run's temperature, 0.452" in text) is (temperature != 1)
+    assert ("`pipeline()`" in text) is (temperature != 1)
 
 
 @pytest.mark.parametrize("form", ["onnx", "onnx-int8"])

@@ -217,6 +217,22 @@ def test_the_card_tells_the_rows_and_no_path(bert: Path, tmp_path: Path) -> None
     assert "The weights of the base model keep their own licence" in text
 
 
+@pytest.mark.parametrize(("folds", "chosen"), [(4, False), (None, True)])
+def test_a_cross_validation_is_called_one(
+    folds: int | None, chosen: bool, bert: Path, tmp_path: Path
+) -> None:
+    """No rows were held out then, and no step was chosen by any."""
+    config, plan = toy_settings(bert), toy_plan(bert)
+    facts: dict[str, Any] = {"decisions": undecided(config), "source": Source("x", bert, "x")}
+    data = {**DATA, "folds": folds}
+    write_card(tmp_path, config, plan, AB, steps=7, scores=SCORES, data=data, **facts)
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert ("the best step was chosen" in text) is ("rows to validate on" in text) is chosen
+    assert ("like the training rows, by cross-validation" in text) is not chosen
+    (result, _) = ModelCard.load(tmp_path / "README.md").data.eval_results
+    assert result.dataset_split == ("validation" if chosen else "cross-validation")
+
+
 def test_a_proof_that_failed_as_declared_is_told(bert: Path, tmp_path: Path) -> None:
     """The published failure must not look like a success once it has left its run."""
     config, plan = toy_settings(bert), toy_plan(bert)

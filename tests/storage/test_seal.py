@@ -485,8 +485,12 @@ def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
 
 
 def test_open_says_how_to_finish_an_unfinished_run(folder: RunFolder) -> None:
-    """The next step is a command."""
-    with pytest.raises(ArtefactError, match=r"not finished(.|\n)*train --resume --out .*run"):
+    """The next step is a command, whose settings are the run's own."""
+    words = r"not finished(.|\n)*train --resume --out .*run --recipe .*run/config.toml --data ROWS"
+    with pytest.raises(ArtefactError, match=words):
+        storage.open_run(folder.root)
+    storage.write_text(folder.config, '[head]\nstart = "run"\n')
+    with pytest.raises(ArtefactError, match=r"train --resume --out .*run --data ROWS --from RUN"):
         storage.open_run(folder.root)
 
 

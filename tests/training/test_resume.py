@@ -243,6 +243,19 @@ def test_a_resumed_training_leaves_the_same_run(
     assert without_times(straight) == without_times(resumed)
 
 
+def test_the_settings_that_a_run_began_with_resume_it(
+    bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
+) -> None:
+    """Those in its folder: whoever lost the options needs but the rows."""
+    folder = RunFolder(tmp_path / "run")
+    interrupted(bert, rows_file, folder.root, stop)
+    began = folder.config.read_text("utf-8")
+    recipe = str(folder.config)
+    train(rows_file, recipe=recipe, out=folder.root, resume=True, progress=Progress())
+    assert folder.manifest.is_file()
+    assert folder.config.read_text("utf-8") == began
+
+
 def without_times(folder: RunFolder) -> object:
     """History and metrics, less what a clock says."""
     history = [json.loads(line) for line in folder.history.read_text().splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from tests.toys import toy_rows
 from tightfit import Comparison, TrainResult
 from tightfit.config import settings_of
 from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
-from tightfit.experiments.cells import RECIPES
+from tightfit.experiments.cells import BASELINES, RECIPES, Row
+from tightfit.metrics.interval import Interval
 from tightfit.progress import Progress
 from tightfit.storage import RunFolder
 from tightfit.verbs import comparison, run_training
@@ -123,11 +125,24 @@ def test_a_row_is_what_its_run_says(compared: Comparison) -> None:
     (folder,) = (compared.folder / "runs").glob("tight-*")
     row = next(row for row in compared.rows if row.name == "tight")
     metrics = json.loads(RunFolder(folder).metrics.read_text())
+    assert compared.runs["tight"] == folder
     assert row.accuracy.to_json() == metrics["validation"]["accuracy"]
     assert row.seconds == metrics["train"]["seconds"]
     manifest = json.loads(RunFolder(folder).manifest.read_text())
     sizes = {f["path"]: f["bytes"] for f in manifest["files"]}
     assert row.bytes == sum(n for path, n in sizes.items() if path.startswith("adapter/"))
+
+
+def test_the_best_of_the_runs(compared: Comparison) -> None:
+    """By the first score, of an error by the least; a baseline is no run."""
+    trained = [row for row in compared.rows if row.name in compared.runs]
+    assert len(trained) == len(compared.rows) - len(BASELINES)
+    assert compared.best in compared.runs
+    value = next(row.accuracy.value for row in trained if row.name == compared.best)
+    assert value == max(row.accuracy.value for row in trained)
+    half, most = (Row("x", 1, {"mae": Interval(x, x, x)}, 1.0, 1) for x in (0.5, 0.9))
+    assert half.merit > most.merit
+    assert replace(compared, rows=compared.rows[:1]).best is None
 
 
 def test_the_table_is_kept(compared: Comparison) -> None:

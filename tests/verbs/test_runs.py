@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import tightfit
 from tests.command import cli
 from tests.toy_setups import Notes
 from tightfit import TrainResult
+from tightfit.cli.runs_command import _table
 from tightfit.errors import ArtefactError
-from tightfit.verbs.runs import ListedRun
+from tightfit.verbs.runs import ListedRun, RunList, Score
 
 
 @pytest.fixture
@@ -107,6 +109,27 @@ def test_the_table(folder: Path, finished: TrainResult) -> None:
     assert f"{folder / '002'} is unfinished: no seal" in page
     assert f"{folder / '003'} is damaged: missing, or of another size: labels.json" in page
     assert "'tightfit audit RUN' reads every byte" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("r", "run data score rows size date"),
+        ("n" * 30, "run data score date"),
+        ("n" * 50, "run score"),
+    ],
+)
+def test_names_are_whole_where_there_is_little_room(name: str, kept: str) -> None:
+    """80 columns: others fold or go before the name of a run does."""
+    score = Score(0.958, 0.86, 0.988, "accuracy", 48)
+    each = ListedRun(Path(name), "finished", "data/of/a/long/name.csv", score=score, bytes=9)
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(_table(RunList(Path("runs"), (each,)), console))
+    page = capture.get()
+    assert next(line for line in page.splitlines() if "run" in line).split() == kept.split()
+    assert name in page
+    assert max(map(len, page.splitlines())) <= 80
 
 
 def test_listing_reads_no_weights_and_loads_nothing_heavy(folder: Path) -> None:

@@ -161,3 +161,7 @@ def _closing(found: Comparison) -> Iterator[str]:
         yield f"left out: {name}: {reason}"
     path = shlex.quote(str(found.folder / "comparison.md"))
     yield f"the table is in {path}, and as JSON beside it"
+    if found.best is not None:
+        run = shlex.quote(str(found.runs[found.best]))
+        yield f"the best run is that of {found.best}\nnext:"
+        yield f"  tightfit predict {run} --data ROWS --out p.csv"

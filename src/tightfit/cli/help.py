@@ -1,16 +1,27 @@
-"""What stands below the options in ``--help``: worked examples, recipes, settings."""
+"""What a verb's words are parsed by, and what stands below the options in its ``--help``.
+
+Worked examples, recipes and settings stand there.
+"""
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections import Counter
 from copy import copy
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
+from tightfit.cli.front import open_front
+from tightfit.errors import UsageError, nearest
+
 WIDTH = 76
+
+MISSPELT = 0.8
+"""How like an option a word must be, that this one alone was meant (a share, as difflib has it)."""
 
 
 def with_end(command: Any, end: str) -> Any:
@@ -31,8 +42,14 @@ class VerbHelp(TyperCommand):
     """A verb whose epilog is its examples; the end of its help is made when that is asked for."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse a second value of an option that has one: the first would be lost unseen."""
-        given: list[Any] = self.make_parser(ctx).parse_args(args=list(args))[2]
+        """Refuse rows without ``--data``, and a second value of an option that has one.
+
+        The first value would be lost unseen.
+        """
+        options, extra, given = self._parsed(ctx, args)
+        data = [each for each in self.get_params(ctx) if "--data" in each.opts]
+        if data and "data" not in options and extra and _is_rows(extra[0]):
+            self._refuse_bare_rows(ctx, args, several=getattr(data[0], "multiple", False))
         for option, times in Counter(given).items():
             one = option.param_type_name == "option" and not (option.multiple or option.is_flag)
             if one and times > 1:
@@ -40,12 +57,65 @@ class VerbHelp(TyperCommand):
                 raise typer.BadParameter(words, ctx=ctx, param=option)
         return super().parse_args(ctx, args)
 
+    def _parsed(self, ctx: Any, args: list[str]) -> tuple[dict[str, Any], list[str], list[Any]]:
+        """Values by option, the arguments too many, and the options in their order."""
+        try:
+            found: tuple[dict[str, Any], list[str], list[Any]] = self.make_parser(ctx).parse_args(
+                args=list(args)
+            )
+        # The library's errors have no public names.
+        except Exception as error:
+            if options := getattr(error, "possibilities", None):
+                near = nearest(getattr(error, "option_name", ""), options, MISSPELT)
+                vars(error)["possibilities"] = [near] if near else options
+            raise
+        return found
+
+    def _refuse_bare_rows(self, ctx: Any, args: list[str], *, several: bool) -> None:
+        """Say the command as it was given, with ``--data`` before what is no argument of it.
+
+        Args:
+            ctx: of the verb.
+            args: what it was called with.
+            several: whether the option may be repeated.
+
+        Raises:
+            typer.Exit: always.
+        """
+        # Behind two dashes there are no options.
+        words = bare = [word for word in args if word != "--"]
+        extra = self._parsed(ctx, words)[1]
+        seen = extra[0]
+        while extra and _is_rows(extra[0]) and (several or words == bare):
+            # The same word may stand elsewhere as the value of an option.
+            places = [place for place, word in enumerate(words) if word == extra[0]]
+            tried = ([*words[:at], "--data", *words[at:]] for at in places)
+            left = len(extra) - 1
+            words = next(each for each in tried if len(self._parsed(ctx, each)[1]) == left)
+            extra = self._parsed(ctx, words)[1]
+        with open_front():
+            raise UsageError(
+                "rows are given with --data",
+                seen=seen,
+                next_step=f"{ctx.command_path} {shlex.join(words)}",
+            )
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help page."""
         end = examples(self.epilog or "")
         if any("listed below" in getattr(option, "help", "") for option in self.params):
             end = f"{_listing()}\n\n{end}"
         TyperCommand.format_help(with_end(self, end), ctx, formatter)
+
+
+def _is_rows(word: str) -> bool:
+    """Whether ``--data`` would know this: a file, a folder, a data set's name."""
+    from tightfit.data.hub import HUB_PREFIX
+    from tightfit.data.json_documents import PART_SIGN
+    from tightfit.data.sources import SAMPLES
+
+    paths = {word, word.rpartition(PART_SIGN)[0] or word}
+    return word in SAMPLES or word.startswith(HUB_PREFIX) or any(Path(x).exists() for x in paths)
 
 
 def _listing() -> str:

@@ -51,6 +51,9 @@ SHARED = (
 )
 """What is the same in every cell: with another value, rows, encoders or times would differ."""
 
+ERRORS = ("mae", "rmse", "log_loss")
+"""Scores that are the better, the lower they are."""
+
 USUAL_SCORES = ("accuracy", "macro_f1")
 """Columns of the table where there is no row yet."""
 
@@ -128,6 +131,12 @@ class Row:
     def accuracy(self) -> Interval:
         """Of one label a text."""
         return self.scores["accuracy"]
+
+    @property
+    def merit(self) -> float:
+        """The first score, the higher the better: of an error its negative."""
+        name, first = next(iter(self.scores.items()))
+        return -first.value if name in ERRORS else first.value
 
     def to_json(self) -> dict[str, Any]:
         """The fields, each score under its own name."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from huggingface_hub import ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -94,9 +97,46 @@ def write_card(
         f"`pip install {needed(run, form)}`, then `python {EXAMPLE_FILE} < texts.txt` answers "
         f"{_LINES[run.config.data.pair]}; the program is short enough to copy from.\n\n"
     )
+    loading += base_words(run.base.public_name) * (form == "peft") + _confidence(run)
     card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
     card.text += "".join(f"\n## {about}\n\n{words}\n" for about, words in caveats.items())
     card.save(folder / CARD_FILE)
+
+
+def base_words(base: str) -> str:
+    """Where the program finds the base model, which an adapter's folder lacks.
+
+    Args:
+        base: its public name, see :class:`tightfit.model.locate.Source`.
+    """
+    given = f"`python {EXAMPLE_FILE} BASE < texts.txt`"
+    if Path(base).is_absolute():
+        return (
+            f"The base model is not in this folder; where it has moved, give its own: {given}.\n\n"
+        )
+    code = f"from tightfit.model.locate import locate; print(locate({json.dumps(base)}).folder)"
+    return (
+        f"The base model, {base}, is not in this folder. Without network, give its own: {given}. "
+        "Where tightfit is installed, this prints it:\n\n"
+        f"```sh\npython -c {shlex.quote(code)}\n```\n\n"
+    )
+
+
+def _confidence(run: Run) -> str:
+    """That others who load the folder know no temperature; empty where there is none."""
+    scale = run.predictor.temperature
+    if not run.task.calibrates or np.all(np.asarray(scale) == 1):
+        return ""
+    told = "the temperatures of the labels"
+    same = "Their probabilities are others, and perhaps their answers."
+    if run.task.one_class:
+        told = f"the run's temperature, {scale:.3g}"
+        same = "That changes no label, but its confidence."
+    return (
+        f"The confidence that `{EXAMPLE_FILE}` gives is calibrated: logits are divided by {told} "
+        f"(`temperature` in `{FACTS_FILE}`). Other programs that load the folder, `pipeline()` of "
+        f"transformers too, do not divide. {same}\n\n"
+    )
 
 
 def carried_side(run: Run, form: Format) -> SideReads | None:

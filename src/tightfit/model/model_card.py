@@ -122,7 +122,7 @@ def write_card(
         + "\n```",
         "## Training\n\n" + _training(config, plan, _how(config, task, decisions, steps), data),
         "## Proofs\n\n" + _proofs(proofs) if proofs else "",
-        "## Limits\n\n" + _limits(task, scores),
+        "## Limits\n\n" + _limits(task, scores, data),
     ]
     metadata = _metadata(plan, scores, source, data)
     text = "\n\n".join(part for part in parts if part)
@@ -138,7 +138,7 @@ def _metadata(
         "task_type": "text-classification",
         "dataset_name": name,
         "dataset_type": name if origin.startswith(HUB_PREFIX) else "text",
-        "dataset_split": "validation",
+        "dataset_split": "cross-validation" if _crossed(data) else "validation",
     }
     results = [
         EvalResult(metric_type=kind, metric_name=metric, metric_value=round(value, 6), **rows)
@@ -218,8 +218,12 @@ def _results(
 
 
 def _scored_rows(data: Mapping[str, Any] | None) -> str:
-    crossed = data is not None and data.get("folds")
-    return "rows, each by trainings that did not see it" if crossed else "validation rows"
+    return "rows, each by trainings that did not see it" if _crossed(data) else "validation rows"
+
+
+def _crossed(data: Mapping[str, Any] | None) -> bool:
+    """Whether the scores are those of a cross-validation, by which no step was chosen."""
+    return bool(data and data.get("folds"))
 
 
 def _how(config: Config, task: Task, decisions: Decisions, steps: int) -> str:
@@ -259,9 +263,12 @@ def _training(config: Config, plan: Plan, how: str, data: Mapping[str, Any] | No
     counts = ", ".join(
         f"{_plain(name)} {count:,}" for name, count in list(data["train_counts"].items())[:20]
     )
+    held = f"{data['validation_rows']:,} rows to validate on"
+    if _crossed(data):
+        held = f"scored by cross-validation in {data['folds']} parts"
     return (
-        f"{data['train_rows']:,} rows of {_plain(_public(data['source']))} ({counts}); "
-        f"{data['validation_rows']:,} rows to validate on. {how}."
+        f"{data['train_rows']:,} rows of {_plain(_public(data['source']))} ({counts}); {held}. "
+        f"{how}."
     )
 
 
@@ -295,7 +302,7 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _limits(task: Task, scores: TaskScores | None) -> str:
+def _limits(task: Task, scores: TaskScores | None, data: Mapping[str, Any] | None) -> str:
     always = (
         f"{task.limits} The weights of the base model keep their own licence; this card claims "
         "none for the adapter."
@@ -310,9 +317,12 @@ def _limits(task: Task, scores: TaskScores | None) -> str:
         weakest = min(labels, key=lambda each: each.f1.value)
         words = f"Its weakest label is {_plain(weakest.name)} (F1 {weakest.f1.value:.2f}). "
     first = next(iter(scores.headline()))
+    like = "the validation rows, on which the best step was chosen"
+    if _crossed(data):
+        like = "the training rows, by cross-validation"
     return (
-        f"The {score_name(first)} is that of rows like the validation rows, on which the best "
-        "step was chosen; other sources, times and languages were not measured. "
+        f"The {score_name(first)} is that of rows like {like}; other sources, times and languages "
+        "were not measured. "
         f"{words}{always}"
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from tightfit.storage.files import (
     write_digested,
 )
 from tightfit.storage.folder import RunFolder, kept_beside
+
+_FROM_A_RUN = re.compile(r'^start = "run"$', re.MULTILINE)
+"""Of its settings: the head's start."""
 
 _UNSEALED = ("checkpoints", "derived", "manifest.json")
 FORMAT = 2
@@ -182,8 +186,18 @@ def _check_finished(folder: RunFolder) -> None:
     raise ArtefactError(
         "the run is not finished: it has no manifest.json",
         seen=root,
-        next_step=f"continue it with the same --data: tightfit train --resume --out {root}{before}",
+        next_step=f"continue it with {_how_to_resume(folder)}{before}",
     )
+
+
+def _how_to_resume(folder: RunFolder) -> str:
+    """The command; a run that went on from another takes its settings from that one."""
+    out = shlex.quote(str(folder.root))
+    command = f"tightfit train --resume --out {out}"
+    if _FROM_A_RUN.search(folder.config.read_text("utf-8", "replace")):
+        return f"the options that it began with: {command} --data ROWS --from RUN …"
+    recipe = shlex.quote(str(folder.config))
+    return f"the rows that it began with: {command} --recipe {recipe} --data ROWS"
 
 
 def _runs_beside(root: Path) -> str:

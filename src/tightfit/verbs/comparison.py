@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,20 @@ class Comparison:
     validation_rows: int
     rows: tuple[Row, ...]
     left_out: Mapping[str, str]
+    runs: Mapping[str, Path] = field(default_factory=dict)
+    """The folder of each row that is a run, by the row's name."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit compare --json`` prints."""
         rows = [row.to_json() for row in self.rows]
-        return {**vars(self), "folder": str(self.folder), "rows": rows}
+        runs = {name: str(path) for name, path in self.runs.items()}
+        return {**vars(self), "folder": str(self.folder), "rows": rows, "runs": runs}
+
+    @property
+    def best(self) -> str | None:
+        """The row whose run has the best first score; None where no row is a run."""
+        runs = [row for row in self.rows if row.name in self.runs]
+        return max(runs, key=lambda row: row.merit).name if runs else None
 
     def __repr__(self) -> str:
         return markdown(self.rows, self.left_out)
@@ -184,10 +193,19 @@ def _run_all(
             row = made
         else:
             progress.say(f"{number} of {len(tasks)}: {task.name} was finished before")
-        found = replace(found, rows=(*found.rows, row))
+        runs = {**found.runs, **_run_of(found.folder, task)}
+        found = replace(found, rows=(*found.rows, row), runs=runs)
         _write(found)
     _write(found)
     return found
+
+
+def _run_of(folder: Path, task: _Task) -> dict[str, Path]:
+    """The folder of a cell's run by its name, else of the one cut last; empty where none is."""
+    whole = folder / RUNS / cell_name(task.name, task.key)
+    found = [whole, *sorted(whole.parent.glob(f"{whole.name}-cut-*"), reverse=True)]
+    finished = [path for path in found if storage.RunFolder(path).manifest.is_file()]
+    return {task.name: finished[0]} if finished else {}
 
 
 def _made(

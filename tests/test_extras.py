@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -79,6 +80,25 @@ def test_looking_does_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     extras.ensure("fragile_package", "the test")
     assert "fragile_package" not in sys.modules
     assert not extras.available("no_package_of_this_name")
+
+
+@extras.loading_much()
+def fails_to_load() -> None:
+    """Look, and end in an error."""
+    assert not gc.isenabled()
+    raise ImportError
+
+
+@pytest.mark.parametrize("searching", [False, True])
+def test_loading_much_leaves_the_search_for_garbage_as_it_was(searching: bool) -> None:
+    """On or off, after an error too; meanwhile it is off."""
+    (gc.enable if searching else gc.disable)()
+    try:
+        with pytest.raises(ImportError):
+            fails_to_load()
+        assert gc.isenabled() is searching
+    finally:
+        gc.enable()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="torch brings libgomp on Linux alone")

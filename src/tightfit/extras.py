@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -108,6 +110,19 @@ class _Lazy(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(require(self.__name__, self._purpose), name)
+
+
+@contextmanager
+def loading_much() -> Iterator[None]:
+    """Hold the search for garbage off while much is imported: all of it stays, and is much to look
+    through each time."""
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
 
 
 def ensure_train(what: str) -> None:

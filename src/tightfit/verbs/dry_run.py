@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from tightfit.extras import loading_much
 from tightfit.progress import Progress, RichProgress
 from tightfit.training.request import TrainOptions
 from tightfit.verbs.continuing import request_of
@@ -30,7 +31,7 @@ def dry_run(
     from tightfit.verbs.origin import ReadRequest
 
     read = ReadRequest.read(request, progress)
-    with progress.work("loading torch"):
+    with progress.work("loading torch"), loading_much():
         from tightfit.verbs.forecast import forecast
 
     return forecast(read, progress)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tightfit import storage
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG
 from tightfit.errors import ArtefactError
+from tightfit.extras import loading_much
 from tightfit.model.locate import check_model
 from tightfit.progress import Progress, RichProgress
 from tightfit.storage.whole import check_replaceable
@@ -52,7 +53,7 @@ def import_adapter(
     if not (folder / ADAPTER_CONFIG).is_file():
         raise _no_adapter(folder)
     check_model(base)
-    with progress.work("loading torch"):
+    with progress.work("loading torch"), loading_much():
         from tightfit.verbs.imported_run import imported_run
 
     return imported_run(

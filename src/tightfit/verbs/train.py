@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 from tightfit import storage
 from tightfit.data.output_paths import check_not_input
+from tightfit.extras import loading_much
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.training.request import TrainOptions, check_same_settings, is_first_process
@@ -75,7 +76,7 @@ def train(
     from tightfit.verbs.origin import ReadRequest
 
     read = ReadRequest.read(request, progress)
-    with progress.work("loading torch"):
+    with progress.work("loading torch"), loading_much():
         from tightfit.verbs.name_training import train_on_names
         from tightfit.verbs.run_training import run_training
     if label_names is not None:

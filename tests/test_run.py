@@ -16,7 +16,7 @@ import pytest
 from tests.exports import NAMES, toy_run, toy_texts, wide_encoder
 from tests.reports import scores_of
 from tightfit import Run, TrainResult, evaluate, export, predict, storage
-from tightfit.errors import ArtefactError
+from tightfit.errors import ArtefactError, UsageError
 from tightfit.extras import available
 from tightfit.progress import Progress
 
@@ -151,6 +151,28 @@ def test_files_of_another_form_are_damaged(
     storage.write_json(copy / f"{name}.json", saved)
     with pytest.raises(ArtefactError, match=rf"{name}\.json is damaged"):
         getattr(Run(copy), name)
+
+
+def test_a_run_stands_for_its_folder(
+    finished: TrainResult, rows_file: Path, tmp_path: Path
+) -> None:
+    """Where a verb takes the path of one; predictions keep the options that it has."""
+    run, quiet = Run.open(finished.run, thresholds={"money": 0.99}), Progress()
+    assert evaluate(run, rows_file, progress=quiet) == evaluate(
+        finished.run, rows_file, progress=quiet
+    )
+    told = predict(run, rows_file, tmp_path / "a.csv", progress=quiet).thresholds
+    assert told == {"money": 0.99}
+    told = predict(run, rows_file, tmp_path / "b.csv", thresholds={}, progress=quiet).thresholds
+    assert told == {}
+    with pytest.raises(UsageError, match="would replace an input"):
+        predict(run, rows_file, finished.run / "validation.parquet", overwrite=True, progress=quiet)
+
+
+def test_predict_without_a_file_to_write(finished: TrainResult) -> None:
+    """Words, not a missing argument, and the call that gives answers."""
+    with pytest.raises(UsageError, match=r"call Run.load\(run\).predict\(texts\)"):
+        predict(finished.run, ["goal"])
 
 
 def test_a_run_in_memory(finished: TrainResult) -> None:

@@ -49,7 +49,7 @@ class Run(Shown):
 
     def __init__(
         self,
-        path: str | Path | None,
+        path: str | Path | Run | None,
         *,
         max_length: int | None = None,
         max_error: float | None = None,
@@ -68,11 +68,11 @@ class Run(Shown):
             parts: what is known already, under the names of the properties.
         """
         self._path = None if path is None else Path(path)
-        self.max_length, self.max_error, self._thresholds = max_length, max_error, thresholds
+        self.max_length, self.max_error, self.asked_thresholds = max_length, max_error, thresholds
         vars(self).update(parts)
 
     @classmethod
-    def open(cls, path: str | Path, **options: Unpack[AnswerOptions]) -> Run:
+    def open(cls, path: str | Path | Run, **options: Unpack[AnswerOptions]) -> Run:
         """A sealed run, every byte of it checked; nothing is loaded yet.
 
         Raises:
@@ -83,13 +83,12 @@ class Run(Shown):
         return cls(path, **options)
 
     @classmethod
-    def load(cls, path: str | Path, **options: Unpack[AnswerOptions]) -> Run:
+    def load(cls, path: str | Path | Run, **options: Unpack[AnswerOptions]) -> Run:
         """As :meth:`open`, with the classifier loaded at once.
 
         Raises:
             ArtefactError: the run is incomplete or damaged, or its base model has changed.
-            UsageError: its validation rows cannot show so small an error, or a threshold is of no
-                label.
+            UsageError: its rows cannot show so small an error, or a threshold is of no label.
             ModelError: its base model cannot be found.
             SettingsError: the encoder has not so many positions.
         """
@@ -107,6 +106,10 @@ class Run(Shown):
         """The run folder, which a run in memory has not."""
         assert self._path is not None, "a run in memory has the parts that it was given, no others"
         return self._path
+
+    def __fspath__(self) -> str:
+        """Its folder: a run may be given wherever the path of one is taken."""
+        return str(self.path)
 
     @property
     def folder(self) -> storage.RunFolder:
@@ -268,9 +271,9 @@ class Run(Shown):
         from tightfit.tasks.label_thresholds import thresholds_by_id
 
         kept = {each.label: each.threshold for each in self.chosen_thresholds}
-        if not self._thresholds:  # none were asked for, or that there be none
-            return thresholds_by_id(self.task, kept if self._thresholds is None else {})
-        asked = thresholds_by_id(self.task, self._thresholds)
+        if not self.asked_thresholds:  # none were asked for, or that there be none
+            return thresholds_by_id(self.task, kept if self.asked_thresholds is None else {})
+        asked = thresholds_by_id(self.task, self.asked_thresholds)
         return asked if self.task.one_class else {**thresholds_by_id(self.task, kept), **asked}
 
     @cached_property

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
 from functools import partial
 from pathlib import Path
@@ -45,23 +44,19 @@ in_data, in_settings, in_answer, in_cascade = (
 )
 """Options under headings of their own."""
 
-_COUNT = re.compile(r"(\d[\d_,]*)(?:\.(\d+))?([km]?)", re.IGNORECASE)
-_SCALE = {"": 0, "k": 3, "m": 6}
-
 
 def parse_count(text: str) -> int:
-    """A whole number above 0, also written ``100_000``, ``100,000``, ``100k`` or ``0.1M``.
+    """A whole number above 0, see :func:`tightfit.config.value_types.read_count`.
 
     Raises:
         typer.BadParameter: it is none.
     """
-    match = _COUNT.fullmatch(text.strip())
-    if match is not None:
-        whole, fraction, unit = re.sub("[_,]", "", match[1]), match[2] or "", match[3].lower()
-        if len(fraction) <= _SCALE[unit]:
-            count = int(whole + fraction.ljust(_SCALE[unit], "0"))
-            if count:
-                return count
+    # The list of verbs does not wait for pydantic.
+    from tightfit.config.value_types import read_count
+
+    count = read_count(text)
+    if count is not None:
+        return count
     raise typer.BadParameter(f"{text!r} is no whole number above 0; write 100000, 100_000 or 100k")
 
 

@@ -16,6 +16,7 @@ from pydantic import (
 from tightfit.config.value_types import (
     Blend,
     Buckets,
+    Cap,
     ColumnNames,
     CountOrShare,
     Decay,
@@ -67,7 +68,7 @@ class Section(BaseModel):
 class Budget(Section):
     """The hard cap and how it is spent."""
 
-    cap: Limit
+    cap: Cap
     """Most trainable parameters allowed; ``none`` means that no cap holds."""
     allocation: Literal["uniform", "importance"] = "uniform"
     """``uniform``: the same rank for every adapted layer. ``importance``: with

@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import re
 import tomllib
 from encodings import aliases
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+_COUNT = re.compile(r"(\d[\d_,]*)(?:\.(\d+))?([km]?)", re.IGNORECASE)
+_SCALE = {"": 0, "k": 3, "m": 6}
+
+
+def read_count(text: str) -> int | None:
+    """A whole number above 0, also written ``100_000``, ``100,000``, ``100k`` or ``0.1M``.
+
+    None where it is none.
+    """
+    match = _COUNT.fullmatch(text.strip())
+    if match is None:
+        return None
+    whole, fraction, unit = re.sub("[_,]", "", match[1]), match[2] or "", match[3].lower()
+    if len(fraction) > _SCALE[unit]:
+        return None
+    return int(whole + fraction.ljust(_SCALE[unit], "0")) or None
+
+
+def _as_count(value: object) -> object:
+    """Let people write ``100k``; what is no count is left to be refused."""
+    return (read_count(value) or value) if isinstance(value, str) else value
 
 
 def as_list(value: object) -> object:
@@ -61,6 +84,8 @@ CountOrShare = Annotated[float, Field(ge=0)]
 """A count, or, below 1, a share of the whole."""
 Limit = Annotated[Annotated[int, Field(gt=0)] | None, _reads("none"), _writes("none")]
 """A count, or ``none``."""
+Cap = Annotated[Limit, BeforeValidator(_as_count)]
+"""A count as people write it, such as ``1M``, or ``none``."""
 Minutes = Annotated[Annotated[float, Field(gt=0)] | None, _reads("none"), _writes("none")]
 """A time, or ``none``."""
 Depth = Annotated[Annotated[int, Field(gt=0)] | None, _reads("all"), _writes("all")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from pathlib import Path
 
 from tightfit.data.many_files import Sources, is_many
@@ -72,7 +73,7 @@ def _files(sources: Sequence[object]) -> Iterator[Path]:
     for source in sources:
         if isinstance(source, Sources):
             yield from _files(source.names)
-        if not isinstance(source, str | Path):
+        if not isinstance(source, str | PathLike):
             continue
         path = Path(source)
         if not path.exists() and not is_many(path):

@@ -28,7 +28,8 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
     text.
 
     Args:
-        budget: most trainable parameters allowed; None takes the recipe's cap.
+        budget: most trainable parameters allowed, such as 100_000 or ``"100k"``; None takes the
+            recipe's cap.
         recipe: where the settings start from.
         minutes: wall clock of one fit; None trains to the end of the schedule.
         settings: typed values by dotted name, such as ``{"optim.lr": 5e-4}``. With
@@ -53,7 +54,7 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
     def __init__(
         self,
         *,
-        budget: int | None = None,
+        budget: int | str | None = None,
         recipe: str = DEFAULT_RECIPE,
         minutes: float | None = None,
         settings: Mapping[str, Any] | None = None,

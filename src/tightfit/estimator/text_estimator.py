@@ -53,7 +53,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def __init__(
         self,
         *,
-        budget: int | None = None,
+        budget: int | str | None = None,
         recipe: str = DEFAULT_RECIPE,
         minutes: float | None = None,
         settings: Mapping[str, Any] | None = None,

@@ -22,7 +22,8 @@ class TightfitRegressor(RegressorMixin, TextEstimator):
     R2, as of all regressors.
 
     Args:
-        budget: most trainable parameters allowed; None takes the recipe's cap.
+        budget: most trainable parameters allowed, such as 100_000 or ``"100k"``; None takes the
+            recipe's cap.
         recipe: where the settings start from.
         minutes: wall clock of one fit; None trains to the end of the schedule.
         settings: typed values by dotted name, such as ``{"optim.lr": 5e-4}``. With

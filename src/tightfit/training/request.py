@@ -33,7 +33,8 @@ class TrainOptions(TypedDict, total=False):
             run that is to be repeated.
         model: Hub name, folder, or an embedded model; of several the one that suits the rows is
             chosen. None takes the recipe's.
-        budget: most trainable parameters allowed; None takes the recipe's cap.
+        budget: most trainable parameters allowed, such as 100_000 or ``"100k"``; None takes the
+            recipe's cap.
         seed: of everything that is drawn at random.
         max_steps: end after so many optimiser steps, and shorten the schedule with them.
         limit: train on a stratified sample of this many rows.
@@ -47,7 +48,7 @@ class TrainOptions(TypedDict, total=False):
     validation: Any
     recipe: str
     model: Sequence[str] | str | None
-    budget: int | None
+    budget: int | str | None
     seed: int | None
     max_steps: int | None
     limit: int | None

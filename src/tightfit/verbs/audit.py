@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tightfit.model.adapter_audit import Audit
 
 
-def audit(path: str | Path) -> Audit:
+def audit(path: str | Path | Run) -> Audit:
     """Look into a run, or into a PEFT LoRA adapter folder from anywhere.
 
     Raises:
@@ -33,7 +33,7 @@ def audit(path: str | Path) -> Audit:
     from tightfit.model.adapter_audit import audit_artefact, audit_folder
 
     if run is None:
-        return audit_folder(path)
+        return audit_folder(folder.root)
     found = audit_artefact(run.artefact, run.plan, run.labels)
     proofs = run.proofs if run.folder.proofs.is_file() else {}
     if proofs.get("no_regression", {}).get("kept_start"):

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: str | Path,
+    run: str | Path | Run,
     data: Any = None,
     *,
     recall: Mapping[str, float] | None = None,
     precision: Mapping[str, float] | None = None,
     cost: Mapping[tuple[str, str], float] | None = None,
-    against: str | Path | None = None,
-    also: Sequence[str | Path] = (),
+    against: str | Path | Run | None = None,
+    also: Sequence[str | Path | Run] = (),
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
     missing_text: MissingText | None = None,
@@ -38,7 +38,7 @@ def evaluate(
     """Score a run on labelled rows, with intervals; choose thresholds for what matters.
 
     Args:
-        run: a run folder.
+        run: a run folder, or a run in one.
         data: anything that ``train`` takes; None takes the run's validation rows, which is for
             thresholds alone.
         recall: find at least this share of a label's rows, such as ``{"spam": 0.95}``: the highest

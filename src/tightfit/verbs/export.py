@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    run: str | Path,
+    run: str | Path | Run,
     form: str,
     out: str | Path,
     *,
@@ -39,7 +39,7 @@ def export(
     """Write a run in another form, compare the two, and keep the folder only if they agree.
 
     Args:
-        run: a run folder.
+        run: a run folder, or a run in one.
         form: ``peft``, ``merged``, ``onnx`` or ``onnx-int8``.
         out: the folder to write; it appears when it is complete.
         data: rows on which run and export are compared, besides random batches; labelled ones for

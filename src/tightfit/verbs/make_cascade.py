@@ -43,7 +43,7 @@ class CascadeResult(Shown):
 
 
 def make_cascade(
-    run: str | Path,
+    run: str | Path | Run,
     *,
     max_loss: float = MAX_LOSS,
     confidence: float = CONFIDENCE,
@@ -57,7 +57,7 @@ def make_cascade(
     Both go into the run's ``derived/cascade``, in place of one that is there.
 
     Args:
-        run: a run folder.
+        run: a run folder, or a run in one.
         max_loss: share of rows by which accuracy may fall.
         confidence: that it does not fall by more, on rows like the validation rows.
         data: the rows that the run was trained on, where they are no longer where they were.

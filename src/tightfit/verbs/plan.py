@@ -19,7 +19,7 @@ def plan(
     model: str | None = None,
     *,
     labels: int = PUBLISHED_LABELS,
-    budget: int | None = None,
+    budget: int | str | None = None,
     recipe: str = DEFAULT_RECIPE,
     settings: Settings = (),
 ) -> Plan:

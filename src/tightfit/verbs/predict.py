@@ -51,9 +51,9 @@ class PredictResult(Shown, Written):
 
 
 def predict(
-    run: str | Path,
+    run: str | Path | Run,
     data: Any,
-    out: str | Path,
+    out: str | Path | None = None,
     *,
     keep: Sequence[str] | str = (),
     id_column: str | None = None,
@@ -80,7 +80,7 @@ def predict(
     there; the file is then the same to the byte.
 
     Args:
-        run: a run folder.
+        run: a run folder, or a run in one.
         data: anything that ``train`` takes, or texts; labels are not looked at.
         out: the file to write; it appears when it is complete. It is never one of the inputs.
         keep: columns of ``data`` to hand on, or ``"all"``; one that is named like a column of the
@@ -117,13 +117,9 @@ def predict(
     Raises:
         TightfitError: its subclasses tell what is wrong; no output file is left half-written.
     """
-    progress, out = progress or RichProgress(), Path(out)
-    asked = {
-        "--keep": keep,
-        "--id-column": id_column,
-        "--probabilities": probabilities,
-        "--label-format": label_format,
-    }
+    progress, out = progress or RichProgress(), _named(out)
+    asked: dict[str, object] = {"--keep": keep, "--id-column": id_column}
+    asked |= {"--probabilities": probabilities, "--label-format": label_format}
     _check_form(submission, asked)
     form = Form(label_format or "value", probabilities, submission, escape_formulas)
     check_out(out, escape_formulas=escape_formulas)
@@ -132,7 +128,7 @@ def predict(
     if engine != "torch":
         ensure_train(f"the engine {engine}")
     share = WHOLE if shard is None else Shard.parse(shard)
-    loaded = Run.open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
+    loaded = _open(run, max_length=max_length, max_error=max_error, thresholds=thresholds)
     _check_answers(loaded, form)
     columns = loaded.columns(text_column, missing_text=missing_text, settings=settings)
     check_source(data, columns, labelled=False, progress=progress)
@@ -167,6 +163,25 @@ def predict(
         thresholds={loaded.labels[label]: value for label, value in loaded.thresholds.items()},
         engine=used,
     )
+
+
+def _named(out: str | Path | None) -> Path:
+    """The file to write, which only a call from Python can lack."""
+    if out is None:
+        raise UsageError(
+            "predict writes a file, and there is none to write",
+            next_step="give out='predictions.csv', or call Run.load(run).predict(texts)",
+        )
+    return Path(out)
+
+
+def _open(run: str | Path | Run, **options: Any) -> Run:
+    """The sealed run; one that is given as such keeps its options where none are given anew."""
+    if isinstance(run, Run):
+        own = {"max_length": run.max_length, "max_error": run.max_error}
+        given = {name: value for name, value in options.items() if value is not None}
+        options = {**own, "thresholds": run.asked_thresholds, **given}
+    return Run.open(run, **options)
 
 
 def _opened(data: Any, columns: Columns) -> tuple[Rows, Columns]:

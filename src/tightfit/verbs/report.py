@@ -9,11 +9,11 @@ from tightfit.errors import UsageError
 from tightfit.run import Run
 
 
-def report(run: str | Path, *, out: str | Path | None = None) -> Path:
+def report(run: str | Path | Run, *, out: str | Path | None = None) -> Path:
     """Write a page about a run, with the evaluations since it was sealed; returns where it is.
 
     Args:
-        run: a run folder.
+        run: a run folder, or a run in one.
         out: the file to write; None takes ``derived/report.html`` in the run, whose own page
             stays as it was sealed.
 

@@ -112,16 +112,17 @@ class ValidationLogits:
             MachineError: it cannot be written.
         """
         columns = {
-            "row": _column(self.rows_N),
+            "row": pa.array(self.rows_N),
             "label": _column(self.targets_N),
             "logits": _column(self.logits_NK),
-            "text": _strings(self.texts),
-            "input": _strings(self.inputs or [None] * len(self)),
+            "text": pa.array(self.texts, pa.string()),
+            "input": pa.array(self.inputs or [None] * len(self), pa.string()),
         }
         for name, texts in (("text", self.texts), ("input", self.inputs)):
             if any(isinstance(each, TextPair) for each in texts):
                 sides = zip(*map(_sides, texts), strict=True)
-                columns |= dict(zip((name, f"{name}_pair"), map(_strings, sides), strict=True))
+                both = (pa.array(side, pa.string()) for side in sides)
+                columns |= dict(zip((name, f"{name}_pair"), both, strict=True))
         buffer = BytesIO()
         pq.write_table(pa.table(columns), buffer, compression="zstd")
         storage.write_bytes(path, buffer.getvalue())
@@ -137,10 +138,9 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
         return None
     ensure_train("what is made of validation rows, such as a level of error (max_error),")
     try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-        names = ("logits", "label", "row")
-        logits_NK, targets_N, rows_N = (_array(table[name]) for name in names)
+        table = pq.read_table(path)
+        logits_NK, targets_N = _array(table["logits"]), _array(table["label"])
+        rows_N = table["row"].to_numpy()
     except (pa.ArrowException, OSError, AttributeError, KeyError) as error:
         raise ArtefactError(
             "the record of the validation rows cannot be read",
@@ -153,32 +153,18 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
     return ValidationLogits(task, logits_NK, targets_N, rows_N, texts, inputs)
 
 
-# pa.array and to_numpy look for pandas, which takes longer to load than pyarrow does itself.
-
-
 def _column(values: NDArray[Any]) -> pa.Array:
     """A column of numbers, or of as many numbers in each row."""
-    held = [None, pa.py_buffer(np.ascontiguousarray(values))]
-    flat = pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), values.size, held)
+    flat = pa.array(values.reshape(-1))
     return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
-
-
-def _strings(texts: Sequence[str | None]) -> pa.Array:
-    """A column of texts."""
-    parts = [b"" if text is None else text.encode() for text in texts]
-    ends = np.cumsum([0, *map(len, parts)], dtype=np.int32)
-    there_N = np.array([text is not None for text in texts], dtype=bool)
-    bits = np.packbits(there_N, bitorder="little")
-    held = [pa.py_buffer(each) for each in (ends, b"".join(parts), bits)]
-    return pa.StringArray.from_buffers(len(texts), *held, texts.count(None))
 
 
 def _array(column: pa.ChunkedArray) -> NDArray[Any]:
     """What :func:`_column` made a column of."""
-    flat = column.combine_chunks()
     if not pa.types.is_fixed_size_list(column.type):
-        return np.from_dlpack(flat)
-    return np.from_dlpack(flat.flatten()).reshape(-1, column.type.list_size)
+        return np.asarray(column.to_numpy())
+    flat = column.combine_chunks().flatten().to_numpy()
+    return np.asarray(flat.reshape(-1, column.type.list_size))
 
 
 def _whole(texts: Sequence[str]) -> tuple[str | None, ...]:

@@ -40,10 +40,10 @@ def test_an_answer_loads_nothing_heavy(bert: Path, tmp_path: Path) -> None:
 UNUSED = HEAVY - {"pydantic"} | {"filelock", "huggingface_hub", "platformdirs", "rich"}
 """What a run and its settings need no more than an encoder does; pydantic checks settings."""
 
-FROM_PYTHON = "tightfit.Run.load(sys.argv[1]).predict('a text')"
+FROM_PYTHON = "tightfit.Run.load(sys.argv[1]).predict('a goal')"
 FROM_A_SHELL = """
 from tightfit.cli import main
-sys.argv[:] = ['tightfit', 'predict', sys.argv[1], '--text', 'a text']
+sys.argv[:] = ['tightfit', 'predict', sys.argv[1], '--text', 'a goal']
 try: main()
 except SystemExit as end: assert not end.code
 from pydantic.plugin import _loader

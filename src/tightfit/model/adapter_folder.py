@@ -231,7 +231,7 @@ def _opened(path: Path) -> Iterator[_File]:
     try:
         # The library looks more closely at a header than we do.
         with safe_open(path, framework="np") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         yield _File(path, shapes, map_tensors(path))
     except (OSError, SafetensorError, ModelError) as error:
         pointer = _is_lfs_pointer(path)

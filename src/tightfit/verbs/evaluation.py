@@ -183,7 +183,7 @@ def _targets(run: Run, table: Table, data: Any, columns: Columns) -> NDArray[Any
         found: tuple[str, ...] = ()
         if not isinstance(data, Table | Sources):
             named, where = as_named(data, columns)
-            with suppress(DataError):
+            with suppress(DataError):  # what cannot be read again says nothing of its columns
                 found = known_beside(open_rows(named, where.form), where.label, fault.known)
         if found:
             either = " or ".join(map(repr, found))

@@ -128,10 +128,10 @@ def _begin(
         setup = choose_frugally(setup, progress)
     if dataset.folds is not None:
         setup = choose_by_folds(setup, progress)
-        if limit is not None and setup.solves and limit.left <= 0:
+        if limit is not None and setup.objective == "contrastive" and limit.left <= 0:
             progress.warn(
-                f"{limit.told} are over; one training more takes all its steps, since the scores "
-                "are those of such trainings"
+                f"no time is left of {limit.told}; one training more takes all its steps, since "
+                "the scores are those of such trainings"
             )
     folder = start.create(setup) if stored is None else start.folder
     peers.share(Orders(folder.checkpoints, setup.classifier.plan, setup.decisions))

@@ -86,6 +86,30 @@ def test_the_gate_asks_whether_a_probe_is_surer_with_them(
     assert len(setup.train.targets) == (10 if verdict == "used" else 8)
 
 
+@pytest.mark.parametrize(
+    ("names", "verdict"),
+    [(["HUM", "ENTY"], "left out"), (["GOAL", "BANK"], "used"), (["HUM", "bank"], "used")],
+)
+def test_capitals_that_are_no_words_are_left_out(
+    names: list[int | str], verdict: str, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where most names are such, though a probe were surer with them."""
+    monkeypatch.setattr(label_names, "_loss", lambda *_, unscored, **__: 0.4 if unscored else 0.5)
+    setup, notes = prepared(bert, names)
+    assert setup.decisions.label_names is not None
+    assert setup.decisions.label_names.value == verdict
+    assert ("ENTY, HUM look like abbreviations" in str(notes.said)) == (verdict == "left out")
+
+
+def test_a_description_tells_what_an_abbreviation_means(bert: Path, tmp_path: Path) -> None:
+    """Then the rows are asked as they are of any other name."""
+    file = tmp_path / "labels.toml"
+    file.write_text('HUM = "It is about a goal"\nENTY = "It is about a bank"\n')
+    setup, _ = prepared(bert, ["HUM", "ENTY"], f"data.label_descriptions={file}")
+    assert setup.decisions.label_names is not None
+    assert "log loss" in setup.decisions.label_names.reason
+
+
 def test_its_loss_is_that_of_probes_solved_without_a_row(bert: Path) -> None:
     """A sentence that is the rows themselves makes them surer; a wrong one does not."""
     setup, _ = prepared(bert, ["sport", "money"], "data.label_names=on")

@@ -171,7 +171,8 @@ class Data(Section):
     """Label names in order, where the data does not say."""
     label_names: Literal["auto", "on", "off"] = "auto"
     """Whether a sentence with its name is a training row of each label, where rows are few.
-    ``auto``: where the names tell the rows apart at least as well as other rows do."""
+    ``auto``: where a probe is surer of rows that it did not see with them, and they are no
+    abbreviations."""
     label_descriptions: Descriptions = {}
     """Sentences of your own in place of those, by label: a mapping, or a TOML file of one."""
     text_column: ColumnNames = ("text",)

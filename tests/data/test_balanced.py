@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tightfit.data.balanced import balanced_batch, deal
+from tightfit.data.balanced import balanced_batch, deal, even_parts
 
 TARGETS_N = np.repeat([0, 1, 2, 3, 4, 5], [8, 8, 1, 8, 8, 2])
 
@@ -57,3 +57,23 @@ def test_rows_that_are_alike_come_into_the_same_part() -> None:
     texts = ["a", "b", "c", "d", "a", "e", "f", "a"]
     parts_N = deal([0, 0, 0, 0, 0, 1, 1, 1], texts, 4, seed=0)
     assert len({int(parts_N[row]) for row, text in enumerate(texts) if text == "a"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [([2, 2], 2), ([3, 3, 3], 3), ([9, 9], 4), ([1, 9, 9], 4), ([1, 1, 2], 2), ([1, 3], 3)],
+)
+def test_a_cross_validation_has_no_more_parts_than_a_class_has_rows(
+    rows: list[int], parts: int
+) -> None:
+    """Than half of the classes have, those with a single row aside."""
+    strata = [label for label, count in enumerate(rows) for _ in range(count)]
+    assert even_parts(strata, 4) == parts
+
+
+def test_labels_of_two_rows_each_are_missed_in_equal_measure() -> None:
+    """Else a row is scored by a classifier that has seen less of its class than of the others."""
+    strata = [0, 0, 1, 1, 2, 2]
+    parts_N = deal(strata, list(range(6)), even_parts(strata, 4), seed=0)
+    for part in range(2):
+        assert sorted(np.array(strata)[parts_N == part]) == [0, 1, 2]

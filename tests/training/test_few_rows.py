@@ -186,7 +186,7 @@ def test_a_class_with_a_single_row_does_no_harm(bert: Path) -> None:
     table = Table(texts, labels, source="toys")
     dataset = few_dataset(bert, table)
     assert dataset.folds is not None
-    assert dataset.folds.decision.value == 4
+    assert dataset.folds.decision.value == 3
     assert "'money' has one row, which no training without it can find" in dataset.facts["note"]
 
 

@@ -5,7 +5,9 @@ Both are pure functions of the targets, a seed, and their number.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,23 @@ def balanced_batch(
         own = np.flatnonzero(targets_N == one)
         rows += random.permutation(own)[:class_rows].tolist()
     return rows
+
+
+def even_parts(strata: Strata, most: int) -> int:
+    """How many parts a cross-validation of few rows has: no more than a class has rows.
+
+    Of two rows a class, left out one by one, each is missed most by its own class: a classifier of
+    the others then says anything else, and is right on next to none, however good it is.
+
+    Args:
+        strata: the class of each row, or its labels, which say nothing here.
+        most: parts that are wanted.
+    """
+    if several_labels(strata) is not None:
+        return most
+    # A class with a single row cannot be found in any case.
+    rows = [count for count in Counter(strata).values() if count > 1]
+    return min(most, int(median(rows))) if rows else most
 
 
 def deal(strata: Strata, alike: Sequence[Hashable], folds: int, seed: int) -> NDArray[np.int64]:

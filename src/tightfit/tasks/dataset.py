@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.config import ASKED, Config, Decision
-from tightfit.data.balanced import deal
+from tightfit.data.balanced import deal, even_parts
 from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.holding_out import HeldOut, group_rows, hold_out
 from tightfit.data.label_strata import Strata, one_each
@@ -225,10 +225,10 @@ def _folds_asked(config: Config, strata: Strata, *, given: bool) -> Decision[int
         return None
     if asked:
         return Decision(asked, ASKED)
-    few = f"{each:.3g} rows a class"
     if config.data.task == "rating":  # whose strata are ranges of ratings, not classes
-        few = f"{len(strata):,} rows"
-    return Decision(FEW_FOLDS, f"{few} are too few to hold any out")
+        return Decision(FEW_FOLDS, f"{len(strata):,} rows are too few to hold any out")
+    few = f"{each:.3g} rows a class are too few to hold any out"
+    return Decision(even_parts(strata, FEW_FOLDS), few)
 
 
 def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], seed: int) -> Folds:

@@ -23,7 +23,7 @@ from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
 
 from tightfit.blas_threads import one_blas_thread
-from tightfit.data.balanced import deal
+from tightfit.data.balanced import deal, even_parts
 from tightfit.tasks.linear_probe import ABSENT_MARGIN, LinearMap
 
 MOST_ITERATIONS = 2_000
@@ -238,7 +238,8 @@ def out_of_fold(
         tolerance: largest entry of the gradient at each solution.
     """
     count = len(targets_N) - unscored
-    parts_N = deal(targets_N[:count].tolist(), list(range(count)), STRENGTH_FOLDS, seed)
+    strata = targets_N[:count].tolist()
+    parts_N = deal(strata, list(range(count)), even_parts(strata, STRENGTH_FOLDS), seed)
     parts_N = np.concatenate([parts_N, np.full(unscored, -1)])
     logits_NK = np.empty((count, num_labels))
     for part in np.unique(parts_N[:count]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from tests.command import Recorder, cli, like_result, replace
 from tightfit import errors
+from tightfit.cli import main
 from tightfit.cli.front import APOLOGY
 
 FAULTS = [
@@ -212,3 +214,21 @@ def test_sigterm_ends_a_verb_by_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.exit_code, result.stdout) == (143, "")
     assert "error: terminated\n  next:    give the same command again" in result.stderr
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("result", "searched"),
+    [(like_result({"total": 3}), [False, True]), (errors.DataError("no rows"), [False])],
+)
+def test_no_garbage_is_looked_for_among_what_was_loaded(
+    monkeypatch: pytest.MonkeyPatch, result: object, searched: list[bool]
+) -> None:
+    """The verb works as ever; after a fault what was left open is put away at the end."""
+    at_freeze: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: at_freeze.append(gc.isenabled()))
+    monkeypatch.setattr(sys, "argv", ["tightfit", "plan", "--json"])
+    replace(monkeypatch, "plan", Recorder(result))
+    with pytest.raises(SystemExit):
+        main()
+    assert gc.isenabled()
+    assert at_freeze == searched

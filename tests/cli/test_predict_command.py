@@ -13,8 +13,6 @@ from tests.command import Recorder, cli, like_result, replace
 from tightfit.cli import predict_command as verb
 from tightfit.cli import text_answers
 from tightfit.config import load_config
-from tightfit.model.embedded import MINILM
-from tightfit.model.locate import locate
 from tightfit.storage import RunFolder
 from tightfit.tasks import Predictions, SingleLabel
 
@@ -29,7 +27,8 @@ class ToyRun:
         self.loaded: tuple[Any, ...] = ()
         self.thresholds: dict[int, float] = {}
         self.config, self.path = load_config(), Path("run")
-        self.folder, self.base = RunFolder(self.path), locate(MINILM.name)
+        self.folder = RunFolder(self.path)
+        self.artefact = self.folder.adapter
         self.task = SingleLabel.from_names(NAMES)
 
     def load(self, path: Path, **options: Any) -> ToyRun:

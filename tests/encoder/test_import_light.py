@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import cli
 from tests.encoder.artefacts import moved
 from tests.toy_setups import TEXTS
 from tightfit import TrainResult
+from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.encoder import open_classifier
 from tightfit.model.artefact import save_artefact
 
@@ -62,3 +64,18 @@ def test_a_first_answer_of_a_run_loads_what_it_needs(finished: TrainResult, answ
     verbs = {name for name in loaded if name.endswith("_command")}
     assert verbs == ({"tightfit.cli.predict_command"} if answer == FROM_A_SHELL else set())
     assert not {"tightfit.data.sources", "tightfit.data.facts", "tightfit.verbs"} & loaded
+
+
+def test_a_first_answer_opens_one_tokenizer(
+    finished: TrainResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's own, which also tells whether texts can be read; a second takes 30 ms, and 6 MB."""
+    opened, of = set(), TextTokenizer.of
+
+    def noted(folder: Path) -> TextTokenizer:
+        opened.add(folder)
+        return of(folder)
+
+    monkeypatch.setattr(TextTokenizer, "of", noted)
+    assert cli("predict", str(finished.run), "--text", "a goal").exit_code == 0
+    assert opened <= {finished.run / "adapter"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from tests.fixtures import Encoders
 from tests.model.test_lean import batch_of, busy_classifier, gradients
 from tests.toy_setups import TEXTS, toy_classifier, toy_plan
 from tests.toys import WITH_MEAN
+from tightfit.encoder import AdapterWeights
 from tightfit.encoder.on_torch import all_logits
+from tightfit.encoder.tensors import Stored
 from tightfit.errors import SettingsError
-from tightfit.families import FAMILIES
+from tightfit.families import FAMILIES, mean_block
 from tightfit.model.encoders import layer_stack
 from tightfit.model.lean import LeanEncoder
 
@@ -96,6 +99,24 @@ def test_the_block_is_frozen_and_listed(bert: Path) -> None:
     assert set(plan.mean_block) <= set(plan.saved_constants)
     assert plan.total == toy_plan(bert, "head.kind=auto").total
     assert type(plan).from_json(plan.to_json()) == plan
+
+
+def _half(name: str, value: float) -> Stored:
+    """Such a tensor of the block, in fp16."""
+    matrix = name.endswith(".weight") and "LayerNorm" not in name
+    return Stored((np.eye(512) if matrix else np.ones(512)).astype("<f2") * value, "F16")
+
+
+def test_the_block_is_told_without_a_copy() -> None:
+    """A first answer waits for it; one number that is another makes it no such block."""
+    bert = FAMILIES["bert"]
+    stored = {name: _half(name, value) for name, value in mean_block(bert, 0).items()}
+    tracemalloc.start()
+    assert AdapterWeights(tensors=stored).mean_block(bert, 0) == tuple(stored)
+    assert tracemalloc.get_traced_memory()[1] < 512 * 512
+    tracemalloc.stop()
+    next(x for x in stored.values() if x.raw.ndim == 2).raw[3, 5] = 0.5
+    assert AdapterWeights(tensors=stored).mean_block(bert, 0) == ()
 
 
 @pytest.mark.parametrize("family", ["modernbert", "deberta-v2", "albert"])

@@ -8,6 +8,7 @@ predictions that were complete before it.
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import shlex
@@ -114,6 +115,9 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
     Raises:
         typer.Exit: after an error, with its code.
     """
+    if not gc.isenabled():  # main turned it off; a verb may work for hours
+        gc.freeze()
+        gc.enable()
     front = Front(sys.stdout)
     try:
         with redirect_stdout(sys.stderr), _ended_by_words():

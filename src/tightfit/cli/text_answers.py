@@ -68,7 +68,7 @@ def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> 
     objects: list[dict[str, Any]] = []
     truncated = empty = 0
     for number, chunk in enumerate(_chunks(texts, style.at_once)):
-        if number == 0 and (unread := unlike_training(run.base.folder, run.folder.data, chunk)):
+        if number == 0 and (unread := unlike_training(run.artefact, run.folder.data, chunk)):
             front.show(f"warning: {unread}")
         found, reasons = run.explain(chunk) if style.explain else (run.predict(chunk), None)
         truncated += found.truncated

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import UsageError
 from tightfit.extras import ensure
+
+if TYPE_CHECKING:
+    from tightfit.budget.parameter_plan import Plan
 
 Format = Literal["peft", "merged", "onnx", "onnx-int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)

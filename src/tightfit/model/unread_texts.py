@@ -38,7 +38,7 @@ def unlike_training(folder: Path, data: Path, texts: Sequence[str]) -> str | Non
     was trained on; None where it can, or where of the latter nothing is known.
 
     Args:
-        folder: of the encoder.
+        folder: of the run's tokenizer, which its classifier has open already.
         data: ``data.json`` of the run.
         texts: some of those to be answered.
     """

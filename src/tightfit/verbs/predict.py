@@ -234,7 +234,7 @@ def _with_engine(
     first = next(records, None)
     if first is None:
         return run, records, "torch"
-    unread = unlike_training(run.base.folder, run.folder.data, first.texts)
+    unread = unlike_training(run.artefact, run.folder.data, first.texts)
     if unread is not None:
         progress.warn(unread)
     if asked == "torch":

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 import tightfit
 from tests.fixtures import Encoders
@@ -105,7 +105,7 @@ def test_the_better_one_beyond_the_error(
     decision = found.decisions["encoder"]
     assert decision.value == str(encoders(winner))
     assert "of 48 rows that it did not see" in decision.reason
-    assert ("within the error; it costs less time" in decision.reason) == (winner == "bert")
+    assert ("within the error; it costs least" in decision.reason) == (winner == "bert")
     assert any(line.startswith(f"encoder {encoders(winner)}: ") for line in notes.said)
     assert any(line.startswith("choosing took ") for line in notes.said)
 
@@ -168,14 +168,43 @@ def test_a_prefix_is_tried_both_ways(
         assert variants(config.with_values({"model.prefix": asked}).model) == [("toy", due)]
 
 
-def test_few_rows_or_no_time_take_the_cheapest(encoders: Encoders) -> None:
-    """And say so."""
-    config = auto(encoders("bert"), encoders("roberta"))
+def deeper(source: Path, folder: Path) -> Path:
+    """The same encoder with a layer more."""
+    config = AutoConfig.from_pretrained(source, num_hidden_layers=3)
+    AutoModel.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    return folder
+
+
+def test_without_time_it_is_the_cheapest_and_on_few_rows_the_largest(
+    encoders: Encoders, tmp_path: Path
+) -> None:
+    """And says so."""
+    small = encoders("bert")
+    config = auto(small, deeper(small, tmp_path / "large"))
     found = chosen(config, rows=12)
-    assert found.decisions["encoder"].reason.startswith("it costs least, and 9 rows are too few")
+    assert found.source.name.endswith("large")
+    assert (
+        found.decisions["encoder"].reason == "it is the largest, and 9 rows are too few to compare"
+    )
     late = TimeLimit(1.0, time.monotonic() - 60.0)
-    reason = chosen(config, rows=120, limit=late).decisions["encoder"].reason
-    assert reason == "it costs least, and there is no time to compare"
+    for rows, why in ((120, "there is no time to compare"), (12, "9 rows are too few to compare")):
+        found = chosen(config, rows=rows, limit=late)
+        assert found.source.folder == small
+        assert found.decisions["encoder"].reason == f"it costs least, and {why}"
+
+
+@pytest.mark.parametrize(("small", "due"), [(0.56, "large"), (1.0, "bert")])
+def test_on_few_rows_a_smaller_one_must_be_better_beyond_the_error(
+    small: float, due: str, encoders: Encoders, tmp_path: Path, judged: Any
+) -> None:
+    """On many the larger one must."""
+    folders = encoders("bert"), deeper(encoders("bert"), tmp_path / "large")
+    judged({folders[0].name: small, "large": 0.5})
+    found = chosen(auto(*folders), rows=24)
+    assert found.source.folder == (folders[1] if due == "large" else folders[0])
+    if due == "large":
+        assert found.decisions["encoder"].reason.endswith("within the error; it is the largest")
 
 
 def test_without_comparing_the_one_that_reads_them_is_taken(

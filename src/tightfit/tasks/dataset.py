@@ -68,6 +68,12 @@ class Dataset:
     """How much each row counts; None is as much as every other."""
     validation_weights: NDArray[np.float64] | None = None
 
+    @property
+    def few(self) -> bool:
+        """Whether a class has no more rows on average than :data:`FEW_ROWS`."""
+        classes = len(set(self.train_targets.tolist())) if self.task.one_class else 0
+        return bool(classes) and len(self.train_targets) <= FEW_ROWS * classes
+
 
 def read_dataset(
     config: Config,

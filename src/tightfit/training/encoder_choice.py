@@ -3,7 +3,9 @@
 An encoder that cannot read the texts is out, if another can. Of the others, each with and without
 the prefix that it was trained for, the linear probe on means decides. Each takes the place of a
 cheaper one only where it is better by more than the error. Where nothing can be compared, it is the
-cheapest that reads the texts well.
+cheapest that reads the texts well. Where rows are few it is the other way round: the largest one,
+unless another is better by more than the error. Its steps take seconds then, and once trained it
+was better where the probe could not tell (docs/experiments/encoder-choice.md).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from tightfit.model.unread_texts import warning_of
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.frozen_probe import (
-    FEW_ROWS,
+    LEAST_ROWS,
     FrozenProbe,
     Scores,
     compared_words,
@@ -123,8 +125,8 @@ class _Choice:
         rows = len(self.probe.dataset.train_texts)
         if len(readable) == 1:
             return self._chosen(readable[0], "it reads the texts", None, gone)
-        readable.sort(key=self._cost)
-        if rows < FEW_ROWS:
+        readable.sort(key=self._size if self._few else self._cost)
+        if rows < LEAST_ROWS:
             return self._unseen(readable, f"{rows} rows are too few to compare", gone)
         self.probe = self.probe.first(self._few_tokens(readable))
         affordable = self._affordable(readable)
@@ -140,10 +142,10 @@ class _Choice:
     def _unseen(self, variants: Sequence[Source], why: str, gone: Sequence[str]) -> ChosenEncoder:
         """The first of them, or of those that read better, where none can be compared."""
         seen = {each.folder: _read(self.probe, each) for each in variants}
-        first = seen[variants[0].folder]
+        first, merit = seen[variants[0].folder], self._merit
         best = min(variants, key=lambda each: seen[each.folder].pieces)
         if first.verdict == "reads" or best.folder == variants[0].folder:
-            return self._chosen(variants[0], f"it costs least, and {why}", why, gone)
+            return self._chosen(variants[0], f"it {merit}, and {why}", why, gone)
         words = f"it reads the texts better, and {why}: {seen[best.folder]}, not {first.pieces:.1f}"
         return self._chosen(best, words, why, gone)
 
@@ -165,6 +167,20 @@ class _Choice:
                     reads.remove(source)
                     words[source.name] = f"{source.name} is not compared: {error.what}"
         return reads or list(variants)[:1], list(words.values())
+
+    @property
+    def _few(self) -> bool:
+        """Whether rows are few, and time is not."""
+        return self.limit is None and self.probe.dataset.few
+
+    @property
+    def _merit(self) -> str:
+        """What the first of several has for it."""
+        return "is the largest" if self._few else "costs least"
+
+    def _size(self, source: Source) -> tuple[float, int]:
+        """The largest encoder first, as it is before it has a prefix."""
+        return -float(network_of(source).multiplications), len(source.prefix)
 
     def _cost(self, source: Source) -> float:
         """Multiplications of a pass over the sample."""
@@ -201,7 +217,7 @@ class _Choice:
             {f"with {n}": scores for n, scores in of_name.items()}, self.probe.metric
         )
         if max(of_name, key=lambda name: float(of_name[name].mean())) != best.name:
-            told += ", within the error; it costs less time"
+            told += f", within the error; it {self._merit}"
         pair = {
             f"with {each.prefix!r} before each" if each.prefix else "as it is": self._scores(each)
             for each in variants

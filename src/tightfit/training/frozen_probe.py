@@ -36,7 +36,7 @@ from tightfit.training.precision import decide_precision
 COMPARED_ROWS = 512
 """Rows of the sample at most: a difference of some two points then shows beyond its error."""
 
-FEW_ROWS = 10
+LEAST_ROWS = 10
 """With fewer there is nothing to compare."""
 
 WARM_UP_ROWS, TIMED_ROWS = 2, 32
@@ -98,7 +98,7 @@ class FrozenProbe:
             return self._fitting[key]
         a_row = self.seconds_a_row(source)
         fitting = int(max(0.0, seconds) / a_row) if a_row else len(self.rows_N)
-        fits = self if fitting >= len(self.rows_N) else self.first(max(fitting, FEW_ROWS))
+        fits = self if fitting >= len(self.rows_N) else self.first(max(fitting, LEAST_ROWS))
         return self._fitting.setdefault(key, fits)
 
     def seconds_a_row(self, source: Source) -> float:

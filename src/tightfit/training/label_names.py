@@ -19,7 +19,7 @@ from tightfit.config import ASKED, Config, Decision, Use
 from tightfit.data.name_sentences import sentences
 from tightfit.data.readability import readability
 from tightfit.data.text_tokenizer import TextTokenizer
-from tightfit.tasks.dataset import FEW_ROWS, Dataset
+from tightfit.tasks.dataset import Dataset
 from tightfit.tasks.solved_head import out_of_fold
 from tightfit.training.probe import frozen_features
 from tightfit.training.setup import Answers, Setup
@@ -35,12 +35,12 @@ def name_texts(config: Config, dataset: Dataset) -> list[str]:
     """A sentence for each label, in their order; none where names are no use or not wanted."""
     if not dataset.task.one_class:
         return []
-    each = len(dataset.train_targets) / max(1, len(set(dataset.train_targets.tolist())))
+    rows = len(dataset.train_targets)
     wanted = config.data.label_names != "off" and config.optim.objective != "cross-entropy"
     # A sentence is one text, and says nothing of how two belong together.
     wanted = wanted and not config.data.pair
     # Where there are no rows the names are all there is.
-    if each > FEW_ROWS or (each and not wanted):
+    if rows and not (dataset.few and wanted):
         return []
     found = sentences(dataset.task.names, config.data.label_descriptions)
     texts = [text for text in found if text is not None]

@@ -17,7 +17,7 @@ from tightfit.families import Pooling, family_of
 from tightfit.methods import METHODS
 from tightfit.model.locate import Source
 from tightfit.training.frozen_probe import (
-    FEW_ROWS,
+    LEAST_ROWS,
     FrozenProbe,
     Scores,
     compared_words,
@@ -44,7 +44,7 @@ def decide_pooling(
     if reason is not None:
         return Decision("first", reason)
     rows = len(dataset.train_texts)
-    if rows < FEW_ROWS:
+    if rows < LEAST_ROWS:
         return Decision("mean", f"{rows} rows are too few to compare it with the first token")
     try:
         if seconds is not None:

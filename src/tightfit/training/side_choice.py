@@ -38,7 +38,7 @@ from tightfit.model.pair_reader import PairReader
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.frozen_probe import (
-    FEW_ROWS,
+    LEAST_ROWS,
     FrozenProbe,
     compared_words,
     gain_and_error,
@@ -88,7 +88,7 @@ def decide_side(
         )
     if config.head.side != "auto":
         return Decision(config.head.side, ASKED)
-    if len(dataset.train_texts) < FEW_ROWS:
+    if len(dataset.train_texts) < LEAST_ROWS:
         return Decision(0, f"{len(dataset.train_texts)} rows are too few to tell whether it helps")
     needless = _why_needless(config, dataset) if config.data.pair else None
     if needless is not None:

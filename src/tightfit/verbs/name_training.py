@@ -15,7 +15,7 @@ from tightfit.model.artefact import save_artefact
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.training.encoder_choice import choose_encoder
-from tightfit.training.frozen_probe import FEW_ROWS
+from tightfit.training.frozen_probe import LEAST_ROWS
 from tightfit.training.importance import HEAD_ALONE
 from tightfit.training.label_names import name_texts
 from tightfit.training.objective import why_unsolved
@@ -83,7 +83,7 @@ def _setup(read: ReadRequest, progress: Progress) -> Setup:
     sentences = name_texts(config, read.dataset)
     dataset = replace(read.dataset, facts={**read.dataset.facts, "sentences": sentences})
     # No sentence can tell which encoder is better, but each whether it reads them.
-    few = sentences[: FEW_ROWS - 1]
+    few = sentences[: LEAST_ROWS - 1]
     as_rows = replace(dataset, train_texts=few, train_targets=np.arange(len(few)))
     encoder = choose_encoder(config, as_rows, None, progress)
     source, pooling = encoder.source, decide_pooling(encoder.probe, encoder.source)

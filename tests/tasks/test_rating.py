@@ -183,6 +183,15 @@ def test_two_models_are_compared_by_their_errors(task: Rating) -> None:
     assert found.sentence.startswith("better by ")
 
 
+def test_models_of_other_rows_are_compared_in_the_unit_of_the_ratings(task: Rating) -> None:
+    """Each answers in deviations from a mean of its own: the same ratings are no difference."""
+    targets_N = np.array(RATINGS * 10)
+    other = Rating(30.0, 10.0)
+    both = (each.predictions(each.wanted(targets_N)) for each in (task, other))
+    (found,) = task.compare(targets_N, *both)
+    assert found.difference == pytest.approx(0)
+
+
 def test_an_export_agrees_within_a_hundredth(task: Rating) -> None:
     """Of a deviation; what it is expected to lose of R2 is its squared difference."""
     ours_N1 = np.array([[0.0], [1.0]])

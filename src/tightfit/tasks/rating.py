@@ -264,7 +264,8 @@ class Rating(Task):
         """By mean absolute error, and by rank correlation."""
         from tightfit.metrics.ratings import compare_ratings
 
-        found = (self.values(each.probabilities) for each in (ours, theirs))
+        # By its own task: a run on other rows has another mean and scale.
+        found = (each.task.values(each.probabilities) for each in (ours, theirs))
         return (compare_ratings(targets_N, *found),)
 
     def agreement(self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any]) -> float:

@@ -189,6 +189,17 @@ class RidgeProblem:
         weight_KF = self.weight_KF / self.standard.scale_F
         return LinearMap(weight_KF, self.wanted_NK.mean(axis=0) - weight_KF @ self.standard.mean_F)
 
+    def unseen(self, parts_N: NDArray[np.int64] | None) -> NDArray[np.float64]:
+        """What solutions on the rows of all other parts give; None is a part for each row."""
+        if parts_N is None:
+            return self.unseen_NK
+        found_NK = np.empty_like(self.wanted_NK)
+        for part in np.unique(parts_N):
+            own_N = parts_N == part
+            found = RidgeProblem.of(self.x_NF[~own_N], self.wanted_NK[~own_N]).solve()
+            found_NK[own_N] = self.x_NF[own_N] @ found.weight_KF.T + found.bias_K
+        return found_NK
+
     def residual(self, found: LinearMap) -> float:
         """The largest entry of the objective's gradient at a map of the features as given.
 

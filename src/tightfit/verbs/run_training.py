@@ -134,7 +134,8 @@ def _begin(
                 "the scores are those of such trainings"
             )
     folder = start.create(setup) if stored is None else start.folder
-    peers.share(Orders(folder.checkpoints, setup.classifier.plan, setup.decisions))
+    plan = setup.classifier.plan
+    peers.share(Orders(folder.checkpoints, plan, setup.decisions, setup.out_of_fold))
     return setup, folder
 
 

@@ -180,12 +180,12 @@ def _config(
     """Settings as far as the adapter tells them; the rest are defaults that trained nothing."""
     defaults, told = load_config(), adapter.settings
     longest = longest_text(source, load_tokenizer(source))
-    facts = adapter.folder / FACTS_FILE
+    file = adapter.folder / FACTS_FILE  # written by our own export
+    facts = storage.read_json(file) if file.is_file() else {}
     if max_length is not None:
         length = check_max_length(max_length, longest)
     else:
-        usual = defaults.predict.max_length
-        length = int(storage.read_json(facts)["max_length"]) if facts.is_file() else usual
+        length = int(facts.get("max_length", defaults.predict.max_length))
         length = length if longest is None else min(length, longest)
     ranks = [shape[0] for name, shape in adapter.shapes.items() if name.endswith("lora_A.weight")]
     return defaults.with_values(
@@ -198,6 +198,7 @@ def _config(
             "adapters.rslora": bool(told.get("use_rslora", False)),
             "adapters.dropout": told.get("lora_dropout", 0.0),
             "data.labels": names,
+            "data.pair": facts.get("pair", False),
             "data.max_length": length,
             "predict.max_length": length,
         }

@@ -195,11 +195,16 @@ def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:
     for side, (more, texts, targets) in sides.items():
         if more:
             facts[f"{side}_fingerprint"] = Table(texts, targets.tolist()).fingerprint()
-    own = Dataset(found.task, train_texts, train_targets, held_texts, held_targets, facts)
-    weights = found.train_weights, found.validation_weights
-    sizes = len(train_texts), len(held_texts)
-    both = [_as_usual(each, size) for each, size in zip(weights, sizes, strict=True)]
-    return replace(own, train_weights=both[0], validation_weights=both[1])
+    return Dataset(
+        found.task,
+        train_texts,
+        train_targets,
+        held_texts,
+        held_targets,
+        facts,
+        train_weights=_as_usual(found.train_weights, len(train_texts)),
+        validation_weights=_as_usual(found.validation_weights, len(held_texts)),
+    )
 
 
 def _longer(

@@ -188,9 +188,7 @@ class Rating(Task):
         weights_N: NDArray[np.float64] | None = None,
     ) -> LinearMap:
         """A ridge, its penalty chosen by leave-one-out."""
-        from tightfit.tasks.linear_probe import fit_ridge
-
-        return fit_ridge(features_NF, self.wanted(targets_N))
+        return self.head_problem(features_NF, targets_N).solve()
 
     def head_problem(
         self, features_NF: NDArray[Any], targets_N: NDArray[np.float64]

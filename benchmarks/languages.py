@@ -31,7 +31,7 @@ from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.model.locate import locate
 from tightfit.progress import RichProgress
 from tightfit.tasks import SingleLabel
-from tightfit.tasks.linear_probe import fit_probe, fit_ridge
+from tightfit.tasks.linear_probe import RidgeProblem, fit_probe
 from tightfit.training.frozen_probe import both_features, tokens_of
 from tightfit.training.side_choice import MOST_BUCKETS, factor_of
 from tightfit.training.side_solver import SideSolver
@@ -107,7 +107,7 @@ def _stack(name: str, texts: list[str], ids_N: Ids, held: list[str]) -> tuple[Id
     plan, features_NF = SidePlan(MOST_BUCKETS, task.outputs), _means(name, texts)
     side = SideSolver(plan, task, (texts, ids_N), seed=0)
     factor = factor_of(task, task.unseen(features_NF, ids_N), side.unseen(), ids_N)
-    found = fit_ridge(features_NF, task.wanted(ids_N))
+    found = RidgeProblem.of(features_NF, task.wanted(ids_N)).solve()
     logits_MK = _means(name, held) @ found.weight_KF.T + found.bias_K
     logits_MK += factor * side.head.logits(held)
     return logits_MK.argmax(1), found.weight_KF.size + found.bias_K.size + plan.parameters

@@ -100,6 +100,20 @@ def test_classes_come_back_as_they_came(labels: Any, make: Make) -> None:
     assert 0 <= made.score(TEXTS, labels, sample_weight=WEIGHTS) <= 1
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_the_order_of_declared_labels_changes_no_answer(several: bool, make: Make) -> None:
+    """Answers, and columns of probabilities, go with ``classes_`` all the same."""
+    labels = [[each] for each in TWO.tolist()] if several else TWO.tolist()
+    made = make(settings={"data.labels": ["yes", "no"]}).fit(TEXTS, labels)
+    assert made.run_.labels == ("yes", "no")
+    said = made.predict(TEXTS).tolist()
+    assert sum(one == other for one, other in zip(said, labels, strict=True)) > 0.7 * COUNT
+    likely = made.classes_[made.predict_proba(TEXTS).argmax(1)]
+    assert (likely == TWO).mean() > 0.7
+    likely = made.classes_[(made.decision_function(TEXTS).reshape(COUNT, -1)[:, -1] > 0) * 1]
+    assert (likely == TWO).mean() > 0.7
+
+
 def test_probabilities_and_decisions(fitted: TightfitClassifier) -> None:
     """A column a class, sums of one; of two classes one number decides."""
     probabilities_NK = fitted.predict_proba(TEXTS)

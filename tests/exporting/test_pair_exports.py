@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, pipeline
 from tests.data.test_pair_tokens import random_pairs
 from tests.exports import NAMES, by_itself, toy_run, wide_encoder
 from tests.toys import SMALL
-from tightfit import Run
+from tightfit import Run, import_adapter
 from tightfit.data.text_pair import TextPair
 from tightfit.errors import ProofError
 from tightfit.exporting import formats
@@ -23,6 +23,7 @@ from tightfit.exporting.exporter import Rows, export
 from tightfit.exporting.format_names import FORMATS
 from tightfit.families import reads_segments
 from tightfit.families.sizes import read_object
+from tightfit.progress import Progress
 from tightfit.verbs.write_export import _sample_texts
 
 PAIRS = [TextPair("", ""), *random_pairs(30, 40)]
@@ -95,6 +96,20 @@ def test_the_example_answers_a_pair_a_line(form: Any, runs_of: Runs, tmp_path: P
     assert agreement == 1 or (form == "onnx-int8" and agreement > 0.8)
     with pytest.raises(AssertionError, match="line 2 is not two texts with a tab between"):
         by_itself(tmp_path, [pairs[0], "one text"])
+
+
+def test_an_adapter_that_comes_back_reads_pairs(runs_of: Runs, tmp_path: Path) -> None:
+    """Both texts joined would be another text, and its answers others."""
+    run = runs_of("bert")
+    export(run, "peft", tmp_path / "out", ROWS)
+    made = import_adapter(
+        tmp_path / "out", run.base.name, out=tmp_path / "run", progress=Progress()
+    )
+    again = Run.load(made.run)
+    assert again.config.data.pair
+    pairs = [(pair.first, pair.second) for pair in PAIRS]
+    found, wanted = (each.predict(pairs).probabilities for each in (again, run))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_a_tokenizer_that_loses_segments_is_refused(

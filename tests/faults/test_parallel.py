@@ -102,6 +102,19 @@ def test_two_processes_are_one(home: Path) -> None:
         np.testing.assert_allclose(tensor, weights[1][name], atol=1e-5)
 
 
+ALONE = ("train.patience=1", "train.folds=2")
+"""What the first process decides: when to stop, and scores of trainings of its own."""
+
+
+@pytest.mark.parametrize("setting", ALONE)
+def test_both_end_together(home: Path, tmp_path: Path, setting: str) -> None:
+    """Where one alone knew of it, the other waited for ever."""
+    said = words(home, tmp_path / "run", "--set", setting, "--set", "optim.lr=1e-6")
+    for program in together([sys.executable, *TIGHTFIT, *said], 2):
+        program.communicate(timeout=120)
+        assert program.returncode == 0
+
+
 def children(process: Program) -> list[int]:
     """The workers that a launcher has started."""
     found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("utf-8")

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, SettingsError
 from tightfit.tasks import read_task
-from tightfit.tasks.linear_probe import PENALTIES, RidgeProblem, fit_ridge, leave_one_out
+from tightfit.tasks.linear_probe import PENALTIES, RidgeProblem
 from tightfit.tasks.rating import Rating
 
 RATINGS = [1.0, 2.0, 4.0, 5.0]
@@ -97,8 +97,9 @@ def test_the_probe_is_the_ridge_that_leaves_each_row_out_best() -> None:
     }
     best = min(found, key=lambda alpha: float(((found[alpha] - wanted_N1[:, 0]) ** 2).mean()))
     assert PENALTIES[0] * 30 < best < PENALTIES[-1] * 30  # so that the choice means something
-    assert leave_one_out(features_NF, wanted_N1)[:, 0] == pytest.approx(found[best], abs=1e-8)
-    ours = fit_ridge(features_NF, wanted_N1)
+    problem = RidgeProblem.of(features_NF, wanted_N1)
+    assert problem.unseen_NK[:, 0] == pytest.approx(found[best], abs=1e-8)
+    ours = problem.solve()
     theirs_N = Ridge(alpha=best).fit(x_NF, wanted_N1[:, 0]).predict(x_NF)
     assert features_NF @ ours.weight_KF[0] + ours.bias_K[0] == pytest.approx(theirs_N, abs=1e-5)
 
@@ -121,7 +122,7 @@ def test_a_feature_that_stands_still_has_no_weight() -> None:
     features_NF = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     features_NF[:, 1] = 0.1
     wanted_N1 = features_NF[:, :1].astype(np.float64)
-    assert fit_ridge(features_NF, wanted_N1).weight_KF[0, 1] == 0.0
+    assert RidgeProblem.of(features_NF, wanted_N1).solve().weight_KF[0, 1] == 0.0
 
 
 def test_answers_are_in_the_unit_of_the_ratings(task: Rating) -> None:
@@ -181,6 +182,15 @@ def test_two_models_are_compared_by_their_errors(task: Rating) -> None:
     (found,) = task.compare(targets_N, *both)
     assert found.difference < 0
     assert found.sentence.startswith("better by ")
+
+
+def test_models_of_other_rows_are_compared_in_the_unit_of_the_ratings(task: Rating) -> None:
+    """Each answers in deviations from a mean of its own: the same ratings are no difference."""
+    targets_N = np.array(RATINGS * 10)
+    other = Rating(30.0, 10.0)
+    both = (each.predictions(each.wanted(targets_N)) for each in (task, other))
+    (found,) = task.compare(targets_N, *both)
+    assert found.difference == pytest.approx(0)
 
 
 def test_an_export_agrees_within_a_hundredth(task: Rating) -> None:

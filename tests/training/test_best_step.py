@@ -14,6 +14,7 @@ from tests.toy_setups import SHORT, toy_job, toy_loop
 from tightfit.errors import SettingsError
 from tightfit.model.classifier import predict_logits
 from tightfit.progress import Progress
+from tightfit.training.cross_validate import cross_validate
 from tightfit.training.setup import merit
 
 RISING = [
@@ -37,6 +38,17 @@ def test_the_best_step_is_that_of_the_metric(metric: str, bert: Path, tmp_path: 
     best = fitted.history[fitted.counters.best_step]
     assert best.get("eval_macro_f1", found) == pytest.approx(found)
     assert ("eval_macro_f1" in best) == (metric == "macro_f1")
+
+
+def test_scores_out_of_fold_are_of_every_row(bert: Path, tmp_path: Path) -> None:
+    """Also where time is short, and evaluations would score a sample."""
+    setup = cross_validate(toy_job(bert, "train.folds=2", "train.metric=macro_f1"), Progress())
+    short = replace(setup, eval_subset=setup.eval_subset.sample(20, 0))
+    last = toy_loop(short, tmp_path).fit().history[-1]
+    assert setup.out_of_fold is not None
+    logits_NK = setup.out_of_fold.trained.logits_NK
+    due = f1_score(setup.validation.targets, logits_NK.argmax(1), average="macro")
+    assert last["eval_macro_f1"] == pytest.approx(due)
 
 
 def test_patience_counts_by_the_metric(bert: Path, tmp_path: Path) -> None:

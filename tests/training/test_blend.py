@@ -113,6 +113,19 @@ def test_a_share_that_is_asked_for_is_taken(start: str, bert: Path) -> None:
     torch.testing.assert_close(kept["classifier.weight"], (begun + end["classifier.weight"]) / 2)
 
 
+def test_the_history_has_the_loss_of_what_is_kept(bert: Path, tmp_path: Path) -> None:
+    """As the proof and the final scores have it, for the curve on the page."""
+    data = write_jsonl(tmp_path / "rows.jsonl", toy_rows(200))
+    settings = [*SHORT, *LEARNS, "train.blend=0.25", "data.validation_rows=0.25"]
+    out = tmp_path / "run"
+    told = train(data, model=str(bert), settings=settings, progress=Notes(), out=out)
+    run = Run.open(told.run)
+    assert run.decisions.blend == Decision(0.25, "asked for")
+    (best,) = (row for row in run.history if row["step"] == told.best_step)
+    assert best["eval_loss"] == run.proofs["no_regression"]["loss"]
+    assert best["eval_loss"] == pytest.approx(run.metrics.validation.log_loss, rel=0.1)
+
+
 def test_a_share_that_is_worse_than_the_start_is_not_kept(bert: Path) -> None:
     """The whole is, which the loop has held against the start."""
     setup, before, fitted = trained(bert, "train.blend=0.5")

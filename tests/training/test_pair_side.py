@@ -28,7 +28,7 @@ from tightfit.model.side_head import SIDE_FILE
 from tightfit.storage import read_json
 from tightfit.tasks import Rating
 from tightfit.tasks.dataset import read_dataset
-from tightfit.tasks.linear_probe import leave_one_out
+from tightfit.tasks.linear_probe import RidgeProblem
 from tightfit.training.frozen_probe import FrozenProbe
 from tightfit.training.side_choice import decide_side, kept_beside, weigh_side
 from tightfit.training.side_solver import SideSolver
@@ -120,7 +120,7 @@ def test_of_ratings_it_is_a_ridge(encoder: Path) -> None:
     solver = SideSolver(plan, task, (pairs_of(given), ratings_N), seed=0, pairs=reader)
     assert solver.is_solved(solver.head.times(0.3, kept=0.7), 0.3).ok
     wanted_N1 = task.wanted(ratings_N)
-    theirs_N1 = leave_one_out(reader.features(pairs_of(given)), wanted_N1)
+    theirs_N1 = RidgeProblem.of(reader.features(pairs_of(given)), wanted_N1).unseen_NK
     np.testing.assert_allclose(solver.unseen(), theirs_N1, atol=1e-4)
     factor = weigh_side(task, np.zeros((60, 1), np.float32), solver.unseen(), ratings_N)
     assert factor.value > 0.5

@@ -11,9 +11,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from tests.toy_setups import toy_settings
+from tests.toy_setups import toy_job, toy_settings
 from tightfit.errors import ArtefactError, MachineError, SettingsError
-from tightfit.training.distributed_worker import check_parallel
+from tightfit.progress import Progress
+from tightfit.training.callbacks import EarlyStop
+from tightfit.training.cross_validate import cross_validate
+from tightfit.training.distributed_worker import Orders, check_parallel, work
+from tightfit.training.loop import Loop
 from tightfit.training.parallel import Group, Peers, join_peers
 from tightfit.training.setup import Counters
 
@@ -119,3 +123,20 @@ def test_minutes_need_one_process(bert: Path) -> None:
     check_parallel(config, Peers())
     with pytest.raises(SettingsError, match="--minutes times the steps of one process"):
         check_parallel(config, two)
+
+
+def test_a_worker_ends_and_scores_after_the_same_steps(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stops early stops alone otherwise, and leaves the others to wait for it."""
+    setup = cross_validate(toy_job(bert, "train.folds=2", "train.patience=1"), Progress())
+    loops: list[Loop] = []
+    monkeypatch.setattr(Loop, "fit", lambda loop: loops.append(loop))
+    orders = Orders(tmp_path, setup.classifier.plan, setup.decisions, setup.out_of_fold)
+    peers = Peers()
+    monkeypatch.setattr(peers, "share", lambda _: orders)
+    work(setup.config, setup.dataset, peers)
+    (loop,) = loops
+    assert loop.state.setup.out_of_fold is setup.out_of_fold
+    assert not loop.state.setup.chooses
+    assert any(isinstance(each, EarlyStop) for each in loop.callbacks)

@@ -15,11 +15,13 @@ from tests.toy_setups import Notes, toy_settings, toy_table
 from tightfit.budget.parts import SidePlan
 from tightfit.config import Config, Decision, load_config
 from tightfit.data.labels import LabelSet
+from tightfit.data.table import Table
 from tightfit.errors import ProofError, SettingsError
 from tightfit.model.locate import locate
 from tightfit.model.side_head import SideHead, hashed
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.tasks.rating import Rating
 from tightfit.training.frozen_probe import FrozenProbe
 from tightfit.training.side_choice import LEAST_BUCKETS, MOST_BUCKETS, decide_side, weigh_side
 from tightfit.training.side_solver import SideSolver
@@ -93,6 +95,39 @@ def test_rows_are_answered_by_solutions_without_them() -> None:
     unseen_NK = solver((texts, wrong_N)).unseen()
     assert unseen_NK[0].argmax() == 0
     assert (unseen_NK.argmax(1) == targets_N).mean() > 0.6
+
+
+GROUPS_N = np.repeat(np.arange(12), 6)
+
+
+def test_rows_of_one_part_say_nothing_of_each_other() -> None:
+    """Texts of a group share a word, and a label drawn for all of it: who scores by groups must
+    not know it from the others."""
+    names = np.random.default_rng(0).choice(["x", "y", "z"], 12)[GROUPS_N].tolist()
+    texts = [f"{'abcdefghijkl'[group] * 9} {row}" for row, group in enumerate(GROUPS_N)]
+    table = Table(texts, names, groups=[str(group) for group in GROUPS_N])
+    by_groups = ["train.folds=4", "data.split=group", "data.group_column=g"]
+    dataset = read_dataset(load_config(settings=by_groups), table, None, None)
+    together, apart = (
+        (SideSolver.of(each, SidePlan(256, 3), 0).unseen().argmax(1) == each.train_targets).mean()
+        for each in (replace(dataset, folds=None), dataset)
+    )
+    assert together > 0.9
+    assert apart < 0.6
+
+
+def test_so_too_of_ratings() -> None:
+    """By a ridge."""
+    targets_N = np.random.default_rng(0).normal(size=12)[GROUPS_N]
+    marks_NF = np.eye(12)[GROUPS_N] + np.random.default_rng(1).normal(0, 0.01, (72, 12))
+    task = Rating(float(targets_N.mean()), float(targets_N.std()))
+    problem = task.head_problem(marks_NF, targets_N)
+    together, apart = (
+        task.row_scores(problem.unseen(parts_N), targets_N).mean()
+        for parts_N in (None, GROUPS_N % 4)
+    )
+    assert together > 0.9
+    assert apart < 0.2
 
 
 def decided(bert: Path, *settings: str, rows: int = 128) -> tuple[Config, FrozenProbe]:

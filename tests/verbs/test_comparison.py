@@ -182,6 +182,18 @@ def test_other_settings_are_other_cells(
     ]
 
 
+@pytest.mark.parametrize("setting", ["data.max_length=4", "model.prefix=stock market"])
+def test_embeddings_of_other_tokens_are_another_cell(
+    setting: str, bert: Path, copied: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    """As in a folder that has none yet."""
+    again, anew = (
+        run(bert, rows_file, folder, setting, only=[NAMES[2]])
+        for folder in (copied, tmp_path / "anew")
+    )
+    assert {row.name: row.scores for row in again.rows}[NAMES[2]] == anew.rows[0].scores
+
+
 def test_a_damaged_row_is_computed_again(
     compared: Comparison, copied: Path, bert: Path, rows_file: Path
 ) -> None:

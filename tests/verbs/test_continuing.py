@@ -254,7 +254,7 @@ def test_only_rows_kept_apart_leave_nothing_to_train_on(mine: Path) -> None:
     """Somebody gives the run's own validation rows."""
     kept = Run.open(mine).validation
     assert kept is not None
-    with pytest.raises(DataError, match="every row is among the validation rows"):
+    with pytest.raises(DataError, match="every row is among those that the run was scored on"):
         gone_on(mine, [{"text": text, "label": "money"} for text in kept.inputs])
 
 

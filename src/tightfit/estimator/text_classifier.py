@@ -106,24 +106,25 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
     def predict(self, X: Any) -> NDArray[Any]:
         """The class of each text, of the kind that ``y`` had; of several labels a text 0 and 1 for
         each, ``given_NK``, or a list where ``y`` had lists."""
-        said = self._predictions(X)
         if self.run_.task.one_class:
-            return self._classes(said.probabilities)
+            return self._classes(self.predict_proba(X))
+        given_NK = self._predictions(X).given[:, self._columns]
         if not self._as_lists:
-            return said.given.astype(np.int64)
-        found = np.empty(len(said), dtype=object)
-        found[:] = [self.classes_[ids].tolist() for ids in said.ids]
+            return given_NK.astype(np.int64)
+        found = np.empty(len(given_NK), dtype=object)
+        found[:] = [self.classes_[given_K].tolist() for given_K in given_NK]
         return found
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """``probabilities_NK``, columns in the order of ``classes_``, calibrated where possible."""
-        return self._predictions(X).probabilities
+        return self._predictions(X).probabilities[:, self._columns]
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Logits: ``logits_NK``; of two classes the second's less the first's, N numbers."""
         check_is_fitted(self)
         with as_scikit_learn():
             logits_NK = self.run_.predictor.logits(self._texts(X)).astype(np.float64)
+        logits_NK = logits_NK[:, self._columns]
         two = len(self.classes_) == 2 and self.run_.task.one_class
         return logits_NK[:, 1] - logits_NK[:, 0] if two else logits_NK
 
@@ -134,6 +135,14 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
         shares = dict(zip(names, probabilities_NK.T, strict=True))
         frame = require("pandas", "a data frame of answers").DataFrame
         return frame({"label": self._classes(probabilities_NK), **shares})
+
+    @property
+    def _columns(self) -> list[int]:
+        """The place of each class among the run's labels, whose order may be that of
+        ``data.labels``."""
+        task: Any = self.run_.task  # of one label a text, or of several
+        values = task.labels.values
+        return [values.index(place) for place in range(len(self.classes_))]
 
     def _classes(self, probabilities_NK: NDArray[np.float64]) -> NDArray[Any]:
         with as_scikit_learn():

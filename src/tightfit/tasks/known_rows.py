@@ -53,8 +53,8 @@ class KnownRows:
 
         Args:
             config: as there, like the other arguments.
-            data: rows to train on; those that repeat a row kept apart are left out.
-            validation: rows to validate on, or None.
+            data: rows to train on; those that repeat a kept row are left out.
+            validation: rows to validate on, or None; kept rows that are among them are not added.
             limit: of the new rows that train.
             progress: how to show progress.
 
@@ -68,24 +68,31 @@ class KnownRows:
         found = read_dataset(config, table, validation, limit, task=task, progress=progress)
         absent = [name for name, count in found.facts["train_counts"].items() if not count]
         gone = [name for name in absent if name in self.task.names]
-        again = self._again(found.facts["train_counts"])
+        known = self._without(found.validation_texts)
+        again = known._again(found.facts["train_counts"])
+        trained = len(self.texts) - len(known.texts) if self.trained else 0
+        warning = (
+            f"{trained:,} of the validation rows are among those that {self.run} was trained on: "
+            "scores on them say little about new rows"
+        )
         added = replace(
             found,
             facts={
                 **found.facts,
+                "warnings": [*found.facts["warnings"], *([warning] if trained else [])],
                 "continued": {
                     "run": self.run,
                     "identity": self.identity,
                     "new_labels": list(task.names[self.task.outputs :]),
                     "labels_gone": gone,
                     "repeats_left_out": repeats,
-                    "kept_rows": len(self.texts),
+                    "kept_rows": len(known.texts),
                     "kept_rows_train": self.trained,
                     "again": len(set(again)),
                 },
             },
         )
-        return _joined(added, self, again)
+        return _joined(added, known, again)
 
     def _again(self, counts: Mapping[str, int]) -> list[int]:
         """Which of the rows train again, some of them repeated.
@@ -110,18 +117,23 @@ class KnownRows:
         return rows
 
     def _without_kept(self, table: Table) -> tuple[Table, int]:
-        """The rows whose text is not among those kept apart, and how many others there were."""
-        if self.trained:
-            return table, 0
+        """The rows whose text is not among those kept, and how many others there were."""
         kept = {text_key(text) for text in self.texts}
         rows = [row for row, text in enumerate(table.texts) if text_key(text) not in kept]
         if not rows:
             raise DataError(
-                "every row is among the validation rows of the run, which must not train",
+                "every row is among those that the run was scored on",
                 seen=f"{len(table):,} rows of {table.source}",
                 next_step="give rows that the run has not been scored on",
             )
         return table.select(rows), len(table) - len(rows)
+
+    def _without(self, texts: Sequence[str]) -> KnownRows:
+        """What is kept but for these texts, which validate already."""
+        held = {text_key(text) for text in texts}
+        rows = [row for row, text in enumerate(self.texts) if text_key(text) not in held]
+        kept = tuple(self.texts[row] for row in rows)
+        return replace(self, texts=kept, targets=self.targets[rows])
 
     def about(self, facts: Mapping[str, Any]) -> Iterator[str]:
         """What people should know, from the facts of a data set."""
@@ -147,9 +159,9 @@ class KnownRows:
                 "new rows alone"
             )
         elif self.trained:
-            yield f"{len(self.texts):,} rows that {self.run} trained on train again"
+            yield f"{facts['kept_rows']:,} rows that {self.run} trained on train again"
         else:
-            apart = len(self.texts) - facts["again"]
+            apart = facts["kept_rows"] - facts["again"]
             yield f"{apart:,} validation rows of {self.run} stay apart"
 
 
@@ -183,11 +195,16 @@ def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:
     for side, (more, texts, targets) in sides.items():
         if more:
             facts[f"{side}_fingerprint"] = Table(texts, targets.tolist()).fingerprint()
-    own = Dataset(found.task, train_texts, train_targets, held_texts, held_targets, facts)
-    weights = found.train_weights, found.validation_weights
-    sizes = len(train_texts), len(held_texts)
-    both = [_as_usual(each, size) for each, size in zip(weights, sizes, strict=True)]
-    return replace(own, train_weights=both[0], validation_weights=both[1])
+    return Dataset(
+        found.task,
+        train_texts,
+        train_targets,
+        held_texts,
+        held_targets,
+        facts,
+        train_weights=_as_usual(found.train_weights, len(train_texts)),
+        validation_weights=_as_usual(found.validation_weights, len(held_texts)),
+    )
 
 
 def _longer(

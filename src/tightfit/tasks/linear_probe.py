@@ -140,25 +140,6 @@ def fit_probe(
     return LinearMap(weight_KF, bias_K - weight_KF @ standard.mean_F)
 
 
-def leave_one_out(
-    features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """What a linear map fitted on all other rows gives for each row, (N, K), by least squares.
-
-    In closed form: a row's residual, over what of its own target its prediction leaves open, is
-    that of a fit without it (PRESS, Allen 1974). The penalty is that with the least such error.
-    """
-    return _ridge(Standard.of(features_NF).applied(features_NF), wanted_NK)[1]
-
-
-def fit_ridge(features_NF: NDArray[np.float32], wanted_NK: NDArray[np.float64]) -> LinearMap:
-    """Least squares on standardised features, as a map of the raw ones.
-
-    The penalty, on the squared weights, is that of :func:`leave_one_out`.
-    """
-    return RidgeProblem.of(features_NF, wanted_NK).solve()
-
-
 @dataclass(frozen=True)
 class RidgeProblem:
     """Least squares with a penalty; a solution from elsewhere can be held against it.
@@ -174,11 +155,12 @@ class RidgeProblem:
     """The solution, of standardised features."""
     penalty: float
     unseen_NK: NDArray[np.float64]
-    """What a solution on all other rows gives for each row."""
+    """What a solution on all other rows gives for each row, in closed form: a row's residual, over
+    what of its own target its prediction leaves open (PRESS, Allen 1974)."""
 
     @classmethod
     def of(cls, features_NF: NDArray[Any], wanted_NK: NDArray[np.float64]) -> RidgeProblem:
-        """The problem that rows set, its penalty chosen by :func:`leave_one_out`."""
+        """The problem that rows set; its penalty is that with the least error of unseen rows."""
         standard = Standard.of(features_NF)
         x_NF = standard.applied(features_NF)
         weight_KF, unseen_NK, penalty = _ridge(x_NF, wanted_NK)
@@ -188,6 +170,17 @@ class RidgeProblem:
         """The solution, as a map of the features as they were given."""
         weight_KF = self.weight_KF / self.standard.scale_F
         return LinearMap(weight_KF, self.wanted_NK.mean(axis=0) - weight_KF @ self.standard.mean_F)
+
+    def unseen(self, parts_N: NDArray[np.int64] | None) -> NDArray[np.float64]:
+        """What solutions on the rows of all other parts give; None is a part for each row."""
+        if parts_N is None:
+            return self.unseen_NK
+        found_NK = np.empty_like(self.wanted_NK)
+        for part in np.unique(parts_N):
+            own_N = parts_N == part
+            found = RidgeProblem.of(self.x_NF[~own_N], self.wanted_NK[~own_N]).solve()
+            found_NK[own_N] = self.x_NF[own_N] @ found.weight_KF.T + found.bias_K
+        return found_NK
 
     def residual(self, found: LinearMap) -> float:
         """The largest entry of the objective's gradient at a map of the features as given.

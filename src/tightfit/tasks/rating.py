@@ -188,9 +188,7 @@ class Rating(Task):
         weights_N: NDArray[np.float64] | None = None,
     ) -> LinearMap:
         """A ridge, its penalty chosen by leave-one-out."""
-        from tightfit.tasks.linear_probe import fit_ridge
-
-        return fit_ridge(features_NF, self.wanted(targets_N))
+        return self.head_problem(features_NF, targets_N).solve()
 
     def head_problem(
         self, features_NF: NDArray[Any], targets_N: NDArray[np.float64]
@@ -264,7 +262,8 @@ class Rating(Task):
         """By mean absolute error, and by rank correlation."""
         from tightfit.metrics.ratings import compare_ratings
 
-        found = (self.values(each.probabilities) for each in (ours, theirs))
+        # By its own task: a run on other rows has another mean and scale.
+        found = (each.task.values(each.probabilities) for each in (ours, theirs))
         return (compare_ratings(targets_N, *found),)
 
     def agreement(self, ours_NK: NDArray[Any], theirs_NK: NDArray[Any]) -> float:

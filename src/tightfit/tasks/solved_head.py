@@ -223,6 +223,7 @@ def out_of_fold(
     seed: int,
     unscored: int = 0,
     weights_N: NDArray[np.float64] | None = None,
+    parts_N: NDArray[np.int64] | None = None,
     tolerance: float = EXACT,
 ) -> NDArray[np.float64]:
     """Logits of each row, by a head that was solved on other parts of the rows.
@@ -235,11 +236,13 @@ def out_of_fold(
         seed: of the parts.
         unscored: so many rows at the end are in every solution, and get no logits.
         weights_N: how much each row counts; None is as much as every other.
+        parts_N: of those that get logits; None deals them out.
         tolerance: largest entry of the gradient at each solution.
     """
     count = len(targets_N) - unscored
-    strata = targets_N[:count].tolist()
-    parts_N = deal(strata, list(range(count)), even_parts(strata, STRENGTH_FOLDS), seed)
+    if parts_N is None:
+        strata = targets_N[:count].tolist()
+        parts_N = deal(strata, list(range(count)), even_parts(strata, STRENGTH_FOLDS), seed)
     parts_N = np.concatenate([parts_N, np.full(unscored, -1)])
     logits_NK = np.empty((count, num_labels))
     for part in np.unique(parts_N[:count]):

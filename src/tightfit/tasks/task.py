@@ -198,9 +198,9 @@ class Task(ABC):
 
     def unseen(self, features_NF: NDArray[np.float32], targets: NDArray[Any]) -> NDArray[Any]:
         """Outputs of each row, ``(N, K)``, by a linear probe of all the other rows."""
-        from tightfit.tasks.linear_probe import leave_one_out
+        from tightfit.tasks.linear_probe import RidgeProblem
 
-        return leave_one_out(features_NF, self.wanted(targets))
+        return RidgeProblem.of(features_NF, self.wanted(targets)).unseen_NK
 
     def unseen_scores(
         self, features_NF: NDArray[np.float32], targets: NDArray[Any]

@@ -221,5 +221,9 @@ class HistoryFile(Callback):
 
     def on_evaluation(self, state: TrainingState) -> None:
         """Write all rows anew: a resumed training replaces those after its checkpoint."""
-        lines = (json.dumps(row) + "\n" for row in state.history)
-        storage.write_text(self._path, "".join(lines))
+        write_history(self._path, state.history)
+
+
+def write_history(path: Path, history: Sequence[HistoryRow]) -> None:
+    """The rows as JSON lines, in place of those that are there."""
+    storage.write_text(path, "".join(json.dumps(row) + "\n" for row in history))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,13 +16,13 @@ from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch, never_called
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
-from tightfit.training.callbacks import CheckpointSaver
+from tightfit.training.callbacks import CheckpointSaver, EarlyStop
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.encoder_choice import recorded_encoder
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers
 from tightfit.training.prepare import prepare
-from tightfit.training.setup import Setup
+from tightfit.training.setup import OutOfFold, Setup
 from tightfit.training.signals import stop_on_signals
 
 
@@ -33,6 +33,8 @@ class Orders:
     checkpoints: Path
     plan: Plan
     decisions: Decisions
+    out_of_fold: OutOfFold | None
+    """The scores, where no process is to score rows held out."""
 
 
 def check_parallel(config: Config, peers: Peers) -> None:
@@ -60,12 +62,15 @@ def work(config: Config, dataset: Dataset, peers: Peers) -> None:
     set_seed(config.seed)
     decided, silence = orders.decisions, Progress()
     setup = prepare(config, dataset, source, orders.plan, decided=decided, progress=silence)
+    if orders.out_of_fold is not None:
+        setup = replace(setup, out_of_fold=orders.out_of_fold, chooses=False)
     # Other rows meet other dropouts.
     torch.manual_seed(config.seed + peers.rank)
-    saver = CheckpointSaver(CheckpointStore(orders.checkpoints))
+    # All end after the same step: whoever waits for another that has ended waits for ever.
+    listeners = [EarlyStop(silence), CheckpointSaver(CheckpointStore(orders.checkpoints))]
     with stop_on_signals() as stop:
         watch = watch_over(setup)
-        Loop(setup, watch, [saver], scratch=orders.checkpoints, stop=stop, peers=peers).fit()
+        Loop(setup, watch, listeners, scratch=orders.checkpoints, stop=stop, peers=peers).fit()
 
 
 def watch_over(setup: Setup) -> GradientWatch:

@@ -374,10 +374,11 @@ def scored_row(
 
     Args:
         setup: its task scores them.
-        logits_NK: of its rows.
+        logits_NK: of its rows; those out of fold are of every row.
         known: mean loss and score, where they are known.
     """
-    task, subset = setup.classifier.task, setup.eval_subset
+    task = setup.classifier.task
+    subset = setup.eval_subset if setup.out_of_fold is None else setup.validation
     both = torch.from_numpy(logits_NK), torch.from_numpy(subset.targets)
     loss, score = known or (
         weighted_mean(task.row_losses(*both), subset.weights_N),

@@ -44,6 +44,7 @@ class SideSolver:
         *,
         seed: int,
         weights_N: NDArray[np.float64] | None = None,
+        parts_N: NDArray[np.int64] | None = None,
         pairs: PairReader | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -55,11 +56,13 @@ class SideSolver:
             rows: texts, and what they are to be answered with.
             seed: of the parts of a cross-validation.
             weights_N: how much each row counts.
+            parts_N: the part of each row in the cross-validation that scores it.
             pairs: what reads them, where they are pairs.
             progress: shows a bar while it does.
         """
         self.plan, self._task, self._seed, (self._texts, self._targets_N) = plan, task, seed, rows
-        self._weights_N, self._pairs, self._progress = weights_N, pairs, progress
+        self._weights_N, self._parts_N = weights_N, parts_N
+        self._pairs, self._progress = pairs, progress
 
     @classmethod
     def of(cls, dataset: Dataset, plan: SidePlan, seed: int, **more: Any) -> SideSolver:
@@ -71,7 +74,8 @@ class SideSolver:
         texts = [dataset.train_texts[row] for row in rows_N.tolist()]
         own_N = None if weights_N is None else weights_N[rows_N]
         rows = texts, dataset.train_targets[rows_N]
-        return cls(plan, dataset.task, rows, seed=seed, weights_N=own_N, **more)
+        parts_N = dataset.folds.parts_N if dataset.folds else None
+        return cls(plan, dataset.task, rows, seed=seed, weights_N=own_N, parts_N=parts_N, **more)
 
     @cached_property
     def features(self) -> tuple[csr_array | NDArray[np.float64], NDArray[np.float64]]:
@@ -119,10 +123,10 @@ class SideSolver:
         return SideHead(weight_FK, found.bias_K.astype(np.float32), self._pairs)
 
     def unseen(self) -> NDArray[np.float64]:
-        """``logits_NK`` of the rows, each by a solution without it."""
-        if self._ridge is not None:
-            return self._ridge.unseen_NK
+        """``logits_NK`` of the rows, each by a solution without it and the others of its part."""
         features_NF = self.features[0]
+        if self._ridge is not None:
+            return self._ridge.unseen(self._parts_N)
         few = features_NF.shape[0] <= SAMPLE_ROWS
         return out_of_fold(
             _directions(features_NF) if few else features_NF,
@@ -131,6 +135,7 @@ class SideSolver:
             self._strength,
             seed=self._seed,
             weights_N=self._weights_N,
+            parts_N=self._parts_N,
             tolerance=ROUGH,
         )
 

@@ -139,7 +139,8 @@ def compared(
         left_out |= dict.fromkeys(unread, f"{kind} has blocks that only transformers computes")
         baselines = tuple(name for name in baselines if name not in unread)
     embed = partial(_mean_embeddings, source, config.data.max_length)
-    of_words = {**facts, "encoder": source.digest()}
+    reads = {"encoder": source.digest(), "prefix": source.prefix, "length": config.data.max_length}
+    of_words = {**facts, **reads}
     tasks = [_baseline(name, dataset, of_words, embed) for name in baselines]
     for cell, settled in configs.items():
         if cell.name not in left_out:

@@ -17,6 +17,7 @@ from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.shapes import EncoderShapes
 from tightfit.config import Config, load_config, undecided
+from tightfit.config.value_types import as_list
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.text_tokenizer import tokenise
 from tightfit.display import Shown
@@ -83,7 +84,8 @@ def imported_run(
     """Load, prove and seal; see :func:`tightfit.verbs.import_adapter.import_adapter`."""
     adapter, audit = read_peft_folder(folder), audit_folder(folder)
     source = locate(base)
-    task = _task(adapter, source, _as_names(labels), progress)
+    asked: Any = as_list(labels)
+    task = _task(adapter, source, tuple(asked or ()), progress)
     plan = adapter.plan(source.shapes(task.outputs), model=base, num_labels=task.outputs)
     config = _config(adapter, source, task.names, max_length)
     config = config.with_values({"head.pooling": plan.pooling})
@@ -114,16 +116,6 @@ def imported_run(
         storage.seal(run, versions, source.to_json())
     held = {name: proof["ok"] for name, proof in proofs.items()}
     return ImportResult(path, plan.total, task.names, held, audit.verdict)
-
-
-def _as_names(labels: Sequence[str] | str | None) -> tuple[str, ...]:
-    if labels is None:
-        return ()
-    return (
-        tuple(part.strip() for part in labels.split(","))
-        if isinstance(labels, str)
-        else tuple(labels)
-    )
 
 
 def _task(
@@ -180,12 +172,12 @@ def _config(
     """Settings as far as the adapter tells them; the rest are defaults that trained nothing."""
     defaults, told = load_config(), adapter.settings
     longest = longest_text(source, load_tokenizer(source))
-    facts = adapter.folder / FACTS_FILE
+    file = adapter.folder / FACTS_FILE  # written by our own export
+    facts = storage.read_json(file) if file.is_file() else {}
     if max_length is not None:
         length = check_max_length(max_length, longest)
     else:
-        usual = defaults.predict.max_length
-        length = int(storage.read_json(facts)["max_length"]) if facts.is_file() else usual
+        length = int(facts.get("max_length", defaults.predict.max_length))
         length = length if longest is None else min(length, longest)
     ranks = [shape[0] for name, shape in adapter.shapes.items() if name.endswith("lora_A.weight")]
     return defaults.with_values(
@@ -198,6 +190,7 @@ def _config(
             "adapters.rslora": bool(told.get("use_rslora", False)),
             "adapters.dropout": told.get("lora_dropout", 0.0),
             "data.labels": names,
+            "data.pair": facts.get("pair", False),
             "data.max_length": length,
             "predict.max_length": length,
         }

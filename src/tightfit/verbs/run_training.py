@@ -30,6 +30,7 @@ from tightfit.training.callbacks import (
     EarlyStop,
     HistoryFile,
     ProgressBar,
+    write_history,
 )
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.continued_start import start_from
@@ -134,7 +135,8 @@ def _begin(
                 "the scores are those of such trainings"
             )
     folder = start.create(setup) if stored is None else start.folder
-    peers.share(Orders(folder.checkpoints, setup.classifier.plan, setup.decisions))
+    plan = setup.classifier.plan
+    peers.share(Orders(folder.checkpoints, plan, setup.decisions, setup.out_of_fold))
     return setup, folder
 
 
@@ -182,6 +184,7 @@ def _fit(
             storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
     setup = setup.with_decisions(max_steps=loop.state.setup.decisions.max_steps)
     setup, fitted = choose_blend(setup, before, fitted, progress)
+    write_history(folder.history, fitted.history)  # of the weights that are kept
     write_decided(folder, setup)
     progress.say("training is over: what is kept is saved, loaded anew, proven and scored")
     regression = prove_no_regression(setup, fitted, progress)

@@ -58,3 +58,19 @@ def test_a_fault_is_told_before_anything_is_written(bert: Path, tmp_path: Path) 
     with pytest.raises(DataError, match="has no column 'text'"):
         tightfit.train({"body": TEXTS}, model=str(bert), out=tmp_path / "r", progress=QUIET)
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("epochs", "among settings={…}, did you mean 'optim.epochs'"),
+        ("learning_rate", "did you mean 'optim.lr'"),
+        ("max_step", "did you mean 'max_steps'"),
+        ("zzz", "'zzz'$"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["train", "dry_run", "compare"])
+def test_an_unknown_argument_is_refused(verb: str, name: str, hint: str) -> None:
+    """As of any function: what is passed over in silence is taken for done."""
+    with pytest.raises(TypeError, match=hint):
+        getattr(tightfit, verb)((TEXTS, LABELS), progress=QUIET, **{name: 3})

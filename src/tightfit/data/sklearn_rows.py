@@ -64,7 +64,8 @@ def labelled_rows(
     weights_N = _by_class(class_weight, classes, ids_N, weights_N[kept])
     own = None if (weights_N == 1).all() else weights_N.tolist()
     rows = [texts[row] for row in kept]
-    return Table(rows, ids_N.tolist(), _names(classes), weights=own), classes
+    names, values = _names_and_values(classes)
+    return Table(rows, ids_N.tolist(), names, label_values=values, weights=own), classes
 
 
 def _several(texts: list[str], sets: _LabelSets) -> Table:
@@ -75,7 +76,8 @@ def _several(texts: list[str], sets: _LabelSets) -> Table:
     """
     if len(sets.classes) < 2:
         raise ValueError(f"two classes or more are needed; y has {sets.classes.tolist()}")
-    return Table(texts, label_names=_names(sets.classes), label_sets=sets.ids)
+    names, values = _names_and_values(sets.classes)
+    return Table(texts, label_names=names, label_values=values, label_sets=sets.ids)
 
 
 def rated_rows(X: Any, y: Any, *, text_column: str | list[str] | None, pair: bool = False) -> Table:
@@ -247,10 +249,20 @@ def _by_class(
     return weights_N * weights_K[ids_N]
 
 
-def _names(classes: NDArray[Any]) -> tuple[str, ...]:
-    """Names for people; where two classes would have one, each as Python writes it."""
-    names = tuple(str(each) for each in classes.tolist())
-    return names if len(set(names)) == len(names) else tuple(map(repr, classes.tolist()))
+def _names_and_values(
+    classes: NDArray[Any],
+) -> tuple[tuple[str, ...], tuple[int | str, ...]]:
+    """Names for people, and what the run answers: integers and booleans as they are.
+
+    Whole numbers of another type are integers, as a data frame of them is read. Where two classes
+    would have one name, each is as Python writes it.
+    """
+    plain = [int(x) if isinstance(x, float) and x.is_integer() else x for x in classes.tolist()]
+    names = tuple(map(str, plain))
+    if len(set(names)) < len(names):
+        names = tuple(map(repr, plain))
+    pairs = zip(plain, names, strict=True)
+    return names, tuple(x if isinstance(x, int) else name for x, name in pairs)
 
 
 @dataclass(frozen=True)

@@ -396,6 +396,17 @@ def test_weights_of_classes_multiply_those_of_rows(
     assert accuracies[0] != accuracies[1]
 
 
+def test_lists_of_labels_are_scored(make: Make) -> None:
+    """As the matrix of them is: rows whose labels are all right."""
+    own = [[word] if i % 4 else [word, "third"] for i, word in enumerate(TWO.tolist())]
+    marks = np.array([[int(name in each) for name in ("no", "third", "yes")] for each in own])
+    lists, matrix = make().fit(TEXTS, own), make().fit(TEXTS, marks.tolist())
+    assert 0 < lists.score(TEXTS, own) < 1
+    assert lists.score(TEXTS, own) == matrix.score(TEXTS, marks.tolist())
+    assert lists.score(TEXTS, own, sample_weight=WEIGHTS) == matrix.score(TEXTS, marks, WEIGHTS)
+    assert matrix.predict(TEXTS[:2]).shape == (2, 3)
+
+
 def test_cross_validation(make: Make) -> None:
     """Every row answered by a fit without it."""
     found = cross_val_predict(make(), TEXTS, TWO, cv=2, method="predict_proba")

@@ -6,7 +6,6 @@ Shapes: N rows, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_consistent_length
 from tightfit.data.cell_labels import is_blank
 from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.rows import say_places
+from tightfit.data.sklearn_label_sets import LabelSets, label_sets
 from tightfit.data.table import Table
 from tightfit.data.text_pair import TextPair
 
@@ -48,7 +48,7 @@ def labelled_rows(
         ValueError: something of this cannot be used, or one class is all there is.
     """
     texts = texts_of(X, text_column, pair=pair)
-    sets = _label_sets(y)
+    sets = label_sets(y)
     if sets is not None:
         check_consistent_length(texts, sets.ids)
         if sample_weight is not None or class_weight is not None:
@@ -68,7 +68,7 @@ def labelled_rows(
     return Table(rows, ids_N.tolist(), names, label_values=values, weights=own), classes
 
 
-def _several(texts: list[str], sets: _LabelSets) -> Table:
+def _several(texts: list[str], sets: LabelSets) -> Table:
     """Rows that may have several labels.
 
     Raises:
@@ -263,36 +263,3 @@ def _names_and_values(
         names = tuple(map(repr, plain))
     pairs = zip(plain, names, strict=True)
     return names, tuple(x if isinstance(x, int) else name for x, name in pairs)
-
-
-@dataclass(frozen=True)
-class _LabelSets:
-    """Several labels a text."""
-
-    ids: list[tuple[int | str, ...]]
-    """Places in ``classes``."""
-    classes: NDArray[Any]
-
-
-def _label_sets(y: Any) -> _LabelSets | None:
-    """The labels of each text where it may have several, or None of one class a text.
-
-    Raises:
-        ValueError: a column for each label holds something other than 0 and 1.
-    """
-    if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
-        marks_NK = np.asarray(y)
-        if not np.isin(marks_NK, (0, 1)).all():
-            raise ValueError("y with several columns must hold 0 and 1, one column a label")
-        marks: list[tuple[int | str, ...]]
-        marks = [tuple(np.flatnonzero(row).tolist()) for row in marks_NK]
-        columns = getattr(y, "columns", None)
-        names = np.arange(marks_NK.shape[1]) if columns is None else np.array(list(columns))
-        return _LabelSets(marks, names)
-    rows = list(y) if isinstance(y, list | tuple) or getattr(y, "ndim", 0) == 1 else []
-    if not rows or not all(isinstance(row, list | tuple | set | frozenset) for row in rows):
-        return None
-    classes = sorted({label for row in rows for label in row})
-    place_of = {label: place for place, label in enumerate(classes)}
-    ids: list[tuple[int | str, ...]] = [tuple(place_of[x] for x in row) for row in rows]
-    return _LabelSets(ids, np.array(classes))

@@ -11,9 +11,10 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from tightfit.config import DEFAULT_RECIPE
+from tightfit.data.sklearn_label_sets import dense
 from tightfit.data.sklearn_rows import labelled_rows
 from tightfit.estimator.text_estimator import TextEstimator, as_scikit_learn
 from tightfit.extras import require
@@ -82,7 +83,7 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
         Args:
             X: N texts.
             y: N classes; or where texts may have several labels N lists of them, or 0 and 1 for
-                each, (N, K).
+                each, (N, K), sparse or not.
             sample_weight: how much each row counts in the loss, the head's start and the scores:
                 one of weight 0 is left out, one of weight 2 is two; None is 1 each.
 
@@ -90,6 +91,7 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
             ValueError: texts, classes or parameters cannot be used.
             TightfitError: nothing was wrong with them, but the training failed.
         """
+        y = dense(y)
         table, classes = labelled_rows(
             X,
             y,
@@ -115,6 +117,17 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
         found[:] = [self.classes_[ids].tolist() for ids in said.ids]
         return found
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy; of several labels a text, the share of texts whose labels are all right."""
+        check_is_fitted(self)
+        y = dense(y)
+        if not self._as_lists or getattr(y, "ndim", 1) == 2:
+            return super().score(X, y, sample_weight)
+        given = self.predict(X)
+        check_consistent_length(given, y, sample_weight)
+        right_N = [set(own) == set(due) for own, due in zip(given, y, strict=True)]
+        return float(np.average(right_N, weights=sample_weight))
+
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """``probabilities_NK``, columns in the order of ``classes_``, calibrated where possible."""
         return self._predictions(X).probabilities
@@ -137,5 +150,5 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
 
     def _classes(self, probabilities_NK: NDArray[np.float64]) -> NDArray[Any]:
         with as_scikit_learn():
-            task = need_one_class(self.run_.task, "predict")
+            task = need_one_class(self.run_.task, "a data frame of answers")
         return self.classes_[task.answers(probabilities_NK)]

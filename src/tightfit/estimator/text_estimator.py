@@ -243,7 +243,8 @@ def as_scikit_learn() -> Iterator[None]:
         with sharing(_SHARED):
             yield
     except (DataError, SettingsError, UsageError, BudgetError) as error:
-        raise ValueError(str(error)) from error
+        # What is a column elsewhere is given by itself here.
+        raise ValueError(str(error).replace("label_column=…", "y")) from error
 
 
 class _RunFolder(TemporaryFolder):

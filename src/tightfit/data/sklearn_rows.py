@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from tightfit.data.cell_labels import is_blank
+from tightfit.data.cell_text import is_missing
 from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.rows import say_places
 from tightfit.data.sklearn_label_sets import LabelSets, label_sets
@@ -105,7 +106,7 @@ def texts_of(
     """The texts of a list, array, Series or data frame, checked one by one.
 
     Args:
-        X: N texts.
+        X: N texts; a column of Arrow, too.
         text_column: where they are in a data frame; several columns are joined with a space.
         pair: whether each row is two texts: two columns, or two strings.
 
@@ -120,12 +121,13 @@ def texts_of(
         raise ValueError(f"X must be a list of texts, not one {type(X).__name__}; write [X]")
     elif getattr(X, "ndim", 1) != 1:
         raise ValueError(f"X must have one dimension, a text a row; its shape is {X.shape}")
-    texts = list(X)
+    texts = X.to_pylist() if hasattr(X, "to_pylist") else list(X)  # of Arrow
     if not texts:
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             hint = "; pairs of texts need settings={'data.pair': True}" if is_pair(text) else ""
+            hint = "; give it an empty text, or leave the row out" if is_missing(text) else hint
             raise ValueError(f"X must hold texts; row {row} is {text!r}{hint}")
     return [str(text) for text in texts]
 

@@ -100,7 +100,7 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
             sample_weight=sample_weight,
             class_weight=self.class_weight,
         )
-        self._train(table)
+        self._train(table, X)
         self.classes_ = classes
         self._as_lists = table.label_sets is not None and getattr(y, "ndim", 1) != 2
         return self

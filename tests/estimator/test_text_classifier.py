@@ -224,6 +224,23 @@ def test_bad_parameters(given: dict[str, Any], words: str, make: Make) -> None:
         make(**given).fit(FRAME if "text_column" in given else TEXTS, TWO)
 
 
+@pytest.mark.parametrize("names", [["yes", "no"], ["no", "yes", "maybe"]])
+def test_classes_are_those_of_y(names: list[str], make: Make) -> None:
+    """In another order ``predict`` answered the wrong ones, and with more it failed."""
+    declared = {"data.labels": names}
+    for y in (TWO, [[each] for each in TWO]):
+        with pytest.raises(ValueError, match=r"classes of y are \['no', 'yes'\]"):
+            make(settings=declared).fit(TEXTS, y)
+
+
+def test_integers_may_have_names(make: Make) -> None:
+    """Which the run says, and the estimator does not."""
+    ids = (TWO == "yes").astype(int)
+    made = make(settings={"data.labels": ["money", "sport"]}).fit(TEXTS, ids)
+    assert made.run_.labels == ("money", "sport")
+    assert made.score(TEXTS, ids) > 0.5
+
+
 def test_partial_fit_is_refused(make: Make) -> None:
     """By name, with what there is in its place."""
     with pytest.raises(NotImplementedError, match="learns from all rows at once"):

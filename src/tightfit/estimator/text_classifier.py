@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from tightfit.config import DEFAULT_RECIPE
+from tightfit.config import DEFAULT_RECIPE, settings_of
 from tightfit.data.sklearn_label_sets import dense
 from tightfit.data.sklearn_rows import labelled_rows
+from tightfit.data.table import Table
 from tightfit.estimator.text_estimator import TextEstimator, as_scikit_learn
 from tightfit.extras import require
 from tightfit.tasks import need_one_class
@@ -100,6 +101,7 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
             sample_weight=sample_weight,
             class_weight=self.class_weight,
         )
+        self._check_declared(table)
         self._train(table, X)
         self.classes_ = classes
         self._as_lists = table.label_sets is not None and getattr(y, "ndim", 1) != 2
@@ -147,6 +149,26 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
         shares = dict(zip(names, probabilities_NK.T, strict=True))
         frame = require("pandas", "a data frame of answers").DataFrame
         return frame({"label": self._classes(probabilities_NK), **shares})
+
+    def _check_declared(self, table: Table) -> None:
+        """Refuse ``data.labels`` that would order the run's classes otherwise than ``classes_``.
+
+        Names for the integers from 0 on do not.
+
+        Raises:
+            ValueError: they would, or there are others among them.
+        """
+        with as_scikit_learn():
+            declared = settings_of(self.recipe, dict(self.settings or {})).data.labels
+        own, values = table.label_names or (), table.label_values or ()
+        alike = len(declared) == len(own) and not set(declared) & set(own)
+        counted = values == tuple(range(len(own))) and type(values[0]) is int
+        if not declared or declared == own or (alike and counted):
+            return
+        raise ValueError(
+            f"data.labels is {list(declared)}, but the classes of y are {list(own)}, "
+            "in this order; leave it out of the settings"
+        )
 
     def _classes(self, probabilities_NK: NDArray[np.float64]) -> NDArray[Any]:
         with as_scikit_learn():

@@ -251,7 +251,7 @@ def test_a_damaged_run_is_refused(finished: TrainResult, tmp_path: Path) -> None
 def test_a_run_reads_no_longer_texts_than_its_encoder(finished: TrainResult) -> None:
     """64 tokens of the toy tokenizer."""
     assert Run.load(finished.run, max_length=64).predictor.max_length == 64
-    with pytest.raises(SettingsError, match=r"positions for(.|\n)*--max-length 64"):
+    with pytest.raises(SettingsError, match=r"positions for(.|\n)*max_length=64"):
         Run.load(finished.run, max_length=65)
 
 

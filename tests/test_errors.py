@@ -70,7 +70,39 @@ def test_an_interruption_exits_as_shells_expect(signal_number: int, code: int) -
     error = Interrupted("stopped", signal_number=signal_number, next_step="use --resume")
     assert error.exit_code == code
     assert Interrupted.exit_code == 130
-    assert str(error) == "stopped\n  next:    use --resume"
+    assert str(error) == "stopped\n  next:    use resume=True"
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ("choose it with --label-column, or", "choose it with label_column=…, or"),
+        ("with --resume, or another --out", "with resume=True, or another out=…"),
+        ("give --max-length 64 or less", "give max_length=64 or less"),
+        ('such as --label-names "a,b"', 'such as label_names="a,b"'),
+        ("as in --text-column a,b", "as in text_column='a,b'"),
+        ("name the run with --from", "name the run with from_run=…"),
+        ("use --format onnx, or wait", "use form='onnx', or wait"),
+        ("or --set train.folds=5, tell", "or settings={'train.folds': 5}, tell"),
+        ("--set data.task=multi", "settings={'data.task': 'multi'}"),
+        ("see 'tightfit train --help'", "see 'tightfit train --help'"),
+    ],
+)
+def test_a_program_is_told_of_arguments(options: str, arguments: str) -> None:
+    """A command of its options; a whole command stays one, and so does what was seen."""
+    error = TightfitError(options, seen="a --text", allowed=options, next_step=options)
+    told = [f"{arguments}", "seen:    a --text", f"allowed: {arguments}", f"next:    {arguments}"]
+    assert [line.strip() for line in str(error).split("\n")] == told
+    error.given = ""
+    assert str(error).split("\n")[0] == options
+
+
+def test_what_is_added_is_an_argument_too() -> None:
+    """Without a command to add it to."""
+    error = TightfitError("wrong", add="--text-column body --set data.task=multi")
+    assert str(error).endswith("add text_column='body', settings={'data.task': 'multi'}")
+    error.given = "tightfit train"
+    assert str(error).endswith("tightfit train --text-column body --set data.task=multi")
 
 
 def test_an_interruption_ends_a_loop_that_survives_errors() -> None:

@@ -22,6 +22,7 @@ Ctrl-C.
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -40,7 +41,8 @@ class Fault(BaseException):
 
     exit_code: int = 1
     given: str | None = None
-    """The command that was given, without the options that ``add`` replaces; None outside one."""
+    """The command that was given, without the options that ``add`` replaces; empty where none are
+    to be added, and None outside a command: options are then told as arguments of a call."""
 
     def __init__(
         self,
@@ -59,21 +61,25 @@ class Fault(BaseException):
         self.add = add
 
     def __str__(self) -> str:
-        lines = [self.what]
-        if self.seen is not None:
-            lines.append(f"  seen:    {self.seen}")
-        if self.allowed is not None:
-            lines.append(f"  allowed: {self.allowed}")
-        if self.next_step is not None:
-            lines.append(f"  next:    {self.next_step}")
+        plain = self.given is not None
+        seen = None if self.seen is None else str(self.seen)
+        if seen is not None and not plain and seen.startswith("--"):
+            seen = in_python(seen)
+        what, allowed, step = (
+            each if each is None or plain else in_python(each)
+            for each in (self.what, self.allowed, self.next_step)
+        )
+        lines = [str(what)]
+        if seen is not None:
+            lines.append(f"  seen:    {seen}")
+        if allowed is not None:
+            lines.append(f"  allowed: {allowed}")
+        if step is not None:
+            lines.append(f"  next:    {step}")
         if self.add is not None:
-            before = "  next:    " if self.next_step is None else "           "
-            command = (
-                f"{self.given} {self.add}".rstrip()
-                if self.given
-                else f"add {self.add}{_in_python(self.add)}"
-            )
-            lines.append(f"{before}{command}")
+            before = "  next:    " if step is None else "           "
+            given = f"{self.given} {self.add}".rstrip()
+            lines.append(f"{before}{given if self.given else f'add {_arguments(self.add)}'}")
         return "\n".join(lines)
 
 
@@ -99,16 +105,59 @@ def did_you_mean(name: str, known: Sequence[str], cutoff: float = 0.6) -> str | 
     return f"did you mean {near!r}?" if near else None
 
 
-def _in_python(add: str) -> str:
-    """The same options as arguments of a call; empty where they are no pairs of name and value."""
+def in_python(words: str) -> str:
+    """Words for people in which options of the command line are arguments of a call.
+
+    A line with a whole command stays as it is.
+    """
+    lines = words.split("\n")
+    return "\n".join(x if _COMMAND.search(x) else _OPTION.sub(_argument, x) for x in lines)
+
+
+_COMMAND = re.compile(r"\b(tightfit|pip) [a-z]")
+_OPTION = re.compile(r"--([a-z][a-z-]*)(?: (?!--)(\"[^\"]*\"|'[^']*'|[^\s()]*[^\s(),;:.]))?")
+_VALUE = re.compile(r"[\"'].*|[A-Z]{2,}|\S*[\d/,=]\S*")
+"""What follows an option and is its value, rather than the next word of a sentence."""
+
+_NAMES = {"from": "from_run", "format": "form", "no-label-errors": "label_errors"}
+"""Arguments that are called otherwise than the option."""
+
+_SWITCHES = {name: "True" for name in ("cascade", "overwrite", "probabilities", "resume")}
+_SWITCHES |= {"submission": "True", "no-label-errors": "False"}
+_WORDED = ("engine", "format", "missing-text", "vocabulary")
+"""Options whose value is a word like any other."""
+
+
+def _argument(found: re.Match[str]) -> str:
+    """One option as an argument, with its value where it has one."""
+    option, word = found.groups()
+    name = _NAMES.get(option, option.replace("-", "_"))
+    if word is None or not (_VALUE.fullmatch(word) or option in _WORDED):
+        return f"{name}={_SWITCHES.get(option, '…')}" + (f" {word}" if word else "")
+    if option == "set":
+        key, _, value = word.partition("=")
+        return f"settings={{{key!r}: {_literal(value)}}}"
+    return f"{name}={_literal(word)}"
+
+
+def _literal(word: str) -> str:
+    """A value as Python writes it; what stands for one stays."""
+    plain = word.isupper() or word[:1] in ("", "'", '"') or re.fullmatch(r"[\d.]+(e-?\d+)?|…", word)
+    truths = {"true": "True", "false": "False"}
+    return word if plain else truths.get(word, repr(word))
+
+
+def _arguments(add: str) -> str:
+    """The options as arguments of a call; as they are where they are no pairs of name and value."""
     parts = shlex.split(add)
     pairs = list(zip(parts[::2], parts[1::2], strict=False))
     if len(parts) % 2 or not all(name.startswith("--") for name, _ in pairs):
-        return ""
-    given = [f"{n[2:].replace('-', '_')}={value!r}" for n, value in pairs if n != "--set"]
+        return in_python(add)
+    named = {n[2:]: value for n, value in pairs if n != "--set"}
+    given = [f"{_NAMES.get(n, n.replace('-', '_'))}={value!r}" for n, value in named.items()]
     settings = dict(value.split("=", 1) for n, value in pairs if n == "--set")
     given += [f"settings={settings!r}"] if settings else []
-    return f", or in Python {', '.join(given)}"
+    return ", ".join(given)
 
 
 class TightfitError(Fault, Exception):

@@ -90,10 +90,10 @@ def test_columns_that_come_along(
     [
         (
             {"keep": "dat"},
-            "no column 'dat'\n.*\n.*did you mean 'date'. choose a column with --keep",
+            "no column 'dat'\n.*\n.*did you mean 'date'. choose a column with keep",
         ),
         ({"keep": "date,txt"}, "no column 'txt'"),
-        ({"id_column": "tiket"}, "did you mean 'ticket'. choose a column with --id-column"),
+        ({"id_column": "tiket"}, "did you mean 'ticket'. choose a column with id_column"),
     ],
 )
 def test_columns_that_are_not_there(options: dict[str, Any], words: str) -> None:
@@ -232,7 +232,7 @@ def test_the_competition_s_form_stands_alone(signs: Path, tmp_path: Path) -> Non
     assert (list(found), found["ID"]) == (["ID", "Label"], ["0", "1"])
     assert set(found["Label"]) <= {"0", "1"}
     for more in ({"keep": "id"}, {"probabilities": True}, {"label_format": "name"}):
-        with pytest.raises(UsageError, match=r"--submission and --.* exclude each other"):
+        with pytest.raises(UsageError, match=r"submission=True and .* exclude each other"):
             predict(signs, data, tmp_path / "p.csv", submission=True, **more, progress=Progress())
 
 

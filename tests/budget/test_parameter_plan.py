@@ -129,7 +129,7 @@ def test_rank_12_is_refused_with_the_whole_sum() -> None:
         "           cap: 1,000,000",
         "           excess: 36,036",
         "  allowed: largest uniform rank that fits: 11",
-        "  next:    set adapters.rank=11, adapt fewer layers, or raise budget.cap (--budget)",
+        "  next:    set adapters.rank=11, adapt fewer layers, or raise budget.cap (budget=…)",
     ]
 
 

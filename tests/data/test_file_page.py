@@ -13,7 +13,7 @@ from tests.command import cli, like_result, replace
 from tightfit.cli import train_command
 from tightfit.progress import RichProgress
 from tightfit.tasks.dataset import read_dataset, tell_about
-from tightfit.training.request import TrainRequest
+from tightfit.training.request import TrainOptions, TrainRequest
 
 CASES = Path(__file__).parent / "cases"
 PAGE = Path(__file__).parents[2] / "docs" / "guides" / "files.md"
@@ -24,7 +24,7 @@ ROWS = [match.groups() for match in ROW.finditer(PAGE.read_text("utf-8"))]
 def only_read(data: Any, **options: Any) -> Any:
     """A training that ends once its rows are read."""
     progress = RichProgress()
-    named = {k: v for k, v in options.items() if k not in ("out", "resume", "overwrite")}
+    named: Any = {k: v for k, v in options.items() if k in TrainOptions.__annotations__}
     request = TrainRequest.of(data, **named)
     request.check(progress)
     dataset = read_dataset(request.config, data, None, None)

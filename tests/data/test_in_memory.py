@@ -49,6 +49,22 @@ def test_texts_and_labels_have_no_names_to_be_wrong() -> None:
 
 
 @pytest.mark.parametrize(
+    "column",
+    [
+        np.array(TEXTS),
+        pd.Series(TEXTS, index=[5, 6, 7]),
+        pa.chunked_array([TEXTS]),
+        datasets.Dataset.from_list(RECORDS)["text"],
+    ],
+    ids=["array", "series", "Arrow", "data set"],
+)
+def test_a_column_of_texts_is_texts(column: Any) -> None:
+    """By itself, whatever the run's columns are called; and beside labels."""
+    assert read_table(column, Columns(("body",)), labelled=False).texts == TEXTS
+    assert read_table((column, LABELS), Columns(), labelled=True).texts == TEXTS
+
+
+@pytest.mark.parametrize(
     ("data", "words"),
     [
         ((TEXTS, LABELS[:2]), "different lengths\n.*'text' 3, 'label' 2"),
@@ -61,6 +77,8 @@ def test_texts_and_labels_have_no_names_to_be_wrong() -> None:
         (datasets.DatasetDict({"a": datasets.Dataset.from_list(RECORDS)}), r"data\['a'\]"),
         (({"a"}, {"b"}), r"not \(texts, labels\)"),
         (([], []), "has no rows"),
+        (np.array([TEXTS, LABELS]), "ndarray"),
+        (datasets.Dataset.from_list(RECORDS).to_iterable_dataset(), "read as it comes"),
         ((TEXTS, [None] * 3), "without a label"),
         ((TEXTS, [0.5, 1, 2]), "not whole"),
     ],

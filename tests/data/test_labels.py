@@ -114,7 +114,7 @@ def test_one_class_is_not_enough(labels: list[Any]) -> None:
 
 def test_a_class_for_every_row_is_the_wrong_column() -> None:
     """Such as identifiers; few rows may well be all different."""
-    with pytest.raises(DataError, match=r"label of its own\n.*19 labels in 20 rows\n.*--label-col"):
+    with pytest.raises(DataError, match=r"label of its own\n.*19 labels in 20 rows\n.*label_col"):
         LabelSet.from_table(table([*range(19), 0]))
     assert len(LabelSet.from_table(table([*range(18), 0, 0]))) == 18
     assert len(LabelSet.from_table(table([*range(151), *range(49)]))) == 151
@@ -133,7 +133,7 @@ def test_labels_are_needed(labels: list[Any] | None) -> None:
     """To learn the classes, and to use them."""
     bare = Table([] if labels == [] else ["a"], labels, source="toy")
     for use in (LabelSet.from_table, own_classes, NAMED.encode):
-        with pytest.raises(DataError, match=r"toy has no labels\n.*--label-column"):
+        with pytest.raises(DataError, match=r"toy has no labels\n.*label_column"):
             use(bare)
 
 

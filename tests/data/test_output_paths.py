@@ -79,7 +79,9 @@ def test_other_outputs_pass(rows: Path) -> None:
     check_not_input(rows.parent / "out.csv", rows, rows.parent / "no.csv", "hf:x", frame, None)
     check_new_file(rows.parent / "out.csv", overwrite=False)
     check_new_file(rows, overwrite=True)
-    with pytest.raises(UsageError, match=r"the output exists already\n  seen: .*\n.*--overwrite"):
+    with pytest.raises(
+        UsageError, match=r"the output exists already\n  seen: .*\n.*overwrite=True"
+    ):
         check_new_file(rows, overwrite=False)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tightfit.data.sklearn_rows import labelled_rows, texts_of
@@ -18,6 +19,7 @@ FRAME = pd.DataFrame({"n": range(12), "words": TEXTS})
 
 FORMS: dict[str, Any] = {
     "array": np.array(TEXTS),
+    "arrow": pa.chunked_array([TEXTS[:5], TEXTS[5:]]),
     "frame": FRAME,
     "objects": np.array(TEXTS, dtype=object),
     "series": pd.Series(TEXTS),
@@ -102,7 +104,7 @@ def test_balanced_counts_rows_by_their_weights() -> None:
 
 
 FAULTS: dict[str, tuple[Any, Any, str]] = {
-    "a missing text": ([None, *TEXTS[1:]], TWO, "row 0 is None"),
+    "a missing text": ([None, *TEXTS[1:]], TWO, "row 0 is None; give it an empty text"),
     "a number": ([*TEXTS[:11], 3], TWO, "row 11 is 3"),
     "bytes": ([b"x", *TEXTS[1:]], TWO, "row 0 is b'x'"),
     "pairs that are not asked for": ([("a", "b")] * 12, TWO, "settings={'data.pair': True}"),

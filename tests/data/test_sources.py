@@ -545,8 +545,8 @@ def test_a_missing_column_names_those_there_are(name: str, tmp_path: Path) -> No
     path = FILES[name](tmp_path / name, TEXTS, LABELS)
     with pytest.raises(DataError, match=r"no column 'Txet'\n.*'text'") as caught:
         iter_texts(path, Columns(("text", "Txet")))
-    assert "did you mean 'text'? choose a column with --text-column" in str(caught.value)
-    with pytest.raises(DataError, match=r"no column 'klass'(.|\n)*--label-column"):
+    assert "did you mean 'text'? choose a column with text_column" in str(caught.value)
+    with pytest.raises(DataError, match=r"no column 'klass'(.|\n)*label_column"):
         labelled(path, Columns(label="klass"))
 
 
@@ -592,7 +592,7 @@ def test_bytes_that_are_not_utf8_are_found(name: str, tmp_path: Path) -> None:
     good = b'{"text": "ok"}\n' if name == "a.jsonl" else b"text\n"
     content = good * 20_000 + b"caf\xe9\n"
     place = f"byte 0xe9 in line 20,001, at byte {len(good) * 20_000 + 3:,} of the file"
-    with pytest.raises(DataError, match=rf"not UTF-8\n.*{place}(.|\n)*data.encoding=cp1252"):
+    with pytest.raises(DataError, match=rf"not UTF-8\n.*{place}(.|\n)*data.encoding.*cp1252"):
         unlabelled(put(tmp_path / name, content))
 
 
@@ -645,7 +645,7 @@ def test_a_row_without_a_text_is_refused_or_empty(name: str, tmp_path: Path) -> 
     path = FILES[name](tmp_path / name, ["a", None, "c", None], [0, 1, 0, 1])
     places = {"CSV": "lines 3, 5;", "jsonl": "lines 2, 4;", "parquet": r"rows 1, 3 \(counted"}
     kind = {"csv": "CSV", "tsv": "CSV", "ndjson": "jsonl"}.get(name[5:], name[5:])
-    with pytest.raises(DataError, match=rf"without a text\n.*{places[kind]}.*2 of 4(.|\n)*=drop"):
+    with pytest.raises(DataError, match=rf"without a text\n.*{places[kind]}.*2 of 4(.|\n)*drop"):
         unlabelled(path)
     empty = Columns(missing_text="empty")
     assert unlabelled(path, empty).texts == ["a", "", "c", ""]

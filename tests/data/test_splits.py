@@ -189,5 +189,5 @@ def test_a_limit_above_the_rows_keeps_them() -> None:
 @pytest.mark.parametrize("limit", [1, 0, -5])
 def test_a_limit_below_the_classes_is_refused(limit: int) -> None:
     """Some class would be lost."""
-    with pytest.raises(UsageError, match=rf"{limit} rows for 2 classes\n.*--limit of at least 2"):
+    with pytest.raises(UsageError, match=rf"{limit} rows for 2 classes\n.*limit=… of at least 2"):
         limit_rows([0, 1, 2], [0, 1, 0], limit, 42)

@@ -100,4 +100,4 @@ def test_a_run_on_single_texts_is_offered_no_pair() -> None:
         with pytest.raises(DataError) as caught:
             check_source(CASES / "20" / "nli.tsv", columns)
         assert ("data.pair" in str(caught.value)) == offered
-        assert "--text-column premise,hypothesis" in str(caught.value)
+        assert "text_column='premise,hypothesis'" in str(caught.value)

@@ -117,4 +117,4 @@ def test_the_longest_text_is_checked() -> None:
     with pytest.raises(SettingsError, match="than the encoder has positions for") as caught:
         check_max_length(65, 64)
     assert "max_length 65" in str(caught.value)
-    assert "--max-length 64 or less" in str(caught.value)
+    assert "max_length=64 or less" in str(caught.value)

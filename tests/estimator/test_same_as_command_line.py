@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
+import tightfit
 from tests.command import cli
 from tests.toy_estimators import RATINGS, SETTINGS, TEXTS, TWO, toy_estimator, toy_regressor
+from tightfit.progress import Progress
 
 FIT = {**SETTINGS, "train.max_steps": 6, "optim.lr": 1e-2, "data.validation_rows": 0.4}
 
@@ -42,6 +45,20 @@ def test_classes(bert: Path, tmp_path: Path) -> None:
     one = toy_estimator(bert, settings=FIT).fit(TEXTS, TWO)
     assert found["label"].tolist() == one.predict(TEXTS).tolist()
     np.testing.assert_allclose(found[["no", "yes"]], one.predict_proba(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize("ends", [("no", "yes"), (5, 6), (-1, 1), (False, True), (1.0, 2.0)])
+def test_the_run_answers_in_the_classes_that_y_had(ends: Any, bert: Path, tmp_path: Path) -> None:
+    """Into a file, in Python, and scored on what ``fit`` took: as a run of the command line."""
+    y = np.array(ends)[(TWO == "yes").astype(int)]
+    found = answers_of_commands(bert, tmp_path, y.tolist())
+    one = toy_estimator(bert, settings=FIT).fit(TEXTS, y)
+    again = tmp_path / "again.csv"
+    tightfit.predict(one.run_, TEXTS, again, progress=Progress())
+    assert pd.read_csv(again)["label"].tolist() == found["label"].tolist()
+    assert one.run_.predict(TEXTS).labels == one.predict(TEXTS).tolist()
+    said = tightfit.evaluate(one.run_, (TEXTS, y.tolist()), progress=Progress())
+    assert said.accuracy.value == one.score(TEXTS, y)
 
 
 def test_ratings(bert: Path, tmp_path: Path) -> None:

@@ -100,20 +100,6 @@ def test_classes_come_back_as_they_came(labels: Any, make: Make) -> None:
     assert 0 <= made.score(TEXTS, labels, sample_weight=WEIGHTS) <= 1
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_the_order_of_declared_labels_changes_no_answer(several: bool, make: Make) -> None:
-    """Answers, and columns of probabilities, go with ``classes_`` all the same."""
-    labels = [[each] for each in TWO.tolist()] if several else TWO.tolist()
-    made = make(settings={"data.labels": ["yes", "no"]}).fit(TEXTS, labels)
-    assert made.run_.labels == ("yes", "no")
-    said = made.predict(TEXTS).tolist()
-    assert sum(one == other for one, other in zip(said, labels, strict=True)) > 0.7 * COUNT
-    likely = made.classes_[made.predict_proba(TEXTS).argmax(1)]
-    assert (likely == TWO).mean() > 0.7
-    likely = made.classes_[(made.decision_function(TEXTS).reshape(COUNT, -1)[:, -1] > 0) * 1]
-    assert (likely == TWO).mean() > 0.7
-
-
 def test_probabilities_and_decisions(fitted: TightfitClassifier) -> None:
     """A column a class, sums of one; of two classes one number decides."""
     probabilities_NK = fitted.predict_proba(TEXTS)
@@ -236,6 +222,23 @@ def test_bad_parameters(given: dict[str, Any], words: str, make: Make) -> None:
     """Told in ``fit``."""
     with pytest.raises(ValueError, match=words):
         make(**given).fit(FRAME if "text_column" in given else TEXTS, TWO)
+
+
+@pytest.mark.parametrize("names", [["yes", "no"], ["no", "yes", "maybe"]])
+def test_classes_are_those_of_y(names: list[str], make: Make) -> None:
+    """In another order ``predict`` answered the wrong ones, and with more it failed."""
+    declared = {"data.labels": names}
+    for y in (TWO, [[each] for each in TWO]):
+        with pytest.raises(ValueError, match=r"classes of y are \['no', 'yes'\]"):
+            make(settings=declared).fit(TEXTS, y)
+
+
+def test_integers_may_have_names(make: Make) -> None:
+    """Which the run says, and the estimator does not."""
+    ids = (TWO == "yes").astype(int)
+    made = make(settings={"data.labels": ["money", "sport"]}).fit(TEXTS, ids)
+    assert made.run_.labels == ("money", "sport")
+    assert made.score(TEXTS, ids) > 0.5
 
 
 def test_partial_fit_is_refused(make: Make) -> None:
@@ -408,6 +411,17 @@ def test_weights_of_classes_multiply_those_of_rows(
         for one in (plain, heavy)
     ]
     assert accuracies[0] != accuracies[1]
+
+
+def test_lists_of_labels_are_scored(make: Make) -> None:
+    """As the matrix of them is: rows whose labels are all right."""
+    own = [[word] if i % 4 else [word, "third"] for i, word in enumerate(TWO.tolist())]
+    marks = np.array([[int(name in each) for name in ("no", "third", "yes")] for each in own])
+    lists, matrix = make().fit(TEXTS, own), make().fit(TEXTS, marks.tolist())
+    assert 0 < lists.score(TEXTS, own) < 1
+    assert lists.score(TEXTS, own) == matrix.score(TEXTS, marks.tolist())
+    assert lists.score(TEXTS, own, sample_weight=WEIGHTS) == matrix.score(TEXTS, marks, WEIGHTS)
+    assert matrix.predict(TEXTS[:2]).shape == (2, 3)
 
 
 def test_cross_validation(make: Make) -> None:

@@ -226,3 +226,13 @@ def test_pairs_of_texts(make: Make) -> None:
     first = make(settings=paired, text_column=["one", "other"]).fit(frame, RATINGS)
     again = make(settings=paired).fit(pairs, RATINGS)
     assert np.array_equal(first.predict(frame), again.predict(pairs))
+
+
+def test_columns_are_known_again(make: Make) -> None:
+    """In another order, and beside others; the texts of a pair would change places."""
+    frame = pd.DataFrame({"one": TEXTS, "other": TEXTS[::-1]})
+    fitted = make(settings={"data.pair": True}).fit(frame, RATINGS)
+    kept = pickle.loads(pickle.dumps(fitted))
+    due = fitted.predict(frame)
+    assert np.array_equal(kept.predict(frame[["other", "one"]].assign(more="x")), due)
+    assert np.array_equal(fitted.predict(frame.set_axis(["a", "b"], axis=1)), due)

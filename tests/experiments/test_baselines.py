@@ -76,7 +76,7 @@ def test_texts_without_words() -> None:
     """A column of numbers or signs is probably the wrong column."""
     with pytest.raises(DataError, match="no word of two letters") as caught:
         run_baseline(TFIDF, dataset(["!", "?"], [0, 1], ["x"], [1]))
-    assert "--text-column" in str(caught.value)
+    assert "text_column" in str(caught.value)
 
 
 def test_without_held_out_rows_each_is_scored_by_fits_without_it() -> None:

@@ -115,7 +115,7 @@ def test_an_audit_counts_what_trained(method: str, runs_of: Runs) -> None:
 def test_other_families_have_no_folder_for_peft(family: str, runs_of: Runs) -> None:
     """The export names the formats there are, the card what happens."""
     run = runs_of(family)
-    with pytest.raises(UsageError, match=r"cannot build the block(.|\n)*--format merged"):
+    with pytest.raises(UsageError, match=r"cannot build the block(.|\n)*form='merged'"):
         check_format("peft", run.plan)
     assert "loading this folder with it is an error" in loading_code(run.plan, NAMES, "x", "y")
 

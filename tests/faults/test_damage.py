@@ -195,7 +195,7 @@ def test_a_disk_that_is_full_while_training(
         patch.setattr(checkpoint, "save_file", Filling(at))
         with pytest.raises(MachineError, match="No space left") as caught:
             again(bert, tmp_path / "run", resume=False)
-    assert (caught.value.exit_code, "--resume" in str(caught.value)) == (9, True)
+    assert (caught.value.exit_code, "resume=True" in str(caught.value)) == (9, True)
     again(bert, tmp_path / "run")
     assert RunFolder(tmp_path / "run").manifest.is_file()
 

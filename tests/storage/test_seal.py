@@ -232,7 +232,7 @@ def test_create_makes_parents_and_takes_an_empty_folder(tmp_path: Path) -> None:
 
 def test_create_refuses_a_run_that_exists(folder: RunFolder) -> None:
     """The message names all three ways on, and the run stays as it is."""
-    with pytest.raises(UsageError, match=r"exists already(.|\n)*--resume.*--overwrite.*--out"):
+    with pytest.raises(UsageError, match=r"exists already(.|\n)*resume=True.*overwrite=True.*out="):
         storage.create(folder.root)
     assert folder.config.read_text() == "seed = 42\n"
 

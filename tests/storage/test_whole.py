@@ -68,7 +68,7 @@ def test_overwrite_replaces_the_whole(tmp_path: Path) -> None:
     """Files that the new folder lacks are gone; without the word nothing changes."""
     fill(tmp_path / "out", "old")
     (tmp_path / "out" / "more").write_text("")
-    with pytest.raises(UsageError, match=r"exists already[\s\S]*--overwrite"):
+    with pytest.raises(UsageError, match=r"exists already[\s\S]*overwrite=True"):
         fill(tmp_path / "out", "new")
     fill(tmp_path / "out", "new", overwrite=True)
     assert names(tmp_path / "out") == ["mark"]

@@ -51,7 +51,7 @@ def test_what_is_saved_is_read(task: Rating) -> None:
 
 def test_the_same_rating_for_all_teaches_nothing() -> None:
     """With the rating, and how to choose another column."""
-    with pytest.raises(DataError, match=r"same rating(.|\n)*3 in 5 rows(.|\n)*--label-column"):
+    with pytest.raises(DataError, match=r"same rating(.|\n)*3 in 5 rows(.|\n)*label_column"):
         Rating.from_table(table([3.0] * 5))
 
 

@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(
         store.save(2, made_up())
     monkeypatch.undo()
     assert "No space left on device" in str(caught.value)
-    assert "--resume" in str(caught.value)
+    assert "resume=True" in str(caught.value)
     assert names(store) == ["step-00000001"]
     assert store.load() is not None
 

@@ -106,7 +106,7 @@ def test_rows_that_say_the_same_are_refused(bert: Path) -> None:
     labels: list[int | str] = ["money", "sport"] * 10
     with pytest.raises(DataError, match="'goal' in 20 rows") as caught:
         gathered(bert, data=Table(["goal"] * 20, labels, source="rows"))
-    assert "--text-column" in str(caught.value)
+    assert "text_column" in str(caught.value)
     assert gathered(bert, data=Table(["goal", "gold"] * 10, labels, source="rows"))
 
 

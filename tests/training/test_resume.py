@@ -196,7 +196,7 @@ def test_the_exit_code_is_that_of_the_signal(bert: Path, tmp_path: Path) -> None
         with pytest.raises(Interrupted, match="after step 1 of 10") as caught:
             loop.fit()
         assert caught.value.exit_code == code
-        assert "--resume" in str(caught.value)
+        assert "resume=True" in str(caught.value)
 
 
 @pytest.fixture
@@ -317,7 +317,7 @@ def test_changed_settings_are_refused(
     seen = str(caught.value.seen).split("; ")
     assert [one.split()[0] for one in seen] == ["seed", "optim.lr", "optim.clip"]
     assert seen[0] == "seed is 1, the run has 42"
-    assert "--overwrite" in str(caught.value)
+    assert "overwrite=True" in str(caught.value)
     assert run(bert, rows_file, tmp_path / "run", resume=True).steps == STEPS
 
 
@@ -363,7 +363,7 @@ def test_an_unfinished_run_is_neither_replaced_nor_read(
 ) -> None:
     """Without ``--resume`` it is in the way, and says so."""
     interrupted(bert, rows_file, tmp_path / "run", stop)
-    with pytest.raises(UsageError, match=r"exists already(.|\n)*--resume"):
+    with pytest.raises(UsageError, match=r"exists already(.|\n)*resume=True"):
         run(bert, rows_file, tmp_path / "run")
     with pytest.raises(ArtefactError, match=r"not finished|incomplete"):
         read_result(tmp_path / "run")

@@ -110,7 +110,7 @@ def test_a_cleaned_copy(rows: Path, tmp_path: Path) -> None:
     ("options", "fault"),
     [
         ({"fix": ["markup"]}, "a cleaned copy needs a file to write"),
-        ({"out": "clean.csv"}, "--out writes the suspect labels, and --no-label-errors"),
+        ({"out": "clean.csv"}, "out=… writes the suspect labels, and label_errors=False"),
         ({"fix": "duplicate", "out": "clean.csv"}, "did you mean 'duplicates'"),
         ({"fix": "", "out": "clean.csv"}, "no such fix"),
         ({"fix": "markup", "out": "clean.txt"}, "cannot be written in this format"),

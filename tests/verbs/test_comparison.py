@@ -217,7 +217,7 @@ def test_an_interrupt_keeps_what_is_finished(
     out, only = tmp_path / "stopped", ["majority class", "tight"]
     with monkeypatch.context() as patch:
         patch.setattr("tightfit.verbs.comparison.run_training", stop)
-        with pytest.raises(Interrupted, match=f"with --out {out} to go on") as caught:
+        with pytest.raises(Interrupted, match=f"with out='{out}' to go on") as caught:
             run(bert, rows_file, out, only=only)
     assert caught.value.exit_code == 130
     assert "majority class" in (out / "comparison.md").read_text()
@@ -393,9 +393,9 @@ def test_no_time_at_all(bert: Path, rows_file: Path, tmp_path: Path) -> None:
         ("rnak=1,2", "did you mean 'rank'"),
         ("optim.rank=1", "did you mean 'rank'"),
         ("learning_rate=1e-3,1e-4", "did you mean 'optim.lr'"),
-        ("rank", "write it like --ablate rank=1,2,4"),
+        ("rank", "write it like ablate='rank=1,2,4'"),
         ("rank=1,,2", "allowed: key=v1,v2"),
-        ("seed=1,2", "--set seed="),
+        ("seed=1,2", "settings={'seed': …}"),
         ("rank=one", "adapters.rank = 'one'"),
     ],
 )

@@ -226,13 +226,13 @@ def test_a_dry_run_goes_on_from_it_too(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"model": "roberta-base"}, UsageError, "--model begins anew"),
-        ({"recipe": "paper"}, UsageError, "--recipe begins anew"),
+        ({"model": "roberta-base"}, UsageError, "model=… begins anew"),
+        ({"recipe": "paper"}, UsageError, "recipe=… begins anew"),
         ({"settings": ["adapters.rank=3"]}, SettingsError, r"(?s)adapters.rank=3.*=4, as in"),
         ({"settings": ["adapters.method=ia3"]}, SettingsError, "contradict|does not|has none"),
         ({"settings": ["head.start=probe"]}, SettingsError, r"(?s)probe.*head.start=run with"),
         ({"settings": ["budget.spend=frugal"]}, SettingsError, "frugal"),
-        ({"settings": ["train.folds=3"]}, SettingsError, r"(?s)train.folds=3.*=0 with --from"),
+        ({"settings": ["train.folds=3"]}, SettingsError, r"(?s)train.folds=3.*=0 with from_run"),
     ],
 )
 def test_contradictions_are_refused(
@@ -260,5 +260,5 @@ def test_only_rows_kept_apart_leave_nothing_to_train_on(mine: Path) -> None:
 
 def test_a_head_cannot_start_from_no_run(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """As when somebody repeats the settings of such a run."""
-    with pytest.raises(SettingsError, match="name the run with --from"):
+    with pytest.raises(SettingsError, match="name the run with from_run"):
         began(bert, tmp_path / "run", "head.start=run")

@@ -12,7 +12,7 @@ import tightfit
 from tests.toy_setups import SHORT
 from tests.toys import toy_rows
 from tightfit.config import typed
-from tightfit.errors import DataError
+from tightfit.errors import DataError, UsageError
 from tightfit.progress import Progress
 
 ROWS = toy_rows(40)
@@ -58,3 +58,33 @@ def test_a_fault_is_told_before_anything_is_written(bert: Path, tmp_path: Path) 
     with pytest.raises(DataError, match="has no column 'text'"):
         tightfit.train({"body": TEXTS}, model=str(bert), out=tmp_path / "r", progress=QUIET)
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("epochs", "among settings={…}, did you mean 'optim.epochs'"),
+        ("learning_rate", "did you mean 'optim.lr'"),
+        ("max_step", "did you mean 'max_steps'"),
+        ("zzz", "'zzz'$"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["train", "dry_run", "compare"])
+def test_an_unknown_argument_is_refused(verb: str, name: str, hint: str) -> None:
+    """As of any function: what is passed over in silence is taken for done."""
+    with pytest.raises(TypeError, match=hint):
+        getattr(tightfit, verb)((TEXTS, LABELS), progress=QUIET, **{name: 3})
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "nothing to train on"),
+        ({"data": ROWS, "resume": True}, "which run to go on with"),
+        ({"data": ROWS, "resume": True, "overwrite": True, "out": "a"}, "give one of the two"),
+    ],
+)
+def test_what_makes_no_training_is_refused(asked: dict[str, Any], words: str) -> None:
+    """As on the command line: a run that is to be resumed was trained anew."""
+    with pytest.raises(UsageError, match=words):
+        tightfit.train(progress=QUIET, **asked)

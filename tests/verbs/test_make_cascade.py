@@ -161,7 +161,7 @@ def test_rows_that_changed_are_refused(home: Path, bert: Path, tmp_path: Path) -
     assert caught.value.exit_code == 4
     with pytest.raises(DataError, match=r"cannot be read: no such file") as caught:
         tightfit.make_cascade(run, data=tmp_path / "gone.jsonl", progress=QUIET)
-    assert "--training-rows" in str(caught.value)
+    assert "training_rows" in str(caught.value)
     moved = write_jsonl(tmp_path / "moved.jsonl", rows)
     tightfit.make_cascade(run, data=moved, max_loss=0.05, progress=QUIET)
 

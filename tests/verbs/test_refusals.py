@@ -146,7 +146,7 @@ def test_a_finished_run_is_replaced_only_when_asked(bert: Path, tmp_path: Path) 
     data = good(tmp_path)
     first = trained(bert, data, tmp_path / "run")
     manifest = (tmp_path / "run" / "manifest.json").read_bytes()
-    with pytest.raises(UsageError, match=r"exists already(.|\n)*--overwrite") as caught:
+    with pytest.raises(UsageError, match=r"exists already(.|\n)*overwrite=True") as caught:
         trained(bert, data, tmp_path / "run")
     assert caught.value.exit_code == 2
     with pytest.raises(TightfitError, match="nowhere"):
@@ -227,7 +227,7 @@ def test_a_run_may_take_missing_texts_for_empty_later(
         rows[0]["text"] = None
 
     data, out = rows_with(tmp_path, blank), tmp_path / "out.csv"
-    with pytest.raises(TightfitError, match=r"line 1[\s\S]*--missing-text empty"):
+    with pytest.raises(TightfitError, match=r"line 1[\s\S]*missing_text='empty'"):
         predict(finished.run, data, out, progress=Progress())
     found = predict(finished.run, data, out, missing_text="empty", progress=Progress())
     scores = evaluate(finished.run, data, missing_text="empty", progress=Progress()).scores

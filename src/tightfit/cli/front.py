@@ -130,8 +130,8 @@ def open_front(*, debug: bool = False) -> Iterator[Front]:
         if debug:
             front.show("".join(traceback.format_exception(error)))
         fault = _as_fault(error)
-        if fault is not None and fault.add is not None:
-            fault.given, fault.add = _mended(fault.add)
+        if fault is not None:
+            fault.given, fault.add = ("", None) if fault.add is None else _mended(fault.add)
         words = str(fault) if fault else f"{type(error).__name__}: {error}\n  {APOLOGY}"
         if isinstance(fault, MissingExtraError):
             words = with_all_extras(words, _ARGUMENTS.get([]))

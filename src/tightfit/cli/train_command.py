@@ -135,9 +135,9 @@ def train(
     from tightfit.training.request import is_first_process
 
     with open_front(debug=debug) as front:
-        _refuse_contradictions(out, resume=resume, overwrite=overwrite, dry_run=dry_run)
+        if dry_run:
+            _refuse_beside_dry_run(label_names, unlabelled, resume=resume)
         rows = _source(data)
-        _check_source(rows, label_names, unlabelled, dry_run=dry_run)
         shared: dict[str, Any] = {
             "validation": validation,
             "from_run": from_run,
@@ -163,23 +163,19 @@ def train(
             front.tell(result, lambda: _closing_words(result, front.people), as_json=as_json)
 
 
-def _refuse_contradictions(
-    out: Path | None, *, resume: bool, overwrite: bool, dry_run: bool
+def _refuse_beside_dry_run(
+    label_names: str | None, unlabelled: str | None, *, resume: bool
 ) -> None:
-    if resume and overwrite:
-        raise UsageError(
-            "--resume goes on with a run and --overwrite replaces it",
-            next_step="give one of the two",
-        )
-    if resume and dry_run:
+    if resume:
         raise UsageError(
             "--dry-run forecasts a whole training, not the rest of one",
             next_step="leave out --resume or --dry-run",
         )
-    if resume and out is None:
+    if label_names or unlabelled:
         raise UsageError(
-            "--resume needs to know which run to go on with",
-            next_step="name it, such as --out runs/001",
+            "--dry-run forecasts a training on rows that have labels",
+            seen="--label-names" if label_names else "--unlabelled",
+            next_step="leave it out, or --dry-run: names take seconds",
         )
 
 
@@ -190,22 +186,6 @@ def _source(data: list[str] | None) -> str | Sources | None:
     if not data:
         return None
     return data[0] if len(data) == 1 else Sources(tuple(data))
-
-
-def _check_source(
-    data: object, label_names: str | None, unlabelled: str | None, *, dry_run: bool
-) -> None:
-    if data is None and label_names is None:
-        raise UsageError(
-            "there is nothing to train on",
-            next_step="give rows with --data, or names of labels with --label-names",
-        )
-    if dry_run and (label_names or unlabelled):
-        raise UsageError(
-            "--dry-run forecasts a training on rows that have labels",
-            seen="--label-names" if label_names else "--unlabelled",
-            next_step="leave it out, or --dry-run: names take seconds",
-        )
 
 
 def _closing_words(result: TrainResult, console: Console) -> list[RenderableType]:

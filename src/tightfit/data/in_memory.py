@@ -28,14 +28,16 @@ TEXT, LABEL = "text", "label"
 
 KINDS = (
     "a path; a pandas or polars DataFrame, one split of a datasets.Dataset, or an Arrow table; "
-    "(texts, labels); {'text': texts, 'label': labels}; a list of texts, or of dicts; with "
+    "(texts, labels); {'text': texts, 'label': labels}; texts alone, or a list of dicts; with "
     "data.pair=true a pair (first, second) for each text"
 )
 
 
 def is_nameless(data: object) -> bool:
     """Whether these are texts, or texts and labels, without names of columns."""
-    return isinstance(data, tuple) or (isinstance(data, list) and not _are_mappings(data))
+    if isinstance(data, list):
+        return not _are_mappings(data)
+    return isinstance(data, tuple) or _is_column(data)
 
 
 def open_memory(data: Any) -> Rows:
@@ -47,6 +49,10 @@ def open_memory(data: Any) -> Rows:
     source = f"a {type(data).__name__}"
     if hasattr(data, "features") and hasattr(data, "select_columns"):
         # A data set, recognised without importing its library.
+        if not isinstance(data, Sized):
+            raise _unknown(
+                data, f"{type(data).__name__}, which is read as it comes; give a list of it"
+            )
         return open_dataset(data, source)
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         # A data frame, recognised without importing pandas.
@@ -59,6 +65,8 @@ def open_memory(data: Any) -> Rows:
         return columns_rows(dict(zip((TEXT, LABEL), map(_cells, data), strict=True)), source)
     if isinstance(data, list):
         return records_rows(data, source) if _are_mappings(data) else _texts(data, source)
+    if _is_column(data):
+        return _texts(_cells(data), source)
     if hasattr(data, "__arrow_c_stream__") and not hasattr(data, "iloc"):
         # An Arrow table, or what gives itself as one, as polars does.
         return open_arrow(pa.table(data), source)
@@ -101,11 +109,21 @@ def _texts(data: Sequence[Any], source: str) -> Rows:
 
 def _cells(values: Iterable[Any]) -> Sequence[Any]:
     """A sequence of Python values; None is a missing one."""
+    if hasattr(values, "to_pylist"):
+        return list(values.to_pylist())
     return frame_cells(values) if hasattr(values, "iloc") else list(values)
 
 
 def _are_mappings(data: Sequence[Any]) -> bool:
     return bool(data) and all(isinstance(row, Mapping) for row in data)
+
+
+def _is_column(data: Any) -> bool:
+    """Texts by themselves in an array, a Series, or a column of Arrow or of a data set."""
+    if isinstance(data, str | bytes | Mapping | list | tuple) or hasattr(data, "column_names"):
+        return False
+    plain = hasattr(data, "tolist") or hasattr(data, "to_pylist") or isinstance(data, Sequence)
+    return plain and not hasattr(data, "columns") and getattr(data, "ndim", 1) == 1
 
 
 def _is_single(value: object) -> bool:

@@ -6,7 +6,6 @@ Shapes: N rows, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from tightfit.data.cell_labels import is_blank
+from tightfit.data.cell_text import is_missing
 from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.rows import say_places
+from tightfit.data.sklearn_label_sets import LabelSets, label_sets
 from tightfit.data.table import Table
 from tightfit.data.text_pair import TextPair
 
@@ -48,7 +49,7 @@ def labelled_rows(
         ValueError: something of this cannot be used, or one class is all there is.
     """
     texts = texts_of(X, text_column, pair=pair)
-    sets = _label_sets(y)
+    sets = label_sets(y)
     if sets is not None:
         check_consistent_length(texts, sets.ids)
         if sample_weight is not None or class_weight is not None:
@@ -64,10 +65,11 @@ def labelled_rows(
     weights_N = _by_class(class_weight, classes, ids_N, weights_N[kept])
     own = None if (weights_N == 1).all() else weights_N.tolist()
     rows = [texts[row] for row in kept]
-    return Table(rows, ids_N.tolist(), _names(classes), weights=own), classes
+    names, values = _names_and_values(classes)
+    return Table(rows, ids_N.tolist(), names, label_values=values, weights=own), classes
 
 
-def _several(texts: list[str], sets: _LabelSets) -> Table:
+def _several(texts: list[str], sets: LabelSets) -> Table:
     """Rows that may have several labels.
 
     Raises:
@@ -75,7 +77,8 @@ def _several(texts: list[str], sets: _LabelSets) -> Table:
     """
     if len(sets.classes) < 2:
         raise ValueError(f"two classes or more are needed; y has {sets.classes.tolist()}")
-    return Table(texts, label_names=_names(sets.classes), label_sets=sets.ids)
+    names, values = _names_and_values(sets.classes)
+    return Table(texts, label_names=names, label_values=values, label_sets=sets.ids)
 
 
 def rated_rows(X: Any, y: Any, *, text_column: str | list[str] | None, pair: bool = False) -> Table:
@@ -103,7 +106,7 @@ def texts_of(
     """The texts of a list, array, Series or data frame, checked one by one.
 
     Args:
-        X: N texts.
+        X: N texts; a column of Arrow, too.
         text_column: where they are in a data frame; several columns are joined with a space.
         pair: whether each row is two texts: two columns, or two strings.
 
@@ -118,12 +121,13 @@ def texts_of(
         raise ValueError(f"X must be a list of texts, not one {type(X).__name__}; write [X]")
     elif getattr(X, "ndim", 1) != 1:
         raise ValueError(f"X must have one dimension, a text a row; its shape is {X.shape}")
-    texts = list(X)
+    texts = X.to_pylist() if hasattr(X, "to_pylist") else list(X)  # of Arrow
     if not texts:
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             hint = "; pairs of texts need settings={'data.pair': True}" if is_pair(text) else ""
+            hint = "; give it an empty text, or leave the row out" if is_missing(text) else hint
             raise ValueError(f"X must hold texts; row {row} is {text!r}{hint}")
     return [str(text) for text in texts]
 
@@ -247,40 +251,17 @@ def _by_class(
     return weights_N * weights_K[ids_N]
 
 
-def _names(classes: NDArray[Any]) -> tuple[str, ...]:
-    """Names for people; where two classes would have one, each as Python writes it."""
-    names = tuple(str(each) for each in classes.tolist())
-    return names if len(set(names)) == len(names) else tuple(map(repr, classes.tolist()))
+def _names_and_values(
+    classes: NDArray[Any],
+) -> tuple[tuple[str, ...], tuple[int | str, ...]]:
+    """Names for people, and what the run answers: integers and booleans as they are.
 
-
-@dataclass(frozen=True)
-class _LabelSets:
-    """Several labels a text."""
-
-    ids: list[tuple[int | str, ...]]
-    """Places in ``classes``."""
-    classes: NDArray[Any]
-
-
-def _label_sets(y: Any) -> _LabelSets | None:
-    """The labels of each text where it may have several, or None of one class a text.
-
-    Raises:
-        ValueError: a column for each label holds something other than 0 and 1.
+    Whole numbers of another type are integers, as a data frame of them is read. Where two classes
+    would have one name, each is as Python writes it.
     """
-    if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
-        marks_NK = np.asarray(y)
-        if not np.isin(marks_NK, (0, 1)).all():
-            raise ValueError("y with several columns must hold 0 and 1, one column a label")
-        marks: list[tuple[int | str, ...]]
-        marks = [tuple(np.flatnonzero(row).tolist()) for row in marks_NK]
-        columns = getattr(y, "columns", None)
-        names = np.arange(marks_NK.shape[1]) if columns is None else np.array(list(columns))
-        return _LabelSets(marks, names)
-    rows = list(y) if isinstance(y, list | tuple) or getattr(y, "ndim", 0) == 1 else []
-    if not rows or not all(isinstance(row, list | tuple | set | frozenset) for row in rows):
-        return None
-    classes = sorted({label for row in rows for label in row})
-    place_of = {label: place for place, label in enumerate(classes)}
-    ids: list[tuple[int | str, ...]] = [tuple(place_of[x] for x in row) for row in rows]
-    return _LabelSets(ids, np.array(classes))
+    plain = [int(x) if isinstance(x, float) and x.is_integer() else x for x in classes.tolist()]
+    names = tuple(map(str, plain))
+    if len(set(names)) < len(names):
+        names = tuple(map(repr, plain))
+    pairs = zip(plain, names, strict=True)
+    return names, tuple(x if isinstance(x, int) else name for x, name in pairs)

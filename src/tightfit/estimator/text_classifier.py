@@ -11,10 +11,12 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from tightfit.config import DEFAULT_RECIPE
+from tightfit.config import DEFAULT_RECIPE, settings_of
+from tightfit.data.sklearn_label_sets import dense
 from tightfit.data.sklearn_rows import labelled_rows
+from tightfit.data.table import Table
 from tightfit.estimator.text_estimator import TextEstimator, as_scikit_learn
 from tightfit.extras import require
 from tightfit.tasks import need_one_class
@@ -82,7 +84,7 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
         Args:
             X: N texts.
             y: N classes; or where texts may have several labels N lists of them, or 0 and 1 for
-                each, (N, K).
+                each, (N, K), sparse or not.
             sample_weight: how much each row counts in the loss, the head's start and the scores:
                 one of weight 0 is left out, one of weight 2 is two; None is 1 each.
 
@@ -90,6 +92,7 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
             ValueError: texts, classes or parameters cannot be used.
             TightfitError: nothing was wrong with them, but the training failed.
         """
+        y = dense(y)
         table, classes = labelled_rows(
             X,
             y,
@@ -98,7 +101,8 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
             sample_weight=sample_weight,
             class_weight=self.class_weight,
         )
-        self._train(table)
+        self._check_declared(table)
+        self._train(table, X)
         self.classes_ = classes
         self._as_lists = table.label_sets is not None and getattr(y, "ndim", 1) != 2
         return self
@@ -106,25 +110,35 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
     def predict(self, X: Any) -> NDArray[Any]:
         """The class of each text, of the kind that ``y`` had; of several labels a text 0 and 1 for
         each, ``given_NK``, or a list where ``y`` had lists."""
+        said = self._predictions(X)
         if self.run_.task.one_class:
-            return self._classes(self.predict_proba(X))
-        given_NK = self._predictions(X).given[:, self._columns]
+            return self._classes(said.probabilities)
         if not self._as_lists:
-            return given_NK.astype(np.int64)
-        found = np.empty(len(given_NK), dtype=object)
-        found[:] = [self.classes_[given_K].tolist() for given_K in given_NK]
+            return said.given.astype(np.int64)
+        found = np.empty(len(said), dtype=object)
+        found[:] = [self.classes_[ids].tolist() for ids in said.ids]
         return found
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy; of several labels a text, the share of texts whose labels are all right."""
+        check_is_fitted(self)
+        y = dense(y)
+        if not self._as_lists or getattr(y, "ndim", 1) == 2:
+            return super().score(X, y, sample_weight)
+        given = self.predict(X)
+        check_consistent_length(given, y, sample_weight)
+        right_N = [set(own) == set(due) for own, due in zip(given, y, strict=True)]
+        return float(np.average(right_N, weights=sample_weight))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """``probabilities_NK``, columns in the order of ``classes_``, calibrated where possible."""
-        return self._predictions(X).probabilities[:, self._columns]
+        return self._predictions(X).probabilities
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Logits: ``logits_NK``; of two classes the second's less the first's, N numbers."""
         check_is_fitted(self)
         with as_scikit_learn():
             logits_NK = self.run_.predictor.logits(self._texts(X)).astype(np.float64)
-        logits_NK = logits_NK[:, self._columns]
         two = len(self.classes_) == 2 and self.run_.task.one_class
         return logits_NK[:, 1] - logits_NK[:, 0] if two else logits_NK
 
@@ -136,15 +150,27 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
         frame = require("pandas", "a data frame of answers").DataFrame
         return frame({"label": self._classes(probabilities_NK), **shares})
 
-    @property
-    def _columns(self) -> list[int]:
-        """The place of each class among the run's labels, whose order may be that of
-        ``data.labels``."""
-        task: Any = self.run_.task  # of one label a text, or of several
-        values = task.labels.values
-        return [values.index(place) for place in range(len(self.classes_))]
+    def _check_declared(self, table: Table) -> None:
+        """Refuse ``data.labels`` that would order the run's classes otherwise than ``classes_``.
+
+        Names for the integers from 0 on do not.
+
+        Raises:
+            ValueError: they would, or there are others among them.
+        """
+        with as_scikit_learn():
+            declared = settings_of(self.recipe, dict(self.settings or {})).data.labels
+        own, values = table.label_names or (), table.label_values or ()
+        alike = len(declared) == len(own) and not set(declared) & set(own)
+        counted = values == tuple(range(len(own))) and type(values[0]) is int
+        if not declared or declared == own or (alike and counted):
+            return
+        raise ValueError(
+            f"data.labels is {list(declared)}, but the classes of y are {list(own)}, "
+            "in this order; leave it out of the settings"
+        )
 
     def _classes(self, probabilities_NK: NDArray[np.float64]) -> NDArray[Any]:
         with as_scikit_learn():
-            task = need_one_class(self.run_.task, "predict")
+            task = need_one_class(self.run_.task, "a data frame of answers")
         return self.classes_[task.answers(probabilities_NK)]

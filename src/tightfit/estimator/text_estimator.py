@@ -179,8 +179,13 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return self.run_.predictor.width
 
     @keep_random_states()
-    def _train(self, table: Table) -> None:
-        """Train on these rows, in a temporary folder that goes with the estimator."""
+    def _train(self, table: Table, X: Any) -> None:
+        """Train on these rows, in a temporary folder that goes with the estimator.
+
+        Args:
+            table: the rows.
+            X: their texts as they were given.
+        """
         folder = _RunFolder()
         if self.verbose:
             _say_threads()
@@ -197,6 +202,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 progress=RichProgress() if self.verbose else _quiet(),
             )
         self._folder = folder
+        self._columns = list(getattr(X, "columns", []))
 
     def _predictions(self, X: Any) -> Any:
         """What the run says of these texts: predictions of its own kind."""
@@ -205,7 +211,12 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             return self.run_.predict(self._texts(X))
 
     def _texts(self, X: Any) -> list[str]:
-        return texts_of(X, self.text_column, pair=self._pair)
+        names = self.text_column
+        if names is None and hasattr(X, "columns"):
+            # The first text of a pair is the column that was the first, wherever it stands now.
+            fitted = getattr(self, "_columns", [])
+            names = fitted if fitted and all(name in X.columns for name in fitted) else None
+        return texts_of(X, names, pair=self._pair)
 
     @property
     def _pair(self) -> bool:
@@ -243,7 +254,8 @@ def as_scikit_learn() -> Iterator[None]:
         with sharing(_SHARED):
             yield
     except (DataError, SettingsError, UsageError, BudgetError) as error:
-        raise ValueError(str(error)) from error
+        # What is a column elsewhere is given by itself here.
+        raise ValueError(str(error).replace("label_column=…", "y")) from error
 
 
 class _RunFolder(TemporaryFolder):

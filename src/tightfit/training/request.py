@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 
-from tightfit.config import DEFAULT_RECIPE, OPTIONS, Config, Settings, settings_of
+from tightfit.config import (
+    DEFAULT_RECIPE,
+    OPTIONS,
+    Config,
+    Settings,
+    nearest_setting,
+    setting_names,
+    settings_of,
+)
 from tightfit.data.sources import Columns, check_source
-from tightfit.errors import SettingsError
+from tightfit.errors import SettingsError, did_you_mean
 from tightfit.extras import ensure
 from tightfit.model.candidates import variants
 from tightfit.model.locate import check_model
@@ -88,7 +96,9 @@ class TrainRequest:
 
         Raises:
             SettingsError: with every mistake in them.
+            TypeError: one of them is none of :class:`TrainOptions`.
         """
+        check_options(options)
         named = {name: value for name, value in options.items() if name in OPTIONS}
         config = settings_of(
             options.get("recipe", DEFAULT_RECIPE), options.get("settings", ()), **named
@@ -147,6 +157,21 @@ class TrainRequest:
             told = readability_warning(encoders[0][0], texts)
             if told is not None:
                 progress.warn(told)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse what Python would if the options stood in a signature: a TypedDict lets all pass.
+
+    Raises:
+        TypeError: one of them is none of :class:`TrainOptions`.
+    """
+    known = sorted(TrainOptions.__annotations__)
+    for name in options:
+        if name not in known:
+            hint = did_you_mean(name, known, cutoff=0.7)
+            setting = nearest_setting(name, setting_names())
+            hint = hint or (setting and f"among settings={{…}}, {setting}")
+            raise TypeError(f"unexpected keyword argument {name!r}" + (f": {hint}" if hint else ""))
 
 
 def check_tracker(config: Config) -> None:

@@ -16,7 +16,7 @@ from tightfit.errors import UsageError
 from tightfit.experiments.cells import CELLS, RECIPE, Wanted, configs_of
 from tightfit.model.candidates import candidate_names
 from tightfit.progress import Progress, RichProgress
-from tightfit.training.request import TrainOptions, TrainRequest
+from tightfit.training.request import TrainOptions, TrainRequest, check_options
 
 if TYPE_CHECKING:
     from tightfit.verbs.comparison import Comparison
@@ -50,6 +50,7 @@ def compare(
     Raises:
         TightfitError: its subclasses tell what is wrong; finished cells are kept.
     """
+    check_options(options)
     minutes, given = options.pop("minutes", None), _overrides(options)
     asked = TrainRequest.of(
         data,

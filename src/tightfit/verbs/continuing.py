@@ -43,8 +43,13 @@ def request_of(data: Any, from_run: str | Path | None, options: TrainOptions) ->
     Raises:
         ArtefactError: there is no such run, or it is incomplete or damaged.
         SettingsError: with every mistake in the options.
-        UsageError: a model or recipe is named beside a run.
+        UsageError: there are no rows, or a model or recipe is named beside a run.
     """
+    if data is None:
+        raise UsageError(
+            "there is nothing to train on",
+            next_step="give rows with --data, or names of labels with --label-names",
+        )
     if from_run is None:
         return TrainRequest.of(data, **options)
     return continued_request(data, from_run, options)

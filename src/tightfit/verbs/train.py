@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 from tightfit import storage
 from tightfit.data.output_paths import check_not_input
+from tightfit.errors import UsageError
 from tightfit.extras import loading_much
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
@@ -56,6 +57,8 @@ def train(
     Raises:
         TightfitError: its subclasses tell what is wrong; nothing half-written is left behind.
     """
+    if resume:
+        _check_resumable(out, overwrite=overwrite)
     first = is_first_process()
     progress = (progress or RichProgress()) if first else Progress()  # of several, one speaks
     if label_names is not None:
@@ -82,3 +85,17 @@ def train(
     if label_names is not None:
         return train_on_names(read, path, resume=resume, overwrite=overwrite, progress=progress)
     return run_training(read, path, resume=resume, overwrite=overwrite, progress=progress)
+
+
+def _check_resumable(out: str | Path | None, *, overwrite: bool) -> None:
+    """Refuse to go on with no run in particular, or to do two things with one."""
+    if overwrite:
+        raise UsageError(
+            "--resume goes on with a run and --overwrite replaces it",
+            next_step="give one of the two",
+        )
+    if out is None:
+        raise UsageError(
+            "--resume needs to know which run to go on with",
+            next_step="name it, such as --out runs/001",
+        )

@@ -217,7 +217,7 @@ def test_any_rows_can_be_checked(rows: list[tuple[str, int]]) -> None:
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Said before any work; label errors can be left out, near duplicates cannot."""
     monkeypatch.setattr(extras, "available", lambda name: name != "cleanlab")
-    with pytest.raises(MissingExtraError, match=r"--no-label-errors"):
+    with pytest.raises(MissingExtraError, match=r"label_errors=False"):
         check_table(Table(["a"], [0]))
     assert check_table(Table(["a"], [0]), label_errors=False).rows == 1
     monkeypatch.setattr(extras, "available", lambda name: False)

@@ -93,7 +93,7 @@ def read_dataset(
         MissingExtraError: near duplicates are to be grouped, and ``datasketch`` is not installed.
     """
     table = read_table(data, Columns.of(config.data), labelled=True)
-    task = task or task_for(table, config.data)
+    known, task = task is not None, task or task_for(table, config.data)
     check_settings(config, task)
     targets = task.encode(table)
     strata = task.strata(targets)
@@ -125,7 +125,8 @@ def read_dataset(
             *quick_warnings(
                 train.texts,
                 strata=task.identities(train_targets),
-                counts=counts if task.calibrates else {},  # ratings are no labels
+                # Ratings are no labels; which of known labels are absent is told by who knows them.
+                counts={k: n for k, n in counts.items() if task.calibrates and (n or not known)},
                 held=[] if folds else held.texts,
             ),
             *(split.warnings if split else ()),

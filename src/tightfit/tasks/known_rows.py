@@ -73,6 +73,7 @@ class KnownRows:
             found,
             facts={
                 **found.facts,
+                "warnings": [*_strange(self.run, self.task, task, gone), *found.facts["warnings"]],
                 "continued": {
                     "run": self.run,
                     "identity": self.identity,
@@ -151,6 +152,16 @@ class KnownRows:
         else:
             apart = len(self.texts) - facts["again"]
             yield f"{apart:,} validation rows of {self.run} stay apart"
+
+
+def _strange(run: str, known: Task, task: Task, gone: Sequence[str]) -> list[str]:
+    """What is to be said where all labels of the run are gone, and as many new ones have come."""
+    if len(gone) < known.outputs or len(task.names) < 2 * known.outputs:
+        return []
+    return [
+        f"no new row has a label that {run} knows: if theirs are the same in other words, such as "
+        "ids for names, write them alike; else each becomes a label more"
+    ]
 
 
 def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:

@@ -85,7 +85,8 @@ def read_dataset(
         data: rows to train on, anything that :func:`read_table` takes.
         validation: rows to validate on; None holds out some of ``data``.
         limit: train on a stratified sample of this many rows, drawn after the split.
-        task: what the labels are; None finds it out from the rows.
+        task: what the labels are; None finds it out from the rows. Which of the labels given so are
+            absent is told by whoever knows them, and no warning here; nor are ratings labels.
         progress: how to show progress.
 
     Raises:
@@ -125,7 +126,6 @@ def read_dataset(
             *quick_warnings(
                 train.texts,
                 strata=task.identities(train_targets),
-                # Ratings are no labels; which of known labels are absent is told by who knows them.
                 counts={k: n for k, n in counts.items() if task.calibrates and (n or not known)},
                 held=[] if folds else held.texts,
             ),

@@ -133,6 +133,26 @@ def test_a_pipe(run: ToyRun) -> None:
     assert "note: 1 text has no words, and a label that says nothing" in result.stderr
 
 
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize(
+    ("stdin", "table"),
+    [
+        ("id,text,team\n7,a goal,red\n9,a bank,blue\n", True),
+        ("id;text\n7;a goal, late\n", True),
+        ("Text\na goal\n", True),
+        ("a goal, late\na bank, new\n", False),
+        ("goal,bank\n", False),
+        ("goal\nbank\n", False),
+        ("x" * 200_000 + "\nbank\n", False),
+    ],
+)
+def test_a_table_in_a_pipe_is_told(stdin: str, table: bool) -> None:
+    """Its header and its ids would be read as texts, and nobody would see it."""
+    result = cli("predict", "r", stdin=stdin)
+    assert ("each is answered as one text; to read a column" in result.stderr) == table
+    assert len(result.stdout.splitlines()) == stdin.count("\n")
+
+
 def test_a_long_pipe(run: ToyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines are read as they are answered, and numbered through."""
     monkeypatch.setattr(text_answers, "LINES_AT_ONCE", 2)

@@ -174,6 +174,7 @@ def test_settings_cannot_be_changed_in_place() -> None:
         ("optim.learning_rate=1", "unknown setting 'optim.learning_rate'"),
         ("train.chekpointing=on", "did you mean 'train.checkpointing'?"),
         ("rank=8", "did you mean 'adapters.rank'?"),
+        ("lr=1", "did you mean 'contrastive.lr' or 'optim.lr'?"),
         ("optim.learning_rate=1", "did you mean 'optim.lr'?"),
         ("target_modules=query", "did you mean 'adapters.targets'?"),
         ("optim.rank=8", "did you mean 'adapters.rank'?"),

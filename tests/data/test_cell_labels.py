@@ -107,6 +107,7 @@ def test_numbers_that_are_not_whole_stop(name: str, tmp_path: Path) -> None:
         (["0,5", "1", "2"], "not whole, such as 0,5"),
         (["joy", "joy|anger", "fear"], r"joined by '\|', such as 'joy\|anger'"),
         (["joy; fear", "fear;anger"], "joined by ';'"),
+        ([*["joy", "fear", "calm"] * 9, "joy|fear"], r"joined by '\|', such as 'joy\|fear'"),
         (["joy,fear", "joy", "fear"], "joined by ','"),
         (["['joy']", "['joy', 'fear']"], "in brackets"),
     ],

@@ -54,6 +54,8 @@ def test_any_other_lines_are_texts(tmp_path: Path) -> None:
     for head in ("", "text\n"):
         path = put(tmp_path / "a.txt", head + "\r\n".join(lines))
         assert read_table(path, Columns(), labelled=False).texts == lines
+        check_source(path, Columns(), labelled=False, progress=(told := Told()))
+        assert any("that is not empty is read as a text" in x for x in told.lines) == (not head)
     with pytest.raises(DataError, match="has no column 'label'"):
         read_table(path, Columns(), labelled=True)
 

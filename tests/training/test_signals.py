@@ -6,10 +6,16 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.toy_setups import SHORT
+from tests.toys import toy_rows, write_jsonl
+from tightfit import train
+from tightfit.errors import Interrupted
 from tightfit.training.signals import stop_on_signals
+from tightfit.verbs import run_training
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -59,3 +65,20 @@ def test_in_another_thread_nothing_is_caught() -> None:
     thread.start()
     thread.join()
     assert seen == [None]
+
+
+def test_after_the_last_step_resume_is_told_of(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proofs and scores wait for no signal; the same command would find its folder there."""
+    rows, given = write_jsonl(tmp_path / "rows.jsonl", toy_rows(40)), [*SHORT, "optim.epochs=1"]
+
+    def ended(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_training, "_finish", ended)
+        with pytest.raises(Interrupted, match="--resume") as found:
+            train(rows, model=str(bert), settings=given, out=tmp_path / "run")
+    assert found.value.exit_code == 130
+    train(rows, model=str(bert), settings=given, out=tmp_path / "run", resume=True)

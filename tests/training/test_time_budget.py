@@ -160,6 +160,23 @@ def test_what_is_scored_by_trainings_like_it_is_not_cut(
     assert fit_into(setup, TimeLimit(2, 1000.0), Notes()).deadline == ends
 
 
+@pytest.mark.parametrize(
+    ("step", "fits", "says"), [(1, 15, "all"), (2, 9, "5 times"), (99, 1, "no")]
+)
+def test_trainings_before_a_solved_head_share_the_time(
+    step: float, fits: int, says: str, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many steps in each of the five, and in a resumed one; the first of all says how many."""
+    stopped_clock(monkeypatch, Timing(step=step, evaluation=0.0, finishing=20))
+    setup = toy_job(bert, "train.folds=4", "optim.objective=contrastive")
+    said = Notes()
+    short = fit_into(setup, TimeLimit(2, 1000.0), said)
+    assert short.schedule.total == fits
+    assert says in (said.warned if fits == 1 else said.said)[-1]
+    again = fit_into(replace(setup, decisions=short.decisions), TimeLimit(2, 1.0), Notes())
+    assert again.schedule == short.schedule
+
+
 def test_the_sample_is_stratified(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shares of the labels, the order of the rows, each time the same; said aloud."""
     stopped_clock(monkeypatch, Timing(step=0.1, evaluation=0.1, scoring=60))

@@ -145,7 +145,16 @@ def test_labels_gone_are_named_and_kept(mine: Path) -> None:
     assert result.continued is not None
     assert result.continued.labels_gone == ("sport",)
     assert [said for said in notes.said if "no new row has the label 'sport' of" in said]
+    assert not [said for said in notes.warned if "no training row has" in said or "alike" in said]
     assert Run.open(result.run).labels == ("money", "sport", "filler")
+
+
+def test_the_same_labels_in_other_words_are_told(mine: Path) -> None:
+    """Ids for names would make of two labels four, each of them twice."""
+    notes = Notes()
+    ids = {"money": "0", "sport": "1"}
+    gone_on(mine, [row | {"label": ids[row["label"]]} for row in toy_rows(40)], progress=notes)
+    assert any("the same in other words, such as ids for names" in said for said in notes.warned)
 
 
 def test_rows_of_a_new_label_alone_do_not_make_every_text_one_of_it(mine: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -31,6 +33,9 @@ LINES_AT_ONCE = 1024
 
 LISTED = 5
 """Words with their numbers, under the coloured text."""
+
+LOOKED_AT = 20
+"""Lines that tell whether they are a table's."""
 
 FOR, AGAINST = "green", "red"
 """Colours of words that speak for the answer, and against it."""
@@ -70,6 +75,11 @@ def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> 
     for number, chunk in enumerate(_chunks(texts, style.at_once)):
         if number == 0 and (unread := unlike_training(run.artefact, run.folder.data, chunk)):
             front.show(f"warning: {unread}")
+        if number == 0 and is_table(chunk, run.config.data.text_column):
+            front.show(
+                "warning: these lines look like a table with a header, and each is answered as one "
+                f"text; to read a column: tightfit predict {run.path} --data FILE --out ANSWERS.csv"
+            )
         found, reasons = run.explain(chunk) if style.explain else (run.predict(chunk), None)
         truncated += found.truncated
         empty += sum(not each.strip() for each in chunk)
@@ -141,6 +151,26 @@ def lines_of(stream: BinaryIO) -> Iterator[str]:
         raise DataError(
             "standard input is empty", next_step="pipe texts into it, or give --text or --data"
         )
+
+
+def is_table(texts: Sequence[str], columns: Sequence[str]) -> bool:
+    """Whether lines look like a table: as many cells in each, those of the first one names."""
+    lines = texts[:LOOKED_AT]
+    if isinstance(lines[0], TextPair) or len(lines) < 2:
+        return False
+    if lines[0].strip().lower() in [name.lower() for name in columns]:
+        return True
+    return any(_has_header(lines, sign) for sign in ",;\t")
+
+
+def _has_header(lines: Sequence[str], delimiter: str) -> bool:
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter))
+    except csv.Error:  # a cell of many thousand characters is none of a header's rows
+        return False
+    names = rows[0]
+    alike = 1 < len(names) == len(set(names)) and all(len(row) == len(names) for row in rows)
+    return alike and all(re.fullmatch(r"\w[\w.-]*( \w+)?", name) for name in names)
 
 
 def pairs_of(lines: Iterable[str]) -> Iterator[TextPair]:

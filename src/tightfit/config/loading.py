@@ -313,4 +313,4 @@ def nearest_setting(name: str, allowed: Sequence[str]) -> str | None:
     close = [other for other in allowed if ELSEWHERE.get(key) == other]
     close = close or [other for other in allowed if other.split(".")[-1] == key]
     close = close or difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else None
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else None

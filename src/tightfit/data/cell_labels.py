@@ -32,7 +32,7 @@ SEPARATORS = {"|": 0.0, ";": 0.0, ",": 0.5, "/": 0.5}
 more of them where names such as ``Sci/Tech`` have the sign."""
 
 SEPARATED_SHARE = 0.1
-"""Rows with a separator from which on labels may be several."""
+"""Rows with a separator from which on labels may be several; fewer do if all parts are labels."""
 
 _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0+)?")
 """An integer as a CSV writes it; ``007`` is a name, and ``2.0`` is how data frames with gaps
@@ -303,11 +303,13 @@ def _refuse_separated(chunk: Chunk, labels: Sequence[str]) -> None:
         raise _separated(chunk, labels, range(len(labels)), how="in brackets", add=add)
     for sign, share in SEPARATORS.items():
         joined = {label for label in counts if sign in label.strip(sign)}
-        if sum(counts[label] for label in joined) < max(1, SEPARATED_SHARE * len(labels)):
-            continue
         parts = {label: {part.strip() for part in label.split(sign)} for label in counts}
         times = Counter(part for own in parts.values() for part in own)
         names = {part for label in joined for part in parts[label]}
+        several_rows = sum(counts[label] for label in joined) >= SEPARATED_SHARE * len(labels)
+        # Names that all stand alone in other rows are several in one row, too.
+        if not joined or not (several_rows or names <= counts.keys()):
+            continue
         shared = sum(times[name] > 1 for name in names)
         if shared and shared >= share * len(names):
             rows = [index for index, label in enumerate(labels) if label in joined]

@@ -40,7 +40,11 @@ def open_txt(path: Path, source: str, form: TextForm = FOUND_OUT) -> Rows:
     lines = _Lines(path, file.origin, file.encoding, int(header))
     told = (
         *(line for line in file.told if "data.encoding" in line),
-        *(() if header else (f"{source}: each line is read as a text; there is no header",)),
+        *(
+            ()
+            if header
+            else (f"{source}: each line that is not empty is read as a text; there is no header",)
+        ),
     )
     return Rows(file.origin, ("text",), lines.texts, untyped=True, told=told)
 

@@ -251,7 +251,7 @@ def _hub_config(name: str) -> dict[str, Any]:
 def _unreachable(name: str, error: Exception) -> ModelError:
     # The names of models are much alike: only a slip of a letter or two is taken for one.
     near = nearest(name, (*EMBEDDED, *PUBLISHED_NAMES), cutoff=0.9)
-    hint = f"did you mean {near!r}? Otherwise " if near else ""
+    hint = f"did you mean {near!r}? Otherwise " if near and near != name else ""
     return ModelError(
         "the model is neither a folder nor reachable on the Hub",
         seen=f"{name} ({type(error).__name__})",

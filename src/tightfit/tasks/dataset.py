@@ -91,7 +91,8 @@ def read_dataset(
         data: rows to train on, anything that :func:`read_table` takes.
         validation: rows to validate on; None holds out some of ``data``.
         limit: train on a stratified sample of this many rows, drawn after the split.
-        task: what the labels are; None finds it out from the rows.
+        task: what the labels are; None finds it out from the rows. Which of the labels given so are
+            absent is told by whoever knows them, and no warning here; nor are ratings labels.
         progress: how to show progress.
 
     Raises:
@@ -99,7 +100,7 @@ def read_dataset(
         MissingExtraError: near duplicates are to be grouped, and ``datasketch`` is not installed.
     """
     table = read_table(data, Columns.of(config.data), labelled=True)
-    task = task or task_for(table, config.data)
+    known, task = task is not None, task or task_for(table, config.data)
     check_settings(config, task)
     targets = task.encode(table)
     strata = task.strata(targets)
@@ -131,7 +132,7 @@ def read_dataset(
             *quick_warnings(
                 train.texts,
                 strata=task.identities(train_targets),
-                counts=counts if task.calibrates else {},  # ratings are no labels
+                counts={k: n for k, n in counts.items() if task.calibrates and (n or not known)},
                 held=[] if folds else held.texts,
             ),
             *(split.warnings if split else ()),

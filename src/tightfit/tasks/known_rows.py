@@ -70,16 +70,15 @@ class KnownRows:
         gone = [name for name in absent if name in self.task.names]
         known = self._without(found.validation_texts)
         again = known._again(found.facts["train_counts"])
-        trained = len(self.texts) - len(known.texts) if self.trained else 0
-        warning = (
-            f"{trained:,} of the validation rows are among those that {self.run} was trained on: "
-            "scores on them say little about new rows"
-        )
         added = replace(
             found,
             facts={
                 **found.facts,
-                "warnings": [*found.facts["warnings"], *([warning] if trained else [])],
+                "warnings": [
+                    *_strange(self.run, self.task, task, gone),
+                    *found.facts["warnings"],
+                    *self._scored_again(len(self.texts) - len(known.texts)),
+                ],
                 "continued": {
                     "run": self.run,
                     "identity": self.identity,
@@ -93,6 +92,15 @@ class KnownRows:
             },
         )
         return _joined(added, known, again)
+
+    def _scored_again(self, rows: int) -> list[str]:
+        """What is to be said of validation rows that are kept ones, too."""
+        if not (self.trained and rows):
+            return []
+        return [
+            f"{rows:,} of the validation rows are among those that {self.run} was trained on: "
+            "scores on them say little about new rows"
+        ]
 
     def _again(self, counts: Mapping[str, int]) -> list[int]:
         """Which of the rows train again, some of them repeated.
@@ -163,6 +171,16 @@ class KnownRows:
         else:
             apart = facts["kept_rows"] - facts["again"]
             yield f"{apart:,} validation rows of {self.run} stay apart"
+
+
+def _strange(run: str, known: Task, task: Task, gone: Sequence[str]) -> list[str]:
+    """What is to be said where all labels of the run are gone, and as many new ones have come."""
+    if len(gone) < known.outputs or len(task.names) < 2 * known.outputs:
+        return []
+    return [
+        f"no new row has a label that {run} knows: if theirs are the same in other words, such as "
+        "ids for names, write them alike; else each becomes a label more"
+    ]
 
 
 def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:

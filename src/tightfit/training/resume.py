@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from pathlib import Path
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, from_toml
-from tightfit.errors import DataError, MachineError
+from tightfit.errors import DataError, Interrupted, MachineError
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.request import check_same_settings
 from tightfit.training.setup import Setup
+from tightfit.training.signals import to_go_on
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class RunStart:
         After an error it is back in its folder; where the new run can be resumed it stays beside.
         """
         if not (self.overwrite or self.resume):  # what lies beside is not of this training
-            yield
+            with self._told_to_resume():
+                yield
             return
         kept = storage.kept_beside(self.path)
         try:
@@ -87,6 +90,20 @@ class RunStart:
             storage.drop_kept(self.path)
         except MachineError as error:
             progress.warn(f"the new run is sealed; the one before it could not be removed: {error}")
+
+    @contextmanager
+    def _told_to_resume(self) -> Iterator[None]:
+        """Where a signal that no step waits for leaves a folder, the same command is refused."""
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            next_step, begun = to_go_on(self.path), self.digests.is_file()
+            told = getattr(error, "next_step", None) == next_step
+            if told or not begun or self.folder.manifest.is_file():
+                raise
+            number = error.exit_code - 128 if isinstance(error, Interrupted) else signal.SIGINT
+            what = "stopped before the run was sealed"
+            raise Interrupted(what, signal_number=number, next_step=next_step) from None
 
     def _put_right(self, kept: Path, progress: Progress) -> None:
         if CheckpointStore(self.folder.checkpoints).is_empty:

@@ -41,8 +41,15 @@ def interrupted(number: int, step: int, total: int, checkpoints: Path | None) ->
     return Interrupted(
         f"stopped {where}, with a checkpoint" if begun else f"stopped {where}",
         signal_number=number,
-        next_step=f"to go on, give the same command with --resume --out {checkpoints.parent}; "
-        f"in Python the same call with resume=True, out={str(checkpoints.parent)!r}",
+        next_step=to_go_on(checkpoints.parent),
+    )
+
+
+def to_go_on(run: Path) -> str:
+    """What continues a training that has its folder."""
+    return (
+        f"to go on, give the same command with --resume --out {run}; "
+        f"in Python the same call with resume=True, out={str(run)!r}"
     )
 
 

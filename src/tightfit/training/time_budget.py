@@ -13,7 +13,7 @@ from tightfit.errors import UsageError
 from tightfit.progress import Progress
 from tightfit.training.callbacks import Callback, TrainingState
 from tightfit.training.frugal import tried
-from tightfit.training.optim import Schedule, make_schedule
+from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, make_schedule
 from tightfit.training.setup import Setup
 from tightfit.training.timing import REHEARSED_STEPS, Timing, rehearse
 
@@ -171,10 +171,11 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
 
 def timed_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setup, Timing | None]:
     """The same, and what was measured for it; None where nothing was."""
-    if setup.solves:  # its few steps are worth more than what could be saved on them
-        # Scores out of fold are those of trainings that took all steps: so does the last one.
-        crossed = setup.dataset.folds is not None
-        return replace(setup, deadline=math.inf if crossed else limit.deadline), None
+    if setup.solves and setup.dataset.folds is None:
+        # Its few steps are worth more than what could be saved on them.
+        return replace(setup, deadline=limit.deadline), None
+    if setup.solves:
+        return _crossed(setup, limit, progress)
     # A resumed run times nothing anew: it leaves what it may take in the end.
     after, timing = (SCORE_ASIDE + RESERVE) * limit.left, None
     if setup.decisions.max_steps is None:
@@ -185,8 +186,7 @@ def timed_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setu
     steps, scored = decisions.max_steps, decisions.scored_rows
     assert steps is not None
     if timing is not None:  # how many a resumed run has by now its checkpoint knows
-        speak = progress.warn if steps.reason.startswith(NO_TIME) else progress.say
-        speak(f"{steps.value} step{'s' if steps.value > 1 else ''}: {steps.reason}")
+        _tell(steps, progress)
     if scored is not None:
         progress.say(
             f"the final scores will be those of {scored.value:,} validation rows, a stratified "
@@ -196,6 +196,29 @@ def timed_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setu
         _with_fewer(setup), schedule=_schedule(setup, steps.value), deadline=limit.deadline - after
     )
     return short, timing
+
+
+def _crossed(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setup, Timing | None]:
+    """Fewer steps in each training of a cross-validation before a solved head, where all take too
+    long.
+
+    Its scores are those of trainings that took as many steps as the last: no deadline cuts one.
+    """
+    timing, steps = None, setup.decisions.max_steps
+    if steps is None and setup.schedule.total:
+        with progress.work("timing a few steps"):
+            timing = rehearse(setup)
+        seconds = (limit.left - timing.finishing) * (1 - RESERVE) / trainings(setup)
+        steps = _steps(_Fit(setup, timing, seconds), limit)
+        _tell(steps, progress)
+        setup = setup.with_decisions(max_steps=steps)
+    schedule = setup.schedule if steps is None else _schedule(setup, steps.value)
+    return replace(setup, schedule=schedule), timing
+
+
+def _tell(steps: Decision[int], progress: Progress) -> None:
+    speak = progress.warn if steps.reason.startswith(NO_TIME) else progress.say
+    speak(f"{steps.value} step{'s' if steps.value > 1 else ''}: {steps.reason}")
 
 
 def _decide(setup: Setup, limit: TimeLimit, progress: Progress) -> _Fit:
@@ -333,6 +356,9 @@ def _extent(setup: Setup, steps: int) -> str:
 
 def _schedule(setup: Setup, most: int | None = None) -> Schedule:
     """The schedule of all epochs, or of so many steps."""
+    if setup.solves:
+        total = setup.schedule.total if most is None else min(most, setup.schedule.total)
+        return replace(setup.schedule, total=total, warmup=round(SHORT_RUN_WARMUP * total))
     epochs, batches = setup.decisions.epochs, setup.schedule.steps_per_epoch
     assert epochs is not None
     batches *= setup.config.optim.accumulate

@@ -35,7 +35,8 @@ from sklearn.pipeline import Pipeline
 
 from benchmarks.cells import Figures, columns, keep_line, read_lines, tightfit_json
 from tightfit.experiments.baselines import tfidf_pipeline
-from tightfit.model.embedded import MINILM
+from tightfit.extras import available
+from tightfit.model.embedded import E5, MINILM
 from tightfit.model.locate import locate
 
 SETS = ("trec6", "ag_news", "sst2", "banking77", "tweet_emotion", "sms_spam", "newsgroups20")
@@ -183,7 +184,8 @@ def _tightfit(cell: Cell, args: argparse.Namespace, *more: str) -> Figures:
     out = cell.folder / "run"
     columns = ["--label-column", "label_name"] if "names" in more else []
     command = ["train", "--data", str(cell.train), "--out", str(out), "--overwrite", *columns]
-    command += ["--model", MINILM.name]  # the peers' encoder, whatever else is installed
+    if "both" not in more:
+        command += ["--model", MINILM.name]  # the peers' encoder, whatever else is installed
     started = time.perf_counter()
     said = tightfit_json([*command, "--seed", str(cell.draw)])
     seconds = time.perf_counter() - started
@@ -199,12 +201,18 @@ def _named(cell: Cell, args: argparse.Namespace) -> Figures | None:
     return _tightfit(cell, args, "names") if "label_name" in first else None
 
 
+def _both(cell: Cell, args: argparse.Namespace) -> Figures | None:
+    """The defaults with both embedded encoders at hand, where they are."""
+    return _tightfit(cell, args, "both") if available(E5.package) else None
+
+
 SIDES: Mapping[str, Callable[[Cell, argparse.Namespace], Figures | None]] = {
     "tf-idf + LR": _tfidf,
     "mean embeddings + LR": _embeddings,
     PEER: _setfit,
     OWN: _tightfit,
     f"{OWN}, label names": _named,
+    f"{OWN}, both encoders": _both,
 }
 
 

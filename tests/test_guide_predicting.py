@@ -35,13 +35,13 @@ def home(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(line: str) -> None:
     """One line of the page, without a shell."""
     words = shlex.split(line)
-    if words[0] == "printf":
-        Path(words[-1]).write_text(words[1].replace("\\n", "\n"))
-        return
     stdin = None
-    if "<" in words:
-        stdin = Path(words[-1]).read_text()
-        words = words[: words.index("<")]
+    if words[0] == "printf":
+        stdin = words[1].replace("\\n", "\n")
+        if words[2] == ">":
+            Path(words[3]).write_text(stdin)
+            return
+        words = words[3:]  # behind a pipe
     told = cli(*words[1:], stdin=stdin)
     # What this toy cannot reach is told with what it can.
     assert told.exit_code == 0 or "so precise" in told.stderr, f"{line}\n{told.stderr}"

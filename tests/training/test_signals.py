@@ -78,7 +78,7 @@ def test_after_the_last_step_resume_is_told_of(
 
     with monkeypatch.context() as patch:
         patch.setattr(run_training, "_finish", ended)
-        with pytest.raises(Interrupted, match="--resume") as found:
+        with pytest.raises(Interrupted, match="resume=True out=") as found:
             train(rows, model=str(bert), settings=given, out=tmp_path / "run")
     assert found.value.exit_code == 130
     train(rows, model=str(bert), settings=given, out=tmp_path / "run", resume=True)

@@ -172,7 +172,7 @@ def test_they_go_with_few_rows(objective: str, use: str, bert: Path, tmp_path: P
 @pytest.mark.parametrize("task", ["multi", "rating"])
 def test_names_are_of_one_label_a_text(task: str, tmp_path: Path) -> None:
     """What was asked for is not passed over."""
-    with pytest.raises(SettingsError, match=f"data.task={task} with label_names"):
+    with pytest.raises(SettingsError, match=f"label_names=… with data.task={task}"):
         tightfit.train(label_names=LABELS, out=tmp_path / "run", settings={"data.task": task})
 
 

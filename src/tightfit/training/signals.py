@@ -47,10 +47,7 @@ def interrupted(number: int, step: int, total: int, checkpoints: Path | None) ->
 
 def to_go_on(run: Path) -> str:
     """What continues a training that has its folder."""
-    return (
-        f"to go on, give the same command with --resume --out {run}; "
-        f"in Python the same call with resume=True, out={str(run)!r}"
-    )
+    return f"to go on, do the same with --resume --out {run}"
 
 
 @contextmanager

@@ -69,13 +69,13 @@ def _check_names(request: TrainRequest) -> None:
     if data.task not in ("auto", "single"):
         raise SettingsError(
             "names of labels make a classifier that gives each text one of them",
-            seen=f"data.task={data.task} with --label-names",
+            seen=f"--label-names with data.task={data.task}",
             next_step="leave out data.task, or give rows with --data",
         )
     if data.pair:
         raise SettingsError(
             "a name says what a text is about, and nothing of a pair of texts",
-            seen="data.pair with --label-names",
+            seen="--label-names with data.pair",
             next_step="leave out data.pair, or give rows with --data",
         )
     labels = LabelSet(data.labels, data.labels)

@@ -7,10 +7,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tightfit.metrics.interval import Interval, TaskScores
+    from collections.abc import Sequence
 
-RARE = "more of its rows, more minutes, or --set optim.class_weights=balanced may help in training"
-"""Where a label is never answered rightly."""
+    from tightfit.metrics.interval import Interval, TaskScores
 
 
 class Shown(ABC):
@@ -88,6 +87,14 @@ def weakest_label(scores: TaskScores) -> tuple[Any, list[str]]:
     return weakest, [each.name for each in seen if not each.recall.value]
 
 
+def help_words(scores: TaskScores, lost: Sequence[str]) -> str:
+    """What may help labels that are never found; to weigh them does only where they are rare."""
+    rows = {each.name: each.support for each in scores.each_label()}
+    rare = min(rows[name] for name in lost) < sum(rows.values()) / len(rows)
+    weights = "more minutes, or --set optim.class_weights=balanced" if rare else "or more minutes,"
+    return f"more of its rows, {weights} may help in training"
+
+
 def found_words(label: Any) -> str:
     """How well one is found: ``F1 88.9%, 80.0% of its 10 rows found``."""
     rows = f"{label.support:,} row{'s' if label.support > 1 else ''}"
@@ -100,5 +107,6 @@ def weakest_words(scores: TaskScores) -> list[str]:
     words = [f"weakest label: {weakest.name}, {found_words(weakest)}"] if weakest else []
     if lost:
         more = f" and {len(lost) - 1:,} more labels" if len(lost) > 2 else f" or {lost[-1]}"
-        words.append(f"no row of {lost[0]}{more if len(lost) > 1 else ''} was found: {RARE}")
+        none = f"no row of {lost[0]}{more if len(lost) > 1 else ''} was found"
+        words.append(f"{none}: {help_words(scores, lost)}")
     return words

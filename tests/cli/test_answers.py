@@ -258,7 +258,11 @@ def test_evaluate_ends_with_the_weakest_label(monkeypatch: pytest.MonkeyPatch) -
     replace(monkeypatch, "evaluate", Recorder(Evaluation(scores, CALIBRATED)))
     *_, weakest, lost = words("evaluate", "r", "--data", "d").splitlines()
     assert weakest == "weakest label: rare, F1 0.0%, 0.0% of its 1 row found"
-    assert lost.startswith("no row of rare or odd was found: more of its rows, more minutes, or")
+    assert lost.startswith("no row of rare or odd was found: more of its rows, more minutes, or --")
+    even = Evaluation(score([0, 1], np.eye(2)[[0, 0]], ["a", "b"]), CALIBRATED)
+    replace(monkeypatch, "evaluate", Recorder(even))
+    *_, lost = words("evaluate", "r", "--data", "d").splitlines()
+    assert lost.endswith("more of its rows, or more minutes, may help in training")
     perfect = Evaluation(score([0, 1], np.eye(2), ["a", "b"]), CALIBRATED)
     replace(monkeypatch, "evaluate", Recorder(perfect))
     assert "weakest" not in words("evaluate", "r", "--data", "d")

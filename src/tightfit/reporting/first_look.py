@@ -11,7 +11,14 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-from tightfit.display import RARE, found_words, percent, score_name, score_words, weakest_label
+from tightfit.display import (
+    found_words,
+    help_words,
+    percent,
+    score_name,
+    score_words,
+    weakest_label,
+)
 from tightfit.reporting.spending import adapter_words
 from tightfit.run import Run
 
@@ -82,7 +89,9 @@ def _weakest(run: Run) -> Iterator[Point]:
     if lost:
         never = Markup(", ").join(Markup("<bdi>{}</bdi>").format(name) for name in lost[:5])
         more = f" and {len(lost) - 5:,} more" * (len(lost) > 5)
-        words += Markup(". No row was found of {}{}: {}.").format(never, more, RARE)
+        words += Markup(". No row was found of {}{}: {}.").format(
+            never, more, help_words(scores, lost)
+        )
     else:
         words += f". {BESIDES}."
     yield Point("Weakest label", words, "labels", "bad" if lost else "note")

@@ -142,10 +142,10 @@ class _Choice:
     def _unseen(self, variants: Sequence[Source], why: str, gone: Sequence[str]) -> ChosenEncoder:
         """The first of them, or of those that read better, where none can be compared."""
         seen = {each.folder: _read(self.probe, each) for each in variants}
-        first, merit = seen[variants[0].folder], self._merit
+        first = seen[variants[0].folder]
         best = min(variants, key=lambda each: seen[each.folder].pieces)
         if first.verdict == "reads" or best.folder == variants[0].folder:
-            return self._chosen(variants[0], f"it {merit}, and {why}", why, gone)
+            return self._chosen(variants[0], f"it {self._merit}, and {why}", why, gone)
         words = f"it reads the texts better, and {why}: {seen[best.folder]}, not {first.pieces:.1f}"
         return self._chosen(best, words, why, gone)
 

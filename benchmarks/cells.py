@@ -150,5 +150,5 @@ def figure(found: Figures | None) -> str:
 
 def tightfit_json(words: list[str]) -> Any:
     """What a command says with ``--json``."""
-    command = [sys.executable, "-m", "tightfit.cli", *words, "--json"]
+    command = [sys.executable, "-m", "tightfit", *words, "--json"]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)

@@ -89,7 +89,7 @@ class Summary:
 
 
 def _tightfit(args: argparse.Namespace, folder: Path, words: Sequence[str]) -> list[str]:
-    command = [sys.executable, "-m", "tightfit.cli", "predict", str(args.run), "--json"]
+    command = [sys.executable, "-m", "tightfit", "predict", str(args.run), "--json"]
     command += [
         "--data",
         str(args.held),
@@ -171,7 +171,7 @@ def prepare(args: argparse.Namespace, folder: Path, sides: dict[str, Side]) -> d
 
     def run(*words: str) -> None:
         print(f"preparing: tightfit {' '.join(words)}", file=sys.stderr)
-        command = [sys.executable, "-m", "tightfit.cli", *words]
+        command = [sys.executable, "-m", "tightfit", *words]
         run_process(command, environment_of(args.device, args.threads), folder / "said.txt")
 
     if args.run is None:

@@ -99,7 +99,7 @@ def _tightfit(args: argparse.Namespace, folder: Path, settings: list[str]) -> li
 
 
 def _train(args: argparse.Namespace, folder: Path) -> list[str]:
-    command = [sys.executable, "-m", "tightfit.cli", "train", "--json", "--model", args.model]
+    command = [sys.executable, "-m", "tightfit", "train", "--json", "--model", args.model]
     command += ["--data", str(args.train), "--validation", str(args.held)]
     return [*command, "--seed", str(args.seed), "--out", str(folder / "run")]
 

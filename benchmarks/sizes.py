@@ -195,15 +195,20 @@ def _tightfit(cell: Cell, args: argparse.Namespace, *more: str) -> Figures:
     return {**counts, "seconds": seconds, "said": said["accuracy"], "start": said["start_accuracy"]}
 
 
-def _named(cell: Cell, args: argparse.Namespace) -> Figures | None:
+def _named(cell: Cell, args: argparse.Namespace, *more: str) -> Figures | None:
     """The same with the labels' names in place of their numbers, where the rows have names."""
     first = json.loads(cell.train.read_text().splitlines()[0])
-    return _tightfit(cell, args, "names") if "label_name" in first else None
+    return _tightfit(cell, args, "names", *more) if "label_name" in first else None
 
 
 def _both(cell: Cell, args: argparse.Namespace) -> Figures | None:
     """The defaults with both embedded encoders at hand, where they are."""
     return _tightfit(cell, args, "both") if available(E5.package) else None
+
+
+def _both_named(cell: Cell, args: argparse.Namespace) -> Figures | None:
+    """Both at once."""
+    return _named(cell, args, "both") if available(E5.package) else None
 
 
 SIDES: Mapping[str, Callable[[Cell, argparse.Namespace], Figures | None]] = {
@@ -213,6 +218,7 @@ SIDES: Mapping[str, Callable[[Cell, argparse.Namespace], Figures | None]] = {
     OWN: _tightfit,
     f"{OWN}, label names": _named,
     f"{OWN}, both encoders": _both,
+    f"{OWN}, both encoders, label names": _both_named,
 }
 
 

@@ -32,7 +32,7 @@ def answer(command: str, folder: Path) -> str:
     Raises:
         subprocess.CalledProcessError: it failed.
     """
-    words = [sys.executable, "-m", "tightfit.cli", *shlex.split(command)[1:]]
+    words = [sys.executable, "-m", "tightfit", *shlex.split(command)[1:]]
     env = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH), "TTY_INTERACTIVE": "0"}
     found = subprocess.run(
         words, cwd=folder, env=env, capture_output=True, text=True, check=True, encoding="utf-8"

@@ -32,7 +32,7 @@ def train(options: Options, model: str, name: str) -> None:
     begun = (run / "config.toml").is_file()
     # A resumed run needs the settings that it began with, its time among them.
     minutes = _minutes_of(run) if begun else max(options.limit / 2, options.limit - SPARE) / 60
-    command = [sys.executable, "-m", "tightfit.cli", "train", "--json", "--resume"]
+    command = [sys.executable, "-m", "tightfit", "train", "--json", "--resume"]
     command += ["--data", options.data, "--model", model, "--out", str(run)]
     command += ["--minutes", f"{minutes:.3f}"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -131,7 +131,7 @@ def test_long_lines_are_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_reader_that_goes_away() -> None:
     """``tightfit … | head`` ends quietly, with the code that shells give for a broken pipe."""
-    command = [sys.executable, "-m", "tightfit.cli", "plan", "--model", "roberta-base", "--json"]
+    command = [sys.executable, "-m", "tightfit", "plan", "--model", "roberta-base", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None

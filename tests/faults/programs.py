@@ -40,7 +40,7 @@ def command(home: Path, run: Path, *more: str) -> list[str]:
     """The words that train the toy into ``run``."""
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
     data = ["--data", str(home / "rows.jsonl"), "--model", str(home / "toy"), "--out", str(run)]
-    return [sys.executable, "-m", "tightfit.cli", "train", *data, *settings, *more]
+    return [sys.executable, "-m", "tightfit", "train", *data, *settings, *more]
 
 
 def start(home: Path, run: Path, *more: str) -> Program:

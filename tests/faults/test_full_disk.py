@@ -52,7 +52,7 @@ def test_a_command_tells_and_leaves_nothing(
     """Exit code 9, the operating system's words, no traceback, and no output under its name."""
     out = tmp_path / "out"
     words = COMMANDS[name].format(**home, out=out).split()
-    program = [sys.executable, "-m", "tightfit.cli", *words]
+    program = [sys.executable, "-m", "tightfit", *words]
     # What counts lines would fall over the limit itself, at the end.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     found = run(program, Around(env, file_limit=LIMIT))

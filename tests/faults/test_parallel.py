@@ -39,7 +39,7 @@ SETTINGS = [
 """Ragged batches, no dropouts, and each step's loss on record."""
 
 
-TIGHTFIT = ["-m", "tightfit.cli"]
+TIGHTFIT = ["-m", "tightfit"]
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TIGHTFIT]
 

@@ -84,7 +84,7 @@ def test_a_run_goes_on_where_there_is_another_device(
 def test_torchrun_on_one_device(gpu: str, home: Path, make: Make, tmp_path: Path) -> None:
     """One process that torchrun started trains as one that nobody did."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "1", "-m", "tightfit.cli", "train", "--json"]
+    command += ["--nproc-per-node", "1", "-m", "tightfit", "train", "--json"]
     command += ["--data", str(home / "rows.jsonl"), "--model", str(home / "toy")]
     command += ["--out", str(tmp_path / "torchrun")]
     command += [word for setting in SETTINGS for word in ("--set", setting)]

@@ -21,6 +21,7 @@ from tightfit.model.locate import locate
 from tightfit.model.side_head import SideHead, hashed
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.tasks.linear_probe import RidgeProblem
 from tightfit.tasks.rating import Rating
 from tightfit.training.frozen_probe import FrozenProbe
 from tightfit.training.side_choice import LEAST_BUCKETS, MOST_BUCKETS, decide_side, weigh_side
@@ -135,6 +136,24 @@ def decided(bert: Path, *settings: str, rows: int = 128) -> tuple[Config, Frozen
     config = toy_settings(bert, "head.side=auto", "train.folds=0", *settings)
     dataset = read_dataset(config, toy_table(rows), None, None)
     return config, FrozenProbe(config, dataset, Notes())
+
+
+def test_few_rows_are_left_out_in_the_parts_of_the_cross_validation(bert: Path) -> None:
+    """One left out alone is missed by its own class: on noise a probe then says any other."""
+    config = toy_settings(bert, "train.folds=auto")
+    targets_N = np.arange(24) % 2
+    table = Table([f"zzz {row}" for row in range(24)], targets_N.tolist())
+    probe = FrozenProbe(config, read_dataset(config, table, None, None), Notes())
+    source, wanted_N = locate(str(bert)), probe.dataset.train_targets[probe.rows_N]
+    features_NF, answers_N = probe.features(source), np.empty(24)
+    for part in np.unique(probe.parts_N):
+        own_N = probe.parts_N == part
+        others = RidgeProblem.of(features_NF[~own_N], np.eye(2)[wanted_N[~own_N]]).solve()
+        outputs_NK = features_NF[own_N] @ others.weight_KF.T + others.bias_K
+        answers_N[own_N] = outputs_NK.argmax(1)
+    assert probe.scores(source, "mean").mean() == pytest.approx((answers_N == wanted_N).mean())
+    alone = probe.dataset.task.unseen_scores(features_NF, wanted_N)
+    assert alone.mean() < 0.3 < probe.scores(source, "mean").mean()
 
 
 def noisy(probe: FrozenProbe) -> FrozenProbe:

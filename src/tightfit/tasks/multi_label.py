@@ -198,10 +198,13 @@ class MultiLabel(Task):
         return targets_NK.astype(np.float64)
 
     def unseen_scores(
-        self, features_NF: NDArray[np.float32], targets_NK: NDArray[np.int8]
+        self,
+        features_NF: NDArray[np.float32],
+        targets_NK: NDArray[np.int8],
+        parts_N: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float64]:
-        """The same by a linear probe of all the other rows, whose values are taken as they are."""
-        shares_NK = self.unseen(features_NF, targets_NK).clip(0, 1)
+        """The same by a linear probe of other rows, whose values are taken as they are."""
+        shares_NK = self.unseen(features_NF, targets_NK, parts_N).clip(0, 1)
         return 1 - ((shares_NK - targets_NK) ** 2).mean(1)
 
     # Answers

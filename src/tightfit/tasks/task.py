@@ -196,17 +196,26 @@ class Task(ABC):
     def wanted(self, targets: NDArray[Any]) -> NDArray[np.float64]:
         """What outputs, ``(N, K)``, least squares is to come close to."""
 
-    def unseen(self, features_NF: NDArray[np.float32], targets: NDArray[Any]) -> NDArray[Any]:
-        """Outputs of each row, ``(N, K)``, by a linear probe of all the other rows."""
+    def unseen(
+        self,
+        features_NF: NDArray[np.float32],
+        targets: NDArray[Any],
+        parts_N: NDArray[np.int64] | None = None,
+    ) -> NDArray[Any]:
+        """Outputs of each row, ``(N, K)``, by a linear probe of the rows of all other parts; None
+        is a part for each row."""
         from tightfit.tasks.linear_probe import RidgeProblem
 
-        return RidgeProblem.of(features_NF, self.wanted(targets)).unseen_NK
+        return RidgeProblem.of(features_NF, self.wanted(targets)).unseen(parts_N)
 
     def unseen_scores(
-        self, features_NF: NDArray[np.float32], targets: NDArray[Any]
+        self,
+        features_NF: NDArray[np.float32],
+        targets: NDArray[Any],
+        parts_N: NDArray[np.int64] | None = None,
     ) -> NDArray[Any]:
         """:meth:`row_scores` of these outputs."""
-        return self.row_scores(self.unseen(features_NF, targets), targets)
+        return self.row_scores(self.unseen(features_NF, targets, parts_N), targets)
 
     # Answers
 

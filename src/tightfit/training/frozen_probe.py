@@ -113,6 +113,16 @@ class FrozenProbe:
         return (time.monotonic() - began) / len(few.rows_N)
 
     @property
+    def parts_N(self) -> NDArray[np.int64] | None:
+        """Rows that are left out together; None is each by itself.
+
+        Of few rows a class, one left out alone is missed by its own class most, so that any other
+        is said; the parts of a cross-validation take as many of each.
+        """
+        folds = self.dataset.folds
+        return None if folds is None else folds.parts_N[self.rows_N]
+
+    @property
     def texts(self) -> list[str]:
         """Of the sample."""
         return [self.dataset.train_texts[row] for row in self.rows_N]
@@ -156,7 +166,7 @@ class FrozenProbe:
         if key not in self._scores:
             targets_N = self.dataset.train_targets[self.rows_N]
             self._scores[key] = self.dataset.task.unseen_scores(
-                self.features(source, pooling), targets_N
+                self.features(source, pooling), targets_N, self.parts_N
             )
         return self._scores[key]
 

@@ -22,6 +22,7 @@ from tightfit.metrics.calibration import (
     calibration_error_by_chance,
     expected_calibration_error,
     fit_temperature,
+    fitted_log_losses,
     reliability_bins,
 )
 
@@ -65,6 +66,19 @@ def test_the_error_by_chance_is_that_of_honest_answers(rows: int) -> None:
         for _ in range(400)
     ]
     assert calibration_error_by_chance(confidences_B) == pytest.approx(np.mean(drawn), rel=0.06)
+
+
+def test_log_losses_of_rows_are_those_of_the_fitted_temperature() -> None:
+    """Their mean is what the fit is left with, however few rows there are."""
+    random = np.random.default_rng(5)
+    labels_B = random.integers(0, 3, 20)
+    logits_BK = 9 * (np.eye(3)[labels_B] + random.normal(size=(20, 3)))
+    fitted = fit_temperature(logits_BK, labels_B, least_rows=1)
+    shares_BK = np.exp(logits_BK / fitted.value)
+    shares_BK /= shares_BK.sum(1, keepdims=True)
+    losses_B = fitted_log_losses(logits_BK, labels_B)
+    np.testing.assert_allclose(losses_B, -np.log(shares_BK[np.arange(20), labels_B]))
+    assert losses_B.mean() == pytest.approx(fitted.log_loss_after)
 
 
 def test_bins_count_every_row_once() -> None:

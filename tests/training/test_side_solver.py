@@ -207,10 +207,10 @@ def test_few_rows_tell_nothing(bert: Path) -> None:
     assert decide_side(FrozenProbe(off, probe.dataset, Notes()), locate(str(bert)), "mean") is None
 
 
-def weighed(signal: float, side_signal: float) -> Decision[float]:
+def weighed(signal: float, side_signal: float, rows: int = 200) -> Decision[float]:
     """What comes of two classifiers that see so much of the truth beside noise of one."""
     chance = np.random.default_rng(1)
-    targets_N = chance.integers(0, 3, 200)
+    targets_N = chance.integers(0, 3, rows)
     truth_NK = np.eye(3)[targets_N]
     logits_NK, side_NK = (
         each * truth_NK + chance.normal(size=truth_NK.shape) for each in (signal, side_signal)
@@ -225,6 +225,15 @@ def test_it_counts_by_what_it_knows() -> None:
     assert strong.reason.startswith("of 200 rows that neither saw ")
     assert none.value == 0
     assert none.reason.endswith(": left out")
+
+
+def test_few_rows_tell_by_their_log_loss() -> None:
+    """One more of 60 right is chance; how sure they are is none."""
+    found = weighed(1.5, 1.0, rows=60)
+    assert (
+        "85.0% are right with it, 83.3% without, at a log loss of 0.374 and 0.510" in found.reason
+    )
+    assert found.value > 0.5
 
 
 @pytest.mark.parametrize("value", ["0", "none", "some", "true"])

@@ -165,6 +165,17 @@ def fit_temperature(
     return Temperature(1 / inverse, before, _log_loss(inverse * scores_BK, true_B))
 
 
+def fitted_log_losses(logits_BK: ArrayLike, labels_B: ArrayLike) -> NDArray[np.float64]:
+    """The log loss of each row, at the temperature with the least of all, however few rows.
+
+    Raises:
+        DataError: logits that are not finite, or no id of a class for each row.
+    """
+    true_B, scores_BK = class_rows(labels_B, logits_BK)
+    temperature = fit_temperature(scores_BK, true_B, least_rows=1).value
+    return _row_log_losses(scores_BK / temperature, true_B)
+
+
 def carries_over(logits_BK: ArrayLike, labels_B: ArrayLike) -> bool:
     """Whether a temperature fitted on some of the rows lowers the log loss of the others.
 
@@ -290,9 +301,15 @@ def _last_in_sequence(holds: NDArray[np.bool_], starts: NDArray[np.intp]) -> int
 
 
 def _log_loss(logits_BK: NDArray[np.float64], labels_B: NDArray[np.int64]) -> float:
-    return float(
-        -scipy.special.log_softmax(logits_BK, axis=1)[np.arange(len(labels_B)), labels_B].mean()
-    )
+    return float(_row_log_losses(logits_BK, labels_B).mean())
+
+
+def _row_log_losses(
+    logits_BK: NDArray[np.float64], labels_B: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    log_shares_BK = scipy.special.log_softmax(logits_BK, axis=1)
+    losses_B: NDArray[np.float64] = -log_shares_BK[np.arange(len(labels_B)), labels_B]
+    return losses_B
 
 
 def _binary_log_loss(logits_NK: NDArray[np.floating], targets_NK: NDArray[np.int8]) -> float:

@@ -32,7 +32,7 @@ from tightfit.encoder import UnknownInside
 from tightfit.errors import SettingsError
 from tightfit.families import Pooling
 from tightfit.methods import METHODS
-from tightfit.metrics.calibration import fit_temperature
+from tightfit.metrics.calibration import fit_temperature, fitted_log_losses
 from tightfit.model.locate import Source
 from tightfit.model.pair_reader import PairReader
 from tightfit.tasks import Task
@@ -198,7 +198,8 @@ def weigh_side(
     """How much a side head counts beside what was trained, by rows that neither learned from.
 
     The factor is the one number that is chosen on them, as a temperature is. It is 0, and the side
-    head left out, where the gain is within its error: other programs cannot follow it.
+    head left out, where the gain is within its error: other programs cannot follow it. Of classes
+    the gain is that of the log loss: of 70 rows right answers cannot tell ten points.
 
     Args:
         task: what the outputs are of.
@@ -208,13 +209,16 @@ def weigh_side(
     """
     factor = factor_of(task, logits_NK, side_NK, targets_N)
     both_NK = mixed(task, logits_NK, side_NK, factor)
-    with_it_N, without_N = (task.row_scores(each, targets_N) for each in (both_NK, logits_NK))
-    rows, both = f"{len(targets_N):,} rows that neither saw", (with_it_N.mean(), without_N.mean())
-    told = "of {} {:.1%} are right with it, {:.1%} without".format(rows, *both)
-    if not task.one_class:
+    judged = [task.row_scores(each, targets_N) for each in (both_NK, logits_NK)]
+    rows, both = f"{len(targets_N):,} rows that neither saw", [each.mean() for each in judged]
+    if task.one_class:
+        judged = [-fitted_log_losses(each, targets_N) for each in (both_NK, logits_NK)]
+        told = "of {} {:.1%} are right with it, {:.1%} without".format(rows, *both)
+        told += ", at a log loss of {:.3f} and {:.3f}".format(*(-each.mean() for each in judged))
+    else:
         name = score_name(task.metric)
         told = "the {} of {} is {:.3f} with it, {:.3f} without".format(name, rows, *both)
-    gain, error = gain_and_error(with_it_N, without_N)
+    gain, error = gain_and_error(*judged)
     if gain > error:
         return Decision(factor, told)
     return Decision(0.0, told + (", within the error" if factor else "") + ": left out")

@@ -2,10 +2,10 @@
 
 Before a plan is made, two linear classifiers answer training rows that they did not see: one of
 what the frozen encoder makes of a text, one of its hashed characters. Where characters alone tell
-more, the encoder reads the texts poorly, and a share of the cap goes to them. Where it reads them,
-adapters learn what characters tell: all of the cap is theirs. Of pairs the second reads how both
-texts differ, which costs little: it is due where both together tell more than the encoder, of
-classes while they have few rows.
+as much, and more yet beside it, the encoder reads the texts poorly, and a share of the cap goes to
+them. Where it reads them, adapters learn what characters tell: all of the cap is theirs. Of pairs
+the second reads how both texts differ, which costs little: it is due where both together tell more
+than the encoder, of classes while they have few rows.
 
 Once all else is trained, rows that neither learned from say how much the side head's outputs count
 beside the classifier's.
@@ -53,6 +53,9 @@ LEAST_BUCKETS, MOST_BUCKETS = 2**11, 2**15
 
 SIDE_SHARE = 0.5
 """Of what the cap leaves beside the head, where ranks are open: the most that a side head takes."""
+
+SURE = 2.0
+"""Standard errors by which characters gain something beside the encoder, or fall behind it."""
 
 Outputs = NDArray[np.floating[Any]]
 """Of a head, ``(N, K)``."""
@@ -159,8 +162,7 @@ def _probed(
     pooling: Pooling,
     pairs: PairReader | None,
 ) -> Decision[int]:
-    """Whether it tells a linear classifier more than the frozen encoder does, and more yet beside
-    it."""
+    """Whether a linear classifier learns from it what it does not from the frozen encoder."""
     task, targets_N = probe.dataset.task, probe.dataset.train_targets[probe.rows_N]
     features_NF = probe.features(source, pooling)
     solver = SideSolver(
@@ -178,15 +180,25 @@ def _probed(
     both_N, side_N, encoder_N = (
         task.row_scores(each_NK, targets_N) for each_NK in (both_NK, side_NK, encoder_NK)
     )
-    gain, error = gain_and_error(both_N, encoder_N)
+    if pairs is None:
+        without_N, with_it_N = (fitted_log_losses(x, targets_N) for x in (encoder_NK, both_NK))
+        helps = _is_beyond(without_N, with_it_N, SURE)
+        due = helps and not _is_beyond(encoder_N, side_N, SURE)
+    else:
+        due = _is_beyond(both_N, encoder_N)
     read = "hashed characters" if pairs is None else "both texts read by themselves"
     figures = {
         f"with {read} beside the encoder": both_N,
         "with that alone": side_N,
         "without": encoder_N,
     }
-    due = gain > error and (pairs is not None or side_N.mean() > encoder_N.mean())
     return Decision(plan.buckets if due else 0, compared_words(figures, probe.metric))
+
+
+def _is_beyond(more_N: NDArray[Any], less_N: NDArray[Any], errors: float = 1.0) -> bool:
+    """Whether the mean of paired numbers is above another's by more than so many errors of it."""
+    gain, error = gain_and_error(more_N, less_N)
+    return gain > errors * error
 
 
 def weigh_side(
@@ -218,8 +230,7 @@ def weigh_side(
     else:
         name = score_name(task.metric)
         told = "the {} of {} is {:.3f} with it, {:.3f} without".format(name, rows, *both)
-    gain, error = gain_and_error(*judged)
-    if gain > error:
+    if _is_beyond(*judged):
         return Decision(factor, told)
     return Decision(0.0, told + (", within the error" if factor else "") + ": left out")
 

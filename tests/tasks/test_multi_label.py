@@ -77,7 +77,7 @@ def test_unknown_labels_and_no_labels_are_refused() -> None:
 @pytest.mark.parametrize("kind", ["none", "balanced"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_row_losses_are_binary_cross_entropy(kind: str, smoothing: float) -> None:
-    """Torch's own of smoothed targets, a mean over labels."""
+    """Torch's own of smoothed targets, a mean over labels; those that a row has are weighed."""
     logits_NK, targets_NK = rows_of(40)
     weights_K = TASK.class_weights(targets_NK, kind)
     own_K = targets_NK.sum(0)
@@ -87,8 +87,17 @@ def test_row_losses_are_binary_cross_entropy(kind: str, smoothing: float) -> Non
     weights = torch.from_numpy(weights_K)
     found_N = TASK.row_losses(*tensors, smoothing, weights)
     soft_NK = tensors[1] * (1 - smoothing) + smoothing / 2
-    wanted = F.binary_cross_entropy_with_logits(tensors[0], soft_NK, pos_weight=weights)
+    each_NK = torch.where(tensors[1] == 1, weights, 1.0)
+    wanted = F.binary_cross_entropy_with_logits(tensors[0], soft_NK, each_NK)
     assert float(found_N.mean()) == pytest.approx(float(wanted), rel=1e-6)
+
+
+def test_a_rare_label_is_not_wanted_of_rows_without_it() -> None:
+    """Weighed or not, a row that has no label is best answered with half of the smoothing."""
+    shares_N3 = torch.linspace(0.01, 0.99, 99)[:, None].expand(99, 3)
+    weights = torch.tensor([99.0, 9.0, 1.0])
+    losses_N = TASK.row_losses(shares_N3.logit(), torch.zeros(99, 3), 0.2, weights)
+    assert float(shares_N3[losses_N.argmin(), 0]) == pytest.approx(0.1)
 
 
 def test_constant_and_chance_losses() -> None:

@@ -139,13 +139,18 @@ class MultiLabel(Task):
         weights_K: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Binary cross-entropy of each row, a mean over labels; ``weights_K`` are those of having
-        the label. Smoothing moves targets towards a half."""
+        the label. Smoothing moves targets towards a half.
+
+        As of one label a row, what a row has is weighed, and not its smoothed target: torch's own
+        ``pos_weight`` would have rows without a rare label taken for some that have it.
+        """
         from torch.nn.functional import binary_cross_entropy_with_logits
 
-        wanted_BK = targets_BK.to(logits_BK.dtype) * (1 - label_smoothing) + label_smoothing / 2
-        losses_BK = binary_cross_entropy_with_logits(
-            logits_BK, wanted_BK, reduction="none", pos_weight=weights_K
-        )
+        has_BK = targets_BK.to(logits_BK.dtype)
+        wanted_BK = has_BK * (1 - label_smoothing) + label_smoothing / 2
+        losses_BK = binary_cross_entropy_with_logits(logits_BK, wanted_BK, reduction="none")
+        if weights_K is not None:
+            losses_BK = losses_BK * (1 + has_BK * (weights_K - 1))
         return losses_BK.mean(dim=1)
 
     def class_weights(

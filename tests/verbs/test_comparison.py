@@ -18,7 +18,7 @@ from tests.toys import toy_rows
 from tightfit import Comparison, TrainResult
 from tightfit.config import settings_of
 from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
-from tightfit.experiments.cells import BASELINES, RECIPES, Row
+from tightfit.experiments.cells import BASELINES, RECIPES, Row, configs_of
 from tightfit.metrics.interval import Interval
 from tightfit.progress import Progress
 from tightfit.storage import RunFolder
@@ -90,6 +90,14 @@ def test_what_is_for_lora_stays_with_lora() -> None:
         assert (config.adapters.init, config.optim.lora_plus) == (
             ("eva", 4) if of_lora else ("kaiming", 1)
         )
+
+
+@pytest.mark.parametrize("folds", ["auto", 3])
+def test_few_rows_are_shared_out_alike(folds: object) -> None:
+    """Where none is held out, each cell is cross-validated, the published recipe too."""
+    given = {"train.folds": folds}
+    found = configs_of(RECIPES, given, settings_of("tight", given))
+    assert {config.train.folds for config in found.values()} == {None if folds == "auto" else 3}
 
 
 def test_what_trains_is_counted(compared: Comparison) -> None:
@@ -396,6 +404,7 @@ def test_no_time_at_all(bert: Path, rows_file: Path, tmp_path: Path) -> None:
         ("rank", "write it like ablate='rank=1,2,4'"),
         ("rank=1,,2", "allowed: key=v1,v2"),
         ("seed=1,2", "settings={'seed': …}"),
+        ("data.split=random,last", "settings={'data.split': …}"),
         ("rank=one", "adapters.rank = 'one'"),
     ],
 )

@@ -43,10 +43,13 @@ SHARED = (
     "model.prefix",
     "data.validation_rows",
     "data.stratify",
+    "data.split",
+    "data.group_column",
     "data.labels",
     "data.text_column",
     "data.label_column",
     "data.missing_text",
+    "train.folds",
     "train.minutes",
 )
 """What is the same in every cell: with another value, rows, encoders or times would differ."""
@@ -278,6 +281,8 @@ def shared_settings(config: Config) -> dict[str, object]:
         "model.prefix": config.model.prefix,
         "data.validation_rows": config.data.validation_rows,
         "data.stratify": config.data.stratify,
+        # Where rows are few the recipe tight holds none out, and paper some.
+        "train.folds": config.train.folds,
     }
 
 

@@ -210,6 +210,23 @@ def test_a_run_that_trained_on_all_of_its_rows_repeats_them(bert: Path, tmp_path
     assert Run.open(result.run).config.train.blend == 1.0
 
 
+def test_a_resumed_training_goes_on_from_the_run_that_it_began_with(
+    bert: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows and settings may be alike where the weights between which it blends are not."""
+    other = began(bert, tmp_path / "other", "optim.lr=2e-3")
+    with monkeypatch.context() as crash, pytest.raises(KeyboardInterrupt):
+        crash.setattr("tightfit.verbs.run_training.save_artefact", _stopped)
+        gone_on(mine, with_new_label(), "optim.lr=1e-3")
+    with pytest.raises(UsageError, match="the run that the training began with"):
+        gone_on(other, with_new_label(), "optim.lr=1e-3", out=mine.parent / "next", resume=True)
+    assert gone_on(mine, with_new_label(), "optim.lr=1e-3", resume=True).steps == 8
+
+
+def _stopped(*given: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_it_is_told_at_the_end_and_on_the_page(mine: Path) -> None:
     """On the command line, with what is before and what is after."""
     data, out = write_jsonl(mine.parent / "more.jsonl", with_new_label()), mine.parent / "next"

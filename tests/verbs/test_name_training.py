@@ -133,6 +133,22 @@ def test_rows_beside_names_are_refused(options: dict[str, Any], tmp_path: Path) 
         tightfit.train(label_names="sport,money", out=tmp_path / "run", **options)
 
 
+def test_one_that_was_cut_short_is_resumed(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its beginning, since it has no steps; other names are refused."""
+
+    def stop(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crash, pytest.raises(KeyboardInterrupt):
+        crash.setattr("tightfit.verbs.name_training.save_artefact", stop)
+        named(bert, tmp_path / "run")
+    with pytest.raises(SettingsError, match="the settings that the run began with"):
+        named(bert, tmp_path / "run", ["goal", "market"], resume=True)
+    assert named(bert, tmp_path / "run", resume=True).total == 66
+
+
 def test_neither_rows_nor_names_are_refused() -> None:
     """There is nothing to learn from; and nothing to forecast of names."""
     assert "there is nothing to train on" in cli("train").stderr

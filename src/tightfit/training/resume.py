@@ -12,7 +12,7 @@ from pathlib import Path
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, from_toml
-from tightfit.errors import DataError, Interrupted, MachineError
+from tightfit.errors import DataError, Interrupted, MachineError, UsageError
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.checkpoint import CheckpointStore
@@ -135,6 +135,7 @@ class RunStart:
         Raises:
             DataError: the rows or labels differ.
             SettingsError: the settings do.
+            UsageError: it is to go on from another run than it began with.
         """
         check_same_settings(config, stored.config)
         if storage.read_json(self.folder.labels) != dataset.task.to_json():
@@ -143,6 +144,15 @@ class RunStart:
         for part in ("train_fingerprint", "validation_fingerprint", "unlabelled_fingerprint"):
             if before.get(part) != dataset.facts.get(part):
                 raise _other_rows(f"{part.split('_')[0]} rows have changed")
+        origins = [facts.get("continued") or {} for facts in (before, dataset.facts)]
+        began, now = (each.get("identity") for each in origins)
+        if began != now:
+            raise UsageError(
+                "--resume needs the run that the training began with",
+                seen=f"another run in {origins[1].get('run')}",
+                allowed=f"the run that was in {origins[0].get('run')}",
+                next_step="give the same --from, or start anew with --overwrite",
+            )
 
 
 def write_decided(folder: storage.RunFolder, setup: Setup) -> None:

@@ -21,7 +21,7 @@ from tightfit.training.label_names import name_texts
 from tightfit.training.objective import why_unsolved
 from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import plan_for, prepare
-from tightfit.training.resume import RunStart
+from tightfit.training.resume import RunStart, write_decided
 from tightfit.training.setup import Setup
 from tightfit.training.solve import head_is_solved, solve_head
 from tightfit.verbs.origin import ReadRequest
@@ -37,8 +37,15 @@ def train_on_names(
     with storage.lock_run(path), start.keeping(progress):
         if start.finished:  # by a process that held it until now
             return read_result(path)
+        stored = start.stored()
+        if stored is not None:
+            start.check_same(read.request.config, read.dataset, stored)
         setup = _setup(read, progress)
-        folder = start.create(setup)
+        if stored is None:
+            start.create(setup)
+        else:  # nothing has been learned that would be lost
+            write_decided(start.folder, setup)
+        folder = start.folder
         storage.write_text(folder.history, "")
         solve_head(setup, frozen=True)
         saved = save_artefact(setup.classifier, folder.adapter)

@@ -69,7 +69,7 @@ def test_names_are_those_that_others_rely_on() -> None:
     folder = RunFolder(Path("r"))
     names = [
         "config.toml decisions.json plan.json labels.json data.json history.jsonl metrics.json",
-        "validation.parquet proofs.json",
+        "validation.parquet trained.npy proofs.json",
         "adapter model checkpoints report.html derived manifest.json",
     ]
     found = [path for name in vars(RunFolder) if isinstance(path := getattr(folder, name), Path)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.toys import toy_rows
 from tightfit.config import load_config
 from tightfit.data.table import Table
+from tightfit.data.text_digests import text_digests
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.tasks.known_rows import KnownRows
@@ -19,10 +22,13 @@ OLD, NEW = (
 BOTH = Table([*OLD.texts, *NEW.texts], [*(OLD.labels or ()), *(NEW.labels or ())])
 
 
-def joined(data: Table, validation: Table | None, *, trained: bool) -> Dataset:
-    """Rows beside those of a run that kept :data:`OLD`."""
+def joined(
+    data: Table, validation: Table | None, *, trained: bool, learned: Sequence[str] | None = None
+) -> Dataset:
+    """Rows beside those of a run that kept :data:`OLD`, and was trained on the texts learned."""
     task = SingleLabel.from_table(OLD)
-    known = KnownRows("first", "", task, tuple(OLD.texts), task.encode(OLD), trained)
+    digests = None if learned is None else text_digests(learned)
+    known = KnownRows("first", "", task, tuple(OLD.texts), task.encode(OLD), trained, digests)
     config = load_config(settings={"train.folds": 0})
     return known.dataset(config, data, validation, None, progress=Progress())
 
@@ -45,3 +51,23 @@ def test_validation_rows_given_again_count_once(trained: bool) -> None:
     assert found.facts["continued"]["kept_rows"] == 10
     warned = [each for each in found.facts["warnings"] if "first was trained on" in each]
     assert len(warned) == trained
+
+
+def test_rows_that_the_run_was_trained_on_do_not_validate() -> None:
+    """Its weights know them, however they are spaced: scores and best step would be its own."""
+    learned = [f" {text}\n" for text in NEW.texts[:150]]
+    found = joined(BOTH, None, trained=False, learned=learned)
+    assert not {*NEW.texts[:150]} & {*found.validation_texts}
+    own = len(found.validation_texts) - len(OLD)
+    left_out = found.facts["continued"]["learned_left_out"]
+    assert (own > 0, own + left_out) == (True, 20)
+    assert found.facts["validation_rows"] == len(found.validation_texts)
+
+
+def test_validation_rows_that_the_run_was_trained_on_are_told_of() -> None:
+    """Those that are given stay; so do those held out, where there are no others."""
+    told = "10 of the validation rows are among those that first was trained on"
+    found = joined(NEW, OLD.select(range(30)), trained=False, learned=OLD.texts[:10])
+    assert any(told in each for each in found.facts["warnings"])
+    found = joined(NEW, None, trained=True, learned=NEW.texts)
+    assert any("20 of the validation rows" in each for each in found.facts["warnings"])

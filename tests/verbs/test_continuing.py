@@ -21,6 +21,7 @@ from tightfit import Run, TrainResult
 from tightfit.config import Decision, load_config
 from tightfit.data.checks.repeats import text_key
 from tightfit.data.table import Table
+from tightfit.data.text_digests import read_text_digests, text_digests
 from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
 from tightfit.model.adapters import adapter_pairs
 from tightfit.progress import Progress
@@ -137,6 +138,22 @@ def test_rows_that_repeat_a_validation_row_are_left_out(mine: Path) -> None:
     assert {text_key(str(t)) for t in kept.inputs} <= {text_key(str(t)) for t in validation.inputs}
 
 
+def test_rows_that_trained_it_are_not_held_out(mine: Path) -> None:
+    """Nor in whatever goes on from what goes on from it."""
+    notes = Notes()
+    result = gone_on(mine, [*toy_rows(120), *with_new_label()], progress=notes)
+    run, known = Run.open(result.run), read_text_digests(mine / "trained.npy")
+    assert run.data.continued is not None
+    assert run.data.continued.learned_left_out > 0
+    assert any("rows held out are left out" in words for words in notes.said)
+    own = read_text_digests(run.folder.trained)
+    assert own is not None
+    assert known is not None
+    assert {*known.tolist()} < {*own.tolist()}
+    validating = [text for text in (run.validation.inputs if run.validation else ()) if text]
+    assert not np.isin(text_digests(validating), own).any()
+
+
 def test_labels_gone_are_named_and_kept(mine: Path) -> None:
     """Rows of one known label and a new one: the other can still be answered."""
     notes = Notes()
@@ -215,9 +232,10 @@ def test_a_resumed_training_goes_on_from_the_run_that_it_began_with(
 ) -> None:
     """Rows and settings may be alike where the weights between which it blends are not."""
     other = began(bert, tmp_path / "other", "optim.lr=2e-3")
-    with monkeypatch.context() as crash, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as crash:
         crash.setattr("tightfit.verbs.run_training.save_artefact", _stopped)
-        gone_on(mine, with_new_label(), "optim.lr=1e-3")
+        with pytest.raises(KeyboardInterrupt):
+            gone_on(mine, with_new_label(), "optim.lr=1e-3")
     with pytest.raises(UsageError, match="the run that the training began with"):
         gone_on(other, with_new_label(), "optim.lr=1e-3", out=mine.parent / "next", resume=True)
     assert gone_on(mine, with_new_label(), "optim.lr=1e-3", resume=True).steps == 8

@@ -88,6 +88,8 @@ class ContinuedFacts:
     """Whether all of them train, as they did there; otherwise they validate."""
     again: int = 0
     """How many of them train."""
+    learned_left_out: int = 0
+    """New rows that were to validate, whose text that run was trained on."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ class RunFolder:
     """The outcome on the validation rows."""
     validation = _Named("validation.parquet")
     """Logits and true labels of the validation rows, and texts of confident mistakes."""
+    trained = _Named("trained.npy")
+    """Digests of the texts that trained, here and in runs that it goes on from, if kept."""
     proofs = _Named("proofs.json")
     """The proofs with their numbers."""
     adapter = _Named("adapter")

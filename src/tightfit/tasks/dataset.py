@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,9 @@ class Dataset:
     train_weights: NDArray[np.float64] | None = None
     """How much each row counts; None is as much as every other."""
     validation_weights: NDArray[np.float64] | None = None
+    learned: NDArray[np.uint64] | None = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """Digests of texts that runs before this one were trained on, in ascending order; None where
+    one of them kept none."""
 
     @property
     def few(self) -> bool:

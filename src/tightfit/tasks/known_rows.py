@@ -13,6 +13,7 @@ from tightfit.config import Config
 from tightfit.data.checks.repeats import text_key
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
+from tightfit.data.text_digests import text_digests
 from tightfit.errors import DataError, first_few
 from tightfit.progress import Progress
 from tightfit.tasks import Task
@@ -37,6 +38,8 @@ class KnownRows:
         targets: of these rows.
         trained: whether it trained on them (its scores are a cross-validation's). Then they train
             again; otherwise they validate, but for some of labels that no new row has.
+        learned: digests of all texts that its weights know, in ascending order; None where it kept
+            none.
     """
 
     run: str
@@ -45,6 +48,7 @@ class KnownRows:
     texts: tuple[str, ...]
     targets: NDArray[np.int64]
     trained: bool
+    learned: NDArray[np.uint64] | None = None
 
     def dataset(
         self, config: Config, data: Any, validation: Any, limit: int | None, *, progress: Progress
@@ -66,6 +70,9 @@ class KnownRows:
         )
         task = self.task.extended(table)
         found = read_dataset(config, table, validation, limit, task=task, progress=progress)
+        held, seen = len(found.validation_texts), self._learned(found.validation_texts)
+        if validation is None and (len(seen) < held or (self.texts and not self.trained)):
+            found, seen = _left_out(found, seen), []
         absent = [name for name, count in found.facts["train_counts"].items() if not count]
         gone = [name for name in absent if name in self.task.names]
         known = self._without(found.validation_texts)
@@ -77,7 +84,7 @@ class KnownRows:
                 "warnings": [
                     *_strange(self.run, self.task, task, gone),
                     *found.facts["warnings"],
-                    *self._scored_again(len(self.texts) - len(known.texts)),
+                    *self._scored_again(max(len(seen), self._repeated(known))),
                 ],
                 "continued": {
                     "run": self.run,
@@ -88,14 +95,22 @@ class KnownRows:
                     "kept_rows": len(known.texts),
                     "kept_rows_train": self.trained,
                     "again": len(set(again)),
+                    "learned_left_out": held - len(found.validation_texts),
                 },
             },
+            learned=self.learned,
         )
         return _joined(added, known, again)
 
+    def _learned(self, texts: Sequence[str]) -> list[int]:
+        """Which of the texts its weights know, where that can be told."""
+        if self.learned is None:
+            return []
+        return np.flatnonzero(np.isin(text_digests(texts), self.learned)).tolist()
+
     def _scored_again(self, rows: int) -> list[str]:
-        """What is to be said of validation rows that are kept ones, too."""
-        if not (self.trained and rows):
+        """What is to be said of so many validation rows that its weights know."""
+        if not rows:
             return []
         return [
             f"{rows:,} of the validation rows are among those that {self.run} was trained on: "
@@ -143,6 +158,10 @@ class KnownRows:
         kept = tuple(self.texts[row] for row in rows)
         return replace(self, texts=kept, targets=self.targets[rows])
 
+    def _repeated(self, known: KnownRows) -> int:
+        """How many rows that trained are kept no more, since they validate."""
+        return len(self.texts) - len(known.texts) if self.trained else 0
+
     def about(self, facts: Mapping[str, Any]) -> Iterator[str]:
         """What people should know, from the facts of a data set."""
         facts = facts["continued"]
@@ -161,6 +180,16 @@ class KnownRows:
             )
         if repeats:
             yield f"{repeats:,} rows are left out: {self.run} was scored on their texts"
+        if facts["learned_left_out"]:
+            yield (
+                f"{facts['learned_left_out']:,} of the rows held out are left out: {self.run} was "
+                "trained on their texts"
+            )
+        if self.learned is None and not self.trained:
+            yield (
+                f"{self.run} kept no digests of what it was trained on: rows of it that are among "
+                "these may validate"
+            )
         if not self.texts:
             yield (
                 f"{self.run} kept no texts of its validation rows; what is forgotten is seen in "
@@ -171,6 +200,27 @@ class KnownRows:
         else:
             apart = facts["kept_rows"] - facts["again"]
             yield f"{apart:,} validation rows of {self.run} stay apart"
+
+
+def _left_out(found: Dataset, rows: Sequence[int]) -> Dataset:
+    """The data set without some of its validation rows."""
+    if not rows:
+        return found
+    kept = sorted({*range(len(found.validation_texts))} - {*rows})
+    texts, targets = [found.validation_texts[i] for i in kept], found.validation_targets[kept]
+    weights_N = found.validation_weights
+    facts = {
+        **found.facts,
+        "validation_rows": len(texts),
+        "validation_fingerprint": Table(texts, targets.tolist()).fingerprint(),
+    }
+    return replace(
+        found,
+        validation_texts=texts,
+        validation_targets=targets,
+        validation_weights=None if weights_N is None else weights_N[kept],
+        facts=facts,
+    )
 
 
 def _strange(run: str, known: Task, task: Task, gone: Sequence[str]) -> list[str]:
@@ -213,13 +263,13 @@ def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:
     for side, (more, texts, targets) in sides.items():
         if more:
             facts[f"{side}_fingerprint"] = Table(texts, targets.tolist()).fingerprint()
-    return Dataset(
-        found.task,
-        train_texts,
-        train_targets,
-        held_texts,
-        held_targets,
-        facts,
+    return replace(
+        found,
+        train_texts=train_texts,
+        train_targets=train_targets,
+        validation_texts=held_texts,
+        validation_targets=held_targets,
+        facts=facts,
         train_weights=_as_usual(found.train_weights, len(train_texts)),
         validation_weights=_as_usual(found.validation_weights, len(held_texts)),
     )

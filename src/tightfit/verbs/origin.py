@@ -13,6 +13,7 @@ import numpy as np
 from tightfit.config import Config
 from tightfit.data.labels import LabelSet
 from tightfit.data.table import Table
+from tightfit.data.text_digests import read_text_digests
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import SingleLabel, need_one_class
@@ -48,7 +49,8 @@ class Origin:
         texts = () if kept is None else tuple(t for t in kept.inputs if t is not None)
         targets = np.zeros(0, dtype=np.int64) if kept is None else kept.targets_N[rows]
         trained = run.data.folds is not None
-        known = KnownRows(str(path), run.identity, run.task, texts, targets, trained)
+        learned = read_text_digests(run.folder.trained)
+        known = KnownRows(str(path), run.identity, run.task, texts, targets, trained, learned)
         return cls(run, known)
 
     def compared(self, dataset: Dataset, found: ValidationLogits) -> Continued:

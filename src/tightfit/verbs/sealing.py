@@ -9,7 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tightfit import storage
+from tightfit.data.text_digests import text_digests, write_text_digests
 from tightfit.metrics.interval import TaskScores
 from tightfit.model.artefact import load_artefact
 from tightfit.model.classifier import count_built, predict_logits
@@ -121,6 +124,7 @@ def seal_trained(
         data=setup.dataset.facts,
         proofs=proofs,
     )
+    _keep_digests(folder, setup)
     base = source.to_json()
     versions = {"python": platform.python_version(), **{n: version(n) for n in RECORDED_VERSIONS}}
     draft = storage.Manifest(
@@ -133,3 +137,11 @@ def seal_trained(
     storage.seal(folder, versions, base)
     CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
     return result
+
+
+def _keep_digests(folder: storage.RunFolder, setup: Setup) -> None:
+    """Which texts the weights know, for whoever goes on from the run."""
+    before = setup.dataset.learned
+    if before is not None:
+        own = text_digests(setup.dataset.train_texts)
+        write_text_digests(folder.trained, np.concatenate([before, own]))

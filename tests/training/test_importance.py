@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -11,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tightfit
-from tests.toy_setups import Notes, toy_job, toy_settings, toy_table
+from tests.toy_setups import SHORT, Notes, toy_job, toy_settings, toy_table
 from tightfit.budget.shapes import LinearShape
 from tightfit.budget.targets import targeted
+from tightfit.config import load_config
 from tightfit.data.batches import collate
 from tightfit.errors import SettingsError
 from tightfit.model.adapters import base_model
 from tightfit.model.locate import locate
 from tightfit.tasks.dataset import read_dataset
-from tightfit.training.importance import decide_plan, layer_gains, most_valuable
+from tightfit.training.importance import _sample, decide_plan, layer_gains, most_valuable
 
 IMPORTANCE = ("budget.allocation=importance", "adapters.rank=auto")
 
@@ -96,6 +98,18 @@ def test_nothing_of_the_look_stays_behind(bert: Path) -> None:
     for layer in layers:
         weight = base_model(setup.classifier.module).get_parameter(f"{layer.name}.weight")
         assert (weight.requires_grad, weight.grad) == (False, None)
+
+
+def test_rows_that_are_looked_at_keep_their_weights() -> None:
+    """They are drawn in another order than that of the file."""
+    table = toy_table()
+    weights = [float(len(text)) for text in table.texts]
+    config = load_config("tight", SHORT)
+    dataset = read_dataset(config, replace(table, weights=weights), None, None)
+    drawn = _sample(dataset, seed=1)
+    assert drawn.train_texts != dataset.train_texts
+    assert drawn.train_weights is not None
+    assert drawn.train_weights.tolist() == [len(text) for text in drawn.train_texts]
 
 
 @pytest.mark.parametrize("cap", [70, 300, 1_000, 5_000])

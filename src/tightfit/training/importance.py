@@ -152,12 +152,15 @@ def _sample(dataset: Dataset, seed: int) -> Dataset:
     drawn = (
         np.random.default_rng(seed).permutation(len(dataset.train_targets))[:PROBED_ROWS].tolist()
     )
+    weights_N = dataset.train_weights
     return replace(
         dataset,
         train_texts=[dataset.train_texts[row] for row in drawn],
         train_targets=dataset.train_targets[drawn],
+        train_weights=None if weights_N is None else weights_N[drawn],
         validation_texts=dataset.validation_texts[:1],
         validation_targets=dataset.validation_targets[:1],
+        validation_weights=None,
         folds=None,
     )
 

@@ -300,6 +300,19 @@ def test_a_search_chooses_and_probes_once_for_the_same_rows(
     assert np.array_equal(alone.predict_proba(TEXTS), found.predict_proba(TEXTS))
 
 
+def test_another_number_format_is_another_choice(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probes compute in it, so that figures differ in their last digits."""
+    calls: Counter[str] = Counter()
+    monkeypatch.setattr(text_estimator, "_SHARED", SharedWork())
+    choose = partial(_counted, calls, chosen.choose_encoder)
+    monkeypatch.setattr(chosen, "choose_encoder", choose)
+    for form in ("fp32", "bf16", "fp32"):
+        make(settings={**SETTINGS, "train.precision": form}).fit(TEXTS, TWO)
+    assert calls == {"choose_encoder": 2}
+
+
 def _counted(calls: Counter[str], plain: Any, *given: Any, **named: Any) -> Any:
     calls[plain.__name__] += 1
     return plain(*given, **named)

@@ -89,7 +89,9 @@ def _choose(
         task, asked = dataset.task, {"model", "head", "adapters", "budget", "data", "seed"}
         rows = (dataset.facts["train_fingerprint"], task.kind, *task.names)
         encoders = [(locate(name).digest(), prefix) for name, prefix in variants(config.model)]
-        return (config.model_dump_json(include=asked), rows, *encoders)
+        # Probes compute in the number format of the training.
+        settings = config.model_dump_json(include=asked), config.train.precision
+        return (*settings, rows, *encoders)
 
     # How much is compared depends on the time that is left, where there is a limit.
     return make() if limit is not None else once(key, make)

@@ -37,8 +37,8 @@ class Shown(ABC):
 NAMES = {"ece": "calibration error", "mae": "MAE", "rmse": "RMSE", "r2": "R2"}
 """Scores that are called otherwise than they are written."""
 
-NUMBERS = ("mae", "r2", "rmse", "spearman", "log_loss")
-"""Scores that are no shares: in the unit of ratings, from -1 to 1, or in nats."""
+NUMBERS = ("mae", "r2", "rmse", "spearman", "log_loss", "quadratic_score")
+"""Scores that are no shares: in the unit of ratings, up to 1, or in nats."""
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -63,6 +63,12 @@ def score_value(name: str, value: float | None) -> str:
     if name not in NUMBERS:
         return f"{value:.1%}"
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def named_score(name: str, value: float) -> str:
+    """A score with its name, but for accuracy, which goes without saying."""
+    told = score_value(name, value)
+    return told if name == "accuracy" else f"{score_name(name)} {told}"
 
 
 def score_words(name: str, score: Interval | None) -> str:

@@ -12,7 +12,9 @@ import pytest
 from tests.toy_setups import Notes
 from tightfit import diagnosis
 from tightfit.training import callbacks
-from tightfit.training.callbacks import BusyMachine
+from tightfit.training.callbacks import BusyMachine, TrainingState
+from tightfit.training.checkpoint import Checkpoint
+from tightfit.training.parallel import Peers
 
 
 def told(
@@ -33,6 +35,24 @@ def told(
             clock.now, clock.used = clock.now + 1, clock.used + 1 + share
             busy.on_step_end(state)
     return notes.warned
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("accuracy", "validation 45.0%"),
+        ("r2", "validation R2 0.450"),
+        ("quadratic_score", "validation quadratic score 0.450"),
+    ],
+)
+def test_the_line_of_a_training_tells_shares_alone_in_percent(metric: str, words: str) -> None:
+    """The R2 of ratings, which may be below 0, is none."""
+    task = SimpleNamespace(metric=metric)
+    setup: Any = SimpleNamespace(classifier=SimpleNamespace(task=task))
+    state = TrainingState(setup, Peers(), lambda: Checkpoint({}, {}))
+    state.history.append({"train_loss": 0.5, f"eval_{metric}": 0.45})
+    state.counters.rows, state.counters.train_seconds = 30, 2.0
+    assert state.note() == f"loss 0.500  {words}  15 rows/s"
 
 
 def test_a_busy_machine_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tightfit.config import Decision, load_config
 from tightfit.data.checks.repeats import text_key
 from tightfit.data.table import Table
 from tightfit.data.text_digests import read_text_digests, text_digests
+from tightfit.engines.predictor import Predictor
 from tightfit.errors import ArtefactError, BudgetError, DataError, SettingsError, UsageError
 from tightfit.model.adapters import adapter_pairs
 from tightfit.progress import Progress
@@ -106,6 +107,19 @@ def test_rows_kept_apart_are_scored_before_and_after(mine: Path) -> None:
     assert result.to_json()["continued"]["after"] == shares[1]
     logits_NK = run.predictor.logits([str(text) for text in kept.inputs])[:, :2]
     assert found.after_known == float((logits_NK.argmax(1) == kept.targets_N).mean())
+
+
+def test_both_runs_are_scored_at_one_length(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That at which the second is trained and scored, whatever answers read of a text."""
+    lengths, plain = [], Predictor.logits
+
+    def seen(predictor: Predictor, texts: Sequence[str]) -> Any:
+        lengths.append(predictor.max_length)
+        return plain(predictor, texts)
+
+    monkeypatch.setattr(Predictor, "logits", seen)
+    gone_on(mine, toy_rows(60, seed=5), "data.max_length=16")
+    assert lengths == [16]
 
 
 def test_a_share_of_what_is_learned_is_kept(mine: Path) -> None:

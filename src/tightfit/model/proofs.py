@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from tightfit.display import score_value
 from tightfit.errors import ProofError, first_few
 from tightfit.model.adapters import AdapterPair
 
@@ -279,8 +280,8 @@ def no_regression(
     }
     return Proof("no_regression", holds, numbers).enforce(
         "the trained weights are worse than their start, or far worse than a constant prediction",
-        f"validation {metric} {sealed.score:.1%}, loss {sealed.loss:.3g} at step "
-        f"{sealed.step}; {start.score:.1%}, {start.loss:.3g} at the start",
+        f"validation {metric} {score_value(metric, sealed.score)}, loss {sealed.loss:.3g} at step "
+        f"{sealed.step}; {score_value(metric, start.score)}, {start.loss:.3g} at the start",
         "nothing was sealed; lower optim.lr, then train anew with --overwrite",
     )
 

@@ -25,6 +25,7 @@ import torch
 
 from tightfit import storage
 from tightfit.diagnosis import cores, used_seconds
+from tightfit.display import named_score
 from tightfit.progress import Bar, Progress
 from tightfit.training.checkpoint import Checkpoint, CheckpointStore
 from tightfit.training.divergence import diverges
@@ -84,8 +85,9 @@ class TrainingState:
         counters, row = self.counters, self.history[-1]
         loss = counters.loss_sum / counters.summed if counters.summed else row["train_loss"]
         speed = counters.rows / counters.train_seconds
-        score = row[f"eval_{self.setup.classifier.task.metric}"]
-        return f"loss {loss:.3f}  validation {score:.1%}  {speed:.0f} rows/s"
+        metric = self.setup.classifier.task.metric
+        score = named_score(metric, row[f"eval_{metric}"])
+        return f"loss {loss:.3f}  validation {score}  {speed:.0f} rows/s"
 
 
 class Callback:

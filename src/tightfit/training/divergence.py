@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tightfit.data.batches import collate
+from tightfit.display import named_score
 from tightfit.errors import ProofError, first_few
 from tightfit.model.proofs import Proof, Standing, no_regression
 from tightfit.progress import Progress
@@ -64,7 +65,7 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         as_good=setup.as_good_as_start or no_worse(sealed, history[0], setup),
     )
     if proof.numbers["kept_start"]:
-        _tell_of_start(setup, start.score, progress)
+        _tell_of_start(setup, named_score(metric, start.score), progress)
     elif fitted_start and end.merit < start.merit and setup.out_of_fold is None:
         rows = len(setup.eval_subset.targets)
         progress.say(
@@ -75,18 +76,18 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
     return proof
 
 
-def _tell_of_start(setup: Setup, score: float, progress: Progress) -> None:
+def _tell_of_start(setup: Setup, score: str, progress: Progress) -> None:
     """That it was kept, since no step did better."""
     if setup.config.head.start == "run":
         new = setup.dataset.facts["continued"]["new_labels"]
         solved = f" and {len(new):,} new label{'s' if len(new) > 1 else ''} solved"
         progress.say(
-            f"the run's knowledge{solved if new else ''} is kept, with {score:.1%} on the "
+            f"the run's knowledge{solved if new else ''} is kept, with {score} on the "
             "validation rows: further steps did no better"
         )
         return
     progress.warn(
-        f"no step did better than the start, a linear probe with {score:.1%} on the validation "
+        f"no step did better than the start, a linear probe with {score} on the validation "
         "rows; the start is kept, and the adapters change nothing: lower optim.lr, or give more "
         "rows"
     )

@@ -5,7 +5,7 @@ They are read before torch is imported: whoever gives faulty rows is told within
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,7 @@ class Origin:
         known = KnownRows(str(path), run.identity, run.task, texts, targets, trained, learned)
         return cls(run, known)
 
-    def compared(self, dataset: Dataset, found: ValidationLogits) -> Continued:
+    def compared(self, dataset: Dataset, found: ValidationLogits, max_length: int) -> Continued:
         """The run before and after, on rows that neither trained on.
 
         Those that the run kept apart; where there are none, new validation rows of its labels.
@@ -61,6 +61,7 @@ class Origin:
         Args:
             dataset: as :meth:`KnownRows.dataset` made it.
             found: what the new classifier says of its validation rows.
+            max_length: of the texts that it read, in tokens.
         """
         known = self.known
         facts = dataset.facts["continued"]
@@ -72,7 +73,9 @@ class Origin:
             return Continued(known.run, bool(kept), 0, None, None, *told)
         texts = [dataset.validation_texts[row] for row in found.rows_N[chosen_N].tolist()]
         after_NK = found.logits_NK[chosen_N]
-        logits = (self.run.predictor.logits(texts), after_NK, after_NK[:, : known.task.outputs])
+        # At the length at which the new classifier was scored, which may not be that of answers.
+        predictor = replace(self.run.predictor, max_length=max_length)
+        logits = (predictor.logits(texts), after_NK, after_NK[:, : known.task.outputs])
         before, *after = (
             float(dataset.task.row_scores(each_NK, found.targets_N[chosen_N]).mean())
             for each_NK in logits

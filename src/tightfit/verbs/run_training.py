@@ -240,7 +240,9 @@ def _finish(
     trained.proofs["gates"] = gates(setup, trained.optimizer_parameters, saved).to_json()
     storage.write_json(folder.proofs, trained.proofs)
     validation_logits, scores = _score_validation(setup, logits_NK, rows)
-    continued = None if origin is None else origin.compared(setup.dataset, validation_logits)
+    length, continued = setup.decisions.max_length.value, None
+    if origin is not None:
+        continued = origin.compared(setup.dataset, validation_logits, length)
     validation_logits.write(folder.validation)
     if setup.classifier.task.calibrates:
         storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())

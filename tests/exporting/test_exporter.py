@@ -170,6 +170,9 @@ def test_a_base_model_that_is_not_found_is_told(run: Path, tmp_path: Path) -> No
     assert (done.returncode, done.stdout) == (1, "")
     assert f"the base model cannot be loaded from {str(tmp_path / 'gone')!r}\n" in done.stderr
     assert "Traceback" not in done.stderr
+    done = warm_run([*program, "nobody/nothing"], Around(given="goal\n"))  # without network
+    assert "not kept here, and the Hub does not answer" in done.stderr
+    assert "Retrying" not in done.stderr
     moved = shutil.copytree(Run.load(run).base.folder, tmp_path / "moved")
     done = warm_run([*program, str(moved)], Around(given="goal\n"))
     assert done.stdout.split("\t")[0] == Run.load(run).predict(["goal"]).labels[0]

@@ -14,7 +14,7 @@ import transformers
 import tightfit
 from tests.command import cli
 from tests.exports import by_itself
-from tests.toy_setups import SHORT
+from tests.toy_setups import SHORT, Notes
 from tests.toys import FILLER, MONEY, SPORT, toy_rows, write_jsonl
 from tightfit import Run, TrainResult
 from tightfit.errors import DataError, UsageError
@@ -66,7 +66,19 @@ def test_training_learns_and_says_so_in_scores_of_ratings(run: TrainResult) -> N
     history = Run.load(run.run).history
     best = max(history, key=lambda row: float(row["eval_r2"]))
     assert best["step"] == run.best_step
-    assert all(row["eval_r2"] == pytest.approx(1 - row["eval_loss"], abs=1e-5) for row in history)
+    assert best["eval_r2"] == pytest.approx(told["r2"], abs=1e-4)
+
+
+def test_the_start_is_scored_as_the_end(bert: Path, tmp_path: Path) -> None:
+    """Against the mean of the validation rows, which here are far from the others."""
+    said, rows = Notes(), rated_rows(100)
+    rows.sort(key=lambda row: float(str(row["label"])))
+    wild = [*RATED, "head.start=probe", "optim.lr=3", "optim.clip=0", "optim.warmup_steps=0"]
+    asked: dict[str, Any] = {"model": str(bert), "settings": wild, "progress": said}
+    told = tightfit.train(rows[:75], validation=rows[75:], out=tmp_path / "run", **asked)
+    assert told.kept_start
+    assert told.start == pytest.approx(told.scores["r2"], abs=1e-3)
+    assert f"a linear probe with R2 {told.start:.3f} on" in str(said.warned)
 
 
 def test_one_output_is_priced_and_saved(run: TrainResult) -> None:

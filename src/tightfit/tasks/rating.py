@@ -203,6 +203,12 @@ class Rating(Task):
         the mean of all."""
         return 1.0 - (values_N1[:, 0] - self._standardised(targets_N)) ** 2
 
+    def metric_of(self, mean_score: float, targets_N: NDArray[np.float64]) -> float:
+        """R2 of these rows against their own mean, as their other scores have it; where all have
+        one rating against the mean of all that the scale was made from."""
+        spread = float(np.var(targets_N)) / self.scale**2
+        return 1.0 - (1.0 - mean_score) / (spread or 1.0)
+
     def wanted(self, targets_N: NDArray[np.float64]) -> NDArray[np.float64]:
         """Ratings, standardised, ``(N, 1)``."""
         return self._standardised(targets_N)[:, None]

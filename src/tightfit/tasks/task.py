@@ -189,8 +189,11 @@ class Task(ABC):
 
     @abstractmethod
     def row_scores(self, logits_NK: Array, targets: Array) -> Array:
-        """How well each row is answered: the most is 1, and the mean is what :attr:`metric`
-        names."""
+        """How well each row is answered: the most is 1, and the mean gives :attr:`metric`."""
+
+    def metric_of(self, mean_score: float, targets: NDArray[Any]) -> float:
+        """:attr:`metric` of rows of which :meth:`row_scores` has this mean."""
+        return mean_score
 
     @abstractmethod
     def wanted(self, targets: NDArray[Any]) -> NDArray[np.float64]:

@@ -382,7 +382,7 @@ def scored_row(
     both = torch.from_numpy(logits_NK), torch.from_numpy(subset.targets)
     loss, score = known or (
         weighted_mean(task.row_losses(*both), subset.weights_N),
-        weighted_mean(task.row_scores(*both), subset.weights_N),
+        task.metric_of(weighted_mean(task.row_scores(*both), subset.weights_N), subset.targets),
     )
     found = {"eval_loss": loss, f"eval_{task.metric}": score}
     if setup.config.train.metric == "macro_f1":

@@ -98,7 +98,8 @@ class Answers:
         """
         loss = self.task.fit_temperature(self.logits_NK, self.targets_N).log_loss_after
         scores_N = self.task.row_scores(self.logits_NK, self.targets_N)
-        return loss, float(np.average(scores_N, weights=self.weights_N))
+        mean = float(np.average(scores_N, weights=self.weights_N))
+        return loss, self.task.metric_of(mean, self.targets_N)
 
     def as_good_as(self, other: Answers, significant: float) -> bool:
         """Worse is what has a higher loss, and more rows wrong that the other has right than the

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import accuracy_score, confusion_matrix
 
 from tests.command import cli
+from tests.toy_setups import Notes
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult, evaluate, predict, report
 from tightfit.errors import ArtefactError, DataError, UsageError
@@ -150,6 +152,20 @@ def test_thresholds_are_chosen_on_other_rows_too(run: Path, tmp_path: Path) -> N
     assert counts[1][1] >= 0.9 * sum(counts[1])
     assert (each["label"], each["least"], each["rows"]) == ("sport", 0.9, 40)
     assert Run.load(run).thresholds == {1: each["threshold"]}
+
+
+def test_scores_are_told_from_answers_by_what_was_kept(run: Path) -> None:
+    """As predict gives these, they have a table, and their accuracy is told."""
+    rows, said = toy_rows(80, seed=3), Notes()
+    assert not evaluate(run, rows, progress=said).confusion_at
+    assert not said.warned
+    evaluate(run, recall={"sport": 1.0}, progress=Progress())
+    due = [row["label"] for row in rows]
+    answers = Run.load(run).predict([row["text"] for row in rows]).labels
+    found = evaluate(run, rows, progress=said)
+    assert found.confusion_at == tuple(map(tuple, confusion_matrix(due, answers).tolist()))
+    assert f"so that {accuracy_score(due, answers):.1%} of these rows are right" in said.warned[0]
+    assert found.to_json()["thresholds"] == []
 
 
 def test_it_says_what_was_met_and_what_is_replaced(run: Path) -> None:

@@ -30,7 +30,7 @@ from tightfit.run import Run
 from tightfit.tasks import Predictions
 from tightfit.tasks.calibrate import scale_words
 from tightfit.tasks.chosen_threshold import ChosenThreshold
-from tightfit.tasks.label_thresholds import DERIVED_NAME, choose_thresholds
+from tightfit.tasks.label_thresholds import DERIVED_NAME, choose_thresholds, threshold_words
 
 NEAR_ONE = 0.1
 """Temperatures whose logarithm is less than this change hardly anything."""
@@ -93,7 +93,7 @@ class Evaluation(Shown):
     """From which probability on a label is answered, where that was asked for."""
     confusion_at: tuple[tuple[int, ...], ...] = ()
     """Rows of each true class by answered class with these thresholds, on the rows that they were
-    chosen on."""
+    chosen on; where none were, with those that were kept before."""
     coverage: Interval | None = None
     """Of ratings: the share that lies in the interval of its prediction."""
 
@@ -125,7 +125,7 @@ class Evaluation(Shown):
             told["seeds"] = self.seeds.to_json()
         if self.coverage is not None:
             told["coverage"] = self.coverage.to_json()
-        if self.thresholds:
+        if self.thresholds or self.confusion_at:
             told["thresholds"] = [each.to_json() for each in self.thresholds]
             told["confusion_at_thresholds"] = [list(row) for row in self.confusion_at]
         return told
@@ -151,6 +151,8 @@ def evaluated(
     logits_NK = run.predictor.logits(table.texts, progress)
     scores, calibration = _score(run, logits_NK, targets)
     thresholds, confusion = _thresholds(run, logits_NK, targets, goals)
+    if confusion and not goals:
+        progress.warn(_answers_otherwise(run, confusion))
     paired: tuple[Compared, ...] = ()
     if against is not None:
         theirs_NK = against.predictor.logits(table.texts, progress)
@@ -234,17 +236,30 @@ def _thresholds(
     targets: NDArray[Any],
     goals: Sequence[Goal],
 ) -> tuple[tuple[ChosenThreshold, ...], tuple[tuple[int, ...], ...]]:
-    """The thresholds of the goals, and the rows of each true class by the answers with them."""
-    if not goals:
+    """The thresholds of the goals, and the rows of each true class by the answers with them; with
+    those that are kept, where there are no goals."""
+    if not goals and not (run.task.one_class and run.thresholds):
         return (), ()
     probabilities_NK = run.task.probabilities(logits_NK, run.temperature)
-    found = tuple(choose_thresholds(run.task, probabilities_NK, targets, goals))
+    found = tuple(choose_thresholds(run.task, probabilities_NK, targets, goals)) if goals else ()
     if not run.task.one_class:
         return found, ()
-    by_id = {goal.label: each.threshold for goal, each in zip(goals, found, strict=True)}
+    chosen = {goal.label: each.threshold for goal, each in zip(goals, found, strict=True)}
+    by_id = chosen or run.thresholds
     answers_N, classes = answers_at(probabilities_NK, by_id), run.task.outputs
     counts_C = np.bincount(targets * classes + answers_N, minlength=classes**2)
     return found, tuple(map(tuple, counts_C.reshape(classes, classes).tolist()))
+
+
+def _answers_otherwise(run: Run, confusion: Sequence[Sequence[int]]) -> str:
+    """That scores are not of the answers which thresholds kept before lead to, and what those are
+    worth."""
+    right = sum(row[label] for label, row in enumerate(confusion)) / sum(map(sum, confusion))
+    return (
+        "the scores are those of the most probable labels; predict answers by what was kept: "
+        f"{threshold_words(run.task, run.thresholds, kept=False)}, so that {right:.1%} of these "
+        "rows are right"
+    )
 
 
 def _keep_thresholds(

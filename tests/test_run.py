@@ -94,6 +94,11 @@ def test_parts_are_read_once(finished: TrainResult, tmp_path: Path) -> None:
         _ = run.plan
 
 
+def test_a_result_is_taken_for_its_run(finished: TrainResult) -> None:
+    """As a run is."""
+    assert Run.load(finished).labels == Run.load(Run.open(finished.run)).labels
+
+
 def test_to_open_is_to_check_every_byte(finished: TrainResult, tmp_path: Path) -> None:
     """And to load no model: a base that is gone shows when it is asked for, or at once by load."""
     copy = Path(shutil.copytree(finished.run, tmp_path / "run"))

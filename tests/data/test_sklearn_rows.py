@@ -41,6 +41,13 @@ def test_columns_are_joined() -> None:
     assert texts_of(FRAME[["words"]]) == TEXTS
 
 
+def test_a_column_may_be_named_by_a_number() -> None:
+    """As those of a frame without a header are."""
+    bare = FRAME[["n", "words"]].set_axis([0, 1], axis=1)
+    assert texts_of(bare, 1) == TEXTS  # type: ignore[arg-type]
+    assert texts_of(bare, [1, 0])[3] == "text 3 3"  # type: ignore[list-item]
+
+
 @pytest.mark.parametrize(
     "labels",
     [IDS, IDS - 1, IDS == 0, TWO, TWO.astype(object), IDS.astype(float), pd.Series(TWO), list(TWO)],

@@ -83,6 +83,8 @@ NO_PAIRS: list[tuple[Any, str]] = [
     ([("a", "b"), ("a", "b", "c")], r"(.|\n)*row 1 \(counted from 0\)"),
     ([("a", None)], "without one of the two texts of a pair"),
     ([("a", 1.5 + 2j), ("a", {})], r"a text is not a string but \{\}"),
+    ((["a", "b"], ["c", "d"]), r"two lists in a tuple(.|\n)*list\(zip\(firsts, seconds\)\)"),
+    ((pd.Series(["a"]), pd.Series(["b"])), "two lists in a tuple"),
     (pd.DataFrame({"premise": ["a"]}), r"has no column 'hypothesis'"),
 ]
 

@@ -58,6 +58,13 @@ def _pairs(data: Any, columns: Callable[[], Columns]) -> Any:
     """Pairs by themselves as a Table; (pairs, labels) as they are."""
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], str):
         data = [data]
+    if isinstance(data, tuple) and len(data) == 2 and all(map(_is_column, data)):
+        raise DataError(
+            "two lists in a tuple, which may be two pairs, or all first and all second texts",
+            seen=describe(data),
+            allowed="one tuple for each pair: [(first, second), …]",
+            next_step="if they are first and second texts, give list(zip(firsts, seconds))",
+        )
     if isinstance(data, tuple) and not all(map(is_pair, data)):
         return data
     cells = list(pair_columns(_cells(data)).values())
@@ -65,6 +72,12 @@ def _pairs(data: Any, columns: Callable[[], Columns]) -> Any:
     chunk = Chunk(cells, range(len(cells[0])), Origin("the texts", "row"))
     asked = columns().missing_text if missing else "refuse"
     return Table(read_texts(chunk, cells, asked, pair=True), source="the texts")
+
+
+def _is_column(part: Any) -> bool:
+    """Whether a part of a tuple is texts, not a pair of them."""
+    cells = part.tolist() if hasattr(part, "tolist") else part
+    return isinstance(cells, list) and bool(cells) and all(type(cell) is str for cell in cells)
 
 
 def _has_columns(data: Any) -> bool:

@@ -166,16 +166,17 @@ def _column(X: Any, text_column: str | list[str] | None) -> list[str]:
 
 def _column_names(X: Any, text_column: str | list[str] | None, wanted: int = 1) -> list[str]:
     """The columns of the text in a data frame; unnamed, all of it where they are as many."""
-    names = [text_column] if isinstance(text_column, str) else text_column
-    if names is None:
+    if text_column is None:
         if len(X.columns) != wanted:
             which = "two" if wanted == 2 else "one"
             raise ValueError(f"name the texts: text_column is {which} of {list(X.columns)}")
         return list(X.columns)
+    # The name of a column need not be a string.
+    names = text_column if isinstance(text_column, list | tuple) else [text_column]
     for name in names:
         if name not in X.columns:
             raise ValueError(f"no column {name!r} in X; it has {list(X.columns)}")
-    return names
+    return list(names)
 
 
 def _classes(y: Any) -> NDArray[Any]:

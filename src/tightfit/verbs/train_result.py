@@ -17,6 +17,10 @@ class TrainResult(Shown, TrainSummary):
 
     run: Path
 
+    def __fspath__(self) -> str:
+        """The run's folder: a result may be given wherever the path of a run is taken."""
+        return str(self.run)
+
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit train --json`` prints; what is as ever goes without saying."""
         return {"run": str(self.run), **self.told()}

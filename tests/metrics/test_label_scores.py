@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from tightfit.errors import DataError
+from tightfit.metrics.intervals import wilson
 from tightfit.metrics.label_scores import (
     LabelSetScores,
     average_precisions,
@@ -178,3 +179,11 @@ def test_what_does_not_fit_is_refused() -> None:
         score_label_sets(true_NK, shares_NK[:, :4], true_NK, NAMES)
     with pytest.raises(DataError, match="between 0 and 1"):
         score_label_sets(true_NK, shares_NK + 1, true_NK, NAMES)
+
+
+def test_one_row_of_a_label_says_little_of_its_average_precision() -> None:
+    """Found first by luck, it is so in every resample of the rows: that is no certainty."""
+    true_N1, shares_N1 = np.eye(1, 40).T.astype(bool), np.linspace(0.9, 0.1, 40)[:, None]
+    (found,) = average_precisions(true_N1, shares_N1)
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == wilson(1, 1).low < 0.25

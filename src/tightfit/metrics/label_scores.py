@@ -207,8 +207,9 @@ def average_precisions(
     """The average precision of each label: mean precision over its rows, in falling order of their
     probability; those of one probability come together, as in scikit-learn.
 
-    The interval is normal, with the bootstrap's standard error. A label that no row has is 0, with
-    the interval 0 to 1.
+    The interval is normal, with the bootstrap's standard error, and no narrower than that of a share
+    of the label's rows (Boyd, Eng and Page 2013): to draw a single row again tells nothing. A label
+    that no row has is 0, with the interval 0 to 1.
     """
     rows = len(true_NK)
     draws = int(np.clip(DRAWN // max(rows, 1), *RESAMPLES))
@@ -228,7 +229,10 @@ def _interval(
         return Interval(0.0, 0.0, 1.0)
     value, *drawn = weighted_average_precisions(true_N, share_N, weights_RN).tolist()
     reach = REACH * float(np.nanstd(drawn, ddof=1)) if len(true_N) > 1 else 1.0
-    return Interval(value, max(0.0, value - reach), min(1.0, value + reach))
+    least = wilson(value * true_N.sum(), true_N.sum())
+    return Interval(
+        value, max(0.0, min(value - reach, least.low)), min(1.0, max(value + reach, least.high))
+    )
 
 
 def weighted_average_precisions(

@@ -211,7 +211,7 @@ def test_a_fresh_page_tells_what_was_evaluated_since(
     evaluate(run, rows_file)
     assert report(run) == run / "derived" / "report.html"
     page = report(run, out=tmp_path / "new" / "page.html").read_text("utf-8")
-    assert "On other rows, since" in page
+    assert "Evaluated since" in page
     assert re.search(
         r"Made anew on \d+ \w+ \d{4}, \d\d:\d\d UTC. Since the run was sealed: acc", page
     )

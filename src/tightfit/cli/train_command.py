@@ -215,7 +215,8 @@ def _seen(rows: int, result: TrainResult) -> str:
     """The rows of training, and how often each was seen."""
     if result.examples < rows:
         return f"{result.examples:,} of {rows:,} rows, since there was no time or step for more"
-    return f"{rows:,} rows, each seen {result.examples / max(1, rows):.2g} times"
+    times = f"{result.examples / max(1, rows):.2g}"
+    return f"{rows:,} rows, each seen {'once' if times == '1' else f'{times} times'}"
 
 
 def _taken(run: Run, result: TrainResult) -> str:

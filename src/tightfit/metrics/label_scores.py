@@ -207,9 +207,9 @@ def average_precisions(
     """The average precision of each label: mean precision over its rows, in falling order of their
     probability; those of one probability come together, as in scikit-learn.
 
-    The interval is normal, with the bootstrap's standard error, and no narrower than that of a share
-    of the label's rows (Boyd, Eng and Page 2013): to draw a single row again tells nothing. A label
-    that no row has is 0, with the interval 0 to 1.
+    The interval is normal, with the bootstrap's standard error, and no narrower than that of a
+    share of the label's rows (Boyd, Eng and Page 2013): to draw a single row again tells nothing.
+    A label that no row has is 0, with the interval 0 to 1.
     """
     rows = len(true_NK)
     draws = int(np.clip(DRAWN // max(rows, 1), *RESAMPLES))

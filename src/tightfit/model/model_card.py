@@ -121,7 +121,7 @@ def write_card(
         + loading_code(plan, task.names, source.public_name, "path/to/this/folder")
         + "\n```",
         "## Training\n\n" + _training(config, plan, _how(config, task, decisions, steps), data),
-        "## Proofs\n\n" + _proofs(proofs) if proofs else "",
+        "## Proofs\n\n" + _proofs(proofs, _kept(config)) if proofs else "",
         "## Limits\n\n" + _limits(task, scores, data),
     ]
     metadata = _metadata(plan, scores, source, data)
@@ -289,7 +289,14 @@ def _extent(config: Config, decisions: Decisions, steps: int) -> str:
     return f"{decisions.epochs.value:g} epochs"
 
 
-def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
+def _kept(config: Config) -> str:
+    """What it means that the start was kept."""
+    if config.head.start == "run":
+        return "; no further step did better than what the run before knew, which was kept"
+    return "; no step did better than the start, which was kept"
+
+
+def _proofs(proofs: Mapping[str, Mapping[str, Any]], kept: str) -> str:
     return "\n".join(
         f"- {name.replace('_', ' ')}: "
         + (
@@ -297,7 +304,7 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]]) -> str:
             if proof["ok"]
             else "does not hold" + ", as declared" * bool(proof.get("expected"))
         )
-        + "; no step did better than the start, which was kept" * bool(proof.get("kept_start"))
+        + kept * bool(proof.get("kept_start"))
         for name, proof in proofs.items()
     )
 

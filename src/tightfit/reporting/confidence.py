@@ -136,6 +136,7 @@ def _chart(
         title=title,
         about=f"share {what[2]} by share {what[1]} in {len(points)} bins; perfect is the diagonal",
         x_name="confidence" if what[1] == "sure" else "probability",
+        y_name=f"share {what[2]}",
         x_ticks=ticks(across, places, percent_tick),
         y_ticks=ticks(up, places, percent_tick),
         lines=(Line("", "guide", ((across(start), up(start)), (across(1.0), up(1.0))), False),),

@@ -78,6 +78,8 @@ class Chart:
     mark: Tick | None = None
     """A vertical line with a word on it."""
     note: str = ""
+    y_name: str = ""
+    """Above the axis; empty where the title says it."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,10 @@ MANY_CUT = 0.05
 """Share of cut texts that deserves a word."""
 
 
+UNREAD = {"head": "their ends were never read", "head+tail": "their middles were never read"}
+"""What is lost of a long text; windows lose nothing."""
+
+
 @dataclass(frozen=True)
 class Balance:
     """Training rows of one label."""
@@ -98,7 +102,10 @@ def rows(run: Run, *, explain: bool) -> Rows:
     if explain and mistakes and run.task.one_class:
         try:
             read = _explained(run, mistakes[:PAGE_TEXTS])
-            mistakes, explained = (*read, *mistakes[PAGE_TEXTS:]), len(read)
+            mistakes = (*read, *mistakes[PAGE_TEXTS:])
+            explained = sum(len(each.parts) > 1 for each in read)
+            # Of a cross-validation the rows were answered by trainings that did not see them.
+            reason = None if explained else "the finished model answers these texts otherwise"
         except (ModelError, MissingExtraError) as error:
             reason = error.what
     counts = run.data.train_counts
@@ -125,20 +132,21 @@ def warnings(run: Run) -> list[str]:
     found = [_sentence(each) for each in (*data.warnings, data.note) if each]
     if data.sentences:
         return found
+    labels = run.metrics.validation.each_label()
     if data.validation_rows < FEW_ROWS:
         found.append(
-            f"Only {data.validation_rows:,} validation rows: the interval at the top is wide, "
-            "and so are those of the labels."
+            f"Only {data.validation_rows:,} validation rows: the interval at the top is wide"
+            + (", and so are those of the labels." if labels else ".")
         )
-    untested = [each.name for each in run.metrics.validation.each_label() if not each.support]
+    untested = [each.name for each in labels if not each.support]
     if untested:
         found.append(f"No validation row is labelled {', '.join(untested[:LISTED])}.")
     tokens = data.tokens
     cut = tokens.truncated / max(data.train_rows, 1) if tokens else 0.0
-    if tokens and cut >= MANY_CUT:
+    if tokens and cut >= MANY_CUT and run.decisions.long_text.value in UNREAD:
         found.append(
             f"{percent(cut)} of the training texts are longer than "
-            f"{tokens.max_length} tokens; their ends were never read."
+            f"{tokens.max_length} tokens; {UNREAD[run.decisions.long_text.value]}."
         )
     return found
 
@@ -214,11 +222,14 @@ def _lengths(tokens: TokenFacts | None) -> Chart | None:
         if count
     )
     steps = [place for place in nice_range([0, edges[-1]], floor=0, ceiling=edges[-1])]
-    words = f"{cut:,} texts were cut at {tokens.max_length} tokens." if cut else "No text was cut."
+    words = "No text was cut."
+    if cut:
+        words = f"{cut:,} texts of more than {tokens.max_length} tokens are in the last bar."
     return Chart(
         title="Length of the training texts",
         about=f"texts by tokens, {tokens.mean:.0f} on average. {words}",
         x_name="tokens",
+        y_name="texts",
         x_ticks=ticks(across, steps, short),
         y_ticks=ticks(up, places, short),
         bars=bars,

@@ -19,6 +19,7 @@ from tightfit.display import (
     score_words,
     weakest_label,
 )
+from tightfit.reporting.learning import fall
 from tightfit.reporting.spending import adapter_words
 from tightfit.run import Run
 
@@ -84,8 +85,8 @@ def _weakest(run: Run) -> Iterator[Point]:
     words = Markup("<bdi>{}</bdi>, {}").format(weakest.name, found_words(weakest))
     if run.task.one_class:
         for each in [x for x in scores.confusions() if x.true == weakest.name][:1]:
-            taken = Markup("; most often, {:,} times, it is taken for <bdi>{}</bdi>")
-            words += taken.format(each.count, each.predicted)
+            often = f"most often, {each.count:,} times," if each.count > 1 else "once"
+            words += Markup("; {} it is taken for <bdi>{}</bdi>").format(often, each.predicted)
     if lost:
         never = Markup(", ").join(Markup("<bdi>{}</bdi>").format(name) for name in lost[:5])
         more = f" and {len(lost) - 5:,} more" * (len(lost) > 5)
@@ -101,10 +102,19 @@ def _proven(run: Run) -> Iterator[Point]:
     count = len(run.proofs)
     failed = sum(not proof.get("ok") for proof in run.proofs.values())
     if not failed:
-        words = "What was planned, trained and saved is the same, and it learned."
-        yield Point(f"All {count} proofs hold", words, "proofs")
+        words, fell = "What was planned, trained and saved is the same, and it learned.", fall(run)
+        if run.metrics.validation is None:  # made of label names: nothing shows that it learned
+            words = "What was planned, solved and saved is the same."
+        words = " ".join(each for each in (words, fell) if each)
+        yield Point(f"All {count} proofs hold", words, "proofs", "note" if fell else "")
         return
-    words = adapter_words(run)
+    words, known = adapter_words(run), run.metrics.train.continued
+    if run.metrics.train.kept_knowledge and known is not None:
+        told = Markup(
+            "No further step did better: the adapters stay as <bdi>{}</bdi> had learned them."
+        ).format(known.run)
+        yield Point("What it knew is kept", told, "proofs", "note")
+        return
     if run.config.train.expect_dead:
         words += f"; {DECLARED}"
     elif run.metrics.train.kept_start:

@@ -27,8 +27,10 @@ class LabelSetQuality:
     left_out: int
     together: tuple[Confusion, ...]
     """Rows that have one label and are given another in its place, the most frequent first."""
+    together_left_out: int
     sizes: tuple[tuple[int, int, int], ...]
-    """A number of labels, rows that have so many, and rows that are given so many."""
+    """A number of labels, rows that have so many, and rows that are given so many; the last are
+    those of so many or more."""
 
 
 def label_set_quality(run: Run) -> LabelSetQuality:
@@ -39,7 +41,10 @@ def label_set_quality(run: Run) -> LabelSetQuality:
     # Of very many labels the weakest are worth the room.
     shown = sorted(rows, key=lambda row: row[0].f1.value)[: 2 * LISTED] if many else rows
     together, sizes = _pictures(run)
-    return LabelSetQuality(tuple(shown), len(rows) - len(shown), together, sizes)
+    listed = together[: LISTED // 2]
+    return LabelSetQuality(
+        tuple(shown), len(rows) - len(shown), listed, len(together) - len(listed), sizes
+    )
 
 
 def _pictures(run: Run) -> tuple[tuple[Confusion, ...], tuple[tuple[int, int, int], ...]]:
@@ -62,15 +67,16 @@ def _confusions(
         Confusion(names[i], names[j], int(counts_KK[i, j]), float(counts_KK[i, j] / own_K[i]))
         for i, j in zip(*np.nonzero(counts_KK), strict=True)
     ]
-    return tuple(sorted(found, key=lambda each: -each.count)[: LISTED // 2])
+    return tuple(sorted(found, key=lambda each: -each.count))
 
 
 def _sizes(
     true_NK: NDArray[np.bool_], given_NK: NDArray[np.bool_]
 ) -> tuple[tuple[int, int, int], ...]:
+    last = min(MOST_SIZES - 1, true_NK.shape[1])
     has_S, given_S = (
-        np.bincount(each_NK.sum(axis=1), minlength=MOST_SIZES).tolist()
+        np.bincount(np.minimum(each_NK.sum(axis=1), last), minlength=last + 1).tolist()
         for each_NK in (true_NK, given_NK)
     )
-    sizes = range(min(MOST_SIZES, true_NK.shape[1] + 1))
+    sizes = range(last + 1)
     return tuple((size, has_S[size], given_S[size]) for size in sizes)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tightfit.display import NUMBERS, score_name
+from tightfit.display import NUMBERS, score_name, score_value
 from tightfit.reporting.drawing import (
     Chart,
     Line,
@@ -40,28 +40,72 @@ def learning(run: Run) -> Learning:
         return Learning("No step was taken: the head was solved on one sentence a label.", ())
     optim = run.config.optim
     notes = []
-    if optim.label_smoothing:
+    if _contrasts(run):
+        notes.append("is contrastive")
+    elif optim.label_smoothing:
         notes.append(f"smooths its labels by {optim.label_smoothing:g}")
     if optim.class_weights != "none":
         notes.append("weighs rows by class")
-    smoothed = f"The training loss {' and '.join(notes)}; the validation loss does not."
+    smoothed = f"The training loss {' and '.join(notes)}, unlike the validation loss."
+    near = "Training: rows whose nearest other row in the batch is of their class."
     of_metric = short if run.task.metric in NUMBERS else percent_tick
     charts = (
         _chart(run, "loss", ceiling=math.inf, label=short, note=smoothed if notes else ""),
-        _chart(run, run.task.metric, ceiling=1.0, label=of_metric),
+        _chart(
+            run,
+            run.task.metric,
+            ceiling=1.0,
+            label=of_metric,
+            note=near if _contrasts(run) else "",
+        ),
     )
     train = run.metrics.train
+    extent = f"over {train.epochs:.3g} epochs"
+    if _contrasts(run):  # draws as many rows of every class, and knows no epochs
+        extent = f"of {train.examples / max(train.steps, 1):.0f} texts"
     words = (
-        f"{train.steps:,} steps over {train.epochs:.3g} epochs took "
-        f"{_duration(train.seconds)}, {train.examples_per_second:,.0f} texts a second. "
+        f"{train.steps:,} steps {extent} took {_duration(train.seconds)}, "
+        f"{train.examples_per_second:,.0f} texts a second. {_kept(run)}"
     )
-    if train.source == "validation":
-        words += f"The weights of step {train.best_step:,} were kept, the best on the validation "
-        words += "rows."
-    else:
-        words += "No row was held out: before and after, validation is what trainings said of "
-        words += "rows that they did not see."
     return Learning(words, tuple(chart for chart in charts if chart is not None))
+
+
+def _contrasts(run: Run) -> bool:
+    objective = run.decisions.objective
+    return objective is not None and objective.value == "contrastive"
+
+
+def _kept(run: Run) -> str:
+    """Which weights were kept, and why."""
+    train, fell = run.metrics.train, fall(run)
+    if train.source != "validation":
+        return (
+            "No row was held out: before and after, validation is what trainings said of rows "
+            "that they did not see."
+        )
+    if train.kept_knowledge:
+        return "What the run before knew was kept: no further step did better."
+    if train.kept_start:
+        return "The start was kept: no step did better on the validation rows."
+    if fell is not None:
+        return f"The weights of step {train.best_step:,} were kept. {fell}"
+    by = run.config.train.metric
+    told = "" if by == "accuracy" else f" by {score_name(by)}"
+    return (
+        f"The weights of step {train.best_step:,} were kept, the best on the validation rows{told}."
+    )
+
+
+def fall(run: Run) -> str | None:
+    """That the validation rows speak for the start, though not beyond chance; None where not."""
+    proof, metric = run.proofs.get("no_regression", {}), run.task.metric
+    before, after = proof.get(f"start_{metric}"), proof.get(metric)
+    if run.config.train.metric != "accuracy" or before is None or after >= before:
+        return None
+    return (
+        f"Of the validation rows its start has {score_value(metric, before)} right, and what was "
+        f"kept {score_value(metric, after)}: chance explains that."
+    )
 
 
 def _chart(
@@ -90,7 +134,7 @@ def _chart(
         y_ticks=ticks(up, y_places, label),
         lines=lines,
         legend=tuple((tone, name) for _, tone, name in SERIES),
-        mark=Tick(across(best), "best"),
+        mark=Tick(across(best), "kept"),
         note=note,
     )
 

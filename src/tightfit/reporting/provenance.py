@@ -23,7 +23,8 @@ class Proven:
     """One proof in words."""
 
     name: str
-    ok: bool
+    tone: str
+    """Empty where it holds, ``bad`` where not, ``note`` where nothing was to be proven."""
     expected: bool
     """The failure was declared beforehand."""
     words: str
@@ -51,7 +52,7 @@ def provenance(run: Run) -> Provenance:
     labels = run.task.calibrates
     answers = "labels.csv --probabilities" if labels else "ratings.csv"
     return Provenance(
-        proofs=tuple(_proven(name, proof) for name, proof in run.proofs.items()),
+        proofs=tuple(_proven(run, name, proof) for name, proof in run.proofs.items()),
         settings=_settings(run),
         commands=f"tightfit predict {quoted} {text_option(pair=pair)}\n"
         f"tightfit predict {quoted} --data texts.csv --out {answers}\n"
@@ -67,10 +68,14 @@ def provenance(run: Run) -> Provenance:
     )
 
 
-def _proven(name: str, proof: Mapping[str, Any]) -> Proven:
+def _proven(run: Run, name: str, proof: Mapping[str, Any]) -> Proven:
+    title, known = name.replace("_", " "), run.metrics.train.continued
+    if known is not None and proof.get("kept_start") and not proof["ok"]:
+        words = f"No further step did better: every part stays as {known.run} had learned it."
+        return Proven(title, "note", False, words)
     words = WORDS[name](proof) if name in WORDS else ""
     declared = bool(proof.get("expected")) and not proof.get("kept_start")
-    return Proven(name.replace("_", " "), bool(proof["ok"]), declared, words)
+    return Proven(title, "" if proof["ok"] else "bad", declared, words)
 
 
 def _gates(proof: Mapping[str, Any]) -> str:

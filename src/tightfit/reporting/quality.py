@@ -49,6 +49,7 @@ class Quality:
     matrix: tuple[tuple[str, tuple[Cell, ...]], ...]
     """True label and its row of cells; empty where it would be too wide."""
     confusions: tuple[Confusion, ...]
+    confusions_left_out: int
 
 
 def verdict(run: Run) -> Verdict:
@@ -76,6 +77,14 @@ def _scored(run: Run) -> str:
     return f"{best} on {sample}{scores.n:,} rows{how}"
 
 
+def scored_rows(run: Run) -> str:
+    """Which rows the scores are of, and how they were answered."""
+    crossed = run.metrics.train.source == "cross_validation"
+    rows = "rows, each answered by a training without it," if crossed else "validation rows"
+    sample = "" if run.decisions.scored_rows is None else "a sample of "
+    return f"{sample}{run.metrics.validation.n:,} {rows}"
+
+
 def quality(run: Run) -> Quality:
     """The outcome by label, where a row has one of them."""
     scores = run.metrics.validation
@@ -84,14 +93,15 @@ def quality(run: Run) -> Quality:
     # Of very many labels the weakest are worth the room.
     shown = sorted(classes, key=lambda row: row.f1.value)[:LISTED] if many else classes
     supports = [each.support for each in scores.per_class]
-    most = max(supports)
+    most, confused = max(supports), scores.confusions()
     return Quality(
         majority=most / scores.n,
         majority_label=run.labels[supports.index(most)],
         classes=tuple(shown),
         classes_left_out=len(classes) - len(shown),
         matrix=_matrix(run) if len(classes) <= MATRIX_LABELS else (),
-        confusions=tuple(scores.confusions()[:LISTED]),
+        confusions=tuple(confused[:LISTED]),
+        confusions_left_out=max(0, len(confused) - LISTED),
     )
 
 

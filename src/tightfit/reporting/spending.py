@@ -90,7 +90,12 @@ def weight_changes(run: Run) -> dict[str, float]:
 
 
 def dead_layers(run: Run) -> list[str]:
-    """Layers whose adapter never changed anything."""
+    """Layers whose adapter never changed anything.
+
+    None where an earlier run had taught them, and no further step was kept.
+    """
+    if run.metrics.train.kept_knowledge:
+        return []
     return [name for name, change in weight_changes(run).items() if not change > 0]
 
 
@@ -102,6 +107,8 @@ def frozen_parameters(run: Run) -> int | None:
 def adapter_words(run: Run) -> str:
     """Whether the adapters learned, in a few words."""
     count, dead = len(run.plan.layers), len(dead_layers(run))
+    if run.metrics.train.kept_knowledge:
+        return "no further step did better than what the run before knew, which was kept"
     if run.metrics.train.kept_start:
         return "no step did better than the start, which was kept"
     if run.plan.record.whole:
@@ -170,10 +177,12 @@ def _charts(
     prices = {layer.name: float(layer.parameters) for layer in run.plan.layers}
     changes = {layer.name: weight_changes(run).get(layer.name, 0.0) for layer in run.plan.layers}
     charts = [
-        _columns("Parameters by layer", _stacked(groups, tones, prices), groups, tones),
-        _columns("Change of weight by layer", _beside(groups, tones, changes), groups, tones),
+        _columns("Parameters by layer", "parameters", _stacked(groups, tones, prices), tones),
+        _columns("Change of weight by layer", "norm", _beside(groups, tones, changes), tones),
     ]
-    return tuple(charts if weight_changes(run) else charts[:1])
+    # Where the start was kept, nothing changed against it.
+    changed = weight_changes(run) and not run.metrics.train.kept_start
+    return tuple(charts if changed else charts[:1])
 
 
 @dataclass(frozen=True)
@@ -225,8 +234,8 @@ def _each(groups: dict[str, list[LayerPlan]]) -> list[tuple[str, LayerPlan]]:
 
 def _columns(
     title: str,
+    y_name: str,
     columns: list[_Column],
-    groups: dict[str, list[LayerPlan]],
     tones: dict[str, str],
 ) -> Chart:
     """The columns in one chart, a slot for each layer of the encoder."""
@@ -239,10 +248,11 @@ def _columns(
         title=title,
         about=f"{len(columns)} adapters in {depth} layers",
         x_name="layer of the encoder",
+        y_name=y_name,
         x_ticks=tuple(Tick(across(i + 0.5), str(i)) for i in range(0, depth, every)),
         y_ticks=ticks(up, places, short),
         bars=tuple(_bar(column, across, up) for column in columns),
-        legend=tuple((tones[name], name) for name in groups),
+        legend=tuple((tone, name) for name, tone in tones.items()),
     )
 
 

@@ -149,6 +149,11 @@ class TrainSummary:
         """Whether no step did better than the start, so that the adapters change nothing."""
         return self.proofs.get("no_regression", {}).get("kept_start", False)
 
+    @property
+    def kept_knowledge(self) -> bool:
+        """Whether that start is what another run knew, whose adapters stay as they had learned."""
+        return self.kept_start and self.continued is not None
+
 
 @dataclass(frozen=True)
 class Metrics:

@@ -46,6 +46,10 @@ WIDEST_CODE = """
 return Math.max(...[...document.querySelectorAll('pre')]
     .map(each => each.scrollWidth - each.clientWidth))"""
 
+UNPRINTED = """
+return [...document.querySelectorAll('{}')]
+    .filter(each => getComputedStyle(each).printColorAdjust !== 'exact').length"""
+
 
 @pytest.fixture(scope="module")
 def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
@@ -116,6 +120,19 @@ def test_no_command_is_cut(window: Browser, pages: dict[str, Path], width: int) 
     """A line that is too long goes on below; nobody sees that a box could be moved."""
     window.open(pages["plain"], width=width)
     assert window.run(WIDEST_CODE) == 0
+
+
+def test_on_paper_it_is_light_and_its_bars_are_seen(
+    window: Browser, pages: dict[str, Path]
+) -> None:
+    """Whoever reads in the dark prints in black; a browser leaves backgrounds out unless asked."""
+    window.open(pages["plain"], dark=True)
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    window.devtools("Emulation.setEmulatedMedia", {"media": "print", "features": [dark]})
+    assert window.run("return getComputedStyle(document.body).color") == "rgb(27, 29, 31)"
+    hidden = [window.run(UNPRINTED.format(each)) for each in (".bars i", ".split span", ".band")]
+    window.devtools("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    assert hidden == [0, 0, 0]
 
 
 def test_nothing_hostile_ran(window: Browser, pages: dict[str, Path]) -> None:

@@ -80,8 +80,11 @@ def test_what_is_not_read_of_long_texts(run: Run, kept: Any, words: str | None) 
     assert run.data.tokens is not None
     data = replace(run.data, tokens=replace(run.data.tokens, truncated=run.data.train_rows))
     decisions = replace(run.decisions, long_text=Decision(kept, "x"))
-    found = " ".join(warnings(run.with_parts(data=data, decisions=decisions)))
+    cut = run.with_parts(data=data, decisions=decisions)
+    found, lengths = " ".join(warnings(cut)), rows(cut, explain=False).lengths
     assert ("never read" in found) == (words is not None)
+    assert lengths is not None
+    assert lengths.y_name == ("texts" if words else "windows")
     assert (words or "") in found
 
 
@@ -107,3 +110,10 @@ def test_mistakes_that_are_not_explained_are_not_counted(run: Run) -> None:
     assert 0 < found.explained < len(found.mistakes)
     assert found.explained == sum(len(each.parts) > 1 for each in found.mistakes)
     assert found.not_explained is None
+
+
+@pytest.mark.parametrize("labels", [2, 40])
+def test_the_mark_of_one_label_for_all_is_named(run: Run, labels: int) -> None:
+    """Wherever it stands, among very many labels at the left edge too."""
+    words = words_of(with_outcomes(run, [str(i) for i in range(labels)], ["text"]))
+    assert ("one label for all: 50%" if labels == 2 else "one label for all: 2%") in words

@@ -117,7 +117,7 @@ def rows(run: Run, *, explain: bool) -> Rows:
         warnings=tuple(warnings(run)),
         balance=tuple(Balance(name, count, count / largest) for name, count in shown),
         labels_left_out=len(counts) - len(shown),
-        lengths=_lengths(run.data.tokens),
+        lengths=_lengths(run.data.tokens, windows=run.decisions.long_text.value == "windows"),
         mistakes=mistakes,
         wrong=len(run.validation.mistakes(1.0)) if run.validation else 0,
         explained=explained,
@@ -200,15 +200,15 @@ def _how(split: SplitFacts | None) -> str:
     return {"random": "at random", "last": "from its end"}[split.by]
 
 
-def _lengths(tokens: TokenFacts | None) -> Chart | None:
-    """Texts by tokens; the last bin is set off where texts were cut into it."""
+def _lengths(tokens: TokenFacts | None, *, windows: bool) -> Chart | None:
+    """Texts, or their windows, by tokens; the last bin is set off where texts were cut into it."""
     if tokens is None or tokens.lengths is None:
         return None
     edges, counts = tokens.lengths.edges, tokens.lengths.counts
     across = x_scale(0, edges[-1])
     places = nice_range([0, max([*counts, 1])], floor=0, ceiling=float("inf"))
     up = y_scale(0, places[-1])
-    cut = tokens.truncated
+    cut, what = tokens.truncated, "windows" if windows else "texts"
     bars = tuple(
         Bar(
             x=across(edge) + 0.5,
@@ -216,20 +216,22 @@ def _lengths(tokens: TokenFacts | None) -> Chart | None:
             width=round(across(end) - across(edge) - 1, 1),
             height=round(up(0) - up(count), 1),
             tone="alert" if cut and edge <= tokens.max_length < end else "accent",
-            hint=f"{count:,} texts of {edge} to {end - 1} tokens",
+            hint=f"{count:,} {what} of {edge} to {end - 1} tokens",
         )
         for edge, end, count in zip(edges, edges[1:], counts, strict=False)
         if count
     )
     steps = [place for place in nice_range([0, edges[-1]], floor=0, ceiling=edges[-1])]
     words = "No text was cut."
-    if cut:
+    if windows:
+        words = f"A text of more than {tokens.max_length} tokens is read in several windows."
+    elif cut:
         words = f"{cut:,} texts of more than {tokens.max_length} tokens are in the last bar."
     return Chart(
         title="Length of the training texts",
-        about=f"texts by tokens, {tokens.mean:.0f} on average. {words}",
+        about=f"{what} by tokens, {tokens.mean:.0f} on average. {words}",
         x_name="tokens",
-        y_name="texts",
+        y_name=what,
         x_ticks=ticks(across, steps, short),
         y_ticks=ticks(up, places, short),
         bars=bars,

@@ -160,6 +160,7 @@ def test_the_table_is_kept(compared: Comparison) -> None:
     page = (compared.folder / "comparison.md").read_text()
     assert page.startswith("|  | trainable | accuracy (95% interval) |")
     assert all(f"| {name} |" in page for name in NAMES)
+    assert f"scored on the same {compared.validation_rows:,} rows." in page
 
 
 def test_finished_cells_are_not_computed_again(

@@ -83,7 +83,7 @@ class Comparison:
         return max(runs, key=lambda row: row.merit).name if runs else None
 
     def __repr__(self) -> str:
-        return markdown(self.rows, self.left_out)
+        return markdown(self.rows, self.left_out, self.validation_rows)
 
     _repr_markdown_ = __repr__  # what a notebook shows
 
@@ -232,7 +232,7 @@ def _write(found: Comparison) -> None:
     """The table so far, for programs and for people."""
     as_json, as_markdown = (found.folder / name for name in RESULT_NAMES)
     storage.write_json(as_json, found.to_json())
-    storage.write_text(as_markdown, markdown(found.rows, found.left_out))
+    storage.write_text(as_markdown, repr(found))
 
 
 def _no_time(task: _Task, deadline: float | None) -> str | None:

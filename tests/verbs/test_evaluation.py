@@ -198,16 +198,29 @@ def test_a_column_with_known_labels_is_pointed_to(seeds: tuple[Path, ...]) -> No
 
 
 @pytest.mark.parametrize(
-    ("temperature", "before", "words"),
+    ("temperature", "before", "after", "words"),
     [
-        (1.4, 0.019, "there was little to mend: a perfectly calibrated classifier would show 1.0%"),
-        (1.02, 0.1, r"near 1 \(1.02\): confidence is too high in some places"),
-        (1.4, 0.1, r"what the temperature \(1\.4\) leaves differs from one confidence to another"),
+        (1.4, 0.019, 0.03, r"larger with it here: the validation rows, which asked for .* \(1.4\)"),
+        (
+            1.4,
+            0.019,
+            0.0,
+            "there was little to mend: a perfectly calibrated classifier would show 1.0%",
+        ),
+        (1.02, 0.1, 0.09, r"near 1 \(1.02\): confidence is too high in some places"),
+        (
+            1.4,
+            0.1,
+            0.09,
+            r"what the temperature \(1\.4\) leaves differs from one confidence to another",
+        ),
     ],
 )
-def test_why_the_error_was_not_halved(temperature: float, before: float, words: str) -> None:
-    """Nothing to mend, nothing that a temperature mends, or other rows."""
-    assert re.search(words, _why_not_halved(temperature, before, 0.01))
+def test_why_the_error_was_not_halved(
+    temperature: float, before: float, after: float, words: str
+) -> None:
+    """Made larger, nothing to mend, nothing that a temperature mends, or other rows."""
+    assert re.search(words, _why_not_halved(temperature, before, after, 0.01))
 
 
 def test_a_halved_error_needs_no_reason(seeds: tuple[Path, ...], unseen: Path) -> None:

@@ -294,7 +294,7 @@ def _score(
     reason = None
     if scores.ece > bare.ece / 2:
         reason = (run.calibration and run.calibration.reason) or _why_not_halved(
-            temperature, bare.ece, by_chance
+            temperature, bare.ece, scores.ece, by_chance
         )
     return scores, Calibrated(
         temperature=temperature,
@@ -307,8 +307,13 @@ def _score(
     )
 
 
-def _why_not_halved(temperature: Scale, before: float, by_chance: float) -> str:
+def _why_not_halved(temperature: Scale, before: float, after: float, by_chance: float) -> str:
     """In words; a temperature mends confidence that is too high, or too low, throughout."""
+    if after > max(before, by_chance):
+        return (
+            "it is larger with it here: the validation rows, which asked for the temperature "
+            f"({scale_words(temperature)}), were few, or are unlike these rows"
+        )
     if before <= 2 * by_chance:
         return (
             "there was little to mend: a perfectly calibrated classifier would show "

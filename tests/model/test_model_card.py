@@ -233,6 +233,36 @@ def test_a_cross_validation_is_called_one(
     assert result.dataset_split == ("validation" if chosen else "cross-validation")
 
 
+@pytest.mark.parametrize(
+    ("rows", "f1", "told"), [(1, 0.5, "Its weakest label is a (F1 0.50)"), (0, 0.5, ""), (1, 1, "")]
+)
+def test_no_label_is_weak_that_is_always_right_or_has_no_row(
+    rows: int, f1: float, told: str, bert: Path, tmp_path: Path
+) -> None:
+    """What no row shows is not known to be weak; long lists of labels say that they are cut."""
+    config, plan = toy_settings(bert), toy_plan(bert)
+    each = ClassScores("a", rows, SURE, SURE, Interval(f1, f1, f1))
+    facts: dict[str, Any] = {"decisions": undecided(config), "source": Source("x", bert, "x")}
+    data = {**DATA, "train_counts": {f"n{i}": 7 for i in range(53)}}
+    scores = replace(SCORES, per_class=(each,))
+    write_card(tmp_path, config, plan, AB, steps=7, scores=scores, data=data, **facts)
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert "n49 7 and 3 more)" in text
+    assert told in text
+    assert ("weakest label" in text) == bool(told)
+
+
+def test_what_a_kept_start_is_depends_on_the_start(bert: Path, tmp_path: Path) -> None:
+    """A probe, or what the run before knew, whose adapters have learned."""
+    proofs = {"movement": {"ok": False, "expected": True, "kept_start": True}}
+    facts: dict[str, Any] = {"scores": SCORES, "source": Source("x", bert, "x"), "proofs": proofs}
+    for start, words in (("probe", "no step did better"), ("run", "than what the run before knew")):
+        config = toy_settings(bert).with_values({"head.start": start})
+        decided = undecided(config)
+        write_card(tmp_path, config, toy_plan(bert), AB, steps=7, decisions=decided, **facts)
+        assert words in (tmp_path / "README.md").read_text("utf-8")
+
+
 def test_a_proof_that_failed_as_declared_is_told(bert: Path, tmp_path: Path) -> None:
     """The published failure must not look like a success once it has left its run."""
     config, plan = toy_settings(bert), toy_plan(bert)

@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
 from tightfit.data.hub import HUB_PREFIX
-from tightfit.display import UNDEFINED, score_name, score_value
+from tightfit.display import UNDEFINED, score_name, score_value, weakest_label
 from tightfit.errors import first_few
 from tightfit.metrics.interval import TaskScores
 from tightfit.model.locate import Source
@@ -260,8 +260,8 @@ def _training(config: Config, plan: Plan, how: str, data: Mapping[str, Any] | No
         pool = f", and {data['unlabelled']:,} texts without a label" * bool(data["unlabelled"])
         listed = "; ".join(map(_plain, sentences[:LISTED_LABELS]))
         return f"One sentence a label ({listed}){pool}; no row with a label. {how}."
-    counts = ", ".join(
-        f"{_plain(name)} {count:,}" for name, count in list(data["train_counts"].items())[:20]
+    counts = first_few(
+        [f"{_plain(name)} {count:,}" for name, count in data["train_counts"].items()], LISTED_LABELS
     )
     held = f"{data['validation_rows']:,} rows to validate on"
     if _crossed(data):
@@ -319,9 +319,9 @@ def _limits(task: Task, scores: TaskScores | None, data: Mapping[str, Any] | Non
             "Nobody has measured how often its answers are right; score it on rows of your own "
             f"before you rely on them. {always}"
         )
-    labels, words = scores.each_label(), ""
-    if labels:
-        weakest = min(labels, key=lambda each: each.f1.value)
+    weakest, _ = weakest_label(scores)
+    words = ""
+    if weakest is not None:
         words = f"Its weakest label is {_plain(weakest.name)} (F1 {weakest.f1.value:.2f}). "
     first = next(iter(scores.headline()))
     like = "the validation rows, on which the best step was chosen"

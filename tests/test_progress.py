@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from rich.console import Console
 
-from tests.toy_setups import Notes
-from tightfit.progress import Bar, Once, Patient, Progress, RichProgress
+from tests.toy_setups import CountingBar, Notes
+from tightfit.progress import Bar, Once, Patient, Progress, RichProgress, Within
 
 
 def test_the_base_voice_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,6 +81,31 @@ def test_a_log_file_hears_of_a_long_job_soon_and_once_a_minute(
     )
 
 
+def test_a_log_file_hears_of_a_count_without_an_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody knows how many units there are; the last note stands until the next."""
+    clock = iter([0, 1, 80, 81, 160])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with RichProgress().track("predicting", None) as bar:
+        for note in ("", "25 rows/s", "", ""):
+            bar.advance(1000, note)
+    assert capsys.readouterr().err == (
+        "predicting: 2,000, 25 rows/s\npredicting: 4,000, 25 rows/s\n"
+    )
+
+
+def test_a_bar_is_moved_by_a_job_that_counts_otherwise() -> None:
+    """By as many units as were named, in whole ones, and by the rest at the end."""
+    outer = CountingBar()
+    with Within(outer, 10).track("tokens", 30) as bar:
+        moved = []
+        for _ in range(3):
+            bar.advance(7)
+            moved.append(outer.count)
+    assert (moved, outer.count) == ([2, 4, 7], 10)
+
+
 def test_work_without_parts_is_a_line_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     """On a terminal it is a clock; who is silent says nothing."""
     for progress in (Progress(), RichProgress()):
@@ -96,10 +121,11 @@ def test_a_terminal_shows_count_and_note(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("rich.console.Console", shown_there)
     with RichProgress().track("training", 10, done=4) as bar:
         bar.advance(2, "loss 0.123")
+        bar.advance(1)
     shown = terminal.getvalue()
     assert "training" in shown
-    assert "6/10" in shown
-    assert "loss 0.123" in shown
+    assert "7/10" in shown
+    assert "loss 0.123" in shown[shown.rindex("7/10") :]
     assert "4/10" in shown or "0/10" not in shown
 
 

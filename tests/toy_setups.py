@@ -115,7 +115,7 @@ class Speaker(Progress):
     bar: Bar
 
     @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
         """The bar, whatever is tracked."""
         yield self.bar
 

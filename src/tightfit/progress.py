@@ -45,8 +45,11 @@ class Progress:
         """A sentence that people should not miss."""
 
     @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
-        """A progress bar over ``total`` units, ``done`` of which lie behind already."""
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
+        """A progress bar over ``total`` units, ``done`` of which lie behind already.
+
+        None is said where nobody knows how many there are, as of the rows of a text file.
+        """
         yield Bar()
 
     @contextmanager
@@ -76,7 +79,7 @@ class RichProgress(Progress):
         self._console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
     @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
         """A bar with counts, a note, time taken and time left; removed when it is full.
 
         Where stderr is no terminal a moving bar is a page of noise: a line a minute stands for it.
@@ -114,31 +117,76 @@ class _RichBar(Bar):
 
     def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
         """Move the bar."""
-        self._bars.update(self._task, advance=count, note=note, total=total)
+        self._bars.update(self._task, advance=count, total=total)
+        if note:
+            self._bars.update(self._task, note=note)
 
 
 class _LoggedBar(Bar):
     """Says how far a long job is, once in a while."""
 
-    def __init__(self, progress: Progress, what: str, total: int, done: int) -> None:
+    def __init__(self, progress: Progress, what: str, total: int | None, done: int) -> None:
         self._progress, self._what, self._total = progress, what, total
         self._begun_with = self._done = done
+        self._note = ""
         self._begun = time.monotonic()
         self._due = self._begun + LOG_AFTER
 
     def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
         """Count, and say so after some seconds, then when the last word is a minute old."""
         self._done += count
-        self._total = total or self._total
+        self._note, self._total = note or self._note, total or self._total
         now = time.monotonic()
-        if now < self._due or self._done >= self._total:
+        if now < self._due or (self._total is not None and self._done >= self._total):
             return
         self._due = now + LOG_SECONDS
-        a_unit = (now - self._begun) / max(1, self._done - self._begun_with)
-        left = a_unit * (self._total - self._done)
-        more = f"about {left / 60:,.0f} min left" if left >= 60 else f"about {left:.0f} s left"
-        parts = [f"{self._what}: {self._done:,} of {self._total:,}", note, more]
+        if self._total is None:
+            parts = [f"{self._what}: {self._done:,}", self._note]
+        else:
+            a_unit = (now - self._begun) / max(1, self._done - self._begun_with)
+            left = a_unit * (self._total - self._done)
+            more = f"about {left / 60:,.0f} min left" if left >= 60 else f"about {left:.0f} s left"
+            parts = [f"{self._what}: {self._done:,} of {self._total:,}", self._note, more]
         self._progress.say(", ".join(filter(None, parts)))
+
+
+class Within(Progress):
+    """Moves another bar by a share of its units, while a job goes on that counts in its own.
+
+    Args:
+        bar: the other bar.
+        units: what it has moved by once the job is over.
+    """
+
+    def __init__(self, bar: Bar, units: int) -> None:
+        self._bar, self._units = bar, units
+
+    @contextmanager
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
+        """The share of the other bar."""
+        assert total is not None
+        share = _Share(self._bar, self._units, total, done)
+        yield share
+        share.end()
+
+
+class _Share(Bar):
+    def __init__(self, bar: Bar, units: int, total: int, done: int) -> None:
+        self._bar, self._units, self._total, self._done = bar, units, total, done
+        self._moved = 0
+
+    def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
+        """Move the other bar, by whole units."""
+        self._done += count
+        self._move(self._units * self._done // max(1, self._total), note)
+
+    def end(self) -> None:
+        """Move it by what is left."""
+        self._move(self._units)
+
+    def _move(self, to: int, note: str = "") -> None:
+        self._bar.advance(to - self._moved, note)
+        self._moved = to
 
 
 class Patient(RichProgress):
@@ -158,7 +206,7 @@ class Patient(RichProgress):
         self.say(text)
 
     @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
         """A bar that is not shown, at each move of which the line may be due."""
         yield _Moves(self.say)
 
@@ -190,7 +238,7 @@ class Once(Progress):
             self._progress.warn(text)
 
     @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
         """The other progress's bar."""
         with self._progress.track(what, total, done) as bar:
             yield bar

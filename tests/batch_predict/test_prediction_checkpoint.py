@@ -75,12 +75,12 @@ class Counter:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def predict_tokens(self, tokens: Any) -> Predictions:
+    def predict_tokens(self, tokens: Any, progress: Any = None) -> Predictions:
         """As the predictor does."""
         if self.computed == self._fail_at:
             raise KeyboardInterrupt
         self.computed += 1
-        return self._predictor.predict_tokens(tokens)
+        return self._predictor.predict_tokens(tokens, progress)
 
 
 def write(predictor: Any, out: Path, chunks: Any = CHUNKS, **options: Any) -> bytes:

@@ -34,7 +34,7 @@ from tightfit.batch_predict.shard import Shard
 from tightfit.batch_predict.writers import WRITERS
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, MachineError, UsageError
-from tightfit.progress import Progress
+from tightfit.progress import Progress, RichProgress
 
 STRANGE = (
     'a, "quoted" one',
@@ -213,10 +213,24 @@ def test_no_rows_leave_a_file_with_columns(predictor: Predictor, tmp_path: Path)
 
 
 def test_progress_is_told(predictor: Predictor, many: list[str], tmp_path: Path) -> None:
-    """Row by row of the whole file."""
-    bar = CountingBar()
-    predict_chunks(predictor, chunked(many, 30), tmp_path / "out.csv", progress=Speaker(bar))
-    assert bar.count == 100
+    """Row by row of the whole file, within a chunk too, and those that are read back."""
+    for job in (None, {"run": "a"}, {"run": "a"}):
+        bar = CountingBar()
+        options: dict[str, Any] = {"progress": Speaker(bar), "job": job}
+        predict_chunks(predictor, chunked(many, 30), tmp_path / "out.csv", **options)
+        assert bar.count == 100
+
+
+def test_a_log_hears_of_rows_that_nobody_counted(
+    predictor: Predictor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """How many there are is not known of a CSV: a prediction of an hour said nothing."""
+    monkeypatch.setattr("tightfit.progress.LOG_AFTER", -1.0)
+    predict_chunks(predictor, [TEXTS], tmp_path / "out.csv", progress=RichProgress())
+    assert capsys.readouterr().err == "predicting: 4\n"
 
 
 def test_an_older_file_is_replaced(predictor: Predictor, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Stopping(Progress, Bar):
         self.left = step
 
     @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
         """A bar that counts the steps down."""
         yield self if what == "training" else Bar()
 

@@ -58,7 +58,7 @@ class StopAt(Progress, Bar):
             stop.signal = signal.SIGTERM
 
     @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Bar]:
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
         """A bar that counts down."""
         self.left -= done
         yield self if what == "training" else Bar()

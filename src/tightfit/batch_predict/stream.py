@@ -24,7 +24,7 @@ from tightfit.data.tokens import Tokens
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import MachineError, UsageError
 from tightfit.extras import SPREADSHEETS, ensure
-from tightfit.progress import Progress
+from tightfit.progress import Bar, Progress, Within
 from tightfit.storage.whole import PARTIAL_SUFFIX
 from tightfit.tasks import LabelFormat, Predictions, Task, need_one_class
 
@@ -148,8 +148,8 @@ def predict_stream(
     )
     with (
         _whole_file(out, form, predictor.task, keep=checkpoint is not None) as writer,
-        progress.track("predicting", total or 0) as bar,
-        closing(_predicted(predictor, chunks, shard, checkpoint)) as parts,
+        progress.track("predicting", total) as bar,
+        closing(_predicted(predictor, chunks, shard, checkpoint, bar=bar)) as parts,
     ):
         for part, predictions in parts:
             rows = form.rows(part.start, predictions, part.records.kept)
@@ -159,7 +159,7 @@ def predict_stream(
             answered += sum(predictions.answered)
             empty += sum(not text.strip() for text in part.texts)
             by_linear += predictions.by_linear
-            bar.advance(len(rows), f"{done / (time.perf_counter() - started):,.0f} rows/s")
+            bar.advance(0, f"{done / (time.perf_counter() - started):,.0f} rows/s")
     seconds = time.perf_counter() - started
     return Written(done, truncated, done - answered, empty, by_linear, seconds)
 
@@ -184,8 +184,10 @@ def _predicted(
     chunks: Iterable[Records],
     shard: Shard,
     checkpoint: PredictionCheckpoint | None,
+    *,
+    bar: Bar,
 ) -> Generator[tuple[_Part, Predictions]]:
-    """The chunks of the shard with their predictions, in order."""
+    """The chunks of the shard with their predictions, in order; the bar counts their rows."""
 
     def prepare(part: _Part) -> _Part:
         found = None if checkpoint is None else checkpoint.read(part.number, part.texts)
@@ -202,10 +204,12 @@ def _predicted(
 
     with closing(prefetched(_numbered(chunks, shard), prepare)) as parts:
         for part in parts:
-            found = part.found
-            if found is None:
+            found, rows = part.found, len(part.texts)
+            if found is not None:
+                bar.advance(rows)
+            else:
                 assert part.tokens is not None
-                found = predictor.predict_tokens(part.tokens)
+                found = predictor.predict_tokens(part.tokens, Within(bar, rows))
                 if checkpoint is not None:
                     checkpoint.write(part.number, part.texts, found)
             yield part, found

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
-from tests.toy_setups import LABELS, SHORT
+from tests.toy_setups import LABELS, SHORT, Notes
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult, evaluate, train
 from tightfit.errors import DataError, UsageError
@@ -146,6 +146,41 @@ def test_two_runs_are_compared_on_the_same_rows(seeds: tuple[Path, ...], unseen:
     assert found.paired == compare_accuracy(truth, ours, theirs)
     assert found.paired_macro_f1 == compare_macro_f1(truth, ours, theirs)
     assert {"difference", "low", "high", "p_value", "test"} <= found.to_json()["paired"].keys()
+
+
+@pytest.fixture(scope="module")
+def wider(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that knows a label more, and has them in another order."""
+    rows = [*toy_rows(60), *({"text": "the a of", "label": "weather"} for _ in range(20))]
+    options: dict[str, Any] = {"max_steps": 2, "model": str(bert), "progress": Progress()}
+    settings = [*SHORT, "data.labels=weather,sport,money"]
+    out = tmp_path_factory.mktemp("wider") / "run"
+    return train(rows, out=out, settings=settings, **options).run
+
+
+def test_a_run_may_know_more_labels_than_the_one_it_is_compared_with(
+    wider: Path, seeds: tuple[Path, ...]
+) -> None:
+    """As one that went on from it with new labels: answers are matched by name."""
+    rows = [*toy_rows(40, seed=7), *({"text": "the a of", "label": "weather"} for _ in range(5))]
+    said = (
+        [row["label"] for row in rows],
+        *(
+            [*Run.load(run).predict([row["text"] for row in rows]).labels]
+            for run in (wider, seeds[0])
+        ),
+    )
+    ids = [[Run.load(wider).task.names.index(name) for name in each] for each in said]
+    notes = Notes()
+    found = evaluate(wider, rows, against=seeds[0], progress=notes)
+    assert (found.paired, found.paired_macro_f1) == (compare_accuracy(*ids), compare_macro_f1(*ids))
+    assert notes.said == [f"{seeds[0]} does not know 'weather': rows of it are wrong for that run"]
+
+
+def test_the_run_with_more_labels_comes_first(wider: Path, seeds: tuple[Path, ...]) -> None:
+    """Else its answers may be labels that the other does not know."""
+    with pytest.raises(DataError, match=f"evaluate {wider} against {seeds[0]}"):
+        evaluate(seeds[0], toy_rows(10), against=wider, progress=Progress())
 
 
 SPORT, MONEY = {"text": "goal striker league", "label": "sport"}, {"text": "a", "label": "money"}

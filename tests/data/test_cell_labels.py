@@ -109,6 +109,8 @@ def test_numbers_that_are_not_whole_stop(name: str, tmp_path: Path) -> None:
         (["joy; fear", "fear;anger"], "joined by ';'"),
         ([*["joy", "fear", "calm"] * 9, "joy|fear"], r"joined by '\|', such as 'joy\|fear'"),
         (["joy,fear", "joy", "fear"], "joined by ','"),
+        (["joy & fear", "joy", "fear"], "joined by '&'"),
+        (["joy+fear", "fear + calm", "calm", "joy"], r"joined by '\+'"),
         (["['joy']", "['joy', 'fear']"], "in brackets"),
     ],
 )
@@ -130,6 +132,8 @@ def test_labels_of_another_task_stop(labels: list[str], words: str, tmp_path: Pa
         ["1.2.3", "1.2.4"],
         ["|", "-"],
         ["2,000", "yes"],
+        ["A+", "A", "B+", "B"],
+        ["Arts", "Arts & Culture", "Food & Drink"],
     ],
 )
 def test_names_may_hold_signs(labels: list[str], tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ MULTI, DROP = "--set data.task=multi", "--set data.missing_label=drop"
 LABEL_COLUMNS = 20
 """Columns of one 0 or 1 each that a hint lists."""
 
-SEPARATORS = {"|": 0.0, ";": 0.0, ",": 0.5, "/": 0.5}
+SEPARATORS = {"|": 0.0, ";": 0.0, ",": 0.5, "/": 0.5, "&": 1.0, "+": 1.0}
 """Between several labels in one cell, with the share of the parts that other labels must have, too:
-more of them where names such as ``Sci/Tech`` have the sign."""
+more of them where names such as ``Sci/Tech`` and ``Food & Drink`` have the sign."""
 
 SEPARATED_SHARE = 0.1
 """Rows with a separator from which on labels may be several; fewer do if all parts are labels."""

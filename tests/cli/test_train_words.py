@@ -57,6 +57,21 @@ def test_few_rows_are_scored_by_cross_validation(
     assert "✓ head solved: the gradient of the head's own objective is zero" in page
 
 
+def test_a_start_that_is_kept_has_no_adapters_to_prove(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told while training and at the end, and nothing is said to have moved."""
+    monkeypatch.setattr("tightfit.training.setup.Setup.as_good_as_start", False)
+    notes = Notes()
+    options: dict[str, Any] = {"model": str(bert), "out": tmp_path / "run", "progress": notes}
+    settings = [*SHORT, "head.start=probe", "train.folds=2", "optim.objective=contrastive"]
+    page = page_of(tightfit.train(toy_rows(16), settings=settings, **options), monkeypatch)
+    assert any(line.endswith(": the start is kept, without adapters") for line in notes.said)
+    assert "→ kept without adapters: what they learned was no gain" in page
+    assert "- movement: no adapter is there\n" in page
+    assert "- gradients: nothing was trained by steps\n" in page
+
+
 def test_what_to_type_next(finished: TrainResult, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three commands with the run's own path, which the command line understands as they are."""
     page = page_of(finished, monkeypatch)

@@ -191,6 +191,7 @@ def _source(data: list[str] | None) -> str | Sources | None:
 def _closing_words(result: TrainResult, console: Console) -> list[RenderableType]:
     """What was reached, what was proven, and what to type next."""
     run, path = tightfit.Run(result.run), shlex.quote(str(result.run))
+    idle = _idle(run, result)
     lines = [
         "",
         *_outcome(run),
@@ -199,7 +200,9 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
         f"{shlex.quote(str(run.folder.report))}",
         "",
         *(
-            _proof_line(name, proof, console, gone_on=result.continued is not None)
+            f"- {name}: {idle[name]}"
+            if name in idle
+            else _proof_line(name, proof, console, gone_on=result.continued is not None)
             for name, proof in result.proofs.items()
         ),
         "",
@@ -252,6 +255,8 @@ def _outcome(run: Run) -> Iterator[str]:
         kept = run.metrics.train.kept_start
         metric = run.task.metric
         end = "no step did better" if kept else f"trained {score_value(metric, proof[metric])}"
+        if run.decisions.kept is not None and run.decisions.kept.value == "start":
+            end = "kept without adapters: what they learned was no gain"
         watched = "validation rows scored while training"
         if crossed:
             watched = "each row by a training without it"
@@ -307,6 +312,14 @@ def _kept(continued: Continued | None) -> Iterator[str]:
         yield f"no validation row shows what became of what {continued.run} knew"
     else:
         yield f"what it knew: {continued.words}, on {continued.rows:,} validation rows {whose}"
+
+
+def _idle(run: Run, result: TrainResult) -> dict[str, str]:
+    """Proofs that had nothing to look at, with the reason: a tick would say that adapters moved."""
+    found = {} if result.steps else {"gradients": "nothing was trained by steps"}
+    if not run.plan.adapters and not run.plan.everything:
+        found["movement"] = "no adapter is there"
+    return found
 
 
 def _proof_line(name: str, proof: Mapping[str, bool], console: Console, *, gone_on: bool) -> str:

@@ -34,8 +34,9 @@ def choose_by_folds(setup: Setup, progress: Progress) -> Setup:
             f"out of fold the {score_name(task.metric)} is {found.trained.scores[1]:.3f}, by the "
             f"probe on the frozen encoder {found.start.scores[1]:.3f}"
         )
-    progress.say(words)
-    if setup.as_good_as_start:
+    trained = setup.as_good_as_start
+    progress.say(words if trained else f"{words}: the start is kept, without adapters")
+    if trained:
         kept: Decision[Literal["trained", "start"]] = Decision("trained", words)
         return setup.with_decisions(kept=kept)
     return cross_validate(start_of(setup, words), progress)

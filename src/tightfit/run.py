@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -49,7 +50,7 @@ class Run(Shown):
 
     def __init__(
         self,
-        path: str | Path | Run | None,
+        path: str | PathLike[str] | None,
         *,
         max_length: int | None = None,
         max_error: float | None = None,
@@ -72,7 +73,7 @@ class Run(Shown):
         vars(self).update(parts)
 
     @classmethod
-    def open(cls, path: str | Path | Run, **options: Unpack[AnswerOptions]) -> Run:
+    def open(cls, path: str | PathLike[str], **options: Unpack[AnswerOptions]) -> Run:
         """A sealed run, every byte of it checked; nothing is loaded yet.
 
         Raises:
@@ -83,7 +84,7 @@ class Run(Shown):
         return cls(path, **options)
 
     @classmethod
-    def load(cls, path: str | Path | Run, **options: Unpack[AnswerOptions]) -> Run:
+    def load(cls, path: str | PathLike[str], **options: Unpack[AnswerOptions]) -> Run:
         """As :meth:`open`, with the classifier loaded at once.
 
         Raises:

@@ -46,7 +46,7 @@ from tightfit.data.table import Table
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.errors import ArtefactError, Interrupted
 from tightfit.estimator import text_estimator
-from tightfit.training import probe
+from tightfit.training import encoder_choice, probe
 from tightfit.verbs import chosen
 
 Make = Callable[..., TightfitClassifier]
@@ -306,7 +306,7 @@ def test_another_number_format_is_another_choice(
     """Probes compute in it, so that figures differ in their last digits."""
     calls: Counter[str] = Counter()
     monkeypatch.setattr(text_estimator, "_SHARED", SharedWork())
-    choose = partial(_counted, calls, chosen.choose_encoder)
+    choose = partial(_counted, calls, encoder_choice.choose_encoder)
     monkeypatch.setattr(chosen, "choose_encoder", choose)
     for form in ("fp32", "bf16", "fp32"):
         make(settings={**SETTINGS, "train.precision": form}).fit(TEXTS, TWO)

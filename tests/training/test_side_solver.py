@@ -146,8 +146,10 @@ def test_few_rows_are_left_out_in_the_parts_of_the_cross_validation(bert: Path) 
     probe = FrozenProbe(config, read_dataset(config, table, None, None), Notes())
     source, wanted_N = locate(str(bert)), probe.dataset.train_targets[probe.rows_N]
     features_NF, answers_N = probe.features(source), np.empty(24)
-    for part in np.unique(probe.parts_N):
-        own_N = probe.parts_N == part
+    parts_N = probe.parts_N
+    assert parts_N is not None
+    for part in np.unique(parts_N):
+        own_N = parts_N == part
         others = RidgeProblem.of(features_NF[~own_N], np.eye(2)[wanted_N[~own_N]]).solve()
         outputs_NK = features_NF[own_N] @ others.weight_KF.T + others.bias_K
         answers_N[own_N] = outputs_NK.argmax(1)

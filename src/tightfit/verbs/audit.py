@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from tightfit.model.adapter_audit import Audit
 
 
-def audit(path: str | Path | Run) -> Audit:
+def audit(path: str | PathLike[str]) -> Audit:
     """Look into a run, or into a PEFT LoRA adapter folder from anywhere.
 
     Raises:

@@ -6,7 +6,7 @@ What can be refused at once is refused here, before scikit-learn and SciPy are i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from tightfit.config import MissingText, Settings
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: str | Path | Run,
+    run: str | PathLike[str],
     data: Any = None,
     *,
     recall: Mapping[str, float] | None = None,
     precision: Mapping[str, float] | None = None,
     cost: Mapping[tuple[str, str], float] | None = None,
-    against: str | Path | Run | None = None,
-    also: Sequence[str | Path | Run] = (),
+    against: str | PathLike[str] | None = None,
+    also: Sequence[str | PathLike[str]] = (),
     text_column: Sequence[str] | str | None = None,
     label_column: str | None = None,
     missing_text: MissingText | None = None,

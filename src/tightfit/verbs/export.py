@@ -6,6 +6,7 @@ What can be refused at once is refused here, before torch is imported.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    run: str | Path | Run,
+    run: str | PathLike[str],
     form: str,
     out: str | Path,
     *,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class CascadeResult(Shown):
 
 
 def make_cascade(
-    run: str | Path | Run,
+    run: str | PathLike[str],
     *,
     max_loss: float = MAX_LOSS,
     confidence: float = CONFIDENCE,

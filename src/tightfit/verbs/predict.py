@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class PredictResult(Shown, Written):
 
 
 def predict(
-    run: str | Path | Run,
+    run: str | PathLike[str],
     data: Any,
     out: str | Path | None = None,
     *,
@@ -175,7 +176,7 @@ def _named(out: str | Path | None) -> Path:
     return Path(out)
 
 
-def _open(run: str | Path | Run, **options: Any) -> Run:
+def _open(run: str | PathLike[str], **options: Any) -> Run:
     """The sealed run; one that is given as such keeps its options where none are given anew."""
     if isinstance(run, Run):
         own = {"max_length": run.max_length, "max_error": run.max_error}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 from tightfit import storage
@@ -9,7 +10,7 @@ from tightfit.errors import UsageError
 from tightfit.run import Run
 
 
-def report(run: str | Path | Run, *, out: str | Path | None = None) -> Path:
+def report(run: str | PathLike[str], *, out: str | Path | None = None) -> Path:
     """Write a page about a run, with the evaluations since it was sealed; returns where it is.
 
     Args:

@@ -80,7 +80,10 @@ def test_evaluate_tells(bert: Path, tmp_path: Path) -> None:
     result = named(bert, tmp_path / "run", ["sport", "money"])
     found = tightfit.evaluate(result.run, write_jsonl(tmp_path / "rows.jsonl", toy_rows(20)))
     assert found.scores.n == 20
-    assert "Evaluated since" in render(Run.open(result.run))
+    page = render(Run.open(result.run))
+    assert "Evaluated since" in page
+    assert "rows.jsonl</bdi> are labelled right; on rows like these" in page
+    assert "unknown" not in page.partition('<section id="settings"')[0]
 
 
 def test_the_last_words(bert: Path, tmp_path: Path) -> None:

@@ -159,9 +159,14 @@ def _words(run: Run) -> str:
     data = run.data
     if data.sentences:
         pool = f", and {data.unlabelled:,} texts without a label" * bool(data.unlabelled)
+        unknown = (
+            ""
+            if run.evaluations
+            else " How good the answers are is unknown until rows with labels "
+            "are given to evaluate."
+        )
         return (
-            f"No row with a label: {len(data.sentences):,} sentences, one a label{pool}. How good "
-            "the answers are is unknown until rows with labels are given to evaluate."
+            f"No row with a label: {len(data.sentences):,} sentences, one a label{pool}.{unknown}"
         )
     held = f"from {data.validation_source}"
     if data.held_out:

@@ -26,7 +26,7 @@ from tightfit.reporting.first_look import first_points, what_it_shows
 from tightfit.reporting.label_sets import label_set_quality
 from tightfit.reporting.learning import learning
 from tightfit.reporting.provenance import provenance
-from tightfit.reporting.quality import quality, scored_rows, verdict
+from tightfit.reporting.quality import largest_evaluation, quality, scored_rows, verdict
 from tightfit.reporting.rated import rated
 from tightfit.reporting.spending import spending
 from tightfit.run import Run
@@ -91,6 +91,7 @@ def render(run: Run, *, explain: bool = False, sealed: bool = False) -> str:
         run=run,
         scores=scores,
         scored=scored_rows(run) if scores else "",
+        found=None if scores else largest_evaluation(run),
         headline=headline,
         best=best,
         others=others,

@@ -8,6 +8,7 @@ from tightfit.display import score_words
 from tightfit.metrics.scores import ClassScores, Confusion
 from tightfit.reporting.spending import adapter_words
 from tightfit.run import Run
+from tightfit.training.summary import Evaluated
 
 MATRIX_LABELS = 12
 """A wider confusion matrix cannot be read; its largest confusions are listed instead."""
@@ -70,11 +71,19 @@ def verdict(run: Run) -> Verdict:
 def _scored(run: Run) -> str:
     scores = run.metrics.validation
     if scores is None:
-        return "accuracy unknown"
+        found = largest_evaluation(run)
+        if found is None:
+            return "accuracy unknown"
+        return f"{score_words('accuracy', found.scores.accuracy)} on {found.scores.n:,} other rows"
     best = score_words(*next(iter(scores.headline().items())))
     how = "" if run.metrics.train.source == "validation" else ", cross-validated"
     sample = "" if run.decisions.scored_rows is None else "a sample of "
     return f"{best} on {sample}{scores.n:,} rows{how}"
+
+
+def largest_evaluation(run: Run) -> Evaluated | None:
+    """The one since on the most rows, which stands for the scores of a run that has none."""
+    return max(run.evaluations, key=lambda each: each.scores.n, default=None)
 
 
 def scored_rows(run: Run) -> str:

@@ -141,8 +141,7 @@ def decided(bert: Path, *settings: str, rows: int = 128) -> tuple[Config, Frozen
 def test_few_rows_are_left_out_in_the_parts_of_the_cross_validation(bert: Path) -> None:
     """One left out alone is missed by its own class: on noise a probe then says any other."""
     config = toy_settings(bert, "train.folds=auto")
-    targets_N = np.arange(24) % 2
-    table = Table([f"zzz {row}" for row in range(24)], targets_N.tolist())
+    table = Table([f"zzz {row}" for row in range(24)], (np.arange(24) % 2).tolist())
     probe = FrozenProbe(config, read_dataset(config, table, None, None), Notes())
     source, wanted_N = locate(str(bert)), probe.dataset.train_targets[probe.rows_N]
     features_NF, answers_N = probe.features(source), np.empty(24)

@@ -31,12 +31,10 @@ from tightfit.tasks import Predictions
 from tightfit.tasks.calibrate import scale_words
 from tightfit.tasks.chosen_threshold import ChosenThreshold
 from tightfit.tasks.label_thresholds import DERIVED_NAME, choose_thresholds, threshold_words
+from tightfit.verbs.against_run import answers_as, refuse_unlike, tell_unknown
 
 NEAR_ONE = 0.1
 """Temperatures whose logarithm is less than this change hardly anything."""
-
-SHOWN = 5
-"""Labels that are named of those that a run does not know."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ def evaluated(
     if data is None:
         return _on_validation_rows(run, goals, progress)
     for other in filter(None, (against, *also)):
-        _refuse_unlike(other, run, fewer=other is against)
+        refuse_unlike(other, run, fewer=other is against)
     table = read_table(data, columns, labelled=True)
     targets = _targets(run, table, data, columns)
     logits_NK = run.predictor.logits(table.texts, progress)
@@ -159,9 +157,9 @@ def evaluated(
     paired: tuple[Compared, ...] = ()
     if against is not None:
         theirs_NK = against.predictor.logits(table.texts, progress)
-        both = _said(run, logits_NK), _said_of(run, _said(against, theirs_NK))
+        both = _said(run, logits_NK), answers_as(run, _said(against, theirs_NK))
         paired = run.task.compare(targets, *both)
-        _tell_unknown(run, against, progress)
+        tell_unknown(run, against, progress)
     all_scores = [scores]
     for other in also:
         others_NK = other.predictor.logits(table.texts, progress)
@@ -218,26 +216,6 @@ def _said(run: Run, logits_NK: NDArray[np.float32]) -> Predictions:
     return run.task.predictions(
         probabilities_NK, thresholds=run.thresholds, reach=run.predictor.reach
     )
-
-
-def _said_of(run: Run, theirs: Predictions) -> Predictions:
-    """Another run's answers under the ids that this one's labels have: a run that others went on
-    from knows fewer labels, and ``data.labels`` may give them in another order."""
-    ids = {name: label for label, name in enumerate(run.task.names)}
-    place_K = [ids[name] for name in theirs.task.names]
-    if place_K == [*range(run.task.outputs)] or not place_K:
-        return theirs
-    probabilities_NK = np.zeros((len(theirs), run.task.outputs))
-    probabilities_NK[:, place_K] = theirs.probabilities
-    thresholds = {place_K[label]: value for label, value in theirs.thresholds.items()}
-    return run.task.predictions(probabilities_NK, thresholds=thresholds)
-
-
-def _tell_unknown(run: Run, against: Run, progress: Progress) -> None:
-    unknown = [name for name in run.task.names if name not in against.task.names]
-    if unknown:
-        names = ", ".join(map(repr, unknown[:SHOWN])) + " …" * (len(unknown) > SHOWN)
-        progress.say(f"{against.path} does not know {names}: rows of it are wrong for that run")
 
 
 def _on_validation_rows(run: Run, goals: Sequence[Goal], progress: Progress) -> Evaluation:
@@ -352,32 +330,6 @@ def _why_not_halved(temperature: Scale, before: float, after: float, by_chance: 
     return (
         f"what the temperature ({told}) leaves differs from one confidence to "
         "another, or these rows are unlike the validation rows"
-    )
-
-
-def _refuse_unlike(other: Run, first: Run, *, fewer: bool) -> None:
-    """Before anything is computed: answers of another kind, or other labels, tell nothing.
-
-    With ``fewer`` the other may know some of the labels only.
-    """
-    kinds = other.task.kind, first.task.kind
-    if kinds[0] != kinds[1]:
-        raise DataError(
-            "the two runs give answers of different kinds and cannot be compared",
-            seen=f"data.task={kinds[0]} in {other.path}",
-            allowed=f"data.task={kinds[1]}, as in {first.path}",
-        )
-    theirs, ours = other.task.names, first.task.names
-    if theirs == ours or (fewer and set(theirs) <= set(ours)):
-        return
-    step = "compare runs that were trained on the same labels"
-    if fewer and set(ours) < set(theirs):
-        step = f"evaluate {other.path} against {first.path}, which knows fewer labels"
-    raise DataError(
-        "the two runs have different labels and cannot be compared",
-        seen=f"{', '.join(theirs)} in {other.path}",
-        allowed=f"{', '.join(ours)}, as in {first.path}",
-        next_step=step,
     )
 
 

@@ -6,8 +6,11 @@ import pickle
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from types import FunctionType
 from typing import Any
 
@@ -17,7 +20,8 @@ import torch
 
 import tightfit
 from tests.toy_setups import SHORT, Notes
-from tightfit.random_states import keep_random_states
+from tightfit.errors import DataError
+from tightfit.random_states import keep_random_states, take_turn
 
 QUIET: dict[str, Any] = {"progress": Notes()}
 
@@ -155,6 +159,50 @@ def test_libraries_that_nobody_has_imported_yet() -> None:
     assert float(seeded) != np.random.RandomState(42).random_sample()
     first = in_fresh_python("import torch; torch.manual_seed(42)", "print(float(torch.rand(())))")
     assert float(first) == float(torch.rand((), generator=torch.Generator()))
+
+
+def test_whatever_seeds_takes_turns() -> None:
+    """Each of several threads draws what its own seed gives."""
+
+    def first_after(seed: int) -> float:
+        with take_turn():
+            random.seed(seed)
+            time.sleep(0.002)
+            return random.random()
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(first_after, range(8)))
+    assert found == [random.Random(seed).random() for seed in range(8)]
+
+
+def test_nothing_is_put_back_beneath_a_training() -> None:
+    """Another thread would take it back to draws that it has had."""
+    with take_turn():
+        random.seed(3)
+        beside = Thread(target=keep_random_states()(lambda: drawn.append(random.random())))
+        drawn: list[float] = []
+        beside.start()
+        beside.join()
+        drawn.append(random.random())
+    again = random.Random(3)
+    assert drawn == [again.random(), again.random()]
+
+
+@pytest.mark.parametrize("name", ["compare", "dry_run", "train"])
+def test_a_training_waits_for_its_turn(name: str) -> None:
+    """Even one that will be refused."""
+
+    def refused() -> None:
+        with pytest.raises(DataError):
+            getattr(tightfit, name)(object())
+
+    waiting = Thread(target=refused)
+    with take_turn():
+        waiting.start()
+        waiting.join(0.05)
+        assert waiting.is_alive()
+    waiting.join(60)
+    assert not waiting.is_alive()
 
 
 def test_functions_can_be_sent_to_worker_processes() -> None:

@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tightfit.extras import ensure_train, let_threads_sleep
-from tightfit.random_states import keep_random_states
+from tightfit.random_states import keep_random_states, take_turn
 
 if TYPE_CHECKING:
     from tightfit.diagnosis import examine as doctor
@@ -96,6 +96,9 @@ _TRAINING = {
 }
 """Names that the base install, which reads runs and predicts, cannot give."""
 
+_SEEDING = {"compare", "dry_run", "train"}
+"""Those that seed the process's random generators."""
+
 __all__ = [
     "CascadeResult",
     "CheckResult",
@@ -136,7 +139,7 @@ def __getattr__(name: str) -> Any:
     module, _, attribute = _HOMES[name].partition(":")
     found = getattr(import_module(f"{__name__}.{module}"), attribute)
     if isinstance(found, FunctionType):
-        found = keep_random_states()(found)
+        found = (take_turn() if name in _SEEDING else keep_random_states())(found)
         # Worker processes get a function by the name under which they can look it up.
         found.__module__, found.__qualname__ = __name__, name
     globals()[name] = found

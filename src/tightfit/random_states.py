@@ -10,6 +10,10 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import RLock
+
+_TURN = RLock()
+"""Generators, and torch's threads, are those of the process."""
 
 
 @contextmanager
@@ -17,8 +21,28 @@ def keep_random_states() -> Iterator[None]:
     """Put back the states of ``random``, numpy and torch, on the CPU and on every GPU.
 
     Serves as a decorator too. No library is imported for it; one that is first imported meanwhile
-    is left as an import leaves it.
+    is left as an import leaves it. While a training in another thread has its turn, the generators
+    are its own: nothing is put back then.
     """
+    if not _TURN.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _put_back():
+            yield
+    finally:
+        _TURN.release()
+
+
+@contextmanager
+def take_turn() -> Iterator[None]:
+    """The same for what seeds generators: of several threads one at a time."""
+    with _TURN, _put_back():
+        yield
+
+
+@contextmanager
+def _put_back() -> Iterator[None]:
     python = random.getstate()
     put_back_numpy, put_back_torch = _numpy_state(), _torch_state()
     try:

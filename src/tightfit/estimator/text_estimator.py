@@ -14,7 +14,6 @@ from functools import cache, cached_property
 from multiprocessing import parent_process
 from numbers import Integral
 from pathlib import Path
-from threading import RLock
 from typing import Any, Self
 
 import numpy as np
@@ -31,7 +30,7 @@ from tightfit.data.table import Table
 from tightfit.errors import BudgetError, DataError, SettingsError, UsageError
 from tightfit.estimator.keeping import TemporaryFolder, read_pickle, write_mlflow, write_pickle
 from tightfit.progress import Patient, Progress, RichProgress
-from tightfit.random_states import keep_random_states
+from tightfit.random_states import take_turn
 from tightfit.run import Run
 from tightfit.verbs.train import train
 
@@ -42,9 +41,6 @@ RUN = "run"
 
 _SHARED = SharedWork()
 """By all estimators of this process; it has a limit."""
-
-_FITTING = RLock()
-"""Random numbers and torch's threads are those of the process: its fits take turns."""
 
 
 class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
@@ -178,7 +174,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """Width of the embeddings, for the names that scikit-learn gives to columns."""
         return self.run_.predictor.width
 
-    @keep_random_states()
+    @take_turn()
     def _train(self, table: Table, X: Any) -> None:
         """Train on these rows, in a temporary folder that goes with the estimator.
 
@@ -189,7 +185,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         folder = _RunFolder()
         if self.verbose:
             _say_threads()
-        with _FITTING, as_scikit_learn():
+        with as_scikit_learn():
             train(
                 table,
                 out=folder.path / RUN,

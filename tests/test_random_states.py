@@ -177,15 +177,15 @@ def test_whatever_seeds_takes_turns() -> None:
 
 def test_nothing_is_put_back_beneath_a_training() -> None:
     """Another thread would take it back to draws that it has had."""
+    numbers: list[float] = []
     with take_turn():
         random.seed(3)
-        beside = Thread(target=keep_random_states()(lambda: drawn.append(random.random())))
-        drawn: list[float] = []
+        beside = Thread(target=keep_random_states()(lambda: numbers.append(random.random())))
         beside.start()
         beside.join()
-        drawn.append(random.random())
+        numbers.append(random.random())
     again = random.Random(3)
-    assert drawn == [again.random(), again.random()]
+    assert numbers == [again.random(), again.random()]
 
 
 @pytest.mark.parametrize("name", ["compare", "dry_run", "train"])

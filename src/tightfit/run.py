@@ -1,7 +1,6 @@
 """``Run``: the one reader of a run, sealed in a folder or held in memory.
 
-Each part is read when it is first asked for, once, and brings what it needs with it: a look at a
-run's scores waits for no torch, and who only opens a run loads no model.
+Each part is read when it is first asked for, once: its scores wait for no torch and no model.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def test_the_report_shows_them_for_ten_mistakes(run: Run) -> None:
     quotes = mistakes.split("<blockquote>")[1:]
     assert '<mark class="for" title="+' in quotes[0]
     assert sum('title="' in quote for quote in quotes) == 10
-    assert "In the first 10, words that the answer hangs on" in page
+    assert "In 10 of those shown, words that the answer hangs on" in page
     assert "<mark" not in render(wrong)
 
 

@@ -26,6 +26,8 @@ FLAGS = (
 
 START_SECONDS = 30.0
 
+LAST_WORD = "nothing before this is missing"
+
 # Straight to the driver: a proxy of the environment must not get between.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -54,9 +56,16 @@ class Browser:
         return self._send("POST", "/execute/sync", {"script": script, "args": []})
 
     def complaints(self) -> list[str]:
-        """What the console was told since the last call, policy violations among it."""
-        entries = self._send("POST", "/se/log", {"type": "browser"})
-        return [str(entry["message"]) for entry in entries]
+        """What the console was told since the last call, policy violations among it.
+
+        The driver hears of it a little later: a word of our own says that it has heard all.
+        """
+        self.run(f"console.error({LAST_WORD!r})")
+        told: list[str] = []
+        while not any(LAST_WORD in each for each in told):
+            entries = self._send("POST", "/se/log", {"type": "browser"})
+            told += [str(entry["message"]) for entry in entries]
+        return [each for each in told if LAST_WORD not in each]
 
     def requests(self) -> list[str]:
         """Every address that was asked for since the last call."""

@@ -196,7 +196,10 @@ class KnownRows:
                 "new rows alone"
             )
         elif self.trained:
-            yield f"{facts['kept_rows']:,} rows that {self.run} trained on train again"
+            yield (
+                f"{facts['kept_rows']:,} rows that {self.run} trained on train again; to have every "
+                "row scored, train anew on the files of both, each with --data"
+            )
         else:
             apart = facts["kept_rows"] - facts["again"]
             yield f"{apart:,} validation rows of {self.run} stay apart"

@@ -197,8 +197,8 @@ class KnownRows:
             )
         elif self.trained:
             yield (
-                f"{facts['kept_rows']:,} rows that {self.run} trained on train again; to have every "
-                "row scored, train anew on the files of both, each with --data"
+                f"{facts['kept_rows']:,} rows that {self.run} trained on train again; to have "
+                "every row scored, train anew on the files of both, each with --data"
             )
         else:
             apart = facts["kept_rows"] - facts["again"]

@@ -54,8 +54,9 @@ LEAST_BUCKETS, MOST_BUCKETS = 2**11, 2**15
 SIDE_SHARE = 0.5
 """Of what the cap leaves beside the head, where ranks are open: the most that a side head takes."""
 
-SURE = 2.0
-"""Standard errors by which characters gain something beside the encoder, or fall behind it."""
+SURE, FAR_BEHIND = 2.0, 3.0
+"""Standard errors by which characters must lower the log loss beside the encoder, and by which they
+may be behind it alone. Encoders that read the texts were four and more ahead."""
 
 Outputs = NDArray[np.floating[Any]]
 """Of a head, ``(N, K)``."""
@@ -183,7 +184,7 @@ def _probed(
     if pairs is None:
         without_N, with_it_N = (fitted_log_losses(x, targets_N) for x in (encoder_NK, both_NK))
         helps = _is_beyond(without_N, with_it_N, SURE)
-        due = helps and not _is_beyond(encoder_N, side_N, SURE)
+        due = helps and not _is_beyond(encoder_N, side_N, FAR_BEHIND)
     else:
         due = _is_beyond(both_N, encoder_N)
     read = "hashed characters" if pairs is None else "both texts read by themselves"

@@ -81,6 +81,13 @@ PUBLISHED_DROPOUT = 0.05
 WITH_DROPOUT = f"adapters.dropout={PUBLISHED_DROPOUT}"
 
 
+DEFAULT_PLAN = (
+    *("adapters.rank=auto", "adapters.alpha=5", "adapters.rslora=true", "head.kind=auto"),
+    "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out",
+)
+"""What the default recipe trains: every role, as large as the cap allows."""
+
+
 def _tightfit(args: argparse.Namespace, folder: Path, settings: list[str]) -> list[str]:
     """The same adapters, optimiser and batches as the peers have, spelt out."""
     values = [
@@ -248,6 +255,7 @@ SIDES = {
     "tightfit-fp32-dropout": _own(
         "tightfit, adapters' dropout 0.05, in fp32", "train.precision=fp32", WITH_DROPOUT
     ),
+    "plan-fp32": _own("tightfit, the default plan, in fp32", "train.precision=fp32", *DEFAULT_PLAN),
     "tightfit-dropout": _own("tightfit, adapters' dropout 0.05", WITH_DROPOUT),
     "trainer-dropout": Side(
         "Trainer + PEFT as it comes, adapters' dropout 0.05",

@@ -48,8 +48,8 @@ def test_the_better_one_or_by_rows(first: float, mean: float, rows: int, pooling
     """Of two that differ by one row in a thousand neither is better: its error is as large."""
     found = choose_pooling(right(first), right(mean), rows)
     assert found.value == pooling
-    assert f"on {mean:.1%} of 1,000 rows that it did not see with the mean" in found.reason
-    assert f"and on {first:.1%} with the first token" in found.reason
+    assert f"mean {mean:.1%}, first token {first:.1%}, accuracy" in found.reason
+    assert "on 1,000 unseen rows" in found.reason
     assert ("within the error" in found.reason) == (abs(first - mean) < 0.1)
 
 
@@ -80,7 +80,7 @@ def test_it_is_decided_from_training_rows(bert: Path) -> None:
     found = decided(bert, rows=300)
     assert found == decided(bert, rows=300)
     assert found.value == "mean"
-    assert "a linear classifier is right on" in found.reason
+    assert "accuracy of a linear probe on" in found.reason
 
 
 @pytest.mark.parametrize(

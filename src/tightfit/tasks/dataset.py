@@ -295,11 +295,7 @@ def _check_texts(texts: Sequence[str]) -> None:
 def tell_about(dataset: Dataset, progress: Progress) -> None:
     """Say what was decided about the rows, and warn of what looks wrong with them."""
     counted, held = f"{dataset.facts['train_rows']:,} rows", dataset.facts["validation_rows"]
-    progress.say(
-        f"{counted}, each of them to train on and to validate on"
-        if dataset.folds
-        else f"{counted} to train on, {held:,} to validate on"
-    )
+    progress.say(counted if dataset.folds else f"{counted} to train on, {held:,} to validate on")
     if dataset.facts["note"]:
         progress.say(dataset.facts["note"])
     for warning in dataset.facts["warnings"]:

@@ -213,13 +213,11 @@ class _Choice:
                     self._scores(source),
                     key=lambda scores_N: float(scores_N.mean()),
                 )
-        told = compared_words(
-            {f"with {n}": scores for n, scores in of_name.items()}, self.probe.metric
-        )
+        told = compared_words(of_name, self.probe.metric)
         if max(of_name, key=lambda name: float(of_name[name].mean())) != best.name:
-            told += f", within the error; it {self._merit}"
+            told += f"; within the error, and {best.name} {self._merit}"
         pair = {
-            f"with {each.prefix!r} before each" if each.prefix else "as it is": self._scores(each)
+            repr(each.prefix) if each.prefix else "no prefix": self._scores(each)
             for each in variants
             if each.folder == best.folder
         }

@@ -23,7 +23,7 @@ from tightfit.data.gpu import best_device
 from tightfit.data.text_prefix import prefixed
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.data.tokens import Tokens
-from tightfit.display import score_name
+from tightfit.display import score_name, score_value
 from tightfit.encoder import FrozenEncoder
 from tightfit.encoder.network import Network, bare_network
 from tightfit.encoder.on_torch import TorchForward, all_logits
@@ -153,8 +153,8 @@ class FrozenProbe:
 
     @property
     def metric(self) -> str:
-        """What the mean of the scores is, in words."""
-        return score_name(self.dataset.task.metric)
+        """What the mean of the scores is."""
+        return self.dataset.task.metric
 
     def scores(self, source: Source, pooling: Pooling) -> Scores:
         """How well the probe on this encoder answers rows that it was not fitted on.
@@ -178,16 +178,12 @@ def gain_and_error(better_N: Scores, than_N: Scores) -> tuple[float, float]:
 
 
 def compared_words(found: Mapping[str, Scores], metric: str) -> str:
-    """What probes did, in the order given, each with words on what it stood on."""
-    (first, scores_N), *others = found.items()
-    rows = f"{len(scores_N):,} rows that it did not see"
-    if metric == "accuracy":
-        begin = f"a linear classifier is right on {scores_N.mean():.1%} of {rows} {first}"
-        rest = [f"on {other_N.mean():.1%} {words}" for words, other_N in others]
-    else:
-        begin = f"a linear map has a {metric} of {scores_N.mean():.3f} on {rows} {first}"
-        rest = [f"of {other_N.mean():.3f} {words}" for words, other_N in others]
-    return ", and ".join([begin, *rest])
+    """Figures of probes in the order given, after words on what each stood on."""
+    told = [
+        f"{words} {score_value(metric, float(each_N.mean()))}" for words, each_N in found.items()
+    ]
+    rows = len(next(iter(found.values())))
+    return f"{', '.join(told)}, {score_name(metric)} of a linear probe on {rows:,} unseen rows"
 
 
 def tokens_of(

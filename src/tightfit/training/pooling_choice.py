@@ -67,10 +67,12 @@ def choose_pooling(
         metric: what the mean of these scores is.
     """
     gain, error = gain_and_error(mean_N, first_N)
-    figures = {"with the mean": mean_N, "with the first token": first_N}
+    figures = {"mean": mean_N, "first token": first_N}
     told = compared_words(figures, metric)
     if abs(gain) > error:
         return Decision("mean" if gain > 0 else "first", told)
     if rows < MANY_ROWS:
-        return Decision("mean", f"{told}, within the error; few rows are better with the mean")
-    return Decision("first", f"{told}, within the error; with many rows it costs less time")
+        return Decision("mean", f"{told}; within the error, and few rows are better with the mean")
+    return Decision(
+        "first", f"{told}; within the error, and with many rows the first costs less time"
+    )

@@ -188,11 +188,7 @@ def _probed(
     else:
         due = _is_beyond(both_N, encoder_N)
     read = "hashed characters" if pairs is None else "both texts read by themselves"
-    figures = {
-        f"with {read} beside the encoder": both_N,
-        "with that alone": side_N,
-        "without": encoder_N,
-    }
+    figures = {f"encoder and {read}": both_N, f"{read} alone": side_N, "encoder alone": encoder_N}
     return Decision(plan.buckets if due else 0, compared_words(figures, probe.metric))
 
 

@@ -207,6 +207,16 @@ def test_on_few_rows_a_smaller_one_must_be_better_beyond_the_error(
         assert found.decisions["encoder"].reason.endswith(" is the largest")
 
 
+def test_rows_of_many_classes_are_not_few(
+    encoders: Encoders, tmp_path: Path, judged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few each of them has, there are enough for the probe to tell."""
+    monkeypatch.setattr(encoder_choice, "MOST_CLASSES", 2)
+    folders = encoders("bert"), deeper(encoders("bert"), tmp_path / "large")
+    judged({folders[0].name: 0.56, "large": 0.5})
+    assert chosen(auto(*folders), rows=24).source.folder == folders[0]
+
+
 def test_without_comparing_the_one_that_reads_them_is_taken(
     encoders: Encoders, monkeypatch: pytest.MonkeyPatch
 ) -> None:

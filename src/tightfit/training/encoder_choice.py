@@ -3,9 +3,10 @@
 An encoder that cannot read the texts is out, if another can. Of the others, each with and without
 the prefix that it was trained for, the linear probe on means decides. Each takes the place of a
 cheaper one only where it is better by more than the error. Where nothing can be compared, it is the
-cheapest that reads the texts well. Where rows are few it is the other way round: the largest one,
-unless another is better by more than the error. Its steps take seconds then, and once trained it
-was better where the probe could not tell (docs/experiments/encoder-choice.md).
+cheapest that reads the texts well. Where rows of a class are few, and classes too, it is the other
+way round: the largest one, unless another is better by more than the error. Its steps take seconds
+then, and once trained it was better where the probe could not tell; of 77 classes it was worse
+(docs/experiments/encoder-choice.md).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tightfit.training.frozen_probe import (
     gain_and_error,
     network_of,
 )
+from tightfit.training.objective import MOST_CLASSES
 from tightfit.training.time_budget import TimeLimit
 
 COMPARED_TOKENS, MOST_TOKENS = 64, 20_000
@@ -170,8 +172,9 @@ class _Choice:
 
     @property
     def _few(self) -> bool:
-        """Whether rows are few, and time is not."""
-        return self.limit is None and self.probe.dataset.few
+        """Whether rows of each of few classes are few, and time is not."""
+        dataset = self.probe.dataset
+        return self.limit is None and dataset.few and dataset.task.outputs < MOST_CLASSES
 
     @property
     def _merit(self) -> str:

@@ -1,20 +1,22 @@
 """Encoders, characters and both on seven data sets in three languages: one resumable command.
 
-    python -m benchmarks.languages --root shared/data --work WORK --rows 700 --seed 0
+    python -m benchmarks.languages --root shared/data --work WORK --rows 700 --seeds 0 1 2
 
 Every system trains on the same rows and is scored once on the test rows (AG News, whose official
 test rows stay untouched, on rows held out of its training file), on 2,000 at most. `tightfit` has
 its untouched defaults and both embedded encoders at hand. A cell that is in `benchmarks/cells` is
-not computed again; a set or system that takes too long can be left for another time by `--sets` and
-`--systems`.
+not computed again; what takes too long can be left for another time by `--seeds`, `--sets` and
+`--systems`: the table has all cells that are there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from benchmarks.cells import MODEL, Figures, System, Task, by_recipe, columns, figure, options, task
+from benchmarks.cells import MODEL, Figures, System, Task, by_recipe, columns, options, task
+from benchmarks.sizes import interval, percent
 from tightfit.budget.parts import SidePlan
 from tightfit.data.labels import LabelSet
 from tightfit.data.text_tokenizer import TextTokenizer
@@ -53,15 +56,16 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options(parser, "benchmarks/LANGUAGES.md")
     args = parser.parse_args(words)
-    found: dict[Task, dict[str, Figures]] = {}
-    for name in args.sets:
-        rows = task(args, name, scored=SCORED)
-        cells = found[rows] = {}
-        for system in args.systems:
-            cells[system] = rows.cell(system, SYSTEMS[system])
-            args.out.write_text(_table(found, args.systems))
+    for seed in args.seeds:
+        args.seed = seed
+        for name in args.sets:
+            rows = task(args, name, scored=SCORED)
+            for system in args.systems:
+                rows.cell(system, SYSTEMS[system])
+                args.out.write_text(table(args.cells, args.rows))
 
 
 def _timed(answer: Answer) -> System:
@@ -113,15 +117,47 @@ def _stack(name: str, texts: list[str], ids_N: Ids, held: list[str]) -> tuple[Id
     return logits_MK.argmax(1), found.weight_KF.size + found.bias_K.size + plan.parameters
 
 
-def _table(found: dict[Task, dict[str, Figures]], systems: Sequence[str]) -> str:
-    """A row a set, a column a system."""
-    lines = ["| set | " + " | ".join(systems) + " |", "| --- |" + " ---: |" * len(systems)]
-    for rows, cells in found.items():
-        told = " | ".join(figure(cells[name]) if name in cells else "" for name in systems)
-        lines.append(f"| {rows.name} | {told} |")
-    return "# Languages\n\nMade by `python -m benchmarks.languages`.\n\n" + "\n".join(lines) + "\n"
+def table(cells: Path, rows: int) -> str:
+    """A row a set, a column a system: means over the draws that are there; and differences."""
+    found = {name: _draws(cells, name, rows) for name in SETS}
+    lines = [
+        "# Languages\n",
+        f"Accuracy in % with {rows} training rows, means over draws of rows (their number in "
+        "brackets). Made by `python -m benchmarks.languages`.\n",
+        "| set | " + " | ".join(SYSTEMS) + " |",
+        "| --- |" + " ---: |" * len(SYSTEMS),
+    ]
+    for name, draws in found.items():
+        told = (_mean([draw[one] for draw in draws if one in draw]) for one in SYSTEMS)
+        lines.append(f"| {name} | " + " | ".join(told) + " |")
+    for words, peers in (("the best without training of adapters", FROZEN), (ALONE, [ALONE])):
+        by_set = {
+            name: less
+            for name, draws in found.items()
+            if (less := [_less(d, peers) for d in draws if {OWN, *peers} <= d.keys()])
+        }
+        if by_set:
+            lines.append("\n" + interval(OWN, words, by_set))
+    return "\n".join(lines) + "\n"
 
 
+def _draws(cells: Path, name: str, rows: int) -> list[dict[str, float]]:
+    """Of each draw of a set, the accuracy of the systems that are there."""
+    return [
+        {file.stem: percent(json.loads(file.read_text())) for file in sorted(folder.glob("*.json"))}
+        for folder in sorted(cells.glob(f"{name}-{rows}-*"))
+    ]
+
+
+def _mean(found: Sequence[float]) -> str:
+    return f"{np.mean(found):.1f} ({len(found)})" if found else ""
+
+
+def _less(draw: Mapping[str, float], peers: Sequence[str]) -> float:
+    return draw[OWN] - max(draw[peer] for peer in peers)
+
+
+OWN, ALONE = "tightfit", "tightfit-MiniLM"
 SYSTEMS: dict[str, System] = {
     "words": _timed(partial(_tfidf, ngram_range=(1, 2))),
     "characters": _timed(partial(_tfidf, analyzer="char", ngram_range=(1, 3))),
@@ -129,9 +165,10 @@ SYSTEMS: dict[str, System] = {
     "e5": _timed(partial(_encoder, E5)),
     "MiniLM-stack": _timed(partial(_stack, MODEL)),
     "e5-stack": _timed(partial(_stack, E5)),
-    "tightfit-MiniLM": by_recipe("tight"),
-    "tightfit": by_recipe("tight", model="auto"),
+    ALONE: by_recipe("tight"),
+    OWN: by_recipe("tight", model="auto"),
 }
+FROZEN = [name for name in SYSTEMS if name not in (OWN, ALONE)]
 
 
 if __name__ == "__main__":

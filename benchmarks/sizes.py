@@ -323,18 +323,25 @@ def _difference(cells: Mapping[tuple[str, int, int, str], Figures], size: int, o
         for (name, own_size, draw, side), cell in cells.items():
             other = cells.get((name, size, draw, peer))
             if own_size == size and side == one and other is not None:
-                by_set[name].append(_percent(cell) - _percent(other))
+                by_set[name].append(percent(cell) - percent(other))
                 if _quiet(cell) and _quiet(other):
                     times.append(cell["seconds"] / other["seconds"])
         if by_set:
-            words.append(_interval(one, peer, by_set, times))
+            words.append(interval(one, peer, by_set, times))
     return "\n".join(words)
 
 
-def _interval(
-    one: str, peer: str, by_set: Mapping[str, Sequence[float]], times: Sequence[float]
+def interval(
+    one: str, peer: str, by_set: Mapping[str, Sequence[float]], times: Sequence[float] = ()
 ) -> str:
-    """The mean over sets, whose error is that of the draws within the sets."""
+    """One side less another: the mean over sets, whose error is that of the draws within the sets.
+
+    Args:
+        one: the side.
+        peer: the other.
+        by_set: by name of a set, the difference of each draw.
+        times: the quotient of their seconds, where those say anything.
+    """
     means = {name: float(np.mean(found)) for name, found in by_set.items()}
     whole = float(np.mean(list(means.values())))
     counts = [len(found) for found in by_set.values()]
@@ -351,7 +358,8 @@ def _interval(
     return f"{text}{taken}; {each}"
 
 
-def _percent(cell: Figures) -> float:
+def percent(cell: Figures) -> float:
+    """The accuracy of a cell."""
     return 100 * float(cell["right"]) / float(cell["rows"])
 
 

@@ -211,7 +211,7 @@ def test_rows_of_many_classes_are_not_few(
     encoders: Encoders, tmp_path: Path, judged: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However few each of them has, there are enough for the probe to tell."""
-    monkeypatch.setattr(encoder_choice, "MOST_CLASSES", 2)
+    monkeypatch.setattr(encoder_choice, "FEW_CLASSES", 1)
     folders = encoders("bert"), deeper(encoders("bert"), tmp_path / "large")
     judged({folders[0].name: 0.56, "large": 0.5})
     assert chosen(auto(*folders), rows=24).source.folder == folders[0]

@@ -5,8 +5,8 @@ the prefix that it was trained for, the linear probe on means decides. Each take
 cheaper one only where it is better by more than the error. Where nothing can be compared, it is the
 cheapest that reads the texts well. Where rows of a class are few, and classes too, it is the other
 way round: the largest one, unless another is better by more than the error. Its steps take seconds
-then, and once trained it was better where the probe could not tell; of 77 classes it was worse
-(docs/experiments/encoder-choice.md).
+then, and once trained it was better where the probe could not tell; of 20 classes or more it was
+worse (docs/experiments/encoder-choice.md).
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from tightfit.training.frozen_probe import (
     gain_and_error,
     network_of,
 )
-from tightfit.training.objective import MOST_CLASSES
 from tightfit.training.time_budget import TimeLimit
 
 COMPARED_TOKENS, MOST_TOKENS = 64, 20_000
@@ -44,6 +43,10 @@ CHOICE_ASIDE = 0.1
 
 LEAST_COMPARED = 64
 """Rows; with time for fewer nothing is compared."""
+
+FEW_CLASSES = 10
+"""Up to so many, a few rows of each are best told apart by the larger encoder: with 2 to 6 classes
+it was better or level, with 20 and 77 worse."""
 
 ONLY = "the only one at hand"
 
@@ -174,7 +177,7 @@ class _Choice:
     def _few(self) -> bool:
         """Whether rows of each of few classes are few, and time is not."""
         dataset = self.probe.dataset
-        return self.limit is None and dataset.few and dataset.task.outputs < MOST_CLASSES
+        return self.limit is None and dataset.few and dataset.task.outputs <= FEW_CLASSES
 
     @property
     def _merit(self) -> str:

@@ -208,11 +208,9 @@ def test_the_promise_is_kept() -> None:
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 1.5])
 def test_levels_must_lie_between_0_and_1(level: float) -> None:
-    """For the error and for the confidence alike."""
+    """The error shows the level."""
     with pytest.raises(UsageError, match=rf"between 0 and 1\n  seen:    max_error={level}"):
         abstain_threshold([0.9], [True], max_error=level)
-    with pytest.raises(UsageError, match=rf"confidence={level}"):
-        abstain_threshold([0.9], [True], max_error=0.1, confidence=level)
 
 
 @pytest.mark.parametrize(

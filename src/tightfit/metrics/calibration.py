@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from tightfit.errors import UsageError
 from tightfit.extras import lazy
 from tightfit.metrics.arguments import class_rows, confidence_rows
+from tightfit.metrics.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
     import scipy
@@ -220,15 +221,11 @@ def fit_label_temperatures(
 
 
 def abstain_threshold(
-    confidences_B: ArrayLike,
-    correct_B: ArrayLike,
-    *,
-    max_error: float,
-    confidence: float = 0.95,
+    confidences_B: ArrayLike, correct_B: ArrayLike, *, max_error: float
 ) -> Threshold | None:
     """The lowest threshold that keeps the error of answered rows under a level, or None.
 
-    With probability ``confidence`` over the choice of these rows, at most ``max_error`` of the
+    With a probability of 95% over the choice of these rows, at most ``max_error`` of the
     rows that will be answered are wrong, provided that they come from the same source and that
     error does not rise with confidence. Thresholds are tested from strict to lenient until the
     Clopper-Pearson bound of one exceeds the level: fixed-sequence testing, which needs no
@@ -237,21 +234,18 @@ def abstain_threshold(
     chance error among the few most confident rows.
 
     Raises:
-        UsageError: a level or confidence that does not lie between 0 and 1.
+        UsageError: a level that does not lie between 0 and 1.
         DataError: no rows, or confidences that are none.
     """
-    if not 0 < max_error < 1 or not 0 < confidence < 1:
-        raise UsageError(
-            "max_error and confidence must lie between 0 and 1",
-            seen=f"max_error={max_error}, confidence={confidence}",
-        )
+    if not 0 < max_error < 1:
+        raise UsageError("max_error must lie between 0 and 1", seen=f"max_error={max_error}")
     confidence_B, right_B = confidence_rows(confidences_B, correct_B)
     falling = np.argsort(-confidence_B, kind="stable")
     values = confidence_B[falling]
     # Rows of equal confidence are answered together: a threshold stands after the last of them.
     ends = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
     answered, wrong = ends + 1, np.cumsum(~right_B[falling])[ends]
-    bounds = _error_bounds(wrong, answered, 1 - (1 - confidence) / len(_STARTS))
+    bounds = _error_bounds(wrong, answered, 1 - (1 - CONFIDENCE) / len(_STARTS))
     starts = np.searchsorted(answered, np.multiply(_STARTS, len(values)))
     reached = _last_in_sequence(bounds <= max_error, starts)
     if reached is None:

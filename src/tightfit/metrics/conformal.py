@@ -43,15 +43,15 @@ class Reach:
         return asdict(self)
 
 
-def conformal_reach(errors_N: ArrayLike, level: float = LEVEL) -> float | None:
-    """The ``ceil((n + 1) level)``-th smallest absolute error of n rows; None of too few rows.
+def conformal_reach(errors_N: ArrayLike) -> float | None:
+    """The ``ceil((n + 1) LEVEL)``-th smallest absolute error of n rows; None of too few rows.
 
     With n + 1 in place of n the new row counts as one of those it is compared with, which makes
     the promise hold for any n: 9 rows are the fewest for 90%.
     """
     sizes_N = np.sort(np.abs(np.asarray(errors_N, dtype=np.float64)))
     # A product such as 10 * 0.9 is 9, whatever its last binary digit.
-    place = math.ceil((len(sizes_N) + 1) * level - 1e-9)
+    place = math.ceil((len(sizes_N) + 1) * LEVEL - 1e-9)
     return float(sizes_N[place - 1]) if place <= len(sizes_N) else None
 
 

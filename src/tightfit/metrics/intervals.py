@@ -33,8 +33,8 @@ leaving each out in turn costs their square."""
 Statistic = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
-def wilson(successes: float, n: float, confidence: float = CONFIDENCE) -> Interval:
-    """The Wilson score interval of a proportion (Wilson 1927, doi:10.2307/2276774).
+def wilson(successes: float, n: float) -> Interval:
+    """The 95% Wilson score interval of a proportion (Wilson 1927, doi:10.2307/2276774).
 
     It keeps inside 0 to 1 and has a width even where all of the rows, or none, are successes. No
     rows at all know nothing: 0 with the interval 0 to 1. Rows that have weights are as many as are
@@ -42,7 +42,7 @@ def wilson(successes: float, n: float, confidence: float = CONFIDENCE) -> Interv
     """
     if n == 0:
         return Interval(0.0, 0.0, 1.0)
-    z = float(special.ndtri((1 + confidence) / 2))
+    z = float(special.ndtri((1 + CONFIDENCE) / 2))
     share = min(1.0, float(successes / n))
     centre = (2 * n * share + z**2) / (2 * (n + z**2))
     reach = z * math.sqrt(4 * n * share * (1 - share) + z**2) / (2 * (n + z**2))
@@ -51,11 +51,7 @@ def wilson(successes: float, n: float, confidence: float = CONFIDENCE) -> Interv
     return Interval(share, min(float(low), share), max(float(high), share))
 
 
-def over_seeds(
-    values: Sequence[float],
-    *,
-    within: tuple[float, float] = (0.0, 1.0),
-) -> Interval:
+def over_seeds(values: Sequence[float], *, within: tuple[float, float] = (0.0, 1.0)) -> Interval:
     """The mean over training seeds, with Student's t-interval, in the unit of the values.
 
     The interval says how far the mean of these runs may lie from that of all seeds on the same

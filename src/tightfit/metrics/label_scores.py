@@ -90,8 +90,6 @@ def score_label_sets(
     probabilities_NK: ArrayLike,
     given_NK: NDArray[np.bool_],
     names: Sequence[str],
-    *,
-    seed: int = 0,
 ) -> LabelSetScores:
     """Score probabilities, and the labels that were given by them.
 
@@ -103,7 +101,6 @@ def score_label_sets(
         probabilities_NK: of each label.
         given_NK: which labels each row is given.
         names: of the labels, in order.
-        seed: of the resamples.
 
     Raises:
         DataError: no rows, shapes that do not fit together, or values that are no probabilities.
@@ -111,8 +108,8 @@ def score_label_sets(
     true_NK, shares_NK = _checked(targets_NK, probabilities_NK, names)
     hits_K, given_K = (true_NK & given_NK).sum(axis=0), given_NK.sum(axis=0)
     support_K = true_NK.sum(axis=0)
-    averages = average_precisions(true_NK, shares_NK, seed=seed)
-    means = bootstraps(*_cells(true_NK, given_NK), seed=seed)
+    averages = average_precisions(true_NK, shares_NK)
+    means = bootstraps(*_cells(true_NK, given_NK))
     exact = int((true_NK == given_NK).all(axis=1).sum())
     clipped_NK = np.clip(shares_NK, LEAST, 1 - LEAST)
     losses_NK = -special.xlogy(true_NK, clipped_NK) - special.xlog1py(~true_NK, -clipped_NK)
@@ -202,7 +199,7 @@ def _checked(
 
 
 def average_precisions(
-    true_NK: NDArray[np.bool_], shares_NK: NDArray[np.float64], *, seed: int = 0
+    true_NK: NDArray[np.bool_], shares_NK: NDArray[np.float64]
 ) -> list[Interval]:
     """The average precision of each label: mean precision over its rows, in falling order of their
     probability; those of one probability come together, as in scikit-learn.
@@ -213,7 +210,7 @@ def average_precisions(
     """
     rows = len(true_NK)
     draws = int(np.clip(DRAWN // max(rows, 1), *RESAMPLES))
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     counts_RN = random.multinomial(rows, np.full(rows, 1 / rows), size=draws).astype(np.float64)
     weights_RN = np.concatenate([np.ones((1, rows)), counts_RN])
     return [

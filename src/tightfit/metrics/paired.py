@@ -93,9 +93,7 @@ def compare_accuracy(labels_B: ArrayLike, ours_B: ArrayLike, theirs_B: ArrayLike
     )
 
 
-def compare_macro_f1(
-    labels_B: ArrayLike, ours_B: ArrayLike, theirs_B: ArrayLike, *, seed: int = 0
-) -> Paired:
+def compare_macro_f1(labels_B: ArrayLike, ours_B: ArrayLike, theirs_B: ArrayLike) -> Paired:
     """Compare the macro-F1 of two lists of predicted class ids.
 
     The interval is a paired bootstrap: both are scored on the same resampled rows. The p-value is
@@ -110,10 +108,10 @@ def compare_macro_f1(
     cells_3C, counts_C = np.unique(
         np.stack(_checked(labels_B, ours_B, theirs_B)), axis=1, return_counts=True
     )
-    found = bootstrap(lambda counts_RC: _gain(counts_RC, cells_3C), counts_C, seed=seed)
+    found = bootstrap(lambda counts_RC: _gain(counts_RC, cells_3C), counts_C)
     both_ways_3C = np.concatenate([cells_3C, cells_3C[[0, 2, 1]]], axis=1)
     p_value = _randomisation_p(
-        lambda counts_RC: _gain(counts_RC, both_ways_3C), counts_C, found.value, seed
+        lambda counts_RC: _gain(counts_RC, both_ways_3C), counts_C, found.value
     )
     low, high = found.low, found.high
     if low == high:
@@ -132,11 +130,7 @@ def compare_macro_f1(
 
 
 def compare_label_sets(
-    true_NK: NDArray[np.bool_],
-    ours_NK: NDArray[np.bool_],
-    theirs_NK: NDArray[np.bool_],
-    *,
-    seed: int = 0,
+    true_NK: NDArray[np.bool_], ours_NK: NDArray[np.bool_], theirs_NK: NDArray[np.bool_]
 ) -> tuple[Paired, ...]:
     """Compare the labels that two classifiers give, by micro and by macro F1.
 
@@ -147,17 +141,16 @@ def compare_label_sets(
         true_NK: which of K labels each of N rows has.
         ours_NK: which it is given by the one.
         theirs_NK: and by the other.
-        seed: of resampling and randomisation.
     """
     (true_CK, ours_CK, theirs_CK), counts_C = cells_of(true_NK, ours_NK, theirs_NK)
-    found = bootstraps(partial(_f1_gains, true_CK, ours_CK, theirs_CK), counts_C, seed=seed)
+    found = bootstraps(partial(_f1_gains, true_CK, ours_CK, theirs_CK), counts_C)
     true_2K, one_2K, other_2K = (
         np.concatenate(pair)
         for pair in ((true_CK, true_CK), (ours_CK, theirs_CK), (theirs_CK, ours_CK))
     )
     observed_2 = np.array([each.value for each in found])
     swapped = partial(_f1_gains, true_2K, one_2K, other_2K)
-    p_values = _randomisation_p(swapped, counts_C, observed_2, seed).tolist()
+    p_values = _randomisation_p(swapped, counts_C, observed_2).tolist()
     right_2N = [(given_NK == true_NK).all(axis=1) for given_NK in (ours_NK, theirs_NK)]
     return tuple(
         Paired(
@@ -249,7 +242,6 @@ def _randomisation_p(
     gains: Callable[[NDArray[Any]], NDArray[np.float64]],
     counts_C: NDArray[Any],
     observed: NDArray[np.float64] | float,
-    seed: int,
 ) -> NDArray[np.float64]:
     """The share of coin-toss swaps that differ as much; the observed data count as one of them.
 
@@ -258,9 +250,8 @@ def _randomisation_p(
             the same with both answers swapped; one column for each metric.
         counts_C: rows of each cell.
         observed: the gains without a swap.
-        seed: of the tosses.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
 
     def swap(resamples: int) -> NDArray[np.float64]:
         swapped_RC = random.binomial(counts_C, 0.5, size=(resamples, len(counts_C)))

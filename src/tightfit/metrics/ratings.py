@@ -84,8 +84,8 @@ class PairedErrors(Compared):
         )
 
 
-def score_ratings(targets_N: ArrayLike, predictions_N: ArrayLike, *, seed: int = 0) -> RatingScores:
-    """Score predicted ratings against the true ones; ``seed`` is that of the resamples.
+def score_ratings(targets_N: ArrayLike, predictions_N: ArrayLike) -> RatingScores:
+    """Score predicted ratings against the true ones.
 
     Raises:
         DataError: no rows, lists of two lengths, or numbers that are not finite.
@@ -94,7 +94,7 @@ def score_ratings(targets_N: ArrayLike, predictions_N: ArrayLike, *, seed: int =
     errors_N = said_N - true_N
 
     def interval(statistic: Callable[[NDArray[np.intp]], Statistic]) -> Interval:
-        return _interval(statistic, len(true_N), seed)
+        return _interval(statistic, len(true_N))
 
     alike = np.ptp(true_N) == 0
     correlation = interval(lambda rows: _spearman(true_N[rows], said_N[rows]))
@@ -109,9 +109,7 @@ def score_ratings(targets_N: ArrayLike, predictions_N: ArrayLike, *, seed: int =
     )
 
 
-def compare_ratings(
-    targets_N: ArrayLike, ours_N: ArrayLike, theirs_N: ArrayLike, *, seed: int = 0
-) -> PairedErrors:
+def compare_ratings(targets_N: ArrayLike, ours_N: ArrayLike, theirs_N: ArrayLike) -> PairedErrors:
     """Compare two lists of predicted ratings.
 
     The test is Student's, of the differences of the absolute errors of the same rows. The
@@ -136,7 +134,7 @@ def compare_ratings(
         high=paired[0].high,
         p_value=paired[1],
         test="paired t",
-        spearman=_interval(gain, len(true_N), seed),
+        spearman=_interval(gain, len(true_N)),
     )
 
 
@@ -157,15 +155,13 @@ def mean_difference(
     return Interval(value, float(ends.low), float(ends.high)), float(found.pvalue)
 
 
-def _interval(
-    statistic: Callable[[NDArray[np.intp]], Statistic], count: int, seed: int
-) -> Interval:
+def _interval(statistic: Callable[[NDArray[np.intp]], Statistic], count: int) -> Interval:
     """The bootstrap interval of a statistic of some rows."""
     if count <= MOST_ROWS:
         rows = np.arange(count)
-        return bootstrap(statistic(rows), np.ones(count, dtype=np.int64), seed=seed)
-    sample = np.random.default_rng(seed).choice(count, MOST_ROWS, replace=False)
-    found = bootstrap(statistic(sample), np.ones(MOST_ROWS, dtype=np.int64), seed=seed)
+        return bootstrap(statistic(rows), np.ones(count, dtype=np.int64))
+    sample = np.random.default_rng(0).choice(count, MOST_ROWS, replace=False)
+    found = bootstrap(statistic(sample), np.ones(MOST_ROWS, dtype=np.int64))
     value = float(statistic(np.arange(count))(np.ones((1, count)))[0])
     narrower = (MOST_ROWS / count) ** 0.5
     low, high = ((end - found.value) * narrower for end in (found.low, found.high))

@@ -114,12 +114,11 @@ def score(
     names: Sequence[str],
     *,
     weights_B: NDArray[np.float64] | None = None,
-    seed: int = 0,
 ) -> Scores:
     """Score the probabilities of every class against the true class ids.
 
     The prediction is the most probable class, the first of equals. Each row is divided by its sum,
-    since single precision does not sum to 1 exactly. ``seed`` is that of the macro-F1 resamples.
+    since single precision does not sum to 1 exactly.
     Rows that have weights count as much in every score; ``n``, ``support`` and ``confusion`` count
     rows all the same, and intervals are those of the effective number of rows (Kish 1965).
 
@@ -147,7 +146,7 @@ def score(
     return Scores(
         n=len(true_B),
         accuracy=wilson(float(np.trace(confusion_KK)), float(confusion_KK.sum())),
-        macro_f1=_macro_f1_interval(confusion_KK, per_class, seed),
+        macro_f1=_macro_f1_interval(confusion_KK, per_class),
         per_class=per_class,
         log_loss=float(np.average(_losses(true_B, shares_BK), weights=weights_B)),
         brier=float(np.average(squares_B, weights=weights_B)),
@@ -213,14 +212,11 @@ def scores_of(
     )
 
 
-def _macro_f1_interval(
-    confusion_KK: NDArray[Any], per_class: tuple[ClassScores, ...], seed: int
-) -> Interval:
+def _macro_f1_interval(confusion_KK: NDArray[Any], per_class: tuple[ClassScores, ...]) -> Interval:
     true_C, predicted_C = np.nonzero(confusion_KK)
     interval = bootstrap(
         lambda counts_RC: macro_f1(counts_RC, true_C, predicted_C),
         confusion_KK[true_C, predicted_C],
-        seed=seed,
     )
     if interval.low < interval.high:
         return interval

@@ -149,9 +149,9 @@ class F1:
 Goal = Recall | Precision | Cost
 
 
-def halves(labels_B: NDArray[np.int64], seed: int = 0) -> NDArray[np.bool_]:
+def halves(labels_B: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Two halves drawn at random, with as many rows of each class in both as can be."""
-    order = np.random.default_rng(seed).permutation(len(labels_B))
+    order = np.random.default_rng(0).permutation(len(labels_B))
     order = order[np.argsort(labels_B[order], kind="stable")]
     half_B = np.empty(len(labels_B), dtype=bool)
     half_B[order] = np.arange(len(order)) % 2 == 0

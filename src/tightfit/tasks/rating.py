@@ -226,10 +226,6 @@ class Rating(Task):
         """Ratings, ``values_N``, in the unit in which they were given."""
         return self.mean + self.scale * self.probabilities(logits_N1)[:, 0]
 
-    def errors(self, logits_N1: ArrayLike, targets_N: NDArray[np.float64]) -> NDArray[np.float64]:
-        """By how much each answer is too high, ``errors_N``."""
-        return self.values(logits_N1) - targets_N
-
     def predictions(self, probabilities_NK: NDArray[np.float64], **more: Any) -> RatingPredictions:
         """What users get; ``more`` are the other fields of :class:`Predictions`."""
         return RatingPredictions(self, probabilities_NK, **more)

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from benchmarks.machine import ceiling
 from benchmarks.results import table
-from tightfit.config import settings_of
+from tightfit.config import load_config
 from tightfit.data.batches import Batch
 from tightfit.encoder.threads import side_by_side
 from tightfit.model import lean
@@ -176,7 +176,7 @@ def main(words: Sequence[str] | None = None) -> None:
     args = parser.parse_args(words)
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    config, source = settings_of("tight", args.set, model=args.model), locate(args.model)
+    config, source = load_config("tight", args.set, model=args.model), locate(args.model)
     classifier = build(
         source, plan_for(config, source, len(LABELS)), config, SingleLabel.from_names(LABELS)
     )

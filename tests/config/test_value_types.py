@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tightfit.config import from_toml, load_config, settings_of, with_reading
+from tightfit.config import from_toml, load_config, with_reading
 from tightfit.errors import SettingsError
 
 
@@ -29,7 +29,7 @@ def test_a_delimiter_has_a_word_where_a_shell_would_swallow_it(given: str, delim
 )
 def test_a_budget_is_written_as_people_do(given: str | int, cap: int | None) -> None:
     """In Python and among settings as on the command line."""
-    assert settings_of(budget=given).budget.cap == cap
+    assert load_config(budget=given).budget.cap == cap
     assert load_config(settings=[f"budget.cap={given}"]).budget.cap == cap
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightfit.data.labels import LabelSet, class_counts, own_classes
+from tightfit.data.labels import LabelSet, own_classes
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError
@@ -271,9 +271,3 @@ def test_damaged_labels_are_refused(saved: dict[str, Any]) -> None:
     """An artefact's fault, not the data's."""
     with pytest.raises(ArtefactError, match=r"saved labels are damaged\n.*seen: +\{"):
         LabelSet.from_json(saved)
-
-
-@given(st.lists(st.integers(0, 4)))
-def test_counts_are_those_of_the_ids(ids: list[int]) -> None:
-    """A class without rows counts 0."""
-    assert class_counts(ids, 5) == [ids.count(index) for index in range(5)]

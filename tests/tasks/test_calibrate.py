@@ -19,8 +19,8 @@ from tightfit.metrics.calibration import fit_temperature
 from tightfit.tasks import SingleLabel
 from tightfit.tasks import validation_logits as outcomes_module
 from tightfit.tasks.calibrate import (
-    Calibration,
     calibrate,
+    calibration_of,
     choose_threshold,
 )
 from tightfit.tasks.validation_logits import (
@@ -113,7 +113,7 @@ def test_very_many_rows_become_a_sample(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_array_equal(one.logits_NK, logits_NK[one.rows_N])
 
 
-def test_calibration_finds_the_temperature() -> None:
+def test_calibration_finds_the_temperature(tmp_path: Path) -> None:
     """Logits three times too sharp want a temperature of 3; the error falls to chance."""
     found = calibrate(overconfident())
     # The standard error of the fit on 2,000 rows is about 0.1.
@@ -121,7 +121,9 @@ def test_calibration_finds_the_temperature() -> None:
     assert found.ece_after < found.ece_before / 4
     assert found.log_loss_after < found.log_loss_before
     assert found.reason is None
-    assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
+    folder = storage.RunFolder(tmp_path)
+    storage.write_derived(folder, "calibration", found.to_json())
+    assert calibration_of(folder, TASK, lambda: None) == found
 
 
 @pytest.mark.parametrize("mistake", range(10))
@@ -156,18 +158,14 @@ def test_few_rows_leave_probabilities_as_they_are() -> None:
     assert found.reason == "20 rows are too few; a fit needs 40"
 
 
-@pytest.mark.parametrize("saved", [{}, {"temperature": 1.0, "more": 2}])
-def test_a_damaged_calibration_is_an_error(saved: dict[str, float]) -> None:
-    """Other keys than those that were written."""
-    with pytest.raises(ArtefactError, match="the saved calibration is damaged"):
-        Calibration.from_json(saved)
-
-
-def test_an_impossible_temperature_is_an_error() -> None:
+@pytest.mark.parametrize("temperature", [0.0, [1.0, -1.0], None])
+def test_a_damaged_calibration_is_an_error(tmp_path: Path, temperature: object) -> None:
     """Dividing by it would make no probabilities."""
-    saved = {**calibrate(overconfident(60)).to_json(), "temperature": 0.0}
-    with pytest.raises(ArtefactError, match=r"temperature 0\.0"):
-        Calibration.from_json(saved)
+    saved = {**calibrate(overconfident(60)).to_json(), "temperature": temperature}
+    folder = storage.RunFolder(tmp_path)
+    storage.write_derived(folder, "calibration", saved)
+    with pytest.raises(ArtefactError, match=r"calibration\.json is damaged"):
+        calibration_of(folder, TASK, lambda: None)
 
 
 def test_a_threshold_keeps_the_error_under_the_level() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,14 @@ from sklearn.metrics import brier_score_loss
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
+from tightfit import storage
 from tightfit.data.labels import LabelSet
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, UsageError
 from tightfit.metrics.calibration import fit_temperature
 from tightfit.metrics.thresholds import Precision, Recall
 from tightfit.tasks import MultiLabel, read_task
-from tightfit.tasks.calibrate import Calibration, calibrate
+from tightfit.tasks.calibrate import calibrate, calibration_of
 from tightfit.tasks.label_probe import fit_label_probe
 from tightfit.tasks.label_set_thresholds import EXPECTED, MOST, best_f1, cross_fitted_thresholds
 from tightfit.tasks.label_thresholds import Asked, choose_thresholds, thresholds_by_id
@@ -186,8 +186,8 @@ def test_validation_rows_and_calibration_there_and_back(tmp_path: Any) -> None:
     np.testing.assert_array_equal(again.logits_NK, logits_NK)
     found = calibrate(again)
     assert found.ece_after < found.ece_before
-    saved = json.loads(json.dumps(found.to_json()))
-    assert Calibration.from_json(saved) == found
+    storage.write_derived(storage.RunFolder(tmp_path), "calibration", found.to_json())
+    assert calibration_of(storage.RunFolder(tmp_path), TASK, lambda: None) == found
 
 
 def test_thresholds_have_the_highest_f1() -> None:

@@ -18,7 +18,7 @@ import tightfit
 from tests.fixtures import Encoders
 from tests.toy_setups import SHORT, Notes, toy_settings, toy_table
 from tests.toys import toy_tokenizer
-from tightfit.config import Config, Decision, Decisions, load_config, settings_of
+from tightfit.config import Config, Decision, Decisions, load_config
 from tightfit.data.readability import Readability
 from tightfit.encoder import FrozenEncoder, UnknownInside
 from tightfit.errors import ModelError
@@ -244,13 +244,13 @@ def test_an_encoder_that_only_transformers_computes_is_not_compared(encoders: En
 
 def test_several_models_are_those_to_choose_from() -> None:
     """One is that one, whatever was listed in a file of settings before."""
-    several = settings_of(model=["a", "b"]).model
+    several = load_config(model=["a", "b"]).model
     assert (several.name, several.candidates, candidate_names(several)) == (
         "auto",
         ("a", "b"),
         ("a", "b"),
     )
-    one = settings_of(settings={"model.candidates": ("a", "b")}, model="c").model
+    one = load_config(settings={"model.candidates": ("a", "b")}, model="c").model
     assert (one.name, one.candidates, candidate_names(one)) == ("c", (), ("c",))
     assert (planned_name(one), planned_name(several)) == ("c", "a")
 

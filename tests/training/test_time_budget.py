@@ -91,7 +91,7 @@ def test_the_whole_command_fits(
     """Imports, reading and tokenising took ``spent`` seconds of two minutes; most of the rest
     goes to steps, and what is not planned is for a machine that slows down."""
     stopped_clock(monkeypatch, timing)
-    short = fit_into(setup, TimeLimit(2, 1000.0 - spent), Notes())
+    short, _ = fit_into(setup, TimeLimit(2, 1000.0 - spent), Notes())
     found, left = planned(setup, short, timing), 120 - spent
     assert found.all_of_it <= left
     assert found.all_of_it >= 0.8 * left or short.schedule.total == setup.schedule.total
@@ -106,9 +106,9 @@ def test_training_stops_where_the_rest_begins(
     """Its own deadline leaves the last evaluation, the scores and all that comes after them."""
     timing = Timing(step=0.1, evaluation=0.2, scoring=6, finishing=5)
     stopped_clock(monkeypatch, timing)
-    short = fit_into(setup, TimeLimit(2, 990.0), Notes())
+    short, _ = fit_into(setup, TimeLimit(2, 990.0), Notes())
     assert short.deadline == pytest.approx(990 + 120 - 5 - 6 - 0.2)
-    again = fit_into(replace(setup, decisions=short.decisions), TimeLimit(2, 990.0), Notes())
+    again, _ = fit_into(replace(setup, decisions=short.decisions), TimeLimit(2, 990.0), Notes())
     assert again.deadline < 990 + 120 - 20, "a resumed run times nothing anew"
     assert again.scored_rows() == short.scored_rows()
 
@@ -118,13 +118,13 @@ def test_few_evaluations_rather_than_small_ones(
 ) -> None:
     """All rows in each as long as five fit; fewer rows before there are fewer than five."""
     stopped_clock(monkeypatch, Timing(step=0.1, evaluation=0.8))
-    short = fit_into(setup, TimeLimit(2, 1000.0), Notes())
+    short, _ = fit_into(setup, TimeLimit(2, 1000.0), Notes())
     assert short.decisions.eval_rows is None
     assert short.eval_every > 20
     assert short.decisions.eval_every is not None
     assert "more evaluations would take over 5%" in short.decisions.eval_every.reason
     stopped_clock(monkeypatch, Timing(step=0.1, evaluation=3.0))
-    short = fit_into(setup, TimeLimit(2, 1000.0), Notes())
+    short, _ = fit_into(setup, TimeLimit(2, 1000.0), Notes())
     assert 20 < len(short.eval_subset.targets) < len(setup.eval_subset.targets)
     assert math.ceil(short.schedule.total / short.eval_every) in (3, 4)
 
@@ -141,7 +141,7 @@ def test_a_cross_validation_shares_the_time(bert: Path, monkeypatch: pytest.Monk
     """Five trainings, of the parts and of all rows, each as long; every row is scored anyhow."""
     stopped_clock(monkeypatch, Timing(step=0.1, evaluation=0.0, scoring=15, finishing=5))
     alone, parted = (
-        fit_into(toy_job(bert, *LONG, f"train.folds={folds}"), TimeLimit(2, 1000.0), Notes())
+        fit_into(toy_job(bert, *LONG, f"train.folds={folds}"), TimeLimit(2, 1000.0), Notes())[0]
         for folds in (0, 4)
     )
     assert alone.schedule.total * 0.1 == pytest.approx(100 * 0.9, rel=0.02)
@@ -157,7 +157,7 @@ def test_what_is_scored_by_trainings_like_it_is_not_cut(
 ) -> None:
     """The scores would be those of longer ones."""
     setup = toy_job(bert, f"train.folds={folds}", "optim.objective=contrastive")
-    assert fit_into(setup, TimeLimit(2, 1000.0), Notes()).deadline == ends
+    assert fit_into(setup, TimeLimit(2, 1000.0), Notes())[0].deadline == ends
 
 
 @pytest.mark.parametrize(
@@ -170,10 +170,10 @@ def test_trainings_before_a_solved_head_share_the_time(
     stopped_clock(monkeypatch, Timing(step=step, evaluation=0.0, finishing=20))
     setup = toy_job(bert, "train.folds=4", "optim.objective=contrastive")
     said = Notes()
-    short = fit_into(setup, TimeLimit(2, 1000.0), said)
+    short, _ = fit_into(setup, TimeLimit(2, 1000.0), said)
     assert short.schedule.total == fits
     assert says in (said.warned if fits == 1 else said.said)[-1]
-    again = fit_into(replace(setup, decisions=short.decisions), TimeLimit(2, 1.0), Notes())
+    again, _ = fit_into(replace(setup, decisions=short.decisions), TimeLimit(2, 1.0), Notes())
     assert again.schedule == short.schedule
 
 
@@ -181,7 +181,7 @@ def test_the_sample_is_stratified(bert: Path, monkeypatch: pytest.MonkeyPatch) -
     """The shares of the labels, the order of the rows, each time the same; said aloud."""
     stopped_clock(monkeypatch, Timing(step=0.1, evaluation=0.1, scoring=60))
     said, setup = Notes(), toy_job(bert, *LONG, rows=1200)
-    short = fit_into(setup, TimeLimit(2, 1000.0), said)
+    short, _ = fit_into(setup, TimeLimit(2, 1000.0), said)
     rows = short.scored_rows()
     assert rows == sorted(set(rows))
     assert 80 <= len(rows) <= 100
@@ -265,7 +265,7 @@ def timed_job(bert: Path, monkeypatch: pytest.MonkeyPatch, *, rehearsed: float) 
     setup = toy_job(bert, "train.minutes=1", "optim.epochs=500", "optim.warmup_steps=4", rows=100)
     timing = Timing(step=rehearsed, evaluation=0.0, finishing=5.0)
     monkeypatch.setattr(time_budget, "rehearse", lambda _: timing)
-    return fit_into(setup, TimeLimit(1, 1000.0), Notes())
+    return fit_into(setup, TimeLimit(1, 1000.0), Notes())[0]
 
 
 @pytest.mark.parametrize("rehearsed", [0.7, 1.0, 2.0, 4.0])

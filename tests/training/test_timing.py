@@ -38,7 +38,7 @@ def fitted(
     """The setup after fitting, at a timing of one second a step."""
     progress = Notes()
     monkeypatch.setattr(time_budget, "rehearse", lambda _: found or Timing(1.0, 0.0))
-    return fit_into(setup, limit(minutes), progress), progress
+    return fit_into(setup, limit(minutes), progress)[0], progress
 
 
 @pytest.mark.parametrize("every", [1, 7, 200])
@@ -89,7 +89,7 @@ def test_states_that_are_read_once_are_not_kept(
         lambda j: Timing(1.0, 0.0, timings[j.decisions.prefix_cache.value]),
     )
     assert setup.decisions.prefix_cache == Decision("on", ANY)
-    short = fit_into(setup, limit((2 + seconds) / 60 / 0.9), Notes())
+    short, _ = fit_into(setup, limit((2 + seconds) / 60 / 0.9), Notes())
     assert short.decisions.prefix_cache == Decision(kept, ANY)
     assert short.schedule.total == int(seconds + (2 if kept == "off" else 0))
 

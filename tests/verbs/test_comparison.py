@@ -16,7 +16,7 @@ from tests.fixtures import Encoders
 from tests.toy_setups import Notes
 from tests.toys import toy_rows
 from tightfit import Comparison, TrainResult
-from tightfit.config import settings_of
+from tightfit.config import load_config
 from tightfit.errors import BudgetError, Interrupted, ProofError, SettingsError, UsageError
 from tightfit.experiments.cells import BASELINES, RECIPES, Row, configs_of
 from tightfit.metrics.interval import Interval
@@ -84,7 +84,7 @@ def test_what_is_for_lora_stays_with_lora() -> None:
     """Where the others have no matrices, it is neither a contradiction nor in their fingerprint."""
     words = ["budget.allocation=importance", "adapters.init=eva", "optim.lora_plus=4"]
     for cell in RECIPES:
-        config = settings_of(cell.recipe, [*words, *cell.settings])
+        config = load_config(cell.recipe, [*words, *cell.settings])
         assert (config.budget.allocation == "importance") == (cell.name == "tight")
         of_lora = cell.name in ("tight", "paper")
         assert (config.adapters.init, config.optim.lora_plus) == (
@@ -96,7 +96,7 @@ def test_what_is_for_lora_stays_with_lora() -> None:
 def test_few_rows_are_shared_out_alike(folds: object) -> None:
     """Where none is held out, each cell is cross-validated, the published recipe too."""
     given = {"train.folds": folds}
-    found = configs_of(RECIPES, given, settings_of("tight", given))
+    found = configs_of(RECIPES, given, load_config("tight", given))
     assert {config.train.folds for config in found.values()} == {None if folds == "auto" else 3}
 
 

@@ -26,7 +26,6 @@ from tightfit.config.loading import (
     recipe_about,
     recipe_names,
     setting_names,
-    settings_of,
     typed,
     with_reading,
 )

@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 from tightfit.config.decisions import Decisions, decisions_of_format_1
@@ -35,17 +34,13 @@ Settings: TypeAlias = "Sequence[str] | Mapping[str, object]"
 """Values for dotted names: assignments such as ``optim.lr=1e-4``, or a mapping of typed values."""
 
 
-def load_config(
-    recipe: str = DEFAULT_RECIPE,
-    settings: Settings = (),
-    named: Mapping[str, object] = MappingProxyType({}),
-) -> Config:
+def load_config(recipe: str = DEFAULT_RECIPE, settings: Settings = (), **options: object) -> Config:
     """Settings of a recipe with others on top, in order; later ones win.
 
     Args:
         recipe: one of :func:`recipe_names`, or a TOML file such as a run's ``config.toml``.
         settings: assignments as the command line takes them, or typed values by dotted name.
-        named: typed values by dotted name, such as those that have an option of their own.
+        options: values for the settings in :data:`OPTIONS`; those that are None are left out.
 
     Raises:
         SettingsError: with every mistake, and the nearest valid name for an unknown key.
@@ -53,7 +48,7 @@ def load_config(
     values = _resolved(recipe)
     assigned = settings.items() if isinstance(settings, Mapping) else map(_parsed, settings)
     mistakes = []
-    for name, value in (*assigned, *named.items()):
+    for name, value in (*assigned, *named_values(options).items()):
         fault = value if isinstance(value, _Mistake) else _assign(values, name, value)
         mistakes += [fault] if fault else []
     return build_config(values, mistakes)
@@ -69,20 +64,6 @@ OPTIONS = {
     "label_column": "data.label_column",
 }
 """The settings that have an option of their own."""
-
-
-def settings_of(recipe: str = DEFAULT_RECIPE, settings: Settings = (), **options: object) -> Config:
-    """Settings of a recipe, with others on top, then the options that are not None.
-
-    Args:
-        recipe: where the settings start from.
-        settings: typed values by dotted name, or assignments such as ``optim.lr=1e-4``.
-        options: values for the settings in :data:`OPTIONS`.
-
-    Raises:
-        SettingsError: with every mistake.
-    """
-    return load_config(recipe, settings, named_values(options))
 
 
 def named_values(options: Mapping[str, object]) -> dict[str, object]:

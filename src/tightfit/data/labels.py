@@ -210,14 +210,6 @@ def own_classes(table: Table) -> LabelSet:
     return LabelSet(tuple(map(str, present)), tuple(present))
 
 
-def class_counts(ids: Sequence[int], classes: int) -> list[int]:
-    """How many rows each of the ``classes`` has."""
-    counts = [0] * classes
-    for index in ids:
-        counts[index] += 1
-    return counts
-
-
 def _is_list(value: object, kind: type | UnionType) -> bool:
     return isinstance(value, list) and all(isinstance(item, kind) for item in value)
 

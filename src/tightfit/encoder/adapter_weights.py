@@ -180,7 +180,7 @@ def _from_peft(config: Mapping[str, Any], found: Mapping[str, Stored]) -> Adapte
     for name, tensor in found.items():
         if UNTOUCHED in name or name in SHARED:
             continue
-        plain = _plain(name)
+        plain = plain_name(name)
         if match := _PART.fullmatch(plain):
             parts.setdefault(match["layer"], {})[match["kind"]] = tensor.floats
         elif re.search(r"lora_|vera_|ia3_", plain):
@@ -194,7 +194,8 @@ def _from_peft(config: Mapping[str, Any], found: Mapping[str, Stored]) -> Adapte
     return AdapterWeights(changes, whole, replicated)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A tensor's name in the base model, or below one of its layers."""
     parts = name.removeprefix(PEFT_PREFIX).split(".")
     return ".".join(part for part in parts if part not in WRAPPERS)
 

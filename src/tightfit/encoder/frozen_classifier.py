@@ -150,7 +150,7 @@ class FrozenClassifier:
         return _torch_side().TorchForward(self.network, padded_tokens=self.padded_tokens, **more)
 
 
-def open_encoder(folder: Path, *, padded_tokens: int | None = None) -> FrozenClassifier:
+def open_encoder(folder: Path) -> FrozenClassifier:
     """The encoder alone: its "logits" are the means of each text's states, (N, H).
 
     Raises:
@@ -159,7 +159,7 @@ def open_encoder(folder: Path, *, padded_tokens: int | None = None) -> FrozenCla
     """
     encoder = FrozenEncoder.of(folder)
     tokenizer = TextTokenizer.shared(folder)
-    bare = FrozenClassifier(encoder, AdapterWeights(), tokenizer, padded_tokens)
+    bare = FrozenClassifier(encoder, AdapterWeights(), tokenizer)
     vars(bare)["network"] = replace(bare_network(encoder), head=())
     return bare
 

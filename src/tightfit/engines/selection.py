@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.on_torch import Engine, all_logits
@@ -21,7 +20,7 @@ from tightfit.engines.parity import (
     loss_of,
     parity_of,
 )
-from tightfit.errors import ArtefactError, MissingExtraError, ProofError, SettingsError
+from tightfit.errors import MissingExtraError, ProofError, SettingsError
 from tightfit.metrics.calibration import Scale
 from tightfit.tasks import Task
 
@@ -70,21 +69,6 @@ class Choice:
     def of(self, name: str) -> Measured:
         """What the engine of this name did."""
         return next(each for each in self.measured if each.name == name)
-
-    @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> Choice:
-        """The choice in what ``derived/`` keeps of one.
-
-        Raises:
-            ArtefactError: it is something else.
-        """
-        try:
-            measured = tuple(Measured(**each) for each in saved["measured"])
-            found = cls(saved["name"], saved["rows"], measured)
-            found.of(found.name)
-        except (KeyError, TypeError, StopIteration) as error:
-            raise ArtefactError("the saved choice of an engine is damaged", seen=error) from error
-        return found
 
     def table(self) -> list[str]:
         """A line an engine, for people."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from tightfit.config import DEFAULT_RECIPE, settings_of
+from tightfit.config import DEFAULT_RECIPE, load_config
 from tightfit.data.sklearn_label_sets import dense
 from tightfit.data.sklearn_rows import labelled_rows
 from tightfit.data.table import Table
@@ -159,7 +159,7 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
             ValueError: they would, or there are others among them.
         """
         with as_scikit_learn():
-            declared = settings_of(self.recipe, dict(self.settings or {})).data.labels
+            declared = load_config(self.recipe, dict(self.settings or {})).data.labels
         own, values = table.label_names or (), table.label_values or ()
         alike = len(declared) == len(own) and not set(declared) & set(own)
         counted = values == tuple(range(len(own))) and type(values[0]) is int

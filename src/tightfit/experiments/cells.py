@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tightfit import storage
-from tightfit.config import Config, nearest_setting, setting_names, settings_of, typed
+from tightfit.config import Config, load_config, nearest_setting, setting_names, typed
 from tightfit.display import score_name, score_words
 from tightfit.errors import ArtefactError, SettingsError, UsageError, did_you_mean
 from tightfit.methods import METHODS
@@ -247,7 +247,7 @@ def configs_of(
         SettingsError: a cell has a mistake in them.
     """
     shared = {**given, **shared_settings(config)}
-    return {cell: settings_of(cell.recipe, {**shared, **typed(cell.settings)}) for cell in cells}
+    return {cell: load_config(cell.recipe, {**shared, **typed(cell.settings)}) for cell in cells}
 
 
 def chosen_names(only: Sequence[str], names: Sequence[str]) -> list[str]:

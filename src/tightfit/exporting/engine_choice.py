@@ -33,7 +33,7 @@ from tightfit.exporting.formats import GRAPH_FILE
 from tightfit.extras import available, ensure
 from tightfit.progress import Progress
 from tightfit.run import Run
-from tightfit.storage.files import machine_errors
+from tightfit.storage.files import machine_errors, parsed
 from tightfit.storage.whole import whole_folder
 from tightfit.training.precision import decide_precision
 
@@ -156,12 +156,13 @@ def _measured(bench: _Bench, asked: Asked) -> tuple[Choice, Engine]:
 
 def _kept(folder: storage.RunFolder, asked: Asked, bench: _Bench) -> Choice | None:
     """What was found before on as many rows, if the circumstances are the same."""
-    if not (folder.derived / f"{_name(asked)}.json").is_file():
+    path = folder.derived / f"{_name(asked)}.json"
+    if not path.is_file():
         return None
     saved = storage.read_derived(folder, _name(asked))
     if saved.get("circumstances") != bench.circumstances:
         return None
-    choice = Choice.from_json(saved["choice"])
+    choice = parsed(Choice, saved["choice"], path)
     # A verdict of a few rows must not bind a job of many.
     return choice if choice.rows >= len(bench.texts) else None
 

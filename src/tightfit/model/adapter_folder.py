@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from tightfit import storage
-from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, PEFT_PREFIX, UNTOUCHED
+from tightfit.encoder.adapter_weights import (
+    ADAPTER_CONFIG,
+    ADAPTER_FILE,
+    PEFT_PREFIX,
+    UNTOUCHED,
+    plain_name,
+)
 from tightfit.encoder.tensors import DTYPES, Stored, map_tensors
 from tightfit.errors import ArtefactError, ModelError
 
@@ -27,9 +33,6 @@ PICKLED = "adapter_model.bin"
 
 _FACTOR = re.compile(r"(.+)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)*")
 """Layer and letter; some files put the adapter's name between these and ``weight`` or ``bias``."""
-
-_WRAPPERS = ("modules_to_save", "default")
-"""Parts of names that tell how PEFT wrapped a module, not which."""
 
 
 _LFS_POINTER = b"version https://git-lfs"
@@ -70,7 +73,7 @@ def read_contents(path: Path) -> Contents:
     numbers, factors, others = 0, [], []
     with _opened(path) as file:
         # With bias="all" PEFT writes the head's bias three times over; it trained once.
-        names = {_plain(name): name for name in file.shapes if UNTOUCHED not in name}
+        names = {plain_name(name): name for name in file.shapes if UNTOUCHED not in name}
         constants = tuple(_constant_layers(file, names))
         for plain, name in names.items():
             if plain.rpartition(".")[0] not in constants:
@@ -164,12 +167,6 @@ def _constant_layers(file: _File, names: Mapping[str, str]) -> Iterator[str]:
             like = np.ones_like(weight) if weight.ndim < 2 else np.eye(*weight.shape)
             if min(weight.shape) > 1 and bool((weight == weight.flat[0] * like).all()):
                 yield layer
-
-
-def _plain(name: str) -> str:
-    """A tensor's name in the base model, or below one of its layers."""
-    parts = name.removeprefix(PEFT_PREFIX).split(".")
-    return ".".join(part for part in parts if part not in _WRAPPERS)
 
 
 def read_adapter_config(folder: Path) -> Mapping[str, Any]:

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from tightfit.digests import file_sha256
 from tightfit.errors import ArtefactError
 from tightfit.storage.files import (
     TEMPORARY_SUFFIX,
-    damaged,
     machine_errors,
+    parsed,
     read_digested,
     write_digested,
 )
@@ -122,10 +122,7 @@ def read_manifest(folder: RunFolder) -> Manifest:
             allowed=" or ".join(map(str, READABLE)),
             next_step="open it with the version that stands in its manifest.json",
         )
-    try:
-        return Manifest.model_validate(value)
-    except ValidationError as error:
-        raise damaged(folder.manifest, f"{error.error_count()} faulty entries") from error
+    return parsed(Manifest, value, folder.manifest)
 
 
 def make_folder(path: Path) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
-from tightfit.errors import ArtefactError, UsageError
+from tightfit.errors import UsageError
 from tightfit.metrics.conformal import Reach, fit_reach
 from tightfit.storage import RunFolder, read_derived
 from tightfit.storage.files import parsed
@@ -28,6 +29,8 @@ DERIVED_NAME = "calibration"
 INTERVALS_NAME = "intervals"
 """That of how far the intervals of ratings reach."""
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
 NOT_KEPT = "would be the best temperature here, but not for rows that it was not fitted on"
 
 LEVELS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -41,7 +44,7 @@ class Calibration:
     Both are measured on the rows that it was fitted on; one number can hardly overfit them.
     """
 
-    temperature: Scale
+    temperature: Positive | tuple[Positive, ...]
     """One, or one of each label."""
     rows: int
     log_loss_before: float
@@ -54,25 +57,6 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         """What ``derived/calibration.json`` keeps."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> Calibration:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            ArtefactError: it is something else.
-        """
-        try:
-            given = saved["temperature"]
-            scales = tuple(given) if isinstance(given, list) else (given,)
-            found = cls(**{**saved, "temperature": scales if isinstance(given, list) else given})
-            if all(0 < scale < float("inf") for scale in scales):
-                return found
-        except (TypeError, KeyError) as error:
-            raise ArtefactError("the saved calibration is damaged", seen=error) from error
-        raise ArtefactError(
-            "the saved calibration is damaged", seen=f"temperature {found.temperature}"
-        )
 
 
 def scale_words(scale: Scale) -> str:
@@ -118,8 +102,9 @@ def calibration_of(folder: RunFolder, task: Task, rows: Kept) -> Calibration | N
     Raises:
         ArtefactError: what is on record is damaged.
     """
-    if (folder.derived / f"{DERIVED_NAME}.json").is_file():
-        return Calibration.from_json(read_derived(folder, DERIVED_NAME))
+    path = folder.derived / f"{DERIVED_NAME}.json"
+    if path.is_file():
+        return parsed(Calibration, read_derived(folder, DERIVED_NAME), path)
     found = rows() if task.calibrates else None
     return None if found is None else calibrate(found)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tightfit.data.labels import LabelSet, class_counts
+from tightfit.data.labels import LabelSet
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
 from tightfit.metrics.thresholds import answers_at
@@ -103,7 +103,8 @@ class SingleLabel(Task):
 
     def counts(self, targets_N: NDArray[np.int64]) -> dict[str, int]:
         """Rows of each label, by name."""
-        return dict(zip(self.names, class_counts(targets_N.tolist(), self.outputs), strict=True))
+        counts_K = np.bincount(targets_N, minlength=self.outputs)
+        return dict(zip(self.names, counts_K.tolist(), strict=True))
 
     def words(self, targets_N: NDArray[np.int64]) -> list[str]:
         """The name of each label."""

@@ -14,9 +14,9 @@ from tightfit.config import (
     OPTIONS,
     Config,
     Settings,
+    load_config,
     nearest_setting,
     setting_names,
-    settings_of,
 )
 from tightfit.data.sources import Columns, check_source
 from tightfit.errors import SettingsError, did_you_mean
@@ -100,7 +100,7 @@ class TrainRequest:
         """
         check_options(options)
         named = {name: value for name, value in options.items() if name in OPTIONS}
-        config = settings_of(
+        config = load_config(
             options.get("recipe", DEFAULT_RECIPE), options.get("settings", ()), **named
         )
         started = options.get("started")

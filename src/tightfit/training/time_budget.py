@@ -158,19 +158,17 @@ class _Fit:
         return self.timing.steps_in(self.seconds, self.setup.eval_every)
 
 
-def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> Setup:
+def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setup, Timing | None]:
     """The setup with a schedule that ends in time: fewer steps, and so fewer rows, where need be.
 
     What is decided goes on record, so that a resumed run keeps to the schedule it began with.
 
     What is read and loaded by now is not thrown away: where no step fits, one is taken, and the
     better of it and the head's start is kept.
+
+    Returns:
+        It, and what was measured for it; None where nothing was.
     """
-    return timed_into(setup, limit, progress)[0]
-
-
-def timed_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setup, Timing | None]:
-    """The same, and what was measured for it; None where nothing was."""
     if setup.solves and setup.dataset.folds is None:
         # Its few steps are worth more than what could be saved on them.
         return replace(setup, deadline=limit.deadline), None

@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from tightfit.budget.parameter_plan import Plan
 from tightfit.progress import Progress
 from tightfit.training.prepare import prepare
-from tightfit.training.time_budget import TimeLimit, timed_into, trainings
+from tightfit.training.time_budget import TimeLimit, fit_into, trainings
 from tightfit.training.timing import rehearse
 from tightfit.verbs.chosen import choose_plan
 from tightfit.verbs.origin import ReadRequest
@@ -56,7 +56,7 @@ def forecast(read: ReadRequest, progress: Progress) -> Forecast:
     timing = None
     if config.train.minutes is not None:
         limit = TimeLimit(config.train.minutes, request.started)
-        setup, timing = timed_into(setup, limit, progress)
+        setup, timing = fit_into(setup, limit, progress)
     prepared = time.monotonic() - request.started
     if timing is None:  # else it is what the schedule was cut by, which another would contradict
         with progress.work("timing a few steps"):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
-from tightfit.config import DEFAULT_RECIPE, Settings, settings_of
+from tightfit.config import DEFAULT_RECIPE, Settings, load_config
 from tightfit.errors import UsageError
 from tightfit.model.candidates import planned_name
 from tightfit.model.locate import shapes_by_name
@@ -38,7 +38,7 @@ def plan(
         SettingsError: the settings are mistaken.
         UsageError: there are fewer than two labels.
     """
-    config = settings_of(recipe, settings, model=model, budget=budget)
+    config = load_config(recipe, settings, model=model, budget=budget)
     name = planned_name(config.model)
     outputs = 1 if config.data.task == "rating" else labels
     if config.data.task != "rating" and labels < 2:

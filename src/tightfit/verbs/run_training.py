@@ -123,7 +123,7 @@ def _begin(
         with progress.work("side head"):  # now, so that a time limit knows what is left
             _ = setup.side.head
     if limit is not None:
-        setup = fit_into(setup, limit, progress)
+        setup, _ = fit_into(setup, limit, progress)
         set_seed(config.seed)
     if tried(setup):
         setup = choose_frugally(setup, progress)

@@ -28,7 +28,7 @@ from tightfit.data.checks.near import Match
 from tightfit.data.checks.repeats import alike_rows, contradictory_rows, repeated_rows, text_key
 from tightfit.data.checks.spelling import likely_meant
 from tightfit.data.checks.suspects import find_suspects, judgeable_rows
-from tightfit.data.labels import class_counts, own_classes
+from tightfit.data.labels import own_classes
 from tightfit.data.table import Table
 from tightfit.data.text_pair import TextPair
 from tightfit.extras import ensure
@@ -136,8 +136,8 @@ class _Rows:
             return {}
         if self.labels is not None:
             return dict(sorted(Counter(label for own in self.labels for label in own).items()))
-        counts = class_counts(self.ids or [], len(self.names))
-        return dict(zip(self.names, counts, strict=True))
+        counts = Counter(self.ids)
+        return {name: counts[i] for i, name in enumerate(self.names)}
 
     def repeats(self) -> dict[Kind, Finding]:
         labels = self.ids or [0] * len(self.texts)

@@ -45,9 +45,7 @@ class Suspect:
     """Probability of that class, out of fold."""
 
 
-def find_suspects(
-    texts: Sequence[str], label_ids: Sequence[int], *, seed: int = 0
-) -> list[Suspect]:
+def find_suspects(texts: Sequence[str], label_ids: Sequence[int]) -> list[Suspect]:
     """Rows whose label is likely wrong, the most suspect first.
 
     Nothing can be learnt of texts without a word, or of classes with fewer rows than ``FOLDS``:
@@ -56,7 +54,6 @@ def find_suspects(
     Args:
         texts: no two of them the same, since a copy in another fold would give the label away.
         label_ids: class id of each text.
-        seed: of the folds.
 
     Raises:
         MissingExtraError: ``cleanlab`` is not installed.
@@ -66,7 +63,7 @@ def find_suspects(
     if not rows_B.size:
         return []
     classes_K, labels_B = np.unique(np.asarray(label_ids)[rows_B], return_inverse=True)
-    probabilities_BK = _out_of_fold([texts[row] for row in rows_B], labels_B, seed)
+    probabilities_BK = _out_of_fold([texts[row] for row in rows_B], labels_B)
     # Both of the paper's ways to prune must agree: the more precise choice.
     worst = cleanlab.find_label_issues(
         labels_B,
@@ -94,15 +91,13 @@ def judgeable_rows(texts: Sequence[str], label_ids: Sequence[int]) -> NDArray[np
 
 
 @one_blas_thread()
-def _out_of_fold(
-    texts: Sequence[str], labels_B: NDArray[np.int64], seed: int
-) -> NDArray[np.float64]:
+def _out_of_fold(texts: Sequence[str], labels_B: NDArray[np.int64]) -> NDArray[np.float64]:
     """Probabilities of each class for each row, by models that did not see the row."""
     model = make_pipeline(
         TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD.pattern, dtype=np.float32),
         LogisticRegression(max_iter=MOST_ROUNDS),
     )
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     return np.asarray(
         cross_val_predict(model, texts, labels_B, cv=folds, method="predict_proba"),
         dtype=np.float64,

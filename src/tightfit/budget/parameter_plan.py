@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Self
+
+from pydantic import TypeAdapter, ValidationError
 
 from tightfit.budget.budget_errors import over_budget
-from tightfit.budget.parts import HeadLayer, LayerPlan, SidePlan, SideReads, VectorPlan
-from tightfit.errors import ArtefactError, SettingsError, TightfitError, UsageError
+from tightfit.budget.parts import HeadLayer, LayerPlan, SidePlan, VectorPlan
+from tightfit.config.settings_model import explained
+from tightfit.errors import ArtefactError, SettingsError, UsageError
 from tightfit.families import Pooling
 from tightfit.families.bert import BERT
-from tightfit.methods import HEAD_ONLY, KINDS, METHODS, PLAIN, AdapterKind, Method
-
-T = TypeVar("T")
+from tightfit.methods import HEAD_ONLY, METHODS, PLAIN, Method
 
 
 @dataclass(frozen=True)
@@ -171,9 +173,14 @@ class Plan:
             ArtefactError: something is missing, of the wrong type, over the cap, or a sum differs.
         """
         try:
-            plan = cls._parse(value)
-        except (KeyError, TypeError, TightfitError) as error:
+            buckets, reads = value.get("side_buckets"), value.get("side_reads", "characters")
+            side = {"buckets": buckets, "labels": value.get("num_labels"), "reads": reads}
+            fields = {**value, "side": None if buckets is None else side}
+            plan = TypeAdapter(cls).validate_json(json.dumps(fields), strict=True)
+        except (KeyError, AttributeError) as error:  # no such method or kind, or no object
             raise _damaged(f"{type(error).__name__}: {error}") from error
+        except ValidationError as error:
+            raise _damaged("; ".join(map(explained, error.errors()))) from error
         # The sums are in the file for other readers; one that was edited must not be believed.
         again = plan.to_json()
         for key in {**again, **value}:
@@ -181,37 +188,6 @@ class Plan:
             if told != due:
                 raise _damaged(f"{key} is {told} and should be {due}")
         return plan
-
-    @classmethod
-    def _parse(cls, value: Mapping[str, Any]) -> Self:
-        budget = value["budget"]
-        if value["method"] not in METHODS:
-            raise TypeError(f"method {value['method']!r}")
-        return cls(
-            model=_typed(value["model"], str),
-            num_labels=_typed(value["num_labels"], int),
-            budget=None if budget is None else _typed(budget, int),
-            method=value["method"],
-            layers=tuple(map(_layer_from_json, value["layers"])),
-            head_layers=tuple(map(_head_layer_from_json, value["head_layers"])),
-            head_modules=_names(value["head_modules"]),
-            everything=_typed(value["everything"], int),
-            frozen_constants=_names(value["frozen_constants"]),
-            why=_typed(value["why"], str),
-            vectors=tuple(
-                VectorPlan(_typed(vector["name"], str), _typed(vector["parameters"], int))
-                for vector in value.get("vectors", [])
-            ),
-            mean_block=_names(value.get("mean_block", [])),
-            side=_side_from_json(value) if "side_buckets" in value else None,
-        )
-
-
-def _side_from_json(value: Mapping[str, Any]) -> SidePlan:
-    reads = value.get("side_reads", "characters")
-    if reads not in get_args(SideReads):
-        raise TypeError(f"side_reads {reads!r}")
-    return SidePlan(_typed(value["side_buckets"], int), value["num_labels"], reads)
 
 
 def _names_where(has: Callable[[Method], object]) -> str:
@@ -231,43 +207,6 @@ def _layer_to_json(layer: LayerPlan) -> dict[str, Any]:
         # Plans of older runs have no such entry, and stay valid.
         **({"kind": layer.kind.name} if layer.kind != PLAIN else {}),
     }
-
-
-def _layer_from_json(value: Mapping[str, Any]) -> LayerPlan:
-    return LayerPlan(
-        name=_typed(value["name"], str),
-        rank=_typed(value["rank"], int),
-        in_features=_typed(value["in"], int),
-        out_features=_typed(value["out"], int),
-        roles=_names(value["roles"]),
-        kind=_kind(value.get("kind", PLAIN.name)),
-    )
-
-
-def _head_layer_from_json(value: Mapping[str, Any]) -> HeadLayer:
-    rank = value.get("rank")
-    return HeadLayer(
-        _typed(value["name"], str),
-        _typed(value["parameters"], int),
-        None if rank is None else _typed(rank, int),
-    )
-
-
-def _kind(value: Any) -> AdapterKind:
-    if value not in KINDS:
-        raise TypeError(f"an adapter of kind {value!r}")
-    return KINDS[value]
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return tuple(_typed(name, str) for name in _typed(value, list))
-
-
-def _typed(value: Any, kind: type[T]) -> T:
-    """The value, if it is of exactly this type: JSON's true is no number here."""
-    if type(value) is not kind:
-        raise TypeError(f"{value!r} where {kind.__name__} belongs")
-    return value
 
 
 def _damaged(seen: str) -> ArtefactError:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, PlainValidator
 
 from tightfit.budget.shapes import LinearShape
 from tightfit.errors import SettingsError
-from tightfit.methods import PLAIN, AdapterKind
+from tightfit.methods import KINDS, PLAIN, AdapterKind
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,11 @@ class LayerPlan:
     name: str
     """Dotted path of the frozen layer."""
     rank: int
-    in_features: int
-    out_features: int
+    in_features: Annotated[int, Field(validation_alias="in")]
+    out_features: Annotated[int, Field(validation_alias="out")]
     roles: tuple[str, ...] = ()
     """What the layer does; several mean that the model fuses them, and the price is for all."""
-    kind: AdapterKind = PLAIN
+    kind: Annotated[AdapterKind, PlainValidator(KINDS.__getitem__)] = PLAIN
 
     def __post_init__(self) -> None:
         largest = self.kind.largest_rank(self.in_features, self.out_features)

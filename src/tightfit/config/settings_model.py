@@ -135,7 +135,7 @@ def build_config(values: Mapping[str, Any], mistakes: list[str]) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        mistakes = [*mistakes, *map(_explain, error.errors())]
+        mistakes = [*mistakes, *map(explained, error.errors())]
     if mistakes:
         raise SettingsError(
             "the settings have "
@@ -146,8 +146,8 @@ def build_config(values: Mapping[str, Any], mistakes: list[str]) -> Config:
     return config
 
 
-def _explain(error: Any) -> str:
-    """One line for one finding of pydantic: where, what, and the value seen."""
+def explained(error: Any) -> str:
+    """One line for one finding of pydantic: where, the value seen, and what is due."""
     where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
     message = error["msg"].removeprefix("Value error, ")
     return f"{where} = {error['input']!r}: {message}" if where else message

@@ -246,7 +246,7 @@ def _quotes(sample: str, delimiter: str, form: TextForm, *, whole: bool) -> Quot
     for quotes in others:
         rows, broken = _rows(sample, Dialect(delimiter, quotes), whole=whole)
         even = rows and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
-        marked = quotes == "none" and any(_is_quoted(cell) for row in rows for cell in row)
+        marked = quotes == "none" and any(_QUOTED.fullmatch(cell) for row in rows for cell in row)
         if even and broken is None and not marked and (quotes == "none" or '\\"' in sample):
             return quotes
     return "double"
@@ -285,10 +285,6 @@ def _lines(cell: str) -> list[str]:
 
 def _wrapped(cells: Sequence[str], mark: str) -> bool:
     return all(len(cell) > 1 and cell[0] == cell[-1] == mark for cell in cells)
-
-
-def _is_quoted(cell: str) -> bool:
-    return _QUOTED.fullmatch(cell) is not None
 
 
 def _width(header: Sequence[str], below: Sequence[Sequence[str]]) -> int:

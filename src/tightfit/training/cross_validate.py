@@ -32,7 +32,8 @@ def cross_validate(setup: Setup, progress: Progress) -> Setup:
     parts_N = setup.validation.parts_N
     assert parts_N is not None
     start = setup.classifier.state()
-    trained_NK, start_NK = (_empty(setup) for _ in range(2))
+    shape = len(parts_N), setup.classifier.task.outputs
+    trained_NK, start_NK = (np.empty(shape, np.float32) for _ in range(2))
     parts = np.unique(parts_N).tolist()
     with progress.track("cross-validation", len(parts)) as bar:
         for part in parts:
@@ -67,10 +68,6 @@ class _StartLogits(Callback):
 def _held_logits(setup: Setup) -> NDArray[np.float32]:
     tokens, batch = setup.validation.tokens, setup.config.train.eval_batch
     return predict_logits(setup.classifier, tokens, batch=batch)
-
-
-def _empty(setup: Setup) -> NDArray[np.float32]:
-    return np.empty((len(setup.validation.targets), setup.classifier.task.outputs), np.float32)
 
 
 def _without(setup: Setup, part: int) -> Setup:

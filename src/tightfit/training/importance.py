@@ -112,7 +112,7 @@ def layer_gains(
 ) -> dict[str, list[float]]:
     """By layer, the squared singular values of the loss's gradient, largest first."""
     model = base_model(setup.classifier.module)
-    weights = {layer.name: _weight(model, layer.name) for layer in layers}
+    weights = {x.name: model.get_parameter(f"{x.name}.weight") for x in layers}
     for weight in weights.values():
         weight.requires_grad_(True)
     setup.classifier.module.eval()
@@ -131,10 +131,6 @@ def layer_gains(
         weight.requires_grad_(False)
         weight.grad = None
     return gains
-
-
-def _weight(model: nn.Module, name: str) -> nn.Parameter:
-    return model.get_parameter(f"{name}.weight")
 
 
 def _squares(weight_OI: nn.Parameter) -> list[float]:

@@ -314,14 +314,12 @@ class Loop:
         """Where half precision was in use, this step and all that follow are computed in fp32."""
         if self.state.setup.precision.format == "fp32":
             return False
-        self._to_fp32(f"{self.state.setup.precision.format} gave no finite gradient at step {step}")
+        reason = f"{self.state.setup.precision.format} gave no finite gradient at step {step}"
+        self.state.setup = in_fp32(self.state.setup, reason)
         self._progress.warn(f"{self.state.setup.precision.reason}; from this step on it is fp32")
         self._gradients.discard()
         self._gradients.of_step(batches)
         return self._clip()
-
-    def _to_fp32(self, reason: str) -> None:
-        self.state.setup = in_fp32(self.state.setup, reason)
 
     def _snapshot(self) -> Checkpoint:
         """All that is needed to go on from this step."""
@@ -352,7 +350,7 @@ class Loop:
         state, saved = self.state, checkpoint.state
         form, reason = saved["precision"]
         if form != state.setup.precision.format:
-            self._to_fp32(reason)
+            state.setup = in_fp32(state.setup, reason)
         state.setup = replace(state.setup, most_rows=saved.get("most_rows"))
         state.setup = state.setup.within(saved.get("in_time"))
         state.setup.classifier.load_state(checkpoint.group("trainable"))

@@ -113,7 +113,8 @@ def prepare(
         if sentence:
             progress.say(sentence)
     order = epoch_order(config, setup.train.tokens.lengths, epoch=0)
-    return replace(setup, padding=_padding(setup, order))
+    passes = [part for rows in order for part in setup.parts(rows)]
+    return replace(setup, padding=padding_share(setup.train.tokens, passes))
 
 
 def _opened(
@@ -239,11 +240,6 @@ def _about(setup: Setup) -> Iterator[str]:
     prefix = decisions.prefix_cache
     if prefix is not None and setup.lean is not None and setup.lean.frozen_depth > 0:
         yield f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}"
-
-
-def _padding(setup: Setup, order: Sequence[Sequence[int]]) -> float:
-    """The share of padding in an epoch's forward passes."""
-    return padding_share(setup.train.tokens, [part for rows in order for part in setup.parts(rows)])
 
 
 def _few_steps(setup: Setup) -> Schedule:

@@ -83,8 +83,8 @@ def test_log_losses_of_rows_are_those_of_the_fitted_temperature() -> None:
 
 def test_bins_count_every_row_once() -> None:
     """Empty bins are left out; 0 and 1 belong to the outer bins."""
-    bins = reliability_bins([0.0, 0.1, 0.95, 1.0, 1.0], [0, 0, 1, 1, 0], bins=10)
-    assert [(one.low, one.high, one.rows) for one in bins] == [(0.0, 0.1, 2), (0.9, 1.0, 3)]
+    bins = reliability_bins([0.0, 1 / 15, 0.95, 1.0, 1.0], [0, 0, 1, 1, 0])
+    assert [(one.low, one.high, one.rows) for one in bins] == [(0, 1 / 15, 2), (14 / 15, 1, 3)]
     assert bins[1].accuracy == pytest.approx(2 / 3)
     assert bins[1].confidence == pytest.approx(2.95 / 3)
 

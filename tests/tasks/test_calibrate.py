@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,7 @@ def test_calibration_finds_the_temperature(tmp_path: Path) -> None:
     assert found.log_loss_after < found.log_loss_before
     assert found.reason is None
     folder = storage.RunFolder(tmp_path)
-    storage.write_derived(folder, "calibration", found.to_json())
+    storage.write_derived(folder, "calibration", asdict(found))
     assert calibration_of(folder, TASK, lambda: None) == found
 
 
@@ -161,7 +162,7 @@ def test_few_rows_leave_probabilities_as_they_are() -> None:
 @pytest.mark.parametrize("temperature", [0.0, [1.0, -1.0], None])
 def test_a_damaged_calibration_is_an_error(tmp_path: Path, temperature: object) -> None:
     """Dividing by it would make no probabilities."""
-    saved = {**calibrate(overconfident(60)).to_json(), "temperature": temperature}
+    saved = {**asdict(calibrate(overconfident(60))), "temperature": temperature}
     folder = storage.RunFolder(tmp_path)
     storage.write_derived(folder, "calibration", saved)
     with pytest.raises(ArtefactError, match=r"calibration\.json is damaged"):
@@ -216,7 +217,7 @@ def hot(finished: TrainResult, tmp_path: Path) -> Path:
     """A run whose calibration on record says 4."""
     copy = without_calibration(finished.run, tmp_path)
     found = calibrate(overconfident(60))
-    told = {**found.to_json(), "temperature": 4.0, "reason": None}
+    told = {**asdict(found), "temperature": 4.0, "reason": None}
     storage.write_derived(storage.RunFolder(copy), "calibration", told)
     return copy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -186,7 +187,7 @@ def test_validation_rows_and_calibration_there_and_back(tmp_path: Any) -> None:
     np.testing.assert_array_equal(again.logits_NK, logits_NK)
     found = calibrate(again)
     assert found.ece_after < found.ece_before
-    storage.write_derived(storage.RunFolder(tmp_path), "calibration", found.to_json())
+    storage.write_derived(storage.RunFolder(tmp_path), "calibration", asdict(found))
     assert calibration_of(storage.RunFolder(tmp_path), TASK, lambda: None) == found
 
 

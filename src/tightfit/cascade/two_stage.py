@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def choose_cascade(
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         "max_loss": max_loss,
         "confidence": confidence,
-        "chosen_on": found.to_json(),
+        "chosen_on": asdict(found),
         "share": found.answered / found.rows,
         "accuracy": {
             name: wilson(int(each_N.sum()), len(each_N)).to_json()

@@ -104,6 +104,13 @@ class Config(Section):
             (tree[section] if section else tree)[key] = value
         return build_config(tree, [])
 
+    def by_name(self) -> dict[str, Any]:
+        """Every value as JSON has it, under its dotted name."""
+        tree = self.model_dump(mode="json")
+        sections = {name: own for name, own in tree.items() if isinstance(own, dict)}
+        alone = {name: value for name, value in tree.items() if name not in sections}
+        return alone | {f"{k}.{name}": own[name] for k, own in sections.items() for name in own}
+
     def to_toml(self) -> str:
         """These settings as TOML; :func:`tightfit.config.from_toml` gives an equal object back."""
         return tomli_w.dumps(self.model_dump(mode="json"))

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -275,15 +276,10 @@ def chosen_names(only: Sequence[str], names: Sequence[str]) -> list[str]:
 
 def shared_settings(config: Config) -> dict[str, object]:
     """Values that give every recipe the rows and the seed of ``config``."""
-    return {
-        "seed": config.seed,
-        "model.name": config.model.name,
-        "model.prefix": config.model.prefix,
-        "data.validation_rows": config.data.validation_rows,
-        "data.stratify": config.data.stratify,
-        # Where rows are few the recipe tight holds none out, and paper some.
-        "train.folds": config.train.folds,
-    }
+    # Where rows are few the recipe tight has folds and holds none out, and paper some.
+    rows = ("data.validation_rows", "data.stratify", "train.folds")
+    names = ("seed", "model.name", "model.prefix", *rows)
+    return {name: attrgetter(name)(config) for name in names}
 
 
 def fingerprint(**parts: object) -> str:

@@ -6,7 +6,7 @@ Shapes: N rows.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,10 +44,6 @@ class Handover:
     won: int
     loss: float
     loss_bound: float
-
-    def to_json(self) -> dict[str, float]:
-        """Finite numbers under the names of the attributes."""
-        return asdict(self)
 
 
 def hand_over(

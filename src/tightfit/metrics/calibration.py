@@ -85,20 +85,18 @@ class Threshold:
     error_bound: float
 
 
-def reliability_bins(
-    confidences_B: ArrayLike, correct_B: ArrayLike, *, bins: int = BINS
-) -> tuple[ReliabilityBin, ...]:
+def reliability_bins(confidences_B: ArrayLike, correct_B: ArrayLike) -> tuple[ReliabilityBin, ...]:
     """The points of a reliability diagram: mean confidence and accuracy of each bin that has rows.
 
     The bins have equal widths and include their upper edge, as in Guo et al. 2017
     (arXiv:1706.04599), so that the numbers compare with published ones.
     """
     confidence_B, right_B = confidence_rows(confidences_B, correct_B)
-    bin_B = _bins(confidence_B, bins)
+    bin_B = _bins(confidence_B)
     return tuple(
         ReliabilityBin(
-            low=float(k / bins),
-            high=float((k + 1) / bins),
+            low=float(k / BINS),
+            high=float((k + 1) / BINS),
             rows=int((bin_B == k).sum()),
             confidence=float(confidence_B[bin_B == k].mean()),
             accuracy=float(right_B[bin_B == k].mean()),
@@ -107,8 +105,8 @@ def reliability_bins(
     )
 
 
-def _bins(confidence_B: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int64]:
-    return np.clip(np.ceil(confidence_B * bins).astype(int) - 1, 0, bins - 1)
+def _bins(confidence_B: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.clip(np.ceil(confidence_B * BINS).astype(int) - 1, 0, BINS - 1)
 
 
 def expected_calibration_error(

@@ -10,8 +10,7 @@ Shapes: N rows.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,10 +36,6 @@ class Reach:
     value: float | None
     rows: int
     coverage: Interval | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Finite numbers under the names of the attributes."""
-        return asdict(self)
 
 
 def conformal_reach(errors_N: ArrayLike) -> float | None:

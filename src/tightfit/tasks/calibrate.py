@@ -7,8 +7,8 @@ and never a label (Guo et al. 2017, arXiv:1706.04599). Who only reads one waits 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
@@ -53,10 +53,6 @@ class Calibration:
     ece_after: float
     reason: str | None = None
     """Why the temperature is 1, where none could be fitted or none would carry over."""
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``derived/calibration.json`` keeps."""
-        return asdict(self)
 
 
 def scale_words(scale: Scale) -> str:

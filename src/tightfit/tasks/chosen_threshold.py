@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,10 +47,6 @@ class ChosenThreshold:
         hits, own = int((own_N & given_N).sum()), int(own_N.sum())
         precision = wilson(hits, int(given_N.sum()))
         return cls(label, rows=own, recall=wilson(hits, own), precision=precision, **more)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers."""
-        return asdict(self)
 
     def verdict(self) -> str | None:
         """Whether the share that was asked for is reached on rows kept apart; None of a cost."""

@@ -204,11 +204,5 @@ def check_same_settings(asked: Config, began: Config) -> None:
 
 def _differing(one: Config, other: Config) -> dict[str, tuple[object, object]]:
     """Settings that are not alike, each with both values."""
-    now, was = (_flat(config.model_dump(mode="json")) for config in (one, other))
+    now, was = one.by_name(), other.by_name()
     return {name: (now[name], was[name]) for name in now if now[name] != was[name]}
-
-
-def _flat(tree: dict[str, Any]) -> dict[str, object]:
-    sections = {k: v for k, v in tree.items() if isinstance(v, dict)}
-    named = {f"{k}.{key}": value for k, v in sections.items() for key, value in v.items()}
-    return {**{k: v for k, v in tree.items() if k not in sections}, **named}

@@ -63,10 +63,9 @@ def _accelerator(config: Config, folder: Path) -> Accelerator:
     accelerator = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=str(folder))
     # Trackers take flat tables of plain values.
     settings = {
-        f"{section}.{key}": value if isinstance(value, int | float | str) else json.dumps(value)
-        for section, values in config.model_dump(mode="json").items()
-        if isinstance(values, dict)
-        for key, value in values.items()
+        name: value if isinstance(value, int | float | str) else json.dumps(value)
+        for name, value in config.by_name().items()
+        if "." in name
     }
     init = {"wandb": {"dir": str(folder)}} if tracker == "wandb" else {}
     accelerator.init_trackers(PROJECT, config=settings, init_kwargs=init)

@@ -127,7 +127,7 @@ class Evaluation(Shown):
         if self.coverage is not None:
             told["coverage"] = self.coverage.to_json()
         if self.thresholds or self.confusion_at:
-            told["thresholds"] = [each.to_json() for each in self.thresholds]
+            told["thresholds"] = [asdict(each) for each in self.thresholds]
             told["confusion_at_thresholds"] = [list(row) for row in self.confusion_at]
         return told
 
@@ -278,7 +278,7 @@ def _keep_thresholds(
     if before:
         words = ", ".join(f"{each.label} {each.threshold:.4f}" for each in before)
         progress.warn(f"this replaces what was kept before: {words}")
-    record = {"data": source, "thresholds": [each.to_json() for each in found]}
+    record = {"data": source, "thresholds": [asdict(each) for each in found]}
     storage.write_derived(run.folder, DERIVED_NAME, record)
 
 

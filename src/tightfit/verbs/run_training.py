@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -245,9 +245,9 @@ def _finish(
         continued = origin.compared(setup.dataset, validation_logits, length)
     validation_logits.write(folder.validation)
     if setup.classifier.task.calibrates:
-        storage.write_derived(folder, DERIVED_NAME, calibrate(validation_logits).to_json())
+        storage.write_derived(folder, DERIVED_NAME, asdict(calibrate(validation_logits)))
     else:
-        storage.write_derived(folder, INTERVALS_NAME, fit_intervals(validation_logits).to_json())
+        storage.write_derived(folder, INTERVALS_NAME, asdict(fit_intervals(validation_logits)))
     _choose_thresholds(folder, validation_logits)
     result = replace(_result(folder.root, trained, scores), continued=continued)
     return seal_trained(
@@ -263,7 +263,7 @@ def _choose_thresholds(folder: storage.RunFolder, rows: ValidationLogits) -> Non
     probabilities_NK = rows.task.probabilities(rows.logits_NK, temperature)
     found = rows.task.default_thresholds(rows.targets_N, probabilities_NK)
     if found:
-        told = [each.to_json() for each in found]
+        told = [asdict(each) for each in found]
         record = {"data": "the run's validation rows", "thresholds": told}
         storage.write_derived(folder, THRESHOLDS, record)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from tests.methods.conftest import DORA, EVERYWHERE, VARIANTS
+from tests.methods.conftest import BIAS, DORA, EVERYWHERE, IA3, VARIANTS
 from tests.toy_setups import (
     LABELS,
     TEXTS,
@@ -106,8 +108,11 @@ def test_an_untouched_adapter_changes_nothing(variant: str, bert: Path) -> None:
     torch.testing.assert_close(*found, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("setting", [DORA, VERA, "adapters.method=ia3"])
-@pytest.mark.parametrize("family", SMALL)
+@pytest.mark.parametrize(
+    ("setting", "family"),
+    # The linear layers of ModernBERT have no bias.
+    [x for x in product([DORA, VERA, IA3, BIAS], SMALL) if x != (BIAS, "modernbert")],
+)
 def test_the_price_is_that_of_the_built_model(
     setting: str, family: str, encoders: Callable[[str], Path]
 ) -> None:
@@ -130,6 +135,9 @@ def test_the_sums_by_hand(bert: Path) -> None:
     assert toy_plan(bert, EVERYWHERE, "adapters.rank=3", VERA).adapters == 12 * 3 + outputs
     pissa = toy_plan(bert, EVERYWHERE, "adapters.rank=3", "adapters.init=pissa")
     assert pissa.adapters == 3 * (inputs + outputs)
+    assert toy_plan(bert, EVERYWHERE, IA3).adapters == outputs
+    # Of a key a bias adds the same to every score, and softmax does not see it.
+    assert toy_plan(bert, EVERYWHERE, BIAS).adapters == outputs - 2 * 32
 
 
 @pytest.mark.parametrize(("setting", "unit", "fixed"), [(DORA, 4 * 64, 4 * 32), (VERA, 4, 4 * 32)])
@@ -156,7 +164,7 @@ def test_too_little_for_all_layers(bert: Path, setting: str) -> None:
     assert f"the cheapest adapter costs {first}" in none.why
 
 
-@pytest.mark.parametrize("setting", [DORA, VERA])
+@pytest.mark.parametrize("setting", [DORA, VERA, IA3])
 def test_one_parameter_less_is_refused(bert: Path, setting: str) -> None:
     """With an explicit rank, and with the whole sum."""
     total = toy_plan(bert, setting).total
@@ -181,11 +189,12 @@ def test_the_plan_survives_its_file(bert: Path, setting: str) -> None:
     assert "kind" not in plain["layers"][0]
 
 
-def test_an_unknown_kind_of_adapter_is_damage(bert: Path) -> None:
+@pytest.mark.parametrize("kind", ["moda", ["dora"]])
+def test_an_unknown_kind_of_adapter_is_damage(bert: Path, kind: object) -> None:
     """A plan from a later version, or one that was edited."""
     spoilt = toy_plan(bert, DORA).to_json()
-    spoilt["layers"][0]["kind"] = "moda"
-    with pytest.raises(ValueError, match="kind 'moda'"):
+    spoilt["layers"][0]["kind"] = kind
+    with pytest.raises(ValueError, match=rf"adapter of kind {re.escape(repr(kind))}"):
         Plan.from_json(spoilt)
 
 
@@ -239,8 +248,9 @@ def test_b_alone_learns_faster(bert: Path) -> None:
 
 
 def test_vectors_are_not_decayed(bert: Path) -> None:
-    """VeRA's d would be pulled to zero, DoRA's lengths with it."""
-    for setting, kind in ((VERA, "vera_lambda_d"), (DORA, "lora_magnitude_vector")):
+    """VeRA's d would be pulled to zero, DoRA's lengths and IA3's factors with it."""
+    kinds = {VERA: "vera_lambda_d", DORA: "lora_magnitude_vector", IA3: "ia3_l"}
+    for setting, kind in kinds.items():
         setup = toy_job(bert, setting)
         trainable = setup.classifier.trainable()
         optimizer = make_optimizer(trainable, setup.config.optim, setup.classifier.plan)
@@ -326,6 +336,7 @@ def test_the_audit_of_the_others(
     ("variant", "page_words", "card_words"),
     [
         ("vera", "24 vectors of the encoder", "in vectors around random matrices (VeRA)"),
+        ("ia3", "12 factors of the encoder", "448 in factors on outputs of the encoder's layers"),
         ("dora", "2 x (4 x (32 + 32) + 32)", "DoRA of rank 4"),
         ("pissa", "2 x 4 x (32 + 32)", "leading singular vectors (PiSSA)"),
         ("eva", "2 x 4 x (32 + 32)", "leading directions of activations (EVA)"),
@@ -338,7 +349,7 @@ def test_the_report_and_the_card_name_them(
     run = trained(variant)
     page = (run.run / "report.html").read_text()
     assert page_words in page
-    assert ("24 vectors" if variant == "vera" else "all 12 adapters learned") in page
+    assert variant in ("vera", "ia3") or "all 12 adapters learned" in page
     card = (RunFolder(run.run).adapter / "README.md").read_text()
     assert card_words in card
     assert "PeftModel.from_pretrained" in card

@@ -177,7 +177,7 @@ class Plan:
             side = {"buckets": buckets, "labels": value.get("num_labels"), "reads": reads}
             fields = {**value, "side": None if buckets is None else side}
             plan = TypeAdapter(cls).validate_json(json.dumps(fields), strict=True)
-        except (KeyError, AttributeError) as error:  # no such method or kind, or no object
+        except (KeyError, AttributeError) as error:  # no such method, or no object
             raise _damaged(f"{type(error).__name__}: {error}") from error
         except ValidationError as error:
             raise _damaged("; ".join(map(explained, error.errors()))) from error

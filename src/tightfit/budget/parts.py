@@ -13,6 +13,13 @@ from tightfit.errors import SettingsError
 from tightfit.methods import KINDS, PLAIN, AdapterKind
 
 
+def _kind_named(name: object) -> AdapterKind:
+    for kind in KINDS.values():
+        if kind.name == name:
+            return kind
+    raise ValueError(f"there is no adapter of kind {name!r}")
+
+
 @dataclass(frozen=True)
 class LayerPlan:
     """One adapter.
@@ -28,7 +35,7 @@ class LayerPlan:
     out_features: Annotated[int, Field(validation_alias="out")]
     roles: tuple[str, ...] = ()
     """What the layer does; several mean that the model fuses them, and the price is for all."""
-    kind: Annotated[AdapterKind, PlainValidator(KINDS.__getitem__)] = PLAIN
+    kind: Annotated[AdapterKind, PlainValidator(_kind_named)] = PLAIN
 
     def __post_init__(self) -> None:
         largest = self.kind.largest_rank(self.in_features, self.out_features)

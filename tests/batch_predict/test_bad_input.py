@@ -58,14 +58,6 @@ def test_a_csv_that_changes_its_columns_halfway(
     assert (tmp_path / "out.csv").read_text() == "older"
 
 
-@pytest.mark.parametrize("shard", ["0/8", "9/8", "2/0", "x"])
-def test_a_shard_out_of_range(shard: str, run: Path, rows: Path, tmp_path: Path) -> None:
-    """Exit code 2 before anything is loaded."""
-    words = ["predict", run, "--data", rows, "--out", tmp_path / "o.csv", "--shard", shard]
-    assert "shard" in said(*words, code=2)
-    assert not (tmp_path / "o.csv").exists()
-
-
 def cut(path: Path) -> None:
     """Take the end of a file away."""
     path.write_bytes(path.read_bytes()[:-9])
@@ -105,20 +97,3 @@ def test_an_adapter_that_lacks_something(name: str, run: Path, tmp_path: Path) -
     else:
         assert "weights are missing" in said(*words, code=8)
         assert not out.exists()
-
-
-def test_labels_that_disagree_with_the_head(run: Path, tmp_path: Path) -> None:
-    """Exit code 2 where the command named them."""
-    out = tmp_path / "out"
-    words = ["import", run / "adapter", "--base", run.parent / "encoder", "--out", out]
-    assert "2 names in --labels, 3 outputs" in said(*words, "--labels", "a,b", code=2)
-    assert not out.exists()
-
-
-def test_an_adapter_for_another_base(run: Path, tmp_path: Path) -> None:
-    """Exit code 8, and no run."""
-    other = wide_encoder(tmp_path / "other", hidden_size=64)
-    out = tmp_path / "out"
-    found = said("import", run / "adapter", "--base", other, "--out", out, code=8)
-    assert "does not fit this base model" in found or "cannot be loaded" in found
-    assert not out.exists()

@@ -233,14 +233,6 @@ def test_a_log_hears_of_rows_that_nobody_counted(
     assert capsys.readouterr().err == "predicting: 4\n"
 
 
-def test_an_older_file_is_replaced(predictor: Predictor, tmp_path: Path) -> None:
-    """By the whole new one."""
-    out = tmp_path / "out.csv"
-    out.write_text("old " * 1000)
-    predict_chunks(predictor, [TEXTS], out)
-    assert len(read_back(out)) == 4
-
-
 def failing(error: BaseException) -> Iterator[list[str]]:
     """Texts that end in a fault."""
     yield TEXTS

@@ -18,7 +18,6 @@ from tests.toys import WITH_MEAN
 from tightfit.encoder import AdapterWeights
 from tightfit.encoder.on_torch import all_logits
 from tightfit.encoder.tensors import Stored
-from tightfit.errors import SettingsError
 from tightfit.families import FAMILIES, mean_block
 from tightfit.model.encoders import layer_stack
 from tightfit.model.lean import LeanEncoder
@@ -117,20 +116,6 @@ def test_the_block_is_told_without_a_copy() -> None:
     tracemalloc.stop()
     next(x for x in stored.values() if x.raw.ndim == 2).raw[3, 5] = 0.5
     assert AdapterWeights(tensors=stored).mean_block(bert, 0) == ()
-
-
-@pytest.mark.parametrize("family", ["modernbert", "deberta-v2", "albert"])
-def test_other_families_refuse_the_mean(family: str, encoders: Encoders) -> None:
-    """By name, before anything is built."""
-    with pytest.raises(SettingsError, match=f"no block of {family} is known"):
-        toy_plan(encoders(family), MEAN)
-
-
-@pytest.mark.parametrize("method", ["vera", "ia3", "full"])
-def test_other_methods_refuse_the_mean(method: str, bert: Path) -> None:
-    """Their artefacts would answer otherwise without a word."""
-    with pytest.raises(SettingsError, match=f"adapters.method={method} leaves has no place"):
-        toy_plan(bert, MEAN, f"adapters.method={method}")
 
 
 def test_bf16_is_close(bert: Path) -> None:

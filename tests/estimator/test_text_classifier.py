@@ -28,7 +28,6 @@ from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import (
     FixedThresholdClassifier,
     GridSearchCV,
-    RandomizedSearchCV,
     TunedThresholdClassifierCV,
     cross_val_predict,
 )
@@ -39,7 +38,7 @@ from sklearn.utils import get_tags
 import tightfit
 from tests.command import Recorder
 from tests.toy_estimators import COUNT, IDS, SETTINGS, TEXTS, TWO, WEIGHTS, toy_estimator
-from tightfit import Run, TightfitClassifier, TrainResult
+from tightfit import TightfitClassifier, TrainResult
 from tightfit.data import text_tokenizer
 from tightfit.data.shared_work import BoundedMemory, SharedWork, TextTokens
 from tightfit.data.table import Table
@@ -362,13 +361,6 @@ def test_threads_of_a_process_are_told_once(
         assert capsys.readouterr().err.count("have 1 of") == (parent is not None)
 
 
-def test_in_a_search_at_random(make: Make) -> None:
-    """Drawn from the same list."""
-    rates = [{**SETTINGS, "optim.lr": lr} for lr in (1e-3, 1e-2)]
-    drawn = RandomizedSearchCV(make(), {"settings": rates}, n_iter=1, cv=2, random_state=0)
-    assert drawn.fit(TEXTS, TWO).best_score_ >= 0
-
-
 def test_beside_numbers(make: Make) -> None:
     """Its embeddings and a scaled column, under another classifier."""
     columns = ColumnTransformer(
@@ -442,13 +434,3 @@ def test_cross_validation(make: Make) -> None:
     found = cross_val_predict(make(), TEXTS, TWO, cv=2, method="predict_proba")
     assert found.shape == (COUNT, 2)
     assert np.allclose(found.sum(1), 1)
-
-
-def test_the_same_as_the_function(make: Make, tmp_path: Path) -> None:
-    """The same rows, settings and seed, by ``tightfit.train``."""
-    made = make().fit(TEXTS, IDS)
-    data = {"text": TEXTS, "label": IDS.tolist()}
-    settings = {**SETTINGS, "data.labels": ["0", "1", "2"]}
-    out = tmp_path / "run"
-    tightfit.train(pd.DataFrame(data), model=made.model, settings=settings, seed=1, out=out)
-    assert np.allclose(Run.load(out).predict(TEXTS).probabilities, made.predict_proba(TEXTS))

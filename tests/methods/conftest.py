@@ -12,6 +12,8 @@ from tightfit import TrainResult, train
 from tightfit.progress import Progress
 
 DORA = "adapters.dora=true"
+IA3 = "adapters.method=ia3"
+BIAS = "adapters.method=bias"
 EVERYWHERE = "adapters.targets=query,key,value,attention-output,mlp-in,mlp-out"
 VARIANTS = {
     "lora+": ["optim.lora_plus=16"],
@@ -20,8 +22,8 @@ VARIANTS = {
     "vera": ["adapters.method=vera", "adapters.rank=8"],
     "pissa": ["adapters.init=pissa"],
     "eva": ["adapters.init=eva"],
-    "ia3": ["adapters.method=ia3"],
-    "bias": ["adapters.method=bias"],
+    "ia3": [IA3],
+    "bias": [BIAS],
 }
 
 

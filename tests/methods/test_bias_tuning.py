@@ -7,18 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from tests.command import cli
-from tests.methods.conftest import EVERYWHERE
+from tests.methods.conftest import BIAS, EVERYWHERE
 from tests.toy_setups import (
     SHORT,
     TEXTS,
-    toy_classifier,
     toy_plan,
     toy_predictor,
 )
-from tests.toys import SMALL
 from tightfit import Run, TrainResult, audit, export, train
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
@@ -28,33 +25,11 @@ from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.storage import RunFolder
 
-BIAS = "adapters.method=bias"
-WITHOUT = ("modernbert",)
-"""Families whose linear layers have no bias."""
-
 
 @pytest.fixture(scope="module")
 def run(trained: Callable[[str], TrainResult]) -> TrainResult:
     """A short training of biases on all layers."""
     return trained("bias")
-
-
-@pytest.mark.parametrize("family", sorted(set(SMALL) - set(WITHOUT)))
-def test_the_price_is_that_of_the_built_model(family: str, encoders: Callable[[str], Path]) -> None:
-    """Biases of the targeted layers but the keys' train, and what trains is what is planned."""
-    classifier = toy_classifier(encoders(family), BIAS, EVERYWHERE)
-    plan, trained = classifier.plan, classifier.trainable()
-    assert sum(p.numel() for p in trained.values()) == plan.total
-    assert plan.adapters == sum(trained[bias.name].numel() for bias in plan.vectors) > 0
-    required = {n for n, p in classifier.module.named_parameters() if p.requires_grad}
-    assert required == trained.keys()
-
-
-def test_the_sum_by_hand(bert: Path) -> None:
-    """Two blocks: query, value, both outputs 32 wide, the inner layer 64; two labels on 32."""
-    plan = toy_plan(bert, BIAS, EVERYWHERE)
-    assert plan.adapters == 2 * (4 * 32 + 64)
-    assert plan.total == plan.adapters + 2 * 32 + 2
 
 
 def test_the_table_of_the_plan() -> None:
@@ -88,22 +63,6 @@ def test_where_there_is_no_bias(family: str, targets: str, encoders: Callable[[s
     """Of a key it adds the same to every score, and softmax does not see it."""
     with pytest.raises(SettingsError, match="does not go with 0 vectors"):
         toy_plan(encoders(family), BIAS, f"adapters.targets={targets}")
-
-
-def test_every_bias_moved(run: TrainResult) -> None:
-    """In the file no bias is that of the frozen encoder."""
-    saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
-    classifier = Run.load(run.run).classifier
-    start = load_file(Path(classifier.plan.model) / "model.safetensors")
-    for bias in classifier.plan.vectors:
-        frozen = start[bias.name.removeprefix("bert.")]
-        assert not torch.equal(saved[bias.name], frozen)
-
-
-def test_nothing_else_is_saved(run: TrainResult) -> None:
-    """The file holds the plan's total: biases and the head."""
-    saved = load_file(RunFolder(run.run).adapter / "head.safetensors")
-    assert sum(tensor.numel() for tensor in saved.values()) == run.total
 
 
 def test_saved_and_loaded_biases_answer_alike(run: TrainResult, bert: Path) -> None:

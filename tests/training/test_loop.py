@@ -15,10 +15,9 @@ from torch.nn import functional as F
 
 from tests.toy_setups import CountingBar, Notes, Speaker, toy_job, toy_loop
 from tightfit.data import batch_order, batches
-from tightfit.errors import MachineError, ProofError
+from tightfit.errors import ProofError
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
-from tightfit.training import checkpoint
 from tightfit.training.checkpoint import pack_optimizer
 from tightfit.training.loop import Loop
 from tightfit.training.precision import Precision
@@ -241,20 +240,6 @@ def test_a_step_at_rate_zero_is_never_the_best(bert: Path, tmp_path: Path) -> No
     assert fitted.counters.best_step == 2
 
 
-def test_training_teaches(bert: Path, tmp_path: Path) -> None:
-    """The two classes differ in their words; chance is one half."""
-    setup = toy_job(bert, "optim.lr=2e-2", "optim.epochs=20", rows=96)
-    fitted = toy_loop(setup, tmp_path).fit()
-    assert fitted.counters.best_score >= 0.9
-    assert accuracy(setup) == fitted.counters.best_score
-
-
-def test_the_optimiser_holds_the_plan(roberta: Path, tmp_path: Path) -> None:
-    """The third gate, asked of the very optimiser that trains."""
-    loop = toy_loop(toy_job(roberta), tmp_path)
-    assert loop.loop.optimizer_parameters == loop.setup.classifier.plan.total
-
-
 def with_format(setup: Setup, precision: Precision) -> Setup:
     """The same setup in another number format, through the model's own forward pass."""
     return replace(setup, precision=precision, lean=None)
@@ -317,22 +302,6 @@ def test_a_gradient_that_is_no_number_stops_training(
         loop.fit()
     assert str(caught.value.seen).startswith("classifier.bias; finite losses, of training rows ")
     assert "lower optim.lr" in str(caught.value)
-
-
-def test_a_full_disk_stops_training(
-    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At the first checkpoint, not after hours."""
-
-    def full_disk(*args: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "save_file", full_disk)
-    loop = toy_loop(toy_job(bert, "train.eval_every=2"), tmp_path)
-    with pytest.raises(MachineError, match="No space left on device"):
-        loop.fit()
-    assert loop.history[-1]["step"] == 2
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_rehearsal_times_steps_and_writes_nothing(bert: Path, tmp_path: Path) -> None:

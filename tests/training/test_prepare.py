@@ -17,12 +17,12 @@ from tests.toy_setups import (
     toy_settings,
     toy_table,
 )
-from tests.toys import toy_encoder, toy_tokenizer
-from tightfit.config import ASKED, Config, Decision, load_config, undecided
+from tests.toys import toy_tokenizer
+from tightfit.config import ASKED, Config, Decision, load_config
 from tightfit.data.batch_order import batch_order, padding_share
 from tightfit.data.sources import Columns
 from tightfit.data.table import Table
-from tightfit.errors import BudgetError, DataError, ModelError
+from tightfit.errors import BudgetError, DataError
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset, read_dataset, tell_about
@@ -91,14 +91,6 @@ def test_validation_rows_of_their_own_hold_nothing_out(bert: Path) -> None:
     dataset = gathered(bert, validation=toy_table(10))
     assert (len(dataset.train_targets), len(dataset.validation_targets)) == (64, 10)
     assert dataset.facts["held_out"] is False
-
-
-def test_a_label_unseen_in_training_is_refused_in_validation(bert: Path) -> None:
-    """With the row and the labels that there are."""
-    other = Table(["goal"], ["weather"], source="other rows")
-    with pytest.raises(DataError, match="weather") as caught:
-        gathered(bert, validation=other)
-    assert "money, sport" in str(caught.value)
 
 
 def test_rows_that_say_the_same_are_refused(bert: Path) -> None:
@@ -206,16 +198,6 @@ def test_the_number_format_is_told_with_its_reason(bert: Path) -> None:
     assert "a CPU only emulates it" in setup.decisions.precision.reason
 
 
-def test_a_decision_on_record_is_kept(bert: Path) -> None:
-    """A resumed run computes as it began, whatever it would choose today."""
-    config = toy_settings(bert, "train.precision=auto")
-    decided = replace(undecided(config), precision=Decision("bf16", "measured then"))
-    source, dataset = locate(str(bert)), read_dataset(config, toy_table(), None, None)
-    plan = plan_for(config, source, 2)
-    setup = prepare(config, dataset, source, plan, decided=decided, progress=Progress())
-    assert (setup.precision.format, setup.precision.reason) == ("bf16", "measured then")
-
-
 @pytest.mark.parametrize(
     ("setting", "way", "reason"),
     [
@@ -256,23 +238,6 @@ def test_the_schedule_follows_from_the_rows(bert: Path) -> None:
     """48 rows in batches of 5 and steps of 3: 10 batches, 4 steps an epoch."""
     setup = toy_job(bert, "optim.batch=5", "optim.accumulate=3", "optim.epochs=2")
     assert (setup.schedule.total, setup.schedule.steps_per_epoch) == (8, 4)
-
-
-def test_labels_keep_their_order_and_names(bert: Path) -> None:
-    """The classifier's logits are those of the label set."""
-    setup = toy_job(bert)
-    assert setup.classifier.task.names == LABELS
-    assert set(setup.train.targets) == {0, 1}
-
-
-def test_a_tokenizer_without_padding_is_refused(tmp_path: Path) -> None:
-    """Before anything is trained."""
-    folder = toy_encoder(tmp_path)
-    tokenizer = toy_tokenizer()
-    tokenizer.pad_token = None
-    tokenizer.save_pretrained(folder)
-    with pytest.raises(ModelError, match="no padding token"):
-        toy_job(folder)
 
 
 def long_table(share: float, count: int = 40) -> Table:

@@ -1,4 +1,4 @@
-"""Ratings and pairs, stopped and resumed, are the run that was never stopped, to the bit."""
+"""Several labels, ratings and pairs: a run that was stopped and resumed is the same to the bit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 import tightfit
 from tests.toy_setups import SHORT
 from tests.toys import pair_rows, write_jsonl
-from tests.training.test_several_labels import rows_of, stop_after_ten
+from tests.training.test_several_labels import rows_of
 from tests.verbs.test_rating_runs import rated_rows
 from tightfit.errors import Interrupted
 from tightfit.progress import Progress
-from tightfit.training.callbacks import CheckpointSaver
+from tightfit.training.callbacks import CheckpointSaver, TrainingState
 
 SETTINGS = [*SHORT, "optim.lr=1e-2", "train.eval_every=4", "optim.batch=8"]
 PAIR = ["premise", "hypothesis"]
@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[list[dict[str, Any]], list[str], Any]] = {
         ["data.task=rating", "adapters.layers=1"],
         None,
     ),
+    "several labels": (rows_of(60), [], None),
     "several labels, frozen layers kept": (rows_of(60), ["adapters.layers=1"], None),
     "pairs, rated": (
         [{**row, "label": i % 5 + i % 3 / 4} for i, row in enumerate(pair_rows(60))],
@@ -50,6 +51,13 @@ def train(bert: Path, data: Path, out: Path, kind: str, **more: Any) -> bytes:
         **more,
     )
     return (out / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def stop_after_ten(self: CheckpointSaver, state: TrainingState) -> None:
+    """Keeps a checkpoint, and ends the training."""
+    if state.step == 10:
+        self._store.save(state.step, state.snapshot())
+        raise Interrupted("stopped", signal_number=15, next_step="go on")
 
 
 @pytest.mark.parametrize("kind", KINDS)

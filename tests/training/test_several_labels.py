@@ -19,10 +19,9 @@ from tests.exports import by_itself
 from tests.toy_setups import SHORT
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TightfitClassifier, TrainResult
-from tightfit.errors import Interrupted, UsageError
+from tightfit.errors import UsageError
 from tightfit.progress import Progress
 from tightfit.reporting.page import render
-from tightfit.training.callbacks import CheckpointSaver, TrainingState
 
 SETTINGS = [*SHORT, "optim.lr=2e-2", "optim.epochs=15", "train.eval_every=15"]
 
@@ -161,27 +160,6 @@ def test_a_merged_export_answers_in_a_plain_pipeline(result: TrainResult, folder
     assert [scores["money"], scores["sport"]] == pytest.approx(bare_K.tolist(), abs=1e-5)
     ((said, _),) = by_itself(out, [text])
     assert said == "|".join(Run.load(result.run).predict(text).labels[0])
-
-
-def stop_after_ten(self: CheckpointSaver, state: TrainingState) -> None:
-    """Keeps a checkpoint, and ends the training."""
-    if state.step == 10:
-        self._store.save(state.step, state.snapshot())
-        raise Interrupted("stopped", signal_number=15, next_step="go on")
-
-
-def test_an_interrupted_training_resumes_to_the_same_bits(
-    bert: Path, folder: Path, result: TrainResult, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As one label a text does."""
-    out = folder / "resumed"
-    with monkeypatch.context() as patch:
-        patch.setattr(CheckpointSaver, "on_step_end", stop_after_ten)
-        with pytest.raises(Interrupted):
-            train(bert, folder / "rows.jsonl", out)
-    train(bert, folder / "rows.jsonl", out, resume=True)
-    name = "adapter/adapter_model.safetensors"
-    assert (out / name).read_bytes() == (result.run / name).read_bytes()
 
 
 @pytest.mark.parametrize("as_lists", [True, False])

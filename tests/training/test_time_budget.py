@@ -32,7 +32,7 @@ from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.gradients import Gradients
 from tightfit.training.setup import Setup
 from tightfit.training.time_budget import TimeLimit, fit_into
-from tightfit.training.timing import Timing, rehearse
+from tightfit.training.timing import Timing
 
 LONG = ["head.start=probe", "optim.epochs=500", "train.eval_every=20"]
 """More than fits into any of the times here."""
@@ -209,14 +209,6 @@ def test_a_run_that_scored_a_sample_says_so(
     assert "12 of the validation rows" in (run.artefact / "README.md").read_text("utf-8")
     monkeypatch.setitem(vars(tightfit), "train", lambda *_, **__: result)
     assert "on a sample of 12 validation rows" in cli("train", "--data", "x").stderr
-
-
-def test_a_rehearsal_times_the_end_too(bert: Path) -> None:
-    """By loading the model once more, with its weights left as they are."""
-    setup = toy_job(bert)
-    before = setup.classifier.state()
-    assert rehearse(setup).finishing > 0
-    assert all((tensor == before[name]).all() for name, tensor in setup.classifier.state().items())
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read off /proc")

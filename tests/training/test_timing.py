@@ -179,6 +179,8 @@ def test_a_rehearsal_leaves_the_weights(bert: Path) -> None:
     assert 0 < found.step < 10
     assert 0 < found.evaluation < 10
     assert 0 < found.probe < 10
+    # The model is loaded once more at the end.
+    assert found.finishing > 0
 
 
 @dataclass

@@ -64,11 +64,6 @@ def test_held_texts_are_compared_with_all_and_not_among_themselves() -> None:
         assert match.likeness == likeness(*forms) >= ALIKE
 
 
-def test_written_news_has_no_near_duplicates() -> None:
-    """No false alarm in 600 different items."""
-    assert find_near(sample().texts).earlier == {}
-
-
 @pytest.mark.parametrize("edit", range(len(EDITS)), ids=[edit.__name__ for edit in EDITS])
 def test_every_edit_of_every_item_is_found(edit: int) -> None:
     """And traced to its original, whatever the edit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
@@ -218,6 +218,15 @@ def test_contradictions_are_refused() -> None:
 
 
 # --- methods and targets ---------------------------------------------------------------------
+
+
+def test_what_was_checked_stays_so() -> None:
+    """Neither a plan nor anything that it was priced from can be changed afterwards."""
+    shapes, plan = roberta(), plan_of()
+    parts = (plan.layers[0], plan.head_layers[0], shapes.layers[0], shapes.head[0])
+    for checked in (plan, shapes, *parts):
+        with pytest.raises(FrozenInstanceError):
+            setattr(checked, "name", "another")  # noqa: B010 - an assignment that mypy lets pass
 
 
 def test_head_only_and_full() -> None:

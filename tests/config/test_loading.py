@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tightfit.config import (
     DEFAULT_RECIPE,
@@ -153,6 +154,13 @@ def test_a_column_may_be_called_anything(name: str) -> None:
     data = load_config("tight", [f"data.label_column={name}", f"data.text_column={name}"]).data
     assert data.label_column == name.strip("'")
     assert data.text_column == (name.strip("'"),)
+
+
+def test_settings_cannot_be_changed_in_place() -> None:
+    """A run's settings are those that its file says."""
+    config = load_config("tight")
+    with pytest.raises(ValidationError, match="frozen"):
+        config.optim.lr = 1.0
 
 
 # --- mistakes --------------------------------------------------------------------------------

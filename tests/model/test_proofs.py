@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
@@ -349,6 +350,13 @@ def test_what_is_worse_than_its_start_is_not_sealed(
         no_regression(START, sealed, **limits, as_good=merit >= START.merit)
     if loss < 1.0:
         assert no_regression(START, sealed, **limits, as_good=True).ok
+
+
+def test_proofs_and_standings_stay_as_they_are() -> None:
+    """Nothing that was proven can be changed afterwards."""
+    for record in (START, Proof("movement", ok=True, numbers={})):
+        with pytest.raises(FrozenInstanceError):
+            setattr(record, "step", 1)  # noqa: B010 - an assignment that mypy lets pass
 
 
 def test_a_difference_of_just_the_tolerance_is_none() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,6 +75,14 @@ def test_names_are_those_that_others_rely_on() -> None:
     found = [path for name in vars(RunFolder) if isinstance(path := getattr(folder, name), Path)]
     assert [path.name for path in found] == " ".join(names).split()
     assert {path.parent for path in found} == {Path("r")}
+
+
+def test_a_folder_s_names_stay() -> None:
+    """Equal where the place is; the place cannot be changed under somebody's feet."""
+    folder = RunFolder(Path("run"))
+    assert {folder: 1}[RunFolder(Path("run"))] == 1
+    with pytest.raises(FrozenInstanceError):
+        folder.root = Path("other")  # type: ignore[misc]  # that is the point
 
 
 def test_next_path_counts_on_after_the_highest(tmp_path: Path) -> None:

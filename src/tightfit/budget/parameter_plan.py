@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from functools import cache
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -165,8 +166,8 @@ class Plan:
             **({"shared": list(self.record.constants)} if self.record.constants else {}),
         }
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Plan:
         """The plan that :meth:`to_json` wrote; sums are worked out anew and must agree.
 
         Raises:
@@ -176,7 +177,7 @@ class Plan:
             buckets, reads = value.get("side_buckets"), value.get("side_reads", "characters")
             side = {"buckets": buckets, "labels": value.get("num_labels"), "reads": reads}
             fields = {**value, "side": None if buckets is None else side}
-            plan = TypeAdapter(cls).validate_json(json.dumps(fields), strict=True)
+            plan = _reader().validate_json(json.dumps(fields), strict=True)
         except (KeyError, AttributeError) as error:  # no such method, or no object
             raise _damaged(f"{type(error).__name__}: {error}") from error
         except ValidationError as error:
@@ -188,6 +189,11 @@ class Plan:
             if told != due:
                 raise _damaged(f"{key} is {told} and should be {due}")
         return plan
+
+
+@cache
+def _reader() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
 
 
 def _names_where(has: Callable[[Method], object]) -> str:

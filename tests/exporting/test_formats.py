@@ -116,6 +116,18 @@ def test_merged_folder_in_plain_transformers(
     assert len({(tmp_path / name).stat().st_mode for name in WRITTEN}) == 1
 
 
+@pytest.mark.parametrize("method", ["ia3", "vera"])
+@pytest.mark.parametrize("family", ["roberta", "mpnet", "deberta-v2", "modernbert"])
+def test_vectors_beside_a_head_of_several_layers_are_merged(
+    family: str, method: str, tmp_path: Path
+) -> None:
+    """PEFT's own merge takes such a head for one layer, and fails."""
+    encoder = wide_encoder(tmp_path / "encoder", family)
+    made = toy_run(encoder, tmp_path / "run", f"adapters.method={method}", "head.kind=stock")
+    run = Run.load(made)
+    assert_same(plain_logits(merged_model(run.classifier)), run)
+
+
 def test_a_pipeline_serves_the_merged_folder(runs_of: Runs, tmp_path: Path) -> None:
     """Label names, probabilities and order; long texts are cut where the run cuts them."""
     run = runs_of("roberta")

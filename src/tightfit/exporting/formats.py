@@ -34,7 +34,7 @@ from tightfit.encoder.on_torch import Engine
 from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.exporting import onnx_graph
 from tightfit.exporting.format_names import Format
-from tightfit.model.adapters import base_model, output_layer, quiet_peft
+from tightfit.model.adapters import base_model, merged, output_layer, quiet_peft
 from tightfit.model.artefact import open_to_readers, save_artefact
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import quiet_transformers
@@ -102,10 +102,9 @@ def _encode(tokenizer: Any, max_length: int, texts: Sequence[str]) -> list[Encod
 
 def plain_model(classifier: Classifier) -> PreTrainedModel:
     """A copy of the classifier as a plain ``transformers`` model on the CPU, adapters merged."""
-    module: nn.Module = copy.deepcopy(classifier.module).to("cpu")
+    module = copy.deepcopy(classifier.module).to("cpu")
     if isinstance(module, PeftModel):
-        # "Safe": a merge that leaves values which are no numbers is refused.
-        module = module.merge_and_unload(safe_merge=True)
+        return merged(module, classifier.plan).eval()
     return base_model(module).eval()
 
 

@@ -85,6 +85,18 @@ def base_model(module: nn.Module) -> PreTrainedModel:
     return inner
 
 
+def merged(module: PeftModel, plan: Plan) -> PreTrainedModel:
+    """The ``transformers`` model inside, its adapters merged into its weights.
+
+    Raises:
+        ValueError: what is merged are no numbers.
+    """
+    for path, head in list(_head_modules(module, plan)):
+        # Beside other adapters than LoRA's, PEFT takes whatever it wraps for a single layer.
+        base_model(module).set_submodule(path, head)
+    return base_model(module.merge_and_unload(safe_merge=True))
+
+
 def adapter_pairs(module: nn.Module) -> list[AdapterPair]:
     """Every adapter in the model, in the order of its layers."""
     return [

@@ -439,6 +439,15 @@ def test_a_side_head_by_hand(cap: int, buckets: int, rank: int) -> None:
     assert Plan.from_json(made.to_json()) == made
 
 
+def test_no_rank_or_method_pays_for_a_side_head() -> None:
+    """Where all else is over the cap as well, it goes first; what is left is told as ever."""
+    settings = ["head.side=4096", "adapters.method=none", "head.kind=stock"]
+    with pytest.raises(BudgetError) as caught:
+        plan_by_name("roberta-base", budget=1_000, settings=settings)
+    assert caught.value.next_step.startswith("set head.side=off; the cap is smaller than the head")
+    assert "a cap of 593,668 for the head alone" in str(caught.value)
+
+
 def test_a_side_head_over_the_cap() -> None:
     """The sum is printed, and how many buckets would fit."""
     with pytest.raises(BudgetError) as refused:

@@ -50,7 +50,8 @@ def over_budget(
         allowed = f"a side head of {fits:,} buckets" if fits else "no side head"
         next_step = f"set head.side={fits or 'off'}, or raise budget.cap (--budget)"
     else:
-        allowed, next_step = _way_out(layers, head, total=total, cap=cap, whole=whole)
+        allowed, next_step = _way_out(layers, head, total=total - beside, cap=cap, whole=whole)
+        next_step = f"set head.side=off; {next_step}" if side else next_step
     return BudgetError(
         f"{total:,} parameters would train, {total - cap:,} more than the cap allows",
         seen="\n           ".join(lines),

@@ -62,6 +62,12 @@ def test_a_row_on_the_threshold_is_answered() -> None:
     assert answers_at(np.array([[0.85, 0.1, 0.05]]), {0: 0.9}).tolist() == [1]
 
 
+def middle_below(probabilities_BK: Probabilities, reached: float) -> float:
+    """Between a probability of class 0 and the next lower one: there no rounding moves a row."""
+    lower = max((x for x in probabilities_BK[:, 0].tolist() if x < reached), default=0.0)
+    return (reached + lower) / 2
+
+
 def counted(
     probabilities_BK: Probabilities, labels_B: Labels, threshold: float
 ) -> tuple[int, int, int]:
@@ -76,13 +82,14 @@ def counted(
 def test_recall_takes_the_highest_threshold_that_reaches_it(
     rows: tuple[int, int], least: float
 ) -> None:
-    """Among all probabilities that occur."""
+    """Among all probabilities that occur; then the middle below it."""
     probabilities_BK, labels_B = drawn(*rows)
     good = []
     for threshold in sorted(set(probabilities_BK[:, 0].tolist())):
         own, _, hits = counted(probabilities_BK, labels_B, threshold)
         good += [threshold] if own and hits >= least * own - 1e-9 else []
-    assert Recall(0, least).choose(probabilities_BK, labels_B) == (max(good) if good else None)
+    wanted = middle_below(probabilities_BK, max(good)) if good else None
+    assert Recall(0, least).choose(probabilities_BK, labels_B) == wanted
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,7 +104,8 @@ def test_precision_takes_the_lowest_threshold_that_reaches_it(
         _, told, hits = counted(probabilities_BK, labels_B, threshold)
         found[threshold] = hits / told
     good = [threshold for threshold, share in found.items() if share >= least - 1e-9]
-    assert Precision(0, least).choose(probabilities_BK, labels_B) == (min(good) if good else None)
+    wanted = middle_below(probabilities_BK, min(good)) if good else None
+    assert Precision(0, least).choose(probabilities_BK, labels_B) == wanted
     assert best_precision(probabilities_BK, labels_B, 0) == max(found.values())
 
 
@@ -117,8 +125,7 @@ def test_cost_takes_the_threshold_of_least_cost(rows: tuple[int, int], dear: flo
         assert chosen is None
     else:
         best = max(x for x, cost in found.items() if cost == min(found.values()))
-        lower = max((x for x in probabilities_BK[:, 0].tolist() if x < best), default=0.0)
-        assert chosen == (NEVER if best == NEVER else (best + lower) / 2)
+        assert chosen == (NEVER if best == NEVER else middle_below(probabilities_BK, best))
 
 
 def test_a_share_is_not_missed_by_its_last_digit() -> None:
@@ -126,8 +133,10 @@ def test_a_share_is_not_missed_by_its_last_digit() -> None:
     shares_B = np.linspace(0.1, 0.9, 20)
     shares_BK = np.stack([shares_B, 1 - shares_B], axis=1)
     labels_B = np.zeros(20, dtype=np.int64)
-    assert Recall(0, 0.95).choose(shares_BK, labels_B) == shares_B[1]
-    assert Recall(0, 0.3).choose(shares_BK, labels_B) == shares_B[14]
+    for least, row in ((0.95, 1), (0.3, 14)):
+        chosen = Recall(0, least).choose(shares_BK, labels_B)
+        assert chosen is not None
+        assert shares_B[row - 1] < chosen < shares_B[row]
 
 
 def test_halves_share_every_class() -> None:

@@ -52,10 +52,10 @@ class Recall:
         self, probabilities_BK: NDArray[np.float64], labels_B: NDArray[np.int64]
     ) -> float | None:
         """The highest threshold that does, which is the most precise; None without such a row."""
-        own = np.sort(probabilities_BK[labels_B == self.label, self.label])[::-1]
+        values, _, hits = _falling(probabilities_BK, labels_B == self.label, self.label)
         # A share such as 0.95 of 20 is 19, whatever its last binary digit.
-        needed = math.ceil(self.least * len(own) - 1e-9)
-        return float(own[max(needed, 1) - 1]) if len(own) else None
+        needed = max(math.ceil(self.least * hits[-1] - 1e-9), 1)
+        return _middle(values, int((hits < needed).sum())) if hits[-1] else None
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Precision:
         """The lowest threshold that does, which finds the most rows; None where none does."""
         values, answered, hits = _falling(probabilities_BK, labels_B == self.label, self.label)
         holds = np.flatnonzero(hits >= self.least * answered - 1e-9)
-        return float(values[holds[-1]]) if len(holds) else None
+        return _middle(values, int(holds[-1])) if len(holds) else None
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,7 @@ class Cost:
     def choose(
         self, probabilities_BK: NDArray[np.float64], labels_B: NDArray[np.int64]
     ) -> float | None:
-        """The threshold of least cost, None where no row has the class.
-
-        Any threshold between two rows costs the same on them. The middle is taken, which is the
-        furthest from mistakes on other rows.
-        """
+        """The threshold of least cost, None where no row has the class."""
         if not (labels_B == self.label).any():
             return None
         shares_B = probabilities_BK[:, self.label]
@@ -103,8 +99,7 @@ class Cost:
         best = int(more[ends].argmin())
         if more[ends[best]] >= 0:
             return NEVER
-        below = values[ends[best + 1]] if best + 1 < len(ends) else 0.0
-        return float(values[ends[best]] + below) / 2
+        return _middle(values[ends], best)
 
     def mean(self, labels_B: NDArray[np.int64], answers_B: NDArray[np.int64]) -> float:
         """Of these answers, a row."""
@@ -127,10 +122,7 @@ class F1:
         self, probabilities_BK: NDArray[np.float64], labels_B: NDArray[np.int64]
     ) -> float | None:
         """The threshold of the highest F1; None without a row of the class, or where rows of the
-        same probability are too many.
-
-        As for a cost, the middle between two rows is taken.
-        """
+        same probability are too many."""
         own_B = labels_B == self.label
         own = int(own_B.sum())
         if not own:
@@ -142,8 +134,7 @@ class F1:
         if not few[0]:
             return None
         best = int(np.where(few, 2 * hits / (answered + weights_B.sum()), 0.0).argmax())
-        below = values[best + 1] if best + 1 < len(values) else 0.0
-        return float(values[best] + below) / 2
+        return _middle(values, best)
 
 
 Goal = Recall | Precision | Cost
@@ -199,6 +190,17 @@ def _falling(
     ends = _ends(shares_B[falling])
     hits = np.cumsum(right_B[falling])[ends]
     return shares_B[falling][ends], ends + 1, hits
+
+
+def _middle(falling: NDArray[np.float64], place: int) -> float:
+    """The threshold that is reached from one of different probabilities on: half-way down to the
+    next.
+
+    Any between the two answers the same rows. The middle is the furthest from mistakes on others,
+    and no rounding, such as another engine's, takes these rows across it.
+    """
+    below = falling[place + 1] if place + 1 < len(falling) else 0.0
+    return float(falling[place] + below) / 2
 
 
 def _ends(values: NDArray[np.float64]) -> NDArray[np.intp]:

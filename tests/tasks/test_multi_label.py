@@ -65,6 +65,13 @@ def test_labels_json_there_and_back() -> None:
         read_task({**task.to_json(), "separator": ""})
 
 
+def test_what_joins_labels_is_in_none_of_them() -> None:
+    """Else nobody could tell them apart again; lists may hold any name."""
+    sets = [("R|G",), ("red; green",), ("R|G", "blue")]
+    assert MultiLabel.from_table(Table(["a", "b", "c"], label_sets=sets)).separator == ","
+    assert MultiLabel.from_table(TABLE).separator == "|"
+
+
 def test_unknown_labels_and_no_labels_are_refused() -> None:
     """With the rows and what is known; all rows without any teach nothing."""
     with pytest.raises(DataError, match=r"does not know\n  seen:    awe in row 1.*; 1 of 2 rows"):

@@ -24,6 +24,7 @@ from tightfit.progress import Progress
 from tightfit.reporting.page import render
 
 SETTINGS = [*SHORT, "optim.lr=2e-2", "optim.epochs=15", "train.eval_every=15"]
+SETTINGS += ["data.label_separator=;"]
 
 
 BOTH = "goal match team striker bank profit stock market"
@@ -99,7 +100,7 @@ def test_predictions_are_joined_or_listed(result: TrainResult, folder: Path, suf
     found = Run.load(result.run).predict([row["text"] for row in rows_of(80, seed=5)])
     if suffix == ".csv":
         frame = pd.read_csv(out, keep_default_na=False)
-        own = [cell.split("|") if cell else [] for cell in frame["labels"]]
+        own = [cell.split(";") if cell else [] for cell in frame["labels"]]
     elif suffix == ".jsonl":
         frame = pd.read_json(out, lines=True)
         own = frame["labels"].tolist()
@@ -114,8 +115,8 @@ def test_texts_on_the_command_line(result: TrainResult) -> None:
     """A line each, and thresholds that are given for one label leave the others."""
     all_of_them = ["--threshold", "money=0.001", "--threshold", "sport=0.001"]
     line = cli("predict", str(result.run), "--text", BOTH, *all_of_them).stdout
-    assert line.split("\t")[0] == "money|sport"
-    assert len(line.split("\t")[1].split("|")) == 2
+    assert line.split("\t")[0] == "money;sport"
+    assert len(line.split("\t")[1].split(";")) == 2
     none = ["--threshold", "money=1", "--threshold", "sport=1"]
     told = cli("predict", str(result.run), "--text", "goal match", "--json", *none)
     assert json.loads(told.stdout) == {"predictions": [{"id": 0, "labels": []}]}
@@ -159,7 +160,7 @@ def test_a_merged_export_answers_in_a_plain_pipeline(result: TrainResult, folder
     scores = {each["label"]: each["score"] for each in classify([text])[0]}
     assert [scores["money"], scores["sport"]] == pytest.approx(bare_K.tolist(), abs=1e-5)
     ((said, _),) = by_itself(out, [text])
-    assert said == "|".join(Run.load(result.run).predict(text).labels[0])
+    assert said == ";".join(Run.load(result.run).predict(text).labels[0])
 
 
 @pytest.mark.parametrize("as_lists", [True, False])

@@ -356,6 +356,7 @@ def _answering(run: Run, exported: Exported) -> dict[str, Any]:
     else:
         # From which probability on each label is given.
         found["thresholds"] = [run.thresholds.get(k, 0.5) for k in range(run.task.outputs)]
+        found["separator"] = run.task.separator
     return found
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tightfit.data.cell_label_sets import SIGNS
 from tightfit.data.labels import LabelSet, check_different
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, UsageError
@@ -68,7 +69,8 @@ class MultiLabel(Task):
                 next_step="choose the column of labels with --label-column",
             )
         check_different(table)
-        return cls(LabelSet.from_table(flat, declared), table.separator)
+        labels = LabelSet.from_table(flat, declared)
+        return cls(labels, _apart(labels.names, table.separator))
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> MultiLabel:
@@ -330,6 +332,12 @@ class MultiLabel(Task):
         from tightfit.metrics.calibration import calibration_error_by_chance
 
         return float(np.mean([calibration_error_by_chance(x_N) for x_N in probabilities_NK.T]))
+
+
+def _apart(names: Sequence[str], usual: str) -> str:
+    """What joins labels in a cell so that they can be told apart again: lists may hold any name."""
+    signs = (usual, *SIGNS)
+    return next((sign for sign in signs if not any(sign in name for name in names)), usual)
 
 
 @dataclass(frozen=True, repr=False)

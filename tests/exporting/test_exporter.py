@@ -101,17 +101,18 @@ def test_the_runs_own_validation_rows_judge(trained: Path, tmp_path: Path) -> No
     assert "of 300 rows given are among those that the run was trained on" in progress.warned[0]
 
 
-def test_moved_rows_are_not_taken_for_others(trained: Path, tmp_path: Path) -> None:
-    """A file that has changed since is no judge."""
+def test_where_rows_have_changed_those_that_were_kept_judge(trained: Path, tmp_path: Path) -> None:
+    """A file that has changed since is no judge; what the run was scored on is in the run."""
     rows, progress = trained.parent / "rows.jsonl", Notes()
-    kept = rows.read_bytes()
+    before = rows.read_bytes()
     try:
-        rows.write_bytes(kept.replace(b"goal", b"gool"))
-        found = export(trained, "merged", tmp_path / "out", progress=progress)
+        rows.write_bytes(before.replace(b"goal", b"gool"))
+        found = export(trained, "onnx-int8", tmp_path / "out", progress=progress)
     finally:
-        rows.write_bytes(kept)
-    assert "rows are not those of the run" in progress.warned[0]
-    assert found.parity.rows == 120 + 10
+        rows.write_bytes(before)
+    assert progress.warned == []
+    assert found.int8 is not None
+    assert (found.int8.by, found.int8.rows) == ("labels", 30)
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -45,8 +45,8 @@ def export(
         out: the folder to write; it appears when it is complete.
         data: rows on which run and export are compared, besides random batches; labelled ones for
             ``onnx-int8``, which may lose 0.3 points of accuracy on them. Without any, the run's own
-            validation rows are read again; where they have moved, the texts of the sample serve,
-            and the loss is estimated from the run's own probabilities.
+            validation rows are read again, or as the run kept them; where it has none, the texts of
+            the sample serve, and the loss is estimated from the run's own probabilities.
         max_length: longest text to read, in tokens; None takes the run's own.
         text_column: column, or columns to join with a space.
         label_column: column of the labels.

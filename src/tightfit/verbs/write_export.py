@@ -89,18 +89,20 @@ def _rows(
     labelled: bool,
     own_needed: bool,
 ) -> Rows:
-    """The rows given, else the run's own validation rows, else the texts of the sample.
+    """The rows given, else the run's own validation rows, read again or as the run kept them, else
+    the texts of the sample.
 
     Raises:
         TightfitError: rows cannot be read, or the run's own are needed and not at hand.
     """
+    own, kept = None, None
     try:
         own = rows_of(run)
     except TightfitError as error:
         if own_needed:
             raise
-        own = None
-        if data is None:
+        kept = _kept(run)
+        if data is None and kept is None:
             progress.warn(
                 f"the run's validation rows are not at hand ({error.what}): the texts of the "
                 "sample serve; give --data to compare on yours"
@@ -117,16 +119,30 @@ def _rows(
             )
         targets = run.task.encode(table) if labelled else None
         return Rows(table.texts, targets, table.source, trained)
-    if own is None:
+    if own is not None:
+        places = spread(len(own.validation_texts), MOST_ROWS)
+        texts = [own.validation_texts[place] for place in places]
+        kept = Rows(texts, own.validation_targets[places], VALIDATION, own.train_texts)
+    if kept is None:
         return Rows(_sample_texts(pair=run.config.data.pair), None, FALLBACK)
     if run.data.folds is not None:
         progress.warn(
             "the run was trained on every row that it has: what an export costs on them says "
             "little about new rows; give --data to compare on yours"
         )
-    places = spread(len(own.validation_texts), MOST_ROWS)
-    texts = [own.validation_texts[place] for place in places]
-    return Rows(texts, own.validation_targets[places], VALIDATION, own.train_texts)
+    return kept
+
+
+def _kept(run: Run) -> Rows | None:
+    """The validation rows that the run kept whole: those of a training that went on from a run are
+    in no one file, and others may have moved."""
+    rows = run.validation
+    if rows is None:
+        return None
+    whole = {place: text for place, text in enumerate(rows.inputs) if text is not None}
+    places = [list(whole)[i] for i in spread(len(whole), MOST_ROWS)]
+    texts = [whole[place] for place in places]
+    return Rows(texts, rows.targets_N[places], VALIDATION) if texts else None
 
 
 def _sample_texts(*, pair: bool) -> list[str]:

@@ -83,6 +83,16 @@ def test_texts_in_words(run: ToyRun) -> None:
     assert run.loaded == (Path("r"), {"max_length": 64, "max_error": None, "thresholds": None})
 
 
+def test_a_text_has_one_line_whatever_its_label_is_called(run: ToyRun) -> None:
+    """JSON has the name as it is."""
+    run.task = SingleLabel.from_names(("two\nlines", "a\tb"))
+    options = ["--text", "goal", "--text", "bank"]
+    assert cli("predict", "r", *options).stdout == "a b\t0.750000\ntwo lines\t0.750000\n"
+    assert json.loads(cli("predict", "r", *options, "--json").stdout)["predictions"][1]["label"] == (
+        "two\nlines"
+    )
+
+
 @pytest.mark.usefixtures("run")
 def test_texts_as_an_object() -> None:
     """Rows as in the file, with names."""

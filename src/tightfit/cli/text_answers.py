@@ -34,6 +34,9 @@ LINES_AT_ONCE = 1024
 LISTED = 5
 """Words with their numbers, under the coloured text."""
 
+ONE_LINE = str.maketrans("\t\n\r", "   ")
+"""What in the name of a label would end a cell or a line, and shift all answers that follow."""
+
 LOOKED_AT = 20
 """Lines that tell whether they are a table's."""
 
@@ -115,7 +118,7 @@ def _lines(found: Predictions, style: Style) -> Iterator[str]:
         if style.probabilities:
             pairs = zip(spelt, row, strict=False)
             cells += [f"{name}={value:.{DIGITS}f}" for name, value in pairs]
-        yield "\t".join(cells)
+        yield "\t".join(cell.translate(ONE_LINE) for cell in cells)
 
 
 def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -88,9 +88,8 @@ def test_a_text_has_one_line_whatever_its_label_is_called(run: ToyRun) -> None:
     run.task = SingleLabel.from_names(("two\nlines", "a\tb"))
     options = ["--text", "goal", "--text", "bank"]
     assert cli("predict", "r", *options).stdout == "a b\t0.750000\ntwo lines\t0.750000\n"
-    assert json.loads(cli("predict", "r", *options, "--json").stdout)["predictions"][1]["label"] == (
-        "two\nlines"
-    )
+    told = json.loads(cli("predict", "r", *options, "--json").stdout)
+    assert told["predictions"][1]["label"] == "two\nlines"
 
 
 @pytest.mark.usefixtures("run")

@@ -67,7 +67,7 @@ def test_labels_json_there_and_back() -> None:
 
 def test_what_joins_labels_is_in_none_of_them() -> None:
     """Else nobody could tell them apart again; lists may hold any name."""
-    sets = [("R|G",), ("red; green",), ("R|G", "blue")]
+    sets: list[tuple[Any, ...]] = [("R|G",), ("red; green",), ("R|G", "blue")]
     assert MultiLabel.from_table(Table(["a", "b", "c"], label_sets=sets)).separator == ","
     assert MultiLabel.from_table(TABLE).separator == "|"
 

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tightfit.data.balanced import balanced_batch, deal, even_parts
+from tightfit.data.balanced import balanced_batch, deal, even_parts, held_first
 
 TARGETS_N = np.repeat([0, 1, 2, 3, 4, 5], [8, 8, 1, 8, 8, 2])
 
@@ -68,12 +68,23 @@ def test_a_cross_validation_has_no_more_parts_than_a_class_has_rows(
 ) -> None:
     """Than half of the classes have, those with a single row aside."""
     strata = [label for label, count in enumerate(rows) for _ in range(count)]
-    assert even_parts(strata, 4) == parts
+    assert even_parts(strata, list(range(len(strata))), 4) == parts
+
+
+def test_rows_that_are_alike_are_one_row_to_a_cross_validation() -> None:
+    """Of two texts, twice each, there are two parts; in four a class would be missing from most."""
+    assert even_parts([0, 0, 0, 0, 1, 1, 1, 1], [*"aabbccdd"], 4) == 2
+
+
+def test_the_first_rows_are_held_out_and_none_without_those_alike() -> None:
+    """As many as were asked for at most; a group that is too large stays."""
+    assert held_first(range(6), 2).tolist() == [True, True, False, False, False, False]
+    assert held_first("abacbd", 3).tolist() == [True, False, True, True, False, False]
 
 
 def test_labels_of_two_rows_each_are_missed_in_equal_measure() -> None:
     """Else a row is scored by a classifier that has seen less of its class than of the others."""
     strata = [0, 0, 1, 1, 2, 2]
-    parts_N = deal(strata, list(range(6)), even_parts(strata, 4), seed=0)
+    parts_N = deal(strata, list(range(6)), even_parts(strata, list(range(6)), 4), seed=0)
     for part in range(2):
         assert sorted(np.array(strata)[parts_N == part]) == [0, 1, 2]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.command import cli
 from tightfit.config import Config, load_config
-from tightfit.data.holding_out import HeldOut, hold_out
+from tightfit.data.holding_out import HeldOut, group_rows, hold_out
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
 from tightfit.errors import DataError, SettingsError
@@ -32,10 +32,17 @@ def settings(*more: str) -> Config:
     return load_config("tight", ["data.validation_rows=0.2", *more])
 
 
+def split_of(config: Config, table: Table, strata: list[int]) -> HeldOut:
+    """Rows held out as reading a data set does it."""
+    by_groups = config.data.split == "group"
+    grouping = group_rows(config, table, Progress()) if by_groups else None
+    return hold_out(config, table, strata, grouping)
+
+
 def held(*more: str, groups: list[Any] | None = None, strata: list[int] = STRATA) -> HeldOut:
     """What these settings hold out of the forty rows."""
     table = Table(TEXTS, list(LABELS), source="rows", groups=groups)
-    return hold_out(settings(*more), table, strata, Progress())
+    return split_of(settings(*more), table, strata)
 
 
 def written(path: Path, authors: list[Any]) -> Path:
@@ -51,7 +58,7 @@ def test_the_column_of_groups_decides(tmp_path: Path) -> None:
     config = settings("data.split=group", "data.group_column=author")
     path = written(tmp_path / "rows.jsonl", AUTHORS)
     table = read_table(path, Columns.of(config.data), labelled=True)
-    found = hold_out(config, table, STRATA, Progress())
+    found = split_of(config, table, STRATA)
     assert len({AUTHORS[row] for row in found.split.validation}) == 2
     assert found.facts["validation_groups"] == 2
     assert found.split.note == (
@@ -67,7 +74,7 @@ def test_rows_without_a_group_stand_alone_and_are_counted(tmp_path: Path) -> Non
     table = read_table(path, Columns.of(config.data), labelled=True)
     assert table.groups is not None
     assert table.groups[:4] == [None, None, None, "author 0"]
-    found = hold_out(config, table, STRATA, Progress())
+    found = split_of(config, table, STRATA)
     assert str(found.split.note).endswith("3 rows with no author are each a group of their own")
     assert found.facts["train_groups"] + found.facts["validation_groups"] == 13
 

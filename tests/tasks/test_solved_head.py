@@ -70,6 +70,17 @@ def test_noise_is_given_the_strongest_penalty() -> None:
     assert noise < choose_strength(features_NF, targets_N, 3, seed=0)
 
 
+def test_copies_of_a_row_do_not_choose_the_strength() -> None:
+    """Noise that stands on both sides of a split is remembered best under the weakest penalty."""
+    features_NF, targets_N = (np.concatenate([each, each]) for each in blobs(3, rows=60, width=40))
+    targets_N = np.tile(np.random.default_rng(1).permutation(targets_N[:60]), 2)
+    alike_N = np.tile(np.arange(60), 2)
+    apart, together = (
+        choose_strength(features_NF, targets_N, 3, seed=0, alike_N=each) for each in (None, alike_N)
+    )
+    assert together < apart
+
+
 def test_a_pool_draws_the_border_between_few_rows() -> None:
     """One row a label near the border, and many texts that show where the labels' middles are."""
     rng = np.random.default_rng(0)

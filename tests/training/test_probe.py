@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tests.toy_setups import Notes, toy_job, toy_loop
 from tightfit.data.batches import collate
 from tightfit.model.adapters import output_layer
 from tightfit.tasks import linear_probe
+from tightfit.tasks.label_probe import fit_label_probe
 from tightfit.tasks.linear_probe import PENALTIES, LinearMap, RidgeProblem, Standard, fit_probe
 from tightfit.training.prefix_cache import keep_prefix
 from tightfit.training.probe import frozen_features, start_at_probe
@@ -172,6 +174,36 @@ def test_leave_one_out_is_that_of_as_many_fits() -> None:
         errors[float(((wanted_NK - found) ** 2).mean())] = found
     unseen_NK = RidgeProblem.of(x_NF, wanted_NK).unseen_NK
     np.testing.assert_allclose(unseen_NK, errors[min(errors)], atol=1e-6)
+
+
+def test_rows_that_are_alike_are_left_out_together() -> None:
+    """What a solution without all of a text's windows gives for each, not without that one."""
+    chance = np.random.default_rng(0)
+    x_NF, wanted_NK = chance.normal(size=(30, 6)), chance.normal(size=(30, 2))
+    x_NF, alike_N = StandardScaler().fit_transform(x_NF), chance.permutation(np.arange(30) // 3)
+    problem = RidgeProblem.of(x_NF, wanted_NK, alike_N)
+    due_NK = np.empty_like(wanted_NK)
+    for group in range(10):
+        own_N = alike_N == group
+        fit = Ridge(problem.penalty * 30).fit(x_NF[~own_N], wanted_NK[~own_N])
+        due_NK[own_N] = fit.predict(x_NF[own_N])
+    np.testing.assert_allclose(problem.unseen_NK, due_NK, atol=1e-6)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_copies_of_a_row_do_not_choose_the_strength_of_a_probe(several: bool) -> None:
+    """Noise that is held out and fitted, too, is remembered best under the weakest penalty."""
+    chance = np.random.default_rng(1)
+    features_NF = np.tile(chance.normal(size=(60, 40)), (4, 1)).astype(np.float32)
+    labels_N, order_N = np.tile(chance.integers(0, 2, 60), 4), chance.permutation(240)
+    alike_N = np.tile(np.arange(60), 4)[order_N]
+    features_NF, labels_N = features_NF[order_N], labels_N[order_N]
+    if several:
+        fit = partial(fit_label_probe, features_NF, np.eye(2, dtype=np.int8)[labels_N])
+    else:
+        fit = partial(fit_probe, features_NF, labels_N, num_labels=2)
+    apart, together = (np.abs(fit(alike_N=each).weight_KF).sum() for each in (None, alike_N))
+    assert together < apart / 2
 
 
 @pytest.mark.parametrize("balanced", [False, True])

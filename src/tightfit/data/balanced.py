@@ -37,21 +37,34 @@ def balanced_batch(
     return rows
 
 
-def even_parts(strata: Strata, most: int) -> int:
-    """How many parts a cross-validation of few rows has: no more than a class has rows.
+def even_parts(strata: Strata, alike: Sequence[Hashable], most: int) -> int:
+    """How many parts a cross-validation of few rows has: no more than a class has rows that differ.
 
     Of two rows a class, left out one by one, each is missed most by its own class: a classifier of
     the others then says anything else, and is right on next to none, however good it is.
 
     Args:
         strata: the class of each row, or its labels, which say nothing here.
+        alike: rows for which this is equal, such as a text, count as one.
         most: parts that are wanted.
     """
     if several_labels(strata) is not None:
         return most
     # A class with a single row cannot be found in any case.
-    rows = [count for count in Counter(strata).values() if count > 1]
+    different = Counter(stratum for stratum, _ in set(zip(strata, alike, strict=True)))
+    rows = [count for count in different.values() if count > 1]
     return min(most, int(median(rows))) if rows else most
+
+
+def held_first(alike: Sequence[Hashable], most: int) -> NDArray[np.bool_]:
+    """Which rows are held out, ``held_N``: the first ones, at most so many, and none of which a row
+    that is alike stays."""
+    sizes, held, left = Counter(alike), set(), most
+    for each in dict.fromkeys(alike):
+        if sizes[each] <= left:
+            held.add(each)
+            left -= sizes[each]
+    return np.array([each in held for each in alike], dtype=bool)
 
 
 def deal(strata: Strata, alike: Sequence[Hashable], folds: int, seed: int) -> NDArray[np.int64]:

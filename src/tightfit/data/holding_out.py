@@ -76,7 +76,9 @@ def group_rows(config: Config, table: Table, progress: Progress) -> Grouping:
     return Grouping(groups, column, sum(group is None for group in table.groups))
 
 
-def hold_out(config: Config, table: Table, strata: Strata, progress: Progress) -> HeldOut:
+def hold_out(
+    config: Config, table: Table, strata: Strata, grouping: Grouping | None = None
+) -> HeldOut:
     """Split a table as ``data.split`` says.
 
     Args:
@@ -84,17 +86,15 @@ def hold_out(config: Config, table: Table, strata: Strata, progress: Progress) -
         table: the rows, with groups where ``data.group_column`` names some.
         strata: of each row: the same number for rows that are alike, such as those of a label; or
             its labels.
-        progress: how to show progress.
+        grouping: of the rows, which ``data.split=group`` keeps whole.
 
     Raises:
         DataError: one of the two sides would be empty, or there is one group only.
-        MissingExtraError: near duplicates are to be grouped, and ``datasketch`` is not installed.
     """
-    match config.data.split:
-        case "last":
-            return _last(config, one_each(strata))
-        case "group":
-            return _by_groups(config, one_each(strata), group_rows(config, table, progress))
+    if config.data.split == "last":
+        return _last(config, one_each(strata))
+    if grouping is not None:
+        return _by_groups(config, one_each(strata), grouping)
     return _at_random(config, table, strata)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from tightfit.config import ASKED, Config, Decision
 from tightfit.data.balanced import deal, even_parts
 from tightfit.data.checks.quick import quick_warnings
-from tightfit.data.holding_out import HeldOut, group_rows, hold_out
+from tightfit.data.holding_out import Grouping, HeldOut, group_rows, hold_out
 from tightfit.data.label_strata import Strata, one_each
 from tightfit.data.many_files import Sources
 from tightfit.data.sources import Columns, read_table
@@ -70,6 +71,16 @@ class Dataset:
     learned: NDArray[np.uint64] | None = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Digests of texts that runs before this one were trained on, in ascending order; None where
     one of them kept none."""
+    groups: Sequence[Hashable] | None = None
+    """Of each training row, what keeps rows together where some are held out of them; None is their
+    text."""
+
+    @cached_property
+    def alike_N(self) -> NDArray[np.int64]:
+        """The same number for training rows that stay together."""
+        numbers: dict[Hashable, int] = {}
+        every = self.train_texts if self.groups is None else self.groups
+        return np.array([numbers.setdefault(each, len(numbers)) for each in every], dtype=np.int64)
 
     @property
     def few(self) -> bool:
@@ -108,11 +119,10 @@ def read_dataset(
     targets = task.encode(table)
     strata = task.strata(targets)
     _check_texts(table.texts)
-    rows, held, split, folds = _shared_out(
-        config, table, strata, validation, limit=limit, progress=progress or Progress()
-    )
-    held_targets = task.encode(held)
-    train, train_targets = table.select(rows), targets[rows]
+    grouping = _grouping(config, table, given=validation is not None, progress=progress)
+    shared = _shared_out(config, table, strata, validation, limit=limit, grouping=grouping)
+    rows, held, split, folds = shared
+    held_targets, train, train_targets = task.encode(held), table.select(rows), targets[rows]
     counts = task.counts(train_targets)
     notes = [split.split.note] if split and split.split.note else []
     notes += _lonely(counts) if folds and task.one_class else []
@@ -151,7 +161,18 @@ def read_dataset(
         folds,
         train_weights=_weights(task, train),
         validation_weights=_weights(task, held),
+        groups=None if grouping is None else [grouping.groups[row] for row in rows],
     )
+
+
+def _grouping(
+    config: Config, table: Table, *, given: bool, progress: Progress | None
+) -> Grouping | None:
+    """The rows that are to stay together, where any are named or looked for."""
+    # Of validation rows that are given no near duplicate trains as a rule: nobody looks for any.
+    if config.data.split != "group" or (given and table.groups is None):
+        return None
+    return group_rows(config, table, progress or Progress())
 
 
 def _weights(task: Task, table: Table) -> NDArray[np.float64] | None:
@@ -187,15 +208,13 @@ def _shared_out(
     validation: Any,
     *,
     limit: int | None,
-    progress: Progress,
+    grouping: Grouping | None,
 ) -> tuple[list[int], Table, HeldOut | None, Folds | None]:
     """Rows that train, those that validate, how that came about, and parts where they are."""
-    by_groups = config.data.split == "group"
-    wanted = _folds_asked(config, strata, given=validation is not None)
+    alike = grouping.groups if grouping else table.texts
+    wanted = _folds_asked(config, strata, alike, given=validation is not None)
     rows, held, split = list(range(len(table))), None, None
     if wanted is not None:
-        grouping = group_rows(config, table, progress) if by_groups else None
-        alike = grouping.groups if grouping else table.texts
         folds = _folds(strata, alike, wanted, config.seed)
     elif validation is not None:
         # Where no row happens to have two labels, its file cannot say that rows may.
@@ -204,7 +223,7 @@ def _shared_out(
             columns = replace(columns, task="multi", separator=table.separator)
         held = read_table(validation, columns, labelled=True)
     else:
-        split = hold_out(config, table, strata, progress)
+        split = hold_out(config, table, strata, grouping)
         rows, held = split.split.train, table.select(split.split.validation)
     if limit is not None:
         rows = limit_rows(rows, strata, limit, config.seed)
@@ -216,7 +235,9 @@ def _shared_out(
     return rows, table.select(rows), HeldOut(Split(rows, rows, "; ".join(notes)), facts), folds
 
 
-def _folds_asked(config: Config, strata: Strata, *, given: bool) -> Decision[int] | None:
+def _folds_asked(
+    config: Config, strata: Strata, alike: Sequence[Hashable], *, given: bool
+) -> Decision[int] | None:
     """How many parts of a cross-validation are wanted, or None where rows are held out or given.
 
     Raises:
@@ -238,7 +259,7 @@ def _folds_asked(config: Config, strata: Strata, *, given: bool) -> Decision[int
     if config.data.task == "rating":  # whose strata are ranges of ratings, not classes
         return Decision(FEW_FOLDS, f"{len(strata):,} rows are too few to hold any out")
     few = f"{each:.3g} rows a class are too few to hold any out"
-    return Decision(even_parts(strata, FEW_FOLDS), few)
+    return Decision(even_parts(strata, alike, FEW_FOLDS), few)
 
 
 def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], seed: int) -> Folds:

@@ -274,6 +274,7 @@ def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:
         validation_targets=held_targets,
         facts=facts,
         train_weights=_as_usual(found.train_weights, len(train_texts)),
+        groups=None if found.groups is None else [*found.groups, *train_texts[len(found.groups) :]],
         validation_weights=_as_usual(found.validation_weights, len(held_texts)),
     )
 

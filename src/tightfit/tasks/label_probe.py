@@ -12,11 +12,11 @@ from scipy.special import expit, xlog1py, xlogy
 
 from tightfit.blas_threads import one_blas_thread
 from tightfit.tasks.linear_probe import (
-    HELD_SHARE,
     MOST_ITERATIONS,
     STRENGTHS,
     LinearMap,
     Standard,
+    held_rows,
 )
 
 LEAST = 1e-12
@@ -25,7 +25,11 @@ LEAST = 1e-12
 
 @one_blas_thread()
 def fit_label_probe(
-    features_NF: NDArray[np.float32], targets_NK: NDArray[np.int8], *, balanced: bool = False
+    features_NF: NDArray[np.float32],
+    targets_NK: NDArray[np.int8],
+    *,
+    balanced: bool = False,
+    alike_N: NDArray[np.int64] | None = None,
 ) -> LinearMap:
     """Logistic regressions on standardised features, as one map of the raw ones.
 
@@ -36,17 +40,19 @@ def fit_label_probe(
         features_NF: what the layer reads.
         targets_NK: 1 where a row has the label; one that all rows have, or none, gets no weights.
         balanced: whether rows that have a label weigh as much as all that have it not.
+        alike_N: as :func:`tightfit.tasks.linear_probe.fit_probe` takes it.
     """
     standard = Standard.of(features_NF)
     x_NF, y_NK = standard.applied(features_NF), targets_NK.astype(np.float64)
-    held = int(len(x_NF) * HELD_SHARE)
+    held_N = held_rows(len(x_NF), alike_N)
 
     def loss(strength: float) -> float:
-        found = _solved(x_NF[held:], y_NK[held:], strength, balanced=balanced)
-        likely_NK = expit(x_NF[:held] @ found.weight_KF.T + found.bias_K).clip(LEAST, 1 - LEAST)
-        return -float((xlogy(y_NK[:held], likely_NK) + xlog1py(1 - y_NK[:held], -likely_NK)).sum())
+        found = _solved(x_NF[~held_N], y_NK[~held_N], strength, balanced=balanced)
+        likely_NK = expit(x_NF[held_N] @ found.weight_KF.T + found.bias_K).clip(LEAST, 1 - LEAST)
+        own_NK = y_NK[held_N]
+        return -float((xlogy(own_NK, likely_NK) + xlog1py(1 - own_NK, -likely_NK)).sum())
 
-    strength = min(STRENGTHS, key=loss) if held else min(STRENGTHS)
+    strength = min(STRENGTHS, key=loss) if held_N.any() else min(STRENGTHS)
     found = _solved(x_NF, y_NK, strength, balanced=balanced)
     weight_KF = found.weight_KF / standard.scale_F
     return LinearMap(weight_KF, found.bias_K - weight_KF @ standard.mean_F)

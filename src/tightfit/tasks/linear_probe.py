@@ -5,7 +5,7 @@ Shapes: N rows, F width of the features, K labels, P labels that occur among the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.blas_threads import one_blas_thread
+from tightfit.data.balanced import held_first
 from tightfit.extras import lazy
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def fit_probe(
     num_labels: int,
     balanced: bool = False,
     weights_N: NDArray[np.float64] | None = None,
+    alike_N: NDArray[np.int64] | None = None,
 ) -> LinearMap:
     """Multinomial logistic regression on standardised features, as a map of the raw ones.
 
@@ -119,6 +121,8 @@ def fit_probe(
         num_labels: K; a label without a row gets no weights and a low bias.
         balanced: whether rows weigh by the inverse frequency of their label.
         weights_N: how much each row counts besides; a row of weight 2 is two rows.
+        alike_N: the same number for rows of which none is held out alone, such as those of a text;
+            None is another for each.
     """
     standard = Standard.of(features_NF, weights_N)
     x_NF = standard.applied(features_NF)
@@ -126,7 +130,8 @@ def fit_probe(
     weight_KF, bias_K = np.zeros((num_labels, x_NF.shape[1])), np.zeros(num_labels)
     if len(present_P) > 1:
         penalty = partial(_regression, class_weight="balanced" if balanced else None)
-        strength = _best_strength(x_NF, labels_N, penalty, weights_N)
+        held_N = held_rows(len(labels_N), alike_N)
+        strength = _best_strength(x_NF, labels_N, penalty, held_N, weights_N=weights_N)
         model = penalty(strength).fit(x_NF, labels_N, weights_N)
         weight_PF, bias_P = model.coef_, model.intercept_
         if len(present_P) == 2:
@@ -157,14 +162,23 @@ class RidgeProblem:
     unseen_NK: NDArray[np.float64]
     """What a solution on all other rows gives for each row, in closed form: a row's residual, over
     what of its own target its prediction leaves open (PRESS, Allen 1974)."""
+    alike_N: NDArray[np.int64] | None = None
+    """The same number for rows that are left out together, such as those of a text; None is another
+    for each."""
 
     @classmethod
-    def of(cls, features_NF: NDArray[Any], wanted_NK: NDArray[np.float64]) -> RidgeProblem:
+    def of(
+        cls,
+        features_NF: NDArray[Any],
+        wanted_NK: NDArray[np.float64],
+        alike_N: NDArray[np.int64] | None = None,
+    ) -> RidgeProblem:
         """The problem that rows set; its penalty is that with the least error of unseen rows."""
         standard = Standard.of(features_NF)
         x_NF = standard.applied(features_NF)
-        weight_KF, unseen_NK, penalty = _ridge(x_NF, wanted_NK)
-        return cls(x_NF, standard, wanted_NK, weight_KF, penalty / len(x_NF), unseen_NK)
+        weight_KF, unseen_NK, penalty = _ridge(x_NF, wanted_NK, _groups(alike_N))
+        penalty /= len(x_NF)
+        return cls(x_NF, standard, wanted_NK, weight_KF, penalty, unseen_NK, alike_N)
 
     def solve(self) -> LinearMap:
         """The solution, as a map of the features as they were given."""
@@ -172,13 +186,15 @@ class RidgeProblem:
         return LinearMap(weight_KF, self.wanted_NK.mean(axis=0) - weight_KF @ self.standard.mean_F)
 
     def unseen(self, parts_N: NDArray[np.int64] | None) -> NDArray[np.float64]:
-        """What solutions on the rows of all other parts give; None is a part for each row."""
+        """What solutions on the rows of all other parts give; None is a part for each row, or for
+        those that are alike."""
         if parts_N is None:
             return self.unseen_NK
         found_NK = np.empty_like(self.wanted_NK)
         for part in np.unique(parts_N):
             own_N = parts_N == part
-            found = RidgeProblem.of(self.x_NF[~own_N], self.wanted_NK[~own_N]).solve()
+            alike_N = None if self.alike_N is None else self.alike_N[~own_N]
+            found = RidgeProblem.of(self.x_NF[~own_N], self.wanted_NK[~own_N], alike_N).solve()
             found_NK[own_N] = self.x_NF[own_N] @ found.weight_KF.T + found.bias_K
         return found_NK
 
@@ -196,10 +212,20 @@ class RidgeProblem:
         return 2 * float(max(np.abs(slope_KF).max() / len(errors_NK), drift_K.max()))
 
 
+def _groups(alike_N: NDArray[np.int64] | None) -> list[NDArray[np.int64]]:
+    """The rows of each group of several; none where all are of one."""
+    if alike_N is None:
+        return []
+    _, firsts = np.unique(np.sort(alike_N), return_index=True)
+    groups = np.split(np.argsort(alike_N, kind="stable"), firsts[1:])
+    return [rows_G for rows_G in groups if 1 < len(rows_G) < len(alike_N)]
+
+
 def _ridge(
-    x_NF: NDArray[np.float64], wanted_NK: NDArray[np.float64]
+    x_NF: NDArray[np.float64], wanted_NK: NDArray[np.float64], groups: Sequence[NDArray[np.int64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Weights ``(K, F)`` with the best penalty, what fits without each row give for it, and it."""
+    """Weights ``(K, F)`` with the best penalty, what fits without each row, or all of its group,
+    give for it, and that penalty."""
     left_NR, values_R, right_RF = np.linalg.svd(x_NF, full_matrices=False)
     centre_K = wanted_NK.mean(axis=0)
     along_RK = left_NR.T @ (wanted_NK - centre_K)
@@ -208,7 +234,13 @@ def _ridge(
         kept_R = values_R**2 / (values_R**2 + penalty)
         own_N = (left_NR**2) @ kept_R + 1 / len(x_NF)
         errors_NK = wanted_NK - centre_K - (left_NR * kept_R) @ along_RK
-        errors_NK /= (1 - own_N)[:, None]
+        alone_NK = errors_NK / (1 - own_N)[:, None]
+        for rows_G in groups:
+            left_GR = left_NR[rows_G]
+            shared_GG = (left_GR * kept_R) @ left_GR.T + 1 / len(x_NF)
+            open_GG = np.eye(len(rows_G)) - shared_GG
+            alone_NK[rows_G] = np.linalg.solve(open_GG, errors_NK[rows_G])
+        errors_NK = alone_NK
         if (error := float((errors_NK**2).mean())) < least:
             best, best_NK, least = penalty, wanted_NK - errors_NK, error
     weight_KF = (along_RK * (values_R / (values_R**2 + best))[:, None]).T @ right_RF
@@ -221,25 +253,37 @@ def _regression(strength: float, class_weight: str | None) -> linear_model.Logis
     )
 
 
+def held_rows(count: int, alike_N: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+    """Which of so many rows a strength is chosen by, ``held_N``; none that is like one that fits.
+
+    Args:
+        count: N; they are in random order.
+        alike_N: as :func:`fit_probe` takes it.
+    """
+    alike = list(range(count)) if alike_N is None else alike_N.tolist()
+    return held_first(alike, int(count * HELD_SHARE))
+
+
 def _best_strength(
     x_NF: NDArray[np.float64],
     labels_N: NDArray[np.int64],
     regression: Callable[[float], linear_model.LogisticRegression],
+    held_N: NDArray[np.bool_],
+    *,
     weights_N: NDArray[np.float64] | None,
 ) -> float:
     """The strength whose log loss is least on rows held out of the probe's own."""
-    held = int(len(labels_N) * HELD_SHARE)
-    fit_labels_N = labels_N[held:]
+    fit_labels_N = labels_N[~held_N]
     # A label that occurs among the held rows alone says nothing about the strength.
-    scored = np.flatnonzero(np.isin(labels_N[:held], fit_labels_N))
+    scored = np.flatnonzero(held_N & np.isin(labels_N, fit_labels_N))
     classes = np.unique(fit_labels_N)
     if len(scored) == 0 or len(classes) < 2:
         return min(STRENGTHS)
 
-    own, others = (None, None) if weights_N is None else (weights_N[scored], weights_N[held:])
+    own, others = (None, None) if weights_N is None else (weights_N[scored], weights_N[~held_N])
 
     def loss(strength: float) -> float:
-        model = regression(strength).fit(x_NF[held:], fit_labels_N, others)
+        model = regression(strength).fit(x_NF[~held_N], fit_labels_N, others)
         probabilities_NP = model.predict_proba(x_NF[scored])
         wanted_N = labels_N[scored]
         return float(

@@ -184,11 +184,12 @@ class MultiLabel(Task):
         *,
         balanced: bool,
         weights_N: NDArray[np.float64] | None = None,
+        alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """A logistic regression for each label."""
         from tightfit.tasks.label_probe import fit_label_probe
 
-        return fit_label_probe(features_NF, targets_NK, balanced=balanced)
+        return fit_label_probe(features_NF, targets_NK, balanced=balanced, alike_N=alike_N)
 
     def row_scores(self, logits_NK: Array, targets_NK: Array) -> Array:
         """The quadratic score of each row (Brier 1950): 1 less the mean squared distance of its
@@ -209,9 +210,10 @@ class MultiLabel(Task):
         features_NF: NDArray[np.float32],
         targets_NK: NDArray[np.int8],
         parts_N: NDArray[np.int64] | None = None,
+        alike_N: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float64]:
         """The same by a linear probe of other rows, whose values are taken as they are."""
-        shares_NK = self.unseen(features_NF, targets_NK, parts_N).clip(0, 1)
+        shares_NK = self.unseen(features_NF, targets_NK, parts_N, alike_N).clip(0, 1)
         return 1 - ((shares_NK - targets_NK) ** 2).mean(1)
 
     # Answers

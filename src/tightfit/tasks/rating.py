@@ -186,17 +186,21 @@ class Rating(Task):
         *,
         balanced: bool,
         weights_N: NDArray[np.float64] | None = None,
+        alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """A ridge, its penalty chosen by leave-one-out."""
-        return self.head_problem(features_NF, targets_N).solve()
+        return self.head_problem(features_NF, targets_N, alike_N).solve()
 
     def head_problem(
-        self, features_NF: NDArray[Any], targets_N: NDArray[np.float64]
+        self,
+        features_NF: NDArray[Any],
+        targets_N: NDArray[np.float64],
+        alike_N: NDArray[np.int64] | None = None,
     ) -> RidgeProblem:
         """A ridge, as of the probe."""
         from tightfit.tasks.linear_probe import RidgeProblem
 
-        return RidgeProblem.of(features_NF, self.wanted(targets_N))
+        return RidgeProblem.of(features_NF, self.wanted(targets_N), alike_N)
 
     def row_scores(self, values_N1: Array, targets_N: Array) -> Array:
         """1 less the squared error in standard deviations: the mean is the R2 of these rows against

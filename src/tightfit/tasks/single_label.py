@@ -165,6 +165,7 @@ class SingleLabel(Task):
         *,
         balanced: bool,
         weights_N: NDArray[np.float64] | None = None,
+        alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """The head that a linear probe starts from; ``balanced`` gives labels the same weight."""
         from tightfit.tasks.linear_probe import fit_probe
@@ -175,6 +176,7 @@ class SingleLabel(Task):
             num_labels=self.outputs,
             balanced=balanced,
             weights_N=weights_N,
+            alike_N=alike_N,
         )
 
     def row_scores(self, logits_NK: Array, targets_N: Array) -> Array:

@@ -194,9 +194,13 @@ def choose_strength(
     seed: int,
     *,
     weights_N: NDArray[np.float64] | None = None,
+    alike_N: NDArray[np.int64] | None = None,
     tolerance: float = EXACT,
 ) -> float:
-    """The strength with the least log loss in a cross-validation over the rows themselves."""
+    """The strength with the least log loss in a cross-validation over the rows themselves.
+
+    Arguments are those of :func:`out_of_fold`.
+    """
 
     def loss(strength: float) -> float:
         logits_NK = out_of_fold(
@@ -206,6 +210,7 @@ def choose_strength(
             strength,
             seed=seed,
             weights_N=weights_N,
+            alike_N=alike_N,
             tolerance=tolerance,
         )
         logs_N = log_softmax(logits_NK, axis=1)[np.arange(len(targets_N)), targets_N]
@@ -224,6 +229,7 @@ def out_of_fold(
     unscored: int = 0,
     weights_N: NDArray[np.float64] | None = None,
     parts_N: NDArray[np.int64] | None = None,
+    alike_N: NDArray[np.int64] | None = None,
     tolerance: float = EXACT,
 ) -> NDArray[np.float64]:
     """Logits of each row, by a head that was solved on other parts of the rows.
@@ -237,12 +243,15 @@ def out_of_fold(
         unscored: so many rows at the end are in every solution, and get no logits.
         weights_N: how much each row counts; None is as much as every other.
         parts_N: of those that get logits; None deals them out.
+        alike_N: the same number for rows that are dealt into one part, such as those of a text;
+            None is another for each.
         tolerance: largest entry of the gradient at each solution.
     """
     count = len(targets_N) - unscored
     if parts_N is None:
         strata = targets_N[:count].tolist()
-        parts_N = deal(strata, list(range(count)), even_parts(strata, STRENGTH_FOLDS), seed)
+        alike = list(range(count)) if alike_N is None else alike_N[:count].tolist()
+        parts_N = deal(strata, alike, even_parts(strata, alike, STRENGTH_FOLDS), seed)
     parts_N = np.concatenate([parts_N, np.full(unscored, -1)])
     logits_NK = np.empty((count, num_labels))
     for part in np.unique(parts_N[:count]):

@@ -177,14 +177,22 @@ class Task(ABC):
         *,
         balanced: bool,
         weights_N: NDArray[np.float64] | None = None,
+        alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """The head that a linear probe starts from; ``balanced`` weighs rare labels up, and a row
         of weight 2 is two rows. Only rows with one class have weights: others are refused when
-        they are read, so that other kinds of target never get any."""
+        they are read, so that other kinds of target never get any. Rows with the same number
+        ``alike_N``, such as those of a text, stay together wherever some are held out."""
 
-    def head_problem(self, features_NF: NDArray[Any], targets: NDArray[Any]) -> RidgeProblem | None:
+    def head_problem(
+        self,
+        features_NF: NDArray[Any],
+        targets: NDArray[Any],
+        alike_N: NDArray[np.int64] | None = None,
+    ) -> RidgeProblem | None:
         """What a head of this kind minimises that is solved on these features of rows; None where
-        it is the logistic regression of :mod:`tightfit.tasks.solved_head`, or nothing."""
+        it is the logistic regression of :mod:`tightfit.tasks.solved_head`, or nothing. Of
+        ``alike_N`` as for :meth:`fit_probe`."""
         return None
 
     @abstractmethod
@@ -204,21 +212,23 @@ class Task(ABC):
         features_NF: NDArray[np.float32],
         targets: NDArray[Any],
         parts_N: NDArray[np.int64] | None = None,
+        alike_N: NDArray[np.int64] | None = None,
     ) -> NDArray[Any]:
         """Outputs of each row, ``(N, K)``, by a linear probe of the rows of all other parts; None
-        is a part for each row."""
+        is a part for each row, or for those that are alike."""
         from tightfit.tasks.linear_probe import RidgeProblem
 
-        return RidgeProblem.of(features_NF, self.wanted(targets)).unseen(parts_N)
+        return RidgeProblem.of(features_NF, self.wanted(targets), alike_N).unseen(parts_N)
 
     def unseen_scores(
         self,
         features_NF: NDArray[np.float32],
         targets: NDArray[Any],
         parts_N: NDArray[np.int64] | None = None,
+        alike_N: NDArray[np.int64] | None = None,
     ) -> NDArray[Any]:
         """:meth:`row_scores` of these outputs."""
-        return self.row_scores(self.unseen(features_NF, targets, parts_N), targets)
+        return self.row_scores(self.unseen(features_NF, targets, parts_N, alike_N), targets)
 
     # Answers
 

@@ -123,6 +123,11 @@ class FrozenProbe:
         return None if folds is None else folds.parts_N[self.rows_N]
 
     @property
+    def alike_N(self) -> NDArray[np.int64]:
+        """The same number for rows of the sample that are left out together in any case."""
+        return self.dataset.alike_N[self.rows_N]
+
+    @property
     def texts(self) -> list[str]:
         """Of the sample."""
         return [self.dataset.train_texts[row] for row in self.rows_N]
@@ -166,7 +171,7 @@ class FrozenProbe:
         if key not in self._scores:
             targets_N = self.dataset.train_targets[self.rows_N]
             self._scores[key] = self.dataset.task.unseen_scores(
-                self.features(source, pooling), targets_N, self.parts_N
+                self.features(source, pooling), targets_N, self.parts_N, self.alike_N
             )
         return self._scores[key]
 

@@ -158,6 +158,7 @@ def _sample(dataset: Dataset, seed: int) -> Dataset:
         validation_targets=dataset.validation_targets[:1],
         validation_weights=None,
         folds=None,
+        groups=None,  # nothing is held out of them
     )
 
 

@@ -43,6 +43,7 @@ def start_at_probe(setup: Setup, progress: Progress) -> None:
         setup.train.targets[rows_N],
         balanced=setup.config.optim.class_weights == "balanced",
         weights_N=None if setup.train.weights_N is None else setup.train.weights_N[rows_N],
+        alike_N=None if setup.train.alike_N is None else setup.train.alike_N[rows_N],
     )
     put_output(setup, found)
 

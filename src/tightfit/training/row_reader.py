@@ -75,15 +75,17 @@ class RowReader:
         targets = dataset.train_targets
         if names:
             targets = np.concatenate([targets, np.arange(len(names))])
+        alike_N = dataset.alike_N
+        alike_N = np.concatenate([alike_N, np.arange(len(names)) + alike_N.max(initial=-1) + 1])
         targets, weights_N = targets[train.owners], _spread(dataset.train_weights, train.owners)
-        rows = Rows(train.flat, targets, weights_N=weights_N)
+        rows = Rows(train.flat, targets, weights_N=weights_N, alike_N=alike_N[train.owners])
         held_rows = Rows(held, dataset.validation_targets, weights_N=dataset.validation_weights)
         if dataset.folds is not None:
             # A sentence is in no part: it is always trained on, and never scored.
             parts_N = dataset.folds.parts_N
             every_N = np.concatenate([parts_N, np.full(len(names), -1)])[train.owners]
             rows, held_rows = replace(rows, parts_N=every_N), replace(held_rows, parts_N=parts_N)
-        return rows, held_rows, kept, len(names)
+        return rows, held_rows, kept, int((train.owners >= len(dataset.train_texts)).sum())
 
     def pool(self, texts: Sequence[str], kept: KeptText) -> Rows:
         """Texts without a label."""

@@ -59,6 +59,9 @@ class Rows:
     """Of a cross-validation: the part that each text or window is in."""
     weights_N: NDArray[np.float64] | None = None
     """How much each counts; None is as much as every other."""
+    alike_N: NDArray[np.int64] | None = None
+    """Of what trains: the same number for rows that stay together where some are held out of them,
+    such as the windows of a text."""
 
     def sample(self, most: int | None, seed: int) -> Rows:
         """So many of them, in their order: the same ones each time. None takes all."""
@@ -71,9 +74,13 @@ class Rows:
     def select(self, rows: Sequence[int]) -> Rows:
         """The given ones, in the given order."""
         chosen = list(rows)
-        parts_N = None if self.parts_N is None else self.parts_N[chosen]
-        weights_N = None if self.weights_N is None else self.weights_N[chosen]
-        return Rows(self.tokens.select(rows), self.targets[chosen], None, parts_N, weights_N)
+        return Rows(
+            self.tokens.select(rows),
+            self.targets[chosen],
+            parts_N=None if self.parts_N is None else self.parts_N[chosen],
+            weights_N=None if self.weights_N is None else self.weights_N[chosen],
+            alike_N=None if self.alike_N is None else self.alike_N[chosen],
+        )
 
 
 @dataclass(frozen=True)

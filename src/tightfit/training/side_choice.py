@@ -172,10 +172,12 @@ def _probed(
         (probe.texts, targets_N),
         seed=probe.config.seed,
         parts_N=probe.parts_N,
+        alike_N=probe.alike_N,
         pairs=pairs,
         progress=probe.progress,
     )
-    encoder_NK, side_NK = task.unseen(features_NF, targets_N, probe.parts_N), solver.unseen()
+    encoder_NK = task.unseen(features_NF, targets_N, probe.parts_N, probe.alike_N)
+    side_NK = solver.unseen()
     factor = factor_of(task, encoder_NK, side_NK, targets_N)
     both_NK = mixed(task, encoder_NK, side_NK, factor)
     both_N, side_N, encoder_N = (

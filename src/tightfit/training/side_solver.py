@@ -45,6 +45,7 @@ class SideSolver:
         seed: int,
         weights_N: NDArray[np.float64] | None = None,
         parts_N: NDArray[np.int64] | None = None,
+        alike_N: NDArray[np.int64] | None = None,
         pairs: PairReader | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -57,11 +58,12 @@ class SideSolver:
             seed: of the parts of a cross-validation.
             weights_N: how much each row counts.
             parts_N: the part of each row in the cross-validation that scores it.
+            alike_N: the same number for rows that stay together where some are left out.
             pairs: what reads them, where they are pairs.
             progress: shows a bar while it does.
         """
         self.plan, self._task, self._seed, (self._texts, self._targets_N) = plan, task, seed, rows
-        self._weights_N, self._parts_N = weights_N, parts_N
+        self._weights_N, self._parts_N, self._alike_N = weights_N, parts_N, alike_N
         self._pairs, self._progress = pairs, progress
 
     @classmethod
@@ -74,8 +76,9 @@ class SideSolver:
         texts = [dataset.train_texts[row] for row in rows_N.tolist()]
         own_N = None if weights_N is None else weights_N[rows_N]
         rows = texts, dataset.train_targets[rows_N]
-        parts_N = dataset.folds.parts_N if dataset.folds else None
-        return cls(plan, dataset.task, rows, seed=seed, weights_N=own_N, parts_N=parts_N, **more)
+        more["parts_N"] = dataset.folds.parts_N if dataset.folds else None
+        more["alike_N"] = dataset.alike_N[rows_N]
+        return cls(plan, dataset.task, rows, seed=seed, weights_N=own_N, **more)
 
     @cached_property
     def features(self) -> tuple[csr_array | NDArray[np.float64], NDArray[np.float64]]:
@@ -99,16 +102,20 @@ class SideSolver:
     @cached_property
     def _strength(self) -> float:
         few_N = np.random.default_rng(self._seed).permutation(len(self._texts))[:SAMPLE_ROWS]
-        weights_N = None if self._weights_N is None else self._weights_N[few_N]
-        rows = _directions(self.features[0][few_N]), self._targets_N[few_N]
         return choose_strength(
-            *rows, self.plan.labels, self._seed, weights_N=weights_N, tolerance=ROUGH
+            _directions(self.features[0][few_N]),
+            self._targets_N[few_N],
+            self.plan.labels,
+            self._seed,
+            weights_N=None if self._weights_N is None else self._weights_N[few_N],
+            alike_N=None if self._alike_N is None else self._alike_N[few_N],
+            tolerance=ROUGH,
         )
 
     @cached_property
     def _ridge(self) -> RidgeProblem | None:
         """Of ratings."""
-        return self._task.head_problem(self.features[0], self._targets_N)
+        return self._task.head_problem(self.features[0], self._targets_N, self._alike_N)
 
     @cached_property
     def _problem(self) -> HeadProblem:
@@ -136,6 +143,7 @@ class SideSolver:
             seed=self._seed,
             weights_N=self._weights_N,
             parts_N=self._parts_N,
+            alike_N=self._alike_N,
             tolerance=ROUGH,
         )
 

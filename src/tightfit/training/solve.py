@@ -65,15 +65,16 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
 
 
 def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
-    config, targets_N, weights_N = setup.config, setup.train.targets, setup.train.weights_N
+    config, rows = setup.config, setup.train
+    targets_N, weights_N, alike_N = rows.targets, rows.weights_N, rows.alike_N
     features_NF, named = _features(setup, setup.train), not len(setup.dataset.train_targets)
-    own = setup.classifier.task.head_problem(features_NF, targets_N)
+    own = setup.classifier.task.head_problem(features_NF, targets_N, alike_N)
     if own is not None:
         return own
     outputs = setup.classifier.task.outputs
     given = (features_NF, targets_N, outputs)
     if frozen and not named:
-        strength = choose_strength(*given, config.seed, weights_N=weights_N)
+        strength = choose_strength(*given, config.seed, weights_N=weights_N, alike_N=alike_N)
         return HeadProblem.of(*given, strength, weights_N=weights_N)
     pool = setup.pool
     pool_MF = None if pool is None else _features(setup, pool)

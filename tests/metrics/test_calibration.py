@@ -20,6 +20,7 @@ from tightfit.metrics.calibration import (
     Threshold,
     abstain_threshold,
     calibration_error_by_chance,
+    carries_over,
     expected_calibration_error,
     fit_temperature,
     fitted_log_losses,
@@ -234,3 +235,41 @@ def test_logits_must_be_finite() -> None:
     """An overflow in the model is not calibrated away."""
     with pytest.raises(DataError, match=r"1 of 2 rows[\s\S]*row 0: \[inf, 0\.0\]"):
         fit_temperature([[np.inf, 0.0], [0.0, 1.0]], [0, 1])
+
+
+def test_a_row_of_weight_two_is_two_rows_to_a_temperature() -> None:
+    """And to the losses and the diagram with it."""
+    logits_BK, labels_B = toy_logits()
+    weights_B = np.where(labels_B == 0, 3, 1)
+    rows_B = np.repeat(np.arange(len(labels_B)), weights_B)
+    repeated = fit_temperature(logits_BK[rows_B], labels_B[rows_B])
+    weighted = fit_temperature(logits_BK, labels_B, weights_B=weights_B.astype(float))
+    assert weighted.value == pytest.approx(repeated.value)
+    assert weighted.log_loss_after == pytest.approx(repeated.log_loss_after)
+    assert weighted.value != pytest.approx(fit_temperature(logits_BK, labels_B).value, rel=1e-3)
+    losses_B = fitted_log_losses(logits_BK, labels_B, weights_B.astype(float))
+    assert np.average(losses_B, weights=weights_B) == pytest.approx(repeated.log_loss_after)
+    confidences_B, right_B = toy_answers(400, seed=0)
+    bins = reliability_bins(confidences_B, right_B, weights_B=weights_B.astype(float))
+    due = reliability_bins(confidences_B[rows_B], right_B[rows_B])
+    assert [each.accuracy for each in bins] == pytest.approx([each.accuracy for each in due])
+
+
+def test_weights_say_whether_a_temperature_carries_over() -> None:
+    """None does where the rows that weigh most are those that are answered wrongly."""
+    logits_BK, labels_B = toy_logits(n=400)
+    labels_B[:200] = logits_BK[:200].argmin(axis=1)
+    weights_B = np.repeat([1e-6, 1.0], 200)
+    assert carries_over(logits_BK, labels_B, weights_B)
+    assert not carries_over(logits_BK, labels_B, weights_B[::-1])
+
+
+def test_heavy_rows_leave_more_to_chance() -> None:
+    """As few rows do: what weighs nothing is not there."""
+    confidences_B, _ = toy_answers(400, seed=0)
+    some, all_of_them = (
+        calibration_error_by_chance(confidences_B, weights_B)
+        for weights_B in (np.repeat([1.0, 1e-9], 200), np.full(400, 7.0))
+    )
+    assert some == pytest.approx(calibration_error_by_chance(confidences_B[:200]))
+    assert all_of_them == pytest.approx(calibration_error_by_chance(confidences_B))

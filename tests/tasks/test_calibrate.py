@@ -268,3 +268,20 @@ def test_an_unsure_answer_is_an_empty_one(
     told = cli("predict", str(finished.run), "--text", "goal", "--max-error", "0.1", "--json")
     [row] = json.loads(told.stdout)["predictions"]
     assert (row["id"], row["label"], round(row["confidence"], 1)) == (0, None, 0.5)
+
+
+def test_weights_are_on_record_and_decide_the_temperature(tmp_path: Path) -> None:
+    """Those of the rows that scored the run: a row of weight 2 is two."""
+    plain = overconfident(400)
+    weights_N = np.where(plain.targets_N == 0, 2.0, 1.0)
+    rows_N = np.repeat(np.arange(400), weights_N.astype(int))
+    given = ([""] * len(rows_N), plain.logits_NK, plain.targets_N)
+    weighted = ValidationLogits.gather(TASK, *given[1:], given[0][:400], weights_N=weights_N)
+    due = ValidationLogits.gather(TASK, *(each[rows_N] for each in given[1:]), given[0])
+    weighted.write(tmp_path / "validation.parquet")
+    kept = read_validation_logits(tmp_path / "validation.parquet", TASK)
+    assert kept is not None
+    found, repeated = calibrate(kept), calibrate(due)
+    assert found.temperature == pytest.approx(repeated.temperature)
+    assert found.ece_after == pytest.approx(repeated.ece_after)
+    assert found.temperature != pytest.approx(calibrate(plain).temperature, rel=1e-3)

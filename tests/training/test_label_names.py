@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tightfit.training import label_names
 from tightfit.training.cross_validate import cross_validate
 from tightfit.training.label_names import _loss, name_texts
 from tightfit.training.prepare import plan_for, prepare
+from tightfit.training.probe import frozen_features
 from tightfit.training.setup import Setup
 
 SPORT, MONEY = "goal match team coach".split(), "stock market shares bank".split()
@@ -130,3 +132,15 @@ def test_a_name_is_never_scored(bert: Path) -> None:
     assert crossed.trained.logits_NK.shape == (8, 2)
     assert setup.train.parts_N is not None
     assert setup.train.parts_N[-2:].tolist() == [-1, -1]
+
+
+def test_weights_of_rows_reach_the_gate(bert: Path) -> None:
+    """In the probes that are compared and in their losses; in whatever unit they are."""
+    setup, _ = prepared(bert, ["goal team", "bank stock"], "data.label_names=on")
+    rows, losses = len(setup.train.targets), []
+    features_NF = frozen_features(setup, np.arange(rows))
+    for weights_N in (None, np.full(rows, 1.0), np.where(np.arange(rows) % 2, 1.0, 9.0)):
+        weighed = replace(setup, train=replace(setup.train, weights_N=weights_N))
+        losses.append(_loss(weighed, features_NF, unscored=2, rows=rows))
+    assert losses[0] == pytest.approx(losses[1])
+    assert losses[0] != pytest.approx(losses[2], rel=1e-3)

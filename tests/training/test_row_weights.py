@@ -14,10 +14,13 @@ from tests.toy_setups import FEW, TASK, toy_job, toy_loop, toy_settings, toy_tab
 from tightfit.data.table import Table
 from tightfit.errors import DataError
 from tightfit.tasks.dataset import read_dataset
+from tightfit.training.blend import smallest_as_good
 from tightfit.training.distributed_worker import watch_over
+from tightfit.training.frozen_probe import gain_and_error
 from tightfit.training.loop import Loop, weighted_mean
 from tightfit.training.probe import frozen_features
 from tightfit.training.setup import Answers, Setup
+from tightfit.training.side_choice import weigh_side
 
 STEP = [
     *("optim.clip=0", "train.group_by_length=false", "optim.warmup_steps=0", "optim.epochs=1"),
@@ -133,3 +136,34 @@ def test_weights_reach_a_head_that_is_solved(bert: Path) -> None:
         losses.append(Loop(setup, watch_over(setup)).fit().history[-1])
     assert losses[0]["train_loss"] != losses[1]["train_loss"]
     assert losses[1]["eval_accuracy"] > 0.9
+
+
+def test_weights_reach_the_side_head_and_the_loss_at_the_best_temperature() -> None:
+    """What rows that are there twice say, rows of weight 2 do."""
+    chance = np.random.default_rng(0)
+    targets_N, weights_N = chance.integers(0, 2, 200), chance.integers(1, 4, 200).astype(float)
+    rows_N = np.repeat(np.arange(200), weights_N.astype(int))
+    logits_NK, side_NK = (
+        (each * np.eye(2)[targets_N] + chance.normal(size=(200, 2))).astype(np.float32)
+        for each in (1.0, 2.0)
+    )
+    repeated = [each[rows_N] for each in (logits_NK, side_NK, targets_N)]
+    due, plain = weigh_side(TASK, *repeated), weigh_side(TASK, logits_NK, side_NK, targets_N)
+    found = weigh_side(TASK, logits_NK, side_NK, targets_N, weights_N=weights_N)
+    assert found.value == pytest.approx(due.value)
+    assert found.value != pytest.approx(plain.value)
+    answers = Answers(TASK, logits_NK, targets_N, weights_N)
+    assert answers.scores == pytest.approx(Answers(TASK, repeated[0], repeated[2]).scores)
+
+
+def test_a_gain_is_a_weighted_mean_and_its_error_that_of_fewer_rows() -> None:
+    """What weighs next to nothing is next to not there."""
+    chance = np.random.default_rng(0)
+    more_N, less_N = chance.normal(size=(2, 60))
+    weights_N = np.repeat([1.0, 1e-12], 30)
+    few = gain_and_error(more_N[:30], less_N[:30])
+    assert gain_and_error(more_N, less_N, weights_N) == pytest.approx(few, rel=0.02)
+    assert smallest_as_good({0.5: less_N, 1.0: less_N}, weights_N) == 0.5
+    gained = np.where(weights_N == 1, less_N + 1, less_N - 9)
+    assert smallest_as_good({0.5: less_N, 1.0: gained}, weights_N) == 1.0
+    assert smallest_as_good({0.5: less_N, 1.0: gained}) == 0.5

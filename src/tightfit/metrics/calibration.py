@@ -85,21 +85,32 @@ class Threshold:
     error_bound: float
 
 
-def reliability_bins(confidences_B: ArrayLike, correct_B: ArrayLike) -> tuple[ReliabilityBin, ...]:
+def reliability_bins(
+    confidences_B: ArrayLike,
+    correct_B: ArrayLike,
+    *,
+    weights_B: NDArray[np.float64] | None = None,
+) -> tuple[ReliabilityBin, ...]:
     """The points of a reliability diagram: mean confidence and accuracy of each bin that has rows.
 
     The bins have equal widths and include their upper edge, as in Guo et al. 2017
-    (arXiv:1706.04599), so that the numbers compare with published ones.
+    (arXiv:1706.04599), so that the numbers compare with published ones. Means are by the rows'
+    weights, where they have some.
     """
     confidence_B, right_B = confidence_rows(confidences_B, correct_B)
     bin_B = _bins(confidence_B)
+    weights_B = np.ones(len(bin_B)) if weights_B is None else weights_B
+
+    def mean(values_B: NDArray[Any], k: int) -> float:
+        return float(np.average(values_B[bin_B == k], weights=weights_B[bin_B == k]))
+
     return tuple(
         ReliabilityBin(
             low=float(k / BINS),
             high=float((k + 1) / BINS),
             rows=int((bin_B == k).sum()),
-            confidence=float(confidence_B[bin_B == k].mean()),
-            accuracy=float(right_B[bin_B == k].mean()),
+            confidence=mean(confidence_B, k),
+            accuracy=mean(right_B, k),
         )
         for k in np.unique(bin_B)
     )
@@ -124,25 +135,34 @@ def expected_calibration_error(
     return float(np.abs(gaps_K).sum() / weights_B.sum())
 
 
-def calibration_error_by_chance(confidences_B: ArrayLike) -> float:
+def calibration_error_by_chance(
+    confidences_B: ArrayLike, weights_B: NDArray[np.float64] | None = None
+) -> float:
     """The error that a perfectly calibrated classifier would show on rows of these confidences.
 
     The right answers of a bin then have variance ``v = sum(p (1 - p))`` about the sum of its
-    confidences; their mean distance is ``sqrt(2 v / pi)`` where they are near a normal law.
+    confidences; their mean distance is ``sqrt(2 v / pi)`` where they are near a normal law. Rows
+    of weight w add ``w ** 2`` times as much to the variance.
     """
     confidence_B, _ = confidence_rows(confidences_B, np.ones(np.shape(confidences_B), dtype=bool))
-    variance_K = np.bincount(_bins(confidence_B), weights=confidence_B * (1 - confidence_B))
-    return float(np.sqrt(2 * variance_K / np.pi).sum() / len(confidence_B))
+    weights_B = np.ones(len(confidence_B)) if weights_B is None else weights_B
+    own_B = weights_B**2 * confidence_B * (1 - confidence_B)
+    variance_K = np.bincount(_bins(confidence_B), weights=own_B)
+    return float(np.sqrt(2 * variance_K / np.pi).sum() / weights_B.sum())
 
 
 def fit_temperature(
-    logits_BK: ArrayLike, labels_B: ArrayLike, *, least_rows: int = MIN_ROWS
+    logits_BK: ArrayLike,
+    labels_B: ArrayLike,
+    *,
+    least_rows: int = MIN_ROWS,
+    weights_B: NDArray[np.float64] | None = None,
 ) -> Temperature[float]:
     """The temperature with the least log loss on held-out rows (Guo et al. 2017, arXiv:1706.04599).
 
     The loss is convex in 1 / temperature, so its slope has at most one zero, which bracketing
     finds to the last digits. The predicted classes do not change. Of fewer than ``least_rows``
-    rows none is fitted.
+    rows none is fitted. A row of weight 2 is two rows to the loss.
 
     Raises:
         DataError: logits that are not finite, or no id of a class for each row.
@@ -152,30 +172,35 @@ def fit_temperature(
     def slope(inverse: float) -> float:
         """The derivative of the mean log loss by 1 / temperature."""
         expected_B = (scipy.special.softmax(inverse * scores_BK, axis=1) * scores_BK).sum(axis=1)
-        return float((expected_B - scores_BK[np.arange(len(true_B)), true_B]).mean())
+        slopes_B = expected_B - scores_BK[np.arange(len(true_B)), true_B]
+        return float(np.average(slopes_B, weights=weights_B))
 
-    before = _log_loss(scores_BK, true_B)
+    before = _log_loss(scores_BK, true_B, weights_B)
     reason = _nothing_to_fit(true_B, slope, least_rows)
     if reason is not None:
         return Temperature(1.0, before, before, reason)
     inverse = float(
         scipy.optimize.root_scalar(slope, bracket=(_FLATTEST, _SHARPEST), xtol=1e-12).root
     )
-    return Temperature(1 / inverse, before, _log_loss(inverse * scores_BK, true_B))
+    return Temperature(1 / inverse, before, _log_loss(inverse * scores_BK, true_B, weights_B))
 
 
-def fitted_log_losses(logits_BK: ArrayLike, labels_B: ArrayLike) -> NDArray[np.float64]:
+def fitted_log_losses(
+    logits_BK: ArrayLike, labels_B: ArrayLike, weights_B: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """The log loss of each row, at the temperature with the least of all, however few rows.
 
     Raises:
         DataError: logits that are not finite, or no id of a class for each row.
     """
     true_B, scores_BK = class_rows(labels_B, logits_BK)
-    temperature = fit_temperature(scores_BK, true_B, least_rows=1).value
+    temperature = fit_temperature(scores_BK, true_B, least_rows=1, weights_B=weights_B).value
     return _row_log_losses(scores_BK / temperature, true_B)
 
 
-def carries_over(logits_BK: ArrayLike, labels_B: ArrayLike) -> bool:
+def carries_over(
+    logits_BK: ArrayLike, labels_B: ArrayLike, weights_B: NDArray[np.float64] | None = None
+) -> bool:
     """Whether a temperature fitted on some of the rows lowers the log loss of the others.
 
     By cross-validation over parts drawn at random. On few rows with next to no mistake the least
@@ -183,14 +208,18 @@ def carries_over(logits_BK: ArrayLike, labels_B: ArrayLike) -> bool:
     """
     true_B, scores_BK = class_rows(labels_B, logits_BK)
     part_B = np.random.default_rng(0).permutation(len(true_B)) % PARTS
+    weights_B = np.ones(len(true_B)) if weights_B is None else weights_B
     gained = 0.0
     for part in range(PARTS):
         held_B = part_B == part
-        found = fit_temperature(scores_BK[~held_B], true_B[~held_B], least_rows=1)
+        others = scores_BK[~held_B], true_B[~held_B]
+        found = fit_temperature(*others, least_rows=1, weights_B=weights_B[~held_B])
         if found.reason is not None:
             return False
-        held = scores_BK[held_B], true_B[held_B]
-        gained += held_B.sum() * (_log_loss(*held) - _log_loss(held[0] / found.value, held[1]))
+        held_BK, held_true_B = scores_BK[held_B], true_B[held_B]
+        gained_B = _row_log_losses(held_BK, held_true_B)
+        gained_B -= _row_log_losses(held_BK / found.value, held_true_B)
+        gained += float(weights_B[held_B] @ gained_B)
     return gained > 0
 
 
@@ -292,8 +321,12 @@ def _last_in_sequence(holds: NDArray[np.bool_], starts: NDArray[np.intp]) -> int
     return int(reached.max()) if reached.size else None
 
 
-def _log_loss(logits_BK: NDArray[np.float64], labels_B: NDArray[np.int64]) -> float:
-    return float(_row_log_losses(logits_BK, labels_B).mean())
+def _log_loss(
+    logits_BK: NDArray[np.float64],
+    labels_B: NDArray[np.int64],
+    weights_B: NDArray[np.float64] | None,
+) -> float:
+    return float(np.average(_row_log_losses(logits_BK, labels_B), weights=weights_B))
 
 
 def _row_log_losses(

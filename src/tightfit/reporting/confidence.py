@@ -66,7 +66,10 @@ def confidence(run: Run) -> Confidence | None:
     if run.calibration.reason is None:
         how = f"temperature {temperature:.2f}" if isinstance(temperature, float) else "by label"
         named.append((f"Calibrated, {how}", temperature))
-    bins = [reliability_bins(*_told(run.validation, value)) for _, value in named]
+    weights_B = run.validation.weights_N if one_class else None
+    bins = [
+        reliability_bins(*_told(run.validation, value), weights_B=weights_B) for _, value in named
+    ]
     lowest = min(min(point.confidence, point.accuracy) for points in bins for point in points)
     # Both diagrams share their scale, or else they could not be compared.
     places = nice_range([min(lowest, 0.9), 1.0], floor=0.0, ceiling=1.0)

@@ -129,7 +129,7 @@ def _believed(run: Run) -> Iterator[Point]:
     if found is None or rows is None:
         return
     probabilities_NK = run.task.probabilities(rows.logits_NK, found.temperature)
-    chance = percent(run.task.calibration_error_by_chance(probabilities_NK))
+    chance = percent(run.task.calibration_error_by_chance(probabilities_NK, rows.weights_N))
     off = f"It is off by {percent(found.ece_after)} on average"
     limit = f"a perfect one would show {chance} on {len(rows):,} rows"
     if found.reason is not None:

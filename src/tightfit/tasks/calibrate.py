@@ -66,7 +66,8 @@ def calibrate(validation_logits: ValidationLogits) -> Calibration:
     """Fit the temperature on rows that the classifier did not learn from."""
     from tightfit.metrics.calibration import Temperature
 
-    task, rows = validation_logits.task, (validation_logits.logits_NK, validation_logits.targets_N)
+    task, kept = validation_logits.task, validation_logits
+    rows = (kept.logits_NK, kept.targets_N, kept.weights_N)
     fitted = task.fit_temperature(*rows)
     if fitted.reason is None and not task.carries_over(*rows):
         before, reason = fitted.log_loss_before, f"{scale_words(fitted.value)} {NOT_KEPT}"

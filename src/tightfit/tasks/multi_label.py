@@ -21,7 +21,7 @@ from tightfit.data.labels import LabelSet, check_different
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, UsageError
 from tightfit.tasks.predictions import DIGITS, LabelFormat, Predictions
-from tightfit.tasks.task import Array, Task
+from tightfit.tasks.task import Array, Task, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -156,7 +156,7 @@ class MultiLabel(Task):
         return losses_BK.mean(dim=1)
 
     def class_weights(
-        self, targets_NK: NDArray[np.int8], kind: str, weights_N: NDArray[np.float64] | None = None
+        self, targets_NK: NDArray[np.int8], kind: str, weights_N: Weights = None
     ) -> NDArray[np.float32]:
         """Of having each label: 1, or so that rows that have it weigh as much as those that have
         not. ``kind`` is the setting ``optim.class_weights``."""
@@ -183,7 +183,7 @@ class MultiLabel(Task):
         targets_NK: NDArray[np.int8],
         *,
         balanced: bool,
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
         alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """A logistic regression for each label."""
@@ -260,7 +260,7 @@ class MultiLabel(Task):
         targets_NK: ArrayLike,
         probabilities_NK: ArrayLike,
         thresholds: Mapping[int, float] | None = None,
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
     ) -> LabelSetScores:
         """All scores, with intervals. Without thresholds, each half of the rows is scored by those
         that are best for F1 on the other half."""
@@ -310,26 +310,35 @@ class MultiLabel(Task):
         theirs_right_NK = np.where(theirs_NK > 0, likely_NK, 1 - likely_NK)
         return float((right_NK - theirs_right_NK).mean())
 
-    def fit_temperature(self, logits_NK: ArrayLike, targets_NK: ArrayLike) -> Temperature[Scale]:
+    def fit_temperature(
+        self, logits_NK: ArrayLike, targets_NK: ArrayLike, weights_N: Weights = None
+    ) -> Temperature[Scale]:
         """The temperature of each label with the least log loss, where it carries over to rows
         that it is not fitted on; 1 for all others."""
         from tightfit.metrics.calibration import fit_label_temperatures
 
         return fit_label_temperatures(np.asarray(logits_NK), np.asarray(targets_NK))
 
-    def carries_over(self, logits_NK: ArrayLike, targets_NK: ArrayLike) -> bool:
+    def carries_over(
+        self, logits_NK: ArrayLike, targets_NK: ArrayLike, weights_N: Weights = None
+    ) -> bool:
         """Always: those that do not are left out by :meth:`fit_temperature`."""
         return True
 
     def calibration_error(
-        self, targets_NK: NDArray[np.int8], probabilities_NK: NDArray[Any]
+        self,
+        targets_NK: NDArray[np.int8],
+        probabilities_NK: NDArray[Any],
+        weights_N: Weights = None,
     ) -> float:
         """The mean over labels of how far their probabilities are from the truth."""
         from tightfit.metrics.label_scores import label_calibration_error
 
         return label_calibration_error(targets_NK.astype(bool), probabilities_NK)
 
-    def calibration_error_by_chance(self, probabilities_NK: NDArray[Any]) -> float:
+    def calibration_error_by_chance(
+        self, probabilities_NK: NDArray[Any], weights_N: Weights = None
+    ) -> float:
         """What perfectly calibrated probabilities would show on so many rows."""
         from tightfit.metrics.calibration import calibration_error_by_chance
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, SettingsError
 from tightfit.tasks.predictions import LabelFormat, Predictions
-from tightfit.tasks.task import Array, Task
+from tightfit.tasks.task import Array, Task, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -163,7 +163,7 @@ class Rating(Task):
         self,
         targets_N: NDArray[np.float64],
         kind: str,
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
     ) -> NDArray[np.float32]:
         """None: ratings have no classes."""
         return np.ones(1, dtype=np.float32)
@@ -185,7 +185,7 @@ class Rating(Task):
         targets_N: NDArray[np.float64],
         *,
         balanced: bool,
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
         alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """A ridge, its penalty chosen by leave-one-out."""
@@ -249,7 +249,7 @@ class Rating(Task):
         targets_N: ArrayLike,
         probabilities_NK: ArrayLike,
         thresholds: Mapping[int, float] | None = None,
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
     ) -> RatingScores:
         """All scores, with intervals; see :func:`tightfit.metrics.ratings.score_ratings`."""
         from tightfit.metrics.ratings import score_ratings
@@ -282,7 +282,9 @@ class Rating(Task):
         """Of R2, where the difference has nothing to do with our errors."""
         return float(((theirs_NK - ours_NK) ** 2).mean())
 
-    def fit_temperature(self, logits_N1: ArrayLike, targets_N: ArrayLike) -> Temperature[float]:
+    def fit_temperature(
+        self, logits_N1: ArrayLike, targets_N: ArrayLike, weights_N: Weights = None
+    ) -> Temperature[float]:
         """None: only the mean loss is told."""
         from tightfit.metrics.calibration import Temperature
 
@@ -290,17 +292,24 @@ class Rating(Task):
         loss = float(1.0 - scores_N.mean())
         return Temperature(1.0, loss, loss, "ratings have no probabilities")
 
-    def carries_over(self, logits_N1: ArrayLike, targets_N: ArrayLike) -> bool:
+    def carries_over(
+        self, logits_N1: ArrayLike, targets_N: ArrayLike, weights_N: Weights = None
+    ) -> bool:
         """No temperature does."""
         return False
 
     def calibration_error(
-        self, targets_N: NDArray[np.float64], probabilities_NK: NDArray[Any]
+        self,
+        targets_N: NDArray[np.float64],
+        probabilities_NK: NDArray[Any],
+        weights_N: Weights = None,
     ) -> float:
         """None: there is no confidence."""
         return 0.0
 
-    def calibration_error_by_chance(self, probabilities_NK: NDArray[Any]) -> float:
+    def calibration_error_by_chance(
+        self, probabilities_NK: NDArray[Any], weights_N: Weights = None
+    ) -> float:
         """Likewise."""
         return 0.0
 

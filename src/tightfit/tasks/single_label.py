@@ -21,7 +21,7 @@ from tightfit.data.table import Table
 from tightfit.errors import UsageError
 from tightfit.metrics.thresholds import answers_at
 from tightfit.tasks.predictions import LabelFormat, Predictions
-from tightfit.tasks.task import Array, Task
+from tightfit.tasks.task import Array, Task, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -135,7 +135,7 @@ class SingleLabel(Task):
         self,
         targets_N: NDArray[np.int64],
         kind: str,
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
     ) -> NDArray[np.float32]:
         """The weight of a row by its own label, one number a label, 1 on average over rows.
 
@@ -164,7 +164,7 @@ class SingleLabel(Task):
         targets_N: NDArray[np.int64],
         *,
         balanced: bool,
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
         alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """The head that a linear probe starts from; ``balanced`` gives labels the same weight."""
@@ -239,7 +239,7 @@ class SingleLabel(Task):
         targets_N: ArrayLike,
         probabilities_NK: ArrayLike,
         thresholds: Mapping[int, float] | None = None,
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
     ) -> Scores:
         """All scores, with intervals; see :func:`tightfit.metrics.scores.score`.
 
@@ -253,7 +253,7 @@ class SingleLabel(Task):
         self,
         values_NK: NDArray[Any],
         targets_N: NDArray[np.int64],
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
     ) -> float:
         """The mean F1 of the classes that occur, from logits or probabilities."""
         from sklearn.metrics import f1_score
@@ -289,32 +289,41 @@ class SingleLabel(Task):
         lost_N = self.confidence(likely_NK) - self.chances(likely_NK, self.answers(theirs_NK))
         return float(lost_N.mean())
 
-    def fit_temperature(self, logits_NK: ArrayLike, targets_N: ArrayLike) -> Temperature[float]:
+    def fit_temperature(
+        self, logits_NK: ArrayLike, targets_N: ArrayLike, weights_N: Weights = None
+    ) -> Temperature[float]:
         """The temperature with the least log loss on these rows."""
         from tightfit.metrics.calibration import fit_temperature
 
-        return fit_temperature(logits_NK, targets_N)
+        return fit_temperature(logits_NK, targets_N, weights_B=weights_N)
 
-    def carries_over(self, logits_NK: ArrayLike, targets_N: ArrayLike) -> bool:
+    def carries_over(
+        self, logits_NK: ArrayLike, targets_N: ArrayLike, weights_N: Weights = None
+    ) -> bool:
         """Whether a temperature that is fitted on some of the rows serves the others."""
         from tightfit.metrics.calibration import carries_over
 
-        return carries_over(logits_NK, targets_N)
+        return carries_over(logits_NK, targets_N, weights_N)
 
     def calibration_error(
-        self, targets_N: NDArray[np.int64], probabilities_NK: NDArray[Any]
+        self,
+        targets_N: NDArray[np.int64],
+        probabilities_NK: NDArray[Any],
+        weights_N: Weights = None,
     ) -> float:
         """Expected calibration error of the confidence in the most probable label."""
         from tightfit.metrics.calibration import expected_calibration_error
 
         right_N = self.right(probabilities_NK, targets_N)
-        return expected_calibration_error(self.confidence(probabilities_NK), right_N)
+        return expected_calibration_error(self.confidence(probabilities_NK), right_N, weights_N)
 
-    def calibration_error_by_chance(self, probabilities_NK: NDArray[Any]) -> float:
+    def calibration_error_by_chance(
+        self, probabilities_NK: NDArray[Any], weights_N: Weights = None
+    ) -> float:
         """What a perfectly calibrated classifier would show on so many rows."""
         from tightfit.metrics.calibration import calibration_error_by_chance
 
-        return calibration_error_by_chance(self.confidence(probabilities_NK))
+        return calibration_error_by_chance(self.confidence(probabilities_NK), weights_N)
 
 
 @dataclass(frozen=True, repr=False)

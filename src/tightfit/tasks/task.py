@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from tightfit.tasks.linear_probe import LinearMap, RidgeProblem
 
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
+
+Weights: TypeAlias = "NDArray[np.float64] | None"
+"""How much each row counts; None is as much as every other."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ class Task(ABC):
 
     @abstractmethod
     def class_weights(
-        self, targets: NDArray[Any], kind: str, weights_N: NDArray[np.float64] | None = None
+        self, targets: NDArray[Any], kind: str, weights_N: Weights = None
     ) -> NDArray[np.float32]:
         """What :meth:`row_losses` weighs by; ``kind`` is the setting ``optim.class_weights``, and a
         row of weight 2 is two rows."""
@@ -176,7 +179,7 @@ class Task(ABC):
         targets: NDArray[Any],
         *,
         balanced: bool,
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
         alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """The head that a linear probe starts from; ``balanced`` weighs rare labels up, and a row
@@ -272,7 +275,7 @@ class Task(ABC):
         targets: ArrayLike,
         probabilities_NK: ArrayLike,
         thresholds: Mapping[int, float] | None = None,
-        weights_N: NDArray[np.float64] | None = None,
+        weights_N: Weights = None,
     ) -> TaskScores:
         """All scores, with intervals; ``thresholds`` are those of labels by which a row gets them,
         where that is how it gets them. Rows count by their weights, where they have some."""
@@ -310,17 +313,25 @@ class Task(ABC):
         known: each is taken to be as likely as our probabilities say."""
 
     @abstractmethod
-    def fit_temperature(self, logits_NK: ArrayLike, targets: ArrayLike) -> Temperature[Scale]:
-        """The temperature with the least loss on these rows."""
+    def fit_temperature(
+        self, logits_NK: ArrayLike, targets: ArrayLike, weights_N: Weights = None
+    ) -> Temperature[Scale]:
+        """The temperature with the least loss on these rows, to which a row of weight 2 is two."""
 
     @abstractmethod
-    def carries_over(self, logits_NK: ArrayLike, targets: ArrayLike) -> bool:
+    def carries_over(
+        self, logits_NK: ArrayLike, targets: ArrayLike, weights_N: Weights = None
+    ) -> bool:
         """Whether a temperature that is fitted on some of the rows serves the others."""
 
     @abstractmethod
-    def calibration_error(self, targets: NDArray[Any], probabilities_NK: NDArray[Any]) -> float:
+    def calibration_error(
+        self, targets: NDArray[Any], probabilities_NK: NDArray[Any], weights_N: Weights = None
+    ) -> float:
         """How far confidence is from the truth, 0 to 1."""
 
     @abstractmethod
-    def calibration_error_by_chance(self, probabilities_NK: NDArray[Any]) -> float:
+    def calibration_error_by_chance(
+        self, probabilities_NK: NDArray[Any], weights_N: Weights = None
+    ) -> float:
         """What a perfectly calibrated classifier would show on so many rows."""

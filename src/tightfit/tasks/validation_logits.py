@@ -49,6 +49,8 @@ class ValidationLogits:
     inputs: tuple[str | None, ...] = ()
     """The whole text of each row, for whoever goes on from the run; None where they are too long
     together, and in older runs."""
+    weights_N: NDArray[np.float64] | None = None
+    """How much each row counts; None is as much as every other."""
 
     @classmethod
     def gather(
@@ -57,14 +59,17 @@ class ValidationLogits:
         logits_NK: NDArray[np.float32],
         targets_N: NDArray[Any],
         texts: Sequence[str],
+        *,
+        weights_N: NDArray[np.float64] | None = None,
     ) -> ValidationLogits:
         """Keep what has a bounded size: all rows, or a fixed sample of very many."""
         rows_N = np.arange(len(targets_N))
         most = max(1, KEPT_VALUES // logits_NK.shape[1])
         if len(rows_N) > most:
             rows_N = np.sort(np.random.default_rng(0).choice(rows_N, most, replace=False))
-        bare = cls(task, logits_NK[rows_N], targets_N[rows_N], rows_N, ())
-        temperature = task.fit_temperature(bare.logits_NK, bare.targets_N).value
+        weights_N = None if weights_N is None else weights_N[rows_N]
+        bare = cls(task, logits_NK[rows_N], targets_N[rows_N], rows_N, (), weights_N=weights_N)
+        temperature = task.fit_temperature(bare.logits_NK, bare.targets_N, weights_N).value
         shown = set(bare.mistakes(temperature)[:KEPT_TEXTS])
         kept = tuple(
             mapped(texts[row], _cut) if i in shown else None
@@ -92,7 +97,7 @@ class ValidationLogits:
     def calibration_error(self, temperature: Scale) -> float:
         """How far confidence is from the truth on these rows, 0 to 1."""
         probabilities_NK = self.task.probabilities(self.logits_NK, temperature)
-        return self.task.calibration_error(self.targets_N, probabilities_NK)
+        return self.task.calibration_error(self.targets_N, probabilities_NK, self.weights_N)
 
     def predictions(
         self, temperature: Scale, thresholds: Mapping[int, float] | None = None
@@ -106,7 +111,7 @@ class ValidationLogits:
 
     def write(self, path: Path) -> None:
         """Write one Parquet file with the columns row, label, logits, text, input; of pairs
-        text_pair and input_pair, too.
+        text_pair and input_pair, too, and weight of rows that have weights.
 
         Raises:
             MachineError: it cannot be written.
@@ -118,6 +123,8 @@ class ValidationLogits:
             "text": pa.array(self.texts, pa.string()),
             "input": pa.array(self.inputs or [None] * len(self), pa.string()),
         }
+        if self.weights_N is not None:
+            columns["weight"] = pa.array(self.weights_N)
         for name, texts in (("text", self.texts), ("input", self.inputs)):
             if any(isinstance(each, TextPair) for each in texts):
                 sides = zip(*map(_sides, texts), strict=True)
@@ -150,7 +157,8 @@ def read_validation_logits(path: Path, task: Task) -> ValidationLogits | None:
     texts = _texts(table, "text")
     whole = "input" in table.column_names
     inputs = _texts(table, "input") if whole else (None,) * len(texts)
-    return ValidationLogits(task, logits_NK, targets_N, rows_N, texts, inputs)
+    weights_N = table["weight"].to_numpy() if "weight" in table.column_names else None
+    return ValidationLogits(task, logits_NK, targets_N, rows_N, texts, inputs, weights_N)
 
 
 def _column(values: NDArray[Any]) -> pa.Array:

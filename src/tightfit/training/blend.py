@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tightfit.config import ASKED, Decision
 from tightfit.model.adapters import adapter_pairs
@@ -58,9 +60,12 @@ def choose_blend(
         if scale == 1.0 or no_worse(row, fitted.history[0], setup):
             rows.setdefault(scale, {**whole, **row})
             scores[scale] = found
-    chosen = min(scores) if asked is not None else smallest_as_good(scores)
+    weights_N = setup.eval_subset.weights_N
+    chosen = min(scores) if asked is not None else smallest_as_good(scores, weights_N)
     setup.classifier.load_state(blended(setup.classifier, start, end, chosen))
-    decision = Decision(chosen, _why(scores) if asked is None else _asked(setup, asked, chosen))
+    decision = Decision(
+        chosen, _why(scores, weights_N) if asked is None else _asked(setup, asked, chosen)
+    )
     progress.say(f"of what was learned {chosen:.0%} is kept: {decision.reason}")
     history = [rows[chosen] if row["step"] == best else row for row in fitted.history]
     return setup.with_decisions(blend=decision), replace(fitted, history=history)
@@ -84,12 +89,14 @@ def blended(
     }
 
 
-def smallest_as_good(scores: Mapping[float, Scores]) -> float:
+def smallest_as_good(
+    scores: Mapping[float, Scores], weights_N: NDArray[np.float64] | None = None
+) -> float:
     """The least scale whose mean is no more than a standard error of the paired difference below
-    the best one's."""
-    best = max(scores, key=lambda scale: (float(scores[scale].mean()), scale))
+    the best one's; rows that have weights count by them."""
+    best = max(scores, key=lambda scale: (_mean(scores[scale], weights_N), scale))
     for scale in sorted(scores):
-        behind, error = gain_and_error(scores[best], scores[scale])
+        behind, error = gain_and_error(scores[best], scores[scale], weights_N)
         if behind <= error:
             return scale
     return best
@@ -101,8 +108,14 @@ def _asked(setup: Setup, asked: float, chosen: float) -> str:
     return FROM_RUN if setup.config.head.start == "run" else ASKED
 
 
-def _why(scores: Mapping[float, Scores]) -> str:
-    told = ", ".join(f"{float(each.mean()):.3f} at {scale:.0%}" for scale, each in scores.items())
+def _mean(scores_N: Scores, weights_N: NDArray[np.float64] | None) -> float:
+    return float(np.average(scores_N, weights=weights_N))
+
+
+def _why(scores: Mapping[float, Scores], weights_N: NDArray[np.float64] | None) -> str:
+    told = ", ".join(
+        f"{_mean(each, weights_N):.3f} at {scale:.0%}" for scale, each in scores.items()
+    )
     return f"the least that {len(scores[1.0]):,} validation rows cannot tell from the best ({told})"
 
 

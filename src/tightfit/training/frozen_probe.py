@@ -7,6 +7,7 @@ Shapes: N rows of the sample, B rows of a batch, F width of the features that an
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -176,10 +177,19 @@ class FrozenProbe:
         return self._scores[key]
 
 
-def gain_and_error(better_N: Scores, than_N: Scores) -> tuple[float, float]:
-    """By how much the mean of one probe's scores is above another's, and its standard error."""
+def gain_and_error(
+    better_N: Scores, than_N: Scores, weights_N: NDArray[np.float64] | None = None
+) -> tuple[float, float]:
+    """By how much the mean of one probe's scores is above another's, and its standard error; rows
+    that have weights count by them."""
     gain_N = better_N.astype(np.float64) - than_N
-    return float(gain_N.mean()), float(gain_N.std(ddof=1) / len(gain_N) ** 0.5)
+    if len(gain_N) < 2:
+        return float(gain_N.mean()), math.inf
+    weights_N = np.ones(len(gain_N)) if weights_N is None else weights_N
+    shares_N = weights_N / weights_N.sum()
+    gain = float(shares_N @ gain_N)
+    error = float(np.linalg.norm(shares_N * (gain_N - gain)))
+    return gain, error * (len(gain_N) / (len(gain_N) - 1)) ** 0.5
 
 
 def compared_words(found: Mapping[str, Scores], metric: str) -> str:

@@ -107,6 +107,14 @@ def _loss(setup: Setup, features_NF: NDArray[np.float32], *, unscored: int, rows
     are trained on, and not scored."""
     task, targets_N = setup.classifier.task, setup.train.targets[:rows]
     given = (features_NF[:rows], targets_N, task.outputs, PROBE_STRENGTH)
-    seed, alike_N = setup.config.seed, setup.train.alike_N
-    logits_NK = out_of_fold(*given, seed=seed, unscored=unscored, alike_N=alike_N)
-    return Answers(task, logits_NK.astype(np.float32), targets_N[: len(logits_NK)]).scores[0]
+    own, count = setup.train, rows - unscored
+    weights_N = None if own.weights_N is None else own.weights_N[:rows]
+    logits_NK = out_of_fold(
+        *given,
+        seed=setup.config.seed,
+        unscored=unscored,
+        weights_N=weights_N,
+        alike_N=own.alike_N,
+    )
+    scored_N = None if weights_N is None else weights_N[:count]
+    return Answers(task, logits_NK.astype(np.float32), targets_N[:count], scored_N).scores[0]

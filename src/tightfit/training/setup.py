@@ -103,7 +103,8 @@ class Answers:
 
         How sharp a solved head is depends on its strength, which is no merit of it.
         """
-        loss = self.task.fit_temperature(self.logits_NK, self.targets_N).log_loss_after
+        rows = (self.logits_NK, self.targets_N, self.weights_N)
+        loss = self.task.fit_temperature(*rows).log_loss_after
         scores_N = self.task.row_scores(self.logits_NK, self.targets_N)
         mean = float(np.average(scores_N, weights=self.weights_N))
         return loss, self.task.metric_of(mean, self.targets_N)

@@ -194,9 +194,14 @@ def _probed(
     return Decision(plan.buckets if due else 0, compared_words(figures, probe.metric))
 
 
-def _is_beyond(more_N: NDArray[Any], less_N: NDArray[Any], errors: float = 1.0) -> bool:
+def _is_beyond(
+    more_N: NDArray[Any],
+    less_N: NDArray[Any],
+    errors: float = 1.0,
+    weights_N: NDArray[np.float64] | None = None,
+) -> bool:
     """Whether the mean of paired numbers is above another's by more than so many errors of it."""
-    gain, error = gain_and_error(more_N, less_N)
+    gain, error = gain_and_error(more_N, less_N, weights_N)
     return gain > errors * error
 
 
@@ -205,6 +210,8 @@ def weigh_side(
     logits_NK: NDArray[np.float32],
     side_NK: NDArray[np.float64],
     targets_N: NDArray[Any],
+    *,
+    weights_N: NDArray[np.float64] | None = None,
 ) -> Decision[float]:
     """How much a side head counts beside what was trained, by rows that neither learned from.
 
@@ -217,19 +224,22 @@ def weigh_side(
         logits_NK: of the classifier.
         side_NK: of the side head, for the same rows.
         targets_N: theirs.
+        weights_N: how much each of these rows counts.
     """
-    factor = factor_of(task, logits_NK, side_NK, targets_N)
+    factor = factor_of(task, logits_NK, side_NK, targets_N, weights_N=weights_N)
     both_NK = mixed(task, logits_NK, side_NK, factor)
     judged = [task.row_scores(each, targets_N) for each in (both_NK, logits_NK)]
-    rows, both = f"{len(targets_N):,} rows that neither saw", [each.mean() for each in judged]
+    rows = f"{len(targets_N):,} rows that neither saw"
+    both = [np.average(each, weights=weights_N) for each in judged]
     if task.one_class:
-        judged = [-fitted_log_losses(each, targets_N) for each in (both_NK, logits_NK)]
+        judged = [-fitted_log_losses(each, targets_N, weights_N) for each in (both_NK, logits_NK)]
+        losses = (-np.average(each, weights=weights_N) for each in judged)
         told = "of {} {:.1%} are right with it, {:.1%} without".format(rows, *both)
-        told += ", at a log loss of {:.3f} and {:.3f}".format(*(-each.mean() for each in judged))
+        told += ", at a log loss of {:.3f} and {:.3f}".format(*losses)
     else:
         name = score_name(task.metric)
         told = "the {} of {} is {:.3f} with it, {:.3f} without".format(name, rows, *both)
-    if _is_beyond(*judged):
+    if _is_beyond(judged[0], judged[1], weights_N=weights_N):
         return Decision(factor, told)
     return Decision(0.0, told + (", within the error" if factor else "") + ": left out")
 
@@ -249,6 +259,8 @@ def factor_of(
     logits_NK: Outputs,
     side_NK: Outputs,
     targets_N: NDArray[Any],
+    *,
+    weights_N: NDArray[np.float64] | None = None,
 ) -> float:
     """What the side head's outputs are multiplied by, for the least log loss of the sum.
 
@@ -262,10 +274,11 @@ def factor_of(
                 task.row_scores(mixed(task, logits_NK, side_NK, share), targets_N).mean()
             ),
         )
-    own = fit_temperature(logits_NK, targets_N, least_rows=1).value
+    own = fit_temperature(logits_NK, targets_N, least_rows=1, weights_B=weights_N).value
 
     def loss(factor: float) -> float:
         both_NK = mixed(task, logits_NK, side_NK, factor)
-        return fit_temperature(both_NK, targets_N, least_rows=1).log_loss_after
+        found = fit_temperature(both_NK, targets_N, least_rows=1, weights_B=weights_N)
+        return found.log_loss_after
 
     return min((own * float(share / (1 - share)) for share in SHARES), key=loss)

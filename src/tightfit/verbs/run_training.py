@@ -297,7 +297,9 @@ def _with_side(
     else:
         side_NK = solver.unseen()[rows]
     task = setup.classifier.task
-    factor = weigh_side(task, logits_NK, side_NK, setup.validation.targets[rows])
+    held = setup.validation
+    weights_N = None if held.weights_N is None else held.weights_N[rows]
+    factor = weigh_side(task, logits_NK, side_NK, held.targets[rows], weights_N=weights_N)
     setup = setup.with_decisions(side_factor=factor)
     if factor.value:
         head = solver.head.times(factor.value, kept=kept_beside(task, factor.value))
@@ -318,7 +320,8 @@ def _score_validation(
     task, targets_N = setup.classifier.task, held.targets[rows]
     weights_N = None if held.weights_N is None else held.weights_N[rows]
     scores = task.score(targets_N, task.probabilities(logits_NK), None, weights_N)
-    found = ValidationLogits.gather(task, logits_NK, targets_N, [texts[row] for row in rows])
+    texts = [texts[row] for row in rows]
+    found = ValidationLogits.gather(task, logits_NK, targets_N, texts, weights_N=weights_N)
     return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tightfit.data.balanced import deal
-from tightfit.data.label_strata import one_each, shared_out
+from tightfit.data.label_strata import one_each, rows_a_class, shared_out
 from tightfit.data.splits import limit_rows, split_rows
 
 
@@ -59,6 +59,13 @@ def test_one_number_a_row_is_the_rarest_label() -> None:
     labels_NK = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 0, 1], [0, 0, 1]], dtype=bool)
     assert one_each(labels_NK) == [1, 0, 3, 2, 2]
     assert one_each([4, 2]) == [4, 2]
+
+
+def test_rows_a_class_are_those_of_classes_that_have_some() -> None:
+    """Of several labels the rarest counts; no rows are none."""
+    assert rows_a_class([0, 0, 0, 5]) == 2.0
+    assert rows_a_class(np.array([[1, 0], [1, 1], [1, 0]], dtype=bool)) == 1.5
+    assert rows_a_class([]) == 0.0
 
 
 def test_as_many_rows_as_goemotions_take_seconds() -> None:

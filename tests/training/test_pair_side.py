@@ -26,7 +26,7 @@ from tightfit.model.locate import locate
 from tightfit.model.pair_reader import PairReader
 from tightfit.model.side_head import SIDE_FILE
 from tightfit.storage import read_json
-from tightfit.tasks import Rating
+from tightfit.tasks import Rating, SingleLabel
 from tightfit.tasks.dataset import read_dataset
 from tightfit.tasks.linear_probe import RidgeProblem
 from tightfit.training.frozen_probe import FrozenProbe
@@ -79,6 +79,15 @@ def test_many_pairs_a_class_need_none(encoder: Path) -> None:
     found = decide_side(probe_of(encoder, count=160), locate(str(encoder)), "mean")
     assert found is not None
     assert found.value == 0
+    assert found.reason.startswith("72 pairs a class, on average, are enough")
+
+
+def test_a_label_without_rows_makes_the_others_no_fewer(encoder: Path) -> None:
+    """Classes that have rows are counted, as they are where the loss is chosen."""
+    probe = probe_of(encoder, count=160)
+    third = replace(probe.dataset, task=SingleLabel.from_names(["same", "other", "unheard of"]))
+    found = decide_side(FrozenProbe(probe.config, third, Notes()), locate(str(encoder)), "mean")
+    assert found is not None
     assert found.reason.startswith("72 pairs a class, on average, are enough")
 
 

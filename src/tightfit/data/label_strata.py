@@ -31,6 +31,13 @@ def one_each(strata: Strata) -> Sequence[int]:
     return np.where(labels_NK.any(axis=1), rarest_N, labels_NK.shape[1]).tolist()
 
 
+def rows_a_class(strata: Strata) -> float:
+    """How many rows a class has on average, of those that have any; 0 of no rows. Of several labels
+    a row counts for the rarest."""
+    numbers = one_each(strata)
+    return len(numbers) / max(1, len(set(numbers)))
+
+
 def shared_out(labels_NK: NDArray[np.bool_], sizes: Sequence[int], seed: int) -> NDArray[np.int64]:
     """The part of each row, ``parts_N``, so that each label is in each part in proportion.
 

@@ -15,7 +15,7 @@ from tightfit.config import ASKED, Config, Decision
 from tightfit.data.balanced import deal, even_parts
 from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.holding_out import Grouping, HeldOut, group_rows, hold_out
-from tightfit.data.label_strata import Strata, one_each
+from tightfit.data.label_strata import Strata, one_each, rows_a_class
 from tightfit.data.many_files import Sources
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import Split, limit_rows
@@ -85,8 +85,9 @@ class Dataset:
     @property
     def few(self) -> bool:
         """Whether a class has no more rows on average than :data:`FEW_ROWS`."""
-        classes = len(set(self.train_targets.tolist())) if self.task.one_class else 0
-        return bool(classes) and len(self.train_targets) <= FEW_ROWS * classes
+        if not self.task.one_class:
+            return False
+        return 0 < rows_a_class(self.train_targets.tolist()) <= FEW_ROWS
 
 
 def read_dataset(
@@ -251,7 +252,7 @@ def _folds_asked(
             seen=f"train.folds={asked}" + ("" if given else " with data.split=last"),
             next_step="leave out one of the two",
         )
-    each = len(strata) / len(set(one_each(strata)))
+    each = rows_a_class(strata)
     if asked == 0 or given or config.data.split == "last" or (asked is None and each > FEW_ROWS):
         return None
     if asked:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import ASKED, Config, Decision, Objective
+from tightfit.data.label_strata import rows_a_class
 from tightfit.errors import SettingsError
 from tightfit.methods import HEAD_ONLY
 from tightfit.tasks import Task
@@ -51,7 +52,7 @@ def decide_objective(
             )
         return None
     classes, counts = np.unique(targets_N, return_counts=True)
-    each = len(targets_N) / len(classes)
+    each = rows_a_class(targets_N.tolist())
     many = None if config.optim.objective == "contrastive" else _why_many(each, len(classes))
     unfit = why_unsolved(plan) or many
     if unfit:

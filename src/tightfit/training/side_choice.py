@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from tightfit.budget.parts import SidePlan
 from tightfit.config import ASKED, Config, Decision
+from tightfit.data.label_strata import rows_a_class
 from tightfit.data.tokens import Tokens
 from tightfit.display import score_name
 from tightfit.encoder import UnknownInside
@@ -127,7 +128,7 @@ def _why_needless(config: Config, dataset: Dataset) -> str | None:
         return "no frozen encoder is kept where every weight trains"
     if not dataset.task.one_class:
         return None
-    each = len(dataset.train_texts) / dataset.task.outputs
+    each = rows_a_class(dataset.train_targets.tolist())
     words = "pairs a class, on average, are enough for adapters to learn to compare"
     return f"{each:,.0f} {words}" if each > MOST_ROWS else None
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from tests.toy_setups import SHORT, Notes
+from tests.toy_setups import SHORT, Notes, toy_job
 from tightfit import Run, TrainResult, train
+from tightfit.config import Decision
 from tightfit.errors import Interrupted, MachineError
-from tightfit.storage import RunFolder, kept_beside
+from tightfit.storage import DECIDED, RunFolder, files, kept_beside
 from tightfit.training.callbacks import CheckpointSaver, HistoryFile, TrainingState
+from tightfit.training.resume import RunStart, write_decided
 from tightfit.verbs import run_training
 
 SETTINGS = [*SHORT, "train.max_steps=4", "train.eval_every=2"]
@@ -105,3 +110,23 @@ def test_a_run_that_lies_beside_is_left_to_whoever_moved_it(
     assert not again.out.exists()
     again()
     assert Run.open(kept).path == kept
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_a_kill_while_decisions_are_written_anew_leaves_a_run_to_go_on(
+    writes: int, bert: Path, tmp_path: Path
+) -> None:
+    """By the old ones or by the new ones, as a whole."""
+    setup, start = toy_job(bert), RunStart(tmp_path / "run", resume=True)
+    folder, left = start.create(setup), iter(range(writes))
+    plan, newer = setup.plan, setup.with_decisions(max_steps=Decision(7, "the clock"))
+    newer = replace(newer, classifier=replace(setup.classifier, plan=replace(plan, why="new")))
+    real = files.write_bytes
+    killed = patch.object(files, "write_bytes", lambda *given: next(left) + 1 and real(*given))
+    with killed, suppress(StopIteration):
+        write_decided(folder, newer)
+    found = start.stored()
+    assert found is not None
+    assert (found.decisions.max_steps is None) == (found.plan.why != "new") == (writes == 0)
+    write_decided(folder, newer)
+    assert not (folder.checkpoints / DECIDED).exists()

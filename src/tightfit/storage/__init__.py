@@ -3,14 +3,17 @@
 from tightfit.storage.files import (
     check_digests,
     read_bytes,
+    read_digested,
     read_json,
     read_json_lines,
     write_bytes,
+    write_digested,
     write_digests,
     write_json,
     write_text,
 )
 from tightfit.storage.folder import (
+    DECIDED,
     START_DIGESTS,
     RunFolder,
     bring_back,

@@ -15,6 +15,9 @@ from tightfit.storage.files import TEMPORARY_SUFFIX, machine_errors
 START_DIGESTS = "beginning.json"
 """Among the checkpoints: digests of what was written before the first step."""
 
+DECIDED = "decided.json"
+"""Likewise, while they are written anew: decisions and plan, which a kill may have parted."""
+
 
 SHOWN = 3
 """Strange files that are named."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
@@ -62,6 +63,9 @@ class RunStart:
         folder = self.folder
         if not (self.resume and self.digests.is_file()):
             return None
+        pending = folder.checkpoints / storage.DECIDED
+        if pending.is_file():
+            _put(folder, storage.read_digested(pending))
         storage.check_digests(self.digests, folder.root)
         return Stored(
             from_toml(folder.config.read_text("utf-8")),
@@ -157,11 +161,19 @@ class RunStart:
 
 def write_decided(folder: storage.RunFolder, setup: Setup) -> None:
     """Keep plan and decisions, now or once the last of them is made; a resumed training goes by
-    them."""
-    storage.write_json(folder.decisions, setup.decisions.to_json())
-    storage.write_json(folder.plan, setup.plan.to_json())
+    them. One that a kill ends meanwhile goes by the new ones."""
+    decided = {"decisions": setup.decisions.to_json(), "plan": setup.plan.to_json()}
+    if (folder.checkpoints / storage.START_DIGESTS).is_file():
+        storage.write_digested(folder.checkpoints / storage.DECIDED, decided)
+    _put(folder, decided)
+
+
+def _put(folder: storage.RunFolder, decided: Mapping[str, Any]) -> None:
+    storage.write_json(folder.decisions, decided["decisions"])
+    storage.write_json(folder.plan, decided["plan"])
     written = [folder.config, folder.decisions, folder.plan, folder.labels, folder.data]
     storage.write_digests(folder.checkpoints / storage.START_DIGESTS, written)
+    (folder.checkpoints / storage.DECIDED).unlink(missing_ok=True)
 
 
 def _other_rows(seen: str) -> DataError:

@@ -63,6 +63,14 @@ def test_every_row_trains_and_is_scored_by_trainings_without_it(few: TrainResult
     assert scores_of(run).n == 16
 
 
+def test_epochs_are_rows_drawn_by_rows_there(bert: Path, tmp_path: Path) -> None:
+    """Not by whole steps an epoch; of a class a step draws no more rows than it has."""
+    for rows in (6, 10):
+        found = few_run(bert, tmp_path / str(rows), "data.label_names=off", rows=rows)
+        assert found.steps == 6
+        assert found.epochs == pytest.approx(found.examples / rows)
+
+
 def test_decisions_are_there_with_their_reasons(few: TrainResult) -> None:
     """What was decided by rows a class, and by the cross-validation."""
     decisions = Run.open(few.run).decisions

@@ -77,6 +77,15 @@ def test_a_strength_is_not_chosen_by_windows_of_one_text(start: str, bert: Path)
         assert sorted(call.args[name == "deal"]) == sorted(setup.train.alike_N.tolist())
 
 
+def test_sentences_are_no_texts_that_are_cut(bert: Path) -> None:
+    """Neither where the tails of long texts are decided on nor in the figures that are told."""
+    given = [[f"data.label_names={use}", "data.long_text=auto"] for use in ("on", "off")]
+    with_them, without = (in_windows(bert, *settings) for settings in given)
+    assert with_them.decisions.long_text == without.decisions.long_text
+    assert with_them.train.tokens.truncated == without.train.tokens.truncated
+    assert len(with_them.train.tokens) == len(without.train.tokens) + 2
+
+
 def test_the_gate_of_label_names_keeps_windows_together(bert: Path) -> None:
     """With the sentences and without them."""
     with patch.object(solved_head, "deal", wraps=solved_head.deal) as split:

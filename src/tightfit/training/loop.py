@@ -288,7 +288,7 @@ class Loop:
             settings, seed = setup.config.contrastive, setup.config.seed
             sizes = {"batch": settings.batch, "class_rows": settings.class_rows}
             return [balanced_batch(setup.train.targets, **sizes, seed=seed, step=step)]
-        epoch, position = divmod(step - 1, self.state.setup.schedule.steps_per_epoch)
+        epoch, position = divmod(step - 1, int(setup.schedule.steps_per_epoch))
         if self._order[0] != epoch:
             self._order = (epoch, self._order_of(epoch))
         accumulate = self.state.setup.config.optim.accumulate

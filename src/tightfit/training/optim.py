@@ -34,7 +34,9 @@ class Schedule:
     total: int
     """Optimiser steps."""
     warmup: int
-    steps_per_epoch: int
+    steps_per_epoch: float
+    """A whole number where batches go through the rows; else so many draw as many rows as there are,
+    on average."""
     turn: int = 0
     """Steps, warm-up included, after which the number of those to come was changed; or never."""
     first_total: int = 0

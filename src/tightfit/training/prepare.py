@@ -246,12 +246,13 @@ def _few_steps(setup: Setup) -> Schedule:
     """The schedule before a head that is solved: as many steps for every class, or none."""
     config, settings = setup.config, setup.config.contrastive
     classes = settings.batch // settings.class_rows
-    turns = max(1.0, len(np.unique(setup.train.targets)) / classes)
+    _, rows_P = np.unique(setup.train.targets, return_counts=True)
+    turns = max(1.0, len(rows_P) / classes)
     steps = 0 if setup.objective == "probe" else math.ceil(settings.steps * turns)
     steps = min(steps, config.train.max_steps or steps)
-    rows = settings.class_rows * min(classes, len(np.unique(setup.train.targets)))
-    per_epoch = math.ceil(len(setup.train.targets) / rows)
-    return Schedule(steps, round(SHORT_RUN_WARMUP * steps), per_epoch)
+    # Of a step, on average: a class may have fewer rows than are drawn of one.
+    rows = float(np.minimum(rows_P, settings.class_rows).mean()) * min(classes, len(rows_P))
+    return Schedule(steps, round(SHORT_RUN_WARMUP * steps), len(setup.train.targets) / rows)
 
 
 def decide_epochs(config: Config, rows: int) -> Decision[float]:

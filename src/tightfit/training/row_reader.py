@@ -62,13 +62,16 @@ class RowReader:
         encode = partial(cache.tokenise, self.tokenizer, max_length=self.max_length)
         # Last, so that they can be left out.
         names = name_texts(self.config, dataset)
-        texts = [*dataset.train_texts, *names] if names else dataset.train_texts
+        texts = dataset.train_texts or names
         count = len(texts) + len(dataset.validation_texts)
         with progress.track("tokenising", count) as bar:
             tokens = encode(texts, advance=bar.advance)
             kept = decided.long_text if decided else decide_long_text(self.config, tokens)
             if kept.value != "head":
                 tokens = encode(texts, long_text=kept.value)
+            if names and dataset.train_texts:  # which are no texts of which some were cut
+                both = encode([*texts, *names], long_text=kept.value)
+                tokens = replace(both, truncated=tokens.truncated)
             held = encode(dataset.validation_texts, long_text=kept.value, advance=bar.advance)
         train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
         # To train on, every window is a row; held-out texts are scored as they are predicted.

@@ -357,7 +357,7 @@ def _schedule(setup: Setup, most: int | None = None) -> Schedule:
     if setup.solves:
         total = setup.schedule.total if most is None else min(most, setup.schedule.total)
         return replace(setup.schedule, total=total, warmup=round(SHORT_RUN_WARMUP * total))
-    epochs, batches = setup.decisions.epochs, setup.schedule.steps_per_epoch
+    epochs, batches = setup.decisions.epochs, int(setup.schedule.steps_per_epoch)
     assert epochs is not None
     batches *= setup.config.optim.accumulate
     return make_schedule(setup.config, epochs.value, batches, most)[0]

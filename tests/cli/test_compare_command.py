@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,27 @@ def test_the_table_for_people() -> None:
     ):
         assert part in page
     assert max(map(len, page.splitlines())) <= 80
+
+
+def test_rows_of_a_cross_validation_are_no_validation_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the title, in the file for people and in the object."""
+    found = dataclasses.replace(FOUND, folds=4, validation_rows=16)
+    replace(monkeypatch, "compare", Recorder(found))
+    result = cli("compare", "--data", "d.csv")
+    assert "of 16 rows in a cross-validation, in %" in " ".join(result.stderr.split())
+    assert "on the same 16 rows in a cross-validation." in repr(found)
+    assert "on the same 1,000 validation rows." in repr(FOUND)
+    assert found.to_json()["folds"] == 4
+
+
+def test_a_table_without_rows_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left out, and why, is all there is to show."""
+    replace(monkeypatch, "compare", Recorder(dataclasses.replace(FOUND, rows=(), runs={})))
+    result = cli("compare", "--data", "d.csv")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("left out: full fine-tuning: it would take about 60 minutes")
 
 
 @pytest.mark.usefixtures("asked")

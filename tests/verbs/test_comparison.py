@@ -160,7 +160,7 @@ def test_the_table_is_kept(compared: Comparison) -> None:
     page = (compared.folder / "comparison.md").read_text()
     assert page.startswith("|  | trainable | accuracy (95% interval) |")
     assert all(f"| {name} |" in page for name in NAMES)
-    assert f"scored on the same {compared.validation_rows:,} rows." in page
+    assert f"scored on the same {compared.validation_rows:,} validation rows." in page
 
 
 def test_finished_cells_are_not_computed_again(
@@ -390,8 +390,10 @@ def test_a_row_that_there_is_not(bert: Path, rows_file: Path, tmp_path: Path) ->
 
 
 def test_no_time_at_all(bert: Path, rows_file: Path, tmp_path: Path) -> None:
-    """Everything is named, and the empty table is written."""
-    found = run(bert, rows_file, tmp_path / "a", minutes=1e-6)
+    """Everything is named, the empty table is written, and said to be empty."""
+    notes = Notes()
+    found = run(bert, rows_file, tmp_path / "a", minutes=1e-6, progress=notes)
+    assert "no row was finished, so that the table is empty" in notes.warned[-1]
     assert found.rows == ()
     assert found.left_out == dict.fromkeys(NAMES, "no time was left")
 

@@ -118,16 +118,18 @@ def compare(
 
 
 def _show(found: Comparison, data: str, console: Console) -> list[RenderableType]:
-    scores = list(found.rows[0].scores if found.rows else ())[:COLUMNS]
+    if not found.rows:
+        return [*map(Text, _closing(found))]
+    scores = list(found.rows[0].scores)[:COLUMNS]
     unit = "" if scores and scores[0] in NUMBERS else ", in %"
     names = " and ".join(map(score_name, scores))
-    title = f"{data}: {names} of {found.validation_rows:,} validation rows{unit}"
+    title = f"{data}: {names} of {found.scored_rows}{unit}"
     return [_table(found, title, console), *map(Text, _closing(found))]
 
 
 def _table(found: Comparison, title: str, console: Console) -> Table:
     """A row each; the intervals of macro F1, for which there is no room, are in the files."""
-    names = list(found.rows[0].scores if found.rows else ("accuracy", "macro_f1"))[:COLUMNS]
+    names = list(found.rows[0].scores)[:COLUMNS]
     columns = [f">{score_name(names[0])}", *(f">{score_name(n).split()[-1]}" for n in names[1:])]
     table = new_table(title, "", ">trains", ">", *columns, ">seconds", ">MB")
     for row in found.rows:
@@ -156,7 +158,8 @@ def _bare(name: str, value: float) -> str:
 
 
 def _closing(found: Comparison) -> Iterator[str]:
-    yield "in brackets: 95% intervals; those of macro F1 are in the files"
+    if found.rows:
+        yield "in brackets: 95% intervals; those of macro F1 are in the files"
     for name, reason in found.left_out.items():
         yield f"left out: {name}: {reason}"
     path = shlex.quote(str(found.folder / "comparison.md"))

@@ -339,20 +339,20 @@ def _setting(key: str) -> str:
     )
 
 
-def markdown(rows: Sequence[Row], left_out: Mapping[str, str], scored: int) -> str:
+def markdown(rows: Sequence[Row], left_out: Mapping[str, str], scored: str) -> str:
     """The table, and below it what it lacks.
 
     Args:
         rows: in the order of the table.
         left_out: names of cells without a row, each with the reason.
-        scored: rows that the scores are of.
+        scored: what the scores are of, in words.
     """
     names = list(rows[0].scores) if rows else USUAL_SCORES
     scores = [f"{score_name(name)} (95% interval)" for name in names]
     headings = ["", "trainable", *scores, "seconds", "kB"]
     lines = [_line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
     lines += [_markdown_row(row) for row in rows]
-    lines += ["", f"Each is scored on the same {scored:,} rows."]
+    lines += ["", f"Each is scored on the same {scored}."]
     if left_out:
         lines += ["", *(f"Left out: {name}: {reason}." for name, reason in left_out.items())]
     return "\n".join(lines) + "\n"

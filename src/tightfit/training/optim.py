@@ -35,8 +35,8 @@ class Schedule:
     """Optimiser steps."""
     warmup: int
     steps_per_epoch: float
-    """A whole number where batches go through the rows; else so many draw as many rows as there are,
-    on average."""
+    """A whole number where batches go through the rows; else as many as draw so many rows, on
+    average."""
     turn: int = 0
     """Steps, warm-up included, after which the number of those to come was changed; or never."""
     first_total: int = 0

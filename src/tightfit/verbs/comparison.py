@@ -69,6 +69,8 @@ class Comparison:
     left_out: Mapping[str, str]
     runs: Mapping[str, Path] = field(default_factory=dict)
     """The folder of each row that is a run, by the row's name."""
+    folds: int | None = None
+    """Parts of the cross-validation that the scores come from; None where rows are held out."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tightfit compare --json`` prints."""
@@ -77,13 +79,20 @@ class Comparison:
         return {**vars(self), "folder": str(self.folder), "rows": rows, "runs": runs}
 
     @property
+    def scored_rows(self) -> str:
+        """What the scores are of, in words."""
+        if self.folds is None:
+            return f"{self.validation_rows:,} validation rows"
+        return f"{self.validation_rows:,} rows in a cross-validation"
+
+    @property
     def best(self) -> str | None:
         """The row whose run has the best first score; None where no row is a run."""
         runs = [row for row in self.rows if row.name in self.runs]
         return max(runs, key=lambda row: row.merit).name if runs else None
 
     def __repr__(self) -> str:
-        return markdown(self.rows, self.left_out, self.validation_rows)
+        return markdown(self.rows, self.left_out, self.scored_rows)
 
     _repr_markdown_ = __repr__  # what a notebook shows
 
@@ -156,7 +165,9 @@ def compared(
         return _run_all(
             tasks,
             names,
-            Comparison(folder, len(dataset.validation_texts), (), left_out),
+            Comparison(
+                folder, len(dataset.validation_texts), (), left_out, folds=dataset.facts["folds"]
+            ),
             deadline=None if minutes is None else asked.started + 60 * minutes,
             progress=progress,
         )
@@ -198,6 +209,10 @@ def _run_all(
         found = replace(found, rows=(*found.rows, row), runs=runs)
         _write(found)
     _write(found)
+    if not found.rows:
+        progress.warn(
+            "no row was finished, so that the table is empty; each is named with the reason"
+        )
     return found
 
 

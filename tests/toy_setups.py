@@ -84,6 +84,7 @@ class Notes(Progress):
         """Nothing was said yet."""
         self.said: list[str] = []
         self.warned: list[str] = []
+        self.tracked: list[str] = []
 
     def say(self, text: str) -> None:
         """Remember a sentence."""
@@ -92,6 +93,12 @@ class Notes(Progress):
     def warn(self, text: str) -> None:
         """Remember a warning."""
         self.warned.append(text)
+
+    @contextmanager
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
+        """Remember what takes time."""
+        self.tracked.append(what)
+        yield Bar()
 
 
 class CountingBar(Bar):

@@ -57,7 +57,9 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_the_answer_is_the_contract(form: str, run: Path, data: Path, tmp_path: Path) -> None:
     """Files, parity and speed; int8 also says what it costs. The run itself stays as it was."""
     before = files(run)
-    found = export(run, form, tmp_path / "out", data=data, progress=Notes()).to_json()
+    notes = Notes()
+    found = export(run, form, tmp_path / "out", data=data, progress=notes).to_json()
+    assert notes.tracked[:3] == ["loading torch", "reading rows", f"writing {form}"]
     figures = ["files", "parity", "examples_per_second", *["int8"] * ("8" in form), "bytes"]
     assert list(found) == figures
     assert found["bytes"] == sum(map(len, files(tmp_path / "out").values()))

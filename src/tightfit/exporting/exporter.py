@@ -131,7 +131,8 @@ def export(
     vocabulary = None
     if used:
         run, vocabulary = _narrowed(run, rows)
-    write_form(run, form, folder)
+    with (progress or Progress()).track(f"writing {form}", 1):
+        write_form(run, form, folder)
     carried = carried_side(run, form)
     if run.side is not None and carried == "characters":
         run.side.write(folder)

@@ -14,6 +14,7 @@ from tightfit.config import Settings
 from tightfit.data.output_paths import check_not_input, refuse_inside_run
 from tightfit.data.sources import check_source
 from tightfit.exporting.format_names import FACTS_FILE, Pieces, check_format
+from tightfit.extras import loading_much
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.storage.whole import check_replaceable
@@ -71,7 +72,8 @@ def export(
     columns = loaded.columns(text_column, label_column, settings=settings)
     if data is not None:
         check_source(data, columns, labelled=known == "onnx-int8", progress=progress)
-    from tightfit.verbs.write_export import write_export
+    with progress.work("loading torch"), loading_much():
+        from tightfit.verbs.write_export import write_export
 
     return write_export(
         loaded,

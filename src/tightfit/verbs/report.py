@@ -7,16 +7,20 @@ from pathlib import Path
 
 from tightfit import storage
 from tightfit.errors import UsageError
+from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 
 
-def report(run: str | PathLike[str], *, out: str | Path | None = None) -> Path:
+def report(
+    run: str | PathLike[str], *, out: str | Path | None = None, progress: Progress | None = None
+) -> Path:
     """Write a page about a run, with the evaluations since it was sealed; returns where it is.
 
     Args:
         run: a run folder, or a run in one.
         out: the file to write; None takes ``derived/report.html`` in the run, whose own page
             stays as it was sealed.
+        progress: how to speak to people; None speaks on stderr.
 
     Raises:
         ArtefactError: the run is incomplete or damaged.
@@ -27,9 +31,10 @@ def report(run: str | PathLike[str], *, out: str | Path | None = None) -> Path:
     folder = found.folder
     path = folder.derived / folder.report.name if out is None else Path(out)
     _check_out(folder, path)
-    from tightfit.reporting.page import render
+    with (progress or RichProgress()).work("writing the page; mistakes are read again"):
+        from tightfit.reporting.page import render
 
-    page = render(found, explain=True)
+        page = render(found, explain=True)
     storage.make_folder(path.parent)
     storage.write_text(path, page)
     return path

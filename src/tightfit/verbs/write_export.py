@@ -60,7 +60,8 @@ def write_export(
     progress: Progress,
 ) -> ExportResult:
     """Write a run in another form; see :func:`tightfit.verbs.export.export`."""
-    rows = _rows(run, data, columns, progress, labelled=form == "onnx-int8", own_needed=used)
+    with progress.track("reading rows", 1):
+        rows = _rows(run, data, columns, progress, labelled=form == "onnx-int8", own_needed=used)
     if run.decisions.long_text.value != "head":
         progress.warn(
             f"the run reads {run.decisions.long_text.value} of texts longer than "

@@ -275,9 +275,9 @@ def test_weights_are_on_record_and_decide_the_temperature(tmp_path: Path) -> Non
     plain = overconfident(400)
     weights_N = np.where(plain.targets_N == 0, 2.0, 1.0)
     rows_N = np.repeat(np.arange(400), weights_N.astype(int))
-    given = ([""] * len(rows_N), plain.logits_NK, plain.targets_N)
-    weighted = ValidationLogits.gather(TASK, *given[1:], given[0][:400], weights_N=weights_N)
-    due = ValidationLogits.gather(TASK, *(each[rows_N] for each in given[1:]), given[0])
+    logits_NK, targets_N, texts = plain.logits_NK, plain.targets_N, [""] * len(rows_N)
+    weighted = ValidationLogits.gather(TASK, logits_NK, targets_N, texts[:400], weights_N=weights_N)
+    due = ValidationLogits.gather(TASK, logits_NK[rows_N], targets_N[rows_N], texts)
     weighted.write(tmp_path / "validation.parquet")
     kept = read_validation_logits(tmp_path / "validation.parquet", TASK)
     assert kept is not None

@@ -143,17 +143,16 @@ def test_weights_reach_the_side_head_and_the_loss_at_the_best_temperature() -> N
     chance = np.random.default_rng(0)
     targets_N, weights_N = chance.integers(0, 2, 200), chance.integers(1, 4, 200).astype(float)
     rows_N = np.repeat(np.arange(200), weights_N.astype(int))
-    logits_NK, side_NK = (
-        (each * np.eye(2)[targets_N] + chance.normal(size=(200, 2))).astype(np.float32)
-        for each in (1.0, 2.0)
-    )
-    repeated = [each[rows_N] for each in (logits_NK, side_NK, targets_N)]
-    due, plain = weigh_side(TASK, *repeated), weigh_side(TASK, logits_NK, side_NK, targets_N)
+    truth_NK, noise_2NK = np.eye(2)[targets_N], chance.normal(size=(2, 200, 2))
+    logits_NK, side_NK = (truth_NK + noise_2NK[0]).astype(np.float32), 2 * truth_NK + noise_2NK[1]
+    again_NK, ids_N = logits_NK[rows_N], targets_N[rows_N]
+    due = weigh_side(TASK, again_NK, side_NK[rows_N], ids_N)
+    plain = weigh_side(TASK, logits_NK, side_NK, targets_N)
     found = weigh_side(TASK, logits_NK, side_NK, targets_N, weights_N=weights_N)
     assert found.value == pytest.approx(due.value)
     assert found.value != pytest.approx(plain.value)
     answers = Answers(TASK, logits_NK, targets_N, weights_N)
-    assert answers.scores == pytest.approx(Answers(TASK, repeated[0], repeated[2]).scores)
+    assert answers.scores == pytest.approx(Answers(TASK, again_NK, ids_N).scores)
 
 
 def test_a_gain_is_a_weighted_mean_and_its_error_that_of_fewer_rows() -> None:

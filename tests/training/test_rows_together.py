@@ -9,6 +9,7 @@ import pytest
 
 from tests.toy_setups import FEW, toy_settings, toy_table
 from tightfit.budget.parts import SidePlan
+from tightfit.data.balanced import deal
 from tightfit.data.table import Table
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
@@ -88,7 +89,7 @@ def test_sentences_are_no_texts_that_are_cut(bert: Path) -> None:
 
 def test_the_gate_of_label_names_keeps_windows_together(bert: Path) -> None:
     """With the sentences and without them."""
-    with patch.object(solved_head, "deal", wraps=solved_head.deal) as split:
+    with patch.object(solved_head, "deal", wraps=deal) as split:
         in_windows(bert)
     assert [len(set(call.args[1])) for call in split.call_args_list] == [12, 12]
 
@@ -96,7 +97,7 @@ def test_the_gate_of_label_names_keeps_windows_together(bert: Path) -> None:
 def test_a_side_head_and_probes_keep_copies_together() -> None:
     """Where rows are held out, too, and no parts are dealt beforehand."""
     dataset = copied("train.folds=0", "data.validation_rows=1")
-    with patch.object(solved_head, "deal", wraps=solved_head.deal) as split:
+    with patch.object(solved_head, "deal", wraps=deal) as split:
         SideSolver.of(dataset, SidePlan(64, 2), 0).unseen()
     different = len(set(dataset.train_texts))
     assert {len(set(call.args[1])) for call in split.call_args_list} == {different}

@@ -126,3 +126,9 @@ def _read(
     within = Chunk([flat], places, chunk.origin)
     read = iter(read_labels(within, flat, names, untyped=untyped, task="single"))
     return [tuple(dict.fromkeys(next(read) for _ in own)) for own in parts]
+
+
+def sign_apart(names: Sequence[str], usual: str) -> str:
+    """What joins labels in a cell so that they can be told apart again: lists may hold any name."""
+    signs = (usual, *SIGNS)
+    return next((sign for sign in signs if not any(sign in name for name in names)), usual)

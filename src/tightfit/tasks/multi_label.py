@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tightfit.data.cell_label_sets import SIGNS
+from tightfit.data.cell_label_sets import sign_apart
 from tightfit.data.labels import LabelSet, check_different
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, UsageError
@@ -70,7 +70,7 @@ class MultiLabel(Task):
             )
         check_different(table)
         labels = LabelSet.from_table(flat, declared)
-        return cls(labels, _apart(labels.names, table.separator))
+        return cls(labels, sign_apart(labels.names, table.separator))
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> MultiLabel:
@@ -343,12 +343,6 @@ class MultiLabel(Task):
         from tightfit.metrics.calibration import calibration_error_by_chance
 
         return float(np.mean([calibration_error_by_chance(x_N) for x_N in probabilities_NK.T]))
-
-
-def _apart(names: Sequence[str], usual: str) -> str:
-    """What joins labels in a cell so that they can be told apart again: lists may hold any name."""
-    signs = (usual, *SIGNS)
-    return next((sign for sign in signs if not any(sign in name for name in names)), usual)
 
 
 @dataclass(frozen=True, repr=False)

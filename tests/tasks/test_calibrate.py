@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +157,16 @@ def test_few_rows_leave_probabilities_as_they_are() -> None:
     found = calibrate(overconfident(20))
     assert (found.temperature, found.ece_before) == (1.0, found.ece_after)
     assert found.reason == "20 rows are too few; a fit needs 40"
+
+
+def test_few_rows_flatten_what_a_side_head_is_added_to() -> None:
+    """They chose how often it is added, at that temperature; they do not sharpen it."""
+    rows = overconfident(20)
+    found = calibrate(rows, mixed=True)
+    assert found.reason is None
+    assert found.log_loss_after < found.log_loss_before
+    flat = replace(rows, logits_NK=(rows.logits_NK / 30).astype(np.float32))
+    assert calibrate(flat, mixed=True).temperature == 1.0
 
 
 @pytest.mark.parametrize("temperature", [0.0, [1.0, -1.0], None])

@@ -85,6 +85,20 @@ def test_answers_are_those_that_were_scored(run: Run) -> None:
     assert run.predictor.logits([]).shape == (0, 2)
 
 
+def test_its_temperature_is_kept_however_few_the_rows(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They chose how much it counts, at that temperature."""
+    monkeypatch.setattr(run_training, "weigh_side", lambda *_, **__: Decision(30.0, "chosen"))
+    rows = toy_rows(400)
+    doubtful = [{**row, "label": rows[i // 3 * 3]["label"]} for i, row in enumerate(rows)]
+    path = write_jsonl(tmp_path / "rows.jsonl", doubtful)
+    few = trained(bert, path, tmp_path / "few", "data.validation_rows=20").calibration
+    assert few is not None
+    assert (few.rows, few.reason) == (20, None)
+    assert np.all(np.array(few.temperature) > 1)
+
+
 def test_a_file_is_answered_alike(run: Run, rows: Path, tmp_path: Path) -> None:
     """Chunk by chunk, in another order of rows, and by word left out."""
     tightfit.predict(run.path, rows, out=tmp_path / "out.jsonl", progress=Notes())
@@ -208,7 +222,7 @@ def test_one_that_is_left_out_at_the_end_is_counted_nowhere(
 ) -> None:
     """Not by the gates, nor in what the training tells of itself."""
     none = Decision(0.0, "left out")
-    monkeypatch.setattr(run_training, "weigh_side", lambda *_: none)
+    monkeypatch.setattr(run_training, "weigh_side", lambda *_, **__: none)
     run = trained(bert, rows, tmp_path / "run", "head.side=64")
     assert run.plan.side is None
     assert run.metrics.train.total == run.plan.total == run.proofs["gates"]["saved"]

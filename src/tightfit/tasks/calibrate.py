@@ -62,14 +62,24 @@ def scale_words(scale: Scale) -> str:
     return f"{scale:.3g}"
 
 
-def calibrate(validation_logits: ValidationLogits) -> Calibration:
-    """Fit the temperature on rows that the classifier did not learn from."""
-    from tightfit.metrics.calibration import Temperature
+def calibrate(validation_logits: ValidationLogits, *, mixed: bool = False) -> Calibration:
+    """Fit the temperature on rows that the classifier did not learn from.
+
+    Args:
+        validation_logits: what it says of them.
+        mixed: a side head adds to these logits, so many times as these rows chose. They chose that
+            at the best temperature of the sum, which without one is many times too sharp: where
+            that flattens it is kept, however few they are.
+    """
+    from tightfit.metrics.calibration import Temperature, fit_temperature
 
     task, kept = validation_logits.task, validation_logits
     rows = (kept.logits_NK, kept.targets_N, kept.weights_N)
     fitted = task.fit_temperature(*rows)
-    if fitted.reason is None and not task.carries_over(*rows):
+    chosen = fit_temperature(*rows[:2], weights_B=kept.weights_N, least_rows=1) if mixed else None
+    if chosen is not None and chosen.value > 1:
+        fitted = chosen
+    elif fitted.reason is None and not task.carries_over(*rows):
         before, reason = fitted.log_loss_before, f"{scale_words(fitted.value)} {NOT_KEPT}"
         fitted = Temperature(1.0, before, before, reason)
     return Calibration(

@@ -245,7 +245,8 @@ def _finish(
         continued = origin.compared(setup.dataset, validation_logits, length)
     validation_logits.write(folder.validation)
     if setup.classifier.task.calibrates:
-        storage.write_derived(folder, DERIVED_NAME, asdict(calibrate(validation_logits)))
+        found = calibrate(validation_logits, mixed=setup.side is not None)
+        storage.write_derived(folder, DERIVED_NAME, asdict(found))
     else:
         storage.write_derived(folder, INTERVALS_NAME, asdict(fit_intervals(validation_logits)))
     _choose_thresholds(folder, validation_logits)

@@ -260,7 +260,7 @@ class Contrastive(Section):
     """Largest learning rate of the phase."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
     """What cosines are divided by."""
-    strength: Annotated[float, Field(gt=0)] = 1.0
+    strength: Annotated[float, Field(gt=0)] = 10.0
     """Inverse strength of the solved head's L2 penalty, on features of length 1."""
 
 

@@ -20,9 +20,6 @@ from tightfit.training.setup import Rows, Setup
 NAMES_STRENGTH = 30.0
 """Inverse strength of the penalty where sentences are all there is: no row can choose it."""
 
-POOL_STRENGTH = 10.0
-"""The same where texts without a label stand beside rows: more is known than by rows alone."""
-
 
 def solve_head(setup: Setup, *, frozen: bool) -> None:
     """Solve the head where the encoder stands now.
@@ -78,7 +75,7 @@ def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
         return HeadProblem.of(*given, strength, weights_N=weights_N)
     pool = setup.pool
     pool_MF = None if pool is None else _features(setup, pool)
-    strength = NAMES_STRENGTH if named else POOL_STRENGTH if pool else config.contrastive.strength
+    strength = NAMES_STRENGTH if named else config.contrastive.strength
     intercept = pool is not None or not named
     return HeadProblem.of(
         *given, strength, weights_N=weights_N, intercept=intercept, pool_MF=pool_MF

@@ -234,6 +234,19 @@ def test_without_comparing_the_one_that_reads_them_is_taken(
     )
 
 
+def test_one_that_reads_poorly_is_compared_with_one_that_cannot_read(
+    encoders: Encoders, monkeypatch: pytest.MonkeyPatch, judged: Any
+) -> None:
+    """Letter by letter is no better than some unknown tokens."""
+    folders = encoders("bert"), encoders("roberta")
+    of = dict(
+        zip(folders, (Readability(0.02, 3.5, "word"), Readability(0.06, 2.3, "word")), strict=True)
+    )
+    monkeypatch.setattr(encoder_choice, "_read", lambda _, source: of[source.folder])
+    judged({folders[0].name: 0.4, folders[1].name: 0.6})
+    assert chosen(auto(*folders)).source.folder == folders[1]
+
+
 def test_an_encoder_that_only_transformers_computes_is_not_compared(encoders: Encoders) -> None:
     """It is left out, by name."""
     one, other = encoders("bert"), encoders("deberta-v2")

@@ -155,10 +155,11 @@ class _Choice:
         return self._chosen(best, words, why, gone)
 
     def _readable(self, variants: Sequence[Source]) -> tuple[list[Source], list[str]]:
-        """Those that read the texts, or all if none does; and words about the others."""
+        """Those that read the texts, or all if none does so well; and words about the others."""
         seen = {source.folder: _read(self.probe, source) for source in variants}
         reads = [each for each in variants if seen[each.folder].verdict != "cannot read"]
-        reads = reads or list(variants)
+        if all(seen[each.folder].verdict != "reads" for each in reads):
+            reads = list(variants)
         words = {
             source.name: f"{source.name} cannot read them: {seen[source.folder]}"
             for source in variants

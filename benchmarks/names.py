@@ -50,7 +50,7 @@ from tightfit.training.label_names import PROBE_STRENGTH
 from tightfit.training.loop import Loop
 from tightfit.training.prepare import plan_for, prepare
 from tightfit.training.setup import Answers, Setup
-from tightfit.training.solve import NAMES_STRENGTH, POOL_STRENGTH, solve_head
+from tightfit.training.solve import NAMES_STRENGTH, solve_head
 
 KNOWN, POOL, SCORED, HELD = 3_500, 1_500, 1_000, 500
 """Rows of a file that are embedded; of those, texts without a label, and rows that score: heads
@@ -164,7 +164,7 @@ def pool(data: Data, size: int, draw: int) -> Figures:
         PROBE_STRENGTH if size else NAMES_STRENGTH,
         intercept=bool(size),
     ).solve()
-    strength = POOL_STRENGTH if size else NAMES_STRENGTH
+    strength = load_config().contrastive.strength if size else NAMES_STRENGTH
     with_texts = HeadProblem.of(
         known_NF, targets_N, labels, strength, pool_MF=rows_NF[texts]
     ).solve()

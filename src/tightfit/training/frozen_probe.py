@@ -189,7 +189,9 @@ def gain_and_error(
     shares_N = weights_N / weights_N.sum()
     gain = float(shares_N @ gain_N)
     error = float(np.linalg.norm(shares_N * (gain_N - gain)))
-    return gain, error * (len(gain_N) / (len(gain_N) - 1)) ** 0.5
+    error *= (len(gain_N) / (len(gain_N) - 1)) ** 0.5
+    # A difference of one row is its own error, and must not be above it by rounding.
+    return round(gain, 12), round(error, 12)
 
 
 def compared_words(found: Mapping[str, Scores], metric: str) -> str:

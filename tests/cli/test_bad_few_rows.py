@@ -47,7 +47,7 @@ CASES = {
     "a class with one row": Few(
         [*ROWS, {"text": "the a of", "label": "other"}], words="no row of other was found: more of"
     ),
-    "two of eight alike": Few(ALIKE, words="in 4 parts: 4 rows a class"),
+    "two of eight alike": Few(ALIKE, words="in 3 parts: 4 rows a class"),
     "one text of both classes": Few([*ROWS[:7], {**ROWS[0], "label": "sport"}]),
     "rows of one class": Few(
         ROWS[1::2], exit_code=4, words="a classifier needs rows of at least 2 classes"

@@ -71,7 +71,7 @@ def test_it_is_due_where_texts_apart_tell_more(encoder: Path) -> None:
     found = decide_side(probe_of(encoder), locate(str(encoder)), "mean")
     assert found is not None
     assert found.value == WIDTH
-    assert "with both texts read by themselves beside the encoder" in found.reason
+    assert "encoder and both texts apart" in found.reason
 
 
 def test_many_pairs_a_class_need_none(encoder: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_whole_model_that_trains_has_none(encoder: Path) -> None:
             ["adapters.rank=auto", "budget.cap=330", "head.kind=linear"],
             f"numbers of {WIDTH} that help",
         ),
-        (["adapters.rank=1", "budget.cap=1000000"], "with both texts read by themselves"),
+        (["adapters.rank=1", "budget.cap=1000000"], "encoder and both texts apart"),
     ],
 )
 def test_its_size_is_the_encoders(encoder: Path, settings: list[str], words: str) -> None:

@@ -190,7 +190,7 @@ def _probed(
         due = helps and not _is_beyond(encoder_N, side_N, FAR_BEHIND)
     else:
         due = _is_beyond(both_N, encoder_N)
-    read = "hashed characters" if pairs is None else "both texts read by themselves"
+    read = "hashed characters" if pairs is None else "both texts apart"
     figures = {f"encoder and {read}": both_N, f"{read} alone": side_N, "encoder alone": encoder_N}
     return Decision(plan.buckets if due else 0, compared_words(figures, probe.metric))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -152,3 +153,20 @@ def test_the_table_of_variants(
     assert rows[0] == "| as it is |  | 85.0%, 2 s |"
     assert rows[1] == "| DoRA | `adapters.dora=true` | 75.0%, 2 s |"
     assert variants._words([]) == "not run"
+
+
+def test_rows_of_labels_that_no_row_trains_count_as_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``evaluate`` refuses them, so that it sees the others alone."""
+    task = Task("toys", 0, tmp_path / "cells", tmp_path)
+    for path, labels in ((task.train, [0, 1]), (task.held, [0, 1, 2, 0])):
+        path.write_text("".join(json.dumps({"text": "a", "label": x}) + "\n" for x in labels))
+    seen = {"n": 3, "accuracy": {"value": 2 / 3}}
+    monkeypatch.setattr(
+        cells, "tightfit_json", lambda words: {"total": 5} if words[0] == "train" else seen
+    )
+    found = cells.by_recipe("tight")(task, 0.0)
+    assert found is not None
+    assert (found["right"], found["rows"]) == (2, 4)
+    assert len(cells.read_lines(tmp_path / "known.jsonl")) == 3

@@ -25,6 +25,8 @@ VARIANTS = {
     "VeRA": ("adapters.method=vera",),
     "VeRA, faster": ("adapters.method=vera", "optim.lr=1e-2"),
     "frozen dropouts": ("model.frozen_dropout=true",),
+    "rank 8": ("adapters.rank=8",),
+    "upper half": ("adapters.layers=3",),
 }
 
 Found = dict[str, dict[str, list[Figures]]]

@@ -20,7 +20,7 @@ from tightfit.storage.files import parsed
 from tightfit.tasks.task import Task
 
 if TYPE_CHECKING:
-    from tightfit.metrics.calibration import Scale, Threshold
+    from tightfit.metrics.calibration import Scale, Temperature, Threshold
     from tightfit.tasks.validation_logits import ValidationLogits
 
 DERIVED_NAME = "calibration"
@@ -71,17 +71,7 @@ def calibrate(validation_logits: ValidationLogits, *, mixed: bool = False) -> Ca
             at the best temperature of the sum, which without one is many times too sharp: where
             that flattens it is kept, however few they are.
     """
-    from tightfit.metrics.calibration import Temperature, fit_temperature
-
-    task, kept = validation_logits.task, validation_logits
-    rows = (kept.logits_NK, kept.targets_N, kept.weights_N)
-    fitted = task.fit_temperature(*rows)
-    chosen = fit_temperature(*rows[:2], weights_B=kept.weights_N, least_rows=1) if mixed else None
-    if chosen is not None and chosen.value > 1:
-        fitted = chosen
-    elif fitted.reason is None and not task.carries_over(*rows):
-        before, reason = fitted.log_loss_before, f"{scale_words(fitted.value)} {NOT_KEPT}"
-        fitted = Temperature(1.0, before, before, reason)
+    fitted = _temperature(validation_logits, mixed=mixed)
     return Calibration(
         temperature=fitted.value,
         rows=len(validation_logits),
@@ -91,6 +81,23 @@ def calibrate(validation_logits: ValidationLogits, *, mixed: bool = False) -> Ca
         ece_after=validation_logits.calibration_error(fitted.value),
         reason=fitted.reason,
     )
+
+
+def _temperature(validation_logits: ValidationLogits, *, mixed: bool) -> Temperature[Scale]:
+    """The one that is kept: 1, with the reason, where what was fitted would not carry over."""
+    from tightfit.metrics.calibration import Temperature, fit_temperature
+
+    task, logits_NK = validation_logits.task, validation_logits.logits_NK
+    targets_N, weights_N = validation_logits.targets_N, validation_logits.weights_N
+    if mixed:
+        chosen = fit_temperature(logits_NK, targets_N, weights_B=weights_N, least_rows=1)
+        if chosen.value > 1:
+            return chosen
+    fitted = task.fit_temperature(logits_NK, targets_N, weights_N)
+    if fitted.reason is None and not task.carries_over(logits_NK, targets_N, weights_N):
+        before, reason = fitted.log_loss_before, f"{scale_words(fitted.value)} {NOT_KEPT}"
+        return Temperature(1.0, before, before, reason)
+    return fitted
 
 
 def fit_intervals(validation_logits: ValidationLogits) -> Reach:

@@ -107,11 +107,20 @@ def found_words(label: Any) -> str:
     return f"F1 {label.f1.value:.1%}, {label.recall.value:.1%} of its {rows} found"
 
 
-def weakest_words(scores: TaskScores) -> list[str]:
-    """Which label is found worst, and which are never found, in a line each."""
+def constant_words(scores: TaskScores) -> str | None:
+    """That nothing shows anything learned, or None."""
+    constant = scores.constant_as_good()
+    return constant and f"not shown to be better than a constant answer: {constant}"
+
+
+def remarks(scores: TaskScores) -> list[str]:
+    """Whether a constant answer is as good, which label is found worst, and which are never found,
+    in a line each."""
     weakest, lost = weakest_label(scores)
-    words = [f"weakest label: {weakest.name}, {found_words(weakest)}"] if weakest else []
-    if lost:
+    constant = constant_words(scores)
+    words = [constant] if constant else []
+    words += [f"weakest label: {weakest.name}, {found_words(weakest)}"] if weakest else []
+    if lost and not constant:
         more = f" and {len(lost) - 1:,} more labels" if len(lost) > 2 else f" or {lost[-1]}"
         none = f"no row of {lost[0]}{more if len(lost) > 1 else ''} was found"
         words.append(f"{none}: {help_words(scores, lost)}")

@@ -14,6 +14,7 @@ import pytest
 from tests.command import Recorder, cli, like_result, replace
 from tightfit import Evaluation, plan
 from tightfit.cli.train_command import _duration
+from tightfit.display import remarks
 from tightfit.metrics.interval import Interval
 from tightfit.metrics.paired import compare_accuracy, compare_macro_f1
 from tightfit.metrics.scores import Scores, score
@@ -253,19 +254,31 @@ def test_evaluate_words(evaluator: Recorder) -> None:
 
 def test_evaluate_ends_with_the_weakest_label(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the words of train; labels that are never found are named with what may help."""
-    given_NK = np.eye(4)[[0, 0, 0, 1, 1, 0]]
-    scores = score([0, 0, 0, 1, 2, 3], given_NK, ["[b]", "money", "rare", "odd"])
+    given_NK = np.eye(4)[[0] * 5 + [1] * 6 + [0]]
+    scores = score([0] * 5 + [1] * 5 + [2, 3], given_NK, ["[b]", "money", "rare", "odd"])
     replace(monkeypatch, "evaluate", Recorder(Evaluation(scores, CALIBRATED)))
     *_, weakest, lost = words("evaluate", "r", "--data", "d").splitlines()
     assert weakest == "weakest label: rare, F1 0.0%, 0.0% of its 1 row found"
     assert lost.startswith("no row of rare or odd was found: more of its rows, more minutes, or --")
-    even = Evaluation(score([0, 1], np.eye(2)[[0, 0]], ["a", "b"]), CALIBRATED)
-    replace(monkeypatch, "evaluate", Recorder(even))
-    *_, lost = words("evaluate", "r", "--data", "d").splitlines()
-    assert lost.endswith("more of its rows, or more minutes, may help in training")
     perfect = Evaluation(score([0, 1], np.eye(2), ["a", "b"]), CALIBRATED)
     replace(monkeypatch, "evaluate", Recorder(perfect))
     assert "weakest" not in words("evaluate", "r", "--data", "d")
+
+
+def test_a_constant_answer_that_is_as_good_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nothing else is said of labels that are never found."""
+    even = Evaluation(score([0, 1], np.eye(2)[[0, 0]], ["a", "b"]), CALIBRATED)
+    replace(monkeypatch, "evaluate", Recorder(even))
+    *_, constant, weakest = words("evaluate", "r", "--data", "d").splitlines()
+    blind = "always 'a' is right in 50.0% of these 2 rows"
+    assert constant == f"not shown to be better than a constant answer: {blind}"
+    assert weakest == "weakest label: b, F1 0.0%, 0.0% of its 1 row found"
+
+
+def test_labels_that_are_never_found_need_no_weights_where_none_is_rare() -> None:
+    """Only more of their rows, or of the training."""
+    three = score([0, 1, 2] * 9, np.eye(3)[[0, 1, 1] * 9], ["a", "b", "c"])
+    assert remarks(three)[-1].endswith("more of its rows, or more minutes, may help in training")
 
 
 def test_evaluate_seeds(monkeypatch: pytest.MonkeyPatch) -> None:

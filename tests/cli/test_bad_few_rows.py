@@ -45,7 +45,7 @@ CASES = {
         ROWS[:2], ("--validation",), words="no adapters: no class has two rows that could be"
     ),
     "a class with one row": Few(
-        [*ROWS, {"text": "the a of", "label": "other"}], words="no row of other was found: more of"
+        [*ROWS, {"text": "the a of", "label": "other"}], words="weakest label: other, F1 0.0%"
     ),
     "two of eight alike": Few(ALIKE, words="in 3 parts: 4 rows a class"),
     "one text of both classes": Few([*ROWS[:7], {**ROWS[0], "label": "sport"}]),

@@ -187,3 +187,17 @@ def test_one_row_of_a_label_says_little_of_its_average_precision() -> None:
     (found,) = average_precisions(true_N1, shares_N1)
     assert (found.value, found.high) == (1.0, 1.0)
     assert found.low == wilson(1, 1).low < 0.25
+
+
+def test_the_most_frequent_labels_are_as_good_unless_micro_f1_is_above_theirs() -> None:
+    """As many of them as make the best micro F1 by scikit-learn."""
+    found, true_NK, _ = scored(300)
+    assert found.constant_as_good() is None
+    noise_NK = np.random.default_rng(5).random(true_NK.shape)
+    blind = score_label_sets(true_NK, noise_NK, noise_NK > 0.5, NAMES)
+    often = np.argsort(-true_NK.sum(0))
+    best = max(
+        metrics.f1_score(true_NK, [np.isin(range(5), often[:k])] * 300, average="micro")
+        for k in range(1, 6)
+    )
+    assert f"has a micro F1 of {best:.1%} on these 300 rows" in str(blind.constant_as_good())

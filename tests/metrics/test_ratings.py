@@ -155,3 +155,13 @@ def test_numbers_that_cannot_be_scored_are_refused(
     """Numbers that cannot be scored are refused."""
     with pytest.raises(DataError, match=words):
         score_ratings(true, said)
+
+
+def test_the_mean_is_as_near_unless_r2_is_above_zero() -> None:
+    """Of ratings that are all alike nothing can be shown."""
+    true_N, said_N = rated()
+    assert score_ratings(true_N, said_N).constant_as_good() is None
+    shuffled_N = np.random.default_rng(0).permutation(said_N)
+    mean = "the mean of these 200 ratings is as near to them"
+    assert score_ratings(true_N, shuffled_N).constant_as_good() == mean
+    assert score_ratings(np.ones(5), said_N[:5]).constant_as_good() is None

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.special import softmax
+from scipy.stats import binomtest
 from sklearn import metrics
 
 from tightfit.errors import DataError
@@ -200,3 +201,20 @@ def test_uneven_weights_tell_less() -> None:
     found = score(labels_B, probabilities_BK, NAMES, weights_B=uneven_B)
     width = plain.accuracy.high - plain.accuracy.low
     assert found.accuracy.high - found.accuracy.low > 2 * width
+
+
+@pytest.mark.parametrize("skill", [0.0, 0.4, 0.8, 1.5])
+@pytest.mark.parametrize("rows", [1, 6, 40, 300])
+def test_a_constant_answer_is_as_good_unless_a_sign_test_says_otherwise(
+    skill: float, rows: int
+) -> None:
+    """The test is scipy's, on the rows that only one of the two has right."""
+    labels_B, shares_BK = toy_rows(rows, skill)
+    found = score(labels_B, shares_BK, NAMES)
+    right_B, often_B = shares_BK.argmax(1) == labels_B, labels_B == np.bincount(labels_B).argmax()
+    only = int((right_B & ~often_B).sum()), int((often_B & ~right_B).sum())
+    shown = sum(only) and binomtest(only[0], sum(only), alternative="greater").pvalue < 0.05
+    assert (found.constant_as_good() is None) == bool(shown)
+    if not shown:
+        name = f"always '{NAMES[np.bincount(labels_B).argmax()]}' is right in {often_B.mean():.1%} "
+        assert str(found.constant_as_good()).startswith(name)

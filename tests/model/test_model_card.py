@@ -19,7 +19,7 @@ from tests.toy_setups import LABELS, SHORT, TEXTS, toy_plan, toy_settings
 from tightfit import Run, TrainResult, train
 from tightfit.config import Decision, undecided
 from tightfit.metrics.interval import Interval
-from tightfit.metrics.scores import ClassScores, Scores
+from tightfit.metrics.scores import ClassScores, Scores, score
 from tightfit.model.encoders import quiet_transformers
 from tightfit.model.locate import Source
 from tightfit.model.model_card import write_card
@@ -39,8 +39,8 @@ SCORES = Scores(
     log_loss=0.0,
     brier=0.0,
     ece=0.0,
-    confusion=(),
-    labels=(),
+    confusion=((600, 17), (17, 600)),
+    labels=("a|b", "c"),
 )
 
 
@@ -250,6 +250,16 @@ def test_no_label_is_weak_that_is_always_right_or_has_no_row(
     assert "n49 7 and 3 more)" in text
     assert told in text
     assert ("weakest label" in text) == bool(told)
+
+
+def test_a_card_says_where_a_constant_answer_is_as_good(bert: Path, tmp_path: Path) -> None:
+    """Its readers see no summary of the training."""
+    config, plan = toy_settings(bert), toy_plan(bert)
+    facts: dict[str, Any] = {"decisions": undecided(config), "source": Source("x", bert, "x")}
+    blind = score([0, 0, 1], np.eye(2)[[0, 0, 0]], ["a", "b"])
+    write_card(tmp_path, config, plan, AB, steps=7, scores=blind, data=DATA, **facts)
+    words = "It is not shown to be better than a constant answer: always 'a' is right in 66.7%"
+    assert words in (tmp_path / "README.md").read_text("utf-8")
 
 
 def test_what_a_kept_start_is_depends_on_the_start(bert: Path, tmp_path: Path) -> None:

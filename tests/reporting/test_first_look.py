@@ -52,8 +52,9 @@ def test_the_weakest_label_and_what_it_is_taken_for(run: Run) -> None:
     assert f"F1 {weakest.f1.value:.1%}" in words
     assert "it is taken for <bdi>" in words
     task = SingleLabel.from_names(["a", "<i>"])
-    lost = task.score(np.array([0, 0, 1]), np.eye(2)[[0, 0, 0]])
-    never = run.with_parts(task=task, metrics=replace(run.metrics, validation=lost))
+    three = SingleLabel.from_names(["a", "b", "<i>"])
+    lost = three.score(np.array([0, 1] * 9 + [2]), np.eye(3)[[0, 1] * 9 + [0]])
+    never = run.with_parts(task=three, metrics=replace(run.metrics, validation=lost))
     assert tones_of(never)["Weakest label"] == "bad"
     assert "No row was found of <bdi>&lt;i&gt;</bdi>: more of its rows" in said(
         never, "Weakest label"
@@ -61,6 +62,17 @@ def test_the_weakest_label_and_what_it_is_taken_for(run: Run) -> None:
     right = task.score(np.array([0, 1]), np.eye(2))
     metrics = replace(run.metrics, validation=right)
     assert tones_of(run.with_parts(task=task, metrics=metrics))["No label is weak"] == ""
+
+
+def test_where_a_constant_answer_is_as_good_nobody_says_that_it_learned(run: Run) -> None:
+    """Not even where all proofs hold."""
+    assert said(run, "All 5 proofs hold").endswith("and it learned.")
+    task = SingleLabel.from_names(["a", "b"])
+    lost = task.score(np.array([0, 0, 1]), np.eye(2)[[0, 0, 0]])
+    never = run.with_parts(task=task, metrics=replace(run.metrics, validation=lost))
+    assert "always 'a' is right in 66.7%" in said(never, "Nothing shows that it learned")
+    assert tones_of(never)["Nothing shows that it learned"] == "bad"
+    assert "it learned" not in said(never, "All 5 proofs hold")
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ from tightfit.cli.front import open_front
 from tightfit.display import (
     UNDEFINED,
     percent,
+    remarks,
     score_name,
     score_value,
     share_words,
-    weakest_words,
 )
 
 if TYPE_CHECKING:
@@ -149,8 +149,7 @@ def _show(found: Evaluation, title: str, pair: str) -> list[RenderableType]:
     if found.confusion_at:
         at = replace(scores, confusion=found.confusion_at)
         applied = [_confusions(at, ", with the thresholds")]
-    weakest = weakest_words(scores)
-    return [*tables, *why, *weakest, *seeds, *paired, *_thresholds(found), *applied]
+    return [*tables, *why, *remarks(scores), *seeds, *paired, *_thresholds(found), *applied]
 
 
 def _thresholds(found: Evaluation) -> list[RenderableType]:

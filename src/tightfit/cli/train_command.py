@@ -17,7 +17,7 @@ from tightfit.cli.console import size, tick
 from tightfit.cli.front import open_front
 from tightfit.cli.plan_command import show_plan
 from tightfit.data.text_pair import text_option
-from tightfit.display import percent, score_name, score_value, score_words, weakest_words
+from tightfit.display import percent, remarks, score_name, score_value, score_words
 from tightfit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def _outcome(run: Run) -> Iterator[str]:
     more = "".join(f", {name} {value}" for name, value in told)
     yield f"{score_name(first)} {score_words(first, score)}{more} on {rows}"
     yield from _new_labels(run.metrics.train.continued, scores)
-    yield from weakest_words(scores)
+    yield from remarks(scores)
 
 
 def _gone_on(continued: Continued | None) -> str:

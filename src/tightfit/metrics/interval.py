@@ -73,5 +73,9 @@ class TaskScores(Protocol):
         """The scores of each label, with ``name``, ``support`` and ``f1``; none where there are no
         labels."""
 
+    def constant_as_good(self) -> str | None:
+        """The constant answer that these rows do not show to be worse, in words; None where they
+        do."""
+
     def to_json(self) -> dict[str, Any]:
         """Plain lists and finite numbers."""

@@ -79,6 +79,18 @@ class LabelSetScores:
         """The scores of each label."""
         return self.per_label
 
+    def constant_as_good(self) -> str | None:
+        """The most frequent labels, unless an interval of micro F1 lies above theirs."""
+        supports_K = -np.sort([-each.support for each in self.per_label])
+        given_K = self.n * np.arange(1, len(supports_K) + 1)
+        f1_K = 2 * supports_K.cumsum() / (given_K + supports_K.sum())
+        count = int(f1_K.argmax()) + 1
+        if self.micro_f1.low > f1_K[count - 1]:
+            return None
+        labels = "label" if count == 1 else f"{count:,} labels"
+        has = f"a micro F1 of {f1_K[count - 1]:.1%} on these {self.n:,} rows"
+        return f"always the most frequent {labels} has {has}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain lists and finite numbers under the names of the attributes."""
         plain = asdict(self)

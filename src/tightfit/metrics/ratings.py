@@ -55,6 +55,12 @@ class RatingScores:
         """None: there are no labels."""
         return ()
 
+    def constant_as_good(self) -> str | None:
+        """The mean of these ratings, unless an interval of R² lies above 0."""
+        if self.r2 is None or self.r2.low > 0:
+            return None
+        return f"the mean of these {self.n:,} ratings is as near to them"
+
     def to_json(self) -> dict[str, Any]:
         """Finite numbers, or None, under the names of the attributes."""
         return asdict(self)

@@ -28,6 +28,9 @@ else:
 # Softmax in half precision misses a sum of 1 by less than this, logits by far more.
 _SUM_TOLERANCE = 0.02
 
+SIGNIFICANT = 0.05
+"""Above it, chance explains that a classifier is right more often than a constant answer."""
+
 
 @dataclass(frozen=True)
 class ClassScores:
@@ -98,6 +101,22 @@ class Scores:
             if count and true != predicted
         ]
         return sorted(found, key=lambda each: -each.count)
+
+    @property
+    def majority(self) -> int:
+        """The id of the most frequent class among these rows, the first of equals."""
+        return int(np.argmax([each.support for each in self.per_class]))
+
+    def constant_as_good(self) -> str | None:
+        """The most frequent class, unless more rows are right against it than for it, by a
+        one-sided sign test."""
+        right = [row[label] for label, row in enumerate(self.confusion)]
+        often, found = self.per_class[self.majority], right[self.majority]
+        gained, lost = sum(right) - found, often.support - found
+        if special.bdtrc(gained - 1, gained + lost, 0.5) < SIGNIFICANT:
+            return None
+        share = often.support / self.n
+        return f"always '{often.name}' is right in {share:.1%} of these {self.n:,} rows"
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and finite numbers under the names of the attributes."""

@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
 from tightfit.data.hub import HUB_PREFIX
-from tightfit.display import UNDEFINED, score_name, score_value, weakest_label
+from tightfit.display import UNDEFINED, constant_words, score_name, score_value, weakest_label
 from tightfit.errors import first_few
 from tightfit.metrics.interval import TaskScores
 from tightfit.model.locate import Source
@@ -320,9 +320,10 @@ def _limits(task: Task, scores: TaskScores | None, data: Mapping[str, Any] | Non
             f"before you rely on them. {always}"
         )
     weakest, _ = weakest_label(scores)
-    words = ""
+    constant = constant_words(scores)
+    words = f"It is {_plain(constant)}. " if constant else ""
     if weakest is not None:
-        words = f"Its weakest label is {_plain(weakest.name)} (F1 {weakest.f1.value:.2f}). "
+        words += f"Its weakest label is {_plain(weakest.name)} (F1 {weakest.f1.value:.2f}). "
     first = next(iter(scores.headline()))
     like = "the validation rows, on which the best step was chosen"
     if _crossed(data):

@@ -12,6 +12,7 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 from tightfit.display import (
+    constant_words,
     found_words,
     help_words,
     percent,
@@ -45,7 +46,7 @@ class Point:
 
 def first_points(run: Run, beware: Sequence[str]) -> list[Point]:
     """The points at the top of the page; ``beware`` are the warnings about the rows."""
-    return [*_weakest(run), *_proven(run), *_believed(run), *_heeded(beware)]
+    return [*_learned(run), *_weakest(run), *_proven(run), *_believed(run), *_heeded(beware)]
 
 
 def what_it_shows(run: Run, now: datetime, *, sealed: bool) -> Markup:
@@ -74,6 +75,17 @@ def _since(run: Run) -> Iterator[Markup]:
         yield escape("a cascade")
 
 
+def _learned(run: Run) -> Iterator[Point]:
+    """Where the scores do not show it."""
+    if constant := _constant(run):
+        yield Point("Nothing shows that it learned", f"It is {constant}.", "labels", "bad")
+
+
+def _constant(run: Run) -> str | None:
+    scores = run.metrics.validation
+    return scores and constant_words(scores)
+
+
 def _weakest(run: Run) -> Iterator[Point]:
     scores = run.metrics.validation
     if scores is None or not scores.each_label():
@@ -87,7 +99,7 @@ def _weakest(run: Run) -> Iterator[Point]:
         for each in [x for x in scores.confusions() if x.true == weakest.name][:1]:
             often = f"most often, {each.count:,} times," if each.count > 1 else "once"
             words += Markup("; {} it is taken for <bdi>{}</bdi>").format(often, each.predicted)
-    if lost:
+    if lost and not _constant(run):
         never = Markup(", ").join(Markup("<bdi>{}</bdi>").format(name) for name in lost[:5])
         more = f" and {len(lost) - 5:,} more" * (len(lost) > 5)
         words += Markup(". No row was found of {}{}: {}.").format(
@@ -105,6 +117,8 @@ def _proven(run: Run) -> Iterator[Point]:
         words, fell = "What was planned, trained and saved is the same, and it learned.", fall(run)
         if run.metrics.validation is None:  # made of label names: nothing shows that it learned
             words = "What was planned, solved and saved is the same."
+        elif _constant(run):
+            words = "What was planned, trained and saved is the same."
         words = " ".join(each for each in (words, fell) if each)
         yield Point(f"All {count} proofs hold", words, "proofs", "note" if fell else "")
         return

@@ -101,11 +101,10 @@ def quality(run: Run) -> Quality:
     many = len(classes) > LISTED
     # Of very many labels the weakest are worth the room.
     shown = sorted(classes, key=lambda row: row.f1.value)[:LISTED] if many else classes
-    supports = [each.support for each in scores.per_class]
-    most, confused = max(supports), scores.confusions()
+    often, confused = scores.per_class[scores.majority], scores.confusions()
     return Quality(
-        majority=most / scores.n,
-        majority_label=run.labels[supports.index(most)],
+        majority=often.support / scores.n,
+        majority_label=often.name,
         classes=tuple(shown),
         classes_left_out=len(classes) - len(shown),
         matrix=_matrix(run) if len(classes) <= MATRIX_LABELS else (),

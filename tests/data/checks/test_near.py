@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.planted import EDITS, edited, sample, with_another_word
 from tightfit.data.checks import near
-from tightfit.data.checks.near import ALIKE, Match, find_near, likeness, near_steps, plain_form
+from tightfit.data.checks.near import ALIKE, Match, find_near, likeness, plain_form
+from tightfit.progress import Bar, Progress
 
 
 def compare_all(texts: list[str], held: list[str] | None = None) -> set[int]:
@@ -137,10 +139,26 @@ def test_a_crowd_of_look_alikes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert max(compared) <= 5 * near.BANDS_AT_ONCE
 
 
+class Steps(Progress, Bar):
+    """A progress, and its one bar: how many steps were announced, and how many done."""
+
+    announced: int | None = None
+    done = 0
+
+    @contextmanager
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
+        """Begin to count."""
+        self.announced = total
+        yield self
+
+    def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
+        """Count."""
+        self.done += count
+
+
 @pytest.mark.parametrize(("texts", "held"), [(0, 0), (3, 0), (1100, 7)])
 def test_progress_adds_up(texts: int, held: int) -> None:
-    """All steps that were announced are reported."""
-    steps: list[int] = []
-    rows = [f"text {i}" for i in range(texts)]
-    find_near(rows, rows[:held], advance=steps.append)
-    assert sum(steps) == near_steps(texts, held)
+    """All steps that were announced are reported: each text for its signature and each index."""
+    steps, rows = Steps(), [f"text {i}" for i in range(texts)]
+    find_near(rows, rows[:held], progress=steps)
+    assert steps.done == steps.announced == (texts + held) * (1 + near.BANDS // near.BANDS_AT_ONCE)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from tightfit.data.checks.markup import decode_markup
 from tightfit.extras import require
+from tightfit.progress import Bar, Progress
 
 if TYPE_CHECKING:
     from scipy.cluster.hierarchy import DisjointSet
@@ -76,10 +78,7 @@ class Near:
 
 
 def find_near(
-    texts: Sequence[str],
-    held: Sequence[str] = (),
-    *,
-    advance: Callable[[int], None] = lambda _: None,
+    texts: Sequence[str], held: Sequence[str] = (), *, progress: Progress | None = None
 ) -> Near:
     """Search texts for near duplicates among themselves and of held-out texts.
 
@@ -89,17 +88,17 @@ def find_near(
     Args:
         texts: no two of them the same.
         held: texts that are searched, but not among themselves.
-        advance: told the number of texts done since the last call; :func:`near_steps` in all.
+        progress: how to show progress.
 
     Raises:
         MissingExtraError: ``datasketch`` is not installed.
     """
-    search = _Search.of((*held, *texts), len(held), advance)
     found = Near({}, {})
-    for row, in_held, earlier in search.candidates(advance):
-        if row >= len(held):
-            search.keep(found.earlier, row, earlier)
-            search.keep(found.held, row, in_held)
+    with _search("comparing texts", (*held, *texts), len(held), progress) as search:
+        for row, in_held, earlier in search.candidates():
+            if row >= len(held):
+                search.keep(found.earlier, row, earlier)
+                search.keep(found.held, row, in_held)
     return found
 
 
@@ -108,7 +107,7 @@ def join_near(
     sets: DisjointSet,
     *,
     least: float,
-    advance: Callable[[int], None] = lambda _: None,
+    progress: Progress | None = None,
 ) -> None:
     """Merge the sets of texts, by their positions, whose likeness is at least ``least``.
 
@@ -118,21 +117,16 @@ def join_near(
     Raises:
         MissingExtraError: ``datasketch`` is not installed.
     """
-    search = _Search.of(texts, 0, advance)
-    for row, _, earlier in search.candidates(advance):
-        tried = 0
-        for other in search.likeliest(row, earlier, least):
-            if tried == TRIES:
-                break
-            if not sets.connected(row, other):
-                tried += 1
-                if likeness(search.forms[row], search.forms[other]) >= least:
-                    sets.merge(row, other)
-
-
-def near_steps(texts: int, held: int) -> int:
-    """What :func:`find_near` advances by in all: once for signatures, once for each index."""
-    return (texts + held) * (1 + BANDS // BANDS_AT_ONCE)
+    with _search("grouping near duplicates", texts, 0, progress) as search:
+        for row, _, earlier in search.candidates():
+            tried = 0
+            for other in search.likeliest(row, earlier, least):
+                if tried == TRIES:
+                    break
+                if not sets.connected(row, other):
+                    tried += 1
+                    if likeness(search.forms[row], search.forms[other]) >= least:
+                        sets.merge(row, other)
 
 
 def plain_form(text: str) -> str:
@@ -153,14 +147,30 @@ def _pieces(form: str) -> Iterator[str]:
     return (form[i : i + PIECE] for i in range(max(len(form) - PIECE + 1, 1)))
 
 
-def _signatures(
-    datasketch: Any, forms: Sequence[str], advance: Callable[[int], None]
-) -> NDArray[np.uint32]:
-    sketch = datasketch.MinHash(num_perm=BANDS * BAND, hashfunc=zlib.crc32)
-    signatures_NP = np.empty((len(forms), BANDS * BAND), dtype=np.uint32)
+@contextmanager
+def _search(
+    what: str, texts: Sequence[str], held: int, progress: Progress | None
+) -> Iterator[_Search]:
+    """The search, under a bar that moves once for the signatures and once for each index."""
+    datasketch = require("datasketch", "the search for near duplicates")
+    steps = len(texts) * (1 + BANDS // BANDS_AT_ONCE)
+    with (progress or Progress()).track(what, steps) as bar:
+        forms = [plain_form(text) for text in texts]
+        yield _Search(datasketch, forms, _signatures(datasketch, forms, bar), held, bar)
+
+
+def _counted(forms: Sequence[str], bar: Bar) -> Iterator[tuple[int, str]]:
+    """Each form with its number, while the bar moves."""
     for row, form in enumerate(forms):
         if row % STRIDE == 0:
-            advance(min(STRIDE, len(forms) - row))
+            bar.advance(min(STRIDE, len(forms) - row))
+        yield row, form
+
+
+def _signatures(datasketch: Any, forms: Sequence[str], bar: Bar) -> NDArray[np.uint32]:
+    sketch = datasketch.MinHash(num_perm=BANDS * BAND, hashfunc=zlib.crc32)
+    signatures_NP = np.empty((len(forms), BANDS * BAND), dtype=np.uint32)
+    for row, form in _counted(forms, bar):
         sketch.clear()
         pieces = iter(set(_pieces(form)))
         while some := [piece.encode() for piece in islice(pieces, PIECES_AT_ONCE)]:
@@ -177,16 +187,9 @@ class _Search:
     forms: Sequence[str]
     signatures_NP: NDArray[np.uint32]
     held: int
+    bar: Bar
 
-    @classmethod
-    def of(cls, texts: Sequence[str], held: int, advance: Callable[[int], None]) -> _Search:
-        datasketch = require("datasketch", "the search for near duplicates")
-        forms = [plain_form(text) for text in texts]
-        return cls(datasketch, forms, _signatures(datasketch, forms, advance), held)
-
-    def candidates(
-        self, advance: Callable[[int], None]
-    ) -> Iterator[tuple[int, list[int], list[int]]]:
+    def candidates(self) -> Iterator[tuple[int, list[int], list[int]]]:
         """Each text, once for each index, with those held-out and earlier ones that agree with it.
 
         That is, in at least one band of the index. For a held-out text the earlier ones are those.
@@ -198,9 +201,7 @@ class _Search:
                 self.datasketch.MinHashLSH(num_perm=width, params=(BANDS_AT_ONCE, BAND))
                 for _ in range(2)
             )
-            for row, form in enumerate(self.forms):
-                if row % STRIDE == 0:
-                    advance(min(STRIDE, len(self.forms) - row))
+            for row, form in _counted(self.forms, self.bar):
                 if not form:
                     continue
                 sketch.hashvalues = self.signatures_NP[row, first : first + width]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tightfit import extras
-from tightfit.data.checks.near import find_near, join_near, near_steps
+from tightfit.data.checks.near import find_near, join_near
 from tightfit.data.checks.repeats import first_rows, text_key
 from tightfit.data.facts import NearCopies
 from tightfit.progress import Progress
@@ -43,9 +43,7 @@ def near_groups(texts: Sequence[str], progress: Progress | None = None) -> list[
     keys = [text_key(text) for text in texts]
     place = {key: number for number, key in enumerate(first_rows(keys))}
     sets = hierarchy.DisjointSet(range(len(place)))
-    steps = near_steps(len(place), 0)
-    with (progress or Progress()).track("grouping near duplicates", steps) as bar:
-        join_near(list(place), sets, least=GROUPED, advance=bar.advance)
+    join_near(list(place), sets, least=GROUPED, progress=progress)
     lonely = iter(range(len(place), len(place) + len(texts)))
     return [sets[place[key]] if key else next(lonely) for key in keys]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tightfit.data.checks.characters import is_empty
-from tightfit.data.checks.near import Match, find_near, near_steps
+from tightfit.data.checks.near import Match, find_near
 from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.progress import Progress
 
@@ -71,9 +71,7 @@ def alike_rows(
     """
     first_row, first_test = first_rows(keys), first_rows(test_keys)
     rows, test_rows = list(first_row.values()), list(first_test.values())
-    steps = near_steps(len(rows), len(test_rows))
-    with (progress or Progress()).track("comparing texts", steps) as bar:
-        found = find_near(list(first_row), list(first_test), advance=bar.advance)
+    found = find_near(list(first_row), list(first_test), progress=progress)
     place = {key: place for place, key in enumerate(first_row)}
     near, shared = {}, {}
     for row, key in enumerate(keys):

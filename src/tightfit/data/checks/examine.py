@@ -186,17 +186,9 @@ class _Rows:
         if not judgeable_rows(texts, ids).size:
             return "too few different rows of two classes to learn from"
         with self.progress.track("judging labels", total=1) as bar:
-            suspects = find_suspects(texts, ids)
+            suspects = find_suspects(texts, ids, self.names)
             bar.advance()
-        return tuple(
-            Suspected(
-                rows[suspect.row],
-                self.names[ids[suspect.row]],
-                self.names[suspect.likely],
-                suspect.confidence,
-            )
-            for suspect in suspects
-        )
+        return tuple(replace(suspect, row=rows[suspect.row]) for suspect in suspects)
 
     def suspicions(self, suspects: tuple[Suspected, ...] | str) -> Finding:
         if isinstance(suspects, str):

@@ -66,8 +66,9 @@ class Suspected:
     """Counted from 0."""
     given: str
     suggested: str
+    """The label that they speak for."""
     confidence: float
-    """Probability of the suggested label, by a model that did not see the row."""
+    """Its probability, by a model that did not see the row."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from tightfit.blas_threads import one_blas_thread
+from tightfit.data.checks.findings import Suspected
 from tightfit.extras import require
 
 FOLDS = 5
@@ -34,18 +34,9 @@ MOST_ROUNDS = 1000
 """Of the solver; it needs about 30."""
 
 
-@dataclass(frozen=True)
-class Suspect:
-    """A row whose label is likely wrong."""
-
-    row: int
-    likely: int
-    """The class id that the other rows speak for."""
-    confidence: float
-    """Probability of that class, out of fold."""
-
-
-def find_suspects(texts: Sequence[str], label_ids: Sequence[int]) -> list[Suspect]:
+def find_suspects(
+    texts: Sequence[str], label_ids: Sequence[int], names: Sequence[str]
+) -> list[Suspected]:
     """Rows whose label is likely wrong, the most suspect first.
 
     Nothing can be learnt of texts without a word, or of classes with fewer rows than ``FOLDS``:
@@ -54,6 +45,7 @@ def find_suspects(texts: Sequence[str], label_ids: Sequence[int]) -> list[Suspec
     Args:
         texts: no two of them the same, since a copy in another fold would give the label away.
         label_ids: class id of each text.
+        names: by class id.
 
     Raises:
         MissingExtraError: ``cleanlab`` is not installed.
@@ -74,8 +66,11 @@ def find_suspects(texts: Sequence[str], label_ids: Sequence[int]) -> list[Suspec
     )
     likely_B, confidence_B = probabilities_BK.argmax(axis=1), probabilities_BK.max(axis=1)
     given_B = probabilities_BK[np.arange(len(labels_B)), labels_B]
+    names_K = [names[label] for label in classes_K]
     return [
-        Suspect(int(rows_B[i]), int(classes_K[likely_B[i]]), float(confidence_B[i]))
+        Suspected(
+            int(rows_B[i]), names_K[labels_B[i]], names_K[likely_B[i]], float(confidence_B[i])
+        )
         for i in worst
         if confidence_B[i] >= ODDS * given_B[i]
     ]

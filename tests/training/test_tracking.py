@@ -20,7 +20,7 @@ from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.loop import Loop
-from tightfit.training.tracking import Tracker
+from tightfit.training.tracking import open_tracker
 
 with_tensorboard = pytest.mark.skipif(not available("tensorboard"), reason="an extra")
 with_wandb = pytest.mark.skipif(not available("wandb"), reason="an extra")
@@ -55,7 +55,7 @@ def history_of(run: Path) -> list[dict[str, Any]]:
 def test_without_a_tracker_nothing_is_made(bert: Path, tmp_path: Path) -> None:
     """And rows may be logged all the same."""
     setup = toy_job(bert, "train.max_steps=2")
-    with Tracker.open(setup.config, tmp_path / "tracking") as tracker:
+    with open_tracker(setup.config, tmp_path / "tracking") as tracker:
         Loop(setup, GradientWatch({}), [tracker]).fit()
     assert not (tmp_path / "tracking").exists()
 
@@ -79,7 +79,7 @@ def test_an_accelerator_of_somebody_else_is_no_hindrance(
     if before:
         Accelerator(mixed_precision=before)
     config = toy_settings(bert, "train.precision=fp16", "tracking.to=tensorboard")
-    with Tracker.open(config, tmp_path):
+    with open_tracker(config, tmp_path):
         assert AcceleratorState().mixed_precision == (before or "no")
 
 

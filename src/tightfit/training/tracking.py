@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 from accelerate import Accelerator
 from accelerate.state import is_initialized
@@ -18,40 +17,37 @@ from tightfit.training.request import check_tracker
 PROJECT = "tightfit"
 
 
-class Tracker(Callback):
-    """Sends each history row to the tracker that ``tracking.to`` names."""
+@contextmanager
+def open_tracker(config: Config, folder: Path) -> Iterator[Callback]:
+    """Sends history rows, for as long as this lasts, to the tracker that ``tracking.to`` names.
 
-    def __init__(self, accelerator: Accelerator | None) -> None:
+    Args:
+        config: the run's settings, logged with the metrics.
+        folder: where trackers that write files put them.
+
+    Raises:
+        MissingExtraError: the tracker's package is not installed.
+    """
+    check_tracker(config)
+    if config.tracking.to == "none":
+        yield Callback()
+        return
+    accelerator = _accelerator(config, folder)
+    try:
+        yield _Tracker(accelerator)
+    finally:
+        accelerator.end_training()
+
+
+class _Tracker(Callback):
+    def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
-
-    @classmethod
-    @contextmanager
-    def open(cls, config: Config, folder: Path) -> Iterator[Self]:
-        """A tracker for as long as this lasts; one that does nothing where none is asked for.
-
-        Args:
-            config: the run's settings, logged with the metrics.
-            folder: where trackers that write files put them.
-
-        Raises:
-            MissingExtraError: the tracker's package is not installed.
-        """
-        check_tracker(config)
-        if config.tracking.to == "none":
-            yield cls(None)
-            return
-        accelerator = _accelerator(config, folder)
-        try:
-            yield cls(accelerator)
-        finally:
-            accelerator.end_training()
 
     def on_evaluation(self, state: TrainingState) -> None:
         """Log the new row under its optimiser step; empty cells are left out."""
         row = state.history[-1]
         values = {name: value for name, value in row.items() if value is not None}
-        if self._accelerator is not None:
-            self._accelerator.log(values, step=values.pop("step"))
+        self._accelerator.log(values, step=values.pop("step"))
 
 
 def _accelerator(config: Config, folder: Path) -> Accelerator:

@@ -48,7 +48,7 @@ from tightfit.training.side_choice import kept_beside, mixed, weigh_side
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.solve import head_is_solved
 from tightfit.training.time_budget import TimeBudget, TimeLimit, fit_into
-from tightfit.training.tracking import Tracker
+from tightfit.training.tracking import open_tracker
 from tightfit.verbs.chosen import Chosen, choose_plan
 from tightfit.verbs.origin import Origin, ReadRequest
 from tightfit.verbs.sealing import gates, round_trip_of, seal_trained, summed
@@ -166,7 +166,7 @@ def _fit(
     store = CheckpointStore(folder.checkpoints)
     with (
         stop_on_signals() as stop,
-        Tracker.open(setup.config, folder.derived / "tracking") as tracker,
+        open_tracker(setup.config, folder.derived / "tracking") as tracker,
     ):
         loop = Loop(
             setup,

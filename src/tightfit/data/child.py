@@ -6,6 +6,7 @@ answer wherever Python has `resource`, so not on Windows.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -39,6 +40,22 @@ _SMALL_FOOTPRINT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS
 """Keeps the libraries from mapping memory ahead, which the limit would count."""
 
 
+class Refusal(Exception):
+    """Why there is nothing to read: what is wrong, what was seen, and what to do, where known."""
+
+    def __init__(self, what: str, seen: str | None = None, step: str | None = None) -> None:
+        super().__init__(what)
+        if seen is not None and not seen.isprintable():
+            seen = ascii(seen)  # control characters of a hostile file are not for the terminal
+        self.what, self.seen, self.step = what, seen, step
+
+    def write(self, out: IO[bytes]) -> int:
+        """Tell the parent, which raises it again; returns the exit code that says so."""
+        out.write(json.dumps(vars(self)).encode("ascii"))
+        out.flush()
+        return REFUSED
+
+
 @dataclass(frozen=True)
 class Child:
     """A module whose ``main`` reads standard input under limits, and where its packages are."""
@@ -58,14 +75,15 @@ class Child:
         limits = [self.module, str(self.memory_bytes), str(self.seconds)]
         return [sys.executable, "-I", "-c", _START, *limits, *dict.fromkeys(map(str, roots))]
 
-    def run(self, source: IO[bytes]) -> Ended:
-        """Let it read a file.
+    def run(self, source: IO[bytes]) -> bytes:
+        """Let it read a file, and give what it wrote.
 
         Raises:
+            Refusal: it refused to, was not done in time, or broke down.
             MachineError: there is no room for its answer.
         """
-        try:
-            with tempfile.TemporaryFile() as answer:
+        with tempfile.TemporaryFile() as answer:
+            try:
                 child = subprocess.run(
                     self.command(),
                     stdin=source,
@@ -75,44 +93,34 @@ class Child:
                     timeout=self.seconds,
                     check=False,
                 )
-                answer.seek(0)
-                # What was written before a failure may be as large as the limit, and of no use.
-                said = answer.read() if child.returncode in (0, REFUSED) else b""
-                return Ended(child.returncode, said, child.stderr.decode("utf-8", "replace"))
-        except subprocess.TimeoutExpired:
-            return Ended(None, b"", "")
+            except subprocess.TimeoutExpired:
+                raise self._too_slow() from None
+            answer.seek(0)
+            # What was written before a failure may be as large as the limit, and of no use.
+            if child.returncode == 0:
+                return answer.read()
+            if child.returncode == REFUSED:
+                raise Refusal(**json.loads(answer.read()))
+        raise self._broken(child.returncode, child.stderr.decode("utf-8", "replace"))
 
-    def breakdown(self, ended: Ended) -> tuple[str, str | None]:
-        """Why there is no answer: what happened, and the last words.
-
-        Raises:
-            MachineError: the disk was full.
-        """
-        code = ended.code
+    def _broken(self, code: int, last_words: str) -> Refusal | MachineError:
+        """The error where it ended without an answer."""
         if code == NO_SPACE:
-            raise MachineError(
+            return MachineError(
                 "no room for the rows that were read",
                 seen=tempfile.gettempdir(),
                 next_step="free some space there, or point TMPDIR elsewhere",
             )
-        if code is None or code == -getattr(signal, "SIGXCPU", 0):
-            return f"reading it takes longer than {self.seconds:g} seconds", None
+        if code == -getattr(signal, "SIGXCPU", 0):
+            return self._too_slow()
         if code == TOO_BIG:
-            return f"reading it takes more than {self.memory_bytes / 2**30:.3g} GiB", None
+            return Refusal(f"reading it takes more than {self.memory_bytes / 2**30:.3g} GiB")
         if code > 0:
-            return "reading it broke down", "".join(ended.last_words.splitlines()[-1:]) or None
-        return "reading it crashed", signal.Signals(-code).name
+            return Refusal("reading it broke down", "".join(last_words.splitlines()[-1:]) or None)
+        return Refusal("reading it crashed", signal.Signals(-code).name)
 
-
-@dataclass(frozen=True)
-class Ended:
-    """How a child ended."""
-
-    code: int | None
-    """Its exit code; None where its time was over."""
-    said: bytes
-    """What it wrote, where it came to an end."""
-    last_words: str
+    def _too_slow(self) -> Refusal:
+        return Refusal(f"reading it takes longer than {self.seconds:g} seconds")
 
 
 def limit(memory_bytes: int, seconds: float) -> None:

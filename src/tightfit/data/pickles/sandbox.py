@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import errno
-import json
 import sys
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from tightfit.data.child import NO_SPACE, REFUSED, TOO_BIG, limit
+from tightfit.data.child import NO_SPACE, TOO_BIG, Refusal, limit
 from tightfit.data.pickles.frames import frame_table
 from tightfit.data.pickles.records import Recorder, is_record, unexpected
 from tightfit.data.pickles.tables import dataset_table
@@ -38,12 +37,12 @@ def answer(source: BinaryIO, out: BinaryIO) -> int:
     try:
         table = read(source)
     except DataError as fault:
-        return _refuse(out, fault.what, fault.seen)
+        return _refusal(fault.what, fault.seen).write(out)
     except MemoryError:
         return TOO_BIG
     except Exception as error:  # hostile data ends in errors of every type, all with one meaning
         what = "it is damaged, or of a layout that tightfit does not know"
-        return _refuse(out, what, f"{type(error).__name__}: {error}")
+        return _refusal(what, f"{type(error).__name__}: {error}").write(out)
     try:
         with pa.ipc.new_stream(out, table.schema) as stream:
             stream.write_table(table)
@@ -92,9 +91,6 @@ def _values(array: pa.Array) -> int:
     return len(array)
 
 
-def _refuse(out: BinaryIO, what: str, seen: object) -> int:
+def _refusal(what: str, seen: object) -> Refusal:
     # Only strings: to spell out another value could take as long as the pickle likes.
-    shown = seen[:MAX_SEEN] if isinstance(seen, str) else None
-    out.write(json.dumps({"what": what, "seen": shown}).encode("ascii"))
-    out.flush()
-    return REFUSED
+    return Refusal(what, seen[:MAX_SEEN] if isinstance(seen, str) else None)

@@ -12,14 +12,14 @@ A pickle is a program, so three walls stand around it:
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy
 
 from tightfit.arrow import pa
-from tightfit.data.child import REFUSED, Child
-from tightfit.errors import DataError, MachineError
+from tightfit.data.child import Child, Refusal
+from tightfit.errors import DataError
+from tightfit.storage.files import machine_errors
 
 
 def read_pickle(path: Path, *, memory_bytes: int = 4 * 2**30, seconds: float = 120.0) -> pa.Table:
@@ -42,34 +42,23 @@ def read_pickle(path: Path, *, memory_bytes: int = 4 * 2**30, seconds: float = 1
         raise DataError(f"{path} is not a file", next_step="give the path of a pickle")
     child = Child("tightfit.data.pickles.sandbox", (numpy, pa), memory_bytes, seconds)
     try:
-        with path.open("rb") as pickled:
-            ended = child.run(pickled)
-    except OSError as error:
-        raise MachineError(f"{path} cannot be read", seen=error) from error
-    if ended.code == 0:
-        return _table(path, ended.said)
-    if ended.code == REFUSED:
-        raise _refusal(path, **json.loads(ended.said))
-    raise _refusal(path, *child.breakdown(ended))
+        with machine_errors(path, "read"), path.open("rb") as pickled:
+            return _table(child.run(pickled))
+    except Refusal as refusal:
+        raise DataError(
+            f"{path} is refused: {refusal.what}; nothing of it was run",
+            seen=refusal.seen,
+            allowed="one pickled datasets.Dataset or pandas.DataFrame that holds its rows itself",
+            next_step="load it where it was made, save it as Parquet "
+            '(`dataset.to_parquet("rows.parquet")`, and the same for a DataFrame), and give that',
+        ) from refusal
 
 
-def _table(path: Path, stream: bytes) -> pa.Table:
+def _table(stream: bytes) -> pa.Table:
     try:
         with pa.ipc.open_stream(stream) as reader:
             table = reader.read_all()
         table.validate(full=True)  # the child did; a second look costs little
     except pa.ArrowInvalid as error:
-        raise _refusal(path, "its rows are not sound", str(error)) from error
+        raise Refusal("its rows are not sound", str(error)) from error
     return table
-
-
-def _refusal(path: Path, what: str, seen: str | None = None) -> DataError:
-    if seen is not None and not seen.isprintable():
-        seen = ascii(seen)  # a pickle's control characters are not for the terminal
-    return DataError(
-        f"{path} is refused: {what}; nothing of it was run",
-        seen=seen,
-        allowed="one pickled datasets.Dataset or pandas.DataFrame that holds its rows itself",
-        next_step="load it where it was made, save it as Parquet "
-        '(`dataset.to_parquet("rows.parquet")`, and the same for a DataFrame), and give that',
-    )

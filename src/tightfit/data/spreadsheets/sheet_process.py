@@ -1,4 +1,4 @@
-"""The process that reads one spreadsheet: from standard input, to one JSON object.
+"""The process that reads one spreadsheet: from standard input, to one JSON document.
 
 `sheets.open_sheet` starts it. A sheet is kept as a dense grid by the library that reads it, so two
 cells far apart in a file of five kilobytes take more memory than any machine has, and end this
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import python_calamine as calamine
 
-from tightfit.data.child import REFUSED, TOO_BIG, limit
+from tightfit.data.child import TOO_BIG, Refusal, limit
 
 MAX_BYTES = 256 * 2**20
 """Of all that is inside a file, unpacked."""
@@ -41,10 +41,6 @@ MEND = "open it in a spreadsheet program, and save it again, or as CSV"
 LESS = "delete its empty rows and what is not needed, or save the sheet as CSV"
 
 
-class Refusal(Exception):
-    """Words on what is wrong, what was seen, and what to do."""
-
-
 def main() -> None:
     """Read the limits off the command line, obey them, answer, and exit with the outcome."""
     limit(int(sys.argv[2]), float(sys.argv[3]))
@@ -53,12 +49,10 @@ def main() -> None:
 
 def answer(source: BinaryIO, out: BinaryIO) -> int:
     """Write the sheets that hold anything, or why the file is refused; say which by the code."""
-    code = 0
-    said: dict[str, Any]
     try:
-        said = {"sheets": read(source.read())}
+        sheets = read(source.read())
     except Refusal as refusal:
-        code, said = REFUSED, dict(zip(("what", "seen", "step"), refusal.args, strict=True))
+        return refusal.write(out)
     except MemoryError:
         return TOO_BIG
     # The library's own errors, and its panics, which are no Exception.
@@ -66,10 +60,10 @@ def answer(source: BinaryIO, out: BinaryIO) -> int:
         locked = isinstance(error, calamine.PasswordError)
         what = "it needs a password" if locked else "it is no spreadsheet, or is damaged"
         step = "save it without one" if locked else MEND
-        code, said = REFUSED, {"what": what, "seen": str(error)[:200], "step": step}
-    out.write(json.dumps(said, ensure_ascii=True).encode("ascii"))
+        return Refusal(what, str(error)[:200], step).write(out)
+    out.write(json.dumps(sheets).encode("ascii"))
     out.flush()
-    return code
+    return 0
 
 
 def read(content: bytes) -> list[dict[str, Any]]:

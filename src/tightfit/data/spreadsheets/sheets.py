@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tightfit import extras
-from tightfit.data.child import REFUSED, Child
+from tightfit.data.child import Child, Refusal
 from tightfit.data.json_documents import PART_SIGN
 from tightfit.data.rows import Chunk, Origin, PartFault, Rows
 from tightfit.errors import DataError, nearest
@@ -84,21 +84,15 @@ def _read(path: Path) -> list[dict[str, Any]]:
 def _read_anew(path: Path) -> list[dict[str, Any]]:
     package = extras.require("python_calamine", _PURPOSE)
     child = Child("tightfit.data.spreadsheets.sheet_process", (package,), MEMORY_BYTES, SECONDS)
-    with machine_errors(path, "read"), path.open("rb") as file:
-        ended = child.run(file)
-    if ended.code == 0:
-        return json.loads(ended.said)["sheets"]
-    if ended.code == REFUSED:
-        raise _refusal(path, **json.loads(ended.said))
-    raise _refusal(path, *child.breakdown(ended), "delete cells far from the table, or save as CSV")
-
-
-def _refusal(path: Path, what: str, seen: str | None, step: str) -> DataError:
-    return DataError(
-        f"{path} is refused: {what}",
-        seen=seen if seen is None or seen.isprintable() else ascii(seen),
-        next_step=step,
-    )
+    try:
+        with machine_errors(path, "read"), path.open("rb") as file:
+            return json.loads(child.run(file))
+    except Refusal as refusal:
+        raise DataError(
+            f"{path} is refused: {refusal.what}",
+            seen=refusal.seen,
+            next_step=refusal.step or "delete cells far from the table, or save as CSV",
+        ) from refusal
 
 
 def _chosen(sheets: Sequence[dict[str, Any]], path: Path, wanted: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -149,17 +150,17 @@ def test_a_model_without_a_usable_tokenizer(
     (tmp_path / "config.json").write_text("{}", "utf-8")
     if content is not None:
         (tmp_path / "tokenizer.json").write_text(content, "utf-8")
-    with pytest.raises(ModelError, match=r"no usable tokenizer\.json"):
+    with pytest.raises(ModelError, match=r"no usable tokenizer(.|\n)*tokenizer\.json"):
         check(rows, model=str(tmp_path))
 
 
 def test_a_tokenizer_that_cuts_or_pads_counts_the_whole(tmp_path: Path, bert: Path) -> None:
     """What the file says of cutting and padding is about batches, not about the text."""
+    shutil.copytree(bert, tmp_path, dirs_exist_ok=True)
     tokenizer = Tokenizer.from_file(str(bert / "tokenizer.json"))
     tokenizer.enable_truncation(4)
     tokenizer.enable_padding(length=9)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    (tmp_path / "config.json").write_text("{}", "utf-8")
     table = Table(["goal match team coach season", "goal"])
     finding = check(table, model=str(tmp_path), max_length=6).findings.found["truncated"]
     assert [(example.row, example.why) for example in finding.examples] == [

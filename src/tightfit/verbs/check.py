@@ -9,8 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer
-
 from tightfit.config import Settings, load_config, with_reading
 from tightfit.data.checks.cleaning import FIXES, Cleaned, Fix, cleaned
 from tightfit.data.checks.findings import Findings
@@ -18,12 +16,12 @@ from tightfit.data.copies import check_copy, write_sheet
 from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.data.table import Table
-from tightfit.data.text_pair import as_input
+from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.display import Shown
-from tightfit.errors import DataError, MissingExtraError, ModelError, UsageError, did_you_mean
+from tightfit.errors import DataError, MissingExtraError, UsageError, did_you_mean
 from tightfit.extras import ensure
 from tightfit.model.candidates import planned_name
-from tightfit.model.locate import Source, locate
+from tightfit.model.locate import locate
 from tightfit.progress import Progress, RichProgress
 
 if TYPE_CHECKING:
@@ -216,24 +214,5 @@ def _token_counter(model: str | None) -> CountTokens | None:
         if model is not None:
             raise
         return None
-    tokenizer = _tokenizer(source)
-    return lambda texts: [
-        len(encoding.ids) for encoding in tokenizer.encode_batch(list(map(as_input, texts)))
-    ]
-
-
-def _tokenizer(source: Source) -> Tokenizer:
-    """The model's tokenizer by itself: transformers' would load torch, and only to count."""
-    file = source.folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_str(file.read_text("utf-8"))
-    # The library raises bare Exception for JSON that is no tokenizer.
-    except Exception as error:
-        raise ModelError(
-            "the model folder has no usable tokenizer.json",
-            seen=f"{source.folder}: {error}",
-            next_step="choose another model with --model, or save this one's fast tokenizer",
-        ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+    tokenizer = TextTokenizer.of(source.folder)
+    return lambda texts: [len(encoding.ids) for encoding in tokenizer.encodings(list(texts))]

@@ -1,6 +1,6 @@
 """Runs a module, and writes down how much of the GPU's memory it took at most.
 
-python -m benchmarks.metered peak.json tightfit.cli train --data sample
+python -m benchmarks.metered peak.json tightfit train --data sample
 """
 
 from __future__ import annotations

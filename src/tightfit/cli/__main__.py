@@ -1,7 +1,0 @@
-"""``python -m tightfit.cli`` is the ``tightfit`` command."""
-
-from __future__ import annotations
-
-from tightfit.cli import main
-
-main()

@@ -176,7 +176,7 @@ def _mended(add: str) -> tuple[str, str]:
 
     A part that is chosen of a file, ``--data FILE#PART``, goes to the option that names the file.
     """
-    from tightfit.data.json_documents import PART_SIGN
+    from tightfit.data.compressed import PART_SIGN
 
     given, anew = _options(_ARGUMENTS.get([])), _options(shlex.split(add))
     for new in anew:

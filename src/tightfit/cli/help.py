@@ -110,8 +110,8 @@ class VerbHelp(TyperCommand):
 
 def _is_rows(word: str) -> bool:
     """Whether ``--data`` would know this: a file, a folder, a data set's name."""
+    from tightfit.data.compressed import PART_SIGN
     from tightfit.data.hub import HUB_PREFIX
-    from tightfit.data.json_documents import PART_SIGN
     from tightfit.data.sources import SAMPLES
 
     paths = {word, word.rpartition(PART_SIGN)[0] or word}

@@ -26,10 +26,11 @@ ZIP = ".zip"
 COMPRESSED = (*_OPENERS, ZIP)
 """Endings after that of the format, as in ``rows.csv.gz``; a .zip needs none before it."""
 
-MEMBER_SIGN = "#"
-"""Between an archive and the file in it that is meant: ``rows.zip#train.csv``."""
+PART_SIGN = "#"
+"""Between a file and the part of it that is meant: a file in an archive, a sheet, a key, a split of
+a folder."""
 
-_INSIDE = re.compile(rf"(.+?\{ZIP}){MEMBER_SIGN}(.+)", re.IGNORECASE | re.DOTALL)
+_INSIDE = re.compile(rf"(.+?\{ZIP}){PART_SIGN}(.+)", re.IGNORECASE | re.DOTALL)
 
 MEMBERS_NAMED = 10
 """Files in an archive that an error lists one by one."""
@@ -67,9 +68,9 @@ def only_member(path: Path) -> Path:
         raise DataError(
             f"{path} holds {len(names):,} files, and one is wanted",
             seen=first_few(names, MEMBERS_NAMED) if names else None,
-            next_step=f"choose one, such as '{path}{MEMBER_SIGN}{names[0]}'" if names else None,
+            next_step=f"choose one, such as '{path}{PART_SIGN}{names[0]}'" if names else None,
         )
-    return Path(f"{path}{MEMBER_SIGN}{names[0]}")
+    return Path(f"{path}{PART_SIGN}{names[0]}")
 
 
 @contextmanager
@@ -139,7 +140,7 @@ def _member(archive: zipfile.ZipFile, path: Path, name: str) -> Iterator[IO[byte
         raise DataError(
             f"{path} holds no file {name!r}",
             seen=", ".join(_members(archive)[:MEMBERS_NAMED]),
-            next_step=f"choose one of them, as '{path}{MEMBER_SIGN}FILE'",
+            next_step=f"choose one of them, as '{path}{PART_SIGN}FILE'",
         ) from error
     try:
         file = archive.open(entry)

@@ -7,11 +7,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from tightfit.data.compressed import PART_SIGN
 from tightfit.data.rows import Chunk, Origin, PartFault, Rows
 from tightfit.errors import DataError, did_you_mean
-
-PART_SIGN = "#"
-"""Between a file and the part of it that is meant: a key, a sheet, a split."""
 
 LOOKED_AT = 20
 """Values that tell what the others are."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tightfit.data.json_documents import PART_SIGN
+from tightfit.data.compressed import PART_SIGN
 from tightfit.data.readers_arrow import open_ipc
 from tightfit.data.rows import PartFault, Rows
 from tightfit.errors import DataError, nearest

@@ -19,18 +19,18 @@ from tightfit.data.beside_labels import names_beside
 from tightfit.data.cell_text import read_groups, read_texts
 from tightfit.data.column_hints import JOINED, propose_pair
 from tightfit.data.columns import Columns as Columns
-from tightfit.data.compressed import COMPRESSED, ZIP, archive_of, only_member, plain_suffix
+from tightfit.data.compressed import (
+    COMPRESSED,
+    PART_SIGN,
+    ZIP,
+    archive_of,
+    only_member,
+    plain_suffix,
+)
 from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
-from tightfit.data.in_memory import (
-    LABEL,
-    TEXT,
-    InMemory,
-    as_pairs,
-    is_nameless,
-    open_memory,
-)
-from tightfit.data.json_documents import PART_SIGN, columns_rows
+from tightfit.data.in_memory import LABEL, TEXT, InMemory, as_pairs, is_nameless, open_memory
+from tightfit.data.json_documents import columns_rows
 from tightfit.data.label_columns import with_labels
 from tightfit.data.many_files import Sources, files_of, is_many, joined
 from tightfit.data.missing_rows import without_missing
@@ -39,7 +39,7 @@ from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
 from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
-from tightfit.data.rows import Chunk, PartFault, Rows
+from tightfit.data.rows import PartFault, Rows
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import open_sheet
 from tightfit.data.table import Table
@@ -114,14 +114,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
     )
     if not label:
         return table
-    return with_labels(
-        table,
-        whole,
-        rows,
-        label,
-        task=columns.task,
-        separator=columns.separator,
-    )
+    return with_labels(table, whole, rows, label, task=columns.task, separator=columns.separator)
 
 
 def check_source(
@@ -206,26 +199,23 @@ def iter_records(
         MachineError: the file may not be read.
     """
     text, _ = _chosen(rows, columns, None)
-    return _records(rows.read((*text, *more), chunk_rows), len(text), columns, rows.no_rows)
+
+    def records() -> Iterator[tuple[list[str], list[list[Any]]]]:
+        chunk = None
+        for chunk in rows.read((*text, *more), chunk_rows):
+            cells, rest = chunk.cells[: len(text)], chunk.cells[len(text) :]
+            missing, mend = columns.missing_text, columns.mend_text
+            yield read_texts(chunk, cells, missing, mend, pair=columns.pair), rest
+        if chunk is None:
+            raise rows.no_rows()
+
+    return records()
 
 
 def _labelled(table: Table) -> Table:
     if table.targets is None:
         raise DataError("labels are needed here", seen=f"{table.source} without labels")
     return table
-
-
-def _records(
-    chunks: Iterator[Chunk], parts: int, columns: Columns, no_rows: Callable[[], DataError]
-) -> Iterator[tuple[list[str], list[list[Any]]]]:
-    empty = True
-    for chunk in chunks:
-        empty = False
-        cells, rest = chunk.cells[:parts], chunk.cells[parts:]
-        missing, mend = columns.missing_text, columns.mend_text
-        yield read_texts(chunk, cells, missing, mend, pair=columns.pair), rest
-    if empty:
-        raise no_rows()
 
 
 def _complete(

@@ -9,7 +9,7 @@ from typing import Any
 
 from tightfit import extras
 from tightfit.data.child import Child, Refusal
-from tightfit.data.json_documents import PART_SIGN
+from tightfit.data.compressed import PART_SIGN
 from tightfit.data.rows import Chunk, Origin, PartFault, Rows
 from tightfit.errors import DataError, nearest
 from tightfit.storage.files import machine_errors

@@ -14,6 +14,7 @@ from accelerate.utils import set_seed
 
 from tests.toys import toy_rows
 from tightfit.batch_predict.input_rows import Records
+from tightfit.batch_predict.shard import WHOLE
 from tightfit.batch_predict.stream import Form, Written, predict_stream
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, load_config
@@ -164,7 +165,8 @@ def predict_chunks(
     """``predict_stream``, of bare texts too, the fields of its form among the options."""
     form = Form(**{name: options.pop(name) for name in FORM if name in options})
     records = (each if isinstance(each, Records) else Records(each) for each in chunks)
-    return predict_stream(predictor, records, out, form, **options)
+    usual: dict[str, Any] = {"total": None, "shard": WHOLE, "job": {}, "progress": Progress()}
+    return predict_stream(predictor, records, out, form, **{**usual, **options})
 
 
 def toy_table(count: int = 64) -> Table:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from tightfit.batch_predict.input_rows import ID, Records
 from tightfit.batch_predict.prediction_checkpoint import PredictionCheckpoint
-from tightfit.batch_predict.shard import WHOLE, Shard
+from tightfit.batch_predict.shard import Shard
 from tightfit.batch_predict.writers import WRITERS, Columns, CsvWriter, Row, Writer
 from tightfit.data.tokens import Tokens
 from tightfit.engines.predictor import Predictor
@@ -108,12 +108,12 @@ def predict_stream(
     predictor: Predictor,
     chunks: Iterable[Records],
     out: Path,
-    form: Form | None = None,
+    form: Form,
     *,
-    total: int | None = None,
-    shard: Shard = WHOLE,
-    job: Mapping[str, object] | None = None,
-    progress: Progress | None = None,
+    total: int | None,
+    shard: Shard,
+    job: Mapping[str, object],
+    progress: Progress,
 ) -> Written:
     """Write a line for every text.
 
@@ -125,12 +125,11 @@ def predict_stream(
         predictor: the classifier.
         chunks: rows, some at a time.
         out: a path ending in .csv, .jsonl or .parquet; replaced if it exists.
-        form: which columns, and how they are written; None is the plain one.
+        form: which columns, and how they are written.
         total: rows to come, where known, for the progress bar.
         shard: predict these chunks only; row numbers are still those of the whole.
-        job: what the predictions depend on besides the texts, such as the run. Where it is given,
-            finished chunks stay in ``OUT.partial`` if this ends early, and the same job goes on
-            from there.
+        job: what the predictions depend on besides the texts, such as the run. Finished chunks
+            stay in ``OUT.partial`` if this ends early, and the same job goes on from there.
         progress: how to show progress.
 
     Raises:
@@ -139,15 +138,12 @@ def predict_stream(
         DataError: a kept cell does not go with those of the first rows, in Parquet.
         MachineError: the file cannot be written.
     """
-    form, progress = form or Form(), progress or Progress()
     started = time.perf_counter()
     done = truncated = answered = empty = by_linear = 0
     check_out(out, escape_formulas=form.escape_formulas)
-    checkpoint = (
-        None if job is None else PredictionCheckpoint(_partial(out) / "done", predictor.task, job)
-    )
+    checkpoint = PredictionCheckpoint(_partial(out) / "done", predictor.task, job)
     with (
-        _whole_file(out, form, predictor.task, keep=checkpoint is not None) as writer,
+        _whole_file(out, form, predictor.task) as writer,
         progress.track("predicting", total) as bar,
         closing(_predicted(predictor, chunks, shard, checkpoint, bar=bar)) as parts,
     ):
@@ -183,14 +179,14 @@ def _predicted(
     predictor: Predictor,
     chunks: Iterable[Records],
     shard: Shard,
-    checkpoint: PredictionCheckpoint | None,
+    checkpoint: PredictionCheckpoint,
     *,
     bar: Bar,
 ) -> Generator[tuple[_Part, Predictions]]:
     """The chunks of the shard with their predictions, in order; the bar counts their rows."""
 
     def prepare(part: _Part) -> _Part:
-        found = None if checkpoint is None else checkpoint.read(part.number, part.texts)
+        found = checkpoint.read(part.number, part.texts)
         if found is not None:
             # Thresholds are no part of the job: they decide what is told, not what was found.
             found = replace(
@@ -210,8 +206,7 @@ def _predicted(
             else:
                 assert part.tokens is not None
                 found = predictor.predict_tokens(part.tokens, Within(bar, rows))
-                if checkpoint is not None:
-                    checkpoint.write(part.number, part.texts, found)
+                checkpoint.write(part.number, part.texts, found)
             yield part, found
 
 
@@ -223,7 +218,7 @@ def _numbered(chunks: Iterable[Records], shard: Shard) -> Iterator[_Part]:
         start += len(records.texts)
 
 
-def check_out(out: Path, *, escape_formulas: bool = False) -> None:
+def check_out(out: Path, *, escape_formulas: bool) -> None:
     """Refuse a name for the output file that cannot be used.
 
     Raises:
@@ -255,11 +250,9 @@ def _partial(out: Path) -> Path:
 
 
 @contextmanager
-def _whole_file(out: Path, form: Form, task: Task, *, keep: bool) -> Iterator[Writer]:
-    """A writer whose file gets its name only if nothing fails.
-
-    Otherwise it is removed; with ``keep``, what else lies beside it stays.
-    """
+def _whole_file(out: Path, form: Form, task: Task) -> Iterator[Writer]:
+    """A writer whose file gets its name only if nothing fails; otherwise it is removed, and what
+    else lies beside it stays."""
     partial = _partial(out)
     try:
         partial.mkdir(parents=True, exist_ok=True)
@@ -281,8 +274,8 @@ def _whole_file(out: Path, form: Form, task: Task, *, keep: bool) -> Iterator[Wr
     finally:
         with suppress(OSError):
             (partial / out.name).unlink()
-        if partial.is_dir() and not (keep and any(partial.iterdir())):
-            shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):
+            partial.rmdir()  # which takes only an empty one
 
 
 def prefetched(items: Iterable[T], work: Callable[[T], U]) -> Generator[U]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -189,8 +189,11 @@ class _Share(Bar):
         self._moved = to
 
 
-class Patient(RichProgress):
-    """Silent, but for one line where a job takes longer than people wait without a word."""
+class Patient(RichProgress, Bar):
+    """Silent, but for one line where a job takes longer than people wait without a word.
+
+    It is its own bar, at each move of which the line may be due.
+    """
 
     def __init__(self, words: str, seconds: float = PATIENCE_SECONDS) -> None:
         self._words, self._due = words, time.monotonic() + seconds
@@ -207,17 +210,12 @@ class Patient(RichProgress):
 
     @contextmanager
     def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
-        """A bar that is not shown, at each move of which the line may be due."""
-        yield _Moves(self.say)
-
-
-class _Moves(Bar):
-    def __init__(self, moved: Callable[[str], None]) -> None:
-        self._moved = moved
+        """A bar that is not shown."""
+        yield self
 
     def advance(self, count: int = 1, note: str = "", total: int | None = None) -> None:
-        """Tell that there was a move."""
-        self._moved(note)
+        """Say the one line, if it is due."""
+        self.say(note)
 
 
 class Once(Progress):

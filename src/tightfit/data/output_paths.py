@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
+from tightfit.data.compressed import PART_SIGN
 from tightfit.data.many_files import Sources, is_many
 from tightfit.errors import UsageError
 from tightfit.storage import RunFolder
@@ -77,7 +78,7 @@ def _files(sources: Sequence[object]) -> Iterator[Path]:
             continue
         path = Path(source)
         if not path.exists() and not is_many(path):
-            path = Path(str(source).partition("#")[0])  # a sheet of a workbook
+            path = Path(str(source).partition(PART_SIGN)[0])
         if path.is_dir():
             yield path
             yield from (file for file in path.rglob("*") if file.is_file())

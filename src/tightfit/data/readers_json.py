@@ -191,13 +191,9 @@ def _no_object(value: object) -> str:
     return f"a {type(value).__name__}, not an object"
 
 
-def _array(file: TextIO) -> Iterator[Record]:
-    """Row numbers with the items of an array."""
-    return _stream(file, opening="[", closing="]")
-
-
 def _stream(file: TextIO, opening: str = "", closing: str = "") -> Iterator[Record]:
-    """Row numbers with the objects that follow each other; it ends at the first fault.
+    """Row numbers with the objects that follow each other, or stand in brackets; it ends at the
+    first fault.
 
     Only the object at hand is in memory.
     """
@@ -268,6 +264,6 @@ class _Window:
 
 _READERS: dict[str, Callable[[TextIO], Iterator[Record]]] = {
     "lines": _lines,
-    "array": _array,
+    "array": partial(_stream, opening="[", closing="]"),
     "objects": _stream,
 }

@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from tightfit.data.label_strata import Strata, several_labels, shared_out
+from tightfit.data.label_strata import Strata, one_each, several_labels, shared_out
 
 
 def balanced_batch(
@@ -51,9 +51,13 @@ def even_parts(strata: Strata, alike: Sequence[Hashable], most: int) -> int:
     if several_labels(strata) is not None:
         return most
     # A class with a single row cannot be found in any case.
-    different = Counter(stratum for stratum, _ in set(zip(strata, alike, strict=True)))
-    rows = [count for count in different.values() if count > 1]
+    rows = [count for count in different_rows(strata, alike).values() if count > 1]
     return min(most, int(median(rows))) if rows else most
+
+
+def different_rows(strata: Strata, alike: Sequence[Hashable]) -> Counter[int]:
+    """Rows of each class that differ; arguments are those of :func:`even_parts`."""
+    return Counter(stratum for stratum, _ in set(zip(one_each(strata), alike, strict=True)))
 
 
 def held_first(alike: Sequence[Hashable], most: int) -> NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.config import ASKED, Config, Decision
-from tightfit.data.balanced import deal, even_parts
+from tightfit.data.balanced import deal, different_rows, even_parts
 from tightfit.data.checks.quick import quick_warnings
 from tightfit.data.holding_out import Grouping, HeldOut, group_rows, hold_out
-from tightfit.data.label_strata import Strata, one_each, rows_a_class
+from tightfit.data.label_strata import Strata, rows_a_class
 from tightfit.data.many_files import Sources
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.splits import Split, limit_rows
@@ -269,12 +268,11 @@ def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], see
     Raises:
         DataError: no class has two rows that differ.
     """
-    classes = one_each(strata)
-    different = Counter(stratum for stratum, _ in set(zip(classes, alike, strict=True)))
+    different = different_rows(strata, alike)
     if max(different.values()) < 2:
         raise DataError(
             "no class has two different texts, so that no row can be scored by the others",
-            seen=f"{len(strata):,} rows of {len(set(classes)):,} classes",
+            seen=f"{len(strata):,} rows of {len(different):,} classes",
             next_step="give two rows or more for a class, or a file of rows with --validation",
         )
     folds = min(wanted.value, len(set(alike)))

@@ -7,7 +7,7 @@ and never a label (Guo et al. 2017, arXiv:1706.04599). Who only reads one waits 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -15,7 +15,7 @@ from pydantic import Field
 
 from tightfit.errors import UsageError
 from tightfit.metrics.conformal import Reach, fit_reach
-from tightfit.storage import RunFolder, read_derived
+from tightfit.storage import RunFolder, read_derived, write_derived
 from tightfit.storage.files import parsed
 from tightfit.tasks.task import Task
 
@@ -108,6 +108,21 @@ def fit_intervals(validation_logits: ValidationLogits) -> Reach:
 
 Kept = Callable[[], "ValidationLogits | None"]
 """Reads what a run said of its validation rows, which many a question does not need."""
+
+
+def keep_calibration(
+    folder: RunFolder, validation_logits: ValidationLogits, *, mixed: bool
+) -> None:
+    """Put the temperature of a run on record, or how far the intervals of its ratings reach.
+
+    Raises:
+        MachineError: it cannot be written.
+    """
+    if validation_logits.task.calibrates:
+        found = calibrate(validation_logits, mixed=mixed)
+        write_derived(folder, DERIVED_NAME, asdict(found))
+    else:
+        write_derived(folder, INTERVALS_NAME, asdict(fit_intervals(validation_logits)))
 
 
 def calibration_of(folder: RunFolder, task: Task, rows: Kept) -> Calibration | None:

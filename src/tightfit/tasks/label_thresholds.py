@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,14 @@ from tightfit.storage.files import parsed
 from tightfit.tasks import MultiLabel, Task, need_labels, need_one_class
 from tightfit.tasks.chosen_threshold import ChosenThreshold, unreachable
 
+if TYPE_CHECKING:
+    from tightfit.tasks.validation_logits import ValidationLogits
+
 LISTED = 5
 """Thresholds that are told of very many."""
+
+OWN_ROWS = "the run's validation rows"
+"""What stands as the rows that thresholds were chosen on, where no others were given."""
 
 DERIVED_NAME = "thresholds"
 """The file in the run's ``derived/``."""
@@ -131,6 +137,36 @@ def _chosen(
     counts_C = np.bincount(targets_N * classes + answers_N, minlength=classes**2)
     mean = bootstrap(lambda counts_RC: counts_RC @ costs_C / len(targets_N), counts_C)
     return replace(found, mean_cost=mean, usual_cost=goal.mean(targets_N, usual_N))
+
+
+def keep_chosen(folder: storage.RunFolder, found: Sequence[ChosenThreshold], source: str) -> None:
+    """Put thresholds on record, in place of those that are there.
+
+    Args:
+        folder: of the run.
+        found: the thresholds.
+        source: the rows that they were chosen on, in words.
+
+    Raises:
+        MachineError: they cannot be written.
+    """
+    record = {"data": source, "thresholds": [asdict(each) for each in found]}
+    storage.write_derived(folder, DERIVED_NAME, record)
+
+
+def keep_usual(folder: storage.RunFolder, rows: ValidationLogits) -> None:
+    """Put those on record that a run has from the start, beside the temperature that they go with.
+
+    Raises:
+        MachineError: they cannot be written.
+    """
+    if rows.task.one_class or not rows.task.calibrates:
+        return
+    temperature = rows.task.fit_temperature(rows.logits_NK, rows.targets_N).value
+    probabilities_NK = rows.task.probabilities(rows.logits_NK, temperature)
+    found = rows.task.default_thresholds(rows.targets_N, probabilities_NK)
+    if found:
+        keep_chosen(folder, found, OWN_ROWS)
 
 
 def read_chosen(folder: storage.RunFolder) -> tuple[ChosenThreshold, ...]:

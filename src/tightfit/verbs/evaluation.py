@@ -30,7 +30,12 @@ from tightfit.run import Run
 from tightfit.tasks import Predictions
 from tightfit.tasks.calibrate import scale_words
 from tightfit.tasks.chosen_threshold import ChosenThreshold
-from tightfit.tasks.label_thresholds import DERIVED_NAME, choose_thresholds, threshold_words
+from tightfit.tasks.label_thresholds import (
+    OWN_ROWS,
+    choose_thresholds,
+    keep_chosen,
+    threshold_words,
+)
 from tightfit.verbs.against_run import answers_as, refuse_unlike, tell_unknown
 
 NEAR_ONE = 0.1
@@ -228,7 +233,7 @@ def _on_validation_rows(run: Run, goals: Sequence[Goal], progress: Progress) -> 
         )
     thresholds, confusion = _thresholds(run, rows.logits_NK, rows.targets_N, goals)
     scores, calibration = _score(run, rows.logits_NK, rows.targets_N)
-    _keep_thresholds(run, thresholds, "the run's validation rows", progress)
+    _keep_thresholds(run, thresholds, OWN_ROWS, progress)
     return Evaluation(scores, calibration, thresholds=thresholds, confusion_at=confusion)
 
 
@@ -278,8 +283,7 @@ def _keep_thresholds(
     if before:
         words = ", ".join(f"{each.label} {each.threshold:.4f}" for each in before)
         progress.warn(f"this replaces what was kept before: {words}")
-    record = {"data": source, "thresholds": [asdict(each) for each in found]}
-    storage.write_derived(run.folder, DERIVED_NAME, record)
+    keep_chosen(run.folder, found, source)
 
 
 def _score(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from tightfit.model.artefact import count_saved, save_artefact
 from tightfit.model.proofs import movement
 from tightfit.progress import Progress
 from tightfit.run import Run
-from tightfit.tasks.calibrate import DERIVED_NAME, INTERVALS_NAME, calibrate, fit_intervals
-from tightfit.tasks.label_thresholds import DERIVED_NAME as THRESHOLDS
+from tightfit.tasks.calibrate import keep_calibration
+from tightfit.tasks.label_thresholds import keep_usual
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.blend import choose_blend
 from tightfit.training.callbacks import (
@@ -244,29 +244,12 @@ def _finish(
     if origin is not None:
         continued = origin.compared(setup.dataset, validation_logits, length)
     validation_logits.write(folder.validation)
-    if setup.classifier.task.calibrates:
-        found = calibrate(validation_logits, mixed=setup.side is not None)
-        storage.write_derived(folder, DERIVED_NAME, asdict(found))
-    else:
-        storage.write_derived(folder, INTERVALS_NAME, asdict(fit_intervals(validation_logits)))
-    _choose_thresholds(folder, validation_logits)
+    keep_calibration(folder, validation_logits, mixed=setup.side is not None)
+    keep_usual(folder, validation_logits)
     result = replace(_result(folder.root, trained, scores), continued=continued)
     return seal_trained(
         run, setup, result, scores, proofs=trained.proofs, artefact=trained.artefact
     )
-
-
-def _choose_thresholds(folder: storage.RunFolder, rows: ValidationLogits) -> None:
-    """Keep those that a run has from the start, beside the temperature that they go with."""
-    if rows.task.one_class or not rows.task.calibrates:
-        return
-    temperature = rows.task.fit_temperature(rows.logits_NK, rows.targets_N).value
-    probabilities_NK = rows.task.probabilities(rows.logits_NK, temperature)
-    found = rows.task.default_thresholds(rows.targets_N, probabilities_NK)
-    if found:
-        told = [asdict(each) for each in found]
-        record = {"data": "the run's validation rows", "thresholds": told}
-        storage.write_derived(folder, THRESHOLDS, record)
 
 
 def _unseen_logits(setup: Setup, run: Run, rows: list[int]) -> NDArray[np.float32]:

@@ -17,6 +17,9 @@ from tightfit.errors import ModelError
 from tightfit.families import FAMILIES, Family, HeadSpec, Role
 from tightfit.families.sizes import Sizes
 
+WEIGHTS_INDEX = "model.safetensors.index.json"
+"""Tells which file of a sharded checkpoint holds which tensor."""
+
 LONGEST_HEADER = 100_000_000
 """Bytes; the limit that the safetensors format itself sets."""
 
@@ -222,12 +225,15 @@ def safetensors_header(file: Path) -> dict[str, Any]:
     return header
 
 
-def shard_files(index: Path) -> list[str]:
-    """Names of the files of a sharded checkpoint, sorted; all of them lie beside its index.
+def shard_files(folder: Path) -> list[str]:
+    """Names of the files of a sharded checkpoint, sorted; none where the folder has no index.
 
     Raises:
         ModelError: it leads elsewhere, where no digest covers the weights, or is no index.
     """
+    index = folder / WEIGHTS_INDEX
+    if not index.is_file():
+        return []
     try:
         names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
         strange = [str(name) for name in names if name != Path(name).name]

@@ -21,7 +21,7 @@ from tightfit.families import COMPUTED, FAMILIES, Attention, Reading
 from tightfit.families.family import Block, Family
 from tightfit.families.sizes import Sizes, read_object
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS = "model.safetensors"
 
 OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 """What the first published checkpoints call the scale and the shift of a norm."""
@@ -133,7 +133,7 @@ def _open(folder: Path, digest: str, config: Mapping[str, Any]) -> FrozenEncoder
 
 def _tensors(folder: Path) -> dict[str, Stored]:
     try:
-        files = [WEIGHTS] if (folder / WEIGHTS).is_file() else shard_files(folder / INDEX)
+        files = [WEIGHTS] if (folder / WEIGHTS).is_file() else shard_files(folder) or [WEIGHTS]
         found = {k: v for file in files for k, v in map_tensors(folder / file).items()}
     except OSError as error:
         raise ModelError("the model's weights cannot be read", seen=error) from error

@@ -26,6 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from tightfit.budget.parameter_plan import Plan
+from tightfit.budget.shapes import shard_files
 from tightfit.data.text_prefix import put_prefix
 from tightfit.data.text_tokenizer import SEGMENTS, UNBOUNDED
 from tightfit.errors import ModelError
@@ -43,7 +44,7 @@ def load_encoder(source: Source, plan: Plan, task: Task) -> PreTrainedModel:
         ModelError: the files cannot be loaded, lie outside the folder, or lack weights that the
             plan does not train.
     """
-    source.check_shards()
+    shard_files(source.folder)  # refuses an index that leads elsewhere
     names = dict(enumerate(task.names))
     depth = source.shapes(plan.num_labels).depth if plan.mean_block else 0
     try:

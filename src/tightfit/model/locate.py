@@ -15,14 +15,11 @@ from types import ModuleType
 from typing import Any
 
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
-from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names, shard_files
+from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
 from tightfit.digests import weights_sha256
 from tightfit.errors import ArtefactError, ModelError, nearest
 from tightfit.families.sizes import read_object
 from tightfit.model.embedded import EMBEDDED, Embedded
-
-WEIGHTS_INDEX = "model.safetensors.index.json"
-"""Tells which file of a sharded checkpoint holds which tensor."""
 
 HUB_SECONDS = 5
 """How long the Hub may take to say that it knows a model."""
@@ -94,16 +91,6 @@ class Source:
                 allowed=f"0 to {rows - 1:,}",
                 next_step="set the right pad_token_id in its config.json",
             )
-
-    def check_shards(self) -> None:
-        """See to it that the index of a sharded checkpoint names files of this folder alone.
-
-        Raises:
-            ModelError: it leads elsewhere, where no digest covers the weights, or is no index.
-        """
-        index = self.folder / WEIGHTS_INDEX
-        if index.is_file():
-            shard_files(index)
 
     def digest(self) -> str:
         """sha256 over the weight files, which tells one base model from another."""

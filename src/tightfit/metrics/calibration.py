@@ -16,6 +16,7 @@ from tightfit.errors import UsageError
 from tightfit.extras import lazy
 from tightfit.metrics.arguments import class_rows, confidence_rows
 from tightfit.metrics.intervals import CONFIDENCE
+from tightfit.metrics.thresholds import ranked
 
 if TYPE_CHECKING:
     import scipy
@@ -267,19 +268,16 @@ def abstain_threshold(
     if not 0 < max_error < 1:
         raise UsageError("max_error must lie between 0 and 1", seen=f"max_error={max_error}")
     confidence_B, right_B = confidence_rows(confidences_B, correct_B)
-    falling = np.argsort(-confidence_B, kind="stable")
-    values = confidence_B[falling]
-    # Rows of equal confidence are answered together: a threshold stands after the last of them.
-    ends = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
-    answered, wrong = ends + 1, np.cumsum(~right_B[falling])[ends]
+    falling, ends = ranked(confidence_B)
+    answered, wrong = ends + 1, np.cumsum(~right_B[falling], dtype=np.int64)[ends]
     bounds = _error_bounds(wrong, answered, 1 - (1 - CONFIDENCE) / len(_STARTS))
-    starts = np.searchsorted(answered, np.multiply(_STARTS, len(values)))
+    starts = np.searchsorted(answered, np.multiply(_STARTS, len(falling)))
     reached = _last_in_sequence(bounds <= max_error, starts)
     if reached is None:
         return None
     return Threshold(
-        value=float(values[ends[reached]]),
-        rows=len(values),
+        value=float(confidence_B[falling[ends[reached]]]),
+        rows=len(falling),
         answered=int(answered[reached]),
         error=float(wrong[reached] / answered[reached]),
         error_bound=float(bounds[reached]),

@@ -18,6 +18,7 @@ from tightfit.metrics.calibration import expected_calibration_error
 from tightfit.metrics.interval import Interval
 from tightfit.metrics.intervals import bootstraps, wilson
 from tightfit.metrics.scores import ClassScores, scores_of
+from tightfit.metrics.thresholds import ranked
 
 if TYPE_CHECKING:
     from scipy import special
@@ -248,8 +249,7 @@ def weighted_average_precisions(
     true_N: NDArray[np.bool_], share_N: NDArray[np.float64], weights_RN: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Of one label for R weightings of the rows; not a number where no row with it has weight."""
-    falling_N = np.argsort(-share_N, kind="stable")
-    ends_E = np.append(np.flatnonzero(np.diff(share_N[falling_N])), len(share_N) - 1)
+    falling_N, ends_E = ranked(share_N)
     weights_RN = weights_RN[:, falling_N]
     hits_RE = np.cumsum(weights_RN * true_N[falling_N], axis=1)[:, ends_E]
     given_RE = np.cumsum(weights_RN, axis=1)[:, ends_E]

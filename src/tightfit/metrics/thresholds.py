@@ -41,6 +41,13 @@ def others_best(probabilities_BK: NDArray[np.float64], without: list[int]) -> ND
     return rest_BK.argmax(axis=1)
 
 
+def ranked(values_B: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows from the highest value to the lowest, and the places in that order where a threshold can
+    stand: after the last of equal values, which are answered together."""
+    falling = np.argsort(-values_B, kind="stable")
+    return falling, np.append(np.flatnonzero(np.diff(values_B[falling])), len(values_B) - 1)
+
+
 @dataclass(frozen=True)
 class Recall:
     """Find at least this share of the rows of a class."""
@@ -90,12 +97,11 @@ class Cost:
         if not (labels_B == self.label).any():
             return None
         shares_B = probabilities_BK[:, self.label]
-        falling = np.argsort(-shares_B, kind="stable")
+        falling, ends = ranked(shares_B)
         values, true_B = shares_B[falling], labels_B[falling]
         else_B = others_best(probabilities_BK, [self.label])[falling]
         # What it costs more, or less, to answer the class to the first rows than not to.
         more = np.cumsum(self.costs_KK[true_B, self.label] - self.costs_KK[true_B, else_B])
-        ends = _ends(values)
         best = int(more[ends].argmin())
         if more[ends[best]] >= 0:
             return NEVER
@@ -186,8 +192,7 @@ def _falling(
     Rows of one probability are answered together.
     """
     shares_B = probabilities_BK[:, label]
-    falling = np.argsort(-shares_B, kind="stable")
-    ends = _ends(shares_B[falling])
+    falling, ends = ranked(shares_B)
     hits = np.cumsum(right_B[falling])[ends]
     return shares_B[falling][ends], ends + 1, hits
 
@@ -201,8 +206,3 @@ def _middle(falling: NDArray[np.float64], place: int) -> float:
     """
     below = falling[place + 1] if place + 1 < len(falling) else 0.0
     return float(falling[place] + below) / 2
-
-
-def _ends(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The last place of each run of equal values."""
-    return np.append(np.flatnonzero(np.diff(values)), len(values) - 1)

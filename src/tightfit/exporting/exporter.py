@@ -47,6 +47,7 @@ from tightfit.exporting.vocabulary import Vocabulary, logits_of, narrowed, used_
 from tightfit.model.adapters import base_model
 from tightfit.progress import Progress
 from tightfit.run import Run
+from tightfit.tasks.label_set_thresholds import of_each_label
 
 MEASURED = ("int8", "without_side", "vocabulary")
 """What an export may say besides."""
@@ -355,8 +356,7 @@ def _answering(run: Run, exported: Exported) -> dict[str, Any]:
         # Those that ``evaluate`` kept.
         found["thresholds"] = {run.task.names[k]: x for k, x in run.thresholds.items()}
     else:
-        # From which probability on each label is given.
-        found["thresholds"] = [run.thresholds.get(k, 0.5) for k in range(run.task.outputs)]
+        found["thresholds"] = of_each_label(run.thresholds, run.task.outputs)
         found["separator"] = run.task.separator
     return found
 

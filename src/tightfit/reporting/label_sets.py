@@ -12,7 +12,7 @@ from tightfit.metrics.label_scores import LabelScores
 from tightfit.metrics.scores import Confusion
 from tightfit.reporting.quality import LISTED
 from tightfit.run import Run
-from tightfit.tasks.label_set_thresholds import USUAL
+from tightfit.tasks.label_set_thresholds import of_each_label
 
 MOST_SIZES = 6
 """Numbers of labels a row that are listed."""
@@ -35,7 +35,7 @@ class LabelSetQuality:
 
 def label_set_quality(run: Run) -> LabelSetQuality:
     """The outcome by label."""
-    from_K = [run.thresholds.get(label, USUAL) for label in range(len(run.labels))]
+    from_K = of_each_label(run.thresholds, len(run.labels))
     rows = list(zip(run.metrics.validation.per_label, from_K, strict=True))
     many = len(rows) > 2 * LISTED
     # Of very many labels the weakest are worth the room.

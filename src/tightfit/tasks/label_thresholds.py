@@ -30,7 +30,7 @@ LISTED = 5
 """Thresholds that are told of very many."""
 
 OWN_ROWS = "the run's validation rows"
-"""What stands as the rows that thresholds were chosen on, where no others were given."""
+"""What stands for the file of rows, where none was given."""
 
 DERIVED_NAME = "thresholds"
 """The file in the run's ``derived/``."""

@@ -241,9 +241,9 @@ class MultiLabel(Task):
         self, probabilities_NK: NDArray[np.float64], thresholds: Mapping[int, float]
     ) -> NDArray[np.bool_]:
         """Which labels each row is given, (N, K): those that reach their threshold, or a half."""
-        from tightfit.tasks.label_set_thresholds import USUAL
+        from tightfit.tasks.label_set_thresholds import of_each_label
 
-        return probabilities_NK >= np.array([thresholds.get(k, USUAL) for k in range(self.outputs)])
+        return probabilities_NK >= np.array(of_each_label(thresholds, self.outputs))
 
     def spelt(self, label_format: LabelFormat | None) -> tuple[int | str, ...]:
         """The labels in one of the ways to write them; None is what people call them."""

@@ -18,9 +18,9 @@ from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.storage.whole import whole_folder
+from tightfit.tasks.label_thresholds import OWN_ROWS
 from tightfit.verbs.rows_of_run import rows_of
 
-VALIDATION = "the run's validation rows"
 MOST_ROWS = 2_000
 """Of the run's validation rows: computed twice, by the run and by the export."""
 FALLBACK = "sample:test"
@@ -123,7 +123,7 @@ def _rows(
     if own is not None:
         places = spread(len(own.validation_texts), MOST_ROWS)
         texts = [own.validation_texts[place] for place in places]
-        kept = Rows(texts, own.validation_targets[places], VALIDATION, own.train_texts)
+        kept = Rows(texts, own.validation_targets[places], OWN_ROWS, own.train_texts)
     if kept is None:
         return Rows(_sample_texts(pair=run.config.data.pair), None, FALLBACK)
     if run.data.folds is not None:
@@ -143,7 +143,7 @@ def _kept(run: Run) -> Rows | None:
     whole = {place: text for place, text in enumerate(rows.inputs) if text is not None}
     places = [list(whole)[i] for i in spread(len(whole), MOST_ROWS)]
     texts = [whole[place] for place in places]
-    return Rows(texts, rows.targets_N[places], VALIDATION) if texts else None
+    return Rows(texts, rows.targets_N[places], OWN_ROWS) if texts else None
 
 
 def _sample_texts(*, pair: bool) -> list[str]:

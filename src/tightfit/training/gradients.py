@@ -183,31 +183,33 @@ class Gradients:
     def _loss(self, logits_BK: torch.Tensor, batch: Batch, rows_in_step: int) -> torch.Tensor:
         """The share of some rows in the loss of their step, scaled; they are counted."""
         assert batch.targets_B is not None
-        setup, counters = self._state.setup, self._state.counters
+        setup = self._state.setup
         task, smoothing = setup.classifier.task, setup.config.optim.label_smoothing
         losses_B = task.row_losses(logits_BK, batch.targets_B, smoothing, self._weights_K)
         if self._weights_N is not None:
             losses_B = losses_B * self._weights_N[batch.rows_B]
         loss_sum = losses_B.sum()
         scores = task.row_scores(logits_BK.detach(), batch.targets_B).sum()
-        self._sums += torch.stack([loss_sum.detach().double(), scores, batch.mask_BL.sum()])
-        counters.summed += len(batch.targets_B)
-        counters.rows += len(batch.targets_B)
+        self._count([batch], loss_sum.detach().double(), scores)
         return self._scaler.scale(loss_sum / rows_in_step)
 
     def _contrast(self, features: Sequence[torch.Tensor], parts: Sequence[Batch]) -> torch.Tensor:
         """The contrastive loss of a whole step, scaled; its rows are counted."""
-        setup, counters = self._state.setup, self._state.counters
         targets_B = torch.cat([part.targets_B for part in parts if part.targets_B is not None])
         features_BF = torch.cat([each.float().flatten(0, -2) for each in features])
         weights_B = self._weights_N
         if weights_B is not None:
             weights_B = weights_B[torch.cat([part.rows_B for part in parts])]
-        temperature = setup.config.contrastive.temperature
+        temperature = self._state.setup.config.contrastive.temperature
         loss = contrastive_loss(features_BF, targets_B, temperature, weights_B)
-        tokens = sum(part.mask_BL.sum() for part in parts)
         right = nearest_are_right(features_BF, targets_B)
-        self._sums += torch.stack([loss.detach().double() * len(targets_B), right, tokens])
-        counters.summed += len(targets_B)
-        counters.rows += len(targets_B)
+        self._count(parts, loss.detach().double() * len(targets_B), right)
         return self._scaler.scale(loss)
+
+    def _count(self, parts: Sequence[Batch], loss_sum: torch.Tensor, scores: torch.Tensor) -> None:
+        """The rows and tokens of these parts, with what they come to."""
+        tokens = sum(part.mask_BL.sum() for part in parts)
+        self._sums += torch.stack([loss_sum, scores, tokens])
+        rows = sum(len(part.rows_B) for part in parts)
+        self._state.counters.summed += rows
+        self._state.counters.rows += rows

@@ -43,7 +43,7 @@ from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers, join_peers
 from tightfit.training.prepare import prepare
 from tightfit.training.resume import RunStart, write_decided
-from tightfit.training.setup import Fitted, Setup
+from tightfit.training.setup import Fitted, Rows, Setup
 from tightfit.training.side_choice import kept_beside, mixed, weigh_side
 from tightfit.training.signals import stop_on_signals
 from tightfit.training.solve import head_is_solved
@@ -229,9 +229,10 @@ def _finish(
     setup = trained.setup
     run = Run(folder.root, base=setup.source)
     rows = setup.scored_rows()
-    logits_NK = _unseen_logits(setup, run, rows)
+    held = setup.validation.select(rows)
+    logits_NK = _unseen_logits(setup, run, held, rows)
     if setup.side is not None:
-        setup, logits_NK = _with_side(folder, setup, trained, logits_NK=logits_NK, rows=rows)
+        setup, logits_NK = _with_side(folder, setup, trained, held, logits_NK=logits_NK, rows=rows)
         trained = replace(trained, setup=setup)
         run = run.with_parts(plan=setup.plan, decisions=setup.decisions)
         assert setup.decisions.side_factor is not None
@@ -239,7 +240,7 @@ def _finish(
     saved = count_saved(setup.plan, trained.artefact)
     trained.proofs["gates"] = gates(setup, trained.optimizer_parameters, saved).to_json()
     storage.write_json(folder.proofs, trained.proofs)
-    validation_logits, scores = _score_validation(setup, logits_NK, rows)
+    validation_logits, scores = _score_validation(setup, held, logits_NK, rows)
     length, continued = setup.decisions.max_length.value, None
     if origin is not None:
         continued = origin.compared(setup.dataset, validation_logits, length)
@@ -252,18 +253,19 @@ def _finish(
     )
 
 
-def _unseen_logits(setup: Setup, run: Run, rows: list[int]) -> NDArray[np.float32]:
+def _unseen_logits(setup: Setup, run: Run, held: Rows, rows: list[int]) -> NDArray[np.float32]:
     """What was saved says of the validation rows or a sample of them, in fp32; or of each row what
     did not see it."""
     if setup.out_of_fold is not None:
         return setup.out_of_fold.trained.logits_NK[rows]
-    return run.model.logits(setup.validation.tokens.select(rows))
+    return run.model.logits(held.tokens)
 
 
 def _with_side(
     folder: storage.RunFolder,
     setup: Setup,
     trained: _Trained,
+    held: Rows,
     *,
     logits_NK: NDArray[np.float32],
     rows: list[int],
@@ -281,9 +283,7 @@ def _with_side(
     else:
         side_NK = solver.unseen()[rows]
     task = setup.classifier.task
-    held = setup.validation
-    weights_N = None if held.weights_N is None else held.weights_N[rows]
-    factor = weigh_side(task, logits_NK, side_NK, held.targets[rows], weights_N=weights_N)
+    factor = weigh_side(task, logits_NK, side_NK, held.targets, weights_N=held.weights_N)
     setup = setup.with_decisions(side_factor=factor)
     if factor.value:
         head = solver.head.times(factor.value, kept=kept_beside(task, factor.value))
@@ -297,14 +297,12 @@ def _with_side(
 
 
 def _score_validation(
-    setup: Setup, logits_NK: NDArray[np.float32], rows: list[int]
+    setup: Setup, held: Rows, logits_NK: NDArray[np.float32], rows: list[int]
 ) -> tuple[ValidationLogits, TaskScores]:
     """All scores on the rows of which these are the logits."""
-    held, texts = setup.validation, setup.dataset.validation_texts
-    task, targets_N = setup.classifier.task, held.targets[rows]
-    weights_N = None if held.weights_N is None else held.weights_N[rows]
+    task, targets_N, weights_N = setup.classifier.task, held.targets, held.weights_N
     scores = task.score(targets_N, task.probabilities(logits_NK), None, weights_N)
-    texts = [texts[row] for row in rows]
+    texts = [setup.dataset.validation_texts[row] for row in rows]
     found = ValidationLogits.gather(task, logits_NK, targets_N, texts, weights_N=weights_N)
     return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 

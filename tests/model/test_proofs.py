@@ -354,7 +354,7 @@ def test_what_is_worse_than_its_start_is_not_sealed(
 
 def test_proofs_and_standings_stay_as_they_are() -> None:
     """Nothing that was proven can be changed afterwards."""
-    for record in (START, Proof("movement", ok=True, numbers={})):
+    for record in (START, Proof(ok=True, numbers={})):
         with pytest.raises(FrozenInstanceError):
             setattr(record, "step", 1)  # noqa: B010 - an assignment that mypy lets pass
 

@@ -7,7 +7,7 @@ nothing of encoders or files: they are given tensors, and functions to call.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import nn
 from tightfit.display import score_value
 from tightfit.errors import ProofError, first_few
 from tightfit.model.adapters import AdapterPair
+from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 
 PROMPT_STEPS = 3
 """Optimiser steps within which every B matrix and head tensor must have had a gradient."""
@@ -29,6 +30,9 @@ ROUND_TRIP_ROWS = 64
 """Validation rows on which the artefact must answer as the trained model does."""
 ROUND_TRIP_TOLERANCE = 1e-4
 """Largest difference of logits between the trained model and its artefact, in fp32."""
+SOLVED_TOLERANCE = 1e-5
+"""Largest entry that the gradient of the objective, a mean over rows, may have where it counts as
+solved: what rounding the solution to fp32 leaves of zero is a hundredth of it."""
 
 LIKELY_CAUSE = (
     "the graph is cut between these tensors and the loss; re-entrant gradient checkpointing over "
@@ -40,9 +44,8 @@ LIKELY_CAUSE = (
 class Proof:
     """What was shown, with its numbers."""
 
-    name: str
     ok: bool
-    numbers: dict[str, Any] = field(default_factory=dict)
+    numbers: dict[str, Any]
     expected: bool = False
     """The failure was declared beforehand, by ``train.expect_dead``."""
 
@@ -125,9 +128,7 @@ class GradientWatch:
             "not_due": sorted(missing - overdue),
             "exempt": self.exempt,
         }
-        return Proof(
-            "gradients", not overdue, numbers, expected=bool(overdue) and self._expect_dead
-        )
+        return Proof(not overdue, numbers, expected=bool(overdue) and self._expect_dead)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -222,7 +223,7 @@ def movement(
     numbers = {"adapters": changes, "tensors": dict(sorted(head.items())), "still": still}
     kept = {"kept_start": True} if kept_start else {}
     declared = bool(still) and (expect_dead or kept_start)
-    proof = Proof("movement", not still, {**numbers, **kept}, expected=declared)
+    proof = Proof(not still, {**numbers, **kept}, expected=declared)
     return proof.enforce(
         f"{len(still)} of {len(changes) + len(head)} trainable parts never moved",
         first_few(still, NAMES_SHOWN),
@@ -278,7 +279,7 @@ def no_regression(
         "highest_loss": highest_loss,
         "kept_start": fitted_start and sealed.step == 0,
     }
-    return Proof("no_regression", holds, numbers).enforce(
+    return Proof(holds, numbers).enforce(
         "the trained weights are worse than their start, or far worse than a constant prediction",
         f"validation {metric} {score_value(metric, sealed.score)}, loss {sealed.loss:.3g} at step "
         f"{sealed.step}; {score_value(metric, start.score)}, {start.loss:.3g} at the start",
@@ -310,11 +311,39 @@ def round_trip(
         "rows": len(trained_NK),
         "same_labels": same_labels,
     }
-    proof = Proof("round_trip", same_labels and difference <= ROUND_TRIP_TOLERANCE, numbers)
-    return proof.enforce(
+    return Proof(same_labels and difference <= ROUND_TRIP_TOLERANCE, numbers).enforce(
         "the saved artefact gives other logits than the trained model",
         f"logits differ by {difference:.2g}, labels {'agree' if same_labels else 'differ'}",
         "nothing was sealed; report this model family as unsupported",
+    )
+
+
+def solved(
+    problem: SolvedProblem, found: LinearMap, *, layer: str, next_step: str, **counted: float
+) -> Proof:
+    """The gradient of a layer's objective is zero where the layer is.
+
+    Args:
+        problem: what it minimises.
+        found: what it computes.
+        layer: in words.
+        next_step: what is to be done where it is not.
+        counted: more numbers for the proof.
+
+    Raises:
+        ProofError: it is not.
+    """
+    residual = problem.residual(found)
+    numbers = {
+        "largest_gradient": residual,
+        "tolerance": SOLVED_TOLERANCE,
+        "penalty": problem.penalty,
+        **counted,
+    }
+    return Proof(residual <= SOLVED_TOLERANCE, numbers).enforce(
+        f"the {layer} is not where its objective is least",
+        f"its gradient has an entry of {residual:.2g}",
+        f"nothing was sealed; {next_step}",
     )
 
 

@@ -35,10 +35,6 @@ FEW_WEIGHTS = 100_000
 EXACT = 1e-8
 """Largest entry of the gradient at a solution."""
 
-SOLVED_TOLERANCE = 1e-5
-"""Largest entry that the gradient of the objective, a mean over rows, may have where it counts as
-solved: what rounding the solution to fp32 leaves of zero is a hundredth of it."""
-
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """Inverse strengths of the penalty that are tried where none is given."""
 

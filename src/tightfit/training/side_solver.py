@@ -15,13 +15,13 @@ from scipy.sparse import csr_array, diags_array
 
 from tightfit.budget.parts import SidePlan
 from tightfit.model.pair_reader import PairReader
-from tightfit.model.proofs import Proof
+from tightfit.model.proofs import Proof, solved
 from tightfit.model.side_head import SideHead, hashed
 from tightfit.progress import Progress
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
 from tightfit.tasks.linear_probe import STILL, LinearMap, RidgeProblem
-from tightfit.tasks.solved_head import SOLVED_TOLERANCE, HeadProblem, choose_strength, out_of_fold
+from tightfit.tasks.solved_head import HeadProblem, choose_strength, out_of_fold
 
 MOST_ROWS = 20_000
 """That a side head is solved on: more sharpen it by little, and each takes time."""
@@ -156,20 +156,14 @@ class SideSolver:
         weight_FK, bias_K = (
             each.astype(np.float64) / factor for each in (kept.weight_FK, kept.bias_K)
         )
-        problem = self._ridge or self._problem
-        residual = problem.residual(LinearMap(weight_FK.T / self.features[1], bias_K))
-        numbers = {
-            "largest_gradient": residual,
-            "tolerance": SOLVED_TOLERANCE,
-            "penalty": problem.penalty,
-            "factor": factor,
-            "rows": len(self._targets_N),
-            "parameters": kept.plan.parameters,
-        }
-        return Proof("side_solved", residual <= SOLVED_TOLERANCE, numbers).enforce(
-            "the side head is not where its objective is least",
-            f"its gradient has an entry of {residual:.2g}",
-            "nothing was sealed; report it, or set head.side=off",
+        return solved(
+            self._ridge or self._problem,
+            LinearMap(weight_FK.T / self.features[1], bias_K),
+            layer="side head",
+            next_step="report it, or set head.side=off",
+            factor=factor,
+            rows=len(self._targets_N),
+            parameters=kept.plan.parameters,
         )
 
 

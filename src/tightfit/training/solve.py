@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.model.adapters import output_layer
-from tightfit.model.proofs import Proof
+from tightfit.model.proofs import Proof, solved
 from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
-from tightfit.tasks.solved_head import SOLVED_TOLERANCE, HeadProblem, choose_strength
+from tightfit.tasks.solved_head import HeadProblem, choose_strength
 from tightfit.training.probe import frozen_features, put_output
 from tightfit.training.setup import Rows, Setup
 
@@ -45,19 +45,13 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
     """
     layer = output_layer(setup.classifier.module, setup.classifier.plan)
     held = [p.detach().cpu().double().numpy() for p in (layer.weight, layer.bias)]
-    problem = _problem(setup, frozen=frozen)
-    residual = problem.residual(LinearMap(*held))
-    numbers = {
-        "largest_gradient": residual,
-        "tolerance": SOLVED_TOLERANCE,
-        "penalty": problem.penalty,
-        "rows": len(setup.train.targets),
-        "parameters": sum(p.numel() for p in (layer.weight, layer.bias)),
-    }
-    return Proof("head_solved", residual <= SOLVED_TOLERANCE, numbers).enforce(
-        "the head is not where its objective is least",
-        f"its gradient has an entry of {residual:.2g}",
-        "nothing was sealed; report it with the model",
+    return solved(
+        _problem(setup, frozen=frozen),
+        LinearMap(*held),
+        layer="head",
+        next_step="report it with the model",
+        rows=len(setup.train.targets),
+        parameters=sum(each.size for each in held),
     )
 
 

@@ -260,7 +260,7 @@ def _proofs(
     alive = None if audit.verdict.startswith("unproven") else audit.dead == 0
     unwatched = {"ok": None, "unknown": "trained elsewhere; nobody watched"}
     return {
-        "gates": Proof("gates", ok=True, numbers=gates).to_json(),
+        "gates": Proof(ok=True, numbers=gates).to_json(),
         "gradients": unwatched,
         "no_regression": unwatched,
         "movement": {"ok": alive, "dead": audit.dead, "verdict": audit.verdict},

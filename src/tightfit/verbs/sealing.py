@@ -54,7 +54,7 @@ def gates(setup: Setup, optimizer: int, saved: int) -> Proof:
         "cap": plan.budget,
         "frozen": 0 if plan.record.whole else shapes.parameters - plan.head - spared,
     }
-    return Proof("gates", ok=True, numbers=counts)
+    return Proof(ok=True, numbers=counts)
 
 
 def round_trip_of(setup: Setup, artefact: Path) -> Proof:

@@ -54,8 +54,7 @@ def fit_label_probe(
 
     strength = min(STRENGTHS, key=loss) if held_N.any() else min(STRENGTHS)
     found = _solved(x_NF, y_NK, strength, balanced=balanced)
-    weight_KF = found.weight_KF / standard.scale_F
-    return LinearMap(weight_KF, found.bias_K - weight_KF @ standard.mean_F)
+    return standard.undone(found.weight_KF, found.bias_K)
 
 
 def _solved(

@@ -88,6 +88,11 @@ class Standard:
         x_NF[:, self.scale_F < STILL * np.median(self.scale_F)] = 0.0
         return x_NF
 
+    def undone(self, weight_KF: NDArray[np.float64], bias_K: NDArray[np.float64]) -> LinearMap:
+        """A map of standardised features, as one of the features as they were given."""
+        weight_KF = weight_KF / self.scale_F
+        return LinearMap(weight_KF, bias_K - weight_KF @ self.mean_F)
+
 
 class SolvedProblem(Protocol):
     """What a head minimises that is solved."""
@@ -141,8 +146,7 @@ def fit_probe(
         weight_KF[present_P], bias_K[present_P] = weight_PF, bias_P
     absent = np.setdiff1d(np.arange(num_labels), present_P)
     bias_K[absent] = bias_K[present_P].min() - ABSENT_MARGIN
-    weight_KF /= standard.scale_F
-    return LinearMap(weight_KF, bias_K - weight_KF @ standard.mean_F)
+    return standard.undone(weight_KF, bias_K)
 
 
 @dataclass(frozen=True)
@@ -182,8 +186,7 @@ class RidgeProblem:
 
     def solve(self) -> LinearMap:
         """The solution, as a map of the features as they were given."""
-        weight_KF = self.weight_KF / self.standard.scale_F
-        return LinearMap(weight_KF, self.wanted_NK.mean(axis=0) - weight_KF @ self.standard.mean_F)
+        return self.standard.undone(self.weight_KF, self.wanted_NK.mean(axis=0))
 
     def unseen(self, parts_N: NDArray[np.int64] | None) -> NDArray[np.float64]:
         """What solutions on the rows of all other parts give; None is a part for each row, or for

@@ -23,7 +23,13 @@ from tightfit.metrics.thresholds import Precision, Recall
 from tightfit.tasks import MultiLabel, read_task
 from tightfit.tasks.calibrate import calibrate, calibration_of
 from tightfit.tasks.label_probe import fit_label_probe
-from tightfit.tasks.label_set_thresholds import EXPECTED, MOST, best_f1, cross_fitted_thresholds
+from tightfit.tasks.label_set_thresholds import (
+    EXPECTED,
+    MOST,
+    best_f1,
+    cross_fitted_thresholds,
+    f1_thresholds,
+)
 from tightfit.tasks.label_thresholds import Asked, choose_thresholds, thresholds_by_id
 from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
 
@@ -203,7 +209,7 @@ def test_thresholds_have_the_highest_f1() -> None:
     that gives the label to at most half as many rows again as have it."""
     logits_NK, targets_NK = rows_of(400)
     shares_NK = TASK.probabilities(logits_NK)
-    joy, *_ = TASK.default_thresholds(targets_NK, shares_NK)
+    joy, *_ = f1_thresholds(TASK.names, shares_NK, targets_NK)
     own_N, share_N = targets_NK[:, 0], shares_NK[:, 0]
     believed = own_N.sum() / (own_N.sum() + EXPECTED)
     wanted_N = believed * own_N + (1 - believed) * share_N
@@ -221,7 +227,7 @@ def test_a_threshold_says_why() -> None:
     logits_NK, targets_NK = rows_of(400)
     targets_NK[:, 2] = 0
     targets_NK[:2, 2] = 1
-    joy, _, fear = TASK.default_thresholds(targets_NK, TASK.probabilities(logits_NK))
+    joy, _, fear = f1_thresholds(TASK.names, TASK.probabilities(logits_NK), targets_NK)
     assert joy.reason is not None
     assert joy.reason.startswith("the highest F1 on 400 rows")
     assert fear.threshold == 0.5

@@ -95,10 +95,12 @@ def choose_thresholds(
         from tightfit.tasks.label_set_thresholds import thresholds_for
 
         return thresholds_for(task.names, probabilities_NK, targets_N, goals)
-    chosen = [goal.choose(probabilities_NK, targets_N) for goal in goals]
-    for goal, value in zip(goals, chosen, strict=True):
+    chosen = []
+    for goal in goals:
+        value = goal.choose(probabilities_NK, targets_N)
         if value is None:
             raise unreachable(task.names[goal.label], goal, probabilities_NK, targets_N)
+        chosen.append(value)
     answers_N = cross_fitted(probabilities_NK, targets_N, list(goals))
     if answers_N is None:
         raise DataError(
@@ -113,7 +115,6 @@ def choose_thresholds(
     return [
         _chosen(task, goal, value, (targets_N, answers_N, usual_N))
         for goal, value in zip(goals, chosen, strict=True)
-        if value is not None
     ]
 
 
@@ -155,18 +156,20 @@ def keep_chosen(folder: storage.RunFolder, found: Sequence[ChosenThreshold], sou
 
 
 def keep_usual(folder: storage.RunFolder, rows: ValidationLogits) -> None:
-    """Put those on record that a run has from the start, beside the temperature that they go with.
+    """Put those on record that a run has from the start, beside the temperature that they go with:
+    none, but where a row may have several labels.
 
     Raises:
         MachineError: they cannot be written.
     """
-    if rows.task.one_class or not rows.task.calibrates:
+    if not isinstance(rows.task, MultiLabel):
         return
+    from tightfit.tasks.label_set_thresholds import f1_thresholds
+
     temperature = rows.task.fit_temperature(rows.logits_NK, rows.targets_N).value
     probabilities_NK = rows.task.probabilities(rows.logits_NK, temperature)
-    found = rows.task.default_thresholds(rows.targets_N, probabilities_NK)
-    if found:
-        keep_chosen(folder, found, OWN_ROWS)
+    found = f1_thresholds(rows.task.names, probabilities_NK, rows.targets_N)
+    keep_chosen(folder, found, OWN_ROWS)
 
 
 def read_chosen(folder: storage.RunFolder) -> tuple[ChosenThreshold, ...]:

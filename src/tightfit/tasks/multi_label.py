@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.label_scores import LabelSetScores
     from tightfit.metrics.paired import Paired
-    from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.linear_probe import LinearMap
 
 NONE = "(none)"
@@ -44,7 +43,7 @@ class MultiLabel(Task):
     """A classifier that gives each text any of K labels, several or none."""
 
     labels: LabelSet
-    sign: str = "|"
+    separator: str = "|"
     """Between labels in one cell of a text file."""
 
     kind: ClassVar = "multi"
@@ -92,11 +91,6 @@ class MultiLabel(Task):
     def names(self) -> tuple[str, ...]:
         """Of the labels, in order."""
         return self.labels.names
-
-    @property
-    def separator(self) -> str:
-        """The sign."""
-        return self.sign
 
     # Targets
 
@@ -279,14 +273,6 @@ class MultiLabel(Task):
         from tightfit.metrics.label_scores import LabelSetScores
 
         return LabelSetScores
-
-    def default_thresholds(
-        self, targets_NK: NDArray[np.int8], probabilities_NK: NDArray[np.float64]
-    ) -> list[ChosenThreshold]:
-        """Those with the highest F1."""
-        from tightfit.tasks.label_set_thresholds import f1_thresholds
-
-        return f1_thresholds(self.names, probabilities_NK, targets_NK)
 
     def compare(
         self, targets_NK: NDArray[np.int8], ours: Predictions, theirs: Predictions

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.interval import Compared, TaskScores
-    from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.linear_probe import LinearMap, RidgeProblem
 
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
@@ -283,13 +282,6 @@ class Task(ABC):
     @abstractmethod
     def scores_type(self) -> type[TaskScores]:
         """Of :meth:`score`, to read them back."""
-
-    def default_thresholds(
-        self, targets: NDArray[Any], probabilities_NK: NDArray[np.float64]
-    ) -> list[ChosenThreshold]:
-        """Thresholds that a run has from the start, chosen on its validation rows: none, but where
-        a row may have several labels."""
-        return []
 
     @abstractmethod
     def compare(

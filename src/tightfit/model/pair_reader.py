@@ -57,7 +57,8 @@ class PairReader:
         assert len(both) == len(pairs), "a text without a second one"
         if not both:
             return np.empty((0, self.width), dtype=np.float32)
-        place = {text: i for i, text in enumerate({t for p in both for t in (p.first, p.second)})}
+        different = dict.fromkeys(text for pair in both for text in (pair.first, pair.second))
+        place = {text: i for i, text in enumerate(different)}
         with (progress or Progress()).track("both texts by themselves", len(place)) as bar:
             states_MH = self.encoder.logits(self.tokens(list(place)), advance=bar.advance)
         states_MH /= np.linalg.norm(states_MH, axis=1, keepdims=True)

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_config, get_peft_model
@@ -111,14 +112,16 @@ def adapter_pairs(module: nn.Module) -> list[AdapterPair]:
 def adapter_dropouts(module: nn.Module) -> list[nn.Module]:
     """The dropouts on the adapters' inputs."""
     layers = [x for x in base_model(module).modules() if isinstance(x, BaseTunerLayer)]
-    children = [child for layer in layers for child in layer.named_children()]
-    return [dropout for name, dropout in children if name.endswith("_dropout")]
+    return [dropout for layer in layers for dropout in _dropouts(layer)]
 
 
 def input_dropout(layer: nn.Module) -> float:
     """The share that the dropout on an adapter's input makes zero."""
-    dropouts = (child for name, child in layer.named_children() if name.endswith("_dropout"))
-    return max((getattr(dropout[ADAPTER], "p", 0.0) for dropout in dropouts), default=0.0)
+    return max((getattr(each[ADAPTER], "p", 0.0) for each in _dropouts(layer)), default=0.0)
+
+
+def _dropouts(layer: nn.Module) -> list[Any]:
+    return [child for name, child in layer.named_children() if name.endswith("_dropout")]
 
 
 def has_magnitudes(module: nn.Module) -> bool:

@@ -135,7 +135,7 @@ def locate(name: str) -> Source:
                 next_step="give the folder that save_pretrained wrote",
             )
         return Source(name, folder, str(folder.resolve()))
-    if folder.exists() or name.startswith((".", "/", "~")):
+    if folder.exists() or _is_path(name):
         raise ModelError(
             "there is no model folder at this path",
             seen=name,
@@ -177,7 +177,7 @@ def check_model(name: str) -> None:
     embedded = find_embedded(name)
     if embedded is not None:
         embedded.check()
-    elif name.startswith((".", "/", "~")) or Path(name).exists():
+    elif _is_path(name) or Path(name).exists():
         locate(name).check_tokenizer()
     else:
         _hub_config(name)
@@ -192,12 +192,9 @@ def shapes_by_name(name: str, num_labels: int) -> EncoderShapes:
     Raises:
         ModelError: the model is unknown, unreachable, or of a family without adapters.
     """
-    if Path(name).expanduser().is_dir():
+    if _is_path(name) or Path(name).is_dir():
         return locate(name).shapes(num_labels)
-    config = published_config(name)
-    if config is None:
-        config = _hub_config(name)
-    return encoder_shapes(config, num_labels, None)
+    return encoder_shapes(published_config(name) or _hub_config(name), num_labels, None)
 
 
 def find_embedded(name: str) -> Embedded | None:
@@ -205,6 +202,11 @@ def find_embedded(name: str) -> Embedded | None:
     if Path(name).is_dir():
         return None
     return next((each for each in EMBEDDED.values() if name in (each.name, each.public_name)), None)
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can be that of a folder alone."""
+    return name.startswith((".", "/", "~"))
 
 
 def _hub() -> ModuleType:
@@ -220,8 +222,6 @@ def _from_hub(name: str) -> Path:
 
 
 def _hub_config(name: str) -> dict[str, Any]:
-    if name.startswith((".", "/", "~")):
-        locate(name)
     hub = _hub()
     try:
         file = hub.try_to_load_from_cache(name, "config.json")

@@ -226,7 +226,7 @@ def test_a_fresh_page_tells_what_was_evaluated_since(
 
 def test_the_page_of_a_run_is_not_replaced(finished: TrainResult, tmp_path: Path) -> None:
     """Nor any other file of it, nor a folder."""
-    with pytest.raises(UsageError, match="a sealed run never changes"):
+    with pytest.raises(UsageError, match="inside a run, which never changes"):
         report(finished.run, out=finished.run / "report.html")
     with pytest.raises(UsageError, match="is to be a file"):
         report(finished.run, out=tmp_path)

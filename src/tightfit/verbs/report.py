@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from tightfit import storage
+from tightfit.data.output_paths import refuse_inside_run
 from tightfit.errors import UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
@@ -30,7 +31,7 @@ def report(
     found = Run.open(run)
     folder = found.folder
     path = folder.derived / folder.report.name if out is None else Path(out)
-    _check_out(folder, path)
+    _check_out(path)
     with (progress or RichProgress()).work("writing the page; mistakes are read again"):
         from tightfit.reporting.page import render
 
@@ -40,7 +41,7 @@ def report(
     return path
 
 
-def _check_out(folder: storage.RunFolder, path: Path) -> None:
+def _check_out(path: Path) -> None:
     if path.is_dir():
         raise UsageError("the page is to be a file", seen=f"{path}, a folder")
     if path.is_file() and not path.read_bytes()[:15].lower().startswith(b"<!doctype html"):
@@ -49,10 +50,4 @@ def _check_out(folder: storage.RunFolder, path: Path) -> None:
             seen=path,
             next_step="give --out another name",
         )
-    root, derived, target = (p.resolve() for p in (folder.root, folder.derived, path))
-    if target.is_relative_to(root) and not target.is_relative_to(derived):
-        raise UsageError(
-            "a sealed run never changes",
-            seen=path,
-            allowed=f"a file outside the run, or in {folder.derived}",
-        )
+    refuse_inside_run(path)

@@ -149,10 +149,10 @@ def score(
     ids_K = np.arange(len(names))
     predicted_B = shares_BK.argmax(axis=1)
     right_B = predicted_B == true_B
-    confusion_KK = rows_KK = _confusion(true_B, predicted_B, len(names))
+    confusion_KK = rows_KK = confusion_counts(true_B, predicted_B, len(names))
     if weights_B is not None:
         weights_B = weights_B * weights_B.sum() / (weights_B**2).sum()
-        confusion_KK = _confusion(true_B, predicted_B, len(names), weights_B)
+        confusion_KK = confusion_counts(true_B, predicted_B, len(names), weights_B)
     counts = (
         (float(confusion_KK[k, k]), float(confusion_KK[:, k].sum()), float(confusion_KK[k].sum()))
         for k in ids_K
@@ -175,7 +175,7 @@ def score(
     )
 
 
-def _confusion(
+def confusion_counts(
     true_B: NDArray[Any],
     predicted_B: NDArray[Any],
     classes: int,

@@ -122,6 +122,7 @@ def _chosen(
     task: Task, goal: Goal, threshold: float, rows: tuple[NDArray[np.int64], ...]
 ) -> ChosenThreshold:
     from tightfit.metrics.intervals import bootstrap
+    from tightfit.metrics.scores import confusion_counts
 
     targets_N, answers_N, usual_N = rows
     found = ChosenThreshold.measured(
@@ -134,8 +135,8 @@ def _chosen(
     )
     if not isinstance(goal, Cost):
         return found
-    costs_C, classes = goal.costs_KK.reshape(-1), task.outputs
-    counts_C = np.bincount(targets_N * classes + answers_N, minlength=classes**2)
+    costs_C = goal.costs_KK.reshape(-1)
+    counts_C = confusion_counts(targets_N, answers_N, task.outputs).reshape(-1)
     mean = bootstrap(lambda counts_RC: counts_RC @ costs_C / len(targets_N), counts_C)
     return replace(found, mean_cost=mean, usual_cost=goal.mean(targets_N, usual_N))
 

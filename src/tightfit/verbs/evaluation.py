@@ -24,6 +24,7 @@ from tightfit.errors import DataError, UsageError
 from tightfit.metrics.calibration import Scale
 from tightfit.metrics.interval import Compared, Interval
 from tightfit.metrics.intervals import over_seeds, wilson
+from tightfit.metrics.scores import confusion_counts
 from tightfit.metrics.thresholds import Goal, answers_at
 from tightfit.progress import Progress
 from tightfit.run import Run
@@ -253,9 +254,9 @@ def _thresholds(
         return found, ()
     chosen = {goal.label: each.threshold for goal, each in zip(goals, found, strict=True)}
     by_id = chosen or run.thresholds
-    answers_N, classes = answers_at(probabilities_NK, by_id), run.task.outputs
-    counts_C = np.bincount(targets * classes + answers_N, minlength=classes**2)
-    return found, tuple(map(tuple, counts_C.reshape(classes, classes).tolist()))
+    answers_N = answers_at(probabilities_NK, by_id)
+    counts_KK = confusion_counts(targets, answers_N, run.task.outputs)
+    return found, tuple(map(tuple, counts_KK.tolist()))
 
 
 def _answers_otherwise(run: Run, confusion: Sequence[Sequence[int]]) -> str:

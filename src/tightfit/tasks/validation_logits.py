@@ -77,6 +77,12 @@ class ValidationLogits:
         )
         return replace(bare, texts=kept, inputs=_whole([texts[row] for row in rows_N.tolist()]))
 
+    @property
+    def whole_rows(self) -> tuple[list[str], NDArray[Any]]:
+        """The texts that are kept whole, and their targets."""
+        whole = {row: text for row, text in enumerate(self.inputs) if text is not None}
+        return list(whole.values()), self.targets_N[list(whole)]
+
     def mistakes(self, temperature: Scale) -> list[int]:
         """Positions of the rows that were answered wrongly, the most confident first; of ratings
         all of them, the furthest off first."""

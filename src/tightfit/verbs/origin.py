@@ -45,12 +45,10 @@ class Origin:
         run = Run.open(path)
         need_one_class(run.task, "going on from a run")
         kept = run.validation
-        rows = [] if kept is None else [i for i, text in enumerate(kept.inputs) if text is not None]
-        texts = () if kept is None else tuple(t for t in kept.inputs if t is not None)
-        targets = np.zeros(0, dtype=np.int64) if kept is None else kept.targets_N[rows]
-        trained = run.data.folds is not None
+        texts, targets = ([], np.zeros(0, dtype=np.int64)) if kept is None else kept.whole_rows
+        rows = (tuple(texts), targets, run.data.folds is not None)
         learned = read_text_digests(run.folder.trained)
-        known = KnownRows(str(path), run.identity, run.task, texts, targets, trained, learned)
+        known = KnownRows(str(path), run.identity, run.task, *rows, learned)
         return cls(run, known)
 
     def compared(self, dataset: Dataset, found: ValidationLogits, max_length: int) -> Continued:

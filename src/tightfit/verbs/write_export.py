@@ -137,13 +137,11 @@ def _rows(
 def _kept(run: Run) -> Rows | None:
     """The validation rows that the run kept whole: those of a training that went on from a run are
     in no one file, and others may have moved."""
-    rows = run.validation
-    if rows is None:
+    if run.validation is None:
         return None
-    whole = {place: text for place, text in enumerate(rows.inputs) if text is not None}
-    places = [list(whole)[i] for i in spread(len(whole), MOST_ROWS)]
-    texts = [whole[place] for place in places]
-    return Rows(texts, rows.targets_N[places], OWN_ROWS) if texts else None
+    texts, targets = run.validation.whole_rows
+    places = spread(len(texts), MOST_ROWS)
+    return Rows([texts[i] for i in places], targets[places], OWN_ROWS) if texts else None
 
 
 def _sample_texts(*, pair: bool) -> list[str]:

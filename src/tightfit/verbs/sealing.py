@@ -127,9 +127,7 @@ def seal_trained(
     _keep_digests(folder, setup)
     base = source.to_json()
     versions = {"python": platform.python_version(), **{n: version(n) for n in RECORDED_VERSIONS}}
-    draft = storage.Manifest(
-        format=storage.FORMAT, files=[], versions=versions, base=source.to_json()
-    )
+    draft = storage.Manifest(format=storage.FORMAT, files=[], versions=versions, base=base)
     # Where every minute is counted, ``tightfit report`` explains the mistakes later.
     explain = setup.config.train.minutes is None
     page = render(run.with_parts(manifest=draft), explain=explain, sealed=True)

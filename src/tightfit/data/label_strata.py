@@ -6,7 +6,7 @@ Shapes: N rows, K labels, P parts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,42 +56,25 @@ def shared_out(labels_NK: NDArray[np.bool_], sizes: Sequence[int], seed: int) ->
     exact_KP = counts_K[:, None] * shares_P
     # Of each label one row at least, where it has enough of them.
     enough_K1 = counts_K[:, None] >= len(sizes)
-    wanted_KP = np.where(enough_K1, np.maximum(exact_KP, 1.0), exact_KP)
-    dealer = _Dealer(wanted_KP.tolist(), list(sizes), np.full(len(labels_NK), -1), random)
+    lacking_KP = np.where(enough_K1, np.maximum(exact_KP, 1.0), exact_KP)
+    order, room = random.permutation(len(sizes)).tolist(), list(sizes)
+    parts_N = np.full(len(labels_NK), -1)
+
+    def give(row: int, lacks: Sequence[float]) -> None:
+        """To the part that lacks most of a label, or most rows."""
+        part = max((p for p in order if room[p] > 0), key=lambda p: (lacks[p], room[p]))
+        parts_N[row] = part
+        room[part] -= 1
+        lacking_KP[:, part] -= labels_NK[row]
+
     left_NK = labels_NK.copy()
-    while True:
+    while left_NK.any():
         remaining_K = left_NK.sum(axis=0)
-        if not remaining_K.any():
-            break
         rarest = int(np.where(remaining_K > 0, remaining_K, len(labels_NK) + 1).argmin())
         rows = random.permutation(np.flatnonzero(left_NK[:, rarest]))
         for row in rows.tolist():
-            dealer.deal(row, rarest, np.flatnonzero(labels_NK[row]).tolist())
+            give(row, lacking_KP[rarest].tolist())
         left_NK[rows] = False
     for row in random.permutation(np.flatnonzero(~labels_NK.any(axis=1))).tolist():
-        dealer.deal(row, None, [])
-    return dealer.parts_N
-
-
-class _Dealer:
-    """What each part still lacks."""
-
-    def __init__(
-        self,
-        wanted_KP: list[list[float]],
-        sizes: list[int],
-        parts_N: NDArray[Any],
-        random: np.random.Generator,
-    ) -> None:
-        self._wanted_KP, self._room, self.parts_N = wanted_KP, sizes, parts_N
-        self._parts = random.permutation(len(sizes)).tolist()
-
-    def deal(self, row: int, label: int | None, own: Sequence[int]) -> None:
-        """Give a row to the part that lacks most of a label, or most rows."""
-        lacks = [0.0] * len(self._room) if label is None else self._wanted_KP[label]
-        open_parts = [part for part in self._parts if self._room[part] > 0]
-        part = max(open_parts, key=lambda p: (lacks[p], self._room[p]))
-        self.parts_N[row] = part
-        self._room[part] -= 1
-        for each in own:
-            self._wanted_KP[each][part] -= 1
+        give(row, [0.0] * len(sizes))
+    return parts_N

@@ -203,12 +203,12 @@ def _explained(true_C: NDArray[np.float64], errors_C: NDArray[np.float64]) -> St
 
 def _spearman(true_C: NDArray[np.float64], said_C: NDArray[np.float64]) -> Statistic:
     """The correlation of ranks, equal values sharing the mean of theirs; 0 where it is none."""
-    places = [_Places(values_C) for values_C in (true_C, said_C)]
+    ranks = [_ranks(values_C) for values_C in (true_C, said_C)]
 
     def statistic(counts_RC: NDArray[Any]) -> NDArray[np.float64]:
         rows_R1 = counts_RC.sum(axis=1, keepdims=True)
         # The mean rank of n rows is (n + 1) / 2, whatever they tie.
-        first_RC, second_RC = (each.ranks(counts_RC) - (rows_R1 + 1) / 2 for each in places)
+        first_RC, second_RC = (of(counts_RC) - (rows_R1 + 1) / 2 for of in ranks)
         together_R = (counts_RC * first_RC * second_RC).sum(axis=1)
         spread_R = (counts_RC * first_RC**2).sum(axis=1) * (counts_RC * second_RC**2).sum(axis=1)
         found_R = together_R / np.sqrt(np.where(spread_R > 0, spread_R, 1.0))
@@ -217,20 +217,18 @@ def _spearman(true_C: NDArray[np.float64], said_C: NDArray[np.float64]) -> Stati
     return statistic
 
 
-class _Places:
-    """Where each cell stands in the order of its values."""
+def _ranks(values_C: NDArray[np.float64]) -> Statistic:
+    """The mean rank, from 1, of the rows of each cell among so many rows of every cell."""
+    order_C = np.argsort(values_C, kind="stable")
+    different_G, group_C = np.unique(values_C, return_inverse=True)
+    starts_G = np.searchsorted(values_C[order_C], different_G)
 
-    def __init__(self, values_C: NDArray[np.float64]) -> None:
-        self._order = np.argsort(values_C, kind="stable")
-        different, self._group_C = np.unique(values_C, return_inverse=True)
-        ordered = values_C[self._order]
-        self._starts = np.searchsorted(ordered, different)
-
-    def ranks(self, counts_RC: NDArray[Any]) -> NDArray[np.float64]:
-        """The mean rank, from 1, of the rows of each cell among so many rows of every cell."""
-        group_RG = np.add.reduceat(counts_RC[:, self._order], self._starts, axis=1)
+    def statistic(counts_RC: NDArray[Any]) -> NDArray[np.float64]:
+        group_RG = np.add.reduceat(counts_RC[:, order_C], starts_G, axis=1)
         below_RG = np.cumsum(group_RG, axis=1) - group_RG
-        return (below_RG + (group_RG + 1) / 2)[:, self._group_C]
+        return (below_RG + (group_RG + 1) / 2)[:, group_C]
+
+    return statistic
 
 
 def _checked(

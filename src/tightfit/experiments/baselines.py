@@ -81,13 +81,10 @@ def _model(name: str, task: Task) -> Any:
     linear = LogisticRegression(max_iter=MAX_ITERATIONS)
     if not task.one_class:
         linear = OneVsRestClassifier(linear)
-    match name:
-        case "majority class":
-            # Of several labels a row: each as probable as it is frequent.
-            return DummyClassifier(strategy="most_frequent" if task.one_class else "prior")
-        case "tf-idf + logistic regression":
-            return tfidf_pipeline(linear)
-    return linear
+    if name == MAJORITY:
+        # Of several labels a row: each as probable as it is frequent.
+        return DummyClassifier(strategy="most_frequent" if task.one_class else "prior")
+    return tfidf_pipeline(linear) if name == TFIDF else linear
 
 
 @dataclass

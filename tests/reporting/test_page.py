@@ -225,9 +225,11 @@ def test_a_fresh_page_tells_what_was_evaluated_since(
 
 
 def test_the_page_of_a_run_is_not_replaced(finished: TrainResult, tmp_path: Path) -> None:
-    """Nor any other file of it, nor a folder."""
-    with pytest.raises(UsageError, match="inside a run, which never changes"):
-        report(finished.run, out=finished.run / "report.html")
+    """Nor any other file of it or of another run, nor a folder."""
+    other = shutil.copytree(finished.run, tmp_path / "other")
+    for run, name in ((finished.run, "report.html"), (other, "page.html")):
+        with pytest.raises(UsageError, match="inside a run, which never changes"):
+            report(finished.run, out=run / name)
     with pytest.raises(UsageError, match="is to be a file"):
         report(finished.run, out=tmp_path)
     with pytest.raises(ArtefactError, match="there is no run folder here"):

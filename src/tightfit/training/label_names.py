@@ -105,16 +105,17 @@ def _abbreviated(setup: Setup) -> str:
 def _loss(setup: Setup, features_NF: NDArray[np.float32], *, unscored: int, rows: int) -> float:
     """Of a probe on the first rows, at the temperature that suits it best; sentences among them
     are trained on, and not scored."""
-    task, targets_N = setup.classifier.task, setup.train.targets[:rows]
-    given = (features_NF[:rows], targets_N, task.outputs, PROBE_STRENGTH)
-    own, count = setup.train, rows - unscored
-    weights_N = None if own.weights_N is None else own.weights_N[:rows]
+    task, own = setup.classifier.task, setup.train.select(range(rows))
     logits_NK = out_of_fold(
-        *given,
+        features_NF[:rows],
+        own.targets,
+        task.outputs,
+        PROBE_STRENGTH,
         seed=setup.config.seed,
         unscored=unscored,
-        weights_N=weights_N,
+        weights_N=own.weights_N,
         alike_N=own.alike_N,
     )
-    scored_N = None if weights_N is None else weights_N[:count]
-    return Answers(task, logits_NK.astype(np.float32), targets_N[:count], scored_N).scores[0]
+    scored = own.select(range(rows - unscored))
+    found = Answers(task, logits_NK.astype(np.float32), scored.targets, scored.weights_N)
+    return found.scores[0]

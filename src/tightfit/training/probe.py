@@ -38,12 +38,13 @@ def start_at_probe(setup: Setup, progress: Progress) -> None:
     rows_N = np.random.default_rng(setup.config.seed).permutation(count)[: setup.probe_rows]
     with progress.track("linear probe", len(rows_N)) as bar:
         features_NF = frozen_features(setup, rows_N, bar.advance)
+    rows = setup.train.select(rows_N.tolist())
     found = setup.classifier.task.fit_probe(
         features_NF,
-        setup.train.targets[rows_N],
+        rows.targets,
         balanced=setup.config.optim.class_weights == "balanced",
-        weights_N=None if setup.train.weights_N is None else setup.train.weights_N[rows_N],
-        alike_N=None if setup.train.alike_N is None else setup.train.alike_N[rows_N],
+        weights_N=rows.weights_N,
+        alike_N=rows.alike_N,
     )
     put_output(setup, found)
 

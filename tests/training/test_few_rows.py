@@ -147,24 +147,26 @@ def test_folds_serve_cross_entropy_as_well(bert: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "classes", "objective"),
+    ("rows", "classes", "objective", "reason"),
     [
-        (16, 2, "contrastive"),
-        (128, 2, "contrastive"),
-        (130, 2, "cross-entropy"),
-        (400, 50, "cross-entropy"),
-        (2, 2, "probe"),
+        (16, 2, "contrastive", "8 rows a class are few"),
+        (150, 2, "contrastive", "150 rows are few"),
+        (151, 2, "cross-entropy", "151 rows are enough for it"),
+        (320, 20, "contrastive", "16 rows a class are few"),
+        (400, 50, "cross-entropy", "it tells 50 classes apart better"),
+        (2, 2, "probe", "no class has two rows that could be brought together"),
     ],
 )
-def test_rows_a_class_decide(bert: Path, rows: int, classes: int, objective: str) -> None:
+def test_rows_in_all_and_a_class_decide(
+    bert: Path, rows: int, classes: int, objective: str, reason: str
+) -> None:
     """And the number of classes."""
     config = toy_settings(bert, *FEW)
     plan = toy_job(bert, *FEW).classifier.plan
     task = SingleLabel.from_names(list("ab"))
     found = decide_objective(config, plan, task, np.arange(rows) % classes)
     assert found is not None
-    assert found.value == objective
-    assert found.reason
+    assert (found.value, found.reason) == (objective, reason)
 
 
 def test_from_17_rows_a_class_on_rows_are_held_out(bert: Path) -> None:

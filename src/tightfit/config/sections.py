@@ -243,7 +243,8 @@ class Optim(Section):
     """What AdamW adds to the root of the square. There is hardly a reason to change it."""
     objective: Literal["auto", "contrastive", "cross-entropy"] = "cross-entropy"
     """What the steps minimise. ``contrastive``: texts of a class come together, the others apart
-    (arXiv:2004.11362), and the head is solved once that is done. ``auto``: by rows a class."""
+    (arXiv:2004.11362), and the head is solved once that is done. ``auto``: by how many
+    rows there are."""
 
 
 class Contrastive(Section):

@@ -1,4 +1,4 @@
-"""What a training minimises, decided by rows a class.
+"""What a training minimises, decided by the rows that there are.
 
 The thresholds come from the trials in docs/experiments/few-rows.md.
 """
@@ -17,9 +17,12 @@ from tightfit.data.label_strata import rows_a_class
 from tightfit.errors import SettingsError
 from tightfit.methods import HEAD_ONLY
 from tightfit.tasks import Task
+from tightfit.tasks.dataset import FEW_ROWS
 
-MOST_ROWS = 64
-"""Rows a class up to which the contrastive loss is better than cross-entropy, or level with it."""
+MOST_ROWS = 150
+"""Rows in all up to which the contrastive loss is better than cross-entropy. Its steps do not grow
+with the rows; those of cross-entropy do. Of :data:`FEW_ROWS` a class more rows are no reason
+against it."""
 
 MOST_CLASSES = 50
 """So many classes, or more, are told apart better by cross-entropy: a batch shows few of them."""
@@ -51,23 +54,22 @@ def decide_objective(
                 next_step="leave out optim.objective",
             )
         return None
-    classes, counts = np.unique(targets_N, return_counts=True)
-    each = rows_a_class(targets_N.tolist())
-    many = None if config.optim.objective == "contrastive" else _why_many(each, len(classes))
-    unfit = why_unsolved(plan) or many
-    if unfit:
+    asked = config.optim.objective == "contrastive"
+    counts, each = np.unique(targets_N, return_counts=True)[1], rows_a_class(targets_N.tolist())
+    many = None if asked else _why_many(len(targets_N), each, len(counts))
+    if unfit := why_unsolved(plan) or many:
         return Decision("cross-entropy", unfit)
     if counts.max() < 2:
         return Decision("probe", "no class has two rows that could be brought together")
     if plan.method == HEAD_ONLY.name:
         return Decision("probe", "nothing but the head trains, and a few rows solve it")
-    asked = config.optim.objective == "contrastive"
-    return Decision("contrastive", ASKED if asked else f"{each:.3g} rows a class are few")
+    few = f"{each:.3g} rows a class" if each <= FEW_ROWS else f"{len(targets_N):,} rows"
+    return Decision("contrastive", ASKED if asked else f"{few} are few")
 
 
-def _why_many(each: float, classes: int) -> str | None:
-    if each > MOST_ROWS:
-        return f"{each:,.0f} rows a class, on average, are enough for it"
+def _why_many(rows: int, each: float, classes: int) -> str | None:
+    if each > FEW_ROWS and rows > MOST_ROWS:
+        return f"{rows:,} rows are enough for it"
     if classes >= MOST_CLASSES:
         return f"it tells {classes} classes apart better"
     return None

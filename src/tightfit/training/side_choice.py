@@ -45,7 +45,6 @@ from tightfit.training.frozen_probe import (
     gain_and_error,
     tokens_of,
 )
-from tightfit.training.objective import MOST_ROWS
 from tightfit.training.prepare import plan_for
 from tightfit.training.side_solver import SideSolver
 
@@ -58,6 +57,9 @@ SIDE_SHARE = 0.5
 SURE, FAR_BEHIND = 2.0, 3.0
 """Standard errors by which characters must lower the log loss beside the encoder, and by which they
 may be behind it alone. Encoders that read the texts were four and more ahead."""
+
+MOST_PAIRS = 64
+"""Of a class, on average, up to which a side head is due that reads how both texts differ."""
 
 Outputs = NDArray[np.floating[Any]]
 """Of a head, ``(N, K)``."""
@@ -130,7 +132,7 @@ def _why_needless(config: Config, dataset: Dataset) -> str | None:
         return None
     each = rows_a_class(dataset.train_targets.tolist())
     words = "pairs a class, on average, are enough for adapters to learn to compare"
-    return f"{each:,.0f} {words}" if each > MOST_ROWS else None
+    return f"{each:,.0f} {words}" if each > MOST_PAIRS else None
 
 
 def _reader(probe: FrozenProbe, source: Source) -> PairReader:

@@ -129,8 +129,8 @@ def test_a_step_as_good_as_the_start_is_taken(bert: Path, tmp_path: Path) -> Non
         (13, 19, 30, True),  # by this test one-sided p = 0.06
         (12, 19, 30, False),  # p = 0.04
         (0, 8, 8, False),
-        (59, 60, 100, False),  # so many are taken at their word
-        (59, 60, 99, True),
+        (59, 60, 200, False),  # so many are taken at their word
+        (59, 60, 199, True),
     ],
 )
 def test_of_few_rows_a_start_is_ahead_beyond_chance_or_gives_way(

@@ -37,7 +37,7 @@ from tightfit.training.side_solver import SideSolver
 SIGNIFICANT = 0.05
 """Largest p-value at which what trained counts as worse than its start."""
 
-FEW_TO_TELL = 100
+FEW_TO_TELL = 200
 """Validation rows below which a start is often ahead of a better classifier by chance."""
 
 HistoryRow = dict[str, Any]

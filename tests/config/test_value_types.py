@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tightfit.config import from_toml, load_config, with_reading
+from tightfit.config.value_types import as_list
 from tightfit.errors import SettingsError
 
 
@@ -21,6 +22,21 @@ def test_a_delimiter_has_a_word_where_a_shell_would_swallow_it(given: str, delim
     config = load_config(settings=[f"data.delimiter={given}"])
     assert config.data.delimiter == delimiter
     assert from_toml(config.to_toml()) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ('World,"Sci, Tech"', ["World", "Sci, Tech"]),
+        ('"a ""b""" , c,', ['a "b"', "c"]),
+        ('5" discs,2" discs', ['5" discs', '2" discs']),
+        ("", []),
+        (["a, b"], ["a, b"]),
+    ],
+)
+def test_a_name_with_a_comma_is_quoted(given: str | list[str], names: list[str]) -> None:
+    """As in a file of cells: it became two labels, with the quotation marks in them."""
+    assert as_list(given) == names
 
 
 @pytest.mark.parametrize(

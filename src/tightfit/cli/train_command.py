@@ -70,8 +70,9 @@ def train(
         str | None,
         options.in_data(
             metavar="A,B",
-            help="Instead of rows: a classifier from the names of its labels alone. How good it "
-            "is nobody knows until 'tightfit evaluate'.",
+            help="Instead of rows: a classifier from the names of its labels alone; a name with a "
+            "comma stands in quotation marks. How good it is nobody knows until "
+            "'tightfit evaluate'.",
         ),
     ] = None,
     unlabelled: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import difflib
 import re
 import tomllib
@@ -36,9 +37,10 @@ def _as_count(value: object) -> object:
 
 
 def as_list(value: object) -> object:
-    """Let the command line write ``a,b`` for a list of names."""
+    """Let the command line write ``a,b`` for a list of names; a name with a comma is quoted."""
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        rows = csv.reader(value.splitlines(), skipinitialspace=True)
+        return [part.strip() for row in rows for part in row if part.strip()]
     return value
 
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 else:  # which what is wrong with the rows does not wait for
     model_selection = extras.lazy("sklearn.model_selection", "a split of rows")
 
+PUBLISHED_ROWS = 640
+"""Held out by the published system, whose rows are many; of others at most :data:`SMALL_SHARE`."""
 SMALL_SHARE = 0.1
-"""Held out instead of a count that is more than this share of the rows."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ def split_rows(strata: Strata, *, validation_rows: float, stratify: bool, seed: 
     Args:
         strata: the same number for rows that are alike, such as those of a label; or the labels of
             each row, which are then kept in proportion one by one.
-        validation_rows: a count, or, below 1, a share. A count above a tenth of the rows becomes
-            a tenth, rounded up.
+        validation_rows: a count, or, below 1, a share. The published 640 become a tenth of the
+            rows, rounded up, where they are more than that.
         stratify: keep the shares of the classes, with at least one row of each on both sides, or
             where there are too many of them in training; a class with a single row then trains.
         seed: of the shuffle.
@@ -106,7 +107,7 @@ def held_out_rows(rows: int, wanted: float) -> tuple[int, str | None]:
         DataError: one of the two sides would be empty.
     """
     share, note = wanted, None
-    if wanted >= 1 and wanted > rows * SMALL_SHARE:
+    if wanted == PUBLISHED_ROWS > rows * SMALL_SHARE:
         share = SMALL_SHARE
         note = (
             f"{wanted:,.0f} validation rows are more than a tenth of {rows:,}: "

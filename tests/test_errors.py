@@ -82,7 +82,7 @@ def test_an_interruption_exits_as_shells_expect(signal_number: int, code: int) -
         ('such as --label-names "a,b"', 'such as label_names="a,b"'),
         ("as in --text-column a,b", "as in text_column='a,b'"),
         ("name the run with --from", "name the run with from_run=…"),
-        ("use --format onnx, or wait", "use form='onnx', or wait"),
+        ("use --format onnx, or wait", "use format='onnx', or wait"),
         ("or --set train.folds=5, tell", "or settings={'train.folds': 5}, tell"),
         ("--set data.task=multi", "settings={'data.task': 'multi'}"),
         ("see 'tightfit train --help'", "see 'tightfit train --help'"),

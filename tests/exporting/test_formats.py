@@ -214,9 +214,9 @@ def test_no_peft_folder_without_adapters(recipe: str, runs_of: Runs) -> None:
     """And the words say which form there is."""
     plan = runs_of("bert", recipe).plan
     assert check_format("merged", plan) == "merged"
-    with pytest.raises(UsageError, match=r"(?s)PEFT has no form.*form='merged'") as caught:
+    with pytest.raises(ProofError, match=r"(?s)PEFT has no form.*format='merged'") as caught:
         check_format("peft", plan)
-    assert caught.value.exit_code == 2
+    assert caught.value.exit_code == 7
 
 
 def test_an_unknown_format_is_named() -> None:

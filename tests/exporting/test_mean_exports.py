@@ -19,7 +19,7 @@ from tests.toys import WITH_MEAN
 from tightfit import Run, audit, import_adapter, train
 from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.engines.parity import compare, probes, refuse_difference
-from tightfit.errors import UsageError
+from tightfit.errors import ProofError
 from tightfit.exporting import onnx_graph
 from tightfit.exporting.exporter import Rows, export
 from tightfit.exporting.format_names import check_format
@@ -115,7 +115,7 @@ def test_an_audit_counts_what_trained(method: str, runs_of: Runs) -> None:
 def test_other_families_have_no_folder_for_peft(family: str, runs_of: Runs) -> None:
     """The export names the formats there are, the card what happens."""
     run = runs_of(family)
-    with pytest.raises(UsageError, match=r"cannot build the block(.|\n)*form='merged'"):
+    with pytest.raises(ProofError, match=r"cannot build the block(.|\n)*format='merged'"):
         check_format("peft", run.plan)
     assert "loading this folder with it is an error" in loading_code(run.plan, NAMES, "x", "y")
 

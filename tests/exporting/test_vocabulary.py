@@ -153,7 +153,7 @@ def test_other_tools_load_it(run: Run, tmp_path: Path) -> None:
 
 def test_what_cannot_be_cut(run: Run, tmp_path: Path) -> None:
     """An adapter has no vocabulary; tokens without scores; rows that are not at hand."""
-    with pytest.raises(UsageError, match="form='peft' vocabulary='used'"):
+    with pytest.raises(UsageError, match="format='peft' vocabulary='used'"):
         exported(run, "peft", tmp_path / "out", "used")
     rows = Path(run.data.source)
     moved = rows.rename(rows.with_suffix(".gone"))

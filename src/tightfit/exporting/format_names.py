@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
-from tightfit.errors import UsageError
+from tightfit.errors import ProofError, UsageError
 from tightfit.extras import ensure
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def check_format(name: str, plan: Plan | None = None, pieces: Pieces = "all") ->
 
     Raises:
         MissingExtraError: it needs packages that are not installed.
-        UsageError: there is no such format, or none for what trained or is to be kept.
+        ProofError: the format cannot hold what trained.
+        UsageError: there is no such format, or none for what is to be kept.
     """
     found = next((known for known in FORMATS if known == name), None)
     if found is None:
@@ -49,7 +50,7 @@ def check_format(name: str, plan: Plan | None = None, pieces: Pieces = "all") ->
         )
     if found == "peft" and plan is not None and not plan.peft_loads:
         bare = plan.record.form != "peft"
-        raise UsageError(
+        raise ProofError(
             "PEFT has no form for a run without adapters"
             if bare
             else "PEFT cannot build the block of this encoder that computes the mean of all tokens",

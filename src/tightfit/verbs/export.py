@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def export(
     run: str | PathLike[str],
-    form: str,
+    format: str,
     out: str | Path,
     *,
     data: Any = None,
@@ -42,7 +42,7 @@ def export(
 
     Args:
         run: a run folder, or a run in one.
-        form: ``peft``, ``merged``, ``onnx`` or ``onnx-int8``.
+        format: ``peft``, ``merged``, ``onnx`` or ``onnx-int8``.
         out: the folder to write; it appears when it is complete.
         data: rows on which run and export are compared, besides random batches; labelled ones for
             ``onnx-int8``, which may lose 0.3 points of accuracy on them. Without any, the run's own
@@ -59,16 +59,17 @@ def export(
         progress: how to speak to people; None speaks on stderr.
 
     Raises:
-        ProofError: the export does not answer as the run does; nothing is kept.
+        ProofError: the export does not answer as the run does, or its format cannot hold what
+            trained; nothing is kept.
         TightfitError: its other subclasses tell what else is wrong.
     """
     progress, out = progress or RichProgress(), Path(out)
-    known = check_format(form, pieces=vocabulary)
+    known = check_format(format, pieces=vocabulary)
     check_replaceable(out, overwrite=overwrite, marker=FACTS_FILE)
     refuse_inside_run(out)
     check_not_input(out, data)
     loaded = Run.open(run, max_length=max_length)
-    check_format(form, loaded.plan)
+    check_format(format, loaded.plan)
     columns = loaded.columns(text_column, label_column, settings=settings)
     if data is not None:
         check_source(data, columns, labelled=known == "onnx-int8", progress=progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def test_the_audit_tells_alive_from_dead(run: TrainResult, tmp_path: Path) -> No
     found = audit(run.run)
     assert found.verdict == "alive: all 12 factors changed their layer"
     assert found.trainable == run.total
+    assert replace(audit(RunFolder(run.run).adapter), labels=found.labels) == found
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("ia3_l"))
     save_file({**saved, name: torch.ones_like(saved[name])}, tmp_path / "adapter_model.safetensors")

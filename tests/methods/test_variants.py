@@ -310,6 +310,7 @@ def test_the_audit_of_vera(trained: Callable[[str], TrainResult], tmp_path: Path
     assert found.verdict == "alive: all 12 adapters changed their layer"
     assert found.trainable == run.total
     assert {state.rank for state in found.adapters} == {8}
+    assert replace(audit(RunFolder(run.run).adapter), labels=found.labels) == found
     saved = load_file(RunFolder(run.run).adapter / "adapter_model.safetensors")
     name = next(name for name in saved if name.endswith("vera_lambda_b"))
     save_file({**saved, name: saved[name] * 0}, tmp_path / "adapter_model.safetensors")

@@ -245,6 +245,11 @@ def head_alone(folder: Path) -> None:
 
 def other_method(folder: Path) -> None:
     """An adapter of another kind."""
+    save(folder, pair(QUERY), peft_type="LOHA")
+
+
+def other_tensors(folder: Path) -> None:
+    """Matrices under the name of vectors."""
     save(folder, pair(QUERY), peft_type="IA3")
 
 
@@ -276,8 +281,9 @@ def no_weights(folder: Path) -> None:
         (lfs_pointer, "a Git LFS pointer, not the file itself\n.*git lfs pull"),
         (without_b, f"only one half.*\n.*{QUERY} has no lora_B"),
         (head_alone, "holds no LoRA tensors.*\n.*2 other tensors"),
-        (other_method, "not a LoRA adapter.*\n.*peft_type 'IA3'"),
-        (no_object, "not a LoRA adapter.*\n.*peft_type None"),
+        (other_method, "of this kind are not read.*\n.*'LOHA'(.|\n)*'LORA', 'VERA', 'IA3'\n"),
+        (other_tensors, "holds no IA3 tensors"),
+        (no_object, "of this kind are not read.*\n.*peft_type None"),
         (no_json, "is damaged"),
         (no_config, "neither a run nor an adapter"),
         (no_weights, "weights are missing"),

@@ -27,7 +27,9 @@ tightfit audit ./someone-elses-lora --json"""
 def audit(
     path: Annotated[
         Path,
-        typer.Argument(metavar="PATH", help="A finished run, or a PEFT LoRA adapter folder."),
+        typer.Argument(
+            metavar="PATH", help="A finished run, or a PEFT adapter folder (LoRA, VeRA, IA3)."
+        ),
     ],
     *,
     as_json: options.AsJson = False,

@@ -18,7 +18,7 @@ import numpy as np
 from tightfit.budget.parameter_plan import Plan
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, HEAD_FILE
 from tightfit.errors import ArtefactError
-from tightfit.methods import Method
+from tightfit.methods import METHODS, Method
 from tightfit.model.adapter_folder import (
     Factor,
     label_names,
@@ -32,6 +32,9 @@ from tightfit.model.adapter_folder import (
 
 HEADS = ("classifier", "score")
 """Modules that PEFT saves whole for any classification task, besides ``modules_to_save``."""
+
+VECTORS = {each.peft_type: each for each in METHODS.values() if each.peft_type and each.vectors}
+"""Methods of vectors, by what PEFT calls them."""
 
 STARTS_AT_ZERO = (True, None, "gaussian", "eva", "mica")
 """Values of ``init_lora_weights`` with which B A is zero before training."""
@@ -81,16 +84,19 @@ class Audit:
 
 
 def audit_folder(path: str | Path) -> Audit:
-    """Look into a PEFT LoRA adapter folder from anywhere.
+    """Look into a PEFT adapter folder from anywhere: LoRA's matrices, or vectors.
 
     Nothing is unpickled, and no base model is needed. For that reason DoRA is judged by B A as
     well: its magnitude starts at the norm of the frozen weight, which is not in the file.
 
     Raises:
-        ArtefactError: there is no LoRA adapter here, or it is incomplete or damaged.
+        ArtefactError: there is no such adapter here, or it is incomplete or damaged.
     """
     path = Path(path)
     if (path / ADAPTER_CONFIG).is_file():
+        kind = read_adapter_config(path, *VECTORS)["peft_type"]
+        if kind in VECTORS:
+            return _audit_vectors(path, label_names(path), VECTORS[kind])
         return _audit_adapter(path, label_names(path))
     if (path / HEAD_FILE).is_file():
         return _audit_head(path, None)
@@ -171,13 +177,23 @@ def _audit_vectors(folder: Path, labels: tuple[str, ...] | None, method: Method)
             a, b = (norm if math.isfinite(norm) else None for norm in norms)
             rank = len(last) if method.kinds else 1
             states.append(AdapterState(layer, rank, a, b, dead=not works))
+    if not states:
+        raise _no_adapters(folder, method.peft_type, len(tensors))
     count, dead = len(states), sum(state.dead for state in states)
     unit = "adapters" if method.kinds else method.words
     verdict = f"alive: all {count} {unit} changed their layer"
     if dead:
         verdict = f"dead: {dead} of {count} {unit} {method.dead}, or not finite"
     numbers = sum(tensor.size for tensor in tensors.values())
-    return Audit(numbers, tuple(states), True, labels, verdict)
+    return Audit(numbers, tuple(states), _holds_head(tensors, ()), labels, verdict)
+
+
+def _no_adapters(folder: Path, kind: str, others: int) -> ArtefactError:
+    return ArtefactError(
+        f"the adapter file holds no {kind} tensors, although its settings announce some",
+        seen=f"{folder / ADAPTER_FILE}: {others} other tensors",
+        next_step="save the adapter anew with PeftModel.save_pretrained",
+    )
 
 
 def _audit_adapter(folder: Path, labels: tuple[str, ...] | None) -> Audit:
@@ -187,11 +203,7 @@ def _audit_adapter(folder: Path, labels: tuple[str, ...] | None) -> Audit:
     for factor in contents.factors:
         layers[factor.layer].append(factor)
     if not layers:
-        raise ArtefactError(
-            "the adapter file holds no LoRA tensors, although its settings announce some",
-            seen=f"{folder / ADAPTER_FILE}: {len(contents.others)} other tensors",
-            next_step="save the adapter anew with PeftModel.save_pretrained",
-        )
+        raise _no_adapters(folder, "LoRA", len(contents.others))
     adapters = tuple(_state(layer, factors) for layer, factors in layers.items())
     head_saved = _holds_head(contents.others, config.get("modules_to_save") or ())
     verdict = _verdict(adapters, config, head_saved=head_saved)

@@ -169,20 +169,24 @@ def _constant_layers(file: _File, names: Mapping[str, str]) -> Iterator[str]:
                 yield layer
 
 
-def read_adapter_config(folder: Path) -> Mapping[str, Any]:
+def read_adapter_config(folder: Path, *more: str) -> Mapping[str, Any]:
     """The parsed ``adapter_config.json``.
 
+    Args:
+        folder: where it is.
+        more: kinds of adapters that will do besides LoRA, as PEFT calls them.
+
     Raises:
-        ArtefactError: it is missing, damaged, or of another method than LoRA.
+        ArtefactError: it is missing, damaged, or of another method.
     """
     config = storage.read_json(folder / ADAPTER_CONFIG)
     kind = config.get("peft_type") if isinstance(config, dict) else None
-    if kind != "LORA":
+    if kind not in ("LORA", *more):
         raise ArtefactError(
-            "this is not a LoRA adapter",
+            "adapters of this kind are not read" if more else "this is not a LoRA adapter",
             seen=f"peft_type {kind!r} in {folder / ADAPTER_CONFIG}",
-            allowed="peft_type 'LORA'",
-            next_step="give the folder of a LoRA adapter",
+            allowed=f"peft_type {', '.join(map(repr, ('LORA', *more)))}",
+            next_step="give the folder of such an adapter",
         )
     assert isinstance(config, dict)
     return config

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def audit(path: str | PathLike[str]) -> Audit:
-    """Look into a run, or into a PEFT LoRA adapter folder from anywhere.
+    """Look into a run, or into a PEFT adapter folder from anywhere: LoRA, VeRA or IA3.
 
     Raises:
-        ArtefactError: there is no run and no LoRA adapter here, or it is incomplete or damaged.
+        ArtefactError: there is no run and no such adapter here, or it is incomplete or damaged.
     """
     folder = storage.RunFolder(Path(path))
     if not folder.root.is_dir():

@@ -314,7 +314,12 @@ def _with_fewer(setup: Setup) -> Setup:
     if probe is not None:
         setup = replace(setup, probe_rows=probe.value)
     if eval_rows is not None:
-        subset = setup.eval_subset.sample(eval_rows.value, setup.config.seed)
+        scored = setup.scored_rows()
+        # Rows that are scored in the end: on others the start could seem better than it was.
+        among = setup.eval_subset
+        if eval_rows.value <= len(scored) < len(setup.validation.targets):
+            among = setup.validation.select(scored)
+        subset = among.sample(eval_rows.value, setup.config.seed)
         setup = replace(setup, eval_subset=subset)
     return setup
 

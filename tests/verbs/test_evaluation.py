@@ -80,6 +80,19 @@ def test_the_temperature_is_shown_before_and_after(
     assert calibration.log_loss_before == pytest.approx(log_loss(truth, bare_NK), rel=1e-6)
 
 
+def test_rows_that_a_run_knows_are_told(
+    seeds: tuple[Path, ...], rows_file: Path, unseen: Path
+) -> None:
+    """Of each run by itself, and of none where no row trained: their scores say little."""
+    notes = Notes()
+    evaluate(seeds[0], rows_file, against=seeds[1], progress=notes)
+    found = [re.match(r"(\d+) of (\d+) rows .* that (.*) was trained on", w) for w in notes.warned]
+    told = [one.groups() for one in found if one]
+    assert told == [("60", "120", str(run)) for run in seeds[:2]]
+    evaluate(seeds[0], unseen, progress=(quiet := Notes()))
+    assert not any("trained on" in words for words in quiet.warned)
+
+
 def test_seeds_are_combined(seeds: tuple[Path, ...], unseen: Path) -> None:
     """Mean and Student's interval of what each run scores by itself on the same rows."""
     alone = [evaluate(run, unseen, progress=Progress()).scores for run in seeds]

@@ -19,6 +19,7 @@ from tightfit.data.labels import UnknownLabels
 from tightfit.data.many_files import Sources
 from tightfit.data.sources import Columns, as_named, open_rows, read_table
 from tightfit.data.table import Table
+from tightfit.data.text_digests import read_text_digests, text_digests
 from tightfit.display import Shown, score_words
 from tightfit.errors import DataError, UsageError
 from tightfit.metrics.calibration import Scale
@@ -155,6 +156,8 @@ def evaluated(
         refuse_unlike(other, run, fewer=other is against)
     table = read_table(data, columns, labelled=True)
     targets = _targets(run, table, data, columns)
+    for each in filter(None, (run, against, *also)):
+        _tell_trained(each, table, progress)
     logits_NK = run.predictor.logits(table.texts, progress)
     scores, calibration = _score(run, logits_NK, targets)
     thresholds, confusion = _thresholds(run, logits_NK, targets, goals)
@@ -178,6 +181,19 @@ def evaluated(
     _keep(run.folder, evaluation, table.source, table.fingerprint())
     _keep_thresholds(run, thresholds, table.source, progress)
     return evaluation
+
+
+def _tell_trained(run: Run, table: Table, progress: Progress) -> None:
+    """That a run knows some of the rows, so that it looks better than it is."""
+    learned = read_text_digests(run.folder.trained)
+    if learned is None:
+        return
+    known = int(np.isin(text_digests(table.texts), learned).sum())
+    if known:
+        progress.warn(
+            f"{known:,} of {len(table):,} rows are among those that {run.path} was trained on: its "
+            "scores on new rows are lower"
+        )
 
 
 def _targets(run: Run, table: Table, data: Any, columns: Columns) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -313,9 +313,8 @@ class Run(Shown):
         from tightfit.model.side_head import read_side
 
         length = self.decisions.max_length.value
-        return read_side(
-            self.artefact, self.plan, self.base, lambda texts: self.model.tokens(texts, length)
-        )
+        tokens = partial(self.model.tokens, max_length=length)
+        return read_side(self.artefact, self.plan, self.base, tokens)
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +57,24 @@ def test_mlflow_is_an_extra(
     monkeypatch.setattr("tightfit.extras.available", lambda package: package != "mlflow")
     with pytest.raises(MissingExtraError, match=r"tightfit\[mlflow\]"):
         fitted.save_mlflow(tmp_path / "model", EXAMPLE)
+
+
+FORKED = """
+import os, sys
+from tightfit.estimator.keeping import TemporaryFolder
+made = TemporaryFolder()
+worker = os.fork()
+if not worker:
+    sys.exit()  # as workers of servers end, with all that is due at the end of a program
+os.waitpid(worker, 0)
+print(made.path.is_dir(), made.path)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_worker_leaves_the_run_of_an_estimator() -> None:
+    """It goes with the process that made it."""
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, check=True)
+    there, path = done.stdout.decode().split()
+    assert there == "True"
+    assert not Path(path).exists()

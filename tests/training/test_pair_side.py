@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -169,6 +170,13 @@ def test_a_run_adds_it_to_what_the_classifier_gives(run: Run) -> None:
     wanted = run.side.kept * bare + run.side.logits(given)
     np.testing.assert_allclose(run.predictor.logits(given), wanted, atol=1e-5)
     assert run.side.kept == kept_beside(run.task, factor.value)
+
+
+def test_a_run_goes_to_another_process_with_it(run: Run) -> None:
+    """As ``multiprocessing`` hands it over."""
+    pairs = pairs_of(rows(4, seed=3))
+    again = pickle.loads(pickle.dumps(run))
+    assert np.array_equal(again.predictor.logits(pairs), run.predictor.logits(pairs))
 
 
 def test_it_makes_the_answers_better(run: Run) -> None:

@@ -74,10 +74,13 @@ class FrozenClassifier:
     tokenizer: TextTokenizer
     padded_tokens: int | None = None
     """Of one pass in torch at most; None takes what suits the device."""
+    bare: bool = False
+    """Whether it is the encoder alone, whose "logits" are means of states."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without what was made of it: another process may have no GPU."""
-        return type(self), (self.encoder, self.adapter, self.tokenizer, self.padded_tokens)
+        given = (self.encoder, self.adapter, self.tokenizer, self.padded_tokens, self.bare)
+        return type(self), given
 
     @property
     def longest(self) -> int | None:
@@ -88,6 +91,8 @@ class FrozenClassifier:
     @cached_property
     def network(self) -> Network:
         """Its weights in their order."""
+        if self.bare:
+            return replace(bare_network(self.encoder), head=())
         return put_together(self.encoder, self.adapter)
 
     @cached_property
@@ -159,8 +164,9 @@ def open_encoder(folder: Path) -> FrozenClassifier:
     """
     encoder = FrozenEncoder.of(folder)
     tokenizer = TextTokenizer.shared(folder)
-    bare = FrozenClassifier(encoder, AdapterWeights(), tokenizer)
-    vars(bare)["network"] = replace(bare_network(encoder), head=())
+    bare = FrozenClassifier(encoder, AdapterWeights(), tokenizer, bare=True)
+    # What cannot be computed shows here, and not at the first answer.
+    _ = bare.network
     return bare
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import shutil
 import weakref
@@ -106,11 +107,14 @@ def _load_pyfunc(path: str) -> _MlflowModel:
 
 
 class TemporaryFolder:
-    """A folder that is gone with the last who refers to it, and at the latest with the program."""
+    """A folder that is gone with the last who refers to it, and at the latest with the program.
+
+    A process that was forked from the program, such as a worker of a server, leaves it alone.
+    """
 
     def __init__(self) -> None:
         self.path = Path(mkdtemp(prefix="tightfit-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        weakref.finalize(self, _remove_own, self.path, os.getpid())
 
     def packed(self) -> bytes:
         """The files in it, as one archive."""
@@ -128,3 +132,9 @@ class TemporaryFolder:
         with zipfile.ZipFile(io.BytesIO(archive)) as files:
             files.extractall(folder.path)
         return folder
+
+
+def _remove_own(folder: Path, maker: int) -> None:
+    """Remove a folder, in the process that made it."""
+    if os.getpid() == maker:
+        shutil.rmtree(folder, ignore_errors=True)

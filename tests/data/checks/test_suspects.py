@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -93,3 +95,17 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "available", lambda name: name != "cleanlab")
     with pytest.raises(MissingExtraError, match=r"label errors .*\n.*\n.*tightfit\[checks\]"):
         find_suspects(["a"], [0], NAMES)
+
+
+ALL_SILENT = """
+import warnings
+from tightfit.data.checks.suspects import find_suspects
+find_suspects(["a"], [0], ["x"])
+print(("ignore", None, Warning, None, 0) in warnings.filters)
+"""
+
+
+def test_the_program_still_hears_warnings() -> None:
+    """``cleanlab`` silences all of them as it is imported, which happens once in a process."""
+    done = subprocess.run([sys.executable, "-c", ALL_SILENT], capture_output=True, check=True)
+    assert done.stdout.decode().strip() == "False"

@@ -7,6 +7,7 @@ out-of-fold probabilities of TF-IDF and logistic regression. Shapes: B rows, K c
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,7 +51,8 @@ def find_suspects(
     Raises:
         MissingExtraError: ``cleanlab`` is not installed.
     """
-    cleanlab = require("cleanlab.filter", "the search for label errors")
+    with warnings.catch_warnings():  # importing it silences every warning of the program
+        cleanlab = require("cleanlab.filter", "the search for label errors")
     rows_B = judgeable_rows(texts, label_ids)
     if not rows_B.size:
         return []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,6 +44,29 @@ def test_results_come_in_order_from_threads_with_a_share_each() -> None:
     found = list(side_by_side(compute, range(20)))
     assert found == [(item, False, 1) for item in range(20)]
     assert torch.get_num_threads() == 2
+
+
+FORKED = """
+import os, signal, torch
+from tightfit.encoder.threads import side_by_side
+def products():
+    large = torch.ones(512, 512)
+    return [float((large @ large).sum()), *side_by_side(float, [1, 2])]
+torch.set_num_threads(2)
+expected = products()
+worker = os.fork()
+if not worker:
+    signal.alarm(20)
+    os._exit(products() != expected)
+print(os.waitpid(worker, 0)[1], torch.get_num_threads())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_does_not_wait_for_threads_that_it_has_not() -> None:
+    """As workers of a server that was asked before it forked them, or of ``multiprocessing``."""
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, check=True)
+    assert done.stdout.split() == [b"0", b"2"]
 
 
 def test_one_item_gets_all_threads() -> None:

@@ -6,6 +6,7 @@ threads with a batch each wait once. benchmarks/step.py measures the difference.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -58,3 +59,14 @@ def side_by_side(compute: Callable[[Item], Result], items: Sequence[Item]) -> Ge
 def _pool(workers: int) -> ThreadPoolExecutor:
     """Kept, since what torch's libraries remember of a thread would be lost with it."""
     return ThreadPoolExecutor(workers, thread_name_prefix="tightfit-batch")
+
+
+def _begin_alone() -> None:
+    """A forked process has none of the threads that torch and we remember, and would wait for them
+    for ever; torch computes with one from here on."""
+    _pool.cache_clear()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_alone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from functools import partial
 from pathlib import Path
@@ -193,6 +194,16 @@ def test_the_file_reaches_the_disk_before_its_name_does(
     monkeypatch.setattr(os, "replace", partial(spy, "replace", os.replace))
     storage.write_text(tmp_path / "x", "new")
     assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_threads_write_one_file_at_once(tmp_path: Path) -> None:
+    """Each writes it whole: one evaluation in two threads of a service, or of two containers."""
+    path = tmp_path / "value.json"
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(100):
+            list(threads.map(partial(storage.write_json, path), range(8)))
+    assert storage.read_json(path) in range(8)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_write_says_what_is_in_the_way(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         MachineError: the disk is full, the folder may not be written, and the like.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    # Threads and containers have process numbers in common.
+    mine = secrets.token_hex(4)
+    temporary = path.with_name(f".{path.name}.{mine}{TEMPORARY_SUFFIX}")
     with machine_errors(path, "write"):
         try:
             with temporary.open("wb") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -197,6 +198,19 @@ def test_the_tokenizer_cuts_and_pads_by_itself(bert_run: Run, tmp_path: Path) ->
     rows = Tokenizer.from_file(str(tmp_path / "t.json")).encode_batch(["goal", "goal " * 9])
     assert [row.ids for row in rows] == [[2, 4, 3, 0, 0, 0], [2, 4, 4, 4, 4, 3]]
     assert rows[0].attention_mask == [1, 1, 1, 0, 0, 0]
+
+
+def test_threads_export_at_once(bert_run: Run, tmp_path: Path) -> None:
+    """Torch refuses to trace a second graph meanwhile."""
+    model = merged_model(bert_run.classifier)
+
+    def graph(number: int) -> bytes:
+        path = tmp_path / f"{number}.onnx"
+        onnx_graph.write_graph(model, path, pad_id=1)
+        return path.read_bytes()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(graph, range(4)))) == 1
 
 
 def test_a_damaged_graph_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ OPSET = 17
 """The oldest that holds every operator of the encoders, for the sake of old runtimes."""
 
 INT8_MOST = 127
+
+_tracing = Lock()
+"""Torch traces one graph at a time in a process."""
 
 PRODUCTS = ["MatMul", "Gemm"]
 """Operators that multiply matrices."""
@@ -160,7 +164,7 @@ def trace(
         axes: names of those of the inputs; what is called alike is of one size to ONNX Runtime.
     """
     sizes = {name: dict(enumerate(axes)) for name in inputs}
-    with warnings.catch_warnings():
+    with _tracing, warnings.catch_warnings():
         # The tracer warns of what it may have frozen; the comparison with the run finds what it
         # has. The newer exporter, which its deprecation names, was slower here in every respect.
         warnings.simplefilter("ignore")

@@ -30,6 +30,7 @@ FLOORS = {
     "extras": 1,
     "progress": 1,
     "random_states": 1,
+    "torch_modes": 1,
     "families": 1,
     "methods": 1,
     "arrow": 2,

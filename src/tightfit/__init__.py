@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tightfit.extras import ensure_train, let_threads_sleep
 from tightfit.random_states import keep_random_states, take_turn
+from tightfit.torch_modes import usual_modes
 
 if TYPE_CHECKING:
     from tightfit.diagnosis import examine as doctor
@@ -139,7 +140,7 @@ def __getattr__(name: str) -> Any:
     module, _, attribute = _HOMES[name].partition(":")
     found = getattr(import_module(f"{__name__}.{module}"), attribute)
     if isinstance(found, FunctionType):
-        found = (take_turn() if name in _SEEDING else keep_random_states())(found)
+        found = (take_turn() if name in _SEEDING else keep_random_states())(usual_modes()(found))
         # Worker processes get a function by the name under which they can look it up.
         found.__module__, found.__qualname__ = __name__, name
     globals()[name] = found

@@ -17,6 +17,7 @@ from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.errors import SettingsError, UsageError
 from tightfit.progress import Progress
 from tightfit.tasks import Predictions, Task
+from tightfit.torch_modes import usual_modes
 
 if TYPE_CHECKING:
     from tightfit.config import KeptText
@@ -54,14 +55,17 @@ class Predictor:
     side: SideHead | None = None
     """What reads the texts beside the model."""
 
+    @usual_modes()
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
         return self._logits(self.tokens(texts, progress), progress)
 
+    @usual_modes()
     def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
         """Probabilities and labels of the texts, in their order."""
         return self.predict_tokens(self.tokens(texts, progress), progress)
 
+    @usual_modes()
     def embeddings(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """``embeddings_NF`` of the texts, in their order: what the output layer reads.
 
@@ -92,6 +96,7 @@ class Predictor:
     def _read(self, texts: Sequence[str]) -> Tokens:
         return self.model.tokens(texts, self.max_length, long_text=self.long_text)
 
+    @usual_modes()
     def predict_tokens(self, tokens: Tokens, progress: Progress | None = None) -> Predictions:
         """Probabilities and labels of texts that :meth:`tokens` has read."""
         logits_NK = self._logits(tokens, progress)

@@ -32,6 +32,7 @@ from tightfit.estimator.keeping import TemporaryFolder, read_pickle, write_mlflo
 from tightfit.progress import Patient, Progress, RichProgress
 from tightfit.random_states import take_turn
 from tightfit.run import Run
+from tightfit.torch_modes import usual_modes
 from tightfit.verbs.train import train
 
 MOST_SEED = 2**32
@@ -175,6 +176,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return self.run_.predictor.width
 
     @take_turn()
+    @usual_modes()
     def _train(self, table: Table, X: Any) -> None:
         """Train on these rows, in a temporary folder that goes with the estimator.
 

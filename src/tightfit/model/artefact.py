@@ -33,6 +33,7 @@ from tightfit.model.locate import Source
 from tightfit.model.side_head import SIDE_FILE
 from tightfit.storage.files import machine_errors, read_json, write_json
 from tightfit.tasks import Task
+from tightfit.torch_modes import usual_modes
 
 
 def save_artefact(classifier: Classifier, folder: Path) -> int:
@@ -122,6 +123,7 @@ def count_saved(plan: Plan, folder: Path) -> int:
     return check_count(plan, counted, f"the saved {folder.name}/")
 
 
+@usual_modes()
 def load_artefact(
     folder: Path,
     source: Source,

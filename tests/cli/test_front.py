@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -232,3 +233,12 @@ def test_no_garbage_is_looked_for_among_what_was_loaded(
         main()
     assert gc.isenabled()
     assert at_freeze == searched
+
+
+def test_help_where_only_ascii_can_be_shown() -> None:
+    """What is not is spelt out."""
+    command = [sys.executable, "-m", "tightfit", "train", "--help"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, env=ascii_only, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"\\u2026" in done.stdout

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from functools import partial
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -117,6 +119,9 @@ def main() -> None:
     # What is loaded is no garbage: to search it as it comes and at the end takes a fifth of the
     # time of a first answer. After a fault the last search puts away what was left open.
     gc.disable()
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What a terminal cannot show (PYTHONIOENCODING=ascii) is spelt out, as it is on stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="tightfit")
     except SystemExit as end:

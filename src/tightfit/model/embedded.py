@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from tightfit import storage
 from tightfit.digests import remembered_sha256
-from tightfit.errors import ArtefactError, ModelError
+from tightfit.errors import ArtefactError, MachineError, ModelError
 from tightfit.extras import ensure, lazy
-from tightfit.storage.files import machine_errors, read_digested
+from tightfit.storage.files import read_digested
 from tightfit.storage.whole import whole_folder
 
 if TYPE_CHECKING:
@@ -68,8 +68,13 @@ class Embedded:
             return file.parent
         cache = platformdirs.user_cache_path("tightfit", appauthor=False)
         kept = cache / "models" / f"{self.name}-{self.sha256[:12]}"
-        with machine_errors(kept.parent, "make"):
-            kept.parent.mkdir(parents=True, exist_ok=True)
+        if _whole(kept):  # perhaps where nothing may be written, as in an image of a container
+            return kept
+        try:
+            storage.make_folder(kept.parent)
+        except MachineError as error:
+            error.next_step = "set XDG_CACHE_HOME to a folder that you may write, for what is kept"
+            raise
         with filelock.FileLock(kept.with_name(f"{kept.name}.lock")):
             if not _whole(kept):
                 self._check_file(file)

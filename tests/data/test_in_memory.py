@@ -87,3 +87,13 @@ def test_other_objects_are_refused(data: Any, words: str) -> None:
     """With what would be taken."""
     with pytest.raises(DataError, match=words):
         read_table(data, Columns(), labelled=True)
+
+
+def test_series_whose_index_is_in_another_order_are_refused() -> None:
+    """By place their rows would not belong together; another index says nothing of that."""
+    texts, labels = pd.Series(TEXTS), pd.Series(LABELS)
+    for data in ((texts, labels[::-1]), {"label": labels[::-1], "text": texts}):
+        with pytest.raises(DataError, match="have the same index in another order"):
+            read_table(data, Columns(), labelled=True)
+    moved = read_table((texts, labels[::-1].set_axis([7, 8, 9])), Columns(), labelled=True)
+    assert (moved.texts, moved.labels) == (TEXTS, LABELS[::-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set, Sized
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tightfit.arrow import pa
@@ -62,7 +63,7 @@ def open_memory(data: Any) -> Rows:
     if isinstance(data, tuple):
         if len(data) != 2 or any(map(_is_single, data)):
             raise _unknown(data, "a tuple that is not (texts, labels)")
-        return columns_rows(dict(zip((TEXT, LABEL), map(_cells, data), strict=True)), source)
+        return _by_name(dict(zip((TEXT, LABEL), data, strict=True)), source)
     if isinstance(data, list):
         return records_rows(data, source) if _are_mappings(data) else _texts(data, source)
     if _is_column(data):
@@ -97,6 +98,20 @@ def _columns(data: Mapping[Any, Any], source: str) -> Rows:
     single = [name for name, value in data.items() if _is_single(value)]
     if single:
         raise _unknown(data, f"a dict whose {single[0]!r} is no list of cells")
+    return _by_name(data, source)
+
+
+def _by_name(data: Mapping[Any, Any], source: str) -> Rows:
+    series = [(name, value) for name, value in data.items() if hasattr(value, "iloc")]
+    for (first, one), (name, other) in pairwise(series):
+        here, there = one.index, other.index
+        # pandas would put their rows together by the index, we do by their places.
+        if not here.equals(there) and here.sort_values().equals(there.sort_values()):
+            raise DataError(
+                f"{first!r} and {name!r} have the same index in another order",
+                next_step="bring one into the order of the other, as with "
+                "labels.loc[texts.index]; or give both .tolist() if places count",
+            )
     return columns_rows({str(name): _cells(value) for name, value in data.items()}, source)
 
 

@@ -35,6 +35,7 @@ from tightfit.batch_predict.writers import WRITERS
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, MachineError, UsageError
 from tightfit.progress import Progress, RichProgress
+from tightfit.storage import lock_output
 
 STRANGE = (
     'a, "quoted" one',
@@ -289,8 +290,17 @@ def test_an_output_below_a_file_is_a_fault_of_the_machine(
 ) -> None:
     """There cannot be such a folder."""
     (tmp_path / "file").touch()
-    with pytest.raises(MachineError, match="could not be written"):
+    with pytest.raises(MachineError, match="something is there already"):
         predict_chunks(predictor, [TEXTS], tmp_path / "file" / "out.csv")
+
+
+def test_two_predictions_do_not_share_an_output(predictor: Predictor, tmp_path: Path) -> None:
+    """Chunks of both, perhaps of two runs, would be mixed."""
+    refused = pytest.raises(MachineError, match="another process is writing")
+    with lock_output(tmp_path / "out.csv"), refused:
+        predict_chunks(predictor, [TEXTS], tmp_path / "out.csv")
+    predict_chunks(predictor, [TEXTS], tmp_path / "out.csv")
+    assert left_in(tmp_path) == ["out.csv"]
 
 
 @pytest.mark.parametrize("name", ["out.txt", "out", "out.xlsx", "out.csv.gz"])

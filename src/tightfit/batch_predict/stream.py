@@ -25,6 +25,7 @@ from tightfit.engines.predictor import Predictor
 from tightfit.errors import MachineError, UsageError
 from tightfit.extras import SPREADSHEETS, ensure
 from tightfit.progress import Bar, Progress, Within
+from tightfit.storage import lock_output
 from tightfit.storage.whole import PARTIAL_SUFFIX
 from tightfit.tasks import LabelFormat, Predictions, Task, need_one_class
 
@@ -143,6 +144,7 @@ def predict_stream(
     check_out(out, escape_formulas=form.escape_formulas)
     checkpoint = PredictionCheckpoint(_partial(out) / "done", predictor.task, job)
     with (
+        lock_output(out),
         _whole_file(out, form, predictor.task) as writer,
         progress.track("predicting", total) as bar,
         closing(_predicted(predictor, chunks, shard, checkpoint, bar=bar)) as parts,

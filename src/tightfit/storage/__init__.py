@@ -24,7 +24,7 @@ from tightfit.storage.folder import (
     kept_beside,
     next_path,
 )
-from tightfit.storage.lock import lock_run
+from tightfit.storage.lock import lock_output
 from tightfit.storage.seal import (
     FORMAT,
     Manifest,

@@ -1,4 +1,4 @@
-"""The lock of a run: two processes never write into one run folder."""
+"""The lock of an output: two processes never write into one run folder, or one file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ else:
 
 
 @contextmanager
-def lock_run(path: Path) -> Iterator[None]:
-    """Hold a run folder, which need not exist yet, for this process alone.
+def lock_output(path: Path) -> Iterator[None]:
+    """Hold a run folder or a file, which need not exist yet, for this process alone.
 
     The operating system holds the lock (``flock``; on Windows a locked byte range; where a disk
     has neither, a marker file), and lets it go when the process ends, however it ends. The lock
-    lies beside the folder: it outlives an ``--overwrite`` and is no part of what is sealed.
+    lies beside the output: it outlives an ``--overwrite`` and is no part of what is sealed.
 
     Raises:
         MachineError: another process holds it, or the disk does not let it be made.
@@ -47,7 +47,7 @@ def lock_run(path: Path) -> Iterator[None]:
             with NamedTemporaryFile(dir=lock.parent):
                 pass
             raise MachineError(
-                f"another process is training into {path}",
+                f"another process is writing {path}",
                 seen=_tell(holder),
                 next_step="wait until it has ended, or choose another --out",
             ) from error

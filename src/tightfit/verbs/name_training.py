@@ -34,7 +34,7 @@ def train_on_names(
 ) -> TrainResult:
     """Do what was asked for; see :func:`tightfit.verbs.train.train`."""
     start, begun = RunStart(path, resume=resume, overwrite=overwrite), time.monotonic()
-    with storage.lock_run(path), start.keeping(progress):
+    with storage.lock_output(path), start.keeping(progress):
         if start.finished:  # by a process that held it until now
             return read_result(path)
         stored = start.stored()

@@ -66,7 +66,7 @@ def run_training(
         return peers.share(None)
     start, busy = RunStart(path, resume=resume, overwrite=overwrite), BusyMachine(progress)
     _announce(config, progress)
-    with storage.lock_run(path), start.keeping(progress):
+    with storage.lock_output(path), start.keeping(progress):
         if start.finished:  # by a process that held it until now
             return read_result(path)
         setup, folder = _begin(read, start, peers=peers, progress=progress)

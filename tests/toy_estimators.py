@@ -18,7 +18,7 @@ TWO = np.array(["yes" if row["label"] == "sport" else "no" for row in ROWS])
 RATINGS = np.where(TWO == "yes", 4.0, 1.5) + IDS / 8
 WEIGHTS = np.arange(COUNT) % 3 + 0.5
 SETTINGS = {
-    **{"train.max_steps": 2, "optim.batch": 8, "data.validation_rows": 9, "train.folds": 0},
+    **{"train.max_steps": 2, "optim.batch": 8, "data.validation_rows": 0.1, "train.folds": 0},
     **{"adapters.rank": 2, "adapters.targets": ["query"], "head.pooling": "first"},
     **{"head.side": "off"},
     **{"optim.objective": "cross-entropy", "train.precision": "fp32"},

@@ -19,7 +19,7 @@ from tests.toy_setups import (
 from tightfit import Run, TrainResult, audit, export, train
 from tightfit.budget.gates import check_count
 from tightfit.budget.parameter_plan import Plan
-from tightfit.errors import BudgetError, SettingsError, UsageError
+from tightfit.errors import BudgetError, ProofError, SettingsError
 from tightfit.model.artefact import load_artefact
 from tightfit.model.locate import locate
 from tightfit.progress import Progress
@@ -107,7 +107,7 @@ def test_the_report_and_the_card_name_them(run: TrainResult) -> None:
 
 def test_peft_has_no_form_for_it(run: TrainResult, tmp_path: Path) -> None:
     """It is refused at once."""
-    with pytest.raises(UsageError, match="without adapters"):
+    with pytest.raises(ProofError, match="without adapters"):
         export(run.run, "peft", out=tmp_path / "peft", progress=Progress())
 
 

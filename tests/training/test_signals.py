@@ -45,17 +45,6 @@ def test_the_second_signal_interrupts() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_signal_that_is_ignored_stays_so() -> None:
-    """Ctrl-C is meant for the program in the foreground, and not for a training behind it."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        with stop_on_signals() as request:
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert request.signal is None
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def test_a_handler_that_is_not_pythons_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a program that embeds Python: it could not be put back at the end of a training."""
     before = signal.getsignal(signal.SIGTERM)

@@ -52,10 +52,7 @@ def to_go_on(run: Path) -> str:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C or SIGTERM into a request; a second one acts as usual.
-
-    One that is ignored, as Ctrl-C is where a shell starts a training in the background, stays so.
-    """
+    """Turn the first Ctrl-C or SIGTERM into a request; a second one acts as usual."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         # Python delivers signals to the main thread only; elsewhere there is nothing to catch.
@@ -63,7 +60,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
         return
     found = {number: signal.getsignal(number) for number in CAUGHT}
     # None is a handler that is not Python's, which Python could not put back.
-    previous = {n: each for n, each in found.items() if each not in (signal.SIG_IGN, None)}
+    previous = {number: handler for number, handler in found.items() if handler is not None}
 
     def ask(number: int, frame: FrameType | None) -> None:
         request.signal = signal.Signals(number)

@@ -18,6 +18,7 @@ from tightfit.config import Decision
 from tightfit.errors import Interrupted
 from tightfit.model.adapters import adapter_pairs
 from tightfit.model.classifier import predict_logits
+from tightfit.training import blend
 from tightfit.training.blend import blended, choose_blend, smallest_as_good
 from tightfit.training.loop import Loop
 from tightfit.training.probe import start_at_probe
@@ -124,6 +125,29 @@ def test_the_history_has_the_loss_of_what_is_kept(bert: Path, tmp_path: Path) ->
     (best,) = (row for row in run.history if row["step"] == told.best_step)
     assert best["eval_loss"] == run.proofs["no_regression"]["loss"]
     assert best["eval_loss"] == pytest.approx(run.metrics.validation.log_loss, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("right", "kept"),
+    [
+        ({0.25: 0.95, 0.5: 0.9, 0.75: 0.85, 1.0: 0.85}, 0.5),
+        ({0.25: 0.85, 0.5: 0.85, 0.75: 0.85, 1.0: 0.85}, 1.0),
+    ],
+)
+def test_of_a_training_behind_its_start_the_most_is_kept_that_is_not(
+    right: dict[float, float], kept: float, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start has 90% right; where no share has as many, chance explains the whole."""
+    setup, before, fitted = trained(bert, "head.start=probe")
+    best = fitted.counters.best_step
+    said = {0: 0.9, best: right[1.0]}
+    history = [{**r, "eval_accuracy": said.get(r["step"], 0.1)} for r in fitted.history]
+    scored = iter([({"eval_accuracy": each}, np.ones(16)) for each in right.values()])
+    monkeypatch.setattr(blend, "_scored", lambda setup: next(scored))
+    decided, told = choose_blend(setup, before, replace(fitted, history=history), Notes())
+    assert decided.decisions.blend is not None
+    assert decided.decisions.blend.value == kept
+    assert [r["eval_accuracy"] for r in told.history if r["step"] == best] == [right[kept]]
 
 
 def test_a_share_that_is_worse_than_the_start_is_not_kept(bert: Path) -> None:

@@ -21,7 +21,7 @@ from tightfit.progress import Progress
 from tightfit.training.frozen_probe import Scores, gain_and_error
 from tightfit.training.loop import scored_row
 from tightfit.training.probe import start_at_probe
-from tightfit.training.setup import Fitted, HistoryRow, Setup, no_worse
+from tightfit.training.setup import Fitted, HistoryRow, Setup, merit, no_worse
 
 SCALES = (0.25, 0.5, 0.75, 1.0)
 """That are tried. Without any of it the start itself would be kept, for which there is a rule."""
@@ -37,35 +37,46 @@ def choose_blend(
 ) -> tuple[Setup, Fitted]:
     """What was trained at the scale that is asked for or chosen, on record in both.
 
+    Of few validation rows a training may be kept that has fewer of them right than its start: then
+    as much of it is, where nothing is asked for, as has no fewer right.
+
     Args:
         setup: its classifier holds the weights that are kept.
         before: what trains, as it was built.
         fitted: what the training left.
         progress: hears what is decided.
     """
-    asked = setup.config.train.blend
-    if asked == 1.0 or fitted.counters.best_step == 0:
+    asked, best = setup.config.train.blend, fitted.counters.best_step
+    first, whole = fitted.history[0], next(row for row in fitted.history if row["step"] == best)
+    as_good = setup.config.head.start != "probe" or merit(whole, setup) >= merit(first, setup)
+    if best == 0 or (asked == 1.0 and as_good):
         return setup, fitted
     if unfit := _why_not(setup):
-        progress.say(f"all that was learned is kept, whatever train.blend says: {unfit}")
+        if asked != 1.0:
+            progress.say(f"all that was learned is kept, whatever train.blend says: {unfit}")
         return setup, fitted
     end, start = setup.classifier.state(), _start(setup, before)
-    best = fitted.counters.best_step
-    whole = next(row for row in fitted.history if row["step"] == best)
     rows, scores = {1.0: whole}, {}
-    for scale in SCALES if asked is None else (asked, 1.0):
+    for scale in SCALES if asked in (None, 1.0) else (asked, 1.0):
         setup.classifier.load_state(blended(setup.classifier, start, end, scale))
         row, found = _scored(setup)
         # What is sealed is no worse than the start, as the whole is by now.
-        if scale == 1.0 or no_worse(row, fitted.history[0], setup):
+        if scale == 1.0 or no_worse(row, first, setup):
             rows.setdefault(scale, {**whole, **row})
             scores[scale] = found
     weights_N = setup.eval_subset.weights_N
-    chosen = min(scores) if asked is not None else smallest_as_good(scores, weights_N)
+    if asked is None:
+        decision = Decision(smallest_as_good(scores, weights_N), _why(scores, weights_N))
+    elif asked == 1.0:
+        good = [scale for scale, row in rows.items() if merit(row, setup) >= merit(first, setup)]
+        many = f"{len(scores[1.0]):,} validation rows"
+        why = f"the most that is no worse than the start on {many}"
+        none = f"no less of it is as good as the start on {many}"
+        decision = Decision(max(good), why) if good else Decision(1.0, none)
+    else:
+        decision = Decision(min(scores), _asked(setup, asked, min(scores)))
+    chosen = decision.value
     setup.classifier.load_state(blended(setup.classifier, start, end, chosen))
-    decision = Decision(
-        chosen, _why(scores, weights_N) if asked is None else _asked(setup, asked, chosen)
-    )
     progress.say(f"of what was learned {chosen:.0%} is kept: {decision.reason}")
     history = [rows[chosen] if row["step"] == best else row for row in fitted.history]
     return setup.with_decisions(blend=decision), replace(fitted, history=history)

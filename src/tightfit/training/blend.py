@@ -38,7 +38,7 @@ def choose_blend(
     """What was trained at the scale that is asked for or chosen, on record in both.
 
     Of few validation rows a training may be kept that has fewer of them right than its start: then
-    as much of it is, where nothing is asked for, as has no fewer right.
+    as much of it is, where nothing is asked for, as has no fewer right; or all, where none has.
 
     Args:
         setup: its classifier holds the weights that are kept.

@@ -36,7 +36,7 @@ from tightfit.progress import RichProgress
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.linear_probe import RidgeProblem, fit_probe
 from tightfit.training.frozen_probe import both_features, tokens_of
-from tightfit.training.side_choice import MOST_BUCKETS, factor_of
+from tightfit.training.side_choice import MOST_NGRAMS, factor_of
 from tightfit.training.side_solver import SideSolver
 
 SETS = ("gnad10", "zh_reviews", "trec6", "sst2", "tweet_emotion", "banking77", "ag_news")
@@ -108,7 +108,7 @@ def _stack(name: str, texts: list[str], ids_N: Ids, held: list[str]) -> tuple[Id
     """Least squares on mean embeddings plus a side head, weighted by rows that neither saw."""
     ids = range(int(ids_N.max()) + 1)
     task = SingleLabel(LabelSet(tuple(map(str, ids)), tuple(ids)))
-    plan, features_NF = SidePlan(MOST_BUCKETS, task.outputs), _means(name, texts)
+    plan, features_NF = SidePlan(MOST_NGRAMS, task.outputs), _means(name, texts)
     side = SideSolver(plan, task, (texts, ids_N), seed=0)
     factor = factor_of(task, task.unseen(features_NF, ids_N), side.unseen(), ids_N)
     found = RidgeProblem.of(features_NF, task.wanted(ids_N)).solve()

@@ -425,17 +425,17 @@ def test_a_damaged_plan_is_refused(key: str, value: object, seen: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cap", "buckets", "rank"),
+    ("cap", "width", "rank"),
     [(1_000_000, 32_768, 20), (500_000, 16_384, 10), (200_000, 4_096, 4)],
 )
-def test_a_side_head_by_hand(cap: int, buckets: int, rank: int) -> None:
-    """4 x (buckets + 1) of it, 4 x (384 + 1) of the head, and as many ranks as are left."""
-    made = plan_by_name("all-MiniLM-L6-v2", budget=cap, settings=[f"head.side={buckets}"])
+def test_a_side_head_by_hand(cap: int, width: int, rank: int) -> None:
+    """4 x (width + 1) of it, 4 x (384 + 1) of the head, and as many ranks as are left."""
+    made = plan_by_name("all-MiniLM-L6-v2", budget=cap, settings=[f"head.side={width}"])
     a_rank = 6 * (4 * 2 * 384 + 2 * (384 + 1536))
     assert {layer.rank for layer in made.layers} == {rank}
-    assert made.total == rank * a_rank + 4 * 385 + 4 * (buckets + 1)
+    assert made.total == rank * a_rank + 4 * 385 + 4 * (width + 1)
     assert made.total <= cap < made.total + a_rank
-    assert made.to_json()["side"] == 4 * (buckets + 1)
+    assert made.to_json()["side"] == 4 * (width + 1)
     assert Plan.from_json(made.to_json()) == made
 
 
@@ -457,4 +457,4 @@ def test_a_side_head_over_the_cap() -> None:
     told = str(refused.value)
     assert "side head: 4 x (32,768 + 1) = 131,076" in told
     assert "excess: 74,088" in told
-    assert "a side head of 14,246 buckets" in told
+    assert "a side head of 14,246 n-grams" in told

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tightfit.errors import ArtefactError
-from tightfit.model.side_head import READ_CHARACTERS, SIDE_FILE, SideHead, hashed
+from tightfit.model.side_head import (
+    READ_CHARACTERS,
+    SIDE_FILE,
+    Ngrams,
+    SideHead,
+    count_ngrams,
+    counted,
+)
 
 TEXTS = [
     "",
@@ -33,30 +41,54 @@ def mixed(codes: tuple[int, ...]) -> int:
     return h ^ h >> 16
 
 
-def slowly(text: str, buckets: int) -> list[float]:
-    """The features, a run at a time."""
+def counts_of(text: str) -> dict[int, int]:
+    """How often each n-gram occurs, one at a time."""
     read = unicodedata.normalize("NFC", " ".join(text[:READ_CHARACTERS].split())).lower()
-    codes = [ord(c) for c in f" {read} "]
-    counts: dict[int, int] = {}
+    codes, counts = [ord(c) for c in f" {read} "], dict[int, int]()
     for length in (1, 2, 3):
         for start in range(len(codes) - length + 1):
             h = mixed(tuple(codes[start : start + length]))
             counts[h] = counts.get(h, 0) + 1
-    found = [0.0] * buckets
-    for h, count in counts.items():
-        found[h % buckets] += (1 + math.log(count)) * (-1 if h >= 2**31 else 1)
+    return counts
+
+
+def slowly(text: str, known: Sequence[str], width: int) -> list[float]:
+    """The features, by the n-grams that most of the known texts have."""
+    have = [counts_of(each) for each in known]
+    rows = {h: sum(h in each for each in have) for each in have for h in each}
+    kept = sorted(sorted(rows, key=lambda h: (-rows[h], h))[:width])
+    counts, found = counts_of(text), []
+    for h in kept:
+        rarity = math.log((1 + len(known)) / (1 + rows[h])) + 1
+        found.append((1 + math.log(counts[h])) * rarity if h in counts else 0.0)
     norm = math.sqrt(sum(value**2 for value in found)) or 1.0
     return [value / norm for value in found]
 
 
-@pytest.mark.parametrize("buckets", [7, 1024])
+def ngrams(width: int) -> Ngrams:
+    """Of all texts but the last."""
+    return Ngrams.of([counted(text) for text in TEXTS[:-1]], width)
+
+
+@pytest.mark.parametrize("width", [7, 64])
 @pytest.mark.parametrize("text", TEXTS)
-def test_features_are_those_of_plain_arithmetic(text: str, buckets: int) -> None:
+def test_features_are_those_of_plain_arithmetic(text: str, width: int) -> None:
     """Whoever repeats them in another language has nothing but these few lines to write."""
-    filled_T, values_T = hashed(text, buckets)
-    dense_F = np.zeros(buckets)
-    dense_F[filled_T] = values_T
-    assert np.abs(dense_F - slowly(text, buckets)).max() < 1e-12
+    places_T, values_T = ngrams(width).features(counted(text))
+    dense_F = np.zeros(width)
+    dense_F[places_T] = values_T
+    assert np.abs(dense_F - slowly(text, TEXTS[:-1], width)).max() < 1e-6
+
+
+def test_a_vocabulary_that_texts_do_not_fill_has_spare_places() -> None:
+    """As many as a plan counts; no text has them, not even one with other n-grams."""
+    found = Ngrams.of([counted("ab"), counted("b")], 32)
+    assert found.width == len(found.rarity_F) == 32
+    own = {*counts_of("ab"), *counts_of("b")}
+    assert own < set(found.hashes_F.tolist())
+    assert len(found.features(counted("ab"))[0]) == len(counts_of("ab"))
+    assert len(found.features(counted("xyz"))[0]) == 1  # the blank
+    assert [count_ngrams(["ab", "b"], most) for most in (5, 32)] == [5, len(own)]
 
 
 def test_known_hashes() -> None:
@@ -66,22 +98,22 @@ def test_known_hashes() -> None:
 
 def test_both_forms_of_unicode_read_alike() -> None:
     """Letters and marks, in one or apart."""
-    one, apart = ([hashed(f, 64)] for f in ("naïve Việt", "nai\u0308ve Vie\u0323\u0302t"))
-    assert (one[0][0] == apart[0][0]).all()
-    assert (one[0][1] == apart[0][1]).all()
+    one, apart = (counted(form) for form in ("naïve Việt", "nai\u0308ve Vie\u0323\u0302t"))
+    assert (one[0] == apart[0]).all()
+    assert (one[1] == apart[1]).all()
 
 
 def some_head() -> SideHead:
     """Of random weights."""
     chance = np.random.default_rng(0)
     weight_FK = chance.normal(size=(64, 3)).astype(np.float32)
-    return SideHead(weight_FK, chance.normal(size=3).astype(np.float32))
+    return SideHead(weight_FK, chance.normal(size=3).astype(np.float32), ngrams(64))
 
 
 def test_outputs_are_a_dense_product() -> None:
     """Of the features with all weights, the bias beside it; a factor multiplies both."""
     head = some_head()
-    dense_NF = np.array([slowly(text, 64) for text in TEXTS])
+    dense_NF = np.array([slowly(text, TEXTS[:-1], 64) for text in TEXTS])
     wanted_NK = dense_NF @ head.weight_FK + head.bias_K
     assert np.abs(head.logits(TEXTS) - wanted_NK).max() < 1e-5
     assert np.abs(head.times(2.5).logits(TEXTS) - 2.5 * wanted_NK).max() < 1e-5
@@ -96,7 +128,9 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     again = SideHead.read(tmp_path, 3)
     assert (again.weight_FK == head.weight_FK).all()
     assert (again.bias_K == head.bias_K).all()
-    SideHead(head.weight_FK, head.bias_K[:2]).write(tmp_path)
+    assert isinstance(again.reader, Ngrams)
+    assert (again.logits(TEXTS) == head.logits(TEXTS)).all()
+    SideHead(head.weight_FK, head.bias_K[:2], head.reader).write(tmp_path)
     for damage in (lambda: None, lambda: (tmp_path / SIDE_FILE).write_bytes(b"{}")):
         damage()
         with pytest.raises(ArtefactError, match="the side head cannot be read"):

@@ -18,13 +18,13 @@ from tightfit.data.labels import LabelSet
 from tightfit.data.table import Table
 from tightfit.errors import ProofError, SettingsError
 from tightfit.model.locate import locate
-from tightfit.model.side_head import SideHead, hashed
+from tightfit.model.side_head import Ngrams, SideHead, counted
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, read_dataset
 from tightfit.tasks.linear_probe import RidgeProblem
 from tightfit.tasks.rating import Rating
 from tightfit.training.frozen_probe import FrozenProbe
-from tightfit.training.side_choice import LEAST_BUCKETS, MOST_BUCKETS, decide_side, weigh_side
+from tightfit.training.side_choice import LEAST_NGRAMS, MOST_NGRAMS, decide_side, weigh_side
 from tightfit.training.side_solver import SideSolver
 
 ANIMALS = ("cat dog hen owl", "oak elm fir yew", "red tan sky jet")
@@ -44,24 +44,22 @@ TASK = SingleLabel(LabelSet(("animal", "tree", "colour"), (1, 2, 3)))
 
 
 def solver(
-    given: tuple[list[str], NDArray[np.int64]] | None = None, buckets: int = 256, **more: Any
+    given: tuple[list[str], NDArray[np.int64]] | None = None, width: int = 256, **more: Any
 ) -> SideSolver:
     """On those rows, or on others."""
-    return SideSolver(SidePlan(buckets, 3), TASK, given or rows(), seed=0, **more)
+    return SideSolver(SidePlan(width, 3), TASK, given or rows(), seed=0, **more)
 
 
 def test_the_solution_is_that_of_scikit_learn() -> None:
-    """On the same features, rare buckets weighted up, at the strength that was chosen."""
+    """On the same features, at the strength that was chosen."""
     found, (texts, targets_N) = solver(), rows()
-    dense_NF = np.zeros((len(texts), 256))
+    dense_NF, ngrams = np.zeros((len(texts), 256)), found.head.reader
+    assert isinstance(ngrams, Ngrams)
     for row, text in enumerate(texts):
-        filled_T, values_T = hashed(text, 256)
-        dense_NF[row, filled_T] = values_T
-    rarity_F = np.log((1 + len(texts)) / (1 + (dense_NF != 0).sum(0))) + 1
-    x_NF = dense_NF * rarity_F
-    x_NF /= np.linalg.norm(x_NF, axis=1).mean()
-    model = LogisticRegression(C=found._strength, tol=1e-8, max_iter=5_000).fit(x_NF, targets_N)
-    theirs_NK = x_NF @ model.coef_.T + model.intercept_
+        places_T, values_T = ngrams.features(counted(text))
+        dense_NF[row, places_T] = values_T
+    model = LogisticRegression(C=found._strength, tol=1e-8, max_iter=5_000).fit(dense_NF, targets_N)
+    theirs_NK = dense_NF @ model.coef_.T + model.intercept_
     ours_NK = found.head.logits(texts)
     centred = [each - each.mean(1, keepdims=True) for each in (ours_NK, theirs_NK)]
     assert np.abs(centred[0] - centred[1]).max() < 1e-2 * np.abs(theirs_NK).max()
@@ -73,7 +71,7 @@ def test_a_solution_is_proven_and_another_is_not() -> None:
     proof = found.is_solved(found.head.times(3.0), 3.0)
     assert proof.ok
     assert proof.numbers["parameters"] == 3 * 257
-    moved = SideHead(found.head.weight_FK * 1.01, found.head.bias_K)
+    moved = SideHead(found.head.weight_FK * 1.01, found.head.bias_K, found.head.reader)
     with pytest.raises(ProofError, match="not where its objective is least"):
         found.is_solved(moved, 1.0)
 
@@ -159,12 +157,13 @@ def test_few_rows_are_left_out_in_the_parts_of_the_cross_validation(bert: Path) 
 
 def noisy(probe: FrozenProbe) -> FrozenProbe:
     """The probe with texts of letters that the toy vocabulary has not."""
-    dataset = probe.dataset
-    # No two are alike, since copies are left out together.
-    ends = ("q" * (1 + row % 9) + "w" * (1 + row // 9) for row in range(len(dataset.train_texts)))
+    dataset, chance = probe.dataset, np.random.default_rng(0)
+    marks = ["abcdefghijklm", "nopqrstuvwxyz"]
+    # Of more n-grams than a side head is given.
+    ends_NL = chance.integers(0x4E00, 0x9FA5, (len(dataset.train_texts), 200))
     texts = [
-        f"{'zzz' if target else 'vvv'} {end}"
-        for target, end in zip(dataset.train_targets, ends, strict=True)
+        marks[target] * 3 + "".join(map(chr, end_L))
+        for target, end_L in zip(dataset.train_targets, ends_NL, strict=True)
     ]
     read: Dataset = replace(dataset, train_texts=texts)
     return FrozenProbe(probe.config, read, Notes())
@@ -176,8 +175,8 @@ def test_it_is_for_what_the_encoder_does_not_read(bert: Path) -> None:
     source = locate(str(bert))
     blind = decide_side(noisy(probe), source, "mean")
     assert blind is not None
-    assert blind.value == MOST_BUCKETS
-    assert "encoder and hashed characters 100.0%," in blind.reason
+    assert blind.value == MOST_NGRAMS
+    assert "encoder and characters 100.0%," in blind.reason
     shuffled_N = np.random.default_rng(0).permutation(probe.dataset.train_targets)
     noise = FrozenProbe(config, replace(probe.dataset, train_targets=shuffled_N), Notes())
     none = decide_side(noise, source, "mean")
@@ -186,21 +185,21 @@ def test_it_is_for_what_the_encoder_does_not_read(bert: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "buckets"),
+    ("settings", "width"),
     [
         (["adapters.rank=4", "budget.cap=20000"], 9_454),
         (["adapters.rank=4", "budget.cap=5000"], 0),
         (["adapters.rank=auto", "budget.cap=20000"], 4_982),
-        (["adapters.method=none", "budget.cap=none"], MOST_BUCKETS),
+        (["adapters.method=none", "budget.cap=none"], MOST_NGRAMS),
     ],
 )
-def test_buckets_are_what_the_cap_leaves(bert: Path, settings: list[str], buckets: int) -> None:
+def test_n_grams_are_what_the_cap_leaves(bert: Path, settings: list[str], width: int) -> None:
     """Of ranks that are set, all of it; where they are open, half of what the head leaves."""
     _, probe = decided(bert, "head.kind=linear", *settings)
     found = decide_side(noisy(probe), locate(str(bert)), "mean")
     assert found is not None
-    assert found.value == buckets
-    assert buckets or f"numbers of {LEAST_BUCKETS:,} that help" in found.reason
+    assert found.value == width
+    assert width or f"numbers of {LEAST_NGRAMS:,} that help" in found.reason
 
 
 def test_few_rows_tell_nothing(bert: Path) -> None:
@@ -243,7 +242,7 @@ def test_few_rows_tell_by_their_log_loss() -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "none", "some", "true"])
-def test_what_is_no_number_of_buckets_is_told_once(value: str) -> None:
+def test_what_is_no_number_of_n_grams_is_told_once(value: str) -> None:
     """Not once for the words and once for the number that it might have been."""
     with pytest.raises(SettingsError) as caught:
         load_config(settings=[f"head.side={value}"])

@@ -22,8 +22,8 @@ from tightfit.run import Run
 from tightfit.verbs import run_training
 from tightfit.verbs.train_result import read_result
 
-BUCKETS = 512
-PARAMETERS = 2 * (BUCKETS + 1)
+WIDTH = 512
+PARAMETERS = 2 * (WIDTH + 1)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(bert: Path, rows: Path, out: Path, *settings: str, **more: Any) -> Run:
     """A run of a few steps with a side head that was asked for."""
-    wanted = [*SHORT, "data.validation_rows=40", f"head.side={BUCKETS}", *settings]
+    wanted = [*SHORT, "data.validation_rows=40", f"head.side={WIDTH}", *settings]
     more = {"max_steps": 4, "progress": Notes(), **more}
     tightfit.train(rows, model=str(bert), settings=wanted, out=out, **more)
     return Run.load(out)
@@ -55,7 +55,7 @@ def test_it_is_counted_at_every_gate(run: Run) -> None:
     assert {gates[name] for name in ("plan", "built", "optimizer", "saved")} == {plan["total"]}
     assert run.proofs["side_solved"]["ok"]
     assert run.proofs["side_solved"]["parameters"] == PARAMETERS
-    assert run.decisions.side == Decision(BUCKETS, ASKED)
+    assert run.decisions.side == Decision(WIDTH, ASKED)
     factor = run.decisions.side_factor
     assert factor is not None
     assert factor.value == run.proofs["side_solved"]["factor"]
@@ -149,7 +149,7 @@ def test_an_imported_adapter_brings_it_along(run: Run, bert: Path, tmp_path: Pat
     made = tightfit.import_adapter(tmp_path / "peft", str(bert), out=tmp_path / "run")
     again, texts = Run.load(made.run), [row["text"] for row in toy_rows(30, seed=5)]
     assert np.array_equal(again.predictor.logits(texts), run.predictor.logits(texts))
-    assert again.config.head.side == BUCKETS
+    assert again.config.head.side == WIDTH
     assert made.total == again.plan.total == run.plan.total
     assert again.proofs["gates"]["saved"] == made.total
     assert made.proofs["side_solved"] is None
@@ -161,7 +161,9 @@ def test_an_imported_adapter_brings_it_along(run: Run, bert: Path, tmp_path: Pat
 def test_one_for_other_labels_is_refused(run: Run, bert: Path, tmp_path: Path) -> None:
     """Instead of answering otherwise than the run; nothing is left behind."""
     tightfit.export(run.path, "peft", tmp_path / "peft", progress=Notes())
-    wide = SideHead(np.zeros((BUCKETS, 3), np.float32), np.zeros(3, np.float32))
+    assert run.side is not None
+    zeros_FK = np.zeros((WIDTH, 3), np.float32)
+    wide = SideHead(zeros_FK, np.zeros(3, np.float32), run.side.reader)
     wide.write(tmp_path / "peft")
     with pytest.raises(ArtefactError, match=r"\(512, 3\) and \(3,\) for 2 labels"):
         tightfit.import_adapter(tmp_path / "peft", str(bert), out=tmp_path / "run")

@@ -47,7 +47,7 @@ def over_budget(
     if side and total - beside <= cap:
         fits = max(0, (cap - total + beside) // side.labels - 1)
         fits = 0 if side.reads == "pairs" else fits  # whose size is the encoder's
-        allowed = f"a side head of {fits:,} buckets" if fits else "no side head"
+        allowed = f"a side head of {fits:,} n-grams" if fits else "no side head"
         next_step = f"set head.side={fits or 'off'}, or raise budget.cap (--budget)"
     else:
         allowed, next_step = _way_out(layers, head, total=total - beside, cap=cap, whole=whole)

@@ -161,7 +161,7 @@ class Plan:
             # Plans of older runs have no such entry, and stay valid.
             **({"vectors": list(map(asdict, self.vectors))} if self.vectors else {}),
             **({"mean_block": list(self.mean_block)} if self.mean_block else {}),
-            **({"side_buckets": self.side.buckets} if self.side else {}),
+            **({"side_width": self.side.width} if self.side else {}),
             **({"side_reads": self.side.reads} if self.side and self.side.reads == "pairs" else {}),
             **({"shared": list(self.record.constants)} if self.record.constants else {}),
         }
@@ -174,9 +174,9 @@ class Plan:
             ArtefactError: something is missing, of the wrong type, over the cap, or a sum differs.
         """
         try:
-            buckets, reads = value.get("side_buckets"), value.get("side_reads", "characters")
-            side = {"buckets": buckets, "labels": value.get("num_labels"), "reads": reads}
-            fields = {**value, "side": None if buckets is None else side}
+            width, reads = value.get("side_width"), value.get("side_reads", "characters")
+            side = {"width": width, "labels": value.get("num_labels"), "reads": reads}
+            fields = {**value, "side": None if width is None else side}
             plan = _reader().validate_json(json.dumps(fields), strict=True)
         except (KeyError, AttributeError) as error:  # no such method, or no object
             raise _damaged(f"{type(error).__name__}: {error}") from error

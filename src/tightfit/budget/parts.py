@@ -93,14 +93,14 @@ SIDE_HEAD = "side"
 
 
 SideReads = Literal["characters", "pairs"]
-"""Hashed characters of a text, or how the frozen states of a pair's texts differ."""
+"""N-grams of a text's characters, or how the frozen states of a pair's texts differ."""
 
 
 @dataclass(frozen=True)
 class SidePlan:
     """A linear map beside the classifier."""
 
-    buckets: int
+    width: int
     """Numbers that it reads of a text, or of a pair."""
     labels: int
     reads: SideReads = "characters"
@@ -108,12 +108,12 @@ class SidePlan:
     @property
     def parameters(self) -> int:
         """Weights and biases."""
-        return self.labels * (self.buckets + 1)
+        return self.labels * (self.width + 1)
 
     @property
     def price(self) -> str:
         """The sum behind ``parameters``, in words."""
-        return f"{self.labels} x ({self.buckets:,} + 1)"
+        return f"{self.labels} x ({self.width:,} + 1)"
 
 
 Sized = Sequence[LinearShape] | Sequence[LayerPlan]

@@ -15,7 +15,6 @@ from pydantic import (
 
 from tightfit.config.value_types import (
     Blend,
-    Buckets,
     Cap,
     ColumnNames,
     CountOrShare,
@@ -29,6 +28,7 @@ from tightfit.config.value_types import (
     Limit,
     Minutes,
     Names,
+    Ngrams,
     Quoting,
     Rank,
     as_list,
@@ -136,9 +136,9 @@ class Head(Section):
     """What it reads of the encoder's last layer: the first token's state, or the mean of all. The
     mean costs all of that layer. ``auto``: what a linear classifier on the frozen encoder finds
     better on training rows."""
-    side: Buckets = "off"
+    side: Ngrams = "off"
     """A linear map beside the encoder, whose outputs are added to the logits: of a text's
-    characters, so many hashed buckets, or of how the two texts of a pair differ, each read by the
+    characters, so many n-grams, or of how the two texts of a pair differ, each read by the
     frozen encoder. It is solved, and counts under the cap. ``auto``: where it helps a linear
     classifier on the frozen encoder, and then what was trained, on rows that none of them saw."""
     start: Literal["random", "probe", "run"] = "random"

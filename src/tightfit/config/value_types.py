@@ -64,13 +64,13 @@ def _from_file(value: object) -> object:
         raise ValueError(f"no TOML file of sentences by label: {error}") from error
 
 
-def _as_buckets(value: object) -> object:
+def _as_ngrams(value: object) -> object:
     """One error for all that a union of words and numbers would refuse one by one."""
     if value in ("off", "auto"):
         return value
     number = str(value)
     if isinstance(value, bool) or not number.isdecimal() or int(number) < 1:
-        raise ValueError("should be 'off', 'auto' or a number of buckets, 1 or more")
+        raise ValueError("should be 'off', 'auto' or a number of n-grams, 1 or more")
     return int(number)
 
 
@@ -100,8 +100,8 @@ Folds = Annotated[Annotated[int, Field(ge=0)] | None, _reads("auto"), _writes("a
 """Parts of a cross-validation, or ``auto``; 0 holds rows out instead."""
 Blend = Annotated[Annotated[float, Field(gt=0, le=1)] | None, _reads("auto"), _writes("auto")]
 """A share above 0, or ``auto``."""
-Buckets = Annotated[Literal["off", "auto"] | int, BeforeValidator(_as_buckets)]
-"""A count of buckets, ``off`` or ``auto``."""
+Ngrams = Annotated[Literal["off", "auto"] | int, BeforeValidator(_as_ngrams)]
+"""A count of n-grams, ``off`` or ``auto``."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """What remains of a running mean after one step."""
 

@@ -30,7 +30,7 @@ from tightfit.model.adapters import base_model, quiet_peft
 from tightfit.model.classifier import Classifier
 from tightfit.model.encoders import layer_stack, load_encoder, load_tokenizer, quiet_transformers
 from tightfit.model.locate import Source
-from tightfit.model.side_head import SIDE_FILE
+from tightfit.model.side_head import SIDE_FILE, VOCABULARY
 from tightfit.storage.files import machine_errors, read_json, write_json
 from tightfit.tasks import Task
 from tightfit.torch_modes import usual_modes
@@ -113,11 +113,11 @@ def count_saved(plan: Plan, folder: Path) -> int:
         BudgetError: they are not.
         ArtefactError: the file is missing or damaged.
     """
-    ranks = plan.head_ranks
+    ranks, constants = plan.head_ranks, {*plan.saved_constants, *VOCABULARY}
     counted: dict[str, int] = {}
     for file in sorted(folder.glob("*.safetensors")):
         shapes = tensor_shapes(file)
-        counted |= {n: prod(shape) for n, shape in shapes.items() if n not in plan.saved_constants}
+        counted |= {n: prod(shape) for n, shape in shapes.items() if n not in constants}
         for name in ranks.keys() & shapes.keys():
             counted[name] = numbers_of(read_tensor(file, name), ranks[name])
     return check_count(plan, counted, f"the saved {folder.name}/")

@@ -6,15 +6,15 @@ characters: what an encoder's vocabulary may not have, in any language. Those fe
 
 1. The first 4,000 code points are read, composed (NFC) and in lower case (Unicode's full mapping),
    each run of white space as one blank, with a blank before and behind.
-2. Each run of n = 1, 2 and 3 code points c gives ``h = 2166136261 xor n``, then for each c
-   ``h = (h xor c) * 16777619`` (FNV-1a, on code points in place of bytes), then the last steps of
-   MurmurHash3: ``h ^= h >> 16; h *= 0x85ebca6b; h ^= h >> 13; h *= 0xc2b2ae35; h ^= h >> 16``, all
-   modulo 2^32.
-3. An h that occurs m times adds ``1 + ln m`` to the bucket ``h mod F``, with a minus where the
-   highest bit of h is set (feature hashing: Weinberger et al. 2009, arXiv:0902.2206).
-4. The F numbers are divided by their Euclidean length: the features x. The output is ``W x + b``.
+2. Each run of n = 1, 2 and 3 code points c (an n-gram) gives ``h = 2166136261 xor n``, then for
+   each c ``h = (h xor c) * 16777619`` (FNV-1a, on code points in place of bytes), then the last
+   steps of MurmurHash3: ``h ^= h >> 16; h *= 0x85ebca6b; h ^= h >> 13; h *= 0xc2b2ae35;
+   h ^= h >> 16``, all modulo 2^32.
+3. An h that the head knows and that occurs m times adds ``1 + ln m``, times how rare it is among
+   the training texts; others are passed over. The head knows those that most of these texts have.
+4. The numbers are divided by their Euclidean length: the features x. The output is ``W x + b``.
 
-Shapes: N texts, L code points, F buckets, T buckets of one text that are not 0, K labels.
+Shapes: N texts, L code points, F n-grams, T of them that a text has, K labels.
 """
 
 from __future__ import annotations
@@ -41,27 +41,92 @@ from tightfit.storage import write_bytes
 SIDE_FILE = "side.safetensors"
 """In the folder of what trained, and in exports."""
 
-WEIGHT, PAIR_WEIGHT, BIAS = (f"{SIDE_HEAD}.{name}" for name in ("weight", "pair_weight", "bias"))
+WEIGHT, PAIR_WEIGHT, BIAS, NGRAMS, RARITY = (
+    f"{SIDE_HEAD}.{name}" for name in ("weight", "pair_weight", "bias", "ngrams", "rarity")
+)
+VOCABULARY = (NGRAMS, RARITY)
+"""Counted in texts, not trained: no parameters."""
+
 KEPT = "kept"
 
 READ_CHARACTERS = 4_000
 """Of a text; on German news of 2,600 on average, half as many cost three points."""
 
+TEXTS_AT_ONCE = 500
+"""Whose n-grams are held at once to be counted."""
+
 LENGTHS = (1, 2, 3)
 """Of the runs of characters that are counted."""
 
-Hashed = tuple[NDArray[np.int64], NDArray[np.float64]]
-"""The buckets of a text that are not 0, and what is in them."""
+Counted = tuple[NDArray[np.uint32], NDArray[np.float64]]
+"""The n-grams of a text by their hashes, each once and in order; and ``1 + ln m`` of each."""
 
 
-def hashed(text: str, buckets: int) -> Hashed:
-    """The features of a text, as the head of this module says, for so many buckets."""
+def counted(text: str) -> Counted:
+    """The n-grams of a text, as the head of this module says."""
     hashes, counts = np.unique(_hashes(text), return_counts=True)
-    values = (1 + np.log(counts)) * np.where(hashes >> np.uint32(31), -1.0, 1.0)
-    filled_T, places = np.unique(hashes % np.uint32(buckets), return_inverse=True)
-    sums_T = np.bincount(places, values, minlength=len(filled_T))
-    length = float(np.sqrt(sums_T @ sums_T)) or 1.0
-    return filled_T.astype(np.int64), sums_T / length
+    return hashes, 1 + np.log(counts)
+
+
+def count_ngrams(texts: Sequence[str], most: int) -> int:
+    """How many different n-grams the texts have; no more are counted than so many."""
+    found = np.empty(0, dtype=np.uint32)
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        hashes = [_hashes(text) for text in texts[start : start + TEXTS_AT_ONCE]]
+        found = np.union1d(found, np.concatenate(hashes))
+        if len(found) >= most:
+            return most
+    return len(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Ngrams:
+    """What a side head knows of characters: a vocabulary that is chosen and not trained."""
+
+    hashes_F: NDArray[np.uint32]
+    """In order."""
+    rarity_F: NDArray[np.float32]
+    """``1 + ln((1 + N) / (1 + texts that have it))``."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a search would miss some of them."""
+        ascending = self.hashes_F.ndim == 1 and (self.hashes_F[1:] > self.hashes_F[:-1]).all()
+        if not ascending or self.hashes_F.dtype != np.uint32:
+            raise ValueError("its n-grams are not in ascending order")
+        if self.rarity_F.shape != self.hashes_F.shape:
+            raise ValueError("its n-grams have not one rarity each")
+
+    @property
+    def width(self) -> int:
+        """How many it knows."""
+        return len(self.hashes_F)
+
+    @classmethod
+    def of(cls, texts_N: Sequence[Counted], width: int) -> Ngrams:
+        """The n-grams that most texts have; of as many, those of the smaller hashes.
+
+        Where there are fewer, hashes that none of the texts has fill the rest: they get no weight.
+        """
+        found, counts = np.unique(
+            np.concatenate([hashes for hashes, _ in texts_N]), return_counts=True
+        )
+        first = np.lexsort((found, -counts))[:width]
+        spare = np.setdiff1d(np.arange(width, dtype=np.uint32), found)[: width - len(first)]
+        hashes_F = np.concatenate([found[first], spare])
+        counts_F = np.concatenate([counts[first], np.zeros(len(spare), dtype=counts.dtype)])
+        order_F = np.argsort(hashes_F)
+        rarity_F = np.log((1 + len(texts_N)) / (1 + counts_F[order_F])) + 1
+        return cls(hashes_F[order_F], rarity_F.astype(np.float32))
+
+    def features(self, text: Counted) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The places of a text's n-grams that are known, and their numbers, of length 1."""
+        hashes, values = text
+        places = np.searchsorted(self.hashes_F, hashes).clip(max=len(self.hashes_F) - 1)
+        known = self.hashes_F[places] == hashes
+        places_T = places[known]
+        values_T = values[known] * self.rarity_F[places_T]
+        length = float(np.sqrt(values_T @ values_T)) or 1.0
+        return places_T, values_T / length
 
 
 def _hashes(text: str) -> NDArray[np.uint32]:
@@ -89,20 +154,20 @@ class SideHead:
 
     weight_FK: NDArray[np.float32]
     bias_K: NDArray[np.float32]
-    pairs: PairReader | None = None
-    """What reads pairs, where it is a map of those."""
+    reader: Ngrams | PairReader
+    """What it reads of texts or, where it is a map of those, of pairs."""
     kept: float = 1.0
     """What the classifier's own logits are multiplied by beside it: ratings are a weighted mean."""
 
     @property
     def portable(self) -> bool:
         """Whether a program that has no frozen encoder can repeat it."""
-        return self.pairs is None
+        return isinstance(self.reader, Ngrams)
 
     @property
     def plan(self) -> SidePlan:
         """Its size and price."""
-        reads: SideReads = "characters" if self.pairs is None else "pairs"
+        reads: SideReads = "characters" if self.portable else "pairs"
         return SidePlan(len(self.weight_FK), len(self.bias_K), reads)
 
     def beside(
@@ -113,12 +178,12 @@ class SideHead:
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """``logits_NK``: what it adds to those of each text."""
-        if self.pairs is not None:
-            return self.pairs.features(texts, progress) @ self.weight_FK + self.bias_K
+        if isinstance(self.reader, PairReader):
+            return self.reader.features(texts, progress) @ self.weight_FK + self.bias_K
         found_NK = np.empty((len(texts), len(self.bias_K)), dtype=np.float32)
         for row, text in enumerate(texts):
-            filled_T, values_T = hashed(text, len(self.weight_FK))
-            found_NK[row] = values_T @ self.weight_FK[filled_T] + self.bias_K
+            places_T, values_T = self.reader.features(counted(text))
+            found_NK[row] = values_T @ self.weight_FK[places_T] + self.bias_K
         return found_NK
 
     def times(self, factor: float, *, kept: float = 1.0) -> SideHead:
@@ -126,7 +191,7 @@ class SideHead:
         weight_FK, bias_K = (
             (each * factor).astype(np.float32) for each in (self.weight_FK, self.bias_K)
         )
-        return SideHead(weight_FK, bias_K, self.pairs, kept)
+        return SideHead(weight_FK, bias_K, self.reader, kept)
 
     def write(self, folder: Path) -> None:
         """Write its one file.
@@ -134,9 +199,12 @@ class SideHead:
         Raises:
             MachineError: it cannot be written.
         """
-        weight = WEIGHT if self.pairs is None else PAIR_WEIGHT
-        tensors = {weight: np.ascontiguousarray(self.weight_FK), BIAS: self.bias_K}
-        # No tensor, since it is no parameter that trains.
+        weight_FK = np.ascontiguousarray(self.weight_FK)
+        if isinstance(self.reader, Ngrams):
+            own = {WEIGHT: weight_FK, NGRAMS: self.reader.hashes_F, RARITY: self.reader.rarity_F}
+        else:
+            own = {PAIR_WEIGHT: weight_FK}
+        tensors = {**own, BIAS: self.bias_K}
         write_bytes(folder / SIDE_FILE, save(tensors, {KEPT: repr(self.kept)}))
 
     @classmethod
@@ -155,8 +223,9 @@ class SideHead:
             with safe_open(folder / SIDE_FILE, "numpy") as file:
                 kept = float((file.metadata() or {}).get(KEPT, "1.0"))
                 weight = file.get_tensor(WEIGHT if pairs is None else PAIR_WEIGHT)
-                head = cls(weight, file.get_tensor(BIAS), pairs, kept)
-            fits = pairs is None or pairs.width == len(head.weight_FK)
+                reader = pairs or Ngrams(file.get_tensor(NGRAMS), file.get_tensor(RARITY))
+                head = cls(weight, file.get_tensor(BIAS), reader, kept)
+            fits = reader.width == len(head.weight_FK)
             if fits and head.weight_FK.shape[1:] == head.bias_K.shape == (labels,):
                 return head
             shapes = head.weight_FK.shape, head.bias_K.shape

@@ -13,6 +13,7 @@ Shapes: N rows, F width of the features, K labels, P labels that have rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,10 +193,12 @@ def choose_strength(
     weights_N: NDArray[np.float64] | None = None,
     alike_N: NDArray[np.int64] | None = None,
     tolerance: float = EXACT,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> float:
-    """The strength with the least log loss in a cross-validation over the rows themselves.
+    """The one of some strengths with the least log loss in a cross-validation over the rows
+    themselves.
 
-    Arguments are those of :func:`out_of_fold`.
+    Other arguments are those of :func:`out_of_fold`.
     """
 
     def loss(strength: float) -> float:
@@ -212,7 +215,7 @@ def choose_strength(
         logs_N = log_softmax(logits_NK, axis=1)[np.arange(len(targets_N)), targets_N]
         return -float(np.average(logs_N, weights=weights_N))
 
-    return min(STRENGTHS, key=loss)
+    return min(strengths, key=loss)
 
 
 def out_of_fold(

@@ -53,7 +53,7 @@ def continued_plan(config: Config, source: Source, began: Plan, num_labels: int)
         return largest_that_fits(layers, head=head, cap=cap, kind=kind)
 
     if began.side and config.head.side == "auto":
-        config = config.with_values({"head.side": began.side.buckets})
+        config = config.with_values({"head.side": began.side.width})
     chosen: Allocate = allocate
     return plan_for(config, source, num_labels, chosen, pooling=began.pooling)
 

@@ -1,7 +1,7 @@
 """``head.side=auto``: whether a side head is worth its parameters, and how much it counts.
 
 Before a plan is made, two linear classifiers answer training rows that they did not see: one of
-what the frozen encoder makes of a text, one of its hashed characters. Where characters alone tell
+what the frozen encoder makes of a text, one of its characters. Where characters alone tell
 as much, and more yet beside it, the encoder reads the texts poorly, and a share of the cap goes to
 them. Where it reads them, adapters learn what characters tell: all of the cap is theirs. Of pairs
 the second reads how both texts differ, which costs little: it is due where both together tell more
@@ -36,6 +36,7 @@ from tightfit.methods import METHODS
 from tightfit.metrics.calibration import fit_temperature, fitted_log_losses
 from tightfit.model.locate import Source
 from tightfit.model.pair_reader import PairReader
+from tightfit.model.side_head import count_ngrams
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.frozen_probe import (
@@ -48,7 +49,7 @@ from tightfit.training.frozen_probe import (
 from tightfit.training.prepare import plan_for
 from tightfit.training.side_solver import SideSolver
 
-LEAST_BUCKETS, MOST_BUCKETS = 2**11, 2**15
+LEAST_NGRAMS, MOST_NGRAMS = 2**11, 2**15
 """Fewer lose four points and more; twice as many gained 0.3 at most."""
 
 SIDE_SHARE = 0.5
@@ -71,7 +72,8 @@ SHARES = np.linspace(0.0, 0.95, 20)
 def decide_side(
     probe: FrozenProbe, source: Source, pooling: Pooling, seconds: float | None = None
 ) -> Decision[int] | None:
-    """How many buckets a side head gets, 0 for none; None where there is nothing to decide.
+    """How many n-grams a side head gets (of pairs, numbers), 0 for none; None where there is no
+    choice.
 
     Args:
         probe: of the training's rows.
@@ -100,15 +102,15 @@ def decide_side(
     needless = _why_needless(config, dataset) if config.data.pair else None
     if needless is not None:
         return Decision(0, needless)
-    buckets = _affordable(config, source, dataset.task.outputs, pooling)
+    width = _affordable(config, source, dataset.task.outputs, pooling)
     try:
         pairs = _reader(probe, source) if config.data.pair else None
-        least = LEAST_BUCKETS if pairs is None else pairs.width
-        if buckets < least:
-            return Decision(0, f"the cap leaves it {buckets:,} numbers of {least:,} that help")
+        least = LEAST_NGRAMS if pairs is None else pairs.width
+        if width < least:
+            return Decision(0, f"the cap leaves it {width:,} numbers of {least:,} that help")
         if seconds is not None:
             probe = probe.within(source, seconds)
-        plan = SidePlan(buckets, dataset.task.outputs)
+        plan = SidePlan(width, dataset.task.outputs)
         if pairs is not None:
             plan = SidePlan(least, dataset.task.outputs, "pairs")
         return _probed(probe, source, plan, pooling=pooling, pairs=pairs)
@@ -149,13 +151,13 @@ def _reader(probe: FrozenProbe, source: Source) -> PairReader:
 
 
 def _affordable(config: Config, source: Source, labels: int, pooling: Pooling) -> int:
-    """Buckets that the cap pays for: all that is left by ranks that are set, else a share."""
+    """N-grams that the cap pays for: all that is left by ranks that are set, else a share."""
     bare = plan_for(config.with_values({"head.side": "off"}), source, labels, pooling=pooling)
     if bare.budget is None or bare.headroom is None:
-        return MOST_BUCKETS
+        return MOST_NGRAMS
     open_ranks = config.adapters.rank is None and bool(bare.record.kinds)
     left = SIDE_SHARE * (bare.budget - bare.head) if open_ranks else bare.headroom
-    return min(MOST_BUCKETS, max(0, int(left) // labels - 1))
+    return min(MOST_NGRAMS, max(0, int(left) // labels - 1))
 
 
 def _probed(
@@ -192,9 +194,12 @@ def _probed(
         due = helps and not _is_beyond(encoder_N, side_N, FAR_BEHIND)
     else:
         due = _is_beyond(both_N, encoder_N)
-    read = "hashed characters" if pairs is None else "both texts apart"
+    read = "characters" if pairs is None else "both texts apart"
     figures = {f"encoder and {read}": both_N, f"{read} alone": side_N, "encoder alone": encoder_N}
-    return Decision(plan.buckets if due else 0, compared_words(figures, probe.metric))
+    told = compared_words(figures, probe.metric)
+    if pairs is None and due:
+        return Decision(count_ngrams(probe.dataset.train_texts, plan.width), told)
+    return Decision(plan.width if due else 0, told)
 
 
 def _is_beyond(

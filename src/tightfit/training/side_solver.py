@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array
 
 from tightfit.budget.parts import SidePlan
 from tightfit.model.pair_reader import PairReader
 from tightfit.model.proofs import Proof, solved
-from tightfit.model.side_head import SideHead, hashed
+from tightfit.model.side_head import Counted, Ngrams, SideHead, counted
 from tightfit.progress import Progress
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
@@ -27,7 +27,10 @@ MOST_ROWS = 20_000
 """That a side head is solved on: more sharpen it by little, and each takes time."""
 
 SAMPLE_ROWS = 1_000
-"""Of which a strength is chosen: they are told apart in as many directions, not in all buckets."""
+"""Of which a strength is chosen: they are told apart in as many directions, not in all n-grams."""
+
+STRENGTHS = (1.0, 10.0, 100.0, 1_000.0)
+"""Inverse strengths of the penalty that are tried: of so many features a weak one is best."""
 
 ROUGH, FINE = 1e-4, 1e-6
 """Largest entry of the gradient in a cross-validation, and at the solution that is kept."""
@@ -84,20 +87,25 @@ class SideSolver:
     def features(self) -> tuple[csr_array | NDArray[np.float64], NDArray[np.float64]]:
         """``features_NF``, each multiplied by its scale; and the scales.
 
-        Of buckets that is how rare they are, of pairs what brings them to one deviation.
+        Those of pairs bring them to one deviation; those of n-grams are 1.
         """
         if self._pairs is not None:
             pairs_NF = self._pairs.features(self._texts, self._progress).astype(np.float64)
             deviation_F = pairs_NF.std(axis=0)
             scale_F = 1 / np.where(deviation_F > STILL * np.median(deviation_F), deviation_F, 1.0)
             return pairs_NF * scale_F, scale_F
-        found = [hashed(text, self.plan.buckets) for text in self._texts]
-        ends = np.cumsum([0, *(len(filled_T) for filled_T, _ in found)])
-        filled, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        features_NF = csr_array((values, filled, ends), shape=(len(found), self.plan.buckets))
-        rows_F = np.bincount(filled, minlength=self.plan.buckets)
-        rarity_F = np.log((1 + len(found)) / (1 + rows_F)) + 1
-        return (features_NF @ diags_array(rarity_F)).tocsr(), rarity_F
+        ngrams, counted_N = self._ngrams
+        found = [ngrams.features(each) for each in counted_N]
+        ends = np.cumsum([0, *(len(places_T) for places_T, _ in found)])
+        places, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        features_NF = csr_array((values, places, ends), shape=(len(found), ngrams.width))
+        return features_NF, np.ones(ngrams.width)
+
+    @cached_property
+    def _ngrams(self) -> tuple[Ngrams, list[Counted]]:
+        """What it knows of characters; and what each row has of them."""
+        counted_N = [counted(text) for text in self._texts]
+        return Ngrams.of(counted_N, self.plan.width), counted_N
 
     @cached_property
     def _strength(self) -> float:
@@ -110,6 +118,7 @@ class SideSolver:
             weights_N=None if self._weights_N is None else self._weights_N[few_N],
             alike_N=None if self._alike_N is None else self._alike_N[few_N],
             tolerance=ROUGH,
+            strengths=STRENGTHS,
         )
 
     @cached_property
@@ -127,7 +136,7 @@ class SideSolver:
         """The solution."""
         found = self._problem.solve(FINE) if self._ridge is None else self._ridge.solve()
         weight_FK = (found.weight_KF * self.features[1]).T.astype(np.float32)
-        return SideHead(weight_FK, found.bias_K.astype(np.float32), self._pairs)
+        return SideHead(weight_FK, found.bias_K.astype(np.float32), self._pairs or self._ngrams[0])
 
     def unseen(self) -> NDArray[np.float64]:
         """``logits_NK`` of the rows, each by a solution without it and the others of its part."""

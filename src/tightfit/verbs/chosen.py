@@ -54,15 +54,15 @@ def choose_plan(read: ReadRequest, progress: Progress) -> Chosen:
             name: replace(each, reason=AS_BEFORE) for name, each in kept.items() if each
         }
         if plan.side:
-            same["side"] = Decision(plan.side.buckets, AS_BEFORE)
+            same["side"] = Decision(plan.side.width, AS_BEFORE)
         return Chosen(source, plan, {**same, "pooling": Decision(plan.pooling, AS_BEFORE)})
     limit = None if minutes is None else TimeLimit(minutes, request.started)
     source, decisions = _choose(config, dataset, limit, progress)
     side = decisions.get("side")
-    buckets = side.value if side and side.value else "off"
+    width = side.value if side and side.value else "off"
     set_seed(config.seed)  # deciding by importance builds a model
     plan = decide_plan(
-        config.with_values({"head.side": buckets}),
+        config.with_values({"head.side": width}),
         dataset,
         source,
         progress,

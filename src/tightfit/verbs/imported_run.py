@@ -92,7 +92,7 @@ def imported_run(
     classifier, side = _load(adapter, source, plan, task), _side(folder, task, progress)
     if side is not None:
         plan = replace(plan, side=side.plan)
-        config = config.with_values({"head.side": side.plan.buckets})
+        config = config.with_values({"head.side": side.plan.width})
     if audit.dead:
         progress.warn(audit.verdict)
     with whole_folder(
@@ -231,7 +231,7 @@ def _side(folder: Path, task: SingleLabel, progress: Progress) -> SideHead | Non
     if not (folder / SIDE_FILE).is_file():
         return None
     side = SideHead.read(folder, task.outputs)
-    progress.say(f"its side head of {side.plan.buckets:,} numbers comes along")
+    progress.say(f"its side head of {side.plan.width:,} n-grams comes along")
     return side
 
 

@@ -169,10 +169,15 @@ def test_rows_in_all_and_a_class_decide(
     assert (found.value, found.reason) == (objective, reason)
 
 
-def test_from_17_rows_a_class_on_rows_are_held_out(bert: Path) -> None:
-    """Up to 16 none are."""
-    assert toy_job(bert, *FEW, rows=32).dataset.folds is not None
-    assert toy_job(bert, *FEW, rows=34).dataset.folds is None
+def test_with_more_than_16_rows_a_class_and_150_in_all_rows_are_held_out(bert: Path) -> None:
+    """Of fewer none are: ten rows would tell nothing."""
+    folds = [toy_job(bert, *FEW, rows=rows).dataset.folds for rows in (32, 150, 152)]
+    reasons = [each and each.decision.reason for each in folds]
+    each, few = (
+        "16 rows a class are too few to hold any out",
+        "150 rows are too few to hold any out",
+    )
+    assert reasons == [each, few, None]
 
 
 def test_rows_that_nothing_can_score_are_refused(bert: Path) -> None:

@@ -33,6 +33,7 @@ NAMES = [
 SHORT = [
     *("data.max_length=32", "predict.max_length=32", "train.precision=fp32", "optim.lr=1e-2"),
     *("adapters.rank=2", "data.validation_rows=0.25", "head.side=off"),
+    "train.folds=0",
 ]
 
 

@@ -29,8 +29,9 @@ SHOWN = 60
 NAMED = 3
 """Labels that a sentence names."""
 
-FEW_ROWS = 16
-"""Rows a class up to which none are held out: a tenth of them would tell nothing, and is missed."""
+FEW_ROWS, FEW_IN_ALL = 16, 150
+"""Rows a class, and rows in all, up to which none are held out: a tenth of them would tell
+nothing. Of the first it is missed besides."""
 
 MOST_POOL = 2_000
 """Texts without a label that are read: each costs a forward pass in every training."""
@@ -251,15 +252,16 @@ def _folds_asked(
             seen=f"train.folds={asked}" + ("" if given else " with data.split=last"),
             next_step="leave out one of the two",
         )
-    each = rows_a_class(strata)
-    if asked == 0 or given or config.data.split == "last" or (asked is None and each > FEW_ROWS):
+    each, rows = rows_a_class(strata), len(strata)
+    many = asked is None and each > FEW_ROWS and rows > FEW_IN_ALL
+    if asked == 0 or given or config.data.split == "last" or many:
         return None
     if asked:
         return Decision(asked, ASKED)
     if config.data.task == "rating":  # whose strata are ranges of ratings, not classes
-        return Decision(FEW_FOLDS, f"{len(strata):,} rows are too few to hold any out")
-    few = f"{each:.3g} rows a class are too few to hold any out"
-    return Decision(even_parts(strata, alike, FEW_FOLDS), few)
+        return Decision(FEW_FOLDS, f"{rows:,} rows are too few to hold any out")
+    few = f"{each:.3g} rows a class" if each <= FEW_ROWS else f"{rows:,} rows"
+    return Decision(even_parts(strata, alike, FEW_FOLDS), f"{few} are too few to hold any out")
 
 
 def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], seed: int) -> Folds:

@@ -17,12 +17,7 @@ from tightfit.data.label_strata import rows_a_class
 from tightfit.errors import SettingsError
 from tightfit.methods import HEAD_ONLY
 from tightfit.tasks import Task
-from tightfit.tasks.dataset import FEW_ROWS
-
-MOST_ROWS = 150
-"""Rows in all up to which the contrastive loss is better than cross-entropy. Its steps do not grow
-with the rows; those of cross-entropy do. Of :data:`FEW_ROWS` a class more rows are no reason
-against it."""
+from tightfit.tasks.dataset import FEW_IN_ALL, FEW_ROWS
 
 MOST_CLASSES = 50
 """So many classes, or more, are told apart better by cross-entropy: a batch shows few of them."""
@@ -68,7 +63,9 @@ def decide_objective(
 
 
 def _why_many(rows: int, each: float, classes: int) -> str | None:
-    if each > FEW_ROWS and rows > MOST_ROWS:
+    # Up to so few the contrastive loss is better. Its steps do not grow with the rows; those of
+    # cross-entropy do.
+    if each > FEW_ROWS and rows > FEW_IN_ALL:
         return f"{rows:,} rows are enough for it"
     if classes >= MOST_CLASSES:
         return f"it tells {classes} classes apart better"

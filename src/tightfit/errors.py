@@ -119,7 +119,7 @@ _OPTION = re.compile(r"--([a-z][a-z-]*)(?: (?!--)(\"[^\"]*\"|'[^']*'|[^\s()]*[^\
 _VALUE = re.compile(r"[\"'].*|[A-Z]{2,}|\S*[\d/,=]\S*")
 """What follows an option and is its value, rather than the next word of a sentence."""
 
-_NAMES = {"from": "from_run", "no-label-errors": "label_errors"}
+_NAMES = {"from": "from_run", "no-label-errors": "label_errors", "threshold": "thresholds"}
 """Arguments that are called otherwise than the option."""
 
 _SWITCHES = {name: "True" for name in ("cascade", "overwrite", "probabilities", "resume")}

@@ -30,8 +30,7 @@ from tightfit.data.text_tokenizer import (
     tokenise,
 )
 from tightfit.data.tokens import Tokens
-from tightfit.errors import MachineError
-from tightfit.storage.files import machine_errors, write_bytes
+from tightfit.storage.files import machine_errors, only_kept, write_bytes
 
 MANY_CHARACTERS = 4_000_000
 """Texts of fewer are tokenised again: that takes some five seconds on one core."""
@@ -78,12 +77,13 @@ class TokenCache:
                 advance(len(texts))
             return found
         tokens = tokenise(tokenizer, texts, max_length, long_text=long_text, advance=advance)
-        try:
+        with only_kept("tokens are", self._warn_once):
             self._keep(path, tokens)
-        except MachineError as error:
-            self._most_bytes = 0
-            self._warn(f"tokens are not kept for later runs: {error.what} ({error.seen})")
         return tokens
+
+    def _warn_once(self, text: str) -> None:
+        self._most_bytes = 0
+        self._warn(text)
 
     def _keep(self, path: Path, tokens: Tokens) -> None:
         content = _content(tokens)

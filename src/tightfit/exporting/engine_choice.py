@@ -6,11 +6,13 @@ run, the machine and the libraries are the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -26,14 +28,14 @@ from tightfit.engines.engine_names import Asked, EngineName
 from tightfit.engines.parity import spread
 from tightfit.engines.ray_engine import RayEngine
 from tightfit.engines.selection import Choice, Open, choose
-from tightfit.errors import SettingsError
+from tightfit.errors import MachineError, SettingsError
 from tightfit.exporting.exporter import Rows, export
 from tightfit.exporting.format_names import FACTS_FILE, Format, ensure_onnx
 from tightfit.exporting.formats import GRAPH_FILE
 from tightfit.extras import available, ensure
 from tightfit.progress import Progress
 from tightfit.run import Run
-from tightfit.storage.files import machine_errors, parsed
+from tightfit.storage.files import machine_errors, only_kept, parsed
 from tightfit.storage.whole import whole_folder
 from tightfit.training.precision import decide_precision
 
@@ -56,6 +58,8 @@ class _Bench:
     texts: Sequence[str]
     progress: Progress
     circumstances: dict[str, Any]
+    home: Path
+    """Where what is not there yet is made."""
 
     def loaders(self, asked: Asked) -> dict[EngineName, Open]:
         """How to load PyTorch's engine and those asked for."""
@@ -72,18 +76,18 @@ class _Bench:
         return {name: known[name] for name in known if asked == "auto" or name in ("torch", asked)}
 
     def graph(self, form: Format) -> Path:
-        """The run as a graph in ``derived/``; made and compared if it is not there.
+        """The run as a graph, as a rule in ``derived/``; made and compared if it is not there.
 
         Raises:
             ArtefactError: what is there is damaged.
             MissingExtraError: a package is not installed.
             ProofError: the graph does not answer as the run does.
         """
-        home = self.run.folder.derived / form
-        if (home / DIGESTS_FILE).is_file():
-            storage.check_digests(home / DIGESTS_FILE, home)
-            if storage.read_json(home / MADE_FILE) == self.circumstances:
-                return home / GRAPH_FILE
+        kept, home = self.run.folder.derived / form, self.home / form
+        if (kept / DIGESTS_FILE).is_file():
+            storage.check_digests(kept / DIGESTS_FILE, kept)
+            if storage.read_json(kept / MADE_FILE) == self.circumstances:
+                return kept / GRAPH_FILE
         ensure_onnx()
         texts = [self.texts[place] for place in spread(len(self.texts), GRAPH_ROWS)]
         rows = Rows(texts, None, "rows to predict")
@@ -120,22 +124,45 @@ def open_engine(
         MissingExtraError: the engine asked for is not installed.
         ProofError: it does not answer as the run does.
         ArtefactError: what was kept of it is damaged.
-        MachineError: ``derived/`` cannot be written.
+        MachineError: neither ``derived/`` nor a temporary folder can be written.
     """
-    sample = [texts[place] for place in spread(len(texts))]
-    bench, folder = _Bench(run, sample, progress, _circumstances(run)), run.folder
-    with machine_errors(folder.derived, "write"):
-        folder.derived.mkdir(exist_ok=True)
-        # Several shards of one job may start together, and one measurement serves all.
-        with FileLock(folder.derived / ".engines.lock"):
-            kept = _kept(folder, asked, bench)
-            if kept is not None:
-                _tell_kept(kept, asked, progress)
-                return bench.loaders(kept.name)[kept.name](), kept.name
-            choice, engine = _measured(bench, asked)
-            told = {"circumstances": bench.circumstances, "choice": asdict(choice)}
+    sample, folder = [texts[place] for place in spread(len(texts))], run.folder
+    with ExitStack() as stack:
+        home, refused = folder.derived, None
+        try:
+            stack.enter_context(_held(home))
+        except MachineError as error:
+            temporary = TemporaryDirectory(prefix="tightfit-", ignore_cleanup_errors=True)
+            home, refused = Path(stack.enter_context(temporary)), error
+        bench = _Bench(run, sample, progress, _circumstances(run), home)
+        kept = _kept(folder, asked, bench)
+        if kept is not None:
+            _tell_kept(kept, asked, progress)
+            return bench.loaders(kept.name)[kept.name](), kept.name
+        choice, engine = _measured(bench, asked)
+        told = {"circumstances": bench.circumstances, "choice": asdict(choice)}
+        with only_kept("graph and figures are", progress.warn):
+            if refused is not None:
+                raise refused
             storage.write_derived(folder, _name(asked), told)
     return engine, choice.name
+
+
+@contextmanager
+def _held(derived: Path) -> Iterator[None]:
+    """``derived/``, for one of several shards that start together: one measurement serves all.
+
+    Raises:
+        MachineError: it cannot be written.
+    """
+    storage.make_folder(derived)
+    lock = FileLock(derived / ".engines.lock")
+    with machine_errors(derived, "write"):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _measured(bench: _Bench, asked: Asked) -> tuple[Choice, Engine]:

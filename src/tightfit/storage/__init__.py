@@ -17,6 +17,7 @@ from tightfit.storage.folder import (
     START_DIGESTS,
     RunFolder,
     bring_back,
+    check_may_add,
     check_may_create,
     clear_unstarted,
     create,

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -188,6 +188,20 @@ def machine_errors(path: Path, verb: str) -> Iterator[None]:
             seen=told,
             next_step=_NEXT_STEP.get(number or 0, "look into the reason, then try again"),
         ) from error
+
+
+@contextmanager
+def only_kept(what: str, warn: Callable[[str], None]) -> Iterator[None]:
+    """Go on without what is written for later alone, where the machine does not let it be written.
+
+    Args:
+        what: is not kept, with its verb: ``the scores are``.
+        warn: told so, and why.
+    """
+    try:
+        yield
+    except MachineError as refused:
+        warn(f"{what} not kept for later: {refused.what} ({refused.seen})")
 
 
 def _refusal(error: OSError | SafetensorError) -> tuple[int | None, str]:

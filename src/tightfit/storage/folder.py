@@ -91,6 +91,16 @@ def check_may_create(path: Path, *, overwrite: bool = False) -> None:
     with machine_errors(path, "make"):
         if not _is_free(path):
             _check_may_replace(RunFolder(path), overwrite)
+    check_may_add(path)
+
+
+def check_may_add(path: Path) -> None:
+    """Refuse early a file or folder that cannot be made, by the folders above it.
+
+    Raises:
+        MachineError: one is no folder, or the disk does not let anything be added there.
+    """
+    with machine_errors(path, "make"):
         above = next(p for p in path.absolute().parents if p.exists())
         if not above.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))

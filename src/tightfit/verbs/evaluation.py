@@ -21,7 +21,7 @@ from tightfit.data.sources import Columns, as_named, open_rows, read_table
 from tightfit.data.table import Table
 from tightfit.data.text_digests import read_text_digests, text_digests
 from tightfit.display import Shown, score_words
-from tightfit.errors import DataError, UsageError
+from tightfit.errors import DataError, MachineError, UsageError
 from tightfit.metrics.calibration import Scale
 from tightfit.metrics.interval import Compared, Interval
 from tightfit.metrics.intervals import over_seeds, wilson
@@ -29,6 +29,7 @@ from tightfit.metrics.scores import confusion_counts
 from tightfit.metrics.thresholds import Goal, answers_at
 from tightfit.progress import Progress
 from tightfit.run import Run
+from tightfit.storage.files import only_kept
 from tightfit.tasks import Predictions
 from tightfit.tasks.calibrate import scale_words
 from tightfit.tasks.chosen_threshold import ChosenThreshold
@@ -178,7 +179,8 @@ def evaluated(
     coverage = _coverage(run, logits_NK, targets)
     found = (scores, calibration, first, second, seeds, thresholds, confusion)
     evaluation = Evaluation(*found, coverage=coverage)
-    _keep(run.folder, evaluation, table.source, table.fingerprint())
+    with only_kept("the scores are", progress.warn):
+        _keep(run.folder, evaluation, table.source, table.fingerprint())
     _keep_thresholds(run, thresholds, table.source, progress)
     return evaluation
 
@@ -300,7 +302,15 @@ def _keep_thresholds(
     if before:
         words = ", ".join(f"{each.label} {each.threshold:.4f}" for each in before)
         progress.warn(f"this replaces what was kept before: {words}")
-    keep_chosen(run.folder, found, source)
+    try:
+        keep_chosen(run.folder, found, source)
+    except MachineError as refused:
+        values = " ".join(shlex.quote(f"{each.label}={each.threshold}") for each in found)
+        refused.next_step = (
+            f"predict with what was found (--threshold): {values}; or copy the run to where you "
+            "may write"
+        )
+        raise
 
 
 def _score(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tightfit import storage
 from tightfit.data.output_paths import refuse_inside_run
-from tightfit.errors import UsageError
+from tightfit.errors import MachineError, UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 
@@ -51,3 +51,8 @@ def _check_out(path: Path) -> None:
             next_step="give --out another name",
         )
     refuse_inside_run(path)
+    try:
+        storage.check_may_add(path)
+    except MachineError as refused:
+        refused.next_step = "choose another place for the page with --out FILE"
+        raise

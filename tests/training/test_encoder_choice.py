@@ -21,7 +21,7 @@ from tests.toys import toy_tokenizer
 from tightfit.config import Config, Decision, Decisions, load_config
 from tightfit.data.readability import Readability
 from tightfit.encoder import FrozenEncoder, UnknownInside
-from tightfit.errors import ModelError
+from tightfit.errors import MachineError, ModelError
 from tightfit.families import Pooling
 from tightfit.model import embedded
 from tightfit.model.candidates import candidate_names, planned_name, variants
@@ -36,6 +36,7 @@ from tightfit.training.encoder_choice import (
     ChosenEncoder,
     choose_encoder,
     recorded_encoder,
+    sources_at_hand,
 )
 from tightfit.training.frozen_probe import FrozenProbe
 from tightfit.training.time_budget import TimeLimit
@@ -108,6 +109,23 @@ def test_the_better_one_beyond_the_error(
     assert decision.reason.endswith(" costs least") == (winner == "bert")
     assert any(line.startswith(f"encoder {encoders(winner)}: ") for line in notes.said)
     assert any(line.startswith("choosing took ") for line in notes.said)
+
+
+def test_one_that_cannot_be_unpacked_is_left_out(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where several are at hand; the only one is an error, and what mends it is said."""
+
+    class Barred(Embedded):
+        def folder(self) -> Path:
+            raise MachineError("cannot make it", seen="full", next_step="set X")
+
+    monkeypatch.setitem(embedded.EMBEDDED, "toy", Barred("toy", "toy", "tightfit", "", ""))
+    notes = Notes()
+    assert chosen(auto(Path("toy"), bert), progress=notes).source.folder == bert
+    assert notes.warned == ["toy is left out: cannot make it (full); set X"]
+    with pytest.raises(MachineError, match="cannot make it"):
+        sources_at_hand(toy_settings(Path("toy")).model, notes)
 
 
 def test_one_that_cannot_read_the_texts_is_out(

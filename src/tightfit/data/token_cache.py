@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from transformers import PreTrainedTokenizerBase
 
 from tightfit.config import KeptText
@@ -31,6 +30,7 @@ from tightfit.data.text_tokenizer import (
 )
 from tightfit.data.tokens import Tokens
 from tightfit.storage.files import machine_errors, only_kept, write_bytes
+from tightfit.storage.user_cache import user_cache
 
 MANY_CHARACTERS = 4_000_000
 """Texts of fewer are tokenised again: that takes some five seconds on one core."""
@@ -52,7 +52,6 @@ class TokenCache:
                 and finds nothing.
             warn: told, once, that the cache cannot be used; all goes on without it.
         """
-        self._folder = platformdirs.user_cache_path("tightfit", appauthor=False) / "tokens"
         self._most_bytes = most_bytes
         self._warn = warn
 
@@ -67,10 +66,12 @@ class TokenCache:
     ) -> Tokens:
         """What :func:`tightfit.data.text_tokenizer.tokenise` gives, or gave in an earlier run."""
         small = sum(map(len, texts)) < MANY_CHARACTERS
-        if small or not self._most_bytes or not tokenizer.is_fast:
+        needed = not small and self._most_bytes and tokenizer.is_fast
+        folder = self._folder() if needed else None
+        if folder is None:
             return tokenise(tokenizer, texts, max_length, long_text=long_text, advance=advance)
         key = fingerprint(tokenizer, texts, max_length, long_text)
-        path = self._folder / f"{key}{SUFFIX}"
+        path = folder / f"{key}{SUFFIX}"
         found = _read(path)
         if found is not None:
             if advance is not None:
@@ -81,6 +82,12 @@ class TokenCache:
             self._keep(path, tokens)
         return tokens
 
+    def _folder(self) -> Path | None:
+        """Where entries go; None where the user has no place for them."""
+        with only_kept("tokens are", self._warn_once):
+            return user_cache() / "tokens"
+        return None
+
     def _warn_once(self, text: str) -> None:
         self._most_bytes = 0
         self._warn(text)
@@ -89,11 +96,11 @@ class TokenCache:
         content = _content(tokens)
         if len(content) > self._most_bytes:
             return
-        with machine_errors(self._folder, "make"):
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with machine_errors(path.parent, "make"):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_bytes(path, content)
-        with machine_errors(self._folder, "tidy"):
-            entries = [(entry, entry.stat()) for entry in self._folder.glob(f"*{SUFFIX}")]
+        with machine_errors(path.parent, "tidy"):
+            entries = [(entry, entry.stat()) for entry in path.parent.glob(f"*{SUFFIX}")]
             total = 0
             for entry, stat in sorted(entries, key=lambda pair: -pair[1].st_mtime_ns):
                 total += stat.st_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,15 +14,14 @@ from tightfit import storage
 from tightfit.digests import remembered_sha256
 from tightfit.errors import ArtefactError, MachineError, ModelError
 from tightfit.extras import ensure, lazy
-from tightfit.storage.files import read_digested
+from tightfit.storage.files import machine_errors, read_digested
+from tightfit.storage.user_cache import MEND, temporary_cache, user_cache
 from tightfit.storage.whole import whole_folder
 
 if TYPE_CHECKING:
     import filelock
-    import platformdirs
-else:  # only an encoder that is kept in a form of its own waits for them
+else:  # only an encoder that is kept in a form of its own waits for it
     filelock = lazy("filelock", "a lock")
-    platformdirs = lazy("platformdirs", "the folder of what is kept")
 
 DIGESTS_FILE = "digests.json"
 
@@ -57,7 +57,7 @@ class Embedded:
         Raises:
             MissingExtraError: the package is not installed.
             ModelError: its weights are damaged, or others.
-            MachineError: the folder cannot be written.
+            MachineError: it can be unpacked neither among what is kept nor for the time being.
         """
         self.check()
         spec = importlib.util.find_spec(self.package)
@@ -66,19 +66,31 @@ class Embedded:
         if not self.converted:
             self._check_file(file)
             return file.parent
-        cache = platformdirs.user_cache_path("tightfit", appauthor=False)
+        refused: list[MachineError] = []
+        for place in (user_cache, temporary_cache):
+            try:
+                return self._unpacked(file, place(), refused)
+            except MachineError as error:
+                error.next_step = MEND
+                refused.append(error)
+        raise refused[0]
+
+    def _unpacked(self, file: Path, cache: Path, refused: Sequence[MachineError]) -> Path:
+        """Its folder among what is kept, made where it is not there; told where that is new."""
         kept = cache / "models" / f"{self.name}-{self.sha256[:12]}"
         if _whole(kept):  # perhaps where nothing may be written, as in an image of a container
             return kept
-        try:
-            storage.make_folder(kept.parent)
-        except MachineError as error:
-            error.next_step = "set XDG_CACHE_HOME to a folder that you may write, for what is kept"
-            raise
-        with filelock.FileLock(kept.with_name(f"{kept.name}.lock")):
+        storage.make_folder(kept.parent)
+        with (
+            machine_errors(kept, "write"),
+            filelock.FileLock(kept.with_name(f"{kept.name}.lock")),
+        ):
             if not _whole(kept):
                 self._check_file(file)
-                logging.getLogger(__name__).warning("unpacking %s once: some seconds", self.name)
+                words = f"unpacking {self.name} once: some seconds"
+                for each in refused:
+                    words += f", in {cache}: {each.what} ({each.seen}); {MEND}"
+                logging.getLogger(__name__).warning(words)
                 with whole_folder(kept, overwrite=True, marker="config.json") as made:
                     # Planning waits for neither numpy nor tokenizers.
                     import_module("tightfit.model.e5_file").write_encoder(file, made)

@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tightfit.config import Config, Decision, Decisions
+from tightfit.config import Config, Decision, Decisions, Model
 from tightfit.data.readability import Readability, readability
 from tightfit.encoder import UnknownInside
-from tightfit.model.candidates import AUTO, prefixes, variants
+from tightfit.errors import MachineError
+from tightfit.model.candidates import AUTO, candidate_names, prefixes
 from tightfit.model.locate import Source, locate
 from tightfit.model.unread_texts import warning_of
 from tightfit.progress import Progress
@@ -79,6 +80,32 @@ def recorded_encoder(config: Config, decisions: Decisions) -> Source:
     return replace(locate(name), prefix=prefixes(config.model, name)[0])
 
 
+def sources_at_hand(model: Model, progress: Progress) -> list[Source]:
+    """Encoders that a training may stand on, each with every prefix that it may take.
+
+    Of those to choose from, one that the machine does not let be unpacked is left out.
+
+    Raises:
+        ModelError: one cannot be found.
+        MissingExtraError: an embedded encoder's package is not installed.
+        MachineError: none is left.
+    """
+    sources: list[Source] = []
+    refused: dict[str, MachineError] = {}
+    for name in candidate_names(model):
+        try:
+            found = locate(name)
+        except MachineError as error:
+            refused[name] = error
+        else:
+            sources += [replace(found, prefix=prefix) for prefix in prefixes(model, name)]
+    for name, why in refused.items():
+        if not sources:
+            raise why
+        progress.warn(f"{name} is left out: {why.what} ({why.seen}); {why.next_step}")
+    return sources
+
+
 def choose_encoder(
     config: Config, dataset: Dataset, limit: TimeLimit | None, progress: Progress
 ) -> ChosenEncoder:
@@ -93,8 +120,9 @@ def choose_encoder(
     Raises:
         ModelError: an encoder cannot be found, or cannot take its prefix.
         MissingExtraError: an embedded encoder's package is not installed.
+        MachineError: none can be unpacked.
     """
-    sources = [replace(locate(name), prefix=prefix) for name, prefix in variants(config.model)]
+    sources = sources_at_hand(config.model, progress)
     if len(sources) == 1:
         only = {"encoder": Decision(sources[0].name, ONLY)} if config.model.name == AUTO else {}
         return ChosenEncoder(sources[0], only, FrozenProbe(config, dataset, progress))

@@ -11,12 +11,16 @@ from accelerate.utils import set_seed
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decision
 from tightfit.data.shared_work import once
-from tightfit.model.candidates import variants
-from tightfit.model.locate import Source, locate
+from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.continued_start import continued_plan
-from tightfit.training.encoder_choice import CHOICE_ASIDE, choose_encoder, recorded_encoder
+from tightfit.training.encoder_choice import (
+    CHOICE_ASIDE,
+    choose_encoder,
+    recorded_encoder,
+    sources_at_hand,
+)
 from tightfit.training.importance import decide_plan
 from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.side_choice import decide_side
@@ -88,7 +92,8 @@ def _choose(
     def key() -> Hashable:
         task, asked = dataset.task, {"model", "head", "adapters", "budget", "data", "seed"}
         rows = (dataset.facts["train_fingerprint"], task.kind, *task.names)
-        encoders = [(locate(name).digest(), prefix) for name, prefix in variants(config.model)]
+        at_hand = sources_at_hand(config.model, Progress())  # what is left out is told by make
+        encoders = [(each.digest(), each.prefix) for each in at_hand]
         # Probes compute in the number format of the training.
         settings = config.model_dump_json(include=asked), config.train.precision
         return (*settings, rows, *encoders)

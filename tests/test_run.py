@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ import pytest
 from tests.exports import NAMES, toy_run, toy_texts, wide_encoder
 from tests.reports import scores_of
 from tightfit import Run, TrainResult, evaluate, export, predict, storage
-from tightfit.errors import ArtefactError, UsageError
+from tightfit.errors import ArtefactError, DataError, UsageError
 from tightfit.extras import available
 from tightfit.progress import Progress
 
@@ -214,3 +215,11 @@ def test_results_show_themselves(finished: TrainResult, rows_file: Path, tmp_pat
     assert repr(found).startswith(f"Evaluation(rows={found.scores.n}, accuracy=")
     written = predict(copy, rows_file, tmp_path / "p.csv", progress=Progress())
     assert repr(written) == f"PredictResult(out={written.out}, rows={written.rows}, engine=torch)"
+
+
+@pytest.mark.parametrize("texts", [["goal", None], pd.DataFrame({"text": ["goal", None]})])
+def test_a_missing_text_is_mended_by_who_calls(finished: TrainResult, texts: Any) -> None:
+    """The method has no ``missing_text``, which was suggested."""
+    with pytest.raises(DataError, match="give an empty text in its place") as caught:
+        Run.load(finished.run).predict(texts)
+    assert "missing_text" not in str(caught.value)

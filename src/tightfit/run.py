@@ -342,16 +342,9 @@ class Run(Shown):
         return self.predictor.predict(self._texts(texts), progress)
 
     def _texts(self, given: Any) -> list[str]:
-        from tightfit.data.given_texts import as_source
-        from tightfit.data.table import Table
+        from tightfit.data.given_texts import texts_of
 
-        given = [given] if isinstance(given, str) else given
-        source = as_source(given, self.columns, pair=self.config.data.pair)
-        if isinstance(source, Table):
-            return source.texts
-        from tightfit.data.frame_texts import frame_texts  # which waits for the readers
-
-        return frame_texts(source, self.columns())
+        return texts_of(given, self.columns, pair=self.config.data.pair)
 
     def explain(
         self, texts: Any, most_words: int | None = None

@@ -6,11 +6,12 @@ Nothing here waits for the readers of files: a few texts are answered in half a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tightfit.data.cell_text import describe, is_missing, read_texts
+from tightfit.data.cell_text import TAKE_EMPTY, describe, is_missing, read_texts
 from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.rows import Chunk, Origin
 from tightfit.data.table import Table
@@ -52,6 +53,25 @@ def as_source(data: Any, columns: Callable[[], Columns], *, pair: bool = False) 
         raise chunk.fault(what, odd, allowed="strings", next_step="give each text as a string")
     missing = columns().missing_text if any(map(is_missing, cells)) else "refuse"
     return Table(read_texts(chunk, [cells], missing), source="the texts")
+
+
+def texts_of(given: Any, columns: Callable[[], Columns], *, pair: bool) -> list[str]:
+    """What a method is given to predict, which has no argument for missing texts; a string is one.
+
+    Raises:
+        DataError: as :func:`as_source`; or a frame lacks the column of the text.
+    """
+    try:
+        source = as_source([given] if isinstance(given, str) else given, columns, pair=pair)
+        if isinstance(source, Table):
+            return source.texts
+        # It waits for the readers.
+        found: list[str] = import_module("tightfit.data.frame_texts").frame_texts(source, columns())
+    except DataError as fault:
+        if fault.add == TAKE_EMPTY:
+            fault.next_step, fault.add = "give an empty text in its place, or leave it out", None
+        raise
+    return found
 
 
 def _pairs(data: Any, columns: Callable[[], Columns]) -> Any:

@@ -99,3 +99,14 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="file/out") as caught:
         fill(tmp_path / "file" / "out", "new")
     assert caught.value.exit_code == 9
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    """It emptied the unfinished folder of the first, which ended in an odd error."""
+    path = tmp_path / "out"
+    with whole_folder(path, overwrite=False, marker="mark") as folder:
+        (folder / "mark").write_text("first")
+        with pytest.raises(MachineError, match="another process is writing"):
+            fill(path, "second")
+    assert (path / "mark").read_text() == "first"
+    assert names(tmp_path) == ["out"]

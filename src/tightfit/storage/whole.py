@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tightfit.errors import UsageError
 from tightfit.storage.files import machine_errors
+from tightfit.storage.folder import check_may_add
+from tightfit.storage.lock import lock_output
 
 PARTIAL_SUFFIX = ".partial"
 """Ends the name of a folder or file that is still being written."""
@@ -29,20 +31,23 @@ def whole_folder(path: Path, *, overwrite: bool, marker: str) -> Iterator[Path]:
 
     Raises:
         UsageError: something is there already.
-        MachineError: the disk is full, the folder may not be written, and the like.
+        MachineError: the disk is full, the folder may not be written, another process is writing
+            it, and the like.
     """
     path = Path(os.path.abspath(path))
-    check_replaceable(path, overwrite=overwrite, marker=marker)
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    try:
-        with machine_errors(path, "write"):
-            if partial.exists():
-                shutil.rmtree(partial)
-            partial.mkdir(parents=True)
-            yield partial
-            _put_in_place(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    check_may_add(path)
+    with lock_output(path):
+        check_replaceable(path, overwrite=overwrite, marker=marker)
+        try:
+            with machine_errors(path, "write"):
+                if partial.exists():
+                    shutil.rmtree(partial)
+                partial.mkdir(parents=True)
+                yield partial
+                _put_in_place(partial, path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_replaceable(path: Path, *, overwrite: bool, marker: str) -> None:

@@ -251,6 +251,7 @@ def no_regression(
     fitted_start: bool,
     highest_loss: float,
     as_good: bool,
+    chosen_start: bool = False,
 ) -> Proof:
     """What is sealed is no worse than where it started, and its loss is sane.
 
@@ -264,6 +265,7 @@ def no_regression(
         fitted_start: the start was a linear probe.
         highest_loss: beyond which a loss is far above that of a constant answer.
         as_good: what is sealed is no worse than the start, as far as the rows tell.
+        chosen_start: a cross-validation chose the start before, so that no step was taken.
 
     Raises:
         ProofError: it is worse.
@@ -277,7 +279,7 @@ def no_regression(
         metric: sealed.score,
         "loss": sealed.loss,
         "highest_loss": highest_loss,
-        "kept_start": fitted_start and sealed.step == 0,
+        "kept_start": chosen_start or (fitted_start and sealed.step == 0),
     }
     return Proof(holds, numbers).enforce(
         "the trained weights are worse than their start, or far worse than a constant prediction",

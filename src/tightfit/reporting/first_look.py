@@ -117,6 +117,8 @@ def _proven(run: Run) -> Iterator[Point]:
         words, fell = "What was planned, trained and saved is the same, and it learned.", fall(run)
         if run.metrics.validation is None:  # made of label names: nothing shows that it learned
             words = "What was planned, solved and saved is the same."
+        elif run.metrics.train.kept_start:
+            words = "What was planned, solved and saved is the same: the start, which was kept."
         elif _constant(run):
             words = "What was planned, trained and saved is the same."
         words = " ".join(each for each in (words, fell) if each)

@@ -79,9 +79,10 @@ def _kept(run: Run) -> str:
     """Which weights were kept, and why."""
     train, fell = run.metrics.train, fall(run)
     if train.source != "validation":
+        kept = " The start was kept: they did no better." * train.kept_start
         return (
             "No row was held out: before and after, validation is what trainings said of rows "
-            "that they did not see."
+            f"that they did not see.{kept}"
         )
     if train.kept_knowledge:
         return "What the run before knew was kept: no further step did better."

@@ -55,7 +55,8 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         Standing(row["step"], row[f"eval_{metric}"], row["eval_loss"], merit(row, setup))
         for row in (history[0], sealed)
     )
-    highest = highest_loss(setup, history)
+    highest, kept_before = highest_loss(setup, history), setup.decisions.kept
+    chosen_start = kept_before is not None and kept_before.value == "start"
     proof = no_regression(
         start,
         end,
@@ -63,7 +64,10 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         fitted_start=fitted_start,
         highest_loss=highest,
         as_good=setup.as_good_as_start or no_worse(sealed, history[0], setup),
+        chosen_start=chosen_start,
     )
+    if chosen_start:
+        return proof  # what chose it has told so
     if proof.numbers["kept_start"]:
         _tell_of_start(setup, named_score(metric, start.score), progress)
     elif fitted_start and end.merit < start.merit and setup.out_of_fold is None:

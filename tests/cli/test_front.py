@@ -143,6 +143,24 @@ def test_a_reader_that_goes_away() -> None:
     assert words == b""
 
 
+def test_an_answer_that_can_go_nowhere() -> None:
+    """A service may close standard output; it was called a mistake of our own."""
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "tightfit", "plan"]
+    alone = subprocess.run(command, stderr=subprocess.PIPE, check=False)
+    asked = subprocess.run([*command, "--json"], stderr=subprocess.PIPE, check=False)
+    assert (alone.returncode, asked.returncode) == (0, 9)
+    assert asked.stderr.startswith(b"error: standard output is closed")
+
+
+def test_what_is_closed_is_no_place_for_a_file() -> None:
+    """What a library prints would be written into the file that is opened next."""
+    look = (
+        "from tightfit.cli import _fill_closed as fill; fill(); print(open('/dev/null').fileno())"
+    )
+    command = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh", sys.executable, "-c", look]
+    assert int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout) > 2
+
+
 @pytest.mark.parametrize(
     ("call", "fault"),
     [

@@ -112,8 +112,19 @@ def _tightfit(
     """
 
 
+def _fill_closed() -> None:
+    """Open what whoever started the command closed (``>&-``): a file that is written would take its
+    place, and get whatever a library prints."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
 def main() -> None:
     """The ``tightfit`` command."""
+    _fill_closed()
     # Else pydantic would look for plugins in the metadata of every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     # What is loaded is no garbage: to search it as it comes and at the end takes a fifth of the

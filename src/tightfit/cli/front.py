@@ -60,8 +60,22 @@ class Told(Protocol):
 class Front:
     """The two mouths of a verb; an answer without words for people does not wait for rich."""
 
-    out: TextIO
-    """The answer, on standard output."""
+    stdout: TextIO | None
+    """Standard output; None where whoever started the command closed it."""
+
+    @property
+    def out(self) -> TextIO:
+        """Where the answer goes.
+
+        Raises:
+            MachineError: it can go nowhere.
+        """
+        if self.stdout is None:
+            raise MachineError(
+                "standard output is closed, so that the answer can go nowhere",
+                next_step="open it, as with >answer.txt, or >/dev/null if nobody is to read it",
+            )
+        return self.stdout
 
     @cached_property
     def people(self) -> Console:

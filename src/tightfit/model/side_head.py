@@ -205,6 +205,7 @@ class SideHead:
         else:
             own = {PAIR_WEIGHT: weight_FK}
         tensors = {**own, BIAS: self.bias_K}
+        # What is kept is no tensor, since it is no parameter that trains.
         write_bytes(folder / SIDE_FILE, save(tensors, {KEPT: repr(self.kept)}))
 
     @classmethod

@@ -50,7 +50,7 @@ from tightfit.training.prepare import plan_for
 from tightfit.training.side_solver import SideSolver
 
 LEAST_NGRAMS, MOST_NGRAMS = 2**11, 2**15
-"""Fewer lose four points and more; twice as many gained 0.3 at most."""
+"""Found with hashed buckets: fewer lose four points and more; twice as many gained 0.3 at most."""
 
 SIDE_SHARE = 0.5
 """Of what the cap leaves beside the head, where ranks are open: the most that a side head takes."""

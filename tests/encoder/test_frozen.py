@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -15,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from tests.toys import SMALL, toy_encoder
-from tightfit import digests
 from tightfit.encoder import FrozenEncoder, UnknownInside, frozen
 from tightfit.errors import ModelError
 from tightfit.families import COMPUTED
@@ -61,16 +59,6 @@ def test_changed_weights_are_another_encoder(own: Path) -> None:
     np.testing.assert_allclose(
         after.stored(WORDS).floats - 1, before.stored(WORDS).floats, atol=1e-6
     )
-
-
-def test_a_file_is_hashed_once(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as its size, time and inode stay."""
-    first = digests.remembered_sha256(own / "model.safetensors")
-    monkeypatch.setattr(hashlib, "file_digest", None)
-    assert digests.remembered_sha256(own / "model.safetensors") == first
-    (own / "model.safetensors").touch()
-    with pytest.raises(TypeError):
-        digests.remembered_sha256(own / "model.safetensors")
 
 
 def test_weights_cannot_be_written_to(bert: Path) -> None:

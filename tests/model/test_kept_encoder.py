@@ -14,7 +14,8 @@ from tightfit import storage
 from tightfit.errors import MachineError
 from tightfit.model import embedded
 from tightfit.model.embedded import DIGESTS_FILE, Embedded
-from tightfit.storage import user_cache
+from tightfit.storage import temporary_cache
+from tightfit.user_cache import user_cache
 
 CONVERTED = Embedded("name", "name", "json", "weights", "0123456789abcdef", converted=True)
 
@@ -22,7 +23,7 @@ CONVERTED = Embedded("name", "name", "json", "weights", "0123456789abcdef", conv
 def keep_in(patch: pytest.MonkeyPatch, cache: Path, temporary: Path) -> None:
     """Say where this user keeps things, and what is temporary; an encoder is one file."""
     patch.setenv("XDG_CACHE_HOME", str(cache))
-    patch.setattr(user_cache, "gettempdir", lambda: temporary)
+    patch.setattr(temporary_cache, "gettempdir", lambda: temporary)
     patch.setattr(Embedded, "_check_file", lambda self, file: None)
     writer = SimpleNamespace(write_encoder=lambda file, made: (made / "config.json").touch())
     patch.setattr(embedded, "import_module", lambda name: writer)
@@ -89,11 +90,11 @@ def test_a_temporary_folder_of_others_is_not_used(
 ) -> None:
     """Everybody may make a folder of any name among temporary files."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folder = user_cache.temporary_cache()
+    folder = temporary_cache.temporary_cache()
     folder.rmdir()
     prepare(folder)
     with pytest.raises(MachineError, match="somebody else may write this folder"):
-        user_cache.temporary_cache()
+        temporary_cache.temporary_cache()
 
 
 def test_a_user_whom_nobody_knows_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,4 +105,4 @@ def test_a_user_whom_nobody_knows_has_no_cache(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(platformdirs, "user_cache_path", homeless)
     with pytest.raises(MachineError, match="this user has no home"):
-        user_cache.user_cache()
+        user_cache()

@@ -30,7 +30,7 @@ from tightfit.data.text_tokenizer import (
 )
 from tightfit.data.tokens import Tokens
 from tightfit.storage.files import machine_errors, only_kept, write_bytes
-from tightfit.storage.user_cache import user_cache
+from tightfit.user_cache import user_cache
 
 MANY_CHARACTERS = 4_000_000
 """Texts of fewer are tokenised again: that takes some five seconds on one core."""

@@ -13,13 +13,13 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from tightfit.budget.shapes import shard_files
-from tightfit.digests import weights_sha256
 from tightfit.encoder.activations import ACTIVATIONS
 from tightfit.encoder.tensors import Stored, map_tensors
 from tightfit.errors import ModelError
 from tightfit.families import COMPUTED, FAMILIES, Attention, Reading
 from tightfit.families.family import Block, Family
 from tightfit.families.sizes import Sizes, read_object
+from tightfit.known_digests import weights_sha256
 
 WEIGHTS = "model.safetensors"
 
@@ -37,7 +37,7 @@ class FrozenEncoder:
 
     folder: Path
     digest: str
-    """Over the weight files: :func:`tightfit.digests.weights_sha256`."""
+    """Over the weight files: :func:`tightfit.known_digests.weights_sha256`."""
     family: Family
     model_type: str
     inside: Block

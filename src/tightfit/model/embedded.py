@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tightfit import storage
-from tightfit.digests import remembered_sha256
 from tightfit.errors import ArtefactError, MachineError, ModelError
 from tightfit.extras import ensure, lazy
+from tightfit.known_digests import remembered_sha256
 from tightfit.storage.files import machine_errors, read_digested
-from tightfit.storage.user_cache import MEND, temporary_cache, user_cache
+from tightfit.storage.temporary_cache import temporary_cache
 from tightfit.storage.whole import whole_folder
+from tightfit.user_cache import CACHE_MEND, user_cache
 
 if TYPE_CHECKING:
     import filelock
@@ -71,7 +72,7 @@ class Embedded:
             try:
                 return self._unpacked(file, place(), refused)
             except MachineError as error:
-                error.next_step = MEND
+                error.next_step = CACHE_MEND
                 refused.append(error)
         raise refused[0]
 
@@ -89,7 +90,7 @@ class Embedded:
                 self._check_file(file)
                 words = f"unpacking {self.name} once: some seconds"
                 for each in refused:
-                    words += f", in {cache}: {each.what} ({each.seen}); {MEND}"
+                    words += f", in {cache}: {each.what} ({each.seen}); {CACHE_MEND}"
                 logging.getLogger(__name__).warning(words)
                 with whole_folder(kept, overwrite=True, marker="config.json") as made:
                     # Planning waits for neither numpy nor tokenizers.

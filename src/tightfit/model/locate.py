@@ -19,9 +19,9 @@ from typing import Any
 
 from tightfit.budget.published import PUBLISHED_NAMES, published_config
 from tightfit.budget.shapes import EncoderShapes, encoder_shapes, safetensors_names
-from tightfit.digests import weights_sha256
 from tightfit.errors import ArtefactError, ModelError, nearest
 from tightfit.families.sizes import read_object
+from tightfit.known_digests import weights_sha256
 from tightfit.model.embedded import EMBEDDED, Embedded
 
 HUB_SECONDS = 5

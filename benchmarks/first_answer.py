@@ -4,11 +4,11 @@
     python -m benchmarks.first_answer RUN --repeats 15 --threads 2
 
 Three ways to it: ``tightfit predict RUN --text``, ``tightfit.Run.load(RUN).predict``, and the
-classifier alone, as a service might open it. Each compares the run's adapter and its base model with
-the digests in the manifest (that of the base is remembered while its file stays as it was), and
-answers one text; the last then opens a copy of the run beside it and says what that added. Processes are interleaved, and medians shown: a busy
-hour slows all sides alike, so the quotients tell more than the seconds. Modules are compiled
-beforehand, as in any installed package.
+classifier alone, as a service might open it. Each compares the run's adapter and its base model
+with the digests in the manifest (that of the base is remembered while its file stays as it was),
+and answers one text; the last then opens a copy of the run beside it and says what that added.
+Processes are interleaved, and medians shown: a busy hour slows all sides alike, so the quotients
+tell more than the seconds. Modules are compiled beforehand, as in any installed package.
 """
 
 from __future__ import annotations

@@ -52,9 +52,16 @@ class Task:
         """The rows to score on: the test rows, or rows held out where none are there."""
         return self.work / "held.jsonl"
 
+    def has(self, name: str) -> bool:
+        """Whether a system was computed before."""
+        return self._path(name).is_file()
+
+    def _path(self, name: str) -> Path:
+        return self.cells / f"{name}.json"
+
     def cell(self, name: str, system: System, seconds: float = 0.0) -> Any:
         """What a system reaches: from the folder of cells, or computed and put there."""
-        path = self.cells / f"{name}.json"
+        path = self._path(name)
         if not path.is_file():
             print(f"{self.name}: {name}", file=sys.stderr, flush=True)
             found = system(self, seconds)

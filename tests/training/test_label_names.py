@@ -12,14 +12,17 @@ from tests.toy_setups import FEW, Notes, toy_settings
 from tightfit.config import Config
 from tightfit.data.table import Table
 from tightfit.errors import SettingsError
+from tightfit.model.adapters import output_layer
 from tightfit.model.locate import locate
 from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.tasks.solved_head import HeadProblem
 from tightfit.training import label_names
 from tightfit.training.cross_validate import cross_validate
-from tightfit.training.label_names import _loss, name_texts
+from tightfit.training.label_names import NAME_ROWS, _loss, name_texts
 from tightfit.training.prepare import plan_for, prepare
 from tightfit.training.probe import frozen_features
 from tightfit.training.setup import Setup
+from tightfit.training.solve import solve_head
 
 SPORT, MONEY = "goal match team coach".split(), "stock market shares bank".split()
 
@@ -110,6 +113,19 @@ def test_a_description_tells_what_an_abbreviation_means(bert: Path, tmp_path: Pa
     setup, _ = prepared(bert, ["HUM", "ENTY"], f"data.label_descriptions={file}")
     assert setup.decisions.label_names is not None
     assert "log loss" in setup.decisions.label_names.reason
+
+
+def test_a_sentence_counts_as_several_rows_where_a_head_is_solved(bert: Path) -> None:
+    """And as one in the steps before."""
+    setup, _ = prepared(bert, ["sport", "money"], "data.label_names=on")
+    assert setup.train.weights_N is None
+    solve_head(setup, frozen=False)
+    rows_N = [*range(8), *NAME_ROWS * [8, 9]]
+    features_NF = frozen_features(setup, np.arange(10))[rows_N]
+    strength = setup.config.contrastive.strength
+    alike = HeadProblem.of(features_NF, setup.train.targets[rows_N], 2, strength).solve()
+    layer = output_layer(setup.classifier.module, setup.classifier.plan)
+    np.testing.assert_allclose(layer.weight.detach().numpy(), alike.weight_KF, atol=1e-4)
 
 
 def test_its_loss_is_that_of_probes_solved_without_a_row(bert: Path) -> None:

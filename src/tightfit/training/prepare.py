@@ -103,10 +103,10 @@ def prepare(
         chosen: what was decided to make the plan, by the names in :class:`Decisions`.
         progress: hears what is decided.
     """
-    setup, names = _opened(
+    setup = _opened(
         config, dataset, source, plan, decided=decided, chosen=chosen, progress=progress
     )
-    setup = _with_pool(with_names(setup, names))
+    setup = _with_pool(with_names(setup))
     setup, schedule_note = _scheduled(setup)
     lengths = setup.decisions.max_length, setup.decisions.predict_max_length
     for sentence in (_about_lengths(lengths), schedule_note, *_about(setup)):
@@ -126,8 +126,8 @@ def _opened(
     decided: Decisions | None,
     chosen: Mapping[str, Decision[Any]],
     progress: Progress,
-) -> tuple[Setup, int]:
-    """The setup before its steps are counted, and how many of its training rows are names."""
+) -> Setup:
+    """The setup before its steps are counted, and names of labels among its rows to train on."""
     with progress.work(f"loading {source.name}"):
         # The side head is solved beside it.
         classifier = build(source, replace(plan, side=None), config, dataset.task)
@@ -138,7 +138,7 @@ def _opened(
     precision = _precision(config, decided, classifier.device, step_gain)
     multiple = precision.length_multiple(classifier.device)
     reader = RowReader(config, classifier.tokenizer, lengths[0].value, multiple)
-    train, held, long_text, names = reader.read(dataset, decided, progress)
+    train, held, long_text = reader.read(dataset, decided, progress)
     decisions = replace(
         decided or Decisions(*lengths, long_text, **chosen),
         precision=Decision(precision.format, precision.reason),
@@ -148,7 +148,7 @@ def _opened(
     if decided is None:
         objective = decide_objective(config, plan, dataset.task, dataset.train_targets)
         decisions = replace(decisions, objective=objective)
-    setup = Setup(
+    return Setup(
         config,
         decisions,
         dataset,
@@ -163,7 +163,6 @@ def _opened(
         pool=reader.pool(dataset.pool_texts, long_text.value) if dataset.pool_texts else None,
         side=reader.side(dataset, plan.side, source, progress) if plan.side else None,
     )
-    return setup, names
 
 
 def _with_pool(setup: Setup) -> Setup:

@@ -54,9 +54,10 @@ class RowReader:
 
     def read(
         self, dataset: Dataset, decided: Decisions | None, progress: Progress
-    ) -> tuple[Rows, Rows, Decision[KeptText], int]:
-        """Rows to train on and to validate on, what is kept of long texts, and how many of the
-        former are sentences with the labels' names.
+    ) -> tuple[Rows, Rows, Decision[KeptText]]:
+        """Rows to train on and to validate on, and what is kept of long texts.
+
+        The last of the former are sentences with the labels' names, where those may be of use.
         """
         cache = TokenCache(int(self.config.data.token_cache_gb * 1e9), progress.warn)
         encode = partial(cache.tokenise, self.tokenizer, max_length=self.max_length)
@@ -81,14 +82,21 @@ class RowReader:
         alike_N = dataset.alike_N
         alike_N = np.concatenate([alike_N, np.arange(len(names)) + alike_N.max(initial=-1) + 1])
         targets, weights_N = targets[train.owners], _spread(dataset.train_weights, train.owners)
-        rows = Rows(train.flat, targets, weights_N=weights_N, alike_N=alike_N[train.owners])
+        named_N = train.owners >= len(dataset.train_texts) if names else None
+        rows = Rows(
+            train.flat,
+            targets,
+            weights_N=weights_N,
+            alike_N=alike_N[train.owners],
+            named_N=named_N,
+        )
         held_rows = Rows(held, dataset.validation_targets, weights_N=dataset.validation_weights)
         if dataset.folds is not None:
             # A sentence is in no part: it is always trained on, and never scored.
             parts_N = dataset.folds.parts_N
             every_N = np.concatenate([parts_N, np.full(len(names), -1)])[train.owners]
             rows, held_rows = replace(rows, parts_N=every_N), replace(held_rows, parts_N=parts_N)
-        return rows, held_rows, kept, int((train.owners >= len(dataset.train_texts)).sum())
+        return rows, held_rows, kept
 
     def pool(self, texts: Sequence[str], kept: KeptText) -> Rows:
         """Texts without a label."""

@@ -62,25 +62,21 @@ class Rows:
     alike_N: NDArray[np.int64] | None = None
     """Of what trains: the same number for rows that stay together where some are held out of them,
     such as the windows of a text."""
+    named_N: NDArray[np.bool_] | None = None
+    """Which of what trains are sentences with the name of a label, and no texts of anybody's."""
 
     def sample(self, most: int | None, seed: int) -> Rows:
         """So many of them, in their order: the same ones each time. None takes all."""
         if most is None or most >= len(self.targets):
             return self
-        return self.select(
-            sorted(np.random.default_rng(seed).permutation(len(self.targets))[:most].tolist())
-        )
+        some_N = np.random.default_rng(seed).permutation(len(self.targets))[:most]
+        return self.select(sorted(some_N.tolist()))
 
     def select(self, rows: Sequence[int]) -> Rows:
         """The given ones, in the given order."""
-        chosen = list(rows)
-        return Rows(
-            self.tokens.select(rows),
-            self.targets[chosen],
-            parts_N=None if self.parts_N is None else self.parts_N[chosen],
-            weights_N=None if self.weights_N is None else self.weights_N[chosen],
-            alike_N=None if self.alike_N is None else self.alike_N[chosen],
-        )
+        chosen, kept = list(rows), ("parts_N", "weights_N", "alike_N", "named_N")
+        own = {name: each[chosen] for name in kept if (each := getattr(self, name)) is not None}
+        return Rows(self.tokens.select(rows), self.targets[chosen], **own)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tightfit.model.adapters import output_layer
 from tightfit.model.proofs import Proof, solved
 from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 from tightfit.tasks.solved_head import HeadProblem, choose_strength
+from tightfit.training.label_names import head_weights
 from tightfit.training.probe import frozen_features, put_output
 from tightfit.training.setup import Rows, Setup
 
@@ -57,7 +58,7 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
 
 def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
     config, rows = setup.config, setup.train
-    targets_N, weights_N, alike_N = rows.targets, rows.weights_N, rows.alike_N
+    targets_N, weights_N, alike_N = rows.targets, head_weights(rows), rows.alike_N
     features_NF, named = _features(setup, setup.train), not len(setup.dataset.train_targets)
     own = setup.classifier.task.head_problem(features_NF, targets_N, alike_N)
     if own is not None:
@@ -65,7 +66,9 @@ def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
     outputs = setup.classifier.task.outputs
     given = (features_NF, targets_N, outputs)
     if frozen and not named:
-        strength = choose_strength(*given, config.seed, weights_N=weights_N, alike_N=alike_N)
+        # Sentences are scored with the texts, and count no more than one here.
+        once_N = rows.weights_N
+        strength = choose_strength(*given, config.seed, weights_N=once_N, alike_N=alike_N)
         return HeadProblem.of(*given, strength, weights_N=weights_N)
     pool = setup.pool
     pool_MF = None if pool is None else _features(setup, pool)

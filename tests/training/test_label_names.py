@@ -54,6 +54,20 @@ def test_names_without_a_word_are_no_rows(names: list[int | str], bert: Path) ->
     assert name_texts(*named(bert, names)) == []
 
 
+@pytest.mark.parametrize(
+    ("labels", "rows", "asked"), [(2, 32, True), (2, 40, False), (6, 16, True), (6, 30, False)]
+)
+def test_names_are_asked_about_where_rows_are_few(
+    labels: int, rows: int, asked: bool, bert: Path
+) -> None:
+    """Of a class and, with more than 16 of one, in all."""
+    names = ["sport", "money", "weather", "food", "music", "law"][:labels]
+    table = Table([f"text {i}" for i in range(labels * rows)], names * rows, source="toys")
+    config = toy_settings(bert, *FEW)
+    found = name_texts(config, read_dataset(config, table, None, None))
+    assert len(found) == (labels if asked else 0)
+
+
 def test_a_description_stands_in_place_of_a_name(bert: Path, tmp_path: Path) -> None:
     """From a file of sentences."""
     file = tmp_path / "labels.toml"

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.config import ASKED, Config, Decision, Use
+from tightfit.data.label_strata import rows_a_class
 from tightfit.data.name_sentences import sentences
 from tightfit.data.readability import readability
 from tightfit.data.text_tokenizer import TextTokenizer
-from tightfit.tasks.dataset import Dataset
+from tightfit.tasks.dataset import FEW_IN_ALL, FEW_ROWS, Dataset
 from tightfit.tasks.solved_head import out_of_fold
 from tightfit.training.probe import frozen_features
 from tightfit.training.setup import Answers, Rows, Setup
@@ -27,12 +28,16 @@ from tightfit.training.setup import Answers, Rows, Setup
 PROBE_STRENGTH = 10.0
 """Inverse strength of the penalty of the probes that are compared."""
 
+MOST_NAMED = 32
+"""Rows a class up to which names are asked about, where rows in all are few: with 60 they did
+more harm than good (docs/experiments/few-rows.md)."""
+
 SHOWN = 3
 """Names that are named as examples."""
 
 NAME_ROWS = 5
-"""As so many rows a sentence counts in a head that is solved: up to two points better than as one.
-In steps more than one does harm where names say little (docs/experiments/few-rows.md)."""
+"""As so many rows a sentence counts in a head that is solved, which is up to half a point better
+than as one. In steps more do harm where names say little (docs/experiments/few-rows.md)."""
 
 
 def name_texts(config: Config, dataset: Dataset) -> list[str]:
@@ -43,8 +48,10 @@ def name_texts(config: Config, dataset: Dataset) -> list[str]:
     wanted = config.data.label_names != "off" and config.optim.objective != "cross-entropy"
     # A sentence is one text, and says nothing of how two belong together.
     wanted = wanted and not config.data.pair
+    each = rows_a_class(dataset.train_targets.tolist())
+    few = each <= (MOST_NAMED if rows <= FEW_IN_ALL else FEW_ROWS)
     # Where there are no rows the names are all there is.
-    if rows and not (dataset.few and wanted):
+    if rows and not (few and wanted):
         return []
     found = sentences(dataset.task.names, config.data.label_descriptions)
     texts = [text for text in found if text is not None]

@@ -28,7 +28,7 @@ from tightfit.config.value_types import (
     Limit,
     Minutes,
     Names,
-    Ngrams,
+    NgramCount,
     Quoting,
     Rank,
     as_list,
@@ -136,7 +136,7 @@ class Head(Section):
     """What it reads of the encoder's last layer: the first token's state, or the mean of all. The
     mean costs all of that layer. ``auto``: what a linear classifier on the frozen encoder finds
     better on training rows."""
-    side: Ngrams = "off"
+    side: NgramCount = "off"
     """A linear map beside the encoder, whose outputs are added to the logits: of a text's
     characters, so many n-grams, or of how the two texts of a pair differ, each read by the
     frozen encoder. It is solved, and counts under the cap. ``auto``: where it helps a linear

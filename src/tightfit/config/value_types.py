@@ -100,7 +100,7 @@ Folds = Annotated[Annotated[int, Field(ge=0)] | None, _reads("auto"), _writes("a
 """Parts of a cross-validation, or ``auto``; 0 holds rows out instead."""
 Blend = Annotated[Annotated[float, Field(gt=0, le=1)] | None, _reads("auto"), _writes("auto")]
 """A share above 0, or ``auto``."""
-Ngrams = Annotated[Literal["off", "auto"] | int, BeforeValidator(_as_ngrams)]
+NgramCount = Annotated[Literal["off", "auto"] | int, BeforeValidator(_as_ngrams)]
 """A count of n-grams, ``off`` or ``auto``."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """What remains of a running mean after one step."""

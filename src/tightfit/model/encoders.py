@@ -69,7 +69,7 @@ def load_encoder(source: Source, plan: Plan, task: Task) -> PreTrainedModel:
             seen=f"{source.name}: {error}",
             next_step="try another encoder; 'tightfit plan --model' shows which are understood",
         ) from error
-    _refuse_untrained(model, info, plan)
+    _refuse_untrained(info, plan)
     block = mean_block(FAMILIES[model.config.model_type], depth) if depth else {}
     for name, value in block.items():
         put_constant(model.get_parameter(name), value)
@@ -164,7 +164,7 @@ def _no_tokenizer(source: Source, seen: str) -> ModelError:
     )
 
 
-def _refuse_untrained(model: nn.Module, info: dict[str, Any], plan: Plan) -> None:
+def _refuse_untrained(info: dict[str, Any], plan: Plan) -> None:
     """Every tensor that the checkpoint does not hold must be one that the plan trains."""
     missing = set(info["missing_keys"]) | {entry[0] for entry in info["mismatched_keys"]}
     planned = (*(f"{module}." for module in plan.head_modules), *plan.mean_block)

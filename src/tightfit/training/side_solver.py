@@ -70,18 +70,31 @@ class SideSolver:
         self._pairs, self._progress = pairs, progress
 
     @classmethod
-    def of(cls, dataset: Dataset, plan: SidePlan, seed: int, **more: Any) -> SideSolver:
+    def of(
+        cls,
+        dataset: Dataset,
+        plan: SidePlan,
+        seed: int,
+        *,
+        pairs: PairReader | None = None,
+        progress: Progress | None = None,
+    ) -> SideSolver:
         """That of a training; of very many rows it takes a sample."""
         rows_N = np.random.default_rng(seed).permutation(len(dataset.train_texts))
         # Where all rows are scored, by solutions without them, none may be missing.
         rows_N = np.sort(rows_N if dataset.folds else rows_N[:MOST_ROWS])
         weights_N = dataset.train_weights
-        texts = [dataset.train_texts[row] for row in rows_N.tolist()]
-        own_N = None if weights_N is None else weights_N[rows_N]
-        rows = texts, dataset.train_targets[rows_N]
-        more["parts_N"] = dataset.folds.parts_N if dataset.folds else None
-        more["alike_N"] = dataset.alike_N[rows_N]
-        return cls(plan, dataset.task, rows, seed=seed, weights_N=own_N, **more)
+        return cls(
+            plan,
+            dataset.task,
+            ([dataset.train_texts[row] for row in rows_N.tolist()], dataset.train_targets[rows_N]),
+            seed=seed,
+            weights_N=None if weights_N is None else weights_N[rows_N],
+            parts_N=dataset.folds.parts_N if dataset.folds else None,
+            alike_N=dataset.alike_N[rows_N],
+            pairs=pairs,
+            progress=progress,
+        )
 
     @cached_property
     def features(self) -> tuple[csr_array | NDArray[np.float64], NDArray[np.float64]]:

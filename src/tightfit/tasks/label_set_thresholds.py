@@ -19,7 +19,7 @@ from tightfit.tasks.chosen_threshold import ChosenThreshold, unreachable
 USUAL = 0.5
 """The threshold of a label of which nothing better is known."""
 
-LEAST_ROWS = 40
+LEAST_ROWS = 20
 """From fewer rows none is chosen."""
 
 LEAST_OWN = 3
@@ -151,7 +151,7 @@ def _alone(
 
 def _enough(true_N: NDArray[np.bool_], least: int = LEAST_OWN) -> bool:
     own = int(true_N.sum())
-    return len(true_N) >= LEAST_ROWS // 2 and min(own, len(true_N) - own) >= least
+    return len(true_N) >= LEAST_ROWS and min(own, len(true_N) - own) >= least
 
 
 def _halves(true_NK: NDArray[np.bool_]) -> NDArray[np.bool_]:

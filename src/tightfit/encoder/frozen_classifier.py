@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
@@ -98,12 +97,9 @@ class FrozenClassifier:
     @cached_property
     def embedder(self) -> FrozenClassifier:
         """The same without its output layer: what it computes for a text is its embedding."""
-        bare, network = copy(self), self.network
-        own = {name: getattr(self, name) for name in ("encoder", "adapter", "tokenizer")}
-        vars(bare).clear()
-        vars(bare).update(own, padded_tokens=self.padded_tokens)
-        vars(bare)["network"] = replace(network, head=network.head[:-1])
-        return bare
+        headless = FrozenClassifier(self.encoder, self.adapter, self.tokenizer, self.padded_tokens)
+        vars(headless)["network"] = replace(self.network, head=self.network.head[:-1])
+        return headless
 
     def tokens(
         self, texts: Sequence[str], max_length: int, *, long_text: KeptText = "head"

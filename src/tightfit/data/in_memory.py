@@ -51,9 +51,7 @@ def open_memory(data: Any) -> Rows:
     if hasattr(data, "features") and hasattr(data, "select_columns"):
         # A data set, recognised without importing its library.
         if not isinstance(data, Sized):
-            raise _unknown(
-                data, f"{type(data).__name__}, which is read as it comes; give a list of it"
-            )
+            raise _unknown(f"{type(data).__name__}, which is read as it comes; give a list of it")
         return open_dataset(data, source)
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         # A data frame, recognised without importing pandas.
@@ -62,7 +60,7 @@ def open_memory(data: Any) -> Rows:
         return _columns(data, source)
     if isinstance(data, tuple):
         if len(data) != 2 or any(map(_is_single, data)):
-            raise _unknown(data, "a tuple that is not (texts, labels)")
+            raise _unknown("a tuple that is not (texts, labels)")
         return _by_name(dict(zip((TEXT, LABEL), data, strict=True)), source)
     if isinstance(data, list):
         return records_rows(data, source) if _are_mappings(data) else _texts(data, source)
@@ -71,7 +69,7 @@ def open_memory(data: Any) -> Rows:
     if hasattr(data, "__arrow_c_stream__") and not hasattr(data, "iloc"):
         # An Arrow table, or what gives itself as one, as polars does.
         return open_arrow(pa.table(data), source)
-    raise _unknown(data, type(data).__name__)
+    raise _unknown(type(data).__name__)
 
 
 def as_pairs(data: Any) -> dict[str, Sequence[Any]]:
@@ -83,7 +81,7 @@ def as_pairs(data: Any) -> dict[str, Sequence[Any]]:
     if not isinstance(data, tuple) or all(map(is_pair, data)):
         return {**pair_columns(data)}
     if len(data) != 2:
-        raise _unknown(data, "a tuple that is not (pairs, labels)")
+        raise _unknown("a tuple that is not (pairs, labels)")
     return {**pair_columns(data[0]), LABEL: _cells(data[1])}
 
 
@@ -97,7 +95,7 @@ def _columns(data: Mapping[Any, Any], source: str) -> Rows:
         )
     single = [name for name, value in data.items() if _is_single(value)]
     if single:
-        raise _unknown(data, f"a dict whose {single[0]!r} is no list of cells")
+        raise _unknown(f"a dict whose {single[0]!r} is no list of cells")
     return _by_name(data, source)
 
 
@@ -118,7 +116,7 @@ def _by_name(data: Mapping[Any, Any], source: str) -> Rows:
 def _texts(data: Sequence[Any], source: str) -> Rows:
     pairs = [row for row in data if isinstance(row, tuple)]
     if pairs:
-        raise _unknown(data, "a list of tuples; (texts, labels) is wanted")
+        raise _unknown("a list of tuples; (texts, labels) is wanted")
     return columns_rows({TEXT: data}, source)
 
 
@@ -147,5 +145,5 @@ def _is_single(value: object) -> bool:
     return single or not isinstance(value, Sized)
 
 
-def _unknown(data: object, seen: str) -> DataError:
+def _unknown(seen: str) -> DataError:
     return DataError("data of a kind that cannot be read", seen=seen, allowed=KINDS)

@@ -49,7 +49,7 @@ class Task(ABC):
     """What the mean of :meth:`row_scores` is called: the best step is that with the highest."""
     one_class: ClassVar[bool] = False
     """Whether each row has exactly one of K classes. A contrastive loss, sentences of label names,
-    solved heads, cascades, levels of error and explanations rest on that."""
+    cascades, levels of error and explanations rest on that."""
     limits: ClassVar[str]
     """What a model card says that an answer does not tell."""
     solvable: ClassVar[bool] = False

@@ -98,7 +98,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Task:
+class _Job:
     """One cell: what its row depends on, how to get it, and how long that takes."""
 
     name: str
@@ -150,20 +150,20 @@ def compared(
     embed = partial(_mean_embeddings, source, config.data.max_length)
     reads = {"encoder": source.digest(), "prefix": source.prefix, "length": config.data.max_length}
     of_words = {**facts, **reads}
-    tasks = [_baseline(name, dataset, of_words, embed) for name in baselines]
+    jobs = [_baseline(name, dataset, of_words, embed) for name in baselines]
     for cell, settled in configs.items():
         if cell.name not in left_out:
             # Without defaults, so that a cell outlives settings that did not exist when it ran.
             values = settled.model_dump(mode="json", exclude_defaults=True)
             key = fingerprint(**facts, settings=values, encoder=sources[cell].digest())
             request = replace(asked, config=settled)
-            tasks.append(_training(cell.name, key, folder, request=request, progress=progress))
+            jobs.append(_training(cell.name, key, folder, request=request, progress=progress))
     for part in (CELLS, RUNS):
         storage.make_folder(folder / part)
     progress.say(f"the comparison is in {folder}")
     with _kept_on_interrupt(folder):
         return _run_all(
-            tasks,
+            jobs,
             names,
             Comparison(
                 folder, len(dataset.validation_texts), (), left_out, folds=dataset.facts["folds"]
@@ -180,7 +180,7 @@ def _encoder(config: Config, chosen: Source) -> Source:
 
 
 def _run_all(
-    tasks: Sequence[_Task],
+    jobs: Sequence[_Job],
     names: Sequence[str],
     found: Comparison,
     *,
@@ -191,21 +191,21 @@ def _run_all(
 
     The table is kept after each cell; all that is finished is in it.
     """
-    for number, task in enumerate(tasks, 1):
-        path = found.folder / CELLS / f"{cell_name(task.name, task.key)}.json"
-        row = read_row(path, task.name, task.key, progress)
-        if row is None and task.name not in names:
+    for number, job in enumerate(jobs, 1):
+        path = found.folder / CELLS / f"{cell_name(job.name, job.key)}.json"
+        row = read_row(path, job.name, job.key, progress)
+        if row is None and job.name not in names:
             continue
         if row is None:
-            made = _made(task, path, deadline, f"{number} of {len(tasks)}", progress=progress)
+            made = _made(job, path, deadline, f"{number} of {len(jobs)}", progress=progress)
             if isinstance(made, str):
-                progress.say(f"{task.name} is left out: {made}")
-                found = replace(found, left_out={**found.left_out, task.name: made})
+                progress.say(f"{job.name} is left out: {made}")
+                found = replace(found, left_out={**found.left_out, job.name: made})
                 continue
             row = made
         else:
-            progress.say(f"{number} of {len(tasks)}: {task.name} was finished before")
-        runs = {**found.runs, **_run_of(found.folder, task)}
+            progress.say(f"{number} of {len(jobs)}: {job.name} was finished before")
+        runs = {**found.runs, **_run_of(found.folder, job)}
         found = replace(found, rows=(*found.rows, row), runs=runs)
         _write(found)
     _write(found)
@@ -216,28 +216,28 @@ def _run_all(
     return found
 
 
-def _run_of(folder: Path, task: _Task) -> dict[str, Path]:
+def _run_of(folder: Path, job: _Job) -> dict[str, Path]:
     """The folder of a cell's run by its name, else of the one cut last; empty where none is."""
-    whole = folder / RUNS / cell_name(task.name, task.key)
+    whole = folder / RUNS / cell_name(job.name, job.key)
     found = [whole, *sorted(whole.parent.glob(f"{whole.name}-cut-*"), reverse=True)]
     finished = [path for path in found if storage.RunFolder(path).manifest.is_file()]
-    return {task.name: finished[0]} if finished else {}
+    return {job.name: finished[0]} if finished else {}
 
 
 def _made(
-    task: _Task, path: Path, deadline: float | None, place: str, *, progress: Progress
+    job: _Job, path: Path, deadline: float | None, place: str, *, progress: Progress
 ) -> Row | str:
     """The row of a cell, which is kept where it is not cut short, or why there is none."""
-    reason, left = _no_time(task, deadline), _minutes_left(deadline)
+    reason, left = _no_time(job, deadline), _minutes_left(deadline)
     try:
         if reason is None:
-            progress.say(f"{place}: {task.name}")
-            row = task.run()
-            write_row(path, row, task.key)
+            progress.say(f"{place}: {job.name}")
+            row = job.run()
+            write_row(path, row, job.key)
             return row
-        if task.within is not None and left > 0:
-            progress.say(f"{place}: {task.name}, cut to fit: {reason}")
-            return task.within(left)
+        if job.within is not None and left > 0:
+            progress.say(f"{place}: {job.name}, cut to fit: {reason}")
+            return job.within(left)
     except ProofError as error:  # it diverged, say; that is a result of its own
         return error.what
     return reason
@@ -250,13 +250,13 @@ def _write(found: Comparison) -> None:
     storage.write_text(as_markdown, repr(found))
 
 
-def _no_time(task: _Task, deadline: float | None) -> str | None:
+def _no_time(job: _Job, deadline: float | None) -> str | None:
     """Why a cell cannot be finished in time, or None where it can."""
     if deadline is None:
         return None
     if deadline <= time.monotonic():
         return "no time was left"
-    needed, left = task.seconds() / 60, _minutes_left(deadline)
+    needed, left = job.seconds() / 60, _minutes_left(deadline)
     if needed <= left:
         return None
     return f"it would take about {needed:.2g} minutes, and {max(left, 0):.2g} were left"
@@ -273,14 +273,14 @@ def _mean_embeddings(source: Source, max_length: int, texts: Sequence[str]) -> N
     return mean_NF / np.linalg.norm(mean_NF, axis=1, keepdims=True)
 
 
-def _baseline(name: str, dataset: Dataset, facts: Mapping[str, Any], embed: Embed) -> _Task:
+def _baseline(name: str, dataset: Dataset, facts: Mapping[str, Any], embed: Embed) -> _Job:
     key = fingerprint(**facts, baseline=name)
-    return _Task(name, key, lambda: run_baseline(name, dataset, embed), lambda: 0.0)
+    return _Job(name, key, lambda: run_baseline(name, dataset, embed), lambda: 0.0)
 
 
 def _training(
     name: str, key: str, folder: Path, *, request: TrainRequest, progress: Progress
-) -> _Task:
+) -> _Job:
     """A cell that trains, in a run folder of its own, from a checkpoint where there is one."""
     run_folder = folder / RUNS / cell_name(name, key)
 
@@ -300,7 +300,7 @@ def _training(
         cut = run_folder.with_name(f"{run_folder.name}-cut-{time.monotonic_ns()}")
         return run(replace(request, config=config), cut)
 
-    return _Task(name, key, run, seconds, within if name == RECIPE else None)
+    return _Job(name, key, run, seconds, within if name == RECIPE else None)
 
 
 def _row(name: str, result: TrainResult) -> Row:

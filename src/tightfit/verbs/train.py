@@ -62,8 +62,9 @@ def train(
     first = is_first_process()
     progress = (progress or RichProgress()) if first else Progress()  # of several, one speaks
     if label_names is not None:
-        beside: Any = {"unlabelled": unlabelled, "from_run": from_run, "options": options}
-        request = names_request(label_names, data, **beside)
+        request = names_request(
+            label_names, data, unlabelled=unlabelled, from_run=from_run, options=options
+        )
     else:
         request = replace(request_of(data, from_run, options), unlabelled=unlabelled)
     path = Path(out) if out is not None else storage.next_path()

@@ -20,6 +20,7 @@ from tightfit.encoder.adapter_weights import ADAPTER_CONFIG, ADAPTER_FILE, HEAD_
 from tightfit.errors import ArtefactError
 from tightfit.methods import METHODS, Method
 from tightfit.model.adapter_folder import (
+    HEADS,
     Factor,
     label_names,
     numbers_of,
@@ -29,9 +30,6 @@ from tightfit.model.adapter_folder import (
     read_tensors,
     weights_file,
 )
-
-HEADS = ("classifier", "score")
-"""Modules that PEFT saves whole for any classification task, besides ``modules_to_save``."""
 
 VECTORS = {each.peft_type: each for each in METHODS.values() if each.peft_type and each.vectors}
 """Methods of vectors, by what PEFT calls them."""

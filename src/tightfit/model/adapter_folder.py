@@ -31,6 +31,9 @@ from tightfit.errors import ArtefactError, ModelError
 MODEL_CONFIG = "config.json"
 PICKLED = "adapter_model.bin"
 
+HEADS = ("classifier", "score")
+"""Modules that PEFT saves whole for any classification task, besides ``modules_to_save``."""
+
 _FACTOR = re.compile(r"(.+)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)*")
 """Layer and letter; some files put the adapter's name between these and ``weight`` or ``bias``."""
 
@@ -60,7 +63,7 @@ class Contents:
     factors: tuple[Factor, ...]
     others: tuple[str, ...]
     """Names of the tensors that are no part of an adapter's A or B."""
-    constants: tuple[str, ...] = ()
+    constants: tuple[str, ...]
     """Layers that a linear head keeps constant."""
 
 
@@ -100,7 +103,7 @@ def read_tensor(path: Path, name: str) -> NDArray[np.float64]:
         return file.tensor(full)
 
 
-def read_tensors(path: Path, *, without: Collection[str] = ()) -> dict[str, NDArray[np.float64]]:
+def read_tensors(path: Path, *, without: Collection[str]) -> dict[str, NDArray[np.float64]]:
     """Every tensor of a safetensors file, by its name in the base model.
 
     Args:

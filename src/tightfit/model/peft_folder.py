@@ -21,13 +21,13 @@ from safetensors.torch import load_file
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.parts import HeadLayer, LayerPlan
 from tightfit.budget.shapes import EncoderShapes
-from tightfit.encoder.adapter_weights import PEFT_PREFIX, AdapterWeights
+from tightfit.encoder.adapter_weights import PEFT_PREFIX, UNTOUCHED, AdapterWeights
 from tightfit.encoder.frozen import UnknownInside
 from tightfit.errors import ArtefactError, SettingsError, first_few
 from tightfit.families import FAMILIES
 from tightfit.methods import LORA
-from tightfit.model.adapter_audit import HEADS
 from tightfit.model.adapter_folder import (
+    HEADS,
     read_adapter_config,
     read_contents,
     tensor_shapes,
@@ -37,7 +37,7 @@ from tightfit.model.classifier import Classifier
 from tightfit.model.locate import Source
 
 _MATRIX = re.compile(r"(.+)\.lora_(?:embedding_)?([AB])(?:\.weight)?")
-_COPIES = (".modules_to_save.", ".original_module.")
+_COPIES = (".modules_to_save.", UNTOUCHED)
 """In the names of tensors that ``bias="all"`` saves a second time, or although they never train."""
 
 _SHOWN = 4

@@ -21,7 +21,7 @@ from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.engines.parity import compare, probes, refuse_difference
 from tightfit.errors import ProofError
 from tightfit.exporting import onnx_graph
-from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.exporter import ComparedRows, export
 from tightfit.exporting.format_names import check_format
 from tightfit.exporting.formats import merged_model
 from tightfit.model.adapter_audit import audit_artefact
@@ -29,7 +29,7 @@ from tightfit.model.model_card import loading_code
 from tightfit.progress import Progress
 
 TEXTS = toy_texts()
-ROWS = Rows(TEXTS, None, "toys")
+ROWS = ComparedRows(TEXTS, None, "toys")
 
 Runs = Callable[..., Run]
 

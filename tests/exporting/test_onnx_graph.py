@@ -25,12 +25,12 @@ from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.engines.parity import compare, joined, probes, refuse_difference
 from tightfit.errors import ArtefactError, MissingExtraError, ProofError
 from tightfit.exporting import onnx_graph
-from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.exporter import ComparedRows, export
 from tightfit.exporting.format_names import check_format
 from tightfit.exporting.formats import merged_model
 
 TEXTS = toy_texts()
-ROWS = Rows(TEXTS, None, "toys")
+ROWS = ComparedRows(TEXTS, None, "toys")
 
 MORE: dict[str, dict[str, Any]] = {
     # Windows and buckets shorter than the texts, as in the published checkpoints.
@@ -109,12 +109,12 @@ def test_int8_is_smaller_and_close(family: str, runs_of: Runs, tmp_path: Path) -
     assert found.parity.agreement > 0.6
 
 
-def loose(run: Run) -> Rows:
+def loose(run: Run) -> ComparedRows:
     """Rows on which the run is always wrong, so that int8 can lose nothing on them.
 
     Random weights of this size make the worst case for 8 bits: their labels do flip.
     """
-    return Rows(TEXTS, (np.array(run.predict(TEXTS).ids) + 1) % 3, "toys")
+    return ComparedRows(TEXTS, (np.array(run.predict(TEXTS).ids) + 1) % 3, "toys")
 
 
 @pytest.mark.parametrize("pad_id", [0, 1, 24])
@@ -130,7 +130,7 @@ def test_int8_that_costs_accuracy_is_refused(
     bert_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every variant is tried, and each is named with what it costs."""
-    right = Rows(TEXTS, np.array(bert_run.predictor.predict(TEXTS).ids), "toys")
+    right = ComparedRows(TEXTS, np.array(bert_run.predictor.predict(TEXTS).ids), "toys")
     monkeypatch.setattr("tightfit.exporting.exporter.ACCURACY_LOSS", -0.001)
     with pytest.raises(ProofError, match="int8 costs too much accuracy") as caught:
         export(bert_run, "onnx-int8", tmp_path, right)
@@ -160,7 +160,7 @@ def test_the_best_int8_is_kept(
     """Equal labels first, then speed; and for others only what holds on their machines too."""
     trials = iter(zip(agreements, range(1, 4), strict=True))
     monkeypatch.setattr("tightfit.exporting.exporter.Comparison.trial", lambda *_: next(trials))
-    rows = Rows(TEXTS, (np.array(bert_run.predictor.predict(TEXTS).ids) + 1) % 3, "toys")
+    rows = ComparedRows(TEXTS, (np.array(bert_run.predictor.predict(TEXTS).ids) + 1) % 3, "toys")
     found = export(bert_run, "onnx-int8", tmp_path, rows, portable=portable)
     assert found.int8 is not None
     assert found.int8.variant == best
@@ -263,7 +263,7 @@ def test_narrow_embeddings_cost_next_to_nothing(family: str, runs_of: Runs, tmp_
 
 def test_the_figures_of_int8_are_kept(bert_run: Run, tmp_path: Path) -> None:
     """Which variant, what it costs, on how many rows, by what measure."""
-    rows = Rows(TEXTS, (np.array(bert_run.predictor.predict(TEXTS).ids) + 1) % 3, "toys")
+    rows = ComparedRows(TEXTS, (np.array(bert_run.predictor.predict(TEXTS).ids) + 1) % 3, "toys")
     found = export(bert_run, "onnx-int8", tmp_path, rows)
     facts = json.loads((tmp_path / "export.json").read_text("utf-8"))
     assert found.int8 is not None

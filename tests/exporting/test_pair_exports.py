@@ -19,7 +19,7 @@ from tightfit import Run, import_adapter
 from tightfit.data.text_pair import TextPair
 from tightfit.errors import ProofError
 from tightfit.exporting import formats
-from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.exporter import ComparedRows, export
 from tightfit.exporting.format_names import FORMATS
 from tightfit.families import reads_segments
 from tightfit.families.sizes import read_object
@@ -29,7 +29,7 @@ from tightfit.verbs.write_export import _sample_texts
 PAIRS = [TextPair("", ""), *random_pairs(30, 40)]
 """Some are cut, and one has nothing but special tokens."""
 
-ROWS = Rows(PAIRS, None, "toys")
+ROWS = ComparedRows(PAIRS, None, "toys")
 
 Runs = Callable[[str], Run]
 

@@ -20,7 +20,7 @@ from tightfit import Run
 from tightfit.data.text_pair import TextPair
 from tightfit.errors import ProofError
 from tightfit.exporting import exporter, pair_graph
-from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.exporter import ComparedRows, export
 from tightfit.exporting.pair_graph import put_side
 from tightfit.families import FAMILIES
 from tightfit.model.pair_reader import PairReader
@@ -29,7 +29,7 @@ from tightfit.model.side_head import SideHead
 PAIRS = [TextPair("", ""), *random_pairs(30, 40)]
 """Some are cut, and one has nothing but special tokens."""
 
-ROWS = Rows(PAIRS, None, "toys")
+ROWS = ComparedRows(PAIRS, None, "toys")
 
 
 def run_of(folder: Path, encoder: Path, **options: Any) -> Run:

@@ -19,14 +19,14 @@ from tightfit import Run, TrainResult, evaluate, predict, report
 from tightfit.errors import ArtefactError, DataError, UsageError
 from tightfit.progress import Progress
 from tightfit.tasks import SingleLabel
-from tightfit.tasks.label_thresholds import Asked, choose_thresholds, thresholds_by_id
+from tightfit.tasks.label_thresholds import ThresholdGoals, choose_thresholds, thresholds_by_id
 
 TASK = SingleLabel.from_names(("ham", "spam", "news"))
 
 
-def asked(**what: Any) -> Asked:
+def asked(**what: Any) -> ThresholdGoals:
     """What is not named is not asked for."""
-    return Asked(**{"recall": {}, "precision": {}, "cost": {}, **what})
+    return ThresholdGoals(**{"recall": {}, "precision": {}, "cost": {}, **what})
 
 
 def sure_of(rows: int = 60) -> tuple[Any, Any]:

@@ -30,7 +30,7 @@ from tightfit.tasks.label_set_thresholds import (
     cross_fitted_thresholds,
     f1_thresholds,
 )
-from tightfit.tasks.label_thresholds import Asked, choose_thresholds, thresholds_by_id
+from tightfit.tasks.label_thresholds import ThresholdGoals, choose_thresholds, thresholds_by_id
 from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
 
 TASK = MultiLabel(LabelSet(("joy", "love", "fear"), ("joy", "love", "fear")))
@@ -249,14 +249,14 @@ def test_goals_are_chosen_for_each_label_alone() -> None:
     """Every label may have one; a cost is for one class a row."""
     logits_NK, targets_NK = rows_of(600)
     shares_NK = TASK.probabilities(logits_NK)
-    goals = Asked({"joy": 0.9, "fear": 0.8}, {"love": 0.7}, {}).goals(TASK)
+    goals = ThresholdGoals({"joy": 0.9, "fear": 0.8}, {"love": 0.7}, {}).goals(TASK)
     assert goals == [Recall(0, 0.9), Recall(2, 0.8), Precision(1, 0.7)]
     joy, _, love = choose_thresholds(TASK, shares_NK, targets_NK, goals)
     own_N = targets_NK[:, 0] == 1
     assert (shares_NK[own_N, 0] >= joy.threshold).mean() >= 0.9
     assert (targets_NK[shares_NK[:, 1] >= love.threshold, 1] == 1).mean() >= 0.7
     with pytest.raises(UsageError, match="a cost of mistakes is offered for one label a text"):
-        Asked({}, {}, {("joy", "love"): 5.0}).goals(TASK)
+        ThresholdGoals({}, {}, {("joy", "love"): 5.0}).goals(TASK)
     assert thresholds_by_id(TASK, {"joy": 0.1, "love": 0.2, "fear": 0.3}) == {
         0: 0.1,
         1: 0.2,

@@ -21,7 +21,7 @@ from tightfit.budget.parts import SidePlan
 from tightfit.data.text_pair import TextPair
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.errors import SettingsError
-from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.exporter import ComparedRows, export
 from tightfit.exporting.format_names import FACTS_FILE
 from tightfit.model.locate import locate
 from tightfit.model.pair_reader import PairReader
@@ -196,7 +196,7 @@ def test_it_makes_the_answers_better(run: Run) -> None:
 def test_an_export_says_what_it_leaves_out(form: Any, run: Run, tmp_path: Path) -> None:
     """And what that costs, by the rows it was compared on; no file of it is left over."""
     more = pairs_of(rows(30, seed=3))
-    found = export(run, form, tmp_path, Rows(more, None, "toys"))
+    found = export(run, form, tmp_path, ComparedRows(more, None, "toys"))
     card = (tmp_path / "README.md").read_text("utf-8")
     score = "accuracy" if run.task.one_class else "R2"
     assert found.without_side is not None
@@ -212,7 +212,7 @@ def test_an_export_says_what_it_leaves_out(form: Any, run: Run, tmp_path: Path) 
 def test_a_graph_answers_as_the_run_does(run: Run, tmp_path: Path) -> None:
     """By the program beside it, classes or ratings in their own unit; nothing is left out."""
     more = pairs_of(rows(30, seed=3))
-    found = export(run, "onnx", tmp_path, Rows(more, None, "toys"))
+    found = export(run, "onnx", tmp_path, ComparedRows(more, None, "toys"))
     assert found.without_side is None
     assert "model-index" in (tmp_path / "README.md").read_text("utf-8")
     told, wanted = by_itself(tmp_path, more), run.predict(more)

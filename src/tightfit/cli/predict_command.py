@@ -21,7 +21,7 @@ from tightfit.cli.text_answers import (
     tell_answered,
 )
 from tightfit.data.text_pair import TextPair
-from tightfit.engines.engine_names import Asked
+from tightfit.engines.engine_names import AskedEngine
 from tightfit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def predict(
     ] = False,
     max_length: options.MaxLength = None,
     engine: Annotated[
-        Asked | None,
+        AskedEngine | None,
         options.in_settings(
             help="What computes: PyTorch (the default), ONNX Runtime or OpenVINO; auto measures "
             "those that are installed on some of the rows, and takes the fastest that agrees; "

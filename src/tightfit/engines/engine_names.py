@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 EngineName = Literal["torch", "torch-bf16", "onnx", "onnx-int8", "openvino", "ray"]
-Asked = Literal["auto", EngineName]
+AskedEngine = Literal["auto", EngineName]
 
 LIBRARY_OF = {
     "onnx": "onnxruntime",

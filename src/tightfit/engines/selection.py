@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from tightfit.data.tokens import Tokens
 from tightfit.encoder.on_torch import Engine, all_logits
-from tightfit.engines.engine_names import Asked, EngineName
+from tightfit.engines.engine_names import AskedEngine, EngineName
 from tightfit.engines.parity import (
     ACCURACY_LOSS,
     TOLERANCE,
@@ -85,7 +85,7 @@ def choose(
     tokens: Tokens,
     task: Task,
     *,
-    asked: Asked = "auto",
+    asked: AskedEngine = "auto",
     temperature: Scale = 1.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[Choice, Engine]:
@@ -176,7 +176,7 @@ def _seconds(
     return best
 
 
-def _verdict(name: EngineName, best: EngineName, asked: Asked) -> str:
+def _verdict(name: EngineName, best: EngineName, asked: AskedEngine) -> str:
     if name != best:
         return "slower" if asked == "auto" else "not asked for"
     return "the fastest that agrees" if asked == "auto" else "asked for"

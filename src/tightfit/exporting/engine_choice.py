@@ -24,12 +24,12 @@ from tightfit.diagnosis import devices
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.encoder.on_torch import Engine
 from tightfit.engines.engine import OnnxEngine, OpenVinoEngine, in_own_unit, torch_engine
-from tightfit.engines.engine_names import Asked, EngineName
+from tightfit.engines.engine_names import AskedEngine, EngineName
 from tightfit.engines.parity import spread
 from tightfit.engines.ray_engine import RayEngine
 from tightfit.engines.selection import Choice, Open, choose
 from tightfit.errors import MachineError, SettingsError
-from tightfit.exporting.exporter import Rows, export
+from tightfit.exporting.exporter import ComparedRows, export
 from tightfit.exporting.format_names import FACTS_FILE, Format, ensure_onnx
 from tightfit.exporting.formats import GRAPH_FILE
 from tightfit.extras import available, ensure
@@ -61,7 +61,7 @@ class _Bench:
     home: Path
     """Where what is not there yet is made."""
 
-    def loaders(self, asked: Asked) -> dict[EngineName, Open]:
+    def loaders(self, asked: AskedEngine) -> dict[EngineName, Open]:
         """How to load PyTorch's engine and those asked for."""
         model = self.run.model
         known: dict[EngineName, Open] = {
@@ -90,7 +90,7 @@ class _Bench:
                 return kept / GRAPH_FILE
         ensure_onnx()
         texts = [self.texts[place] for place in spread(len(self.texts), GRAPH_ROWS)]
-        rows = Rows(texts, None, "rows to predict")
+        rows = ComparedRows(texts, None, "rows to predict")
         with whole_folder(home, overwrite=True, marker=FACTS_FILE) as made:
             export(self.run, form, made, rows, portable=False, progress=self.progress)
             storage.write_json(made / MADE_FILE, self.circumstances)
@@ -107,7 +107,7 @@ class _Bench:
 
 def open_engine(
     run: Run,
-    asked: Asked,
+    asked: AskedEngine,
     texts: Sequence[str],
     *,
     progress: Progress,
@@ -165,7 +165,7 @@ def _held(derived: Path) -> Iterator[None]:
         lock.release()
 
 
-def _measured(bench: _Bench, asked: Asked) -> tuple[Choice, Engine]:
+def _measured(bench: _Bench, asked: AskedEngine) -> tuple[Choice, Engine]:
     predictor = bench.run.predictor
     what = "what is installed" if asked == "auto" else f"the engine {asked}"
     bench.progress.say(f"measuring {what} on {len(bench.texts):,} of the rows")
@@ -181,7 +181,7 @@ def _measured(bench: _Bench, asked: Asked) -> tuple[Choice, Engine]:
     return choice, engine
 
 
-def _kept(folder: storage.RunFolder, asked: Asked, bench: _Bench) -> Choice | None:
+def _kept(folder: storage.RunFolder, asked: AskedEngine, bench: _Bench) -> Choice | None:
     """What was found before on as many rows, if the circumstances are the same."""
     path = folder.derived / f"{_name(asked)}.json"
     if not path.is_file():
@@ -194,7 +194,7 @@ def _kept(folder: storage.RunFolder, asked: Asked, bench: _Bench) -> Choice | No
     return choice if choice.rows >= len(bench.texts) else None
 
 
-def _tell_kept(kept: Choice, asked: Asked, progress: Progress) -> None:
+def _tell_kept(kept: Choice, asked: AskedEngine, progress: Progress) -> None:
     found = kept.of(kept.name)
     progress.say(
         f"engine {kept.name}: {found.rows_per_second:,.1f} rows/s and {found.agreement:.1%} equal "
@@ -202,7 +202,7 @@ def _tell_kept(kept: Choice, asked: Asked, progress: Progress) -> None:
     )
 
 
-def _name(asked: Asked) -> str:
+def _name(asked: AskedEngine) -> str:
     return f"engine-{asked}"
 
 
@@ -217,7 +217,7 @@ def _circumstances(run: Run) -> dict[str, Any]:
     }
 
 
-def _in_bf16(model: LogitsOfTexts, asked: Asked) -> Engine:
+def _in_bf16(model: LogitsOfTexts, asked: AskedEngine) -> Engine:
     """PyTorch with products in bf16, where that is worth trying.
 
     Raises:

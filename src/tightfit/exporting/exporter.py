@@ -59,7 +59,7 @@ WARM_ROWS = 32
 
 
 @dataclass(frozen=True)
-class Rows:
+class ComparedRows:
     """Texts on which run and export are compared, besides random tokens."""
 
     texts: Sequence[str]
@@ -105,7 +105,7 @@ def export(
     run: Run,
     form: Format,
     folder: Path,
-    rows: Rows,
+    rows: ComparedRows,
     *,
     portable: bool = True,
     used: bool = False,
@@ -159,7 +159,7 @@ def export(
     return exported
 
 
-def _narrowed(run: Run, rows: Rows) -> tuple[Run, Vocabulary]:
+def _narrowed(run: Run, rows: ComparedRows) -> tuple[Run, Vocabulary]:
     """The run with the pieces of all its texts alone, and what rows beyond them lose.
 
     Raises:
@@ -186,7 +186,7 @@ def _narrowed(run: Run, rows: Rows) -> tuple[Run, Vocabulary]:
 class Comparison:
     """The run's answers on all rows, computed once, for any number of engines."""
 
-    def __init__(self, run: Run, rows: Rows, progress: Progress) -> None:
+    def __init__(self, run: Run, rows: ComparedRows, progress: Progress) -> None:
         classifier, length = run.classifier, run.predictor.max_length
         self._run = TorchEngine(classifier.module)
         self._rows, self._progress, self._task = rows, progress, classifier.task
@@ -361,7 +361,7 @@ def _answering(run: Run, exported: Exported) -> dict[str, Any]:
     return found
 
 
-def _facts(run: Run, form: Format, rows: Rows, exported: Exported) -> dict[str, Any]:
+def _facts(run: Run, form: Format, rows: ComparedRows, exported: Exported) -> dict[str, Any]:
     pairs = carried_side(run, form) == "pairs"
     return {
         "format": form,

@@ -37,7 +37,7 @@ DERIVED_NAME = "thresholds"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ThresholdGoals:
     """What thresholds shall bring, by label: shares to reach, and what mistakes cost."""
 
     recall: Mapping[str, float]

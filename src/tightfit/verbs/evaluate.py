@@ -14,7 +14,7 @@ from tightfit.data.sources import check_source
 from tightfit.errors import UsageError
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
-from tightfit.tasks.label_thresholds import Asked
+from tightfit.tasks.label_thresholds import ThresholdGoals
 
 if TYPE_CHECKING:
     from tightfit.verbs.evaluation import Evaluation
@@ -65,7 +65,7 @@ def evaluate(
     loaded, others = Run.open(run), [Run.open(path) for path in also]
     compared = None if against is None else Run.open(against)
     columns = loaded.columns(text_column, label_column, missing_text, settings)
-    asked = Asked(recall or {}, precision or {}, cost or {})
+    asked = ThresholdGoals(recall or {}, precision or {}, cost or {})
     goals = asked.goals(loaded.task)
     if data is None and (not goals or against or also):
         raise UsageError("there are no rows to evaluate on", next_step="add --data ROWS")

@@ -19,7 +19,7 @@ from tightfit.data.output_paths import check_new_file, check_not_input
 from tightfit.data.rows import Rows
 from tightfit.data.sources import Columns, as_named, check_source, open_rows
 from tightfit.display import Shown
-from tightfit.engines.engine_names import LIBRARY_OF, Asked, EngineName
+from tightfit.engines.engine_names import LIBRARY_OF, AskedEngine, EngineName
 from tightfit.errors import UsageError
 from tightfit.extras import ensure_train, installed_version
 from tightfit.model.unread_texts import unlike_training
@@ -70,7 +70,7 @@ def predict(
     missing_text: MissingText | None = None,
     settings: Settings = (),
     shard: str | None = None,
-    engine: Asked = "torch",
+    engine: AskedEngine = "torch",
     cascade: bool = False,
     progress: Progress | None = None,
 ) -> PredictResult:
@@ -228,7 +228,7 @@ def _tell_device(config: Config, progress: Progress) -> None:
 
 
 def _with_engine(
-    run: Run, asked: Asked, records: Iterator[Records], progress: Progress
+    run: Run, asked: AskedEngine, records: Iterator[Records], progress: Progress
 ) -> tuple[Run, Iterator[Records], EngineName]:
     """The run, predicting with the engine asked for, or with the fastest on the first rows; warns
     where the encoder cannot read these."""

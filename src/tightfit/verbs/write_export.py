@@ -12,7 +12,7 @@ from tightfit.data.text_pair import TextPair
 from tightfit.display import Shown
 from tightfit.engines.parity import spread
 from tightfit.errors import TightfitError
-from tightfit.exporting.exporter import Exported, Rows
+from tightfit.exporting.exporter import ComparedRows, Exported
 from tightfit.exporting.exporter import export as export_classifier
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.progress import Progress
@@ -89,7 +89,7 @@ def _rows(
     *,
     labelled: bool,
     own_needed: bool,
-) -> Rows:
+) -> ComparedRows:
     """The rows given, else the run's own validation rows, read again or as the run kept them, else
     the texts of the sample.
 
@@ -119,13 +119,13 @@ def _rows(
                 "on: what an export costs on them says little about new rows"
             )
         targets = run.task.encode(table) if labelled else None
-        return Rows(table.texts, targets, table.source, trained)
+        return ComparedRows(table.texts, targets, table.source, trained)
     if own is not None:
         places = spread(len(own.validation_texts), MOST_ROWS)
         texts = [own.validation_texts[place] for place in places]
-        kept = Rows(texts, own.validation_targets[places], OWN_ROWS, own.train_texts)
+        kept = ComparedRows(texts, own.validation_targets[places], OWN_ROWS, own.train_texts)
     if kept is None:
-        return Rows(_sample_texts(pair=run.config.data.pair), None, FALLBACK)
+        return ComparedRows(_sample_texts(pair=run.config.data.pair), None, FALLBACK)
     if run.data.folds is not None:
         progress.warn(
             "the run was trained on every row that it has: what an export costs on them says "
@@ -134,14 +134,14 @@ def _rows(
     return kept
 
 
-def _kept(run: Run) -> Rows | None:
+def _kept(run: Run) -> ComparedRows | None:
     """The validation rows that the run kept whole: those of a training that went on from a run are
     in no one file, and others may have moved."""
     if run.validation is None:
         return None
     texts, targets = run.validation.whole_rows
     places = spread(len(texts), MOST_ROWS)
-    return Rows([texts[i] for i in places], targets[places], OWN_ROWS) if texts else None
+    return ComparedRows([texts[i] for i in places], targets[places], OWN_ROWS) if texts else None
 
 
 def _sample_texts(*, pair: bool) -> list[str]:

@@ -87,10 +87,8 @@ def choose_cascade(
         ProofError: these rows cannot show it for any confidence.
         UsageError: a level that does not lie between 0 and 1.
     """
-    task, targets_N = (
-        need_one_class(validation_logits.task, "a cascade"),
-        validation_logits.targets_N,
-    )
+    task = need_one_class(validation_logits.task, "a cascade")
+    targets_N = validation_logits.targets_N
     logits_NK = linear.logits(texts)
     sure_N = _confidence(task, logits_NK)
     right_N = task.right(logits_NK, targets_N)

@@ -112,15 +112,15 @@ class Block:
     strange: Callable[[Mapping[str, Any]], str | None] = _nothing
     """What a configuration asks that is not known here."""
 
-    @property
-    def norm_first(self) -> bool:
-        """Whether norms are before the halves of a block, and not behind them."""
-        return self.final_norm is not None
-
     position_bias: str | None = None
     """Path below the encoder of a table, buckets x heads, added to attention by distance."""
     embedding_projection: str | None = None
     """Path below the encoder of what widens narrow embeddings; absent where they are not."""
+
+    @property
+    def norm_first(self) -> bool:
+        """Whether norms are before the halves of a block, and not behind them."""
+        return self.final_norm is not None
 
 
 @dataclass(frozen=True)

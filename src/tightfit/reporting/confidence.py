@@ -51,7 +51,7 @@ class Confidence:
     note: str
     """What a disc is."""
     abstentions: tuple[Abstention, ...]
-    """None where a row has several labels, each of which is given or not."""
+    """Empty where a row has several labels, each of which is given or not."""
     thresholds: tuple[ChosenThreshold, ...]
     """From which probability on labels are answered, as ``evaluate`` chose it."""
 

@@ -226,7 +226,7 @@ def _lengths(tokens: TokenFacts | None, *, windows: bool) -> Chart | None:
         for edge, end, count in zip(edges, edges[1:], counts, strict=False)
         if count
     )
-    steps = [place for place in nice_range([0, edges[-1]], floor=0, ceiling=edges[-1])]
+    steps = nice_range([0, edges[-1]], floor=0, ceiling=edges[-1])
     words = "No text was cut."
     if windows:
         words = f"A text of more than {tokens.max_length} tokens is read in several windows."

@@ -262,8 +262,8 @@ class Loop:
         metric = state.setup.classifier.task.metric
         row: HistoryRow = {
             "step": step,
-            "epoch": step / self.state.setup.schedule.steps_per_epoch,
-            "lr": self.state.rate if step else 0.0,
+            "epoch": step / state.setup.schedule.steps_per_epoch,
+            "lr": state.rate if step else 0.0,
             "train_loss": counters.loss_sum / summed if summed else None,
             f"train_{metric}": counters.score_sum / summed if summed else None,
             **found,
@@ -275,7 +275,8 @@ class Loop:
         state.history.append(row)
 
     def _set_rate(self, step: int) -> float:
-        lr = self.state.setup.lr * self.state.setup.schedule.scale(step - 1)
+        setup = self.state.setup
+        lr = setup.lr * setup.schedule.scale(step - 1)
         for group in self._optimizer.param_groups:
             group["lr"] = lr * group[RATE]
         self.state.rate = lr
@@ -291,7 +292,7 @@ class Loop:
         epoch, position = divmod(step - 1, int(setup.schedule.steps_per_epoch))
         if self._order[0] != epoch:
             self._order = (epoch, self._order_of(epoch))
-        accumulate = self.state.setup.config.optim.accumulate
+        accumulate = setup.config.optim.accumulate
         start = position * accumulate
         return self._order[1][start : start + accumulate]
 

@@ -45,7 +45,7 @@ from tightfit.tasks.dataset import read_dataset
 from tightfit.tasks.solved_head import HeadProblem, out_of_fold
 from tightfit.training.blend import SCALES, blended
 from tightfit.training.cross_validate import cross_validate
-from tightfit.training.distributed_worker import watch_over
+from tightfit.training.gradients import watch_over
 from tightfit.training.label_names import PROBE_STRENGTH
 from tightfit.training.loop import Loop
 from tightfit.training.prepare import plan_for, prepare

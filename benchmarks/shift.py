@@ -34,7 +34,7 @@ from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import read_dataset
 from tightfit.training.blend import SCALES, blended, choose_blend
-from tightfit.training.distributed_worker import watch_over
+from tightfit.training.gradients import watch_over
 from tightfit.training.loop import Loop
 from tightfit.training.prepare import plan_for, prepare
 from tightfit.training.probe import start_at_probe

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from tests.fixtures import Encoders
 from tests.toy_setups import FEW, toy_job
 from tightfit.training.contrastive import contrastive_loss, nearest_are_right
-from tightfit.training.distributed_worker import watch_over
+from tightfit.training.gradients import watch_over
 from tightfit.training.loop import Loop
 from tightfit.training.probe import frozen_features
 from tightfit.training.setup import Setup

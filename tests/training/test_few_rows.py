@@ -21,7 +21,7 @@ from tightfit.progress import Progress
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, read_dataset
 from tightfit.training.cross_validate import cross_validate
-from tightfit.training.distributed_worker import watch_over
+from tightfit.training.gradients import watch_over
 from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
 from tightfit.training.objective import decide_objective

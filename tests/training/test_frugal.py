@@ -12,7 +12,7 @@ from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, train
 from tightfit.budget.parameter_plan import Plan
 from tightfit.errors import SettingsError
-from tightfit.training.frugal import ladder, smallest, tried
+from tightfit.training.frugal import ladder, smallest, trainings_to_choose
 from tightfit.training.time_budget import trainings
 
 FRUGAL = ["budget.spend=frugal", "adapters.rank=auto", "head.kind=linear", "budget.cap=5000"]
@@ -60,11 +60,11 @@ def test_a_run_says_what_it_chose_and_why(few: bool, bert: Path, tmp_path: Path)
 def test_every_training_is_counted(bert: Path) -> None:
     """Before the plan is chosen; where nothing is to be chosen there are none."""
     setup = toy_job(bert, *FRUGAL)
-    assert tried(setup) == 1 + 2  # of four rungs
+    assert trainings_to_choose(setup) == 1 + 2  # of four rungs
     assert trainings(setup) == 4
     assert trainings(toy_job(bert)) == 1
     crossed = toy_job(bert, *FRUGAL, *FEW, rows=16)
-    assert trainings(crossed) == 1 + 4 + 4 * tried(crossed)
+    assert trainings(crossed) == 1 + 4 + 4 * trainings_to_choose(crossed)
 
 
 def test_a_rank_that_is_set_leaves_nothing_to_choose(bert: Path) -> None:

@@ -16,9 +16,9 @@ from tightfit.errors import ArtefactError, MachineError, SettingsError
 from tightfit.progress import Progress
 from tightfit.training.callbacks import EarlyStop
 from tightfit.training.cross_validate import cross_validate
-from tightfit.training.distributed_worker import Orders, check_parallel, work
+from tightfit.training.distributed_worker import Orders, train_along
 from tightfit.training.loop import Loop
-from tightfit.training.parallel import Group, Peers, join_peers
+from tightfit.training.parallel import Group, Peers, check_parallel, join_peers
 from tightfit.training.setup import Counters
 
 
@@ -135,7 +135,7 @@ def test_a_worker_ends_and_scores_after_the_same_steps(
     orders = Orders(tmp_path, setup.classifier.plan, setup.decisions, setup.out_of_fold)
     peers = Peers()
     monkeypatch.setattr(peers, "share", lambda _: orders)
-    work(setup.config, setup.dataset, peers)
+    train_along(setup.config, setup.dataset, peers)
     (loop,) = loops
     assert loop.state.setup.out_of_fold is setup.out_of_fold
     assert not loop.state.setup.chooses

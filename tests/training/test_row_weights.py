@@ -15,8 +15,8 @@ from tightfit.data.table import Table
 from tightfit.errors import DataError
 from tightfit.tasks.dataset import read_dataset
 from tightfit.training.blend import smallest_as_good
-from tightfit.training.distributed_worker import watch_over
 from tightfit.training.frozen_probe import gain_and_error
+from tightfit.training.gradients import watch_over
 from tightfit.training.loop import Loop, weighted_mean
 from tightfit.training.probe import frozen_features
 from tightfit.training.setup import Answers, Setup

@@ -56,7 +56,7 @@ def choose_frugally(setup: Setup, progress: Progress) -> Setup:
     return _on(setup, chosen).with_decisions(spend=Decision(chosen.total, words))
 
 
-def tried(setup: Setup) -> int:
+def trainings_to_choose(setup: Setup) -> int:
     """How many trainings it takes to choose a plan; none where that is not asked for, or done."""
     if setup.config.budget.spend != "frugal" or setup.decisions.spend is not None:
         return 0

@@ -1,4 +1,4 @@
-"""The gradient of an optimiser step, over its batches, their parts and all processes.
+"""The gradient of an optimiser step, over batches, their parts and all processes; its watch.
 
 Shapes: B rows of a batch, K labels, F width of the features.
 """
@@ -15,11 +15,14 @@ from torch import nn
 from tightfit.data.batches import Batch, collate
 from tightfit.encoder.threads import side_by_side
 from tightfit.errors import MachineError
+from tightfit.model.classifier import predict_logits
 from tightfit.model.lean import LeanEncoder
+from tightfit.model.proofs import GradientWatch, never_called
 from tightfit.progress import Progress
 from tightfit.training.callbacks import TrainingState
 from tightfit.training.contrastive import contrastive_loss, nearest_are_right
 from tightfit.training.probe import output_inputs
+from tightfit.training.setup import Setup
 
 MOST_SEED = 2**62
 """Seeds of what a forward pass draws are below."""
@@ -213,3 +216,31 @@ class Gradients:
         rows = sum(len(part.rows_B) for part in parts)
         self._state.counters.summed += rows
         self._state.counters.rows += rows
+
+
+def watch_over(setup: Setup) -> GradientWatch:
+    """A watch over what trains, less what cannot have a gradient."""
+    classifier = setup.classifier
+    rows = range(min(2, len(setup.train.tokens)))
+    sample = setup.train.tokens.select(rows)
+    unused = never_called(classifier.module, lambda: predict_logits(classifier, sample, batch=2))
+    owners = {
+        # A dictionary of parameters is never called; the layer that holds it is.
+        id(p): name.rpartition(".")[0] if isinstance(m, nn.ParameterDict) else name
+        for name, m in classifier.module.named_modules()
+        for p in m.parameters(recurse=False)
+    }
+    tensors = classifier.trainable()
+    # A key's bias adds the same number to all scores of a query, and softmax does not see it.
+    layers = setup.source.shapes(classifier.task.outputs).layers
+    key_biases = {f"{layer.name}.bias" for layer in layers if layer.roles == ("key",)}
+    # No step touches a head that is solved; that it is has a proof of its own.
+    output = f"{classifier.plan.head_layers[-1].name}."
+    solved = {n for n in tensors if setup.solves and n.startswith(output)}
+    return GradientWatch(
+        tensors,
+        late={n for n in tensors for late in classifier.plan.record.late if n.endswith(f".{late}")},
+        exempt={n for n, p in tensors.items() if owners[id(p)] in unused or n in key_biases}
+        | solved,
+        expect_dead=setup.config.train.expect_dead,
+    )

@@ -19,7 +19,8 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import nn
 
-from tightfit.errors import ArtefactError, MachineError
+from tightfit.config import Config
+from tightfit.errors import ArtefactError, MachineError, SettingsError
 from tightfit.training.checkpoint import random_states, restore_random_states
 from tightfit.training.setup import Counters
 
@@ -163,6 +164,20 @@ class Group(Peers):
         with _peers_alive():
             dist.all_reduce(values)
         return values.tolist()
+
+
+def check_parallel(config: Config, peers: Peers) -> None:
+    """Refuse what needs one process.
+
+    Raises:
+        SettingsError: the training is to fit into a wall clock, and several processes train.
+    """
+    if peers.size > 1 and config.train.minutes is not None:
+        raise SettingsError(
+            "--minutes times the steps of one process, and several are to train",
+            seen=f"{peers.size} processes",
+            next_step="give --max-steps, or start one process",
+        )
 
 
 def join_peers() -> Peers:

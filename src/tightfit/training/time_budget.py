@@ -12,7 +12,7 @@ from tightfit.data.label_strata import one_each
 from tightfit.errors import UsageError
 from tightfit.progress import Progress
 from tightfit.training.callbacks import Callback, TrainingState
-from tightfit.training.frugal import tried
+from tightfit.training.frugal import trainings_to_choose
 from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, make_schedule
 from tightfit.training.setup import Setup
 from tightfit.training.timing import REHEARSED_STEPS, Timing, rehearse
@@ -251,7 +251,7 @@ def _fitting(setup: Setup, limit: TimeLimit, progress: Progress) -> _Fit:
 def trainings(setup: Setup) -> int:
     """How many times over a training is done: to score every row, and to choose a plan."""
     parts = 0 if setup.dataset.folds is None else setup.dataset.folds.decision.value
-    return 1 + parts + tried(setup) * max(1, parts)
+    return 1 + parts + trainings_to_choose(setup) * max(1, parts)
 
 
 def _fewer_scored(setup: Setup, timing: Timing, left: float) -> tuple[Setup, Timing]:

@@ -25,7 +25,7 @@ from tightfit.training.resume import RunStart, write_decided
 from tightfit.training.setup import Setup
 from tightfit.training.solve import head_is_solved, solve_head
 from tightfit.verbs.origin import ReadRequest
-from tightfit.verbs.sealing import gates, round_trip_of, seal_trained, summed
+from tightfit.verbs.sealing import gates, proof_summary, round_trip_of, seal_trained
 from tightfit.verbs.train_result import TrainResult, read_result
 
 
@@ -71,7 +71,7 @@ def train_on_names(
             seconds=time.monotonic() - begun,
             examples_per_second=0.0,
             tokens_per_second=0.0,
-            proofs=summed(proofs),
+            proofs=proof_summary(proofs),
             source=None,
         )
         run = Run(path, base=setup.source)

@@ -34,13 +34,14 @@ from tightfit.training.callbacks import (
 )
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.continued_start import start_from
-from tightfit.training.distributed_worker import Orders, check_parallel, watch_over, work
+from tightfit.training.distributed_worker import Orders, train_along
 from tightfit.training.divergence import prove_no_regression
 from tightfit.training.encoder_choice import recorded_encoder
-from tightfit.training.frugal import choose_frugally, tried
+from tightfit.training.frugal import choose_frugally, trainings_to_choose
+from tightfit.training.gradients import watch_over
 from tightfit.training.keep_start import choose_by_folds
 from tightfit.training.loop import Loop
-from tightfit.training.parallel import Peers, join_peers
+from tightfit.training.parallel import Peers, check_parallel, join_peers
 from tightfit.training.prepare import prepare
 from tightfit.training.resume import RunStart, write_decided
 from tightfit.training.setup import Fitted, Rows, Setup
@@ -51,7 +52,7 @@ from tightfit.training.time_budget import TimeBudget, TimeLimit, fit_into
 from tightfit.training.tracking import open_tracker
 from tightfit.verbs.chosen import Chosen, choose_plan
 from tightfit.verbs.origin import Origin, ReadRequest
-from tightfit.verbs.sealing import gates, round_trip_of, seal_trained, summed
+from tightfit.verbs.sealing import gates, proof_summary, round_trip_of, seal_trained
 from tightfit.verbs.train_result import TrainResult, read_result
 
 
@@ -62,7 +63,7 @@ def run_training(
     config, peers = read.request.config, join_peers()
     check_parallel(config, peers)
     if peers.rank > 0:
-        work(config, read.dataset, peers)
+        train_along(config, read.dataset, peers)
         return peers.share(None)
     start, busy = RunStart(path, resume=resume, overwrite=overwrite), BusyMachine(progress)
     _announce(config, progress)
@@ -125,7 +126,7 @@ def _begin(
     if limit is not None:
         setup, _ = fit_into(setup, limit, progress)
         set_seed(config.seed)
-    if tried(setup):
+    if trainings_to_choose(setup):
         setup = choose_frugally(setup, progress)
     if dataset.folds is not None:
         setup = choose_by_folds(setup, progress)
@@ -324,6 +325,6 @@ def _result(run: Path, trained: _Trained, scores: TaskScores) -> TrainResult:
         seconds=counters.seconds,
         examples_per_second=counters.per_second(counters.rows),
         tokens_per_second=counters.per_second(counters.tokens),
-        proofs=summed(trained.proofs),
+        proofs=proof_summary(trained.proofs),
         source="validation" if setup.out_of_fold is None else "cross_validation",
     )

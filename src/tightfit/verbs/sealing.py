@@ -24,7 +24,7 @@ from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.setup import Setup
 from tightfit.verbs.train_result import TrainResult
 
-SUMMED = ("ok", "expected", "kept_start")
+SUMMARISED = ("ok", "expected", "kept_start")
 """What the summary of a training tells of each proof."""
 
 RECORDED_VERSIONS = ("tightfit", "torch", "transformers", "peft", "accelerate", "tokenizers")
@@ -77,10 +77,11 @@ def round_trip_of(setup: Setup, artefact: Path) -> Proof:
     )
 
 
-def summed(proofs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, bool]]:
+def proof_summary(proofs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, bool]]:
     """What the summary of a training tells of its proofs."""
     return {
-        name: {key: proof[key] for key in SUMMED if key in proof} for name, proof in proofs.items()
+        name: {key: proof[key] for key in SUMMARISED if key in proof}
+        for name, proof in proofs.items()
     }
 
 

@@ -22,8 +22,8 @@ def over_budget(
     *,
     total: int,
     cap: int,
-    method: Method = LORA,
-    side: SidePlan | None = None,
+    method: Method,
+    side: SidePlan | None,
 ) -> BudgetError:
     """The error for a total over the cap.
 

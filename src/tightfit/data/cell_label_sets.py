@@ -31,7 +31,7 @@ def read_label_sets(
     *,
     untyped: bool,
     separator: str,
-    column: str = "label",
+    column: str,
 ) -> tuple[LabelSets, str]:
     """One column of a chunk as sets of labels, and the sign that was between them.
 

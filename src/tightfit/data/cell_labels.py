@@ -61,7 +61,7 @@ def read_labels(
     names: tuple[str, ...] | None,
     *,
     untyped: bool,
-    task: TaskKind = "auto",
+    task: TaskKind,
     column: str = "label",
 ) -> list[int | str]:
     """One column of a chunk as labels: all integers, or all strings.

@@ -16,7 +16,7 @@ DROP_TEXT, TAKE_EMPTY = "--set data.missing_text=drop", "--missing-text empty"
 """Options that mend a training with rows without a text, and a prediction or evaluation."""
 
 
-def textless(columns: Sequence[list[Any]], *, pair: bool = False) -> list[int]:
+def textless(columns: Sequence[list[Any]], *, pair: bool) -> list[int]:
     """The rows of which every part of the text is missing, or of a pair one."""
     lacks = any if pair else all
     return [i for i, row in enumerate(zip(*columns, strict=True)) if lacks(map(is_missing, row))]

@@ -76,9 +76,7 @@ def group_rows(config: Config, table: Table, progress: Progress) -> Grouping:
     return Grouping(groups, column, sum(group is None for group in table.groups))
 
 
-def hold_out(
-    config: Config, table: Table, strata: Strata, grouping: Grouping | None = None
-) -> HeldOut:
+def hold_out(config: Config, table: Table, strata: Strata, grouping: Grouping | None) -> HeldOut:
     """Split a table as ``data.split`` says.
 
     Args:

@@ -75,7 +75,7 @@ def with_labels(
     return replace(table, labels=labels, label_names=names, label_values=spelt)
 
 
-def _one_hot(chunk: Chunk, columns: Sequence[list[Any]], task: TaskKind = "auto") -> list[Any]:
+def _one_hot(chunk: Chunk, columns: Sequence[list[Any]], task: TaskKind) -> list[Any]:
     """For each row, which of the columns holds its 1, or where several may a tuple of them.
 
     Args:

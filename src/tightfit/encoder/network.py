@@ -18,7 +18,7 @@ from tightfit.encoder.adapter_weights import AdapterWeights, Change, LowRank
 from tightfit.encoder.frozen import FrozenEncoder, UnknownInside
 from tightfit.encoder.tensors import Stored
 from tightfit.errors import ArtefactError
-from tightfit.families import TO_ALL, Attention, HeadSpec, Reading
+from tightfit.families import Attention, HeadSpec, Reading
 
 Array = Any
 """A numpy array, or a torch tensor: what both can do is written once."""
@@ -67,10 +67,10 @@ class BlockWeights(Generic[Layer]):
     mlp_in: Layer
     mlp_out: Layer
     mlp_norm: Norm
-    attention: Attention = TO_ALL
-    norm_first: bool = False
+    attention: Attention
+    norm_first: bool
     """Each half reads what its norm gives, and adds to what stood before that norm."""
-    gated: bool = False
+    gated: bool
     """The MLP's first layer gives values, which are activated, and beside them their factors."""
 
 
@@ -79,7 +79,7 @@ class HeadLayer:
     """A layer of a head, and what follows it."""
 
     linear: Linear
-    activation: str | None = None
+    activation: str | None
     norm: Norm | None = None
 
 
@@ -101,9 +101,9 @@ class Network:
     """Added to attention scores, by bucket of the distance and by head."""
     head: tuple[HeadLayer, ...]
     """Layers that read the pooled state one after the other."""
-    final_norm: Norm | None = None
+    final_norm: Norm | None
     """Behind the last block, where it has none there itself."""
-    reading: Reading = "first"
+    reading: Reading
 
     @property
     def labels(self) -> int:

@@ -36,7 +36,7 @@ class RunStart:
     """Where a training is to lie, and what may be done to what is there."""
 
     path: Path
-    resume: bool = False
+    resume: bool
     overwrite: bool = False
 
     @property

@@ -145,7 +145,7 @@ def evaluated(
     data: Any,
     columns: Columns,
     *,
-    goals: Sequence[Goal] = (),
+    goals: Sequence[Goal],
     against: Run | None,
     also: Sequence[Run],
     progress: Progress,

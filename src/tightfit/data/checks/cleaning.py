@@ -41,7 +41,7 @@ class Cleaned:
     """Where each of them was before, counted from 0."""
     removed: dict[Fix, int]
     """Rows that each action removed, for each that was asked for."""
-    decoded: int | None = None
+    decoded: int | None
     """Rows whose markup was decoded; None if that was not asked for."""
 
 

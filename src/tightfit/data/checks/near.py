@@ -107,7 +107,7 @@ def join_near(
     sets: DisjointSet,
     *,
     least: float,
-    progress: Progress | None = None,
+    progress: Progress | None,
 ) -> None:
     """Merge the sets of texts, by their positions, whose likeness is at least ``least``.
 

@@ -254,6 +254,20 @@ def test_a_run_finds_the_weights_that_it_was_trained_on(
     assert find_recorded(recorded).folder == bert
 
 
+@with_embedded
+@pytest.mark.parametrize("file", ["config.json", "notes.txt"])
+def test_no_folder_hides_the_embedded_encoder_of_a_run(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a download of it beside which predictions are made: the run says which weights."""
+    recorded = locate(MINILM.name).to_json() | {"public_name": MINILM.name}
+    (tmp_path / MINILM.name).mkdir()
+    (tmp_path / MINILM.name / file).write_text("{}")
+    (tmp_path / MINILM.name / "model.safetensors").write_bytes(b"others")
+    monkeypatch.chdir(tmp_path)
+    assert find_recorded(recorded).folder == MINILM.folder()
+
+
 def test_a_base_model_that_was_moved_can_be_linked(tmp_path: Path) -> None:
     """No verb that answers takes another folder, which was the hint."""
     gone = {"name": "base", "public_name": str(tmp_path / "a b"), "sha256": "0" * 64}

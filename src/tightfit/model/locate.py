@@ -171,7 +171,9 @@ def find_recorded(recorded: Mapping[str, str]) -> Source:
             allowed=f"a folder with weights of digest {wanted[:16]}…",
             next_step=f"move it back, or make a link there: ln -s FOLDER {shlex.quote(public)}",
         )
-    source = locate(public)
+    # What a package carries is found there, whatever a folder that bears its name may hold.
+    carried = _carried(public)
+    source = Source(public, carried.folder(), carried.public_name) if carried else locate(public)
     if source.digest() != wanted:
         raise ArtefactError(
             "the base model has changed since the run was made",
@@ -214,8 +216,10 @@ def shapes_by_name(name: str, num_labels: int) -> EncoderShapes:
 
 def find_embedded(name: str) -> Embedded | None:
     """The embedded encoder of this name, unless a folder here bears it, which the user means."""
-    if Path(name).is_dir():
-        return None
+    return None if Path(name).is_dir() else _carried(name)
+
+
+def _carried(name: str) -> Embedded | None:
     return next((each for each in EMBEDDED.values() if name in (each.name, each.public_name)), None)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import runpy
 import shlex
 import shutil
 import sys
@@ -122,7 +124,7 @@ def test_the_folder_answers_by_itself(form: str, run: Path, tmp_path: Path) -> N
     """As the run does, on the same texts, from a cold start."""
     export(run, form, tmp_path / "out", progress=Notes())
     # What ends a line elsewhere than in a file of lines ends no text.
-    odd = [f"goal{sign}match" for sign in ("\u2028", "\x85", "\x0c", "\x1e")]
+    odd = [f"goal{sign}match" for sign in ("\u2028", "\x85", "\x0c", "\x1e", "\r")]
     texts = [*odd, *(text for text in toy_texts() if text)]
     told = by_itself(tmp_path / "out", texts, cold=True)
     wanted = Run.load(run).predict(texts)
@@ -131,6 +133,36 @@ def test_the_folder_answers_by_itself(form: str, run: Path, tmp_path: Path) -> N
     if "8" not in form:
         scores = np.array([float(score) for _, score in told])
         assert np.abs(scores - wanted.probabilities.max(1)).max() < 1e-4
+
+
+@pytest.mark.parametrize("form", ["merged", "onnx"])
+def test_labels_stay_in_their_cells(form: str, run: Path, tmp_path: Path) -> None:
+    """Also where their names hold what ends cells and lines, as the run's own answers do; the
+    program may be reached through a link."""
+    export(run, form, tmp_path / "out", progress=Notes())
+    for file in (tmp_path / "out" / "labels.json", tmp_path / "out" / "config.json"):
+        text = file.read_text("utf-8")
+        for name in (*map(json.dumps, NAMES), *(f'"{name}"' for name in NAMES)):
+            text = text.replace(name, f'{name[:-1]}\\t\\n\\r"')
+        file.write_text(text, "utf-8")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "predict.py").symlink_to("../out/predict.py")
+    texts = [text for text in toy_texts() if text]
+    told = by_itself(tmp_path / "bin", texts)
+    assert [label for label, _ in told] == [f"{n}   " for n in Run.load(run).predict(texts).labels]
+
+
+def test_a_program_tells_what_it_cannot_read(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In place of a traceback."""
+    export(run, "onnx", tmp_path / "out", progress=Notes())
+    none = "there are no texts on standard input"
+    for given, words in ((None, none), (b"", none), (b"goal\n\xff\n", "line 2 is not UTF-8")):
+        stdin = None if given is None else io.TextIOWrapper(io.BytesIO(given))
+        monkeypatch.setattr("sys.stdin", stdin)
+        with pytest.raises(SystemExit, match=words):
+            runpy.run_path(str(tmp_path / "out" / "predict.py"))
 
 
 @pytest.mark.parametrize("form", ["merged", "onnx"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -193,7 +194,6 @@ def _show(found: ExportResult) -> Group:
         points = 100 * int8.accuracy_loss
         words = f"int8 ({int8.variant}) costs {points:.2f} points of its score, by the {int8.by}"
         lines.append(f"{words} of {int8.rows:,} rows")
-    lines.append(
-        f"without tightfit: python {found.out}/predict.py < texts.txt (README.md has more)"
-    )
+    program = shlex.quote(f"{found.out}/predict.py")
+    lines.append(f"without tightfit: python {program} < texts.txt (README.md has more)")
     return Group(table, *(Text(line, overflow="fold") for line in lines))

@@ -9,8 +9,10 @@ import shlex
 import shutil
 import sys
 from dataclasses import asdict
+from dataclasses import replace as replaced
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from tests.toys import toy_rows, write_jsonl
 from tests.warm import Around
 from tests.warm import run as warm_run
 from tightfit import Run, export, storage
+from tightfit.config import Decision
 from tightfit.engines.parity import refuse_difference
 from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, UsageError
 from tightfit.exporting.folder_files import base_words
@@ -163,6 +166,19 @@ def test_a_program_tells_what_it_cannot_read(
         monkeypatch.setattr("sys.stdin", stdin)
         with pytest.raises(SystemExit, match=words):
             runpy.run_path(str(tmp_path / "out" / "predict.py"))
+
+
+@pytest.mark.parametrize(("kept", "words"), [("head+tail", "head and tail"), ("windows", "all")])
+def test_the_card_tells_what_is_not_read(
+    kept: Any, words: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of long texts, in any format: whoever has the folder did not hear the warning."""
+    read, notes = replaced(Run(run).decisions, long_text=Decision(kept, "x")), Notes()
+    monkeypatch.setattr(Run, "decisions", read)
+    export(run, "merged", tmp_path / "out", progress=notes)
+    caveat = f"the run reads {words}"
+    assert any(caveat in line for line in notes.warned)
+    assert caveat in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("form", ["merged", "onnx"])

@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tightfit.budget.parts import SideReads
+from tightfit.config import KeptText
 from tightfit.display import score_name
 from tightfit.engines.parity import Loss, Parity
 from tightfit.exporting.format_names import FACTS_FILE, Format
@@ -43,6 +44,9 @@ NEEDS: dict[Format, str] = {
 
 _LINES = {False: "a text a line", True: "a pair a line, a tab between its texts"}
 """What the example reads."""
+
+_KEPT: dict[KeptText, str] = {"head+tail": "head and tail", "windows": "all windows"}
+"""What a run reads of long texts that its exports do not."""
 
 _RESULTS = "## Results\n\n"
 _OF_THE_RUN = (
@@ -164,6 +168,12 @@ def caveats(
         where: the rows come from on which both were measured.
     """
     found = {}
+    if (kept := run.decisions.long_text.value) != "head":
+        found["Long texts"] = (
+            f"the run reads {_KEPT[kept]} of texts longer than {run.predictor.max_length} tokens, "
+            f"and this folder their head alone, {EXAMPLE_FILE} too: of such texts it may answer "
+            "otherwise, and in the comparison with the run both read heads alone"
+        )
     if run.thresholds and run.task.one_class:
         found["Thresholds"] = (
             f"{threshold_words(run.task, run.thresholds, kept=False)}: {EXAMPLE_FILE} does so; "

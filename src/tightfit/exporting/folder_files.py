@@ -18,6 +18,7 @@ from tightfit.display import score_name
 from tightfit.engines.parity import Loss, Parity
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.exporting.vocabulary import Vocabulary
+from tightfit.model.embedded import EMBEDDED
 from tightfit.model.side_head import SIDE_FILE
 from tightfit.run import Run
 from tightfit.storage import write_text
@@ -119,8 +120,14 @@ def base_words(base: str) -> str:
             f"The base model is not in this folder; where it has moved, give its own: {given}.\n\n"
         )
     code = f"from tightfit.model.locate import locate; print(locate({json.dumps(base)}).folder)"
+    where = "is not in this folder. Without network, give its own"
+    if base in EMBEDDED:  # else its public name is the Hub's
+        where = (
+            f"is neither in this folder nor on the Hub: the package {EMBEDDED[base].package} "
+            "carries it, and like models from elsewhere answer otherwise. Give its own folder"
+        )
     return (
-        f"The base model, {base}, is not in this folder. Without network, give its own: {given}. "
+        f"The base model, {base}, {where}: {given}. "
         "Where tightfit is installed, this prints it:\n\n"
         f"```sh\npython -c {shlex.quote(code)}\n```\n\n"
     )

@@ -52,6 +52,10 @@ from tightfit.training.side_solver import SideSolver
 LEAST_NGRAMS, MOST_NGRAMS = 2**11, 2**15
 """Found with hashed buckets: fewer lose four points and more; twice as many gained 0.3 at most."""
 
+LEAST_TEXTS = 32
+"""With fewer, tuning has all rows right, and what characters add to that is chance: with 16 they
+cost 3 to 8 points."""
+
 SIDE_SHARE = 0.5
 """Of what the cap leaves beside the head, where ranks are open: the most that a side head takes."""
 
@@ -97,7 +101,7 @@ def decide_side(
         )
     if config.head.side != "auto":
         return Decision(config.head.side, ASKED)
-    if len(dataset.train_texts) < LEAST_ROWS:
+    if len(dataset.train_texts) < (LEAST_ROWS if config.data.pair else LEAST_TEXTS):
         return Decision(0, f"{len(dataset.train_texts)} rows are too few to tell whether it helps")
     needless = _why_needless(config, dataset) if config.data.pair else None
     if needless is not None:

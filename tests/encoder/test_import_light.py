@@ -39,7 +39,7 @@ def test_an_answer_loads_nothing_heavy(bert: Path, tmp_path: Path) -> None:
     assert logits == str(classifier.logits(classifier.tokens(TEXTS, 32)).tolist())
 
 
-UNUSED = HEAVY - {"pydantic"} | {"filelock", "huggingface_hub", "platformdirs", "rich"}
+UNUSED = HEAVY - {"pydantic"} | {"filelock", "huggingface_hub", "rich"}
 """What a run and its settings need no more than an encoder does; pydantic checks settings."""
 
 FROM_PYTHON = "tightfit.Run.load(sys.argv[1]).predict('a goal')"

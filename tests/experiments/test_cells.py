@@ -107,7 +107,7 @@ def test_the_table_of_data_sets(
     datasets.main([*words, "--cells", str(tmp_path / "c"), "--out", str(asked.out)])
     assert given == dict.fromkeys(datasets.SYSTEMS, 0.0) | dict.fromkeys(datasets.TIMED, 2.0)
     row = asked.out.read_text().splitlines()[6]
-    assert row == "| tested | 10 | 100 |" + f" {figure(FOUND)} |" * 5
+    assert row == "| tested | 10 | 100 |" + f" {figure(FOUND)} |" * len(systems)
     assert figure(FOUND) == "90.0% (82.6% to 94.5%)"
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
 
-from tests.encoder.artefacts import tokens_of
 from tests.toy_setups import (
     LABELS,
     Notes,
@@ -32,7 +30,6 @@ from tightfit.training.prepare import (
     plan_for,
     prepare,
 )
-from tightfit.training.row_reader import decide_long_text
 
 
 def gathered(bert: Path, *settings: str, recipe: str = "tight", **more: Any) -> Dataset:
@@ -240,13 +237,6 @@ def test_the_schedule_follows_from_the_rows(bert: Path) -> None:
     assert (setup.schedule.total, setup.schedule.steps_per_epoch) == (8, 4)
 
 
-def long_table(share: float, count: int = 40) -> Table:
-    """Rows of which a share has 40 words, more than a toy encoder reads."""
-    words = [40 if i < share * count else 3 for i in range(count)]
-    texts = [" ".join(["goal", "bank"][i % 2] for _ in range(n)) for i, n in enumerate(words)]
-    return Table(texts, [LABELS[i % 2] for i in range(count)], source="long and short")
-
-
 @pytest.mark.parametrize(
     ("rows", "asked", "epochs"),
     [
@@ -258,36 +248,3 @@ def test_few_rows_are_passed_more_often(rows: int, asked: str, epochs: float) ->
     """Between 3 and 10 times, unless the settings say how often."""
     config = load_config("tight", [f"optim.epochs={asked}"])
     assert decide_epochs(config, rows).value == epochs
-
-
-@pytest.mark.parametrize(
-    ("asked", "share", "kept", "words"),
-    [
-        ("auto", 0.5, "head+tail", "of the training texts are cut"),
-        ("auto", 0.0, "head", None),
-        ("head", 0.5, "head", "of long texts head is kept: asked for"),
-        ("head+tail", 0.5, "head+tail", "of long texts head+tail is kept: asked for"),
-    ],
-)
-def test_the_data_decide_what_is_kept_of_long_texts(
-    bert: Path, asked: str, share: float, kept: str, words: str | None
-) -> None:
-    """On record for whoever uses the run, and said where anything was cut."""
-    config = toy_settings(bert, f"data.long_text={asked}", "data.validation_rows=0.25")
-    dataset = read_dataset(config, long_table(share), None, None)
-    source, progress = locate(str(bert)), Notes()
-    plan = plan_for(config, source, 2)
-    setup = prepare(config, dataset, source, plan, progress=progress)
-    assert setup.decisions.long_text.value == kept
-    assert (setup.train.tokens.truncated > 0) == (share > 0)
-    said = [text for text in progress.said if "of long texts" in text]
-    assert [words in text for text in said if words] == ([True] if words else [])
-
-
-def test_pairs_have_no_tails() -> None:
-    """However many are cut, where nobody asked for one."""
-    config = load_config(settings=["data.pair=true", "data.long_text=auto"])
-    tokens = tokens_of([[1, 2], [3]], 2)
-    assert decide_long_text(config, replace(tokens, truncated=2)).value == "head"
-    single = config.with_values({"data.pair": False})
-    assert decide_long_text(single, replace(tokens, truncated=2)).value == "head+tail"

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tightfit.config import Config
+from tightfit.config import Config, KeptText
 from tightfit.data.batches import Batch
 from tightfit.data.gpu import best_device
 from tightfit.data.text_prefix import prefixed
@@ -61,6 +61,7 @@ class FrozenProbe:
         *,
         rows: int = COMPARED_ROWS,
         max_length: int | None = None,
+        long_text: KeptText = "head",
     ) -> None:
         """Draw the sample.
 
@@ -70,9 +71,11 @@ class FrozenProbe:
             progress: shows a bar for each pass.
             rows: of the sample at most; fewer are the first ones of the same.
             max_length: where texts are cut, in tokens; None is where training cuts them.
+            long_text: what is kept of longer ones.
         """
         self.config, self.dataset, self.progress = config, dataset, progress
         self.max_length = config.data.max_length if max_length is None else max_length
+        self.long_text: KeptText = long_text
         every = np.random.default_rng(config.seed).permutation(len(dataset.train_texts))
         self.rows_N = every[:rows]
         self._found: dict[tuple[Path, str], list[NDArray[np.float32]]] = {}
@@ -82,11 +85,25 @@ class FrozenProbe:
 
     def first(self, rows: int) -> FrozenProbe:
         """The probe on fewer rows of the same sample."""
-        few = FrozenProbe(
-            self.config, self.dataset, self.progress, rows=rows, max_length=self.max_length
-        )
-        few._tokenizers = self._tokenizers
+        few = self._like(rows, self.long_text)
+        few._found = {key: [each[:rows] for each in both] for key, both in self._found.items()}
         return few
+
+    def reading(self, long_text: KeptText) -> FrozenProbe:
+        """The probe on the same rows, of whose long texts something else is kept."""
+        return self if long_text == self.long_text else self._like(len(self.rows_N), long_text)
+
+    def _like(self, rows: int, long_text: KeptText) -> FrozenProbe:
+        found = FrozenProbe(
+            self.config,
+            self.dataset,
+            self.progress,
+            rows=rows,
+            max_length=self.max_length,
+            long_text=long_text,
+        )
+        found._tokenizers = self._tokenizers
+        return found
 
     def within(self, source: Source, seconds: float) -> FrozenProbe:
         """The probe on as many rows as an encoder passes over in a time; a few show its pace.
@@ -141,7 +158,8 @@ class FrozenProbe:
 
     def tokens(self, source: Source) -> Tokens:
         """The sample as the encoder reads it, its prefix included."""
-        return tokens_of(source, self.tokenizer(source), self.texts, self.max_length)
+        tokenizer = self.tokenizer(source)
+        return tokens_of(source, tokenizer, self.texts, self.max_length, long_text=self.long_text)
 
     def features(self, source: Source, pooling: Pooling = "mean") -> NDArray[np.float32]:
         """What an output layer would read of the sample, (N, F).
@@ -204,12 +222,18 @@ def compared_words(found: Mapping[str, Scores], metric: str) -> str:
 
 
 def tokens_of(
-    source: Source, tokenizer: TextTokenizer, texts: Sequence[str], max_length: int
+    source: Source,
+    tokenizer: TextTokenizer,
+    texts: Sequence[str],
+    max_length: int,
+    *,
+    long_text: KeptText = "head",
 ) -> Tokens:
     """Texts as an encoder reads them, its prefix included, cut where its positions end."""
     limits = (max_length, FrozenEncoder.of(source.folder).longest, tokenizer.longest)
     with prefixed(tokenizer.backend, source.prefix):
-        return tokenizer.tokens(texts, min(limit for limit in limits if limit is not None))
+        length = min(limit for limit in limits if limit is not None)
+        return tokenizer.tokens(texts, length, long_text=long_text)
 
 
 def both_features(

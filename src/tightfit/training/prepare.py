@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
-from tightfit.config import ASKED, Config, Decision, Decisions, Use
+from tightfit.config import ASKED, Config, Decision, Decisions, Use, undecided
 from tightfit.data.batch_order import padding_share
 from tightfit.data.gpu import best_device
 from tightfit.data.tokens import Tokens
@@ -137,10 +137,13 @@ def _opened(
     step_gain = partial(autocast_gain, classifier, lengths[0].value) if own_path else None
     precision = _precision(config, decided, classifier.device, step_gain)
     multiple = precision.length_multiple(classifier.device)
+    chosen = {"long_text": undecided(config).long_text, **chosen}
+    decisions = decided or Decisions(*lengths, **chosen)
+    kept = decisions.long_text.value
     reader = RowReader(config, classifier.tokenizer, lengths[0].value, multiple)
-    train, held, long_text = reader.read(dataset, decided, progress)
+    train, held = reader.read(dataset, kept, progress)
     decisions = replace(
-        decided or Decisions(*lengths, long_text, **chosen),
+        decisions,
         precision=Decision(precision.format, precision.reason),
         forward=Decision("own", own_path) if own_path else Decision("lean", LEAN_REASON),
         folds=dataset.folds.decision if dataset.folds else None,
@@ -160,7 +163,7 @@ def _opened(
         precision,
         held if dataset.folds else held.sample(config.train.eval_rows, config.seed),
         _lean(config, classifier, precision) if own_path is None else None,
-        pool=reader.pool(dataset.pool_texts, long_text.value) if dataset.pool_texts else None,
+        pool=reader.pool(dataset.pool_texts, kept) if dataset.pool_texts else None,
         side=reader.side(dataset, plan.side, source, progress) if plan.side else None,
     )
 

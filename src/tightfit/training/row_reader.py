@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.budget.parts import SidePlan
-from tightfit.config import ASKED, Config, Decision, Decisions, KeptText
+from tightfit.config import Config, KeptText
 from tightfit.data.text_tokenizer import tokenise
 from tightfit.data.token_cache import TokenCache
-from tightfit.data.tokens import Tokens
 from tightfit.model.locate import Source
 from tightfit.model.pair_reader import PairReader
 from tightfit.progress import Progress
@@ -28,10 +27,6 @@ from tightfit.training.side_solver import SideSolver
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-MANY_CUT = 0.05
-"""Share of training texts that are cut from which on their tails are read as well."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +47,8 @@ class RowReader:
         pairs = PairReader.of(source, read) if plan.reads == "pairs" else None
         return SideSolver.of(dataset, plan, self.config.seed, pairs=pairs, progress=progress)
 
-    def read(
-        self, dataset: Dataset, decided: Decisions | None, progress: Progress
-    ) -> tuple[Rows, Rows, Decision[KeptText]]:
-        """Rows to train on and to validate on, and what is kept of long texts.
+    def read(self, dataset: Dataset, kept: KeptText, progress: Progress) -> tuple[Rows, Rows]:
+        """Rows to train on and to validate on; ``kept`` is what is kept of long texts.
 
         The last of the former are sentences with the labels' names, where those may be of use.
         """
@@ -66,14 +59,11 @@ class RowReader:
         texts = dataset.train_texts or names
         count = len(texts) + len(dataset.validation_texts)
         with progress.track("tokenising", count) as bar:
-            tokens = encode(texts, advance=bar.advance)
-            kept = decided.long_text if decided else decide_long_text(self.config, tokens)
-            if kept.value != "head":
-                tokens = encode(texts, long_text=kept.value)
+            tokens = encode(texts, long_text=kept, advance=bar.advance)
             if names and dataset.train_texts:  # which are no texts of which some were cut
-                both = encode([*texts, *names], long_text=kept.value)
+                both = encode([*texts, *names], long_text=kept)
                 tokens = replace(both, truncated=tokens.truncated)
-            held = encode(dataset.validation_texts, long_text=kept.value, advance=bar.advance)
+            held = encode(dataset.validation_texts, long_text=kept, advance=bar.advance)
         train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
         # To train on, every window is a row; held-out texts are scored as they are predicted.
         targets = dataset.train_targets
@@ -96,7 +86,7 @@ class RowReader:
             parts_N = dataset.folds.parts_N
             every_N = np.concatenate([parts_N, np.full(len(names), -1)])[train.owners]
             rows, held_rows = replace(rows, parts_N=every_N), replace(held_rows, parts_N=parts_N)
-        return rows, held_rows, kept
+        return rows, held_rows
 
     def pool(self, texts: Sequence[str], kept: KeptText) -> Rows:
         """Texts without a label."""
@@ -113,14 +103,3 @@ def _spread(
         return None
     names = max(0, int(owners_W.max(initial=-1)) + 1 - len(weights_N))
     return np.pad(weights_N, (0, names), constant_values=weights_N.mean())[owners_W]
-
-
-def decide_long_text(config: Config, tokens: Tokens) -> Decision[KeptText]:
-    """What is kept of texts that are too long, by how many training texts are."""
-    if config.data.long_text != "auto":
-        return Decision(config.data.long_text, ASKED)
-    if config.data.pair:
-        return Decision("head", "a pair loses the end of its longer text")
-    share = tokens.truncated / max(1, len(tokens))
-    reason = f"{share:.1%} of the training texts are cut"
-    return Decision("head" if share < MANY_CUT else "head+tail", reason)

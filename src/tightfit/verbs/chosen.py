@@ -22,6 +22,7 @@ from tightfit.training.encoder_choice import (
     sources_at_hand,
 )
 from tightfit.training.importance import decide_plan
+from tightfit.training.long_text_choice import decide_long_text
 from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.side_choice import decide_side
 from tightfit.training.time_budget import TimeLimit
@@ -59,6 +60,8 @@ def choose_plan(read: ReadRequest, progress: Progress) -> Chosen:
         }
         if plan.side:
             same["side"] = Decision(plan.side.width, AS_BEFORE)
+        if config.data.long_text == "auto":
+            same["long_text"] = replace(decided.long_text, reason=AS_BEFORE)
         return Chosen(source, plan, {**same, "pooling": Decision(plan.pooling, AS_BEFORE)})
     limit = None if minutes is None else TimeLimit(minutes, request.started)
     source, decisions = _choose(config, dataset, limit, progress)
@@ -85,9 +88,11 @@ def _choose(
         chosen = choose_encoder(config, dataset, limit, progress)
         seconds = None if limit is None else CHOICE_ASIDE * limit.left
         pooling = decide_pooling(chosen.probe, chosen.source, seconds)
+        long_text = decide_long_text(chosen.probe, chosen.source, seconds)
         side = decide_side(chosen.probe, chosen.source, pooling.value, seconds)
         beside = {"side": side} if side else {}
-        return chosen.source, {**chosen.decisions, "pooling": pooling, **beside}
+        decided = {**chosen.decisions, "pooling": pooling, "long_text": long_text, **beside}
+        return chosen.source, decided
 
     def key() -> Hashable:
         task, asked = dataset.task, {"model", "head", "adapters", "budget", "data", "seed"}

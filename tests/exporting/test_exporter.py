@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
+from safetensors.numpy import load_file, save_file
 from transformers import AutoConfig, AutoTokenizer
 
 import tightfit
@@ -229,6 +230,18 @@ def test_a_base_model_that_is_not_found_is_told(run: Path, tmp_path: Path) -> No
     moved = shutil.copytree(Run.load(run).base.folder, tmp_path / "moved")
     done = warm_run([*program, str(moved)], Around(given="goal\n"))
     assert done.stdout.split("\t")[0] == Run.load(run).predict(["goal"]).labels[0]
+
+
+def test_another_base_model_is_told(run: Path, tmp_path: Path) -> None:
+    """One of the same shape would answer in its own way, and nobody would know."""
+    export(run, "peft", tmp_path / "out", progress=Notes())
+    other = shutil.copytree(Run.load(run).base.folder, tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    save_file({name: 1.1 * value for name, value in weights.items()}, other / "model.safetensors")
+    program = [sys.executable, str(tmp_path / "out" / "predict.py"), str(other)]
+    done = warm_run(program, Around(given="goal\n"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{str(other)!r} is not the base model that this adapter was trained on" in done.stderr
 
 
 def test_the_card_tells_how_to_find_the_base_model() -> None:

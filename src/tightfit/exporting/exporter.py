@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import storage
+from tightfit.data.text_pair import TextPair
 from tightfit.data.text_tokenizer import tokenise
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.engines.engine import OnnxEngine, TorchEngine, in_own_unit
@@ -56,6 +57,9 @@ CLOSE = 0.005
 """Shares of equal labels that differ by less are about equal: a few rows of a sample."""
 
 WARM_ROWS = 32
+
+EXAMPLE_TEXTS = ("A text of seven words, as others.", "And another one.")
+"""What an exported adapter is asked first, to know its base model; pairs are made of both."""
 
 
 @dataclass(frozen=True)
@@ -361,6 +365,14 @@ def _answering(run: Run, exported: Exported) -> dict[str, Any]:
     return found
 
 
+def _example(run: Run) -> dict[str, Any]:
+    """What the classifier alone says of a text: an adapter on another base says something else."""
+    pair = run.config.data.pair
+    asked = TextPair(*EXAMPLE_TEXTS) if pair else EXAMPLE_TEXTS[0]
+    logits_K = logits_of(run.classifier, [asked], run.predictor.max_length)[0]
+    return {"text": EXAMPLE_TEXTS if pair else asked, "logits": logits_K.tolist()}
+
+
 def _facts(run: Run, form: Format, rows: ComparedRows, exported: Exported) -> dict[str, Any]:
     pairs = carried_side(run, form) == "pairs"
     return {
@@ -371,6 +383,7 @@ def _facts(run: Run, form: Format, rows: ComparedRows, exported: Exported) -> di
         "pad_id": int(run.classifier.tokenizer.pad_token_id),
         "pair": run.config.data.pair,
         **_answering(run, exported),
+        **({"example": _example(run)} if form == "peft" else {}),
         "compared_on": rows.name,
         **exported.to_json(),
     }

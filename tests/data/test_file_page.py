@@ -29,7 +29,7 @@ def only_read(data: Any, **options: Any) -> Any:
     request.check(progress)
     dataset = read_dataset(request.config, data, None, None)
     tell_about(dataset, progress)
-    progress.say(f"{dataset.facts['rows']} rows")
+    progress.say(f"{dataset.facts.rows} rows")
     return like_result({})
 
 

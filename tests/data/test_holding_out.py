@@ -10,6 +10,7 @@ import pytest
 
 from tests.command import cli
 from tightfit.config import Config, load_config
+from tightfit.data.facts import NearCopies
 from tightfit.data.holding_out import HeldOut, group_rows, hold_out
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
@@ -60,7 +61,7 @@ def test_the_column_of_groups_decides(tmp_path: Path) -> None:
     table = read_table(path, Columns.of(config.data), labelled=True)
     found = split_of(config, table, STRATA)
     assert len({AUTHORS[row] for row in found.split.validation}) == 2
-    assert found.facts["validation_groups"] == 2
+    assert found.facts.validation_groups == 2
     assert found.split.note == (
         "whole groups are held out, by column author: 8 rows of 2 groups validate, 32 of 8 train"
     )
@@ -76,7 +77,7 @@ def test_rows_without_a_group_stand_alone_and_are_counted(tmp_path: Path) -> Non
     assert table.groups[:4] == [None, None, None, "author 0"]
     found = split_of(config, table, STRATA)
     assert str(found.split.note).endswith("3 rows with no author are each a group of their own")
-    assert found.facts["train_groups"] + found.facts["validation_groups"] == 13
+    assert found.facts.train_groups + found.facts.validation_groups == 13
 
 
 def test_an_empty_column_of_groups_is_refused(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_near_duplicates_are_groups_without_a_column() -> None:
     found = held("data.split=group")
     assert len({TEXTS[row].split()[0] for row in found.split.train}) == 1
     assert len(found.split.train) == 20
-    assert found.facts["by"] == "group"
+    assert found.facts.by == "group"
     assert "by likeness of texts" in str(found.split.note)
 
 
@@ -122,7 +123,7 @@ def test_the_last_rows_validate_in_their_order() -> None:
 def test_a_random_split_says_what_it_tore_apart() -> None:
     """Nearly every row has a near copy on the other side."""
     found = held()
-    assert found.facts["near_copies"]["found"] == 8
+    assert found.facts.near_copies == NearCopies(8, 8, 32)
     assert "8 of 8 validation rows looked at have a near copy among 32 of 32" in found.warnings[0]
 
 

@@ -109,7 +109,7 @@ def test_every_window_is_a_row_to_train_on(bert: Path) -> None:
     assert job.train.tokens.windows is None
     assert len(job.validation.tokens) == len(job.validation.targets) == 2
     assert job.decisions.prefix_cache == Decision("off", "texts have several windows")
-    assert job.data_facts()["tokens"]["truncated"] == 0
+    assert job.token_facts().truncated == 0
 
 
 def test_a_rehearsal_times_windows(bert: Path) -> None:

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.toys import toy_rows
 from tightfit.config import Decision
+from tightfit.data.facts import DataFacts
 from tightfit.errors import DataError
 from tightfit.experiments.baselines import run_baseline
 from tightfit.experiments.cells import MAJORITY, TFIDF
@@ -23,7 +24,7 @@ NAMES = ("money", "sport", "never")
 def dataset(texts: list[str], ids: list[int], held: list[str], held_ids: list[int]) -> Dataset:
     """Rows of three labels, the last of which need not occur."""
     task = SingleLabel.from_names(NAMES)
-    return Dataset(task, texts, np.array(ids), held, np.array(held_ids), {})
+    return Dataset(task, texts, np.array(ids), held, np.array(held_ids), DataFacts("toys"))
 
 
 def toy_material(train: int = 40, held: int = 40) -> Dataset:

@@ -18,6 +18,7 @@ from transformers import AutoTokenizer
 from tests.toy_setups import LABELS, SHORT, TEXTS, toy_plan, toy_settings
 from tightfit import Run, TrainResult, train
 from tightfit.config import Decision, undecided
+from tightfit.data.facts import DataFacts
 from tightfit.metrics.interval import Interval
 from tightfit.metrics.scores import ClassScores, Scores, score
 from tightfit.model.encoders import quiet_transformers
@@ -194,13 +195,13 @@ def test_labels_do_not_break_the_table(bert: Path, tmp_path: Path) -> None:
     assert executed(code)["labels"] == {0: "a|b", 1: "c\n```\n# d"}
 
 
-DATA = {
-    "source": "/home/someone/secret/rows.csv",
-    "validation_source": "hf:someone/news@main:plain",
-    "train_counts": {"a|b": 1200, "c": 34},
-    "train_rows": 1234,
-    "validation_rows": 56,
-}
+DATA = DataFacts(
+    "/home/someone/secret/rows.csv",
+    validation_source="hf:someone/news@main:plain",
+    train_counts={"a|b": 1200, "c": 34},
+    train_rows=1234,
+    validation_rows=56,
+)
 
 
 def test_the_card_tells_the_rows_and_no_path(bert: Path, tmp_path: Path) -> None:
@@ -224,7 +225,7 @@ def test_a_cross_validation_is_called_one(
     """No rows were held out then, and no step was chosen by any."""
     config, plan = toy_settings(bert), toy_plan(bert)
     facts: dict[str, Any] = {"decisions": undecided(config), "source": Source("x", bert, "x")}
-    data = {**DATA, "folds": folds}
+    data = replace(DATA, folds=folds)
     write_card(tmp_path, config, plan, AB, steps=7, scores=SCORES, data=data, **facts)
     text = (tmp_path / "README.md").read_text("utf-8")
     assert ("the best step was chosen" in text) is ("rows to validate on" in text) is chosen
@@ -243,7 +244,7 @@ def test_no_label_is_weak_that_is_always_right_or_has_no_row(
     config, plan = toy_settings(bert), toy_plan(bert)
     each = ClassScores("a", rows, SURE, SURE, Interval(f1, f1, f1))
     facts: dict[str, Any] = {"decisions": undecided(config), "source": Source("x", bert, "x")}
-    data = {**DATA, "train_counts": {f"n{i}": 7 for i in range(53)}}
+    data = replace(DATA, train_counts={f"n{i}": 7 for i in range(53)})
     scores = replace(SCORES, per_class=(each,))
     write_card(tmp_path, config, plan, AB, steps=7, scores=scores, data=data, **facts)
     text = (tmp_path / "README.md").read_text("utf-8")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.toys import toy_rows
 from tightfit.config import load_config
+from tightfit.data.facts import ContinuedFacts
 from tightfit.data.table import Table
 from tightfit.data.text_digests import text_digests
 from tightfit.progress import Progress
@@ -33,13 +34,19 @@ def joined(
     return known.dataset(config, data, validation, None, progress=Progress())
 
 
+def continued(found: Dataset) -> ContinuedFacts:
+    """What became of the run's rows among them."""
+    assert found.facts.continued is not None
+    return found.facts.continued
+
+
 @pytest.mark.parametrize("trained", [False, True])
 def test_rows_given_again_are_on_one_side(trained: bool) -> None:
     """Also where the run trained on them: its weights know what validates otherwise."""
     found = joined(BOTH, None, trained=trained)
     assert not {*found.train_texts} & {*found.validation_texts}
     assert len(found.train_texts) + len(found.validation_texts) == len(BOTH)
-    assert found.facts["continued"]["repeats_left_out"] == len(OLD)
+    assert continued(found).repeats_left_out == len(OLD)
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -48,8 +55,8 @@ def test_validation_rows_given_again_count_once(trained: bool) -> None:
     found = joined(NEW, OLD.select(range(30)), trained=trained)
     assert not {*found.train_texts} & {*found.validation_texts}
     assert len({*found.validation_texts}) == len(found.validation_texts)
-    assert found.facts["continued"]["kept_rows"] == 10
-    warned = [each for each in found.facts["warnings"] if "first was trained on" in each]
+    assert continued(found).kept_rows == 10
+    warned = [each for each in found.facts.warnings if "first was trained on" in each]
     assert len(warned) == trained
 
 
@@ -59,15 +66,15 @@ def test_rows_that_the_run_was_trained_on_do_not_validate() -> None:
     found = joined(BOTH, None, trained=False, learned=learned)
     assert not {*NEW.texts[:150]} & {*found.validation_texts}
     own = len(found.validation_texts) - len(OLD)
-    left_out = found.facts["continued"]["learned_left_out"]
+    left_out = continued(found).learned_left_out
     assert (own > 0, own + left_out) == (True, 20)
-    assert found.facts["validation_rows"] == len(found.validation_texts)
+    assert found.facts.validation_rows == len(found.validation_texts)
 
 
 def test_validation_rows_that_the_run_was_trained_on_are_told_of() -> None:
     """Those that are given stay; so do those held out, where there are no others."""
     told = "10 of the validation rows are among those that first was trained on"
     found = joined(NEW, OLD.select(range(30)), trained=False, learned=OLD.texts[:10])
-    assert any(told in each for each in found.facts["warnings"])
+    assert any(told in each for each in found.facts.warnings)
     found = joined(NEW, None, trained=True, learned=NEW.texts)
-    assert any("20 of the validation rows" in each for each in found.facts["warnings"])
+    assert any("20 of the validation rows" in each for each in found.facts.warnings)

@@ -205,7 +205,7 @@ def test_a_class_with_a_single_row_does_no_harm(bert: Path) -> None:
     dataset = few_dataset(bert, table)
     assert dataset.folds is not None
     assert dataset.folds.decision.value == 3
-    assert "'money' has one row, which no training without it can find" in dataset.facts["note"]
+    assert "'money' has one row, which no training without it can find" in str(dataset.facts.note)
 
 
 def test_the_choice_is_told(bert: Path) -> None:

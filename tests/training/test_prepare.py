@@ -70,24 +70,24 @@ def test_the_recipe_paper_splits_as_published(bert: Path) -> None:
     )
     assert dataset.train_texts == list(theirs["train"]["text"])
     assert dataset.validation_texts == list(theirs["test"]["text"])
-    assert dataset.facts["note"] is None
+    assert dataset.facts.note is None
 
 
 def test_too_few_rows_for_640_are_noted(bert: Path) -> None:
     """A tenth of them is held out instead, and the run remembers that it was."""
     dataset = gathered(bert, recipe="paper")
     assert len(dataset.validation_targets) == 7
-    assert dataset.facts["note"].startswith("640 validation rows are more than a tenth of 64")
+    assert str(dataset.facts.note).startswith("640 validation rows are more than a tenth of 64")
     notes = Notes()
     tell_about(dataset, notes)
-    assert dataset.facts["note"] in notes.said
+    assert dataset.facts.note in notes.said
 
 
 def test_validation_rows_of_their_own_hold_nothing_out(bert: Path) -> None:
     """All rows train."""
     dataset = gathered(bert, validation=toy_table(10))
     assert (len(dataset.train_targets), len(dataset.validation_targets)) == (64, 10)
-    assert dataset.facts["held_out"] is False
+    assert dataset.facts.held_out is False
 
 
 def test_rows_that_say_the_same_are_refused(bert: Path) -> None:
@@ -106,18 +106,18 @@ def test_a_limit_is_drawn_after_the_split(bert: Path) -> None:
     assert len(limited.train_texts) == 10
     assert sum(limited.train_targets) == 5
     assert set(limited.train_texts) <= set(whole.train_texts)
-    assert limited.facts["limit"] == 10
+    assert limited.facts.limit == 10
 
 
 def test_the_facts_tell_rows_apart(bert: Path) -> None:
     """Counts for people; fingerprints for a resumed run, which must see the same rows."""
     facts = gathered(bert).facts
-    assert facts["rows"] == facts["train_rows"] + facts["validation_rows"] == 64
-    assert facts["train_counts"] == {"money": 28, "sport": 29}
-    assert facts["source"] == facts["validation_source"] == "toys"
+    assert facts.rows == facts.train_rows + facts.validation_rows == 64
+    assert facts.train_counts == {"money": 28, "sport": 29}
+    assert facts.source == facts.validation_source == "toys"
     again, other = gathered(bert).facts, gathered(bert, "seed=1").facts
-    for part in ("train_fingerprint", "validation_fingerprint"):
-        assert again[part] == facts[part] != other[part]
+    for part in ("train", "validation"):
+        assert again.fingerprints[part] == facts.fingerprints[part] != other.fingerprints[part]
 
 
 def test_faults_of_the_rows_are_told_and_kept(bert: Path) -> None:
@@ -125,12 +125,12 @@ def test_faults_of_the_rows_are_told_and_kept(bert: Path) -> None:
     table, notes = toy_table(), Notes()
     repeated = table.select([*range(len(table)), 0])
     dataset = read_dataset(toy_settings(bert), repeated, table.select([1, 2]), None)
-    assert dataset.facts["warnings"] == [
+    assert dataset.facts.warnings == (
         "1 of 65 training rows repeat an earlier row",
         "2 of 65 training rows are also validation rows, which flatters the score",
-    ]
+    )
     tell_about(dataset, notes)
-    assert notes.warned == dataset.facts["warnings"]
+    assert notes.warned == list(dataset.facts.warnings)
     assert notes.said == [
         "65 rows to train on, 2 to validate on",
         "'tightfit check' shows such rows, and can write a cleaned copy",
@@ -220,15 +220,15 @@ def test_the_facts_of_the_tokens(bert: Path) -> None:
     config = toy_settings(bert, "data.max_length=8", "data.validation_rows=16")
     source, dataset = locate(str(bert)), read_dataset(config, toy_table(), None, None)
     setup = prepare(config, dataset, source, plan_for(config, source, 2), progress=Progress())
-    told, lengths = setup.data_facts()["tokens"], setup.train.tokens.lengths
+    told, lengths = setup.token_facts(), setup.train.tokens.lengths
     words = [len(text.split()) + 2 for text in dataset.train_texts]
-    assert told["truncated"] == sum(length > 8 for length in words) > 0
+    assert told.truncated == sum(length > 8 for length in words) > 0
     held = [len(text.split()) + 2 for text in dataset.validation_texts]
-    assert told["validation_truncated"] == sum(length > 8 for length in held) > 0
-    assert told["mean"] == pytest.approx(float(lengths.mean()))
-    assert told["unknown"] == 0
+    assert told.validation_truncated == sum(length > 8 for length in held) > 0
+    assert told.mean == pytest.approx(float(lengths.mean()))
+    assert told.unknown == 0
     order = batch_order(lengths, batch=16, seed=42, epoch=0, group_by_length=True)
-    assert told["padding_share"] == pytest.approx(padding_share(setup.train.tokens, order))
+    assert told.padding_share == pytest.approx(padding_share(setup.train.tokens, order))
 
 
 def test_the_schedule_follows_from_the_rows(bert: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_table_hands_its_weights_on(bert: Path) -> None:
     ):
         assert held is not None
         assert held.tolist() == [weights[text] for text in texts]
-    assert found.facts["train_fingerprint"] != plain.facts["train_fingerprint"]
+    assert found.facts.train_fingerprint != plain.facts.train_fingerprint
 
 
 @pytest.mark.parametrize(

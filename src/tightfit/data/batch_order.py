@@ -18,9 +18,6 @@ LEAST_PADDED_TOKENS = 256
 """Tokens of a part that is computed beside others, at least: fewer are done before Python has
 handed them out."""
 
-HISTOGRAM_BINS = 32
-"""Bins that a histogram of lengths has at most."""
-
 
 def batch_order(
     lengths: NDArray[np.int64],
@@ -106,17 +103,6 @@ def padding_share(tokens: Tokens, batches: Sequence[Sequence[int]]) -> float:
     """The share of padded tokens in these batches that hold padding, from 0 to 1."""
     padded_tokens = count_padded_tokens(tokens, batches)
     return 1.0 - float(tokens.lengths.sum()) / padded_tokens if padded_tokens else 0.0
-
-
-def length_histogram(lengths: NDArray[np.int64]) -> dict[str, list[int]]:
-    """How many texts have how many tokens: ``edges`` of the bins, and ``counts`` one fewer.
-
-    The bins have equal widths; each includes its lower edge.
-    """
-    width = max(1, -(-(int(lengths.max(initial=0)) + 1) // HISTOGRAM_BINS))
-    counts_B = np.bincount(lengths // width)
-    edges = [width * i for i in range(len(counts_B) + 1)]
-    return {"edges": edges, "counts": counts_B.tolist()}
 
 
 def _equal_cuts(lengths: NDArray[np.int64], parts: int) -> list[int]:

@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+HISTOGRAM_BINS = 32
+"""Bins that a histogram of lengths has at most."""
+
 MANY_CROSS = 0.02
 """The share of validation rows with a near copy among those from which on it is worth a warning:
 news agencies repeat themselves, too."""
@@ -18,18 +24,25 @@ class LengthHistogram:
     edges: tuple[int, ...]
     counts: tuple[int, ...]
 
+    @classmethod
+    def of(cls, lengths: NDArray[np.int64]) -> LengthHistogram:
+        """In bins of equal widths."""
+        width = max(1, -(-(int(lengths.max(initial=0)) + 1) // HISTOGRAM_BINS))
+        counts_B = np.bincount(lengths // width)
+        return cls(tuple(width * i for i in range(len(counts_B) + 1)), tuple(counts_B.tolist()))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class TokenFacts:
     """How long the texts are, in tokens."""
 
     max_length: int
     mean: float
     """Of a training text."""
-    truncated: int
-    """Training texts longer than ``max_length``."""
     unknown: float | None = None
     """Share of training tokens that stand for what the vocabulary lacks; None in older runs."""
+    truncated: int
+    """Training texts longer than ``max_length``."""
     validation_truncated: int = 0
     padding_share: float = 0.0
     """Of the tokens of an epoch's forward passes."""
@@ -67,9 +80,9 @@ class SplitFacts:
     """Of a random split."""
     group_column: str = ""
     """Of a split by groups; near duplicates are groups where it is empty."""
+    rows_without_group: int = 0
     train_groups: int = 0
     validation_groups: int = 0
-    rows_without_group: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,13 +128,22 @@ class DataFacts:
     limit: int | None = None
     train_counts: Mapping[str, int] = field(default_factory=dict)
     """Training rows of each label, in label order."""
-    train_fingerprint: str | None = None
-    validation_fingerprint: str | None = None
+    train_fingerprint: str = ""
+    validation_fingerprint: str = ""
     warnings: tuple[str, ...] = ()
-    tokens: TokenFacts | None = None
     continued: ContinuedFacts | None = None
-    sentences: tuple[str, ...] = ()
-    """One a label, in label order, where these were trained on and no labelled row."""
     unlabelled: int = 0
     """Texts without a label that were given."""
-    unlabelled_fingerprint: str | None = None
+    unlabelled_fingerprint: str = ""
+    sentences: tuple[str, ...] = ()
+    """One a label, in label order, where these were trained on and no labelled row."""
+    tokens: TokenFacts | None = None
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """By what the rows are for."""
+        return {
+            "train": self.train_fingerprint,
+            "validation": self.validation_fingerprint,
+            "unlabelled": self.unlabelled_fingerprint,
+        }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from tightfit.config import Config
 from tightfit.data.checks.near_groups import near_crossing, near_groups
+from tightfit.data.facts import SplitFacts
 from tightfit.data.group_splits import group_note, split_groups
 from tightfit.data.label_strata import Strata, one_each
 from tightfit.data.splits import Split, held_out_rows, split_rows
@@ -21,8 +21,7 @@ class HeldOut:
     """A split, and what is to be said of it."""
 
     split: Split
-    facts: dict[str, Any]
-    """What ``data.json`` keeps under ``split``."""
+    facts: SplitFacts
     warnings: list[str] = field(default_factory=list)
 
 
@@ -49,10 +48,10 @@ class Grouping:
             return []
         return [f"{self.alone:,} rows with no {self.column} are each a group of their own"]
 
-    def facts(self, **more: int) -> dict[str, Any]:
-        """What ``data.json`` keeps."""
-        told = {"by": "group", "group_column": self.column, "rows_without_group": self.alone}
-        return {**told, **more}
+    @property
+    def facts(self) -> SplitFacts:
+        """How a split by it is told, before rows are held out."""
+        return SplitFacts("group", group_column=self.column, rows_without_group=self.alone)
 
 
 def group_rows(config: Config, table: Table, progress: Progress) -> Grouping:
@@ -103,11 +102,8 @@ def _at_random(config: Config, table: Table, strata: Strata) -> HeldOut:
     )
     train, held = (table.select(rows).texts for rows in (split.train, split.validation))
     crossing = near_crossing(train, held, config.seed)
-    if crossing is None:
-        return HeldOut(split, {"by": "random"})
-    warning = crossing.warning(len(split.train))
-    facts = {"by": "random", "near_copies": asdict(crossing)}
-    return HeldOut(split, facts, [warning] if warning else [])
+    warning = crossing.warning(len(split.train)) if crossing else None
+    return HeldOut(split, SplitFacts("random", crossing), [warning] if warning else [])
 
 
 def _last(config: Config, strata: Sequence[int]) -> HeldOut:
@@ -123,7 +119,7 @@ def _last(config: Config, strata: Sequence[int]) -> HeldOut:
             "cannot be answered rightly"
         )
     split = Split(list(range(first)), list(range(first, len(strata))), "; ".join(notes))
-    return HeldOut(split, {"by": "last"})
+    return HeldOut(split, SplitFacts("last"))
 
 
 def _by_groups(config: Config, strata: Sequence[int], grouping: Grouping) -> HeldOut:
@@ -132,7 +128,7 @@ def _by_groups(config: Config, strata: Sequence[int], grouping: Grouping) -> Hel
     found = split_groups(grouping.groups, strata, held_out=count, seed=config.seed)
     notes = [note] if note else []
     notes += [group_note(found, count, grouping.what), *grouping.notes]
-    facts = grouping.facts(
-        train_groups=found.train_groups, validation_groups=found.validation_groups
+    facts = replace(
+        grouping.facts, train_groups=found.train_groups, validation_groups=found.validation_groups
     )
     return HeldOut(Split(found.train, found.validation, "; ".join(notes)), facts)

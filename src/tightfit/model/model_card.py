@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
+from tightfit.data.facts import DataFacts
 from tightfit.data.hub import HUB_PREFIX
 from tightfit.display import UNDEFINED, constant_words, score_name, score_value, weakest_label
 from tightfit.errors import first_few
@@ -97,7 +98,7 @@ def write_card(
     scores: TaskScores | None,
     source: Source,
     steps: int,
-    data: Mapping[str, Any] | None = None,
+    data: DataFacts | None = None,
     proofs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write ``README.md`` with metadata that the Hub reads.
@@ -111,7 +112,7 @@ def write_card(
         scores: on the validation rows, as ``metrics.json`` has them; None where there are none.
         source: the base model.
         steps: optimiser steps that were taken.
-        data: where the rows came from, as ``data.json`` has it; None where that is not known.
+        data: where the rows came from; None where that is not known.
         proofs: as ``proofs.json`` has them; None where there were none.
     """
     parts = [
@@ -130,9 +131,9 @@ def write_card(
 
 
 def _metadata(
-    plan: Plan, scores: TaskScores | None, source: Source, data: Mapping[str, Any] | None
+    plan: Plan, scores: TaskScores | None, source: Source, data: DataFacts | None
 ) -> ModelCardData:
-    origin = data["validation_source"] if data else ""
+    origin = data.validation_source if data else ""
     name = _public(origin) or "validation rows"
     rows = {
         "task_type": "text-classification",
@@ -188,7 +189,7 @@ def _results(
     decisions: Decisions,
     task: Task,
     scores: TaskScores | None,
-    data: Mapping[str, Any] | None,
+    data: DataFacts | None,
 ) -> str:
     names = first_few([_plain(name) for name in task.names], LISTED_LABELS)
     answer = f"| labels, in order | {names} |"
@@ -217,13 +218,13 @@ def _results(
 | longest text | {decisions.predict_max_length.value} tokens; {longer} |"""
 
 
-def _scored_rows(data: Mapping[str, Any] | None) -> str:
+def _scored_rows(data: DataFacts | None) -> str:
     return "rows, each by trainings that did not see it" if _crossed(data) else "validation rows"
 
 
-def _crossed(data: Mapping[str, Any] | None) -> bool:
+def _crossed(data: DataFacts | None) -> bool:
     """Whether the scores are those of a cross-validation, by which no step was chosen."""
-    return bool(data and data.get("folds"))
+    return bool(data and data.folds)
 
 
 def _how(config: Config, task: Task, decisions: Decisions, steps: int) -> str:
@@ -243,7 +244,7 @@ def _how(config: Config, task: Task, decisions: Decisions, steps: int) -> str:
     return f"AdamW, rate {optim.lr:g}, {_extent(config, decisions, steps)}, batch {batch}"
 
 
-def _training(config: Config, plan: Plan, how: str, data: Mapping[str, Any] | None) -> str:
+def _training(config: Config, plan: Plan, how: str, data: DataFacts | None) -> str:
     if plan.layers:
         adapters, kind = config.adapters, plan.layers[0].kind
         ranks = dict.fromkeys(str(pick(x.rank for x in plan.layers)) for pick in (min, max))
@@ -256,20 +257,17 @@ def _training(config: Config, plan: Plan, how: str, data: Mapping[str, Any] | No
     how += _head(plan) + "; the head reads the mean of all tokens" * bool(plan.mean_block)
     if data is None:
         return f"{how}."
-    if sentences := data.get("sentences"):
-        pool = f", and {data['unlabelled']:,} texts without a label" * bool(data["unlabelled"])
-        listed = "; ".join(map(_plain, sentences[:LISTED_LABELS]))
+    if data.sentences:
+        pool = f", and {data.unlabelled:,} texts without a label" * bool(data.unlabelled)
+        listed = "; ".join(map(_plain, data.sentences[:LISTED_LABELS]))
         return f"One sentence a label ({listed}){pool}; no row with a label. {how}."
     counts = first_few(
-        [f"{_plain(name)} {count:,}" for name, count in data["train_counts"].items()], LISTED_LABELS
+        [f"{_plain(name)} {count:,}" for name, count in data.train_counts.items()], LISTED_LABELS
     )
-    held = f"{data['validation_rows']:,} rows to validate on"
+    held = f"{data.validation_rows:,} rows to validate on"
     if _crossed(data):
-        held = f"scored by cross-validation in {data['folds']} parts"
-    return (
-        f"{data['train_rows']:,} rows of {_plain(_public(data['source']))} ({counts}); {held}. "
-        f"{how}."
-    )
+        held = f"scored by cross-validation in {data.folds} parts"
+    return f"{data.train_rows:,} rows of {_plain(_public(data.source))} ({counts}); {held}. {how}."
 
 
 def _head(plan: Plan) -> str:
@@ -309,7 +307,7 @@ def _proofs(proofs: Mapping[str, Mapping[str, Any]], kept: str) -> str:
     )
 
 
-def _limits(task: Task, scores: TaskScores | None, data: Mapping[str, Any] | None) -> str:
+def _limits(task: Task, scores: TaskScores | None, data: DataFacts | None) -> str:
     always = (
         f"{task.limits} The weights of the base model keep their own licence; this card claims "
         "none for the adapter."

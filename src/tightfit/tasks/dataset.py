@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tightfit.config import ASKED, Config, Decision
 from tightfit.data.balanced import deal, different_rows, even_parts
 from tightfit.data.checks.quick import quick_warnings
+from tightfit.data.facts import DataFacts, SplitFacts
 from tightfit.data.holding_out import Grouping, HeldOut, group_rows, hold_out
 from tightfit.data.label_strata import Strata, rows_a_class
 from tightfit.data.many_files import Sources
@@ -59,8 +60,7 @@ class Dataset:
     train_targets: NDArray[Any]
     validation_texts: list[str]
     validation_targets: NDArray[Any]
-    facts: dict[str, Any]
-    """What ``data.json`` keeps."""
+    facts: DataFacts
     folds: Folds | None = None
     """Where no rows are held out: every row trains, and is scored by trainings without it."""
     pool_texts: tuple[str, ...] = ()
@@ -127,22 +127,22 @@ def read_dataset(
     counts = task.counts(train_targets)
     notes = [split.split.note] if split and split.split.note else []
     notes += _lonely(counts) if folds and task.one_class else []
-    facts = {
-        "source": table.source,
-        "sources": list(data.names) if isinstance(data, Sources) else [],
-        "validation_source": held.source,
-        "held_out": validation is None and folds is None,
-        "folds": folds.decision.value if folds else None,
-        "note": _note(notes, table.left_out),
-        "split": split.facts if split else None,
-        "rows": len(table),
-        "train_rows": len(train),
-        "validation_rows": len(held),
-        "limit": limit,
-        "train_counts": counts,
-        "train_fingerprint": train.fingerprint(),
-        "validation_fingerprint": held.fingerprint(),
-        "warnings": [
+    facts = DataFacts(
+        source=table.source,
+        sources=data.names if isinstance(data, Sources) else (),
+        validation_source=held.source,
+        held_out=validation is None and folds is None,
+        folds=folds.decision.value if folds else None,
+        note=_note(notes, table.left_out),
+        split=split.facts if split else None,
+        rows=len(table),
+        train_rows=len(train),
+        validation_rows=len(held),
+        limit=limit,
+        train_counts=counts,
+        train_fingerprint=train.fingerprint(),
+        validation_fingerprint=held.fingerprint(),
+        warnings=(
             *quick_warnings(
                 train.texts,
                 strata=task.identities(train_targets),
@@ -150,8 +150,8 @@ def read_dataset(
                 held=[] if folds else held.texts,
             ),
             *(split.warnings if split else ()),
-        ],
-    }
+        ),
+    )
     return Dataset(
         task,
         train.texts,
@@ -198,8 +198,10 @@ def with_pool(dataset: Dataset, config: Config, unlabelled: Any) -> Dataset:
     table = read_table(unlabelled, Columns.of(config.data), labelled=False)
     drawn = np.random.default_rng(config.seed).permutation(len(table))[:MOST_POOL]
     table = table.select(sorted(drawn.tolist()))
-    facts = {"unlabelled": len(table), "unlabelled_fingerprint": table.fingerprint()}
-    return replace(dataset, pool_texts=tuple(table.texts), facts={**dataset.facts, **facts})
+    facts = replace(
+        dataset.facts, unlabelled=len(table), unlabelled_fingerprint=table.fingerprint()
+    )
+    return replace(dataset, pool_texts=tuple(table.texts), facts=facts)
 
 
 def _shared_out(
@@ -232,7 +234,7 @@ def _shared_out(
         return rows, held, split, None
     folds = replace(folds, parts_N=folds.parts_N[rows])
     notes = [_about(folds), *(grouping.notes if grouping else ())]
-    facts = grouping.facts() if grouping else {"by": "random"}
+    facts = grouping.facts if grouping else SplitFacts("random")
     return rows, table.select(rows), HeldOut(Split(rows, rows, "; ".join(notes)), facts), folds
 
 
@@ -316,11 +318,12 @@ def _check_texts(texts: Sequence[str]) -> None:
 
 def tell_about(dataset: Dataset, progress: Progress) -> None:
     """Say what was decided about the rows, and warn of what looks wrong with them."""
-    counted, held = f"{dataset.facts['train_rows']:,} rows", dataset.facts["validation_rows"]
-    progress.say(counted if dataset.folds else f"{counted} to train on, {held:,} to validate on")
-    if dataset.facts["note"]:
-        progress.say(dataset.facts["note"])
-    for warning in dataset.facts["warnings"]:
+    facts = dataset.facts
+    counted, held = f"{facts.train_rows:,} rows", f"{facts.validation_rows:,} to validate on"
+    progress.say(counted if dataset.folds else f"{counted} to train on, {held}")
+    if facts.note:
+        progress.say(facts.note)
+    for warning in facts.warnings:
         progress.warn(warning)
-    if dataset.facts["warnings"]:
+    if facts.warnings:
         progress.say("'tightfit check' shows such rows, and can write a cleaned copy")

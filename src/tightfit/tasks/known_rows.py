@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tightfit.config import Config
 from tightfit.data.checks.repeats import text_key
+from tightfit.data.facts import ContinuedFacts
 from tightfit.data.sources import Columns, read_table
 from tightfit.data.table import Table
 from tightfit.data.text_digests import text_digests
@@ -60,7 +61,7 @@ class KnownRows:
             data: rows to train on; those that repeat a kept row are left out.
             validation: rows to validate on, or None; kept rows that are among them are not added.
             limit: of the new rows that train.
-            progress: how to show progress.
+            progress: how to speak to people.
 
         Raises:
             DataError: rows are faulty, too few, or all of them are kept apart.
@@ -73,34 +74,31 @@ class KnownRows:
         held, seen = len(found.validation_texts), self._learned(found.validation_texts)
         if validation is None and (len(seen) < held or (self.texts and not self.trained)):
             found, seen = _left_out(found, seen), []
-        absent = [name for name, count in found.facts["train_counts"].items() if not count]
-        gone = [name for name in absent if name in self.task.names]
+        counts = found.facts.train_counts
+        gone = tuple(name for name in self.task.names if not counts[name])
         known = self._without(found.validation_texts)
-        again = known._again(found.facts["train_counts"])
-        added = replace(
-            found,
-            facts={
-                **found.facts,
-                "warnings": [
-                    *_strange(self.run, self.task, task, gone),
-                    *found.facts["warnings"],
-                    *self._scored_again(max(len(seen), self._repeated(known))),
-                ],
-                "continued": {
-                    "run": self.run,
-                    "identity": self.identity,
-                    "new_labels": list(task.names[self.task.outputs :]),
-                    "labels_gone": gone,
-                    "repeats_left_out": repeats,
-                    "kept_rows": len(known.texts),
-                    "kept_rows_train": self.trained,
-                    "again": len(set(again)),
-                    "learned_left_out": held - len(found.validation_texts),
-                },
-            },
-            learned=self.learned,
+        again = known._again(counts)
+        continued = ContinuedFacts(
+            self.run,
+            self.identity,
+            new_labels=task.names[self.task.outputs :],
+            labels_gone=gone,
+            repeats_left_out=repeats,
+            kept_rows=len(known.texts),
+            kept_rows_train=self.trained,
+            again=len(set(again)),
+            learned_left_out=held - len(found.validation_texts),
         )
-        return _joined(added, known, again)
+        warnings = (
+            *_strange(self.run, self.task, task, gone),
+            *found.facts.warnings,
+            *self._scored_again(max(len(seen), self._repeated(known))),
+        )
+        facts = replace(found.facts, warnings=warnings, continued=continued)
+        added = _joined(replace(found, facts=facts, learned=self.learned), known, again)
+        for sentence in self._about(continued):
+            progress.say(sentence)
+        return added
 
     def _learned(self, texts: Sequence[str]) -> list[int]:
         """Which of the texts its weights know, where that can be told."""
@@ -162,10 +160,9 @@ class KnownRows:
         """How many rows that trained are kept no more, since they validate."""
         return len(self.texts) - len(known.texts) if self.trained else 0
 
-    def about(self, facts: Mapping[str, Any]) -> Iterator[str]:
-        """What people should know, from the facts of a data set."""
-        facts = facts["continued"]
-        new, gone, repeats = (facts[k] for k in ("new_labels", "labels_gone", "repeats_left_out"))
+    def _about(self, facts: ContinuedFacts) -> Iterator[str]:
+        """What people should know."""
+        new, gone, repeats = facts.new_labels, facts.labels_gone, facts.repeats_left_out
         if new:
             yield f"labels that {self.run} does not know: {_listed(new)}; {len(new):,} in all"
         if gone:
@@ -173,16 +170,16 @@ class KnownRows:
                 f"no new row has the label{'s' if len(gone) > 1 else ''} {_listed(gone)} of "
                 f"{self.run}: kept all the same"
             )
-        if facts["again"] and not self.trained:
+        if facts.again and not self.trained:
             yield (
-                f"{facts['again']:,} validation rows of {self.run} train, since their labels are "
+                f"{facts.again:,} validation rows of {self.run} train, since their labels are "
                 "rare in the new rows: else these would hardly be answered any more"
             )
         if repeats:
             yield f"{repeats:,} rows are left out: {self.run} was scored on their texts"
-        if facts["learned_left_out"]:
+        if facts.learned_left_out:
             yield (
-                f"{facts['learned_left_out']:,} of the rows held out are left out: {self.run} was "
+                f"{facts.learned_left_out:,} of the rows held out are left out: {self.run} was "
                 "trained on their texts"
             )
         if self.learned is None and not self.trained:
@@ -197,11 +194,11 @@ class KnownRows:
             )
         elif self.trained:
             yield (
-                f"{facts['kept_rows']:,} rows that {self.run} trained on train again; to have "
+                f"{facts.kept_rows:,} rows that {self.run} trained on train again; to have "
                 "every row scored, train anew on the files of both, each with --data"
             )
         else:
-            apart = facts["kept_rows"] - facts["again"]
+            apart = facts.kept_rows - facts.again
             yield f"{apart:,} validation rows of {self.run} stay apart"
 
 
@@ -212,11 +209,11 @@ def _left_out(found: Dataset, rows: Sequence[int]) -> Dataset:
     kept = sorted({*range(len(found.validation_texts))} - {*rows})
     texts, targets = [found.validation_texts[i] for i in kept], found.validation_targets[kept]
     weights_N = found.validation_weights
-    facts = {
-        **found.facts,
-        "validation_rows": len(texts),
-        "validation_fingerprint": Table(texts, targets.tolist()).fingerprint(),
-    }
+    facts = replace(
+        found.facts,
+        validation_rows=len(texts),
+        validation_fingerprint=Table(texts, targets.tolist()).fingerprint(),
+    )
     return replace(
         found,
         validation_texts=texts,
@@ -255,17 +252,18 @@ def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:
             seen=f"{len(train_targets):,} rows of {next(n for n in counts if counts[n])!r}",
             next_step="give rows of the labels that the run knows, too",
         )
-    facts = {
-        **found.facts,
-        "train_rows": len(train_texts),
-        "validation_rows": len(held_texts),
-        "train_counts": counts,
-    }
-    sides = {"train": (again, train_texts, train_targets)}
-    sides["validation"] = (apart, held_texts, held_targets)
-    for side, (more, texts, targets) in sides.items():
-        if more:
-            facts[f"{side}_fingerprint"] = Table(texts, targets.tolist()).fingerprint()
+    facts = replace(
+        found.facts,
+        train_rows=len(train_texts),
+        validation_rows=len(held_texts),
+        train_counts=counts,
+    )
+    if again:
+        train = Table(train_texts, train_targets.tolist())
+        facts = replace(facts, train_fingerprint=train.fingerprint())
+    if apart:
+        held = Table(held_texts, held_targets.tolist())
+        facts = replace(facts, validation_fingerprint=held.fingerprint())
     return replace(
         found,
         train_texts=train_texts,
@@ -293,5 +291,5 @@ def _as_usual(weights_N: NDArray[np.float64] | None, count: int) -> NDArray[np.f
     return np.pad(weights_N, (0, count - len(weights_N)), constant_values=weights_N.mean())
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return first_few(list(map(repr, names)), LISTED)

@@ -82,8 +82,8 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
 
 def _tell_of_start(setup: Setup, score: str, progress: Progress) -> None:
     """That it was kept, since no step did better."""
-    if setup.config.head.start == "run":
-        new = setup.dataset.facts["continued"]["new_labels"]
+    if continued := setup.dataset.facts.continued:
+        new = continued.new_labels
         solved = f" and {len(new):,} new label{'s' if len(new) > 1 else ''} solved"
         progress.say(
             f"the run's knowledge{solved if new else ''} is kept, with {score} on the "

@@ -6,15 +6,17 @@ import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tightfit import storage
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions, from_toml
+from tightfit.data.facts import DataFacts
 from tightfit.errors import DataError, Interrupted, MachineError, UsageError
 from tightfit.progress import Progress
+from tightfit.storage.files import parsed
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.request import check_same_settings
@@ -29,6 +31,7 @@ class Stored:
     config: Config
     decisions: Decisions
     plan: Plan
+    facts: DataFacts
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class RunStart:
             from_toml(folder.config.read_text("utf-8")),
             Decisions.from_json(storage.read_json(folder.decisions)),
             Plan.from_json(storage.read_json(folder.plan)),
+            parsed(DataFacts, storage.read_json(folder.data), folder.data),
         )
 
     @contextmanager
@@ -124,7 +128,8 @@ class RunStart:
         try:
             storage.write_text(folder.config, setup.config.to_toml())
             storage.write_json(folder.labels, setup.dataset.task.to_json())
-            storage.write_json(folder.data, setup.data_facts())
+            facts = replace(setup.dataset.facts, tokens=setup.token_facts())
+            storage.write_json(folder.data, asdict(facts))
             storage.make_folder(folder.checkpoints)
             write_decided(folder, setup)
         except MachineError:
@@ -144,17 +149,15 @@ class RunStart:
         check_same_settings(config, stored.config)
         if storage.read_json(self.folder.labels) != dataset.task.to_json():
             raise _other_rows("the labels have changed")
-        before = storage.read_json(self.folder.data)
-        for part in ("train_fingerprint", "validation_fingerprint", "unlabelled_fingerprint"):
-            if before.get(part) != dataset.facts.get(part):
-                raise _other_rows(f"{part.split('_')[0]} rows have changed")
-        origins = [facts.get("continued") or {} for facts in (before, dataset.facts)]
-        began, now = (each.get("identity") for each in origins)
-        if began != now:
+        for part, fingerprint in dataset.facts.fingerprints.items():
+            if stored.facts.fingerprints[part] != fingerprint:
+                raise _other_rows(f"{part} rows have changed")
+        began, now = stored.facts.continued, dataset.facts.continued
+        if (began and began.identity) != (now and now.identity):
             raise UsageError(
                 "--resume needs the run that the training began with",
-                seen=f"another run in {origins[1].get('run')}",
-                allowed=f"the run that was in {origins[0].get('run')}",
+                seen=f"another run in {now and now.run}",
+                allowed=f"the run that was in {began and began.run}",
                 next_step="give the same --from, or start anew with --overwrite",
             )
 

@@ -19,8 +19,9 @@ from scipy.special import betainc, ndtr
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decision, Decisions, Objective
-from tightfit.data.batch_order import divided, length_histogram, length_sorted
+from tightfit.data.batch_order import divided, length_sorted
 from tightfit.data.batches import Batch, most_padded_tokens
+from tightfit.data.facts import LengthHistogram, TokenFacts
 from tightfit.data.splits import limit_rows
 from tightfit.data.tokens import Tokens
 from tightfit.model.classifier import Classifier, predict_logits
@@ -251,19 +252,18 @@ class Setup:
         strata = self.dataset.task.strata(targets_N)
         return limit_rows(every, strata, decided.value, self.config.seed)
 
-    def data_facts(self) -> dict[str, Any]:
-        """What ``data.json`` keeps of the rows and their tokens."""
+    def token_facts(self) -> TokenFacts:
+        """How long the texts are."""
         train, unknown = self.train.tokens, self.classifier.tokenizer.unk_token_id
-        tokens = {
-            "max_length": train.max_length,
-            "mean": float(train.lengths.mean()),
-            "unknown": float((train.ids == (-1 if unknown is None else unknown)).mean()),
-            "truncated": train.truncated,
-            "validation_truncated": self.validation.tokens.truncated,
-            "padding_share": self.padding,
-            "lengths": length_histogram(train.lengths),
-        }
-        return {**self.dataset.facts, "tokens": tokens}
+        return TokenFacts(
+            max_length=train.max_length,
+            mean=float(train.lengths.mean()),
+            unknown=float((train.ids == (-1 if unknown is None else unknown)).mean()),
+            truncated=train.truncated,
+            validation_truncated=self.validation.tokens.truncated,
+            padding_share=self.padding,
+            lengths=LengthHistogram.of(train.lengths),
+        )
 
     @property
     def padded_tokens(self) -> int | None:

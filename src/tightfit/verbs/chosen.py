@@ -96,7 +96,7 @@ def _choose(
 
     def key() -> Hashable:
         task, asked = dataset.task, {"model", "head", "adapters", "budget", "data", "seed"}
-        rows = (dataset.facts["train_fingerprint"], task.kind, *task.names)
+        rows = (dataset.facts.train_fingerprint, task.kind, *task.names)
         at_hand = sources_at_hand(config.model, Progress())  # what is left out is told by make
         encoders = [(each.digest(), each.prefix) for each in at_hand]
         # Probes compute in the number format of the training.

@@ -56,8 +56,6 @@ from tightfit.verbs.train_result import TrainResult, read_result
 RESULT_NAMES = ("comparison.json", "comparison.md")
 """Its table, for programs and for people."""
 
-ROW_FACTS = ("train_fingerprint", "validation_fingerprint")
-
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
@@ -141,7 +139,11 @@ def compared(
     configs = configs_of((*cells, *others), given, config)
     sources = {cell: _encoder(each, source) for cell, each in configs.items()}
     left_out = _impossible(configs, sources, dataset.task.outputs)
-    facts = {name: dataset.facts[name] for name in ROW_FACTS} | {"labels": dataset.task.names}
+    facts = {
+        "train_fingerprint": dataset.facts.train_fingerprint,
+        "validation_fingerprint": dataset.facts.validation_fingerprint,
+        "labels": dataset.task.names,
+    }
     kind = source.shapes(dataset.task.outputs).model_type
     if baselines and FAMILIES[kind].inside is None:
         unread = {name for name in baselines if RATED.get(name, name) == EMBEDDINGS}
@@ -166,7 +168,7 @@ def compared(
             jobs,
             names,
             Comparison(
-                folder, len(dataset.validation_texts), (), left_out, folds=dataset.facts["folds"]
+                folder, len(dataset.validation_texts), (), left_out, folds=dataset.facts.folds
             ),
             deadline=None if minutes is None else asked.started + 60 * minutes,
             progress=progress,

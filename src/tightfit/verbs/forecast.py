@@ -63,11 +63,11 @@ def forecast(read: ReadRequest, progress: Progress) -> Forecast:
             timing = rehearse(setup)
     training = trainings(setup) * timing.seconds(setup.schedule.total, setup.eval_every)
     notes = [
-        dataset.facts["note"],
+        dataset.facts.note,
         f"computing in {setup.precision.format}: {setup.precision.reason}",
-        *dataset.facts["warnings"],
+        *dataset.facts.warnings,
     ]
-    folds = dataset.facts["folds"]
+    folds = dataset.facts.folds
     return Forecast(
         plan=plan,
         rows=len(dataset.train_texts),

@@ -88,7 +88,8 @@ def _setup(read: ReadRequest, progress: Progress) -> Setup:
     """
     config = read.request.config
     sentences = name_texts(config, read.dataset)
-    dataset = replace(read.dataset, facts={**read.dataset.facts, "sentences": sentences})
+    facts = replace(read.dataset.facts, sentences=tuple(sentences))
+    dataset = replace(read.dataset, facts=facts)
     # No sentence can tell which encoder is better, but each whether it reads them.
     few = sentences[: LEAST_ROWS - 1]
     as_rows = replace(dataset, train_texts=few, train_targets=np.arange(len(few)))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tightfit.config import Config
+from tightfit.data.facts import DataFacts
 from tightfit.data.labels import LabelSet
 from tightfit.data.table import Table
 from tightfit.data.text_digests import read_text_digests
@@ -61,12 +62,12 @@ class Origin:
             found: what the new classifier says of its validation rows.
             max_length: of the texts that it read, in tokens.
         """
-        known = self.known
-        facts = dataset.facts["continued"]
-        kept = facts["kept_rows"] - facts["again"]
+        known, facts = self.known, dataset.facts.continued
+        assert facts is not None, "the data set was made by the run's known rows"
+        kept = facts.kept_rows - facts.again
         first = len(dataset.validation_texts) - kept
         chosen_N = found.rows_N >= first if kept else found.targets_N < known.task.outputs
-        told = (tuple(facts["new_labels"]), tuple(facts["labels_gone"]))
+        told = (facts.new_labels, facts.labels_gone)
         if not chosen_N.any():
             return Continued(known.run, bool(kept), 0, None, None, *told)
         texts = [dataset.validation_texts[row] for row in found.rows_N[chosen_N].tolist()]
@@ -111,8 +112,6 @@ def _rows(request: TrainRequest, origin: Origin | None, progress: Progress) -> D
         dataset = read_dataset(*rows, progress=progress)
     else:
         dataset = origin.known.dataset(*rows, progress=progress)
-        for sentence in origin.known.about(dataset.facts):
-            progress.say(sentence)
     tell_about(dataset, progress)
     return dataset
 
@@ -121,21 +120,11 @@ def _no_rows(config: Config) -> Dataset:
     """No row, and what is known of the labels."""
     names, none = config.data.labels, np.zeros(0, dtype=np.int64)
     task, empty = SingleLabel(LabelSet(names, names)), Table([], [])
-    facts = {
-        "source": SOURCE,
-        "validation_source": "",
-        "held_out": False,
-        "folds": None,
-        "note": None,
-        "split": None,
-        "rows": 0,
-        "train_rows": 0,
-        "validation_rows": 0,
-        "limit": None,
-        "train_counts": task.counts(none),
-        "train_fingerprint": empty.fingerprint(),
-        "validation_fingerprint": empty.fingerprint(),
-        "warnings": [],
-        "unlabelled": 0,
-    }
+    facts = DataFacts(
+        SOURCE,
+        held_out=False,
+        train_counts=task.counts(none),
+        train_fingerprint=empty.fingerprint(),
+        validation_fingerprint=empty.fingerprint(),
+    )
     return Dataset(task, [], none, [], none, facts)

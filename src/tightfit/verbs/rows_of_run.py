@@ -39,14 +39,13 @@ def rows_of(run: Run, data: Any = None, validation: Any = None) -> Dataset:
         validation = facts.validation_source
     own = Sources(facts.sources) if facts.sources else facts.source
     dataset = _read(run, own if data is None else data, validation)
-    kept = {"train": facts.train_fingerprint, "validation": facts.validation_fingerprint}
-    for part, fingerprint in kept.items():
-        seen = dataset.facts[f"{part}_fingerprint"]
-        if seen != fingerprint:
+    for part in ("train", "validation"):
+        kept, seen = facts.fingerprints[part], dataset.facts.fingerprints[part]
+        if seen != kept:
             raise DataError(
                 f"the {part} rows are not those of the run",
                 seen=f"fingerprint {seen[:16]}…",
-                allowed=f"{(fingerprint or '')[:16]}…, as in {run.folder.data}",
+                allowed=f"{kept[:16]}…, as in {run.folder.data}",
                 next_step="give the rows as they were when the run was trained",
             )
     return dataset

@@ -1,8 +1,9 @@
-"""``data.long_text=auto``: what is kept of texts that are too long, by a linear probe.
+"""``data.long_text=auto``: whether tails of long texts are read as well, by a linear probe.
 
-The frozen encoder reads a sample of the training rows once in each way. Other programs read heads
-alone, and windows cost a pass each. So a way that costs more is taken where the probe is better
-with it by more than the standard error of the difference.
+The frozen encoder reads a sample of the training rows both ways. Other programs read heads alone,
+so tails are read where the probe is better with them by more than the standard error of the
+difference. Windows are for those who ask: what a frozen encoder gains by them was lost in training,
+which takes every window for a row (docs/experiments/long-texts.md).
 """
 
 from __future__ import annotations
@@ -13,19 +14,12 @@ from tightfit.model.locate import Source
 from tightfit.training.frozen_probe import (
     LEAST_ROWS,
     FrozenProbe,
-    Scores,
     compared_words,
     gain_and_error,
 )
 
 MANY_CUT = 0.05
 """Share of training texts that are cut from which on it is worth asking what is kept of them."""
-
-MOST_TOKENS = 150_000
-"""Of the sample in windows at most, so that choosing costs a small part of a training."""
-
-WAYS: tuple[KeptText, ...] = ("head", "head+tail", "windows")
-"""In the order of what they cost."""
 
 
 def decide_long_text(
@@ -37,6 +31,8 @@ def decide_long_text(
         return Decision(config.data.long_text, ASKED)
     if config.data.pair:
         return Decision("head", "a pair loses the end of its longer text")
+    if probe.max_length != config.data.max_length:  # encoders are compared on shorter texts
+        probe = FrozenProbe(config, probe.dataset, probe.progress)
     try:
         return _compared(probe, source, seconds)
     except UnknownInside as error:
@@ -44,22 +40,16 @@ def decide_long_text(
 
 
 def _compared(probe: FrozenProbe, source: Source, seconds: float | None) -> Decision[KeptText]:
-    if probe.max_length != probe.config.data.max_length:  # encoders are compared on shorter texts
-        probe = FrozenProbe(probe.config, probe.dataset, probe.progress)
-    heads, rows = probe.tokens(source), len(probe.rows_N)
-    share = heads.truncated / max(1, rows)
+    rows = len(probe.rows_N)
+    share = probe.tokens(source).truncated / max(1, rows)
     cut = f"{share:.1%} of the training texts are cut"
     if share < MANY_CUT:
         return Decision("head", cut)
     if rows < LEAST_ROWS:
-        return Decision("head", f"{cut}, and {rows} rows are too few to compare it with more")
-    most = len(probe.reading("windows").tokens(source).ids)
-    probe = probe.first(max(LEAST_ROWS, int(rows * min(1.0, MOST_TOKENS / most))))
+        return Decision("head", f"{cut}, and {rows} rows are too few to tell whether tails help")
     if seconds is not None:
-        probe = probe.within(source, seconds * len(heads.ids) / (2 * len(heads.ids) + most))
-    found: dict[str, Scores] = {kept: probe.reading(kept).scores(source, "mean") for kept in WAYS}
-    best, *dearer = WAYS
-    for other in dearer:
-        gain, error = gain_and_error(found[other], found[best])
-        best = other if gain > error else best
-    return Decision(best, f"{cut}; {compared_words(found, probe.metric)}")
+        probe = probe.within(source, seconds / 2)
+    heads_N, both_N = (probe.reading(kept).scores(source, "mean") for kept in ("head", "head+tail"))
+    told = compared_words({"heads": heads_N, "heads and tails": both_N}, probe.metric)
+    gain, error = gain_and_error(both_N, heads_N)
+    return Decision("head+tail" if gain > error else "head", f"{cut}; {told}")

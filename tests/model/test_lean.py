@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from tests.fixtures import Encoders
 from tests.toy_setups import TEXTS, toy_classifier, toy_job, toy_loop
+from tests.toys import toy_encoder
 from tightfit.data.batches import Batch, collate
 from tightfit.data.text_tokenizer import tokenise
 from tightfit.encoder.packed import packing_pays
@@ -151,6 +152,12 @@ def test_why_a_model_uses_its_own_path(
     """The reason is kept with the run, so it has to be a sentence."""
     module = toy_classifier(encoders(family), *settings).module
     assert why_not_lean(module, frozen_dropout=False) == reason
+
+
+def test_a_decoder_uses_its_own_path(tmp_path: Path) -> None:
+    """None of its tokens sees those behind it, which no lean pass heeds."""
+    module = toy_classifier(toy_encoder(tmp_path, is_decoder=True)).module
+    assert why_not_lean(module, frozen_dropout=False) == "the encoder is set up as a decoder"
 
 
 def test_noise_in_the_block_that_stands_for_the_mean(bert: Path) -> None:

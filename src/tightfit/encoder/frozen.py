@@ -155,13 +155,11 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
     positions = config.get("position_embedding_type", "absolute")
     if positions != "absolute":
         raise UnknownInside("positions are not absolute", seen=positions)
-    if config.get("is_decoder") or config.get("add_cross_attention"):
-        raise UnknownInside("the encoder is set up as a decoder")
     family = FAMILIES[model_type]
     inside = family.inside
     assert inside is not None
-    if strange := inside.strange(config):
-        raise UnknownInside(strange)
+    if unknown := inside.unknown(config):
+        raise UnknownInside(unknown)
     activation = str(family.setting(config, "hidden_act", "gelu"))
     for seen in (activation, str(config.get("classifier_activation", "gelu"))):
         if seen not in ACTIVATIONS:

@@ -117,6 +117,12 @@ class Block:
     embedding_projection: str | None = None
     """Path below the encoder of what widens narrow embeddings; absent where they are not."""
 
+    def unknown(self, config: Mapping[str, Any]) -> str | None:
+        """What a configuration asks that is computed by ``transformers`` alone."""
+        if config.get("is_decoder") or config.get("add_cross_attention"):
+            return "the encoder is set up as a decoder"
+        return self.strange(config)
+
     @property
     def norm_first(self) -> bool:
         """Whether norms are before the halves of a block, and not behind them."""

@@ -267,8 +267,8 @@ def why_not_lean(
     inside = FAMILIES[model.config.model_type].inside
     if inside is None:
         return f"{model.config.model_type} has blocks that only transformers computes"
-    if strange := inside.strange(model.config.to_dict()):
-        return strange
+    if unknown := inside.unknown(model.config.to_dict()):
+        return unknown
     if any(p.requires_grad for p in model.base_model.embeddings.parameters()):
         return "every weight trains"
     tuners = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]

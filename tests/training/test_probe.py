@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -15,11 +16,14 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.fixtures import Encoders
 from tests.toy_setups import Notes, toy_job, toy_loop
+from tests.toys import toy_encoder
 from tightfit.data.batches import collate
+from tightfit.errors import ModelError
 from tightfit.model.adapters import output_layer
 from tightfit.tasks import linear_probe
 from tightfit.tasks.label_probe import fit_label_probe
 from tightfit.tasks.linear_probe import PENALTIES, LinearMap, RidgeProblem, Standard, fit_probe
+from tightfit.training.frozen_probe import both_features
 from tightfit.training.prefix_cache import keep_prefix
 from tightfit.training.probe import frozen_features, start_at_probe
 from tightfit.training.signals import StopRequest
@@ -222,3 +226,18 @@ def test_a_row_of_weight_two_is_two_rows_to_the_probe(
     np.testing.assert_allclose(weighted.weight_KF, repeated.weight_KF, rtol=1e-2, atol=1e-5)
     plain = fit_probe(features_NF, labels_N, num_labels=3, balanced=balanced)
     assert not np.allclose(weighted.weight_KF, plain.weight_KF, rtol=1e-2, atol=1e-5)
+
+
+def test_an_encoder_that_makes_no_numbers_is_refused(tmp_path: Path) -> None:
+    """As its own fault, before anything is fitted to them."""
+    weights = load_file(toy_encoder(tmp_path) / "model.safetensors")
+    weights["encoder.layer.1.output.dense.weight"][0, 0] = float("nan")
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    setup = toy_job(tmp_path, PROBE)
+    passes = (
+        partial(start_at_probe, setup, Notes()),
+        partial(both_features, setup.source, setup.train.tokens, Notes()),
+    )
+    for of_rows in passes:
+        with pytest.raises(ModelError, match=r"not finite\n.* texts, by "):
+            of_rows()

@@ -28,6 +28,7 @@ from tightfit.display import score_name, score_value
 from tightfit.encoder import FrozenEncoder
 from tightfit.encoder.network import Network, bare_network
 from tightfit.encoder.on_torch import TorchForward, all_logits
+from tightfit.errors import ModelError
 from tightfit.families import Pooling
 from tightfit.model.locate import Source
 from tightfit.progress import Progress
@@ -243,12 +244,29 @@ def both_features(
 
     Raises:
         UnknownInside: only ``transformers`` computes the encoder.
+        ModelError: as :func:`finite`.
     """
     network = network_of(source)
     with progress.track(f"probe of {source.name}", len(tokens)) as bar:
         engine = _BothStates(TorchForward(network, dtype))
         both_N2F = all_logits(engine, tokens, advance=bar.advance)
-    return np.split(both_N2F, 2, axis=1)
+    return np.split(finite(both_N2F, source), 2, axis=1)
+
+
+def finite(features_NF: NDArray[np.float32], source: Source) -> NDArray[np.float32]:
+    """What an encoder makes of texts, where all of it are numbers.
+
+    Raises:
+        ModelError: some are infinite, or none.
+    """
+    odd = int((~np.isfinite(features_NF).all(axis=1)).sum())
+    if odd:
+        raise ModelError(
+            "the encoder makes numbers of texts that are not finite",
+            seen=f"{odd:,} of {len(features_NF):,} texts, by {source.name}",
+            next_step="its weights are damaged: fetch it again, or choose another --model",
+        )
+    return features_NF
 
 
 def network_of(source: Source) -> Network:

@@ -26,6 +26,7 @@ from tightfit.model.adapters import output_layer
 from tightfit.model.low_rank import LowRankLinear
 from tightfit.progress import Progress
 from tightfit.tasks.linear_probe import LinearMap
+from tightfit.training.frozen_probe import finite
 from tightfit.training.setup import Setup
 
 
@@ -79,6 +80,9 @@ def frozen_features(
     """What the output layer reads for these training rows, ``features_NF``, in their order.
 
     Where fits share work, it is computed once for the same rows and weights.
+
+    Raises:
+        ModelError: the encoder makes no numbers of them.
     """
     return once(lambda: _digest(setup, rows_N), lambda: _features(setup, rows_N, advance))
 
@@ -124,4 +128,4 @@ def _features(
                 lean.head(pooled)
             features_NF[group] = seen.pop().float().cpu().numpy()
             advance(len(group))
-    return features_NF
+    return finite(features_NF, setup.source)

@@ -120,6 +120,39 @@ def test_train_and_check_never_replace_their_input(finished: TrainResult, rows: 
     assert (told.exit_code, "would replace an input" in told.stderr) == (2, True)
 
 
+def test_nothing_is_made_inside_a_run(finished: TrainResult, rows: Path) -> None:
+    """A training, a comparison or an import there would leave the run around it damaged."""
+    made = ["train", "--data", str(rows)], ["compare", "--data", str(rows)]
+    imported = ["import", str(finished.run / "adapter"), "--base", "all-MiniLM-L6-v2"]
+    for words in (*made, [*made[0], "--resume"], imported):
+        told = cli(*words, "--out", str(finished.run / "inner"))
+        assert (told.exit_code, "cannot lie inside a run" in told.stderr) == (2, True)
+    assert not (finished.run / "inner").exists()
+
+
+def test_a_run_is_not_replaced_by_what_is_made_of_it(finished: TrainResult, rows: Path) -> None:
+    """Nor told to be replaced with an option that would be refused."""
+    run, adapter = str(finished.run), str(finished.run / "adapter")
+    train = ["train", "--data", str(rows)]
+    made = [*train, "--from", run], [*train, "--model", adapter]
+    for words in (*made, ["import", adapter, "--base", "all-MiniLM-L6-v2"]):
+        for more in ([], ["--overwrite"]):
+            told = cli(*words, "--out", run, *more)
+            assert (told.exit_code, "would replace an input" in told.stderr) == (2, True)
+
+
+def test_import_replaces_runs_alone(finished: TrainResult, rows: Path) -> None:
+    """Pages of the web have a ``manifest.json``, too."""
+    site = rows.parent / "site"
+    site.mkdir()
+    for name in ("manifest.json", "index.html"):
+        (site / name).write_text("{}")
+    words = ["import", str(finished.run / "adapter"), "--base", "all-MiniLM-L6-v2"]
+    told = cli(*words, "--out", str(site), "--overwrite")
+    assert (told.exit_code, "are no part of a run" in told.stderr) == (2, True)
+    assert (site / "index.html").exists()
+
+
 def test_a_report_replaces_pages_alone(finished: TrainResult, rows: Path) -> None:
     """An older page of this kind; no rows."""
     told = cli("report", str(finished.run), "--out", str(rows))

@@ -24,6 +24,7 @@ from tightfit.storage.folder import (
     drop_kept,
     kept_beside,
     next_path,
+    refuse_strange,
 )
 from tightfit.storage.lock import lock_output
 from tightfit.storage.seal import (

@@ -187,13 +187,8 @@ def clear_unstarted(folder: RunFolder) -> None:
 
 def _check_may_replace(folder: RunFolder, overwrite: bool) -> None:
     is_run = folder.config.is_file() or folder.manifest.is_file()
-    strange = _strange(folder) if is_run else []
-    if strange and overwrite:
-        raise UsageError(
-            "the run folder holds files that are no part of a run, so it is not overwritten",
-            seen=", ".join(strange[:SHOWN]),
-            next_step="move them away, or choose another --out",
-        )
+    if is_run and overwrite:
+        refuse_strange(folder)
     if folder.root.is_symlink() or not is_run:
         raise UsageError(
             "the output path exists and is not a run folder, so it is not overwritten",
@@ -209,11 +204,22 @@ def _check_may_replace(folder: RunFolder, overwrite: bool) -> None:
         )
 
 
-def _strange(folder: RunFolder) -> list[str]:
-    """What lies in a folder and is no part of a run: others have a ``config.toml``, too."""
+def refuse_strange(folder: RunFolder) -> None:
+    """Refuse to replace a folder with what is no part of a run: other programs have folders with a
+    ``config.toml`` or a ``manifest.json``, too.
+
+    Raises:
+        UsageError: it holds such files.
+    """
     ours = {getattr(folder, n).name for n, part in vars(RunFolder).items() if type(part) is _Named}
     names = sorted(path.name for path in folder.root.iterdir())
-    return [name for name in names if name not in ours and not name.endswith(TEMPORARY_SUFFIX)]
+    strange = [name for name in names if name not in ours and not name.endswith(TEMPORARY_SUFFIX)]
+    if strange:
+        raise UsageError(
+            "the run folder holds files that are no part of a run, so it is not overwritten",
+            seen=", ".join(strange[:SHOWN]),
+            next_step="move them away, or choose another --out",
+        )
 
 
 def _is_read_only(path: Path) -> bool:

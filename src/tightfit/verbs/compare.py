@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from tightfit import storage
 from tightfit.config import named_values, typed
+from tightfit.data.output_paths import refuse_inside_run
 from tightfit.errors import UsageError
 from tightfit.experiments.cells import CELLS, RECIPE, Wanted, configs_of
 from tightfit.model.candidates import candidate_names
@@ -78,6 +79,7 @@ def _overrides(options: TrainOptions) -> dict[str, object]:
 
 def _check_folder(folder: Path) -> None:
     """Take a new or empty folder, or one of a comparison."""
+    refuse_inside_run(folder)
     if not os.path.lexists(folder) or (folder / CELLS).is_dir():
         return
     if not folder.is_dir() or any(folder.iterdir()):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tightfit import storage
+from tightfit.data.output_paths import check_not_input, refuse_inside_run
 from tightfit.encoder.adapter_weights import ADAPTER_CONFIG
 from tightfit.errors import ArtefactError
 from tightfit.extras import loading_much
@@ -49,7 +50,7 @@ def import_adapter(
     """
     progress, folder = progress or RichProgress(), Path(folder)
     path = Path(out) if out is not None else storage.next_path()
-    check_replaceable(path, overwrite=overwrite, marker=storage.RunFolder(path).manifest.name)
+    _check_out(path, folder, base, overwrite=overwrite)
     if not (folder / ADAPTER_CONFIG).is_file():
         raise _no_adapter(folder)
     check_model(base)
@@ -65,6 +66,15 @@ def import_adapter(
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def _check_out(path: Path, folder: Path, base: str, *, overwrite: bool) -> None:
+    check_not_input(path, folder, base)
+    refuse_inside_run(path)
+    found = storage.RunFolder(path)
+    check_replaceable(path, overwrite=overwrite, marker=found.manifest.name)
+    if found.manifest.is_file():
+        storage.refuse_strange(found)
 
 
 def _no_adapter(folder: Path) -> ArtefactError:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from tightfit import storage
-from tightfit.data.output_paths import check_not_input
+from tightfit.data.output_paths import check_not_input, refuse_inside_run
 from tightfit.errors import UsageError
 from tightfit.extras import loading_much
+from tightfit.model.candidates import candidate_names
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
 from tightfit.training.request import TrainOptions, check_same_settings, is_first_process
@@ -72,9 +73,15 @@ def train(
         check_same_settings(request.config, Run(path).config)
         progress.say(f"{path} is complete; nothing to resume")
         return read_result(path)
+    refuse_inside_run(path)
     if first and not resume:  # the others come late, when the folder is there
+        # First, since --overwrite would not change it.
+        check_not_input(
+            path,
+            *(data, request.validation, request.from_run, request.unlabelled),
+            *candidate_names(request.config.model),
+        )
         storage.check_may_create(path, overwrite=overwrite)
-        check_not_input(path, data, request.validation, request.from_run, request.unlabelled)
     request.check(progress)
     progress.say(f"training into {path}")
     from tightfit.verbs.origin import ReadRequest

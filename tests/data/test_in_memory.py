@@ -28,6 +28,7 @@ SAME: dict[str, Callable[[], Any]] = {
     "Arrow batch": lambda: pa.RecordBatch.from_pylist(RECORDS),
     "frame": lambda: pd.DataFrame(RECORDS),
     "data set": lambda: datasets.Dataset.from_list(RECORDS),
+    "only split": lambda: datasets.DatasetDict({"train": datasets.Dataset.from_list(RECORDS)}),
 }
 
 
@@ -74,7 +75,7 @@ def test_a_column_of_texts_is_texts(column: Any) -> None:
         ((iter(TEXTS), LABELS), r"not \(texts, labels\)"),
         ({"text": "good", "label": "pos"}, "'text' is no list of cells"),
         ([*zip(TEXTS, LABELS, strict=True)], r"list of tuples; \(texts, labels\) is wanted"),
-        (datasets.DatasetDict({"a": datasets.Dataset.from_list(RECORDS)}), r"data\['a'\]"),
+        (datasets.DatasetDict(dict.fromkeys("ab", SAME["data set"]())), r"data\['a'\]"),
         (({"a"}, {"b"}), r"not \(texts, labels\)"),
         (([], []), "has no rows"),
         (np.array([TEXTS, LABELS]), "ndarray"),

@@ -87,7 +87,9 @@ def as_pairs(data: Any) -> dict[str, Sequence[Any]]:
 
 def _columns(data: Mapping[Any, Any], source: str) -> Rows:
     if any(hasattr(value, "select_columns") for value in data.values()):
-        first = next(iter(data))
+        first, *others = data
+        if not others:  # what load_dataset makes of a file
+            return open_memory(data[first])
         raise DataError(
             "a DatasetDict has several splits, and one is wanted",
             seen=", ".join(map(str, data)),

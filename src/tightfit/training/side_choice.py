@@ -247,7 +247,7 @@ def weigh_side(
         judged = [-fitted_log_losses(each, targets_N, weights_N) for each in (both_NK, logits_NK)]
         losses = (-np.average(each, weights=weights_N) for each in judged)
         told = "of {} {:.1%} are right with it, {:.1%} without".format(rows, *both)
-        told += ", at a log loss of {:.3f} and {:.3f}".format(*losses)
+        told += ", at a log loss of {:z.3f} and {:z.3f}".format(*losses)
     else:
         name = score_name(task.metric)
         told = "the {} of {} is {:.3f} with it, {:.3f} without".format(name, rows, *both)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.toy_estimators import TEXTS
 from tightfit import TightfitClassifier
-from tightfit.errors import MissingExtraError, UsageError
+from tightfit.errors import ArtefactError, MissingExtraError, UsageError
 from tightfit.estimator import keeping
 
 EXAMPLE = pd.DataFrame({"text": TEXTS[:3]})
@@ -28,6 +28,16 @@ def test_skops_needs_one_trusted_type(fitted: TightfitClassifier) -> None:
     assert skops.get_untrusted_types(data=kept) == trusted
     again = skops.loads(kept, trusted=trusted)
     assert np.array_equal(again.predict_proba(TEXTS), fitted.predict_proba(TEXTS))
+
+
+def test_a_damaged_file_is_told_as_such(fitted: TightfitClassifier, tmp_path: Path) -> None:
+    """Wherever the byte is, in the run or in what is around it."""
+    path = fitted.save(tmp_path / "kept")
+    whole = path.read_bytes()
+    for place in (len(whole) // 2, 3, len(whole) - 2):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(ArtefactError, match="no estimator can be read from this file"):
+            TightfitClassifier.load(path)
 
 
 def test_what_mlflow_opens_answers_in_frames(fitted: TightfitClassifier, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from sklearn.base import BaseEstimator
 
-from tightfit.errors import ArtefactError, UsageError
+from tightfit.errors import ArtefactError, TightfitError, UsageError
 from tightfit.extras import require
 from tightfit.storage.files import read_bytes, write_bytes
 
@@ -52,7 +52,9 @@ def read_pickle(path: Path, kind: type[Kept]) -> Kept:
     """
     try:
         found = pickle.loads(read_bytes(path))
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
+    except (TightfitError, OSError):
+        raise  # of the disk, or of what was read well
+    except Exception as error:  # a damaged pickle may raise anything
         raise ArtefactError(
             "no estimator can be read from this file",
             seen=f"{path}: {error}",

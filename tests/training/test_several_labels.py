@@ -154,6 +154,7 @@ def test_a_merged_export_answers_in_a_plain_pipeline(result: TrainResult, folder
     out, text = folder / "merged", BOTH
     parity = tightfit.export(result.run, "merged", out, data=folder / "test.jsonl").parity
     assert parity.agreement == 1.0
+    assert "take one for all labels, mostly a half" in (out / "README.md").read_text("utf-8")
     assert json.loads((out / "config.json").read_text())["problem_type"].startswith("multi_label")
     classify = pipeline("text-classification", str(out), top_k=None, function_to_apply="sigmoid")
     bare_K = 1 / (1 + np.exp(-Run.load(result.run).predictor.logits([text])[0]))

@@ -181,11 +181,14 @@ def caveats(
             f"and this folder their head alone, {EXAMPLE_FILE} too: of such texts it may answer "
             "otherwise, and in the comparison with the run both read heads alone"
         )
-    if run.thresholds and run.task.one_class:
+    if run.thresholds:
+        others = "take one for all labels, mostly a half"
+        if run.task.one_class:
+            others = "answer the most probable label"
         found["Thresholds"] = (
             f"{threshold_words(run.task, run.thresholds, kept=False)}: {EXAMPLE_FILE} does so; "
-            "other programs that load the folder answer the most probable label, unless they apply "
-            f"the thresholds in {FACTS_FILE}"
+            f"other programs that load the folder {others}, unless they apply the thresholds in "
+            f"{FACTS_FILE}"
         )
     if run.side is not None:
         decided, cost = run.decisions.side_factor, without_side and _cost(run, without_side, where)

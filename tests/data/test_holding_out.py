@@ -127,6 +127,15 @@ def test_a_random_split_says_what_it_tore_apart() -> None:
     assert "8 of 8 validation rows looked at have a near copy among 32 of 32" in found.warnings[0]
 
 
+def test_a_cross_validation_says_what_it_tore_apart() -> None:
+    """Its parts are drawn at random as well: every row has a near copy in another."""
+    config, table = load_config("tight", []), Table(TEXTS, list(LABELS), source="rows")
+    found = read_dataset(config, table, None, None)
+    assert found.folds is not None
+    assert found.facts["split"]["near_copies"] == {"found": 10, "held": 10, "trained": 30}
+    assert any("10 of 10 validation rows looked at" in said for said in found.facts["warnings"])
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

@@ -101,8 +101,20 @@ def _at_random(config: Config, table: Table, strata: Strata) -> HeldOut:
         strata, validation_rows=data.validation_rows, stratify=data.stratify, seed=config.seed
     )
     train, held = (table.select(rows).texts for rows in (split.train, split.validation))
-    crossing = near_crossing(train, held, config.seed)
-    warning = crossing.warning(len(split.train)) if crossing else None
+    return told_of_copies(split, train, held, config.seed)
+
+
+def told_of_copies(split: Split, train: Sequence[str], held: Sequence[str], seed: int) -> HeldOut:
+    """A split that looked at no likeness of texts, with what it has torn apart.
+
+    Args:
+        split: the rows.
+        train: texts of those that train, where others are scored.
+        held: texts of those others.
+        seed: of the sample that is looked at.
+    """
+    crossing = near_crossing(train, held, seed)
+    warning = crossing.warning(len(train)) if crossing else None
     return HeldOut(split, SplitFacts("random", crossing), [warning] if warning else [])
 
 

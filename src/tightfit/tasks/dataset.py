@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from tightfit.config import ASKED, Config, Decision
 from tightfit.data.balanced import deal, different_rows, even_parts
 from tightfit.data.checks.quick import quick_warnings
-from tightfit.data.facts import DataFacts, SplitFacts
-from tightfit.data.holding_out import Grouping, HeldOut, group_rows, hold_out
+from tightfit.data.facts import DataFacts
+from tightfit.data.holding_out import Grouping, HeldOut, group_rows, hold_out, told_of_copies
 from tightfit.data.label_strata import Strata, rows_a_class
 from tightfit.data.many_files import Sources
 from tightfit.data.sources import Columns, read_table
@@ -233,9 +234,21 @@ def _shared_out(
     if held is not None:
         return rows, held, split, None
     folds = replace(folds, parts_N=folds.parts_N[rows])
+    held = table.select(rows)
+    return rows, held, _about_parts(held, folds, grouping, config.seed), folds
+
+
+def _about_parts(table: Table, folds: Folds, grouping: Grouping | None, seed: int) -> HeldOut:
+    """What is to be said of rows that all train, and are scored in parts."""
+    every = list(range(len(table)))
     notes = [_about(folds), *(grouping.notes if grouping else ())]
-    facts = grouping.facts if grouping else SplitFacts("random")
-    return rows, table.select(rows), HeldOut(Split(rows, rows, "; ".join(notes)), facts), folds
+    split = Split(every, every, "; ".join(notes))
+    if grouping is not None:
+        return HeldOut(split, grouping.facts)
+    # One part stands for all: its rows are as likely as any to have a copy elsewhere.
+    first_N = folds.parts_N == folds.parts_N.min()
+    others, own = (list(compress(table.texts, some_N)) for some_N in (~first_N, first_N))
+    return told_of_copies(split, others, own, seed)
 
 
 def _folds_asked(

@@ -16,14 +16,15 @@ from sklearn.metrics import log_loss
 
 from tightfit.errors import DataError, UsageError
 from tightfit.metrics.calibration import (
+    PRIOR,
     Temperature,
     Threshold,
     abstain_threshold,
     calibration_error_by_chance,
-    carries_over,
     expected_calibration_error,
     fit_temperature,
     fitted_log_losses,
+    likely_temperature,
     reliability_bins,
 )
 
@@ -74,7 +75,7 @@ def test_log_losses_of_rows_are_those_of_the_fitted_temperature() -> None:
     random = np.random.default_rng(5)
     labels_B = random.integers(0, 3, 20)
     logits_BK = 9 * (np.eye(3)[labels_B] + random.normal(size=(20, 3)))
-    fitted = fit_temperature(logits_BK, labels_B, least_rows=1)
+    fitted = fit_temperature(logits_BK, labels_B)
     shares_BK = np.exp(logits_BK / fitted.value)
     shares_BK /= shares_BK.sum(1, keepdims=True)
     losses_B = fitted_log_losses(logits_BK, labels_B)
@@ -123,10 +124,48 @@ def test_the_temperature_finds_the_sharpening_that_was_put_in() -> None:
         assert scaled.value == pytest.approx(scale * value, rel=1e-4)
 
 
+@pytest.mark.parametrize("rows", [6, 30, 400])
+def test_the_likely_temperature_weighs_rows_against_what_was_expected(rows: int) -> None:
+    """A search finds no better sum of the rows' losses and the normal density of its logarithm."""
+    logits_BK, labels_B = (each[:rows] for each in toy_logits())
+
+    def cost(log: float) -> float:
+        shares_BK = softmax(logits_BK / np.exp(log), axis=1)
+        loss = float(log_loss(labels_B, shares_BK, labels=range(4), normalize=False))
+        return loss + (log / PRIOR) ** 2 / 2
+
+    expected = minimize_scalar(cost, bounds=(-2, 3), method="bounded", options={"xatol": 1e-9})
+    found = likely_temperature(logits_BK, labels_B)
+    assert np.log(found.value) == pytest.approx(expected.x, abs=1e-5)
+    assert found.reason is None
+    assert 1 < found.value < fit_temperature(logits_BK, labels_B).value
+
+
+def test_many_rows_have_the_temperature_that_they_ask_for() -> None:
+    """Whatever was expected; those of weight 2 are two."""
+    logits_BK, labels_B = toy_logits(4_000)
+    found = likely_temperature(logits_BK, labels_B).value
+    assert found == pytest.approx(fit_temperature(logits_BK, labels_B).value, rel=0.01)
+    some = logits_BK[:30], labels_B[:30]
+    doubled = likely_temperature(*(np.repeat(each, 2, axis=0) for each in some))
+    weighted = likely_temperature(*some, weights_B=np.full(30, 2.0))
+    assert weighted.value == pytest.approx(doubled.value)
+    assert weighted.value != pytest.approx(likely_temperature(*some).value, rel=1e-3)
+
+
+@pytest.mark.parametrize("rows", [2, 10, 200])
+def test_rows_that_are_all_right_do_not_ask_for_certainty(rows: int) -> None:
+    """Nor do those of one class, or logits that say nothing."""
+    labels = [0, 1] * (rows // 2)
+    assert 0.15 < likely_temperature(np.eye(2)[labels], labels).value < 1
+    assert likely_temperature(np.zeros((rows, 2)), labels).value == pytest.approx(1)
+    assert 0.15 < likely_temperature(np.eye(2)[[1] * rows], [1] * rows).value < 1
+    assert 1 < likely_temperature(np.eye(2)[labels][::-1], labels).value < 12
+
+
 @pytest.mark.parametrize(
     ("logits", "labels", "reason"),
     [
-        (np.eye(4)[:3], [0, 1, 3], "3 rows are too few; a fit needs 40"),
         (np.ones((60, 2)), [1] * 60, "all 60 rows are of one class"),
         (np.zeros((60, 2)), [0, 1] * 30, "the logits say nothing about these labels"),
         (np.tile(np.eye(2)[::-1], (30, 1)), [0, 1] * 30, "the logits say nothing"),
@@ -253,15 +292,6 @@ def test_a_row_of_weight_two_is_two_rows_to_a_temperature() -> None:
     bins = reliability_bins(confidences_B, right_B, weights_B=weights_B.astype(float))
     due = reliability_bins(confidences_B[rows_B], right_B[rows_B])
     assert [each.accuracy for each in bins] == pytest.approx([each.accuracy for each in due])
-
-
-def test_weights_say_whether_a_temperature_carries_over() -> None:
-    """None does where the rows that weigh most are those that are answered wrongly."""
-    logits_BK, labels_B = toy_logits(n=400)
-    labels_B[:200] = logits_BK[:200].argmin(axis=1)
-    weights_B = np.repeat([1e-6, 1.0], 200)
-    assert carries_over(logits_BK, labels_B, weights_B)
-    assert not carries_over(logits_BK, labels_B, weights_B[::-1])
 
 
 def test_heavy_rows_leave_more_to_chance() -> None:

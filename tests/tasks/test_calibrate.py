@@ -127,46 +127,34 @@ def test_calibration_finds_the_temperature(tmp_path: Path) -> None:
     assert calibration_of(folder, TASK, lambda: None) == found
 
 
-@pytest.mark.parametrize("mistake", range(10))
-def test_a_single_mistake_is_no_reason_to_be_certain(mistake: int) -> None:
-    """Of 60 rows: the least loss is at a tenth of what the logits say, and would not carry over."""
-    logits_NK = np.tile(np.array([[1.5, 0.0], [0.0, 1.5]], dtype=np.float32), (30, 1))
-    labels = [row % 2 for row in range(60)]
-    labels[mistake] = 1 - labels[mistake]
-    validation_logits = ValidationLogits.gather(
-        TASK, logits_NK, np.array(labels), [f"text {i}" for i in range(60)]
-    )
-    assert fit_temperature(logits_NK, labels).value < 0.4
-    found = calibrate(validation_logits)
-    assert found.temperature == 1.0
-    assert found.log_loss_after == found.log_loss_before
-    assert found.reason is not None
-    assert "but not for rows that it was not fitted on" in found.reason
+def test_a_single_mistake_is_no_reason_to_be_certain() -> None:
+    """Of 12 rows the least loss is at nearly twice the sharpness of what is kept."""
+    logits_NK = np.tile(np.array([[1.5, 0.0], [0.0, 1.5]], dtype=np.float32), (6, 1))
+    labels_N = np.array([1, 1] + [0, 1] * 5)
+    rows = ValidationLogits.gather(TASK, logits_NK, labels_N, [""] * 12)
+    found = calibrate(rows)
+    assert isinstance(found.temperature, float)
+    assert 0.6 < fit_temperature(logits_NK, labels_N).value < 0.65
+    assert 0.75 < found.temperature < 0.8
+    assert found.reason is None
 
 
-@pytest.mark.parametrize("rows", [40, 48, 60])
-def test_few_rows_suffice_where_what_they_say_carries_over(rows: int) -> None:
-    """Also where four fifths of them would be too few for a temperature of their own."""
-    temperature = calibrate(overconfident(rows)).temperature
-    assert isinstance(temperature, float)
-    assert temperature > 1.5
+@pytest.mark.parametrize("rows", [10, 20, 40])
+def test_few_rows_flatten_what_is_too_sharp(rows: int) -> None:
+    """Of a tenth of 200 rows, too: overconfident answers are not left as they are."""
+    found = calibrate(overconfident(rows))
+    assert isinstance(found.temperature, float)
+    assert 1.5 < found.temperature < 3.5
+    assert found.log_loss_after < found.log_loss_before
 
 
-def test_few_rows_leave_probabilities_as_they_are() -> None:
-    """And say why."""
-    found = calibrate(overconfident(20))
-    assert (found.temperature, found.ece_before) == (1.0, found.ece_after)
-    assert found.reason == "20 rows are too few; a fit needs 40"
-
-
-def test_few_rows_flatten_what_a_side_head_is_added_to() -> None:
+def test_few_rows_flatten_what_a_side_head_is_added_to_as_far_as_they_ask() -> None:
     """They chose how often it is added, at that temperature; they do not sharpen it."""
     rows = overconfident(20)
     found = calibrate(rows, mixed=True)
-    assert found.reason is None
-    assert found.log_loss_after < found.log_loss_before
+    assert found.temperature == fit_temperature(rows.logits_NK, rows.targets_N).value
     flat = replace(rows, logits_NK=(rows.logits_NK / 30).astype(np.float32))
-    assert calibrate(flat, mixed=True).temperature == 1.0
+    assert calibrate(flat, mixed=True) == calibrate(flat)
 
 
 @pytest.mark.parametrize("temperature", [0.0, [1.0, -1.0], None])

@@ -31,8 +31,6 @@ INTERVALS_NAME = "intervals"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-NOT_KEPT = "would be the best temperature here, but not for rows that it was not fitted on"
-
 LEVELS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of wrong answers that are offered where the one asked for cannot be kept."""
 
@@ -52,7 +50,7 @@ class Calibration:
     ece_before: float
     ece_after: float
     reason: str | None = None
-    """Why the temperature is 1, where none could be fitted or none would carry over."""
+    """Why the temperature is 1, where none could be fitted; of runs of earlier versions, too."""
 
 
 def scale_words(scale: Scale) -> str:
@@ -69,35 +67,29 @@ def calibrate(validation_logits: ValidationLogits, *, mixed: bool = False) -> Ca
         validation_logits: what it says of them.
         mixed: a side head adds to these logits, so many times as these rows chose. They chose that
             at the best temperature of the sum, which without one is many times too sharp: where
-            that flattens it is kept, however few they are.
+            that flattens it is kept, however far it is from 1.
     """
-    fitted = _temperature(validation_logits, mixed=mixed)
+    rows = validation_logits
+    fitted = _temperature(rows, mixed=mixed)
     return Calibration(
         temperature=fitted.value,
-        rows=len(validation_logits),
+        rows=len(rows),
         log_loss_before=fitted.log_loss_before,
         log_loss_after=fitted.log_loss_after,
-        ece_before=validation_logits.calibration_error(1.0),
-        ece_after=validation_logits.calibration_error(fitted.value),
+        ece_before=rows.calibration_error(1.0),
+        ece_after=rows.calibration_error(fitted.value),
         reason=fitted.reason,
     )
 
 
-def _temperature(validation_logits: ValidationLogits, *, mixed: bool) -> Temperature[Scale]:
-    """The one that is kept: 1, with the reason, where what was fitted would not carry over."""
-    from tightfit.metrics.calibration import Temperature, fit_temperature
+def _temperature(rows: ValidationLogits, *, mixed: bool) -> Temperature[Scale]:
+    from tightfit.metrics.calibration import fit_temperature
 
-    task, logits_NK = validation_logits.task, validation_logits.logits_NK
-    targets_N, weights_N = validation_logits.targets_N, validation_logits.weights_N
     if mixed:
-        chosen = fit_temperature(logits_NK, targets_N, weights_B=weights_N, least_rows=1)
+        chosen = fit_temperature(rows.logits_NK, rows.targets_N, weights_B=rows.weights_N)
         if chosen.value > 1:
             return chosen
-    fitted = task.fit_temperature(logits_NK, targets_N, weights_N)
-    if fitted.reason is None and not task.carries_over(logits_NK, targets_N, weights_N):
-        before, reason = fitted.log_loss_before, f"{scale_words(fitted.value)} {NOT_KEPT}"
-        return Temperature(1.0, before, before, reason)
-    return fitted
+    return rows.task.fit_temperature(rows.logits_NK, rows.targets_N, rows.weights_N)
 
 
 def fit_intervals(validation_logits: ValidationLogits) -> Reach:

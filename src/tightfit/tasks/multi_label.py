@@ -299,17 +299,10 @@ class MultiLabel(Task):
     def fit_temperature(
         self, logits_NK: ArrayLike, targets_NK: ArrayLike, weights_N: Weights = None
     ) -> Temperature[Scale]:
-        """The temperature of each label with the least log loss, where it carries over to rows
-        that it is not fitted on; 1 for all others."""
+        """The temperature of each label that these rows make the likeliest."""
         from tightfit.metrics.calibration import fit_label_temperatures
 
         return fit_label_temperatures(np.asarray(logits_NK), np.asarray(targets_NK))
-
-    def carries_over(
-        self, logits_NK: ArrayLike, targets_NK: ArrayLike, weights_N: Weights = None
-    ) -> bool:
-        """Always: those that do not are left out by :meth:`fit_temperature`."""
-        return True
 
     def calibration_error(
         self,

@@ -292,12 +292,6 @@ class Rating(Task):
         loss = float(1.0 - scores_N.mean())
         return Temperature(1.0, loss, loss, "ratings have no probabilities")
 
-    def carries_over(
-        self, logits_N1: ArrayLike, targets_N: ArrayLike, weights_N: Weights = None
-    ) -> bool:
-        """No temperature does."""
-        return False
-
     def calibration_error(
         self,
         targets_N: NDArray[np.float64],

@@ -292,18 +292,10 @@ class SingleLabel(Task):
     def fit_temperature(
         self, logits_NK: ArrayLike, targets_N: ArrayLike, weights_N: Weights = None
     ) -> Temperature[float]:
-        """The temperature with the least log loss on these rows."""
-        from tightfit.metrics.calibration import fit_temperature
+        """The temperature that these rows make the likeliest."""
+        from tightfit.metrics.calibration import likely_temperature
 
-        return fit_temperature(logits_NK, targets_N, weights_B=weights_N)
-
-    def carries_over(
-        self, logits_NK: ArrayLike, targets_N: ArrayLike, weights_N: Weights = None
-    ) -> bool:
-        """Whether a temperature that is fitted on some of the rows serves the others."""
-        from tightfit.metrics.calibration import carries_over
-
-        return carries_over(logits_NK, targets_N, weights_N)
+        return likely_temperature(logits_NK, targets_N, weights_B=weights_N)
 
     def calibration_error(
         self,

@@ -308,13 +308,7 @@ class Task(ABC):
     def fit_temperature(
         self, logits_NK: ArrayLike, targets: ArrayLike, weights_N: Weights = None
     ) -> Temperature[Scale]:
-        """The temperature with the least loss on these rows, to which a row of weight 2 is two."""
-
-    @abstractmethod
-    def carries_over(
-        self, logits_NK: ArrayLike, targets: ArrayLike, weights_N: Weights = None
-    ) -> bool:
-        """Whether a temperature that is fitted on some of the rows serves the others."""
+        """The temperature that these rows make the likeliest; a row of weight 2 is two to it."""
 
     @abstractmethod
     def calibration_error(

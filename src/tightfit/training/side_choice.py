@@ -286,11 +286,11 @@ def factor_of(
                 task.row_scores(mixed(task, logits_NK, side_NK, share), targets_N).mean()
             ),
         )
-    own = fit_temperature(logits_NK, targets_N, least_rows=1, weights_B=weights_N).value
+    own = fit_temperature(logits_NK, targets_N, weights_B=weights_N).value
 
     def loss(factor: float) -> float:
         both_NK = mixed(task, logits_NK, side_NK, factor)
-        found = fit_temperature(both_NK, targets_N, least_rows=1, weights_B=weights_N)
+        found = fit_temperature(both_NK, targets_N, weights_B=weights_N)
         return found.log_loss_after
 
     return min((own * float(share / (1 - share)) for share in SHARES), key=loss)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pandas as pd
 import pytest
 
 from tests.command import cli
-from tests.data.texts import LABELS, TEXTS
+from tests.data.texts import LABELS, TEXTS, Told
 from tightfit.data.column_hints import column_options, column_roles, split_names
-from tightfit.data.sources import Columns, read_table
+from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.errors import DataError
 
 LONG = [f"{text}, and so on" for text in TEXTS]
@@ -110,3 +113,16 @@ def test_the_command_keeps_what_was_given(
     assert command.count("--set optim.lr=1e-3") == command.count("--max-steps 3") == 1
     assert command.count(f"--data {path}") == 1
     assert "txt" not in command.lower()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [({}, 1), ({"pair": True}, 0), ({"answering": True}, 0), ({"text": ("title",)}, 0)],
+)
+def test_two_columns_that_are_joined_are_said_to_be(more: dict[str, Any], said: int) -> None:
+    """Whoever named both may have meant a pair."""
+    cells = {"title": TEXTS, "body": LONG, "label": LABELS}
+    progress, columns = Told(), replace(Columns(text=("title,body",)), **more)
+    check_source(pd.DataFrame(cells), columns, progress=progress)
+    line = "'title' and 'body' are joined with a space; --set data.pair=true compares the two"
+    assert progress.lines == [line] * said

@@ -108,6 +108,15 @@ def propose_pair(fault: DataError) -> None:
         fault.next_step = _OR_A_PAIR
 
 
+def about_joining(columns: Sequence[str]) -> list[str]:
+    """What to say where two columns were named, and nothing of what becomes of them: to a
+    classifier that reads them as one text, how they differ is next to nothing."""
+    if len(columns) != 2:
+        return []
+    first, second = columns
+    return [f"{first!r} and {second!r} are joined with a space; {AS_PAIR} compares the two"]
+
+
 def column_roles(cells: Mapping[str, Sequence[Any]]) -> tuple[list[str], list[str]]:
     """The columns that may be texts, and those that may be labels.
 

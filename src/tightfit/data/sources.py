@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from tightfit.data.beside_labels import names_beside
 from tightfit.data.cell_text import read_groups, read_texts
-from tightfit.data.column_hints import JOINED, propose_pair
+from tightfit.data.column_hints import JOINED, about_joining, propose_pair
 from tightfit.data.columns import Columns as Columns
 from tightfit.data.compressed import (
     COMPRESSED,
@@ -159,7 +159,9 @@ def check_source(
             (progress or Progress()).say(line)
         with _no_half(columns):
             rows.look(columns.text, columns.label, labelled=labelled)
-        _chosen(rows, columns, columns.label if labelled else None)
+        texts, _ = _chosen(rows, columns, columns.label if labelled else None)
+        for line in () if columns.pair or columns.answering else about_joining(texts):
+            (progress or Progress()).say(line)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)
         return _first_texts(rows, columns)

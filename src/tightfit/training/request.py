@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 
@@ -142,7 +142,8 @@ class TrainRequest:
         columns = Columns.of(self.config.data)
         texts = [] if self.data is None else check_source(self.data, columns, progress=progress)
         if self.validation is not None:
-            check_source(self.validation, columns, progress=progress)
+            # Whether two columns are a pair was said of the rows that train.
+            check_source(self.validation, replace(columns, answering=True), progress=progress)
         if self.unlabelled is not None:
             pool = check_source(self.unlabelled, columns, labelled=False, progress=progress)
             texts = texts or pool

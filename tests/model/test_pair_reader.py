@@ -44,6 +44,7 @@ def test_features_are_those_of_two_texts(reader: PairReader, encoder: Path) -> N
         u_H, v_H = (slowly(text, encoder) for text in (pair.first, pair.second))
         wanted_F = np.concatenate([np.abs(u_H - v_H), u_H * v_H, u_H - v_H])
         np.testing.assert_allclose(found_F, wanted_F, atol=1e-5)
+        assert found_F @ reader.cosine_F == pytest.approx(u_H @ v_H, abs=1e-5)
     assert reader.features([]).shape == (0, reader.width)
 
 

@@ -120,8 +120,16 @@ def test_its_size_is_the_encoders(encoder: Path, settings: list[str], words: str
         decide_side(probe_of(encoder, "head.side=64"), locate(str(encoder)), "mean")
 
 
+def beside_cosine(apart_NF: np.ndarray) -> np.ndarray:
+    """Features of one deviation, and the cosine as another whose variance is that of a block."""
+    cosine_N1 = apart_NF[:, 32:64].sum(axis=1, keepdims=True)
+    cosine_N1 *= 32**0.5 / cosine_N1.std()
+    return np.concatenate([apart_NF / apart_NF.std(axis=0), cosine_N1], axis=1)
+
+
 def test_of_ratings_it_is_a_ridge(encoder: Path) -> None:
-    """Proven; and each row's answer without it is that of a fit on all others."""
+    """Proven; and each row's answer without it is that of a fit on all others, to which the cosine
+    of both texts is one more feature."""
     given, tokenizer = rows(60), TextTokenizer.of(encoder)
     reader = PairReader.of(locate(str(encoder)), partial(tokenizer.tokens, max_length=32))
     ratings_N = np.array([row["rating"] for row in given])
@@ -130,11 +138,24 @@ def test_of_ratings_it_is_a_ridge(encoder: Path) -> None:
     solver = SideSolver(plan, task, (pairs_of(given), ratings_N), seed=0, pairs=reader)
     assert solver.is_solved(solver.head.times(0.3, kept=0.7), 0.3).ok
     wanted_N1 = task.wanted(ratings_N)
-    theirs_N1 = RidgeProblem.of(reader.features(pairs_of(given)), wanted_N1).unseen_NK
-    np.testing.assert_allclose(solver.unseen(), theirs_N1, atol=1e-4)
+    theirs_NF = beside_cosine(reader.features(pairs_of(given)).astype(np.float64))
+    theirs = RidgeProblem.of(theirs_NF, wanted_N1, scaled=True)
+    np.testing.assert_allclose(solver.unseen(), theirs.unseen_NK, atol=1e-4)
     factor = weigh_side(task, np.zeros((60, 1), np.float32), solver.unseen(), ratings_N)
     assert factor.value > 0.5
     assert kept_beside(task, factor.value) == 1 - factor.value
+
+
+def test_of_classes_all_that_differs_counts_alike(encoder: Path) -> None:
+    """The cosine of both texts is one sum of features among others."""
+    given, tokenizer = rows(60), TextTokenizer.of(encoder)
+    reader = PairReader.of(locate(str(encoder)), partial(tokenizer.tokens, max_length=32))
+    targets_N = np.arange(60) % 2
+    task, plan = SingleLabel.from_names(["same", "other"]), SidePlan(WIDTH, 2, "pairs")
+    solver = SideSolver(plan, task, (pairs_of(given), targets_N), seed=0, pairs=reader)
+    apart_NF = reader.features(pairs_of(given)).astype(np.float64)
+    np.testing.assert_allclose(solver.features, apart_NF / apart_NF.std(axis=0))
+    assert solver.is_solved(solver.head, 1.0).ok
 
 
 @pytest.fixture(scope="module", params=["label", "rating"])

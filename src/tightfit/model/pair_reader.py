@@ -49,6 +49,11 @@ class PairReader:
         """Features of a pair, 3 H."""
         return FEATURES * self.encoder.encoder.hidden
 
+    @property
+    def cosine_F(self) -> NDArray[np.float64]:
+        """What features are multiplied by, so that their sum is the cosine of both texts."""
+        return np.repeat([0.0, 1.0, 0.0], self.encoder.encoder.hidden)
+
     def features(
         self, pairs: Sequence[str], progress: Progress | None = None
     ) -> NDArray[np.float32]:

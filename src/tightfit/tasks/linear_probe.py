@@ -6,7 +6,7 @@ Shapes: N rows, F width of the features, K labels, P labels that occur among the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -169,6 +169,8 @@ class RidgeProblem:
     alike_N: NDArray[np.int64] | None = None
     """The same number for rows that are left out together, such as those of a text; None is another
     for each."""
+    scaled: bool = False
+    """Whether features had been scaled already, and are only brought to mean 0."""
 
     @classmethod
     def of(
@@ -176,13 +178,17 @@ class RidgeProblem:
         features_NF: NDArray[Any],
         wanted_NK: NDArray[np.float64],
         alike_N: NDArray[np.int64] | None = None,
+        *,
+        scaled: bool = False,
     ) -> RidgeProblem:
         """The problem that rows set; its penalty is that with the least error of unseen rows."""
         standard = Standard.of(features_NF)
+        if scaled:
+            standard = replace(standard, scale_F=np.ones_like(standard.scale_F))
         x_NF = standard.applied(features_NF)
         weight_KF, unseen_NK, penalty = _ridge(x_NF, wanted_NK, _groups(alike_N))
         penalty /= len(x_NF)
-        return cls(x_NF, standard, wanted_NK, weight_KF, penalty, unseen_NK, alike_N)
+        return cls(x_NF, standard, wanted_NK, weight_KF, penalty, unseen_NK, alike_N, scaled)
 
     def solve(self) -> LinearMap:
         """The solution, as a map of the features as they were given."""
@@ -197,7 +203,8 @@ class RidgeProblem:
         for part in np.unique(parts_N):
             own_N = parts_N == part
             alike_N = None if self.alike_N is None else self.alike_N[~own_N]
-            found = RidgeProblem.of(self.x_NF[~own_N], self.wanted_NK[~own_N], alike_N).solve()
+            others = self.x_NF[~own_N], self.wanted_NK[~own_N], alike_N
+            found = RidgeProblem.of(*others, scaled=self.scaled).solve()
             found_NK[own_N] = self.x_NF[own_N] @ found.weight_KF.T + found.bias_K
         return found_NK
 

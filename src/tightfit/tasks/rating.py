@@ -196,11 +196,13 @@ class Rating(Task):
         features_NF: NDArray[Any],
         targets_N: NDArray[np.float64],
         alike_N: NDArray[np.int64] | None = None,
+        *,
+        scaled: bool = False,
     ) -> RidgeProblem:
         """A ridge, as of the probe."""
         from tightfit.tasks.linear_probe import RidgeProblem
 
-        return RidgeProblem.of(features_NF, self.wanted(targets_N), alike_N)
+        return RidgeProblem.of(features_NF, self.wanted(targets_N), alike_N, scaled=scaled)
 
     def row_scores(self, values_N1: Array, targets_N: Array) -> Array:
         """1 less the squared error in standard deviations: the mean is the R2 of these rows against

@@ -191,10 +191,12 @@ class Task(ABC):
         features_NF: NDArray[Any],
         targets: NDArray[Any],
         alike_N: NDArray[np.int64] | None = None,
+        *,
+        scaled: bool = False,
     ) -> RidgeProblem | None:
         """What a head of this kind minimises that is solved on these features of rows; None where
         it is the logistic regression of :mod:`tightfit.tasks.solved_head`, or nothing. Of
-        ``alike_N`` as for :meth:`fit_probe`."""
+        ``alike_N`` as for :meth:`fit_probe`; ``scaled`` are features whose scales count."""
         return None
 
     @abstractmethod

@@ -6,6 +6,7 @@ Shapes: N rows, F features, R directions of a sample, K labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +35,53 @@ STRENGTHS = (1.0, 10.0, 100.0, 1_000.0)
 
 ROUGH, FINE = 1e-4, 1e-6
 """Largest entry of the gradient in a cross-validation, and at the solution that is kept."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A change of features before a problem is solved: what is stretched, its penalty spares."""
+
+    scale_F: NDArray[np.float64]
+    """What each is multiplied by."""
+    along_F: NDArray[np.float64]
+    """A direction of length 1, of features that are scaled already; zeros for none."""
+    factor: float = 1.0
+    """What they are multiplied by along it."""
+
+    @classmethod
+    def to_one_deviation(cls, given_NF: NDArray[np.float64]) -> Stretch:
+        """Scales that bring all of them to a deviation of 1, but for those that hardly vary."""
+        deviation_F = given_NF.std(axis=0)
+        varies_F = deviation_F > STILL * np.median(deviation_F)
+        scale_F = 1 / np.where(varies_F, deviation_F, 1.0)
+        return cls(scale_F, np.zeros_like(scale_F))
+
+    def along(self, sum_F: NDArray[np.float64], given_NF: NDArray[np.float64]) -> Stretch:
+        """The same, and a sum of features counts as much as its parts do together.
+
+        As one more feature of that deviation would, whose weight is shared out to them.
+        """
+        scaled_F, deviation = sum_F / self.scale_F, float((given_NF @ sum_F).std())
+        length = float(np.linalg.norm(scaled_F))
+        if deviation <= STILL * length:
+            return self
+        factor = np.hypot(1.0, length * float(np.linalg.norm(sum_F)) / deviation)
+        return Stretch(self.scale_F, scaled_F / length, float(factor))
+
+    def features(self, given_NF: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Those that the problem has."""
+        return self._along(given_NF * self.scale_F, self.factor)
+
+    def as_given(self, weight_KF: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weights of the features as given, from those of the problem's."""
+        return self._along(weight_KF, self.factor) * self.scale_F
+
+    def as_solved(self, weight_KF: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The other way round."""
+        return self._along(weight_KF / self.scale_F, 1 / self.factor)
+
+    def _along(self, rows_NF: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+        return rows_NF + (factor - 1) * np.outer(rows_NF @ self.along_F, self.along_F)
 
 
 class SideSolver:
@@ -97,22 +145,30 @@ class SideSolver:
         )
 
     @cached_property
-    def features(self) -> tuple[csr_array | NDArray[np.float64], NDArray[np.float64]]:
-        """``features_NF``, each multiplied by its scale; and the scales.
-
-        Those of pairs bring them to one deviation; those of n-grams are 1.
-        """
-        if self._pairs is not None:
-            pairs_NF = self._pairs.features(self._texts, self._progress).astype(np.float64)
-            deviation_F = pairs_NF.std(axis=0)
-            scale_F = 1 / np.where(deviation_F > STILL * np.median(deviation_F), deviation_F, 1.0)
-            return pairs_NF * scale_F, scale_F
+    def features(self) -> csr_array | NDArray[np.float64]:
+        """``features_NF``, as the problem has them."""
+        if self._stretch is not None:
+            return self._stretch.features(self._apart_NF)
         ngrams, counted_N = self._ngrams
         found = [ngrams.features(each) for each in counted_N]
         ends = np.cumsum([0, *(len(places_T) for places_T, _ in found)])
         places, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        features_NF = csr_array((values, places, ends), shape=(len(found), ngrams.width))
-        return features_NF, np.ones(ngrams.width)
+        return csr_array((values, places, ends), shape=(len(found), ngrams.width))
+
+    @cached_property
+    def _apart_NF(self) -> NDArray[np.float64]:
+        """Of pairs, the features as they are read."""
+        assert self._pairs is not None
+        return self._pairs.features(self._texts, self._progress).astype(np.float64)
+
+    @cached_property
+    def _stretch(self) -> Stretch | None:
+        """Of pairs. How alike both texts are is a sum over as many features as a state has numbers:
+        a few ratings do not find it among them, though it tells most. Of classes they need not."""
+        if self._pairs is None:
+            return None
+        found = Stretch.to_one_deviation(self._apart_NF)
+        return found if self._task.one_class else found.along(self._pairs.cosine_F, self._apart_NF)
 
     @cached_property
     def _ngrams(self) -> tuple[Ngrams, list[Counted]]:
@@ -124,7 +180,7 @@ class SideSolver:
     def _strength(self) -> float:
         few_N = np.random.default_rng(self._seed).permutation(len(self._texts))[:SAMPLE_ROWS]
         return choose_strength(
-            _directions(self.features[0][few_N]),
+            _directions(self.features[few_N]),
             self._targets_N[few_N],
             self.plan.labels,
             self._seed,
@@ -137,23 +193,25 @@ class SideSolver:
     @cached_property
     def _ridge(self) -> RidgeProblem | None:
         """Of ratings."""
-        return self._task.head_problem(self.features[0], self._targets_N, self._alike_N)
+        rows = self.features, self._targets_N, self._alike_N
+        return self._task.head_problem(*rows, scaled=self._stretch is not None)
 
     @cached_property
     def _problem(self) -> HeadProblem:
-        rows = self.features[0], self._targets_N
+        rows = self.features, self._targets_N
         return HeadProblem.of(*rows, self.plan.labels, self._strength, weights_N=self._weights_N)
 
     @cached_property
     def head(self) -> SideHead:
         """The solution."""
         found = self._problem.solve(FINE) if self._ridge is None else self._ridge.solve()
-        weight_FK = (found.weight_KF * self.features[1]).T.astype(np.float32)
+        weight_KF = self._stretch.as_given(found.weight_KF) if self._stretch else found.weight_KF
+        weight_FK = weight_KF.T.astype(np.float32)
         return SideHead(weight_FK, found.bias_K.astype(np.float32), self._pairs or self._ngrams[0])
 
     def unseen(self) -> NDArray[np.float64]:
         """``logits_NK`` of the rows, each by a solution without it and the others of its part."""
-        features_NF = self.features[0]
+        features_NF = self.features
         if self._ridge is not None:
             return self._ridge.unseen(self._parts_N)
         few = features_NF.shape[0] <= SAMPLE_ROWS
@@ -178,9 +236,10 @@ class SideSolver:
         weight_FK, bias_K = (
             each.astype(np.float64) / factor for each in (kept.weight_FK, kept.bias_K)
         )
+        weight_KF = self._stretch.as_solved(weight_FK.T) if self._stretch else weight_FK.T
         return solved(
             self._ridge or self._problem,
-            LinearMap(weight_FK.T / self.features[1], bias_K),
+            LinearMap(weight_KF, bias_K),
             layer="side head",
             next_step="report it, or set head.side=off",
             factor=factor,

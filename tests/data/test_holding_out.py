@@ -132,8 +132,9 @@ def test_a_cross_validation_says_what_it_tore_apart() -> None:
     config, table = load_config("tight", []), Table(TEXTS, list(LABELS), source="rows")
     found = read_dataset(config, table, None, None)
     assert found.folds is not None
-    assert found.facts["split"]["near_copies"] == {"found": 10, "held": 10, "trained": 30}
-    assert any("10 of 10 validation rows looked at" in said for said in found.facts["warnings"])
+    assert found.facts.split is not None
+    assert found.facts.split.near_copies == NearCopies(10, 10, 30)
+    assert any("10 of 10 validation rows looked at" in said for said in found.facts.warnings)
 
 
 @pytest.mark.parametrize(

@@ -330,7 +330,9 @@ def test_going_on_keeps_encoder_and_prefix(
     more, before = tightfit.Run.load(out), made.decisions.encoder
     assert before is not None
     assert made.base.name == more.base.name == before.value
-    assert more.decisions.encoder == replace(before, reason="as in the run that it goes on from")
+    same = "as in the run that it goes on from"
+    assert more.decisions.encoder == replace(before, reason=same)
+    assert more.decisions.long_text == replace(made.decisions.long_text, reason=same)
     ids = made.model.tokens(["goal"], 16).ids.tolist()
     assert more.model.tokens(["goal"], 16).ids.tolist() == ids
 

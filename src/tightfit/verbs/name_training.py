@@ -18,6 +18,7 @@ from tightfit.training.encoder_choice import choose_encoder
 from tightfit.training.frozen_probe import LEAST_ROWS
 from tightfit.training.importance import HEAD_ALONE
 from tightfit.training.label_names import name_texts
+from tightfit.training.long_text_choice import decide_long_text
 from tightfit.training.objective import why_unsolved
 from tightfit.training.pooling_choice import decide_pooling
 from tightfit.training.prepare import plan_for, prepare
@@ -106,5 +107,6 @@ def _setup(read: ReadRequest, progress: Progress) -> Setup:
     plan = replace(plan, why="no adapters: there are no rows to learn from")
     progress.say(f"{plan.total:,} parameters in {source.name} are solved: {plan.why}")
     set_seed(config.seed)
-    chosen = {**encoder.decisions, "pooling": pooling}
+    long_text = decide_long_text(encoder.probe, source)
+    chosen = {**encoder.decisions, "pooling": pooling, "long_text": long_text}
     return prepare(config, dataset, source, plan, chosen=chosen, progress=progress)

@@ -332,7 +332,7 @@ def _proof_line(name: str, proof: Mapping[str, bool], console: Console, *, gone_
     if not proof["ok"]:
         meaning = "does not hold: the recipe declares that these adapters stay dead"
         if proof.get("kept_start"):
-            meaning = "no adapter changes its layer: the start was kept, since no step did better"
+            meaning = "no trained part moved: the start was kept, since no step did better"
     return f"{tick(proof['ok'], console)} {name.replace('_', ' ')}: {meaning}"
 
 

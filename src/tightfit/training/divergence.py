@@ -92,8 +92,7 @@ def _tell_of_start(setup: Setup, score: str, progress: Progress) -> None:
         return
     progress.warn(
         f"no step did better than the start, a linear probe with {score} on the validation "
-        "rows; the start is kept, and the adapters change nothing: lower optim.lr, or give more "
-        "rows"
+        "rows; the start is kept as it was: lower optim.lr, or give more rows"
     )
 
 

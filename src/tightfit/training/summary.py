@@ -146,7 +146,7 @@ class TrainSummary:
 
     @property
     def kept_start(self) -> bool:
-        """Whether no step did better than the start, so that the adapters change nothing."""
+        """Whether no step did better than the start, so that nothing is changed."""
         return self.proofs.get("no_regression", {}).get("kept_start", False)
 
     @property

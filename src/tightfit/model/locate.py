@@ -187,15 +187,18 @@ def find_recorded(recorded: Mapping[str, str]) -> Source:
 def check_model(name: str) -> None:
     """Refuse a model that cannot be found; of one on the Hub only the settings are fetched.
 
+    Of a folder the headers of the weights and the family are looked at, as a training does later.
+
     Raises:
-        ModelError: there is no such folder, it holds no model, or the Hub cannot be reached.
+        ModelError: there is no such folder, it holds no model that can be trained, or the Hub
+            cannot be reached.
         MissingExtraError: the embedded model's package is not installed.
     """
     embedded = find_embedded(name)
     if embedded is not None:
         embedded.check()
     elif _is_path(name) or Path(name).exists():
-        locate(name).check_tokenizer()
+        locate(name).shapes(2)
     else:
         _hub_config(name)
 

@@ -99,10 +99,16 @@ def test_one_prediction_for_all_has_no_correlation() -> None:
     assert found.r2.value == 0
 
 
-def test_one_row_is_scored() -> None:
-    """One row is scored."""
-    found = score_ratings([3.0], [2.5])
-    assert found.mae.value == found.mae.low == found.mae.high == 0.5
+@pytest.mark.parametrize("rows", [1, 3])
+def test_errors_of_one_size_have_an_interval(rows: int) -> None:
+    """As wide as chance makes the scale of normal errors; a single row says next to nothing."""
+    found = score_ratings([3.0] * rows, [2.5] * rows)
+    random = np.random.default_rng(0)
+    drawn_R = np.sqrt((random.normal(0, 1, (100_000, rows)) ** 2).mean(axis=1))
+    low, high = 0.5 / np.quantile(drawn_R, [0.975, 0.025])
+    assert (found.rmse.value, found.mae.value) == (0.5, 0.5)
+    assert (found.rmse.low, found.rmse.high) == pytest.approx((low, high), rel=0.05)
+    assert found.mae.high == pytest.approx(high * (2 / np.pi) ** 0.5, rel=0.05)
 
 
 def test_a_comparison_is_a_paired_t_test() -> None:

@@ -102,14 +102,17 @@ def score_ratings(targets_N: ArrayLike, predictions_N: ArrayLike) -> RatingScore
     def interval(statistic: Callable[[NDArray[np.intp]], Statistic]) -> Interval:
         return _interval(statistic, len(true_N))
 
+    def error(statistic: Callable[[NDArray[np.intp]], Statistic], share: float) -> Interval:
+        return _with_width(interval(statistic), len(true_N), share)
+
     alike = np.ptp(true_N) == 0
     correlation = interval(lambda rows: _spearman(true_N[rows], said_N[rows]))
     if np.ptp(said_N) == 0:
         correlation = Interval(0.0, -1.0, 1.0)
     return RatingScores(
         n=len(true_N),
-        mae=interval(lambda rows: _mean(abs(errors_N[rows]))),
-        rmse=interval(lambda rows: _root_mean(errors_N[rows] ** 2)),
+        mae=error(lambda rows: _mean(abs(errors_N[rows])), (2 / np.pi) ** 0.5),
+        rmse=error(lambda rows: _root_mean(errors_N[rows] ** 2), 1.0),
         r2=None if alike else interval(lambda rows: _explained(true_N[rows], errors_N[rows])),
         spearman=None if alike else correlation,
     )
@@ -172,6 +175,23 @@ def _interval(statistic: Callable[[NDArray[np.intp]], Statistic], count: int) ->
     narrower = (MOST_ROWS / count) ** 0.5
     low, high = ((end - found.value) * narrower for end in (found.low, found.high))
     return Interval(value, value + low, value + high)
+
+
+def _with_width(found: Interval, count: int, share: float) -> Interval:
+    """The same interval; of a single row, or errors of one size, that of normal ones around 0.
+
+    Resampling them shows no variation, and would claim to be certain.
+
+    Args:
+        found: of a mean of errors of so many rows.
+        count: rows.
+        share: of the standard deviation of normal errors that this mean is.
+    """
+    if found.low < found.high:
+        return found
+    low, high = np.sqrt(count / np.array(stats.chi2.interval(CONFIDENCE, count)[::-1])).tolist()
+    ends = (found.value * share * low, found.value * share * high)
+    return Interval(found.value, min(found.value, ends[0]), max(found.value, ends[1]))
 
 
 def _mean(values_C: NDArray[np.float64]) -> Statistic:

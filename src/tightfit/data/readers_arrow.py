@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -93,13 +94,22 @@ def open_arrow(table: pa.Table, source: str) -> Rows:
 
 
 def open_dataset(dataset: datasets.Dataset, source: str) -> Rows:
-    """One split of a data set, in the order that it has been shuffled or selected to."""
+    """One split of a data set, in the order that it has been shuffled or selected to.
+
+    A transform is not applied: one that tokenises would leave no text to read.
+    """
 
     def batches(columns: list[str], chunk_rows: int) -> Iterator[pa.Table]:
         yield from dataset.select_columns(columns).with_format("arrow").iter(chunk_rows)
 
-    origin = Origin(source, "row")
-    return _open(dataset.features.arrow_schema, batches, origin, len(dataset))
+    rows = _open(dataset.features.arrow_schema, batches, Origin(source, "row"), len(dataset))
+    if dataset.format["type"] != "custom":
+        return rows
+    untransformed = (
+        f"{source}: cells are read as they are stored, without its transform (set_transform); "
+        "give what map() makes of it if the transform is to count"
+    )
+    return replace(rows, told=(untransformed,))
 
 
 def open_frame(frame: pd.DataFrame, source: str) -> Rows:

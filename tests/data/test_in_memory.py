@@ -10,7 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 
+from tests.toy_setups import Notes
+from tightfit.data.sklearn_label_sets import dense
+from tightfit.data.sklearn_rows import labelled_rows, rated_rows
 from tightfit.data.sources import Columns, check_source, read_table
 from tightfit.errors import DataError
 
@@ -88,6 +92,26 @@ def test_other_objects_are_refused(data: Any, words: str) -> None:
     """With what would be taken."""
     with pytest.raises(DataError, match=words):
         read_table(data, Columns(), labelled=True)
+
+
+def test_labels_in_tensors_are_their_numbers() -> None:
+    """As a column of its own, as one number a row, and where a gradient is wanted."""
+    tensor = torch.tensor([1, 0, 1])
+    records = [{"text": t, "label": x} for t, x in zip(TEXTS, tensor, strict=True)]
+    for data in ((TEXTS, tensor), {"text": TEXTS, "label": tensor}, (TEXTS, [*tensor]), records):
+        assert read_table(data, Columns(), labelled=True).labels == [1, 0, 1]
+    wanted = torch.tensor([1.0, 0, 1], dtype=torch.bfloat16, requires_grad=True)
+    assert labelled_rows(TEXTS, dense(wanted), text_column=None)[0].labels == [1, 0, 1]
+    assert rated_rows(TEXTS, wanted, text_column=None).labels == [1.0, 0.0, 1.0]
+
+
+def test_a_transform_of_a_data_set_is_told_to_be_left_out() -> None:
+    """It may tokenise, and is no part of what is stored; a format is none."""
+    data, notes = datasets.Dataset.from_list(RECORDS), Notes()
+    for other in (data, data.with_format("numpy"), data.with_transform(lambda rows: {"ids": [0]})):
+        assert check_source(other, Columns(), progress=notes) == TEXTS
+    (told,) = notes.said
+    assert "without its transform (set_transform)" in told
 
 
 def test_series_whose_index_is_in_another_order_are_refused() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tightfit.arrow import pa
 from tightfit.data.given_pairs import is_pair, pair_columns
 from tightfit.data.json_documents import columns_rows, records_rows
+from tightfit.data.nested import numbers_of
 from tightfit.data.readers_arrow import frame_cells, open_arrow, open_dataset, open_frame
 from tightfit.data.rows import Rows
 from tightfit.errors import DataError
@@ -63,7 +64,7 @@ def open_memory(data: Any) -> Rows:
             raise _unknown("a tuple that is not (texts, labels)")
         return _by_name(dict(zip((TEXT, LABEL), data, strict=True)), source)
     if isinstance(data, list):
-        return records_rows(data, source) if _are_mappings(data) else _texts(data, source)
+        return _records(data, source) if _are_mappings(data) else _texts(data, source)
     if _is_column(data):
         return _texts(_cells(data), source)
     if hasattr(data, "__arrow_c_stream__") and not hasattr(data, "iloc"):
@@ -115,6 +116,12 @@ def _by_name(data: Mapping[Any, Any], source: str) -> Rows:
     return columns_rows({str(name): _cells(value) for name, value in data.items()}, source)
 
 
+def _records(data: Sequence[Mapping[str, Any]], source: str) -> Rows:
+    if any(hasattr(cell, "detach") for cell in data[0].values()):
+        data = [{name: numbers_of(cell) for name, cell in row.items()} for row in data]
+    return records_rows(data, source)
+
+
 def _texts(data: Sequence[Any], source: str) -> Rows:
     pairs = [row for row in data if isinstance(row, tuple)]
     if pairs:
@@ -124,9 +131,10 @@ def _texts(data: Sequence[Any], source: str) -> Rows:
 
 def _cells(values: Iterable[Any]) -> Sequence[Any]:
     """A sequence of Python values; None is a missing one."""
+    values = numbers_of(values)
     if hasattr(values, "to_pylist"):
         return list(values.to_pylist())
-    return frame_cells(values) if hasattr(values, "iloc") else list(values)
+    return frame_cells(values) if hasattr(values, "iloc") else list(map(numbers_of, values))
 
 
 def _are_mappings(data: Sequence[Any]) -> bool:

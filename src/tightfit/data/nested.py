@@ -34,6 +34,14 @@ def is_list(cell: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(cell, list | tuple) or getattr(cell, "ndim", 0) == 1
 
 
+def numbers_of(given: Any) -> Any:
+    """What a tensor of torch holds, as Python has it, on whatever device; all else as it is.
+
+    Recognised without importing torch.
+    """
+    return given.tolist() if hasattr(given, "detach") else given
+
+
 def paths(cells: Iterable[object]) -> tuple[str, ...]:
     """The paths to all single values in these cells, as they come; the first ones of many."""
     cells = list(cells)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.data.cell_labels import is_blank
+from tightfit.data.nested import numbers_of
 from tightfit.data.rows import say_places
 
 
@@ -26,13 +27,16 @@ class LabelSets:
 
 
 def dense(y: Any) -> Any:
-    """An indicator matrix, (N, K), where ``y`` is a sparse one or its rows; all else as it is.
+    """An indicator matrix, (N, K), where ``y`` is a sparse one or its rows; of a tensor the array;
+    all else as it is.
 
     Rows of 0 and 1 are such a matrix to scikit-learn, too. Nothing else is meant: as lists of the
     labels 0 and 1 they would all hold both.
     """
     if hasattr(y, "toarray"):
         return y.toarray()
+    if hasattr(y, "detach"):
+        return np.array(numbers_of(y))
     if not isinstance(y, list | tuple) or not y or not all(map(is_list, y)):
         return y
     marks = all(isinstance(x, Number | np.bool_) and x in (0, 1) for row in y for x in row)

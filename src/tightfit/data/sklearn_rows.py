@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_consistent_length
 from tightfit.data.cell_labels import is_blank
 from tightfit.data.cell_text import is_missing
 from tightfit.data.given_pairs import is_pair, pair_columns
+from tightfit.data.nested import numbers_of
 from tightfit.data.rows import say_places
 from tightfit.data.sklearn_label_sets import LabelSets, label_sets
 from tightfit.data.table import Table
@@ -200,14 +201,14 @@ def _classes(y: Any) -> NDArray[Any]:
 
 
 def _given(y: Any) -> Any:
-    """The targets themselves.
+    """The targets themselves, without a tensor around them.
 
     Raises:
         ValueError: there are none.
     """
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    return y
+    return numbers_of(y)
 
 
 def _weights(sample_weight: Any) -> NDArray[np.float64]:

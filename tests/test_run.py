@@ -125,7 +125,7 @@ def test_parts_are_typed_as_their_files_say(finished: TrainResult, rows_file: Pa
     tokens, split = data.pop("tokens"), data.pop("split")
     assert run.data.split is not None
     assert asdict(run.data.split).items() >= split.items()
-    lists = {name: list(getattr(run.data, name)) for name in ("warnings", "sources")}
+    lists = {name: list(getattr(run.data, name)) for name in ("warnings", "sources", "sentences")}
     assert {**vars(run.data), **lists}.items() >= data.items()
     assert run.data.tokens is not None
     assert run.data.tokens.max_length == tokens["max_length"]

@@ -214,5 +214,5 @@ def test_plain_peft_loads_it(run: Path) -> None:
         model = PeftModel.from_pretrained(base, str(folder)).eval()
     tokens = AutoTokenizer.from_pretrained(folder)(texts, return_tensors="pt", padding=True)
     with torch.inference_mode():
-        theirs_NK = model(**tokens).logits.softmax(1).numpy()
+        theirs_NK = (model(**tokens).logits / loaded.predictor.temperature).softmax(1).numpy()
     np.testing.assert_allclose(loaded.predict(texts).probabilities, theirs_NK, atol=5e-5)

@@ -156,7 +156,8 @@ def export(
     words = caveats(run, form, without_side, vocabulary, where=rows.name)
     exported = Exported(parity, comparison.speed, int8, without_side, vocabulary, words)
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
-    storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported))
+    example = {"example": _example(run, engine)} if form == "peft" else {}
+    storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported) | example)
     if portable:
         write_example(run, form, folder)
         write_card(run, form, folder, parity, caveats=words)
@@ -365,12 +366,11 @@ def _answering(run: Run, exported: Exported) -> dict[str, Any]:
     return found
 
 
-def _example(run: Run) -> dict[str, Any]:
-    """What the classifier alone says of a text: an adapter on another base says something else."""
-    pair = run.config.data.pair
-    asked = TextPair(*EXAMPLE_TEXTS) if pair else EXAMPLE_TEXTS[0]
-    logits_K = logits_of(run.classifier, [asked], run.predictor.max_length)[0]
-    return {"text": EXAMPLE_TEXTS if pair else asked, "logits": logits_K.tolist()}
+def _example(run: Run, engine: Engine) -> dict[str, Any]:
+    """What the folder says of a text: with another base model it says something else."""
+    text = TextPair(*EXAMPLE_TEXTS) if run.config.data.pair else EXAMPLE_TEXTS[0]
+    tokens = tokenise(run.classifier.tokenizer, [text], run.predictor.max_length)
+    return {"text": text, "logits": all_logits(engine, tokens)[0].tolist()}
 
 
 def _facts(run: Run, form: Format, rows: ComparedRows, exported: Exported) -> dict[str, Any]:
@@ -383,7 +383,6 @@ def _facts(run: Run, form: Format, rows: ComparedRows, exported: Exported) -> di
         "pad_id": int(run.classifier.tokenizer.pad_token_id),
         "pair": run.config.data.pair,
         **_answering(run, exported),
-        **({"example": _example(run)} if form == "peft" else {}),
         "compared_on": rows.name,
         **exported.to_json(),
     }

@@ -35,6 +35,18 @@ def test_what_was_reached(finished: TrainResult, monkeypatch: pytest.MonkeyPatch
     assert "KiB on disk; the report is " + str(finished.run / "report.html") in page
 
 
+def test_few_held_out_rows_are_said_to_tell_little(
+    bert: Path, tmp_path: Path, finished: TrainResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the line that scores all rows, unless holding out was somebody's choice."""
+    options: dict[str, Any] = {"model": str(bert), "out": tmp_path / "run", "progress": Notes()}
+    settings = [*SHORT, "train.folds=auto"]
+    result = tightfit.train(toy_rows(200), settings=settings, max_steps=3, **options)
+    told = "20 rows tell little: --set train.folds=4 trains on all 200 and scores them, in about"
+    assert told in page_of(result, monkeypatch)
+    assert "tell little" not in page_of(finished, monkeypatch)  # train.folds=0 is in its settings
+
+
 def test_what_was_proven(finished: TrainResult, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line a proof, with its meaning; one that the recipe gave up says so."""
     assert "✓ movement: every adapter changed its layer\n" in page_of(finished, monkeypatch)

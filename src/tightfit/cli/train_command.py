@@ -41,6 +41,9 @@ MEANING = {
 STARTS = {"random": "before the first step", "probe": "head alone", "run": "the run before"}
 """What a training starts from."""
 
+FEW_SCORED = 60
+"""Fewer held-out rows leave an interval of some 20 points and more."""
+
 NEW_LABELS = 5
 """Told one by one, where a training goes on from a run."""
 
@@ -278,8 +281,22 @@ def _outcome(run: Run) -> Iterator[str]:
     told = ((score_name(name), score_value(name, each and each.value)) for name, each in others)
     more = "".join(f", {name} {value}" for name, value in told)
     yield f"{score_name(first)} {score_words(first, score)}{more} on {rows}"
+    yield from _few_scored(run, scores.n)
     yield from _new_labels(run.metrics.train.continued, scores)
     yield from remarks(scores)
+
+
+def _few_scored(run: Run, validation_rows: int) -> Iterator[str]:
+    """How to have all rows scored, where a default held out so few that they tell little."""
+    config = run.config
+    chosen = config.train.folds is not None or config.data.split == "last"
+    if chosen or not run.data.held_out or run.metrics.train.continued is not None:
+        return
+    if validation_rows < FEW_SCORED:
+        yield (
+            f"{validation_rows} rows tell little: --set train.folds=4 trains on all "
+            f"{run.data.rows:,} and scores them, in about four times the time"
+        )
 
 
 def _gone_on(continued: Continued | None) -> str:

@@ -22,7 +22,7 @@ from tightfit.metrics.calibration import likely_temperature
 from tightfit.metrics.thresholds import Precision, Recall
 from tightfit.tasks import MultiLabel, read_task
 from tightfit.tasks.calibrate import calibrate, calibration_of
-from tightfit.tasks.label_probe import fit_label_probe
+from tightfit.tasks.label_probe import ROUGH, LabelProblem
 from tightfit.tasks.label_set_thresholds import (
     EXPECTED,
     MOST,
@@ -135,18 +135,23 @@ def test_row_scores_are_quadratic() -> None:
     np.testing.assert_allclose(found_N, of_torch_N.numpy())
 
 
-def test_the_probe_is_one_regression_a_label() -> None:
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_probe_is_one_regression_a_label(balanced: bool) -> None:
     """scikit-learn's at the strength that was chosen; a label that no row has gets no weights."""
     chance = np.random.default_rng(0)
     features_NF = chance.normal(0, 3, (300, 5)).astype(np.float32)
     targets_NK = (features_NF[:, :3] + chance.normal(0, 2, (300, 3)) > 1).astype(np.int8)
     targets_NK[:, 2] = 0
-    found = fit_label_probe(features_NF, targets_NK)
-    x_NF = StandardScaler().fit_transform(features_NF)
-    plain = [LogisticRegression(C=c).fit(x_NF, targets_NK[:, 0]) for c in (0.003, 0.01, 0.03, 0.1)]
+    problem = LabelProblem.of(features_NF, targets_NK, balanced=balanced)
+    found, rough = problem.solve(), problem.solve(ROUGH)
+    weights, x_NF = "balanced" if balanced else None, StandardScaler().fit_transform(features_NF)
+    plain = LogisticRegression(
+        C=problem.strength, class_weight=weights, solver="newton-cholesky", tol=1e-7
+    )
+    due_N = plain.fit(x_NF, targets_NK[:, 0]).decision_function(x_NF)
     ours_N = features_NF @ found.weight_KF[0] + found.bias_K[0]
-    apart = [np.abs(ours_N - each.decision_function(x_NF)).max() for each in plain]
-    assert min(apart) < 1e-2
+    np.testing.assert_allclose(ours_N, due_N, atol=1e-4)
+    assert problem.residual(found) < 1e-7 < problem.residual(rough) < 1e-3
     assert not found.weight_KF[2].any()
     assert found.bias_K[2] < -5
 

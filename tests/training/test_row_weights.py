@@ -13,6 +13,7 @@ import torch
 from tests.toy_setups import FEW, TASK, toy_job, toy_loop, toy_settings, toy_table
 from tightfit.data.table import Table
 from tightfit.errors import DataError
+from tightfit.model.adapters import output_layer
 from tightfit.tasks.dataset import read_dataset
 from tightfit.training.blend import smallest_as_good
 from tightfit.training.frozen_probe import gain_and_error
@@ -21,6 +22,7 @@ from tightfit.training.loop import Loop, weighted_mean
 from tightfit.training.probe import frozen_features
 from tightfit.training.setup import Answers, Setup
 from tightfit.training.side_choice import weigh_side
+from tightfit.training.solve import solve_head
 
 STEP = [
     *("optim.clip=0", "train.group_by_length=false", "optim.warmup_steps=0", "optim.epochs=1"),
@@ -66,6 +68,21 @@ def test_the_gradient_is_that_of_repeated_rows(kind: str, bert: Path, tmp_path: 
             torch.testing.assert_close(found[other][name], due, rtol=1e-4, atol=1e-6)
     name = "classifier.weight"
     assert not torch.allclose(found["plain"][name], found["repeated"][name], rtol=1e-2, atol=1e-6)
+
+
+def test_a_solved_head_balances_classes(bert: Path) -> None:
+    """By weights of rows, which go with those that rows have of their own."""
+    found = {}
+    for kind in ("balanced", "none"):
+        setup = toy_job(bert, *FEW, "optim.objective=contrastive", f"optim.class_weights={kind}")
+        few = np.flatnonzero(setup.train.targets == 0)[:2]
+        rows = setup.train.select([*few, *np.flatnonzero(setup.train.targets == 1)[:6]])
+        own_N = np.array([1.0, 2, 1, 1, 1, 1, 1, 1])
+        by_hand_N = own_N * np.where(rows.targets == 0, 9 / (2 * 3), 9 / (2 * 6))
+        rows = replace(rows, weights_N=own_N if kind == "balanced" else by_hand_N)
+        solve_head(replace(setup, train=rows), frozen=False)
+        found[kind] = output_layer(setup.classifier.module, setup.classifier.plan).weight.detach()
+    torch.testing.assert_close(found["balanced"], found["none"])
 
 
 def test_a_table_hands_its_weights_on(bert: Path) -> None:

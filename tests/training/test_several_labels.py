@@ -77,6 +77,22 @@ def test_it_learns_and_tells_its_own_scores(result: TrainResult) -> None:
         _ = result.accuracy
 
 
+def test_few_rows_that_training_made_worse_keep_their_start(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A regression a label on the frozen encoder, solved and proven."""
+    monkeypatch.setattr("tightfit.training.setup.Setup.as_good_as_start", False)
+    own = ["train.folds=2", "head.kind=linear", "head.start=probe", "data.label_separator=;"]
+    result = train(bert, rows_of(24), tmp_path / "run", settings=[*SHORT, *own])
+    run = Run(result.run)
+    assert run.decisions.kept is not None
+    assert run.decisions.kept.value == "start"
+    assert not run.plan.adapters
+    solved = run.proofs["head_solved"]
+    assert solved["ok"]
+    assert solved["largest_gradient"] < solved["tolerance"]
+
+
 def test_the_run_has_thresholds_with_reasons(result: TrainResult) -> None:
     """And is read back with all its parts."""
     run = Run.open(result.run)

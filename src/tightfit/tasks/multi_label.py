@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.label_scores import LabelSetScores
     from tightfit.metrics.paired import Paired
+    from tightfit.tasks.label_probe import LabelProblem
     from tightfit.tasks.linear_probe import LinearMap
 
 NONE = "(none)"
@@ -181,9 +182,23 @@ class MultiLabel(Task):
         alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """A logistic regression for each label."""
-        from tightfit.tasks.label_probe import fit_label_probe
+        from tightfit.tasks.label_probe import ROUGH
 
-        return fit_label_probe(features_NF, targets_NK, balanced=balanced, alike_N=alike_N)
+        problem = self.head_problem(features_NF, targets_NK, alike_N, balanced=balanced)
+        return problem.solve(ROUGH)
+
+    def head_problem(
+        self,
+        features_NF: NDArray[Any],
+        targets_NK: NDArray[np.int8],
+        alike_N: NDArray[np.int64] | None = None,
+        *,
+        balanced: bool = False,
+    ) -> LabelProblem:
+        """Logistic regressions, as of the probe."""
+        from tightfit.tasks.label_probe import LabelProblem
+
+        return LabelProblem.of(features_NF, targets_NK, balanced=balanced, alike_N=alike_N)
 
     def row_scores(self, logits_NK: Array, targets_NK: Array) -> Array:
         """The quadratic score of each row (Brier 1950): 1 less the mean squared distance of its

@@ -51,7 +51,6 @@ class Rating(Task):
     problem_type: ClassVar = "regression"
     metric: ClassVar = "r2"
     limits: ClassVar = "Every text gets a rating, whether there is anything in it to rate or not."
-    solvable: ClassVar = True
     calibrates: ClassVar = False
 
     @classmethod
@@ -197,12 +196,12 @@ class Rating(Task):
         targets_N: NDArray[np.float64],
         alike_N: NDArray[np.int64] | None = None,
         *,
-        scaled: bool = False,
+        balanced: bool = False,
     ) -> RidgeProblem:
-        """A ridge, as of the probe."""
+        """A ridge, as of the probe; ratings have no classes to balance."""
         from tightfit.tasks.linear_probe import RidgeProblem
 
-        return RidgeProblem.of(features_NF, self.wanted(targets_N), alike_N, scaled=scaled)
+        return RidgeProblem.of(features_NF, self.wanted(targets_N), alike_N)
 
     def row_scores(self, values_N1: Array, targets_N: Array) -> Array:
         """1 less the squared error in standard deviations: the mean is the R2 of these rows against

@@ -42,7 +42,6 @@ class SingleLabel(Task):
     problem_type: ClassVar = "single_label_classification"
     metric: ClassVar = "accuracy"
     one_class: ClassVar = True
-    solvable: ClassVar = True
     limits: ClassVar = "Every text gets one of these labels, whether any fits or not."
 
     @classmethod

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tightfit.metrics.calibration import Scale, Temperature
     from tightfit.metrics.interval import Compared, TaskScores
-    from tightfit.tasks.linear_probe import LinearMap, RidgeProblem
+    from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
 
@@ -52,8 +52,6 @@ class Task(ABC):
     cascades, levels of error and explanations rest on that."""
     limits: ClassVar[str]
     """What a model card says that an answer does not tell."""
-    solvable: ClassVar[bool] = False
-    """Whether a head can be solved, without steps: see :meth:`head_problem`."""
     calibrates: ClassVar[bool] = True
     """Whether answers have probabilities, which a temperature can mend."""
 
@@ -192,11 +190,11 @@ class Task(ABC):
         targets: NDArray[Any],
         alike_N: NDArray[np.int64] | None = None,
         *,
-        scaled: bool = False,
-    ) -> RidgeProblem | None:
+        balanced: bool = False,
+    ) -> SolvedProblem | None:
         """What a head of this kind minimises that is solved on these features of rows; None where
-        it is the logistic regression of :mod:`tightfit.tasks.solved_head`, or nothing. Of
-        ``alike_N`` as for :meth:`fit_probe`; ``scaled`` are features whose scales count."""
+        it is the logistic regression of :mod:`tightfit.tasks.solved_head`. ``balanced`` and
+        ``alike_N`` are as for :meth:`fit_probe`."""
         return None
 
     @abstractmethod

@@ -23,7 +23,7 @@ from tightfit.training.importance import decide_plan, head_alone
 from tightfit.training.loop import Loop
 from tightfit.training.objective import decide_objective
 from tightfit.training.prepare import prepare
-from tightfit.training.setup import SIGNIFICANT, Answers, Setup
+from tightfit.training.setup import Answers, Setup
 
 STEP = 4
 """How many times fewer parameters a rung has than the one above."""
@@ -44,7 +44,7 @@ def choose_frugally(setup: Setup, progress: Progress) -> Setup:
 
     def as_good(plan: Plan) -> bool:
         own = told[plan.total] = _answers(_on(setup, plan), progress)
-        return own.as_good_as(best, SIGNIFICANT)
+        return own.as_good_as(best)
 
     chosen = smallest(rungs, as_good)
     name, rows = score_name(best.task.metric), len(best.targets_N)

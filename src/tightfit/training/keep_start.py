@@ -21,7 +21,7 @@ def choose_by_folds(setup: Setup, progress: Progress) -> Setup:
     found, decided = setup.out_of_fold, setup.decisions.kept
     assert found is not None
     task, unsolved = setup.classifier.task, why_unsolved(setup.classifier.plan)
-    if decided is not None or setup.objective == "probe" or unsolved or not task.solvable:
+    if decided is not None or setup.objective == "probe" or unsolved:
         return setup
     if task.one_class:
         words = (

@@ -106,9 +106,10 @@ class Answers:
         mean = float(np.average(scores_N, weights=self.weights_N))
         return loss, self.task.metric_of(mean, self.targets_N)
 
-    def as_good_as(self, other: Answers, significant: float) -> bool:
-        """Worse is what has a higher loss, and more rows wrong that the other has right than the
-        other way round, at this p-value (the sign test of McNemar 1947, one-sided)."""
+    def as_good_as(self, other: Answers) -> bool:
+        """Worse is what has a higher loss, and more rows scored lower than the other has them than
+        the other way round, by more than chance explains: a one-sided sign test (McNemar 1947) at
+        :data:`SIGNIFICANT`."""
         own_N, other_N = (
             self.task.row_scores(each.logits_NK, each.targets_N) for each in (self, other)
         )
@@ -116,7 +117,7 @@ class Answers:
         if lost <= won or self.scores[0] < other.scores[0]:
             return True
         # That so many of all that differ are lost, or more, where each is as likely as not.
-        return bool(betainc(lost, won + 1, 0.5) >= significant)
+        return bool(betainc(lost, won + 1, 0.5) >= SIGNIFICANT)
 
 
 @dataclass(frozen=True)
@@ -188,12 +189,11 @@ class Setup:
     def as_good_as_start(self) -> bool:
         """Whether what trained is no worse than its start, on rows that it did not see.
 
-        Before a head that is solved the contrastive phase was better on nearly every draw of rows,
-        whatever a few of them said: it takes more than chance to doubt it.
+        On few rows training was better on nearly every draw, whatever a few of them said: it takes
+        more than chance to doubt it.
         """
         found = self.out_of_fold
-        significant = SIGNIFICANT if self.solves else 1.0
-        return found is not None and found.trained.as_good_as(found.start, significant)
+        return found is not None and found.trained.as_good_as(found.start)
 
     @property
     def lr(self) -> float:

@@ -126,7 +126,8 @@ def _why_unfit(config: Config, dataset: Dataset) -> str | None:
     """The setting with which no side head goes, if there is one."""
     if config.data.pair and isinstance(config.head.side, int):
         return "data.pair=true, of which the encoder says how many numbers it reads"
-    fits = dataset.task.solvable if config.data.pair else dataset.task.one_class
+    rated = config.data.pair and dataset.task.kind == "rating"
+    fits = dataset.task.one_class or rated
     return None if fits else f"data.task={dataset.task.kind}"
 
 

@@ -193,8 +193,10 @@ class SideSolver:
     @cached_property
     def _ridge(self) -> RidgeProblem | None:
         """Of ratings."""
-        rows = self.features, self._targets_N, self._alike_N
-        return self._task.head_problem(*rows, scaled=self._stretch is not None)
+        if self._task.one_class:
+            return None
+        rows = self.features, self._task.wanted(self._targets_N), self._alike_N
+        return RidgeProblem.of(*rows, scaled=self._stretch is not None)
 
     @cached_property
     def _problem(self) -> HeadProblem:

@@ -57,14 +57,18 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
 
 
 def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
-    config, rows = setup.config, setup.train
-    targets_N, weights_N, alike_N = rows.targets, head_weights(rows), rows.alike_N
-    features_NF, named = _features(setup, setup.train), not len(setup.dataset.train_targets)
-    own = setup.classifier.task.head_problem(features_NF, targets_N, alike_N)
+    config, rows, task = setup.config, setup.train, setup.classifier.task
+    targets_N, alike_N = rows.targets, rows.alike_N
+    features_NF, named = _features(setup, rows), not len(setup.dataset.train_targets)
+    balanced = config.optim.class_weights == "balanced"
+    own = task.head_problem(features_NF, targets_N, alike_N, balanced=balanced)
     if own is not None:
         return own
-    outputs = setup.classifier.task.outputs
-    given = (features_NF, targets_N, outputs)
+    if balanced:
+        weights_K = task.class_weights(targets_N, "balanced", rows.weights_N)
+        own_N = 1.0 if rows.weights_N is None else rows.weights_N
+        rows = replace(rows, weights_N=own_N * weights_K[targets_N].astype(np.float64))
+    weights_N, given = head_weights(rows), (features_NF, targets_N, task.outputs)
     if frozen and not named:
         # Sentences are scored with the texts, and count no more than one here.
         once_N = rows.weights_N

@@ -140,14 +140,12 @@ def test_the_probe_is_one_regression_a_label(balanced: bool) -> None:
     """scikit-learn's at the strength that was chosen; a label that no row has gets no weights."""
     chance = np.random.default_rng(0)
     features_NF = chance.normal(0, 3, (300, 5)).astype(np.float32)
-    targets_NK = (features_NF[:, :3] + chance.normal(0, 2, (300, 3)) > 1).astype(np.int8)
-    targets_NK[:, 2] = 0
+    targets_NK = (features_NF[:, :3] + chance.normal(0, 2, (300, 3)) > [1, 1, 99]).astype(np.int8)
     problem = LabelProblem.of(features_NF, targets_NK, balanced=balanced)
     found, rough = problem.solve(), problem.solve(ROUGH)
-    weights, x_NF = "balanced" if balanced else None, StandardScaler().fit_transform(features_NF)
-    plain = LogisticRegression(
-        C=problem.strength, class_weight=weights, solver="newton-cholesky", tol=1e-7
-    )
+    given: dict[str, Any] = {"class_weight": "balanced" if balanced else None}
+    plain = LogisticRegression(C=problem.strength, solver="newton-cholesky", tol=1e-7, **given)
+    x_NF = StandardScaler().fit_transform(features_NF)
     due_N = plain.fit(x_NF, targets_NK[:, 0]).decision_function(x_NF)
     ours_N = features_NF @ found.weight_KF[0] + found.bias_K[0]
     np.testing.assert_allclose(ours_N, due_N, atol=1e-4)

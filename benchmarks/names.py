@@ -43,13 +43,14 @@ from tightfit.progress import Progress
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import read_dataset
 from tightfit.tasks.solved_head import HeadProblem, out_of_fold
+from tightfit.training.answers import Answers
 from tightfit.training.blend import SCALES, blended
 from tightfit.training.cross_validate import cross_validate
 from tightfit.training.gradients import watch_over
 from tightfit.training.label_names import PROBE_STRENGTH
 from tightfit.training.loop import Loop
 from tightfit.training.prepare import plan_for, prepare
-from tightfit.training.setup import Answers, Setup
+from tightfit.training.setup import Setup
 from tightfit.training.solve import NAMES_STRENGTH, solve_head
 
 KNOWN, POOL, SCORED, HELD = 3_500, 1_500, 1_000, 500

@@ -11,7 +11,7 @@ import pytest
 
 from tests.command import Recorder, cli, replace
 from tightfit.cli.train_command import MEANING
-from tightfit.training import divergence, time_budget
+from tightfit.training import setup, time_budget
 
 PAGE = (Path(__file__).parents[1] / "docs" / "guides" / "training.md").read_text("utf-8")
 COMMANDS = re.findall(r"^tightfit .+$", PAGE, re.MULTILINE)
@@ -34,6 +34,6 @@ def test_its_numbers_are_those_of_the_code() -> None:
     """Shares of the time, the margin of the proof, and what each proof means."""
     assert (time_budget.PROBE_ASIDE, time_budget.SCORE_ASIDE) == (0.15, 0.15)
     assert (time_budget.EVAL_ASIDE, time_budget.RESERVE) == (0.05, 0.1)
-    assert divergence.FAR_WORSE == 3
+    assert setup.FAR_WORSE == 3
     told = re.findall(r"^\| ([a-z ]+) \| (?!what a tick)", PAGE, re.MULTILINE)
     assert [name.replace(" ", "_") for name in told] == list(MEANING)

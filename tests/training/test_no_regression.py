@@ -21,8 +21,8 @@ from tightfit.errors import ProofError
 from tightfit.model.proofs import Standing, no_regression
 from tightfit.reporting.page import render
 from tightfit.tasks import SingleLabel
-from tightfit.training.divergence import FAR_WORSE, highest_loss, prove_no_regression
-from tightfit.training.setup import Counters, Fitted, no_worse
+from tightfit.training.divergence import prove_no_regression
+from tightfit.training.setup import FAR_WORSE, Counters, Fitted, no_worse
 
 PROBE = ["head.start=probe", "train.eval_every=5", "optim.epochs=2"]
 """A start that is worth keeping."""
@@ -103,7 +103,7 @@ def test_the_best_step_is_kept_though_it_diverged_later(bert: Path, tmp_path: Pa
     looped = toy_loop(setup, tmp_path, on_row=lambda row: spoil(row["step"], looped))
     fitted = looped.fit()
     assert fitted.counters.best_step == 5
-    assert fitted.history[-1]["eval_loss"] > highest_loss(setup, fitted.history)
+    assert fitted.history[-1]["eval_loss"] > setup.highest_loss(fitted.history)
 
 
 def spoil(step: int, looped: Any) -> None:
@@ -189,6 +189,6 @@ def test_the_margin(bert: Path) -> None:
     setup = toy_job(bert)
     constant = setup.classifier.task.constant_loss(setup.train.targets, setup.eval_subset.targets)
     assert FAR_WORSE == 3
-    assert highest_loss(setup, []) == pytest.approx(3 * constant)
-    assert highest_loss(setup, [{"eval_loss": 5.0}]) == 15
-    assert json.dumps(highest_loss(setup, []), allow_nan=False)
+    assert setup.highest_loss([]) == pytest.approx(3 * constant)
+    assert setup.highest_loss([{"eval_loss": 5.0}]) == 15
+    assert json.dumps(setup.highest_loss([]), allow_nan=False)

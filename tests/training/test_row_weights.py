@@ -15,12 +15,13 @@ from tightfit.data.table import Table
 from tightfit.errors import DataError
 from tightfit.model.adapters import output_layer
 from tightfit.tasks.dataset import read_dataset
+from tightfit.training.answers import Answers
 from tightfit.training.blend import smallest_as_good
 from tightfit.training.frozen_probe import gain_and_error
 from tightfit.training.gradients import watch_over
 from tightfit.training.loop import Loop, weighted_mean
 from tightfit.training.probe import frozen_features
-from tightfit.training.setup import Answers, Setup
+from tightfit.training.setup import Setup
 from tightfit.training.side_choice import weigh_side
 from tightfit.training.solve import solve_head
 

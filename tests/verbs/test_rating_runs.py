@@ -69,6 +69,16 @@ def test_training_learns_and_says_so_in_scores_of_ratings(run: TrainResult) -> N
     assert best["eval_r2"] == pytest.approx(told["r2"], abs=1e-4)
 
 
+def test_a_training_of_few_rows_that_ran_away_keeps_its_start(bert: Path, tmp_path: Path) -> None:
+    """Far from the mean, whatever a sign test of so few rows says."""
+    own = ["train.folds=4", "head.kind=linear", "head.start=probe", "optim.lr=0.5"]
+    options: dict[str, Any] = {"model": str(bert), "settings": [*RATED, *own], "progress": Notes()}
+    result = tightfit.train(rated_rows(14), out=tmp_path / "run", **options)
+    decisions = Run(result.run).decisions
+    assert decisions.kept is not None
+    assert decisions.kept.value == "start"
+
+
 def test_the_start_is_scored_as_the_end(bert: Path, tmp_path: Path) -> None:
     """Against the mean of the validation rows, which here are far from the others."""
     said, rows = Notes(), rated_rows(100)

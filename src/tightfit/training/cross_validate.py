@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
+from tightfit.training.answers import Answers, OutOfFold
 from tightfit.training.callbacks import Callback, TrainingState
 from tightfit.training.loop import Loop
 from tightfit.training.optim import epoch_order, make_schedule
-from tightfit.training.setup import Answers, OutOfFold, Setup
+from tightfit.training.setup import Setup
 
 
 def cross_validate(setup: Setup, progress: Progress) -> Setup:

@@ -12,6 +12,7 @@ from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
+from tightfit.training.answers import OutOfFold
 from tightfit.training.callbacks import CheckpointSaver, EarlyStop
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.encoder_choice import recorded_encoder
@@ -19,7 +20,6 @@ from tightfit.training.gradients import watch_over
 from tightfit.training.loop import Loop
 from tightfit.training.parallel import Peers
 from tightfit.training.prepare import prepare
-from tightfit.training.setup import OutOfFold
 from tightfit.training.signals import stop_on_signals
 
 

@@ -22,22 +22,6 @@ SHOWN = 8
 DIVERGED = 1.5
 """A training loss of so many times that of guessing, after a better one, is no noise any more."""
 
-FAR_WORSE = 3.0
-"""A validation loss of so many times that of a constant answer is no noise and no overconfidence:
-classifiers that know their rows by heart, and are wrong on a quarter of others, stay below it."""
-
-
-def highest_loss(setup: Setup, history: Sequence[HistoryRow]) -> float:
-    """Validation loss above which the weights of a step are not worth keeping.
-
-    The start may be worse than a constant answer, as a random head or one that weighs rare labels
-    is: whatever is no worse than the start by far is no divergence.
-    """
-    task, targets_N = setup.classifier.task, setup.eval_subset.targets
-    constant = task.constant_loss(setup.train.targets, targets_N)
-    start = history[0]["eval_loss"] if history else 0.0
-    return FAR_WORSE * max(constant, start)
-
 
 def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Proof:
     """The proof that the weights which were kept (the last ones, where none were) are as good as
@@ -55,7 +39,7 @@ def prove_no_regression(setup: Setup, fitted: Fitted, progress: Progress) -> Pro
         Standing(row["step"], row[f"eval_{metric}"], row["eval_loss"], merit(row, setup))
         for row in (history[0], sealed)
     )
-    highest, kept_before = highest_loss(setup, history), setup.decisions.kept
+    highest, kept_before = setup.highest_loss(history), setup.decisions.kept
     chosen_start = kept_before is not None and kept_before.value == "start"
     proof = no_regression(
         start,

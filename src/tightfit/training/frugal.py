@@ -18,12 +18,13 @@ from tightfit.config import Decision
 from tightfit.display import score_name
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
+from tightfit.training.answers import Answers
 from tightfit.training.cross_validate import cross_validate
 from tightfit.training.importance import decide_plan, head_alone
 from tightfit.training.loop import Loop
 from tightfit.training.objective import decide_objective
 from tightfit.training.prepare import prepare
-from tightfit.training.setup import Answers, Setup
+from tightfit.training.setup import Setup
 
 STEP = 4
 """How many times fewer parameters a rung has than the one above."""

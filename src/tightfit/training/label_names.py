@@ -22,8 +22,9 @@ from tightfit.data.readability import readability
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.tasks.dataset import FEW_IN_ALL, FEW_ROWS, Dataset
 from tightfit.tasks.solved_head import out_of_fold
+from tightfit.training.answers import Answers
 from tightfit.training.probe import frozen_features
-from tightfit.training.setup import Answers, Rows, Setup
+from tightfit.training.setup import Rows, Setup
 
 PROBE_STRENGTH = 10.0
 """Inverse strength of the penalty of the probes that are compared."""

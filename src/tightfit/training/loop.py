@@ -28,7 +28,7 @@ from tightfit.progress import Progress
 from tightfit.tasks import need_one_class
 from tightfit.training.callbacks import Callback, Event, TrainingState, notify
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
-from tightfit.training.divergence import highest_loss, in_fp32, not_a_number
+from tightfit.training.divergence import in_fp32, not_a_number
 from tightfit.training.eva_init import start_at_eva
 from tightfit.training.gradients import Gradients
 from tightfit.training.optim import RATE, epoch_order, make_optimizer
@@ -232,7 +232,7 @@ class Loop:
         from_start = counters.best_step == 0 and no_worse(found, state.history[0], setup)
         better = from_start or merit(found, setup) > counters.best_score
         # Not a number is not below it either.
-        sane = found["eval_loss"] <= highest_loss(setup, state.history)
+        sane = found["eval_loss"] <= setup.highest_loss(state.history)
         return state.rate > 0 and better and sane
 
     def _scores(self) -> HistoryRow:

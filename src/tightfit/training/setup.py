@@ -9,13 +9,12 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import betainc, ndtr
+from scipy.special import ndtr
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decision, Decisions, Objective
@@ -29,17 +28,18 @@ from tightfit.model.dropout import DropoutDraws
 from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
-from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
+from tightfit.training.answers import SIGNIFICANT, OutOfFold
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
 from tightfit.training.side_solver import SideSolver
 
-SIGNIFICANT = 0.05
-"""Largest p-value at which what trained counts as worse than its start."""
-
 FEW_TO_TELL = 200
 """Validation rows below which a start is often ahead of a better classifier by chance."""
+
+FAR_WORSE = 3.0
+"""A validation loss of so many times that of a constant answer is no noise and no overconfidence:
+classifiers that know their rows by heart, and are wrong on a quarter of others, stay below it."""
 
 HistoryRow = dict[str, Any]
 """step, epoch, lr, train_loss, eval_loss, rows, tokens, seconds; and under ``train_`` and ``eval_``
@@ -78,55 +78,6 @@ class Rows:
         chosen, kept = list(rows), ("parts_N", "weights_N", "alike_N", "named_N")
         own = {name: each[chosen] for name in kept if (each := getattr(self, name)) is not None}
         return Rows(self.tokens.select(rows), self.targets[chosen], **own)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a classifier says of rows that it did not see."""
-
-    task: Task
-    logits_NK: NDArray[np.float32]
-    targets_N: NDArray[Any]
-    weights_N: NDArray[np.float64] | None = None
-
-    @cached_property
-    def right(self) -> float:
-        """Rows that are answered rightly; of what can be half right, the sum of the scores."""
-        return float(self.task.row_scores(self.logits_NK, self.targets_N).sum())
-
-    @cached_property
-    def scores(self) -> tuple[float, float]:
-        """Mean loss in nats, at the temperature that suits it best, and the task's metric.
-
-        How sharp a solved head is depends on its strength, which is no merit of it.
-        """
-        rows = (self.logits_NK, self.targets_N, self.weights_N)
-        loss = self.task.fit_temperature(*rows).log_loss_after
-        scores_N = self.task.row_scores(self.logits_NK, self.targets_N)
-        mean = float(np.average(scores_N, weights=self.weights_N))
-        return loss, self.task.metric_of(mean, self.targets_N)
-
-    def as_good_as(self, other: Answers) -> bool:
-        """Worse is what has a higher loss, and more rows scored lower than the other has them than
-        the other way round, by more than chance explains: a one-sided sign test (McNemar 1947) at
-        :data:`SIGNIFICANT`."""
-        own_N, other_N = (
-            self.task.row_scores(each.logits_NK, each.targets_N) for each in (self, other)
-        )
-        lost, won = int((other_N > own_N).sum()), int((own_N > other_N).sum())
-        if lost <= won or self.scores[0] < other.scores[0]:
-            return True
-        # That so many of all that differ are lost, or more, where each is as likely as not.
-        return bool(betainc(lost, won + 1, 0.5) >= SIGNIFICANT)
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """What trainings that did not see a row say of it, for every validation row."""
-
-    trained: Answers
-    start: Answers
-    """Of what they started from."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +144,21 @@ class Setup:
         more than chance to doubt it.
         """
         found = self.out_of_fold
-        return found is not None and found.trained.as_good_as(found.start)
+        if found is None:
+            return False
+        sane = found.trained.scores[0] <= self.highest_loss([{"eval_loss": found.start.scores[0]}])
+        return sane and found.trained.as_good_as(found.start)
+
+    def highest_loss(self, history: Sequence[HistoryRow]) -> float:
+        """Validation loss above which the weights of a step are not worth keeping.
+
+        The start may be worse than a constant answer, as a random head or one that weighs rare
+        labels is: whatever is no worse than the start by far is no divergence.
+        """
+        task, targets_N = self.classifier.task, self.eval_subset.targets
+        constant = task.constant_loss(self.train.targets, targets_N)
+        start = history[0]["eval_loss"] if history else 0.0
+        return FAR_WORSE * max(constant, start)
 
     @property
     def lr(self) -> float:

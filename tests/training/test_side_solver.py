@@ -184,6 +184,22 @@ def test_it_is_for_what_the_encoder_does_not_read(bert: Path) -> None:
     assert none.value == 0
 
 
+def test_encoder_and_characters_have_read_the_same(bert: Path) -> None:
+    """Encoders are compared on the first tokens, in which these texts say nothing."""
+    config, probe = decided(bert)
+    told = [
+        f"of the of the of {['goal', 'bank'][target]} {row}"
+        for row, target in enumerate(probe.dataset.train_targets)
+    ]
+    read = replace(probe.dataset, train_texts=told)
+    short = FrozenProbe(config, read, Notes(), max_length=4)
+    source = locate(str(bert))
+    assert short.scores(source, "mean").mean() < 0.7
+    found = decide_side(short, source, "mean")
+    assert found is not None
+    assert "encoder alone 100.0%" in found.reason
+
+
 @pytest.mark.parametrize(
     ("settings", "width"),
     [

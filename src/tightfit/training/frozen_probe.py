@@ -83,6 +83,7 @@ class FrozenProbe:
         self._scores: dict[tuple[Path, str, Pooling], Scores] = {}
         self._fitting: dict[tuple[Path, str], FrozenProbe] = {}
         self._tokenizers: dict[Path, TextTokenizer] = {}
+        self._as_trained: FrozenProbe | None = None
 
     def first(self, rows: int) -> FrozenProbe:
         """The probe on fewer rows of the same sample."""
@@ -93,6 +94,16 @@ class FrozenProbe:
     def reading(self, long_text: KeptText) -> FrozenProbe:
         """The probe on the same rows, of whose long texts something else is kept."""
         return self if long_text == self.long_text else self._like(len(self.rows_N), long_text)
+
+    def as_trained(self) -> FrozenProbe:
+        """The probe on texts that are cut where training cuts them: encoders are compared on
+        shorter ones. It is the same one each time, so that a pass is made once."""
+        if self.max_length == self.config.data.max_length:
+            return self
+        if self._as_trained is None:
+            self._as_trained = FrozenProbe(self.config, self.dataset, self.progress)
+            self._as_trained._tokenizers = self._tokenizers
+        return self._as_trained
 
     def _like(self, rows: int, long_text: KeptText) -> FrozenProbe:
         found = FrozenProbe(

@@ -31,10 +31,8 @@ def decide_long_text(
         return Decision(config.data.long_text, ASKED)
     if config.data.pair:
         return Decision("head", "a pair loses the end of its longer text")
-    if probe.max_length != config.data.max_length:  # encoders are compared on shorter texts
-        probe = FrozenProbe(config, probe.dataset, probe.progress)
     try:
-        return _compared(probe, source, seconds)
+        return _compared(probe.as_trained(), source, seconds)
     except UnknownInside as error:
         return Decision("head", error.what)
 

@@ -46,6 +46,7 @@ from tightfit.training.frozen_probe import (
     gain_and_error,
     tokens_of,
 )
+from tightfit.training.long_text_choice import MANY_CUT
 from tightfit.training.prepare import plan_for
 from tightfit.training.side_solver import SideSolver
 
@@ -112,6 +113,7 @@ def decide_side(
         least = LEAST_NGRAMS if pairs is None else pairs.width
         if width < least:
             return Decision(0, f"the cap leaves it {width:,} numbers of {least:,} that help")
+        probe = probe if pairs else _beside_characters(probe, source)
         if seconds is not None:
             probe = probe.within(source, seconds)
         plan = SidePlan(width, dataset.task.outputs)
@@ -153,6 +155,12 @@ def _reader(probe: FrozenProbe, source: Source) -> PairReader:
         return tokens_of(source, probe.tokenizer(source), texts, probe.max_length)
 
     return PairReader.of(source, tokens)
+
+
+def _beside_characters(probe: FrozenProbe, source: Source) -> FrozenProbe:
+    """The probe, reading as training does where it cuts many texts: of those characters are all."""
+    many_cut = probe.tokens(source).truncated >= MANY_CUT * len(probe.rows_N)
+    return probe.as_trained() if many_cut else probe
 
 
 def _affordable(config: Config, source: Source, labels: int, pooling: Pooling) -> int:

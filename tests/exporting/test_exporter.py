@@ -29,7 +29,7 @@ from tests.warm import Around
 from tests.warm import run as warm_run
 from tightfit import Run, export, storage
 from tightfit.config import Decision
-from tightfit.engines.parity import refuse_difference
+from tightfit.engines.parity import loss_of, refuse_difference
 from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, UsageError
 from tightfit.exporting.folder_files import base_words
 from tightfit.exporting.format_names import FORMATS
@@ -172,15 +172,23 @@ def test_a_program_tells_what_it_cannot_read(
 
 @pytest.mark.parametrize(("kept", "words"), [("head+tail", "head and tail"), ("windows", "all")])
 def test_the_card_tells_what_is_not_read(
-    kept: Any, words: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: Any, words: str, run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of long texts, in any format: whoever has the folder did not hear the warning."""
-    read, notes = replaced(Run(run).decisions, long_text=Decision(kept, "x")), Notes()
-    monkeypatch.setattr(Run, "decisions", read)
-    export(run, "merged", tmp_path / "out", progress=notes)
-    caveat = f"the run reads {words}"
-    assert any(caveat in line for line in notes.warned)
-    assert caveat in (tmp_path / "out" / "README.md").read_text("utf-8")
+    """Of long texts, and what that costs: whoever has the folder did not hear the warning."""
+    texts = [json.loads(line)["text"] for line in data.read_text("utf-8").splitlines()]
+    short, notes = partial(Run, run, max_length=5), Notes()
+    heads_NK = short().predictor.logits(texts)
+    monkeypatch.setattr(
+        Run, "decisions", replaced(Run(run).decisions, long_text=Decision(kept, ""))
+    )
+    whole_NK = short().predictor.logits(texts)
+    export(run, "merged", tmp_path / "out", data=data, max_length=5, progress=notes)
+    cost = loss_of(short().task, whole_NK, heads_NK).accuracy_loss
+    assert cost > 0.01
+    points = f"at a cost of {100 * cost:.2f} points of accuracy, by the probabilities of 40 rows"
+    told = notes.warned[-1], (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert all(f"the run reads {words}" in each and points in each for each in told)
+    assert "model-index" not in told[1]  # those scores are not the folder's
 
 
 @pytest.mark.parametrize("form", ["merged", "onnx"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit import storage
-from tightfit.data.text_pair import TextPair
 from tightfit.data.text_tokenizer import tokenise
+from tightfit.data.tokens import Tokens
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.engines.engine import OnnxEngine, TorchEngine, in_own_unit
 from tightfit.engines.parity import (
@@ -35,7 +35,13 @@ from tightfit.engines.parity import (
 )
 from tightfit.errors import ProofError
 from tightfit.exporting import onnx_graph
-from tightfit.exporting.folder_files import carried_side, caveats, write_card, write_example
+from tightfit.exporting.folder_files import (
+    carried_side,
+    caveats,
+    known_text,
+    write_card,
+    write_example,
+)
 from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE, Format, check_format
 from tightfit.exporting.formats import (
     GRAPH_FILE,
@@ -50,16 +56,13 @@ from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks.label_set_thresholds import of_each_label
 
-MEASURED = ("int8", "without_side", "vocabulary")
+MEASURED = ("int8", "without_side", "heads_alone", "vocabulary")
 """What an export may say besides."""
 
 CLOSE = 0.005
 """Shares of equal labels that differ by less are about equal: a few rows of a sample."""
 
 WARM_ROWS = 32
-
-EXAMPLE_TEXTS = ("A text of seven words, as others.", "And another one.")
-"""What an exported adapter is asked first, to know its base model; pairs are made of both."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class Exported:
     int8: Int8 | None
     without_side: Loss | None
     """What programs lose that leave out the run's side head, if it has one."""
+    heads_alone: Loss | None
+    """What they lose by reading heads of long texts, if the run reads more."""
     vocabulary: Vocabulary | None
     """What is kept of it, if it was cut."""
     caveats: Mapping[str, str]
@@ -153,10 +158,11 @@ def export(
     if carried == "pairs" and portable:
         parity, int8 = _put_side(run, folder, comparison, parity, int8=int8)
     without_side = comparison.without_side() if carried != "pairs" else None
-    words = caveats(run, form, without_side, vocabulary, where=rows.name)
-    exported = Exported(parity, comparison.speed, int8, without_side, vocabulary, words)
+    speed, heads_alone = comparison.speed, comparison.heads_alone(run) if portable else None
+    words = caveats(run, form, (without_side, heads_alone), vocabulary, where=rows.name)
+    exported = Exported(parity, speed, int8, without_side, heads_alone, vocabulary, words)
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
-    example = {"example": _example(run, engine)} if form == "peft" else {}
+    example = {"example": known_text(run, engine)} if form == "peft" else {}
     storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported) | example)
     if portable:
         write_example(run, form, folder)
@@ -254,9 +260,21 @@ class Comparison:
             return None
         return self._loss(self._tokens.without_side(self._run_NK))
 
-    def _loss(self, export_NK: NDArray[np.float32]) -> Loss:
-        both, targets_N = (self._run_NK, export_NK), self._rows.targets_N
-        return loss_of(self._task, *both, targets_N, temperature=self._temperature)
+    def heads_alone(self, run: Run) -> Loss | None:
+        """What is lost on the rows where the run reads more than the heads of long texts."""
+        tokens, kept, texts = self._tokens, run.decisions.long_text.value, self._rows.texts
+        full = np.flatnonzero(tokens.lengths == tokens.max_length).tolist()
+        if kept == "head" or not full:
+            return None
+        more = tokenise(run.classifier.tokenizer, texts, tokens.max_length, long_text=kept)
+        beside = replace(more, added_NK=tokens.added_NK, kept=tokens.kept).select(full)
+        whole_NK = self._run_NK.copy()
+        whole_NK[full] = self._all(self._run, "all that the run reads", beside)
+        return self._loss(self._run_NK, whole_NK)
+
+    def _loss(self, export_NK: NDArray[np.float32], run_NK: Any = None) -> Loss:
+        both = self._run_NK if run_NK is None else run_NK, export_NK
+        return loss_of(self._task, *both, self._rows.targets_N, temperature=self._temperature)
 
     def answers(self, folder: Path, single_length: int) -> tuple[Parity, Loss]:
         """How a graph with a side head of pairs answers the rows, and what that costs."""
@@ -279,11 +297,12 @@ class Comparison:
         speed = len(rows) / (time.perf_counter() - started)
         return parity_of(self._task, self._run_NK[rows], theirs_NK).agreement, speed
 
-    def _all(self, engine: Engine, who: str) -> NDArray[np.float32]:
-        with self._progress.track(f"predicting with {who}", len(self._tokens)) as bar:
+    def _all(self, engine: Engine, who: str, tokens: Tokens | None = None) -> NDArray[np.float32]:
+        tokens = self._tokens if tokens is None else tokens
+        with self._progress.track(f"predicting with {who}", len(tokens)) as bar:
             started = time.perf_counter()
-            logits_NK = all_logits(engine, self._tokens, advance=bar.advance)
-        self.speed = len(self._tokens) / (time.perf_counter() - started)
+            logits_NK = all_logits(engine, tokens, advance=bar.advance)
+        self.speed = len(tokens) / (time.perf_counter() - started)
         return logits_NK
 
 
@@ -364,13 +383,6 @@ def _answering(run: Run, exported: Exported) -> dict[str, Any]:
         found["thresholds"] = of_each_label(run.thresholds, run.task.outputs)
         found["separator"] = run.task.separator
     return found
-
-
-def _example(run: Run, engine: Engine) -> dict[str, Any]:
-    """What the folder says of a text: with another base model it says something else."""
-    text = TextPair(*EXAMPLE_TEXTS) if run.config.data.pair else EXAMPLE_TEXTS[0]
-    tokens = tokenise(run.classifier.tokenizer, [text], run.predictor.max_length)
-    return {"text": text, "logits": all_logits(engine, tokens)[0].tolist()}
 
 
 def _facts(run: Run, form: Format, rows: ComparedRows, exported: Exported) -> dict[str, Any]:

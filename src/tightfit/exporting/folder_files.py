@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from huggingface_hub import ModelCard, ModelCardData
@@ -14,7 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tightfit.budget.parts import SideReads
 from tightfit.config import KeptText
+from tightfit.data.text_pair import TextPair
+from tightfit.data.text_tokenizer import tokenise
 from tightfit.display import score_name
+from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.engines.parity import Loss, Parity
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.exporting.vocabulary import Vocabulary
@@ -43,6 +47,9 @@ NEEDS: dict[Format, str] = {
 }
 """The packages that the example needs, but for those of a side head."""
 
+EXAMPLE_TEXTS = ("A text of seven words, as others.", "And another one.")
+"""What an exported adapter is asked first, to know its base model; pairs are made of both."""
+
 _LINES = {False: "a text a line", True: "a pair a line, a tab between its texts"}
 """What the example reads."""
 
@@ -50,9 +57,12 @@ _KEPT: dict[KeptText, str] = {"head+tail": "head and tail", "windows": "all wind
 """What a run reads of long texts that its exports do not."""
 
 _RESULTS = "## Results\n\n"
-_OF_THE_RUN = (
+_SIDE_LEFT_OUT = (
     "Those of the run with its side head, which this folder leaves out: [below](#side-head) is "
     "what that costs.\n\n"
+)
+_LONGER_READ = (
+    "Those of the run, which reads more of long texts than this folder: [below](#long-texts).\n\n"
 )
 
 _LOADING = re.compile(r"(?<=^## Loading it\n\n).*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
@@ -80,6 +90,13 @@ def write_example(run: Run, form: Format, folder: Path) -> None:
     write_text(folder / EXAMPLE_FILE, text)
 
 
+def known_text(run: Run, engine: Engine) -> dict[str, Any]:
+    """What the folder says of a text: with another base model it says something else."""
+    text = TextPair(*EXAMPLE_TEXTS) if run.config.data.pair else EXAMPLE_TEXTS[0]
+    tokens = tokenise(run.classifier.tokenizer, [text], run.predictor.max_length)
+    return {"text": text, "logits": all_logits(engine, tokens)[0].tolist()}
+
+
 def write_card(
     run: Run, form: Format, folder: Path, parity: Parity, *, caveats: Mapping[str, str]
 ) -> None:
@@ -92,10 +109,13 @@ def write_card(
         card = ModelCard(
             f"---\n{ModelCardData().to_yaml()}\n---\n\n# Text classifier\n\n## Loading it\n\n"
         )
-    if run.side is not None and carried_side(run, form) is None:
-        # Whoever reads scores by program would take them for those of the folder.
-        card.data.eval_results = None
-        card.text = card.text.replace(_RESULTS, _RESULTS + _OF_THE_RUN)
+    side_left_out = run.side is not None and carried_side(run, form) is None
+    longer = run.decisions.long_text.value != "head"
+    for apart, words in ((longer, _LONGER_READ), (side_left_out, _SIDE_LEFT_OUT)):
+        if apart:
+            # Whoever reads scores by program would take them for those of the folder.
+            card.data.eval_results = None
+            card.text = card.text.replace(_RESULTS, _RESULTS + words)
     card.data.library_name = LIBRARY[form]
     card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
     loading = (
@@ -160,7 +180,7 @@ def carried_side(run: Run, form: Format) -> SideReads | None:
 def caveats(
     run: Run,
     form: Format,
-    without_side: Loss | None,
+    losses: tuple[Loss | None, Loss | None],
     vocabulary: Vocabulary | None,
     *,
     where: str,
@@ -170,16 +190,19 @@ def caveats(
     Args:
         run: the run.
         form: of the folder.
-        without_side: what is lost without its side head, where that can be left out.
+        losses: what is lost without its side head, where that can be left out, and by heads alone
+            of long texts, where it reads more.
         vocabulary: what is kept of it, if it was cut.
         where: the rows come from on which both were measured.
     """
     found = {}
+    without_side, heads_alone = losses
     if (kept := run.decisions.long_text.value) != "head":
         found["Long texts"] = (
             f"the run reads {_KEPT[kept]} of texts longer than {run.predictor.max_length} tokens, "
             f"and this folder their head alone, {EXAMPLE_FILE} too: of such texts it may answer "
-            "otherwise, and in the comparison with the run both read heads alone"
+            f"otherwise{_costing(run, heads_alone, where)}. In the comparison with the run both "
+            "read heads alone"
         )
     if run.thresholds:
         others = "take one for all labels, mostly a half"
@@ -191,11 +214,11 @@ def caveats(
             f"{FACTS_FILE}"
         )
     if run.side is not None:
-        decided, cost = run.decisions.side_factor, without_side and _cost(run, without_side, where)
+        decided, cost = run.decisions.side_factor, _costing(run, without_side, where)
         told = f"; when it was trained: {decided.reason}" if decided else ""
         bare = carried_side(run, form) is None and not run.task.calibrates
         told += "; it gives no intervals, since the run's would be too narrow" * bare
-        found["Side head"] = f"{_side_words(run, form)}{f', {cost}' if cost else ''}{told}"
+        found["Side head"] = f"{_side_words(run, form)}{cost}{told}"
     if vocabulary is not None:
         found["Vocabulary"] = (
             f"{vocabulary.kept:,} of {vocabulary.pieces:,} pieces are kept, those of the run's own "
@@ -225,6 +248,11 @@ def _side_words(run: Run, form: Format) -> str:
         f"a side head ({SIDE_FILE}) adds to the logits what it reads of a text's characters: "
         f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it"
     )
+
+
+def _costing(run: Run, lost: Loss | None, where: str) -> str:
+    """The same behind a comma, where it was measured."""
+    return "" if lost is None else f", {_cost(run, lost, where)}"
 
 
 def _cost(run: Run, lost: Loss, where: str) -> str:

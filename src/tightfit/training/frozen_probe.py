@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,6 @@ class FrozenProbe:
         self._scores: dict[tuple[Path, str, Pooling], Scores] = {}
         self._fitting: dict[tuple[Path, str], FrozenProbe] = {}
         self._tokenizers: dict[Path, TextTokenizer] = {}
-        self._as_trained: FrozenProbe | None = None
 
     def first(self, rows: int) -> FrozenProbe:
         """The probe on fewer rows of the same sample."""
@@ -95,15 +95,15 @@ class FrozenProbe:
         """The probe on the same rows, of whose long texts something else is kept."""
         return self if long_text == self.long_text else self._like(len(self.rows_N), long_text)
 
+    @cached_property
     def as_trained(self) -> FrozenProbe:
         """The probe on texts that are cut where training cuts them: encoders are compared on
-        shorter ones. It is the same one each time, so that a pass is made once."""
+        shorter ones."""
         if self.max_length == self.config.data.max_length:
             return self
-        if self._as_trained is None:
-            self._as_trained = FrozenProbe(self.config, self.dataset, self.progress)
-            self._as_trained._tokenizers = self._tokenizers
-        return self._as_trained
+        found = FrozenProbe(self.config, self.dataset, self.progress)
+        found._tokenizers = self._tokenizers
+        return found
 
     def _like(self, rows: int, long_text: KeptText) -> FrozenProbe:
         found = FrozenProbe(

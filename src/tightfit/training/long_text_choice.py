@@ -32,7 +32,7 @@ def decide_long_text(
     if config.data.pair:
         return Decision("head", "a pair loses the end of its longer text")
     try:
-        return _compared(probe.as_trained(), source, seconds)
+        return _compared(probe.as_trained, source, seconds)
     except UnknownInside as error:
         return Decision("head", error.what)
 

@@ -160,7 +160,7 @@ def _reader(probe: FrozenProbe, source: Source) -> PairReader:
 def _beside_characters(probe: FrozenProbe, source: Source) -> FrozenProbe:
     """The probe, reading as training does where it cuts many texts: of those characters are all."""
     many_cut = probe.tokens(source).truncated >= MANY_CUT * len(probe.rows_N)
-    return probe.as_trained() if many_cut else probe
+    return probe.as_trained if many_cut else probe
 
 
 def _affordable(config: Config, source: Source, labels: int, pooling: Pooling) -> int:

@@ -18,6 +18,7 @@ from tightfit.config import Config, Decisions, MissingText, Settings, read_setti
 from tightfit.digests import file_sha256
 from tightfit.display import Shown
 from tightfit.extras import ensure_train
+from tightfit.progress import Progress
 from tightfit.random_states import keep_random_states
 from tightfit.storage.files import parsed
 from tightfit.tasks import Predictions, Task, need_one_class, read_task
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from tightfit.model.classifier import Classifier
     from tightfit.model.locate import Source
     from tightfit.model.side_head import SideHead
-    from tightfit.progress import Progress
     from tightfit.tasks.calibrate import Calibration
     from tightfit.tasks.chosen_threshold import ChosenThreshold
     from tightfit.tasks.validation_logits import ValidationLogits
@@ -334,12 +334,12 @@ class Run(Shown):
             texts: one string is one text; or a list, generator, array, Series or Arrow column of
                 strings; or a frame, Arrow table or data set with the run's own text columns. Of a
                 run on pairs, one tuple is one pair, and a list holds tuples.
-            progress: how to show progress.
+            progress: how to show progress; None is silent.
 
         Raises:
             DataError: a text is missing or no string, or the column of the text is.
         """
-        return self.predictor.predict(self._texts(texts), progress)
+        return self.predictor.predict(self._texts(texts), progress or Progress())
 
     def _texts(self, given: Any) -> list[str]:
         from tightfit.data.given_texts import texts_of

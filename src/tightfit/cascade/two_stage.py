@@ -233,11 +233,11 @@ class CascadePredictor(Predictor):
         own = {each.name: getattr(predictor, each.name) for each in fields(predictor)}
         return cls(**own, cascade=cascade)
 
-    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+    def logits(self, texts: Sequence[str], progress: Progress = Progress()) -> NDArray[np.float32]:
         """``logits_NK`` of the encoder, for all texts."""
         return self._logits(super().tokens(texts, progress), progress)
 
-    def tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Tokens:
+    def tokens(self, texts: Sequence[str], progress: Progress = Progress()) -> Tokens:
         """What the encoder has to read, beside what is answered already."""
         task = need_one_class(self.task, "a cascade")
         answered_N, probabilities_AK = self.cascade.answers(task, texts)
@@ -246,7 +246,7 @@ class CascadePredictor(Predictor):
         own = {each.name: getattr(rest, each.name) for each in fields(Tokens)}
         return _CascadeTokens(**own, answered_N=answered_N, probabilities_AK=probabilities_AK)
 
-    def predict_tokens(self, tokens: Tokens, progress: Progress | None = None) -> Predictions:
+    def predict_tokens(self, tokens: Tokens, progress: Progress = Progress()) -> Predictions:
         """Answers of both, in the order of the texts."""
         assert isinstance(tokens, _CascadeTokens), "these tokens did not come from this predictor"
         probabilities_NK = np.empty((len(tokens.answered_N), self.task.outputs))

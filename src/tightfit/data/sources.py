@@ -122,7 +122,7 @@ def check_source(
     columns: Columns,
     *,
     labelled: bool | None = True,
-    progress: Progress | None = None,
+    progress: Progress = Progress(),
 ) -> list[str]:
     """Look whether the rows are there and have these columns, without reading all of them.
 
@@ -156,12 +156,12 @@ def check_source(
         wanted = (*columns.text, *((columns.label,) if labelled else ()))
         named = names_beside(rows, columns) if labelled else []
         for line in (*rows.told, *rows.taken_for(wanted), *named):
-            (progress or Progress()).say(line)
+            progress.say(line)
         with _no_half(columns):
             rows.look(columns.text, columns.label, labelled=labelled)
         texts, _ = _chosen(rows, columns, columns.label if labelled else None)
         for line in () if columns.pair or columns.answering else about_joining(texts):
-            (progress or Progress()).say(line)
+            progress.say(line)
         if columns.group:
             rows.resolve((columns.group,), GROUP_FLAG)
         return _first_texts(rows, columns)

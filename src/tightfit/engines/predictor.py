@@ -56,12 +56,12 @@ class Predictor:
     """What reads the texts beside the model."""
 
     @usual_modes()
-    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+    def logits(self, texts: Sequence[str], progress: Progress = Progress()) -> NDArray[np.float32]:
         """``logits_NK`` of the texts, in their order."""
         return self._logits(self.tokens(texts, progress), progress)
 
     @usual_modes()
-    def predict(self, texts: Sequence[str], progress: Progress | None = None) -> Predictions:
+    def predict(self, texts: Sequence[str], progress: Progress = Progress()) -> Predictions:
         """Probabilities and labels of the texts, in their order."""
         return self.predict_tokens(self.tokens(texts, progress), progress)
 
@@ -88,7 +88,7 @@ class Predictor:
             )
         return self.model.embedder
 
-    def tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Tokens:
+    def tokens(self, texts: Sequence[str], progress: Progress = Progress()) -> Tokens:
         """The texts as the classifier reads them."""
         read = self._read(texts)
         return read if self.side is None else self.side.beside(read, texts, progress)
@@ -97,7 +97,7 @@ class Predictor:
         return self.model.tokens(texts, self.max_length, long_text=self.long_text)
 
     @usual_modes()
-    def predict_tokens(self, tokens: Tokens, progress: Progress | None = None) -> Predictions:
+    def predict_tokens(self, tokens: Tokens, progress: Progress = Progress()) -> Predictions:
         """Probabilities and labels of texts that :meth:`tokens` has read."""
         logits_NK = self._logits(tokens, progress)
         return self.task.predictions(
@@ -108,8 +108,8 @@ class Predictor:
             reach=self.reach,
         )
 
-    def _logits(self, tokens: Tokens, progress: Progress | None) -> NDArray[np.float32]:
-        with (progress or Progress()).track("predicting", len(tokens.flat)) as bar:
+    def _logits(self, tokens: Tokens, progress: Progress) -> NDArray[np.float32]:
+        with progress.track("predicting", len(tokens.flat)) as bar:
             if not len(tokens):
                 return np.empty((0, self.task.outputs), dtype=np.float32)
             return self.model.logits(tokens, advance=bar.advance)

@@ -118,7 +118,7 @@ def export(
     *,
     portable: bool = True,
     used: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = Progress(),
 ) -> Exported:
     """Write a run in another form into an empty folder, and compare the two.
 
@@ -141,14 +141,14 @@ def export(
     vocabulary = None
     if used:
         run, vocabulary = _narrowed(run, rows)
-    with (progress or Progress()).track(f"writing {form}", 1):
+    with progress.track(f"writing {form}", 1):
         write_form(run, form, folder)
     carried = carried_side(run, form)
     if run.side is not None and carried == "characters":
         run.side.write(folder)
     length = run.predictor.max_length
     engine, encode = open_form(form, folder, source=run.base, max_length=length)
-    comparison = Comparison(run, rows, progress or Progress())
+    comparison = Comparison(run, rows, progress)
     comparison.check_tokens(encode)
     parity = comparison.parity(engine, strict=True)
     int8 = None

@@ -55,7 +55,7 @@ class PairReader:
         return np.repeat([0.0, 1.0, 0.0], self.encoder.encoder.hidden)
 
     def features(
-        self, pairs: Sequence[str], progress: Progress | None = None
+        self, pairs: Sequence[str], progress: Progress = Progress()
     ) -> NDArray[np.float32]:
         """``features_NF`` of the pairs; each different text is computed once."""
         both = [pair for pair in pairs if isinstance(pair, TextPair)]
@@ -64,7 +64,7 @@ class PairReader:
             return np.empty((0, self.width), dtype=np.float32)
         different = dict.fromkeys(text for pair in both for text in (pair.first, pair.second))
         place = {text: i for i, text in enumerate(different)}
-        with (progress or Progress()).track("both texts by themselves", len(place)) as bar:
+        with progress.track("both texts by themselves", len(place)) as bar:
             states_MH = self.encoder.logits(self.tokens(list(place)), advance=bar.advance)
         states_MH /= np.linalg.norm(states_MH, axis=1, keepdims=True)
         first_NH = states_MH[[place[pair.first] for pair in both]]

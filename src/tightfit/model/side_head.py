@@ -171,12 +171,12 @@ class SideHead:
         return SidePlan(len(self.weight_FK), len(self.bias_K), reads)
 
     def beside(
-        self, tokens: Tokens, texts: Sequence[str], progress: Progress | None = None
+        self, tokens: Tokens, texts: Sequence[str], progress: Progress = Progress()
     ) -> Tokens:
         """The tokens of these texts, with what it adds to whatever is computed of them."""
         return replace(tokens, added_NK=self.logits(texts, progress), kept=self.kept)
 
-    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+    def logits(self, texts: Sequence[str], progress: Progress = Progress()) -> NDArray[np.float32]:
         """``logits_NK``: what it adds to those of each text."""
         if isinstance(self.reader, PairReader):
             return self.reader.features(texts, progress) @ self.weight_FK + self.bias_K

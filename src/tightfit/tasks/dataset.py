@@ -98,7 +98,7 @@ def read_dataset(
     limit: int | None,
     *,
     task: Task | None = None,
-    progress: Progress | None = None,
+    progress: Progress = Progress(),
 ) -> Dataset:
     """Read the rows, name the labels, and hold some rows out.
 
@@ -167,14 +167,12 @@ def read_dataset(
     )
 
 
-def _grouping(
-    config: Config, table: Table, *, given: bool, progress: Progress | None
-) -> Grouping | None:
+def _grouping(config: Config, table: Table, *, given: bool, progress: Progress) -> Grouping | None:
     """The rows that are to stay together, where any are named or looked for."""
     # Of validation rows that are given no near duplicate trains as a rule: nobody looks for any.
     if config.data.split != "group" or (given and table.groups is None):
         return None
-    return group_rows(config, table, progress or Progress())
+    return group_rows(config, table, progress)
 
 
 def _weights(task: Task, table: Table) -> NDArray[np.float64] | None:

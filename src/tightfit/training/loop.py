@@ -50,7 +50,7 @@ class Loop:
         callbacks: Sequence[Callback] = (),
         *,
         scratch: Path | None = None,
-        progress: Progress | None = None,
+        progress: Progress = Progress(),
         stop: StopRequest | None = None,
         peers: Peers | None = None,
     ) -> None:
@@ -67,7 +67,7 @@ class Loop:
             peers: the processes that train together.
         """
         self.watch, self.callbacks, self._scratch = watch, callbacks, scratch
-        self._progress, self._stop = progress or Progress(), stop or StopRequest()
+        self._progress, self._stop = progress, stop or StopRequest()
         self.state = TrainingState(setup, peers or Peers(), self._snapshot)
         config, classifier = setup.config, setup.classifier
         self._trainable: dict[str, nn.Parameter] = classifier.trainable()

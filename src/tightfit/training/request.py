@@ -112,7 +112,7 @@ class TrainRequest:
             started=time.monotonic() if started is None else started,
         )
 
-    def check(self, progress: Progress | None = None) -> None:
+    def check(self, progress: Progress = Progress()) -> None:
         """Refuse at once what can be seen without torch: paths, columns, and the model's folder.
 
         Args:
@@ -154,7 +154,7 @@ class TrainRequest:
         for name in dict(encoders):
             check_model(name)
         # Of several, whoever chooses tells of the one that is chosen.
-        if progress is not None and len(encoders) == 1 and texts and self.from_run is None:
+        if len(encoders) == 1 and texts and self.from_run is None:
             told = readability_warning(encoders[0][0], texts)
             if told is not None:
                 progress.warn(told)

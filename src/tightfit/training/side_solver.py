@@ -98,7 +98,7 @@ class SideSolver:
         parts_N: NDArray[np.int64] | None = None,
         alike_N: NDArray[np.int64] | None = None,
         pairs: PairReader | None = None,
-        progress: Progress | None = None,
+        progress: Progress = Progress(),
     ) -> None:
         """Take the rows; nothing is computed yet.
 
@@ -125,7 +125,7 @@ class SideSolver:
         seed: int,
         *,
         pairs: PairReader | None = None,
-        progress: Progress | None = None,
+        progress: Progress = Progress(),
     ) -> SideSolver:
         """That of a training; of very many rows it takes a sample."""
         rows_N = np.random.default_rng(seed).permutation(len(dataset.train_texts))

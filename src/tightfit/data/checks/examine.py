@@ -60,7 +60,7 @@ def check_table(
     count_tokens: CountTokens | None = None,
     max_length: int = 0,
     label_errors: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = Progress(),
 ) -> Findings:
     """Look for everything in :data:`KINDS`; nothing is changed.
 
@@ -78,7 +78,7 @@ def check_table(
     ensure("datasketch", "checking rows")
     if label_errors:
         ensure("cleanlab", "the search for label errors (--no-label-errors goes without it)")
-    rows = _Rows.of(table, progress or Progress())
+    rows = _Rows.of(table, progress)
     suspects = rows.suspects() if label_errors else "not asked for"
     found: dict[Kind, Finding] = {
         **rows.repeats(),

@@ -78,7 +78,7 @@ class Near:
 
 
 def find_near(
-    texts: Sequence[str], held: Sequence[str] = (), *, progress: Progress | None = None
+    texts: Sequence[str], held: Sequence[str] = (), *, progress: Progress = Progress()
 ) -> Near:
     """Search texts for near duplicates among themselves and of held-out texts.
 
@@ -107,7 +107,7 @@ def join_near(
     sets: DisjointSet,
     *,
     least: float,
-    progress: Progress | None,
+    progress: Progress,
 ) -> None:
     """Merge the sets of texts, by their positions, whose likeness is at least ``least``.
 
@@ -148,13 +148,11 @@ def _pieces(form: str) -> Iterator[str]:
 
 
 @contextmanager
-def _search(
-    what: str, texts: Sequence[str], held: int, progress: Progress | None
-) -> Iterator[_Search]:
+def _search(what: str, texts: Sequence[str], held: int, progress: Progress) -> Iterator[_Search]:
     """The search, under a bar that moves once for the signatures and once for each index."""
     datasketch = require("datasketch", "the search for near duplicates")
     steps = len(texts) * (1 + BANDS // BANDS_AT_ONCE)
-    with (progress or Progress()).track(what, steps) as bar:
+    with progress.track(what, steps) as bar:
         forms = [plain_form(text) for text in texts]
         yield _Search(datasketch, forms, _signatures(datasketch, forms, bar), held, bar)
 

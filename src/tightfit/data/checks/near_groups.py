@@ -27,7 +27,7 @@ word less is as far from itself, and a split is harmed more by a copy that cross
 rows too many on one side."""
 
 
-def near_groups(texts: Sequence[str], progress: Progress | None = None) -> list[int]:
+def near_groups(texts: Sequence[str], progress: Progress = Progress()) -> list[int]:
     """A number for each row: the same for rows whose texts are nearly the same, or both like a
     third.
 

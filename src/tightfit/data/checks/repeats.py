@@ -57,7 +57,7 @@ class Alike:
 
 
 def alike_rows(
-    keys: Sequence[str], test_keys: Sequence[str], *, progress: Progress | None = None
+    keys: Sequence[str], test_keys: Sequence[str], *, progress: Progress = Progress()
 ) -> Alike:
     """Near duplicates among rows, and rows that are also, or nearly, in the test.
 

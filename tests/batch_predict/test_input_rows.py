@@ -29,7 +29,7 @@ ANSWER = ("label", "confidence")
 
 def frame(*names: str) -> Any:
     """Opened rows with these columns."""
-    return open_rows(pd.DataFrame({name: ["a"] for name in names}))
+    return open_rows(pd.DataFrame({name: ["a"] for name in names}), Columns())[0]
 
 
 def columns_of(file: Path) -> dict[str, list[Any]]:
@@ -107,7 +107,7 @@ def test_whole_numbers_of_a_csv_are_numbers_again(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("text,n,name,late\na,3,007,5\nb,,8,6\nc,-4,9,x\n")
     kept = {"n": "n", "name": "name", "late": "late"}
-    first, records = read_records(open_rows(file), Columns(), kept, 2)
+    first, records = read_records(*open_rows(file, Columns()), kept, 2)
     types = [str(arrow_type(cells)) for cells in first.values()]
     assert types == ["int64", "string", "int64"]
     assert list(records) == [

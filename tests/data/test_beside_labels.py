@@ -52,7 +52,7 @@ def test_what_is_no_name_is_not(label: list[Any], other: list[Any]) -> None:
 def test_columns_with_known_labels_alone() -> None:
     """Two or more of them, and nothing else in any row; the label column is left aside."""
     cells = {"label": WORDS, "mood": WORDS, "id": NUMBERS, "one": ["joy"] * 10}
-    rows = open_rows(pd.DataFrame({"text": TEXTS, **cells}))
+    rows, _ = open_rows(pd.DataFrame({"text": TEXTS, **cells}), Columns())
     assert known_beside(rows, "label", {"joy", "fear", "anger"}) == ("mood",)
     assert known_beside(rows, "label", {"joy", "fear"}) == ()
     assert known_beside(rows, "mood", {"joy", "fear", "anger", "0", "1", "2"}) == ("label", "id")

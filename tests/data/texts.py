@@ -9,7 +9,6 @@ from tightfit.data.sources import (
     CHUNK_ROWS,
     Columns,
     DataLike,
-    as_named,
     iter_records,
     open_rows,
 )
@@ -52,6 +51,5 @@ def iter_texts(
     data: DataLike, columns: Columns, chunk_rows: int = CHUNK_ROWS
 ) -> Iterator[list[str]]:
     """Stream the texts alone, as predicting a file does with whatever is beside them."""
-    data, columns = as_named(data, columns)
-    rows = open_rows(data, columns.form)
+    rows, columns = open_rows(data, columns)
     return (texts for texts, _ in iter_records(rows, columns, (), chunk_rows))

@@ -66,7 +66,7 @@ def texts_of(given: Any, columns: Callable[[], Columns], *, pair: bool) -> list[
         if isinstance(source, Table):
             return source.texts
         # It waits for the readers.
-        found: list[str] = import_module("tightfit.data.frame_texts").frame_texts(source, columns())
+        found: list[str] = import_module("tightfit.data.sources").frame_texts(source, columns())
     except DataError as fault:
         if fault.add == TAKE_EMPTY:
             fault.next_step, fault.add = "give an empty text in its place, or leave it out", None

@@ -43,7 +43,7 @@ from tightfit.data.rows import PartFault, Rows
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import open_sheet
 from tightfit.data.table import Table
-from tightfit.data.text_files import FOUND_OUT, EncodingFault, TextForm
+from tightfit.data.text_files import EncodingFault, TextForm
 from tightfit.data.text_pair import are_pairs
 from tightfit.data.unreadable import SAVE, elsewhere, refuse_foreign, unreadable
 from tightfit.errors import DataError, MachineError, SettingsError, did_you_mean
@@ -91,8 +91,7 @@ def read_table(data: DataLike, columns: Columns, *, labelled: bool | None) -> Ta
         return _labelled(data) if labelled else data
     if isinstance(data, Sources):
         return data.joined([read_table(x, columns, labelled=labelled) for x in data.names])
-    data, columns = as_named(data, columns)
-    rows = _open(data, columns.form)
+    rows, columns = open_rows(data, columns)
     if labelled is None:
         labelled = rows.find(columns.label) is not None
     texts, label = _chosen(rows, columns, columns.label if labelled else None)
@@ -147,9 +146,8 @@ def check_source(
     if isinstance(data, str) and data.startswith(HUB_PREFIX):
         parse_hub(data)
     elif isinstance(data, str | Path) or (labelled is not False and not isinstance(data, Table)):
-        data, columns = as_named(data, columns)
         try:
-            rows = _open(data, columns.form)
+            rows, columns = open_rows(data, columns)
         except (EncodingFault, PartFault) as fault:
             _complete(fault, data, columns, labelled=labelled)
             raise
@@ -176,19 +174,26 @@ def _first_texts(rows: Rows, columns: Columns) -> list[str]:
         return []  # whoever reads all rows tells of every fault at once
 
 
-def open_rows(data: DataLike, form: TextForm = FOUND_OUT) -> Rows:
-    """A source with its columns; nothing else of it has been read yet.
+def open_rows(data: str | Path | InMemory | Table, columns: Columns) -> tuple[Rows, Columns]:
+    """A source, of which nothing but the names of its columns has been read yet; and which of them
+    are meant: of what comes without names, those that it gets here.
 
     Raises:
         DataError: it cannot be opened.
         MachineError: the file may not be read.
     """
-    if not isinstance(data, Table):
-        return _open(data, form)
-
-    if are_pairs(data.texts):
-        return columns_rows(pair_columns(data.texts), data.source)
-    return columns_rows({TEXT: data.texts}, data.source)
+    if isinstance(data, str):
+        return _open_name(data, columns.form), columns
+    if isinstance(data, Path):
+        return _open_file(data, columns.form), columns
+    nameless = replace(columns, text=(FIRST, SECOND) if columns.pair else (TEXT,))
+    if isinstance(data, Table):
+        cells = pair_columns(data.texts) if are_pairs(data.texts) else {TEXT: data.texts}
+        return columns_rows(cells, data.source), nameless
+    if not is_nameless(data):
+        return open_memory(data), columns
+    named = as_pairs(data) if columns.pair else data
+    return open_memory(named), replace(nameless, label=LABEL)
 
 
 def iter_records(
@@ -214,6 +219,18 @@ def iter_records(
     return records()
 
 
+def frame_texts(data: Any, columns: Columns) -> list[str]:
+    """All texts of rows that a program hands over, in their order.
+
+    Raises:
+        DataError: there is no such column, or a text is missing or no string.
+    """
+    rows, columns = open_rows(data, columns)
+    text = rows.resolve(columns.text, "predict(rows['COLUMN'])")
+    chunks = iter_records(rows, replace(columns, text=text), ())
+    return [each for texts, _ in chunks for each in texts]
+
+
 def _labelled(table: Table) -> Table:
     if table.targets is None:
         raise DataError("labels are needed here", seen=f"{table.source} without labels")
@@ -237,32 +254,14 @@ def _complete(
         form = replace(form, encoding=fault.guess)
     try:
         with _no_half(columns):
-            _open(data, form).look(columns.text, columns.label, labelled=labelled)
+            rows, _ = open_rows(data, replace(columns, form=form))
+            rows.look(columns.text, columns.label, labelled=labelled)
     except DataError as another:
         if another.add is None or type(another) is type(fault):  # the guess was wrong
             return
         fault.seen = f"{fault.seen}; {another.what}"
         steps = filter(None, (fault.next_step, another.next_step))
         fault.next_step, fault.add = "; ".join(steps) or None, f"{fault.add} {another.add}"
-
-
-def _open(data: str | Path | InMemory, form: TextForm) -> Rows:
-    if isinstance(data, str):
-        return _open_name(data, form)
-    if isinstance(data, Path):
-        return _open_file(data, form)
-    return open_memory(data)
-
-
-def as_named(data: Any, columns: Columns) -> tuple[Any, Columns]:
-    """Data that has no names for its columns, pairs side by side, and what they are called."""
-    if isinstance(data, Table):
-        return data, replace(columns, text=(FIRST, SECOND) if columns.pair else (TEXT,))
-    if not is_nameless(data):
-        return data, columns
-    if columns.pair:
-        return as_pairs(data), replace(columns, text=(FIRST, SECOND), label=LABEL)
-    return data, replace(columns, text=(TEXT,), label=LABEL)
 
 
 @contextmanager

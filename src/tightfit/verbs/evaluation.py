@@ -17,7 +17,7 @@ from tightfit import storage
 from tightfit.data.beside_labels import known_beside
 from tightfit.data.labels import UnknownLabels
 from tightfit.data.many_files import Sources
-from tightfit.data.sources import Columns, as_named, open_rows, read_table
+from tightfit.data.sources import Columns, open_rows, read_table
 from tightfit.data.table import Table
 from tightfit.data.text_digests import read_text_digests, text_digests
 from tightfit.display import Shown, score_words
@@ -210,9 +210,9 @@ def _targets(run: Run, table: Table, data: Any, columns: Columns) -> NDArray[Any
     except UnknownLabels as fault:
         found: tuple[str, ...] = ()
         if not isinstance(data, Table | Sources):
-            named, where = as_named(data, columns)
             with suppress(DataError):  # what cannot be read again says nothing of its columns
-                found = known_beside(open_rows(named, where.form), where.label, fault.known)
+                rows, where = open_rows(data, columns)
+                found = known_beside(rows, where.label, fault.known)
         if found:
             either = " or ".join(map(repr, found))
             right = ": name the right one, as in" if len(found) > 1 else ":"

@@ -16,8 +16,7 @@ from tightfit.batch_predict.stream import STREAM_ROWS, Form, Written, check_out,
 from tightfit.config import Config, MissingText, Settings
 from tightfit.data.given_texts import as_source
 from tightfit.data.output_paths import check_new_file, check_not_input
-from tightfit.data.rows import Rows
-from tightfit.data.sources import Columns, as_named, check_source, open_rows
+from tightfit.data.sources import check_source, open_rows
 from tightfit.display import Shown
 from tightfit.engines.engine_names import LIBRARY_OF, AskedEngine, EngineName
 from tightfit.errors import UsageError
@@ -133,7 +132,8 @@ def predict(
     _check_answers(loaded, form)
     columns = loaded.columns(text_column, missing_text=missing_text, settings=settings)
     check_source(data, columns, labelled=False, progress=progress)
-    rows, columns = _opened(data, columns)
+    source = as_source(data, lambda: columns, pair=columns.pair)
+    rows, columns = open_rows(source, columns)
     text, _ = rows.choose(columns.text, None)
     kept = {}
     if not submission:
@@ -183,12 +183,6 @@ def _open(run: str | PathLike[str], **options: Any) -> Run:
         given = {name: value for name, value in options.items() if value is not None}
         options = {**own, "thresholds": run.asked_thresholds, **given}
     return Run.open(run, **options)
-
-
-def _opened(data: Any, columns: Columns) -> tuple[Rows, Columns]:
-    """The source, and where its texts are, which may be nothing but texts."""
-    source, columns = as_named(as_source(data, lambda: columns, pair=columns.pair), columns)
-    return open_rows(source, columns.form), columns
 
 
 def _check_form(submission: bool, others: Mapping[str, object]) -> None:

@@ -9,7 +9,7 @@ from tightfit.data.checks.cleaning import Cleaned
 from tightfit.data.checks.findings import Suspected
 from tightfit.data.checks.markup import decode_markup
 from tightfit.data.copies import Sheet
-from tightfit.data.sources import CHUNK_ROWS, Columns, DataLike, as_named, open_rows
+from tightfit.data.sources import CHUNK_ROWS, Columns, DataLike, open_rows
 from tightfit.data.table import Table
 
 
@@ -44,8 +44,7 @@ def cleaned_sheet(data: DataLike, columns: Columns, clean: Cleaned) -> Sheet:
     """
     if isinstance(data, Table):
         return Sheet.of(clean.table)
-    data, columns = as_named(data, columns)
-    rows = open_rows(data, columns.form)
+    rows, columns = open_rows(data, columns)
     labelled = clean.table.targets is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
     whole = rows.whole(rows.columns, CHUNK_ROWS)

@@ -184,16 +184,16 @@ def open_sample(path: Path, source: str, form: TextForm, default: str | None) ->
         MachineError: it cannot be read.
     """
     origin = Origin(source, "line")
-    decoded, told = found_encoding(path, form, origin)
-    with open_text(path, origin, decoded.encoding) as file:
+    encoding, told = found_encoding(path, form, origin)
+    with open_text(path, origin, encoding) as file:
         sample = file.read(SAMPLE_CHARACTERS)
         whole = not file.read(1)
-    found = sniff(sample, decoded, default, whole=whole)
+    found = sniff(sample, form, default, whole=whole)
     if found is None:
         raise DataError(f"{origin.source} is empty")
     told += tuple(f"{source}: {line}" for line in found.told)
     columns = tuple(name.strip("\ufeff") for name in found.header)
-    return Delimited(path, origin, decoded.encoding, found, columns, told=told)
+    return Delimited(path, origin, encoding, found, columns, told=told)
 
 
 def delimited_rows(file: Delimited) -> Rows:

@@ -60,8 +60,8 @@ def open_json(
         DataError: the file is empty, cannot be decoded, or does not begin with an object. The
             chunks raise it for what follows.
     """
-    found, told = found_encoding(path, form, Origin(source, "line"))
-    opened = partial(open_text, path, Origin(source, "line"), found.encoding)
+    encoding, told = found_encoding(path, form, Origin(source, "line"))
+    opened = partial(open_text, path, Origin(source, "line"), encoding)
     kind = _kind(opened, whole_lines=plain_suffix(path) != ".json")
     if kind is None:
         raise DataError(f"{source} is empty")

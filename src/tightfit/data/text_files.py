@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -54,8 +54,8 @@ class EncodingFault(DataError):
     guess: str | None = None
 
 
-def found_encoding(path: Path, form: TextForm, origin: Origin) -> tuple[TextForm, tuple[str, ...]]:
-    """The form with the encoding that holds for a file, and a line on it where people should know.
+def found_encoding(path: Path, form: TextForm, origin: Origin) -> tuple[str, tuple[str, ...]]:
+    """The encoding that holds for a file, and a line on it where people should know.
 
     Raises:
         DataError: the file cannot be decompressed.
@@ -72,7 +72,7 @@ def found_encoding(path: Path, form: TextForm, origin: Origin) -> tuple[TextForm
     found = found or _unmarked(form.encoding)
     expected = UTF8 if form.encoding == AUTO else (form.encoding,)
     told = () if found in expected else (f"{origin.source}: read as {found} (data.encoding)",)
-    return replace(form, encoding=found), told
+    return found, told
 
 
 def _unmarked(encoding: str) -> str:

@@ -122,3 +122,12 @@ def test_series_whose_index_is_in_another_order_are_refused() -> None:
             read_table(data, Columns(), labelled=True)
     moved = read_table((texts, labels[::-1].set_axis([7, 8, 9])), Columns(), labelled=True)
     assert (moved.texts, moved.labels) == (TEXTS, LABELS[::-1])
+
+
+def test_missing_marks_are_those_of_any_library() -> None:
+    """pandas has a sign that is neither true nor false; a hint looks at it as a reader does."""
+    cells = {"text": ["a", "b", "c"], "joy": [1, pd.NA, 0], "sad": [0, 1, 1]}
+    assert read_table(cells, Columns(label="joy,sad"), labelled=True).labels == [0, 1, 1]
+    with pytest.raises(DataError) as fault:
+        read_table(cells, Columns(), labelled=True)
+    assert fault.value.add == "--label-column joy,sad"

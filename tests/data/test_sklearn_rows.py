@@ -140,9 +140,10 @@ def test_bad_rows(fault: str) -> None:
         labelled_rows(texts, labels, text_column=None)
 
 
-def test_a_missing_part_of_a_text() -> None:
-    """It is not the word "nan"."""
-    frame = pd.DataFrame({"a": ["x", None], "b": ["y", "z"]})
+@pytest.mark.parametrize("dtype", ["object", "string"])
+def test_a_missing_part_of_a_text(dtype: str) -> None:
+    """It is not the word "nan"; the sign of newer columns is neither equal to itself nor not."""
+    frame = pd.DataFrame({"a": ["x", None], "b": ["y", "z"]}, dtype=dtype)
     with pytest.raises(ValueError, match="row 1 of column 'a' has none"):
         texts_of(frame, ["a", "b"])
 

@@ -14,8 +14,8 @@ from tightfit.data.cell_labels import (
     read_labels,
     refuse_partly_lists,
 )
-from tightfit.data.cell_text import describe, is_missing
-from tightfit.data.nested import is_list
+from tightfit.data.cell_text import describe
+from tightfit.data.nested import is_list, is_missing
 from tightfit.data.rows import Chunk
 
 LabelSets = list[tuple[int | str, ...]]

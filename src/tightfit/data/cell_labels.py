@@ -14,9 +14,9 @@ from typing import Any
 
 from tightfit.config import TaskKind
 from tightfit.data.bracketed import are_bracketed, items
-from tightfit.data.cell_text import describe, is_missing, refuse_surrogates
+from tightfit.data.cell_text import describe, refuse_surrogates
 from tightfit.data.column_hints import one_hot_columns
-from tightfit.data.nested import is_list, paths, reach
+from tightfit.data.nested import is_list, is_missing, paths, reach
 from tightfit.data.rows import Chunk
 from tightfit.errors import DataError
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import date, time
-from numbers import Number, Real
+from numbers import Number
 from typing import Any
 
 from tightfit.config import MissingText
+from tightfit.data.nested import is_missing
 from tightfit.data.rows import Chunk
 from tightfit.data.text_pair import TextPair
 
@@ -126,13 +126,6 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def is_missing(cell: object) -> bool:
-    """Whether a cell says that nothing is there: None, or any library's sign for it."""
-    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # of pandas
-        return True
-    return isinstance(cell, Real) and math.isnan(cell)
 
 
 def describe(cell: object) -> str:

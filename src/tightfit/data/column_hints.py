@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from tightfit.data.nested import is_list
+from tightfit.data.nested import is_list, is_missing
 from tightfit.errors import DataError
 
 TEXT_LENGTH = 12
@@ -139,7 +139,7 @@ def _pair_names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _filled(column: Sequence[Any]) -> list[str]:
-    return [str(cell).strip() for cell in column if cell is not None and str(cell).strip()]
+    return [str(x).strip() for x in column if not is_missing(x) and str(x).strip()]
 
 
 def _is_text(column: Sequence[str]) -> bool:
@@ -189,5 +189,4 @@ def one_hot_columns(cells: Mapping[str, Sequence[Any]]) -> tuple[tuple[str, ...]
 
 def mark(cell: object) -> bool | None:
     """Whether a cell of a column that stands for one label says yes; None where it says neither."""
-    missing = cell is None or cell != cell
-    return _MARKS.get("" if missing else str(cell).strip().lower())
+    return _MARKS.get("" if is_missing(cell) else str(cell).strip().lower())

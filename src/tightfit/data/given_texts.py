@@ -11,8 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tightfit.data.cell_text import TAKE_EMPTY, describe, is_missing, read_texts
+from tightfit.data.cell_text import TAKE_EMPTY, describe, read_texts
 from tightfit.data.given_pairs import is_pair, pair_columns
+from tightfit.data.nested import is_missing
 from tightfit.data.rows import Chunk, Origin
 from tightfit.data.table import Table
 from tightfit.errors import DataError

@@ -1,8 +1,10 @@
-"""What is inside a cell: objects and lists, by keys joined with dots."""
+"""What is inside a cell: nothing, or objects and lists, by keys joined with dots."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isnan
+from numbers import Real
 from typing import Any, TypeGuard
 
 DEEPEST, MOST_PATHS = 6, 50
@@ -32,6 +34,13 @@ def reach(cell: object, path: str) -> Any:
 def is_list(cell: object) -> TypeGuard[Sequence[Any]]:
     """Whether a cell holds several values in their order; arrays of NumPy are such."""
     return isinstance(cell, list | tuple) or getattr(cell, "ndim", 0) == 1
+
+
+def is_missing(cell: object) -> bool:
+    """Whether a cell says that nothing is there: None, or any library's sign for it."""
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # of pandas
+        return True
+    return isinstance(cell, Real) and isnan(cell)
 
 
 def numbers_of(given: Any) -> Any:

@@ -15,9 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from tightfit.data.cell_labels import is_blank
-from tightfit.data.cell_text import is_missing
 from tightfit.data.given_pairs import is_pair, pair_columns
-from tightfit.data.nested import numbers_of
+from tightfit.data.nested import is_missing, numbers_of
 from tightfit.data.rows import say_places
 from tightfit.data.sklearn_label_sets import LabelSets, label_sets
 from tightfit.data.table import Table
@@ -160,7 +159,7 @@ def _column(X: Any, text_column: str | list[str] | None) -> list[str]:
     if len(columns) == 1:
         return columns[0]
     for name, column in zip(names, columns, strict=True):
-        if missing := [row for row, part in enumerate(column) if part is None or part != part]:
+        if missing := [row for row, part in enumerate(column) if is_missing(part)]:
             raise ValueError(f"X must hold texts; row {missing[0]} of column {name!r} has none")
     return [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
 

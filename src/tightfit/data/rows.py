@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 from typing import Any, Literal
 
+from tightfit.data.checks.spelling import spelling_key
 from tightfit.data.column_hints import (
     JOINED,
     column_options,
@@ -33,12 +33,10 @@ HINT_ROWS = 100
 MOST_LIKELY = 4
 """Columns of which a hint says that any of them may be the label."""
 
-_CHOOSE = "choose a column with"
-
 COLUMNS_NAMED = 20
 """Columns that an error message lists one by one."""
 
-
+_CHOOSE = "choose a column with"
 _SEVERAL = "to learn all of them, one 0 or 1 each:"
 
 
@@ -154,7 +152,7 @@ class Rows:
         # Spaces around a heading are seen by nobody, and lost where names are listed.
         alike = [column for column in columns if column.strip() == name.strip()]
         # Nor does a program care that a heading begins with a capital.
-        alike = alike or [column for column in columns if _plain(column) == _plain(name)]
+        alike = alike or [each for each in columns if spelling_key(each) == spelling_key(name)]
         return (alike[0],) if len(alike) == 1 else None
 
     def _inside(self, name: str) -> bool:
@@ -341,11 +339,6 @@ def say_places(places: Sequence[int], unit: Unit) -> str:
     """The first few places in words: ``lines 3, 17``."""
     base = " (counted from 0)" if unit == "row" else ""
     return f"{unit}{'s' if len(places) > 1 else ''} {first_few(places, ROWS_NAMED)}{base}"
-
-
-def _plain(name: str) -> str:
-    """A name without differences of case, Unicode form and spaces."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _listed(columns: Sequence[str]) -> str:

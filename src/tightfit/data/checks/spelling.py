@@ -1,4 +1,4 @@
-"""Label names that are probably one: they differ only in case, spaces or Unicode form."""
+"""Names that are probably one: they differ only in case, spaces or Unicode form."""
 
 from __future__ import annotations
 

@@ -314,13 +314,6 @@ raise SystemExit(tightfit.__file__)
         read_pickle(saved(tmp_path, []))
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    """The front door says so itself, before any child starts."""
-    for path in (tmp_path / "none.pkl", tmp_path):
-        with pytest.raises(DataError, match="is not a file"):
-            read_pickle(path)
-
-
 def test_half_a_character_is_a_fault_of_the_rows() -> None:
     """Python strings may hold lone surrogates, which no Arrow table and no tokenizer takes."""
     frame = pd.DataFrame({"text": pd.Series(["a", "\ud83d"], dtype=object)})

@@ -30,7 +30,7 @@ def read_pickle(path: Path, *, memory_bytes: int = 4 * 2**30, seconds: float = 1
     the index of a DataFrame is left out.
 
     Args:
-        path: the pickle; of protocol 2 to 5, not compressed.
+        path: the pickle, a file; of protocol 2 to 5, not compressed.
         memory_bytes: what reading may take, on top of the libraries' own needs.
         seconds: how long reading may take, by the clock.
 
@@ -38,8 +38,6 @@ def read_pickle(path: Path, *, memory_bytes: int = 4 * 2**30, seconds: float = 1
         DataError: it is no such pickle, asks for anything else, or needs more than the limits.
         MachineError: it may not be read, or the temporary folder is full.
     """
-    if not path.is_file():
-        raise DataError(f"{path} is not a file", next_step="give the path of a pickle")
     child = Child("tightfit.data.pickles.sandbox", (numpy, pa), memory_bytes, seconds)
     try:
         with machine_errors(path, "read"), path.open("rb") as pickled:

@@ -124,6 +124,15 @@ def test_a_fault_names_its_own_file(shards: Path) -> None:
         list(iter_texts(shards, Columns()))
 
 
+def test_a_column_may_come_further_down(tmp_path: Path) -> None:
+    """As in one file of JSON: beyond the first rows of each, if it is asked for."""
+    for i in range(2):
+        rows = [{"text": "a"}] * 1000 + [{"text": "b", "label": f"{i}"}]
+        write_jsonl(tmp_path / f"{i}.jsonl", rows)
+    table = read_table(tmp_path, Columns(missing_label="drop"), labelled=True)
+    assert (table.texts, table.labels) == (["b", "b"], ["0", "1"])
+
+
 def test_parquet_files_are_counted_together(tmp_path: Path) -> None:
     """From their footers."""
     for i in range(3):

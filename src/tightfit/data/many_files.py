@@ -6,6 +6,7 @@ import glob
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -166,16 +167,16 @@ def joined(parts: Sequence[Rows], source: str) -> Rows:
             yield from part.chunks(names, chunk_rows)
 
     counts = [part.count for part in parts]
-    return Rows(
-        Origin(source, first.origin.unit),
-        first.columns,
-        chunks,
-        class_names=first.class_names,
-        class_values=first.class_values,
-        aliases=first.aliases,
-        untyped=first.untyped,
+    further = [part.all_columns for part in parts if part.all_columns is not None]
+    return replace(
+        first,
+        origin=Origin(source, first.origin.unit),
+        chunks=chunks,
         told=tuple(line for part in parts for line in part.told),
-        no_header=first.no_header,
+        # Of a part that has no more than it says the others' further ones cannot be read.
+        all_columns=(lambda: tuple(dict.fromkeys(chain(*(names() for names in further)))))
+        if len(further) == len(parts)
+        else None,
         count=None if None in counts else sum(count or 0 for count in counts),
     )
 

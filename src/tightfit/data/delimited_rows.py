@@ -68,7 +68,7 @@ class Dialect:
             QuoteFault: a row's quotation marks do not fit.
         """
         if self.quotes == "lines":
-            return _LineByLine(lines, self.delimiter, widths, first_line).rows()
+            return _LineByLine(self, lines, widths, first_line).rows()
         if self.quotes == "none":
             return self._bare(lines, first_line)
         return self._quoted(lines, first_line)
@@ -117,11 +117,10 @@ class _LineByLine:
     """
 
     def __init__(
-        self, lines: Iterable[str], delimiter: str, widths: Sequence[int], first_line: int
+        self, dialect: Dialect, lines: Iterable[str], widths: Sequence[int], first_line: int
     ) -> None:
-        self._lines = _Lines(lines)
-        self._line = first_line
-        self._delimiter, self._widths = delimiter, widths
+        self._dialect, self._widths = dialect, widths
+        self._lines, self._line = _Lines(lines), first_line
 
     def rows(self) -> Iterator[Row]:
         """All of them."""
@@ -131,13 +130,12 @@ class _LineByLine:
             if '"' in line:
                 yield begins, self._with_marks(line, begins)
             elif line.strip("\r\n"):
-                yield begins, line.rstrip("\r\n").split(self._delimiter)
+                yield begins, self._dialect.cells(line)
 
     def _with_marks(self, line: str, begins: int) -> list[str]:
-        bare = line.rstrip("\r\n").split(self._delimiter)
-        whole = len(bare) in self._widths
+        whole = self._is_row(line)
         cells, taken, fault = self._parsed(line, LOOK_AHEAD if whole else None)
-        if cells is not None and len(taken) > 1 and self._are_rows(taken):
+        if cells is not None and len(taken) > 1 and all(map(self._is_row, taken)):
             raise QuoteFault(
                 begins, f"{len(taken):,} lines, each of them a row by itself", ambiguous=True
             )
@@ -147,8 +145,12 @@ class _LineByLine:
         if whole:
             # The marks are part of the text, and what was read ahead comes next.
             self._lines.ahead.extend(taken[1:])
-            return bare
+            return self._dialect.cells(line)
         raise QuoteFault(begins, fault)
+
+    def _is_row(self, line: str) -> bool:
+        """Whether a line has the right number of cells, if marks mean nothing."""
+        return len(self._dialect.cells(line)) in self._widths
 
     def _parsed(self, line: str, most: int | None) -> tuple[list[str] | None, list[str], str]:
         """Cells with quotes read as such, if that is possible, and the lines that this took."""
@@ -162,12 +164,7 @@ class _LineByLine:
                     return
 
         try:
-            reader = csv.reader(lines(), delimiter=self._delimiter, strict=True)
+            reader = csv.reader(lines(), delimiter=self._dialect.delimiter, strict=True)
             return next(reader), taken, ""
         except csv.Error as error:
             return None, taken, str(error)
-
-    def _are_rows(self, lines: Sequence[str]) -> bool:
-        return all(
-            len(line.rstrip("\r\n").split(self._delimiter)) in self._widths for line in lines
-        )

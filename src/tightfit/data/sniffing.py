@@ -236,7 +236,7 @@ def _quotes(sample: str, delimiter: str, form: TextForm, *, whole: bool) -> Quot
     if delimiter == "\t":
         return "lines"
     double, fault = _rows(sample, Dialect(delimiter), whole=whole)
-    if double and _wrapped(double[0], "'") and "'" in sample:
+    if double and all(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in double[0]):
         return "single"
     if _is_spaced(sample, delimiter, double, whole=whole):
         return "spaced"
@@ -281,10 +281,6 @@ def _swallowing(sample: str, dialect: Dialect, width: int) -> Swallowing | None:
 def _lines(cell: str) -> list[str]:
     """The lines of a cell of several; none of another."""
     return _BREAK.split(cell) if "\n" in cell or "\r" in cell else []
-
-
-def _wrapped(cells: Sequence[str], mark: str) -> bool:
-    return all(len(cell) > 1 and cell[0] == cell[-1] == mark for cell in cells)
 
 
 def _width(header: Sequence[str], below: Sequence[Sequence[str]]) -> int:

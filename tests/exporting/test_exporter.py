@@ -10,7 +10,6 @@ import shutil
 import sys
 from dataclasses import asdict
 from dataclasses import replace as replaced
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from tests.warm import Around
 from tests.warm import run as warm_run
 from tightfit import Run, export, storage
 from tightfit.config import Decision
-from tightfit.engines.parity import loss_of, refuse_difference
+from tightfit.engines.parity import loss_of
 from tightfit.errors import ArtefactError, DataError, ModelError, ProofError, UsageError
 from tightfit.exporting.folder_files import base_words
 from tightfit.exporting.format_names import FORMATS
@@ -302,8 +301,7 @@ def test_a_refused_export_leaves_nothing(
     """And an older one stays."""
     export(run, "merged", tmp_path / "old", progress=Notes())
     before = files(tmp_path)
-    strict = partial(refuse_difference, tolerance=-1.0)
-    monkeypatch.setattr("tightfit.exporting.exporter.refuse_difference", strict)
+    monkeypatch.setattr("tightfit.engines.parity.TOLERANCE", -1.0)
     for name in ("old", "new"):
         with pytest.raises(ProofError, match="was not kept"):
             export(run, "merged", tmp_path / name, overwrite=True, progress=Notes())

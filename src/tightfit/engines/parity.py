@@ -115,20 +115,20 @@ def joined(parities: Sequence[Parity]) -> Parity:
     return Parity(max(p.max_abs_difference for p in parities), agreeing / rows, rows)
 
 
-def refuse_difference(parities: Mapping[str, Parity], tolerance: float = TOLERANCE) -> None:
+def refuse_difference(parities: Mapping[str, Parity]) -> None:
     """Check an export in fp32.
 
     Raises:
-        ProofError: logits differ by more than the tolerance, with the batches on which they do.
+        ProofError: logits differ by more than :data:`TOLERANCE`, with the batches on which they do.
     """
-    off = {name: p for name, p in parities.items() if p.max_abs_difference > tolerance}
+    off = {name: p for name, p in parities.items() if p.max_abs_difference > TOLERANCE}
     if off:
         raise ProofError(
             "the export's predictions differ from the run's, so it was not kept",
             seen="; ".join(
                 f"{n} rows: logits off by {p.max_abs_difference:.2g}" for n, p in off.items()
             ),
-            allowed=f"differences up to {tolerance:g}",
+            allowed=f"differences up to {TOLERANCE:g}",
             next_step="choose another --format, and report this model family",
         )
 

@@ -109,12 +109,6 @@ class Callback:
         """Training is over, also where an error ended it."""
 
 
-def notify(callbacks: Sequence[Callback], event: Event, state: TrainingState) -> None:
-    """Tell every callback of an event, in their order."""
-    for callback in callbacks:
-        getattr(callback, event)(state)
-
-
 class ProgressBar(Callback):
     """Shows the steps, the loss, the validation score and the speed."""
 

@@ -26,7 +26,7 @@ from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
 from tightfit.tasks import need_one_class
-from tightfit.training.callbacks import Callback, Event, TrainingState, notify
+from tightfit.training.callbacks import Callback, Event, TrainingState
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
 from tightfit.training.divergence import in_fp32, not_a_number
 from tightfit.training.eva_init import start_at_eva
@@ -139,7 +139,8 @@ class Loop:
             raise interrupted(state.interrupted, state.step, state.total, self._scratch)
 
     def _notify(self, event: Event) -> None:
-        notify(self.callbacks, event, self.state)
+        for callback in self.callbacks:
+            getattr(callback, event)(self.state)
 
     def rehearse(self, steps: int) -> float:
         """Seconds that a padded token takes in steps, after one on the largest batch.

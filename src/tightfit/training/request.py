@@ -138,7 +138,9 @@ class TrainRequest:
                 seen=f"head.start={self.config.head.start}",
                 next_step="name the run with --from, or set head.start=probe",
             )
-        check_tracker(self.config)
+        tracker = self.config.tracking.to
+        if tracker != "none":
+            ensure(tracker, f"tracking.to={tracker}")
         columns = Columns.of(self.config.data)
         texts = [] if self.data is None else check_source(self.data, columns, progress=progress)
         if self.validation is not None:
@@ -173,16 +175,6 @@ def check_options(options: Mapping[str, Any]) -> None:
             setting = nearest_setting(name, setting_names())
             hint = hint or (setting and f"among settings={{…}}, {setting}")
             raise TypeError(f"unexpected keyword argument {name!r}" + (f": {hint}" if hint else ""))
-
-
-def check_tracker(config: Config) -> None:
-    """Refuse early what a tracker would refuse when the run has begun.
-
-    Raises:
-        MissingExtraError: the tracker's package is not installed.
-    """
-    if config.tracking.to != "none":
-        ensure(config.tracking.to, f"tracking.to={config.tracking.to}")
 
 
 def check_same_settings(asked: Config, began: Config) -> None:

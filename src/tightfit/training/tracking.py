@@ -12,7 +12,6 @@ from accelerate.state import is_initialized
 
 from tightfit.config import Config
 from tightfit.training.callbacks import Callback, TrainingState
-from tightfit.training.request import check_tracker
 
 PROJECT = "tightfit"
 
@@ -24,11 +23,7 @@ def open_tracker(config: Config, folder: Path) -> Iterator[Callback]:
     Args:
         config: the run's settings, logged with the metrics.
         folder: where trackers that write files put them.
-
-    Raises:
-        MissingExtraError: the tracker's package is not installed.
     """
-    check_tracker(config)
     if config.tracking.to == "none":
         yield Callback()
         return

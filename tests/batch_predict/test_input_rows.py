@@ -85,6 +85,17 @@ def test_columns_that_come_along(
     assert kept_columns(frame(*names), text, taken=ANSWER, **options) == kept
 
 
+def test_all_columns_are_also_those_that_come_late(tmp_path: Path) -> None:
+    """JSON may have a key for the first time in its last row."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "a"}\n' * 1000 + '{"text": "b", "note": "n"}\n')
+    rows, _ = open_rows(file, Columns())
+    assert kept_columns(rows, ("text",), keep="all", taken=ANSWER) == {
+        "text": "text",
+        "note": "note",
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

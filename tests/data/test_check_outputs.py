@@ -138,6 +138,42 @@ def test_a_list_becomes_json_in_a_csv_and_words_in_parquet(tmp_path: Path) -> No
     assert fixed(source, tmp_path / "clean.parquet")[0]["tags"] == '["p", 1]'
 
 
+def copy_of(source: Path, **options: Any) -> list[dict[str, Any]]:
+    """The rows of a cleaned copy as JSON."""
+    out = source.with_name("clean.jsonl")
+    tightfit.check(source, out=out, label_errors=False, **options)
+    return [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+
+
+def test_a_copy_keeps_columns_of_marks(tmp_path: Path) -> None:
+    """Each label of a file has a column of its own, and no class's number is any of them."""
+    source = tmp_path / "rows.csv"
+    source.write_text("text,joy,fear\na,1,0\nb,0,1\nb,0,1\n")
+    found = copy_of(source, fix="duplicates", label_column="joy,fear")
+    assert [(row["joy"], row["fear"]) for row in found] == [("1", "0"), ("0", "1")]
+
+
+def test_a_copy_mends_what_is_inside_cells(tmp_path: Path) -> None:
+    """A text and a label at paths; all else in their cells stays."""
+    one, two = {"t": "R&amp;D", "n": 1}, {"t": "b"}
+    rows = [{"data": one, "y": [{"is": "x"}]}, {"data": two}, {"data": two, "y": [{"is": "z"}]}]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    found = copy_of(source, fix="markup", text_column="data.t", label_column="y.0.is")
+    assert found == [{"data": {"t": "R&D", "n": 1}, "y": [{"is": "x"}]}, rows[2]]
+
+
+def test_a_copy_has_columns_that_come_late(tmp_path: Path) -> None:
+    """Beyond the rows that tell which columns there are; the label too."""
+    rows = [{"text": f"a {i}"} for i in range(1000)] + [
+        {"text": "b", "label": "x", "note": "n"}
+    ] * 2
+    source = tmp_path / "rows.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    found = copy_of(source, fix="duplicates")
+    assert (len(found), found[-1]) == (1, {"text": "b", "label": "x", "note": "n"})
+
+
 def test_class_names_of_a_data_set_stay_with_its_other_columns(tmp_path: Path) -> None:
     """Parquet keeps them; the column has another name than label."""
     features = datasets.Features(

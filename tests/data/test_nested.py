@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tightfit.data.nested import paths, reach
+from tightfit.data.nested import changed, paths, reach
 
 CELL: dict[str, Any] = {
     "a": {"b": [{"c": 1}, {"c": 2}], "d.e": 3, "n": None},
@@ -32,6 +32,16 @@ CELL: dict[str, Any] = {
 def test_a_path_reaches_what_is_there(path: str, value: object) -> None:
     """And nothing where there is nothing; keys may hold dots themselves."""
     assert reach(CELL, path) == value
+
+
+def test_a_change_at_a_path_leaves_all_else() -> None:
+    """It stands where the path reaches; where that is nothing, nothing changes."""
+    for path in ("a.b.1.c", "a.d.e", "two.1"):
+        found = changed(CELL, path, lambda value: [value])
+        assert reach(found, path) == [reach(CELL, path)]
+        assert changed(found, path, lambda value: value[0]) == CELL
+    assert changed(CELL, "a.b.2.c", str) == changed(CELL, "b", str) == CELL
+    assert changed("x", None, str.upper) == "X"
 
 
 def test_arrays_are_lists() -> None:

@@ -55,7 +55,7 @@ def kept_columns(
         found = [ID] if ID in alike else alike[:1]
     else:
         found = list(rows.resolve((id_column,), "--id-column"))
-    wanted = list(rows.columns) if keep == KEEP_ALL else _named(rows, keep)
+    wanted = list(rows.all_columns()) if keep == KEEP_ALL else _named(rows, keep)
     kept = dict(zip([ID] * len(found), found, strict=True))
     for name in dict.fromkeys(wanted):
         if name not in found:

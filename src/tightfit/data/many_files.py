@@ -167,14 +167,14 @@ def joined(parts: Sequence[Rows], source: str) -> Rows:
             yield from part.chunks(names, chunk_rows)
 
     counts = [part.count for part in parts]
-    further = [part.all_columns for part in parts if part.all_columns is not None]
+    further = [part.read_columns for part in parts if part.read_columns is not None]
     return replace(
         first,
         origin=Origin(source, first.origin.unit),
         chunks=chunks,
         told=tuple(line for part in parts for line in part.told),
         # Of a part that has no more than it says the others' further ones cannot be read.
-        all_columns=(lambda: tuple(dict.fromkeys(chain(*(names() for names in further)))))
+        read_columns=(lambda: tuple(dict.fromkeys(chain(*(names() for names in further)))))
         if len(further) == len(parts)
         else None,
         count=None if None in counts else sum(count or 0 for count in counts),

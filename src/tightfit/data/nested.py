@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isnan
 from numbers import Real
 from typing import Any, TypeGuard
@@ -11,24 +11,43 @@ DEEPEST, MOST_PATHS = 6, 50
 """How deep, and at how many places, an error looks for what may have been meant."""
 
 
-def reach(cell: object, path: str) -> Any:
+def reach(cell: Any, path: str) -> Any:
     """What is at a path such as ``annotations.0.label``; None where there is nothing.
 
     A key that itself holds dots is found, too.
     """
+    key, rest = _step(cell, path)
+    if key is None:
+        return None
+    return cell[key] if rest is None else reach(cell[key], rest)
+
+
+def changed(cell: Any, path: str | None, change: Callable[[Any], Any]) -> Any:
+    """The same cell with something else at a path, where anything is there; None is all of it."""
+    if path is None:
+        return change(cell)
+    key, rest = _step(cell, path)
+    if key is None:
+        return cell
+    new = changed(cell[key], rest, change)
+    if isinstance(cell, Mapping):
+        return {**cell, key: new}
+    return [*cell[:key], new, *cell[key + 1 :]]
+
+
+def _step(cell: Any, path: str) -> tuple[Any, str | None]:
+    """The key or place in a cell at which a path goes on, None where there is none; and the rest of
+    the path, None at its end."""
     if isinstance(cell, Mapping):
         if path in cell:
-            return cell[path]
+            return path, None
         ends = [i for i, sign in enumerate(path) if sign == "."]
         found = next((i for i in reversed(ends) if path[:i] in cell), None)
-        return None if found is None else reach(cell[path[:found]], path[found + 1 :])
-    if is_list(cell):
-        head, _, rest = path.partition(".")
-        if not head.isdecimal() or int(head) >= len(cell):
-            return None
-        item = cell[int(head)]
-        return reach(item, rest) if rest else item
-    return None
+        return (None, None) if found is None else (path[:found], path[found + 1 :])
+    head, _, rest = path.partition(".")
+    if is_list(cell) and head.isdecimal() and int(head) < len(cell):
+        return int(head), rest or None
+    return None, None
 
 
 def is_list(cell: object) -> TypeGuard[Sequence[Any]]:

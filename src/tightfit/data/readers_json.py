@@ -78,7 +78,7 @@ def open_json(
         records.columns(records.head),
         records.chunks,
         class_names=({"label": class_names} if class_names else {}).get,
-        all_columns=lambda: records.all_columns,
+        read_columns=lambda: records.all_columns,
         told=told,
     )
 

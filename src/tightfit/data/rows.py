@@ -118,7 +118,7 @@ class Rows:
     """What was found out about its form, a line each."""
     no_header: DataError | None = None
     """The error where a column is missing because the first row is no header."""
-    all_columns: Callable[[], tuple[str, ...]] | None = None
+    read_columns: Callable[[], tuple[str, ...]] | None = None
     """Reads the names of all columns, where some may stand further down only."""
     count: int | None = None
     """Number of rows, where it is known without reading them."""
@@ -132,14 +132,17 @@ class Rows:
                 next_step="rename or drop one of them",
             )
 
+    def all_columns(self) -> tuple[str, ...]:
+        """Names of all columns, for which the source may be read to its end."""
+        return self.columns if self.read_columns is None else self.read_columns()
+
     def find(self, name: str) -> tuple[str, ...] | None:
         """The columns that a name stands for, None where it stands for none.
 
         What is inside the cells of a column is one, too: ``data.text``, ``annotations.0.label``.
         """
         found = self._find(name, self.columns)
-        if found is None and self.all_columns is not None:
-            found = self._find(name, self.all_columns())
+        found = found or self._find(name, self.all_columns())
         if found is None and self._inside(name):
             found = (name,)
         return found
@@ -157,31 +160,31 @@ class Rows:
 
     def _inside(self, name: str) -> bool:
         """Whether any row has something at a path into the cells of a column."""
-        base, path = self._split(name)
-        if not path or self.untyped:
+        base, path = self.split(name)
+        if path is None or self.untyped:
             return False
         cells = (cell for chunk in self.chunks([base], HINT_ROWS) for cell in chunk.cells[0])
         return any(reach(cell, path) is not None for cell in cells)
 
-    def _split(self, name: str) -> tuple[str, str]:
-        """The column in which a path begins, and the rest of the path; empty for a column."""
+    def split(self, name: str) -> tuple[str, str | None]:
+        """The column in which a path begins, and the rest of the path; None for a column."""
         columns = self.columns
         if name in columns or "." not in name:
-            return name, ""
-        if self.all_columns is not None and name.partition(".")[0] not in columns:
+            return name, None
+        if name.partition(".")[0] not in columns:
             columns = self.all_columns()
         parts = name.split(".")
         for end in range(len(parts), 0, -1):
             if (base := ".".join(parts[:end])) in columns:
                 return base, ".".join(parts[end:])
-        return name, ""
+        return name, None
 
     def read(self, names: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
         """Cells of columns, and of what is inside their cells, so many rows at a time."""
-        pairs = [self._split(name) for name in names]
+        pairs = [self.split(name) for name in names]
         for chunk in self.chunks([base for base, _ in pairs], chunk_rows):
             cells = [
-                [reach(cell, path) for cell in column] if path else column
+                column if path is None else [reach(cell, path) for cell in column]
                 for column, (_, path) in zip(chunk.cells, pairs, strict=True)
             ]
             yield Chunk(cells, chunk.places, chunk.origin)

@@ -9,6 +9,7 @@ from tightfit.data.checks.cleaning import Cleaned
 from tightfit.data.checks.findings import Suspected
 from tightfit.data.checks.markup import decode_markup
 from tightfit.data.copies import Sheet
+from tightfit.data.nested import changed
 from tightfit.data.sources import CHUNK_ROWS, Columns, DataLike, open_rows
 from tightfit.data.table import Table
 
@@ -47,19 +48,23 @@ def cleaned_sheet(data: DataLike, columns: Columns, clean: Cleaned) -> Sheet:
     rows, columns = open_rows(data, columns)
     labelled = clean.table.targets is not None
     texts, label = rows.choose(columns.text, columns.label if labelled else None)
-    whole = rows.whole(rows.columns, CHUNK_ROWS)
+    columns_of_copy = rows.all_columns()
+    whole = rows.whole(columns_of_copy, CHUNK_ROWS)
     kept = clean.rows if clean.table.numbers is None else clean.table.numbers
     cells: dict[str, list[Any]] = {
         name: [column[row] for row in kept]
-        for name, column in zip(rows.columns, whole.cells, strict=True)
+        for name, column in zip(columns_of_copy, whole.cells, strict=True)
     }
-    if clean.decoded is not None:
-        cells |= {name: [_decoded(cell) for cell in cells[name]] for name in texts}
-    names = rows.class_names(label[0]) if label else None
-    if label and clean.table.labels is not None and rows.untyped and names is None:
-        cells[label[0]] = list(clean.table.labels)
-    integers = bool(label) and all(isinstance(cell, int) for cell in cells[label[0]])
-    return Sheet(cells, label[0] if label else "", names if integers and not rows.untyped else None)
+    for name, path in map(rows.split, texts) if clean.decoded is not None else ():
+        cells[name] = [changed(cell, path, _decoded) for cell in cells[name]]
+    if len(label) != 1 or label[0] not in cells:  # marks of their own, or inside of other cells
+        return Sheet(cells)
+    names, own = rows.class_names(label[0]), cells[label[0]]
+    if rows.untyped:
+        if clean.table.labels is not None and names is None:
+            own[:] = clean.table.labels
+        return Sheet(cells)
+    return Sheet(cells, label[0], names if all(isinstance(cell, int) for cell in own) else None)
 
 
 def _decoded(cell: Any) -> Any:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tightfit.arrow import pa
 from tightfit.data.given_pairs import is_pair, pair_columns
-from tightfit.data.json_documents import columns_rows, records_rows
 from tightfit.data.nested import numbers_of
 from tightfit.data.readers_arrow import frame_cells, open_arrow, open_dataset, open_frame
-from tightfit.data.rows import Rows
+from tightfit.data.rows import Rows, columns_rows, records_rows
 from tightfit.errors import DataError
 
 if TYPE_CHECKING:

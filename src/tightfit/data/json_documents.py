@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from tightfit.data.compressed import PART_SIGN
-from tightfit.data.rows import Chunk, Origin, PartFault, Rows
+from tightfit.data.rows import PartFault, Rows, columns_rows, records_rows
 from tightfit.errors import DataError, did_you_mean
 
 LOOKED_AT = 20
@@ -51,39 +50,6 @@ def document_rows(document: Mapping[str, Any], source: str, part: str | None) ->
     ((key, value),) = lists.items()
     told = () if len(value) == len(document) else (f"{source}: the rows are those of {key!r}",)
     return records_rows(_values(value), source, told)
-
-
-def columns_rows(columns: Mapping[str, Sequence[Any]], source: str) -> Rows:
-    """Columns by name, each a sequence of as many cells.
-
-    Raises:
-        DataError: they differ in length.
-    """
-    lengths = {name: len(cells) for name, cells in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise DataError(
-            f"{source} has columns of different lengths",
-            seen=", ".join(f"{name!r} {length:,}" for name, length in islice(lengths.items(), 10)),
-        )
-    origin = Origin(source, "row")
-    count = next(iter(lengths.values()), 0)
-
-    def chunks(wanted: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
-        for start in range(0, count, chunk_rows):
-            end = min(count, start + chunk_rows)
-            cells = [list(columns[name][start:end]) for name in wanted]
-            yield Chunk(cells, range(start, end), origin)
-
-    return Rows(origin, tuple(columns), chunks, count=count)
-
-
-def records_rows(
-    records: Sequence[Mapping[str, Any]], source: str, told: tuple[str, ...] = ()
-) -> Rows:
-    """Rows as mappings; the columns are the keys of all of them, None what one lacks."""
-    names = dict.fromkeys(str(key) for record in records for key in record)
-    rows = columns_rows({name: [record.get(name) for record in records] for name in names}, source)
-    return replace(rows, told=told)
 
 
 def _part(document: Mapping[str, Any], lists: Mapping[str, Any], source: str, part: str) -> Rows:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from shlex import quote
 from typing import Any, Literal
 
@@ -336,6 +337,39 @@ class Rows:
         whole = self.columns[0] if self.untyped and len(self.columns) == 1 else ""
         signs = {sign for sign in whole if not sign.isalnum() and sign not in "_-."}
         return next((sign for sign in sorted(signs) if name in whole.split(sign)), "")
+
+
+def columns_rows(columns: Mapping[str, Sequence[Any]], source: str) -> Rows:
+    """Columns by name, each a sequence of as many cells.
+
+    Raises:
+        DataError: they differ in length.
+    """
+    lengths = {name: len(cells) for name, cells in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(
+            f"{source} has columns of different lengths",
+            seen=", ".join(f"{name!r} {length:,}" for name, length in islice(lengths.items(), 10)),
+        )
+    origin = Origin(source, "row")
+    count = next(iter(lengths.values()), 0)
+
+    def chunks(wanted: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
+        for start in range(0, count, chunk_rows):
+            end = min(count, start + chunk_rows)
+            cells = [list(columns[name][start:end]) for name in wanted]
+            yield Chunk(cells, range(start, end), origin)
+
+    return Rows(origin, tuple(columns), chunks, count=count)
+
+
+def records_rows(
+    records: Sequence[Mapping[str, Any]], source: str, told: tuple[str, ...] = ()
+) -> Rows:
+    """Rows as mappings; the columns are the keys of all of them, None what one lacks."""
+    names = dict.fromkeys(str(key) for record in records for key in record)
+    rows = columns_rows({name: [record.get(name) for record in records] for name in names}, source)
+    return replace(rows, told=told)
 
 
 def say_places(places: Sequence[int], unit: Unit) -> str:

@@ -30,7 +30,6 @@ from tightfit.data.compressed import (
 from tightfit.data.given_pairs import FIRST, SECOND, pair_columns
 from tightfit.data.hub import HUB_FORM, HUB_PREFIX, load_hub, parse_hub
 from tightfit.data.in_memory import LABEL, TEXT, InMemory, as_pairs, is_nameless, open_memory
-from tightfit.data.json_documents import columns_rows
 from tightfit.data.label_columns import with_labels
 from tightfit.data.many_files import Sources, files_of, is_many, joined
 from tightfit.data.missing_rows import without_missing
@@ -39,7 +38,7 @@ from tightfit.data.readers_arrow import open_arrow, open_dataset, open_ipc, open
 from tightfit.data.readers_delimited import AG_NEWS_NAMES, open_csv
 from tightfit.data.readers_json import open_json
 from tightfit.data.readers_plain import begins_as_fasttext, open_txt
-from tightfit.data.rows import PartFault, Rows
+from tightfit.data.rows import PartFault, Rows, columns_rows
 from tightfit.data.saved_datasets import is_saved, open_saved
 from tightfit.data.spreadsheets.sheets import open_sheet
 from tightfit.data.table import Table

@@ -131,3 +131,11 @@ def test_missing_marks_are_those_of_any_library() -> None:
     with pytest.raises(DataError) as fault:
         read_table(cells, Columns(), labelled=True)
     assert fault.value.add == "--label-column joy,sad"
+
+
+def test_columns_may_be_named_by_numbers() -> None:
+    """As those of a frame without a header, however it is held."""
+    frame = pd.DataFrame([["a", "x"], ["b", "y"]])
+    for data in (frame, frame.to_dict("list"), frame.to_dict("records")):
+        table = read_table(data, Columns(text=("0",), label="1"), labelled=True)
+        assert (table.texts, table.labels) == (["a", "b"], ["x", "y"])

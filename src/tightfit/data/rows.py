@@ -367,9 +367,9 @@ def records_rows(
     records: Sequence[Mapping[str, Any]], source: str, told: tuple[str, ...] = ()
 ) -> Rows:
     """Rows as mappings; the columns are the keys of all of them, None what one lacks."""
-    names = dict.fromkeys(str(key) for record in records for key in record)
-    rows = columns_rows({name: [record.get(name) for record in records] for name in names}, source)
-    return replace(rows, told=told)
+    key_of = {str(key): key for record in records for key in record}
+    columns = {name: [record.get(key) for record in records] for name, key in key_of.items()}
+    return replace(columns_rows(columns, source), told=told)
 
 
 def say_places(places: Sequence[int], unit: Unit) -> str:

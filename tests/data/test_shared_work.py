@@ -15,12 +15,12 @@ from tightfit.data.shared_work import (
     BoundedMemory,
     SharedTokens,
     SharedWork,
-    TextTokens,
     once,
     shared_work,
     sharing,
 )
 from tightfit.data.text_tokenizer import tokenise
+from tightfit.data.tokens import TextTokens
 
 TEXTS = [" ".join(WORDS[i : i + 1 + i % 9]) for i in range(20)]
 

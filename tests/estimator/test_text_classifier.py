@@ -40,9 +40,10 @@ from tests.command import Recorder
 from tests.toy_estimators import COUNT, IDS, SETTINGS, TEXTS, TWO, WEIGHTS, toy_estimator
 from tightfit import TightfitClassifier, TrainResult
 from tightfit.data import text_tokenizer
-from tightfit.data.shared_work import BoundedMemory, SharedWork, TextTokens
+from tightfit.data.shared_work import BoundedMemory, SharedWork
 from tightfit.data.table import Table
 from tightfit.data.text_tokenizer import TextTokenizer
+from tightfit.data.tokens import TextTokens
 from tightfit.errors import ArtefactError, Interrupted
 from tightfit.estimator import text_estimator
 from tightfit.training import encoder_choice, probe

@@ -13,10 +13,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from tightfit.data.tokens import TextTokens
 
 MOST_BYTES = 64_000_000
 """Of all tokens that are kept, some hundred thousand short texts; and of all else again."""
@@ -52,18 +51,6 @@ class BoundedMemory:
             self._kept[key] = (value, size)
             while self.bytes > self._most_bytes:
                 self.bytes -= self._kept.popitem(last=False)[1][1]
-
-
-class TextTokens(NamedTuple):
-    """What a tokenizer makes of one text."""
-
-    ids: NDArray[np.int32]
-    windows: tuple[int, ...]
-    """Tokens of each window; their sum is all of them."""
-    cut: bool
-    """Whether some of the text is not among them."""
-    segments: NDArray[np.int8] | None = None
-    """Of a pair: which of the two each token is of."""
 
 
 Encode = Callable[[Sequence[str]], list[TextTokens]]

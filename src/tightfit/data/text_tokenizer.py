@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tightfit.data.shared_work import TextTokens, shared_work
+from tightfit.data.shared_work import shared_work
 from tightfit.data.text_pair import TextPair, are_pairs, as_input
-from tightfit.data.tokens import Tokens, joined, offsets_of
+from tightfit.data.tokens import TextTokens, Tokens, joined, offsets_of
 from tightfit.digests import file_sha256
 from tightfit.errors import ModelError
 from tightfit.families import reads_segments

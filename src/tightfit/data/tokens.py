@@ -7,9 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class TextTokens(NamedTuple):
+    """What a tokenizer makes of one text."""
+
+    ids: NDArray[np.int32]
+    windows: tuple[int, ...]
+    """Tokens of each window; their sum is all of them."""
+    cut: bool
+    """Whether some of the text is not among them."""
+    segments: NDArray[np.int8] | None = None
+    """Of a pair: which of the two each token is of."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from tightfit.data.shared_work import shared_work
 from tightfit.data.text_pair import TextPair, are_pairs, as_input
-from tightfit.data.tokens import TextTokens, Tokens, joined, offsets_of
+from tightfit.data.tokens import TextTokens, Tokens
 from tightfit.digests import file_sha256
 from tightfit.errors import ModelError
 from tightfit.families import reads_segments
@@ -153,15 +153,8 @@ class TextTokenizer:
             rows += encode(chunk)
             if advance is not None:
                 advance(len(chunk))
-        parts, truncated = [row.ids for row in rows], sum(row.cut for row in rows)
-        tokens = Tokens(joined(parts), offsets_of(parts), truncated, max_length, self.pad_id)
-        if pairs and self.segments:
-            segments = [row.segments for row in rows if row.segments is not None]
-            tokens = replace(tokens, segments=np.concatenate(segments))
-        sizes = [size for row in rows for size in row.windows]
-        if len(sizes) == len(texts):
-            return tokens  # no text has a second window
-        return replace(tokens, windows=np.cumsum([0, *sizes]).astype(np.int64))
+        tokens = Tokens.of(rows, max_length, self.pad_id)
+        return tokens if self.segments else replace(tokens, segments=None)
 
     @property
     def rules_digest(self) -> str:

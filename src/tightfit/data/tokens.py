@@ -47,6 +47,21 @@ class Tokens:
     kept: float = 1.0
     """What the classifier's own logits are multiplied by before that."""
 
+    @classmethod
+    def of(cls, rows: Sequence[TextTokens], max_length: int, pad_id: int) -> Tokens:
+        """Those of some texts, one behind the other."""
+        parts, sizes = [row.ids for row in rows], [size for row in rows for size in row.windows]
+        segments = [row.segments for row in rows if row.segments is not None]
+        return cls(
+            _joined(parts),
+            _offsets(parts),
+            sum(row.cut for row in rows),
+            max_length,
+            pad_id,
+            windows=np.cumsum([0, *sizes], dtype=np.int64) if len(sizes) > len(rows) else None,
+            segments=np.concatenate(segments) if segments else None,
+        )
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -87,7 +102,7 @@ class Tokens:
         """The given texts, in the given order; ``truncated`` still counts the whole."""
         spans = [slice(self.offsets[row], self.offsets[row + 1]) for row in rows]
         parts = [self.ids[span] for span in spans]
-        chosen = replace(self, ids=joined(parts), offsets=offsets_of(parts))
+        chosen = replace(self, ids=_joined(parts), offsets=_offsets(parts))
         if self.segments is not None:
             own = [self.segments[span] for span in spans]
             chosen = replace(chosen, segments=np.concatenate([np.empty(0, np.int8), *own]))
@@ -106,11 +121,11 @@ class Tokens:
         return max(longest, min(-(-longest // self.multiple) * self.multiple, self.max_length))
 
 
-def joined(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+def _joined(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
     """All tokens of some texts, one behind the other."""
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
 
 
-def offsets_of(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
+def _offsets(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
     """Where each of them begins there, and the end of the last."""
     return np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)

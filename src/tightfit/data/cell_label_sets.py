@@ -8,11 +8,11 @@ from typing import Any
 from tightfit.config import TaskKind
 from tightfit.data.bracketed import are_bracketed, items
 from tightfit.data.cell_labels import (
+    are_lists,
     are_marks,
     is_blank,
     places_without_names,
     read_labels,
-    refuse_partly_lists,
 )
 from tightfit.data.cell_text import describe
 from tightfit.data.nested import is_list, is_missing
@@ -48,11 +48,10 @@ def read_label_sets(
     """
     cells = chunk.cells[-1]
     _refuse_unknown(chunk, cells, untyped=untyped)
-    lists = [index for index, cell in enumerate(cells) if is_list(cell)]
-    if lists and untyped:  # fastText's form, the only text with lists: one label is a list of one
+    if untyped and any(map(is_list, cells)):
+        # fastText's form, the only text with lists: one label is a list of one
         cells = [cell if is_list(cell) else [cell] for cell in cells]
-    refuse_partly_lists(chunk, cells)
-    if lists:
+    if are_lists(chunk, cells):
         if are_marks(cells):
             raise places_without_names(chunk, [list(cell) for cell in cells], column)
         parts = [list(cell) for cell in cells]

@@ -134,8 +134,8 @@ def _refuse_missing(chunk: Chunk, cells: list[Any], task: TaskKind) -> None:
     )
 
 
-def refuse_partly_lists(chunk: Chunk, cells: Sequence[Any]) -> None:
-    """Check that all cells are lists, or none is.
+def are_lists(chunk: Chunk, cells: Sequence[Any]) -> bool:
+    """Whether the cells are lists: all of them, or none is.
 
     Raises:
         DataError: some are; of both kinds the rarer is named.
@@ -150,23 +150,22 @@ def refuse_partly_lists(chunk: Chunk, cells: Sequence[Any]) -> None:
             allowed="a list in every row, or a string in every row",
             next_step="write a single label as a list of one",
         )
+    return bool(lists)
 
 
 def _refuse_lists(chunk: Chunk, cells: list[Any], column: str) -> None:
-    refuse_partly_lists(chunk, cells)
-    lists = [index for index, cell in enumerate(cells) if is_list(cell)]
-    if not lists:
+    if not are_lists(chunk, cells):
         return
-    found = [list(cells[index]) for index in lists]
+    found, every = [list(cell) for cell in cells], range(len(cells))
     if {len(cell) for cell in found} == {1}:
         raise chunk.fault(
             f"each label is a list of one, such as {found[0]!r}",
-            lists,
+            every,
             add=f"--label-column {column}.0",
         )
     if are_marks(cells):
         raise places_without_names(chunk, found, column)
-    raise several(chunk, lists, f"a row has several labels, as a list: {describe(found[0])}")
+    raise several(chunk, every, f"a row has several labels, as a list: {describe(found[0])}")
 
 
 def _refuse_objects(chunk: Chunk, cells: list[Any], column: str) -> None:

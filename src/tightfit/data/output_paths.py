@@ -61,7 +61,7 @@ def refuse_inside_run(out: Path) -> None:
     whole = out.absolute()
     for parent in whole.parents:
         folder = RunFolder(parent)
-        if folder.manifest.is_file() and not whole.is_relative_to(folder.derived):
+        if folder.sealed and not whole.is_relative_to(folder.derived):
             raise UsageError(
                 "an output cannot lie inside a run, which never changes once it is sealed",
                 seen=out,

@@ -35,7 +35,7 @@ class _Named:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where everything of one run lies; makes and reads nothing by itself."""
+    """Where everything of one run lies, and how far it has come; makes and reads nothing."""
 
     root: Path
 
@@ -71,6 +71,16 @@ class RunFolder:
     """What was worked out after sealing; each file carries its own digest."""
     manifest = _Named("manifest.json")
     """The seal, written last."""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the run is finished, which is not yet to say that it is whole."""
+        return self.manifest.is_file()
+
+    @property
+    def begun(self) -> bool:
+        """Whether this is a run, sealed or not."""
+        return self.config.is_file() or self.sealed
 
 
 def next_path(base: Path = Path("runs")) -> Path:
@@ -123,7 +133,7 @@ def create(path: Path, *, overwrite: bool = False) -> RunFolder:
     with machine_errors(path, "make"):
         if not _is_free(path):
             _check_may_replace(folder, overwrite)
-            if folder.manifest.is_file():
+            if folder.sealed:
                 _remove(kept_beside(path))
                 path.rename(kept_beside(path))
             else:
@@ -186,10 +196,9 @@ def clear_unstarted(folder: RunFolder) -> None:
 
 
 def _check_may_replace(folder: RunFolder, overwrite: bool) -> None:
-    is_run = folder.config.is_file() or folder.manifest.is_file()
-    if is_run and overwrite:
+    if folder.begun and overwrite:
         refuse_strange(folder)
-    if folder.root.is_symlink() or not is_run:
+    if folder.root.is_symlink() or not folder.begun:
         raise UsageError(
             "the output path exists and is not a run folder, so it is not overwritten",
             seen=folder.root,

@@ -170,7 +170,7 @@ def _check_finished(folder: RunFolder) -> None:
             raise ArtefactError(
                 "there is no run folder here", seen=root, next_step=_runs_beside(root)
             )
-        if folder.manifest.is_file():
+        if folder.sealed:
             return
         if not folder.config.is_file():
             raise ArtefactError(
@@ -205,7 +205,7 @@ def _runs_beside(root: Path) -> str:
 def _runs_in(root: Path, where: str) -> str | None:
     """The first few by name, after these words."""
     folders = sorted(root.iterdir()) if root.is_dir() else []
-    names = ", ".join([str(path) for path in folders if RunFolder(path).manifest.is_file()][:5])
+    names = ", ".join([str(path) for path in folders if RunFolder(path).sealed][:5])
     return f"{where}: {names}" if names else None
 
 

@@ -55,7 +55,7 @@ class RunStart:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to resume."""
-        return self.resume and self.folder.manifest.is_file()
+        return self.resume and self.folder.sealed
 
     def stored(self) -> Stored | None:
         """What an unfinished run began with, or None where there is none to go on with.
@@ -91,7 +91,7 @@ class RunStart:
         try:
             yield
         except BaseException:  # a signal, too, leaves the folder to be put right
-            if kept.is_dir() and not self.folder.manifest.is_file():
+            if kept.is_dir() and not self.folder.sealed:
                 self._put_right(kept, progress)
             raise
         try:
@@ -107,7 +107,7 @@ class RunStart:
         except KeyboardInterrupt as error:
             next_step, begun = to_go_on(self.path), self.digests.is_file()
             told = getattr(error, "next_step", None) == next_step
-            if told or not begun or self.folder.manifest.is_file():
+            if told or not begun or self.folder.sealed:
                 raise
             number = error.exit_code - 128 if isinstance(error, Interrupted) else signal.SIGINT
             what = "stopped before the run was sealed"

@@ -29,8 +29,7 @@ def audit(path: str | PathLike[str]) -> Audit:
             next_step="give a run, or a folder with adapter_config.json and "
             "adapter_model.safetensors",
         )
-    is_run = folder.config.is_file() or folder.manifest.is_file()
-    run = Run.open(path) if is_run else None
+    run = Run.open(path) if folder.begun else None
     from tightfit.model.adapter_audit import audit_artefact, audit_folder
 
     if run is None:

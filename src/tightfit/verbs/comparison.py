@@ -222,7 +222,7 @@ def _run_of(folder: Path, job: _Job) -> dict[str, Path]:
     """The folder of a cell's run by its name, else of the one cut last; empty where none is."""
     whole = folder / RUNS / cell_name(job.name, job.key)
     found = [whole, *sorted(whole.parent.glob(f"{whole.name}-cut-*"), reverse=True)]
-    finished = [path for path in found if storage.RunFolder(path).manifest.is_file()]
+    finished = [path for path in found if storage.RunFolder(path).sealed]
     return {job.name: finished[0]} if finished else {}
 
 
@@ -287,7 +287,7 @@ def _training(
     run_folder = folder / RUNS / cell_name(name, key)
 
     def run(request: TrainRequest = request, run_folder: Path = run_folder) -> Row:
-        if storage.RunFolder(run_folder).manifest.is_file():
+        if storage.RunFolder(run_folder).sealed:
             return _row(name, read_result(run_folder))
         read = ReadRequest.read(replace(request, started=time.monotonic()), progress)
         result = run_training(read, run_folder, resume=True, overwrite=False, progress=progress)

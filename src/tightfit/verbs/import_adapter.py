@@ -73,7 +73,7 @@ def _check_out(path: Path, folder: Path, base: str, *, overwrite: bool) -> None:
     refuse_inside_run(path)
     found = storage.RunFolder(path)
     check_replaceable(path, overwrite=overwrite, marker=found.manifest.name)
-    if found.manifest.is_file():
+    if found.sealed:
         storage.refuse_strange(found)
 
 

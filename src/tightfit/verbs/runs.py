@@ -112,15 +112,12 @@ def runs(folder: str | Path | None = None) -> RunList:
 def _is_run(path: Path) -> bool:
     """Whether a run began here; a link, or what is half replaced, is none."""
     hidden = path.name.startswith(".") and path.name not in (".", "..")
-    folder = storage.RunFolder(path)
-    if hidden or path.is_symlink():
-        return False
-    return folder.manifest.is_file() or folder.config.is_file()
+    return not hidden and not path.is_symlink() and storage.RunFolder(path).begun
 
 
 def _listed(path: Path) -> ListedRun:
     folder = storage.RunFolder(path)
-    if not folder.manifest.is_file():
+    if not folder.sealed:
         return ListedRun(
             path,
             "unfinished",

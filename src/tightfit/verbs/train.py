@@ -69,7 +69,7 @@ def train(
     else:
         request = replace(request_of(data, from_run, options), unlabelled=unlabelled)
     path = Path(out) if out is not None else storage.next_path()
-    if resume and storage.RunFolder(path).manifest.is_file():
+    if resume and storage.RunFolder(path).sealed:
         check_same_settings(request.config, Run(path).config)
         progress.say(f"{path} is complete; nothing to resume")
         return read_result(path)

@@ -30,14 +30,22 @@ _START = """
 import sys
 sys.path[:0] = [root for root in sys.argv[4:] if root not in sys.path]
 from importlib import import_module
-import_module(sys.argv[1]).main()
+from tightfit.data.child import limit
+answer = import_module(sys.argv[1]).answer
+limit(int(sys.argv[2]), float(sys.argv[3]))
+sys.exit(answer(sys.stdin.buffer, sys.stdout.buffer))
 """
 
 _KEPT_VARIABLES = ("DYLD_LIBRARY_PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """What an interpreter may need to start and to find its libraries."""
 
-_SMALL_FOOTPRINT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1"}
-"""Keeps the libraries from mapping memory ahead, which the limit would count."""
+_SMALL_FOOTPRINT = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""Keeps the libraries from mapping memory ahead, and threads for their stacks, which the limit
+would count; the work of threads would count against the time."""
 
 
 class Refusal(Exception):
@@ -58,7 +66,8 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Child:
-    """A module whose ``main`` reads standard input under limits, and where its packages are."""
+    """A module whose ``answer`` reads standard input under limits, writes to standard output, and
+    gives the exit code; and where its packages are."""
 
     module: str
     packages: tuple[ModuleType, ...]

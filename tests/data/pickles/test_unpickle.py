@@ -301,15 +301,9 @@ def test_the_child_is_deaf_to_its_surroundings(
 def test_the_child_runs_this_very_tightfit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Found where this one lies, be it installed or on PYTHONPATH, and before any other."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    monkeypatch.setattr(
-        child,
-        "_START",
-        child._START.replace(".main()", "").rstrip()
-        + """
-import tightfit
-raise SystemExit(tightfit.__file__)
-""",
-    )
+    path_only, _, _ = child._START.partition("from importlib")
+    code = f"{path_only}import tightfit\nraise SystemExit(tightfit.__file__)\n"
+    monkeypatch.setattr(child, "_START", code)
     with pytest.raises(DataError, match=re.escape(tightfit.__file__)):
         read_pickle(saved(tmp_path, []))
 

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import errno
-import sys
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from tightfit.data.child import NO_SPACE, TOO_BIG, Refusal, limit
+from tightfit.data.child import NO_SPACE, TOO_BIG, Refusal
 from tightfit.data.pickles.frames import frame_table
 from tightfit.data.pickles.records import Recorder, is_record, unexpected
 from tightfit.data.pickles.tables import dataset_table
@@ -23,13 +22,6 @@ small pickle could hold more of them than the caller has memory for."""
 
 MAX_SEEN = 200
 """Characters of what a pickle says that are shown to people."""
-
-
-def main() -> None:
-    """Read the limits off the command line, obey them, answer, and exit with the outcome."""
-    pa.set_cpu_count(1)  # a thread's stack counts against the memory, its work against the time
-    limit(int(sys.argv[2]), float(sys.argv[3]))
-    sys.exit(answer(sys.stdin.buffer, sys.stdout.buffer))
 
 
 def answer(source: BinaryIO, out: BinaryIO) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO
 
 import python_calamine as calamine
 
-from tightfit.data.child import TOO_BIG, Refusal, limit
+from tightfit.data.child import TOO_BIG, Refusal
 
 MAX_BYTES = 256 * 2**20
 """Of all that is inside a file, unpacked."""
@@ -39,12 +38,6 @@ Row = tuple[int, list[str | None]]
 
 MEND = "open it in a spreadsheet program, and save it again, or as CSV"
 LESS = "delete its empty rows and what is not needed, or save the sheet as CSV"
-
-
-def main() -> None:
-    """Read the limits off the command line, obey them, answer, and exit with the outcome."""
-    limit(int(sys.argv[2]), float(sys.argv[3]))
-    sys.exit(answer(sys.stdin.buffer, sys.stdout.buffer))
 
 
 def answer(source: BinaryIO, out: BinaryIO) -> int:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.data.texts import iter_texts
+from tests.data.texts import iter_texts, put
 from tests.toys import toy_rows, write_jsonl
 from tightfit.data.compressed import COMPRESSED, plain_suffix
 from tightfit.data.many_files import Sources
@@ -122,6 +122,17 @@ def test_a_fault_names_its_own_file(shards: Path) -> None:
     write_jsonl(shards / "part-2.jsonl", [{"text": "a", "label": "x"}, {"text": None}])
     with pytest.raises(DataError, match=r"part-2\.jsonl(.|\n)*line 2"):
         list(iter_texts(shards, Columns()))
+
+
+def test_rows_of_several_files_say_which_is_theirs(tmp_path: Path) -> None:
+    """Their lines are counted anew in each."""
+    put(tmp_path / "a.csv", "text,label\na,x\nb,y\n")
+    put(tmp_path / "b.csv", "text,label\nc,x\n,y\n")
+    with pytest.raises(DataError, match=r"line 3 of b\.csv; 1 of 4 rows read"):
+        read_table(tmp_path, Columns(), labelled=True)
+    table = read_table(tmp_path / "?.csv", Columns(missing_text="empty"), labelled=True)
+    assert table.place(3) == f"line 3 of {tmp_path / 'b.csv'}"
+    assert table.select([3, 0]).say([0]) == table.place(3)
 
 
 def test_a_column_may_come_further_down(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,9 @@ from tightfit.errors import DataError, did_you_mean, first_few
 Unit = Literal["line", "row", "sheet row"]
 """How users count: lines of a text file, or the numbers beside the rows of a sheet, from 1; rows of
 a data frame, from 0."""
+
+Place = int | str
+"""Where a row stands: a number, of several files that are one source with the file's name."""
 
 ROWS_NAMED = 5
 """Faulty rows that an error message lists one by one."""
@@ -63,7 +67,7 @@ class Chunk:
 
     cells: list[list[Any]]
     """One list of cells for each column asked for, in that order; None is a missing value."""
-    places: Sequence[int]
+    places: Sequence[Place]
     """Line or row number of each row."""
     origin: Origin
 
@@ -305,11 +309,13 @@ class Rows:
             DataError: there are no rows.
         """
         cells: list[list[Any]] = [[] for _ in columns]
-        places: list[int] = []
+        places: list[Place] = []
         for chunk in self.read(columns, chunk_rows):
             for column, more in zip(cells, chunk.cells, strict=True):
                 column += more
-            places += chunk.places
+            file = chunk.origin.source.removeprefix(f"{self.origin.source}{os.sep}")
+            own = chunk.origin.source == self.origin.source
+            places += chunk.places if own else [f"{place} of {file}" for place in chunk.places]
         if not places:
             raise self.no_rows()
         return Chunk(cells, places, self.origin)
@@ -372,7 +378,7 @@ def records_rows(
     return replace(columns_rows(columns, source), told=told)
 
 
-def say_places(places: Sequence[int], unit: Unit) -> str:
+def say_places(places: Sequence[Place], unit: Unit) -> str:
     """The first few places in words: ``lines 3, 17``."""
     base = " (counted from 0)" if unit == "row" else ""
     return f"{unit}{'s' if len(places) > 1 else ''} {first_few(places, ROWS_NAMED)}{base}"

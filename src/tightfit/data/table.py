@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from tightfit.data.rows import Unit, say_places
+from tightfit.data.rows import Place, Unit, say_places
 from tightfit.data.text_pair import as_bytes
 from tightfit.errors import DataError
 
@@ -38,7 +38,7 @@ class Table:
     """The group of each row, where a column of groups was asked for; None is a group of its own."""
     left_out: Mapping[MissingPart, int] = field(default_factory=dict, compare=False)
     """Rows that were left out, by what they lack."""
-    places: Sequence[int] | None = field(default=None, compare=False, repr=False)
+    places: Sequence[Place] | None = field(default=None, compare=False, repr=False)
     """Where each row stands in the source, counted as ``unit`` says; None counts rows from 0."""
     unit: Unit = field(default="row", compare=False)
     numbers: Sequence[int] | None = field(default=None, compare=False, repr=False)
@@ -103,12 +103,14 @@ class Table:
 
     def place(self, row: int) -> str:
         """Where a row stands, as its reader counts: ``line 1,204``."""
-        number = row if self.places is None else self.places[row]
-        return f"{self.unit} {number:,}"
+        place = row if self.places is None else self.places[row]
+        return f"{self.unit} {place if isinstance(place, str) else f'{place:,}'}"
 
     def say(self, rows: Sequence[int]) -> str:
         """The same of several, the first of many: ``lines 3, 17``."""
-        places = rows if self.places is None else [self.places[row] for row in rows]
+        places: Sequence[Place] = (
+            rows if self.places is None else [self.places[row] for row in rows]
+        )
         return say_places(places, self.unit)
 
     def fingerprint(self) -> str:

@@ -43,8 +43,9 @@ RECIPE = "imported"
 """What stands as the recipe in the settings of such a run."""
 
 PREDICT_BATCH = 64
-PROBE_ROWS = 64
-"""Texts of the sample on which the sealed artefact must answer as the given one."""
+PROBE_ROWS, PROBE_TOKENS = 64, 128
+"""Texts of the sample on which the sealed artefact must answer as the given one, and where each is
+cut."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -272,7 +273,7 @@ def _proofs(
 def _logits(classifier: Classifier, side: SideHead | None, source: Source) -> NDArray[np.float32]:
     """``logits_NK`` of some texts of the sample."""
     texts = read_table("sample:test", Columns(), labelled=False).texts[:PROBE_ROWS]
-    length = longest_text(source, classifier.tokenizer) or PREDICT_BATCH
-    tokens = tokenise(classifier.tokenizer, texts, min(length, 128))
+    longest = longest_text(source, classifier.tokenizer) or PROBE_TOKENS
+    tokens = tokenise(classifier.tokenizer, texts, min(longest, PROBE_TOKENS))
     logits_NK = predict_logits(classifier, tokens, batch=PREDICT_BATCH)
     return logits_NK if side is None else logits_NK + side.logits(texts)

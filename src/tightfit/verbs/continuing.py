@@ -24,6 +24,9 @@ FRESH: dict[str, object] = {
 }
 """Settings that a training takes from no other: how it starts, and how long it may take."""
 
+FORCED = ("adapters.init", "budget.spend", "head.start", "optim.objective", "train.folds")
+"""Those of them that no other value can have."""
+
 LEARNED = 0.75
 """Share of what new rows teach that is kept, where old ones do not train again: on the way from the
 run's weights less is forgotten (arXiv:2109.01903), at no cost (docs/experiments/going-on.md)."""
@@ -91,20 +94,17 @@ def _check_build(config: Config, run: Run) -> None:
             seen=f"adapters.init=pissa in {run.path}",
             next_step="train anew on all rows",
         )
-    forced = ("adapters.init", "budget.spend", "head.start", "optim.objective", "train.folds")
-    for names, wanted in ((BUILD, began), (forced, None)):
-        for name in names:
-            seen = attrgetter(name)(config)
-            due = FRESH[name] if wanted is None else attrgetter(name)(wanted)
-            if seen != due:
-                raise SettingsError(
-                    "a setting contradicts the run that is gone on from",
-                    seen=f"{name}={_word(seen)}",
-                    allowed=f"{name}={_word(due)}, as in {run.path}"
-                    if wanted
-                    else f"{name}={_word(due)} with --from",
-                    next_step=f"leave out {name}, or train anew without --from",
-                )
+    due = {name: (attrgetter(name)(began), f", as in {run.path}") for name in BUILD}
+    due |= {name: (FRESH[name], " with --from") for name in FORCED}
+    for name, (value, why) in due.items():
+        seen = attrgetter(name)(config)
+        if seen != value:
+            raise SettingsError(
+                "a setting contradicts the run that is gone on from",
+                seen=f"{name}={_word(seen)}",
+                allowed=f"{name}={_word(value)}{why}",
+                next_step=f"leave out {name}, or train anew without --from",
+            )
 
 
 def _word(value: object) -> str:

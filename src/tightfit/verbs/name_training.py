@@ -77,7 +77,8 @@ def train_on_names(
         )
         run = Run(path, base=setup.source)
         progress.say("how good it is nobody knows: no row has a label; 'tightfit evaluate' tells")
-        return seal_trained(run, setup, result, None, proofs=proofs, artefact=folder.adapter)
+        seal_trained(run, setup, result, None, proofs=proofs, artefact=folder.adapter)
+        return result
 
 
 def _setup(read: ReadRequest, progress: Progress) -> Setup:

@@ -233,7 +233,7 @@ def _finish(
     held = setup.validation.select(rows)
     logits_NK = _unseen_logits(setup, run, held, rows)
     if setup.side is not None:
-        setup, logits_NK = _with_side(folder, setup, trained, held, logits_NK=logits_NK, rows=rows)
+        setup, logits_NK = _with_side(folder, trained, held, logits_NK, rows=rows)
         trained = replace(trained, setup=setup)
         run = run.with_parts(plan=setup.plan, decisions=setup.decisions)
         assert setup.decisions.side_factor is not None
@@ -249,9 +249,8 @@ def _finish(
     keep_calibration(folder, validation_logits, mixed=setup.side is not None)
     keep_usual(folder, validation_logits)
     result = replace(_result(folder.root, trained, scores), continued=continued)
-    return seal_trained(
-        run, setup, result, scores, proofs=trained.proofs, artefact=trained.artefact
-    )
+    seal_trained(run, setup, result, scores, proofs=trained.proofs, artefact=trained.artefact)
+    return result
 
 
 def _unseen_logits(setup: Setup, run: Run, held: Rows, rows: list[int]) -> NDArray[np.float32]:
@@ -264,19 +263,18 @@ def _unseen_logits(setup: Setup, run: Run, held: Rows, rows: list[int]) -> NDArr
 
 def _with_side(
     folder: storage.RunFolder,
-    setup: Setup,
     trained: _Trained,
     held: Rows,
-    *,
     logits_NK: NDArray[np.float32],
+    *,
     rows: list[int],
 ) -> tuple[Setup, NDArray[np.float32]]:
-    """The side head saved and proven, or left out; and logits with what it adds.
+    """The setup with the side head saved and proven, or left out; and logits with what it adds.
 
     Raises:
         ProofError: it is not solved.
     """
-    solver = setup.side
+    setup, solver = trained.setup, trained.setup.side
     assert solver is not None
     if setup.out_of_fold is None:
         texts = setup.dataset.validation_texts

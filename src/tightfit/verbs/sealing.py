@@ -93,13 +93,13 @@ def seal_trained(
     *,
     proofs: Mapping[str, Mapping[str, Any]],
     artefact: Path,
-) -> TrainResult:
+) -> None:
     """Write scores, card and page, and seal.
 
     Args:
         run: where all else is.
         setup: as it was trained.
-        result: what came of it, which is returned.
+        result: what came of it.
         scores: on the validation rows; None where there are none.
         proofs: with all their numbers.
         artefact: the folder of what trained.
@@ -135,7 +135,6 @@ def seal_trained(
     storage.write_text(folder.report, page)
     storage.seal(folder, versions, base)
     CheckpointStore(folder.checkpoints).clear()  # nothing is left to resume
-    return result
 
 
 def _keep_digests(folder: storage.RunFolder, setup: Setup) -> None:

@@ -10,6 +10,7 @@ import shutil
 import sys
 from dataclasses import asdict
 from dataclasses import replace as replaced
+from functools import partial
 from pathlib import Path
 from typing import Any
 

@@ -334,7 +334,8 @@ def _difference(cells: Mapping[tuple[str, int, int, str], Figures], size: int, o
 def interval(
     one: str, peer: str, by_set: Mapping[str, Sequence[float]], times: Sequence[float] = ()
 ) -> str:
-    """One side less another: the mean over sets, whose error is that of the draws within the sets.
+    """One side less another: the mean over sets, whose error is that of the draws within the sets;
+    of a set with one draw it is that of the others, pooled.
 
     Args:
         one: the side.
@@ -348,12 +349,15 @@ def interval(
     freedom = sum(counts) - len(counts)
     each = ", ".join(f"{name} {mean:+.1f}" for name, mean in means.items())
     text = f"- {one} less {peer}: {whole:+.1f} points"
-    if freedom > 0 and min(counts) > 1:
-        variance = (
-            sum(float(np.var(f, ddof=1)) / len(f) for f in by_set.values()) / len(counts) ** 2
-        )
-        reach = float(t.ppf(0.975, freedom)) * variance**0.5
-        text += f" (95%: {whole - reach:+.1f} to {whole + reach:+.1f})"
+    if freedom > 0:
+        pooled = sum(float(np.var(f)) * len(f) for f in by_set.values()) / freedom
+        errors = [
+            (float(np.var(f, ddof=1)) if len(f) > 1 else pooled) / len(f) for f in by_set.values()
+        ]
+        reach = float(t.ppf(0.975, freedom)) * (sum(errors) / len(counts) ** 2) ** 0.5
+        alone = ", ".join(name for name, found in by_set.items() if len(found) == 1)
+        more = f", with one draw of {alone} at the spread of the others" if alone else ""
+        text += f" (95%: {whole - reach:+.1f} to {whole + reach:+.1f}{more})"
     taken = f", of its seconds {np.median(times):.2f} (median)" if times else ""
     return f"{text}{taken}; {each}"
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from benchmarks import names, sizes
+from scipy.stats import t
 
 LABELS = 30
 
@@ -62,6 +63,16 @@ def test_tables_show_seconds_of_quiet_cells_alone() -> None:
     page = sizes.tables({**ours, **theirs})
     assert "| trec6 | 70.0 (3), 1,000 | 81.0 (3), 10 s, 1,000 |" in page
     assert "less SetFit 1.2: +11.0 points (95%: +8.5 to +13.5); trec6 +11.0" in page
+
+
+def test_one_draw_of_a_set_is_as_uncertain_as_those_of_the_others() -> None:
+    """So that a set that takes hours still counts in the mean, and in its interval."""
+    told = sizes.interval("a", "b", {"many": [1.0, 2.0, 3.0], "once": [6.0]})
+    reach = t.ppf(0.975, 2) * ((1 / 3 + 1) / 4) ** 0.5
+    low, high = f"{4 - reach:+.1f}", f"{4 + reach:+.1f}"
+    words = f"(95%: {low} to {high}, with one draw of once at the spread of the others)"
+    assert told == f"- a less b: +4.0 points {words}; many +2.0, once +6.0"
+    assert "95%" not in sizes.interval("a", "b", {"once": [6.0]})
 
 
 def test_setfit_is_not_asked_for_many_rows(tmp_path: Path) -> None:

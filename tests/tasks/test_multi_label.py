@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 from sklearn.preprocessing import StandardScaler
@@ -26,9 +26,11 @@ from tightfit.tasks.label_probe import ROUGH, LabelProblem
 from tightfit.tasks.label_set_thresholds import (
     EXPECTED,
     MOST,
+    SHARED_ROWS,
     best_f1,
     cross_fitted_thresholds,
     f1_thresholds,
+    shared_threshold,
 )
 from tightfit.tasks.label_thresholds import ThresholdGoals, choose_thresholds, thresholds_by_id
 from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
@@ -208,7 +210,8 @@ def test_validation_rows_and_calibration_there_and_back(tmp_path: Any) -> None:
 
 def test_thresholds_have_the_highest_f1() -> None:
     """Of rows, and ten more that are as the probabilities expect; no other cut has a higher one
-    that gives the label to at most half as many rows again as have it."""
+    that gives the label to at most half as many rows again as have it. The one that all labels
+    share counts as fifty rows beside it."""
     logits_NK, targets_NK = rows_of(400)
     shares_NK = TASK.probabilities(logits_NK)
     joy, *_ = f1_thresholds(TASK.names, shares_NK, targets_NK)
@@ -221,19 +224,23 @@ def test_thresholds_have_the_highest_f1() -> None:
         found = 2 * wanted_N[given_N].sum() / (given_N.sum() + wanted_N.sum())
         return float(found) if given_N.sum() <= MOST * wanted_N.sum() else 0.0
 
-    assert f1(joy.threshold) == pytest.approx(max(map(f1, share_N)))
+    shared = logit(shared_threshold(shares_NK, targets_NK.astype(bool)))
+    own = expit((logit(joy.threshold) * (400 + SHARED_ROWS) - SHARED_ROWS * shared) / 400)
+    assert f1(own) == pytest.approx(max(map(f1, share_N)))
 
 
 def test_a_threshold_says_why() -> None:
-    """The usual one where few rows have a label."""
+    """The shared one where no row has a label, and the usual one where few are there."""
     logits_NK, targets_NK = rows_of(400)
     targets_NK[:, 2] = 0
-    targets_NK[:2, 2] = 1
-    joy, _, fear = f1_thresholds(TASK.names, TASK.probabilities(logits_NK), targets_NK)
+    shares_NK = TASK.probabilities(logits_NK)
+    joy, _, fear = f1_thresholds(TASK.names, shares_NK, targets_NK)
     assert joy.reason is not None
     assert joy.reason.startswith("the highest F1 on 400 rows")
-    assert fear.threshold == 0.5
-    assert fear.reason == "2 of 400 rows have it, too few to choose another by"
+    assert fear.threshold == pytest.approx(shared_threshold(shares_NK, targets_NK.astype(bool)))
+    assert fear.reason == "none of 400 rows has it: the one that all labels share"
+    joy, *_ = f1_thresholds(TASK.names, shares_NK[:19], targets_NK[:19])
+    assert (joy.threshold, joy.reason) == (0.5, "19 rows are too few to choose another by")
 
 
 def test_no_row_has_a_say_in_its_own_threshold() -> None:
@@ -244,7 +251,7 @@ def test_no_row_has_a_say_in_its_own_threshold() -> None:
     first_N = (found_NK == found_NK[0]).all(axis=1)
     assert 150 < first_N.sum() < 250
     others = shares_NK[~first_N], true_NK[~first_N]
-    np.testing.assert_array_equal(best_f1(*others, least=1), found_NK[0])
+    np.testing.assert_array_equal(best_f1(*others), found_NK[0])
 
 
 def test_goals_are_chosen_for_each_label_alone() -> None:

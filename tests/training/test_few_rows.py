@@ -227,3 +227,20 @@ def test_an_interrupted_run_goes_on_to_the_same_end(bert: Path, tmp_path: Path) 
     assert (again(resume=True).accuracy, whole.steps) == (whole.accuracy, 6)
     one, other = (Run.load(run).predict(TEXTS).probabilities for run in (whole.run, out))
     np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_run_that_began_without_this_choice_goes_on_without_it(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those on several labels did: its checkpoint has adapters, which a start has not."""
+    own = [*SHORT, *FEW, "optim.objective=cross-entropy", "head.kind=linear", "head.start=probe"]
+    data = write_jsonl(tmp_path / "rows.jsonl", toy_rows(16))
+    again = partial(train, data, model=str(bert), out=tmp_path / "run", progress=Progress())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_training, "choose_by_folds", cross_validate)
+        patch.setattr(run_training, "stop_on_signals", stopped_at_once)
+        with pytest.raises(Interrupted):
+            again(settings=own)
+    monkeypatch.setattr("tightfit.training.answers.Answers.as_good_as", lambda *_: False)
+    run = Run.load(again(settings=own, resume=True).run)
+    assert (run.decisions.kept, bool(run.plan.adapters)) == (None, True)

@@ -34,6 +34,7 @@ from tightfit.training.callbacks import (
 )
 from tightfit.training.checkpoint import CheckpointStore
 from tightfit.training.continued_start import start_from
+from tightfit.training.cross_validate import cross_validate
 from tightfit.training.distributed_worker import Orders, train_along
 from tightfit.training.divergence import prove_no_regression
 from tightfit.training.encoder_choice import recorded_encoder
@@ -129,7 +130,9 @@ def _begin(
     if trainings_to_choose(setup):
         setup = choose_frugally(setup, progress)
     if dataset.folds is not None:
-        setup = choose_by_folds(setup, progress)
+        # What an unfinished run did not choose, as others before it did not, is not chosen now: its
+        # checkpoint is of the plan that it began with.
+        setup = (choose_by_folds if stored is None else cross_validate)(setup, progress)
         if limit is not None and setup.objective == "contrastive" and limit.left <= 0:
             progress.warn(
                 f"no time is left of {limit.told}; one training more takes all its steps, since "

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tightfit.data.nested import changed, paths, reach
+from tests.toys import write_jsonl
+from tightfit.data.nested import changed, is_missing, paths, reach
+from tightfit.data.sources import Columns, check_source
+from tightfit.errors import DataError
 
 CELL: dict[str, Any] = {
     "a": {"b": [{"c": 1}, {"c": 2}], "d.e": 3, "n": None},
@@ -58,3 +62,12 @@ def test_paths_are_those_of_single_values() -> None:
         deep = {"x": deep}
     assert paths([deep]) == ()
     assert len(paths([{str(i): 1 for i in range(1000)}])) == 50
+
+
+def test_an_integer_beyond_floats_is_there(tmp_path: Path) -> None:
+    """Also in a column that nobody asked for, and only hints look at."""
+    assert is_missing(float("nan"))
+    assert not is_missing(10**400)
+    rows = write_jsonl(tmp_path / "a.jsonl", [{"body": "a b", "n": 10**400, "label": "x"}] * 2)
+    with pytest.raises(DataError, match="no column 'text'"):
+        check_source(rows, Columns())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from math import isnan
 from numbers import Real
 from typing import Any, TypeGuard
 
@@ -59,7 +58,8 @@ def is_missing(cell: object) -> bool:
     """Whether a cell says that nothing is there: None, or any library's sign for it."""
     if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # of pandas
         return True
-    return isinstance(cell, Real) and isnan(cell)
+    # Of numbers only NaN is not itself; math.isnan has no answer to integers beyond floats.
+    return isinstance(cell, Real) and bool(cell != cell)
 
 
 def numbers_of(given: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import lzma
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +134,17 @@ def test_rows_of_several_files_say_which_is_theirs(tmp_path: Path) -> None:
     table = read_table(tmp_path / "?.csv", Columns(missing_text="empty"), labelled=True)
     assert table.place(3) == f"line 3 of {tmp_path / 'b.csv'}"
     assert table.select([3, 0]).say([0]) == table.place(3)
+
+
+def test_each_file_counts_as_its_own_kind_does(tmp_path: Path) -> None:
+    """Lines from 1, where the file before has rows from 0."""
+    put(
+        tmp_path / "a.json", json.dumps([{"text": "a", "label": "x"}, {"text": "b", "label": None}])
+    )
+    put(tmp_path / "b.jsonl", json.dumps({"text": "c", "label": None}) + "\n")
+    told = r"row 1 of a\.json, line 1 of b\.jsonl \(rows counted from 0\); 2 of 3"
+    with pytest.raises(DataError, match=told):
+        read_table(tmp_path, Columns(), labelled=True)
 
 
 def test_a_column_may_come_further_down(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ Unit = Literal["line", "row", "sheet row"]
 a data frame, from 0."""
 
 Place = int | str
-"""Where a row stands: a number, of several files that are one source with the file's name."""
+"""Where a row stands: a number, or of several files that are one source, whose units may differ,
+all of it in words."""
 
 ROWS_NAMED = 5
 """Faulty rows that an error message lists one by one."""
@@ -314,8 +315,8 @@ class Rows:
             for column, more in zip(cells, chunk.cells, strict=True):
                 column += more
             file = chunk.origin.source.removeprefix(f"{self.origin.source}{os.sep}")
-            own = chunk.origin.source == self.origin.source
-            places += chunk.places if own else [f"{place} of {file}" for place in chunk.places]
+            own, unit = chunk.origin.source == self.origin.source, chunk.origin.unit
+            places += chunk.places if own else [f"{unit} {x:,} of {file}" for x in chunk.places]
         if not places:
             raise self.no_rows()
         return Chunk(cells, places, self.origin)
@@ -379,9 +380,14 @@ def records_rows(
 
 
 def say_places(places: Sequence[Place], unit: Unit) -> str:
-    """The first few places in words: ``lines 3, 17``."""
+    """The first few places in words: ``lines 3, 17``, or ``line 3 of a.csv, line 4 of b.csv``."""
+    told = first_few(places, ROWS_NAMED)
+    words = [place for place in places[:ROWS_NAMED] if isinstance(place, str)]
+    if words:
+        rows = any(place.startswith("row ") for place in words)
+        return told + (" (rows counted from 0)" if rows else "")
     base = " (counted from 0)" if unit == "row" else ""
-    return f"{unit}{'s' if len(places) > 1 else ''} {first_few(places, ROWS_NAMED)}{base}"
+    return f"{unit}{'s' if len(places) > 1 else ''} {told}{base}"
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -104,7 +104,7 @@ class Table:
     def place(self, row: int) -> str:
         """Where a row stands, as its reader counts: ``line 1,204``."""
         place = row if self.places is None else self.places[row]
-        return f"{self.unit} {place if isinstance(place, str) else f'{place:,}'}"
+        return place if isinstance(place, str) else f"{self.unit} {place:,}"
 
     def say(self, rows: Sequence[int]) -> str:
         """The same of several, the first of many: ``lines 3, 17``."""

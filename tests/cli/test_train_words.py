@@ -47,6 +47,18 @@ def test_few_held_out_rows_are_said_to_tell_little(
     assert "tell little" not in page_of(finished, monkeypatch)  # train.folds=0 is in its settings
 
 
+@pytest.mark.parametrize(("limit", "told"), [(40, "trains on all 40 and"), (8, "")])
+def test_of_a_sample_folds_are_offered_where_they_score_more(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, told: str
+) -> None:
+    """They are made of the rows that train, of which there may be fewer than are held out."""
+    options: dict[str, Any] = {"model": str(bert), "out": tmp_path / "run", "progress": Notes()}
+    settings = [*SHORT, "train.folds=auto"]
+    result = tightfit.train(toy_rows(200), settings=settings, max_steps=3, limit=limit, **options)
+    page = page_of(result, monkeypatch)
+    assert (told in page, "tell little" in page) == (True, bool(told))
+
+
 def test_what_was_proven(finished: TrainResult, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line a proof, with its meaning; one that the recipe gave up says so."""
     assert "✓ movement: every adapter changed its layer\n" in page_of(finished, monkeypatch)

@@ -292,10 +292,11 @@ def _few_scored(run: Run, validation_rows: int) -> Iterator[str]:
     chosen = config.train.folds is not None or config.data.split == "last"
     if chosen or not run.data.held_out or run.metrics.train.continued is not None:
         return
-    if validation_rows < FEW_SCORED:
+    rows = min(run.data.rows, run.data.limit or run.data.rows)
+    if validation_rows < min(FEW_SCORED, rows):
         yield (
             f"{validation_rows} rows tell little: --set train.folds=4 trains on all "
-            f"{run.data.rows:,} and scores them, in about four times the time"
+            f"{rows:,} and scores them, in about four times the time"
         )
 
 

@@ -8,6 +8,8 @@ import runpy
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from dataclasses import replace as replaced
 from functools import partial
@@ -23,7 +25,7 @@ from transformers import AutoConfig, AutoTokenizer
 import tightfit
 from tests.command import Recorder, cli, replace
 from tests.exports import LENGTH, NAMES, by_itself, toy_run, toy_texts, wide_encoder
-from tests.toy_setups import Notes
+from tests.toy_setups import CountingBar, Notes
 from tests.toys import toy_rows, write_jsonl
 from tests.warm import Around
 from tests.warm import run as warm_run
@@ -36,6 +38,7 @@ from tightfit.exporting.format_names import FORMATS
 from tightfit.metrics.interval import Interval
 from tightfit.model.embedded import E5
 from tightfit.model.locate import locate
+from tightfit.progress import Bar
 from tightfit.tasks.chosen_threshold import ChosenThreshold
 from tightfit.tasks.label_thresholds import DERIVED_NAME
 
@@ -170,13 +173,24 @@ def test_a_program_tells_what_it_cannot_read(
             runpy.run_path(str(tmp_path / "out" / "predict.py"))
 
 
+class Counted(Notes):
+    """Also what each bar was to count, beside the bar."""
+
+    @contextmanager
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
+        """A bar that counts."""
+        with super().track(what, total, done):
+            yield (bar := CountingBar())
+        assert bar.count in (0, total), what
+
+
 @pytest.mark.parametrize(("kept", "words"), [("head+tail", "head and tail"), ("windows", "all")])
 def test_the_card_tells_what_is_not_read(
     kept: Any, words: str, run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of long texts, and what that costs: whoever has the folder did not hear the warning."""
     texts = [json.loads(line)["text"] for line in data.read_text("utf-8").splitlines()]
-    short, notes = partial(Run, run, max_length=5), Notes()
+    short, notes = partial(Run, run, max_length=5), Counted()
     heads_NK = short().predictor.logits(texts)
     monkeypatch.setattr(
         Run, "decisions", replaced(Run(run).decisions, long_text=Decision(kept, ""))

@@ -299,7 +299,7 @@ class Comparison:
 
     def _all(self, engine: Engine, who: str, tokens: Tokens | None = None) -> NDArray[np.float32]:
         tokens = self._tokens if tokens is None else tokens
-        with self._progress.track(f"predicting with {who}", len(tokens)) as bar:
+        with self._progress.track(f"predicting with {who}", len(tokens.flat)) as bar:
             started = time.perf_counter()
             logits_NK = all_logits(engine, tokens, advance=bar.advance)
         self.speed = len(tokens) / (time.perf_counter() - started)

@@ -289,7 +289,8 @@ def _outcome(run: Run) -> Iterator[str]:
 def _few_scored(run: Run, validation_rows: int) -> Iterator[str]:
     """How to have all rows scored, where a default held out so few that they tell little."""
     config = run.config
-    chosen = config.train.folds is not None or config.data.split == "last"
+    train = config.train
+    chosen = train.folds is not None or train.minutes is not None or config.data.split == "last"
     if chosen or not run.data.held_out or run.metrics.train.continued is not None:
         return
     rows = min(run.data.rows, run.data.limit or run.data.rows)

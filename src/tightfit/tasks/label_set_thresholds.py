@@ -59,7 +59,8 @@ def f1_thresholds(
     found = []
     for label, name in enumerate(names):
         own = int(true_NK[:, label].sum())
-        reason = f"the highest F1 on {len(true_NK):,} rows, {own:,} of which have it"
+        chosen = f"the highest F1 on {len(true_NK):,} rows, {own:,} of which have it"
+        reason = f"{chosen}; drawn towards the one that all labels share"
         if len(true_NK) < LEAST_ROWS:
             reason = f"{len(true_NK):,} rows are too few to choose another by"
         elif not own:

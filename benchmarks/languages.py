@@ -34,6 +34,7 @@ from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.model.locate import locate
 from tightfit.progress import RichProgress
 from tightfit.tasks import SingleLabel
+from tightfit.tasks.labelled_texts import LabelledTexts
 from tightfit.tasks.linear_probe import RidgeProblem, fit_probe
 from tightfit.training.frozen_probe import both_features, tokens_of
 from tightfit.training.side_choice import MOST_NGRAMS, factor_of
@@ -109,7 +110,7 @@ def _stack(name: str, texts: list[str], ids_N: Ids, held: list[str]) -> tuple[Id
     ids = range(int(ids_N.max()) + 1)
     task = SingleLabel(LabelSet(tuple(map(str, ids)), tuple(ids)))
     plan, features_NF = SidePlan(MOST_NGRAMS, task.outputs), _means(name, texts)
-    side = SideSolver(plan, task, (texts, ids_N), seed=0)
+    side = SideSolver(plan, task, LabelledTexts(texts, ids_N), seed=0)
     factor = factor_of(task, task.unseen(features_NF, ids_N), side.unseen(), ids_N)
     found = RidgeProblem.of(features_NF, task.wanted(ids_N)).solve()
     logits_MK = _means(name, held) @ found.weight_KF.T + found.bias_K

@@ -184,6 +184,6 @@ def test_a_cross_validation_cannot_be_of_the_last_rows() -> None:
     table = Table(TEXTS[:24], list(LABELS[:24]), source="rows")
     dataset = read_dataset(settings("data.split=last"), table, None, None)
     assert dataset.folds is None
-    assert dataset.validation_texts == TEXTS[19:24]
+    assert dataset.validation.texts == TEXTS[19:24]
     with pytest.raises(SettingsError, match=r"(?s)needs no validation rows.*data.split=last"):
         read_dataset(settings("data.split=last", "train.folds=3"), table, None, None)

@@ -104,7 +104,7 @@ def test_every_window_is_a_row_to_train_on(bert: Path) -> None:
     source, progress = locate(str(bert)), Notes()
     job = prepare(config, dataset, source, plan_for(config, source, 2), progress=progress)
     windows = len(job.train.targets)
-    assert windows > len(dataset.train_targets) == 14
+    assert windows > len(dataset.train) == 14
     assert len(job.train.tokens) == windows
     assert job.train.tokens.windows is None
     assert len(job.validation.tokens) == len(job.validation.targets) == 2

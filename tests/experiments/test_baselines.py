@@ -17,6 +17,7 @@ from tightfit.experiments.baselines import run_baseline
 from tightfit.experiments.cells import MAJORITY, TFIDF
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, Folds
+from tightfit.tasks.labelled_texts import LabelledTexts
 
 NAMES = ("money", "sport", "never")
 
@@ -24,7 +25,8 @@ NAMES = ("money", "sport", "never")
 def dataset(texts: list[str], ids: list[int], held: list[str], held_ids: list[int]) -> Dataset:
     """Rows of three labels, the last of which need not occur."""
     task = SingleLabel.from_names(NAMES)
-    return Dataset(task, texts, np.array(ids), held, np.array(held_ids), DataFacts("toys"))
+    train, validation = LabelledTexts(texts, np.array(ids)), LabelledTexts(held, np.array(held_ids))
+    return Dataset(task, train, validation, DataFacts("toys"))
 
 
 def toy_material(train: int = 40, held: int = 40) -> Dataset:
@@ -46,9 +48,9 @@ def test_words_are_those_of_scikit_learn() -> None:
     rows = toy_material()
     row = run_baseline(TFIDF, rows)
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    counted = words.fit_transform(rows.train_texts)
-    model = LogisticRegression(max_iter=1000).fit(counted, rows.train_targets)
-    hits = model.predict(words.transform(rows.validation_texts)) == rows.validation_targets
+    counted = words.fit_transform(rows.train.texts)
+    model = LogisticRegression(max_iter=1000).fit(counted, rows.train.targets)
+    hits = model.predict(words.transform(rows.validation.texts)) == rows.validation.targets
     assert row.accuracy.value == hits.mean() > 0.9
     # Of two classes one is the other's opposite: one weight a word, and one intercept.
     assert row.trainable == len(words.vocabulary_) + 1
@@ -58,8 +60,8 @@ def test_a_label_without_training_rows_is_never_predicted() -> None:
     """Its rows are wrong, and nothing else goes wrong."""
     rows = toy_material()
     lost = dataset(
-        rows.train_texts,
-        rows.train_targets.tolist(),
+        rows.train.texts,
+        rows.train.targets.tolist(),
         ["goal match", "season"],
         [NAMES.index("never")] * 2,
     )
@@ -85,7 +87,7 @@ def test_without_held_out_rows_each_is_scored_by_fits_without_it() -> None:
     rows = toy_material(train=24)
     ids = np.random.default_rng(0).permutation(24) % 2
     parts = Folds(np.arange(24) % 4, Decision(4, "asked for"))
-    seen = replace(rows, train_targets=ids, validation_targets=ids)
-    seen = replace(seen, validation_texts=rows.train_texts)
+    own = replace(rows.train, targets=ids)
+    seen = replace(rows, train=own, validation=own)
     assert run_baseline(TFIDF, seen).accuracy.value == 1
     assert run_baseline(TFIDF, replace(seen, folds=parts)).accuracy.value < 0.8

@@ -44,8 +44,8 @@ def continued(found: Dataset) -> ContinuedFacts:
 def test_rows_given_again_are_on_one_side(trained: bool) -> None:
     """Also where the run trained on them: its weights know what validates otherwise."""
     found = joined(BOTH, None, trained=trained)
-    assert not {*found.train_texts} & {*found.validation_texts}
-    assert len(found.train_texts) + len(found.validation_texts) == len(BOTH)
+    assert not {*found.train.texts} & {*found.validation.texts}
+    assert len(found.train) + len(found.validation) == len(BOTH)
     assert continued(found).repeats_left_out == len(OLD)
 
 
@@ -53,8 +53,8 @@ def test_rows_given_again_are_on_one_side(trained: bool) -> None:
 def test_validation_rows_given_again_count_once(trained: bool) -> None:
     """As a file that the run was validated on; one that it was trained on is warned of."""
     found = joined(NEW, OLD.select(range(30)), trained=trained)
-    assert not {*found.train_texts} & {*found.validation_texts}
-    assert len({*found.validation_texts}) == len(found.validation_texts)
+    assert not {*found.train.texts} & {*found.validation.texts}
+    assert len({*found.validation.texts}) == len(found.validation)
     assert continued(found).kept_rows == 10
     warned = [each for each in found.facts.warnings if "first was trained on" in each]
     assert len(warned) == trained
@@ -64,11 +64,11 @@ def test_rows_that_the_run_was_trained_on_do_not_validate() -> None:
     """Its weights know them, however they are spaced: scores and best step would be its own."""
     learned = [f" {text}\n" for text in NEW.texts[:150]]
     found = joined(BOTH, None, trained=False, learned=learned)
-    assert not {*NEW.texts[:150]} & {*found.validation_texts}
-    own = len(found.validation_texts) - len(OLD)
+    assert not {*NEW.texts[:150]} & {*found.validation.texts}
+    own = len(found.validation) - len(OLD)
     left_out = continued(found).learned_left_out
     assert (own > 0, own + left_out) == (True, 20)
-    assert found.facts.validation_rows == len(found.validation_texts)
+    assert found.facts.validation_rows == len(found.validation)
 
 
 def test_validation_rows_that_the_run_was_trained_on_are_told_of() -> None:

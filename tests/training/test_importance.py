@@ -107,9 +107,9 @@ def test_rows_that_are_looked_at_keep_their_weights() -> None:
     config = load_config("tight", SHORT)
     dataset = read_dataset(config, replace(table, weights=weights), None, None)
     drawn = _sample(dataset, seed=1)
-    assert drawn.train_texts != dataset.train_texts
-    assert drawn.train_weights is not None
-    assert drawn.train_weights.tolist() == [len(text) for text in drawn.train_texts]
+    assert drawn.train.texts != dataset.train.texts
+    assert drawn.train.weights_N is not None
+    assert drawn.train.weights_N.tolist() == [len(text) for text in drawn.train.texts]
 
 
 @pytest.mark.parametrize("cap", [70, 300, 1_000, 5_000])

@@ -53,12 +53,12 @@ def test_rows_are_split_and_labelled(bert: Path) -> None:
     table = toy_table()
     assert table.labels is not None
     ids = [LABELS.index(str(label)) for label in table.labels]
-    texts = dataset.train_texts + dataset.validation_texts
-    found = [*dataset.train_targets, *dataset.validation_targets]
+    texts = dataset.train.texts + dataset.validation.texts
+    found = [*dataset.train.targets, *dataset.validation.targets]
     assert sorted(zip(texts, found, strict=True)) == sorted(zip(table.texts, ids, strict=True))
     assert dataset.task.names == LABELS
-    assert (len(dataset.train_targets), len(dataset.validation_targets)) == (48, 16)
-    assert sum(dataset.validation_targets) == 8
+    assert (len(dataset.train), len(dataset.validation)) == (48, 16)
+    assert sum(dataset.validation.targets) == 8
 
 
 def test_the_recipe_paper_splits_as_published(bert: Path) -> None:
@@ -68,15 +68,15 @@ def test_the_recipe_paper_splits_as_published(bert: Path) -> None:
     theirs = datasets.Dataset.from_dict({"text": table.texts}).train_test_split(
         test_size=640, seed=42
     )
-    assert dataset.train_texts == list(theirs["train"]["text"])
-    assert dataset.validation_texts == list(theirs["test"]["text"])
+    assert dataset.train.texts == list(theirs["train"]["text"])
+    assert dataset.validation.texts == list(theirs["test"]["text"])
     assert dataset.facts.note is None
 
 
 def test_too_few_rows_for_640_are_noted(bert: Path) -> None:
     """A tenth of them is held out instead, and the run remembers that it was."""
     dataset = gathered(bert, recipe="paper")
-    assert len(dataset.validation_targets) == 7
+    assert len(dataset.validation) == 7
     assert str(dataset.facts.note).startswith("640 validation rows are more than a tenth of 64")
     notes = Notes()
     tell_about(dataset, notes)
@@ -86,7 +86,7 @@ def test_too_few_rows_for_640_are_noted(bert: Path) -> None:
 def test_validation_rows_of_their_own_hold_nothing_out(bert: Path) -> None:
     """All rows train."""
     dataset = gathered(bert, validation=toy_table(10))
-    assert (len(dataset.train_targets), len(dataset.validation_targets)) == (64, 10)
+    assert (len(dataset.train), len(dataset.validation)) == (64, 10)
     assert dataset.facts.held_out is False
 
 
@@ -102,10 +102,10 @@ def test_rows_that_say_the_same_are_refused(bert: Path) -> None:
 def test_a_limit_is_drawn_after_the_split(bert: Path) -> None:
     """The same rows validate; of the others a stratified sample trains."""
     whole, limited = gathered(bert), gathered(bert, limit=10)
-    assert limited.validation_texts == whole.validation_texts
-    assert len(limited.train_texts) == 10
-    assert sum(limited.train_targets) == 5
-    assert set(limited.train_texts) <= set(whole.train_texts)
+    assert limited.validation.texts == whole.validation.texts
+    assert len(limited.train) == 10
+    assert sum(limited.train.targets) == 5
+    assert set(limited.train.texts) <= set(whole.train.texts)
     assert limited.facts.limit == 10
 
 
@@ -221,9 +221,9 @@ def test_the_facts_of_the_tokens(bert: Path) -> None:
     source, dataset = locate(str(bert)), read_dataset(config, toy_table(), None, None)
     setup = prepare(config, dataset, source, plan_for(config, source, 2), progress=Progress())
     told, lengths = setup.token_facts(), setup.train.tokens.lengths
-    words = [len(text.split()) + 2 for text in dataset.train_texts]
+    words = [len(text.split()) + 2 for text in dataset.train.texts]
     assert told.truncated == sum(length > 8 for length in words) > 0
-    held = [len(text.split()) + 2 for text in dataset.validation_texts]
+    held = [len(text.split()) + 2 for text in dataset.validation.texts]
     assert told.validation_truncated == sum(length > 8 for length in held) > 0
     assert told.mean == pytest.approx(float(lengths.mean()))
     assert told.unknown == 0

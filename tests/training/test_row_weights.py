@@ -90,13 +90,13 @@ def test_a_table_hands_its_weights_on(bert: Path) -> None:
     """To the side that each row is on; without weights nothing is there."""
     config = toy_settings(bert, "data.validation_rows=16")
     plain = read_dataset(config, toy_table(), None, None)
-    assert plain.train_weights is plain.validation_weights is None
+    assert plain.train.weights_N is plain.validation.weights_N is None
     weights = {text: float(i + 1) for i, text in enumerate(toy_table().texts)}
     table = replace(toy_table(), weights=list(weights.values()))
     found = read_dataset(config, table, None, None)
     for texts, held in (
-        (found.train_texts, found.train_weights),
-        (found.validation_texts, found.validation_weights),
+        (found.train.texts, found.train.weights_N),
+        (found.validation.texts, found.validation.weights_N),
     ):
         assert held is not None
         assert held.tolist() == [weights[text] for text in texts]

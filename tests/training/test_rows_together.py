@@ -99,7 +99,7 @@ def test_a_side_head_and_probes_keep_copies_together() -> None:
     dataset = copied("train.folds=0", "data.validation_rows=1")
     with patch.object(solved_head, "deal", wraps=deal) as split:
         SideSolver.of(dataset, SidePlan(64, 2), 0).unseen()
-    different = len(set(dataset.train_texts))
+    different = len(set(dataset.train.texts))
     assert {len(set(call.args[1])) for call in split.call_args_list} == {different}
     probe = FrozenProbe(toy_settings(Path("none")), dataset, Progress())
-    assert len(set(zip(probe.alike_N.tolist(), probe.texts, strict=True))) == different
+    assert len(set(zip(probe.alike_N.tolist(), probe.sample.texts, strict=True))) == different

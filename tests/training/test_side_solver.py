@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from tests.toy_setups import Notes, toy_settings, toy_table
@@ -21,6 +20,7 @@ from tightfit.model.locate import locate
 from tightfit.model.side_head import Ngrams, SideHead, counted
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.tasks.labelled_texts import LabelledTexts
 from tightfit.tasks.linear_probe import RidgeProblem
 from tightfit.tasks.rating import Rating
 from tightfit.training.frozen_probe import FrozenProbe
@@ -30,29 +30,28 @@ from tightfit.training.side_solver import SideSolver
 ANIMALS = ("cat dog hen owl", "oak elm fir yew", "red tan sky jet")
 
 
-def rows(count: int = 90) -> tuple[list[str], NDArray[np.int64]]:
+def rows(count: int = 90) -> LabelledTexts:
     """Texts of three classes, each with a word of its own and one of any."""
     chance = np.random.default_rng(0)
     targets_N = np.arange(count) % 3
     words = [group.split() for group in ANIMALS]
     every = [word for group in words for word in group]
     texts = [f"{chance.choice(words[k])} {chance.choice(every)}" for k in targets_N]
-    return texts, targets_N
+    return LabelledTexts(texts, targets_N)
 
 
 TASK = SingleLabel(LabelSet(("animal", "tree", "colour"), (1, 2, 3)))
 
 
-def solver(
-    given: tuple[list[str], NDArray[np.int64]] | None = None, width: int = 256, **more: Any
-) -> SideSolver:
+def solver(given: LabelledTexts | None = None, width: int = 256, **more: Any) -> SideSolver:
     """On those rows, or on others."""
     return SideSolver(SidePlan(width, 3), TASK, given or rows(), seed=0, **more)
 
 
 def test_the_solution_is_that_of_scikit_learn() -> None:
     """On the same features, at the strength that was chosen."""
-    found, (texts, targets_N) = solver(), rows()
+    found, given = solver(), rows()
+    texts, targets_N = given.texts, given.targets
     dense_NF, ngrams = np.zeros((len(texts), 256)), found.head.reader
     assert isinstance(ngrams, Ngrams)
     for row, text in enumerate(texts):
@@ -79,7 +78,7 @@ def test_a_solution_is_proven_and_another_is_not() -> None:
 def test_a_row_of_weight_two_is_two_rows() -> None:
     """In the solution and in its features' rarity alone it counts once."""
     weights_N = np.where(np.arange(30) < 3, 2.0, 1.0)
-    once, plain = (solver(rows(30), 64, weights_N=each) for each in (weights_N, None))
+    once, plain = (solver(replace(rows(30), weights_N=each), 64) for each in (weights_N, None))
     assert once.is_solved(once.head, 1.0).ok
     with pytest.raises(ProofError):
         once.is_solved(plain.head, 1.0)
@@ -87,13 +86,12 @@ def test_a_row_of_weight_two_is_two_rows() -> None:
 
 def test_rows_are_answered_by_solutions_without_them() -> None:
     """A row of a label that its text belies is not answered as it was labelled."""
-    texts, targets_N = rows()
-    wrong_N = targets_N.copy()
+    given = rows()
+    wrong_N = given.targets.copy()
     wrong_N[0] = 1
-    texts[0] = "cat dog"
-    unseen_NK = solver((texts, wrong_N)).unseen()
+    unseen_NK = solver(LabelledTexts(["cat dog", *given.texts[1:]], wrong_N)).unseen()
     assert unseen_NK[0].argmax() == 0
-    assert (unseen_NK.argmax(1) == targets_N).mean() > 0.6
+    assert (unseen_NK.argmax(1) == given.targets).mean() > 0.6
 
 
 GROUPS_N = np.repeat(np.arange(12), 6)
@@ -108,7 +106,7 @@ def test_rows_of_one_part_say_nothing_of_each_other() -> None:
     by_groups = ["train.folds=4", "data.split=group", "data.group_column=g"]
     dataset = read_dataset(load_config(settings=by_groups), table, None, None)
     together, apart = (
-        (SideSolver.of(each, SidePlan(256, 3), 0).unseen().argmax(1) == each.train_targets).mean()
+        (SideSolver.of(each, SidePlan(256, 3), 0).unseen().argmax(1) == each.train.targets).mean()
         for each in (replace(dataset, folds=None, groups=None), dataset)
     )
     assert together > 0.9
@@ -141,7 +139,7 @@ def test_few_rows_are_left_out_in_the_parts_of_the_cross_validation(bert: Path) 
     config = toy_settings(bert, "train.folds=auto")
     table = Table([f"zzz {row}" for row in range(24)], (np.arange(24) % 2).tolist())
     probe = FrozenProbe(config, read_dataset(config, table, None, None), Notes())
-    source, wanted_N = locate(str(bert)), probe.dataset.train_targets[probe.rows_N]
+    source, wanted_N = locate(str(bert)), probe.sample.targets
     features_NF, answers_N = probe.features(source), np.empty(24)
     parts_N = probe.parts_N
     assert parts_N is not None
@@ -160,12 +158,12 @@ def noisy(probe: FrozenProbe) -> FrozenProbe:
     dataset, chance = probe.dataset, np.random.default_rng(0)
     marks = ["abcdefghijklm", "nopqrstuvwxyz"]
     # Of more n-grams than a side head is given.
-    ends_NL = chance.integers(0x4E00, 0x9FA5, (len(dataset.train_texts), 200))
+    ends_NL = chance.integers(0x4E00, 0x9FA5, (len(dataset.train), 200))
     texts = [
         marks[target] * 3 + "".join(map(chr, end_L))
-        for target, end_L in zip(dataset.train_targets, ends_NL, strict=True)
+        for target, end_L in zip(dataset.train.targets, ends_NL, strict=True)
     ]
-    read: Dataset = replace(dataset, train_texts=texts)
+    read: Dataset = replace(dataset, train=replace(dataset.train, texts=texts))
     return FrozenProbe(probe.config, read, Notes())
 
 
@@ -177,8 +175,9 @@ def test_it_is_for_what_the_encoder_does_not_read(bert: Path) -> None:
     assert blind is not None
     assert blind.value == MOST_NGRAMS
     assert "encoder and characters 100.0%," in blind.reason
-    shuffled_N = np.random.default_rng(0).permutation(probe.dataset.train_targets)
-    noise = FrozenProbe(config, replace(probe.dataset, train_targets=shuffled_N), Notes())
+    shuffled_N = np.random.default_rng(0).permutation(probe.dataset.train.targets)
+    shuffled = replace(probe.dataset.train, targets=shuffled_N)
+    noise = FrozenProbe(config, replace(probe.dataset, train=shuffled), Notes())
     none = decide_side(noise, source, "mean")
     assert none is not None
     assert none.value == 0
@@ -189,9 +188,9 @@ def test_encoder_and_characters_have_read_the_same(bert: Path) -> None:
     config, probe = decided(bert)
     told = [
         f"of the of the of {['goal', 'bank'][target]} {row}"
-        for row, target in enumerate(probe.dataset.train_targets)
+        for row, target in enumerate(probe.dataset.train.targets)
     ]
-    read = replace(probe.dataset, train_texts=told)
+    read = replace(probe.dataset, train=replace(probe.dataset.train, texts=told))
     short = FrozenProbe(config, read, Notes(), max_length=4)
     source = locate(str(bert))
     assert short.scores(source, "mean").mean() < 0.7

@@ -62,7 +62,7 @@ def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row
     assert given is not None
     probabilities_BK = _probabilities(model, dataset, given)
     seconds = time.perf_counter() - started
-    scores = dataset.task.score(dataset.validation_targets, probabilities_BK)
+    scores = dataset.task.score(dataset.validation.targets, probabilities_BK)
     if isinstance(model, _Rated):
         model = model.model
     return Row(
@@ -120,13 +120,13 @@ def _probabilities(
 ) -> NDArray[np.float64]:
     """Of the validation rows; where none are held out, by fits that did not see the row."""
     inputs, outputs, targets_N = (
-        given(dataset.train_texts),
+        given(dataset.train.texts),
         dataset.task.outputs,
-        dataset.train_targets,
+        dataset.train.targets,
     )
     if dataset.folds is None:
         model.fit(inputs, targets_N)
-        held = given(dataset.validation_texts)
+        held = given(dataset.validation.texts)
         return _spread(model, held, outputs)
     probabilities_NK = np.zeros((len(inputs), outputs))
     for part in np.unique(dataset.folds.parts_N):
@@ -149,10 +149,10 @@ def _spread(model: Any, inputs: NDArray[Any], outputs: int) -> NDArray[np.float6
 
 def _check_classes(dataset: Dataset) -> None:
     """Refuse what scikit-learn would refuse in words of its own."""
-    if dataset.task.one_class and len(set(dataset.train_targets.tolist())) < 2:
+    if dataset.task.one_class and len(set(dataset.train.targets.tolist())) < 2:
         raise DataError(
             "the training rows have a single class, and nothing can be learned from them",
-            seen=dataset.task.names[dataset.train_targets[0]],
+            seen=dataset.task.names[dataset.train.targets[0]],
             next_step="give more rows, or set data.stratify=true",
         )
 
@@ -160,9 +160,9 @@ def _check_classes(dataset: Dataset) -> None:
 def _check_words(dataset: Dataset) -> None:
     """Likewise."""
     words = TfidfVectorizer().build_analyzer()
-    if not any(words(text) for text in dataset.train_texts):
+    if not any(words(text) for text in dataset.train.texts):
         raise DataError(
             "the training texts have no word of two letters or more",
-            seen=repr(dataset.train_texts[0][:40]),
+            seen=repr(dataset.train.texts[0][:40]),
             next_step="check --text-column",
         )

@@ -24,6 +24,7 @@ from tightfit.data.table import MissingPart, Table
 from tightfit.errors import DataError, SettingsError, first_few
 from tightfit.progress import Progress
 from tightfit.tasks import Task, check_settings, task_for
+from tightfit.tasks.labelled_texts import LabelledTexts
 
 SHOWN = 60
 """Characters of a text that an error shows."""
@@ -57,18 +58,13 @@ class Dataset:
     """The rows of a run: which train, which validate, and what they are called."""
 
     task: Task
-    train_texts: list[str]
-    train_targets: NDArray[Any]
-    validation_texts: list[str]
-    validation_targets: NDArray[Any]
+    train: LabelledTexts
+    validation: LabelledTexts
     facts: DataFacts
     folds: Folds | None = None
     """Where no rows are held out: every row trains, and is scored by trainings without it."""
     pool_texts: tuple[str, ...] = ()
     """Texts without a label, for a head that is solved."""
-    train_weights: NDArray[np.float64] | None = None
-    """How much each row counts; None is as much as every other."""
-    validation_weights: NDArray[np.float64] | None = None
     learned: NDArray[np.uint64] | None = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Digests of texts that runs before this one were trained on, in ascending order; None where
     one of them kept none."""
@@ -80,7 +76,7 @@ class Dataset:
     def alike_N(self) -> NDArray[np.int64]:
         """The same number for training rows that stay together."""
         numbers: dict[Hashable, int] = {}
-        every = self.train_texts if self.groups is None else self.groups
+        every = self.train.texts if self.groups is None else self.groups
         return np.array([numbers.setdefault(each, len(numbers)) for each in every], dtype=np.int64)
 
     @property
@@ -88,7 +84,7 @@ class Dataset:
         """Whether a class has no more rows on average than :data:`FEW_ROWS`."""
         if not self.task.one_class:
             return False
-        return 0 < rows_a_class(self.train_targets.tolist()) <= FEW_ROWS
+        return 0 < rows_a_class(self.train.targets.tolist()) <= FEW_ROWS
 
 
 def read_dataset(
@@ -155,14 +151,10 @@ def read_dataset(
     )
     return Dataset(
         task,
-        train.texts,
-        train_targets,
-        held.texts,
-        held_targets,
+        LabelledTexts(train.texts, train_targets, _weights(task, train)),
+        LabelledTexts(held.texts, held_targets, _weights(task, held)),
         facts,
         folds,
-        train_weights=_weights(task, train),
-        validation_weights=_weights(task, held),
         groups=None if grouping is None else [grouping.groups[row] for row in rows],
     )
 

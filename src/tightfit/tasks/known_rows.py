@@ -19,6 +19,7 @@ from tightfit.errors import DataError, first_few
 from tightfit.progress import Progress
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.tasks.labelled_texts import LabelledTexts
 
 MOST_TIMES = 10
 """A kept row trains at most so often."""
@@ -71,12 +72,12 @@ class KnownRows:
         )
         task = self.task.extended(table)
         found = read_dataset(config, table, validation, limit, task=task, progress=progress)
-        held, seen = len(found.validation_texts), self._learned(found.validation_texts)
+        held, seen = len(found.validation), self._learned(found.validation.texts)
         if validation is None and (len(seen) < held or (self.texts and not self.trained)):
             found, seen = _left_out(found, seen), []
         counts = found.facts.train_counts
         gone = tuple(name for name in self.task.names if not counts[name])
-        known = self._without(found.validation_texts)
+        known = self._without(found.validation.texts)
         again = known._again(counts)
         continued = ContinuedFacts(
             self.run,
@@ -87,7 +88,7 @@ class KnownRows:
             kept_rows=len(known.texts),
             kept_rows_train=self.trained,
             again=len(set(again)),
-            learned_left_out=held - len(found.validation_texts),
+            learned_left_out=held - len(found.validation),
         )
         warnings = (
             *_strange(self.run, self.task, task, gone),
@@ -206,21 +207,11 @@ def _left_out(found: Dataset, rows: Sequence[int]) -> Dataset:
     """The data set without some of its validation rows."""
     if not rows:
         return found
-    kept = sorted({*range(len(found.validation_texts))} - {*rows})
-    texts, targets = [found.validation_texts[i] for i in kept], found.validation_targets[kept]
-    weights_N = found.validation_weights
+    held = found.validation.select(sorted({*range(len(found.validation))} - {*rows}))
     facts = replace(
-        found.facts,
-        validation_rows=len(texts),
-        validation_fingerprint=Table(texts, targets.tolist()).fingerprint(),
+        found.facts, validation_rows=len(held), validation_fingerprint=_fingerprint(held)
     )
-    return replace(
-        found,
-        validation_texts=texts,
-        validation_targets=targets,
-        validation_weights=None if weights_N is None else weights_N[kept],
-        facts=facts,
-    )
+    return replace(found, validation=held, facts=facts)
 
 
 def _strange(run: str, known: Task, task: Task, gone: Sequence[str]) -> list[str]:
@@ -240,55 +231,34 @@ def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:
         DataError: rows of one label are all there is to train on.
     """
     apart = [] if known.trained else sorted({*range(len(known.texts))} - {*again})
-    train_texts, train_targets = _longer(found.train_texts, found.train_targets, known, again)
-    held_texts, held_targets = _longer(
-        found.validation_texts, found.validation_targets, known, apart
-    )
-    counts = found.task.counts(train_targets)
+    own = LabelledTexts([*known.texts], known.targets)
+    train = found.train.followed_by(own.select(again))
+    held = found.validation.followed_by(own.select(apart))
+    counts = found.task.counts(train.targets)
     if sum(count > 0 for count in counts.values()) < 2:
         raise DataError(
             "all rows have the same label, and the run kept none of others: from these alone "
             "every text would be taken for one of it",
-            seen=f"{len(train_targets):,} rows of {next(n for n in counts if counts[n])!r}",
+            seen=f"{len(train):,} rows of {next(n for n in counts if counts[n])!r}",
             next_step="give rows of the labels that the run knows, too",
         )
     facts = replace(
         found.facts,
-        train_rows=len(train_texts),
-        validation_rows=len(held_texts),
+        train_rows=len(train),
+        validation_rows=len(held),
         train_counts=counts,
     )
     if again:
-        train = Table(train_texts, train_targets.tolist())
-        facts = replace(facts, train_fingerprint=train.fingerprint())
+        facts = replace(facts, train_fingerprint=_fingerprint(train))
     if apart:
-        held = Table(held_texts, held_targets.tolist())
-        facts = replace(facts, validation_fingerprint=held.fingerprint())
-    return replace(
-        found,
-        train_texts=train_texts,
-        train_targets=train_targets,
-        validation_texts=held_texts,
-        validation_targets=held_targets,
-        facts=facts,
-        train_weights=_as_usual(found.train_weights, len(train_texts)),
-        groups=None if found.groups is None else [*found.groups, *train_texts[len(found.groups) :]],
-        validation_weights=_as_usual(found.validation_weights, len(held_texts)),
-    )
+        facts = replace(facts, validation_fingerprint=_fingerprint(held))
+    # An added row has no group: its text keeps it together with its like.
+    groups = found.groups and [*found.groups, *train.texts[len(found.groups) :]]
+    return replace(found, train=train, validation=held, facts=facts, groups=groups)
 
 
-def _longer(
-    texts: Sequence[str], targets: NDArray[Any], known: KnownRows, rows: Sequence[int]
-) -> tuple[list[str], NDArray[Any]]:
-    more = [known.texts[row] for row in rows]
-    return [*texts, *more], np.concatenate([targets, known.targets[list(rows)]])
-
-
-def _as_usual(weights_N: NDArray[np.float64] | None, count: int) -> NDArray[np.float64] | None:
-    """The weights of so many rows: what is added counts as much as the mean of the others."""
-    if weights_N is None:
-        return None
-    return np.pad(weights_N, (0, count - len(weights_N)), constant_values=weights_N.mean())
+def _fingerprint(rows: LabelledTexts) -> str:
+    return Table(rows.texts, rows.targets.tolist()).fingerprint()
 
 
 def _listed(names: Sequence[str]) -> str:

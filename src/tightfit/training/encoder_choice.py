@@ -142,7 +142,7 @@ def choose_encoder(
 
 
 def _read(probe: FrozenProbe, source: Source) -> Readability:
-    return readability(probe.tokenizer(source), probe.texts)
+    return readability(probe.tokenizer(source), probe.sample.texts)
 
 
 @dataclass
@@ -155,7 +155,7 @@ class _Choice:
     def of(self, variants: Sequence[Source]) -> ChosenEncoder:
         """The best of them, with the reasons."""
         readable, gone = self._readable(variants)
-        rows = len(self.probe.dataset.train_texts)
+        rows = len(self.probe.dataset.train)
         if len(readable) == 1:
             return self._chosen(readable[0], "it reads the texts", None, gone)
         readable.sort(key=self._size if self._few else self._cost)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from tightfit.families import Pooling
 from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
+from tightfit.tasks.labelled_texts import LabelledTexts
 from tightfit.training.precision import decide_precision
 
 COMPARED_ROWS = 512
@@ -78,7 +79,7 @@ class FrozenProbe:
         self.config, self.dataset, self.progress = config, dataset, progress
         self.max_length = config.data.max_length if max_length is None else max_length
         self.long_text: KeptText = long_text
-        every = np.random.default_rng(config.seed).permutation(len(dataset.train_texts))
+        every = np.random.default_rng(config.seed).permutation(len(dataset.train))
         self.rows_N = every[:rows]
         self._found: dict[tuple[Path, str], list[NDArray[np.float32]]] = {}
         self._scores: dict[tuple[Path, str, Pooling], Scores] = {}
@@ -157,10 +158,10 @@ class FrozenProbe:
         """The same number for rows of the sample that are left out together in any case."""
         return self.dataset.alike_N[self.rows_N]
 
-    @property
-    def texts(self) -> list[str]:
-        """Of the sample."""
-        return [self.dataset.train_texts[row] for row in self.rows_N]
+    @cached_property
+    def sample(self) -> LabelledTexts:
+        """The rows of the sample; to the probe each counts alike."""
+        return replace(self.dataset.train.select(self.rows_N), weights_N=None)
 
     def tokenizer(self, source: Source) -> TextTokenizer:
         """The encoder's own, without its prefix, read once: some take seconds."""
@@ -171,7 +172,9 @@ class FrozenProbe:
     def tokens(self, source: Source) -> Tokens:
         """The sample as the encoder reads it, its prefix included."""
         tokenizer = self.tokenizer(source)
-        return tokens_of(source, tokenizer, self.texts, self.max_length, long_text=self.long_text)
+        return tokens_of(
+            source, tokenizer, self.sample.texts, self.max_length, long_text=self.long_text
+        )
 
     def features(self, source: Source, pooling: Pooling = "mean") -> NDArray[np.float32]:
         """What an output layer would read of the sample, (N, F).
@@ -200,9 +203,8 @@ class FrozenProbe:
         """
         key = (source.folder, source.prefix, pooling)
         if key not in self._scores:
-            targets_N = self.dataset.train_targets[self.rows_N]
             self._scores[key] = self.dataset.task.unseen_scores(
-                self.features(source, pooling), targets_N, self.parts_N, self.alike_N
+                self.features(source, pooling), self.sample.targets, self.parts_N, self.alike_N
             )
         return self._scores[key]
 

@@ -97,7 +97,7 @@ def smallest(rungs: Sequence[Plan], as_good: Callable[[Plan], bool]) -> Plan:
 def _on(setup: Setup, plan: Plan) -> Setup:
     """The same training of another plan."""
     config, dataset = setup.config, setup.dataset
-    objective = decide_objective(config, plan, dataset.task, dataset.train_targets)
+    objective = decide_objective(config, plan, dataset.task, dataset.train.targets)
     decided = replace(setup.decisions, prefix_cache=None, objective=objective)
     set_seed(config.seed)
     found = prepare(config, dataset, setup.source, plan, decided=decided, progress=Progress())

@@ -74,7 +74,7 @@ def decide_plan(
         BudgetError: not even the head fits under the cap.
     """
     plan = plan_for(config, source, dataset.task.outputs, pooling=pooling)
-    objective = decide_objective(config, plan, dataset.task, dataset.train_targets)
+    objective = decide_objective(config, plan, dataset.task, dataset.train.targets)
     adapted = plan.method != HEAD_ONLY.name
     if adapted and objective is not None and objective.value == "probe":
         return replace(head_alone(config, source, plan), why=f"no adapters: {objective.reason}")
@@ -145,18 +145,11 @@ def _squares(weight_OI: nn.Parameter) -> list[float]:
 
 def _sample(dataset: Dataset, seed: int) -> Dataset:
     """A few training rows in random order; the validation rows are not looked at."""
-    drawn = (
-        np.random.default_rng(seed).permutation(len(dataset.train_targets))[:PROBED_ROWS].tolist()
-    )
-    weights_N = dataset.train_weights
+    drawn = np.random.default_rng(seed).permutation(len(dataset.train))[:PROBED_ROWS].tolist()
     return replace(
         dataset,
-        train_texts=[dataset.train_texts[row] for row in drawn],
-        train_targets=dataset.train_targets[drawn],
-        train_weights=None if weights_N is None else weights_N[drawn],
-        validation_texts=dataset.validation_texts[:1],
-        validation_targets=dataset.validation_targets[:1],
-        validation_weights=None,
+        train=dataset.train.select(drawn),
+        validation=dataset.validation.select([0]),
         folds=None,
         groups=None,  # nothing is held out of them
     )

@@ -45,11 +45,11 @@ def name_texts(config: Config, dataset: Dataset) -> list[str]:
     """A sentence for each label, in their order; none where names are no use or not wanted."""
     if not dataset.task.one_class:
         return []
-    rows = len(dataset.train_targets)
+    rows = len(dataset.train)
     wanted = config.data.label_names != "off" and config.optim.objective != "cross-entropy"
     # A sentence is one text, and says nothing of how two belong together.
     wanted = wanted and not config.data.pair
-    each = rows_a_class(dataset.train_targets.tolist())
+    each = rows_a_class(dataset.train.targets.tolist())
     few = each <= (MOST_NAMED if rows <= FEW_IN_ALL else FEW_ROWS)
     # Where there are no rows the names are all there is.
     if rows and not (few and wanted):

@@ -43,7 +43,7 @@ def decide_pooling(
         reason = reason or "the stock head's hidden layer was trained on first tokens"
     if reason is not None:
         return Decision("first", reason)
-    rows = len(dataset.train_texts)
+    rows = len(dataset.train)
     if rows < LEAST_ROWS:
         return Decision("mean", f"{rows} rows are too few to compare it with the first token")
     try:

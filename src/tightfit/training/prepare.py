@@ -149,7 +149,7 @@ def _opened(
         folds=dataset.folds.decision if dataset.folds else None,
     )
     if decided is None:
-        objective = decide_objective(config, plan, dataset.task, dataset.train_targets)
+        objective = decide_objective(config, plan, dataset.task, dataset.train.targets)
         decisions = replace(decisions, objective=objective)
     return Setup(
         config,
@@ -175,7 +175,7 @@ def _with_pool(setup: Setup) -> Setup:
     count = len(setup.dataset.pool_texts)
     shape = "text shapes" if count == 1 else "texts shape"
     decision: Decision[Use] = Decision("used", f"{count:,} {shape} the solved head")
-    used = setup.objective == "contrastive" or not len(setup.dataset.train_targets)
+    used = setup.objective == "contrastive" or not len(setup.dataset.train)
     if not used:
         why = "with rows that have labels, only a contrastive training gains by them"
         decision = Decision("left out", why)

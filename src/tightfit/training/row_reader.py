@@ -56,23 +56,23 @@ class RowReader:
         encode = partial(cache.tokenise, self.tokenizer, max_length=self.max_length)
         # Last, so that they can be left out.
         names = name_texts(self.config, dataset)
-        texts = dataset.train_texts or names
-        count = len(texts) + len(dataset.validation_texts)
+        texts = dataset.train.texts or names
+        count = len(texts) + len(dataset.validation)
         with progress.track("tokenising", count) as bar:
             tokens = encode(texts, long_text=kept, advance=bar.advance)
-            if names and dataset.train_texts:  # which are no texts of which some were cut
+            if names and dataset.train.texts:  # which are no texts of which some were cut
                 both = encode([*texts, *names], long_text=kept)
                 tokens = replace(both, truncated=tokens.truncated)
-            held = encode(dataset.validation_texts, long_text=kept, advance=bar.advance)
+            held = encode(dataset.validation.texts, long_text=kept, advance=bar.advance)
         train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
         # To train on, every window is a row; held-out texts are scored as they are predicted.
-        targets = dataset.train_targets
+        targets = dataset.train.targets
         if names:
             targets = np.concatenate([targets, np.arange(len(names))])
         alike_N = dataset.alike_N
         alike_N = np.concatenate([alike_N, np.arange(len(names)) + alike_N.max(initial=-1) + 1])
-        targets, weights_N = targets[train.owners], _spread(dataset.train_weights, train.owners)
-        named_N = train.owners >= len(dataset.train_texts) if names else None
+        targets, weights_N = targets[train.owners], _spread(dataset.train.weights_N, train.owners)
+        named_N = train.owners >= len(dataset.train) if names else None
         rows = Rows(
             train.flat,
             targets,
@@ -80,7 +80,7 @@ class RowReader:
             alike_N=alike_N[train.owners],
             named_N=named_N,
         )
-        held_rows = Rows(held, dataset.validation_targets, weights_N=dataset.validation_weights)
+        held_rows = Rows(held, dataset.validation.targets, weights_N=dataset.validation.weights_N)
         if dataset.folds is not None:
             # A sentence is in no part: it is always trained on, and never scored.
             parts_N = dataset.folds.parts_N

@@ -102,8 +102,8 @@ def decide_side(
         )
     if config.head.side != "auto":
         return Decision(config.head.side, ASKED)
-    if len(dataset.train_texts) < (LEAST_ROWS if config.data.pair else LEAST_TEXTS):
-        return Decision(0, f"{len(dataset.train_texts)} rows are too few to tell whether it helps")
+    if len(dataset.train) < (LEAST_ROWS if config.data.pair else LEAST_TEXTS):
+        return Decision(0, f"{len(dataset.train)} rows are too few to tell whether it helps")
     needless = _why_needless(config, dataset) if config.data.pair else None
     if needless is not None:
         return Decision(0, needless)
@@ -139,7 +139,7 @@ def _why_needless(config: Config, dataset: Dataset) -> str | None:
         return "no frozen encoder is kept where every weight trains"
     if not dataset.task.one_class:
         return None
-    each = rows_a_class(dataset.train_targets.tolist())
+    each = rows_a_class(dataset.train.targets.tolist())
     words = "pairs a class, on average, are enough for adapters to learn to compare"
     return f"{each:,.0f} {words}" if each > MOST_PAIRS else None
 
@@ -182,12 +182,12 @@ def _probed(
     pairs: PairReader | None,
 ) -> Decision[int]:
     """Whether a linear classifier learns from it what it does not from the frozen encoder."""
-    task, targets_N = probe.dataset.task, probe.dataset.train_targets[probe.rows_N]
+    task, targets_N = probe.dataset.task, probe.sample.targets
     features_NF = probe.features(source, pooling)
     solver = SideSolver(
         plan,
         task,
-        (probe.texts, targets_N),
+        probe.sample,
         seed=probe.config.seed,
         parts_N=probe.parts_N,
         alike_N=probe.alike_N,
@@ -211,7 +211,7 @@ def _probed(
     figures = {f"encoder and {read}": both_N, f"{read} alone": side_N, "encoder alone": encoder_N}
     told = compared_words(figures, probe.metric)
     if pairs is None and due:
-        return Decision(count_ngrams(probe.dataset.train_texts, plan.width), told)
+        return Decision(count_ngrams(probe.dataset.train.texts, plan.width), told)
     return Decision(plan.width if due else 0, told)
 
 

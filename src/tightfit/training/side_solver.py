@@ -5,10 +5,8 @@ Shapes: N rows, F features, R directions of a sample, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ from tightfit.model.side_head import Counted, Ngrams, SideHead, counted
 from tightfit.progress import Progress
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
+from tightfit.tasks.labelled_texts import LabelledTexts
 from tightfit.tasks.linear_probe import STILL, LinearMap, RidgeProblem
 from tightfit.tasks.solved_head import HeadProblem, choose_strength, out_of_fold
 
@@ -91,10 +90,9 @@ class SideSolver:
         self,
         plan: SidePlan,
         task: Task,
-        rows: tuple[Sequence[str], NDArray[Any]],
+        rows: LabelledTexts,
         *,
         seed: int,
-        weights_N: NDArray[np.float64] | None = None,
         parts_N: NDArray[np.int64] | None = None,
         alike_N: NDArray[np.int64] | None = None,
         pairs: PairReader | None = None,
@@ -107,14 +105,13 @@ class SideSolver:
             task: classes, or ratings.
             rows: texts, and what they are to be answered with.
             seed: of the parts of a cross-validation.
-            weights_N: how much each row counts.
             parts_N: the part of each row in the cross-validation that scores it.
             alike_N: the same number for rows that stay together where some are left out.
             pairs: what reads them, where they are pairs.
             progress: shows a bar while it does.
         """
-        self.plan, self._task, self._seed, (self._texts, self._targets_N) = plan, task, seed, rows
-        self._weights_N, self._parts_N, self._alike_N = weights_N, parts_N, alike_N
+        self.plan, self._task, self._rows, self._seed = plan, task, rows, seed
+        self._parts_N, self._alike_N = parts_N, alike_N
         self._pairs, self._progress = pairs, progress
 
     @classmethod
@@ -128,16 +125,14 @@ class SideSolver:
         progress: Progress = Progress(),
     ) -> SideSolver:
         """That of a training; of very many rows it takes a sample."""
-        rows_N = np.random.default_rng(seed).permutation(len(dataset.train_texts))
+        rows_N = np.random.default_rng(seed).permutation(len(dataset.train))
         # Where all rows are scored, by solutions without them, none may be missing.
         rows_N = np.sort(rows_N if dataset.folds else rows_N[:MOST_ROWS])
-        weights_N = dataset.train_weights
         return cls(
             plan,
             dataset.task,
-            ([dataset.train_texts[row] for row in rows_N.tolist()], dataset.train_targets[rows_N]),
+            dataset.train.select(rows_N),
             seed=seed,
-            weights_N=None if weights_N is None else weights_N[rows_N],
             parts_N=dataset.folds.parts_N if dataset.folds else None,
             alike_N=dataset.alike_N[rows_N],
             pairs=pairs,
@@ -159,7 +154,7 @@ class SideSolver:
     def _apart_NF(self) -> NDArray[np.float64]:
         """Of pairs, the features as they are read."""
         assert self._pairs is not None
-        return self._pairs.features(self._texts, self._progress).astype(np.float64)
+        return self._pairs.features(self._rows.texts, self._progress).astype(np.float64)
 
     @cached_property
     def _stretch(self) -> Stretch | None:
@@ -173,18 +168,19 @@ class SideSolver:
     @cached_property
     def _ngrams(self) -> tuple[Ngrams, list[Counted]]:
         """What it knows of characters; and what each row has of them."""
-        counted_N = [counted(text) for text in self._texts]
+        counted_N = [counted(text) for text in self._rows.texts]
         return Ngrams.of(counted_N, self.plan.width), counted_N
 
     @cached_property
     def _strength(self) -> float:
-        few_N = np.random.default_rng(self._seed).permutation(len(self._texts))[:SAMPLE_ROWS]
+        few_N = np.random.default_rng(self._seed).permutation(len(self._rows))[:SAMPLE_ROWS]
+        few = self._rows.select(few_N)
         return choose_strength(
             _directions(self.features[few_N]),
-            self._targets_N[few_N],
+            few.targets,
             self.plan.labels,
             self._seed,
-            weights_N=None if self._weights_N is None else self._weights_N[few_N],
+            weights_N=few.weights_N,
             alike_N=None if self._alike_N is None else self._alike_N[few_N],
             tolerance=ROUGH,
             strengths=STRENGTHS,
@@ -195,13 +191,14 @@ class SideSolver:
         """Of ratings."""
         if self._task.one_class:
             return None
-        rows = self.features, self._task.wanted(self._targets_N), self._alike_N
+        rows = self.features, self._task.wanted(self._rows.targets), self._alike_N
         return RidgeProblem.of(*rows, scaled=self._stretch is not None)
 
     @cached_property
     def _problem(self) -> HeadProblem:
-        rows = self.features, self._targets_N
-        return HeadProblem.of(*rows, self.plan.labels, self._strength, weights_N=self._weights_N)
+        targets_N, weights_N = self._rows.targets, self._rows.weights_N
+        rows = self.features, targets_N
+        return HeadProblem.of(*rows, self.plan.labels, self._strength, weights_N=weights_N)
 
     @cached_property
     def head(self) -> SideHead:
@@ -219,11 +216,11 @@ class SideSolver:
         few = features_NF.shape[0] <= SAMPLE_ROWS
         return out_of_fold(
             _directions(features_NF) if few else features_NF,
-            self._targets_N,
+            self._rows.targets,
             self.plan.labels,
             self._strength,
             seed=self._seed,
-            weights_N=self._weights_N,
+            weights_N=self._rows.weights_N,
             parts_N=self._parts_N,
             alike_N=self._alike_N,
             tolerance=ROUGH,
@@ -245,7 +242,7 @@ class SideSolver:
             layer="side head",
             next_step="report it, or set head.side=off",
             factor=factor,
-            rows=len(self._targets_N),
+            rows=len(self._rows),
             parameters=kept.plan.parameters,
         )
 

@@ -59,7 +59,7 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
 def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
     config, rows, task = setup.config, setup.train, setup.classifier.task
     targets_N, alike_N = rows.targets, rows.alike_N
-    features_NF, named = _features(setup, rows), not len(setup.dataset.train_targets)
+    features_NF, named = _features(setup, rows), not len(setup.dataset.train)
     balanced = config.optim.class_weights == "balanced"
     own = task.head_problem(features_NF, targets_N, alike_N, balanced=balanced)
     if own is not None:

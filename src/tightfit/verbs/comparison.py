@@ -167,9 +167,7 @@ def compared(
         return _run_all(
             jobs,
             names,
-            Comparison(
-                folder, len(dataset.validation_texts), (), left_out, folds=dataset.facts.folds
-            ),
+            Comparison(folder, len(dataset.validation), (), left_out, folds=dataset.facts.folds),
             deadline=None if minutes is None else asked.started + 60 * minutes,
             progress=progress,
         )

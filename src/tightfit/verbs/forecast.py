@@ -70,8 +70,8 @@ def forecast(read: ReadRequest, progress: Progress) -> Forecast:
     folds = dataset.facts.folds
     return Forecast(
         plan=plan,
-        rows=len(dataset.train_texts),
-        validation_rows=0 if folds else len(dataset.validation_texts),
+        rows=len(dataset.train),
+        validation_rows=0 if folds else len(dataset.validation),
         folds=folds,
         truncated=setup.train.tokens.truncated,
         steps=setup.schedule.total,

@@ -86,11 +86,11 @@ def make_cascade(
             next_step="train with a file of rows as --validation, or leave out --cascade",
         )
     dataset = rows_of(found, data, validation)
-    progress.say(f"training a linear model on {len(dataset.train_texts):,} rows")
+    progress.say(f"training a linear model on {len(dataset.train):,} rows")
     linear = NGramModel.fit(
-        dataset.train_texts, dataset.train_targets.tolist(), dataset.task.outputs
+        dataset.train.texts, dataset.train.targets.tolist(), dataset.task.outputs
     )
-    texts = [dataset.validation_texts[row] for row in validation_logits.rows_N.tolist()]
+    texts = dataset.validation.select(validation_logits.rows_N).texts
     cascade = choose_cascade(
         linear, validation_logits, texts, max_loss=max_loss, confidence=confidence
     )

@@ -14,6 +14,7 @@ from tightfit.errors import SettingsError
 from tightfit.model.artefact import save_artefact
 from tightfit.progress import Progress
 from tightfit.run import Run
+from tightfit.tasks.labelled_texts import LabelledTexts
 from tightfit.training.encoder_choice import choose_encoder
 from tightfit.training.frozen_probe import LEAST_ROWS
 from tightfit.training.importance import HEAD_ALONE
@@ -94,7 +95,7 @@ def _setup(read: ReadRequest, progress: Progress) -> Setup:
     dataset = replace(read.dataset, facts=facts)
     # No sentence can tell which encoder is better, but each whether it reads them.
     few = sentences[: LEAST_ROWS - 1]
-    as_rows = replace(dataset, train_texts=few, train_targets=np.arange(len(few)))
+    as_rows = replace(dataset, train=LabelledTexts(few, np.arange(len(few))))
     encoder = choose_encoder(config, as_rows, None, progress)
     source, pooling = encoder.source, decide_pooling(encoder.probe, encoder.source)
     alone = config.with_values(HEAD_ALONE)

@@ -20,6 +20,7 @@ from tightfit.run import Run
 from tightfit.tasks import SingleLabel, need_one_class
 from tightfit.tasks.dataset import Dataset, read_dataset, tell_about, with_pool
 from tightfit.tasks.known_rows import KnownRows
+from tightfit.tasks.labelled_texts import LabelledTexts
 from tightfit.tasks.validation_logits import ValidationLogits
 from tightfit.training.request import TrainRequest
 from tightfit.training.summary import Continued
@@ -65,12 +66,12 @@ class Origin:
         known, facts = self.known, dataset.facts.continued
         assert facts is not None, "the data set was made by the run's known rows"
         kept = facts.kept_rows - facts.again
-        first = len(dataset.validation_texts) - kept
+        first = len(dataset.validation) - kept
         chosen_N = found.rows_N >= first if kept else found.targets_N < known.task.outputs
         told = (facts.new_labels, facts.labels_gone)
         if not chosen_N.any():
             return Continued(known.run, bool(kept), 0, None, None, *told)
-        texts = [dataset.validation_texts[row] for row in found.rows_N[chosen_N].tolist()]
+        texts = dataset.validation.select(found.rows_N[chosen_N]).texts
         after_NK = found.logits_NK[chosen_N]
         # At the length at which the new classifier was scored, which may not be that of answers.
         predictor = replace(self.run.predictor, max_length=max_length)
@@ -127,4 +128,4 @@ def _no_rows(config: Config) -> Dataset:
         train_fingerprint=empty.fingerprint(),
         validation_fingerprint=empty.fingerprint(),
     )
-    return Dataset(task, [], none, [], none, facts)
+    return Dataset(task, LabelledTexts([], none), LabelledTexts([], none), facts)

@@ -280,7 +280,7 @@ def _with_side(
     setup, solver = trained.setup, trained.setup.side
     assert solver is not None
     if setup.out_of_fold is None:
-        texts = setup.dataset.validation_texts
+        texts = setup.dataset.validation.texts
         side_NK = solver.head.logits([texts[row] for row in rows]).astype(np.float64)
     else:
         side_NK = solver.unseen()[rows]
@@ -304,7 +304,7 @@ def _score_validation(
     """All scores on the rows of which these are the logits."""
     task, targets_N, weights_N = setup.classifier.task, held.targets, held.weights_N
     scores = task.score(targets_N, task.probabilities(logits_NK), None, weights_N)
-    texts = [setup.dataset.validation_texts[row] for row in rows]
+    texts = [setup.dataset.validation.texts[row] for row in rows]
     found = ValidationLogits.gather(task, logits_NK, targets_N, texts, weights_N=weights_N)
     return replace(found, rows_N=np.asarray(rows)[found.rows_N]), scores
 

@@ -141,5 +141,5 @@ def _keep_digests(folder: storage.RunFolder, setup: Setup) -> None:
     """Which texts the weights know, for whoever goes on from the run."""
     before = setup.dataset.learned
     if before is not None:
-        own = text_digests(setup.dataset.train_texts)
+        own = text_digests(setup.dataset.train.texts)
         write_text_digests(folder.trained, np.concatenate([before, own]))

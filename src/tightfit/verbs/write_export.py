@@ -104,7 +104,7 @@ def _rows(
             )
     if data is not None:
         table = read_table(data, columns, labelled=labelled)
-        trained = [] if own is None else own.train_texts
+        trained = [] if own is None else own.train.texts
         known = set(trained)
         seen = sum(text in known for text in table.texts)
         if seen:
@@ -115,9 +115,8 @@ def _rows(
         targets = run.task.encode(table) if labelled else None
         return ComparedRows(table.texts, targets, table.source, trained)
     if own is not None:
-        places = spread(len(own.validation_texts), MOST_ROWS)
-        texts = [own.validation_texts[place] for place in places]
-        kept = ComparedRows(texts, own.validation_targets[places], OWN_ROWS, own.train_texts)
+        held = own.validation.select(spread(len(own.validation), MOST_ROWS))
+        kept = ComparedRows(held.texts, held.targets, OWN_ROWS, own.train.texts)
     if kept is None:
         return ComparedRows(_sample_texts(pair=run.config.data.pair), None, FALLBACK)
     if run.data.folds is not None:

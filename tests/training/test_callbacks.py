@@ -48,11 +48,13 @@ def told(
 def test_the_line_of_a_training_tells_shares_alone_in_percent(metric: str, words: str) -> None:
     """The R2 of ratings, which may be below 0, is none."""
     task = SimpleNamespace(metric=metric)
-    setup: Any = SimpleNamespace(classifier=SimpleNamespace(task=task))
+    setup: Any = SimpleNamespace(classifier=SimpleNamespace(task=task), chooses=True)
     state = TrainingState(setup, Peers(), lambda: Checkpoint({}, {}))
     state.history.append({"train_loss": 0.5, f"eval_{metric}": 0.45})
     state.counters.rows, state.counters.train_seconds = 30, 2.0
     assert state.note() == f"loss 0.500  {words}  15 rows/s"
+    setup.chooses = False
+    assert state.note() == "loss 0.500  15 rows/s"
 
 
 def test_a_busy_machine_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:

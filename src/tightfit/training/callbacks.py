@@ -85,9 +85,11 @@ class TrainingState:
         counters, row = self.counters, self.history[-1]
         loss = counters.loss_sum / counters.summed if counters.summed else row["train_loss"]
         speed = counters.rows / counters.train_seconds
-        metric = self.setup.classifier.task.metric
-        score = named_score(metric, row[f"eval_{metric}"])
-        return f"loss {loss:.3f}  validation {score}  {speed:.0f} rows/s"
+        parts = [f"loss {loss:.3f}", f"{speed:.0f} rows/s"]
+        if self.setup.chooses:  # else nothing is scored between the start and the end
+            metric = self.setup.classifier.task.metric
+            parts.insert(1, f"validation {named_score(metric, row[f'eval_{metric}'])}")
+        return "  ".join(parts)
 
 
 class Callback:

@@ -16,7 +16,7 @@ def test_a_step_shows_each_of_its_classes_as_often() -> None:
     """Four classes of four rows; one that has fewer rows shows those that it has."""
     sizes = Counter[int]()
     for step in range(30):
-        rows = balanced_batch(TARGETS_N, batch=16, class_rows=4, seed=1, step=step)
+        rows = balanced_batch(TARGETS_N, classes=4, class_rows=4, seed=1, step=step)
         assert len(set(rows)) == len(rows)
         counts = Counter(TARGETS_N[rows].tolist())
         assert len(counts) == 4
@@ -26,8 +26,8 @@ def test_a_step_shows_each_of_its_classes_as_often() -> None:
 
 
 def test_few_classes_make_a_small_batch() -> None:
-    """No more rows of each: of two classes a larger batch was seen to overfit."""
-    rows = balanced_batch(np.arange(40) % 2, batch=16, class_rows=4, seed=1, step=3)
+    """No more rows of each."""
+    rows = balanced_batch(np.arange(40) % 2, classes=4, class_rows=4, seed=1, step=3)
     assert Counter((np.arange(40) % 2)[rows].tolist()) == {0: 4, 1: 4}
 
 
@@ -35,7 +35,7 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
     """A resumed training sees the rows that it would have seen."""
 
     def batch(seed: int, step: int) -> list[int]:
-        return balanced_batch(TARGETS_N, batch=16, class_rows=4, seed=seed, step=step)
+        return balanced_batch(TARGETS_N, classes=4, class_rows=4, seed=seed, step=step)
 
     assert batch(1, 2) == batch(1, 2)
     assert batch(1, 2) != batch(1, 3)

@@ -59,6 +59,7 @@ class Decisions:
         max_steps: optimiser steps that fit into the time.
         scored_rows: validation rows that the final scores are of, where time is short.
         objective: what the steps minimise, or that there are none.
+        class_rows: most rows of each class in a step of the contrastive phase.
         folds: parts of the cross-validation that the scores come from.
         label_names: whether they are rows to train on.
         kept: whether what trained is kept, or where it started from.
@@ -80,6 +81,7 @@ class Decisions:
     max_steps: Decision[int] | None = None
     scored_rows: Decision[int] | None = None
     objective: Decision[Objective] | None = None
+    class_rows: Decision[int] | None = None
     folds: Decision[int] | None = None
     label_names: Decision[Use] | None = None
     kept: Decision[Literal["trained", "start"]] | None = None

@@ -31,6 +31,8 @@ from tightfit.config.value_types import (
     NgramCount,
     Quoting,
     Rank,
+    RowCount,
+    StepCount,
     as_list,
 )
 from tightfit.families import Role
@@ -252,13 +254,14 @@ class Optim(Section):
 class Contrastive(Section):
     """The contrastive phase, which has steps of its own: few rows want few."""
 
-    steps: Annotated[int, Field(ge=1)] = 15
+    steps: StepCount = None
     """Optimiser steps that a class takes part in; where a step leaves classes out there are more in
-    all. More of them learn the few rows by heart."""
-    batch: Annotated[int, Field(ge=4)] = 16
-    """Most rows in a step; with few classes there are fewer."""
-    class_rows: Annotated[int, Field(ge=2)] = 4
-    """Rows of each class in a step, where it has them; a step leaves classes out for that."""
+    all. More of them learn few rows by heart: ``auto`` is 15, above 16 rows a class 20."""
+    batch: RowCount = None
+    """Most rows in a step; with few classes there are fewer. ``auto``: of four classes."""
+    class_rows: RowCount = None
+    """Rows of each class in a step, where it has them; a step leaves classes out for that.
+    ``auto`` is 4, above 16 rows a class 16."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
     """Largest learning rate of the phase."""
     temperature: Annotated[float, Field(gt=0)] = 0.1

@@ -96,6 +96,9 @@ Rank = Annotated[Annotated[int, Field(ge=1)] | None, _reads("auto"), _writes("au
 """A rank, or ``auto``: as large as the cap allows."""
 Epochs = Annotated[Annotated[float, Field(gt=0)] | None, _reads("auto"), _writes("auto")]
 """Passes over the rows, or ``auto``: more of them where rows are few."""
+StepCount = Annotated[Annotated[int, Field(ge=1)] | None, _reads("auto"), _writes("auto")]
+RowCount = Annotated[Annotated[int, Field(ge=2)] | None, _reads("auto"), _writes("auto")]
+"""Steps, and rows in one, or ``auto``: by how many rows there are."""
 Folds = Annotated[Annotated[int, Field(ge=0)] | None, _reads("auto"), _writes("auto")]
 """Parts of a cross-validation, or ``auto``; 0 holds rows out instead."""
 Blend = Annotated[Annotated[float, Field(gt=0, le=1)] | None, _reads("auto"), _writes("auto")]

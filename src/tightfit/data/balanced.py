@@ -16,22 +16,20 @@ from tightfit.data.label_strata import Strata, one_each, several_labels, shared_
 
 
 def balanced_batch(
-    targets_N: NDArray[np.int64], *, batch: int, class_rows: int, seed: int, step: int
+    targets_N: NDArray[np.int64], *, classes: int, class_rows: int, seed: int, step: int
 ) -> list[int]:
     """Rows of one step: the same number of each of its classes, as far as they have them.
 
     Args:
         targets_N: the class of each row.
-        batch: most rows; a step takes so few classes that it has no more.
+        classes: of a step at most.
         class_rows: of each class.
         seed: of all steps.
         step: of this one.
     """
     random = np.random.default_rng((seed, step))
-    classes = np.unique(targets_N)
-    chosen = random.permutation(classes)[: max(1, batch // class_rows)]
     rows: list[int] = []
-    for one in chosen:
+    for one in random.permutation(np.unique(targets_N))[:classes]:
         own = np.flatnonzero(targets_N == one)
         rows += random.permutation(own)[:class_rows].tolist()
     return rows

@@ -235,9 +235,11 @@ def _how(config: Config, task: Task, decisions: Decisions, steps: int) -> str:
             solved = "Logistic regression" if task.one_class else "A ridge regression"
             return f"{solved} on the frozen encoder, no steps"
         case "contrastive":
+            rows = decisions.class_rows  # which runs of older versions do not have
+            drawn = f" of up to {rows.value} rows a class" if rows else ""
             return (
                 f"Supervised contrastive loss (arXiv:2004.11362) of temperature "
-                f"{few.temperature:g}, AdamW, rate {few.lr:g}, {steps:,} steps, batch {few.batch}; "
+                f"{few.temperature:g}, AdamW, rate {few.lr:g}, {steps:,} steps{drawn}; "
                 "then logistic regression as the head"
             )
     batch = optim.batch * optim.accumulate

@@ -287,8 +287,8 @@ class Loop:
         """The rows of each forward pass of an optimiser step."""
         setup = self.state.setup
         if setup.objective == "contrastive":
-            settings, seed = setup.config.contrastive, setup.config.seed
-            sizes = {"batch": settings.batch, "class_rows": settings.class_rows}
+            phase, seed = setup.contrastive, setup.config.seed
+            sizes = {"classes": phase.classes, "class_rows": phase.class_rows.value}
             return [balanced_batch(setup.train.targets, **sizes, seed=seed, step=step)]
         epoch, position = divmod(step - 1, int(setup.schedule.steps_per_epoch))
         if self._order[0] != epoch:

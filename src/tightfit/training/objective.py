@@ -6,6 +6,7 @@ The thresholds come from the trials in docs/experiments/few-rows.md.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,47 @@ from numpy.typing import NDArray
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import ASKED, Config, Decision, Objective
+from tightfit.config.sections import Contrastive
 from tightfit.data.label_strata import rows_a_class
 from tightfit.errors import SettingsError
 from tightfit.methods import HEAD_ONLY
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import FEW_IN_ALL, FEW_ROWS
 
+CLASSES = 4
+"""In a step of the contrastive phase, where nobody asks for other batches."""
+
 MOST_CLASSES = 50
 """So many classes, or more, are told apart better by cross-entropy: a batch shows few of them."""
+
+
+@dataclass(frozen=True)
+class ContrastiveSteps:
+    """What the contrastive phase consists of.
+
+    Attributes:
+        steps: that each class takes part in.
+        class_rows: most rows of each class in a step.
+        classes: most classes in a step.
+    """
+
+    steps: int
+    class_rows: Decision[int]
+    classes: int
+
+
+def contrastive_steps(settings: Contrastive, each: float) -> ContrastiveSteps:
+    """The steps that were asked for, or that suit so many rows a class.
+
+    Of many rows a few in each step leave some unseen, and hardly teach; of few rows more of them
+    cost time and are worth nothing.
+    """
+    steps, rows = (15, 4) if each <= FEW_ROWS else (20, 16)
+    class_rows = Decision(rows, f"{each:.3g} rows a class")
+    if settings.class_rows is not None:
+        class_rows = Decision(settings.class_rows, ASKED)
+    classes = CLASSES if settings.batch is None else max(1, settings.batch // class_rows.value)
+    return ContrastiveSteps(settings.steps or steps, class_rows, classes)
 
 
 def decide_objective(

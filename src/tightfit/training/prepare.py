@@ -187,6 +187,8 @@ def _scheduled(setup: Setup) -> tuple[Setup, str | None]:
     config, decisions, count = setup.config, setup.decisions, len(setup.train.targets)
     if setup.solves:
         schedule, note = _few_steps(setup), None
+        if setup.objective == "contrastive":
+            decisions = replace(decisions, class_rows=setup.contrastive.class_rows)
     else:
         epochs = decide_epochs(config, count)
         order = epoch_order(config, setup.train.tokens.lengths, epoch=0)
@@ -223,8 +225,11 @@ def _about(setup: Setup) -> Iterator[str]:
             decisions.unlabelled.reason
         )
     if decisions.objective is not None:
-        rate = "; its steps go by contrastive.lr" * (setup.objective == "contrastive")
-        yield f"objective {decisions.objective.value}: {decisions.objective.reason}{rate}"
+        steps = ""
+        if decisions.class_rows is not None:
+            steps = f"; {setup.schedule.total} steps by contrastive.lr, with up to "
+            steps += f"{decisions.class_rows.value} rows of a class"
+        yield f"objective {decisions.objective.value}: {decisions.objective.reason}{steps}"
     if setup.train.tokens.truncated:
         kept = decisions.long_text
         yield f"of long texts {kept.value} is kept: {kept.reason}"
@@ -246,14 +251,15 @@ def _about(setup: Setup) -> Iterator[str]:
 
 def _few_steps(setup: Setup) -> Schedule:
     """The schedule before a head that is solved: as many steps for every class, or none."""
-    config, settings = setup.config, setup.config.contrastive
-    classes = settings.batch // settings.class_rows
+    config, phase = setup.config, setup.contrastive
     _, rows_P = np.unique(setup.train.targets, return_counts=True)
-    turns = max(1.0, len(rows_P) / classes)
-    steps = 0 if setup.objective == "probe" else math.ceil(settings.steps * turns)
+    turns = max(1.0, len(rows_P) / phase.classes)
+    steps = 0 if setup.objective == "probe" else math.ceil(phase.steps * turns)
     steps = min(steps, config.train.max_steps or steps)
     # Of a step, on average: a class may have fewer rows than are drawn of one.
-    rows = float(np.minimum(rows_P, settings.class_rows).mean()) * min(classes, len(rows_P))
+    rows = float(np.minimum(rows_P, phase.class_rows.value).mean()) * min(
+        phase.classes, len(rows_P)
+    )
     return Schedule(steps, round(SHORT_RUN_WARMUP * steps), len(setup.train.targets) / rows)
 
 

@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tightfit.config import Config, Decision, Decisions, Objective
 from tightfit.data.batch_order import divided, length_sorted
 from tightfit.data.batches import Batch, most_padded_tokens
 from tightfit.data.facts import LengthHistogram, TokenFacts
+from tightfit.data.label_strata import rows_a_class
 from tightfit.data.splits import limit_rows
 from tightfit.data.tokens import Tokens
 from tightfit.model.classifier import Classifier, predict_logits
@@ -30,6 +32,7 @@ from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.answers import SIGNIFICANT, OutOfFold
+from tightfit.training.objective import ContrastiveSteps, contrastive_steps
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
 from tightfit.training.side_solver import SideSolver
@@ -159,6 +162,12 @@ class Setup:
         constant = task.constant_loss(self.train.targets, targets_N)
         start = history[0]["eval_loss"] if history else 0.0
         return FAR_WORSE * max(constant, start)
+
+    @cached_property
+    def contrastive(self) -> ContrastiveSteps:
+        """The steps of the contrastive phase: in a cross-validation, too, those of all rows."""
+        each = rows_a_class(self.dataset.train.targets.tolist())
+        return contrastive_steps(self.config.contrastive, each)
 
     @property
     def lr(self) -> float:

@@ -38,17 +38,12 @@ from tightfit.exporting import onnx_graph
 from tightfit.exporting.folder_files import (
     carried_side,
     caveats,
-    known_text,
+    recognised,
     write_card,
     write_example,
 )
 from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE, Format, check_format
-from tightfit.exporting.formats import (
-    GRAPH_FILE,
-    Encode,
-    open_form,
-    write_form,
-)
+from tightfit.exporting.formats import GRAPH_FILE, Encode, open_form, write_form
 from tightfit.exporting.pair_graph import answers, put_side
 from tightfit.exporting.vocabulary import Vocabulary, logits_of, narrowed, used_ids
 from tightfit.model.adapters import base_model
@@ -162,11 +157,12 @@ def export(
     words = caveats(run, form, (without_side, heads_alone), vocabulary, where=rows.name)
     exported = Exported(parity, speed, int8, without_side, heads_alone, vocabulary, words)
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
-    example = {"example": known_text(run, engine)} if form == "peft" else {}
-    storage.write_json(folder / FACTS_FILE, _facts(run, form, rows, exported) | example)
+    facts = _facts(run, form, rows, exported)
     if portable:
+        facts |= recognised(run, form, folder, engine)
         write_example(run, form, folder)
-        write_card(run, form, folder, parity, caveats=words)
+        write_card(run, form, folder, parity, int8=int8, caveats=words, where=rows.name)
+    storage.write_json(folder / FACTS_FILE, facts)
     return exported
 
 

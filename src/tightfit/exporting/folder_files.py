@@ -16,11 +16,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tightfit.budget.parts import SideReads
 from tightfit.config import KeptText
 from tightfit.data.text_pair import TextPair
-from tightfit.data.text_tokenizer import tokenise
+from tightfit.data.text_tokenizer import TOKENIZER, tokenise
+from tightfit.digests import file_sha256
 from tightfit.display import score_name
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.engines.parity import Loss, Parity
-from tightfit.exporting.format_names import FACTS_FILE, Format
+from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE, Format
 from tightfit.exporting.vocabulary import Vocabulary
 from tightfit.model.embedded import EMBEDDED
 from tightfit.model.side_head import SIDE_FILE
@@ -50,6 +51,12 @@ NEEDS: dict[Format, str] = {
 EXAMPLE_TEXTS = ("A text of seven words, as others.", "And another one.")
 """What an exported adapter is asked first, to know its base model; pairs are made of both."""
 
+_FREE = (CARD_FILE, "adapter_config.json")
+"""What may change: the place of the base model stands in the second, and programs need it right."""
+
+_READ_BESIDE = (LABELS_FILE, TOKENIZER, SIDE_FILE)
+"""What the example reads beside a graph."""
+
 _LINES = {False: "a text a line", True: "a pair a line, a tab between its texts"}
 """What the example reads."""
 
@@ -63,6 +70,11 @@ _SIDE_LEFT_OUT = (
 )
 _LONGER_READ = (
     "Those of the run, which reads more of long texts than this folder: [below](#long-texts).\n\n"
+)
+
+_INT8 = (
+    "Scores on this card are those of the run, whose weights have 32. The numbers between layers "
+    "are rounded by a scale of the whole batch: beside other texts a text may get another answer."
 )
 
 _LOADING = re.compile(r"(?<=^## Loading it\n\n).*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
@@ -90,7 +102,18 @@ def write_example(run: Run, form: Format, folder: Path) -> None:
     write_text(folder / EXAMPLE_FILE, text)
 
 
-def known_text(run: Run, engine: Engine) -> dict[str, Any]:
+def recognised(run: Run, form: Format, folder: Path, engine: Engine) -> dict[str, Any]:
+    """By what the program knows what it was exported with: digests of the folder's files, and of
+    an adapter what it says of a text, since the base model lies elsewhere."""
+    read = [path for path in folder.iterdir() if path.is_file() and path.name not in _FREE]
+    if form.startswith("onnx"):
+        # The settings beside a graph are for other programs.
+        read = [path for path in read if path.name in _READ_BESIDE or path.suffix == ".onnx"]
+    digests = {path.name: file_sha256(path) for path in sorted(read)}
+    return {"sha256": digests} | ({"example": _known_text(run, engine)} if form == "peft" else {})
+
+
+def _known_text(run: Run, engine: Engine) -> dict[str, Any]:
     """What the folder says of a text: with another base model it says something else."""
     text = TextPair(*EXAMPLE_TEXTS) if run.config.data.pair else EXAMPLE_TEXTS[0]
     tokens = tokenise(run.classifier.tokenizer, [text], run.predictor.max_length)
@@ -98,16 +121,32 @@ def known_text(run: Run, engine: Engine) -> dict[str, Any]:
 
 
 def write_card(
-    run: Run, form: Format, folder: Path, parity: Parity, *, caveats: Mapping[str, str]
+    run: Run,
+    form: Format,
+    folder: Path,
+    parity: Parity,
+    *,
+    int8: Loss | None,
+    caveats: Mapping[str, str],
+    where: str,
 ) -> None:
-    """Write the run's card as that of the export: loaded otherwise, and compared with the run."""
+    """Write the run's card as that of the export: loaded otherwise, and compared with the run.
+
+    Args:
+        run: the run.
+        form: of the folder.
+        folder: to write into.
+        parity: how it compares.
+        int8: what its weights of 8 bits cost, if it has such.
+        caveats: as :func:`caveats` tells them.
+        where: the rows come from on which it was compared.
+    """
     of_run = run.artefact / CARD_FILE
-    if of_run.is_file():
-        card = ModelCard.load(of_run)
-    else:
-        # An imported adapter has none.
+    card = ModelCard.load(of_run) if of_run.is_file() else None
+    if card is None or not _LOADING.search(card.text):
+        # An imported adapter has but the form that PEFT leaves to be filled in.
         card = ModelCard(
-            f"---\n{ModelCardData().to_yaml()}\n---\n\n# Text classifier\n\n## Loading it\n\n"
+            f"---\n{ModelCardData().to_yaml()}\n---\n\n# Text classifier\n\n## Loading it\n\n-\n"
         )
     side_left_out = run.side is not None and carried_side(run, form) is None
     longer = run.decisions.long_text.value != "head"
@@ -120,10 +159,13 @@ def write_card(
     card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
     loading = (
         f"`pip install {needed(run, form)}`, then `python {EXAMPLE_FILE} < texts.txt` answers "
-        f"{_LINES[run.config.data.pair]}; the program is short enough to copy from.\n\n"
+        f"{_LINES[run.config.data.pair]}; the program is short enough to copy from. "
+        f"{_answer(run)}\n\n"
     )
     loading += base_words(run.base.public_name) * (form == "peft") + _confidence(run)
     card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
+    if int8 is not None:
+        card.text += f"\nWeights of 8 bits come {_cost(run, int8, where)}. {_INT8}\n"
     card.text += "".join(f"\n## {about}\n\n{words}\n" for about, words in caveats.items())
     card.save(folder / CARD_FILE)
 
@@ -150,6 +192,22 @@ def base_words(base: str) -> str:
         f"The base model, {base}, {where}: {given}. "
         "Where tightfit is installed, this prints it:\n\n"
         f"```sh\npython -c {shlex.quote(code)}\n```\n\n"
+    )
+
+
+def _answer(run: Run) -> str:
+    """What a line that the program writes is."""
+    if not run.task.calibrates:
+        return (
+            "An answer is a rating, in the unit of those that it learned from; where `reach` in "
+            f"`{FACTS_FILE}` is a number, a tab and the lower end of its 90% interval follow, a "
+            "tab and the upper end."
+        )
+    if run.task.one_class:
+        return "An answer is a label, a tab and its probability."
+    return (
+        f"An answer is all labels that apply, `{run.task.separator}` between them, a tab, and "
+        "their probabilities likewise; where none applies, a tab alone."
     )
 
 

@@ -1,25 +1,44 @@
-"""The sizes of contrastive steps, by how many rows a class has."""
+"""The sizes of contrastive steps, by how many rows a class has and how long they are."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tightfit.config import ASKED
 from tightfit.config.sections import Contrastive
-from tightfit.training.objective import contrastive_steps
+from tightfit.training.objective import ContrastiveSteps, decide_class_rows
 
 
-@pytest.mark.parametrize(("each", "steps", "rows"), [(2, 15, 4), (16, 15, 4), (16.5, 20, 16)])
-def test_many_rows_a_class_are_drawn_more_at_a_time(each: float, steps: int, rows: int) -> None:
-    """Four classes in a step, as before; the reason says how many rows there are."""
-    found = contrastive_steps(Contrastive(), each)
-    assert (found.steps, found.class_rows.value, found.classes) == (steps, rows, 4)
-    assert found.class_rows.reason == f"{each:.3g} rows a class"
+@pytest.mark.parametrize(
+    ("classes", "each", "longest", "rows", "reason"),
+    [
+        (3, 16, 30, 4, "16 rows a class"),
+        (3, 17, 30, 16, "17 rows a class"),
+        (2, 64, 256, 16, "64 rows a class"),
+        (4, 30, 256, 8, "30 rows a class of up to 256 tokens"),
+        (9, 30, 4_000, 4, "30 rows a class of up to 4000 tokens"),
+    ],
+)
+def test_many_rows_a_class_are_drawn_more_at_a_time(
+    classes: int, each: int, longest: int, rows: int, reason: str
+) -> None:
+    """As far as four classes of the longest have room in a step."""
+    targets_N = np.repeat(np.arange(classes), each)
+    found = decide_class_rows(Contrastive(), targets_N, longest)
+    assert (found.value, found.reason) == (rows, reason)
+
+
+@pytest.mark.parametrize(("each", "steps"), [(16, 15), (16.5, 20)])
+def test_many_rows_take_more_steps(each: float, steps: int) -> None:
+    """Of four classes at most."""
+    assert ContrastiveSteps.of(Contrastive(), each, 7) == ContrastiveSteps(steps, 7, 4)
 
 
 @pytest.mark.parametrize(("batch", "classes"), [(12, 2), (5, 1), (2, 1)])
 def test_what_is_asked_for_is_taken(batch: int, classes: int) -> None:
     """As many classes as the batch has room for, and one where it has none."""
-    found = contrastive_steps(Contrastive(steps=3, batch=batch, class_rows=5), 64)
-    assert (found.steps, found.class_rows.value, found.classes) == (3, 5, classes)
-    assert found.class_rows.reason == ASKED
+    asked = Contrastive(steps=3, batch=batch, class_rows=5)
+    rows = decide_class_rows(asked, np.zeros(64, np.int64), 30)
+    assert (rows.value, rows.reason) == (5, ASKED)
+    assert ContrastiveSteps.of(asked, 64, 5) == ContrastiveSteps(3, 5, classes)

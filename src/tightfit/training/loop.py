@@ -288,7 +288,7 @@ class Loop:
         setup = self.state.setup
         if setup.objective == "contrastive":
             phase, seed = setup.contrastive, setup.config.seed
-            sizes = {"classes": phase.classes, "class_rows": phase.class_rows.value}
+            sizes = {"classes": phase.classes, "class_rows": phase.class_rows}
             return [balanced_batch(setup.train.targets, **sizes, seed=seed, step=step)]
         epoch, position = divmod(step - 1, int(setup.schedule.steps_per_epoch))
         if self._order[0] != epoch:

@@ -24,6 +24,12 @@ from tightfit.tasks.dataset import FEW_IN_ALL, FEW_ROWS
 CLASSES = 4
 """In a step of the contrastive phase, where nobody asks for other batches."""
 
+LEAST_CLASS_ROWS, MOST_CLASS_ROWS = 4, 16
+"""Of each, where nobody asks for others."""
+
+MOST_STEP_TOKENS = 8_192
+"""Of a step, as far as the least rows allow: a graph holds all of them at once."""
+
 MOST_CLASSES = 50
 """So many classes, or more, are told apart better by cross-entropy: a batch shows few of them."""
 
@@ -39,22 +45,39 @@ class ContrastiveSteps:
     """
 
     steps: int
-    class_rows: Decision[int]
+    class_rows: int
     classes: int
 
+    @classmethod
+    def of(cls, settings: Contrastive, each: float, class_rows: int) -> ContrastiveSteps:
+        """Those that were asked for, or that suit so many rows a class."""
+        steps = settings.steps or (15 if each <= FEW_ROWS else 20)
+        classes = CLASSES if settings.batch is None else max(1, settings.batch // class_rows)
+        return cls(steps, class_rows, classes)
 
-def contrastive_steps(settings: Contrastive, each: float) -> ContrastiveSteps:
-    """The steps that were asked for, or that suit so many rows a class.
+
+def decide_class_rows(
+    settings: Contrastive, targets_N: NDArray[Any], longest: int
+) -> Decision[int]:
+    """Most rows of each class in a step of the contrastive phase.
 
     Of many rows a few in each step leave some unseen, and hardly teach; of few rows more of them
     cost time and are worth nothing.
+
+    Args:
+        settings: what was asked for.
+        targets_N: of the training rows.
+        longest: tokens of the longest text.
     """
-    steps, rows = (15, 4) if each <= FEW_ROWS else (20, 16)
-    class_rows = Decision(rows, f"{each:.3g} rows a class")
     if settings.class_rows is not None:
-        class_rows = Decision(settings.class_rows, ASKED)
-    classes = CLASSES if settings.batch is None else max(1, settings.batch // class_rows.value)
-    return ContrastiveSteps(settings.steps or steps, class_rows, classes)
+        return Decision(settings.class_rows, ASKED)
+    each = rows_a_class(targets_N.tolist())
+    why = f"{each:.3g} rows a class"
+    if each <= FEW_ROWS:
+        return Decision(LEAST_CLASS_ROWS, why)
+    fitting = MOST_STEP_TOKENS // (min(CLASSES, len(np.unique(targets_N))) * longest)
+    rows = max(LEAST_CLASS_ROWS, min(MOST_CLASS_ROWS, fitting))
+    return Decision(rows, why + f" of up to {longest} tokens" * (rows < MOST_CLASS_ROWS))
 
 
 def decide_objective(

@@ -29,7 +29,7 @@ from tightfit.model.prefix import prefix_bytes, stored_dtype
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.label_names import with_names
-from tightfit.training.objective import decide_objective
+from tightfit.training.objective import decide_class_rows, decide_objective
 from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, epoch_order, make_schedule
 from tightfit.training.precision import Precision, autocast_gain, decide_precision
 from tightfit.training.row_reader import RowReader
@@ -151,6 +151,11 @@ def _opened(
     if decided is None:
         objective = decide_objective(config, plan, dataset.task, dataset.train.targets)
         decisions = replace(decisions, objective=objective)
+    if decisions.objective is not None and decisions.objective.value == "contrastive":
+        # Which a training that an older version began has not on record.
+        longest = int(train.tokens.lengths.max())
+        rows = decide_class_rows(config.contrastive, dataset.train.targets, longest)
+        decisions = replace(decisions, class_rows=decisions.class_rows or rows)
     return Setup(
         config,
         decisions,
@@ -187,8 +192,6 @@ def _scheduled(setup: Setup) -> tuple[Setup, str | None]:
     config, decisions, count = setup.config, setup.decisions, len(setup.train.targets)
     if setup.solves:
         schedule, note = _few_steps(setup), None
-        if setup.objective == "contrastive":
-            decisions = replace(decisions, class_rows=setup.contrastive.class_rows)
     else:
         epochs = decide_epochs(config, count)
         order = epoch_order(config, setup.train.tokens.lengths, epoch=0)
@@ -251,15 +254,15 @@ def _about(setup: Setup) -> Iterator[str]:
 
 def _few_steps(setup: Setup) -> Schedule:
     """The schedule before a head that is solved: as many steps for every class, or none."""
+    if setup.objective == "probe":
+        return Schedule(0, 0, 1)
     config, phase = setup.config, setup.contrastive
     _, rows_P = np.unique(setup.train.targets, return_counts=True)
     turns = max(1.0, len(rows_P) / phase.classes)
-    steps = 0 if setup.objective == "probe" else math.ceil(phase.steps * turns)
+    steps = math.ceil(phase.steps * turns)
     steps = min(steps, config.train.max_steps or steps)
     # Of a step, on average: a class may have fewer rows than are drawn of one.
-    rows = float(np.minimum(rows_P, phase.class_rows.value).mean()) * min(
-        phase.classes, len(rows_P)
-    )
+    rows = float(np.minimum(rows_P, phase.class_rows).mean()) * min(phase.classes, len(rows_P))
     return Schedule(steps, round(SHORT_RUN_WARMUP * steps), len(setup.train.targets) / rows)
 
 

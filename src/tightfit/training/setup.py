@@ -9,7 +9,6 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.answers import SIGNIFICANT, OutOfFold
-from tightfit.training.objective import ContrastiveSteps, contrastive_steps
+from tightfit.training.objective import ContrastiveSteps
 from tightfit.training.optim import Schedule
 from tightfit.training.precision import Precision
 from tightfit.training.side_solver import SideSolver
@@ -163,11 +162,12 @@ class Setup:
         start = history[0]["eval_loss"] if history else 0.0
         return FAR_WORSE * max(constant, start)
 
-    @cached_property
+    @property
     def contrastive(self) -> ContrastiveSteps:
         """The steps of the contrastive phase: in a cross-validation, too, those of all rows."""
-        each = rows_a_class(self.dataset.train.targets.tolist())
-        return contrastive_steps(self.config.contrastive, each)
+        each, rows = rows_a_class(self.dataset.train.targets.tolist()), self.decisions.class_rows
+        assert rows is not None, "it was decided with the objective"
+        return ContrastiveSteps.of(self.config.contrastive, each, rows.value)
 
     @property
     def lr(self) -> float:

@@ -34,6 +34,7 @@ from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.model.locate import locate
 from tightfit.progress import RichProgress
 from tightfit.tasks import SingleLabel
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.labelled_texts import LabelledTexts
 from tightfit.tasks.linear_probe import RidgeProblem, fit_probe
 from tightfit.training.frozen_probe import both_features, tokens_of
@@ -100,7 +101,8 @@ def _means(name: str, texts: list[str]) -> NDArray[np.float32]:
 
 def _encoder(name: str, texts: list[str], ids_N: Ids, held: list[str]) -> tuple[Ids, int]:
     """Logistic regression on mean embeddings."""
-    found = fit_probe(_means(name, texts), ids_N, num_labels=int(ids_N.max()) + 1)
+    rows = LabelledRows(ids_N)
+    found = fit_probe(_means(name, texts), rows, num_labels=int(ids_N.max()) + 1)
     logits_MK = _means(name, held) @ found.weight_KF.T + found.bias_K
     return logits_MK.argmax(1), found.weight_KF.size + found.bias_K.size
 
@@ -110,8 +112,9 @@ def _stack(name: str, texts: list[str], ids_N: Ids, held: list[str]) -> tuple[Id
     ids = range(int(ids_N.max()) + 1)
     task = SingleLabel(LabelSet(tuple(map(str, ids)), tuple(ids)))
     plan, features_NF = SidePlan(MOST_NGRAMS, task.outputs), _means(name, texts)
-    side = SideSolver(plan, task, LabelledTexts(texts, ids_N), seed=0)
-    factor = factor_of(task, task.unseen(features_NF, ids_N), side.unseen(), ids_N)
+    rows = LabelledTexts(ids_N, texts)
+    side = SideSolver(plan, task, rows, seed=0)
+    factor = factor_of(task, task.unseen(features_NF, rows), side.unseen(), ids_N)
     found = RidgeProblem.of(features_NF, task.wanted(ids_N)).solve()
     logits_MK = _means(name, held) @ found.weight_KF.T + found.bias_K
     logits_MK += factor * side.head.logits(held)

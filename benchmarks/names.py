@@ -42,6 +42,7 @@ from tightfit.model.locate import locate
 from tightfit.progress import Progress
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import read_dataset
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.solved_head import HeadProblem, out_of_fold
 from tightfit.training.answers import Answers
 from tightfit.training.blend import SCALES, blended
@@ -132,7 +133,8 @@ def gate(data: Data, size: int, draw: int) -> Figures:
     features = {0: rows_NF[few], labels: np.concatenate([rows_NF[few], names_KF])}
     accuracy, told = {}, {}
     for names, given_NF in features.items():
-        given = (given_NF, np.concatenate([targets_N, np.arange(names)]), labels, PROBE_STRENGTH)
+        rows = LabelledRows(np.concatenate([targets_N, np.arange(names)]))
+        given = (given_NF, rows, labels, PROBE_STRENGTH)
         head = HeadProblem.of(*given).solve()
         accuracy[names] = _right(head, rows_NF[others], data.targets_N[others])
         logits_NK = out_of_fold(*given, seed=draw, unscored=names).astype(np.float32)
@@ -155,20 +157,18 @@ def pool(data: Data, size: int, draw: int) -> Figures:
     few, others = data.draw(size, draw)
     texts, scored = others[:POOL], others[POOL:]
     labels = len(data.names)
-    known_NF, targets_N = rows_NF[few], data.targets_N[few]
+    known_NF, rows = rows_NF[few], LabelledRows(data.targets_N[few])
     if not size:
-        known_NF, targets_N = names_KF, np.arange(labels)
+        known_NF, rows = names_KF, LabelledRows(np.arange(labels))
     alone = HeadProblem.of(
         known_NF,
-        targets_N,
+        rows,
         labels,
         PROBE_STRENGTH if size else NAMES_STRENGTH,
         intercept=bool(size),
     ).solve()
     strength = load_config().contrastive.strength if size else NAMES_STRENGTH
-    with_texts = HeadProblem.of(
-        known_NF, targets_N, labels, strength, pool_MF=rows_NF[texts]
-    ).solve()
+    with_texts = HeadProblem.of(known_NF, rows, labels, strength, pool_MF=rows_NF[texts]).solve()
     truth = (rows_NF[scored], data.targets_N[scored])
     return {"without": _right(alone, *truth), "with": _right(with_texts, *truth)}
 

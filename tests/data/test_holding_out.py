@@ -174,9 +174,9 @@ def test_groups_stay_in_one_part_of_a_cross_validation() -> None:
     """Where rows are few none are held out, and an author's rows are scored by the others'."""
     config = load_config("tight", ["data.split=group", "data.group_column=author"])
     table = Table(TEXTS[:24], list(LABELS[:24]), source="rows", groups=[*AUTHORS[:24]])
-    folds = read_dataset(config, table, None, None).folds
-    assert folds is not None
-    assert len({(AUTHORS[row], part) for row, part in enumerate(folds.parts_N)}) == 6
+    parts_N = read_dataset(config, table, None, None).train.parts_N
+    assert parts_N is not None
+    assert len({(AUTHORS[row], part) for row, part in enumerate(parts_N)}) == 6
 
 
 def test_a_cross_validation_cannot_be_of_the_last_rows() -> None:

@@ -10,13 +10,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from tests.toys import toy_rows
-from tightfit.config import Decision
 from tightfit.data.facts import DataFacts
 from tightfit.errors import DataError
 from tightfit.experiments.baselines import run_baseline
 from tightfit.experiments.cells import MAJORITY, TFIDF
 from tightfit.tasks import SingleLabel
-from tightfit.tasks.dataset import Dataset, Folds
+from tightfit.tasks.dataset import Dataset
 from tightfit.tasks.labelled_texts import LabelledTexts
 
 NAMES = ("money", "sport", "never")
@@ -25,7 +24,7 @@ NAMES = ("money", "sport", "never")
 def dataset(texts: list[str], ids: list[int], held: list[str], held_ids: list[int]) -> Dataset:
     """Rows of three labels, the last of which need not occur."""
     task = SingleLabel.from_names(NAMES)
-    train, validation = LabelledTexts(texts, np.array(ids)), LabelledTexts(held, np.array(held_ids))
+    train, validation = LabelledTexts(np.array(ids), texts), LabelledTexts(np.array(held_ids), held)
     return Dataset(task, train, validation, DataFacts("toys"))
 
 
@@ -86,8 +85,8 @@ def test_without_held_out_rows_each_is_scored_by_fits_without_it() -> None:
     """Labels at random are learnt by heart, and not right where they were not seen."""
     rows = toy_material(train=24)
     ids = np.random.default_rng(0).permutation(24) % 2
-    parts = Folds(np.arange(24) % 4, Decision(4, "asked for"))
     own = replace(rows.train, targets=ids)
     seen = replace(rows, train=own, validation=own)
     assert run_baseline(TFIDF, seen).accuracy.value == 1
-    assert run_baseline(TFIDF, replace(seen, folds=parts)).accuracy.value < 0.8
+    seen = replace(seen, train=replace(own, parts_N=np.arange(24) % 4))
+    assert run_baseline(TFIDF, seen).accuracy.value < 0.8

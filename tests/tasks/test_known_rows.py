@@ -14,6 +14,7 @@ from tightfit.data.text_digests import text_digests
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.tasks.known_rows import KnownRows
+from tightfit.tasks.labelled_texts import LabelledTexts
 from tightfit.tasks.single_label import SingleLabel
 
 OLD, NEW = (
@@ -29,7 +30,9 @@ def joined(
     """Rows beside those of a run that kept :data:`OLD`, and was trained on the texts learned."""
     task = SingleLabel.from_table(OLD)
     digests = None if learned is None else text_digests(learned)
-    known = KnownRows("first", "", task, tuple(OLD.texts), task.encode(OLD), trained, digests)
+    known = KnownRows(
+        "first", "", task, LabelledTexts(task.encode(OLD), OLD.texts), trained, digests
+    )
     config = load_config(settings={"train.folds": 0})
     return known.dataset(config, data, validation, None, progress=Progress())
 

@@ -33,6 +33,7 @@ from tightfit.tasks.label_set_thresholds import (
     shared_threshold,
 )
 from tightfit.tasks.label_thresholds import ThresholdGoals, choose_thresholds, thresholds_by_id
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.validation_logits import ValidationLogits, read_validation_logits
 
 TASK = MultiLabel(LabelSet(("joy", "love", "fear"), ("joy", "love", "fear")))
@@ -143,7 +144,7 @@ def test_the_probe_is_one_regression_a_label(balanced: bool) -> None:
     chance = np.random.default_rng(0)
     features_NF = chance.normal(0, 3, (300, 5)).astype(np.float32)
     targets_NK = (features_NF[:, :3] + chance.normal(0, 2, (300, 3)) > [1, 1, 99]).astype(np.int8)
-    problem = LabelProblem.of(features_NF, targets_NK, balanced=balanced)
+    problem = LabelProblem.of(features_NF, LabelledRows(targets_NK), balanced=balanced)
     found, rough = problem.solve(), problem.solve(ROUGH)
     given: dict[str, Any] = {"class_weight": "balanced" if balanced else None}
     plain = LogisticRegression(C=problem.strength, solver="newton-cholesky", tol=1e-7, **given)

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, SettingsError
 from tightfit.tasks import read_task
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.linear_probe import PENALTIES, RidgeProblem
 from tightfit.tasks.rating import Rating
 
@@ -113,7 +114,7 @@ def test_a_ridge_is_solved_where_its_gradient_is_zero(task: Rating) -> None:
     moved = replace(found, bias_K=found.bias_K + 0.1)
     summed = abs(moved.bias_K[0]) + np.abs(moved.weight_KF[0]) @ np.abs(problem.standard.mean_F)
     assert problem.residual(moved) == pytest.approx(0.2 / summed)
-    same = task.head_problem(features_NF, wanted_N1[:, 0])
+    same = task.head_problem(features_NF, LabelledRows(wanted_N1[:, 0]))
     assert same.penalty == problem.penalty
 
 

@@ -10,6 +10,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from tightfit.config.sections import Contrastive
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.solved_head import HeadProblem, choose_strength, soft_targets
 
 
@@ -25,7 +26,7 @@ def blobs(labels: int, rows: int = 60, width: int = 6) -> tuple[np.ndarray, np.n
 def test_it_is_the_solution_of_scikit_learn(strength: float) -> None:
     """On features divided by their mean length."""
     features_NF, targets_N = blobs(3)
-    found = HeadProblem.of(features_NF, targets_N, 3, strength).solve()
+    found = HeadProblem.of(features_NF, LabelledRows(targets_N), 3, strength).solve()
     length = np.linalg.norm(features_NF, axis=1).mean()
     peer = LogisticRegression(C=strength, tol=1e-10, max_iter=5000)
     peer.fit(features_NF.astype(float) / length, targets_N)
@@ -37,7 +38,7 @@ def test_it_is_the_solution_of_scikit_learn(strength: float) -> None:
 def test_the_residual_tells_a_solution_from_what_is_none() -> None:
     """A hundredth off is seen; and the slope is that of the objective, by differences."""
     features_NF, targets_N = blobs(4)
-    problem = HeadProblem.of(features_NF, targets_N, 4, 1.0)
+    problem = HeadProblem.of(features_NF, LabelledRows(targets_N), 4, 1.0)
     found = problem.solve()
     assert problem.residual(found) < 1e-6
     moved = replace(found, weight_KF=found.weight_KF * 1.01)
@@ -47,7 +48,8 @@ def test_the_residual_tells_a_solution_from_what_is_none() -> None:
 def test_a_label_without_rows_is_never_the_answer() -> None:
     """It has no weights and a low bias, and is no part of what is proven."""
     features_NF, targets_N = blobs(3)
-    problem = HeadProblem.of(features_NF, np.where(targets_N == 2, 4, targets_N), 6, 1.0)
+    rows = LabelledRows(np.where(targets_N == 2, 4, targets_N))
+    problem = HeadProblem.of(features_NF, rows, 6, 1.0)
     found = problem.solve()
     assert problem.residual(found) < 1e-6
     assert not found.weight_KF[[2, 3, 5]].any()
@@ -58,7 +60,8 @@ def test_a_label_without_rows_is_never_the_answer() -> None:
 def test_rows_of_one_label_give_that_label() -> None:
     """Nothing is to be solved: a bias would grow without end."""
     features_NF, _ = blobs(2)
-    problem = HeadProblem.of(features_NF, np.ones(len(features_NF), dtype=np.int64), 3, 1.0)
+    rows = LabelledRows(np.ones(len(features_NF), dtype=np.int64))
+    problem = HeadProblem.of(features_NF, rows, 3, 1.0)
     found = problem.solve()
     assert problem.residual(found) == 0
     assert found.bias_K.argmax() == 1
@@ -67,9 +70,9 @@ def test_rows_of_one_label_give_that_label() -> None:
 def test_noise_is_given_the_strongest_penalty() -> None:
     """And clean blobs a weaker one."""
     features_NF, targets_N = blobs(3, rows=200)
-    shuffled_N = np.random.default_rng(1).permutation(targets_N)
-    noise = choose_strength(features_NF, shuffled_N, 3, seed=0)
-    assert noise < choose_strength(features_NF, targets_N, 3, seed=0)
+    shuffled = LabelledRows(np.random.default_rng(1).permutation(targets_N))
+    noise = choose_strength(features_NF, shuffled, 3, seed=0)
+    assert noise < choose_strength(features_NF, LabelledRows(targets_N), 3, seed=0)
 
 
 def test_copies_of_a_row_do_not_choose_the_strength() -> None:
@@ -78,7 +81,8 @@ def test_copies_of_a_row_do_not_choose_the_strength() -> None:
     targets_N = np.tile(np.random.default_rng(1).permutation(targets_N[:60]), 2)
     alike_N = np.tile(np.arange(60), 2)
     apart, together = (
-        choose_strength(features_NF, targets_N, 3, seed=0, alike_N=each) for each in (None, alike_N)
+        choose_strength(features_NF, LabelledRows(targets_N, alike_N=each), 3, seed=0)
+        for each in (None, alike_N)
     )
     assert together < apart
 
@@ -92,7 +96,7 @@ def test_a_pool_draws_the_border_between_few_rows() -> None:
     rows_NF = np.array([[1.5, 0.2, 2.0], [1.2, 2.0, 0.0]], dtype=np.float32)
 
     def right(pool: np.ndarray | None) -> float:
-        problem = HeadProblem.of(rows_NF, np.array([0, 1]), 2, 10.0, pool_MF=pool)
+        problem = HeadProblem.of(rows_NF, LabelledRows(np.arange(2)), 2, 10.0, pool_MF=pool)
         found = problem.solve()
         assert problem.residual(found) < 1e-6
         answers_M = (pool_MF @ found.weight_KF.T + found.bias_K).argmax(1)
@@ -114,7 +118,8 @@ def test_without_intercepts_the_nearest_sentence_answers() -> None:
     rng = np.random.default_rng(1)
     names_KF = rng.normal(size=(5, 8)).astype(np.float32)
     names_KF /= np.linalg.norm(names_KF, axis=1, keepdims=True)
-    found = HeadProblem.of(names_KF, np.arange(5), 5, 30.0, intercept=False).solve()
+    names = LabelledRows(np.arange(5))
+    found = HeadProblem.of(names_KF, names, 5, 30.0, intercept=False).solve()
     assert (found.bias_K == 0).all()
     assert ((names_KF @ found.weight_KF.T).argmax(1) == np.arange(5)).all()
 
@@ -124,12 +129,13 @@ def test_a_row_of_weight_two_is_two_rows() -> None:
     features_NF, targets_N = blobs(3)
     weights_N = np.random.default_rng(0).integers(1, 4, len(targets_N))
     rows_N = np.repeat(np.arange(len(targets_N)), weights_N)
-    weighted = HeadProblem.of(features_NF, targets_N, 3, 1.0, weights_N=weights_N.astype(float))
-    repeated = HeadProblem.of(features_NF[rows_N], targets_N[rows_N], 3, 1.0).solve()
+    rows = LabelledRows(targets_N, weights_N=weights_N.astype(float))
+    weighted = HeadProblem.of(features_NF, rows, 3, 1.0)
+    repeated = HeadProblem.of(features_NF[rows_N], LabelledRows(targets_N[rows_N]), 3, 1.0).solve()
     found = weighted.solve()
     assert weighted.residual(repeated) < 1e-6
     np.testing.assert_allclose(found.weight_KF, repeated.weight_KF, atol=1e-6)
-    plain = HeadProblem.of(features_NF, targets_N, 3, 1.0).solve()
+    plain = HeadProblem.of(features_NF, LabelledRows(targets_N), 3, 1.0).solve()
     assert not np.allclose(found.weight_KF, plain.weight_KF, atol=1e-3)
 
 
@@ -140,7 +146,7 @@ def test_the_default_strength_serves_features_that_lie_close_together() -> None:
     features_NF = 7 * np.eye(64)[8] + 2.2 * np.eye(8, 64)[targets_N]
     features_NF += random.normal(size=features_NF.shape) * 0.45
     strength = Contrastive().strength
-    found = HeadProblem.of(features_NF[:270], targets_N[:270], 8, strength).solve()
+    found = HeadProblem.of(features_NF[:270], LabelledRows(targets_N[:270]), 8, strength).solve()
     logits_NK = features_NF[270:] @ found.weight_KF.T + found.bias_K
     chances_N = softmax(logits_NK, axis=1)[np.arange(930), targets_N[270:]]
     assert (logits_NK.argmax(1) == targets_N[270:]).mean() > 0.99

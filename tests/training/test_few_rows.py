@@ -175,7 +175,7 @@ def test_rows_in_all_and_a_class_decide(
 def test_with_more_than_16_rows_a_class_and_150_in_all_rows_are_held_out(bert: Path) -> None:
     """Of fewer none are: ten rows would tell nothing."""
     folds = [toy_job(bert, *FEW, rows=rows).dataset.folds for rows in (32, 150, 152)]
-    reasons = [each and each.decision.reason for each in folds]
+    reasons = [each and each.reason for each in folds]
     each, few = (
         "16 rows a class are too few to hold any out",
         "150 rows are too few to hold any out",
@@ -204,7 +204,7 @@ def test_a_class_with_a_single_row_does_no_harm(bert: Path) -> None:
     table = Table(texts, labels, source="toys")
     dataset = few_dataset(bert, table)
     assert dataset.folds is not None
-    assert dataset.folds.decision.value == 3
+    assert dataset.folds.value == 3
     assert "'money' has one row, which no training without it can find" in str(dataset.facts.note)
 
 

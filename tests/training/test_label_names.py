@@ -15,6 +15,7 @@ from tightfit.errors import SettingsError
 from tightfit.model.adapters import output_layer
 from tightfit.model.locate import locate
 from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.solved_head import HeadProblem
 from tightfit.training import label_names
 from tightfit.training.cross_validate import cross_validate
@@ -137,7 +138,8 @@ def test_a_sentence_counts_as_several_rows_where_a_head_is_solved(bert: Path) ->
     rows_N = [*range(8), *NAME_ROWS * [8, 9]]
     features_NF = frozen_features(setup, np.arange(10))[rows_N]
     strength = setup.config.contrastive.strength
-    alike = HeadProblem.of(features_NF, setup.train.targets[rows_N], 2, strength).solve()
+    rows = LabelledRows(setup.train.targets[rows_N])
+    alike = HeadProblem.of(features_NF, rows, 2, strength).solve()
     layer = output_layer(setup.classifier.module, setup.classifier.plan)
     np.testing.assert_allclose(layer.weight.detach().numpy(), alike.weight_KF, atol=1e-4)
 

@@ -64,7 +64,7 @@ def probe_of(encoder: Path, *settings: str, count: int = 128) -> FrozenProbe:
     dataset = read_dataset(single, toy_table(count), None, None)
     given = rows(len(dataset.train))
     targets_N = np.array([row["label"] == "same" for row in given]).astype(np.int64)
-    read = replace(dataset, train=LabelledTexts(pairs_of(given), targets_N))
+    read = replace(dataset, train=LabelledTexts(targets_N, pairs_of(given)))
     return FrozenProbe(config, read, Notes())
 
 
@@ -136,7 +136,7 @@ def test_of_ratings_it_is_a_ridge(encoder: Path) -> None:
     ratings_N = np.array([row["rating"] for row in given])
     task = Rating(float(ratings_N.mean()), float(ratings_N.std()))
     plan = SidePlan(WIDTH, 1, "pairs")
-    solver = SideSolver(plan, task, LabelledTexts(pairs_of(given), ratings_N), seed=0, pairs=reader)
+    solver = SideSolver(plan, task, LabelledTexts(ratings_N, pairs_of(given)), seed=0, pairs=reader)
     assert solver.is_solved(solver.head.times(0.3, kept=0.7), 0.3).ok
     wanted_N1 = task.wanted(ratings_N)
     theirs_NF = beside_cosine(reader.features(pairs_of(given)).astype(np.float64))
@@ -153,7 +153,7 @@ def test_of_classes_all_that_differs_counts_alike(encoder: Path) -> None:
     reader = PairReader.of(locate(str(encoder)), partial(tokenizer.tokens, max_length=32))
     targets_N = np.arange(60) % 2
     task, plan = SingleLabel.from_names(["same", "other"]), SidePlan(WIDTH, 2, "pairs")
-    solver = SideSolver(plan, task, LabelledTexts(pairs_of(given), targets_N), seed=0, pairs=reader)
+    solver = SideSolver(plan, task, LabelledTexts(targets_N, pairs_of(given)), seed=0, pairs=reader)
     apart_NF = reader.features(pairs_of(given)).astype(np.float64)
     np.testing.assert_allclose(solver.features, apart_NF / apart_NF.std(axis=0))
     assert solver.is_solved(solver.head, 1.0).ok

@@ -23,6 +23,7 @@ from tightfit.errors import ModelError
 from tightfit.model.adapters import output_layer
 from tightfit.tasks import linear_probe
 from tightfit.tasks.label_probe import LabelProblem
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.linear_probe import PENALTIES, LinearMap, RidgeProblem, Standard, fit_probe
 from tightfit.training.frozen_probe import both_features
 from tightfit.training.prefix_cache import keep_prefix
@@ -49,7 +50,7 @@ def test_the_map_gives_what_scikit_learn_predicts(
     """Probabilities of the raw features, two labels or more."""
     monkeypatch.setattr(linear_probe, "STRENGTHS", (0.03,))
     features_NF, labels_N = blobs(labels)
-    found = fit_probe(features_NF, labels_N, num_labels=labels)
+    found = fit_probe(features_NF, LabelledRows(labels_N), num_labels=labels)
     peer = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=300))
     due_NK = peer.fit(features_NF.astype(np.float64), labels_N).predict_proba(features_NF)
     logits_NK = features_NF @ found.weight_KF.T + found.bias_K
@@ -75,7 +76,8 @@ def test_a_dead_feature_gets_no_weight() -> None:
     features_NF, labels_N = blobs(3)
     dead_N1 = np.random.default_rng(1).normal(size=(len(labels_N), 1)) * 1e-35
     wider_NF = np.hstack([features_NF, dead_N1]).astype(np.float32)
-    with_it, without = (fit_probe(x, labels_N, num_labels=3) for x in (wider_NF, features_NF))
+    rows = LabelledRows(labels_N)
+    with_it, without = (fit_probe(x, rows, num_labels=3) for x in (wider_NF, features_NF))
     assert (with_it.weight_KF[:, -1] == 0).all()
     np.testing.assert_allclose(with_it.weight_KF[:, :-1], without.weight_KF, rtol=1e-3, atol=1e-6)
 
@@ -83,9 +85,9 @@ def test_a_dead_feature_gets_no_weight() -> None:
 def test_the_strength_is_the_best_on_held_rows() -> None:
     """On pure noise the strongest penalty wins; on clean blobs a weaker one does."""
     features_NF, labels_N = blobs(3, rows=300)
-    shuffled_N = np.random.default_rng(1).permutation(labels_N)
-    noise = fit_probe(features_NF, shuffled_N, num_labels=3)
-    clean = fit_probe(features_NF, labels_N, num_labels=3)
+    shuffled = LabelledRows(np.random.default_rng(1).permutation(labels_N))
+    noise = fit_probe(features_NF, shuffled, num_labels=3)
+    clean = fit_probe(features_NF, LabelledRows(labels_N), num_labels=3)
     spread = features_NF.std(axis=0)
     assert np.abs(noise.weight_KF * spread).max() < 0.1 * np.abs(clean.weight_KF * spread).max()
 
@@ -93,7 +95,8 @@ def test_the_strength_is_the_best_on_held_rows() -> None:
 def test_a_label_without_rows_starts_below_all_others() -> None:
     """It can still be learnt: its weights are zero and its bias is low, not infinite."""
     features_NF, labels_N = blobs(3)
-    found = fit_probe(features_NF, np.where(labels_N == 2, 3, labels_N), num_labels=5)
+    rows = LabelledRows(np.where(labels_N == 2, 3, labels_N))
+    found = fit_probe(features_NF, rows, num_labels=5)
     assert not found.weight_KF[[2, 4]].any()
     assert np.isfinite(found.bias_K).all()
     logits_NK = features_NF @ found.weight_KF.T + found.bias_K
@@ -103,7 +106,8 @@ def test_a_label_without_rows_starts_below_all_others() -> None:
 def test_rows_of_a_single_label_give_no_weights() -> None:
     """scikit-learn would refuse them; training can go on."""
     features_NF, _ = blobs(2)
-    found = fit_probe(features_NF, np.ones(len(features_NF), dtype=np.int64), num_labels=2)
+    rows = LabelledRows(np.ones(len(features_NF), dtype=np.int64))
+    found = fit_probe(features_NF, rows, num_labels=2)
     assert not found.weight_KF.any()
     assert found.bias_K[1] > found.bias_K[0]
 
@@ -113,8 +117,8 @@ def test_balanced_rows_lift_the_rare_label() -> None:
     features_NF, labels_N = blobs(2, rows=200)
     keep = (labels_N == 0) | (np.arange(200) < 30)
     features_NF, labels_N = features_NF[keep], labels_N[keep]
-    plain = fit_probe(features_NF, labels_N, num_labels=2)
-    fair = fit_probe(features_NF, labels_N, num_labels=2, balanced=True)
+    plain = fit_probe(features_NF, LabelledRows(labels_N), num_labels=2)
+    fair = fit_probe(features_NF, LabelledRows(labels_N), num_labels=2, balanced=True)
 
     def rare(found: LinearMap) -> int:
         logits_NK = features_NF @ found.weight_KF.T + found.bias_K
@@ -201,15 +205,15 @@ def test_copies_of_a_row_do_not_choose_the_strength_of_a_probe(several: bool) ->
     chance = np.random.default_rng(1)
     features_NF = np.tile(chance.normal(size=(60, 40)), (4, 1)).astype(np.float32)
     labels_N, order_N = np.tile(chance.integers(0, 2, 60), 4), chance.permutation(240)
-    alike_N = np.tile(np.arange(60), 4)[order_N]
-    features_NF, labels_N = features_NF[order_N], labels_N[order_N]
-    targets_NK = np.eye(2, dtype=np.int8)[labels_N]
+    alike_N, labels_N = np.tile(np.arange(60), 4)[order_N], labels_N[order_N]
+    features_NF, targets_NK = features_NF[order_N], np.eye(2, dtype=np.int8)[labels_N]
 
     def weights(alike_N: NDArray[np.int64] | None) -> float:
+        rows = LabelledRows(targets_NK if several else labels_N, alike_N=alike_N)
         if several:
-            found = LabelProblem.of(features_NF, targets_NK, alike_N=alike_N).solve()
+            found = LabelProblem.of(features_NF, rows).solve()
         else:
-            found = fit_probe(features_NF, labels_N, num_labels=2, alike_N=alike_N)
+            found = fit_probe(features_NF, rows, num_labels=2)
         return float(np.abs(found.weight_KF).sum())
 
     assert weights(alike_N) < weights(None) / 2
@@ -225,11 +229,14 @@ def test_a_row_of_weight_two_is_two_rows_to_the_probe(
     weights_N = np.random.default_rng(0).integers(1, 4, len(labels_N))
     rows_N = np.repeat(np.arange(len(labels_N)), weights_N)
     weighted, repeated = (
-        fit_probe(features_NF[own], labels_N[own], num_labels=3, balanced=balanced, weights_N=w_N)
-        for own, w_N in ((slice(None), weights_N.astype(float)), (rows_N, None))
+        fit_probe(features_NF[own], rows, num_labels=3, balanced=balanced)
+        for own, rows in (
+            (slice(None), LabelledRows(labels_N, weights_N=weights_N.astype(float))),
+            (rows_N, LabelledRows(labels_N[rows_N])),
+        )
     )
     np.testing.assert_allclose(weighted.weight_KF, repeated.weight_KF, rtol=1e-2, atol=1e-5)
-    plain = fit_probe(features_NF, labels_N, num_labels=3, balanced=balanced)
+    plain = fit_probe(features_NF, LabelledRows(labels_N), num_labels=3, balanced=balanced)
     assert not np.allclose(weighted.weight_KF, plain.weight_KF, rtol=1e-2, atol=1e-5)
 
 

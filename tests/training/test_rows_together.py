@@ -42,13 +42,13 @@ def in_windows(encoder: Path, *settings: str) -> Setup:
 
 def test_copies_of_a_text_have_one_number() -> None:
     """And all other rows have another."""
-    assert copied().alike_N.tolist() == [*range(12), *range(4)]
+    assert copied().train.groups_N.tolist() == [*range(12), *range(4)]
 
 
 def test_rows_of_a_group_have_one_number() -> None:
     """A text in two groups has two, as it has two sides."""
     by_author = ["data.split=group", "data.group_column=author"]
-    found = copied(*by_author, groups=[*"aabbccddeeffaabc"]).alike_N
+    found = copied(*by_author, groups=[*"aabbccddeeffaabc"]).train.groups_N
     assert found.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 0, 0, 1, 2]
 
 
@@ -102,4 +102,6 @@ def test_a_side_head_and_probes_keep_copies_together() -> None:
     different = len(set(dataset.train.texts))
     assert {len(set(call.args[1])) for call in split.call_args_list} == {different}
     probe = FrozenProbe(toy_settings(Path("none")), dataset, Progress())
-    assert len(set(zip(probe.alike_N.tolist(), probe.sample.texts, strict=True))) == different
+    assert (
+        len(set(zip(probe.sample.groups_N.tolist(), probe.sample.texts, strict=True))) == different
+    )

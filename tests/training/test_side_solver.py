@@ -20,6 +20,7 @@ from tightfit.model.locate import locate
 from tightfit.model.side_head import Ngrams, SideHead, counted
 from tightfit.tasks import SingleLabel
 from tightfit.tasks.dataset import Dataset, read_dataset
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.labelled_texts import LabelledTexts
 from tightfit.tasks.linear_probe import RidgeProblem
 from tightfit.tasks.rating import Rating
@@ -37,7 +38,7 @@ def rows(count: int = 90) -> LabelledTexts:
     words = [group.split() for group in ANIMALS]
     every = [word for group in words for word in group]
     texts = [f"{chance.choice(words[k])} {chance.choice(every)}" for k in targets_N]
-    return LabelledTexts(texts, targets_N)
+    return LabelledTexts(targets_N, texts)
 
 
 TASK = SingleLabel(LabelSet(("animal", "tree", "colour"), (1, 2, 3)))
@@ -89,7 +90,7 @@ def test_rows_are_answered_by_solutions_without_them() -> None:
     given = rows()
     wrong_N = given.targets.copy()
     wrong_N[0] = 1
-    unseen_NK = solver(LabelledTexts(["cat dog", *given.texts[1:]], wrong_N)).unseen()
+    unseen_NK = solver(LabelledTexts(wrong_N, ["cat dog", *given.texts[1:]])).unseen()
     assert unseen_NK[0].argmax() == 0
     assert (unseen_NK.argmax(1) == given.targets).mean() > 0.6
 
@@ -105,9 +106,10 @@ def test_rows_of_one_part_say_nothing_of_each_other() -> None:
     table = Table(texts, names, groups=[str(group) for group in GROUPS_N])
     by_groups = ["train.folds=4", "data.split=group", "data.group_column=g"]
     dataset = read_dataset(load_config(settings=by_groups), table, None, None)
+    alone = replace(dataset.train, alike_N=None, parts_N=None)
     together, apart = (
         (SideSolver.of(each, SidePlan(256, 3), 0).unseen().argmax(1) == each.train.targets).mean()
-        for each in (replace(dataset, folds=None, groups=None), dataset)
+        for each in (replace(dataset, train=alone, folds=None), dataset)
     )
     assert together > 0.9
     assert apart < 0.6
@@ -118,7 +120,7 @@ def test_so_too_of_ratings() -> None:
     targets_N = np.random.default_rng(0).normal(size=12)[GROUPS_N]
     marks_NF = np.eye(12)[GROUPS_N] + np.random.default_rng(1).normal(0, 0.01, (72, 12))
     task = Rating(float(targets_N.mean()), float(targets_N.std()))
-    problem = task.head_problem(marks_NF, targets_N)
+    problem = task.head_problem(marks_NF, LabelledRows(targets_N))
     together, apart = (
         task.row_scores(problem.unseen(parts_N), targets_N).mean()
         for parts_N in (None, GROUPS_N % 4)
@@ -141,7 +143,7 @@ def test_few_rows_are_left_out_in_the_parts_of_the_cross_validation(bert: Path) 
     probe = FrozenProbe(config, read_dataset(config, table, None, None), Notes())
     source, wanted_N = locate(str(bert)), probe.sample.targets
     features_NF, answers_N = probe.features(source), np.empty(24)
-    parts_N = probe.parts_N
+    parts_N = probe.sample.parts_N
     assert parts_N is not None
     for part in np.unique(parts_N):
         own_N = parts_N == part
@@ -149,7 +151,7 @@ def test_few_rows_are_left_out_in_the_parts_of_the_cross_validation(bert: Path) 
         outputs_NK = features_NF[own_N] @ others.weight_KF.T + others.bias_K
         answers_N[own_N] = outputs_NK.argmax(1)
     assert probe.scores(source, "mean").mean() == pytest.approx((answers_N == wanted_N).mean())
-    alone = probe.dataset.task.unseen_scores(features_NF, wanted_N)
+    alone = probe.dataset.task.unseen_scores(features_NF, LabelledRows(wanted_N))
     assert alone.mean() < 0.3 < probe.scores(source, "mean").mean()
 
 

@@ -124,13 +124,14 @@ def _probabilities(
         dataset.task.outputs,
         dataset.train.targets,
     )
-    if dataset.folds is None:
+    parts_N = dataset.train.parts_N
+    if parts_N is None:
         model.fit(inputs, targets_N)
         held = given(dataset.validation.texts)
         return _spread(model, held, outputs)
     probabilities_NK = np.zeros((len(inputs), outputs))
-    for part in np.unique(dataset.folds.parts_N):
-        own_N = dataset.folds.parts_N == part
+    for part in np.unique(parts_N):
+        own_N = parts_N == part
         model.fit(inputs[~own_N], targets_N[~own_N])
         probabilities_NK[own_N] = _spread(model, inputs[own_N], outputs)
     return probabilities_NK

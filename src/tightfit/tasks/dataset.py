@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import compress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from tightfit.data.table import MissingPart, Table
 from tightfit.errors import DataError, SettingsError, first_few
 from tightfit.progress import Progress
 from tightfit.tasks import Task, check_settings, task_for
+from tightfit.tasks.labelled_rows import numbered
 from tightfit.tasks.labelled_texts import LabelledTexts
 
 SHOWN = 60
@@ -43,14 +43,12 @@ FEW_FOLDS = 4
 """Parts of a cross-validation that nobody asked for: each costs a training."""
 
 
-@dataclass(frozen=True)
-class Folds:
+class _Folds(NamedTuple):
     """The parts of a cross-validation."""
 
-    parts_N: NDArray[Any]
-    """Of each training row, which are the validation rows too."""
+    parts_N: NDArray[np.int64]
+    """Of each row."""
     decision: Decision[int]
-    """How many there are, and why."""
 
 
 @dataclass(frozen=True)
@@ -61,23 +59,14 @@ class Dataset:
     train: LabelledTexts
     validation: LabelledTexts
     facts: DataFacts
-    folds: Folds | None = None
-    """Where no rows are held out: every row trains, and is scored by trainings without it."""
+    folds: Decision[int] | None = None
+    """How many parts of a cross-validation, and why: no rows are held out, every row trains and is
+    scored by trainings without it."""
     pool_texts: tuple[str, ...] = ()
     """Texts without a label, for a head that is solved."""
     learned: NDArray[np.uint64] | None = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Digests of texts that runs before this one were trained on, in ascending order; None where
     one of them kept none."""
-    groups: Sequence[Hashable] | None = None
-    """Of each training row, what keeps rows together where some are held out of them; None is their
-    text."""
-
-    @cached_property
-    def alike_N(self) -> NDArray[np.int64]:
-        """The same number for training rows that stay together."""
-        numbers: dict[Hashable, int] = {}
-        every = self.train.texts if self.groups is None else self.groups
-        return np.array([numbers.setdefault(each, len(numbers)) for each in every], dtype=np.int64)
 
     @property
     def few(self) -> bool:
@@ -149,14 +138,11 @@ def read_dataset(
             *(split.warnings if split else ()),
         ),
     )
-    return Dataset(
-        task,
-        LabelledTexts(train.texts, train_targets, _weights(task, train)),
-        LabelledTexts(held.texts, held_targets, _weights(task, held)),
-        facts,
-        folds,
-        groups=None if grouping is None else [grouping.groups[row] for row in rows],
-    )
+    parts_N, decision = folds or (None, None)
+    alike = [grouping.groups[row] for row in rows] if grouping else train.texts
+    own = _labelled(task, train, train_targets, parts_N)
+    others = _labelled(task, held, held_targets, parts_N)
+    return Dataset(task, replace(own, alike_N=numbered(alike)), others, facts, decision)
 
 
 def _grouping(config: Config, table: Table, *, given: bool, progress: Progress) -> Grouping | None:
@@ -167,10 +153,13 @@ def _grouping(config: Config, table: Table, *, given: bool, progress: Progress) 
     return group_rows(config, table, progress)
 
 
-def _weights(task: Task, table: Table) -> NDArray[np.float64] | None:
+def _labelled(
+    task: Task, table: Table, targets: NDArray[Any], parts_N: NDArray[np.int64] | None
+) -> LabelledTexts:
     if table.weights is not None and not task.one_class:
         raise DataError("rows may have weights where each has one class", seen=task.kind)
-    return None if table.weights is None else np.asarray(table.weights, dtype=np.float64)
+    weights_N = None if table.weights is None else np.asarray(table.weights, dtype=np.float64)
+    return LabelledTexts(targets, table.texts, weights_N=weights_N, parts_N=parts_N)
 
 
 def with_pool(dataset: Dataset, config: Config, unlabelled: Any) -> Dataset:
@@ -203,7 +192,7 @@ def _shared_out(
     *,
     limit: int | None,
     grouping: Grouping | None,
-) -> tuple[list[int], Table, HeldOut | None, Folds | None]:
+) -> tuple[list[int], Table, HeldOut | None, _Folds | None]:
     """Rows that train, those that validate, how that came about, and parts where they are."""
     alike = grouping.groups if grouping else table.texts
     wanted = _folds_asked(config, strata, alike, given=validation is not None)
@@ -223,15 +212,15 @@ def _shared_out(
         rows = limit_rows(rows, strata, limit, config.seed)
     if held is not None:
         return rows, held, split, None
-    folds = replace(folds, parts_N=folds.parts_N[rows])
+    folds = folds._replace(parts_N=folds.parts_N[rows])
     held = table.select(rows)
     return rows, held, _about_parts(held, folds, grouping, config.seed), folds
 
 
-def _about_parts(table: Table, folds: Folds, grouping: Grouping | None, seed: int) -> HeldOut:
+def _about_parts(table: Table, folds: _Folds, grouping: Grouping | None, seed: int) -> HeldOut:
     """What is to be said of rows that all train, and are scored in parts."""
     every = list(range(len(table)))
-    notes = [_about(folds), *(grouping.notes if grouping else ())]
+    notes = [_about(folds.decision), *(grouping.notes if grouping else ())]
     split = Split(every, every, "; ".join(notes))
     if grouping is not None:
         return HeldOut(split, grouping.facts)
@@ -269,7 +258,7 @@ def _folds_asked(
     return Decision(even_parts(strata, alike, FEW_FOLDS), f"{few} are too few to hold any out")
 
 
-def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], seed: int) -> Folds:
+def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], seed: int) -> _Folds:
     """The parts of a cross-validation; rows of which ``alike`` is the same are in one part.
 
     Raises:
@@ -283,14 +272,13 @@ def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], see
             next_step="give two rows or more for a class, or a file of rows with --validation",
         )
     folds = min(wanted.value, len(set(alike)))
-    return Folds(deal(strata, alike, folds, seed), replace(wanted, value=folds))
+    return _Folds(deal(strata, alike, folds, seed), replace(wanted, value=folds))
 
 
-def _about(folds: Folds) -> str:
-    decision = folds.decision
+def _about(folds: Decision[int]) -> str:
     return (
-        f"every row trains; scores come from a cross-validation in {decision.value} parts: "
-        f"{decision.reason}"
+        f"every row trains; scores come from a cross-validation in {folds.value} parts: "
+        f"{folds.reason}"
     )
 
 

@@ -36,8 +36,7 @@ class KnownRows:
         run: its folder, as it was named.
         identity: a digest that stands for all of it.
         task: with its labels, whose ids are kept.
-        texts: the rows that it kept.
-        targets: of these rows.
+        rows: those that it kept.
         trained: whether it trained on them (its scores are a cross-validation's). Then they train
             again; otherwise they validate, but for some of labels that no new row has.
         learned: digests of all texts that its weights know, in ascending order; None where it kept
@@ -47,8 +46,7 @@ class KnownRows:
     run: str
     identity: str
     task: Task
-    texts: tuple[str, ...]
-    targets: NDArray[np.int64]
+    rows: LabelledTexts
     trained: bool
     learned: NDArray[np.uint64] | None = None
 
@@ -73,7 +71,7 @@ class KnownRows:
         task = self.task.extended(table)
         found = read_dataset(config, table, validation, limit, task=task, progress=progress)
         held, seen = len(found.validation), self._learned(found.validation.texts)
-        if validation is None and (len(seen) < held or (self.texts and not self.trained)):
+        if validation is None and (len(seen) < held or (len(self.rows) and not self.trained)):
             found, seen = _left_out(found, seen), []
         counts = found.facts.train_counts
         gone = tuple(name for name in self.task.names if not counts[name])
@@ -85,7 +83,7 @@ class KnownRows:
             new_labels=task.names[self.task.outputs :],
             labels_gone=gone,
             repeats_left_out=repeats,
-            kept_rows=len(known.texts),
+            kept_rows=len(known.rows),
             kept_rows_train=self.trained,
             again=len(set(again)),
             learned_left_out=held - len(found.validation),
@@ -127,12 +125,12 @@ class KnownRows:
             counts: new rows that train, by label.
         """
         if self.trained:
-            return list(range(len(self.texts)))
+            return list(range(len(self.rows)))
         new = [count for name, count in counts.items() if name not in self.task.names]
         enough = round(float(np.mean(new or [n for n in counts.values() if n])))
         rows: list[int] = []
         for label, name in enumerate(self.task.names):
-            rows_N = np.flatnonzero(self.targets == label)[::2]
+            rows_N = np.flatnonzero(self.rows.targets == label)[::2]
             if counts[name] < (enough / 2 if new else 1):
                 lacking = min(enough - counts[name], MOST_TIMES * len(rows_N))
                 rows += np.resize(rows_N, lacking).tolist()
@@ -140,7 +138,7 @@ class KnownRows:
 
     def _without_kept(self, table: Table) -> tuple[Table, int]:
         """The rows whose text is not among those kept, and how many others there were."""
-        kept = {text_key(text) for text in self.texts}
+        kept = {text_key(text) for text in self.rows.texts}
         rows = [row for row, text in enumerate(table.texts) if text_key(text) not in kept]
         if not rows:
             raise DataError(
@@ -153,13 +151,12 @@ class KnownRows:
     def _without(self, texts: Sequence[str]) -> KnownRows:
         """What is kept but for these texts, which validate already."""
         held = {text_key(text) for text in texts}
-        rows = [row for row, text in enumerate(self.texts) if text_key(text) not in held]
-        kept = tuple(self.texts[row] for row in rows)
-        return replace(self, texts=kept, targets=self.targets[rows])
+        rows = [row for row, text in enumerate(self.rows.texts) if text_key(text) not in held]
+        return replace(self, rows=self.rows.select(rows))
 
     def _repeated(self, known: KnownRows) -> int:
         """How many rows that trained are kept no more, since they validate."""
-        return len(self.texts) - len(known.texts) if self.trained else 0
+        return len(self.rows) - len(known.rows) if self.trained else 0
 
     def _about(self, facts: ContinuedFacts) -> Iterator[str]:
         """What people should know."""
@@ -188,7 +185,7 @@ class KnownRows:
                 f"{self.run} kept no digests of what it was trained on: rows of it that are among "
                 "these may validate"
             )
-        if not self.texts:
+        if not len(self.rows):
             yield (
                 f"{self.run} kept no texts of its validation rows; what is forgotten is seen in "
                 "new rows alone"
@@ -230,10 +227,9 @@ def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:
     Raises:
         DataError: rows of one label are all there is to train on.
     """
-    apart = [] if known.trained else sorted({*range(len(known.texts))} - {*again})
-    own = LabelledTexts([*known.texts], known.targets)
-    train = found.train.followed_by(own.select(again))
-    held = found.validation.followed_by(own.select(apart))
+    apart = [] if known.trained else sorted({*range(len(known.rows))} - {*again})
+    train = found.train.followed_by(known.rows.select(again))
+    held = found.validation.followed_by(known.rows.select(apart))
     counts = found.task.counts(train.targets)
     if sum(count > 0 for count in counts.values()) < 2:
         raise DataError(
@@ -252,9 +248,7 @@ def _joined(found: Dataset, known: KnownRows, again: Sequence[int]) -> Dataset:
         facts = replace(facts, train_fingerprint=_fingerprint(train))
     if apart:
         facts = replace(facts, validation_fingerprint=_fingerprint(held))
-    # An added row has no group: its text keeps it together with its like.
-    groups = found.groups and [*found.groups, *train.texts[len(found.groups) :]]
-    return replace(found, train=train, validation=held, facts=facts, groups=groups)
+    return replace(found, train=train, validation=held, facts=facts)
 
 
 def _fingerprint(rows: LabelledTexts) -> str:

@@ -16,6 +16,7 @@ from scipy.special import expit, xlog1py, xlogy
 
 from tightfit.blas_threads import one_blas_thread
 from tightfit.tasks import linear_probe, solved_head
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.linear_probe import STRENGTHS, LinearMap, Standard, held_rows
 
 LEAST = 1e-12
@@ -48,24 +49,22 @@ class LabelProblem:
     def of(
         cls,
         features_NF: NDArray[np.floating],
-        targets_NK: NDArray[np.int8],
+        rows: LabelledRows,
         *,
         balanced: bool = False,
-        alike_N: NDArray[np.int64] | None = None,
     ) -> LabelProblem:
         """The problem that rows set. The strength of the penalty is chosen for all labels together,
         on rows held out of them.
 
         Args:
             features_NF: what the layer reads.
-            targets_NK: 1 where a row has the label.
+            rows: with 1 for each label that they have; they count alike.
             balanced: whether rows that have a label weigh as much as all that have it not.
-            alike_N: as :func:`tightfit.tasks.linear_probe.fit_probe` takes it.
         """
         standard = Standard.of(features_NF)
-        x_NF, own_NK = standard.applied(features_NF), targets_NK.astype(np.float64)
+        x_NF, own_NK = standard.applied(features_NF), rows.targets.astype(np.float64)
         every = cls(x_NF, standard, own_NK, balanced, min(STRENGTHS))
-        held_N = held_rows(len(x_NF), alike_N)
+        held_N = held_rows(rows)
         if not held_N.any():
             return every
         fewer = replace(every, x_NF=x_NF[~held_N], targets_NK=own_NK[~held_N])

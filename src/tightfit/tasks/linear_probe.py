@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tightfit.blas_threads import one_blas_thread
 from tightfit.data.balanced import held_first
 from tightfit.extras import lazy
+from tightfit.tasks.labelled_rows import LabelledRows
 
 if TYPE_CHECKING:
     from sklearn import linear_model, metrics
@@ -111,33 +112,27 @@ class SolvedProblem(Protocol):
 @one_blas_thread()
 def fit_probe(
     features_NF: NDArray[np.float32],
-    labels_N: NDArray[np.int64],
+    rows: LabelledRows,
     *,
     num_labels: int,
     balanced: bool = False,
-    weights_N: NDArray[np.float64] | None = None,
-    alike_N: NDArray[np.int64] | None = None,
 ) -> LinearMap:
     """Multinomial logistic regression on standardised features, as a map of the raw ones.
 
     Args:
         features_NF: what the layer reads.
-        labels_N: label ids.
+        rows: with ids of labels.
         num_labels: K; a label without a row gets no weights and a low bias.
-        balanced: whether rows weigh by the inverse frequency of their label.
-        weights_N: how much each row counts besides; a row of weight 2 is two rows.
-        alike_N: the same number for rows of which none is held out alone, such as those of a text;
-            None is another for each.
+        balanced: whether rows weigh by the inverse frequency of their label, too.
     """
-    standard = Standard.of(features_NF, weights_N)
+    standard = Standard.of(features_NF, rows.weights_N)
     x_NF = standard.applied(features_NF)
-    present_P = np.unique(labels_N)
+    present_P = np.unique(rows.targets)
     weight_KF, bias_K = np.zeros((num_labels, x_NF.shape[1])), np.zeros(num_labels)
     if len(present_P) > 1:
         penalty = partial(_regression, class_weight="balanced" if balanced else None)
-        held_N = held_rows(len(labels_N), alike_N)
-        strength = _best_strength(x_NF, labels_N, penalty, held_N, weights_N=weights_N)
-        model = penalty(strength).fit(x_NF, labels_N, weights_N)
+        strength = _best_strength(x_NF, rows, penalty)
+        model = penalty(strength).fit(x_NF, rows.targets, rows.weights_N)
         weight_PF, bias_P = model.coef_, model.intercept_
         if len(present_P) == 2:
             # Of two labels scikit-learn keeps only the second's, against a first of zero.
@@ -263,41 +258,30 @@ def _regression(strength: float, class_weight: str | None) -> linear_model.Logis
     )
 
 
-def held_rows(count: int, alike_N: NDArray[np.int64] | None) -> NDArray[np.bool_]:
-    """Which of so many rows a strength is chosen by, ``held_N``; none that is like one that fits.
-
-    Args:
-        count: N; they are in random order.
-        alike_N: as :func:`fit_probe` takes it.
-    """
-    alike = list(range(count)) if alike_N is None else alike_N.tolist()
-    return held_first(alike, int(count * HELD_SHARE))
+def held_rows(rows: LabelledRows) -> NDArray[np.bool_]:
+    """Which of some rows, in random order, a strength is chosen by, ``held_N``; none that is like
+    one that fits."""
+    return held_first(rows.groups_N.tolist(), int(len(rows) * HELD_SHARE))
 
 
 def _best_strength(
     x_NF: NDArray[np.float64],
-    labels_N: NDArray[np.int64],
+    rows: LabelledRows,
     regression: Callable[[float], linear_model.LogisticRegression],
-    held_N: NDArray[np.bool_],
-    *,
-    weights_N: NDArray[np.float64] | None,
 ) -> float:
     """The strength whose log loss is least on rows held out of the probe's own."""
-    fit_labels_N = labels_N[~held_N]
+    held_N = held_rows(rows)
+    others = rows.select(np.flatnonzero(~held_N))
     # A label that occurs among the held rows alone says nothing about the strength.
-    scored = np.flatnonzero(held_N & np.isin(labels_N, fit_labels_N))
-    classes = np.unique(fit_labels_N)
-    if len(scored) == 0 or len(classes) < 2:
+    scored = np.flatnonzero(held_N & np.isin(rows.targets, others.targets))
+    own, classes = rows.select(scored), np.unique(others.targets)
+    if len(own) == 0 or len(classes) < 2:
         return min(STRENGTHS)
 
-    own, others = (None, None) if weights_N is None else (weights_N[scored], weights_N[~held_N])
-
     def loss(strength: float) -> float:
-        model = regression(strength).fit(x_NF[~held_N], fit_labels_N, others)
+        model = regression(strength).fit(x_NF[~held_N], others.targets, others.weights_N)
         probabilities_NP = model.predict_proba(x_NF[scored])
-        wanted_N = labels_N[scored]
-        return float(
-            metrics.log_loss(wanted_N, probabilities_NP, labels=classes, sample_weight=own)
-        )
+        told = {"labels": classes, "sample_weight": own.weights_N}
+        return float(metrics.log_loss(own.targets, probabilities_NP, **told))
 
     return min(STRENGTHS, key=loss)

@@ -20,6 +20,7 @@ from tightfit.data.cell_label_sets import sign_apart
 from tightfit.data.labels import LabelSet, check_different
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, UsageError
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.predictions import DIGITS, LabelFormat, Predictions
 from tightfit.tasks.task import Array, Task, Weights
 
@@ -175,30 +176,26 @@ class MultiLabel(Task):
     def fit_probe(
         self,
         features_NF: NDArray[np.float32],
-        targets_NK: NDArray[np.int8],
+        rows: LabelledRows,
         *,
         balanced: bool,
-        weights_N: Weights = None,
-        alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """A logistic regression for each label."""
         from tightfit.tasks.label_probe import ROUGH
 
-        problem = self.head_problem(features_NF, targets_NK, alike_N, balanced=balanced)
-        return problem.solve(ROUGH)
+        return self.head_problem(features_NF, rows, balanced=balanced).solve(ROUGH)
 
     def head_problem(
         self,
         features_NF: NDArray[Any],
-        targets_NK: NDArray[np.int8],
-        alike_N: NDArray[np.int64] | None = None,
+        rows: LabelledRows,
         *,
         balanced: bool = False,
     ) -> LabelProblem:
         """Logistic regressions, as of the probe."""
         from tightfit.tasks.label_probe import LabelProblem
 
-        return LabelProblem.of(features_NF, targets_NK, balanced=balanced, alike_N=alike_N)
+        return LabelProblem.of(features_NF, rows, balanced=balanced)
 
     def row_scores(self, logits_NK: Array, targets_NK: Array) -> Array:
         """The quadratic score of each row (Brier 1950): 1 less the mean squared distance of its
@@ -215,15 +212,11 @@ class MultiLabel(Task):
         return targets_NK.astype(np.float64)
 
     def unseen_scores(
-        self,
-        features_NF: NDArray[np.float32],
-        targets_NK: NDArray[np.int8],
-        parts_N: NDArray[np.int64] | None = None,
-        alike_N: NDArray[np.int64] | None = None,
+        self, features_NF: NDArray[np.float32], rows: LabelledRows
     ) -> NDArray[np.float64]:
         """The same by a linear probe of other rows, whose values are taken as they are."""
-        shares_NK = self.unseen(features_NF, targets_NK, parts_N, alike_N).clip(0, 1)
-        return 1 - ((shares_NK - targets_NK) ** 2).mean(1)
+        shares_NK = self.unseen(features_NF, rows).clip(0, 1)
+        return 1 - ((shares_NK - rows.targets) ** 2).mean(1)
 
     # Answers
 

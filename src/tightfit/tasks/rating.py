@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, DataError, SettingsError
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.predictions import LabelFormat, Predictions
 from tightfit.tasks.task import Array, Task, Weights
 
@@ -181,27 +182,24 @@ class Rating(Task):
     def fit_probe(
         self,
         features_NF: NDArray[np.float32],
-        targets_N: NDArray[np.float64],
+        rows: LabelledRows,
         *,
         balanced: bool,
-        weights_N: Weights = None,
-        alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """A ridge, its penalty chosen by leave-one-out."""
-        return self.head_problem(features_NF, targets_N, alike_N).solve()
+        return self.head_problem(features_NF, rows).solve()
 
     def head_problem(
         self,
         features_NF: NDArray[Any],
-        targets_N: NDArray[np.float64],
-        alike_N: NDArray[np.int64] | None = None,
+        rows: LabelledRows,
         *,
         balanced: bool = False,
     ) -> RidgeProblem:
         """A ridge, as of the probe; ratings have no classes to balance."""
         from tightfit.tasks.linear_probe import RidgeProblem
 
-        return RidgeProblem.of(features_NF, self.wanted(targets_N), alike_N)
+        return RidgeProblem.of(features_NF, self.wanted(rows.targets), rows.alike_N)
 
     def row_scores(self, values_N1: Array, targets_N: Array) -> Array:
         """1 less the squared error in standard deviations: the mean is the R2 of these rows against

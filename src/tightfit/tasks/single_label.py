@@ -20,6 +20,7 @@ from tightfit.data.labels import LabelSet
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
 from tightfit.metrics.thresholds import answers_at
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.predictions import LabelFormat, Predictions
 from tightfit.tasks.task import Array, Task, Weights
 
@@ -160,23 +161,14 @@ class SingleLabel(Task):
     def fit_probe(
         self,
         features_NF: NDArray[np.float32],
-        targets_N: NDArray[np.int64],
+        rows: LabelledRows,
         *,
         balanced: bool,
-        weights_N: Weights = None,
-        alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
         """The head that a linear probe starts from; ``balanced`` gives labels the same weight."""
         from tightfit.tasks.linear_probe import fit_probe
 
-        return fit_probe(
-            features_NF,
-            targets_N,
-            num_labels=self.outputs,
-            balanced=balanced,
-            weights_N=weights_N,
-            alike_N=alike_N,
-        )
+        return fit_probe(features_NF, rows, num_labels=self.outputs, balanced=balanced)
 
     def row_scores(self, logits_NK: Array, targets_N: Array) -> Array:
         """As :meth:`right`: the mean is the accuracy."""

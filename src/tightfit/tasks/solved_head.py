@@ -14,7 +14,7 @@ Shapes: N rows, F width of the features, K labels, P labels that have rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from scipy.special import log_softmax, softmax
 
 from tightfit.blas_threads import one_blas_thread
 from tightfit.data.balanced import deal, even_parts
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.linear_probe import ABSENT_MARGIN, LinearMap
 
 MOST_ITERATIONS = 2_000
@@ -71,11 +72,10 @@ class HeadProblem:
     def of(
         cls,
         features_NF: NDArray[Any] | csr_array,
-        targets_N: NDArray[np.int64],
+        rows: LabelledRows,
         num_labels: int,
         strength: float,
         *,
-        weights_N: NDArray[np.float64] | None = None,
         intercept: bool = True,
         pool_MF: NDArray[np.float32] | None = None,
     ) -> HeadProblem:
@@ -83,18 +83,17 @@ class HeadProblem:
 
         Args:
             features_NF: of rows whose label is known.
-            targets_N: their labels.
+            rows: with ids of labels.
             num_labels: K.
             strength: inverse strength of the penalty.
-            weights_N: how much each row counts; one of weight 2 is two rows.
             intercept: whether each label has one: of a single row a label it would say more of the
                 sentence than of the label.
             pool_MF: of rows whose label is not known, which weigh as much together as the others.
         """
         wide_NF = features_NF.astype(np.float64)
-        length = float(np.average(row_lengths(wide_NF), weights=weights_N)) or 1.0
-        present_P, positions_N = np.unique(targets_N, return_inverse=True)
-        weights_N = np.ones(len(targets_N)) if weights_N is None else weights_N
+        length = float(np.average(row_lengths(wide_NF), weights=rows.weights_N)) or 1.0
+        present_P, positions_N = np.unique(rows.targets, return_inverse=True)
+        weights_N = np.ones(len(rows)) if rows.weights_N is None else rows.weights_N
         count, shares_NP = float(weights_N.sum()), np.eye(len(present_P))[positions_N]
         weights_N, penalty = weights_N / count, 1 / (strength * count)
         if pool_MF is not None and len(pool_MF):
@@ -186,80 +185,62 @@ def _unit(features_NF: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def choose_strength(
     features_NF: NDArray[Any],
-    targets_N: NDArray[np.int64],
+    rows: LabelledRows,
     num_labels: int,
     seed: int,
     *,
-    weights_N: NDArray[np.float64] | None = None,
-    alike_N: NDArray[np.int64] | None = None,
     tolerance: float = EXACT,
     strengths: Sequence[float] = STRENGTHS,
 ) -> float:
     """The one of some strengths with the least log loss in a cross-validation over the rows
-    themselves.
+    themselves, whose parts are dealt out here.
 
     Other arguments are those of :func:`out_of_fold`.
     """
+    rows = replace(rows, parts_N=None)
 
     def loss(strength: float) -> float:
-        logits_NK = out_of_fold(
-            features_NF,
-            targets_N,
-            num_labels,
-            strength,
-            seed=seed,
-            weights_N=weights_N,
-            alike_N=alike_N,
-            tolerance=tolerance,
-        )
-        logs_N = log_softmax(logits_NK, axis=1)[np.arange(len(targets_N)), targets_N]
-        return -float(np.average(logs_N, weights=weights_N))
+        given = (features_NF, rows, num_labels, strength)
+        logits_NK = out_of_fold(*given, seed=seed, tolerance=tolerance)
+        logs_N = log_softmax(logits_NK, axis=1)[np.arange(len(rows)), rows.targets]
+        return -float(np.average(logs_N, weights=rows.weights_N))
 
     return min(strengths, key=loss)
 
 
 def out_of_fold(
     features_NF: NDArray[Any] | csr_array,
-    targets_N: NDArray[np.int64],
+    rows: LabelledRows,
     num_labels: int,
     strength: float,
     *,
     seed: int,
     unscored: int = 0,
-    weights_N: NDArray[np.float64] | None = None,
-    parts_N: NDArray[np.int64] | None = None,
-    alike_N: NDArray[np.int64] | None = None,
     tolerance: float = EXACT,
 ) -> NDArray[np.float64]:
     """Logits of each row, by a head that was solved on other parts of the rows.
 
     Args:
         features_NF: of the rows.
-        targets_N: their labels.
+        rows: with ids of labels; where they are in no parts, these are dealt out.
         num_labels: K.
         strength: inverse strength of the penalty.
         seed: of the parts.
         unscored: so many rows at the end are in every solution, and get no logits.
-        weights_N: how much each row counts; None is as much as every other.
-        parts_N: of those that get logits; None deals them out.
-        alike_N: the same number for rows that are dealt into one part, such as those of a text;
-            None is another for each.
         tolerance: largest entry of the gradient at each solution.
     """
-    count = len(targets_N) - unscored
+    count, parts_N = len(rows) - unscored, rows.parts_N
     if parts_N is None:
-        strata = targets_N[:count].tolist()
-        alike = list(range(count)) if alike_N is None else alike_N[:count].tolist()
+        strata, alike = rows.targets[:count].tolist(), rows.groups_N[:count].tolist()
         parts_N = deal(strata, alike, even_parts(strata, alike, STRENGTH_FOLDS), seed)
-    parts_N = np.concatenate([parts_N, np.full(unscored, -1)])
+        parts_N = np.pad(parts_N, (0, unscored), constant_values=-1)
     logits_NK = np.empty((count, num_labels))
     for part in np.unique(parts_N[:count]):
         own_N = parts_N == part
         if own_N.all():
             logits_NK[:] = 0.0
             break
-        others = None if weights_N is None else weights_N[~own_N]
-        rows = features_NF[~own_N], targets_N[~own_N]
-        found = HeadProblem.of(*rows, num_labels, strength, weights_N=others).solve(tolerance)
+        others = features_NF[~own_N], rows.select(np.flatnonzero(~own_N))
+        found = HeadProblem.of(*others, num_labels, strength).solve(tolerance)
         logits_NK[own_N[:count]] = features_NF[own_N] @ found.weight_KF.T + found.bias_K
     return logits_NK

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from tightfit.data.label_strata import Strata
 from tightfit.data.table import Table
 from tightfit.errors import UsageError
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.tasks.predictions import LabelFormat, Predictions
 
 if TYPE_CHECKING:
@@ -173,28 +174,24 @@ class Task(ABC):
     def fit_probe(
         self,
         features_NF: NDArray[np.float32],
-        targets: NDArray[Any],
+        rows: LabelledRows,
         *,
         balanced: bool,
-        weights_N: Weights = None,
-        alike_N: NDArray[np.int64] | None = None,
     ) -> LinearMap:
-        """The head that a linear probe starts from; ``balanced`` weighs rare labels up, and a row
-        of weight 2 is two rows. Only rows with one class have weights: others are refused when
-        they are read, so that other kinds of target never get any. Rows with the same number
-        ``alike_N``, such as those of a text, stay together wherever some are held out."""
+        """The head that a linear probe starts from; ``balanced`` weighs rare labels up. Only rows
+        with one class have weights: others are refused when they are read, so that other kinds of
+        target never get any."""
 
     def head_problem(
         self,
         features_NF: NDArray[Any],
-        targets: NDArray[Any],
-        alike_N: NDArray[np.int64] | None = None,
+        rows: LabelledRows,
         *,
         balanced: bool = False,
     ) -> SolvedProblem | None:
         """What a head of this kind minimises that is solved on these features of rows; None where
-        it is the logistic regression of :mod:`tightfit.tasks.solved_head`. ``balanced`` and
-        ``alike_N`` are as for :meth:`fit_probe`."""
+        it is the logistic regression of :mod:`tightfit.tasks.solved_head`. ``balanced`` is as for
+        :meth:`fit_probe`."""
         return None
 
     @abstractmethod
@@ -209,28 +206,17 @@ class Task(ABC):
     def wanted(self, targets: NDArray[Any]) -> NDArray[np.float64]:
         """What outputs, ``(N, K)``, least squares is to come close to."""
 
-    def unseen(
-        self,
-        features_NF: NDArray[np.float32],
-        targets: NDArray[Any],
-        parts_N: NDArray[np.int64] | None = None,
-        alike_N: NDArray[np.int64] | None = None,
-    ) -> NDArray[Any]:
-        """Outputs of each row, ``(N, K)``, by a linear probe of the rows of all other parts; None
-        is a part for each row, or for those that are alike."""
+    def unseen(self, features_NF: NDArray[np.float32], rows: LabelledRows) -> NDArray[Any]:
+        """Outputs of each row, ``(N, K)``, by a linear probe of the rows of all other parts; where
+        there are none, of all that are not like it. Rows count alike."""
         from tightfit.tasks.linear_probe import RidgeProblem
 
-        return RidgeProblem.of(features_NF, self.wanted(targets), alike_N).unseen(parts_N)
+        problem = RidgeProblem.of(features_NF, self.wanted(rows.targets), rows.alike_N)
+        return problem.unseen(rows.parts_N)
 
-    def unseen_scores(
-        self,
-        features_NF: NDArray[np.float32],
-        targets: NDArray[Any],
-        parts_N: NDArray[np.int64] | None = None,
-        alike_N: NDArray[np.int64] | None = None,
-    ) -> NDArray[Any]:
+    def unseen_scores(self, features_NF: NDArray[np.float32], rows: LabelledRows) -> NDArray[Any]:
         """:meth:`row_scores` of these outputs."""
-        return self.row_scores(self.unseen(features_NF, targets, parts_N, alike_N), targets)
+        return self.row_scores(self.unseen(features_NF, rows), rows.targets)
 
     # Answers
 

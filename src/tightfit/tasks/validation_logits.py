@@ -21,6 +21,8 @@ from tightfit.data.text_pair import TextPair, mapped
 from tightfit.errors import ArtefactError
 from tightfit.extras import ensure_train
 from tightfit.tasks import Predictions, Task
+from tightfit.tasks.labelled_rows import numbered
+from tightfit.tasks.labelled_texts import LabelledTexts
 
 if TYPE_CHECKING:
     from tightfit.metrics.calibration import Scale
@@ -78,10 +80,11 @@ class ValidationLogits:
         return replace(bare, texts=kept, inputs=_whole([texts[row] for row in rows_N.tolist()]))
 
     @property
-    def whole_rows(self) -> tuple[list[str], NDArray[Any]]:
-        """The texts that are kept whole, and their targets."""
+    def whole_rows(self) -> LabelledTexts:
+        """The rows whose texts are kept whole."""
         whole = {row: text for row, text in enumerate(self.inputs) if text is not None}
-        return list(whole.values()), self.targets_N[list(whole)]
+        texts = list(whole.values())
+        return LabelledTexts(self.targets_N[list(whole)], texts, alike_N=numbered(texts))
 
     def mistakes(self, temperature: Scale) -> list[int]:
         """Positions of the rows that were answered wrongly, the most confident first; of ratings

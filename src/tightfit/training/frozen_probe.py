@@ -143,24 +143,13 @@ class FrozenProbe:
         few.features(source)
         return (time.monotonic() - began) / len(few.rows_N)
 
-    @property
-    def parts_N(self) -> NDArray[np.int64] | None:
-        """Rows that are left out together; None is each by itself.
-
-        Of few rows a class, one left out alone is missed by its own class most, so that any other
-        is said; the parts of a cross-validation take as many of each.
-        """
-        folds = self.dataset.folds
-        return None if folds is None else folds.parts_N[self.rows_N]
-
-    @property
-    def alike_N(self) -> NDArray[np.int64]:
-        """The same number for rows of the sample that are left out together in any case."""
-        return self.dataset.alike_N[self.rows_N]
-
     @cached_property
     def sample(self) -> LabelledTexts:
-        """The rows of the sample; to the probe each counts alike."""
+        """The rows of the sample; to the probe each counts alike.
+
+        Where they are in parts, these are left out. Of few rows a class, one left out alone is
+        missed by its own class most, so that any other is said; parts take as many of each.
+        """
         return replace(self.dataset.train.select(self.rows_N), weights_N=None)
 
     def tokenizer(self, source: Source) -> TextTokenizer:
@@ -204,7 +193,7 @@ class FrozenProbe:
         key = (source.folder, source.prefix, pooling)
         if key not in self._scores:
             self._scores[key] = self.dataset.task.unseen_scores(
-                self.features(source, pooling), self.sample.targets, self.parts_N, self.alike_N
+                self.features(source, pooling), self.sample
             )
         return self._scores[key]
 

@@ -33,6 +33,7 @@ from tightfit.model.adapters import base_model
 from tightfit.model.locate import Source
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
+from tightfit.tasks.labelled_rows import numbered
 from tightfit.training.objective import decide_objective
 from tightfit.training.prepare import plan_for, prepare
 from tightfit.training.probe import start_at_probe
@@ -145,13 +146,14 @@ def _squares(weight_OI: nn.Parameter) -> list[float]:
 
 def _sample(dataset: Dataset, seed: int) -> Dataset:
     """A few training rows in random order; the validation rows are not looked at."""
-    drawn = np.random.default_rng(seed).permutation(len(dataset.train))[:PROBED_ROWS].tolist()
+    drawn_N = np.random.default_rng(seed).permutation(len(dataset.train))[:PROBED_ROWS]
+    train, first = dataset.train.select(drawn_N), dataset.validation.select([0])
     return replace(
         dataset,
-        train=dataset.train.select(drawn),
-        validation=dataset.validation.select([0]),
+        # Nothing is held out of them, so that no groups stay together.
+        train=replace(train, alike_N=numbered(train.texts), parts_N=None),
+        validation=replace(first, parts_N=None),
         folds=None,
-        groups=None,  # nothing is held out of them
     )
 
 

@@ -74,12 +74,12 @@ def with_names(setup: Setup) -> Setup:
     return replace(setup, train=train).with_decisions(label_names=decision)
 
 
-def head_weights(rows: Rows) -> NDArray[np.float64] | None:
-    """How much each of some training rows counts in a head that is solved; None is all the same."""
+def as_solved(rows: Rows) -> Rows:
+    """Training rows, each counting as much as it does in a head that is solved."""
     if rows.named_N is None or rows.named_N.all():
-        return rows.weights_N
-    own_N = np.ones(len(rows.targets)) if rows.weights_N is None else rows.weights_N
-    return np.where(rows.named_N, NAME_ROWS * own_N, own_N)
+        return rows
+    own_N = np.ones(len(rows)) if rows.weights_N is None else rows.weights_N
+    return replace(rows, weights_N=np.where(rows.named_N, NAME_ROWS * own_N, own_N))
 
 
 def _gate(setup: Setup, names: int) -> Decision[Use]:
@@ -126,16 +126,10 @@ def _loss(setup: Setup, features_NF: NDArray[np.float32], *, unscored: int, rows
     """Of a probe on the first rows, at the temperature that suits it best; sentences among them
     are trained on, and not scored."""
     task, own = setup.classifier.task, setup.train.select(range(rows))
-    logits_NK = out_of_fold(
-        features_NF[:rows],
-        own.targets,
-        task.outputs,
-        PROBE_STRENGTH,
-        seed=setup.config.seed,
-        unscored=unscored,
-        weights_N=head_weights(own),
-        alike_N=own.alike_N,
-    )
+    # In parts of its own: those of a cross-validation are for what is chosen by it.
+    solved = replace(as_solved(own), parts_N=None)
+    given = features_NF[:rows], solved, task.outputs, PROBE_STRENGTH
+    logits_NK = out_of_fold(*given, seed=setup.config.seed, unscored=unscored)
     scored = own.select(range(rows - unscored))
     found = Answers(task, logits_NK.astype(np.float32), scored.targets, scored.weights_N)
     return found.scores[0]

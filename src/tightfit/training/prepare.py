@@ -146,7 +146,7 @@ def _opened(
         decisions,
         precision=Decision(precision.format, precision.reason),
         forward=Decision("own", own_path) if own_path else Decision("lean", LEAN_REASON),
-        folds=dataset.folds.decision if dataset.folds else None,
+        folds=dataset.folds,
     )
     if decided is None:
         objective = decide_objective(config, plan, dataset.task, dataset.train.targets)

@@ -41,11 +41,7 @@ def start_at_probe(setup: Setup, progress: Progress) -> None:
         features_NF = frozen_features(setup, rows_N, bar.advance)
     rows = setup.train.select(rows_N.tolist())
     found = setup.classifier.task.fit_probe(
-        features_NF,
-        rows.targets,
-        balanced=setup.config.optim.class_weights == "balanced",
-        weights_N=rows.weights_N,
-        alike_N=rows.alike_N,
+        features_NF, rows, balanced=setup.config.optim.class_weights == "balanced"
     )
     put_output(setup, found)
 

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tightfit.budget.parts import SidePlan
 from tightfit.config import Config, KeptText
@@ -21,6 +20,7 @@ from tightfit.model.locate import Source
 from tightfit.model.pair_reader import PairReader
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
+from tightfit.tasks.labelled_texts import LabelledTexts
 from tightfit.training.label_names import name_texts
 from tightfit.training.setup import Rows
 from tightfit.training.side_solver import SideSolver
@@ -65,41 +65,25 @@ class RowReader:
                 tokens = replace(both, truncated=tokens.truncated)
             held = encode(dataset.validation.texts, long_text=kept, advance=bar.advance)
         train, held = (replace(some, multiple=self.multiple) for some in (tokens, held))
-        # To train on, every window is a row; held-out texts are scored as they are predicted.
-        targets = dataset.train.targets
+        every, apart = dataset.train, dataset.validation
         if names:
-            targets = np.concatenate([targets, np.arange(len(names))])
-        alike_N = dataset.alike_N
-        alike_N = np.concatenate([alike_N, np.arange(len(names)) + alike_N.max(initial=-1) + 1])
-        targets, weights_N = targets[train.owners], _spread(dataset.train.weights_N, train.owners)
-        named_N = train.owners >= len(dataset.train) if names else None
-        rows = Rows(
-            train.flat,
-            targets,
-            weights_N=weights_N,
-            alike_N=alike_N[train.owners],
-            named_N=named_N,
-        )
-        held_rows = Rows(held, dataset.validation.targets, weights_N=dataset.validation.weights_N)
-        if dataset.folds is not None:
             # A sentence is in no part: it is always trained on, and never scored.
-            parts_N = dataset.folds.parts_N
-            every_N = np.concatenate([parts_N, np.full(len(names), -1)])[train.owners]
-            rows, held_rows = replace(rows, parts_N=every_N), replace(held_rows, parts_N=parts_N)
-        return rows, held_rows
+            every = every.followed_by(LabelledTexts(np.arange(len(names)), names))
+        # To train on, every window is a row; held-out texts are scored as they are predicted.
+        own = every.select(train.owners)
+        rows = Rows(
+            own.targets,
+            train.flat,
+            weights_N=own.weights_N,
+            alike_N=every.groups_N[train.owners],
+            parts_N=own.parts_N,
+            named_N=train.owners >= len(dataset.train) if names else None,
+        )
+        weights_N, parts_N = apart.weights_N, apart.parts_N
+        return rows, Rows(apart.targets, held, weights_N=weights_N, parts_N=parts_N)
 
     def pool(self, texts: Sequence[str], kept: KeptText) -> Rows:
         """Texts without a label."""
         tokens = tokenise(self.tokenizer, texts, self.max_length, long_text=kept)
         flat = replace(tokens, multiple=self.multiple).flat
-        return Rows(flat, np.zeros(len(flat), dtype=np.int64))
-
-
-def _spread(
-    weights_N: NDArray[np.float64] | None, owners_W: NDArray[np.int64]
-) -> NDArray[np.float64] | None:
-    """The weight of each window: its text's; sentences with names count as the mean text does."""
-    if weights_N is None:
-        return None
-    names = max(0, int(owners_W.max(initial=-1)) + 1 - len(weights_N))
-    return np.pad(weights_N, (0, names), constant_values=weights_N.mean())[owners_W]
+        return Rows(np.zeros(len(flat), dtype=np.int64), flat)

@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from tightfit.model.lean import LeanEncoder
 from tightfit.model.locate import Source
 from tightfit.model.prefix import PrefixStates
 from tightfit.tasks.dataset import Dataset
+from tightfit.tasks.labelled_rows import LabelledRows
 from tightfit.training.answers import SIGNIFICANT, OutOfFold
 from tightfit.training.objective import ContrastiveSteps
 from tightfit.training.optim import Schedule
@@ -50,36 +51,31 @@ with its metric behind it what the task goes by: accuracy, where a row has one l
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Texts as tokens, with the target of each."""
+class Rows(LabelledRows):
+    """Texts, or windows of some, as tokens, with the target of each."""
 
     tokens: Tokens
-    targets: NDArray[Any]
-    """What the task makes of the labels: the first axis is the rows."""
     states: PrefixStates | None = None
     """What the layers below the lowest adapter make of them, where that is kept."""
-    parts_N: NDArray[np.int64] | None = None
-    """Of a cross-validation: the part that each text or window is in."""
-    weights_N: NDArray[np.float64] | None = None
-    """How much each counts; None is as much as every other."""
-    alike_N: NDArray[np.int64] | None = None
-    """Of what trains: the same number for rows that stay together where some are held out of them,
-    such as the windows of a text."""
     named_N: NDArray[np.bool_] | None = None
     """Which of what trains are sentences with the name of a label, and no texts of anybody's."""
 
-    def sample(self, most: int | None, seed: int) -> Rows:
+    def sample(self, most: int | None, seed: int) -> Self:
         """So many of them, in their order: the same ones each time. None takes all."""
         if most is None or most >= len(self.targets):
             return self
         some_N = np.random.default_rng(seed).permutation(len(self.targets))[:most]
         return self.select(sorted(some_N.tolist()))
 
-    def select(self, rows: Sequence[int]) -> Rows:
+    def select(self, rows: Sequence[int] | NDArray[np.int64]) -> Self:
         """The given ones, in the given order."""
-        chosen, kept = list(rows), ("parts_N", "weights_N", "alike_N", "named_N")
-        own = {name: each[chosen] for name in kept if (each := getattr(self, name)) is not None}
-        return Rows(self.tokens.select(rows), self.targets[chosen], **own)
+        rows_M = np.asarray(rows, dtype=np.int64)
+        return replace(
+            super().select(rows_M),
+            tokens=self.tokens.select(rows_M.tolist()),
+            states=None,
+            named_N=None if self.named_N is None else self.named_N[rows_M],
+        )
 
 
 @dataclass(frozen=True)

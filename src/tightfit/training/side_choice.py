@@ -189,12 +189,10 @@ def _probed(
         task,
         probe.sample,
         seed=probe.config.seed,
-        parts_N=probe.parts_N,
-        alike_N=probe.alike_N,
         pairs=pairs,
         progress=probe.progress,
     )
-    encoder_NK = task.unseen(features_NF, targets_N, probe.parts_N, probe.alike_N)
+    encoder_NK = task.unseen(features_NF, probe.sample)
     side_NK = solver.unseen()
     factor = factor_of(task, encoder_NK, side_NK, targets_N)
     both_NK = mixed(task, encoder_NK, side_NK, factor)

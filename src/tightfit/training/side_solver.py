@@ -93,8 +93,6 @@ class SideSolver:
         rows: LabelledTexts,
         *,
         seed: int,
-        parts_N: NDArray[np.int64] | None = None,
-        alike_N: NDArray[np.int64] | None = None,
         pairs: PairReader | None = None,
         progress: Progress = Progress(),
     ) -> None:
@@ -104,14 +102,11 @@ class SideSolver:
             plan: its size.
             task: classes, or ratings.
             rows: texts, and what they are to be answered with.
-            seed: of the parts of a cross-validation.
-            parts_N: the part of each row in the cross-validation that scores it.
-            alike_N: the same number for rows that stay together where some are left out.
+            seed: of the parts of a cross-validation, where rows are in none.
             pairs: what reads them, where they are pairs.
             progress: shows a bar while it does.
         """
         self.plan, self._task, self._rows, self._seed = plan, task, rows, seed
-        self._parts_N, self._alike_N = parts_N, alike_N
         self._pairs, self._progress = pairs, progress
 
     @classmethod
@@ -133,8 +128,6 @@ class SideSolver:
             dataset.task,
             dataset.train.select(rows_N),
             seed=seed,
-            parts_N=dataset.folds.parts_N if dataset.folds else None,
-            alike_N=dataset.alike_N[rows_N],
             pairs=pairs,
             progress=progress,
         )
@@ -174,14 +167,11 @@ class SideSolver:
     @cached_property
     def _strength(self) -> float:
         few_N = np.random.default_rng(self._seed).permutation(len(self._rows))[:SAMPLE_ROWS]
-        few = self._rows.select(few_N)
         return choose_strength(
             _directions(self.features[few_N]),
-            few.targets,
+            self._rows.select(few_N),
             self.plan.labels,
             self._seed,
-            weights_N=few.weights_N,
-            alike_N=None if self._alike_N is None else self._alike_N[few_N],
             tolerance=ROUGH,
             strengths=STRENGTHS,
         )
@@ -191,14 +181,12 @@ class SideSolver:
         """Of ratings."""
         if self._task.one_class:
             return None
-        rows = self.features, self._task.wanted(self._rows.targets), self._alike_N
+        rows = self.features, self._task.wanted(self._rows.targets), self._rows.alike_N
         return RidgeProblem.of(*rows, scaled=self._stretch is not None)
 
     @cached_property
     def _problem(self) -> HeadProblem:
-        targets_N, weights_N = self._rows.targets, self._rows.weights_N
-        rows = self.features, targets_N
-        return HeadProblem.of(*rows, self.plan.labels, self._strength, weights_N=weights_N)
+        return HeadProblem.of(self.features, self._rows, self.plan.labels, self._strength)
 
     @cached_property
     def head(self) -> SideHead:
@@ -212,17 +200,14 @@ class SideSolver:
         """``logits_NK`` of the rows, each by a solution without it and the others of its part."""
         features_NF = self.features
         if self._ridge is not None:
-            return self._ridge.unseen(self._parts_N)
+            return self._ridge.unseen(self._rows.parts_N)
         few = features_NF.shape[0] <= SAMPLE_ROWS
         return out_of_fold(
             _directions(features_NF) if few else features_NF,
-            self._rows.targets,
+            self._rows,
             self.plan.labels,
             self._strength,
             seed=self._seed,
-            weights_N=self._rows.weights_N,
-            parts_N=self._parts_N,
-            alike_N=self._alike_N,
             tolerance=ROUGH,
         )
 

@@ -14,7 +14,7 @@ from tightfit.model.adapters import output_layer
 from tightfit.model.proofs import Proof, solved
 from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 from tightfit.tasks.solved_head import HeadProblem, choose_strength
-from tightfit.training.label_names import head_weights
+from tightfit.training.label_names import as_solved
 from tightfit.training.probe import frozen_features, put_output
 from tightfit.training.setup import Rows, Setup
 
@@ -58,29 +58,25 @@ def head_is_solved(setup: Setup, *, frozen: bool) -> Proof:
 
 def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
     config, rows, task = setup.config, setup.train, setup.classifier.task
-    targets_N, alike_N = rows.targets, rows.alike_N
     features_NF, named = _features(setup, rows), not len(setup.dataset.train)
     balanced = config.optim.class_weights == "balanced"
-    own = task.head_problem(features_NF, targets_N, alike_N, balanced=balanced)
+    own = task.head_problem(features_NF, rows, balanced=balanced)
     if own is not None:
         return own
     if balanced:
-        weights_K = task.class_weights(targets_N, "balanced", rows.weights_N)
+        weights_K = task.class_weights(rows.targets, "balanced", rows.weights_N)
         own_N = 1.0 if rows.weights_N is None else rows.weights_N
-        rows = replace(rows, weights_N=own_N * weights_K[targets_N].astype(np.float64))
-    weights_N, given = head_weights(rows), (features_NF, targets_N, task.outputs)
+        rows = replace(rows, weights_N=own_N * weights_K[rows.targets].astype(np.float64))
+    given = (features_NF, as_solved(rows), task.outputs)
     if frozen and not named:
         # Sentences are scored with the texts, and count no more than one here.
-        once_N = rows.weights_N
-        strength = choose_strength(*given, config.seed, weights_N=once_N, alike_N=alike_N)
-        return HeadProblem.of(*given, strength, weights_N=weights_N)
+        strength = choose_strength(features_NF, rows, task.outputs, config.seed)
+        return HeadProblem.of(*given, strength)
     pool = setup.pool
     pool_MF = None if pool is None else _features(setup, pool)
     strength = NAMES_STRENGTH if named else config.contrastive.strength
     intercept = pool is not None or not named
-    return HeadProblem.of(
-        *given, strength, weights_N=weights_N, intercept=intercept, pool_MF=pool_MF
-    )
+    return HeadProblem.of(*given, strength, intercept=intercept, pool_MF=pool_MF)
 
 
 def _features(setup: Setup, rows: Rows) -> NDArray[np.float32]:

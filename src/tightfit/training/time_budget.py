@@ -250,7 +250,7 @@ def _fitting(setup: Setup, limit: TimeLimit, progress: Progress) -> _Fit:
 
 def trainings(setup: Setup) -> int:
     """How many times over a training is done: to score every row, and to choose a plan."""
-    parts = 0 if setup.dataset.folds is None else setup.dataset.folds.decision.value
+    parts = 0 if setup.dataset.folds is None else setup.dataset.folds.value
     return 1 + parts + trainings_to_choose(setup) * max(1, parts)
 
 

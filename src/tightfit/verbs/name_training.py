@@ -95,7 +95,7 @@ def _setup(read: ReadRequest, progress: Progress) -> Setup:
     dataset = replace(read.dataset, facts=facts)
     # No sentence can tell which encoder is better, but each whether it reads them.
     few = sentences[: LEAST_ROWS - 1]
-    as_rows = replace(dataset, train=LabelledTexts(few, np.arange(len(few))))
+    as_rows = replace(dataset, train=LabelledTexts(np.arange(len(few)), few))
     encoder = choose_encoder(config, as_rows, None, progress)
     source, pooling = encoder.source, decide_pooling(encoder.probe, encoder.source)
     alone = config.with_values(HEAD_ALONE)

@@ -47,11 +47,10 @@ class Origin:
         run = Run.open(path)
         need_one_class(run.task, "going on from a run")
         kept = run.validation
-        texts, targets = ([], np.zeros(0, dtype=np.int64)) if kept is None else kept.whole_rows
-        rows = (tuple(texts), targets, run.data.folds is not None)
+        rows = LabelledTexts(np.zeros(0, dtype=np.int64), []) if kept is None else kept.whole_rows
         learned = read_text_digests(run.folder.trained)
-        known = KnownRows(str(path), run.identity, run.task, *rows, learned)
-        return cls(run, known)
+        trained = run.data.folds is not None
+        return cls(run, KnownRows(str(path), run.identity, run.task, rows, trained, learned))
 
     def compared(self, dataset: Dataset, found: ValidationLogits, max_length: int) -> Continued:
         """The run before and after, on rows that neither trained on.
@@ -128,4 +127,4 @@ def _no_rows(config: Config) -> Dataset:
         train_fingerprint=empty.fingerprint(),
         validation_fingerprint=empty.fingerprint(),
     )
-    return Dataset(task, LabelledTexts([], none), LabelledTexts([], none), facts)
+    return Dataset(task, LabelledTexts(none, []), LabelledTexts(none, []), facts)

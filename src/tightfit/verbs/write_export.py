@@ -132,9 +132,9 @@ def _kept(run: Run) -> ComparedRows | None:
     in no one file, and others may have moved."""
     if run.validation is None:
         return None
-    texts, targets = run.validation.whole_rows
-    places = spread(len(texts), MOST_ROWS)
-    return ComparedRows([texts[i] for i in places], targets[places], OWN_ROWS) if texts else None
+    kept = run.validation.whole_rows
+    kept = kept.select(spread(len(kept), MOST_ROWS))
+    return ComparedRows(kept.texts, kept.targets, OWN_ROWS) if len(kept) else None
 
 
 def _sample_texts(*, pair: bool) -> list[str]:

@@ -214,7 +214,8 @@ class Run(Shown):
         """The temperature; fitted anew where it is not on record, None where it cannot be."""
         from tightfit.tasks.calibrate import calibration_of
 
-        return calibration_of(self.folder, self.task, lambda: self.validation)
+        mixed = self.plan.side is not None
+        return calibration_of(self.folder, self.task, lambda: self.validation, mixed=mixed)
 
     @cached_property
     def evaluations(self) -> list[Evaluated]:

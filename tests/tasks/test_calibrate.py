@@ -124,7 +124,7 @@ def test_calibration_finds_the_temperature(tmp_path: Path) -> None:
     assert found.reason is None
     folder = storage.RunFolder(tmp_path)
     storage.write_derived(folder, "calibration", asdict(found))
-    assert calibration_of(folder, TASK, lambda: None) == found
+    assert calibration_of(folder, TASK, lambda: None, mixed=False) == found
 
 
 def test_a_single_mistake_is_no_reason_to_be_certain() -> None:
@@ -157,6 +157,14 @@ def test_few_rows_flatten_what_a_side_head_is_added_to_as_far_as_they_ask() -> N
     assert calibrate(flat, mixed=True) == calibrate(flat)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_what_is_not_on_record_is_fitted_as_it_would_have_been(tmp_path: Path, mixed: bool) -> None:
+    """With a side head, too, which flattens more."""
+    rows, folder = overconfident(20), storage.RunFolder(tmp_path)
+    found = calibration_of(folder, TASK, lambda: rows, mixed=mixed)
+    assert found == calibrate(rows, mixed=mixed) != calibrate(rows, mixed=not mixed)
+
+
 @pytest.mark.parametrize("temperature", [0.0, [1.0, -1.0], None])
 def test_a_damaged_calibration_is_an_error(tmp_path: Path, temperature: object) -> None:
     """Dividing by it would make no probabilities."""
@@ -164,7 +172,7 @@ def test_a_damaged_calibration_is_an_error(tmp_path: Path, temperature: object) 
     folder = storage.RunFolder(tmp_path)
     storage.write_derived(folder, "calibration", saved)
     with pytest.raises(ArtefactError, match=r"calibration\.json is damaged"):
-        calibration_of(folder, TASK, lambda: None)
+        calibration_of(folder, TASK, lambda: None, mixed=False)
 
 
 def test_a_threshold_keeps_the_error_under_the_level() -> None:

@@ -206,7 +206,7 @@ def test_validation_rows_and_calibration_there_and_back(tmp_path: Any) -> None:
     found = calibrate(again)
     assert found.ece_after < found.ece_before
     storage.write_derived(storage.RunFolder(tmp_path), "calibration", asdict(found))
-    assert calibration_of(storage.RunFolder(tmp_path), TASK, lambda: None) == found
+    assert calibration_of(storage.RunFolder(tmp_path), TASK, lambda: None, mixed=False) == found
 
 
 def test_thresholds_have_the_highest_f1() -> None:

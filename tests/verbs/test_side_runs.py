@@ -63,6 +63,12 @@ def test_it_is_counted_at_every_gate(run: Run) -> None:
     assert "side head" in (run.path / "report.html").read_text("utf-8")
 
 
+def test_its_temperature_is_fitted_anew_as_at_first(run: Run, tmp_path: Path) -> None:
+    """Where ``derived/`` was left behind."""
+    copy = shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("derived"))
+    assert Run.open(copy).calibration == run.calibration
+
+
 def test_the_command_tells_the_steps_from_what_the_side_head_adds(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ from tightfit.storage.seal import (
     FORMAT,
     Manifest,
     SealedFile,
+    find_derived,
     make_folder,
     open_run,
     read_derived,

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,6 +25,8 @@ from tightfit.storage.files import (
     write_digested,
 )
 from tightfit.storage.folder import RunFolder, kept_beside
+
+T = TypeVar("T")
 
 _FROM_A_RUN = re.compile(r'^start = "run"$', re.MULTILINE)
 """Of its settings: the head's start."""
@@ -155,6 +157,17 @@ def read_derived(folder: RunFolder, name: str) -> dict[str, Any]:
         MachineError: it may not be read.
     """
     return read_digested(_derived_path(folder, name))
+
+
+def find_derived(folder: RunFolder, name: str, kind: type[T]) -> T | None:
+    """A dataclass that :func:`write_derived` kept under ``name``; None where nothing was kept.
+
+    Raises:
+        ArtefactError: it is damaged.
+        MachineError: it may not be read.
+    """
+    path = _derived_path(folder, name)
+    return parsed(kind, read_derived(folder, name), path) if path.is_file() else None
 
 
 def _derived_path(folder: RunFolder, name: str) -> Path:

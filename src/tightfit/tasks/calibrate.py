@@ -15,8 +15,7 @@ from pydantic import Field
 
 from tightfit.errors import UsageError
 from tightfit.metrics.conformal import Reach, fit_reach
-from tightfit.storage import RunFolder, read_derived, write_derived
-from tightfit.storage.files import parsed
+from tightfit.storage import RunFolder, find_derived, write_derived
 from tightfit.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -117,17 +116,19 @@ def keep_calibration(
         write_derived(folder, INTERVALS_NAME, asdict(fit_intervals(validation_logits)))
 
 
-def calibration_of(folder: RunFolder, task: Task, rows: Kept) -> Calibration | None:
+def calibration_of(folder: RunFolder, task: Task, rows: Kept, *, mixed: bool) -> Calibration | None:
     """That of a run; fitted anew where it is not on record, None where it cannot be.
+
+    ``mixed`` is as for :func:`calibrate`.
 
     Raises:
         ArtefactError: what is on record is damaged.
     """
-    path = folder.derived / f"{DERIVED_NAME}.json"
-    if path.is_file():
-        return parsed(Calibration, read_derived(folder, DERIVED_NAME), path)
-    found = rows() if task.calibrates else None
-    return None if found is None else calibrate(found)
+    kept = find_derived(folder, DERIVED_NAME, Calibration)
+    if kept is not None or not task.calibrates:
+        return kept
+    found = rows()
+    return None if found is None else calibrate(found, mixed=mixed)
 
 
 def intervals_of(folder: RunFolder, task: Task, rows: Kept) -> Reach | None:
@@ -138,9 +139,9 @@ def intervals_of(folder: RunFolder, task: Task, rows: Kept) -> Reach | None:
     """
     if task.calibrates:
         return None
-    path = folder.derived / f"{INTERVALS_NAME}.json"
-    if path.is_file():
-        return parsed(Reach, read_derived(folder, INTERVALS_NAME), path)
+    kept = find_derived(folder, INTERVALS_NAME, Reach)
+    if kept is not None:
+        return kept
     found = rows()
     return None if found is None else fit_intervals(found)
 
